@@ -1,0 +1,1 @@
+"""The `novaloop` command."""

@@ -1,0 +1,1 @@
+"""Novaloop: an event-driven serverless controller for customizing Amazon Nova models."""
