@@ -1,0 +1,182 @@
+"""The recipe families: what can be run on which model, as the packaged YAML files say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import cache
+from importlib.resources import files
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, TypeAdapter, model_validator
+
+from novaloop.recipes.settings import Fixed, Given, Leaf, Setting, listed
+
+_LEAF: TypeAdapter[Leaf] = TypeAdapter(Leaf)
+
+
+class MethodFacts(BaseModel):
+    """What a method adds to the template of its family; only evaluations add anything."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    strategy: str | None = None
+    metric: str | None = None
+    subtasks: tuple[str, ...] = ()
+
+
+class Variant(BaseModel):
+    """One published recipe of a family: its model, its machines, its own limits.
+
+    ``settings`` maps a leaf's dotted path to what differs from the family's template.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    model: str
+    recipe: str
+    version: str
+    instance_types: tuple[str, ...]
+    instance_counts: tuple[int, ...]
+    default_count: int
+    settings: dict[str, dict[str, Any]] = {}
+
+
+class Family(BaseModel):
+    """One file of ``families/``; ``leaves`` maps dotted path to leaf in recipe order.
+
+    ``ordered`` lists pairs of paths of which the first must not exceed the second.
+    ``hyperparameters`` maps a request's hyperparameter to the input of the job it carries.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    methods: dict[str, MethodFacts]
+    image: str
+    channel: Literal["Converse", "S3Prefix"] | None
+    hyperparameters: dict[str, str] = {}
+    holdout: bool = False
+    rows_at_least: str | None = None
+    variants: tuple[Variant, ...]
+    ordered: tuple[tuple[str, str], ...] = ()
+    leaves: dict[str, Leaf]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _flatten_template(cls, document: dict[str, Any]) -> dict[str, Any]:
+        document = dict(document)
+        document["leaves"] = dict(_leaves(document.pop("template")))
+        return document
+
+    @model_validator(mode="after")
+    def _check_paths(self) -> Family:
+        paths = {path for pair in self.ordered for path in pair}
+        paths |= {path for variant in self.variants for path in variant.settings}
+        paths |= {self.rows_at_least} if self.rows_at_least else set()
+        unknown = paths - self.leaves.keys()
+        if unknown:
+            raise ValueError(f"no such leaves: {sorted(unknown)}")
+        return self
+
+    def leaves_of(self, variant: Variant) -> dict[str, Leaf]:
+        """Return the family's leaves as ``variant`` has them."""
+        return self.leaves | {
+            path: _LEAF.validate_python(
+                self.leaves[path].model_dump(by_alias=True, exclude_unset=True) | changes
+            )
+            for path, changes in variant.settings.items()
+        }
+
+
+class Blueprint(BaseModel):
+    """One method on one model: the family and the variant that describe the job."""
+
+    model_config = ConfigDict(frozen=True)
+
+    method: str
+    family: Family
+    variant: Variant
+    leaves: dict[str, Leaf]
+
+    @property
+    def facts(self) -> MethodFacts:
+        """What the method itself adds."""
+        return self.family.methods[self.method]
+
+    @property
+    def settings(self) -> dict[str, Setting]:
+        """The leaves that an override may change, by dotted path."""
+        return {path: leaf for path, leaf in self.leaves.items() if isinstance(leaf, Setting)}
+
+
+@cache
+def families() -> Mapping[str, Family]:
+    """Return every packaged family by file name."""
+    folder = files("novaloop.recipes").joinpath("families")
+    return {
+        file.name: Family.model_validate(yaml.safe_load(file.read_text(encoding="utf-8")))
+        for file in sorted(folder.iterdir(), key=lambda file: file.name)
+        if file.name.endswith(".yaml")
+    }
+
+
+def methods(model: str) -> list[str]:
+    """Return the methods that can run on ``model``."""
+    return [
+        method
+        for family in families().values()
+        if any(variant.model == model for variant in family.variants)
+        for method in family.methods
+    ]
+
+
+def variants(method: str, model: str) -> list[Blueprint]:
+    """Return every way to run ``method`` on ``model``, the usual one first.
+
+    Raises:
+        ValueError: if there is none.
+    """
+    found = [
+        Blueprint.model_construct(
+            method=method, family=family, variant=variant, leaves=family.leaves_of(variant)
+        )
+        for family in families().values()
+        if method in family.methods
+        for variant in family.variants
+        if variant.model == model
+    ]
+    if not found:
+        raise ValueError(f"{model} has no {method!r}; it has {listed(tuple(methods(model)))}")
+    return found
+
+
+def blueprint(method: str, model: str, instance_type: str | None = None) -> Blueprint:
+    """Return how ``method`` runs on ``model`` with ``instance_type``, or else the usual way.
+
+    Raises:
+        ValueError: if there is no such method for this model.
+    """
+    found = variants(method, model)
+    fitting = [one for one in found if instance_type in one.variant.instance_types]
+    return (fitting or found)[0]
+
+
+def _leaves(section: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, node in section.items():
+        if node.keys() & {"fixed", "from", "type"}:
+            yield prefix + name, node
+        else:
+            yield from _leaves(node, f"{prefix}{name}.")
+
+
+__all__ = [
+    "Blueprint",
+    "Family",
+    "Fixed",
+    "Given",
+    "Variant",
+    "blueprint",
+    "families",
+    "methods",
+    "variants",
+]

@@ -1,0 +1,207 @@
+"""SageMaker endpoints: checked against the published tiers, then three requests."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Any
+
+from novaloop.recipes import facts
+from novaloop.recipes.errors import FieldError, RecipeError, joined, shown
+from novaloop.recipes.jobs import Deployment
+from novaloop.recipes.names import LEGAL_NAME
+from novaloop.recipes.settings import listed
+
+ESCROW_TAG = "sagemaker.amazonaws.com/forge/escrow-uri"
+_MODEL_FOLDER = re.compile(r"s3://[a-zA-Z0-9.-]+(?:/[a-zA-Z0-9_.-]+)*/")
+_TAG_VALUE_LIMIT = 256
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """One endpoint for one checkpoint; model, config and endpoint carry the same ``name``.
+
+    ``environment`` holds further settings of the inference container, as a person wrote them.
+    """
+
+    name: str
+    model: str
+    checkpoint: str
+    instance_type: str
+    context_length: int
+    max_concurrency: int
+    instance_count: int = 1
+    environment: Mapping[str, object] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class EndpointPlan:
+    """The requests that create an endpoint, in the order in which to send them."""
+
+    create_model: dict[str, Any]
+    create_endpoint_config: dict[str, Any]
+    create_endpoint: dict[str, Any]
+
+
+def plan_endpoint(endpoint: Endpoint, deployment: Deployment, at: str = "") -> EndpointPlan:
+    """Return the requests that deploy ``endpoint``.
+
+    Raises:
+        RecipeError: with everything that is wrong; ``at`` is put before each field's name.
+    """
+    errors = validate_endpoint(
+        endpoint.model,
+        endpoint.instance_type,
+        endpoint.context_length,
+        endpoint.max_concurrency,
+        endpoint.environment,
+        at,
+    )
+    errors += _problems(endpoint, deployment, at)
+    if errors:
+        raise RecipeError(errors)
+    return EndpointPlan(
+        create_model=_create_model(endpoint, deployment),
+        create_endpoint_config=_create_endpoint_config(endpoint),
+        create_endpoint={
+            "EndpointName": endpoint.name,
+            "EndpointConfigName": endpoint.name,
+            **_tags(endpoint.tags),
+        },
+    )
+
+
+def validate_endpoint(
+    model: str,
+    instance_type: str,
+    context_length: int,
+    max_concurrency: int,
+    environment: Mapping[str, object],
+    at: str = "",
+) -> list[FieldError]:
+    """Return everything that is wrong with an endpoint's size and container settings."""
+    tiers = facts.facts().endpoint_tiers.get(model)
+    if tiers is None:
+        known = listed(tuple(facts.facts().endpoint_tiers))
+        return [FieldError(joined(at, "model"), f"can't be hosted; choose one of {known}")]
+    if instance_type not in tiers:
+        message = f"{model} is hosted on {listed(tuple(tiers))}, not on {shown(instance_type)}"
+        errors = [FieldError(joined(at, "instance_type"), message)]
+    else:
+        errors = _outside_tiers(tiers[instance_type], context_length, max_concurrency, at)
+    return errors + _wrong_environment(environment, at)
+
+
+def _outside_tiers(
+    tiers: tuple[tuple[int, int], ...], context_length: int, max_concurrency: int, at: str
+) -> list[FieldError]:
+    sizes = {"context_length": context_length, "max_concurrency": max_concurrency}
+    errors = [
+        FieldError(joined(at, name), f"must be a whole number from 1, not {shown(size)}")
+        for name, size in sizes.items()
+        if isinstance(size, bool) or not isinstance(size, int) or size < 1
+    ]
+    if errors or any(context_length <= most and max_concurrency <= many for most, many in tiers):
+        return errors
+    offered = ", ".join(f"{most} tokens with {many} requests at once" for most, many in tiers)
+    message = (
+        f"{context_length} tokens with max_concurrency {max_concurrency} is too much for this"
+        f" instance type, which offers up to {offered}"
+    )
+    return [FieldError(joined(at, "context_length"), message)]
+
+
+def _wrong_environment(environment: Mapping[str, object], at: str) -> list[FieldError]:
+    errors = []
+    for name, value in environment.items():
+        try:
+            _environment_value(name, value)
+        except ValueError as problem:
+            errors.append(FieldError(joined(at, f"environment.{name}"), str(problem)))
+    return errors
+
+
+def _environment_value(name: str, value: object) -> str:
+    known = facts.facts().endpoint_environment
+    if name in ("CONTEXT_LENGTH", "MAX_CONCURRENCY"):
+        raise ValueError(f"is set by {name.lower()}; write it there")
+    if name not in known:
+        raise ValueError(
+            f"is no variable of the inference container; it has {listed(tuple(known))}"
+        )
+    parsed = known[name].parse(value)
+    return str(parsed).lower() if isinstance(parsed, bool) else str(parsed)
+
+
+def _problems(endpoint: Endpoint, deployment: Deployment, at: str) -> list[FieldError]:
+    checks = {
+        "name": None
+        if LEGAL_NAME.fullmatch(endpoint.name)
+        else "must be at most 63 letters, digits and hyphens, and end in no hyphen",
+        "checkpoint": None
+        if _MODEL_FOLDER.fullmatch(_folder(endpoint.checkpoint))
+        else f"{shown(endpoint.checkpoint)} must be s3://bucket/folder",
+        "instances": None if endpoint.instance_count >= 1 else "must be at least 1",
+        "region": None
+        if deployment.region in facts.facts().registry_accounts
+        else f"Nova can't be hosted in {deployment.region}",
+    }
+    return [FieldError(joined(at, name), problem) for name, problem in checks.items() if problem]
+
+
+def _folder(checkpoint: str) -> str:
+    return checkpoint.rstrip("/") + "/"
+
+
+def escrow_tag_value(uri: str) -> str:
+    """Return ``uri`` as a tag value: shortened with a hash where it exceeds 256 characters."""
+    if len(uri) <= _TAG_VALUE_LIMIT:
+        return uri
+    return f"{uri[:224]}-{sha256(uri.encode()).hexdigest()[:31]}"
+
+
+def _create_model(endpoint: Endpoint, deployment: Deployment) -> dict[str, Any]:
+    folder = _folder(endpoint.checkpoint)
+    environment = {
+        "CONTEXT_LENGTH": str(endpoint.context_length),
+        "MAX_CONCURRENCY": str(endpoint.max_concurrency),
+    } | {name: _environment_value(name, value) for name, value in endpoint.environment.items()}
+    return {
+        "ModelName": endpoint.name,
+        "PrimaryContainer": {
+            "Image": facts.image_uri(facts.facts().inference_image, deployment.region),
+            "Environment": environment,
+            "ModelDataSource": {
+                "S3DataSource": {
+                    "S3Uri": folder,
+                    "S3DataType": "S3Prefix",
+                    "CompressionType": "None",
+                }
+            },
+        },
+        "ExecutionRoleArn": deployment.execution_role_arn,
+        "EnableNetworkIsolation": True,
+        **_tags({ESCROW_TAG: escrow_tag_value(folder), **endpoint.tags}),
+    }
+
+
+def _create_endpoint_config(endpoint: Endpoint) -> dict[str, Any]:
+    variant = {
+        "VariantName": "primary",
+        "ModelName": endpoint.name,
+        "InitialInstanceCount": endpoint.instance_count,
+        "InstanceType": endpoint.instance_type,
+    }
+    return {
+        "EndpointConfigName": endpoint.name,
+        "ProductionVariants": [variant],
+        **_tags(endpoint.tags),
+    }
+
+
+def _tags(tags: Mapping[str, str]) -> dict[str, list[dict[str, str]]]:
+    pairs = [{"Key": key, "Value": value} for key, value in tags.items()]
+    return {"Tags": pairs} if pairs else {}

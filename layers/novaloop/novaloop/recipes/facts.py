@@ -1,0 +1,66 @@
+"""Models, registries and endpoint tiers: what ``facts.yaml`` says, checked and typed."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.resources import files
+
+import yaml
+from pydantic import BaseModel, ConfigDict
+
+from novaloop.recipes.settings import Setting, listed
+
+
+class Model(BaseModel):
+    """One base model as the hub, a recipe and Bedrock name it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+    hub_content: str
+    model_type: str
+    base_path: str
+    bedrock_model: str
+
+
+class Facts(BaseModel):
+    """Everything in ``facts.yaml``."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    models: dict[str, Model]
+    registry_accounts: dict[str, str]
+    inference_image: str
+    endpoint_tiers: dict[str, dict[str, tuple[tuple[int, int], ...]]]
+    endpoint_environment: dict[str, Setting]
+
+
+@cache
+def facts() -> Facts:
+    """Return the packaged facts."""
+    text = files("novaloop.recipes").joinpath("facts.yaml").read_text(encoding="utf-8")
+    return Facts.model_validate(yaml.safe_load(text))
+
+
+def model(name: str) -> Model:
+    """Return the model that ``experiment.yaml`` calls ``name``.
+
+    Raises:
+        ValueError: if there is no such model.
+    """
+    known = facts().models
+    if name not in known:
+        raise ValueError(f"is no known model; choose one of {listed(tuple(known))}")
+    return known[name]
+
+
+def image_uri(image: str, region: str) -> str:
+    """Return the registry address of ``image`` (``repository:tag``) in ``region``.
+
+    Raises:
+        ValueError: if Nova images are not published there.
+    """
+    accounts = facts().registry_accounts
+    if region not in accounts:
+        regions = listed(tuple(accounts))
+        raise ValueError(f"Nova images are not published in {region}; deploy to one of {regions}")
+    return f"{accounts[region]}.dkr.ecr.{region}.amazonaws.com/{image}"

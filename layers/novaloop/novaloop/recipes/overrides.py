@@ -1,0 +1,111 @@
+"""Overrides: which leaf a name means, whether the value may stand there."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from difflib import get_close_matches
+from typing import Any
+
+from novaloop.recipes.catalog import Blueprint
+from novaloop.recipes.errors import FieldError, joined, shown
+from novaloop.recipes.settings import Fixed, Leaf, Setting, listed
+
+
+def resolve(
+    blueprint: Blueprint, overrides: Mapping[str, object], at: str
+) -> tuple[dict[str, Any], list[FieldError]]:
+    """Return the value of every setting by dotted path, and everything that is wrong.
+
+    An override names a leaf (``lr``) or the end of its dotted path (``optim_config.lr``).
+    ``at`` is the field path under which the overrides were written.
+    """
+    chosen, errors = _choose(blueprint, overrides, at)
+    values = _defaults(blueprint.settings) | chosen
+    _follow_defaults(blueprint.settings, values, chosen)
+    named = {path: joined(at, path.rpartition(".")[2]) for path in values}
+    errors += _out_of_order(blueprint, values, named)
+    return values, errors
+
+
+def _choose(
+    blueprint: Blueprint, overrides: Mapping[str, object], at: str
+) -> tuple[dict[str, Any], list[FieldError]]:
+    chosen: dict[str, Any] = {}
+    errors = []
+    for name, value in overrides.items():
+        try:
+            path, setting = find(blueprint.leaves, str(name))
+            if path in chosen:
+                raise ValueError("is set twice, by its name and by its path; keep one")
+            chosen[path] = setting.parse(value)
+        except ValueError as problem:
+            errors.append(FieldError(joined(at, str(name)), str(problem)))
+    return chosen, errors
+
+
+def find(leaves: Mapping[str, Leaf], name: str) -> tuple[str, Setting]:
+    """Return the one setting that ``name`` means, with its dotted path.
+
+    Raises:
+        ValueError: if no leaf, several leaves or a leaf that can't be set has that name.
+    """
+    paths = [path for path in leaves if path == name or path.endswith(f".{name}")]
+    if not paths:
+        raise ValueError(_unknown(leaves, name))
+    if len(paths) > 1:
+        raise ValueError(f"names several settings; write one of {listed(tuple(paths))}")
+    leaf = leaves[paths[0]]
+    if isinstance(leaf, Setting):
+        return paths[0], leaf
+    reason = f"is always {shown(leaf.fixed)}" if isinstance(leaf, Fixed) else "follows from the job"
+    raise ValueError(f"can't be set here, it {reason}; remove it")
+
+
+def _unknown(leaves: Mapping[str, Leaf], name: str) -> str:
+    settings = {path: leaf for path, leaf in leaves.items() if isinstance(leaf, Setting)}
+    spellings = _spellings(settings)
+    near = get_close_matches(name.rpartition(".")[2], spellings, n=3, cutoff=0.6)
+    meant = tuple(dict.fromkeys(spellings[spelling] for spelling in near))
+    if meant:
+        return f"is no setting of this recipe; did you mean {listed(meant)}?"
+    return (
+        f"is no setting of this recipe; it has {listed(tuple(dict.fromkeys(spellings.values())))}"
+    )
+
+
+def _spellings(settings: Mapping[str, Setting]) -> dict[str, str]:
+    """Return what people may write instead, each with the name that works."""
+    leaf_names = [path.rpartition(".")[2] for path in settings]
+    count = Counter(leaf_names)
+    spellings = {}
+    for path, leaf_name in zip(settings, leaf_names, strict=True):
+        name = leaf_name if count[leaf_name] == 1 else path
+        spellings[leaf_name] = spellings[settings[path].parameter or leaf_name] = name
+    return spellings
+
+
+def _defaults(settings: Mapping[str, Setting]) -> dict[str, Any]:
+    return {path: setting.default for path, setting in settings.items() if not setting.omitted}
+
+
+def _follow_defaults(
+    settings: Mapping[str, Setting], values: dict[str, Any], chosen: Mapping[str, Any]
+) -> None:
+    for path, setting in settings.items():
+        if setting.default_from and path not in chosen:
+            values[path] = values[setting.default_from]
+
+
+def _out_of_order(
+    blueprint: Blueprint, values: Mapping[str, Any], named: Mapping[str, str]
+) -> list[FieldError]:
+    return [
+        FieldError(
+            named[lower],
+            f"is {shown(values[lower])}, more than {upper.rpartition('.')[2]}"
+            f" ({shown(values[upper])}); lower it or raise {upper.rpartition('.')[2]}",
+        )
+        for lower, upper in blueprint.family.ordered
+        if values[lower] > values[upper]
+    ]
