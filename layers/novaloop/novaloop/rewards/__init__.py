@@ -1,0 +1,1 @@
+"""Rewards for reinforcement fine-tuning; the standard library and this package only."""

@@ -1,0 +1,214 @@
+"""The reward types: how good an answer is, from -1 (wrong) to 1 (right).
+
+Each scorer takes the answer (solution markers stripped), the sample's `reference_answer` and the
+sample's `reward` settings, and returns (score, whether the answer had the form asked for). It
+raises UnusableSampleError when settings or reference can't be used.
+
+    {"type": "label", "labels": [...], "reading": "lenient" | "strict"}
+    {"type": "exact"}
+    {"type": "numeric", "tolerance": 0.01}            absolute; the answer's last number counts
+    {"type": "regex", "pattern": "..."}               group 1, if any, must equal the reference
+    {"type": "json", "schema": {...}}                 a subset of JSON Schema, see `schema.py`
+    {"type": "f1"}                                    2 * F1 - 1 over distinct lower-case words
+    {"type": "weighted", "parts": [{"weight": 3, "reward": {...}}, ...]}
+
+Any of them may carry `"length_penalty": {"free": 200, "per_character": 0.01, "at_most": 0.5}`:
+the score falls with every character of the answer past `free`.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from functools import lru_cache
+
+from novaloop.rewards.labels import label_reader
+from novaloop.rewards.schema import violations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import Any
+
+    Outcome = tuple[float, bool]
+    Scorer = Callable[[str, object, Mapping[str, Any]], Outcome]
+
+RIGHT = 1.0
+WRONG = -1.0
+MAX_REGEX_CHARACTERS = 20_000
+MAX_PARTS = 20
+_NUMBER = re.compile(r"[-+]?(?:\d[\d,]*\.?\d*|\.\d+)(?:[eE][-+]?\d{1,3})?")
+_FENCED = re.compile(r"\A```\w*\s*(.*?)\s*```\Z", re.DOTALL)
+_REFERENCE_KEYS = ("text", "answer", "label", "response", "value")
+
+
+class UnusableSampleError(ValueError):
+    """A sample whose reward can't be computed."""
+
+
+def reference_text(reference: object) -> str:
+    """The text of a reference answer: a string, a number, or an object that holds one."""
+    if isinstance(reference, str):
+        return reference.strip()
+    if isinstance(reference, dict):
+        for key in (*_REFERENCE_KEYS, *(reference if len(reference) == 1 else ())):
+            if isinstance(reference.get(key), str):
+                return str(reference[key]).strip()
+    if isinstance(reference, int | float) and not isinstance(reference, bool):
+        return str(reference)
+    raise UnusableSampleError("reference_answer is no text and holds none")
+
+
+def score_label(answer: str, reference: object, settings: Mapping[str, Any]) -> Outcome:
+    """Right when the answer names the reference's label."""
+    try:
+        reader = label_reader(tuple(settings["labels"]))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UnusableSampleError("reward.labels must be a list of distinct labels") from error
+    expected = reader.strict(reference_text(reference))
+    if expected is None:
+        raise UnusableSampleError("reference_answer is none of reward.labels")
+    named = reader.strict(answer) if settings.get("reading") == "strict" else reader.lenient(answer)
+    return (RIGHT if named == expected else WRONG), named is not None
+
+
+def score_exact(answer: str, reference: object, _settings: Mapping[str, Any]) -> Outcome:
+    """Right when the answer equals the reference, surrounding white space aside."""
+    return (RIGHT if answer == reference_text(reference) else WRONG), answer != ""
+
+
+def score_numeric(answer: str, reference: object, settings: Mapping[str, Any]) -> Outcome:
+    """Right when the last number of the answer is within `tolerance` of the reference's."""
+    expected = _last_number(reference_text(reference))
+    if expected is None:
+        raise UnusableSampleError("reference_answer holds no number")
+    found = _last_number(answer)
+    if found is None:
+        return WRONG, False
+    tolerance = _number(settings.get("tolerance", 0.0), "reward.tolerance")
+    close = math.isclose(found, expected, rel_tol=1e-9, abs_tol=max(0.0, tolerance))
+    return (RIGHT if close else WRONG), True
+
+
+def _last_number(text: str) -> float | None:
+    numbers = _NUMBER.findall(text)
+    return float(numbers[-1].replace(",", "")) if numbers else None
+
+
+def score_regex(answer: str, reference: object, settings: Mapping[str, Any]) -> Outcome:
+    """Right when the pattern is found and its group 1, if it has one, equals the reference."""
+    pattern = _compiled(settings.get("pattern"))
+    match = pattern.search(answer[:MAX_REGEX_CHARACTERS])
+    if match is None:
+        return WRONG, False
+    right = not pattern.groups or (match[1] or "").strip() == reference_text(reference)
+    return (RIGHT if right else WRONG), True
+
+
+@lru_cache(maxsize=64)
+def _compile(pattern: str) -> re.Pattern[str]:
+    return re.compile(pattern)
+
+
+def _compiled(pattern: object) -> re.Pattern[str]:
+    if not isinstance(pattern, str):
+        raise UnusableSampleError("reward.pattern must be a regular expression")
+    try:
+        return _compile(pattern)
+    except (re.error, OverflowError, RecursionError) as error:
+        raise UnusableSampleError("reward.pattern is no valid regular expression") from error
+
+
+def score_json(answer: str, _reference: object, settings: Mapping[str, Any]) -> Outcome:
+    """Right when the answer, a fence around it aside, is JSON that fits the schema."""
+    schema = settings.get("schema", {})
+    fenced = _FENCED.match(answer)
+    try:
+        value = json.loads(fenced[1] if fenced else answer)
+    except (ValueError, RecursionError):
+        return WRONG, False
+    try:
+        fits = not violations(value, schema)
+    except ValueError as error:
+        raise UnusableSampleError(f"reward.schema: {error}") from error
+    return (RIGHT if fits else WRONG), fits
+
+
+def score_f1(answer: str, reference: object, _settings: Mapping[str, Any]) -> Outcome:
+    """2 * F1 - 1, with F1 over the sets of lower-case words."""
+    expected = set(reference_text(reference).lower().split())
+    found = set(answer.lower().split())
+    if not expected:
+        raise UnusableSampleError("reference_answer is empty")
+    overlap = len(expected & found)
+    return 4 * overlap / (len(expected) + len(found)) - 1, bool(found)
+
+
+def score_weighted(answer: str, reference: object, settings: Mapping[str, Any]) -> Outcome:
+    """The weighted mean of the parts; of the right form when every part is."""
+    parts = settings.get("parts")
+    if not isinstance(parts, list) or not 0 < len(parts) <= MAX_PARTS:
+        raise UnusableSampleError(f"reward.parts must be a list of 1 to {MAX_PARTS} rewards")
+    total = weights = 0.0
+    well_formed = True
+    for part in parts:
+        weight, reward = _weighted_part(part)
+        score, fits = score_answer(answer, reference, reward)
+        total += weight * score
+        weights += weight
+        well_formed = well_formed and fits
+    return total / weights, well_formed
+
+
+def _weighted_part(part: object) -> tuple[float, Mapping[str, Any]]:
+    reward = part.get("reward") if isinstance(part, dict) else None
+    if not isinstance(part, dict) or not isinstance(reward, dict):
+        raise UnusableSampleError("reward.parts[] must hold weight and reward")
+    if reward.get("type") == "weighted":
+        raise UnusableSampleError("a weighted reward can't hold another one")
+    weight = _number(part.get("weight", 1.0), "reward.parts[].weight")
+    if weight <= 0:
+        raise UnusableSampleError("reward.parts[].weight must be above 0")
+    return weight, reward
+
+
+SCORERS: dict[str, Scorer] = {
+    "label": score_label,
+    "exact": score_exact,
+    "numeric": score_numeric,
+    "regex": score_regex,
+    "json": score_json,
+    "f1": score_f1,
+    "weighted": score_weighted,
+}
+
+
+def score_answer(answer: str, reference: object, settings: Mapping[str, Any]) -> Outcome:
+    """Score an answer by `settings`; raises UnusableSampleError."""
+    kind = settings.get("type", "exact")
+    scorer = SCORERS.get(kind) if isinstance(kind, str) else None
+    if scorer is None:
+        raise UnusableSampleError(f"reward.type must be one of {', '.join(SCORERS)}")
+    score, well_formed = scorer(answer, reference, settings)
+    if "length_penalty" in settings:
+        score -= _length_penalty(len(answer), settings["length_penalty"])
+    return score, well_formed
+
+
+def _length_penalty(characters: int, settings: object) -> float:
+    if not isinstance(settings, dict):
+        raise UnusableSampleError("reward.length_penalty must be an object")
+    free, rate, at_most = (
+        _number(settings.get(key, default), f"reward.length_penalty.{key}")
+        for key, default in (("free", 0.0), ("per_character", 0.0), ("at_most", 1.0))
+    )
+    return min(max(0.0, at_most), max(0.0, (characters - free) * rate))
+
+
+def _number(value: object, where: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or abs(value) > 1e9:
+        raise UnusableSampleError(f"{where} must be a number")
+    if not math.isfinite(value):
+        raise UnusableSampleError(f"{where} must be finite")
+    return float(value)

@@ -1,0 +1,143 @@
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from novaloop.rewards.labels import LabelReader, strip_solution_markers
+
+QUALITY = LabelReader(["HQ", "LQ_EDIT", "LQ_CLOSE"])
+DIGITS = LabelReader(["0", "1", "-1"])
+LANGUAGES = LabelReader(["C", "C++", "C#", "Objective C"])
+
+
+@pytest.mark.parametrize(
+    ("text", "label"),
+    [
+        ("HQ", "HQ"),
+        ("  LQ_EDIT\n", "LQ_EDIT"),
+        ("<|begin_of_solution|>HQ<|end_of_solution|>", "HQ"),
+        ("let me think<|begin_of_solution|> HQ <|end_of_solution|> LQ_EDIT", "HQ"),
+        ("HQ<|end_of_solution|>", "HQ"),
+        ("HQ.", None),
+        ("hq", None),
+        ("LQ EDIT", None),
+        ("", None),
+    ],
+)
+def test_strict_reading_takes_the_whole_answer(text: str, label: str | None) -> None:
+    assert QUALITY.strict(text) == label
+
+
+@pytest.mark.parametrize(
+    ("text", "label"),
+    [
+        ("HQ", "HQ"),
+        ("HQ.", "HQ"),
+        ("The answer is HQ", "HQ"),
+        ("**LQ_EDIT**", "LQ_EDIT"),
+        ("__HQ__", "HQ"),
+        ("_LQ_CLOSE_", "LQ_CLOSE"),
+        ("lq edit", "LQ_EDIT"),
+        ("LQ-EDIT", "LQ_EDIT"),
+        ("lqedit", "LQ_EDIT"),
+        ("`HQ`\n\nIt has a clear title.", "HQ"),
+        ("\u201cHQ\u201d", "HQ"),
+        ("HQ's my choice", "HQ"),
+        ("", None),
+        ("no idea", None),
+    ],
+)
+def test_lenient_reading_of_one_mention(text: str, label: str | None) -> None:
+    assert QUALITY.lenient(text) == label
+
+
+@pytest.mark.parametrize(
+    "text", ["HQs", "XHQ", "non-HQ", "HQ-like", "HQ_EDIT", "preHQ", "LQ_EDITED", "LQ", "shqip"]
+)
+def test_never_a_label_inside_a_longer_word(text: str) -> None:
+    assert QUALITY.lenient(text) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "label"),
+    [
+        ("not HQ", None),
+        ("It isn't an HQ question", None),
+        ("neither HQ nor LQ_EDIT", None),
+        ("It's not **HQ** but LQ_CLOSE", "LQ_CLOSE"),
+        ("LQ_EDIT rather than LQ_CLOSE", "LQ_EDIT"),
+        ("LQ_CLOSE instead of the HQ", "LQ_CLOSE"),
+        ("a category of HQ", "HQ"),
+    ],
+)
+def test_a_negated_mention_is_none(text: str, label: str | None) -> None:
+    assert QUALITY.lenient(text) == label
+
+
+@pytest.mark.parametrize(
+    ("text", "label"),
+    [
+        ("HQ or LQ_EDIT", None),
+        ("HQ, LQ_EDIT, LQ_CLOSE", None),
+        ("LQ_CLOSE could fit, but the answer is HQ since LQ_EDIT needs edits", "HQ"),
+        ("The answer is HQ. Wait. Final answer: LQ_EDIT", "LQ_EDIT"),
+        ("Between HQ and LQ_EDIT I classify this question as LQ_EDIT, over HQ", "LQ_EDIT"),
+        ("**Category:** **LQ_CLOSE**\nHQ would need more detail", "LQ_CLOSE"),
+        ("Answer:\nHQ\nAn LQ_EDIT has a low score", "HQ"),
+        ("**HQ**\n\nAn LQ_EDIT has a low score, an LQ_CLOSE too", "HQ"),
+        ("HQ has no edits.\nLQ_EDIT has.\nSo I choose LQ_EDIT", "LQ_EDIT"),
+        ("- HQ\n- LQ_EDIT\n- LQ_CLOSE\nNone of HQ, LQ_EDIT", None),
+    ],
+)
+def test_several_labels_are_decided_by_rule_or_not_at_all(text: str, label: str | None) -> None:
+    assert QUALITY.lenient(text) == label
+
+
+@pytest.mark.parametrize(
+    ("reader", "text", "label"),
+    [
+        (DIGITS, "-1", "-1"),
+        (DIGITS, "-1.", "-1"),
+        (DIGITS, "The answer is 1.", "1"),
+        (DIGITS, "10", None),
+        (DIGITS, "1.5", None),
+        (DIGITS, "3.1", None),
+        (LabelReader(["0", "1"]), "-1", None),
+        (LANGUAGES, "It's C++.", "C++"),
+        (LANGUAGES, "c#", "C#"),
+        (LANGUAGES, "objective-c", "Objective C"),
+        (LabelReader(["LQ", "LQ_EDIT"]), "lq edit", "LQ_EDIT"),
+        (LabelReader(["LQ", "LQ_EDIT"]), "lq editing", "LQ"),
+        (LabelReader(["ПЛОХО", "ХОРОШО"]), "Ответ: хорошо!", "ХОРОШО"),
+    ],
+)
+def test_other_label_sets(reader: LabelReader, text: str, label: str | None) -> None:
+    assert reader.lenient(text) == label
+
+
+@pytest.mark.parametrize(
+    "labels", [[], [""], [" HQ"], ["yes", "Yes"], ["LQ_EDIT", "LQ EDIT"], ["a", "a"]]
+)
+def test_labels_that_cannot_be_told_apart_are_refused(labels: list[str]) -> None:
+    with pytest.raises(ValueError, match="label"):
+        LabelReader(labels)
+
+
+def test_only_the_last_solution_block_counts() -> None:
+    text = "<|begin_of_solution|>a<|end_of_solution|><|begin_of_solution|> b <|end_of_solution|>c"
+    assert strip_solution_markers(text) == "b"
+
+
+@given(st.text(alphabet="HQLEDITCOS_- .\n*not:is", max_size=80))
+def test_strict_implies_lenient_and_only_known_labels_come_out(text: str) -> None:
+    strict, lenient = QUALITY.strict(text), QUALITY.lenient(text)
+    assert lenient in {None, *QUALITY.labels}
+    assert strict is None or strict == lenient
+
+
+@pytest.mark.parametrize("unit", ["HQ LQ_EDIT ", "HQ\nLQ_EDIT\n", "lq_", "not ", "classified x "])
+def test_reading_time_grows_with_the_length_only(unit: str) -> None:
+    started = time.process_time()
+    QUALITY.lenient(unit * 50_000)
+    assert time.process_time() - started < 2
