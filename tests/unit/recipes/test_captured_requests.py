@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
 
 from novaloop.recipes import Deployment, Endpoint, TrainingJob, plan_endpoint, plan_training_job
 from tests.unit.recipes.captures import capture
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 CHECKPOINT = (
     "s3://customer-escrow-123456789012-smtj-0a1b2c3d/exp1-sft-job/outputs/checkpoints/step_100"
@@ -86,10 +88,9 @@ CASES = {
             "rft",
             2,
             checkpoint=CHECKPOINT,
-            reward_function_arn=REWARD,
             overrides=RFT_OVERRIDES,
         ),
-        DEPLOYMENT,
+        replace(DEPLOYMENT, reward_function_arn=REWARD),
     ),
 }
 

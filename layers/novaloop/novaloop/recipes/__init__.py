@@ -1,19 +1,13 @@
 """Recipes, requests and their validation: what would run, checked before anything is spent."""
 
 from novaloop.recipes.catalog import blueprint, methods
+from novaloop.recipes.checks import validate_infrastructure, validate_overrides, validate_rows
 from novaloop.recipes.endpoints import Endpoint, EndpointPlan, plan_endpoint, validate_endpoint
 from novaloop.recipes.errors import FieldError, RecipeError
-from novaloop.recipes.jobs import (
-    Deployment,
-    JobPlan,
-    TrainingJob,
-    inconsistencies,
-    plan_training_job,
-    validate_infrastructure,
-    validate_overrides,
-    validate_rows,
-)
+from novaloop.recipes.jobs import Deployment, TrainingJob
 from novaloop.recipes.names import ResourceName
+from novaloop.recipes.plans import JobPlan, plan_training_job
+from novaloop.recipes.requests import inconsistencies
 
 __all__ = [
     "Deployment",

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib.resources import files
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, TypeAdapter, model_validator
 
 from novaloop.recipes.settings import Fixed, Given, Leaf, Setting, listed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
 
 _LEAF: TypeAdapter[Leaf] = TypeAdapter(Leaf)
 

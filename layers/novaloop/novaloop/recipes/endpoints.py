@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from novaloop.recipes import facts
-from novaloop.recipes.errors import FieldError, RecipeError, joined, shown
-from novaloop.recipes.jobs import Deployment
+from novaloop.recipes.errors import FieldError, RecipeError, UnacceptableError, joined, shown
 from novaloop.recipes.names import LEGAL_NAME
 from novaloop.recipes.settings import listed
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from novaloop.recipes.jobs import Deployment
 
 ESCROW_TAG = "sagemaker.amazonaws.com/forge/escrow-uri"
 _MODEL_FOLDER = re.compile(r"s3://[a-zA-Z0-9.-]+(?:/[a-zA-Z0-9_.-]+)*/")
@@ -58,7 +61,7 @@ def plan_endpoint(endpoint: Endpoint, deployment: Deployment, at: str = "") -> E
         endpoint.context_length,
         endpoint.max_concurrency,
         endpoint.environment,
-        at,
+        at=at,
     )
     errors += _problems(endpoint, deployment, at)
     if errors:
@@ -80,6 +83,7 @@ def validate_endpoint(
     context_length: int,
     max_concurrency: int,
     environment: Mapping[str, object],
+    *,
     at: str = "",
 ) -> list[FieldError]:
     """Return everything that is wrong with an endpoint's size and container settings."""
@@ -119,7 +123,7 @@ def _wrong_environment(environment: Mapping[str, object], at: str) -> list[Field
     for name, value in environment.items():
         try:
             _environment_value(name, value)
-        except ValueError as problem:
+        except UnacceptableError as problem:
             errors.append(FieldError(joined(at, f"environment.{name}"), str(problem)))
     return errors
 
@@ -127,11 +131,10 @@ def _wrong_environment(environment: Mapping[str, object], at: str) -> list[Field
 def _environment_value(name: str, value: object) -> str:
     known = facts.facts().endpoint_environment
     if name in ("CONTEXT_LENGTH", "MAX_CONCURRENCY"):
-        raise ValueError(f"is set by {name.lower()}; write it there")
+        raise UnacceptableError(f"is set by {name.lower()}; write it there")
     if name not in known:
-        raise ValueError(
-            f"is no variable of the inference container; it has {listed(tuple(known))}"
-        )
+        names = listed(tuple(known))
+        raise UnacceptableError(f"is no variable of the inference container; it has {names}")
     parsed = known[name].parse(value)
     return str(parsed).lower() if isinstance(parsed, bool) else str(parsed)
 

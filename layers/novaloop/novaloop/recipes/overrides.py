@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
 from difflib import get_close_matches
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from novaloop.recipes.catalog import Blueprint
-from novaloop.recipes.errors import FieldError, joined, shown
+from novaloop.recipes.errors import FieldError, UnacceptableError, joined, shown
 from novaloop.recipes.settings import Fixed, Leaf, Setting, listed
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from novaloop.recipes.catalog import Blueprint
 
 
 def resolve(
@@ -36,11 +39,13 @@ def _choose(
     for name, value in overrides.items():
         try:
             path, setting = find(blueprint.leaves, str(name))
-            if path in chosen:
-                raise ValueError("is set twice, by its name and by its path; keep one")
-            chosen[path] = setting.parse(value)
-        except ValueError as problem:
+            parsed = setting.parse(value)
+        except UnacceptableError as problem:
             errors.append(FieldError(joined(at, str(name)), str(problem)))
+            continue
+        if path in chosen:
+            errors.append(FieldError(joined(at, str(name)), "is set twice; keep one"))
+        chosen[path] = parsed
     return chosen, errors
 
 
@@ -48,18 +53,18 @@ def find(leaves: Mapping[str, Leaf], name: str) -> tuple[str, Setting]:
     """Return the one setting that ``name`` means, with its dotted path.
 
     Raises:
-        ValueError: if no leaf, several leaves or a leaf that can't be set has that name.
+        UnacceptableError: if no leaf, several leaves or a leaf that can't be set has that name.
     """
     paths = [path for path in leaves if path == name or path.endswith(f".{name}")]
     if not paths:
-        raise ValueError(_unknown(leaves, name))
+        raise UnacceptableError(_unknown(leaves, name))
     if len(paths) > 1:
-        raise ValueError(f"names several settings; write one of {listed(tuple(paths))}")
+        raise UnacceptableError(f"names several settings; write one of {listed(tuple(paths))}")
     leaf = leaves[paths[0]]
     if isinstance(leaf, Setting):
         return paths[0], leaf
     reason = f"is always {shown(leaf.fixed)}" if isinstance(leaf, Fixed) else "follows from the job"
-    raise ValueError(f"can't be set here, it {reason}; remove it")
+    raise UnacceptableError(f"can't be set here, it {reason}; remove it")
 
 
 def _unknown(leaves: Mapping[str, Leaf], name: str) -> str:
@@ -69,9 +74,8 @@ def _unknown(leaves: Mapping[str, Leaf], name: str) -> str:
     meant = tuple(dict.fromkeys(spellings[spelling] for spelling in near))
     if meant:
         return f"is no setting of this recipe; did you mean {listed(meant)}?"
-    return (
-        f"is no setting of this recipe; it has {listed(tuple(dict.fromkeys(spellings.values())))}"
-    )
+    settable = tuple(dict.fromkeys(spellings.values()))
+    return f"is no setting of this recipe; it has {listed(settable)}"
 
 
 def _spellings(settings: Mapping[str, Setting]) -> dict[str, str]:

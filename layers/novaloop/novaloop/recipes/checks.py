@@ -1,0 +1,179 @@
+"""What is wrong with a job: its settings, its machines, its data and what it starts from."""
+
+from __future__ import annotations
+
+import re
+from itertools import chain
+from typing import TYPE_CHECKING
+
+from novaloop.recipes import facts
+from novaloop.recipes.catalog import Blueprint, blueprint, variants
+from novaloop.recipes.errors import FieldError, joined, shown
+from novaloop.recipes.jobs import MODEL_PACKAGE_ARN, Deployment, TrainingJob
+from novaloop.recipes.names import LEGAL_NAME
+from novaloop.recipes.overrides import resolve
+from novaloop.recipes.settings import Given, listed
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_LAMBDA_ARN = re.compile(r"arn:aws:lambda:[a-z0-9-]+:\d{12}:function:[A-Za-z0-9-_]+")
+_S3_OBJECT = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/\S+")
+# Escrow buckets are named customer-escrow-<account>-<platform>-<id>; `hp` is HyperPod.
+_HYPERPOD_ESCROW = re.compile(r"s3://customer-escrow-\d+-hp-")
+
+
+def validate_overrides(
+    method: str,
+    model: str,
+    overrides: Mapping[str, object],
+    *,
+    instance_type: str | None = None,
+    at: str = "overrides",
+) -> list[FieldError]:
+    """Return everything that is wrong with ``overrides``.
+
+    Raises:
+        ValueError: if ``model`` has no such ``method``.
+    """
+    return resolve(blueprint(method, model, instance_type), overrides, at)[1]
+
+
+def validate_infrastructure(
+    method: str, model: str, instance_type: str, instance_count: int, at: str = ""
+) -> list[FieldError]:
+    """Return what is wrong with the choice of machines.
+
+    Raises:
+        ValueError: if ``model`` has no such ``method``.
+    """
+    offered = [one.variant for one in variants(method, model)]
+    types = tuple(chain.from_iterable(variant.instance_types for variant in offered))
+    if instance_type not in types:
+        message = f"{method} on {model} runs on {listed(types)}, not on {shown(instance_type)}"
+        return [FieldError(joined(at, "instance_type"), message)]
+    counts = blueprint(method, model, instance_type).variant.instance_counts
+    if isinstance(instance_count, bool) or instance_count not in counts:
+        message = f"{method} on {model} takes {listed(counts)} of {instance_type}"
+        return [FieldError(joined(at, "instances"), f"{message}, not {shown(instance_count)}")]
+    return []
+
+
+def validate_rows(
+    method: str, model: str, rows: int, overrides: Mapping[str, object], at: str = ""
+) -> list[FieldError]:
+    """Return an error if a data set of ``rows`` rows can't fill one optimizer step.
+
+    Raises:
+        ValueError: if ``model`` has no such ``method``.
+    """
+    chosen = blueprint(method, model)
+    setting = chosen.family.rows_at_least
+    if setting is None:
+        return []
+    needed = resolve(chosen, overrides, at)[0][setting]
+    if rows >= needed:
+        return []
+    message = f"has {rows} rows, fewer than global_batch_size ({needed}): add rows or lower it"
+    return [FieldError(joined(at, "data"), message)]
+
+
+def validate_inputs(
+    job: TrainingJob, chosen: Blueprint, deployment: Deployment, at: str
+) -> list[FieldError]:
+    """Return what is wrong with everything but the overrides and the machines."""
+    checks = {
+        "region": _problem_with_region(deployment.region, chosen.family.image),
+        "job_name": _problem_with_name(job.job_name),
+        "data_uri": _problem_with_data(job, chosen),
+        "validation_uri": _problem_with_validation(job, chosen),
+        "recipe_uri": _problem_with_recipe(job.recipe_uri),
+        "checkpoint": _problem_with_checkpoint(job.checkpoint),
+        "reward_function_arn": _problem_with_reward(deployment.reward_function_arn, chosen),
+        "processor_function_arn": _problem_with_processor(job, chosen),
+        "subtask": _problem_with_subtask(job, chosen),
+        "max_runtime_seconds": None if job.max_runtime_seconds > 0 else "must be positive",
+    }
+    return [FieldError(joined(at, name), problem) for name, problem in checks.items() if problem]
+
+
+def _problem_with_region(region: str, image: str) -> str | None:
+    try:
+        facts.image_uri(image, region)
+    except ValueError as problem:
+        return str(problem)
+    return None
+
+
+def _problem_with_name(name: str) -> str | None:
+    if LEGAL_NAME.fullmatch(name):
+        return None
+    return f"{shown(name)} must be at most 63 letters, digits and hyphens, and end in no hyphen"
+
+
+def _problem_with_recipe(uri: str) -> str | None:
+    if not uri.endswith("/recipe.yaml"):
+        return f"{shown(uri)} must end in /recipe.yaml, the name under which the job looks for it"
+    return _problem_with_object(uri)
+
+
+def _problem_with_data(job: TrainingJob, chosen: Blueprint) -> str | None:
+    if chosen.family.channel is None:
+        return job.data_uri and f"{job.method} brings its own questions and would ignore it"
+    if job.data_uri is None:
+        return f"{job.method} needs a data set"
+    return _problem_with_object(job.data_uri)
+
+
+def _problem_with_validation(job: TrainingJob, chosen: Blueprint) -> str | None:
+    if job.validation_uri is None:
+        return None
+    if not chosen.family.holdout:
+        return f"{job.method} takes no validation data and would ignore it"
+    return _problem_with_object(job.validation_uri)
+
+
+def _problem_with_object(uri: str) -> str | None:
+    return None if _S3_OBJECT.fullmatch(uri) else f"{shown(uri)} must be s3://bucket/key"
+
+
+def _problem_with_checkpoint(checkpoint: str | None) -> str | None:
+    if checkpoint is None or MODEL_PACKAGE_ARN.fullmatch(checkpoint):
+        return None
+    if _HYPERPOD_ESCROW.match(checkpoint):
+        return "was trained on HyperPod; a training job can't start from it"
+    return _problem_with_object(checkpoint)
+
+
+def _problem_with_reward(arn: str | None, chosen: Blueprint) -> str | None:
+    if not _takes(chosen, "reward_function_arn"):
+        return None
+    return _problem_with_function(arn) if arn else f"{chosen.method} needs a reward function"
+
+
+def _problem_with_processor(job: TrainingJob, chosen: Blueprint) -> str | None:
+    if job.processor_function_arn is None:
+        return None
+    if not _takes(chosen, "processor_function_arn"):
+        return f"{job.method} takes no processor function and would ignore it"
+    return _problem_with_function(job.processor_function_arn)
+
+
+def _takes(chosen: Blueprint, source: str) -> bool:
+    leaves = chosen.leaves.values()
+    return any(isinstance(leaf, Given) and leaf.source == source for leaf in leaves)
+
+
+def _problem_with_function(arn: str) -> str | None:
+    if _LAMBDA_ARN.fullmatch(arn):
+        return None
+    return f"{shown(arn)} must be a Lambda function's ARN without version or alias"
+
+
+def _problem_with_subtask(job: TrainingJob, chosen: Blueprint) -> str | None:
+    known = chosen.facts.subtasks
+    if job.subtask is None or job.subtask in known:
+        return None
+    if not known:
+        return f"{job.method} has no subtasks"
+    return f"{job.method} has no subtask {shown(job.subtask)}; it has {listed(known)}"
