@@ -37,15 +37,15 @@ def _choose(
     chosen: dict[str, Any] = {}
     errors = []
     for name, value in overrides.items():
+        field = joined(at, str(name))
         try:
             path, setting = find(blueprint.leaves, str(name))
-            parsed = setting.parse(value)
+            if path in chosen:
+                errors.append(FieldError(field, "is set twice, by name and by path; keep one"))
+            chosen[path] = value  # out of bounds or not, its order relative to others is judged
+            chosen[path] = setting.parse(value)
         except UnacceptableError as problem:
-            errors.append(FieldError(joined(at, str(name)), str(problem)))
-            continue
-        if path in chosen:
-            errors.append(FieldError(joined(at, str(name)), "is set twice; keep one"))
-        chosen[path] = parsed
+            errors.append(FieldError(field, str(problem)))
     return chosen, errors
 
 
@@ -111,5 +111,9 @@ def _out_of_order(
             f" ({shown(values[upper])}); lower it or raise {upper.rpartition('.')[2]}",
         )
         for lower, upper in blueprint.family.ordered
-        if values[lower] > values[upper]
+        if _is_real(values[lower]) and _is_real(values[upper]) and values[lower] > values[upper]
     ]
+
+
+def _is_real(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
