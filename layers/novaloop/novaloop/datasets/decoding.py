@@ -1,0 +1,173 @@
+"""Bytes to lines of text, strictly: what can't be decoded faithfully is refused."""
+
+import codecs
+import io
+import zlib
+from collections.abc import Iterable, Iterator
+from functools import partial
+from itertools import chain
+from typing import BinaryIO
+
+from .errors import DatasetRefused
+
+CHUNK_BYTES = 1 << 20
+# A record may hold several cells of the largest size, so a line may be longer than a cell.
+MAX_LINE_CHARS = 64 << 20
+GZIP_MAGIC = b"\x1f\x8b"
+GZIP_WINDOW_BITS = 31
+
+# Longest mark first: UTF-32-LE begins with the bytes of UTF-16-LE's mark.
+_BYTE_ORDER_MARKS = (
+    (codecs.BOM_UTF32_LE, "utf-32-le"),
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
+
+
+def read_lines(source: BinaryIO | Iterable[bytes], encoding: str | None = None) -> Iterator[str]:
+    r"""Yield the decoded lines with their own line ends (`\n`, `\r\n` or `\r`), as they stand.
+
+    A gzip file is unpacked. Without `encoding` the text is UTF-8, or UTF-16 if its byte order mark
+    says so. Memory stays at a few chunks whatever the size. Raises DatasetRefused.
+    """
+    head, chunks = _peek(_chunks(source), len(GZIP_MAGIC))
+    if head.startswith(GZIP_MAGIC):
+        chunks = _gunzip(chunks)
+    return chain.from_iterable(_line_batches(chunks, encoding))
+
+
+def _chunks(source: BinaryIO | Iterable[bytes]) -> Iterator[bytes]:
+    read = getattr(source, "read", None)
+    return iter(partial(read, CHUNK_BYTES), b"") if read else filter(None, source)
+
+
+def _peek(chunks: Iterator[bytes], size: int) -> tuple[bytes, Iterator[bytes]]:
+    """Return at least the first `size` bytes, if there are as many, and all the chunks."""
+    head = b""
+    for chunk in chunks:
+        head += chunk
+        if len(head) >= size:
+            break
+    return head, chain([head] if head else [], chunks)
+
+
+def _gunzip(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Unpack one or more gzip members, never more than a chunk at a time."""
+    member = zlib.decompressobj(GZIP_WINDOW_BITS)
+    try:
+        for chunk in chunks:
+            data = chunk
+            while data:
+                if member.eof:
+                    member = zlib.decompressobj(GZIP_WINDOW_BITS)
+                if unpacked := member.decompress(data, CHUNK_BYTES):
+                    yield unpacked
+                data = member.unused_data if member.eof else member.unconsumed_tail
+    except zlib.error as error:
+        raise DatasetRefused("gzip", "the gzip file is damaged; compress it again") from error
+    if not member.eof:
+        raise DatasetRefused("gzip", "the gzip file ends too early; upload it again")
+
+
+class _UndecodableError(Exception):
+    def __init__(self, byte: int, text_before: str) -> None:
+        super().__init__(byte)
+        self.byte = byte
+        self.text_before = text_before
+
+
+def _line_batches(chunks: Iterator[bytes], encoding: str | None) -> Iterator[io.StringIO]:
+    """Yield runs of whole lines; iterating over each one yields its lines."""
+    head, chunks = _peek(chunks, max(len(mark) for mark, _ in _BYTE_ORDER_MARKS))
+    codec, mark_size = _codec(head, encoding)
+    lines, pending = 0, ""
+    try:
+        for text in _decode(chunks, codec, mark_size):
+            _refuse_nul(text, pending, lines)
+            pending += text
+            if end := _last_line_end(pending):
+                batch, pending = pending[:end], pending[end:]
+                yield io.StringIO(batch, newline="")
+                lines += _count_line_ends(batch)
+            elif len(pending) > MAX_LINE_CHARS:
+                message = f"the line is longer than {MAX_LINE_CHARS:,} characters"
+                raise DatasetRefused("line-too-long", message, line=lines + 1)
+    except _UndecodableError as error:
+        line = lines + _count_line_ends(pending + error.text_before) + 1
+        raise _not_decodable(codec, error.byte, line) from error
+    if pending:
+        yield io.StringIO(pending, newline="")
+
+
+def _decode(chunks: Iterable[bytes], codec: str, skip: int) -> Iterator[str]:
+    decoder = codecs.getincrementaldecoder(codec)("strict")
+    position = 0
+    for chunk in chain(chunks, [None]):
+        undecoded = len(decoder.getstate()[0])
+        data = (chunk or b"")[skip:]
+        try:
+            text = decoder.decode(data, final=chunk is None)
+        except UnicodeDecodeError as error:
+            before = error.object[: error.start].decode(codec, "replace")
+            raise _UndecodableError(position + skip - undecoded + error.start, before) from error
+        position += skip + len(data)
+        skip = 0
+        yield text
+
+
+def _codec(head: bytes, encoding: str | None) -> tuple[str, int]:
+    """Return the codec and the size of the byte order mark."""
+    mark, marked = next(
+        ((mark, name) for mark, name in _BYTE_ORDER_MARKS if head.startswith(mark)), (b"", None)
+    )
+    if marked in {"utf-32-le", "utf-32-be"}:
+        raise DatasetRefused("encoding", "the file is marked as UTF-32; save it as UTF-8")
+    codec = _known_codec(encoding) if encoding else marked or "utf-8"
+    if marked and not (codec.startswith(marked) or marked.startswith(codec)):
+        message = f"`encoding: {encoding}` contradicts the file's byte order mark, {marked.upper()}"
+        raise DatasetRefused("encoding", message)
+    if codec == "utf-16" and not marked:
+        message = "UTF-16 without a byte order mark; say `encoding: utf-16-le` or utf-16-be"
+        raise DatasetRefused("encoding", message)
+    return marked or codec, len(mark)
+
+
+def _known_codec(encoding: str) -> str:
+    try:
+        b"".decode(encoding)
+        return codecs.lookup(encoding).name
+    except LookupError as error:
+        message = f"`encoding: {encoding}` is not a known text encoding; try utf-8 or cp1252"
+        raise DatasetRefused("encoding", message) from error
+
+
+def _refuse_nul(text: str, pending: str, lines: int) -> None:
+    at = text.find("\0")
+    if at >= 0:
+        line = lines + _count_line_ends(pending + text[:at]) + 1
+        message = (
+            "NUL character; remove it, or say `encoding: utf-16-le` (or utf-16-be) if the file is"
+            " UTF-16 without a byte order mark"
+        )
+        raise DatasetRefused("nul", message, line=line)
+
+
+def _not_decodable(codec: str, byte: int, line: int) -> DatasetRefused:
+    message = (
+        f"byte {byte} is not valid {codec.upper()}; save the file as UTF-8, or name its encoding,"
+        " for instance `encoding: cp1252`"
+    )
+    return DatasetRefused("encoding", message, line=line)
+
+
+def _last_line_end(text: str) -> int:
+    r"""Return the index after the last certain line end; a final `\r` may still become `\r\n`."""
+    return text.rfind("\n") + 1 or text.rfind("\r", 0, -1) + 1
+
+
+def _count_line_ends(text: str) -> int:
+    if "\r" not in text:
+        return text.count("\n")
+    return text.count("\n") + text.count("\r") - text.count("\r\n")

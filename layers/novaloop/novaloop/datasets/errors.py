@@ -1,0 +1,25 @@
+"""Why a dataset, or one of its rows, is refused."""
+
+
+class DatasetRefused(Exception):  # noqa: N818 - a verdict on the input, not a fault of the program
+    """The dataset as a whole can't be used; `str()` is one line without any cell text.
+
+    `line` counts from 1 in the decoded text; `column` is the user's column name.
+    """
+
+    def __init__(
+        self, rule: str, message: str, *, line: int | None = None, column: str | None = None
+    ) -> None:
+        super().__init__(message if line is None else f"line {line}: {message}")
+        self.rule = rule
+        self.line = line
+        self.column = column
+
+
+class RowRejected(Exception):  # noqa: N818
+    """One row can't be used; the rest of the file can."""
+
+    def __init__(self, rule: str, message: str, field: str | None = None) -> None:
+        super().__init__(message)
+        self.rule = rule
+        self.field = field

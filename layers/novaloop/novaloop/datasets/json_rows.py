@@ -1,0 +1,64 @@
+"""JSON Lines: one object a line, of plain fields or formatted for Nova already."""
+
+from collections.abc import Iterator, Sequence
+from itertools import chain
+from typing import Any
+
+import orjson
+
+from .columns import FieldColumns, assign_columns
+from .errors import DatasetRefused, RowRejected
+from .options import DatasetOptions, RowFormat
+from .plain_rows import PlainRowEncoder
+from .rejects import RejectLog
+from .rows import EncodedRow, RowReader
+
+
+def open_json_rows(
+    lines: Iterator[str], formats: Sequence[RowFormat], options: DatasetOptions, log: RejectLog
+) -> RowReader:
+    """Take the fields from the first object; raises DatasetRefused. Blank lines are skipped."""
+    objects = _objects(lines, log)
+    first = next(objects, None)
+    if first is None:
+        raise DatasetRefused("no-rows", "the file holds no JSON object; it needs one a line")
+    line, fields = first
+    columns = assign_columns(list(fields), options.columns, formats, line)
+    encoder = PlainRowEncoder(columns, formats, options)
+
+    def encode(row: dict[str, Any]) -> EncodedRow:
+        return encoder.encode(_values(row, columns))
+
+    return RowReader(chain([first], objects), encode)
+
+
+def _values(row: dict[str, Any], columns: FieldColumns) -> list[Any]:
+    try:
+        return [row[name] for name in columns.columns]
+    except KeyError as error:
+        name = error.args[0]
+        message = f"no field {name!r}, which the file's first row has; all rows need the same"
+        raise RowRejected("missing-field", message, name) from error
+
+
+def _objects(lines: Iterator[str], log: RejectLog) -> Iterator[tuple[int, dict[str, Any]]]:
+    for number, line in enumerate(lines, 1):
+        text = line.strip()
+        if not text:
+            continue
+        try:
+            yield number, _object(text)
+        except RowRejected as reason:
+            log.add(number, reason)
+
+
+def _object(text: str) -> dict[str, Any]:
+    try:
+        value = orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        message = f"not valid JSON at character {error.colno}; each line is one JSON object"
+        raise RowRejected("invalid-json", message) from error
+    if not isinstance(value, dict):
+        message = "not a JSON object; each line is one object with the row's fields"
+        raise RowRejected("not-an-object", message)
+    return value

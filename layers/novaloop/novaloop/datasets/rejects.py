@@ -1,0 +1,51 @@
+"""The list of rejected rows: complete in numbers, bounded in size, free of cell text."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import orjson
+
+from .errors import RowRejected
+
+MAX_LISTED_ROWS = 10_000
+MAX_LINES_PER_RULE = 10
+EXCERPT_CHARS = 40
+
+
+@dataclass
+class RejectedRows:
+    """How many rows one rule rejected, and the lines of the first ones."""
+
+    rows: int = 0
+    first_lines: list[int] = field(default_factory=list)
+
+
+@dataclass
+class RejectLog:
+    """Counts rejects by rule and writes the first MAX_LISTED_ROWS as JSONL to `sink`.
+
+    `first` is the line and the message of the first one.
+    """
+
+    sink: Callable[[bytes], object]
+    excerpts: bool = False
+    rows: int = 0
+    first: tuple[int, str] = (0, "")
+    by_rule: dict[str, RejectedRows] = field(default_factory=dict)
+
+    def add(
+        self, line: int, reason: RowRejected, column: str | None = None, text: object = None
+    ) -> None:
+        """Record one row that begins on `line`; `text` is used only where excerpts are wanted."""
+        if not self.rows:
+            self.first = line, str(reason)
+        self.rows += 1
+        counted = self.by_rule.setdefault(reason.rule, RejectedRows())
+        counted.rows += 1
+        if len(counted.first_lines) < MAX_LINES_PER_RULE:
+            counted.first_lines.append(line)
+        if self.rows <= MAX_LISTED_ROWS:
+            entry = {"line": line, "column": column, "rule": reason.rule, "message": str(reason)}
+            if self.excerpts and isinstance(text, str):
+                entry["excerpt"] = ascii(text[:EXCERPT_CHARS])[1:-1]
+            self.sink(orjson.dumps(entry) + b"\n")

@@ -1,0 +1,91 @@
+"""A bounded sample of row hashes: finds repeated and contradicting rows, within and across files.
+
+Rows are sampled by their question's hash, so two files keep the same questions (coordinated
+sampling: E. Cohen, "Sampling Big Data Sketches", 2023). Up to MAX_ROWS rows all are kept.
+"""
+
+import io
+from array import array
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+MAX_ROWS = 2_000_000
+_WORD = (1 << 64) - 1
+
+
+@dataclass(frozen=True)
+class RowSketch:
+    """Question hashes in ascending order (uint64) with their answers' hashes (uint32).
+
+    Holds the rows whose question hash is divisible by 2**`sampling_bits`; 0 means every row.
+    """
+
+    questions: npt.NDArray[np.uint64]
+    answers: npt.NDArray[np.uint32]
+    sampling_bits: int
+
+    @property
+    def exact(self) -> bool:
+        """Tell whether no row was left out."""
+        return self.sampling_bits == 0
+
+    def duplicate_rows(self) -> int:
+        """Count rows that repeat an earlier one's question and answer; an estimate if sampled."""
+        order = np.lexsort((self.answers, self.questions))
+        questions, answers = self.questions[order], self.answers[order]
+        same = (questions[1:] == questions[:-1]) & (answers[1:] == answers[:-1])
+        return int(np.count_nonzero(same)) << self.sampling_bits
+
+    def to_bytes(self) -> bytes:
+        """Return the sketch as an .npz file."""
+        buffer = io.BytesIO()
+        bits = np.array(self.sampling_bits)
+        np.savez(buffer, questions=self.questions, answers=self.answers, sampling_bits=bits)
+        return buffer.getvalue()
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> "RowSketch":
+        """Read what to_bytes wrote; raises ValueError for anything else."""
+        try:
+            with np.load(io.BytesIO(data), allow_pickle=False) as file:
+                return cls(file["questions"], file["answers"], int(file["sampling_bits"]))
+        except (OSError, KeyError) as error:
+            raise ValueError("not a row sketch") from error
+
+
+class RowSketcher:
+    """Builds a RowSketch row by row."""
+
+    def __init__(self, max_rows: int = MAX_ROWS) -> None:
+        self._max_rows = max_rows
+        self._questions = array("Q")
+        self._answers = array("I")
+        self._bits = 0
+        self._mask = 0
+
+    def add(self, question: int, answer: int) -> None:
+        """Take in a 64-bit question hash and a 32-bit answer hash."""
+        if question & self._mask:
+            return
+        self._questions.append(question)
+        self._answers.append(answer)
+        if len(self._questions) > self._max_rows:
+            self._halve()
+
+    def sketch(self) -> RowSketch:
+        """Return the sample taken so far."""
+        questions = np.array(self._questions, dtype=np.uint64)
+        answers = np.array(self._answers, dtype=np.uint32)
+        order = np.argsort(questions, kind="stable")
+        return RowSketch(questions[order], answers[order], self._bits)
+
+    def _halve(self) -> None:
+        self._bits += 1
+        self._mask = (1 << self._bits) - 1
+        questions = np.frombuffer(self._questions, dtype=np.uint64)
+        kept = (questions & np.uint64(self._mask)) == 0
+        answers = np.frombuffer(self._answers, dtype=np.uint32)[kept]
+        self._questions = array("Q", questions[kept].tobytes())
+        self._answers = array("I", answers.tobytes())

@@ -1,0 +1,140 @@
+"""One file to several disjoint datasets."""
+
+from array import array
+from bisect import bisect_left
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+
+import numpy as np
+
+from .convert import DatasetWriter, Sink, Source, check_rejects, encoded_rows
+from .errors import DatasetRefused
+from .options import DatasetOptions, RowFormat
+from .rejects import RejectedRows, RejectLog
+from .rows import EncodedRow
+from .summary import DatasetSummary
+
+
+@dataclass(frozen=True)
+class Split:
+    """Rows by role: counts (int) or fractions (float) of the accepted rows."""
+
+    shares: Mapping[str, int | float]
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class SplitSummary:
+    """The result of splitting one file; `datasets` is empty if the file was refused.
+
+    `rows_left_out` were accepted but belong to no role.
+    """
+
+    refusal: DatasetRefused | None
+    rows_in: int
+    rejects: Mapping[str, RejectedRows]
+    rows_left_out: int
+    datasets: Mapping[str, DatasetSummary]
+
+
+def convert_split(
+    open_source: Callable[[], Source],
+    split: Split,
+    outputs: Mapping[str, Mapping[RowFormat, Sink]],
+    options: DatasetOptions,
+    rejects: Sink,
+) -> SplitSummary:
+    """Read the source twice and write each accepted row to the outputs of at most one role.
+
+    A row's place depends on the seed and its question only, so equal questions never stand in two
+    roles, and the order of the file doesn't matter. Memory: 8 bytes for each accepted row.
+    """
+    formats = tuple(dict.fromkeys(each for role in outputs.values() for each in role))
+    log = RejectLog(rejects, options.reject_excerpts)
+    accepted = 0
+    try:
+        ranks = array("Q")
+        for row in encoded_rows(open_source(), formats, options, log):
+            ranks.append(_rank(row, split.seed))
+        accepted = len(ranks)
+        check_rejects(log, accepted, options)
+        plan = _plan(ranks, split)
+    except DatasetRefused as refused:
+        return SplitSummary(refused, accepted + log.rows, log.by_rule, 0, {})
+    datasets = _write(open_source(), plan, outputs, options, split.seed)
+    written = sum(each.rows_out for each in datasets.values())
+    rows_in = accepted + log.rows
+    return SplitSummary(None, rows_in, log.by_rule, accepted - written, datasets)
+
+
+@dataclass
+class _Assignment:
+    """Ascending upper ranks, one for each role, and how many rows of that very rank it takes."""
+
+    roles: Sequence[str]
+    bounds: Sequence[int]
+    quotas: list[int]
+
+    def take(self, rank: int) -> str | None:
+        index = bisect_left(self.bounds, rank)
+        if index == len(self.bounds):
+            return None
+        if rank == self.bounds[index]:
+            if not self.quotas[index]:
+                return None
+            self.quotas[index] -= 1
+        return self.roles[index]
+
+
+def _rank(row: EncodedRow, seed: int) -> int:
+    key = str(seed).encode()[: blake2b.MAX_KEY_SIZE]
+    return int.from_bytes(blake2b(row.question, digest_size=8, key=key).digest(), "big")
+
+
+def _plan(ranks: "array[int]", split: Split) -> _Assignment:
+    """Cut the ascending ranks into one run for each role."""
+    ordered = np.frombuffer(ranks, dtype=np.uint64)
+    ordered.sort()
+    total, start = len(ordered), 0
+    bounds, quotas = [], []
+    for role, share in split.shares.items():
+        end = start + _rows(role, share, total, total - start)
+        bound = ordered[end - 1]
+        bounds.append(int(bound))
+        quotas.append(end - max(start, int(np.searchsorted(ordered, bound, "left"))))
+        # What is left of a question that the cut goes through belongs to nobody.
+        start = int(np.searchsorted(ordered, bound, "right"))
+    return _Assignment(list(split.shares), bounds, quotas)
+
+
+def _rows(role: str, share: float, total: int, available: int) -> int:
+    # A fraction may lack the few rows that a cut through repeated questions has cost.
+    rows = share if isinstance(share, int) else min(round(share * total), available)
+    if rows < 1 or rows > available:
+        message = (
+            f"`split.{role}: {share}` asks for {rows} rows, but {available} of {total} accepted"
+            " rows are free; change the split"
+        )
+        raise DatasetRefused("split", message)
+    return rows
+
+
+def _write(
+    source: Source,
+    plan: _Assignment,
+    outputs: Mapping[str, Mapping[RowFormat, Sink]],
+    options: DatasetOptions,
+    seed: int,
+) -> dict[str, DatasetSummary]:
+    formats = tuple(dict.fromkeys(each for role in outputs.values() for each in role))
+    writers = {role: DatasetWriter(sinks) for role, sinks in outputs.items()}
+    picks = {role: [formats.index(each) for each in sinks] for role, sinks in outputs.items()}
+    log = RejectLog(lambda _: None)
+    for row in encoded_rows(source, formats, options, log):
+        role = plan.take(_rank(row, seed))
+        if role is not None:
+            lines = [row.lines[index] for index in picks[role]]
+            writers[role].write(row._replace(lines=lines))
+    empty = RejectLog(lambda _: None)
+    return {role: writer.close(empty, None) for role, writer in writers.items()}
