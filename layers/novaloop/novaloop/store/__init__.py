@@ -1,0 +1,1 @@
+"""The experiments table: one item collection per experiment, on PynamoDB."""

@@ -1,0 +1,1 @@
+"""What Novaloop does, written against ports: adapters implement them, simulations twin them."""

@@ -1,0 +1,112 @@
+"""What a person asks for: approve, reject, stop, retry, keep, clean up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from novaloop.experiment.moves import Decision, enter
+from novaloop.experiment.record import (
+    CommandItem,
+    CommandKind,
+    HistoryEntry,
+    Record,
+    Stage,
+    StageState,
+    Status,
+)
+
+REMEMBERED_COMMANDS = 50
+_WAITS_FOR_A_PERSON = {Status.HELD, Status.AWAITING_APPROVAL}
+_RETRIABLE = {Status.HELD, Status.FAILED, Status.STOPPED, Status.EXPIRED, Status.COMPLETED}
+
+
+def obey(record: Record, command: CommandItem, now: datetime) -> Decision:
+    """Carry out one command, or say in the history why it does not apply."""
+    handled = (*record.handled_commands, command.command_id)[-REMEMBERED_COMMANDS:]
+    record = replace(record, handled_commands=handled)
+    refusal, decision = _HANDLERS[command.kind](record, command, now)
+    asked = HistoryEntry(now, f"{command.kind} by {command.by}", refusal or command.note or "")
+    return replace(decision, history=(asked, *decision.history))
+
+
+_Reply = tuple[str | None, Decision]
+
+
+def _refuse(record: Record, why: str) -> _Reply:
+    return f"ignored: {why}", Decision(record)
+
+
+def _approve(record: Record, command: CommandItem, now: datetime) -> _Reply:
+    if record.status not in _WAITS_FOR_A_PERSON:
+        return _refuse(record, f"the experiment is {record.status}, nothing waits for approval")
+    approved = replace(record, approved_by=command.by)
+    return None, enter(approved, Status.DEPLOYING, f"approved by {command.by}", now)
+
+
+def _reject(record: Record, command: CommandItem, now: datetime) -> _Reply:
+    if record.status not in _WAITS_FOR_A_PERSON:
+        return _refuse(record, f"the experiment is {record.status}, nothing waits for approval")
+    return None, enter(record, Status.STOPPED, f"rejected by {command.by}", now)
+
+
+def _stop(record: Record, command: CommandItem, now: datetime) -> _Reply:
+    if record.status.is_final or record.status is Status.STOPPING:
+        return _refuse(record, f"the experiment is {record.status}")
+    stopping = replace(record, stopping_to=Status.STOPPED)
+    return None, enter(stopping, Status.STOPPING, f"stopped by {command.by}", now)
+
+
+def _retry(record: Record, command: CommandItem, now: datetime) -> _Reply:
+    names = [stage.name for stage in record.stages]
+    if not names:
+        return _refuse(record, "the experiment never started; submit it under a new name")
+    if record.status not in _RETRIABLE:
+        return _refuse(record, f"the experiment is {record.status}; stop it first")
+    start = command.stage or (record.active or record.stages[-1]).name
+    if start not in names:
+        return _refuse(record, f"no stage is called {start}; there are {', '.join(names)}")
+    first = names.index(start)
+    unfinished = [s.name for s in record.stages[:first] if s.state is not StageState.SUCCEEDED]
+    if unfinished:
+        return _refuse(record, f"{unfinished[0]} comes before {start} and has not succeeded")
+    stages = (*record.stages[:first], *map(_again, record.stages[first:]))
+    retried = replace(
+        record, stages=stages, gate=None, approved_by=None, endpoint=None, stopping_to=None
+    )
+    return None, enter(retried, Status.RUNNING, f"retried from {start} by {command.by}", now)
+
+
+def _again(stage: Stage) -> Stage:
+    """Return the stage as new; an attempt that may have used its name gets the next number."""
+    attempt = stage.attempt + 1 if stage.job_name else stage.attempt
+    return Stage(kind=stage.kind, name=stage.name, attempt=attempt)
+
+
+def _keep(record: Record, command: CommandItem, now: datetime) -> _Reply:
+    if record.status is not Status.LIVE or record.endpoint is None:
+        return _refuse(record, f"the experiment is {record.status}, no endpoint is live")
+    if not command.hours or command.hours <= 0:
+        return _refuse(record, "keep needs a number of hours above 0")
+    base = max(now, record.endpoint.expires_at or now)
+    expires_at = base + timedelta(hours=command.hours)
+    kept = replace(record, endpoint=replace(record.endpoint, expires_at=expires_at))
+    return None, enter(kept, Status.LIVE, f"kept until {expires_at:%Y-%m-%d %H:%M} UTC", now)
+
+
+def _cleanup(record: Record, command: CommandItem, now: datetime) -> _Reply:
+    if record.status is not Status.LIVE:
+        return _refuse(record, f"the experiment is {record.status}, no endpoint is live")
+    stopping = replace(record, stopping_to=Status.COMPLETED)
+    return None, enter(stopping, Status.STOPPING, f"cleaned up by {command.by}", now)
+
+
+_HANDLERS: Mapping[CommandKind, Callable[[Record, CommandItem, datetime], _Reply]] = {
+    CommandKind.APPROVE: _approve,
+    CommandKind.REJECT: _reject,
+    CommandKind.STOP: _stop,
+    CommandKind.RETRY: _retry,
+    CommandKind.KEEP: _keep,
+    CommandKind.CLEANUP: _cleanup,
+}

@@ -1,0 +1,265 @@
+"""The controller's one decision: what the record becomes, and what to do about it.
+
+Pure: no I/O, no clock, no randomness. `decide` takes one step; the caller commits it, acts on it
+and asks again until nothing changes. Each status has one function here or in a module beside
+this; stages move by the table in `stages`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from novaloop.experiment.collecting import collect
+from novaloop.experiment.commands import obey
+from novaloop.experiment.gate import judge
+from novaloop.experiment.moves import (
+    Decision,
+    Notify,
+    Policy,
+    StageCommand,
+    enter,
+    put_stage,
+    stay,
+)
+from novaloop.experiment.observation import Observation, Phase
+from novaloop.experiment.record import (
+    Endpoint,
+    HistoryEntry,
+    Record,
+    Stage,
+    StageState,
+    Status,
+)
+from novaloop.experiment.spec import DeployStage, ExperimentSpec, StageKind, StagePlan
+from novaloop.experiment.stages import CHECK_AGAIN, LAUNCH_LEASE, TABLE, Ask, look, move
+
+TOLD = {
+    Status.REJECTED,
+    Status.HELD,
+    Status.AWAITING_APPROVAL,
+    Status.LIVE,
+    Status.COMPLETED,
+    Status.EXPIRED,
+    Status.STOPPED,
+    Status.FAILED,
+}
+"""The statuses that people are notified of."""
+
+LOOK_AGAIN: Mapping[Status, timedelta] = {
+    Status.COLLECTING: timedelta(minutes=15),
+    Status.REJECTED: timedelta(minutes=15),
+    Status.RUNNING: timedelta(minutes=10),
+    Status.DEPLOYING: timedelta(minutes=5),
+    Status.STOPPING: timedelta(minutes=2),
+    Status.HELD: timedelta(hours=1),
+    Status.AWAITING_APPROVAL: timedelta(hours=1),
+    Status.LIVE: timedelta(hours=1),
+}
+"""How long an experiment may go without a look when no event calls for one."""
+
+
+def decide(seen: Observation, now: datetime, policy: Policy) -> Decision:
+    """Take one step. The decision's record equals the present one when nothing is to be done."""
+    snapshot = seen.snapshot
+    record = snapshot.record
+    if record is None:
+        return stay(_new(snapshot.experiment_id, now, policy))
+    command = next(
+        (c for c in snapshot.commands if c.command_id not in record.handled_commands), None
+    )
+    decision = obey(record, command, now) if command else _STEPS[record.status](
+        record, seen, now, policy
+    )
+    decision = _notice_late_uploads(decision, seen, now)
+    return _with_due(_with_notification(decision, seen), record, now)
+
+
+def _new(experiment_id: str, now: datetime, policy: Policy) -> Record:
+    due = now + LOOK_AGAIN[Status.COLLECTING]
+    spec = ExperimentSpec()
+    return Record(experiment_id, spec, created_at=now, prefix=policy.prefix, due_at=due)
+
+
+def _advance(record: Record, seen: Observation, now: datetime, _: Policy) -> Decision:
+    stage = record.active
+    if stage is None:
+        return _finish(record, now)
+    plan = plan_of(record, stage)
+    if stage.state is StageState.PENDING and isinstance(plan, DeployStage):
+        held = _before_deploy(record, seen, now)
+        if held is not None:
+            return held
+    return _move(record, stage, plan, seen, now)
+
+
+def _move(
+    record: Record, stage: Stage, plan: StagePlan, seen: Observation, now: datetime
+) -> Decision:
+    sight = look(stage, plan, seen, now)
+    rule = TABLE[stage.state, sight]
+    moved = move(stage, sight, seen, now, record.experiment_id, record.prefix)
+    after = put_stage(record, moved)
+    commands = (StageCommand(rule.ask, stage.name),) if rule.ask else ()
+    changed = moved.state is not stage.state or moved.attempt != stage.attempt
+    line = HistoryEntry(now, f"{stage.name} {moved.state}", moved.reason or sight.value)
+    history = (line,) if changed else ()
+    if moved.state is not StageState.FAILED:
+        return Decision(after, commands, history)
+    reason = f"{stage.name}: {moved.reason}"
+    failed = _end(after, moved, seen, Status.FAILED, reason, now)
+    return replace(
+        failed, commands=(*commands, *failed.commands), history=(*history, *failed.history)
+    )
+
+
+def plan_of(record: Record, stage: Stage) -> StagePlan:
+    """Return what the spec asks of `stage`."""
+    return next(plan for plan in record.spec.plan if plan.name == stage.name)
+
+
+def _before_deploy(record: Record, seen: Observation, now: datetime) -> Decision | None:
+    """Judge by the gate, then ask for approval; None when the deployment may go on."""
+    if record.status is Status.DEPLOYING:
+        return None
+    verdict = record.gate or judge(record, seen.snapshot.scores)
+    judged = replace(record, gate=verdict)
+    if not verdict.promotes:
+        return enter(judged, Status.HELD, f"{verdict.verdict}: {verdict.summary}", now)
+    if record.spec.approval == "manual":
+        reason = f"{verdict.verdict}: {verdict.summary}"
+        return enter(judged, Status.AWAITING_APPROVAL, reason, now)
+    return enter(judged, Status.DEPLOYING, f"{verdict.verdict}: {verdict.summary}", now)
+
+
+def _finish(record: Record, now: datetime) -> Decision:
+    last = record.stages[-1]
+    plan = plan_of(record, last)
+    if not isinstance(plan, DeployStage) or last.job_name is None:
+        return enter(record, Status.COMPLETED, "every stage succeeded", now)
+    expires_at = now + timedelta(hours=plan.ttl_hours)
+    live = replace(record, endpoint=Endpoint(last.job_name, now, expires_at))
+    reason = f"{last.job_name} serves until {expires_at:%Y-%m-%d %H:%M} UTC"
+    return enter(live, Status.LIVE, reason, now)
+
+
+def _watch_endpoint(record: Record, seen: Observation, now: datetime, _: Policy) -> Decision:
+    if seen.work.phase is Phase.ABSENT:
+        gone = replace(record, stopping_to=Status.COMPLETED)
+        return enter(gone, Status.STOPPING, "the endpoint was deleted from outside", now)
+    expires_at = record.endpoint.expires_at if record.endpoint else None
+    if expires_at is not None and now >= expires_at:
+        expired = replace(record, stopping_to=Status.EXPIRED)
+        return enter(expired, Status.STOPPING, "the endpoint's time is up", now)
+    return stay(record)
+
+
+def _wind_down(record: Record, seen: Observation, now: datetime, _: Policy) -> Decision:
+    """End what runs, and leave STOPPING only when nothing of ours is left."""
+    to = record.stopping_to or Status.STOPPED
+    stage = record.focus
+    if stage is None or stage.job_name is None:
+        return enter(replace(record, stopping_to=None), to, record.reason, now)
+    return _end(record, stage, seen, to, record.reason, now)
+
+
+def _end(
+    record: Record, stage: Stage, seen: Observation, to: Status, reason: str, now: datetime
+) -> Decision:
+    """Go to `to` if the stage's work is over, else to STOPPING, and end the work."""
+    if not seen.work.ours:
+        return enter(replace(record, stopping_to=None), to, reason, now)
+    if seen.work.is_over(stage.kind) and not _may_yet_launch(stage, seen, now):
+        stopped = _stopped(stage, seen, now)
+        return enter(replace(put_stage(record, stopped), stopping_to=None), to, reason, now)
+    end = (StageCommand(Ask.END, stage.name),) if seen.work.phase is not Phase.ABSENT else ()
+    return enter(replace(record, stopping_to=to), Status.STOPPING, reason, now, *end)
+
+
+def _may_yet_launch(stage: Stage, seen: Observation, now: datetime) -> bool:
+    """Whether another controller may still be launching what is not there yet."""
+    refused = seen.refusal is not None and not seen.refusal.for_now
+    if stage.claimed_at is None or refused or seen.work.phase is not Phase.ABSENT:
+        return False
+    return now < stage.claimed_at + LAUNCH_LEASE
+
+
+def _stopped(stage: Stage, seen: Observation, now: datetime) -> Stage:
+    if stage.state in {StageState.FAILED, StageState.SUCCEEDED}:
+        return stage
+    billable = seen.work.billable_seconds or stage.billable_seconds
+    return replace(stage, state=StageState.STOPPED, ended_at=now, billable_seconds=billable)
+
+
+def _nothing_to_do(record: Record, *_: object) -> Decision:
+    return stay(record)
+
+
+_Step = Callable[[Record, Observation, datetime, Policy], Decision]
+_STEPS: Mapping[Status, _Step] = {
+    Status.COLLECTING: collect,
+    Status.REJECTED: collect,
+    Status.RUNNING: _advance,
+    Status.DEPLOYING: _advance,
+    Status.HELD: _nothing_to_do,
+    Status.AWAITING_APPROVAL: _nothing_to_do,
+    Status.LIVE: _watch_endpoint,
+    Status.STOPPING: _wind_down,
+    Status.COMPLETED: _nothing_to_do,
+    Status.EXPIRED: _nothing_to_do,
+    Status.STOPPED: _nothing_to_do,
+    Status.FAILED: _nothing_to_do,
+}
+
+
+def _notice_late_uploads(decision: Decision, seen: Observation, now: datetime) -> Decision:
+    record = decision.record
+    if record.started_at is None:
+        return decision
+    late = [
+        f"{item.source_key.rpartition('/')[2]} version {item.version_id} came after the start "
+        "and was not used; submit it under a new experiment name"
+        for role, item in sorted(seen.snapshot.datasets.items())
+        if role not in record.datasets or item.version_id != record.datasets[role].version_id
+    ]
+    new = [notice for notice in late if notice not in record.notices]
+    if not new:
+        return decision
+    noticed = replace(record, notices=(*record.notices, *new))
+    lines = tuple(HistoryEntry(now, "late upload", notice) for notice in new)
+    return replace(decision, record=noticed, history=(*decision.history, *lines))
+
+
+def _with_notification(decision: Decision, seen: Observation) -> Decision:
+    """Tell people of the status until the notifier says that it did: at least once."""
+    record = decision.record
+    if seen.notified is not None:
+        return replace(decision, record=replace(record, notified=seen.notified))
+    mark = f"{record.status}: {record.reason}"
+    if record.status not in TOLD or record.notified == mark:
+        return decision
+    return replace(decision, commands=(*decision.commands, Notify(mark)))
+
+
+def _with_due(decision: Decision, before: Record, now: datetime) -> Decision:
+    """Set when the sweep must look again; keep the old time while it is still ahead."""
+    record = decision.record
+    due_at = min(filter(None, (_due_at(record, now), decision.look_at)), default=None)
+    keeps = before.due_at is not None and due_at is not None and now < before.due_at <= due_at
+    return replace(decision, record=replace(record, due_at=before.due_at if keeps else due_at))
+
+
+def _due_at(record: Record, now: datetime) -> datetime | None:
+    if record.status.is_final:
+        told = record.notified == f"{record.status}: {record.reason}"
+        return None if told else now + timedelta(minutes=5)
+    due = now + LOOK_AGAIN[record.status]
+    stage = record.active
+    if stage is not None and stage.state is StageState.WAITING and stage.next_try_at:
+        due = stage.next_try_at
+    if stage is not None and stage.state is StageState.SCORING and stage.checked_at:
+        due = min(due, stage.checked_at + CHECK_AGAIN)
+    if record.status is Status.LIVE and record.endpoint and record.endpoint.expires_at:
+        due = min(due, record.endpoint.expires_at)
+    return due

@@ -1,0 +1,77 @@
+"""What a decision is made of: the next record, the commands, and lines for the history."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from novaloop.experiment.record import HistoryEntry, Record, Stage, Status
+from novaloop.experiment.stages import Ask
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What a deployment decides for all of its experiments."""
+
+    prefix: str = "novaloop"
+    start_delay: timedelta = timedelta(seconds=30)
+
+
+@dataclass(frozen=True)
+class StageCommand:
+    """Launch, check or end the work of the stage called `stage`."""
+
+    ask: Ask
+    stage: str
+
+
+@dataclass(frozen=True)
+class IngestCommand:
+    """Convert the uploaded file again: the settings changed since it was."""
+
+    source_key: str
+
+
+@dataclass(frozen=True)
+class Notify:
+    """Tell people that the experiment reached this status."""
+
+    mark: str
+
+
+Command = StageCommand | IngestCommand | Notify
+
+
+@dataclass(frozen=True)
+class Decision:
+    """One step: commit `record` and `history` together, then carry out `commands`.
+
+    `look_at` calls for a look sooner than the status alone would.
+    """
+
+    record: Record
+    commands: tuple[Command, ...] = ()
+    history: tuple[HistoryEntry, ...] = ()
+    look_at: datetime | None = None
+
+
+def stay(record: Record) -> Decision:
+    """Decide that nothing changes."""
+    return Decision(record)
+
+
+def enter(
+    record: Record, status: Status, reason: str, now: datetime, *commands: Command
+) -> Decision:
+    """Decide on a new status, or on a new reason for the present one."""
+    if (record.status, record.reason) == (status, reason):
+        return Decision(record, commands)
+    ended_at = now if status.is_final else None
+    entered = replace(record, status=status, reason=reason, ended_at=ended_at)
+    return Decision(entered, commands, (HistoryEntry(now, str(status), reason),))
+
+
+def put_stage(record: Record, stage: Stage) -> Record:
+    """Return the record with the stage of that name replaced."""
+    stages = tuple(stage if old.name == stage.name else old for old in record.stages)
+    return replace(record, stages=stages)

@@ -1,0 +1,46 @@
+"""Names that Novaloop gives and reads back.
+
+A job is called `<prefix>-<experiment>--<stage>-<attempt>`. No experiment name holds `--`, so the
+experiment is read back from a job name without a look-up, and the length limits below keep every
+name within SageMaker's 63 characters.
+"""
+
+from __future__ import annotations
+
+import re
+
+MAX_PREFIX = 8
+MAX_EXPERIMENT = 32
+MAX_STAGE = 16
+MAX_ATTEMPT = 999
+
+_WORDS = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+
+
+def is_name(text: str, longest: int) -> bool:
+    """Whether `text` is lower-case words joined by single hyphens, at most `longest` long."""
+    return len(text) <= longest and _WORDS.fullmatch(text) is not None
+
+
+def experiment_name_error(text: str) -> str | None:
+    """Say why `text` can't name an experiment, or None if it can."""
+    if is_name(text, MAX_EXPERIMENT):
+        return None
+    return (
+        f"the experiment name must be at most {MAX_EXPERIMENT} characters: lower-case letters and "
+        "digits, in words joined by single hyphens, such as my-classifier-2; rename the folder"
+    )
+
+
+def job_name(prefix: str, experiment: str, stage: str, attempt: int) -> str:
+    """Name the job, model, endpoint configuration and endpoint of one attempt at one stage."""
+    if not 1 <= attempt <= MAX_ATTEMPT:
+        raise ValueError(f"attempt must be 1 to {MAX_ATTEMPT}, not {attempt}")
+    return f"{prefix}-{experiment}--{stage}-{attempt}"
+
+
+def experiment_of_job(prefix: str, name: str) -> str | None:
+    """Read the experiment back from a job name; None if the name isn't one of ours."""
+    head, mark, _ = name.removeprefix(f"{prefix}-").partition("--")
+    ours = name.startswith(f"{prefix}-") and mark and is_name(head, MAX_EXPERIMENT)
+    return head if ours else None

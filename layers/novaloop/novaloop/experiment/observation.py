@@ -1,0 +1,99 @@
+"""What the world says about an experiment, in the controller's own words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from novaloop.experiment.record import Progress, Snapshot, StageState, Status
+from novaloop.experiment.spec import StageKind
+
+
+class Phase(StrEnum):
+    """How a training job or an endpoint stands.
+
+    `LOST` is an end that is neither the job's fault nor ours: no capacity, or a service fault.
+    `PARTIAL` is an endpoint that isn't there although its model or configuration is.
+    """
+
+    ABSENT = "ABSENT"
+    PARTIAL = "PARTIAL"
+    ACTIVE = "ACTIVE"
+    READY = "READY"
+    FAILED = "FAILED"
+    LOST = "LOST"
+    STOPPED = "STOPPED"
+    ENDING = "ENDING"
+
+
+@dataclass(frozen=True)
+class Work:
+    """The training job or the endpoint of a stage's attempt. READY: completed, or in service."""
+
+    phase: Phase = Phase.ABSENT
+    ours: bool = True
+    arn: str | None = None
+    progress: Progress | None = None
+    reason: str | None = None
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    billable_seconds: int = 0
+
+    def is_over(self, kind: StageKind) -> bool:
+        """Whether nothing runs or bills any more: an endpoint does until it is deleted."""
+        if kind is StageKind.DEPLOY:
+            return self.phase is Phase.ABSENT
+        return self.phase not in {Phase.ACTIVE, Phase.ENDING}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a stage that ended well is worth: `ok` is None as long as nobody can say."""
+
+    ok: bool | None
+    reason: str = ""
+    checkpoint: str | None = None
+    metrics: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A launch that the service turned down; `for_now`: the same request may pass later."""
+
+    reason: str
+    for_now: bool
+
+
+@dataclass(frozen=True)
+class Observation:
+    """Everything that a decision may look at."""
+
+    snapshot: Snapshot
+    work: Work = Work()
+    outcome: Outcome | None = None
+    refusal: Refusal | None = None
+    notified: str | None = None
+
+
+_WORKING = {StageState.CLAIMED, StageState.RUNNING}
+_WORK_MATTERS = {Status.LIVE, Status.STOPPING}
+
+
+def needs_work(snapshot: Snapshot) -> bool:
+    """Whether a decision needs to see the job or endpoint of the stage in focus."""
+    record = snapshot.record
+    if record is None or record.focus is None or record.focus.job_name is None:
+        return False
+    return record.status in _WORK_MATTERS or (
+        not record.status.is_final and record.focus.state in _WORKING
+    )
+
+
+def needs_outcome(snapshot: Snapshot) -> bool:
+    """Whether a decision needs to see what the stage in focus came to."""
+    record = snapshot.record
+    in_progress = record is not None and record.status in {Status.RUNNING, Status.DEPLOYING}
+    focus = record.focus if record else None
+    return in_progress and focus is not None and focus.state is StageState.SCORING

@@ -1,0 +1,269 @@
+"""The experiment record, and the items that others write beside it.
+
+Every item has a single writer: the controller writes `Record` and `HistoryEntry`, ingest writes
+`SpecItem` and `DatasetItem`, metrics writes `ScoreItem`, a person writes `CommandItem`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from novaloop.experiment.spec import ExperimentSpec, StageKind
+
+
+class Status(StrEnum):
+    """Where an experiment stands."""
+
+    COLLECTING = "COLLECTING"
+    REJECTED = "REJECTED"
+    RUNNING = "RUNNING"
+    HELD = "HELD"
+    AWAITING_APPROVAL = "AWAITING_APPROVAL"
+    DEPLOYING = "DEPLOYING"
+    LIVE = "LIVE"
+    STOPPING = "STOPPING"
+    COMPLETED = "COMPLETED"
+    EXPIRED = "EXPIRED"
+    STOPPED = "STOPPED"
+    FAILED = "FAILED"
+
+    @property
+    def is_final(self) -> bool:
+        """Nothing runs and nothing will, unless a person retries."""
+        return self in {Status.COMPLETED, Status.EXPIRED, Status.STOPPED, Status.FAILED}
+
+    @property
+    def takes_uploads(self) -> bool:
+        """Nothing was launched yet, so datasets and the spec may still change."""
+        return self in {Status.COLLECTING, Status.REJECTED}
+
+
+class StageState(StrEnum):
+    """Where a stage stands. SCORING means that its job ended well and its outcome is checked."""
+
+    PENDING = "PENDING"
+    CLAIMED = "CLAIMED"
+    WAITING = "WAITING"
+    RUNNING = "RUNNING"
+    SCORING = "SCORING"
+    SUCCEEDED = "SUCCEEDED"
+    FAILED = "FAILED"
+    STOPPED = "STOPPED"
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a job has come: SageMaker's secondary status, and training steps if logged."""
+
+    phase: str
+    step: int | None = None
+    max_steps: int | None = None
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of the plan. Times are UTC; `tries` counts launches that came to
+    nothing in a row, `checks` how often its outcome was asked for."""
+
+    kind: StageKind
+    name: str
+    state: StageState = StageState.PENDING
+    attempt: int = 1
+    job_name: str | None = None
+    job_arn: str | None = None
+    claimed_at: datetime | None = None
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    checked_at: datetime | None = None
+    checks: int = 0
+    next_try_at: datetime | None = None
+    tries: int = 0
+    progress: Progress | None = None
+    checkpoint: str | None = None
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    billable_seconds: int = 0
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class DatasetRef:
+    """The dataset version that an experiment was started with."""
+
+    version_id: str
+    sha256: str
+    rows: int
+    outputs: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class GateVerdict:
+    """What the gate said, whether that allows a deployment, and each condition it looked at."""
+
+    verdict: str
+    promotes: bool
+    summary: str
+    ledger: tuple[Mapping[str, Any], ...] = ()
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """The endpoint that serves the final checkpoint."""
+
+    name: str
+    live_at: datetime
+    expires_at: datetime | None
+
+
+@dataclass(frozen=True)
+class Record:
+    """What was decided so far about one experiment. `version` counts commits."""
+
+    experiment_id: str
+    spec: ExperimentSpec
+    created_at: datetime
+    version: int = 0
+    status: Status = Status.COLLECTING
+    reason: str = ""
+    stages: tuple[Stage, ...] = ()
+    datasets: Mapping[str, DatasetRef] = field(default_factory=dict)
+    gate: GateVerdict | None = None
+    approved_by: str | None = None
+    endpoint: Endpoint | None = None
+    stopping_to: Status | None = None
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    due_at: datetime | None = None
+    notified: str = ""
+    notices: tuple[str, ...] = ()
+    handled_commands: tuple[str, ...] = ()
+    prefix: str = "novaloop"
+
+    @property
+    def active(self) -> Stage | None:
+        """The first stage that has not succeeded."""
+        return next((s for s in self.stages if s.state is not StageState.SUCCEEDED), None)
+
+    @property
+    def focus(self) -> Stage | None:
+        """The stage whose job or endpoint may exist now: the active one, else the last."""
+        return self.active or (self.stages[-1] if self.stages else None)
+
+    def stage(self, name: str) -> Stage:
+        """Return the stage called `name`; KeyError if the plan has none."""
+        try:
+            return next(stage for stage in self.stages if stage.name == name)
+        except StopIteration:
+            raise KeyError(name) from None
+
+    def checkpoint_before(self, stage: Stage) -> str | None:
+        """Return the newest checkpoint that the stages before `stage` produced."""
+        before = self.stages[: self.stages.index(stage)]
+        return next((s.checkpoint for s in reversed(before) if s.checkpoint), None)
+
+
+@dataclass(frozen=True)
+class SpecItem:
+    """`experiment.yaml` as uploaded: the valid spec, or why it isn't one."""
+
+    version_id: str
+    uploaded_at: datetime
+    spec: ExperimentSpec | None
+    errors: tuple[str, ...] = ()
+
+
+class DatasetStatus(StrEnum):
+    """Where a dataset stands."""
+
+    INGESTING = "INGESTING"
+    ACCEPTED = "ACCEPTED"
+    REJECTED = "REJECTED"
+
+
+@dataclass(frozen=True)
+class DatasetItem:
+    """One dataset of an experiment, as ingest left it.
+
+    `fingerprint` identifies the settings that it was converted with; `outputs` maps each row
+    format to the S3 key of its JSONL.
+    """
+
+    role: str
+    status: DatasetStatus
+    source_key: str
+    version_id: str
+    uploaded_at: datetime
+    fingerprint: str
+    updated_at: datetime
+    ingest_attempts: int = 1
+    reason: str = ""
+    rows: int = 0
+    rejected_rows: int = 0
+    sha256: str = ""
+    outputs: Mapping[str, str] = field(default_factory=dict)
+    rejects_key: str | None = None
+    card_key: str | None = None
+    summary: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ScoreItem:
+    """What metrics measured at one attempt at an evaluation; `error` if it could not."""
+
+    stage: str
+    attempt: int
+    scored_at: datetime
+    error: str | None = None
+    score: Mapping[str, Any] = field(default_factory=dict)
+    rows_key: str | None = None
+    report_key: str | None = None
+
+
+class CommandKind(StrEnum):
+    """What a person can ask of a running experiment."""
+
+    APPROVE = "approve"
+    REJECT = "reject"
+    STOP = "stop"
+    RETRY = "retry"
+    KEEP = "keep"
+    CLEANUP = "cleanup"
+
+
+@dataclass(frozen=True)
+class CommandItem:
+    """A person's command. `stage` belongs to retry, `hours` to keep."""
+
+    command_id: str
+    kind: CommandKind
+    by: str
+    at: datetime
+    stage: str | None = None
+    hours: float | None = None
+    note: str | None = None
+
+
+@dataclass(frozen=True)
+class HistoryEntry:
+    """One line of an experiment's history."""
+
+    at: datetime
+    what: str
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The item collection of one experiment, history aside."""
+
+    experiment_id: str
+    record: Record | None = None
+    spec: SpecItem | None = None
+    datasets: Mapping[str, DatasetItem] = field(default_factory=dict)
+    scores: Mapping[tuple[str, int], ScoreItem] = field(default_factory=dict)
+    commands: tuple[CommandItem, ...] = ()
+
+

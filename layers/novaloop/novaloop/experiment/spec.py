@@ -1,0 +1,285 @@
+"""`experiment.yaml`: what a person may ask for. Everything has a default."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    field_validator,
+    model_validator,
+)
+
+from novaloop.experiment import names
+
+Labels = tuple[Annotated[str, Field(min_length=1, max_length=100)], ...]
+StageName = Annotated[str, Field(description="words of a-z and 0-9 joined by hyphens, at most 16")]
+GPU_INSTANCE = "ml.p5.48xlarge"
+DAY_SECONDS = 86_400
+
+
+class StageKind(StrEnum):
+    """The kinds of stage that a plan can hold."""
+
+    EVALUATE = "evaluate"
+    SFT = "sft"
+    RFT = "rft"
+    DEPLOY = "deploy"
+
+
+class Role(StrEnum):
+    """What a dataset is for; also the name of its file in the inbox."""
+
+    SFT = "sft"
+    RFT = "rft"
+    EVAL = "eval"
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Split(_Model):
+    """How `data.csv` is divided: counts (whole numbers) or fractions (at most 1 together)."""
+
+    sft: float = Field(ge=0)
+    eval: float = Field(gt=0)
+    rft: float = Field(ge=0)
+    seed: int = 7
+
+    @model_validator(mode="after")
+    def _counts_or_fractions(self) -> Self:
+        shares = (self.sft, self.eval, self.rft)
+        fractions = all(share <= 1 for share in shares) and sum(shares) <= 1 + 1e-9
+        if not fractions and not all(float(share).is_integer() for share in shares):
+            raise ValueError("give whole row counts, or fractions that add up to at most 1")
+        return self
+
+
+class _Stage(_Model):
+    name: StageName
+
+    @field_validator("name")
+    @classmethod
+    def _legal_name(cls, name: str) -> str:
+        if not names.is_name(name, names.MAX_STAGE):
+            raise ValueError(
+                f"must be at most {names.MAX_STAGE} characters: lower-case letters and digits, "
+                "in words joined by single hyphens"
+            )
+        return name
+
+
+class _JobStage(_Stage):
+    instance_type: str = GPU_INSTANCE
+    instances: int = Field(default=1, ge=1)
+    overrides: Mapping[str, Any] = Field(default_factory=dict)
+    max_runtime_seconds: int = Field(default=DAY_SECONDS, ge=600, le=28 * DAY_SECONDS)
+
+
+class EvaluateStage(_JobStage):
+    """Evaluate the newest checkpoint before this stage, or the base model if there is none."""
+
+    kind: Literal[StageKind.EVALUATE] = StageKind.EVALUATE
+
+
+class SftStage(_JobStage):
+    """Supervised fine-tuning from the newest checkpoint before this stage."""
+
+    kind: Literal[StageKind.SFT] = StageKind.SFT
+    name: StageName = "sft"
+    peft: Literal["lora", "full"] = "lora"
+    instances: int = Field(default=4, ge=1)
+
+
+class RftStage(_JobStage):
+    """Reinforcement fine-tuning with the reward function, from the newest checkpoint."""
+
+    kind: Literal[StageKind.RFT] = StageKind.RFT
+    name: StageName = "rft"
+    peft: Literal["lora", "full"] = "lora"
+    instances: int = Field(default=2, ge=1)
+    include_sft_rows: bool = True
+
+
+class DeployStage(_Stage):
+    """Serve the newest checkpoint on a SageMaker endpoint until `ttl_hours` have passed."""
+
+    kind: Literal[StageKind.DEPLOY] = StageKind.DEPLOY
+    name: StageName = "deploy"
+    to: Literal["sagemaker"] = "sagemaker"
+    instance_type: str = GPU_INSTANCE
+    instances: int = Field(default=1, ge=1)
+    context_length: int = Field(default=12_000, ge=1)
+    max_concurrency: int = Field(default=16, ge=1)
+    environment: Mapping[str, Any] = Field(default_factory=dict)
+    ttl_hours: float = Field(default=24, gt=0, le=24 * 90)
+
+
+def _kind_of(stage: object) -> object:
+    return stage.get("kind") if isinstance(stage, dict) else getattr(stage, "kind", None)
+
+
+StagePlan = Annotated[
+    Annotated[EvaluateStage, Tag("evaluate")]
+    | Annotated[SftStage, Tag("sft")]
+    | Annotated[RftStage, Tag("rft")]
+    | Annotated[DeployStage, Tag("deploy")],
+    Discriminator(_kind_of),
+]
+
+
+class Gate(_Model):
+    """What the last evaluation must show before anything is deployed."""
+
+    metric: str = "exact_match"
+    at_least: float | None = None
+    better_than: str | None = None
+    confidence: float = Field(default=0.95, gt=0.5, lt=1)
+    class_floors: Mapping[str, float] = Field(default_factory=dict)
+    max_format_failures: float | None = Field(default=None, ge=0, le=1)
+    max_truncated: float | None = Field(default=None, ge=0, le=1)
+    when_inconclusive: Literal["hold", "promote"] = "hold"
+
+
+SFT_OVERRIDES: Mapping[str, Any] = {
+    "lr": 5e-6,
+    "warmup_steps": 17,
+    "max_steps": 100,
+    "global_batch_size": 64,
+    "max_length": 8192,
+}
+RFT_OVERRIDES: Mapping[str, Any] = {
+    "lr": 1e-5,
+    "number_generation": 4,
+    "reasoning_effort": None,
+    "max_new_tokens": 50,
+    "kl_loss_coef": 0.02,
+    "temperature": 1,
+    "ent_coeff": 0.01,
+    "max_steps": 40,
+    "save_steps": 30,
+    "top_k": 5,
+    "global_batch_size": 64,
+}
+
+
+def default_plan() -> tuple[StagePlan, ...]:
+    """Plan the stages and settings of AWS's walkthrough of the Nova Forge SDK."""
+    return (
+        EvaluateStage(name="baseline"),
+        SftStage(overrides=SFT_OVERRIDES),
+        EvaluateStage(name="after-sft"),
+        RftStage(overrides=RFT_OVERRIDES),
+        EvaluateStage(name="after-rft"),
+        DeployStage(),
+    )
+
+
+class ExperimentSpec(_Model):
+    """One experiment, as asked for in `experiment.yaml`."""
+
+    model: Literal["nova-micro", "nova-lite", "nova-pro", "nova-lite-2"] = "nova-lite-2"
+    runtime: Literal["training-job"] = "training-job"
+    columns: Mapping[str, str | None] = Field(default_factory=dict)
+    system_prompt: str | None = Field(default=None, min_length=1)
+    labels: Labels = ()
+    encoding: str | None = None
+    delimiter: str | None = Field(default=None, min_length=1, max_length=1)
+    max_rejects: int = Field(default=0, ge=0)
+    split: Split | None = None
+    plan: tuple[StagePlan, ...] = Field(default_factory=default_plan, min_length=1, max_length=20)
+    gate: Gate | None = None
+    approval: Literal["auto", "manual"] = "auto"
+    report_rows: bool = True
+
+    @field_validator("labels")
+    @classmethod
+    def _distinct_labels(cls, labels: Labels) -> Labels:
+        if len({label.strip().casefold() for label in labels}) != len(labels):
+            raise ValueError("labels must differ by more than case and surrounding blanks")
+        if len(labels) == 1:
+            raise ValueError("a classification needs at least two labels")
+        return labels
+
+    @field_validator("plan", mode="before")
+    @classmethod
+    def _one_key_each(cls, plan: object) -> object:
+        return [_stage(item) for item in plan] if isinstance(plan, list | tuple) else plan
+
+    @model_validator(mode="after")
+    def _plan_makes_sense(self) -> Self:
+        problems = [*_name_problems(self), *_order_problems(self), *_gate_problems(self)]
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
+
+    def roles(self) -> tuple[Role, ...]:
+        """Which datasets the plan needs."""
+        kinds = {stage.kind for stage in self.plan}
+        with_sft_rows = any(
+            isinstance(stage, RftStage) and stage.include_sft_rows for stage in self.plan
+        )
+        needed = {
+            Role.SFT: StageKind.SFT in kinds or with_sft_rows,
+            Role.RFT: StageKind.RFT in kinds,
+            Role.EVAL: StageKind.EVALUATE in kinds,
+        }
+        return tuple(role for role, is_needed in needed.items() if is_needed)
+
+
+def _stage(item: object) -> object:
+    """Turn `{sft: {...}}`, `{evaluate: name}` or `sft` into the tagged form `{kind: sft, ...}`."""
+    if isinstance(item, str):
+        return {"kind": item}
+    if not isinstance(item, dict) or len(item) != 1 or "kind" in item:
+        return item
+    ((kind, settings),) = item.items()
+    if isinstance(settings, str):
+        return {"kind": kind, "name": settings}
+    if settings is None:
+        return {"kind": kind}
+    return {"kind": kind, **settings} if isinstance(settings, dict) else item
+
+
+def _name_problems(spec: ExperimentSpec) -> list[str]:
+    seen: set[str] = set()
+    twice = {stage.name for stage in spec.plan if stage.name in seen or seen.add(stage.name)}
+    return [f"plan: two stages are called {name}; give each a name" for name in sorted(twice)]
+
+
+def _order_problems(spec: ExperimentSpec) -> list[str]:
+    """Check what the service documents: an SFT can't follow an RFT, LoRA stays LoRA."""
+    problems: list[str] = []
+    trained: list[SftStage | RftStage] = []
+    for index, stage in enumerate(spec.plan):
+        where = f"plan[{index}].{stage.kind}"
+        if isinstance(stage, SftStage) and any(isinstance(past, RftStage) for past in trained):
+            problems.append(f"{where}: supervised fine-tuning can't follow reinforcement")
+        if isinstance(stage, SftStage | RftStage):
+            if trained and trained[-1].peft != stage.peft:
+                problems.append(f"{where}: peft must stay {trained[-1].peft} along the plan")
+            trained.append(stage)
+        if isinstance(stage, DeployStage) and not trained:
+            problems.append(f"{where}: nothing was trained before it, so there is no checkpoint")
+        if isinstance(stage, DeployStage) and index != len(spec.plan) - 1:
+            problems.append(f"{where}: deploy must be the last stage")
+    return problems
+
+
+def _gate_problems(spec: ExperimentSpec) -> list[str]:
+    if spec.gate is None:
+        return []
+    evaluations = [stage.name for stage in spec.plan if isinstance(stage, EvaluateStage)]
+    problems = [] if evaluations else ["gate: the plan has no evaluation to judge"]
+    against = spec.gate.better_than
+    if against is not None and against not in evaluations[:-1]:
+        problems.append(f"gate.better_than: no earlier evaluation is called {against}")
+    unknown = sorted(set(spec.gate.class_floors) - set(spec.labels))
+    return problems + [f"gate.class_floors: {label} is not one of labels" for label in unknown]

@@ -1,0 +1,140 @@
+"""Reading `experiment.yaml`: every problem at once, each with the path of its field."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from novaloop.experiment.spec import (
+    DeployStage,
+    EvaluateStage,
+    ExperimentSpec,
+    Gate,
+    RftStage,
+    SftStage,
+    Split,
+    StagePlan,
+)
+from novaloop.recipes.endpoints import validate_endpoint
+from novaloop.recipes.errors import FieldError
+from novaloop.recipes.jobs import validate_infrastructure, validate_overrides
+
+MAX_BYTES = 256 * 1024
+_SECTIONS: Mapping[str, type[BaseModel]] = {
+    "": ExperimentSpec,
+    "split": Split,
+    "gate": Gate,
+    "evaluate": EvaluateStage,
+    "sft": SftStage,
+    "rft": RftStage,
+    "deploy": DeployStage,
+}
+
+
+class SpecRefused(Exception):  # noqa: N818 - a verdict on the input, not a fault of the program
+    """`experiment.yaml` can't be used; `errors` holds one line per problem."""
+
+    def __init__(self, errors: tuple[str, ...]) -> None:
+        super().__init__("\n".join(errors))
+        self.errors = errors
+
+
+def read_spec(content: bytes) -> ExperimentSpec:
+    """Parse and check a spec. Raises SpecRefused with everything that is wrong with it."""
+    raw = _parse(content)
+    try:
+        spec = ExperimentSpec.model_validate(raw if raw is not None else {})
+    except ValidationError as error:
+        raise SpecRefused(tuple(map(_describe, error.errors()))) from None
+    errors = tuple(str(error) for error in check_settings(spec))
+    if errors:
+        raise SpecRefused(errors)
+    return spec
+
+
+def _parse(content: bytes) -> object:
+    if len(content) > MAX_BYTES:
+        raise SpecRefused((f"has {len(content):,} bytes; at most {MAX_BYTES:,} are read",))
+    try:
+        raw = yaml.safe_load(content.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        raise SpecRefused((f"is not UTF-8 at byte {error.start}; save it as UTF-8",)) from None
+    except yaml.YAMLError as error:
+        raise SpecRefused((_yaml_problem(error),)) from None
+    if raw is not None and not isinstance(raw, dict):
+        raise SpecRefused(("must hold `key: value` lines, such as `model: nova-lite-2`",))
+    return raw
+
+
+def _yaml_problem(error: yaml.YAMLError) -> str:
+    mark = getattr(error, "problem_mark", None)
+    where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+    return f"{where}is not YAML: {getattr(error, 'problem', None) or 'unreadable'}"
+
+
+def _describe(error: Mapping[str, Any]) -> str:
+    path = _path(error["loc"])
+    message = _message(error)
+    return f"{path}: {message}" if path else message
+
+
+def _path(location: tuple[str | int, ...]) -> str:
+    parts = [f"[{part}]" if isinstance(part, int) else f".{part}" for part in location]
+    return "".join(parts).removeprefix(".")
+
+
+def _message(error: Mapping[str, Any]) -> str:
+    if error["type"] == "extra_forbidden":
+        return _unknown_key(error["loc"])
+    if error["type"] == "union_tag_invalid":
+        return "is no kind of stage; write evaluate, sft, rft or deploy"
+    if error["type"] == "union_tag_not_found":
+        return "must be one stage, such as `- evaluate: baseline` or `- sft: {instances: 4}`"
+    text = str(error["msg"]).removeprefix("Value error, ")
+    return text[:1].lower() + text[1:]
+
+
+def _unknown_key(location: tuple[str | int, ...]) -> str:
+    *parents, key = location
+    section = next((str(part) for part in reversed(parents) if isinstance(part, str)), "")
+    known = sorted(set(_SECTIONS.get(section, ExperimentSpec).model_fields) - {"kind"})
+    near = get_close_matches(str(key), known, 1)
+    hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"
+    return f"is not a known setting; {hint}"
+
+
+def check_settings(spec: ExperimentSpec) -> Iterator[FieldError]:
+    """Yield what is wrong with the overrides, machines and endpoint that the plan asks for."""
+    for index, stage in enumerate(spec.plan):
+        at = f"plan[{index}].{stage.kind}"
+        try:
+            yield from _check_stage(spec.model, stage, at)
+        except ValueError as problem:
+            yield FieldError(at, str(problem))
+
+
+def _check_stage(model: str, stage: StagePlan, at: str) -> Iterator[FieldError]:
+    if isinstance(stage, DeployStage):
+        yield from validate_endpoint(
+            model,
+            stage.instance_type,
+            stage.context_length,
+            stage.max_concurrency,
+            stage.environment,
+            at,
+        )
+        return
+    method = method_of(stage)
+    yield from validate_infrastructure(method, model, stage.instance_type, stage.instances, at)
+    yield from validate_overrides(
+        method, model, stage.overrides, instance_type=stage.instance_type, at=f"{at}.overrides"
+    )
+
+
+def method_of(stage: EvaluateStage | SftStage | RftStage) -> str:
+    """Return what the recipes call the stage's method."""
+    return "gen_qa" if isinstance(stage, EvaluateStage) else f"{stage.kind}-{stage.peft}"

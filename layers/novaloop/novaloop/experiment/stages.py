@@ -1,0 +1,252 @@
+"""One table moves every stage: (state, what is seen) -> (next state, what to do, why).
+
+The state diagram in `docs/states.md` is generated from it.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from novaloop.experiment.names import job_name
+from novaloop.experiment.observation import Observation, Outcome, Phase, Work
+from novaloop.experiment.record import Stage, StageState
+from novaloop.experiment.spec import DAY_SECONDS, DeployStage, StagePlan
+
+LAUNCH_LEASE = timedelta(minutes=5)
+"""Longer than the controller's timeout: a launch that is still under way has ended by then."""
+OVERDUE_MARGIN = timedelta(hours=1)
+"""What a job may take beyond its longest run time: waiting for instances, start, upload."""
+ENDPOINT_START = timedelta(hours=2)
+CHECK_AGAIN = timedelta(minutes=5)
+MAX_CHECKS = 5
+MAX_LOST = 5
+FIRST_WAIT = timedelta(minutes=1)
+LONGEST_WAIT = timedelta(minutes=30)
+
+
+class Sight(StrEnum):
+    """What the table's second column can say of a stage."""
+
+    TURN = "it is this stage's turn"
+    ABSENT = "nothing has that name yet"
+    OURS = "it was launched"
+    FOREIGN = "the name belongs to somebody else's job or endpoint"
+    REFUSED_FOR_NOW = "the service can't take it now"
+    REFUSED = "the service refused it"
+    DUE = "the wait is over"
+    NOT_DUE = "the wait goes on"
+    ACTIVE = "it is in progress"
+    READY = "it ended well"
+    FAILED = "it failed"
+    LOST = "it was lost to capacity or a service fault"
+    LOST_TOO_OFTEN = "it was lost too often"
+    STOPPED = "it was stopped from outside"
+    VANISHED = "it does not exist any more"
+    OVERDUE = "it is overdue"
+    CONFIRMED = "its outcome is good"
+    REFUTED = "its outcome is not usable"
+    UNCONFIRMED = "its outcome is not known yet"
+    UNCONFIRMED_LATE = "its outcome is late"
+    UNCONFIRMED_FOR_GOOD = "its outcome never came"
+
+
+class Ask(StrEnum):
+    """What the controller may do for a stage."""
+
+    LAUNCH = "launch"
+    CHECK = "check"
+    END = "end"
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One row of the table."""
+
+    to: StageState
+    ask: Ask | None = None
+
+
+_S = StageState
+TABLE: Mapping[tuple[StageState, Sight], Rule] = {
+    (_S.PENDING, Sight.TURN): Rule(_S.CLAIMED, Ask.LAUNCH),
+    (_S.CLAIMED, Sight.ABSENT): Rule(_S.CLAIMED, Ask.LAUNCH),
+    (_S.CLAIMED, Sight.OURS): Rule(_S.RUNNING),
+    (_S.CLAIMED, Sight.FOREIGN): Rule(_S.FAILED),
+    (_S.CLAIMED, Sight.REFUSED_FOR_NOW): Rule(_S.WAITING),
+    (_S.CLAIMED, Sight.REFUSED): Rule(_S.FAILED),
+    (_S.WAITING, Sight.NOT_DUE): Rule(_S.WAITING),
+    (_S.WAITING, Sight.DUE): Rule(_S.CLAIMED, Ask.LAUNCH),
+    (_S.RUNNING, Sight.ACTIVE): Rule(_S.RUNNING),
+    (_S.RUNNING, Sight.READY): Rule(_S.SCORING, Ask.CHECK),
+    (_S.RUNNING, Sight.FAILED): Rule(_S.FAILED),
+    (_S.RUNNING, Sight.LOST): Rule(_S.WAITING),
+    (_S.RUNNING, Sight.LOST_TOO_OFTEN): Rule(_S.FAILED),
+    (_S.RUNNING, Sight.STOPPED): Rule(_S.FAILED),
+    (_S.RUNNING, Sight.VANISHED): Rule(_S.FAILED),
+    (_S.RUNNING, Sight.OVERDUE): Rule(_S.FAILED),
+    (_S.SCORING, Sight.CONFIRMED): Rule(_S.SUCCEEDED),
+    (_S.SCORING, Sight.REFUTED): Rule(_S.FAILED),
+    (_S.SCORING, Sight.UNCONFIRMED): Rule(_S.SCORING),
+    (_S.SCORING, Sight.UNCONFIRMED_LATE): Rule(_S.SCORING, Ask.CHECK),
+    (_S.SCORING, Sight.UNCONFIRMED_FOR_GOOD): Rule(_S.FAILED),
+}
+
+_RUNNING_SIGHTS: Mapping[Phase, Sight] = {
+    Phase.READY: Sight.READY,
+    Phase.FAILED: Sight.FAILED,
+    Phase.STOPPED: Sight.STOPPED,
+    Phase.ENDING: Sight.ACTIVE,
+    Phase.ABSENT: Sight.VANISHED,
+    Phase.PARTIAL: Sight.VANISHED,
+}
+
+
+def look(stage: Stage, plan: StagePlan, seen: Observation, now: datetime) -> Sight:
+    """Say in the table's words what is seen of `stage`."""
+    match stage.state:
+        case StageState.PENDING:
+            return Sight.TURN
+        case StageState.CLAIMED:
+            return _look_at_claim(seen)
+        case StageState.WAITING:
+            waits = stage.next_try_at is not None and now < stage.next_try_at
+            return Sight.NOT_DUE if waits else Sight.DUE
+        case StageState.RUNNING:
+            return _look_at_work(stage, plan, seen.work, now)
+        case StageState.SCORING:
+            return _look_at_outcome(stage, seen.outcome, now)
+        case _:
+            raise ValueError(f"a stage that is {stage.state} moves no more")
+
+
+def _look_at_claim(seen: Observation) -> Sight:
+    if seen.refusal is not None:
+        return Sight.REFUSED_FOR_NOW if seen.refusal.for_now else Sight.REFUSED
+    if seen.work.phase in {Phase.ABSENT, Phase.PARTIAL}:
+        return Sight.ABSENT
+    return Sight.OURS if seen.work.ours else Sight.FOREIGN
+
+
+def _look_at_work(stage: Stage, plan: StagePlan, work: Work, now: datetime) -> Sight:
+    if work.phase is Phase.LOST:
+        return Sight.LOST if stage.tries < MAX_LOST or is_capacity(work) else Sight.LOST_TOO_OFTEN
+    if work.phase is Phase.ACTIVE:
+        return Sight.OVERDUE if now > deadline(stage, plan) else Sight.ACTIVE
+    return _RUNNING_SIGHTS[work.phase]
+
+
+def _look_at_outcome(stage: Stage, outcome: Outcome | None, now: datetime) -> Sight:
+    if outcome is not None and outcome.ok is not None:
+        return Sight.CONFIRMED if outcome.ok else Sight.REFUTED
+    if stage.checked_at is not None and now < stage.checked_at + CHECK_AGAIN:
+        return Sight.UNCONFIRMED
+    return Sight.UNCONFIRMED_LATE if stage.checks < MAX_CHECKS else Sight.UNCONFIRMED_FOR_GOOD
+
+
+def is_capacity(work: Work) -> bool:
+    """Whether work was lost for want of capacity, which is worth waiting for without end."""
+    return "capacity" in (work.reason or "").lower()
+
+
+def deadline(stage: Stage, plan: StagePlan) -> datetime:
+    """Return when a running stage is overdue. A job can wait a day for its instances."""
+    begun = stage.started_at or stage.claimed_at
+    if begun is None:
+        raise ValueError(f"stage {stage.name} was never claimed")
+    if isinstance(plan, DeployStage):
+        return begun + ENDPOINT_START
+    return begun + timedelta(seconds=plan.max_runtime_seconds + DAY_SECONDS) + OVERDUE_MARGIN
+
+
+def wait(stage: Stage) -> timedelta:
+    """Return how long to wait before the next try: doubling, capped, with a derived jitter.
+
+    The jitter keeps experiments that were refused together from coming back together; it comes
+    from the job's name, so that a decision stays a function of what it looks at.
+    """
+    longest = min(FIRST_WAIT * 2**stage.tries, LONGEST_WAIT)
+    share = zlib.crc32(f"{stage.job_name}/{stage.tries}".encode()) / 2**32
+    return longest * (0.5 + share / 2)
+
+
+def move(
+    stage: Stage, sight: Sight, seen: Observation, now: datetime, experiment: str, prefix: str
+) -> Stage:
+    """Return `stage` as the table's row for what is seen leaves it."""
+    rule = TABLE[stage.state, sight]
+    moved = replace(stage, state=rule.to)
+    if rule.to is StageState.CLAIMED and sight is not Sight.ABSENT:
+        name = job_name(prefix, experiment, stage.name, stage.attempt)
+        return replace(moved, job_name=name, claimed_at=now, next_try_at=None, ended_at=None)
+    if rule.to is StageState.WAITING:
+        return _put_off(stage, moved, sight, seen, now)
+    if rule.to is StageState.RUNNING:
+        return _follow(moved, sight, seen.work, now)
+    if rule.to is StageState.SCORING:
+        return _check(moved, sight, rule, seen.work, now)
+    if rule.to is StageState.SUCCEEDED and seen.outcome is not None:
+        outcome = seen.outcome
+        return replace(
+            moved,
+            checkpoint=outcome.checkpoint,
+            metrics=outcome.metrics,
+            reason=outcome.reason or None,
+        )
+    if rule.to is StageState.FAILED:
+        return replace(
+            moved,
+            reason=_why(sight, seen),
+            ended_at=now,
+            billable_seconds=seen.work.billable_seconds or stage.billable_seconds,
+        )
+    return moved
+
+
+def _put_off(stage: Stage, moved: Stage, sight: Sight, seen: Observation, now: datetime) -> Stage:
+    if sight is Sight.NOT_DUE:
+        return stage
+    attempt = stage.attempt + 1 if sight is Sight.LOST else stage.attempt
+    return replace(
+        moved,
+        attempt=attempt,
+        tries=stage.tries + 1,
+        next_try_at=now + wait(stage),
+        started_at=None,
+        progress=None,
+        reason=_why(sight, seen),
+    )
+
+
+def _follow(moved: Stage, sight: Sight, work: Work, now: datetime) -> Stage:
+    if sight is Sight.OURS:
+        moved = replace(moved, job_arn=work.arn, started_at=work.started_at or now, reason=None)
+    return replace(
+        moved, progress=work.progress or moved.progress, billable_seconds=work.billable_seconds
+    )
+
+
+def _check(moved: Stage, sight: Sight, rule: Rule, work: Work, now: datetime) -> Stage:
+    if sight is Sight.READY:
+        moved = replace(
+            moved,
+            ended_at=work.ended_at or now,
+            billable_seconds=work.billable_seconds,
+            progress=work.progress or moved.progress,
+            tries=0,
+            checks=0,
+        )
+    if rule.ask is Ask.CHECK:
+        return replace(moved, checked_at=now, checks=moved.checks + 1)
+    return moved
+
+
+def _why(sight: Sight, seen: Observation) -> str:
+    if seen.refusal is not None and sight in {Sight.REFUSED, Sight.REFUSED_FOR_NOW}:
+        return seen.refusal.reason
+    if sight in {Sight.REFUTED, Sight.UNCONFIRMED_FOR_GOOD} and seen.outcome is not None:
+        return seen.outcome.reason or sight.value
+    return seen.work.reason or sight.value

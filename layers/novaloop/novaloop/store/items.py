@@ -1,0 +1,147 @@
+"""The table's items as PynamoDB models.
+
+Attributes have the names and values of the domain's dataclasses, so that a person who opens the
+table reads what the code reads. `kind` tells the items apart and is the hash key of both indexes;
+only records have a `created_at`, and only those that are due for a look some time a `due_at`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pynamodb.attributes import (
+    DiscriminatorAttribute,
+    ListAttribute,
+    MapAttribute,
+    NumberAttribute,
+    UnicodeAttribute,
+)
+from pynamodb.indexes import GlobalSecondaryIndex, IncludeProjection, KeysOnlyProjection
+from pynamodb.models import Model
+
+
+class DueIndex(GlobalSecondaryIndex[Any]):
+    """Records by the time at which the sweep must look at them."""
+
+    class Meta:
+        """Index definition."""
+
+        index_name = "due-index"
+        projection = KeysOnlyProjection()
+
+    kind = UnicodeAttribute(hash_key=True)
+    due_at = UnicodeAttribute(range_key=True)
+
+
+class ExperimentsIndex(GlobalSecondaryIndex[Any]):
+    """Records by the time at which they were created."""
+
+    class Meta:
+        """Index definition."""
+
+        index_name = "experiments-index"
+        projection = IncludeProjection(["status", "reason", "started_at", "ended_at"])
+
+    kind = UnicodeAttribute(hash_key=True)
+    created_at = UnicodeAttribute(range_key=True)
+
+
+class Item(Model):
+    """What all items have in common."""
+
+    class Meta:
+        """Table definition; the table's name is set when the store is opened."""
+
+        table_name = ""
+
+    experiment_id = UnicodeAttribute(hash_key=True)
+    item = UnicodeAttribute(range_key=True)
+    kind = DiscriminatorAttribute()
+    ttl = NumberAttribute(null=True)
+    due_index = DueIndex()
+    experiments_index = ExperimentsIndex()
+
+
+class RecordModel(Item, discriminator="RECORD"):
+    """`RECORD`: what the controller decided."""
+
+    version = NumberAttribute()
+    status = UnicodeAttribute()
+    reason = UnicodeAttribute()
+    prefix = UnicodeAttribute()
+    spec = MapAttribute[str, Any]()
+    stages = ListAttribute[Any]()
+    datasets = MapAttribute[str, Any]()
+    gate = MapAttribute[str, Any](null=True)
+    approved_by = UnicodeAttribute(null=True)
+    endpoint = MapAttribute[str, Any](null=True)
+    stopping_to = UnicodeAttribute(null=True)
+    created_at = UnicodeAttribute()
+    started_at = UnicodeAttribute(null=True)
+    ended_at = UnicodeAttribute(null=True)
+    due_at = UnicodeAttribute(null=True)
+    notified = UnicodeAttribute()
+    notices = ListAttribute[Any]()
+    handled_commands = ListAttribute[Any]()
+
+
+class SpecModel(Item, discriminator="SPEC"):
+    """`SPEC`: experiment.yaml as uploaded."""
+
+    version_id = UnicodeAttribute()
+    uploaded_at = UnicodeAttribute()
+    spec = MapAttribute[str, Any](null=True)
+    errors = ListAttribute[Any]()
+
+
+class DatasetModel(Item, discriminator="DATASET"):
+    """`DATASET#<role>`: one dataset as ingest left it."""
+
+    role = UnicodeAttribute()
+    status = UnicodeAttribute()
+    reason = UnicodeAttribute()
+    source_key = UnicodeAttribute()
+    version_id = UnicodeAttribute()
+    uploaded_at = UnicodeAttribute()
+    updated_at = UnicodeAttribute()
+    fingerprint = UnicodeAttribute()
+    ingest_attempts = NumberAttribute()
+    rows = NumberAttribute()
+    rejected_rows = NumberAttribute()
+    sha256 = UnicodeAttribute()
+    outputs = MapAttribute[str, Any]()
+    rejects_key = UnicodeAttribute(null=True)
+    card_key = UnicodeAttribute(null=True)
+    summary = MapAttribute[str, Any]()
+
+
+class ScoreModel(Item, discriminator="SCORE"):
+    """`SCORE#<stage>#<attempt>`: what metrics measured."""
+
+    stage = UnicodeAttribute()
+    attempt = NumberAttribute()
+    scored_at = UnicodeAttribute()
+    error = UnicodeAttribute(null=True)
+    score = MapAttribute[str, Any]()
+    rows_key = UnicodeAttribute(null=True)
+    report_key = UnicodeAttribute(null=True)
+
+
+class CommandModel(Item, discriminator="COMMAND"):
+    """`COMMAND#<id>`: what a person asked for."""
+
+    command_id = UnicodeAttribute()
+    command = UnicodeAttribute()
+    by = UnicodeAttribute()
+    at = UnicodeAttribute()
+    stage = UnicodeAttribute(null=True)
+    hours = NumberAttribute(null=True)
+    note = UnicodeAttribute(null=True)
+
+
+class HistoryModel(Item, discriminator="HISTORY"):
+    """`HISTORY#<time>#<n>`: what changed, and why."""
+
+    at = UnicodeAttribute()
+    what = UnicodeAttribute()
+    why = UnicodeAttribute()

@@ -1,0 +1,200 @@
+"""The store: loads snapshots, commits records with their history, lists what is due."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from pydantic import TypeAdapter
+from pynamodb.connection import Connection
+from pynamodb.exceptions import PutError, TransactWriteError
+from pynamodb.transactions import TransactWrite
+
+from novaloop.experiment.record import (
+    CommandItem,
+    DatasetItem,
+    HistoryEntry,
+    Record,
+    ScoreItem,
+    Snapshot,
+    SpecItem,
+)
+from novaloop.store.items import (
+    CommandModel,
+    DatasetModel,
+    DueIndex,
+    HistoryModel,
+    Item,
+    RecordModel,
+    ScoreModel,
+    SpecModel,
+)
+from novaloop.usecases.ports import VersionConflict
+
+KEEP_HISTORY = timedelta(days=400)
+KEEP_COMMANDS = timedelta(days=30)
+_CONFLICTS = {"ConditionalCheckFailed", "TransactionConflict"}
+
+_RECORD = TypeAdapter(Record)
+_SPEC = TypeAdapter(SpecItem)
+_DATASET = TypeAdapter(DatasetItem)
+_SCORE = TypeAdapter(ScoreItem)
+_COMMAND = TypeAdapter(CommandItem)
+_HISTORY = TypeAdapter(HistoryEntry)
+
+
+@dataclass(frozen=True)
+class ExperimentSummary:
+    """One line of the list of experiments."""
+
+    experiment_id: str
+    status: str
+    reason: str
+    created_at: datetime
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+
+
+class ExperimentTable:
+    """The experiments table of one deployment."""
+
+    def __init__(self, table_name: str, region: str, host: str | None = None) -> None:
+        for model in (Item, *Item.__subclasses__()):
+            model.Meta.table_name = table_name  # type: ignore[attr-defined]
+            model.Meta.region = region  # type: ignore[attr-defined]
+            model.Meta.host = host  # type: ignore[attr-defined]
+            model._connection = None  # noqa: SLF001 - PynamoDB caches it from the last open table
+        self._connection = Connection(region=region, host=host)
+
+    def load(self, experiment_id: str) -> Snapshot:
+        """Return the item collection of one experiment, history aside, strongly consistent."""
+        return _snapshot(experiment_id, self._items(experiment_id))
+
+    def _items(self, experiment_id: str) -> Iterator[Item]:
+        """Read around HISTORY#, the only part of the collection that grows."""
+        for low, high in (("COMMAND#", "DATASET$"), ("RECORD", "SPEC")):
+            between = Item.item.between(low, high)
+            yield from Item.query(experiment_id, between, consistent_read=True)
+
+    def commit(self, record: Record, history: Sequence[HistoryEntry]) -> Record:
+        """Write the record and its history in one transaction; return its next version.
+
+        Raises VersionConflict if the stored version is not `record.version`.
+        """
+        committed = replace(record, version=record.version + 1)
+        unseen = RecordModel.experiment_id.does_not_exist()
+        unchanged = unseen if record.version == 0 else RecordModel.version == record.version
+        try:
+            with TransactWrite(connection=self._connection) as transaction:
+                transaction.save(_record_model(committed), condition=unchanged)
+                for number, entry in enumerate(history):
+                    transaction.save(_history_model(committed, number, entry))
+        except TransactWriteError as error:
+            reasons = {reason.code for reason in error.cancellation_reasons if reason}
+            if reasons & _CONFLICTS:
+                raise VersionConflict(record.experiment_id) from None
+            raise
+        return committed
+
+    def due(self, now: datetime) -> Iterable[str]:
+        """Return the experiments whose `due_at` has passed, the longest overdue first."""
+        due = Item.due_index.query("RECORD", DueIndex.due_at <= _iso(now))
+        return (item.experiment_id for item in due)
+
+    def put_spec(self, experiment_id: str, item: SpecItem) -> None:
+        """Write the spec item."""
+        SpecModel(experiment_id, "SPEC", **_plain(_SPEC, item)).save()
+
+    def put_dataset(self, experiment_id: str, item: DatasetItem) -> bool:
+        """Write the dataset item unless a later upload's is there; say whether it was written."""
+        model = DatasetModel(experiment_id, f"DATASET#{item.role}", **_plain(_DATASET, item))
+        newest = DatasetModel.uploaded_at.does_not_exist() | (
+            DatasetModel.uploaded_at <= model.uploaded_at
+        )
+        try:
+            model.save(condition=newest)
+        except PutError as error:
+            if error.cause_response_code == "ConditionalCheckFailedException":
+                return False
+            raise
+        return True
+
+    def put_score(self, experiment_id: str, item: ScoreItem) -> None:
+        """Write the score item."""
+        key = f"SCORE#{item.stage}#{item.attempt}"
+        ScoreModel(experiment_id, key, **_plain(_SCORE, item)).save()
+
+    def put_command(self, experiment_id: str, item: CommandItem) -> None:
+        """Write a person's command; it is forgotten after KEEP_COMMANDS."""
+        values = _plain(_COMMAND, item)
+        values["command"] = values.pop("kind")
+        ttl = int((item.at + KEEP_COMMANDS).timestamp())
+        CommandModel(experiment_id, f"COMMAND#{item.command_id}", ttl=ttl, **values).save()
+
+    def history(self, experiment_id: str) -> list[HistoryEntry]:
+        """Return an experiment's history, oldest first."""
+        entries = Item.query(experiment_id, Item.item.startswith("HISTORY#"), consistent_read=True)
+        return [_HISTORY.validate_python(_values(entry)) for entry in entries]
+
+    def experiments(self) -> Iterator[ExperimentSummary]:
+        """Return all experiments, the newest first."""
+        adapter = TypeAdapter(ExperimentSummary)
+        for item in Item.experiments_index.query("RECORD", scan_index_forward=False):
+            yield adapter.validate_python(_values(item) | {"experiment_id": item.experiment_id})
+
+
+def _iso(time: datetime) -> str:
+    """Write a time as the items do, so that text order is time order."""
+    return time.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def _plain(adapter: TypeAdapter[Any], value: object) -> dict[str, Any]:
+    plain: dict[str, Any] = adapter.dump_python(value, mode="json")
+    for name, time in vars(value).items():
+        if isinstance(time, datetime):
+            plain[name] = _iso(time)
+    return plain
+
+
+def _record_model(record: Record) -> RecordModel:
+    values = _plain(_RECORD, record)
+    return RecordModel(values.pop("experiment_id"), "RECORD", **values)
+
+
+def _history_model(record: Record, number: int, entry: HistoryEntry) -> HistoryModel:
+    key = f"HISTORY#{_iso(entry.at)}#{record.version:06}-{number}"
+    ttl = int((entry.at + KEEP_HISTORY).timestamp())
+    return HistoryModel(record.experiment_id, key, ttl=ttl, **_plain(_HISTORY, entry))
+
+
+def _values(item: Item) -> dict[str, Any]:
+    """Return an item's attributes as plain values, without the keys that all items have."""
+    common = {"experiment_id", "item", "kind", "ttl"}
+    values = item.to_simple_dict()
+    return {name: value for name, value in values.items() if name not in common}
+
+
+def _snapshot(experiment_id: str, items: Iterable[Item]) -> Snapshot:
+    found: dict[type[Item], list[Mapping[str, Any]]] = {}
+    for item in items:
+        found.setdefault(type(item), []).append(_values(item))
+    records = [v | {"experiment_id": experiment_id} for v in found.get(RecordModel, [])]
+    specs = found.get(SpecModel, [])
+    datasets = [_DATASET.validate_python(v) for v in found.get(DatasetModel, [])]
+    scores = [_SCORE.validate_python(v) for v in found.get(ScoreModel, [])]
+    commands = [_COMMAND.validate_python(_as_command(v)) for v in found.get(CommandModel, [])]
+    return Snapshot(
+        experiment_id=experiment_id,
+        record=_RECORD.validate_python(records[0]) if records else None,
+        spec=_SPEC.validate_python(specs[0]) if specs else None,
+        datasets={item.role: item for item in datasets},
+        scores={(item.stage, item.attempt): item for item in scores},
+        commands=tuple(sorted(commands, key=lambda command: command.at)),
+    )
+
+
+def _as_command(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Give the command's kind its own name back: in the table, `kind` tells items apart."""
+    return {("kind" if name == "command" else name): value for name, value in values.items()}

@@ -1,0 +1,66 @@
+"""What a stage that ended well is worth: a checkpoint, a score, or an answered smoke request."""
+
+from __future__ import annotations
+
+from novaloop.experiment.launching import output_key
+from novaloop.experiment.observation import Outcome
+from novaloop.experiment.record import Record, Snapshot, Stage
+from novaloop.experiment.spec import StageKind
+from novaloop.metrics.archive import ArchiveError, checkpoint_from_archive
+from novaloop.usecases.ports import Endpoints, NotServing, ObjectMissing, Objects
+
+SMOKE_QUESTION = "How do I sort a list of dictionaries by the value of one key in Python?"
+SMOKE_MAX_TOKENS = 50
+
+
+def outcome_of(
+    record: Record, stage: Stage, snapshot: Snapshot, objects: Objects, endpoints: Endpoints
+) -> Outcome:
+    """Say what the stage came to, as far as anybody can say now."""
+    match stage.kind:
+        case StageKind.EVALUATE:
+            return _score(stage, snapshot)
+        case StageKind.DEPLOY:
+            return _smoke(record, stage, endpoints)
+        case _:
+            return _checkpoint(record, stage, objects)
+
+
+def _score(stage: Stage, snapshot: Snapshot) -> Outcome:
+    item = snapshot.scores.get((stage.name, stage.attempt))
+    if item is None:
+        return Outcome(ok=None, reason="the metrics function has not delivered a score")
+    if item.error is not None:
+        return Outcome(ok=False, reason=item.error)
+    digest = {name: metric["value"] for name, metric in item.score["metrics"].items()}
+    return Outcome(ok=True, metrics=digest)
+
+
+def _checkpoint(record: Record, stage: Stage, objects: Objects) -> Outcome:
+    """Read the checkpoint from the archive's manifest; never guess one."""
+    key = output_key(record.experiment_id, stage.job_name or "")
+    try:
+        with objects.get(key) as archive:
+            return Outcome(ok=True, checkpoint=checkpoint_from_archive(archive))
+    except ObjectMissing:
+        return Outcome(ok=False, reason=f"the job completed but left no archive at {key}")
+    except ArchiveError as error:
+        return Outcome(ok=False, reason=f"no checkpoint in {key}: {error}")
+
+
+def _smoke(record: Record, stage: Stage, endpoints: Endpoints) -> Outcome:
+    body = chat_request(SMOKE_QUESTION, record.spec.system_prompt, SMOKE_MAX_TOKENS)
+    try:
+        answer = endpoints.ask(stage.job_name or "", body)
+    except NotServing as error:
+        return Outcome(ok=None if error.for_now else False, reason=error.reason)
+    if not answer.strip():
+        return Outcome(ok=False, reason="the endpoint answered the smoke request with no text")
+    return Outcome(ok=True, reason=f"answered the smoke request: {answer.strip()[:200]}")
+
+
+def chat_request(question: str, system_prompt: str | None, max_tokens: int) -> dict[str, object]:
+    """Return the body of a chat request to a Nova endpoint."""
+    system = [{"role": "system", "content": system_prompt}] if system_prompt else []
+    messages = [*system, {"role": "user", "content": question}]
+    return {"messages": messages, "max_tokens": max_tokens, "temperature": 0}

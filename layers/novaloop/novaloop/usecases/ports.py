@@ -1,0 +1,167 @@
+"""What the use cases need of the world."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import BinaryIO, Protocol
+
+from novaloop.experiment.observation import Work
+from novaloop.experiment.record import (
+    DatasetItem,
+    HistoryEntry,
+    Record,
+    ScoreItem,
+    Snapshot,
+    SpecItem,
+)
+from novaloop.recipes.endpoints import EndpointPlan
+
+
+class VersionConflict(Exception):  # noqa: N818
+    """Another controller committed this record first."""
+
+
+class LaunchRefused(Exception):  # noqa: N818
+    """The service turned a launch down; `for_now`: the same request may pass later."""
+
+    def __init__(self, reason: str, *, for_now: bool) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.for_now = for_now
+
+
+class NotServing(Exception):  # noqa: N818
+    """The endpoint did not answer; `for_now`: it may answer later."""
+
+    def __init__(self, reason: str, *, for_now: bool) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.for_now = for_now
+
+
+class ObjectMissing(Exception):  # noqa: N818
+    """There is no such object or version."""
+
+
+class Clock(Protocol):
+    """Tells the time."""
+
+    def now(self) -> datetime:
+        """Return the time in UTC."""
+        ...
+
+
+class Store(Protocol):
+    """The experiments table."""
+
+    def load(self, experiment_id: str) -> Snapshot:
+        """Return the item collection of one experiment, history aside, strongly consistent."""
+        ...
+
+    def commit(self, record: Record, history: Sequence[HistoryEntry]) -> Record:
+        """Write the record and its history together and return it with its next version.
+
+        Raises VersionConflict if the stored version is not `record.version`.
+        """
+        ...
+
+    def due(self, now: datetime) -> Iterable[str]:
+        """Return the experiments whose `due_at` has passed."""
+        ...
+
+    def put_spec(self, experiment_id: str, item: SpecItem) -> None:
+        """Write the spec item."""
+        ...
+
+    def put_dataset(self, experiment_id: str, item: DatasetItem) -> bool:
+        """Write the dataset item unless a later upload's is there; say whether it was written."""
+        ...
+
+    def put_score(self, experiment_id: str, item: ScoreItem) -> None:
+        """Write the score item."""
+        ...
+
+
+class Jobs(Protocol):
+    """SageMaker training jobs."""
+
+    def describe(self, name: str, experiment_id: str) -> Work:
+        """Say how the job stands; ABSENT if there is none of that name."""
+        ...
+
+    def launch(self, request: Mapping[str, object]) -> None:
+        """Create the job; do nothing if one of that name exists. Raises LaunchRefused."""
+        ...
+
+    def stop(self, name: str) -> None:
+        """Ask the job to stop; do nothing if it is over."""
+        ...
+
+
+class Endpoints(Protocol):
+    """SageMaker endpoints, each with a model and an endpoint configuration of the same name."""
+
+    def describe(self, name: str, experiment_id: str) -> Work:
+        """Say how the endpoint stands; ABSENT only if its configuration and model are gone too."""
+        ...
+
+    def launch(self, plan: EndpointPlan) -> None:
+        """Create model, configuration and endpoint, whichever is missing. Raises LaunchRefused."""
+        ...
+
+    def delete(self, name: str) -> None:
+        """Delete the next of endpoint, configuration and model that can be deleted now."""
+        ...
+
+    def ask(self, name: str, body: Mapping[str, object]) -> str:
+        """Send one chat request and return the answer's text. Raises NotServing."""
+        ...
+
+
+class Objects(Protocol):
+    """The application's bucket."""
+
+    def put(self, key: str, body: bytes, content_type: str) -> None:
+        """Write a small object."""
+        ...
+
+    def get(self, key: str, version_id: str | None = None) -> BinaryIO:
+        """Open an object for streaming. Raises ObjectMissing."""
+        ...
+
+    def concatenate(self, keys: Sequence[str], target: str) -> None:
+        """Write the contents of `keys`, one after the other, to `target`."""
+        ...
+
+
+class Scorer(Protocol):
+    """The metrics function."""
+
+    def request_score(self, experiment_id: str, stage: str, attempt: int) -> None:
+        """Ask for the score of one attempt at an evaluation; it arrives as an item."""
+        ...
+
+
+class Ingester(Protocol):
+    """The ingest function."""
+
+    def request_ingest(self, source_key: str) -> None:
+        """Ask for an uploaded file to be looked at."""
+        ...
+
+
+class Hints(Protocol):
+    """The queue of experiments to look at."""
+
+    def look_at(self, experiment_id: str, delay: timedelta = timedelta(0)) -> None:
+        """Put a hint on the queue; `delay` is at most 15 minutes."""
+        ...
+
+
+class Notifier(Protocol):
+    """The notifications topic."""
+
+    def publish(self, subject: str, message: str, attributes: Mapping[str, str]) -> None:
+        """Tell whoever subscribed."""
+        ...

@@ -1,0 +1,200 @@
+"""Reconcile one experiment: look, decide, commit, act, until nothing changes.
+
+Every trigger is only a hint to come here. A crash anywhere heals at the next look: what was
+committed is carried out again under the same names, and what exists already is adopted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from novaloop.experiment.decide import decide, plan_of
+from novaloop.experiment.launching import Site, data_key, plan_deployment, plan_job, rft_data_keys
+from novaloop.experiment.moves import Command, Decision, IngestCommand, Notify, Policy, StageCommand
+from novaloop.experiment.observation import (
+    Observation,
+    Outcome,
+    Refusal,
+    Work,
+    needs_outcome,
+    needs_work,
+)
+from novaloop.experiment.record import Record, Snapshot, Stage
+from novaloop.experiment.spec import DeployStage, RftStage, StageKind
+from novaloop.experiment.stages import Ask
+from novaloop.recipes.errors import RecipeError
+from novaloop.usecases.outcomes import outcome_of
+from novaloop.usecases.ports import (
+    Clock,
+    Endpoints,
+    Hints,
+    Ingester,
+    Jobs,
+    LaunchRefused,
+    Notifier,
+    Objects,
+    Scorer,
+    Store,
+    VersionConflict,
+)
+
+MAX_ROUNDS = 50
+SOON = timedelta(minutes=5)
+"""What is due sooner than this gets a delayed hint; the sweep sees to the rest."""
+
+
+@dataclass(frozen=True)
+class World:
+    """Everything the controller works with."""
+
+    store: Store
+    jobs: Jobs
+    endpoints: Endpoints
+    objects: Objects
+    scorer: Scorer
+    ingester: Ingester
+    hints: Hints
+    notifier: Notifier
+    clock: Clock
+    site: Site
+    policy: Policy = Policy()
+
+
+@dataclass(frozen=True)
+class _Feedback:
+    """What acting taught that looking can't."""
+
+    refusal: Refusal | None = None
+    notified: str | None = None
+
+
+def reconcile(experiment_id: str, world: World) -> Record:
+    """Bring one experiment as far as it goes now, and return its record.
+
+    Raises RuntimeError if it does not come to rest, which would be a defect of `decide`.
+    """
+    snapshot = world.store.load(experiment_id)
+    feedback = _Feedback()
+    done: set[Command] = set()
+    for _ in range(MAX_ROUNDS):
+        seen = observe(snapshot, feedback, world)
+        decision = decide(seen, world.clock.now(), world.policy)
+        if decision.record == snapshot.record and done.issuperset(decision.commands):
+            return decision.record
+        try:
+            record = _commit(decision, snapshot, world)
+        except VersionConflict:
+            snapshot, feedback = world.store.load(experiment_id), _Feedback()
+            continue
+        feedback = act(decision.commands, record, world)
+        done.update(decision.commands)
+        snapshot = replace(snapshot, record=record)
+    raise RuntimeError(f"experiment {experiment_id} does not come to rest")
+
+
+def observe(snapshot: Snapshot, feedback: _Feedback, world: World) -> Observation:
+    """Look at what the next decision needs, and at nothing else."""
+    work = Work()
+    outcome: Outcome | None = None
+    record = snapshot.record
+    if record is not None and record.focus is not None:
+        stage = record.focus
+        if needs_work(snapshot):
+            work = _work_of(record, stage, world)
+        if needs_outcome(snapshot):
+            outcome = outcome_of(record, stage, snapshot, world.objects, world.endpoints)
+    return Observation(snapshot, work, outcome, feedback.refusal, feedback.notified)
+
+
+def _work_of(record: Record, stage: Stage, world: World) -> Work:
+    name = stage.job_name or ""
+    port = world.endpoints if stage.kind is StageKind.DEPLOY else world.jobs
+    return port.describe(name, record.experiment_id)
+
+
+def _commit(decision: Decision, snapshot: Snapshot, world: World) -> Record:
+    """Commit what changed; what is due soon gets a hint of its own."""
+    if decision.record == snapshot.record:
+        return decision.record
+    before = snapshot.record.due_at if snapshot.record else None
+    record = world.store.commit(decision.record, decision.history)
+    delay = _delay(record, before, world.clock.now())
+    if delay is not None:
+        world.hints.look_at(record.experiment_id, delay)
+    return record
+
+
+def _delay(record: Record, before: datetime | None, now: datetime) -> timedelta | None:
+    if record.due_at is None or record.due_at == before or record.due_at - now >= SOON:
+        return None
+    return max(record.due_at - now, timedelta(0))
+
+
+def act(commands: Iterable[Command], record: Record, world: World) -> _Feedback:
+    """Carry the commands out; every one is harmless when repeated."""
+    feedback = _Feedback()
+    for command in commands:
+        match command:
+            case StageCommand():
+                feedback = _act_on_stage(command, record, world, feedback)
+            case IngestCommand():
+                world.ingester.request_ingest(command.source_key)
+            case Notify():
+                _notify(record, world)
+                feedback = replace(feedback, notified=command.mark)
+    return feedback
+
+
+def _act_on_stage(
+    command: StageCommand, record: Record, world: World, feedback: _Feedback
+) -> _Feedback:
+    stage = record.stage(command.stage)
+    if command.ask is Ask.END:
+        _end(stage, world)
+    elif command.ask is Ask.CHECK:
+        if stage.kind is StageKind.EVALUATE:
+            world.scorer.request_score(record.experiment_id, stage.name, stage.attempt)
+    else:
+        return replace(feedback, refusal=_launch(record, stage, world))
+    return feedback
+
+
+def _launch(record: Record, stage: Stage, world: World) -> Refusal | None:
+    try:
+        _send(record, stage, world)
+    except LaunchRefused as refused:
+        return Refusal(refused.reason, refused.for_now)
+    except RecipeError as error:
+        return Refusal("; ".join(map(str, error.errors)), for_now=False)
+    return None
+
+
+def _send(record: Record, stage: Stage, world: World) -> None:
+    plan = plan_of(record, stage)
+    if isinstance(plan, DeployStage):
+        world.endpoints.launch(plan_deployment(record, stage, plan, world.site))
+        return
+    job = plan_job(record, stage, plan, world.site)
+    if isinstance(plan, RftStage) and plan.include_sft_rows:
+        target = data_key(record, plan, job.request["TrainingJobName"])
+        world.objects.concatenate(rft_data_keys(record, plan), target)
+    recipe_key = job.recipe_uri.removeprefix(world.site.uri(""))
+    world.objects.put(recipe_key, job.recipe_text.encode(), "application/yaml")
+    world.jobs.launch(job.request)
+
+
+def _end(stage: Stage, world: World) -> None:
+    if stage.job_name is None:
+        return
+    if stage.kind is StageKind.DEPLOY:
+        world.endpoints.delete(stage.job_name)
+    else:
+        world.jobs.stop(stage.job_name)
+
+
+def _notify(record: Record, world: World) -> None:
+    subject = f"Novaloop: {record.experiment_id} is {record.status}"
+    attributes = {"experiment": record.experiment_id, "status": str(record.status)}
+    world.notifier.publish(subject, f"{subject}\n\n{record.reason}\n", attributes)
