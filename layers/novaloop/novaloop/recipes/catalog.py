@@ -30,7 +30,8 @@ class MethodFacts(BaseModel):
 class Variant(BaseModel):
     """One published recipe of a family: its model, its machines, its own limits.
 
-    ``settings`` maps a leaf's dotted path to what differs from the family's template.
+    ``settings`` maps a leaf's dotted path to what differs from the family's template;
+    ``absent`` lists the leaves that this recipe lacks.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -42,6 +43,7 @@ class Variant(BaseModel):
     instance_counts: tuple[int, ...]
     default_count: int
     settings: dict[str, dict[str, Any]] = {}
+    absent: tuple[str, ...] = ()
 
 
 class Family(BaseModel):
@@ -73,7 +75,7 @@ class Family(BaseModel):
     @model_validator(mode="after")
     def _check_paths(self) -> Family:
         paths = {path for pair in self.ordered for path in pair}
-        paths |= {path for variant in self.variants for path in variant.settings}
+        paths |= {p for variant in self.variants for p in (*variant.settings, *variant.absent)}
         paths |= {self.rows_at_least} if self.rows_at_least else set()
         unknown = paths - self.leaves.keys()
         if unknown:
@@ -82,12 +84,15 @@ class Family(BaseModel):
 
     def leaves_of(self, variant: Variant) -> dict[str, Leaf]:
         """Return the family's leaves as ``variant`` has them."""
-        return self.leaves | {
-            path: _LEAF.validate_python(
-                self.leaves[path].model_dump(by_alias=True, exclude_unset=True) | changes
-            )
-            for path, changes in variant.settings.items()
+        return {
+            path: _changed(leaf, variant.settings.get(path, {}))
+            for path, leaf in self.leaves.items()
+            if path not in variant.absent
         }
+
+
+def _changed(leaf: Leaf, changes: dict[str, Any]) -> Leaf:
+    return _LEAF.validate_python(leaf.model_dump(by_alias=True, exclude_unset=True) | changes)
 
 
 class Blueprint(BaseModel):

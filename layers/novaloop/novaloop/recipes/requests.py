@@ -122,6 +122,10 @@ def inconsistencies(request: Mapping[str, Any], recipe: Mapping[str, Any]) -> li
         "data": (channels.get("train", ""), run.get("data_s3_path", "")),
         "output": (request["OutputDataConfig"]["S3OutputPath"], run.get("output_s3_path")),
         "reward": (hyperparameters.get("reward_lambda_arn"), run.get("reward_lambda_arn")),
+        "processor": (
+            hyperparameters.get("eval_lambda_arn", ""),
+            recipe.get("processor", {}).get("lambda_arn", ""),
+        ),
         "rollout reward": (
             run.get("reward_lambda_arn"),
             endpoint.get("api_endpoint", {}).get("lambda_arn"),

@@ -47,6 +47,7 @@ class Setting(BaseModel):
     parameter: str | None = None
     at_least: float | None = None
     at_most: float | None = None
+    multiple_of: int | None = None
     choices: tuple[Any, ...] | None = None
     nullable: bool = False
     omitted: bool = False
@@ -73,6 +74,8 @@ class Setting(BaseModel):
             raise UnacceptableError(f"must be at least {self.at_least:g}, not {shown(number)}")
         if self.at_most is not None and number > self.at_most:
             raise UnacceptableError(f"must be at most {self.at_most:g}, not {shown(number)}")
+        if self.multiple_of is not None and number % self.multiple_of:
+            raise UnacceptableError(f"must be a multiple of {self.multiple_of}, not {number}")
 
 
 Leaf = Fixed | Given | Setting
