@@ -51,6 +51,11 @@ class DatasetSummary:
     row_hash_sum: str
     sketch: RowSketch
 
+    @property
+    def ok(self) -> bool:
+        """Tell whether the dataset may be used."""
+        return self.refusal is None
+
 
 def question_hash(question: bytes) -> int:
     """Return the 64-bit hash by which questions are compared, sampled and split."""
