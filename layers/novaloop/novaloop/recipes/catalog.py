@@ -137,13 +137,14 @@ def methods(model: str) -> list[str]:
     ]
 
 
-def variants(method: str, model: str) -> list[Blueprint]:
+@cache
+def variants(method: str, model: str) -> tuple[Blueprint, ...]:
     """Return every way to run ``method`` on ``model``, the usual one first.
 
     Raises:
         ValueError: if there is none.
     """
-    found = [
+    found = tuple(
         Blueprint.model_construct(
             method=method, family=family, variant=variant, leaves=family.leaves_of(variant)
         )
@@ -151,7 +152,7 @@ def variants(method: str, model: str) -> list[Blueprint]:
         if method in family.methods
         for variant in family.variants
         if variant.model == model
-    ]
+    )
     if not found:
         raise ValueError(f"{model} has no {method!r}; it has {listed(tuple(methods(model)))}")
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -92,5 +93,5 @@ def _recipe(chosen: Blueprint, values: Mapping[str, Any]) -> dict[str, Any]:
             section = recipe
             for part in sections:
                 section = section.setdefault(part, {})
-            section[name] = values[path]
+            section[name] = deepcopy(values[path])  # never the catalog's own list or mapping
     return recipe

@@ -95,7 +95,10 @@ def _integer(value: object) -> int:
 
 
 def _float(value: object) -> float:
-    number = float(value) if _is_number(value) else math.nan  # type: ignore[arg-type]
+    try:
+        number = float(value) if _is_number(value) else math.nan  # type: ignore[arg-type]
+    except OverflowError:
+        number = math.inf
     if not math.isfinite(number):
         raise UnacceptableError(f"must be a finite number, unquoted, not {shown(value)}")
     return number
