@@ -1,0 +1,149 @@
+"""Endpoints: the tier table, the container's variables, names and tags."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from hashlib import sha256
+
+import pytest
+from botocore.session import get_session
+from botocore.validate import ParamValidator
+
+from novaloop.recipes import (
+    Deployment,
+    Endpoint,
+    RecipeError,
+    plan_endpoint,
+    validate_endpoint,
+)
+from novaloop.recipes.endpoints import escrow_tag_value
+
+DEPLOYMENT = Deployment(
+    region="us-east-1", execution_role_arn="arn:aws:iam::123456789012:role/NovaExec"
+)
+ENDPOINT = Endpoint(
+    name="novaloop-exp1--deploy-1",
+    model="nova-lite-2",
+    checkpoint="s3://customer-escrow-123456789012-smtj-0a1b2c3d/exp1/step_40",
+    instance_type="ml.p5.48xlarge",
+    context_length=12000,
+    max_concurrency=16,
+    tags={"novaloop:experiment": "exp1"},
+)
+
+
+def paths(
+    context_length: int = 12000,
+    max_concurrency: int = 16,
+    *,
+    model: str = "nova-lite-2",
+    instance_type: str = "ml.p5.48xlarge",
+    environment: dict[str, object] | None = None,
+) -> set[str]:
+    errors = validate_endpoint(
+        model,
+        instance_type,
+        context_length,
+        max_concurrency,
+        environment or {},
+        at="plan[5].deploy",
+    )
+    return {error.path.removeprefix("plan[5].deploy.") for error in errors}
+
+
+@pytest.mark.parametrize(
+    ("context_length", "max_concurrency", "fits"),
+    [
+        (12000, 16, True),
+        (16000, 128, True),
+        (16000, 129, False),
+        (16001, 32, True),
+        (16001, 33, False),
+        (256000, 2, True),
+        (256000, 3, False),
+        (256001, 1, False),
+    ],
+)
+def test_size_must_fit_one_tier(context_length: int, max_concurrency: int, fits: bool) -> None:
+    assert paths(context_length, max_concurrency) == (set() if fits else {"context_length"})
+
+
+@pytest.mark.parametrize("size", [0, -1, True, 12000.0])
+def test_sizes_are_positive_whole_numbers(size: int) -> None:
+    assert paths(max_concurrency=size) == {"max_concurrency"}
+
+
+def test_a_machine_that_hosts_other_models_is_refused() -> None:
+    assert paths(instance_type="ml.g5.12xlarge") == {"instance_type"}
+    assert paths(4000, 12, model="nova-micro", instance_type="ml.g5.12xlarge") == set()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("DEFAULT_TEMPERATURE", 2.1),
+        ("DEFAULT_TOP_P", 0),
+        ("DEFAULT_MAX_NEW_TOKENS", 0),
+        ("DEFAULT_LOGPROBS", 21),
+        ("NUM_SPECULATIVE_TOKENS", 11),
+        ("KV_CACHE_DTYPE", "fp4"),
+        ("DISABLE_SPECULATIVE_DECODING", "yes"),
+        ("CONTEXT_LENGTH", 4000),
+        ("DEFAULT_TEMPERTURE", 1),
+    ],
+)
+def test_a_variable_the_container_would_not_take_is_refused(name: str, value: object) -> None:
+    assert paths(environment={name: value}) == {f"environment.{name}"}
+
+
+def test_variables_become_strings() -> None:
+    environment: dict[str, object] = {"DISABLE_SPECULATIVE_DECODING": True, "DEFAULT_TOP_P": 1}
+    planned = plan_endpoint(replace(ENDPOINT, environment=environment), DEPLOYMENT)
+
+    assert planned.create_model["PrimaryContainer"]["Environment"] == {
+        "CONTEXT_LENGTH": "12000",
+        "MAX_CONCURRENCY": "16",
+        "DISABLE_SPECULATIVE_DECODING": "true",
+        "DEFAULT_TOP_P": "1.0",
+    }
+
+
+def test_all_errors_are_told_at_once() -> None:
+    with pytest.raises(RecipeError) as caught:
+        plan_endpoint(
+            replace(ENDPOINT, name="a_b", checkpoint="model", context_length=10**6),
+            replace(DEPLOYMENT, region="eu-north-1"),
+            at="plan[5].deploy",
+        )
+
+    assert {error.path for error in caught.value.errors} == {
+        "plan[5].deploy.name",
+        "plan[5].deploy.checkpoint",
+        "plan[5].deploy.context_length",
+        "plan[5].deploy.region",
+    }
+
+
+def test_requests_are_valid_and_tagged() -> None:
+    planned = plan_endpoint(ENDPOINT, DEPLOYMENT)
+    service = get_session().get_service_model("sagemaker")
+    for operation, request in [
+        ("CreateModel", planned.create_model),
+        ("CreateEndpointConfig", planned.create_endpoint_config),
+        ("CreateEndpoint", planned.create_endpoint),
+    ]:
+        shape = service.operation_model(operation).input_shape
+        assert shape is not None
+        report = ParamValidator().validate(request, shape)
+        assert not report.has_errors(), report.generate_report()
+        assert {"Key": "novaloop:experiment", "Value": "exp1"} in request["Tags"]
+
+
+def test_a_long_escrow_uri_is_shortened_to_a_tag_value() -> None:
+    uri = "s3://bucket/" + "x" * 300
+    assert escrow_tag_value("s3://bucket/" + "x" * 244) == "s3://bucket/" + "x" * 244
+
+    shortened = escrow_tag_value(uri)
+
+    assert len(shortened) == 256
+    assert shortened == uri[:224] + "-" + sha256(uri.encode()).hexdigest()[:31]
