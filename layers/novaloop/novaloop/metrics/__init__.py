@@ -1,0 +1,1 @@
+"""Measuring answers: metrics with their errors, comparisons with evidence, and the gate."""

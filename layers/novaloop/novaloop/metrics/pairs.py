@@ -86,14 +86,17 @@ class Gold:
 
     @cached_property
     def unigrams(self) -> Counter[Hashable]:
+        """ROUGE's tokens, counted."""
         return Counter(self.rouge_tokens)
 
     @cached_property
     def bigrams(self) -> Counter[Hashable]:
+        """ROUGE's pairs of neighbouring tokens, counted."""
         return Counter(ngrams(self.rouge_tokens, 2))
 
     @cached_property
     def bleu_ngrams(self) -> list[Counter[Hashable]]:
+        """BLEU's n-grams of each order, counted."""
         return [Counter(ngrams(self.bleu_tokens, order + 1)) for order in range(ORDER)]
 
     @cached_property

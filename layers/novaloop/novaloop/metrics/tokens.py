@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import string
+from contextlib import suppress
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -79,10 +80,8 @@ def _rouge(word: str) -> list[str]:
 
 def _quasi(piece: str) -> list[str]:
     bare = piece.lower().translate(_NO_PUNCTUATION)
-    try:
+    with suppress(ValueError):
         bare = str(float(bare))
-    except ValueError:
-        pass
     return _ARTICLES.sub(" ", bare).split()
 
 

@@ -1,0 +1,112 @@
+"""Accuracy, confusion and per-class scores; a row without a label counts as wrong, everywhere."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from novaloop.metrics.estimates import Share, wilson
+from novaloop.metrics.rows import NO_LABEL
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from novaloop.metrics.rows import RowScores
+
+NO_VALID_LABEL = "no valid label"
+
+
+@dataclass(frozen=True)
+class ClassScore:
+    """One label's scores. Where nothing was predicted or true, the score is 0 as in scikit-learn.
+
+    `recall` carries its 95 % interval; `true_share` and `predicted_share` show a bias.
+    """
+
+    precision: float
+    recall: Share
+    f1: float
+    support: int
+    predicted: int
+    true_share: float
+    predicted_share: float
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Scores under one way of reading labels out of the answers.
+
+    confusion: one row per true label, one column per predicted label, then "no valid label".
+    """
+
+    accuracy: Share
+    without_label: Share
+    balanced_accuracy: float
+    macro_f1: float
+    micro_f1: float
+    confusion: tuple[tuple[int, ...], ...]
+    classes: dict[str, ClassScore]
+
+
+@dataclass(frozen=True)
+class Classification:
+    """Strict: the answer is a label. Lenient: it names one. See `rewards.labels`."""
+
+    labels: tuple[str, ...]
+    strict: Reading
+    lenient: Reading
+
+
+def classify(rows: RowScores) -> Classification | None:
+    """Classification scores of the rows; None without labels."""
+    if not rows.labels:
+        return None
+    strict, lenient = (_reading(rows, predicted) for predicted in (rows.strict, rows.lenient))
+    return Classification(rows.labels, strict, lenient)
+
+
+def _reading(rows: RowScores, predicted: NDArray[np.int64]) -> Reading:
+    k, n = len(rows.labels), len(rows)
+    columns = np.where(predicted == NO_LABEL, k, predicted)
+    confusion = np.bincount(rows.gold * (k + 1) + columns, minlength=k * (k + 1)).reshape(k, k + 1)
+    classes = {label: _class_score(confusion, index) for index, label in enumerate(rows.labels)}
+    present = [score for score in classes.values() if score.support]
+    right = int(np.trace(confusion))
+    answered = int(confusion[:, :k].sum())
+    return Reading(
+        accuracy=wilson(right, n),
+        without_label=wilson(int(confusion[:, k].sum()), n),
+        balanced_accuracy=_mean([score.recall.value or 0.0 for score in present]),
+        macro_f1=_mean([score.f1 for score in classes.values()]),
+        micro_f1=_ratio(2 * right, n + answered),
+        confusion=tuple(map(tuple, confusion.tolist())),
+        classes=classes,
+    )
+
+
+def _class_score(confusion: NDArray[np.int64], index: int) -> ClassScore:
+    right = int(confusion[index, index])
+    support = int(confusion[index].sum())
+    predicted = int(confusion[:, index].sum())
+    n = int(confusion.sum())
+    return ClassScore(
+        precision=_ratio(right, predicted),
+        recall=wilson(right, support),
+        f1=_ratio(2 * right, support + predicted),
+        support=support,
+        predicted=predicted,
+        true_share=_ratio(support, n),
+        predicted_share=_ratio(predicted, n),
+    )
+
+
+def _ratio(part: float, whole: float) -> float:
+    return part / whole if whole else 0.0
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values) if values else 0.0

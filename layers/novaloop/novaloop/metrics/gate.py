@@ -1,0 +1,176 @@
+"""May this model be deployed? Conditions over a score, a verdict and its ledger."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from novaloop.metrics.comparison import Difference
+    from novaloop.metrics.estimates import Share
+    from novaloop.metrics.score import Score
+
+_SHORT_NAMES = {"exact_match": "em", "quasi_exact_match": "qem"}
+LENIENT_ACCURACY = "lenient_accuracy"
+
+
+class GateVerdict(StrEnum):
+    """What the gate says. HOLD wins over INCONCLUSIVE, which wins over PROMOTE."""
+
+    PROMOTE = "PROMOTE"
+    HOLD = "HOLD"
+    INCONCLUSIVE = "INCONCLUSIVE"
+
+
+class Outcome(StrEnum):
+    """Whether one condition was met."""
+
+    MET = "met"
+    NOT_MET = "not met"
+    UNDECIDED = "undecided"
+
+
+class Conditions(Protocol):
+    """What is asked for: the `gate` of `experiment.yaml`, all but the metric optional."""
+
+    @property
+    def metric(self) -> str:
+        """A name of `Score.metrics`, `exact_match`, `quasi_exact_match` or `lenient_accuracy`."""
+
+    @property
+    def at_least(self) -> float | None:
+        """The lowest value of the metric."""
+
+    @property
+    def better_than(self) -> str | None:
+        """The stage over which the metric must have gained."""
+
+    @property
+    def confidence(self) -> float:
+        """Of the one-sided test of that gain."""
+
+    @property
+    def class_floors(self) -> Mapping[str, float]:
+        """The lowest strict recall by label."""
+
+    @property
+    def max_format_failures(self) -> float | None:
+        """The highest share of answers that are no label."""
+
+    @property
+    def max_truncated(self) -> float | None:
+        """The highest share of answers cut off at max_new_tokens."""
+
+
+@dataclass(frozen=True)
+class LedgerEntry:
+    """One condition, what was observed, what was needed, and the outcome."""
+
+    condition: str
+    observed: str
+    needed: str
+    outcome: Outcome
+
+
+@dataclass(frozen=True)
+class GateResult:
+    """The verdict and one entry for each condition."""
+
+    verdict: GateVerdict
+    ledger: tuple[LedgerEntry, ...]
+
+
+def judge(conditions: Conditions, score: Score) -> GateResult:
+    """Apply the conditions to the score of the last evaluation.
+
+    Levels, floors and ceilings hold for the observed value. A gain needs a one-sided paired test
+    at `confidence`, so a model that is no better passes at most 1 - confidence of the time; a gain
+    that is neither shown nor refuted is undecided, as is whatever was not measured.
+    """
+    ledger = tuple(_ledger(conditions, score))
+    outcomes = {entry.outcome for entry in ledger}
+    if Outcome.NOT_MET in outcomes:
+        return GateResult(GateVerdict.HOLD, ledger)
+    undecided = Outcome.UNDECIDED in outcomes
+    return GateResult(GateVerdict.INCONCLUSIVE if undecided else GateVerdict.PROMOTE, ledger)
+
+
+def _ledger(conditions: Conditions, score: Score) -> Iterator[LedgerEntry]:
+    if conditions.at_least is not None:
+        yield _level(conditions.metric, conditions.at_least, score)
+    if conditions.better_than is not None:
+        yield _gain(conditions, conditions.better_than, score)
+    for label, floor in conditions.class_floors.items():
+        yield _floor(label, floor, score)
+    strict = score.classification.strict if score.classification else None
+    if conditions.max_format_failures is not None:
+        share = strict.without_label if strict else None
+        yield _ceiling("answers that are no label", share, conditions.max_format_failures)
+    if conditions.max_truncated is not None:
+        share = score.lengths.reached_limit
+        yield _ceiling("answers cut off at max_new_tokens", share, conditions.max_truncated)
+
+
+def _level(metric: str, needed: float, score: Score) -> LedgerEntry:
+    observed = _value(metric, score)
+    condition = f"{metric} at least {needed:g}"
+    if observed is None:
+        return _unmeasured(condition, f"at least {needed:g}")
+    return _entry(condition, f"{observed:.4f}", f"at least {needed:g}", met=observed >= needed)
+
+
+def _value(metric: str, score: Score) -> float | None:
+    if metric == LENIENT_ACCURACY and score.classification:
+        return score.classification.lenient.accuracy.value
+    estimate = score.metrics.get(_SHORT_NAMES.get(metric, metric))
+    return estimate.value if estimate else None
+
+
+def _gain(conditions: Conditions, stage: str, score: Score) -> LedgerEntry:
+    condition = f"{conditions.metric} better than {stage}"
+    needed = f"a gain at {conditions.confidence:.0%} confidence"
+    comparison = score.comparisons.get(stage)
+    name = _SHORT_NAMES.get(conditions.metric, conditions.metric)
+    difference = comparison.metrics.get(name) if comparison else None
+    if difference is None:
+        return _unmeasured(condition, needed)
+    observed = f"{difference.difference:+.4f}, p = {difference.p_no_gain:.4f}"
+    return LedgerEntry(condition, observed, needed, _gain_outcome(difference, conditions))
+
+
+def _gain_outcome(difference: Difference, conditions: Conditions) -> Outcome:
+    threshold = 1 - conditions.confidence
+    if difference.p_no_gain <= threshold:
+        return Outcome.MET
+    return Outcome.NOT_MET if difference.p_no_loss <= threshold else Outcome.UNDECIDED
+
+
+def _floor(label: str, floor: float, score: Score) -> LedgerEntry:
+    condition, needed = f"recall of {label}", f"at least {floor:g}"
+    classes = score.classification.strict.classes if score.classification else {}
+    recall = classes[label].recall if label in classes else None
+    if recall is None or recall.value is None:
+        return _unmeasured(condition, needed)
+    return _entry(condition, _in_words(recall), needed, met=recall.value >= floor)
+
+
+def _ceiling(condition: str, share: Share | None, ceiling: float) -> LedgerEntry:
+    needed = f"at most {ceiling:g}"
+    if share is None or share.value is None:
+        return _unmeasured(condition, needed)
+    return _entry(condition, _in_words(share), needed, met=share.value <= ceiling)
+
+
+def _in_words(share: Share) -> str:
+    return f"{share.value:.4f} ({share.count} of {share.n})"
+
+
+def _entry(condition: str, observed: str, needed: str, *, met: bool) -> LedgerEntry:
+    return LedgerEntry(condition, observed, needed, Outcome.MET if met else Outcome.NOT_MET)
+
+
+def _unmeasured(condition: str, needed: str) -> LedgerEntry:
+    return LedgerEntry(condition, "not measured", needed, Outcome.UNDECIDED)

@@ -1,0 +1,146 @@
+"""What each row scored, kept for the comparison with later stages: compact, without any text."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from array import array
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from novaloop.metrics import bleu
+from novaloop.metrics.pairs import METRICS, PairScores
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+NO_LABEL = -1
+LENIENT_ACCURACY = "lenient_accuracy"
+_FIELDS = ("row", "gold", "strict", "lenient", "characters", "values", "bleu")
+
+
+class RowsError(ValueError):
+    """A file of row scores that this version can't read."""
+
+
+@dataclass(frozen=True, eq=False)
+class RowScores:
+    """Columns over n rows. `gold`, `strict` and `lenient` index `labels`, or are NO_LABEL.
+
+    keys: (n,) uint64; values: (n, len(METRICS)) float64; bleu: (n, bleu.WIDTH) int64;
+    gold, strict, lenient, characters: (n,) int64.
+    """
+
+    labels: tuple[str, ...]
+    keys: NDArray[np.uint64]
+    values: NDArray[np.float64]
+    bleu: NDArray[np.int64]
+    gold: NDArray[np.int64]
+    strict: NDArray[np.int64]
+    lenient: NDArray[np.int64]
+    characters: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    @property
+    def evaluation_set(self) -> str:
+        """A hash of the rows' prompts and golds that does not depend on their order."""
+        return hashlib.sha256(np.sort(self.keys).astype("<u8").tobytes()).hexdigest()
+
+    def columns(self) -> dict[str, NDArray[np.float64]]:
+        """Every per-row metric by name; with labels, also lenient accuracy."""
+        columns = dict(zip(METRICS, self.values.T, strict=True))
+        if self.labels:
+            columns[LENIENT_ACCURACY] = (self.lenient == self.gold).astype(np.float64)
+        return columns
+
+    def by_key(self) -> RowScores:
+        """The same rows in the order of their keys."""
+        order = np.argsort(self.keys)
+        per_row = {name: column[order] for name, column in vars(self).items() if name != "labels"}
+        return RowScores(self.labels, **per_row)
+
+    def to_lines(self) -> Iterator[bytes]:
+        """As JSON lines: the labels and metric names, then a row each."""
+        yield _line({"labels": self.labels, "metrics": METRICS})
+        columns = zip(
+            map(row_name, self.keys.tolist()),
+            *(column.tolist() for column in (self.gold, self.strict, self.lenient)),
+            *(self.characters.tolist(), self.values.tolist(), self.bleu.tolist()),
+            strict=True,
+        )
+        for row in columns:
+            yield _line(dict(zip(_FIELDS, row, strict=True)))
+
+    @classmethod
+    def from_lines(cls, lines: Iterable[bytes]) -> RowScores:
+        """Read what `to_lines` wrote; raises RowsError."""
+        documents = map(json.loads, lines)
+        try:
+            header = next(documents)
+            builder = RowScoresBuilder(header["labels"])
+            same_metrics = tuple(header["metrics"]) == METRICS
+            for row in documents if same_metrics else ():
+                name, gold, strict, lenient, characters, values, statistics = (
+                    row[field] for field in _FIELDS
+                )
+                pair = PairScores(tuple(values), tuple(statistics))
+                builder.add(int(name, 16), pair, (gold, strict, lenient), characters)
+        except (StopIteration, KeyError, TypeError, ValueError, OverflowError) as error:
+            raise RowsError(f"the row scores are damaged: {type(error).__name__}") from error
+        if not same_metrics:
+            raise RowsError("the row scores hold other metrics; score that stage again")
+        return builder.build()
+
+
+class RowScoresBuilder:
+    """Collects rows into columns, about 170 bytes a row."""
+
+    def __init__(self, labels: Sequence[str]) -> None:
+        self._labels = tuple(labels)
+        self._keys = array("Q")
+        self._values = array("d")
+        self._bleu = array("q")
+        self._labelled = array("q")
+        self._characters = array("q")
+
+    def add(
+        self, key: int, pair: PairScores, labelled: tuple[int, int, int], characters: int
+    ) -> None:
+        """Add a row; `labelled` holds the gold, strict and lenient label's index."""
+        if len(pair.values) != len(METRICS) or len(pair.bleu) != bleu.WIDTH:
+            raise RowsError("a row holds too many or too few numbers")
+        self._keys.append(key)
+        self._values.extend(pair.values)
+        self._bleu.extend(pair.bleu)
+        self._labelled.extend(labelled)
+        self._characters.append(characters)
+
+    def build(self) -> RowScores:
+        """The rows added so far."""
+        n = len(self._keys)
+        gold, strict, lenient = np.array(self._labelled, dtype=np.int64).reshape(n, 3).T
+        return RowScores(
+            labels=self._labels,
+            keys=np.array(self._keys, dtype=np.uint64),
+            values=np.array(self._values, dtype=np.float64).reshape(n, len(METRICS)),
+            bleu=np.array(self._bleu, dtype=np.int64).reshape(n, bleu.WIDTH),
+            gold=gold,
+            strict=strict,
+            lenient=lenient,
+            characters=np.array(self._characters, dtype=np.int64),
+        )
+
+
+def row_name(key: int) -> str:
+    """A row's key as it is written."""
+    return f"{key:016x}"
+
+
+def _line(document: object) -> bytes:
+    return json.dumps(document, separators=(",", ":")).encode() + b"\n"

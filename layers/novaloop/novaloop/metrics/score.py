@@ -1,0 +1,168 @@
+"""Scores an evaluation: every metric with its error, beside what the job itself reported."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import IO, TYPE_CHECKING, Any
+
+import numpy as np
+from pydantic import TypeAdapter
+
+from novaloop.metrics.archive import EvaluationArchive
+from novaloop.metrics.bleu import corpus_bleu
+from novaloop.metrics.classification import Classification, classify
+from novaloop.metrics.comparison import Comparison, compare
+from novaloop.metrics.defects import FirstPredictionBleu, Reported, examine
+from novaloop.metrics.estimates import Estimate, mean, resampled_sums
+from novaloop.metrics.inferences import Inference, InferenceError, read_inferences
+from novaloop.metrics.lengths import Lengths, lengths
+from novaloop.metrics.pairs import METRICS, PairScorer
+from novaloop.metrics.rows import NO_LABEL, RowScores, RowScoresBuilder
+from novaloop.rewards.labels import LabelReader
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+
+@dataclass(frozen=True)
+class Score:
+    """Everything measured about one evaluation of one stage.
+
+    metrics: those of `pairs.METRICS` (0 to 1) and `bleu` (0 to 100), by the names that the job
+    uses. comparisons: this stage against each earlier one, by its name.
+    """
+
+    n: int
+    evaluation_set: str
+    metrics: dict[str, Estimate]
+    classification: Classification | None
+    lengths: Lengths
+    comparisons: dict[str, Comparison]
+    reported: Reported | None
+    notes: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON content; `from_dict` reads it back."""
+        return _adapter.dump_python(self, mode="json")  # type: ignore[no-any-return]
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> Score:
+        """Read what `to_dict` wrote; raises pydantic.ValidationError."""
+        return _adapter.validate_python(content)
+
+
+_adapter = TypeAdapter(Score)
+
+
+def score_archive(
+    stream: IO[bytes],
+    *,
+    labels: Sequence[str] = (),
+    max_new_tokens: int | None = None,
+    earlier: Mapping[str, RowScores] | None = None,
+) -> tuple[Score, RowScores]:
+    """Score an evaluation job's `output.tar.gz` from a stream.
+
+    Raises ArchiveError, InferenceError, DifferentRowsError, or ValueError for bad labels.
+    """
+    archive = EvaluationArchive(stream)
+    scorer = _Scorer(labels)
+    scorer.add_all(archive.inference_lines())
+    return scorer.finish(archive.reported, max_new_tokens, earlier or {})
+
+
+def score_lines(
+    lines: Iterable[bytes],
+    *,
+    labels: Sequence[str] = (),
+    reported: Mapping[str, float] | None = None,
+    max_new_tokens: int | None = None,
+    earlier: Mapping[str, RowScores] | None = None,
+) -> tuple[Score, RowScores]:
+    """Score the lines of an `inference_output.jsonl`; raises as `score_archive` does."""
+    scorer = _Scorer(labels)
+    scorer.add_all(lines)
+    return scorer.finish(reported, max_new_tokens, earlier or {})
+
+
+class _Scorer:
+    """Holds what is kept of each row; the texts themselves pass by."""
+
+    def __init__(self, labels: Sequence[str]) -> None:
+        self._reader = LabelReader(labels) if labels else None
+        self._index = {label: index for index, label in enumerate(labels)}
+        self._pairs = PairScorer()
+        self._rows = RowScoresBuilder(labels)
+        self._first_prediction = FirstPredictionBleu(self._pairs)
+        self._several_predictions = 0
+
+    def add_all(self, lines: Iterable[bytes]) -> None:
+        for inference in read_inferences(lines):
+            self._add(inference)
+
+    def _add(self, inference: Inference) -> None:
+        prediction, gold = inference.prediction, inference.gold
+        pair = self._pairs.score(prediction, gold)
+        labelled = self._labels_of(inference)
+        self._rows.add(inference.key, pair, labelled, len(prediction))
+        self._first_prediction.add(prediction, gold)
+        self._several_predictions += inference.other_predictions > 0
+
+    def _labels_of(self, inference: Inference) -> tuple[int, int, int]:
+        if self._reader is None:
+            return NO_LABEL, NO_LABEL, NO_LABEL
+        true_label = self._reader.strict(inference.gold)
+        if true_label is None:
+            raise InferenceError(f"line {inference.line}: the gold answer is none of the labels")
+        strict = self._reader.strict(inference.prediction)
+        lenient = self._reader.lenient(inference.prediction)
+        return (
+            self._index[true_label],
+            self._index[strict] if strict else NO_LABEL,
+            self._index[lenient] if lenient else NO_LABEL,
+        )
+
+    def finish(
+        self,
+        reported: Mapping[str, float] | None,
+        max_new_tokens: int | None,
+        earlier: Mapping[str, RowScores],
+    ) -> tuple[Score, RowScores]:
+        rows = self._rows.build()
+        if len(rows) == 0:
+            raise InferenceError("the evaluation holds no rows")
+        metrics = _metrics(rows)
+        score = Score(
+            n=len(rows),
+            evaluation_set=rows.evaluation_set,
+            metrics=metrics,
+            classification=classify(rows),
+            lengths=lengths(rows, max_new_tokens),
+            comparisons={name: compare(stage, rows) for name, stage in earlier.items()},
+            reported=examine(reported, metrics, self._first_prediction.value()),
+            notes=self._notes(reported),
+        )
+        return score, rows
+
+    def _notes(self, reported: Mapping[str, float] | None) -> tuple[str, ...]:
+        notes = []
+        if self._several_predictions:
+            notes.append(
+                f"{self._several_predictions} rows hold several predictions; the first counts"
+            )
+        if reported is None:
+            notes.append("the job reported no metrics of its own")
+        return tuple(notes)
+
+
+def _metrics(rows: RowScores) -> dict[str, Estimate]:
+    metrics = {name: mean(column) for name, column in zip(METRICS, rows.values.T, strict=True)}
+    metrics["bleu"] = _bleu(rows)
+    return metrics
+
+
+def _bleu(rows: RowScores) -> Estimate:
+    value = float(corpus_bleu(rows.bleu.sum(axis=0)))
+    random = np.random.default_rng(int(rows.evaluation_set, 16))
+    resampled = corpus_bleu(resampled_sums(rows.bleu, random))
+    return Estimate(value, float(resampled.std(ddof=1)) if len(rows) > 1 else None)
