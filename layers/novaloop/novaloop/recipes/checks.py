@@ -114,7 +114,7 @@ def _problem_with_name(name: str) -> str | None:
 def _problem_with_recipe(uri: str) -> str | None:
     if not uri.endswith("/recipe.yaml"):
         return f"{shown(uri)} must end in /recipe.yaml, the name under which the job looks for it"
-    return _problem_with_object(uri)
+    return problem_with_object(uri)
 
 
 def _problem_with_data(job: TrainingJob, chosen: Blueprint) -> str | None:
@@ -122,7 +122,7 @@ def _problem_with_data(job: TrainingJob, chosen: Blueprint) -> str | None:
         return job.data_uri and f"{job.method} brings its own questions and would ignore it"
     if job.data_uri is None:
         return f"{job.method} needs a data set"
-    return _problem_with_object(job.data_uri)
+    return problem_with_object(job.data_uri)
 
 
 def _problem_with_validation(job: TrainingJob, chosen: Blueprint) -> str | None:
@@ -130,10 +130,11 @@ def _problem_with_validation(job: TrainingJob, chosen: Blueprint) -> str | None:
         return None
     if not chosen.family.holdout:
         return f"{job.method} takes no validation data and would ignore it"
-    return _problem_with_object(job.validation_uri)
+    return problem_with_object(job.validation_uri)
 
 
-def _problem_with_object(uri: str) -> str | None:
+def problem_with_object(uri: str) -> str | None:
+    """Return why ``uri`` names no S3 object, if it doesn't."""
     return None if _S3_OBJECT.fullmatch(uri) else f"{shown(uri)} must be s3://bucket/key"
 
 
@@ -142,13 +143,13 @@ def _problem_with_checkpoint(checkpoint: str | None) -> str | None:
         return None
     if _HYPERPOD_ESCROW.match(checkpoint):
         return "was trained on HyperPod; a training job can't start from it"
-    return _problem_with_object(checkpoint)
+    return problem_with_object(checkpoint)
 
 
 def _problem_with_reward(arn: str | None, chosen: Blueprint) -> str | None:
     if not _takes(chosen, "reward_function_arn"):
         return None
-    return _problem_with_function(arn) if arn else f"{chosen.method} needs a reward function"
+    return problem_with_function(arn) if arn else f"{chosen.method} needs a reward function"
 
 
 def _problem_with_processor(job: TrainingJob, chosen: Blueprint) -> str | None:
@@ -156,7 +157,7 @@ def _problem_with_processor(job: TrainingJob, chosen: Blueprint) -> str | None:
         return None
     if not _takes(chosen, "processor_function_arn"):
         return f"{job.method} takes no processor function and would ignore it"
-    return _problem_with_function(job.processor_function_arn)
+    return problem_with_function(job.processor_function_arn)
 
 
 def _takes(chosen: Blueprint, source: str) -> bool:
@@ -164,7 +165,8 @@ def _takes(chosen: Blueprint, source: str) -> bool:
     return any(isinstance(leaf, Given) and leaf.source == source for leaf in leaves)
 
 
-def _problem_with_function(arn: str) -> str | None:
+def problem_with_function(arn: str) -> str | None:
+    """Return why ``arn`` can't name a reward or processor function, if it can't."""
     if _LAMBDA_ARN.fullmatch(arn):
         return None
     return f"{shown(arn)} must be a Lambda function's ARN without version or alias"

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 
 # SageMaker's pattern for training-job, model, endpoint-config and endpoint names.
 LEGAL_NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}")
+# Bedrock's pattern for models and deployments; its limit of 63 counts the separators.
+LEGAL_BEDROCK_NAME = re.compile(r"(?=.{1,63}$)(?:[0-9a-zA-Z][_-]?)+")
 _PART = r"[a-z0-9]+(?:-[a-z0-9]+)*"
 _RESOURCE_NAME = re.compile(
-    rf"(?P<prefix>[a-z0-9]+)-(?P<experiment>{_PART})--(?P<stage>{_PART})-(?P<attempt>[1-9][0-9]*)"
+    rf"(?P<prefix>[a-z0-9]+)-(?P<experiment>{_PART})(?:--|_)(?P<stage>{_PART})-(?P<attempt>[1-9][0-9]*)"
 )
 _LIMITS = {"prefix": 8, "experiment": 32, "stage": 16}
 
@@ -37,6 +39,11 @@ class ResourceName:
 
     def __str__(self) -> str:
         return f"{self.prefix}-{self.experiment}--{self.stage}-{self.attempt}"
+
+    @property
+    def bedrock(self) -> str:
+        """The same name for Bedrock's models and deployments, which forbid double hyphens."""
+        return str(self).replace("--", "_")
 
     @classmethod
     def parse(cls, name: str) -> ResourceName:

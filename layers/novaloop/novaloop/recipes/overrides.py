@@ -57,7 +57,8 @@ def find(leaves: Mapping[str, Leaf], name: str) -> tuple[str, Setting]:
     """
     paths = [path for path in leaves if path == name or path.endswith(f".{name}")]
     if not paths:
-        raise UnacceptableError(_unknown(leaves, name))
+        settings = {path: leaf for path, leaf in leaves.items() if isinstance(leaf, Setting)}
+        raise UnacceptableError(unknown_setting(settings, name))
     if len(paths) > 1:
         raise UnacceptableError(f"names several settings; write one of {listed(tuple(paths))}")
     leaf = leaves[paths[0]]
@@ -67,15 +68,14 @@ def find(leaves: Mapping[str, Leaf], name: str) -> tuple[str, Setting]:
     raise UnacceptableError(f"can't be set here, it {reason}; remove it")
 
 
-def _unknown(leaves: Mapping[str, Leaf], name: str) -> str:
-    settings = {path: leaf for path, leaf in leaves.items() if isinstance(leaf, Setting)}
+def unknown_setting(settings: Mapping[str, Setting], name: str) -> str:
+    """Return what to say about ``name``, which is not among ``settings`` (by dotted path)."""
     spellings = _spellings(settings)
     near = get_close_matches(name.rpartition(".")[2], spellings, n=3, cutoff=0.6)
     meant = tuple(dict.fromkeys(spellings[spelling] for spelling in near))
     if meant:
-        return f"is no setting of this recipe; did you mean {listed(meant)}?"
-    settable = tuple(dict.fromkeys(spellings.values()))
-    return f"is no setting of this recipe; it has {listed(settable)}"
+        return f"is no setting here; did you mean {listed(meant)}?"
+    return f"is no setting here; there are {listed(tuple(dict.fromkeys(spellings.values())))}"
 
 
 def _spellings(settings: Mapping[str, Setting]) -> dict[str, str]:

@@ -1,0 +1,261 @@
+"""Bedrock: model customization jobs, and the import and deployment of a checkpoint."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict
+
+from novaloop.recipes import facts
+from novaloop.recipes.checks import problem_with_function, problem_with_object
+from novaloop.recipes.endpoints import ESCROW_TAG, escrow_tag_value
+from novaloop.recipes.errors import FieldError, RecipeError, UnacceptableError, joined, shown
+from novaloop.recipes.names import LEGAL_BEDROCK_NAME
+from novaloop.recipes.overrides import unknown_setting
+from novaloop.recipes.settings import Setting, listed
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from novaloop.recipes.jobs import Deployment
+
+
+class Method(BaseModel):
+    """One way to customize on Bedrock; ``rows`` are the least and the most rows by model."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    customization_type: str
+    rows: dict[str, tuple[int, int]]
+    settings: dict[str, Setting]
+
+
+class Bedrock(BaseModel):
+    """Everything in ``bedrock.yaml``."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    regions: tuple[str, ...]
+    methods: dict[str, Method]
+
+
+@dataclass(frozen=True)
+class CustomizationJob:
+    """One fine-tuning job on Bedrock; ``name`` names the job and the model it makes."""
+
+    method: str
+    model: str
+    name: str
+    data_uri: str
+    rows: int
+    output_uri: str
+    validation_uri: str | None = None
+    overrides: Mapping[str, object] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+@cache
+def bedrock() -> Bedrock:
+    """Return the packaged facts about Bedrock."""
+    text = files("novaloop.recipes").joinpath("bedrock.yaml").read_text(encoding="utf-8")
+    return Bedrock.model_validate(yaml.safe_load(text))
+
+
+def customization_job(
+    job: CustomizationJob, deployment: Deployment, at: str = ""
+) -> dict[str, Any]:
+    """Return the CreateModelCustomizationJob request of ``job``.
+
+    Raises:
+        RecipeError: with everything that is wrong; ``at`` is put before each field's name.
+    """
+    method = bedrock().methods.get(job.method)
+    if method is None or job.model not in method.rows:
+        offered = [
+            f"{name} on {model}" for name, one in bedrock().methods.items() for model in one.rows
+        ]
+        message = f"Bedrock has no {job.method} on {job.model}; it has {listed(tuple(offered))}"
+        raise RecipeError([FieldError(joined(at, "method"), message)])
+    settings, errors = _settings(method, job.overrides, joined(at, "overrides"))
+    errors += _problems(job, method, deployment, at)
+    if errors:
+        raise RecipeError(errors)
+    return _request(job, method, settings, deployment)
+
+
+def _settings(
+    method: Method, overrides: Mapping[str, object], at: str
+) -> tuple[dict[str, Any], list[FieldError]]:
+    values = {name: setting.default for name, setting in method.settings.items()}
+    errors = []
+    for name, value in overrides.items():
+        try:
+            if name not in method.settings:
+                raise UnacceptableError(unknown_setting(method.settings, name))  # noqa: TRY301
+            values[name] = method.settings[name].parse(value)
+        except UnacceptableError as problem:
+            errors.append(FieldError(joined(at, name), str(problem)))
+    return values, errors
+
+
+def _problems(
+    job: CustomizationJob, method: Method, deployment: Deployment, at: str
+) -> list[FieldError]:
+    checks = {
+        "name": problem_with_name(job.name),
+        "data_uri": problem_with_object(job.data_uri),
+        "data": _problem_with_rows(job, method),
+        "validation_uri": _problem_with_validation(job),
+        "reward_function_arn": _problem_with_reward(method, deployment),
+        "region": _problem_with_region(deployment.region),
+    }
+    return [FieldError(joined(at, name), problem) for name, problem in checks.items() if problem]
+
+
+def problem_with_name(name: str) -> str | None:
+    """Return why Bedrock would refuse ``name`` for a model, if it would."""
+    if LEGAL_BEDROCK_NAME.fullmatch(name):
+        return None
+    return f"{shown(name)} must be at most 63 letters and digits, with single hyphens between"
+
+
+def _problem_with_rows(job: CustomizationJob, method: Method) -> str | None:
+    least, most = method.rows[job.model]
+    if least <= job.rows <= most:
+        return None
+    return f"has {job.rows} rows; {job.method} on Bedrock takes {least} to {most} for {job.model}"
+
+
+def _problem_with_validation(job: CustomizationJob) -> str | None:
+    if job.validation_uri is None:
+        return None
+    if job.model == "nova-lite-2":
+        return "Bedrock takes no validation data for nova-lite-2"
+    return problem_with_object(job.validation_uri)
+
+
+def _problem_with_reward(method: Method, deployment: Deployment) -> str | None:
+    if not _is_reinforced(method):
+        return None
+    arn = deployment.reward_function_arn
+    return problem_with_function(arn) if arn else "is needed for reinforcement fine-tuning"
+
+
+def _problem_with_region(region: str) -> str | None:
+    regions = bedrock().regions
+    if region in regions:
+        return None
+    return f"Bedrock customizes Nova in {listed(regions)}, not in {region}"
+
+
+def _is_reinforced(method: Method) -> bool:
+    return method.customization_type == "REINFORCEMENT_FINE_TUNING"
+
+
+def _request(
+    job: CustomizationJob, method: Method, settings: dict[str, Any], deployment: Deployment
+) -> dict[str, Any]:
+    model = facts.model(job.model).bedrock_model
+    request: dict[str, Any] = {
+        "jobName": job.name,
+        "customModelName": job.name,
+        "roleArn": deployment.execution_role_arn,
+        "baseModelIdentifier": f"arn:aws:bedrock:{deployment.region}::foundation-model/{model}",
+        "customizationType": method.customization_type,
+        "trainingDataConfig": {"s3Uri": job.data_uri},
+        "outputDataConfig": {"s3Uri": job.output_uri},
+    }
+    if _is_reinforced(method):
+        grader = {"lambdaGrader": {"lambdaArn": deployment.reward_function_arn}}
+        rft = {"graderConfig": grader, "hyperParameters": settings}
+        request["customizationConfig"] = {"rftConfig": rft}
+    else:
+        request["hyperParameters"] = {name: str(value) for name, value in settings.items()}
+    if job.validation_uri:
+        request["validationDataConfig"] = {"validators": [{"s3Uri": job.validation_uri}]}
+    if deployment.kms_key_id:
+        request["customModelKmsKeyId"] = deployment.kms_key_id
+    if deployment.subnets or deployment.security_group_ids:
+        request["vpcConfig"] = {
+            "subnetIds": list(deployment.subnets),
+            "securityGroupIds": list(deployment.security_group_ids),
+        }
+    if job.tags:
+        request["jobTags"] = request["customModelTags"] = _tags(job.tags)
+    return request
+
+
+def custom_model(
+    name: str, checkpoint: str, deployment: Deployment, tags: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """Return the CreateCustomModel request that imports ``checkpoint``.
+
+    ``checkpoint`` is an escrow URI or a model package ARN.
+
+    Raises:
+        RecipeError: if Bedrock would refuse the name or can't read such a checkpoint.
+    """
+    checkpoint = checkpoint.rstrip("/")
+    source = _source(checkpoint)
+    checks = {
+        "name": problem_with_name(name),
+        "checkpoint": None if source else f"{shown(checkpoint)} must be s3:// or a model package",
+        "region": _problem_with_region(deployment.region),
+    }
+    errors = [FieldError(field, problem) for field, problem in checks.items() if problem]
+    if errors or source is None:
+        raise RecipeError(errors)
+    key = kms_key_arn(deployment)
+    return {
+        "modelName": name,
+        "roleArn": deployment.execution_role_arn,
+        **source,
+        **({"modelKmsKeyArn": key} if key else {}),
+        "modelTags": _tags({ESCROW_TAG: escrow_tag_value(checkpoint), **(tags or {})}),
+    }
+
+
+def _source(checkpoint: str) -> dict[str, Any] | None:
+    if checkpoint.startswith("s3://"):
+        return {"modelSourceConfig": {"s3DataSource": {"s3Uri": checkpoint}}}
+    if ":model-package/" in checkpoint:
+        package = {"modelPackageArnDataSource": {"modelPackageArn": checkpoint}}
+        return {"customModelDataSource": package}
+    return None
+
+
+def kms_key_arn(deployment: Deployment) -> str | None:
+    """Return the deployment's key as an ARN: a bare key id belongs to the role's account."""
+    key = deployment.kms_key_id
+    if key is None or key.startswith("arn:"):
+        return key
+    account = deployment.execution_role_arn.split(":")[4]
+    return f"arn:aws:kms:{deployment.region}:{account}:key/{key}"
+
+
+def on_demand_deployment(
+    name: str, model_arn: str, tags: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """Return the CreateCustomModelDeployment request, paid by the token."""
+    request: dict[str, Any] = {"modelDeploymentName": name, "modelArn": model_arn}
+    return request | ({"tags": _tags(tags)} if tags else {})
+
+
+def provisioned_throughput(
+    name: str, model_arn: str, model_units: int, tags: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """Return the CreateProvisionedModelThroughput request, paid by the hour and unit."""
+    request: dict[str, Any] = {
+        "modelUnits": model_units,
+        "provisionedModelName": name,
+        "modelId": model_arn,
+    }
+    return request | ({"tags": _tags(tags)} if tags else {})
+
+
+def _tags(tags: Mapping[str, str]) -> list[dict[str, str]]:
+    return [{"key": key, "value": value} for key, value in tags.items()]
