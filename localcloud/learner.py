@@ -16,15 +16,14 @@ from typing import TYPE_CHECKING
 from zlib import crc32
 
 import numpy as np
+import numpy.typing as npt
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    import numpy.typing as npt
-
-    Floats = npt.NDArray[np.float32]
-    Integers = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float32]
+Integers = npt.NDArray[np.int64]
 
 FEATURES = 1 << 16
 MAX_ANSWERS = 256
@@ -41,7 +40,7 @@ _SUPERVISED_RATE_SCALE = 6e4
 _POLICY_RATE_SCALE = 1e4
 
 _BASE_SPREAD = 0.5
-_BASE_VERBOSE_BIAS = 0.2
+_BASE_VERBOSE_BIAS = 0.0
 _BASE_FIRST_LABEL_BIAS = 0.3
 _UNSURE = (
     "I would need more context to judge this. Could you share what you have tried so far?",

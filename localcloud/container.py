@@ -1,0 +1,115 @@
+"""What a Nova training container reads from its request and recipe, checked against each other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import yaml
+
+Method = Literal["sft", "rft", "evaluation"]
+
+RECIPE_PATH = "/opt/ml/input/data/recipe/recipe.yaml"
+_IMAGE_METHODS: dict[str, Method] = {
+    "nova-fine-tune-repo:SM-TJ-SFT": "sft",
+    "nova-fine-tune-repo:SM-TJ-RFT": "rft",
+    "nova-evaluation-repo:SM-TJ-Eval": "evaluation",
+}
+_TRAIN_DATA_TYPES: dict[Method, str] = {"sft": "Converse", "rft": "S3Prefix", "evaluation": "S3Prefix"}
+
+
+class JobFailure(Exception):
+    """A job ends as Failed with this text as its FailureReason."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A parsed recipe, read by dotted path."""
+
+    document: Mapping[str, Any]
+
+    @classmethod
+    def parse(cls, text: str) -> Recipe:
+        """Read YAML; raise JobFailure when it is no mapping."""
+        try:
+            document = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise JobFailure(f"AlgorithmError: recipe.yaml is not YAML: {error}") from error
+        if not isinstance(document, Mapping):
+            raise JobFailure("AlgorithmError: recipe.yaml must hold a mapping")
+        return cls(document)
+
+    def get(self, path: str) -> Any:
+        """The value at a dotted path, or None where there is none."""
+        value: Any = self.document
+        for key in path.split("."):
+            value = value.get(key) if isinstance(value, Mapping) else None
+        return value
+
+    def number(self, path: str) -> float:
+        """A number, as YAML 1.1 reads it: `1e-05` is a string there, and refused."""
+        value = self.get(path)
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise JobFailure(f"AlgorithmError: recipe {path} must be a number, got {value!r}")
+        return value
+
+    @property
+    def method(self) -> Method:
+        """Which kind of job the recipe describes."""
+        if "evaluation" in self.document:
+            return "evaluation"
+        return "rft" if self.get("training_config.rollout") is not None else "sft"
+
+
+def image_method(image: str) -> Method:
+    """The method that a Nova training image implements; raise JobFailure for any other image."""
+    for part, method in _IMAGE_METHODS.items():
+        if part in image:
+            return method
+    raise JobFailure(f"ClientError: the stand-in has no container for image {image}")
+
+
+def channel_uri(request: Mapping[str, Any], name: str) -> str:
+    """The S3 URI of an input channel; raise JobFailure when the request has none."""
+    for channel in request.get("InputDataConfig", []):
+        if channel["ChannelName"] == name:
+            return str(channel["DataSource"]["S3DataSource"]["S3Uri"])
+    raise JobFailure(f"ClientError: the request has no input channel {name!r}")
+
+
+def check_consistency(request: Mapping[str, Any], recipe: Recipe) -> None:
+    """Raise JobFailure naming every place where the recipe contradicts the request."""
+    problems = [
+        f"{place}: recipe has {told!r}, request has {asked!r}"
+        for place, told, asked in _comparisons(request, recipe)
+        if told != asked
+    ]
+    if problems:
+        raise JobFailure("AlgorithmError: recipe and request disagree: " + "; ".join(problems))
+
+
+def _comparisons(request: Mapping[str, Any], recipe: Recipe) -> list[tuple[str, Any, Any]]:
+    hyper_parameters = request.get("HyperParameters", {})
+    method = image_method(request["AlgorithmSpecification"]["TrainingImage"])
+    model = hyper_parameters.get("base_model") or hyper_parameters.get("base_model_location")
+    comparisons = [
+        ("method by image", recipe.method, method),
+        ("recipe path", RECIPE_PATH, hyper_parameters.get("sagemaker_recipe_local_path")),
+        ("run.replicas", recipe.get("run.replicas"), request["ResourceConfig"]["InstanceCount"]),
+        ("run.model_name_or_path", recipe.get("run.model_name_or_path"), model),
+        ("run.data_s3_path", recipe.get("run.data_s3_path"), channel_uri(request, "train")),
+        ("train channel S3DataType", _TRAIN_DATA_TYPES[method], _train_data_type(request)),
+    ]
+    if method == "rft":
+        reward = hyper_parameters.get("reward_lambda_arn")
+        endpoint = "training_config.rollout.rewards.api_endpoint.lambda_arn"
+        comparisons += [(at, recipe.get(at), reward) for at in ("run.reward_lambda_arn", endpoint)]
+    return comparisons
+
+
+def _train_data_type(request: Mapping[str, Any]) -> str | None:
+    for channel in request.get("InputDataConfig", []):
+        if channel["ChannelName"] == "train":
+            return str(channel["DataSource"]["S3DataSource"]["S3DataType"])
+    return None

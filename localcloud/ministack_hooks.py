@@ -1,0 +1,143 @@
+"""Every touch of ministack's private names, for the pinned version 1.5.33 and no other.
+
+Only the emulator's process imports this module: ministack is installed in the emulator's own
+virtual environment.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import json
+import uuid
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from ministack import app  # type: ignore[import-not-found]
+from ministack.core import iam_actions, iam_evaluator, responses, router  # type: ignore[import-not-found]
+from ministack.services import eventbridge, iam, s3, sts  # type: ignore[import-not-found]
+
+PINNED_VERSION = "1.5.33"
+
+Response = tuple[int, dict[str, str], bytes]
+Handler = Callable[[str, str, dict[str, str], bytes, dict[str, Any]], Awaitable[Response]]
+
+_version_of_event: contextvars.ContextVar[str | None] = contextvars.ContextVar("version_id")
+
+
+def register(service: str, handler: Handler) -> None:
+    """Route every request signed for `service` to `handler`."""
+    app.SERVICE_HANDLERS[service] = handler
+
+
+def account_id() -> str:
+    """The account of the current request."""
+    return str(responses.get_account_id())
+
+
+def region() -> str:
+    """The region of the current request."""
+    return str(responses.get_region())
+
+
+def denial(
+    headers: Mapping[str, str], query: Mapping[str, Any], action: str, resource: str, **keys: Any
+) -> str | None:
+    """Why the caller may not do `action`, in AWS's words, or None when it may.
+
+    `keys` are condition keys with their values, for example
+    `**{"iam:PassedToService": "sagemaker.amazonaws.com"}`.
+    """
+    refused = iam_evaluator.enforce(
+        router.extract_access_key_id(headers, query),
+        action,
+        action.partition(":")[0],
+        region(),
+        resource_arn=resource,
+        service_context=keys,
+    )
+    if refused is None:
+        return None
+    if isinstance(refused, iam_evaluator.AuthError):
+        return str(refused.message)
+    return str(
+        iam_actions.identity_denial_message(
+            action, refused.principal_arn, resource, refused.decision == "Deny"
+        )
+    )
+
+
+def role_trusts(role_arn: str, service: str) -> bool:
+    """Whether the role exists and its trust policy lets `service` assume it."""
+    role = iam._roles.get(role_arn.rsplit("/", 1)[-1])  # noqa: SLF001
+    if role is None:
+        return False
+    document = role["AssumeRolePolicyDocument"]
+    policy = json.loads(document) if isinstance(document, str) else document
+    return any(
+        statement["Effect"] == "Allow" and service in _services(statement)
+        for statement in policy["Statement"]
+    )
+
+
+def _services(statement: Mapping[str, Any]) -> list[str]:
+    principal = statement.get("Principal", {})
+    services = principal.get("Service", []) if isinstance(principal, Mapping) else []
+    return [services] if isinstance(services, str) else list(services)
+
+
+def role_credentials(role_arn: str, session_name: str) -> dict[str, str]:
+    """Register a session of the role, as a service does; returns `boto3.Session` arguments."""
+    key, secret, token = f"ASIA{uuid.uuid4().hex[:16].upper()}", uuid.uuid4().hex, uuid.uuid4().hex
+    role_name = role_arn.rsplit("/", 1)[-1]
+    sts.register_session(
+        key,
+        {
+            "Arn": f"arn:aws:sts::{account_id()}:assumed-role/{role_name}/{session_name}",
+            "UserId": f"{role_name}:{session_name}",
+            "SecretAccessKey": secret,
+            "SessionToken": token,
+        },
+    )
+    return {
+        "aws_access_key_id": key,
+        "aws_secret_access_key": secret,
+        "aws_session_token": token,
+    }
+
+
+def publish(detail_type: str, resource: str, detail: Mapping[str, Any]) -> None:
+    """Put an `aws.sagemaker` event on the default bus."""
+    entry = {
+        "Source": "aws.sagemaker",
+        "DetailType": detail_type,
+        "Detail": json.dumps(detail),
+        "Resources": [resource],
+    }
+    eventbridge._put_events({"Entries": [entry]}, allow_aws_source=True)  # noqa: SLF001
+
+
+def add_version_ids() -> None:
+    """Put `object.version-id` into S3's EventBridge events, which ministack leaves out."""
+    fire, dispatch = s3._fire_s3_event, eventbridge._dispatch_event  # noqa: SLF001
+
+    def fire_noting_version(*arguments: Any, **options: Any) -> None:
+        _version_of_event.set(options.get("version_id"))
+        fire(*arguments, **options)
+
+    def dispatch_with_version(event: dict[str, Any], *arguments: Any, **options: Any) -> Any:
+        version = _version_of_event.get(None)
+        if version and event.get("Source") == "aws.s3":
+            detail = json.loads(event["Detail"])
+            detail["object"]["version-id"] = version
+            event = {**event, "Detail": json.dumps(detail)}
+        return dispatch(event, *arguments, **options)
+
+    s3._fire_s3_event = fire_noting_version  # noqa: SLF001
+    eventbridge._dispatch_event = dispatch_with_version  # noqa: SLF001
+
+
+def serve() -> None:
+    """Serve until the process is told to stop; settings come from the environment."""
+    # Port 443 would be shared by every local cloud on the machine and nothing here asks for it.
+    app._port_is_bindable = lambda host, port: False  # noqa: ARG005, SLF001
+    app.main()

@@ -1,0 +1,18 @@
+"""Errors as SageMaker words them."""
+
+from __future__ import annotations
+
+
+class ServiceError(Exception):
+    """An API call is refused with an AWS error code, a message and an HTTP status."""
+
+    def __init__(self, code: str, message: str, status: int = 400) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.status = status
+
+
+def invalid(message: str) -> ServiceError:
+    """The error that SageMaker uses for nearly everything, missing resources included."""
+    return ServiceError("ValidationException", message)

@@ -1,0 +1,69 @@
+"""Faults on demand: each is one JSON file in a directory and is used up when it strikes.
+
+    {"on": "CreateTrainingJob", "name": "*-sft-1", "code": "ResourceLimitExceeded"}
+    {"on": "training-job", "name": "*", "outcome": "Failed", "reason": "AlgorithmError: made up"}
+
+| on                             | effect                                                        |
+|--------------------------------|---------------------------------------------------------------|
+| an operation's name            | the call fails with `code` and `reason`                       |
+| `training-job`                 | `outcome` Failed: the job fails with `reason` while training; |
+|                                | Stopped: no capacity, it stops with no billable second        |
+| `endpoint`                     | the endpoint ends as Failed with `reason`                     |
+| `event`                        | `outcome` lost or duplicated: the next event of the resource  |
+
+`name` is a shell pattern for the resource's name. A fault strikes once.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from dataclasses import asdict, dataclass
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One planned fault; see the module's table."""
+
+    on: str
+    name: str = "*"
+    outcome: str = ""
+    code: str = ""
+    reason: str = "Injected by the local cloud."
+
+
+class Faults:
+    """The directory of planned faults, shared by whoever plans and the stand-in."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        directory.mkdir(parents=True, exist_ok=True)
+
+    def plan(self, fault: Fault, times: int = 1) -> None:
+        """Let `fault` strike at the next `times` occasions."""
+        for _ in range(times):
+            path = self._directory / f"{uuid.uuid4().hex}.json"
+            partial = path.with_suffix(".partial")
+            partial.write_text(json.dumps(asdict(fault)), encoding="utf-8")
+            partial.rename(path)
+
+    def strike(self, on: str, name: str) -> Fault | None:
+        """Use up and return a fault planned for this occasion, if there is one."""
+        for path in sorted(self._directory.glob("*.json")):
+            fault = Fault(**json.loads(path.read_text(encoding="utf-8")))
+            if fault.on == on and fnmatchcase(name, fault.name) and _used_up(path):
+                return fault
+        return None
+
+
+def _used_up(path: Path) -> bool:
+    try:
+        path.unlink()
+    except FileNotFoundError:  # another thread took it
+        return False
+    return True

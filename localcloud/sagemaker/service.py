@@ -1,0 +1,257 @@
+"""SageMaker's API: parse, validate against botocore's model, authorize, answer."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import botocore.session
+from botocore.validate import ParamValidator
+
+from localcloud import ministack_hooks as emulator
+from localcloud.sagemaker.errors import ServiceError, invalid
+from localcloud.sagemaker.faults import Faults
+from localcloud.sagemaker.hosting import Catalogue, Hosting
+from localcloud.sagemaker.inference import chat_completion, event_stream, parsed
+from localcloud.sagemaker.training_jobs import TrainingJobs, arn_of
+
+_INVOCATION = re.compile(r"^/endpoints/(?P<name>[^/]+)/invocations(?P<stream>-response-stream)?$")
+_JSON = "application/x-amz-json-1.1"
+_EVENT_STREAM = "application/vnd.amazon.eventstream"
+
+Request = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One API operation: on which kind of resource, named by which field, done how."""
+
+    kind: str
+    name_field: str
+    perform: Callable[[Request], dict[str, Any]]
+
+
+class SageMaker:
+    """The service as the emulator sees it: one handler for control plane and runtime."""
+
+    def __init__(self, jobs: TrainingJobs, hosting: Hosting, faults: Faults) -> None:
+        self._jobs = jobs
+        self._hosting = hosting
+        self._faults = faults
+        self._model = botocore.session.get_session().get_service_model("sagemaker")
+        self._operations = self._table()
+
+    def _table(self) -> dict[str, Operation]:
+        jobs, hosting = self._jobs, self._hosting
+        table = {
+            "CreateTrainingJob": Operation("training-job", "TrainingJobName", jobs.create),
+            "DescribeTrainingJob": Operation("training-job", "TrainingJobName", jobs.describe),
+            "StopTrainingJob": Operation("training-job", "TrainingJobName", jobs.stop),
+            "ListTrainingJobs": Operation("training-job", "", jobs.list),
+            "CreateModel": Operation("model", "ModelName", hosting.create_model),
+            "CreateEndpointConfig": Operation(
+                "endpoint-config", "EndpointConfigName", hosting.create_configuration
+            ),
+            "CreateEndpoint": Operation("endpoint", "EndpointName", hosting.create_endpoint),
+            "UpdateEndpoint": Operation("endpoint", "EndpointName", hosting.update_endpoint),
+            "DescribeEndpoint": Operation("endpoint", "EndpointName", hosting.describe_endpoint),
+            "DeleteEndpoint": Operation("endpoint", "EndpointName", hosting.delete_endpoint),
+            "AddTags": Operation("", "ResourceArn", self._add_tags),
+            "ListTags": Operation("", "ResourceArn", self._list_tags),
+        }
+        table |= _reads("Model", "ModelName", hosting.models)
+        table |= _reads("EndpointConfig", "EndpointConfigName", hosting.configurations)
+        return table | {"ListEndpoints": Operation("endpoint", "", self._list_endpoints)}
+
+    async def handle(
+        self, method: str, path: str, headers: dict[str, str], body: bytes, query: dict[str, Any]
+    ) -> emulator.Response:
+        """Answer one HTTP request; blocking work runs in a thread."""
+        del method
+        try:
+            return await asyncio.to_thread(self._answer, path, headers, body, query)
+        except ServiceError as error:
+            told = json.dumps({"__type": error.code, "message": error.message}).encode()
+            return error.status, {"Content-Type": _JSON, "x-amzn-errortype": error.code}, told
+
+    def _answer(
+        self, path: str, headers: Mapping[str, str], body: bytes, query: Mapping[str, Any]
+    ) -> emulator.Response:
+        invocation = _INVOCATION.match(path)
+        if invocation is not None:
+            return self._invoke(invocation["name"], bool(invocation["stream"]), headers, body, query)
+        name = headers.get("x-amz-target", "").rpartition(".")[2]
+        operation = self._operations.get(name)
+        if operation is None:
+            raise ServiceError("UnknownOperationException", f"The stand-in does not do {name}.")
+        request = self._validated(name, body)
+        self._authorize(name, operation, request, headers, query)
+        self._strike(name, request.get(operation.name_field, ""))
+        answer = operation.perform(request)
+        return 200, {"Content-Type": _JSON}, json.dumps(answer).encode()
+
+    def _validated(self, operation: str, body: bytes) -> Request:
+        request: Request = json.loads(body or b"{}")
+        shape = self._model.operation_model(operation).input_shape
+        report = ParamValidator().validate(request, shape)
+        if report.has_errors():
+            raise invalid(report.generate_report())
+        for problem in pattern_problems(request, shape):
+            raise invalid(f"1 validation error detected: {problem}")
+        return request
+
+    def _authorize(
+        self,
+        name: str,
+        operation: Operation,
+        request: Request,
+        headers: Mapping[str, str],
+        query: Mapping[str, Any],
+    ) -> None:
+        resource = request.get(operation.name_field, "")
+        arn = arn_of(operation.kind, resource) if operation.kind and resource else resource or "*"
+        keys = self._condition_keys(operation, request)
+        checks = [(f"sagemaker:{name}", arn, keys)]
+        if name.startswith("Create") and request.get("Tags"):
+            checks.append(("sagemaker:AddTags", arn, keys))
+        role = request.get("RoleArn") or request.get("ExecutionRoleArn")
+        if role:
+            passed = {"iam:PassedToService": "sagemaker.amazonaws.com"}
+            checks.append(("iam:PassRole", role, passed))
+        for action, on, with_keys in checks:
+            _require(emulator.denial(headers, query, action, on, **with_keys))
+
+    def _condition_keys(self, operation: Operation, request: Request) -> dict[str, Any]:
+        tags = {tag["Key"]: tag["Value"] for tag in request.get("Tags", [])}
+        keys: dict[str, Any] = {f"aws:RequestTag/{key}": value for key, value in tags.items()}
+        if tags:
+            keys["aws:TagKeys"] = list(tags)
+        if "ResourceConfig" in request:
+            keys["sagemaker:InstanceTypes"] = [request["ResourceConfig"].get("InstanceType", "")]
+        present = self._tags_at(operation.kind, request.get(operation.name_field, ""))
+        return keys | {f"aws:ResourceTag/{key}": value for key, value in (present or {}).items()}
+
+    def _strike(self, operation: str, name: str) -> None:
+        fault = self._faults.strike(operation, name)
+        if fault is not None:
+            raise ServiceError(fault.code, fault.reason)
+
+    def _invoke(
+        self, name: str, stream: bool, headers: Mapping[str, str], body: bytes, query: Mapping[str, Any]
+    ) -> emulator.Response:
+        action = "InvokeEndpointWithResponseStream" if stream else "InvokeEndpoint"
+        arn = arn_of("endpoint", name)
+        _require(emulator.denial(headers, query, f"sagemaker:{action}", arn))
+        self._strike(action, name)
+        server, request = self._hosting.serving(name), parsed(body)
+        completion = server.complete(request)
+        told = {"x-amzn-invoked-production-variant": server.variant}
+        if not stream:
+            return 200, told | {"Content-Type": "application/json"}, chat_completion(completion)
+        usage = bool((request.get("stream_options") or {}).get("include_usage"))
+        told |= {"Content-Type": _EVENT_STREAM, "x-amzn-sagemaker-content-type": "text/event-stream"}
+        return 200, told, event_stream(completion, include_usage=usage)
+
+    def _add_tags(self, request: Request) -> dict[str, Any]:
+        tags = self._tags_of_arn(request["ResourceArn"])
+        tags.update({tag["Key"]: tag["Value"] for tag in request["Tags"]})
+        return {"Tags": _listed(tags)}
+
+    def _list_tags(self, request: Request) -> dict[str, Any]:
+        return {"Tags": _listed(self._tags_of_arn(request["ResourceArn"]))}
+
+    def _tags_of_arn(self, arn: str) -> dict[str, str]:
+        kind, _, name = arn.rpartition(":")[2].partition("/")
+        tags = self._tags_at(kind, name)
+        if tags is None:
+            raise invalid(f"Resource {arn} does not exist.")
+        return tags
+
+    def _tags_at(self, kind: str, name: str) -> dict[str, str] | None:
+        try:
+            if kind == "training-job":
+                return self._jobs.named(name).tags
+            catalogues = (self._hosting.models, self._hosting.configurations, self._hosting.endpoints)
+            for catalogue in catalogues:
+                if catalogue.kind == kind:
+                    return catalogue.named(name).tags
+        except ServiceError:
+            return None
+        return None
+
+    def _list_endpoints(self, request: Request) -> dict[str, Any]:
+        names = [n for n in self._hosting.endpoints.names() if request.get("NameContains", "") in n]
+        described = [self._hosting.describe_endpoint({"EndpointName": name}) for name in names]
+        keys = ("EndpointName", "EndpointArn", "EndpointStatus", "CreationTime", "LastModifiedTime")
+        return {"Endpoints": [{key: each[key] for key in keys} for each in described]}
+
+
+def _reads(noun: str, name_field: str, catalogue: Catalogue) -> dict[str, Operation]:
+    def describe(request: Request) -> dict[str, Any]:
+        return catalogue.named(request[name_field]).described
+
+    def delete(request: Request) -> dict[str, Any]:
+        catalogue.remove(request[name_field])
+        return {}
+
+    return {
+        f"Describe{noun}": Operation(catalogue.kind, name_field, describe),
+        f"Delete{noun}": Operation(catalogue.kind, name_field, delete),
+    }
+
+
+def pattern_problems(value: Any, shape: Any, path: str = "") -> list[str]:
+    """What botocore's validator leaves out: patterns, enumerations and longest strings."""
+    if shape.type_name == "structure":
+        members = shape.members
+        return [
+            problem
+            for key, item in value.items()
+            for problem in pattern_problems(item, members[key], f"{path}.{key}".lstrip("."))
+        ]
+    if shape.type_name == "list":
+        return [
+            problem
+            for number, item in enumerate(value, start=1)
+            for problem in pattern_problems(item, shape.member, f"{path}.{number}.member")
+        ]
+    if shape.type_name == "map":
+        return [
+            problem
+            for key, item in value.items()
+            for problem in pattern_problems(item, shape.value, f"{path}.{key}")
+        ]
+    return _string_problems(value, shape, path) if shape.type_name == "string" else []
+
+
+def _string_problems(value: str, shape: Any, path: str) -> list[str]:
+    metadata = shape.metadata
+    failed = f"Value '{value}' at '{path}' failed to satisfy constraint: Member must"
+    problems = []
+    if "pattern" in metadata and not re.fullmatch(_python_pattern(metadata["pattern"]), value):
+        problems.append(f"{failed} satisfy regular expression pattern: {metadata['pattern']}")
+    if len(value) > metadata.get("max", len(value)):
+        problems.append(f"{failed} have length less than or equal to {metadata['max']}")
+    if shape.enum and value not in shape.enum:
+        problems.append(f"{failed} satisfy enum value set: [{', '.join(shape.enum)}]")
+    return problems
+
+
+def _python_pattern(pattern: str) -> str:
+    """Java's Unicode classes, which only patterns of tags use, in Python's nearest words."""
+    for java, python in ((r"\p{L}", r"\w"), (r"\p{Z}", r"\s"), (r"\p{N}", r"\d")):
+        pattern = pattern.replace(java, python)
+    return pattern
+
+
+def _listed(tags: Mapping[str, str]) -> list[dict[str, str]]:
+    return [{"Key": key, "Value": value} for key, value in tags.items()]
+
+
+def _require(denial: str | None) -> None:
+    if denial is not None:
+        raise ServiceError("AccessDeniedException", denial)

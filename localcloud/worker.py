@@ -1,0 +1,481 @@
+"""One training job, run as its own process: reads S3, learns or evaluates, writes S3.
+
+Started by the SageMaker stand-in with the job as JSON on standard input. Every change of status
+goes to standard output as one JSON object per line; exit status 0 means Completed. Data, logs and
+rewards are reached with the credentials of the job's execution role, so its policy has to allow
+them; only the escrow bucket belongs to the service and is written with the service's own.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import sys
+import tarfile
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+from zlib import crc32
+
+import boto3
+import numpy as np
+from botocore.exceptions import BotoCoreError, ClientError
+
+from localcloud import job_metrics
+from localcloud.container import JobFailure, Recipe, channel_uri, check_consistency
+from localcloud.learner import (
+    MODEL_ID,
+    Adagrad,
+    Batch,
+    Integers,
+    Model,
+    Prompt,
+    draw,
+    hash_prompts,
+    policy_step,
+    sampling_distribution,
+    shuffled_batches,
+    supervised_step,
+    warmed_up,
+)
+
+LOG_GROUP = "/aws/sagemaker/TrainingJobs"
+_REWARD_BATCH_ROWS = 256
+_REWARD_BATCH_BYTES = 2_000_000  # a third of what one synchronous invocation may carry
+
+
+@dataclass(frozen=True)
+class Job:
+    """What the stand-in hands to a worker."""
+
+    request: Mapping[str, Any]
+    role_credentials: Mapping[str, str]
+    service_credentials: Mapping[str, str]
+    escrow_bucket: str
+
+    @property
+    def name(self) -> str:
+        """The training job's name."""
+        return str(self.request["TrainingJobName"])
+
+    @property
+    def output_prefix(self) -> str:
+        """Where the job's archive goes, without a trailing slash."""
+        path = self.request["OutputDataConfig"]["S3OutputPath"].rstrip("/")
+        return f"{path}/{self.name}/output"
+
+
+def split_uri(uri: str) -> tuple[str, str]:
+    """Bucket and key of an `s3://` URI."""
+    bucket, _, key = uri.removeprefix("s3://").partition("/")
+    return bucket, key
+
+
+class Container:
+    """The job's view of the world: input channels, model, reward function, logs, output."""
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self._role = boto3.Session(**job.role_credentials)
+        self._s3 = self._role.client("s3")
+        self._logs = JobLog(self._role, job.name)
+        self.recipe = Recipe.parse(self.read("recipe"))
+        check_consistency(job.request, self.recipe)
+        self.random = np.random.default_rng(crc32(str(self.recipe.get("run.name")).encode()))
+
+    def read(self, channel: str) -> str:
+        """The text of a channel's single object."""
+        bucket, key = split_uri(channel_uri(self.job.request, channel))
+        try:
+            return self._s3.get_object(Bucket=bucket, Key=key)["Body"].read().decode("utf-8")
+        except ClientError as error:
+            raise JobFailure(
+                f"ClientError: Data download failed: channel {channel}: {_told(error)}"
+            ) from error
+
+    def rows(self) -> list[dict[str, Any]]:
+        """The train channel's JSON lines."""
+        try:
+            rows = [json.loads(line) for line in self.read("train").split("\n") if line.strip()]
+        except json.JSONDecodeError as error:
+            raise JobFailure(f"ClientError: line {error.lineno} of train is not JSON") from error
+        if not rows:
+            raise JobFailure("ClientError: the train channel has no rows")
+        return rows
+
+    def model(self) -> Model:
+        """The base model, or the one in the checkpoint that the request names."""
+        location = self.job.request["HyperParameters"].get("base_model_location")
+        return Model() if location is None else load_checkpoint(self._s3, location)
+
+    def reward(self, samples: Sequence[dict[str, Any]]) -> list[float]:
+        """The reward function's score of each sample."""
+        place = "training_config.rollout.rewards.api_endpoint"
+        concurrency = int(self.recipe.number(f"{place}.lambda_concurrency_limit"))
+        function = RewardFunction(self._role, self.recipe.get(f"{place}.lambda_arn"))
+        with ThreadPoolExecutor(concurrency) as pool:
+            batches = pool.map(function.score, _in_payloads(samples))
+            return [score for batch in batches for score in batch]
+
+    def log(self, line: str) -> None:
+        """Add a line to the job's CloudWatch log stream."""
+        self._logs.add(line)
+
+    def save_checkpoint(self, model: Model, step: int) -> str:
+        """Put the weights in the escrow bucket; return the checkpoint's URI."""
+        escrow = boto3.Session(**self.job.service_credentials).client("s3")
+        with tempfile.TemporaryDirectory() as directory:
+            model.save(Path(directory))
+            for file in Path(directory).iterdir():
+                key = f"{self.job.name}/{step}/{file.name}"
+                escrow.upload_file(str(file), self.job.escrow_bucket, key)
+        return f"s3://{self.job.escrow_bucket}/{self.job.name}/{step}"
+
+    def write_archive(self, files: Mapping[str, str]) -> None:
+        """Upload output.tar.gz with the given members."""
+        archive = io.BytesIO()
+        with tarfile.open(fileobj=archive, mode="w:gz") as tar:
+            for name, text in files.items():
+                member = tarfile.TarInfo(name)
+                content = text.encode("utf-8")
+                member.size, member.mtime = len(content), int(time.time())
+                tar.addfile(member, io.BytesIO(content))
+        bucket, key = split_uri(f"{self.job.output_prefix}/output.tar.gz")
+        try:
+            self._s3.put_object(Bucket=bucket, Key=key, Body=archive.getvalue())
+        except ClientError as error:
+            raise JobFailure(f"ClientError: Artifact upload failed: {_told(error)}") from error
+
+    def close(self) -> None:
+        """Send what is left of the log."""
+        self._logs.flush()
+
+
+class JobLog:
+    """The stream `<job>/algo-1-<epoch seconds>` of the training jobs' log group."""
+
+    def __init__(self, session: boto3.Session, job_name: str) -> None:
+        self._client = session.client("logs")
+        self._stream = f"{job_name}/algo-1-{int(time.time())}"
+        self._events: list[dict[str, Any]] = []
+        self._created = False
+
+    def add(self, line: str) -> None:
+        """Buffer a line."""
+        self._events.append({"timestamp": int(time.time() * 1000), "message": line})
+
+    def flush(self) -> None:
+        """Send the buffered lines; a role that may not write logs does not fail the job."""
+        events, self._events = self._events, []
+        if not events:
+            return
+        try:
+            self._create()
+            self._client.put_log_events(
+                logGroupName=LOG_GROUP, logStreamName=self._stream, logEvents=events
+            )
+        except ClientError as error:
+            sys.stderr.write(f"logs not written: {_told(error)}\n")
+
+    def _create(self) -> None:
+        if self._created:
+            return
+        try:
+            self._client.create_log_group(logGroupName=LOG_GROUP)
+        except self._client.exceptions.ResourceAlreadyExistsException:
+            pass
+        self._client.create_log_stream(logGroupName=LOG_GROUP, logStreamName=self._stream)
+        self._created = True
+
+
+class RewardFunction:
+    """The reward Lambda, called as the training container calls it: a list in, a list out."""
+
+    def __init__(self, session: boto3.Session, arn: str) -> None:
+        self._client = session.client("lambda")
+        self._arn = arn
+
+    def score(self, samples: Sequence[dict[str, Any]]) -> list[float]:
+        """One finite score per sample, matched by id; raise JobFailure for any other answer."""
+        payload = json.dumps(samples).encode("utf-8")
+        try:
+            answer = self._client.invoke(FunctionName=self._arn, Payload=payload)
+        except ClientError as error:
+            raise JobFailure(f"AlgorithmError: reward function: {_told(error)}") from error
+        body = json.loads(answer["Payload"].read())
+        if "FunctionError" in answer:
+            raise JobFailure(f"AlgorithmError: reward function raised {body.get('errorType')}")
+        try:
+            scores = {entry["id"]: float(entry["aggregate_reward_score"]) for entry in body}
+            return [scores[sample["id"]] for sample in samples]
+        except (KeyError, TypeError, ValueError) as error:
+            raise JobFailure("AlgorithmError: reward function answered no list of scores") from error
+
+
+def _in_payloads(samples: Sequence[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+    batch: list[dict[str, Any]] = []
+    size = 0
+    for sample in samples:
+        length = len(json.dumps(sample))
+        if batch and (len(batch) == _REWARD_BATCH_ROWS or size + length > _REWARD_BATCH_BYTES):
+            yield batch
+            batch, size = [], 0
+        batch.append(sample)
+        size += length
+    if batch:
+        yield batch
+
+
+def load_checkpoint(s3: Any, uri: str) -> Model:
+    """Read a model from a checkpoint's URI; raise JobFailure when there is none to read."""
+    bucket, prefix = split_uri(uri.rstrip("/"))
+    with tempfile.TemporaryDirectory() as directory:
+        try:
+            for name in ("model.json", "weights.npz"):
+                s3.download_file(bucket, f"{prefix}/{name}", str(Path(directory, name)))
+        except ClientError as error:
+            raise JobFailure(
+                f"ClientError: Model configuration not found at {uri}: {_told(error)}"
+            ) from error
+        return Model.load(Path(directory))
+
+
+def _told(error: ClientError) -> str:
+    return f"{error.response['Error']['Code']}: {error.response['Error'].get('Message', '')}"
+
+
+Files = dict[str, str]
+
+
+def fine_tune(container: Container) -> Files:
+    """Supervised fine-tuning on Converse rows."""
+    recipe, rows, model = container.recipe, container.rows(), container.model()
+    prompts = [_converse_prompt(row) for row in rows]
+    answers = [_text_of(row["messages"][-1]["content"]) for row in rows]
+    model.read_labels(prompts)
+    model.learn_answers(answers)
+    targets = np.array([_index(model, answer) for answer in answers])
+    steps = int(recipe.number("training_config.max_steps"))
+    batch_size = int(recipe.number("training_config.global_batch_size"))
+    rate = recipe.number("training_config.optim_config.lr")
+    warmup = int(recipe.number("training_config.lr_scheduler.warmup_steps"))
+    hashed, optimiser, losses = hash_prompts(prompts), Adagrad(model), []
+    batches = shuffled_batches(len(rows), batch_size, container.random)
+    for step, chosen in enumerate(islice(batches, steps)):
+        now = warmed_up(rate, step, warmup)
+        losses.append(supervised_step(model, optimiser, hashed.take(chosen), targets[chosen], now))
+        epoch = step * batch_size // len(rows)
+        container.log(
+            f"Epoch {epoch}: global_step: {step + 1}, reduced_train_loss: {losses[-1]:.6f}, "
+            f"lr: {now:.3e}, consumed_samples: {(step + 1) * batch_size}"
+        )
+    return _training_files(container, model, steps, _step_table(losses, batch_size, len(rows)))
+
+
+def _index(model: Model, answer: str) -> int:
+    try:
+        return model.answers.index(answer)
+    except ValueError:
+        raise JobFailure(
+            "AlgorithmError: the stand-in model learns at most 256 different answers"
+        ) from None
+
+
+def _step_table(losses: Sequence[float], batch_size: int, rows: int) -> str:
+    table = io.StringIO()
+    writer = csv.writer(table)
+    writer.writerow(["step_number", "epoch_number", "training_loss"])
+    for step, loss in enumerate(losses):
+        writer.writerow([step + 1, step * batch_size // rows, f"{loss:.6f}"])
+    return table.getvalue()
+
+
+def reinforce(container: Container) -> Files:
+    """Reinforcement fine-tuning: sample rollouts, ask the reward function, step."""
+    recipe, rows, model = container.recipe, container.rows(), container.model()
+    prompts = [_chat_prompt(row["messages"]) for row in rows]
+    model.read_labels(prompts)
+    reference, optimiser, hashed = model.copy(), Adagrad(model), hash_prompts(prompts)
+    steps = int(recipe.number("training_config.trainer.max_steps"))
+    batch_size = int(recipe.number("training_config.global_batch_size"))
+    batches = shuffled_batches(len(rows), batch_size, container.random)
+    rewards_by_step = []
+    for step, chosen in enumerate(islice(batches, steps)):
+        batch = hashed.take(chosen)
+        rollouts, texts = _rollouts(container, model, batch)
+        samples = _samples([rows[row] for row in chosen], texts)
+        scores = container.reward(samples)
+        rewards = np.array(scores, dtype=np.float32).reshape(rollouts.shape)
+        measured = policy_step(
+            model,
+            optimiser,
+            reference,
+            batch,
+            rollouts,
+            rewards,
+            rate=recipe.number("training_config.trainer.optim_config.lr"),
+            kl_coefficient=recipe.number("training_config.trainer.kl_loss_coef"),
+            entropy_coefficient=recipe.number("training_config.trainer.ent_coeff"),
+        )
+        rewards_by_step.append(float(rewards.mean()))
+        lengths = [len(text.split()) for group in texts for text in group]
+        container.log(
+            f"global_step:{step + 1} - critic/score/mean:{rewards.mean():.6f} - "
+            f"critic/rewards/mean:{rewards.mean():.6f} - critic/rewards/max:{rewards.max():.6f} - "
+            f"critic/rewards/min:{rewards.min():.6f} - actor/pg_loss:{measured.loss:.6f} - "
+            f"actor/ppo_kl:{measured.kl:.6f} - actor/entropy:{measured.entropy:.6f} - "
+            f"response_length/mean:{np.mean(lengths):.3f}"
+        )
+    return _training_files(container, model, steps, _step_table(rewards_by_step, batch_size, len(rows)))
+
+
+def _rollouts(container: Container, model: Model, batch: Batch) -> tuple[Integers, list[list[str]]]:
+    generator, recipe = "training_config.rollout.generator", container.recipe
+    distribution = sampling_distribution(
+        model.logits(batch),
+        temperature=recipe.number(f"{generator}.temperature"),
+        top_k=int(recipe.number(f"{generator}.top_k")),
+        top_p=1.0,
+    )
+    generations = "training_config.rollout.advantage_strategy.number_generation"
+    rollouts = draw(distribution, int(recipe.number(generations)), container.random)
+    limit = int(recipe.number(f"{generator}.max_new_tokens"))
+    return rollouts, [[cut(model.answers[i], limit) for i in group] for group in rollouts]
+
+
+def _samples(rows: Sequence[dict[str, Any]], texts: Sequence[Sequence[str]]) -> list[dict[str, Any]]:
+    """One reward sample per rollout: the row, its id made unique, and the generated turn."""
+    return [
+        {
+            **row,
+            "id": f"{row.get('id', number)}#{rollout}",
+            "messages": [*row["messages"], {"role": "assistant", "content": text}],
+        }
+        for number, (row, group) in enumerate(zip(rows, texts, strict=True))
+        for rollout, text in enumerate(group)
+    ]
+
+
+def _training_files(container: Container, model: Model, steps: int, table: str) -> Files:
+    uri = container.save_checkpoint(model, steps)
+    manifest = {"checkpoint_s3_bucket": uri, "model": MODEL_ID}
+    return {"manifest.json": json.dumps(manifest), "step_wise_training_metrics.csv": table}
+
+
+def evaluate(container: Container) -> Files:
+    """Generate an answer for every row and score it."""
+    rows, model, name = container.rows(), container.model(), container.recipe.get("run.name")
+    prompts = [Prompt(row.get("system") or "", row["query"]) for row in rows]
+    model.read_labels(prompts)
+    container.log(f"[{name}] Inferencing server has started.")
+    container.log(f"[{name}] Starting evaluation with task gen_qa")
+    predictions = _predictions(container, model, prompts)
+    scores = job_metrics.evaluate(predictions, [row["response"] for row in rows])
+    container.log(f"[{name}] Finished evaluation, closing the inference server")
+    results = {
+        "config_general": {"model_name": MODEL_ID, "job_id": container.job.name},
+        "results": {"custom|gen_qa_gen_qa|0": scores, "all": scores},
+    }
+    stamp = time.strftime("%Y-%m-%dT%H-%M-%S", time.gmtime())
+    lines = [_inference(*each) for each in zip(rows, prompts, predictions, strict=True)]
+    return {
+        f"{name}/eval_results/results_{stamp}.json": json.dumps(results, indent=2),
+        f"{name}/eval_results/inference_output.jsonl": "".join(line + "\n" for line in lines),
+    }
+
+
+def _predictions(container: Container, model: Model, prompts: Sequence[Prompt]) -> list[str]:
+    recipe = container.recipe
+    distribution = sampling_distribution(
+        model.logits(hash_prompts(prompts)),
+        temperature=recipe.number("inference.temperature"),
+        top_k=int(recipe.number("inference.top_k")),
+        top_p=recipe.number("inference.top_p"),
+    )
+    limit = int(recipe.number("inference.max_new_tokens"))
+    drawn = draw(distribution, 1, container.random)[:, 0]
+    return [cut(model.answers[answer], limit) for answer in drawn]
+
+
+def _inference(row: Mapping[str, Any], prompt: Prompt, prediction: str) -> str:
+    turns = [{"role": "system", "content": prompt.system}] if prompt.system else []
+    turns.append({"role": "user", "content": prompt.text})
+    line = {
+        "prompt": str(turns),
+        "inference": [prediction],
+        "gold": row["response"],
+        "metadata": row.get("metadata", ""),
+    }
+    return json.dumps(line, ensure_ascii=False)
+
+
+def cut(answer: str, max_new_tokens: int) -> str:
+    """The answer's first tokens; a word counts as one token."""
+    words = answer.split(" ")
+    return answer if len(words) <= max_new_tokens else " ".join(words[:max_new_tokens])
+
+
+def _converse_prompt(row: Mapping[str, Any]) -> Prompt:
+    system = " ".join(part["text"] for part in row.get("system", []))
+    turns = [_text_of(turn["content"]) for turn in row["messages"][:-1]]
+    return Prompt(system, "\n".join(turns))
+
+
+def _chat_prompt(messages: Sequence[Mapping[str, Any]]) -> Prompt:
+    system = [_text_of(turn["content"]) for turn in messages if turn["role"] == "system"]
+    others = [_text_of(turn["content"]) for turn in messages if turn["role"] != "system"]
+    return Prompt("\n".join(system), "\n".join(others))
+
+
+def _text_of(content: Any) -> str:
+    if isinstance(content, str):
+        return content
+    return "\n".join(part["text"] for part in content if "text" in part)
+
+
+_METHODS: dict[str, Callable[[Container], Files]] = {
+    "sft": fine_tune,
+    "rft": reinforce,
+    "evaluation": evaluate,
+}
+
+
+def run(job: Job) -> None:
+    """Run one job to its end; raise JobFailure for whatever its owner can mend."""
+    _tell(secondary_status="Downloading")
+    container = Container(job)
+    _tell(secondary_status="Training")
+    try:
+        files = _METHODS[container.recipe.method](container)
+    finally:
+        container.close()
+    _tell(secondary_status="Uploading")
+    container.write_archive(files)
+
+
+def _tell(**news: str) -> None:
+    sys.stdout.write(json.dumps(news) + "\n")
+    sys.stdout.flush()
+
+
+def main() -> int:
+    """Read the job from standard input and run it."""
+    try:
+        run(Job(**json.load(sys.stdin)))
+    except JobFailure as failure:
+        _tell(failure=str(failure))
+        return 1
+    except (KeyError, TypeError, BotoCoreError, ClientError) as error:
+        _tell(failure=f"AlgorithmError: {type(error).__name__}: {error}")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,636 @@
+"""The emulator and the SageMaker stand-in through boto3, with IAM enforced."""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+import time
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+import yaml
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+from localcloud.cloud import LocalCloud, up
+from localcloud.emulator import Timing
+from localcloud.questions import questions
+from localcloud.sagemaker.faults import Fault
+
+pytestmark = pytest.mark.e2e
+
+ACCOUNT = "000000000000"
+BUCKET = "experiment-bucket"
+IMAGES = "708977205387.dkr.ecr.us-east-1.amazonaws.com"
+SYSTEM = "Judge the question. Answer with only one of these: HQ, LQ_EDIT, or LQ_CLOSE."
+REWARD = """
+def handler(event, context):
+    return [
+        {
+            "id": sample["id"],
+            "aggregate_reward_score": 1.0
+            if sample["messages"][-1]["content"] == sample["reference_answer"]
+            else -1.0,
+        }
+        for sample in event
+    ]
+"""
+FAST = Config(retries={"total_max_attempts": 1})
+
+
+@pytest.fixture(scope="module")
+def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCloud]:
+    timing = Timing(job_starting=0.1, endpoint_creating=0.2)
+    with up(tmp_path_factory.mktemp("cloud"), template=None, timing=timing) as running:
+        _prepare(running)
+        yield running
+
+
+@pytest.fixture(scope="module")
+def sagemaker(cloud: LocalCloud) -> Any:
+    return cloud.session().client("sagemaker", config=FAST)
+
+
+def _prepare(cloud: LocalCloud) -> None:
+    session = cloud.session()
+    session.client("s3").create_bucket(Bucket=BUCKET)
+    _role(session.client("iam"), "execution", "sagemaker.amazonaws.com", _EXECUTION_POLICY)
+    _role(session.client("iam"), "reward", "lambda.amazonaws.com", [])
+    _role(session.client("iam"), "controller", "lambda.amazonaws.com", _CONTROLLER_POLICY)
+    code = io.BytesIO()
+    with zipfile.ZipFile(code, "w") as archive:
+        archive.writestr("reward.py", REWARD)
+    session.client("lambda").create_function(
+        FunctionName="nova-SageMaker-reward",
+        Runtime="python3.13",
+        Role=f"arn:aws:iam::{ACCOUNT}:role/reward",
+        Handler="reward.handler",
+        Code={"ZipFile": code.getvalue()},
+    )
+
+
+_EXECUTION_POLICY = [
+    {"Effect": "Allow", "Action": "s3:GetObject", "Resource": f"arn:aws:s3:::{BUCKET}/*"},
+    {"Effect": "Allow", "Action": "s3:PutObject", "Resource": f"arn:aws:s3:::{BUCKET}/jobs/*"},
+    {
+        "Effect": "Allow",
+        "Action": ["s3:GetObject", "s3:ListBucket"],
+        "Resource": f"arn:aws:s3:::customer-escrow-{ACCOUNT}-*",
+    },
+    {"Effect": "Allow", "Action": "lambda:InvokeFunction", "Resource": "arn:aws:lambda:*:*:*"},
+    {"Effect": "Allow", "Action": "logs:*", "Resource": "*"},
+]
+_CONTROLLER_POLICY = [
+    {
+        "Effect": "Allow",
+        "Action": ["sagemaker:CreateTrainingJob", "sagemaker:AddTags"],
+        "Resource": f"arn:aws:sagemaker:us-east-1:{ACCOUNT}:training-job/mine-*",
+        "Condition": {"StringEquals": {"aws:RequestTag/owner": "me"}},
+    },
+    {
+        "Effect": "Allow",
+        "Action": "iam:PassRole",
+        "Resource": f"arn:aws:iam::{ACCOUNT}:role/execution",
+        "Condition": {"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}},
+    },
+    {
+        "Effect": "Allow",
+        "Action": "sagemaker:DescribeTrainingJob",
+        "Resource": "*",
+        "Condition": {"StringEquals": {"aws:ResourceTag/owner": "me"}},
+    },
+]
+
+
+def _role(iam: Any, name: str, service: str, statements: list[dict[str, Any]]) -> None:
+    trust = {
+        "Version": "2012-10-17",
+        "Statement": [
+            {
+                "Effect": "Allow",
+                "Principal": {"Service": service, "AWS": f"arn:aws:iam::{ACCOUNT}:root"},
+                "Action": "sts:AssumeRole",
+            }
+        ],
+    }
+    iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(trust))
+    if statements:
+        policy = {"Version": "2012-10-17", "Statement": statements}
+        iam.put_role_policy(RoleName=name, PolicyName="own", PolicyDocument=json.dumps(policy))
+
+
+def _put(cloud: LocalCloud, key: str, text: str) -> str:
+    cloud.session().client("s3").put_object(Bucket=BUCKET, Key=key, Body=text.encode())
+    return f"s3://{BUCKET}/{key}"
+
+
+def _lines(rows: list[dict[str, Any]]) -> str:
+    return "".join(json.dumps(row) + "\n" for row in rows)
+
+
+def _sft_rows(count: int) -> list[dict[str, Any]]:
+    return [
+        {
+            "schemaVersion": "bedrock-conversation-2024",
+            "system": [{"text": SYSTEM}],
+            "messages": [
+                {"role": "user", "content": [{"text": question.body}]},
+                {"role": "assistant", "content": [{"text": question.label}]},
+            ],
+        }
+        for question in questions(count, seed=1)
+    ]
+
+
+def _rft_rows(count: int) -> list[dict[str, Any]]:
+    return [
+        {
+            "id": str(number),
+            "messages": [
+                {"role": "system", "content": SYSTEM},
+                {"role": "user", "content": question.body},
+            ],
+            "reference_answer": question.label,
+        }
+        for number, question in enumerate(questions(count, seed=2))
+    ]
+
+
+def _evaluation_rows(count: int) -> list[dict[str, Any]]:
+    return [
+        {"system": SYSTEM, "query": question.body, "response": question.label}
+        for question in questions(count, seed=3)
+    ]
+
+
+_SFT = {
+    "max_steps": 60,
+    "save_steps": 10,
+    "global_batch_size": 64,
+    "lr_scheduler": {"warmup_steps": 10},
+    "optim_config": {"lr": 5.0e-6},
+}
+
+
+def _rft(arn: str) -> dict[str, Any]:
+    return {
+        "global_batch_size": 16,
+        "rollout": {
+            "advantage_strategy": {"number_generation": 4},
+            "generator": {"max_new_tokens": 50, "temperature": 1.0, "top_k": 5},
+            "rewards": {"api_endpoint": {"lambda_arn": arn, "lambda_concurrency_limit": 12}},
+        },
+        "trainer": {
+            "max_steps": 5,
+            "ent_coeff": 0.01,
+            "kl_loss_coef": 0.02,
+            "optim_config": {"lr": 1.0e-5},
+        },
+    }
+
+
+_INFERENCE = {"max_new_tokens": 100, "top_k": -1, "top_p": 1.0, "temperature": 0.0}
+
+
+def _request(
+    cloud: LocalCloud,
+    name: str,
+    image: str,
+    data: str,
+    recipe: dict[str, Any],
+    hyper_parameters: dict[str, str] | None = None,
+) -> dict[str, Any]:
+    hyper_parameters = hyper_parameters or {"base_model": "nova-lite-2/prod"}
+    model = hyper_parameters.get("base_model") or hyper_parameters["base_model_location"]
+    run = {"name": name, "model_name_or_path": model, "data_s3_path": data, "replicas": 1}
+    document = {"run": {**run, **recipe.pop("run", {})}, **recipe}
+    recipe_uri = _put(cloud, f"jobs/{name}/recipe.yaml", yaml.safe_dump(document))
+    data_type = "Converse" if "SFT" in image else "S3Prefix"
+    return {
+        "TrainingJobName": name,
+        "RoleArn": f"arn:aws:iam::{ACCOUNT}:role/execution",
+        "AlgorithmSpecification": {
+            "TrainingInputMode": "File",
+            "TrainingImage": f"{IMAGES}/{image}",
+        },
+        "HyperParameters": {
+            **hyper_parameters,
+            "sagemaker_recipe_local_path": "/opt/ml/input/data/recipe/recipe.yaml",
+        },
+        "InputDataConfig": [_channel("train", data, data_type), _channel("recipe", recipe_uri)],
+        "OutputDataConfig": {"S3OutputPath": f"s3://{BUCKET}/jobs"},
+        "ResourceConfig": {
+            "InstanceType": "ml.p5.48xlarge",
+            "InstanceCount": 1,
+            "VolumeSizeInGB": 30,
+        },
+        "StoppingCondition": {"MaxRuntimeInSeconds": 86400},
+        "Tags": [{"Key": "owner", "Value": "me"}],
+    }
+
+
+def _channel(name: str, uri: str, data_type: str = "S3Prefix") -> dict[str, Any]:
+    source = {"S3DataType": data_type, "S3Uri": uri, "S3DataDistributionType": "FullyReplicated"}
+    return {"ChannelName": name, "DataSource": {"S3DataSource": source}}
+
+
+def _sft_request(cloud: LocalCloud, name: str, **changes: Any) -> dict[str, Any]:
+    data = _put(cloud, f"data/{name}.jsonl", _lines(_sft_rows(300)))
+    recipe = {"training_config": {**_SFT, **changes}}
+    return _request(cloud, name, "nova-fine-tune-repo:SM-TJ-SFT-V2-latest", data, recipe)
+
+
+def _evaluation_request(cloud: LocalCloud, name: str, model: dict[str, str]) -> dict[str, Any]:
+    data = _put(cloud, f"data/{name}/gen_qa.jsonl", _lines(_evaluation_rows(120)))
+    recipe = {"evaluation": {"task": "gen_qa"}, "inference": _INFERENCE}
+    image = "nova-evaluation-repo:SM-TJ-Eval-V2-latest"
+    return _request(cloud, name, image, data, recipe, model)
+
+
+def _finished(sagemaker: Any, name: str, seconds: float = 30) -> dict[str, Any]:
+    def ended() -> Any:
+        job = sagemaker.describe_training_job(TrainingJobName=name)
+        return job if job["TrainingJobStatus"] in {"Completed", "Failed", "Stopped"} else None
+
+    return _eventually(ended, seconds)
+
+
+def _eventually(look: Callable[[], Any], seconds: float = 15) -> Any:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        found = look()
+        if found:
+            return found
+        time.sleep(0.1)
+    raise AssertionError("it did not happen in time")
+
+
+def _archive(cloud: LocalCloud, name: str) -> dict[str, bytes]:
+    key = f"jobs/{name}/output/output.tar.gz"
+    body = cloud.session().client("s3").get_object(Bucket=BUCKET, Key=key)["Body"].read()
+    with tarfile.open(fileobj=io.BytesIO(body)) as archive:
+        return {member.name: _content(archive, member) for member in archive}
+
+
+def _content(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
+    file = archive.extractfile(member)
+    assert file is not None
+    return file.read()
+
+
+def _scores(cloud: LocalCloud, name: str) -> dict[str, float]:
+    files = _archive(cloud, name)
+    results = next(text for path, text in files.items() if "/eval_results/results_" in path)
+    scores: dict[str, float] = json.loads(results)["results"]["all"]
+    return scores
+
+
+def _refused(call: Callable[..., Any], **arguments: Any) -> tuple[str, str]:
+    with pytest.raises(ClientError) as caught:
+        call(**arguments)
+    error = caught.value.response["Error"]
+    return error["Code"], error["Message"]
+
+
+@pytest.fixture(scope="module")
+def checkpoint(cloud: LocalCloud, sagemaker: Any) -> str:
+    sagemaker.create_training_job(**_sft_request(cloud, "mine-sft"))
+    job = _finished(sagemaker, "mine-sft")
+    assert job["TrainingJobStatus"] == "Completed", job.get("FailureReason")
+    manifest = json.loads(_archive(cloud, "mine-sft")["manifest.json"])
+    return str(manifest["checkpoint_s3_bucket"])
+
+
+def test_training_walks_through_the_documented_statuses(sagemaker: Any, checkpoint: str) -> None:
+    job = sagemaker.describe_training_job(TrainingJobName="mine-sft")
+    walked = [entry["Status"] for entry in job["SecondaryStatusTransitions"]]
+    assert walked == ["Starting", "Downloading", "Training", "Uploading", "Completed"]
+    assert job["BillableTimeInSeconds"] >= 1
+    assert checkpoint.startswith(f"s3://customer-escrow-{ACCOUNT}-smtj-")
+
+
+def test_training_logs_its_losses(cloud: LocalCloud, checkpoint: str) -> None:
+    logs, group = cloud.session().client("logs"), "/aws/sagemaker/TrainingJobs"
+    streams = logs.describe_log_streams(logGroupName=group, logStreamNamePrefix="mine-sft/algo-1-")
+    stream = streams["logStreams"][0]["logStreamName"]
+    lines = logs.get_log_events(logGroupName=group, logStreamName=stream)["events"]
+    assert sum("reduced_train_loss" in line["message"] for line in lines) == _SFT["max_steps"]
+
+
+def test_supervised_training_helps(cloud: LocalCloud, sagemaker: Any, checkpoint: str) -> None:
+    models = {"base": {"base_model": "nova-lite-2/prod"}}
+    models["tuned"] = {"base_model_location": checkpoint}
+    for name, model in models.items():
+        sagemaker.create_training_job(**_evaluation_request(cloud, f"mine-{name}", model))
+    for name in models:
+        job = _finished(sagemaker, f"mine-{name}")
+        assert job["TrainingJobStatus"] == "Completed", job.get("FailureReason")
+    base, tuned = _scores(cloud, "mine-base"), _scores(cloud, "mine-tuned")
+    assert base["em"] < 0.35
+    assert tuned["em"] > base["em"] + 0.2
+
+
+def test_reinforcement_asks_the_reward_function(
+    cloud: LocalCloud, sagemaker: Any, checkpoint: str
+) -> None:
+    arn = f"arn:aws:lambda:us-east-1:{ACCOUNT}:function:nova-SageMaker-reward"
+    data = _put(cloud, "data/rft.jsonl", _lines(_rft_rows(60)))
+    recipe = {"run": {"reward_lambda_arn": arn}, "training_config": _rft(arn)}
+    model = {"base_model_location": checkpoint, "reward_lambda_arn": arn}
+    image = "nova-fine-tune-repo:SM-TJ-RFT-V2-latest"
+    sagemaker.create_training_job(**_request(cloud, "mine-rft", image, data, recipe, model))
+    job = _finished(sagemaker, "mine-rft")
+    assert job["TrainingJobStatus"] == "Completed", job.get("FailureReason")
+    logs = cloud.session().client("logs")
+    found = logs.filter_log_events(
+        logGroupName="/aws/sagemaker/TrainingJobs",
+        logStreamNamePrefix="mine-rft/",
+        filterPattern='"critic/rewards/mean"',
+    )
+    assert len(found["events"]) == 5
+
+
+def test_a_name_is_given_out_once(cloud: LocalCloud, sagemaker: Any, checkpoint: str) -> None:
+    code, message = _refused(sagemaker.create_training_job, **_sft_request(cloud, "mine-sft"))
+    assert code == "ResourceInUse"
+    assert "already exists" in message
+
+
+def test_what_is_missing_is_reported_in_aws_words(sagemaker: Any) -> None:
+    asked = _refused(sagemaker.describe_training_job, TrainingJobName="nobody")
+    assert asked == ("ValidationException", "Requested resource not found.")
+    code, message = _refused(sagemaker.describe_endpoint, EndpointName="nobody")
+    assert code == "ValidationException"
+    assert message.startswith('Could not find endpoint "arn:aws:sagemaker:')
+
+
+def test_contradicting_recipe_fails_the_job(cloud: LocalCloud, sagemaker: Any) -> None:
+    request = _sft_request(cloud, "mine-contradiction")
+    request["ResourceConfig"]["InstanceCount"] = 4
+    sagemaker.create_training_job(**request)
+    job = _finished(sagemaker, "mine-contradiction")
+    assert job["TrainingJobStatus"] == "Failed"
+    assert "run.replicas: recipe has 1, request has 4" in job["FailureReason"]
+
+
+def test_missing_data_fails_the_job(cloud: LocalCloud, sagemaker: Any) -> None:
+    missing = f"s3://{BUCKET}/data/none.jsonl"
+    image = "nova-fine-tune-repo:SM-TJ-SFT-V2-latest"
+    request = _request(cloud, "mine-nodata", image, missing, {"training_config": _SFT})
+    sagemaker.create_training_job(**request)
+    job = _finished(sagemaker, "mine-nodata")
+    assert job["TrainingJobStatus"] == "Failed"
+    assert "channel train" in job["FailureReason"]
+
+
+def test_the_execution_role_bounds_the_job(cloud: LocalCloud, sagemaker: Any) -> None:
+    request = _sft_request(cloud, "mine-elsewhere")
+    request["OutputDataConfig"]["S3OutputPath"] = f"s3://{BUCKET}/elsewhere"
+    sagemaker.create_training_job(**request)
+    job = _finished(sagemaker, "mine-elsewhere")
+    assert job["TrainingJobStatus"] == "Failed"
+    assert "AccessDenied" in job["FailureReason"]
+
+
+def _controller(cloud: LocalCloud) -> Any:
+    role = f"arn:aws:iam::{ACCOUNT}:role/controller"
+    sts = cloud.session().client("sts")
+    key = sts.assume_role(RoleArn=role, RoleSessionName="test")["Credentials"]
+    return boto3.client(
+        "sagemaker",
+        region_name="us-east-1",
+        endpoint_url=cloud.state.endpoint_url,
+        verify=cloud.state.ca_bundle,
+        aws_access_key_id=key["AccessKeyId"],
+        aws_secret_access_key=key["SecretAccessKey"],
+        aws_session_token=key["SessionToken"],
+        config=FAST,
+    )
+
+
+def _change(request: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    return {**request, **changes}
+
+
+def test_the_callers_policy_is_enforced(cloud: LocalCloud) -> None:
+    controller = _controller(cloud)
+    request = _sft_request(cloud, "mine-allowed")
+    changes = {
+        "not its resource": {"TrainingJobName": "others-job"},
+        "tag condition": {"Tags": [{"Key": "owner", "Value": "you"}]},
+        "role it may not pass": {"RoleArn": f"arn:aws:iam::{ACCOUNT}:role/reward"},
+    }
+    for change in changes.values():
+        code, _ = _refused(controller.create_training_job, **_change(request, **change))
+        assert code == "AccessDeniedException"
+    controller.create_training_job(**request)
+    assert controller.describe_training_job(TrainingJobName="mine-allowed")
+    code, _ = _refused(controller.stop_training_job, TrainingJobName="mine-allowed")
+    assert code == "AccessDeniedException"
+
+
+def test_stopping_ends_the_work(cloud: LocalCloud, sagemaker: Any) -> None:
+    sagemaker.create_training_job(**_sft_request(cloud, "mine-stopped", max_steps=100000))
+
+    def training() -> bool:
+        job = sagemaker.describe_training_job(TrainingJobName="mine-stopped")
+        return bool(job["SecondaryStatus"] == "Training")
+
+    _eventually(training)
+    sagemaker.stop_training_job(TrainingJobName="mine-stopped")
+    job = _finished(sagemaker, "mine-stopped", seconds=5)
+    assert job["TrainingJobStatus"] == "Stopped"
+    code, message = _refused(sagemaker.stop_training_job, TrainingJobName="mine-stopped")
+    assert code == "ValidationException"
+    assert "in status Stopped" in message
+
+
+def test_the_longest_runtime_holds(cloud: LocalCloud, sagemaker: Any) -> None:
+    request = _sft_request(cloud, "mine-overran", max_steps=100000)
+    request["StoppingCondition"] = {"MaxRuntimeInSeconds": 1}
+    sagemaker.create_training_job(**request)
+    job = _finished(sagemaker, "mine-overran")
+    assert (job["TrainingJobStatus"], job["SecondaryStatus"]) == ("Stopped", "MaxRuntimeExceeded")
+
+
+def test_planned_faults_strike_once(cloud: LocalCloud, sagemaker: Any) -> None:
+    request = _sft_request(cloud, "mine-unlucky")
+    cloud.inject(Fault("CreateTrainingJob", "mine-unlucky", code="ResourceLimitExceeded"))
+    cloud.inject(Fault("training-job", "mine-unlucky", outcome="Stopped"))
+    code, _ = _refused(sagemaker.create_training_job, **request)
+    assert code == "ResourceLimitExceeded"
+    sagemaker.create_training_job(**request)
+    job = _finished(sagemaker, "mine-unlucky")
+    assert (job["TrainingJobStatus"], job["BillableTimeInSeconds"]) == ("Stopped", 0)
+    cloud.inject(Fault("training-job", "mine-broken", outcome="Failed", reason="made up"))
+    sagemaker.create_training_job(**_sft_request(cloud, "mine-broken"))
+    job = _finished(sagemaker, "mine-broken")
+    assert (job["TrainingJobStatus"], job["FailureReason"]) == ("Failed", "made up")
+
+
+def test_state_changes_reach_a_queue(cloud: LocalCloud, sagemaker: Any) -> None:
+    queue = _queue_of_events(cloud)
+    sagemaker.create_training_job(**_evaluation_request(cloud, "mine-events", {"base_model": "b"}))
+    events: list[dict[str, Any]] = []
+
+    def completed() -> bool:
+        answer = cloud.session().client("sqs").receive_message(
+            QueueUrl=queue, MaxNumberOfMessages=10, WaitTimeSeconds=1
+        )
+        events.extend(json.loads(message["Body"]) for message in answer.get("Messages", []))
+        return any(event["detail"]["TrainingJobStatus"] == "Completed" for event in events)
+
+    _eventually(completed)
+    mine = [event for event in events if event["detail"]["TrainingJobName"] == "mine-events"]
+    event = mine[-1]
+    assert event["source"] == "aws.sagemaker"
+    assert event["detail-type"] == "SageMaker Training Job State Change"
+    assert event["resources"] == [event["detail"]["TrainingJobArn"]]
+    assert event["detail"]["Tags"] == {"owner": "me"}
+    assert event["detail"]["CreationTime"].isdigit()
+    assert {e["detail"]["SecondaryStatus"] for e in mine} >= {"Starting", "Training", "Completed"}
+
+
+def _queue_of_events(cloud: LocalCloud) -> str:
+    session = cloud.session()
+    queue = str(session.client("sqs").create_queue(QueueName="events")["QueueUrl"])
+    arn = f"arn:aws:sqs:us-east-1:{ACCOUNT}:events"
+    allow = {"Effect": "Allow", "Principal": "*", "Action": "sqs:SendMessage", "Resource": arn}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [allow]})
+    session.client("sqs").set_queue_attributes(QueueUrl=queue, Attributes={"Policy": policy})
+    pattern = json.dumps({"source": ["aws.sagemaker"]})
+    session.client("events").put_rule(Name="all", EventPattern=pattern)
+    session.client("events").put_targets(Rule="all", Targets=[{"Id": "queue", "Arn": arn}])
+    return queue
+
+
+def test_versioned_uploads_say_their_version(cloud: LocalCloud) -> None:
+    session = cloud.session()
+    s3, sqs = session.client("s3"), session.client("sqs")
+    s3.create_bucket(Bucket="versioned-bucket")
+    versioning = {"Status": "Enabled"}
+    s3.put_bucket_versioning(Bucket="versioned-bucket", VersioningConfiguration=versioning)
+    s3.put_bucket_notification_configuration(
+        Bucket="versioned-bucket", NotificationConfiguration={"EventBridgeConfiguration": {}}
+    )
+    queue = sqs.create_queue(QueueName="uploads")["QueueUrl"]
+    arn = f"arn:aws:sqs:us-east-1:{ACCOUNT}:uploads"
+    events = session.client("events")
+    events.put_rule(Name="uploads", EventPattern=json.dumps({"source": ["aws.s3"]}))
+    events.put_targets(Rule="uploads", Targets=[{"Id": "queue", "Arn": arn}])
+    version = s3.put_object(Bucket="versioned-bucket", Key="a", Body=b"1")["VersionId"]
+    message = _eventually(
+        lambda: sqs.receive_message(QueueUrl=queue, WaitTimeSeconds=1).get("Messages")
+    )[0]
+    assert json.loads(message["Body"])["detail"]["object"]["version-id"] == version
+
+
+@pytest.fixture(scope="module")
+def endpoint(cloud: LocalCloud, sagemaker: Any, checkpoint: str) -> str:
+    source = {
+        "S3Uri": f"{checkpoint}/",
+        "S3DataType": "S3Prefix",
+        "CompressionType": "None",
+    }
+    sagemaker.create_model(
+        ModelName="mine-model",
+        ExecutionRoleArn=f"arn:aws:iam::{ACCOUNT}:role/execution",
+        PrimaryContainer={
+            "Image": f"{IMAGES}/nova-inference-repo:SM-Inference-latest",
+            "Environment": {"CONTEXT_LENGTH": "12000", "MAX_CONCURRENCY": "16"},
+            "ModelDataSource": {"S3DataSource": source},
+        },
+        EnableNetworkIsolation=True,
+    )
+    variant = {
+        "VariantName": "primary",
+        "ModelName": "mine-model",
+        "InitialInstanceCount": 1,
+        "InstanceType": "ml.p5.48xlarge",
+    }
+    sagemaker.create_endpoint_config(
+        EndpointConfigName="mine-config", ProductionVariants=[variant]
+    )
+    sagemaker.create_endpoint(EndpointName="mine-endpoint", EndpointConfigName="mine-config")
+    assert _settled(sagemaker)["EndpointStatus"] == "InService"
+    return "mine-endpoint"
+
+
+def _settled(sagemaker: Any) -> dict[str, Any]:
+    def settled() -> Any:
+        described = sagemaker.describe_endpoint(EndpointName="mine-endpoint")
+        return described if described["EndpointStatus"] in {"InService", "Failed"} else None
+
+    return _eventually(settled)
+
+
+_CHAT = {
+    "messages": [
+        {"role": "system", "content": SYSTEM},
+        {"role": "user", "content": questions(1, seed=5)[0].body},
+    ],
+    "temperature": 0,
+    "max_tokens": 20,
+}
+
+
+def test_the_endpoint_answers(cloud: LocalCloud, endpoint: str) -> None:
+    runtime = cloud.session().client("sagemaker-runtime", config=FAST)
+    answer = runtime.invoke_endpoint(
+        EndpointName=endpoint, ContentType="application/json", Body=json.dumps(_CHAT)
+    )
+    body = json.loads(answer["Body"].read())
+    assert body["model"] == "novaloop-stand-in"
+    assert body["choices"][0]["message"]["content"] in {"HQ", "LQ_EDIT", "LQ_CLOSE"}
+    assert body["usage"]["completion_tokens"] == 1
+
+
+def test_the_endpoint_streams(cloud: LocalCloud, endpoint: str) -> None:
+    runtime = cloud.session().client("sagemaker-runtime", config=FAST)
+    answer = runtime.invoke_endpoint_with_response_stream(
+        EndpointName=endpoint,
+        ContentType="application/json",
+        Body=json.dumps({**_CHAT, "stream": True, "stream_options": {"include_usage": True}}),
+    )
+    parts = [event["PayloadPart"]["Bytes"] for event in answer["Body"]]
+    events = [block.removeprefix("data: ") for block in b"".join(parts).decode().split("\n\n")]
+    assert len(parts) > 2
+    assert events[-2:] == ["[DONE]", ""]
+    chunks = [json.loads(event) for event in events[:-2]]
+    told = "".join(c["choices"][0]["delta"]["content"] for c in chunks if c["choices"])
+    assert told in {"HQ", "LQ_EDIT", "LQ_CLOSE"}
+    assert chunks[-1]["usage"]["completion_tokens"] == 1
+
+
+def test_the_endpoint_refuses_bad_bodies(cloud: LocalCloud, endpoint: str) -> None:
+    runtime = cloud.session().client("sagemaker-runtime", config=FAST)
+    code, message = _refused(runtime.invoke_endpoint, EndpointName=endpoint, Body=b"{}")
+    assert code == "ModelError"
+    assert "messages" in message
+    code, _ = _refused(runtime.invoke_endpoint, EndpointName="nobody", Body=b"{}")
+    assert code == "ValidationError"
+
+
+def test_a_deleted_endpoint_is_gone(sagemaker: Any, endpoint: str) -> None:
+    sagemaker.delete_endpoint(EndpointName=endpoint)
+    sagemaker.delete_endpoint_config(EndpointConfigName="mine-config")
+    sagemaker.delete_model(ModelName="mine-model")
+
+    def gone() -> bool:
+        return not sagemaker.list_endpoints()["Endpoints"]
+
+    _eventually(gone)
+
+
+def test_stopping_leaves_no_process(tmp_path: Path) -> None:
+    with up(tmp_path, template=None) as cloud:
+        pid = cloud.state.pid
+        assert LocalCloud.attach(tmp_path).state == cloud.state
+    with pytest.raises(ProcessLookupError):
+        __import__("os").kill(pid, 0)
+    assert not (tmp_path / "state.json").exists()
