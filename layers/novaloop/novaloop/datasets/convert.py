@@ -70,7 +70,7 @@ def check_rejects(log: RejectLog, accepted: int, options: DatasetOptions) -> Non
         )
         raise DatasetRefused("too-many-rejects", message, line=line)
     if not accepted:
-        raise DatasetRefused("no-rows", "the file has a header but no rows; add some")
+        raise DatasetRefused("no-rows", "the file has no rows; add some")
 
 
 class DatasetWriter:

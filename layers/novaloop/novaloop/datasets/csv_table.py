@@ -26,7 +26,8 @@ class CsvTable:
 
 
 def open_csv(lines: Iterator[str], delimiter: str | None, rejects: RejectLog) -> CsvTable:
-    """Read the header; rows of another width go to `rejects`. Blank lines are skipped.
+    """Read the header; rows of another width go to `rejects`. Lines of white space
+    only are skipped.
 
     Raises DatasetRefused, here or while the rows are read.
     """
@@ -61,7 +62,7 @@ def _records(lines: Iterator[str], delimiter: str) -> Iterator[tuple[int, list[s
     line = 1
     try:
         for record in reader:
-            if record:
+            if len(record) > 1 or "".join(record).strip():
                 yield line, record
             line = reader.line_num + 1
     except csv.Error as error:
@@ -87,7 +88,8 @@ def _broken_record(problem: str, line: int) -> DatasetRefused:
 def _check_header(header: list[str], line: int) -> None:
     if other_delimiter(header):
         return
-    blank = [number for number, name in enumerate(header, 1) if not name.strip()]
+    # A comma at the end of every line makes a last column without name, which harms nobody.
+    blank = [number for number, name in enumerate(header[:-1], 1) if not name.strip()]
     if blank:
         message = (
             f"column {blank[0]} of the header has no name; name it or remove it"

@@ -136,7 +136,7 @@ def _codec(head: bytes, encoding: str | None) -> tuple[str, int]:
 
 def _known_codec(encoding: str) -> str:
     try:
-        b"".decode(encoding)
+        b"x".decode(encoding, "ignore")  # refuses codecs that don't give text, such as base64
         return codecs.lookup(encoding).name
     except LookupError as error:
         message = f"`encoding: {encoding}` is not a known text encoding; try utf-8 or cp1252"

@@ -8,10 +8,11 @@ import orjson
 
 from .columns import FieldColumns, assign_columns
 from .errors import DatasetRefused, RowRejected
+from .formatted_rows import formatted_row_encoder
 from .options import DatasetOptions, RowFormat
 from .plain_rows import PlainRowEncoder
 from .rejects import RejectLog
-from .rows import EncodedRow, RowReader
+from .rows import RowReader
 
 
 def open_json_rows(
@@ -21,15 +22,17 @@ def open_json_rows(
     objects = _objects(lines, log)
     first = next(objects, None)
     if first is None:
-        raise DatasetRefused("no-rows", "the file holds no JSON object; it needs one a line")
+        reject_line, reject = log.first
+        message = reject or "the file is empty; it needs one JSON object a line"
+        raise DatasetRefused("no-rows", message, line=reject_line or None)
     line, fields = first
+    rows = chain([first], objects)
+    formatted = formatted_row_encoder(fields, formats, options, line)
+    if formatted:
+        return RowReader(rows, formatted)
     columns = assign_columns(list(fields), options.columns, formats, line)
     encoder = PlainRowEncoder(columns, formats, options)
-
-    def encode(row: dict[str, Any]) -> EncodedRow:
-        return encoder.encode(_values(row, columns))
-
-    return RowReader(chain([first], objects), encode)
+    return RowReader(rows, lambda row: encoder.encode(_values(row, columns)))
 
 
 def _values(row: dict[str, Any], columns: FieldColumns) -> list[Any]:

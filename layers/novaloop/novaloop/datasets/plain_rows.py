@@ -6,8 +6,9 @@ from typing import Any
 import orjson
 
 from .columns import ANSWER, OPTIONAL_FIELDS, QUESTION, FieldColumns
-from .errors import DatasetRefused, RowRejected
+from .errors import RowRejected
 from .formats import RFT_DEFAULT_SYSTEM, RowTemplate, compile_template
+from .option_checks import check_options
 from .options import DatasetOptions, RowFormat
 from .rows import EncodedRow
 from .text_rules import check_label, check_reserved_words, check_text
@@ -58,25 +59,6 @@ class PlainRowEncoder:
         if self._labels:
             check_label(text, self._labels, ANSWER)
         return text
-
-
-def check_options(
-    fields: Sequence[str], formats: Sequence[RowFormat], options: DatasetOptions
-) -> None:
-    """Raise DatasetRefused if the options contradict the formats whatever the rows hold."""
-    if options.system_prompt is not None:
-        try:
-            check_text(options.system_prompt, "system_prompt")
-            if RowFormat.SFT in formats:
-                check_reserved_words(options.system_prompt, "system_prompt")
-        except RowRejected as reason:
-            raise DatasetRefused(reason.rule, str(reason)) from reason
-    if options.model != "nova-lite-2":
-        if RowFormat.RFT in formats:
-            raise DatasetRefused("model", f"RFT needs model nova-lite-2, not {options.model}")
-        if "reasoning_text" in fields:
-            message = f"`reasoning_text` needs model nova-lite-2, not {options.model}; set it null"
-            raise DatasetRefused("model", message)
 
 
 def _optional_check(

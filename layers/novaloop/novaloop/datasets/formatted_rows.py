@@ -1,0 +1,114 @@
+"""Rows that are formatted for Nova, or for OpenAI's chat API, already."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import orjson
+
+from . import converse, rft_prompt
+from .errors import DatasetRefused, RowRejected
+from .formats import RFT_DEFAULT_SYSTEM
+from .openai_chat import to_conversation
+from .option_checks import check_options
+from .options import DatasetOptions, RowFormat
+from .rows import EncodedRow
+from .text_rules import check_label
+
+
+def formatted_row_encoder(
+    row: Mapping[str, Any], formats: Sequence[RowFormat], options: DatasetOptions, line: int
+) -> Callable[[Any], EncodedRow] | None:
+    """Return an encoder for rows like the file's first one, `row`; None if its fields are plain.
+
+    Raises DatasetRefused if rows of this kind can't become one of the formats.
+    """
+    if "schemaVersion" not in row and "messages" not in row:
+        return None
+    if RowFormat.EVALUATION in formats:
+        message = "evaluation rows need plain fields `query` and `response`, not messages"
+        raise DatasetRefused("format", message, line=line)
+    check_options((), formats, options)
+    if "schemaVersion" not in row and RowFormat.SFT not in formats:
+        return _PromptEncoder(options).encode
+    return _ConversationEncoder(formats, options).encode
+
+
+class _ConversationEncoder:
+    def __init__(self, formats: Sequence[RowFormat], options: DatasetOptions) -> None:
+        self._formats = formats
+        self._options = options
+        self._features = _AllOrNone()
+
+    def encode(self, row: dict[str, Any]) -> EncodedRow:
+        if "schemaVersion" not in row:
+            row = to_conversation(row)
+        conversation = converse.check_conversation(row, self._options.model)
+        if RowFormat.SFT in self._formats:
+            converse.check_reserved(conversation)
+        self._features.check(converse.used_features(conversation))
+        question, answer = converse.last_exchange(conversation)
+        if self._options.labels:
+            check_label(answer, frozenset(self._options.labels), "messages")
+        rows = {RowFormat.SFT: row}
+        if RowFormat.RFT in self._formats:
+            rows[RowFormat.RFT] = _with_reward(_prompt(conversation), self._options)
+        lines = [_line(rows[each]) for each in self._formats]
+        return EncodedRow(lines, orjson.dumps(question), answer)
+
+
+class _PromptEncoder:
+    def __init__(self, options: DatasetOptions) -> None:
+        self._options = options
+        self._features = _AllOrNone()
+
+    def encode(self, row: dict[str, Any]) -> EncodedRow:
+        prompt = rft_prompt.check_prompt(row)
+        self._features.check(rft_prompt.used_features(prompt))
+        answer = prompt.reference_answer
+        text = answer if isinstance(answer, str) else orjson.dumps(answer or "").decode()
+        if self._options.labels:
+            check_label(text, frozenset(self._options.labels), "reference_answer")
+        line = _line(_with_reward(row, self._options))
+        return EncodedRow([line], orjson.dumps(rft_prompt.last_question(prompt)), text)
+
+
+class _AllOrNone:
+    """Nova's jobs want some features in all rows of a file or in none; the first row decides."""
+
+    def __init__(self) -> None:
+        self._first: frozenset[str] | None = None
+
+    def check(self, features: frozenset[str]) -> None:
+        if self._first is None:
+            self._first = features
+        if unlike := features ^ self._first:
+            name = min(unlike)
+            where = "lacks" if name in features else "has"
+            message = f"the first row {where} `{name}`, unlike this one; all rows must agree"
+            raise RowRejected("inconsistent", message, name)
+
+
+def _prompt(conversation: converse.Conversation) -> dict[str, Any]:
+    """Return the conversation up to its last turn as a prompt, that turn as reference answer."""
+    turns = [(turn.role, _plain_text(turn)) for turn in conversation.messages]
+    system = "\n".join(part.text for part in conversation.system or []) or RFT_DEFAULT_SYSTEM
+    messages = [("system", system), *turns[:-1]]
+    return {
+        "messages": [{"role": role, "content": text} for role, text in messages],
+        "reference_answer": turns[-1][1],
+    }
+
+
+def _plain_text(turn: converse.Turn) -> str:
+    if any(part.text is None for part in turn.content):
+        message = "only conversations of texts can become RFT rows; give RFT its own file"
+        raise RowRejected("format", message, "messages")
+    return "\n".join(part.text or "" for part in turn.content)
+
+
+def _with_reward(row: dict[str, Any], options: DatasetOptions) -> dict[str, Any]:
+    return row if options.reward is None else {**row, "reward": dict(options.reward)}
+
+
+def _line(row: dict[str, Any]) -> bytes:
+    return orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE)

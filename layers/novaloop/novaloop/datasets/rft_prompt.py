@@ -1,0 +1,80 @@
+"""RFT rows that are formatted already."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field, model_validator
+
+from .schema import NonBlank, Strict, parse
+
+ALL_OR_NONE = ("id", "reference_answer", "tools")
+
+
+class Message(Strict):
+    """One message of a prompt."""
+
+    role: Literal["system", "user", "assistant", "tool", "bot", "developer"]
+    content: NonBlank | Annotated[list[Any], Field(min_length=1)]
+
+
+class Parameters(Strict):
+    """The JSON schema of a tool's arguments."""
+
+    model_config = ConfigDict(extra="allow", strict=True, frozen=True)
+    type: Literal["object"]
+
+
+class Function(Strict):
+    """A function."""
+
+    name: NonBlank
+    description: str
+    parameters: Parameters
+
+
+class Tool(Strict):
+    """A tool."""
+
+    type: Literal["function"]
+    function: Function
+
+
+class Prompt(Strict):
+    """One RFT row; further top-level fields go to the reward function."""
+
+    model_config = ConfigDict(extra="allow", strict=True, frozen=True)
+    id: NonBlank | None = None
+    messages: Annotated[list[Message], Field(min_length=1)]
+    reference_answer: NonBlank | Annotated[dict[str, Any], Field(min_length=1)] | None = None
+    tools: Annotated[list[Tool], Field(min_length=1)] | None = None
+
+    @model_validator(mode="after")
+    def _roles(self) -> "Prompt":
+        roles = [message.role for message in self.messages]
+        if "system" in roles[1:]:
+            raise ValueError("the system message must be the first, and the only one")
+        if "user" not in roles:
+            raise ValueError("needs a user message")
+        return self
+
+    @model_validator(mode="after")
+    def _unique_tools(self) -> "Prompt":
+        names = [tool.function.name for tool in self.tools or []]
+        if len(set(names)) < len(names):
+            raise ValueError("two tools have the same name")
+        return self
+
+
+def check_prompt(row: dict[str, Any]) -> Prompt:
+    """Return a valid RFT row; raises RowRejected with the path of what is wrong."""
+    return parse(Prompt, row)
+
+
+def used_features(prompt: Prompt) -> frozenset[str]:
+    """Return the fields that all rows of a file must have if one has them."""
+    return frozenset(name for name in ALL_OR_NONE if getattr(prompt, name) is not None)
+
+
+def last_question(prompt: Prompt) -> str:
+    """Return the last user text, for statistics."""
+    contents = [message.content for message in prompt.messages if message.role == "user"]
+    return contents[-1] if isinstance(contents[-1], str) else str(contents[-1])

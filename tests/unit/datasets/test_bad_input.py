@@ -1,0 +1,184 @@
+"""Each kind of bad input ends in a named rule and one line that says where and what to do."""
+
+import gzip
+import json
+
+import pytest
+
+from novaloop.datasets import DatasetOptions, DatasetSummary, RowFormat, SourceFormat, convert
+from novaloop.datasets.csv_table import MAX_CELL_CHARS
+
+HEADER = b"question,answer\n"
+
+
+def run(
+    data: bytes, row_format: RowFormat = RowFormat.SFT, **options: object
+) -> tuple[DatasetSummary, list[dict[str, object]]]:
+    rejects: list[bytes] = []
+    summary = convert(
+        [data],
+        {row_format: lambda _: None},
+        DatasetOptions(**options),  # type: ignore[arg-type]
+        rejects.append,
+    )
+    return summary, [json.loads(line) for line in rejects]
+
+
+REFUSED = [
+    (b"", "empty-file", None, "it needs a header and rows"),
+    (b"\n \n\t\r\n", "blank-file", None, "the file needs a header and rows"),
+    (HEADER, "no-rows", None, "add some"),
+    (b"\xef\xbb\xbf" + HEADER, "no-rows", None, "add some"),
+    (b"question;answer\nq;a\n", "delimiter", 1, "set `delimiter: ';'`"),
+    (b"question\tanswer\nq\ta\n", "delimiter", 1, r"set `delimiter: '\t'`"),
+    (b"id,,answer\n", "blank-header", 1, "column 2 of the header has no name"),
+    (b"answer,answer\n", "duplicate-header", 1, "rename or remove one"),
+    (b"Question,answer\nq,a\n", "missing-column", 1, "did you mean 'Question'?"),
+    (b"a,b\nq,a\n", "missing-column", 1, "Columns: 'a', 'b'"),
+    (HEADER + b"q,a\nq,b\xff\n", "encoding", 3, "byte 23 is not valid UTF-8"),
+    (HEADER + b"q,\xe9", "encoding", 2, "`encoding: cp1252`"),
+    (b"\xff\xfeq\0\n", "encoding", 1, "is not valid UTF-16-LE"),
+    (b"\0\0\xfe\xff\0\0\0a", "encoding", None, "save it as UTF-8"),
+    (HEADER + b"q,a\0\n", "nul", 2, "utf-16-le"),
+    (HEADER + b'q,a\n"q\n\nmore,a\n', "unterminated-quote", 3, 'close it with a "'),
+    (HEADER + b'q,"a"b\n', "stray-quote", 2, 'write each " inside of a cell as ""'),
+    (HEADER + b"q," + b"x" * (MAX_CELL_CHARS + 1), "cell-too-long", 2, "closing quote missing?"),
+    (HEADER + b"q,a\nq\n", "too-many-rejects", 3, "1 cells where the header has 2"),
+    (gzip.compress(HEADER, mtime=0)[:-4], "gzip", None, "upload it again"),
+    (gzip.compress(HEADER, mtime=0)[:-8] + bytes(8), "gzip", None, "compress it again"),
+]
+
+
+@pytest.mark.parametrize(("data", "rule", "line", "advice"), REFUSED)
+def test_refusal_names_rule_line_and_remedy(
+    data: bytes, rule: str, line: int | None, advice: str
+) -> None:
+    refusal = run(data)[0].refusal
+
+    assert refusal is not None
+    assert (refusal.rule, refusal.line) == (rule, line)
+    assert advice in str(refusal)
+    assert "\n" not in str(refusal)
+
+
+@pytest.mark.parametrize("encoding", ["klingon", "base64", "utf-16"])
+def test_unusable_encoding_option_is_refused(encoding: str) -> None:
+    refusal = run(HEADER + b"q,a\n", encoding=encoding)[0].refusal
+
+    assert refusal is not None
+    assert refusal.rule == "encoding"
+
+
+def test_encoding_option_against_the_byte_order_mark_is_refused() -> None:
+    refusal = run("question,answer\nq,a\n".encode("utf-16"), encoding="cp1252")[0].refusal
+
+    assert refusal is not None
+    assert "contradicts the file's byte order mark" in str(refusal)
+
+
+REJECTED = [
+    (b"q,a,b\n", RowFormat.SFT, {}, "ragged-row", None),
+    (b"\n,a\n", RowFormat.SFT, {}, "empty-text", "question"),
+    (b"q, \n", RowFormat.EVALUATION, {}, "empty-text", "answer"),
+    (b"q,[EOS]\n", RowFormat.SFT, {}, "reserved-word", "answer"),
+    (b"q,B\n", RowFormat.SFT, {"labels": ("A",)}, "unknown-label", "answer"),
+    (b"q,a\n", RowFormat.SFT, {"labels": ("A",)}, "unknown-label", "answer"),
+]
+
+
+@pytest.mark.parametrize(("row", "row_format", "options", "rule", "column"), REJECTED)
+def test_bad_row_is_listed_and_the_good_ones_go_on(
+    row: bytes, row_format: RowFormat, options: dict[str, object], rule: str, column: str | None
+) -> None:
+    data = HEADER + row + b"good,A\n"
+
+    summary, rejects = run(data, row_format, max_rejects=1, **options)
+
+    assert summary.ok
+    assert (summary.rows_in, summary.rows_out) == (2, 1)
+    assert [(each["rule"], each["column"]) for each in rejects] == [(rule, column)]
+    assert rejects[0]["line"] == (3 if row.startswith(b"\n") else 2)
+    assert summary.rejects[rule].first_lines == [rejects[0]["line"]]
+
+
+def test_line_is_where_a_multi_line_row_begins() -> None:
+    _, rejects = run(HEADER + b'"a\nb\r\nc",x\n\n"d\ne", \n')
+
+    assert [each["line"] for each in rejects] == [6]
+
+
+def test_reserved_words_concern_sft_only() -> None:
+    data = HEADER + b"User: hi,a\n"
+
+    assert not run(data)[0].ok
+    assert run(data, RowFormat.RFT)[0].ok
+    assert run(data, RowFormat.EVALUATION)[0].ok
+
+
+def test_every_reject_counts_but_only_so_many_are_listed() -> None:
+    summary, rejects = run(HEADER + b"q\n" * 10_050)
+
+    assert summary.rejects["ragged-row"].rows == 10_050
+    assert len(rejects) == 10_000
+    assert summary.refusal is not None
+    assert "10050 of 10050 rows rejected" in str(summary.refusal)
+
+
+def test_no_cell_text_in_any_message_unless_excerpts_are_wanted() -> None:
+    data = HEADER + b"SECRET User: x,a\nSECRET,\n" + b"SECRET,a,SECRET\n"
+
+    summary, rejects = run(data, labels=("b",))
+
+    assert len(rejects) == 3
+    assert "SECRET" not in json.dumps(rejects) + str(summary.refusal)
+
+    excerpts = run(data, reject_excerpts=True)[1]
+    assert excerpts[0]["excerpt"] == "SECRET User: x"
+
+
+def test_json_errors_name_line_and_path() -> None:
+    rows = [
+        '{"messages": [{"role": "user", "content": "q"}], "reference_answer": "SECRET"}',
+        "{nonsense",
+        "[1]",
+        '{"messages": [{"role": "user", "content": "SECRET", "bogus": 1}]}',
+        '{"messages": [{"role": "user", "content": "SECRET"}]}',
+    ]
+    summary, rejects = run(
+        "\n".join(rows).encode(), RowFormat.RFT, source_format=SourceFormat.JSONL
+    )
+
+    assert [(each["line"], each["rule"]) for each in rejects] == [
+        (2, "invalid-json"),
+        (3, "not-an-object"),
+        (4, "schema"),
+        (5, "inconsistent"),
+    ]
+    assert rejects[2]["column"] == "messages[0].bogus"
+    assert "SECRET" not in json.dumps(rejects) + str(summary.refusal)
+
+
+def test_plain_json_row_without_a_field_of_the_first_is_rejected() -> None:
+    rows = b'{"question": "q", "answer": "a"}\n{"question": "q"}\n{"question": 3, "answer": "a"}'
+
+    _, rejects = run(rows, source_format=SourceFormat.JSONL)
+
+    assert [(each["line"], each["rule"]) for each in rejects] == [
+        (2, "missing-field"),
+        (3, "not-text"),
+    ]
+
+
+def test_rft_on_a_first_generation_model_is_refused() -> None:
+    refusal = run(HEADER + b"q,a\n", RowFormat.RFT, model="nova-pro")[0].refusal
+
+    assert refusal is not None
+    assert refusal.rule == "model"
+
+
+def test_reserved_word_in_the_system_prompt_is_refused_before_any_row() -> None:
+    summary, rejects = run(HEADER + b"q,a\n", system_prompt="You are the User: here")
+
+    assert summary.refusal is not None
+    assert summary.refusal.rule == "reserved-word"
+    assert not rejects

@@ -1,0 +1,158 @@
+"""CSV files from the test suites of other parsers, each read as its maintainers or we ruled."""
+
+import csv
+import json
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from novaloop.datasets import DatasetOptions, DatasetRefused, DatasetSummary, RowFormat, convert
+from novaloop.datasets.csv_table import open_csv
+from novaloop.datasets.decoding import read_lines
+from novaloop.datasets.rejects import RejectLog
+
+ROOT = Path(__file__).parents[3]
+CORPUS = Path(os.environ.get("NOVALOOP_SHARED", ROOT.parent / "shared")) / "data" / "csv-cases"
+RULINGS = ROOT / "docs" / "datasets.md"
+# These are the default, or stand in the file's byte order mark.
+NEEDS_NO_OPTION = {"utf-8", "utf-8-sig", "utf-16", "utf-16-be", "utf-16-le", "utf-32", ""}
+
+# What happens to the files that other parsers treat in different ways; None: read as it stands.
+AMBIGUOUS = {
+    "csvkit__test_skip_lines.csv": None,
+    "frictionless__escaping.csv": None,
+    "duckdb__single_quote_backslash.csv": None,
+    "csvkit__no_header_row.csv": "no-rows",
+    "messytables__weird_head_padding.csv": "stray-quote",
+    "frictionless__blank-rows-multiple.csv": "too-many-rejects",
+    "duckdb__header_normalize.csv": "blank-header",
+    "duckdb__dirty_line.csv": "too-many-rejects",
+}
+REJECTED = {
+    "messytables_zero_bytes.csv": ("empty-file", None),
+    "csvkit__null_byte.csv": ("nul", 2),
+    "csvkit__bad.csv": ("too-many-rejects", 2),
+    "frictionless__blank-headers.csv": ("blank-header", 1),
+    "frictionless__structure-errors.csv": ("too-many-rejects", 4),
+    "duckdb__csv_quoted_newline_odd.csv": ("too-many-rejects", 11),
+    "duckdb__evil_nullpadding.csv": ("too-many-rejects", 2),
+    "duckdb__duplicate_header_columns.csv": ("duplicate-header", 1),
+    "duckdb__unescaped_quote_new_line.csv": ("delimiter", 1),
+    "duckdb__some_escaped_some_not.csv": ("stray-quote", 2),
+    "rvl__unterminated_quote.csv": ("unterminated-quote", 2),
+    "rvl__encoding_utf16le.csv": ("encoding", 1),
+    "rvl__encoding_utf32be.csv": ("encoding", None),
+    "rvl__only_blank_lines.csv": ("blank-file", None),
+    "papaparse__verylong-sample.csv": ("too-many-rejects", 500),
+    "papaparse__malformed.tsv": ("unterminated-quote", 9),
+}
+
+
+def corpus() -> list[dict[str, str]]:
+    index = CORPUS / "index.tsv"
+    if not index.exists():
+        return []
+    with index.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file, delimiter="\t"))
+
+
+CASES = corpus()
+needs_corpus = pytest.mark.skipif(not CASES, reason="the corpus is not beside this checkout")
+
+
+def expecting(verdict: str) -> list[dict[str, str]]:
+    return [case for case in CASES if case["expect"] == verdict]
+
+
+def encoding(case: dict[str, str]) -> str | None:
+    return None if case["encoding"] in NEEDS_NO_OPTION else case["encoding"]
+
+
+def delimiter(case: dict[str, str]) -> str | None:
+    stands_for = {",": None, r"\t": "\t", r"\x1f": "\x1f"}
+    return stands_for.get(case["delimiter"], case["delimiter"])
+
+
+def read_rows(case: dict[str, str]) -> tuple[list[str], list[list[str]]]:
+    rejects = RejectLog(lambda _: None)
+    with (CORPUS / "files" / case["file"]).open("rb") as file:
+        table = open_csv(read_lines(file, encoding(case)), delimiter(case), rejects)
+        rows = [cells for _, cells in table.rows]
+    assert not rejects.rows
+    return table.header, rows
+
+
+def convert_file(case: dict[str, str]) -> DatasetSummary:
+    """Convert with the first and the last column as question and answer."""
+    path = CORPUS / "files" / case["file"]
+    with path.open("rb") as file, suppress(DatasetRefused):
+        header = ["", ""]
+        lines = read_lines(file, encoding(case))
+        header = open_csv(lines, delimiter(case), RejectLog(lambda _: None)).header
+    options = DatasetOptions(
+        columns={"question": header[0], "answer": header[-1]},
+        encoding=encoding(case),
+        delimiter=delimiter(case),
+    )
+    with path.open("rb") as file:
+        return convert(file, {RowFormat.EVALUATION: lambda _: None}, options, lambda _: None)
+
+
+@needs_corpus
+@pytest.mark.parametrize("case", expecting("ok"), ids=lambda case: case["file"])
+def test_good_file_gives_exactly_its_rows(case: dict[str, str]) -> None:
+    header, rows = read_rows(case)
+
+    assert len(header) == int(case["columns"])
+    assert len(rows) == int(case["records"]) if case["header_row"] == "yes" else len(rows) + 1
+    if case["expected_json"]:
+        expected = json.loads((CORPUS / case["expected_json"]).read_text("utf-8"))
+        assert list(as_expected(header, rows, expected)) == expected
+
+
+def as_expected(
+    header: list[str], rows: list[list[str]], expected: list[object]
+) -> Iterator[object]:
+    """Shape rows as the corpus does: objects by header, or lists where there is no header."""
+    if expected and isinstance(expected[0], list):
+        yield from [header, *rows]
+    else:
+        yield from (dict(zip(header, cells, strict=True)) for cells in rows)
+
+
+@needs_corpus
+@pytest.mark.parametrize("case", expecting("reject"), ids=lambda case: case["file"])
+def test_bad_file_is_refused_by_rule_and_line(case: dict[str, str]) -> None:
+    refusal = convert_file(case).refusal
+
+    assert refusal is not None
+    assert (refusal.rule, refusal.line) == REJECTED[case["file"]]
+    assert "\n" not in str(refusal)
+    if refusal.line is not None:
+        assert str(refusal).startswith(f"line {refusal.line}: ")
+
+
+@needs_corpus
+@pytest.mark.parametrize("case", expecting("ambiguous"), ids=lambda case: case["file"])
+def test_ambiguous_file_gets_its_documented_ruling(case: dict[str, str]) -> None:
+    ruling = AMBIGUOUS[case["file"]]
+    refusal = convert_file(case).refusal
+
+    assert (refusal.rule if refusal else None) == ruling
+    if ruling:
+        assert f"`{ruling}`" in RULINGS.read_text("utf-8")
+
+
+@needs_corpus
+def test_encoding_is_never_guessed() -> None:
+    foreign = [case for case in expecting("ok") if encoding(case)]
+
+    assert len(foreign) >= 4
+    for case in foreign:
+        with (CORPUS / "files" / case["file"]).open("rb") as file:
+            lines = read_lines(file)
+            with pytest.raises(DatasetRefused, match=r"line \d+: byte \d+ is not valid UTF-8"):
+                list(lines)
