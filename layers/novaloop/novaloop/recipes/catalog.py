@@ -127,6 +127,19 @@ def families() -> Mapping[str, Family]:
     }
 
 
+def pinned() -> list[Blueprint]:
+    """Return every pinned recipe once, whatever the number of its methods."""
+    return [
+        next(
+            one
+            for one in variants(next(iter(family.methods)), variant.model)
+            if one.variant == variant
+        )
+        for family in families().values()
+        for variant in family.variants
+    ]
+
+
 def methods(model: str) -> list[str]:
     """Return the methods that can run on ``model``."""
     return [
