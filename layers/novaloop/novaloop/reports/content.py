@@ -1,0 +1,303 @@
+"""What a report says, as plain JSON content: every page and table is made from it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
+from typing import Any, TypedDict
+
+from novaloop.experiment.record import (
+    DatasetItem,
+    GateVerdict,
+    HistoryEntry,
+    Record,
+    ScoreItem,
+    Stage,
+)
+from novaloop.experiment.spec import StageKind
+from novaloop.metrics.estimates import Estimate, Share
+from novaloop.metrics.rows import LENIENT_ACCURACY
+from novaloop.metrics.score import Score
+
+METRIC_TITLES: Mapping[str, str] = {
+    "em": "Exact match",
+    "qem": "Quasi exact match",
+    "f1": "F1",
+    "f1_score_quasi": "F1 (quasi)",
+    "rouge1": "ROUGE-1",
+    "rouge2": "ROUGE-2",
+    "rougeL": "ROUGE-L",
+    "bleu": "BLEU (0-100)",
+    "strict_accuracy": "Accuracy, strict",
+    LENIENT_ACCURACY: "Accuracy, lenient",
+    "no_valid_label": "No valid label",
+}
+
+
+class Measurement(TypedDict):
+    """One metric at one evaluation. `delta`: change from the evaluation before; `verdict`: what
+    the paired test says of that change (see `metrics.comparison.Verdict`)."""
+
+    stage: str
+    value: float
+    stderr: float | None
+    delta: float | None
+    verdict: str | None
+
+
+class MetricRow(TypedDict):
+    """One metric at every evaluation that has it."""
+
+    name: str
+    title: str
+    measurements: list[Measurement]
+
+
+class Evaluation(TypedDict):
+    """One evaluation; `score` is `Score.to_dict()`, or None with the `error` that prevented it."""
+
+    stage: str
+    attempt: int
+    error: str | None
+    score: dict[str, Any] | None
+
+
+class Comparison(TypedDict):
+    """An evaluation against the one before: counts of rows by exact match, and the verdict."""
+
+    stage: str
+    against: str
+    improved: int
+    regressed: int
+    same: int
+    summary: str
+
+
+class StageLine(TypedDict):
+    """One stage of the plan; times are ISO 8601, `seconds` is wall-clock time."""
+
+    name: str
+    kind: str
+    state: str
+    attempt: int
+    job_name: str | None
+    job_arn: str | None
+    started_at: str | None
+    ended_at: str | None
+    seconds: float | None
+    billable_seconds: int
+    checkpoint: str | None
+    reason: str | None
+
+
+class DatasetLine(TypedDict):
+    """One dataset, by the version that was used."""
+
+    role: str
+    source_key: str | None
+    version_id: str
+    sha256: str
+    rows: int
+    rejected_rows: int | None
+
+
+class HistoryLine(TypedDict):
+    """One line of the history."""
+
+    at: str
+    what: str
+    why: str
+
+
+class Gate(TypedDict):
+    """The gate's verdict with each condition that it looked at."""
+
+    verdict: str
+    promotes: bool
+    summary: str
+    ledger: list[dict[str, Any]]
+
+
+class Report(TypedDict):
+    """A whole report."""
+
+    experiment: str
+    status: str
+    reason: str
+    model: str
+    labels: list[str]
+    created_at: str
+    started_at: str | None
+    ended_at: str | None
+    gate: Gate | None
+    approved_by: str | None
+    endpoint: str | None
+    endpoint_expires_at: str | None
+    notices: list[str]
+    metrics: list[MetricRow]
+    comparisons: list[Comparison]
+    evaluations: list[Evaluation]
+    stages: list[StageLine]
+    datasets: list[DatasetLine]
+    history: list[HistoryLine]
+
+
+def report(
+    record: Record,
+    scores: Mapping[tuple[str, int], ScoreItem],
+    history: Iterable[HistoryEntry] = (),
+    datasets: Mapping[str, DatasetItem] | None = None,
+) -> Report:
+    """Put together what is known of an experiment. Raises pydantic.ValidationError on a score
+    that this version can't read."""
+    items = list(_evaluations(record, scores))
+    measured = {i.stage: Score.from_dict(i.score) for i in items if i.error is None}
+    endpoint = record.endpoint
+    return Report(
+        experiment=record.experiment_id,
+        status=str(record.status),
+        reason=record.reason,
+        model=record.spec.model,
+        labels=list(record.spec.labels),
+        created_at=record.created_at.isoformat(),
+        started_at=_iso(record.started_at),
+        ended_at=_iso(record.ended_at),
+        gate=_gate(record.gate) if record.gate else None,
+        approved_by=record.approved_by,
+        endpoint=endpoint.name if endpoint else None,
+        endpoint_expires_at=_iso(endpoint.expires_at) if endpoint else None,
+        notices=list(record.notices),
+        metrics=list(_metric_rows(measured)),
+        comparisons=list(_comparisons(measured)),
+        evaluations=[_evaluation(item, measured.get(item.stage)) for item in items],
+        stages=[_stage_line(stage) for stage in record.stages],
+        datasets=list(_dataset_lines(record, datasets or {})),
+        history=[
+            HistoryLine(at=entry.at.isoformat(), what=entry.what, why=entry.why)
+            for entry in history
+        ],
+    )
+
+
+def _evaluations(
+    record: Record, scores: Mapping[tuple[str, int], ScoreItem]
+) -> Iterator[ScoreItem]:
+    """Yield the scores of the stages' present attempts, in the plan's order."""
+    for stage in record.stages:
+        item = scores.get((stage.name, stage.attempt))
+        if stage.kind is StageKind.EVALUATE and item is not None:
+            yield item
+
+
+def _evaluation(item: ScoreItem, score: Score | None) -> Evaluation:
+    return Evaluation(
+        stage=item.stage,
+        attempt=item.attempt,
+        error=item.error,
+        score=score.to_dict() if score else None,
+    )
+
+
+def _metric_rows(measured: Mapping[str, Score]) -> Iterator[MetricRow]:
+    estimates = {stage: _estimates(score) for stage, score in measured.items()}
+    for name, title in METRIC_TITLES.items():
+        measurements: list[Measurement] = []
+        for stage, score in measured.items():
+            if estimate := estimates[stage].get(name):
+                before = measurements[-1] if measurements else None
+                measurements.append(_measurement(stage, name, estimate, score, before))
+        if measurements:
+            yield MetricRow(name=name, title=title, measurements=measurements)
+
+
+def _measurement(
+    stage: str, name: str, estimate: Estimate, score: Score, before: Measurement | None
+) -> Measurement:
+    compared = score.comparisons.get(before["stage"]) if before else None
+    difference = compared.metrics.get(name) if compared else None
+    return Measurement(
+        stage=stage,
+        value=estimate.value,
+        stderr=estimate.stderr,
+        delta=estimate.value - before["value"] if before else None,
+        verdict=str(difference.verdict) if difference else None,
+    )
+
+
+def _estimates(score: Score) -> dict[str, Estimate]:
+    if score.classification is None:
+        return dict(score.metrics)
+    strict, lenient = score.classification.strict, score.classification.lenient
+    shares = {
+        "strict_accuracy": strict.accuracy,
+        LENIENT_ACCURACY: lenient.accuracy,
+        "no_valid_label": strict.without_label,
+    }
+    return score.metrics | {name: _estimate(share) for name, share in shares.items()}
+
+
+def _estimate(share: Share) -> Estimate:
+    """Give a share the standard error of the mean of its rows, as the other metrics have it."""
+    p = share.count / share.n
+    return Estimate(p, math.sqrt(p * (1 - p) / (share.n - 1)) if share.n > 1 else None)
+
+
+def _comparisons(measured: Mapping[str, Score]) -> Iterator[Comparison]:
+    stages = list(measured)
+    for before, after in zip(stages, stages[1:], strict=False):
+        found = measured[after].comparisons.get(before)
+        if found is not None:
+            yield Comparison(
+                stage=after,
+                against=before,
+                improved=found.improved,
+                regressed=found.regressed,
+                same=found.same,
+                summary=found.summary,
+            )
+
+
+def _gate(gate: GateVerdict) -> Gate:
+    return Gate(
+        verdict=gate.verdict,
+        promotes=gate.promotes,
+        summary=gate.summary,
+        ledger=[dict(entry) for entry in gate.ledger],
+    )
+
+
+def _stage_line(stage: Stage) -> StageLine:
+    begun, ended = stage.started_at or stage.claimed_at, stage.ended_at
+    return StageLine(
+        name=stage.name,
+        kind=str(stage.kind),
+        state=str(stage.state),
+        attempt=stage.attempt,
+        job_name=stage.job_name,
+        job_arn=stage.job_arn,
+        started_at=_iso(begun),
+        ended_at=_iso(ended),
+        seconds=(ended - begun).total_seconds() if begun and ended else None,
+        billable_seconds=stage.billable_seconds,
+        checkpoint=stage.checkpoint,
+        reason=stage.reason,
+    )
+
+
+def _dataset_lines(record: Record, items: Mapping[str, DatasetItem]) -> Iterator[DatasetLine]:
+    for role, used in record.datasets.items():
+        item = items.get(role)
+        is_used = item is not None and item.version_id == used.version_id
+        yield DatasetLine(
+            role=role,
+            source_key=item.source_key if item and is_used else None,
+            version_id=used.version_id,
+            sha256=used.sha256,
+            rows=used.rows,
+            rejected_rows=item.rejected_rows if item and is_used else None,
+        )
+
+
+def _iso(time: datetime | None) -> str | None:
+    return time.isoformat() if time else None

@@ -1,0 +1,140 @@
+"""A report as one self-contained HTML page, and as Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+from markupsafe import Markup
+
+from novaloop.metrics.classification import NO_VALID_LABEL
+from novaloop.reports import charts
+
+if TYPE_CHECKING:
+    from novaloop.reports.content import Evaluation, Measurement, MetricRow, Report
+
+_GOOD = {"LIVE", "COMPLETED", "PROMOTE", "SUCCEEDED", "met", "better"}
+_BAD = {"FAILED", "REJECTED", "HOLD", "not met", "worse"}
+
+
+def html(report: Report) -> str:
+    """Return the report as one HTML page that needs nothing from anywhere else."""
+    scored = [evaluation for evaluation in report["evaluations"] if evaluation["score"]]
+    return _environment.get_template("report.html.j2").render(
+        report=report,
+        scored=scored,
+        histograms=_histograms(scored),
+        class_bars=_class_bars(report, scored),
+        timeline=list(_timeline(report)),
+        no_valid_label=NO_VALID_LABEL,
+    )
+
+
+def markdown(report: Report) -> str:
+    """Return what matters most of the report as Markdown."""
+    return _environment.get_template("report.md.j2").render(report=report)
+
+
+def _histograms(scored: list[Evaluation]) -> dict[str, Markup]:
+    lengths = {e["stage"]: e["score"]["lengths"] for e in scored if e["score"]}
+    bins = charts.common_bins(list(lengths.values()))
+    return {
+        stage: Markup(charts.length_histogram(found, bins))  # noqa: S704 - drawn by us
+        for stage, found in lengths.items()
+    }
+
+
+def _class_bars(report: Report, scored: list[Evaluation]) -> Markup | None:
+    classified = [e for e in scored if e["score"] and e["score"]["classification"]]
+    if not classified:
+        return None
+    return Markup(charts.class_bars(classified, report["labels"]))  # noqa: S704 - drawn by us
+
+
+def _timeline(report: Report) -> Iterator[dict[str, Any]]:
+    """Yield each stage with where its bar begins and how long it is, in percent of the whole."""
+    spans = [_span(line["started_at"], line["ended_at"]) for line in report["stages"]]
+    known = [time for span in spans if span for time in span]
+    begin = min(known, default=None)
+    whole = (max(known) - begin).total_seconds() if begin else 0
+    for line, span in zip(report["stages"], spans, strict=True):
+        if span is None or begin is None or not whole:
+            yield {"stage": line, "left": 0, "width": 0}
+            continue
+        left = (span[0] - begin).total_seconds() / whole * 100
+        yield {
+            "stage": line,
+            "left": round(left, 2),
+            "width": round((span[1] - span[0]).total_seconds() / whole * 100, 2),
+        }
+
+
+def _span(started_at: str | None, ended_at: str | None) -> tuple[datetime, datetime] | None:
+    if started_at is None or ended_at is None:
+        return None
+    return datetime.fromisoformat(started_at), datetime.fromisoformat(ended_at)
+
+
+def number(metric: MetricRow, value: float | None) -> str:
+    """Write a metric's value or error with as many digits as its error supports."""
+    if value is None:
+        return "–"  # noqa: RUF001
+    return f"{value:.2f}" if metric["name"] == "bleu" else f"{value:.3f}"
+
+
+def change(metric: MetricRow, measurement: Measurement) -> str:
+    """Write the change from the evaluation before, with its sign."""
+    delta = measurement["delta"]
+    if delta is None:
+        return ""
+    text = number(metric, abs(delta))
+    return f"{'-' if delta < 0 else '+'}{text}"
+
+
+def cell(metric: MetricRow, measurement: Measurement) -> str:
+    """Write a value with its standard error."""
+    value = number(metric, measurement["value"])
+    if measurement["stderr"] is None:
+        return value
+    return f"{value} ±{number(metric, measurement['stderr'])}"
+
+
+def duration(seconds: float | None) -> str:
+    """Write a span of time such as `45 s`, `3:05` or `2:10:00`."""
+    if seconds is None:
+        return "–"  # noqa: RUF001
+    hours, rest = divmod(round(seconds), 3600)
+    minutes, left = divmod(rest, 60)
+    if hours:
+        return f"{hours}:{minutes:02}:{left:02}"
+    return f"{minutes}:{left:02}" if minutes else f"{left} s"
+
+
+def _when(time: str | None) -> str:
+    return f"{datetime.fromisoformat(time):%Y-%m-%d %H:%M:%S}" if time else "–"  # noqa: RUF001
+
+
+def _tone(word: str | None) -> str:
+    return "good" if word in _GOOD else "bad" if word in _BAD else "plain"
+
+
+def _heat(count: int, row: list[int]) -> int:
+    """Return a cell's share of its row in percent."""
+    return round(100 * count / sum(row)) if sum(row) else 0
+
+
+_environment = Environment(
+    loader=PackageLoader("novaloop.reports"),
+    autoescape=select_autoescape(("html.j2",), default=False),
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+_environment.filters |= {
+    "when": _when,
+    "duration": duration,
+    "tone": _tone,
+}
+_environment.globals |= {"cell": cell, "change": change, "heat": _heat}
