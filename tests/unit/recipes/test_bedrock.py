@@ -6,8 +6,6 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from botocore.session import get_session
-from botocore.validate import ParamValidator
 
 from novaloop.recipes import Deployment, RecipeError, ResourceName
 from novaloop.recipes.bedrock import (
@@ -18,6 +16,7 @@ from novaloop.recipes.bedrock import (
     provisioned_throughput,
 )
 from tests.unit.recipes.captures import capture
+from tests.unit.recipes.wire import assert_valid
 
 REWARD = "arn:aws:lambda:us-east-1:123456789012:function:nova-SageMaker-reward"
 KEY = "11111111-2222-3333-4444-555555555555"
@@ -38,13 +37,6 @@ SFT = CustomizationJob(
 RFT = replace(SFT, method="rft-lora", name="novaloop-exp1_rft-1")
 
 
-def assert_valid(operation: str, request: dict[str, Any]) -> None:
-    shape = get_session().get_service_model("bedrock").operation_model(operation).input_shape
-    assert shape is not None
-    report = ParamValidator().validate(request, shape)
-    assert not report.has_errors(), report.generate_report()
-
-
 def refused(job: CustomizationJob, deployment: Deployment = DEPLOYMENT) -> dict[str, str]:
     with pytest.raises(RecipeError) as caught:
         customization_job(job, deployment, at="plan[1].sft")
@@ -54,7 +46,7 @@ def refused(job: CustomizationJob, deployment: Deployment = DEPLOYMENT) -> dict[
 def test_supervised_fine_tuning_sends_strings() -> None:
     request = customization_job(replace(SFT, overrides={"learningRate": "5e-6"}), DEPLOYMENT)
 
-    assert_valid("CreateModelCustomizationJob", request)
+    assert_valid("bedrock", "CreateModelCustomizationJob", request)
     assert request["customizationType"] == "FINE_TUNING"
     assert request["baseModelIdentifier"] == (
         "arn:aws:bedrock:us-east-1::foundation-model/amazon.nova-2-lite-v1:0:256k"
@@ -70,7 +62,7 @@ def test_supervised_fine_tuning_sends_strings() -> None:
 def test_reinforcement_fine_tuning_sends_numbers_and_the_grader() -> None:
     request = customization_job(replace(RFT, overrides={"reasoningEffort": "low"}), DEPLOYMENT)
 
-    assert_valid("CreateModelCustomizationJob", request)
+    assert_valid("bedrock", "CreateModelCustomizationJob", request)
     assert "hyperParameters" not in request
     assert request["customizationConfig"]["rftConfig"] == {
         "graderConfig": {"lambdaGrader": {"lambdaArn": REWARD}},
@@ -122,7 +114,7 @@ def test_a_wrong_field_is_refused_by_its_path(changes: dict[str, Any], field: st
 def test_older_models_take_validation_data_and_fewer_rows() -> None:
     job = replace(SFT, model="nova-micro", rows=8, validation_uri="s3://bucket/val.jsonl")
 
-    assert_valid("CreateModelCustomizationJob", customization_job(job, DEPLOYMENT))
+    assert_valid("bedrock", "CreateModelCustomizationJob", customization_job(job, DEPLOYMENT))
 
 
 def test_names_of_resources_are_legal_on_bedrock() -> None:
@@ -152,14 +144,14 @@ def test_throughput_is_provisioned_in_units() -> None:
         "exp1-pt", "arn:aws:bedrock:us-east-1:123456789012:custom-model/imported/abcdef123456", 1
     )
 
-    assert_valid("CreateProvisionedModelThroughput", request)
+    assert_valid("bedrock", "CreateProvisionedModelThroughput", request)
 
 
 def test_a_model_package_is_imported_as_such() -> None:
     package = "arn:aws:sagemaker:us-east-1:123456789012:model-package/exp1/3"
     request = custom_model("exp1", package, DEPLOYMENT, {"novaloop:experiment": "exp1"})
 
-    assert_valid("CreateCustomModel", request)
+    assert_valid("bedrock", "CreateCustomModel", request)
     assert request["customModelDataSource"] == {
         "modelPackageArnDataSource": {"modelPackageArn": package}
     }

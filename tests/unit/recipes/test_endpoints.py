@@ -6,8 +6,6 @@ from dataclasses import replace
 from hashlib import sha256
 
 import pytest
-from botocore.session import get_session
-from botocore.validate import ParamValidator
 
 from novaloop.recipes import (
     Deployment,
@@ -17,6 +15,7 @@ from novaloop.recipes import (
     validate_endpoint,
 )
 from novaloop.recipes.endpoints import escrow_tag_value
+from tests.unit.recipes.wire import assert_valid
 
 DEPLOYMENT = Deployment(
     region="us-east-1", execution_role_arn="arn:aws:iam::123456789012:role/NovaExec"
@@ -126,16 +125,12 @@ def test_all_errors_are_told_at_once() -> None:
 
 def test_requests_are_valid_and_tagged() -> None:
     planned = plan_endpoint(ENDPOINT, DEPLOYMENT)
-    service = get_session().get_service_model("sagemaker")
     for operation, request in [
         ("CreateModel", planned.create_model),
         ("CreateEndpointConfig", planned.create_endpoint_config),
         ("CreateEndpoint", planned.create_endpoint),
     ]:
-        shape = service.operation_model(operation).input_shape
-        assert shape is not None
-        report = ParamValidator().validate(request, shape)
-        assert not report.has_errors(), report.generate_report()
+        assert_valid("sagemaker", operation, request)
         assert {"Key": "novaloop:experiment", "Value": "exp1"} in request["Tags"]
 
 

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import cache
 from typing import TYPE_CHECKING
 
 import pytest
-from botocore.session import get_session
-from botocore.validate import ParamValidator
 
 from novaloop.recipes import (
     Deployment,
@@ -20,10 +17,10 @@ from novaloop.recipes import (
 )
 from novaloop.recipes.catalog import families, variants
 from novaloop.recipes.facts import facts
+from tests.unit.recipes.wire import assert_valid
 
 if TYPE_CHECKING:
-    from botocore.model import Shape
-
+    
 REWARD = "arn:aws:lambda:us-east-1:123456789012:function:nova-SageMaker-reward"
 DEPLOYMENT = Deployment(
     region="us-east-1",
@@ -37,13 +34,6 @@ COMBINATIONS = [
     for one in variants(method, model)
     for instance_type in one.variant.instance_types
 ]
-
-
-@cache
-def request_shape(operation: str) -> Shape:
-    shape = get_session().get_service_model("sagemaker").operation_model(operation).input_shape
-    assert shape is not None
-    return shape
 
 
 def job(method: str, model: str, instance_type: str) -> TrainingJob:
@@ -66,8 +56,7 @@ def job(method: str, model: str, instance_type: str) -> TrainingJob:
 def test_defaults_make_a_valid_request(method: str, model: str, instance_type: str) -> None:
     planned = plan_training_job(job(method, model, instance_type), DEPLOYMENT)
 
-    report = ParamValidator().validate(planned.request, request_shape("CreateTrainingJob"))
-    assert not report.has_errors(), report.generate_report()
+    assert_valid("sagemaker", "CreateTrainingJob", planned.request)
     assert planned.recipe["run"]["model_type"] == facts().models[model].model_type
 
 

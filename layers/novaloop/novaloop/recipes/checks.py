@@ -84,7 +84,7 @@ def validate_inputs(
     """Return what is wrong with everything but the overrides and the machines."""
     checks = {
         "region": _problem_with_region(deployment.region, chosen.family.image),
-        "job_name": _problem_with_name(job.job_name),
+        "job_name": problem_with_name(job.job_name),
         "data_uri": _problem_with_data(job, chosen),
         "validation_uri": _problem_with_validation(job, chosen),
         "recipe_uri": _problem_with_recipe(job.recipe_uri),
@@ -105,7 +105,8 @@ def _problem_with_region(region: str, image: str) -> str | None:
     return None
 
 
-def _problem_with_name(name: str) -> str | None:
+def problem_with_name(name: str) -> str | None:
+    """Return why SageMaker would refuse ``name``, if it would."""
     if LEGAL_NAME.fullmatch(name):
         return None
     return f"{shown(name)} must be at most 63 letters, digits and hyphens, and end in no hyphen"

@@ -8,8 +8,9 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from novaloop.recipes import facts
+from novaloop.recipes.checks import problem_with_name
 from novaloop.recipes.errors import FieldError, RecipeError, UnacceptableError, joined, shown
-from novaloop.recipes.names import LEGAL_NAME
+from novaloop.recipes.requests import sagemaker_tags, without_none
 from novaloop.recipes.settings import listed
 
 if TYPE_CHECKING:
@@ -69,11 +70,11 @@ def plan_endpoint(endpoint: Endpoint, deployment: Deployment, at: str = "") -> E
     return EndpointPlan(
         create_model=_create_model(endpoint, deployment),
         create_endpoint_config=_create_endpoint_config(endpoint),
-        create_endpoint={
-            "EndpointName": endpoint.name,
-            "EndpointConfigName": endpoint.name,
-            **_tags(endpoint.tags),
-        },
+        create_endpoint=without_none(
+            EndpointName=endpoint.name,
+            EndpointConfigName=endpoint.name,
+            Tags=sagemaker_tags(endpoint.tags),
+        ),
     )
 
 
@@ -141,9 +142,7 @@ def _environment_value(name: str, value: object) -> str:
 
 def _problems(endpoint: Endpoint, deployment: Deployment, at: str) -> list[FieldError]:
     checks = {
-        "name": None
-        if LEGAL_NAME.fullmatch(endpoint.name)
-        else "must be at most 63 letters, digits and hyphens, and end in no hyphen",
+        "name": problem_with_name(endpoint.name),
         "checkpoint": None
         if _MODEL_FOLDER.fullmatch(_folder(endpoint.checkpoint))
         else f"{shown(endpoint.checkpoint)} must be s3://bucket/folder",
@@ -187,7 +186,7 @@ def _create_model(endpoint: Endpoint, deployment: Deployment) -> dict[str, Any]:
         },
         "ExecutionRoleArn": deployment.execution_role_arn,
         "EnableNetworkIsolation": True,
-        **_tags({ESCROW_TAG: escrow_tag_value(folder), **endpoint.tags}),
+        "Tags": sagemaker_tags({ESCROW_TAG: escrow_tag_value(folder), **endpoint.tags}),
     }
 
 
@@ -198,13 +197,8 @@ def _create_endpoint_config(endpoint: Endpoint) -> dict[str, Any]:
         "InitialInstanceCount": endpoint.instance_count,
         "InstanceType": endpoint.instance_type,
     }
-    return {
-        "EndpointConfigName": endpoint.name,
-        "ProductionVariants": [variant],
-        **_tags(endpoint.tags),
-    }
-
-
-def _tags(tags: Mapping[str, str]) -> dict[str, list[dict[str, str]]]:
-    pairs = [{"Key": key, "Value": value} for key, value in tags.items()]
-    return {"Tags": pairs} if pairs else {}
+    return without_none(
+        EndpointConfigName=endpoint.name,
+        ProductionVariants=[variant],
+        Tags=sagemaker_tags(endpoint.tags),
+    )

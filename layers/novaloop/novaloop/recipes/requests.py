@@ -29,7 +29,7 @@ def create_training_job(
         },
         "HyperParameters": _hyperparameters(job, chosen, deployment),
         "InputDataConfig": _channels(job, chosen),
-        "OutputDataConfig": _without_none(
+        "OutputDataConfig": without_none(
             S3OutputPath=job.output_uri, KmsKeyId=deployment.kms_key_id
         ),
         "ResourceConfig": {
@@ -41,9 +41,9 @@ def create_training_job(
         "TensorBoardOutputConfig": {"S3OutputPath": job.output_uri},
         "VpcConfig": vpc_config(deployment),
         "ModelPackageConfig": _model_package(job.checkpoint),
-        "Tags": [{"Key": key, "Value": value} for key, value in job.tags.items()] or None,
+        "Tags": sagemaker_tags(job.tags),
     }
-    return _without_none(**request)
+    return without_none(**request)
 
 
 def vpc_config(deployment: Deployment) -> dict[str, list[str]] | None:
@@ -62,7 +62,7 @@ def _hyperparameters(job: TrainingJob, chosen: Blueprint, deployment: Deployment
         "processor_function_arn": job.processor_function_arn,
     }
     extra = {name: inputs[source] for name, source in chosen.family.hyperparameters.items()}
-    return _without_none(
+    return without_none(
         base_model=None if job.checkpoint else facts.model(job.model).base_path,
         base_model_location=None if _model_package(job.checkpoint) else job.checkpoint,
         **extra,
@@ -83,12 +83,13 @@ def _model_package(checkpoint: str | None) -> dict[str, str] | None:
 def _channels(job: TrainingJob, chosen: Blueprint) -> list[dict[str, Any]]:
     data_type = chosen.family.channel
     data = {"train": job.data_uri, "validation": job.validation_uri}
-    channels = [_channel(name, data_type, uri) for name, uri in data.items() if data_type and uri]
-    recipe = _channel("recipe", "S3Prefix", job.recipe_uri) | {"InputMode": "File"}
+    channels = [channel(name, data_type, uri) for name, uri in data.items() if data_type and uri]
+    recipe = channel("recipe", "S3Prefix", job.recipe_uri) | {"InputMode": "File"}
     return [*channels, recipe]
 
 
-def _channel(name: str, data_type: str, uri: str) -> dict[str, Any]:
+def channel(name: str, data_type: str, uri: str) -> dict[str, Any]:
+    """Return one entry of InputDataConfig."""
     return {
         "ChannelName": name,
         "DataSource": {
@@ -101,7 +102,13 @@ def _channel(name: str, data_type: str, uri: str) -> dict[str, Any]:
     }
 
 
-def _without_none(**fields: Any) -> dict[str, Any]:
+def sagemaker_tags(tags: Mapping[str, str]) -> list[dict[str, str]] | None:
+    """Return ``tags`` as SageMaker lists them, or None if there are none."""
+    return [{"Key": key, "Value": value} for key, value in tags.items()] or None
+
+
+def without_none(**fields: Any) -> dict[str, Any]:
+    """Return ``fields`` without those that are None."""
     return {name: value for name, value in fields.items() if value is not None}
 
 

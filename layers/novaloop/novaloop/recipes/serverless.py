@@ -1,0 +1,203 @@
+"""Serverless customization: CreateTrainingJob without machines, image or recipe."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict
+
+from novaloop.recipes.catalog import Blueprint, blueprint
+from novaloop.recipes.checks import problem_with_function, problem_with_name, problem_with_object
+from novaloop.recipes.errors import FieldError, RecipeError, UnacceptableError, joined, shown
+from novaloop.recipes.jobs import DEFAULT_MAX_RUNTIME_SECONDS, MODEL_PACKAGE_ARN, Deployment
+from novaloop.recipes.overrides import find, resolve
+from novaloop.recipes.requests import channel, sagemaker_tags, vpc_config, without_none
+from novaloop.recipes.settings import listed
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class Method(BaseModel):
+    """What one method is called here; ``hyperparameters`` maps setting to hyperparameter."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    technique: Literal["SFT", "RLVR"] | None = None
+    evaluation: Literal["CustomScorerEvaluation", "BenchmarkEvaluation"] | None = None
+    hyperparameters: dict[str, str]
+
+
+class Serverless(BaseModel):
+    """Everything in ``serverless.yaml``."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    methods: dict[str, Method]
+    models: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ServerlessJob:
+    """One job without machines.
+
+    ``base_model_arn`` is the hub content ARN of the model, with its version.
+    ``checkpoint`` is the model package ARN of the stage before.
+    ``evaluator_arn`` is the registered reward function, which reinforcement fine-tuning needs.
+    """
+
+    method: str
+    model: str
+    run_name: str
+    job_name: str
+    output_uri: str
+    base_model_arn: str
+    model_package_group_arn: str
+    data_uri: str | None = None
+    checkpoint: str | None = None
+    evaluator_arn: str | None = None
+    processor_function_arn: str | None = None
+    overrides: Mapping[str, object] = field(default_factory=dict)
+    max_runtime_seconds: int = DEFAULT_MAX_RUNTIME_SECONDS
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+@cache
+def serverless() -> Serverless:
+    """Return the packaged facts about the serverless runtime."""
+    text = files("novaloop.recipes").joinpath("serverless.yaml").read_text(encoding="utf-8")
+    return Serverless.model_validate(yaml.safe_load(text))
+
+
+def serverless_job(job: ServerlessJob, deployment: Deployment, at: str = "") -> dict[str, Any]:
+    """Return the CreateTrainingJob request of ``job``.
+
+    Raises:
+        RecipeError: with everything that is wrong; ``at`` is put before each field's name.
+    """
+    method = serverless().methods.get(job.method)
+    if method is None or job.model not in serverless().models:
+        offered = f"{listed(tuple(serverless().methods))} on {listed(serverless().models)}"
+        message = f"runtime serverless has no {job.method} on {job.model}; it has {offered}"
+        raise RecipeError([FieldError(joined(at, "method"), message)])
+    chosen = blueprint(job.method, job.model)
+    values, errors = resolve(chosen, job.overrides, joined(at, "overrides"))
+    errors += _dropped(chosen, method, job.overrides, joined(at, "overrides"))
+    errors += _problems(job, method, chosen, at)
+    if errors:
+        raise RecipeError(errors)
+    return _request(job, method, chosen, values, deployment)
+
+
+def _dropped(
+    chosen: Blueprint, method: Method, overrides: Mapping[str, object], at: str
+) -> list[FieldError]:
+    errors = []
+    for name in overrides:
+        try:
+            leaf_name = find(chosen.leaves, name)[0].rpartition(".")[2]
+        except UnacceptableError:
+            continue  # told already
+        if leaf_name not in method.hyperparameters:
+            message = "runtime serverless would drop it; remove it or use runtime training-job"
+            errors.append(FieldError(joined(at, name), message))
+    return errors
+
+
+def _problems(job: ServerlessJob, method: Method, chosen: Blueprint, at: str) -> list[FieldError]:
+    checks = {
+        "job_name": problem_with_name(job.job_name),
+        "data_uri": _problem_with_data(job, chosen),
+        "checkpoint": _problem_with_checkpoint(job.checkpoint),
+        "evaluator_arn": "is needed for reinforcement fine-tuning: register the reward function"
+        if method.technique == "RLVR" and not job.evaluator_arn
+        else None,
+        "processor_function_arn": _problem_with_processor(job, method),
+    }
+    return [FieldError(joined(at, name), problem) for name, problem in checks.items() if problem]
+
+
+def _problem_with_data(job: ServerlessJob, chosen: Blueprint) -> str | None:
+    if chosen.family.channel is None:
+        return job.data_uri and f"{job.method} brings its own questions and would ignore it"
+    return problem_with_object(job.data_uri) if job.data_uri else f"{job.method} needs a data set"
+
+
+def _problem_with_checkpoint(checkpoint: str | None) -> str | None:
+    if checkpoint is None or MODEL_PACKAGE_ARN.fullmatch(checkpoint):
+        return None
+    return f"{shown(checkpoint)} must be a model package ARN: this runtime takes no escrow URI"
+
+
+def _problem_with_processor(job: ServerlessJob, method: Method) -> str | None:
+    if job.processor_function_arn is None:
+        return None
+    if method.evaluation != "CustomScorerEvaluation":
+        return f"{job.method} takes no processor function and would ignore it"
+    return problem_with_function(job.processor_function_arn)
+
+
+def _request(
+    job: ServerlessJob,
+    method: Method,
+    chosen: Blueprint,
+    values: Mapping[str, Any],
+    deployment: Deployment,
+) -> dict[str, Any]:
+    data_type = chosen.family.channel
+    return without_none(
+        TrainingJobName=job.job_name,
+        RoleArn=deployment.execution_role_arn,
+        HyperParameters=_hyperparameters(job, method, values),
+        InputDataConfig=[channel("train", data_type, job.data_uri)]
+        if data_type and job.data_uri
+        else None,
+        OutputDataConfig=without_none(
+            S3OutputPath=job.output_uri,
+            KmsKeyId=deployment.kms_key_id,
+            CompressionType="NONE",
+        ),
+        StoppingCondition={"MaxRuntimeInSeconds": job.max_runtime_seconds},
+        ServerlessJobConfig=_job_config(job, method),
+        ModelPackageConfig=_model_package(job, method),
+        VpcConfig=vpc_config(deployment),
+        Tags=sagemaker_tags(job.tags),
+    )
+
+
+def _hyperparameters(
+    job: ServerlessJob, method: Method, values: Mapping[str, Any]
+) -> dict[str, str]:
+    by_name = {path.rpartition(".")[2]: value for path, value in values.items()}
+    settings = {
+        hyperparameter: str(by_name[name])
+        for name, hyperparameter in method.hyperparameters.items()
+        if by_name[name] is not None
+    }
+    function = job.processor_function_arn
+    scorer = {"lambda_arn": function, "lambda_type": "rft"} if function else {}
+    return {"name": job.run_name, **settings, **scorer}
+
+
+def _job_config(job: ServerlessJob, method: Method) -> dict[str, Any]:
+    return without_none(
+        BaseModelArn=job.base_model_arn,
+        AcceptEula=True,
+        JobType="FineTuning" if method.technique else "Evaluation",
+        CustomizationTechnique=method.technique,
+        Peft="LORA" if method.technique else None,
+        EvaluationType=method.evaluation,
+        EvaluatorArn=job.evaluator_arn if method.technique == "RLVR" else None,
+    )
+
+
+def _model_package(job: ServerlessJob, method: Method) -> dict[str, str] | None:
+    if method.evaluation and not job.checkpoint:
+        return None
+    return without_none(
+        ModelPackageGroupArn=job.model_package_group_arn, SourceModelPackageArn=job.checkpoint
+    )
