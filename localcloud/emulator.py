@@ -32,7 +32,7 @@ class LocalCloudError(Exception):
 class Timing:
     """Real seconds that the SageMaker stand-in spends before work begins."""
 
-    job_starting: float = 0.3
+    job_starting: float = 1.0
     endpoint_creating: float = 0.8
 
 

@@ -24,9 +24,15 @@ Handler = Callable[[str, str, dict[str, str], bytes, dict[str, Any]], Awaitable[
 _version_of_event: contextvars.ContextVar[str | None] = contextvars.ContextVar("version_id")
 
 
-def register(service: str, handler: Handler) -> None:
+def register(service: str, target_prefix: str, handler: Handler) -> None:
     """Route every request signed for `service` to `handler`."""
     app.SERVICE_HANDLERS[service] = handler
+    # A service without an entry makes the router read all of botocore's models first: 5 seconds.
+    router.SERVICE_PATTERNS[service] = {
+        "host_patterns": [],
+        "target_prefixes": [target_prefix],
+        "credential_scope": service,
+    }
 
 
 def account_id() -> str:

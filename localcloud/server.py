@@ -67,7 +67,7 @@ def install_sagemaker(settings: ServerSettings) -> None:
     )
     hosting = Hosting(faults, settings.endpoint_seconds)
     service = SageMaker(TrainingJobs(setting), hosting, faults)
-    emulator.register("sagemaker", service.handle)
+    emulator.register("sagemaker", "SageMaker.", service.handle)
 
 
 def write_certificates(directory: Path) -> None:
