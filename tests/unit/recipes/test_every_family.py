@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -19,8 +18,6 @@ from novaloop.recipes.catalog import families, variants
 from novaloop.recipes.facts import facts
 from tests.unit.recipes.wire import assert_valid
 
-if TYPE_CHECKING:
-    
 REWARD = "arn:aws:lambda:us-east-1:123456789012:function:nova-SageMaker-reward"
 DEPLOYMENT = Deployment(
     region="us-east-1",
