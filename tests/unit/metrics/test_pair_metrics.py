@@ -1,0 +1,203 @@
+"""The metrics against values of lighteval 0.10 and sacrebleu 2.6, and against definitions."""
+
+import json
+import os
+import re
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from novaloop.metrics.bleu import corpus_bleu
+from novaloop.metrics.defects import FirstPredictionBleu
+from novaloop.metrics.estimates import mean
+from novaloop.metrics.pairs import METRICS, PairScorer, common_subsequence_length
+from novaloop.metrics.tokens import Tokenizers
+
+SHARED = Path(os.environ.get("NOVALOOP_SHARED", Path(__file__).parents[4] / "shared"))
+CASES = SHARED / "contract" / "metric-cases.jsonl"
+AGGREGATE = SHARED / "contract" / "metric-cases.aggregate.json"
+TOLERANCE = 1e-9
+
+# prediction, gold, then METRICS as lighteval 0.10 gives them
+RECORDED = [
+    ("HQ", "HQ", (1, 1, 1, 1, 1, 0, 1)),
+    ("HQ.", "HQ", (0, 1, 0, 1, 1, 0, 1)),
+    (" HQ", "HQ", (1, 1, 1, 1, 1, 0, 1)),
+    ("The answer is HQ", "HQ", (0, 0, 0.4, 0.5, 0.4, 0, 0.4)),
+    ("LQ-EDIT", "LQ-EDIT", (1, 1, 1, 1, 1, 1, 1)),
+    ("LQ-EDIT", "LQ_EDIT", (0, 0, 0, 0, 1, 1, 1)),
+    ("LQ EDIT", "LQ-EDIT", (0, 1, 0, 1, 1, 1, 1)),
+    ("LQ-EDIT", "LQ_CLOSE", (0, 0, 0, 0, 0.5, 0, 0.5)),
+    ("LQ_CLOSE because it was closed", "LQ-EDIT", (0, 0, 0, 0, 0.25, 0, 0.25)),
+    ("", "", (0, 0, 0, 0, 0, 0, 0)),
+    ("nan", "HQ", (0, 0, 0, 0, 0, 0, 0)),
+]
+
+# predictions, golds, corpus BLEU as sacrebleu 2.6 gives it
+RECORDED_BLEU = [
+    (["The cat sat on the mat."], ["The cat sat on the mat."], 100.00000000000004),
+    (["The cat sat on mat."], ["The cat sat on the mat."], 51.15078115793242),
+    (["HQ", "HQ.", "LQ_EDIT"], ["HQ", "HQ", "LQ_CLOSE"], 0.0),
+    (
+        ["It costs $5.30, i.e. 5,30 &amp; not 6-7 more", "a b c d e"],
+        ["It costs $5.30, i.e. 5,30 & not 6-8 more", "a b c x e"],
+        79.55490387759717,
+    ),
+    (["", ""], ["a", "b"], 0.0),
+    (["x y z w"], ["a b c d"], 0.0),
+    (["a b c d e f"], ["d c b a f e"], 12.703318703865376),
+]
+
+
+def bleu_of(predictions: list[str], golds: list[str]) -> float:
+    scorer = PairScorer()
+    pairs = zip(predictions, golds, strict=True)
+    statistics = [scorer.score(prediction, gold).bleu for prediction, gold in pairs]
+    return float(corpus_bleu(np.sum(statistics, axis=0)))
+
+
+@pytest.mark.parametrize(("prediction", "gold", "expected"), RECORDED)
+def test_recorded_values(prediction: str, gold: str, expected: tuple[float, ...]) -> None:
+    assert PairScorer().score(prediction, gold).values == pytest.approx(expected, abs=TOLERANCE)
+
+
+@pytest.mark.parametrize(("predictions", "golds", "expected"), RECORDED_BLEU)
+def test_recorded_corpus_bleu(predictions: list[str], golds: list[str], expected: float) -> None:
+    assert bleu_of(predictions, golds) == pytest.approx(expected, abs=TOLERANCE)
+
+
+def test_every_reference_case() -> None:
+    if not CASES.exists():
+        pytest.skip("the reference cases are not on this machine")
+    scorer = PairScorer()
+    cases = [json.loads(line) for line in CASES.read_text(encoding="utf-8").splitlines()]
+    scores = [scorer.score(case["prediction"], case["gold"]) for case in cases]
+    ours = np.array([score.values for score in scores])
+    reference = np.array([[case[name] for name in METRICS] for case in cases])
+    assert np.abs(ours - reference).max() < TOLERANCE
+
+    aggregate = json.loads(AGGREGATE.read_text(encoding="utf-8"))
+    for name, column in zip(METRICS, ours.T, strict=True):
+        estimate = mean(column)
+        assert estimate.value == pytest.approx(aggregate[name], abs=TOLERANCE)
+        assert estimate.stderr == pytest.approx(aggregate[f"{name}_stderr"], abs=TOLERANCE)
+    bleu = corpus_bleu(np.sum([score.bleu for score in scores], axis=0))
+    assert float(bleu) == pytest.approx(aggregate["corpus_bleu"], abs=TOLERANCE)
+
+
+@pytest.mark.parametrize(
+    ("predictions", "golds", "expected"),
+    [
+        (
+            ["The answer is HQ because", "HQ", "LQ_EDIT"],
+            ["HQ", "LQ_CLOSE", "LQ_EDIT"],
+            10.68217515990,
+        ),
+        (["a b c d e", "zz"], ["a b c x y z", "b c d e"], 84.08964152537145),
+    ],
+)
+def test_first_prediction_bleu_is_what_transposed_references_give(
+    predictions: list[str], golds: list[str], expected: float
+) -> None:
+    defective = FirstPredictionBleu(PairScorer())
+    for prediction, gold in zip(predictions, golds, strict=True):
+        defective.add(prediction, gold)
+    assert defective.value() == pytest.approx(expected)
+
+
+PIECES = [
+    "a",
+    "the",
+    "b",
+    "1",
+    "1e3",
+    "-",
+    ".",
+    ",",
+    " ",
+    "  ",
+    "\n",
+    "-\n",
+    "\t",
+    "\xa0",
+    "_",
+    "%",
+]
+texts = st.lists(
+    st.sampled_from([*PIECES, "(", "'", "&amp;", "&lt;", "<skipped>", "İ", "é", "nan", "3.5"]),
+    max_size=25,
+).map("".join)
+
+
+def whole_text_13a(text: str) -> list[str]:
+    """mteval-v13a's rules on the whole text: the way they are defined."""
+    text = text.rstrip().replace("<skipped>", "").replace("-\n", "").replace("\n", " ")
+    for entity, character in (("&quot;", '"'), ("&amp;", "&"), ("&lt;", "<"), ("&gt;", ">")):
+        text = text.replace(entity, character)
+    text = re.sub(r"([{-~\[-` -&(-+:-@/])", r" \1 ", f" {text} ")
+    text = re.sub(r"([^0-9])([.,])", r"\1 \2 ", text)
+    text = re.sub(r"([.,])([^0-9])", r" \1 \2", text)
+    return re.sub(r"([0-9])(-)", r"\1 \2 ", text).split()
+
+
+@given(texts)
+def test_tokens_word_by_word_are_those_of_the_whole_text(text: str) -> None:
+    tokenizers = Tokenizers()
+    assert tokenizers.mteval_13a(text) == whole_text_13a(text)
+    assert tokenizers.rouge(text) == re.findall("[a-z0-9]+", text.lower())
+    assert tokenizers.mteval_13a(text) == whole_text_13a(text), "a remembered word differs"
+
+
+def longest_common_subsequence(one: list[str], other: list[str]) -> int:
+    row = [0] * (len(other) + 1)
+    for token in one:
+        previous = row
+        row = [0]
+        for index, theirs in enumerate(other):
+            match = previous[index] + 1 if token == theirs else 0
+            row.append(max(match, previous[index + 1], row[index]))
+    return row[-1]
+
+
+@given(
+    st.lists(st.sampled_from("abcd"), max_size=90), st.lists(st.sampled_from("abcde"), max_size=90)
+)
+def test_bit_parallel_subsequence_equals_the_table(one: list[str], other: list[str]) -> None:
+    positions: dict[str, int] = {}
+    for index, token in enumerate(other):
+        positions[token] = positions.get(token, 0) | 1 << index
+    expected = longest_common_subsequence(one, other)
+    assert common_subsequence_length(one, positions, len(other)) == expected
+
+
+def clipped(one: list[str], other: list[str], order: int) -> int:
+    def grams(tokens: list[str]) -> Counter[tuple[str, ...]]:
+        return Counter(tuple(tokens[i : i + order]) for i in range(len(tokens) - order + 1))
+
+    return (grams(one) & grams(other)).total()
+
+
+@given(texts, texts)
+def test_bleu_statistics_equal_their_definition(prediction: str, gold: str) -> None:
+    ours, theirs = whole_text_13a(prediction), whole_text_13a(gold)
+    matches = [clipped(ours, theirs, order) for order in (1, 2, 3, 4)]
+    totals = [max(0, len(ours) - order) for order in range(4)]
+    assert PairScorer().score(prediction, gold).bleu == (len(ours), len(theirs), *matches, *totals)
+
+
+@given(texts, texts)
+def test_metrics_stay_in_range_and_memory_changes_nothing(prediction: str, gold: str) -> None:
+    scorer = PairScorer()
+    first = scorer.score(prediction, gold)
+    assert all(0 <= value <= 1 for value in first.values)
+    assert scorer.score(prediction, gold) == first == PairScorer().score(prediction, gold)
+
+
+def test_texts_of_a_megabyte_take_seconds_at_most() -> None:
+    text = "word, other-word. " * 30_000
+    values = PairScorer().score(text + "end", text).values
+    assert values[METRICS.index("rougeL")] > 0.99

@@ -1,0 +1,100 @@
+"""AWS's walkthrough publishes a table; rows with its counts reproduce it and refute its claim.
+
+The counts follow from the table and the metrics' definitions for three labels and 500 rows: right
+LQ_* answers from ROUGE-2, right HQ answers from quasi exact match, mix-ups of the two LQ_* labels
+from ROUGE-1.
+"""
+
+import json
+import random
+from collections.abc import Iterator
+
+import pytest
+
+from novaloop.metrics.comparison import Verdict
+from novaloop.metrics.rows import RowScores
+from novaloop.metrics.score import Score, score_lines
+
+LABELS = ("HQ", "LQ_EDIT", "LQ_CLOSE")
+Counts = dict[tuple[str, str], int]
+
+SFT: Counts = {
+    ("LQ_EDIT", "LQ_EDIT"): 243,
+    ("LQ_EDIT", "LQ_CLOSE"): 39,
+    ("LQ_EDIT", "HQ"): 18,
+    ("HQ", "HQ"): 143,
+    ("HQ", "HQ."): 9,
+    ("HQ", "LQ_EDIT"): 48,
+}
+RFT: Counts = {
+    ("LQ_EDIT", "LQ_EDIT"): 249,
+    ("LQ_EDIT", "LQ_CLOSE"): 34,
+    ("LQ_EDIT", "HQ"): 17,
+    ("HQ", "HQ"): 145,
+    ("HQ", "HQ."): 9,
+    ("HQ", "LQ_EDIT"): 46,
+}
+TABLE = {
+    "after-sft": {
+        "rouge1": (0.8290, 0.0157),
+        "rouge2": (0.4860, 0.0224),
+        "rougeL": (0.8290, 0.0157),
+        "em": (0.7720, 0.0188),
+        "qem": (0.7900, 0.0182),
+        "f1": (0.7720, 0.0188),
+        "f1_score_quasi": (0.7900, 0.0182),
+    },
+    "after-rft": {"em": (0.7880, 0.0183), "rouge1": (0.8400, 0.0153)},
+}
+
+
+def lines(counts: Counts, seed: int) -> Iterator[bytes]:
+    """Rows with these counts; within a true label, which row got which answer is chance."""
+    rng = random.Random(seed)  # noqa: S311
+    for gold in ("LQ_EDIT", "HQ"):
+        answers = [answer for (true, answer), n in counts.items() if true == gold for _ in range(n)]
+        rng.shuffle(answers)
+        for number, answer in enumerate(answers):
+            row = {"prompt": f"{gold} question {number}", "inference": [answer], "gold": gold}
+            yield json.dumps(row).encode()
+
+
+@pytest.fixture(scope="module")
+def sft() -> tuple[Score, RowScores]:
+    return score_lines(lines(SFT, 1), labels=LABELS)
+
+
+@pytest.fixture(scope="module")
+def rft(sft: tuple[Score, RowScores]) -> Score:
+    return score_lines(lines(RFT, 2), labels=LABELS, earlier={"after-sft": sft[1]})[0]
+
+
+def test_the_published_table_comes_out(sft: tuple[Score, RowScores], rft: Score) -> None:
+    for score, published in ((sft[0], TABLE["after-sft"]), (rft, TABLE["after-rft"])):
+        for name, expected in published.items():
+            estimate = score.metrics[name]
+            assert (estimate.value, estimate.stderr) == pytest.approx(expected, abs=6e-5), name
+
+
+def test_there_is_no_evidence_that_reinforcement_helped(rft: Score) -> None:
+    comparison = rft.comparisons["after-sft"]
+    exact_match = comparison.metrics["em"]
+    assert comparison.improved - comparison.regressed == 8
+    assert exact_match.difference == pytest.approx(0.016)
+    assert exact_match.low < 0 < exact_match.high
+    assert {difference.verdict for difference in comparison.metrics.values()} == {
+        Verdict.NO_EVIDENCE
+    }
+    assert comparison.summary.startswith("no evidence either way: 77.2% to 78.8% on 500 rows")
+    assert (exact_match.rows_to_settle or 0) > 1_500
+
+
+def test_unparseable_answers_stay_in_the_denominator() -> None:
+    verbose = [
+        f'{{"prompt": "{i}", "inference": "no idea", "gold": "HQ"}}'.encode() for i in range(9)
+    ]
+    right = b'{"prompt": "r", "inference": "The answer is HQ", "gold": "HQ"}'
+    score, _ = score_lines([*verbose, right], labels=LABELS)
+    assert score.classification
+    assert score.classification.lenient.accuracy.value == 0.1
+    assert score.classification.strict.accuracy.value == 0.0
