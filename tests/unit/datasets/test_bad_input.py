@@ -5,8 +5,16 @@ import json
 
 import pytest
 
-from novaloop.datasets import DatasetOptions, DatasetSummary, RowFormat, SourceFormat, convert
+from novaloop.datasets import (
+    DatasetOptions,
+    DatasetRefused,
+    DatasetSummary,
+    RowFormat,
+    SourceFormat,
+    convert,
+)
 from novaloop.datasets.csv_table import MAX_CELL_CHARS
+from novaloop.datasets.decoding import read_lines
 
 HEADER = b"question,answer\n"
 
@@ -59,6 +67,17 @@ def test_refusal_names_rule_line_and_remedy(
     assert (refusal.rule, refusal.line) == (rule, line)
     assert advice in str(refusal)
     assert "\n" not in str(refusal)
+
+
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+def test_byte_and_line_of_bad_text_are_right_at_every_chunk_boundary(mark: bytes) -> None:
+    data = mark + HEADER + "é日🙂\r\n".encode() + b"q,\xf0\x9f\x99x\n"
+    bad = data.index(b"\xf0\x9f\x99x")
+
+    for at in range(len(data) + 1):
+        lines = read_lines([data[:at], data[at:]])
+        with pytest.raises(DatasetRefused, match=f"^line 3: byte {bad} "):
+            list(lines)
 
 
 @pytest.mark.parametrize("encoding", ["klingon", "base64", "utf-16"])

@@ -61,10 +61,10 @@ def test_system_prompt_stands_in_where_the_column_is_empty() -> None:
 
 
 def test_system_prompt_alone_goes_into_every_row() -> None:
-    _, written = run(CSV, RowFormat.SFT, columns=COLUMNS, system_prompt='Say "HQ"\nor not.')
+    _, written = run(CSV, RowFormat.SFT, columns=COLUMNS, system_prompt='100 %b "HQ"\nor not.')
 
     assert {row["system"][0]["text"] for row in rows(written[RowFormat.SFT])} == {
-        'Say "HQ"\nor not.'
+        '100 %b "HQ"\nor not.'
     }
 
 
