@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
 from tests.unit.recipes.captures import probes
@@ -43,3 +46,14 @@ def test_verdict_is_the_same_or_different_on_purpose(name: str) -> None:
 )
 def test_errors_carry_the_path_of_their_field(name: str, paths: set[str]) -> None:
     assert {error.path for error in PROBES[name]()} == paths
+
+
+def test_every_deliberate_difference_is_documented() -> None:
+    document = Path(__file__).resolve().parents[3] / "docs" / "recipes.md"
+    table = (
+        document.read_text(encoding="utf-8").partition("| probe | SDK |")[2].partition("\n\n")[0]
+    )
+
+    assert set(re.findall(r"^\| `([^`]+)` \|", table, re.MULTILINE)) == (
+        REFUSED_ON_PURPOSE | ACCEPTED_ON_PURPOSE
+    )
