@@ -120,14 +120,19 @@ class Member:
         """The whole content; raises ArchiveError past `limit` bytes."""
         if self.size > limit:
             raise ArchiveError(f"{self.name} is larger than {limit} bytes")
-        return self.file.read()
+        with _archive_errors():
+            return self.file.read()
 
     def lines(self) -> Iterator[bytes]:
         """The lines; raises ArchiveError for one past MAX_LINE_BYTES."""
-        while line := self.file.readline(MAX_LINE_BYTES + 1):
+        while line := self._next_line():
             if len(line) > MAX_LINE_BYTES:
                 raise ArchiveError(f"{self.name} has a line longer than {MAX_LINE_BYTES} bytes")
             yield line
+
+    def _next_line(self) -> bytes:
+        with _archive_errors():
+            return self.file.readline(MAX_LINE_BYTES + 1)
 
 
 def _members(stream: IO[bytes]) -> Iterator[tuple[str, Member]]:
