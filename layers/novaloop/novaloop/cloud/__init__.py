@@ -1,0 +1,1 @@
+"""Thin adapters: the use cases' ports on boto3."""

@@ -16,7 +16,7 @@ from novaloop.experiment.commands import obey
 from novaloop.experiment.gate import judge
 from novaloop.experiment.moves import (
     Decision,
-    Notify,
+    Announce,
     Policy,
     StageCommand,
     enter,
@@ -239,7 +239,7 @@ def _with_notification(decision: Decision, seen: Observation) -> Decision:
     mark = f"{record.status}: {record.reason}"
     if record.status not in TOLD or record.notified == mark:
         return decision
-    return replace(decision, commands=(*decision.commands, Notify(mark)))
+    return replace(decision, commands=(*decision.commands, Announce(mark)))
 
 
 def _with_due(decision: Decision, before: Record, now: datetime) -> Decision:

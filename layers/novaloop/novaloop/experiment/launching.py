@@ -9,7 +9,8 @@ from novaloop.experiment.record import Record, Stage
 from novaloop.experiment.spec import DeployStage, EvaluateStage, RftStage, Role, SftStage
 from novaloop.experiment.spec_file import method_of
 from novaloop.recipes.endpoints import Endpoint, EndpointPlan, plan_endpoint
-from novaloop.recipes.jobs import Deployment, JobPlan, TrainingJob, plan_training_job
+from novaloop.recipes.jobs import Deployment, TrainingJob
+from novaloop.recipes.plans import JobPlan, plan_training_job
 
 EXPERIMENT_TAG = "novaloop:experiment"
 STAGE_TAG = "novaloop:stage"
@@ -21,7 +22,6 @@ class Site:
 
     bucket: str
     deployment: Deployment
-    reward_function_arn: str
     extra_tags: Mapping[str, str] = field(default_factory=dict)
 
     def uri(self, key: str) -> str:
@@ -82,7 +82,6 @@ def plan_job(
         instance_type=plan.instance_type,
         instance_count=plan.instances,
         checkpoint=record.checkpoint_before(stage),
-        reward_function_arn=site.reward_function_arn if isinstance(plan, RftStage) else None,
         overrides=plan.overrides,
         max_runtime_seconds=plan.max_runtime_seconds,
         tags=tags(record, stage, site),

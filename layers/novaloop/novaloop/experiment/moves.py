@@ -33,13 +33,13 @@ class IngestCommand:
 
 
 @dataclass(frozen=True)
-class Notify:
-    """Tell people that the experiment reached this status."""
+class Announce:
+    """Tell people that the experiment reached this status, and bring its report up to date."""
 
     mark: str
 
 
-Command = StageCommand | IngestCommand | Notify
+Command = StageCommand | IngestCommand | Announce
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
@@ -249,9 +250,9 @@ def _stage(item: object) -> object:
 
 
 def _name_problems(spec: ExperimentSpec) -> list[str]:
-    seen: set[str] = set()
-    twice = {stage.name for stage in spec.plan if stage.name in seen or seen.add(stage.name)}
-    return [f"plan: two stages are called {name}; give each a name" for name in sorted(twice)]
+    uses = Counter(stage.name for stage in spec.plan)
+    twice = sorted(name for name, count in uses.items() if count > 1)
+    return [f"plan: two stages are called {name}; give each its own name" for name in twice]
 
 
 def _order_problems(spec: ExperimentSpec) -> list[str]:

@@ -21,7 +21,7 @@ from novaloop.experiment.spec import (
 )
 from novaloop.recipes.endpoints import validate_endpoint
 from novaloop.recipes.errors import FieldError
-from novaloop.recipes.jobs import validate_infrastructure, validate_overrides
+from novaloop.recipes.checks import validate_infrastructure, validate_overrides
 
 MAX_BYTES = 256 * 1024
 _SECTIONS: Mapping[str, type[BaseModel]] = {
@@ -125,7 +125,7 @@ def _check_stage(model: str, stage: StagePlan, at: str) -> Iterator[FieldError]:
             stage.context_length,
             stage.max_concurrency,
             stage.environment,
-            at,
+            at=at,
         )
         return
     method = method_of(stage)

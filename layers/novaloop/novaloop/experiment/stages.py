@@ -168,7 +168,7 @@ def wait(stage: Stage) -> timedelta:
     The jitter keeps experiments that were refused together from coming back together; it comes
     from the job's name, so that a decision stays a function of what it looks at.
     """
-    longest = min(FIRST_WAIT * 2**stage.tries, LONGEST_WAIT)
+    longest = min(FIRST_WAIT * (1 << min(stage.tries, 10)), LONGEST_WAIT)
     share = zlib.crc32(f"{stage.job_name}/{stage.tries}".encode()) / 2**32
     return longest * (0.5 + share / 2)
 

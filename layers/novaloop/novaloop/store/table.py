@@ -65,7 +65,7 @@ class ExperimentTable:
             model.Meta.table_name = table_name  # type: ignore[attr-defined]
             model.Meta.region = region  # type: ignore[attr-defined]
             model.Meta.host = host  # type: ignore[attr-defined]
-            model._connection = None  # noqa: SLF001 - PynamoDB caches it from the last open table
+            model._connection = None  # type: ignore[attr-defined]  # noqa: SLF001 - a cache
         self._connection = Connection(region=region, host=host)
 
     def load(self, experiment_id: str) -> Snapshot:
@@ -180,7 +180,7 @@ def _snapshot(experiment_id: str, items: Iterable[Item]) -> Snapshot:
     found: dict[type[Item], list[Mapping[str, Any]]] = {}
     for item in items:
         found.setdefault(type(item), []).append(_values(item))
-    records = [v | {"experiment_id": experiment_id} for v in found.get(RecordModel, [])]
+    records = [{**v, "experiment_id": experiment_id} for v in found.get(RecordModel, [])]
     specs = found.get(SpecModel, [])
     datasets = [_DATASET.validate_python(v) for v in found.get(DatasetModel, [])]
     scores = [_SCORE.validate_python(v) for v in found.get(ScoreModel, [])]

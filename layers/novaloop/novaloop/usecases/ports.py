@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import BinaryIO, Protocol
 
@@ -66,6 +68,10 @@ class Store(Protocol):
         """
         ...
 
+    def history(self, experiment_id: str) -> Sequence[HistoryEntry]:
+        """Return the history of one experiment, oldest first."""
+        ...
+
     def due(self, now: datetime) -> Iterable[str]:
         """Return the experiments whose `due_at` has passed."""
         ...
@@ -86,8 +92,11 @@ class Store(Protocol):
 class Jobs(Protocol):
     """SageMaker training jobs."""
 
-    def describe(self, name: str, experiment_id: str) -> Work:
-        """Say how the job stands; ABSENT if there is none of that name."""
+    def describe(self, name: str, owner: str | None) -> Work:
+        """Say how the job stands; ABSENT if there is none of that name.
+
+        With an `owner`, say too whether it is tagged as that experiment's.
+        """
         ...
 
     def launch(self, request: Mapping[str, object]) -> None:
@@ -102,8 +111,11 @@ class Jobs(Protocol):
 class Endpoints(Protocol):
     """SageMaker endpoints, each with a model and an endpoint configuration of the same name."""
 
-    def describe(self, name: str, experiment_id: str) -> Work:
-        """Say how the endpoint stands; ABSENT only if its configuration and model are gone too."""
+    def describe(self, name: str, owner: str | None) -> Work:
+        """Say how the endpoint stands; ABSENT only if its configuration and model are gone too.
+
+        With an `owner`, say too whether it is tagged as that experiment's.
+        """
         ...
 
     def launch(self, plan: EndpointPlan) -> None:
@@ -119,8 +131,31 @@ class Endpoints(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Upload:
+    """The newest version of an uploaded file."""
+
+    version_id: str
+    uploaded_at: datetime
+    size: int
+
+
 class Objects(Protocol):
     """The application's bucket."""
+
+    def newest(self, key: str) -> Upload | None:
+        """Return the newest version of an object, or None if there is none."""
+        ...
+
+    def uploads(self, prefix: str) -> Iterable[tuple[str, Upload]]:
+        """Return the objects under a prefix. Their `version_id` may be empty."""
+        ...
+
+    def writer(
+        self, key: str, content_type: str
+    ) -> AbstractContextManager[Callable[[bytes], object]]:
+        """Open an object for streamed writing; an exception inside leaves no object."""
+        ...
 
     def put(self, key: str, body: bytes, content_type: str) -> None:
         """Write a small object."""
@@ -140,6 +175,10 @@ class Scorer(Protocol):
 
     def request_score(self, experiment_id: str, stage: str, attempt: int) -> None:
         """Ask for the score of one attempt at an evaluation; it arrives as an item."""
+        ...
+
+    def request_report(self, experiment_id: str) -> None:
+        """Ask for the experiment's report to be written anew."""
         ...
 
 

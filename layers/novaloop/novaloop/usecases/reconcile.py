@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 
 from novaloop.experiment.decide import decide, plan_of
 from novaloop.experiment.launching import Site, data_key, plan_deployment, plan_job, rft_data_keys
-from novaloop.experiment.moves import Command, Decision, IngestCommand, Notify, Policy, StageCommand
+from novaloop.experiment.moves import Command, Decision, IngestCommand, Announce, Policy, StageCommand
 from novaloop.experiment.observation import (
     Observation,
     Outcome,
@@ -21,7 +21,7 @@ from novaloop.experiment.observation import (
     needs_outcome,
     needs_work,
 )
-from novaloop.experiment.record import Record, Snapshot, Stage
+from novaloop.experiment.record import Record, Snapshot, Stage, StageState
 from novaloop.experiment.spec import DeployStage, RftStage, StageKind
 from novaloop.experiment.stages import Ask
 from novaloop.recipes.errors import RecipeError
@@ -109,9 +109,9 @@ def observe(snapshot: Snapshot, feedback: _Feedback, world: World) -> Observatio
 
 
 def _work_of(record: Record, stage: Stage, world: World) -> Work:
-    name = stage.job_name or ""
     port = world.endpoints if stage.kind is StageKind.DEPLOY else world.jobs
-    return port.describe(name, record.experiment_id)
+    owner = record.experiment_id if stage.state is StageState.CLAIMED else None
+    return port.describe(stage.job_name or "", owner)
 
 
 def _commit(decision: Decision, snapshot: Snapshot, world: World) -> Record:
@@ -141,8 +141,8 @@ def act(commands: Iterable[Command], record: Record, world: World) -> _Feedback:
                 feedback = _act_on_stage(command, record, world, feedback)
             case IngestCommand():
                 world.ingester.request_ingest(command.source_key)
-            case Notify():
-                _notify(record, world)
+            case Announce():
+                _announce(record, world)
                 feedback = replace(feedback, notified=command.mark)
     return feedback
 
@@ -194,7 +194,9 @@ def _end(stage: Stage, world: World) -> None:
         world.jobs.stop(stage.job_name)
 
 
-def _notify(record: Record, world: World) -> None:
+def _announce(record: Record, world: World) -> None:
+    if record.stages:
+        world.scorer.request_report(record.experiment_id)
     subject = f"Novaloop: {record.experiment_id} is {record.status}"
     attributes = {"experiment": record.experiment_id, "status": str(record.status)}
     world.notifier.publish(subject, f"{subject}\n\n{record.reason}\n", attributes)

@@ -1,0 +1,61 @@
+"""Reconciles one experiment for each hint: from the queue, or from the table's stream."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from aws_lambda_powertools import Logger
+from aws_lambda_powertools.utilities.batch import (
+    BatchProcessor,
+    EventType,
+    process_partial_response,
+)
+
+from novaloop.experiment.names import experiment_of_job
+from novaloop.usecases.reconcile import reconcile
+from novaloop.wiring import controller_world
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
+    from aws_lambda_powertools.utilities.data_classes.dynamo_db_stream_event import DynamoDBRecord
+    from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
+    from aws_lambda_powertools.utilities.typing import LambdaContext
+
+logger = Logger()
+world = cache(controller_world)
+
+
+def handler(event: dict[str, Any], context: LambdaContext) -> PartialItemFailureResponse:
+    """Handle a batch of hints; those that fail are reported and come again."""
+    source = event["Records"][0]["eventSource"]
+    is_queue = source == "aws:sqs"
+    processor = BatchProcessor(EventType.SQS if is_queue else EventType.DynamoDBStreams)
+    return process_partial_response(event, _Looker(), processor, context)
+
+
+class _Looker:
+    """Looks once at each experiment of a batch: all of its hints were there before the look."""
+
+    def __init__(self) -> None:
+        self._seen: set[str] = set()
+
+    def __call__(self, record: SQSRecord | DynamoDBRecord) -> None:
+        experiment_id = _experiment_of(record)
+        if experiment_id is None or experiment_id in self._seen:
+            return
+        with logger.append_context_keys(experiment_id=experiment_id):
+            after = reconcile(experiment_id, world())
+            logger.info("looked", extra={"status": after.status, "version": after.version})
+        self._seen.add(experiment_id)
+
+
+def _experiment_of(record: SQSRecord | DynamoDBRecord) -> str | None:
+    stream = record.get("dynamodb")
+    if stream is not None:
+        return str(stream["Keys"]["experiment_id"]["S"])
+    hint = json.loads(record["body"])
+    if "experiment_id" in hint:
+        return str(hint["experiment_id"])
+    return experiment_of_job(world().policy.prefix, str(hint["job_name"]))

@@ -1,0 +1,24 @@
+"""Turns one uploaded file into validated JSONL and a dataset item."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from aws_lambda_powertools import Logger
+
+from novaloop.usecases.ingest import ingest
+from novaloop.wiring import ingest_world
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools.utilities.typing import LambdaContext
+
+logger = Logger()
+world = cache(ingest_world)
+
+
+def handler(event: dict[str, Any], _: LambdaContext) -> None:
+    """Handle an S3 event from EventBridge, or `{"key": ...}` from the controller or the sweep."""
+    key = str(event["detail"]["object"]["key"] if "detail" in event else event["key"])
+    logger.info("ingesting", extra={"key": key})
+    ingest(key, world())

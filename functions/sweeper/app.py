@@ -1,0 +1,28 @@
+"""Finds what events should have brought up and did not."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from aws_lambda_powertools import Logger, Metrics
+from aws_lambda_powertools.metrics import MetricUnit
+
+from novaloop.usecases.sweep import sweep
+from novaloop.wiring import sweep_world
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools.utilities.typing import LambdaContext
+
+logger = Logger()
+metrics = Metrics()
+world = cache(sweep_world)
+
+
+@metrics.log_metrics
+def handler(_: dict[str, Any], __: LambdaContext) -> None:
+    """Handle the schedule."""
+    swept = sweep(world())
+    metrics.add_metric("ExperimentsDue", MetricUnit.Count, swept.due)
+    metrics.add_metric("UploadsWithoutItem", MetricUnit.Count, swept.uploads)
+    logger.info("swept", extra={"due": swept.due, "uploads": swept.uploads})

@@ -1,0 +1,94 @@
+"""The queue of hints, the functions that are invoked, the notifications topic, the clock."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mypy_boto3_lambda.client import LambdaClient
+    from mypy_boto3_sns.client import SNSClient
+    from mypy_boto3_sqs.client import SQSClient
+
+MAX_DELAY = timedelta(minutes=15)
+_MAX_SUBJECT = 100
+
+
+class HintQueue:
+    """Hints on an SQS queue; implements the port `Hints`."""
+
+    def __init__(self, sqs: SQSClient, queue_url: str) -> None:
+        self._sqs = sqs
+        self._queue_url = queue_url
+
+    def look_at(self, experiment_id: str, delay: timedelta = timedelta(0)) -> None:
+        """Put a hint on the queue."""
+        self._sqs.send_message(
+            QueueUrl=self._queue_url,
+            MessageBody=json.dumps({"experiment_id": experiment_id}),
+            DelaySeconds=round(min(delay, MAX_DELAY).total_seconds()),
+        )
+
+
+class MetricsFunction:
+    """The metrics function, invoked asynchronously; implements the port `Scorer`."""
+
+    def __init__(self, functions: LambdaClient, name: str) -> None:
+        self._functions = functions
+        self._name = name
+
+    def request_score(self, experiment_id: str, stage: str, attempt: int) -> None:
+        """Ask for the score of one attempt at an evaluation."""
+        request = {"experiment_id": experiment_id, "stage": stage, "attempt": attempt}
+        invoke_later(self._functions, self._name, request)
+
+    def request_report(self, experiment_id: str) -> None:
+        """Ask for the experiment's report to be written anew."""
+        invoke_later(self._functions, self._name, {"experiment_id": experiment_id})
+
+
+class IngestFunction:
+    """The ingest function, invoked asynchronously; implements the port `Ingester`."""
+
+    def __init__(self, functions: LambdaClient, name: str) -> None:
+        self._functions = functions
+        self._name = name
+
+    def request_ingest(self, source_key: str) -> None:
+        """Ask for an uploaded file to be looked at."""
+        invoke_later(self._functions, self._name, {"key": source_key})
+
+
+def invoke_later(functions: LambdaClient, name: str, payload: Mapping[str, object]) -> None:
+    """Invoke a function asynchronously."""
+    functions.invoke(FunctionName=name, InvocationType="Event", Payload=json.dumps(payload))
+
+
+class Topic:
+    """The notifications topic; implements the port `Notifier`."""
+
+    def __init__(self, sns: SNSClient, arn: str) -> None:
+        self._sns = sns
+        self._arn = arn
+
+    def publish(self, subject: str, message: str, attributes: Mapping[str, str]) -> None:
+        """Publish a message that subscribers can filter by its attributes."""
+        self._sns.publish(
+            TopicArn=self._arn,
+            Subject=subject[:_MAX_SUBJECT],
+            Message=message,
+            MessageAttributes={
+                name: {"DataType": "String", "StringValue": value}
+                for name, value in attributes.items()
+            },
+        )
+
+
+class UtcClock:
+    """The machine's clock; implements the port `Clock`."""
+
+    def now(self) -> datetime:
+        """Return the time in UTC."""
+        return datetime.now(UTC)

@@ -1,0 +1,59 @@
+"""What each function is told by its environment; a wrong one fails at the cold start, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Settings(BaseModel):
+    """Read from environment variables of the fields' names in upper case."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> Self:
+        """Validate the variables. Raises pydantic's ValidationError naming each that is wrong."""
+        return cls.model_validate({name.lower(): value for name, value in environment.items()})
+
+
+class TableSettings(Settings):
+    """The experiments table and where it is."""
+
+    aws_region: str
+    table_name: str
+
+
+class BucketSettings(TableSettings):
+    """The application's bucket too."""
+
+    bucket_name: str
+
+
+class SweeperSettings(BucketSettings):
+    """What the sweep hands on to."""
+
+    hint_queue_url: str
+    ingest_function_name: str
+
+
+class ControllerSettings(SweeperSettings):
+    """Everything that launching needs."""
+
+    metrics_function_name: str
+    topic_arn: str
+    execution_role_arn: str
+    reward_function_arn: str
+    job_name_prefix: str = Field(pattern=r"^[a-z0-9]{1,8}$")
+    start_delay_seconds: float = Field(ge=0, le=900)
+    output_kms_key_id: str = ""
+    subnet_ids: str = ""
+    security_group_ids: str = ""
+
+    @property
+    def start_delay(self) -> timedelta:
+        """How long an experiment waits for a newer upload before it starts."""
+        return timedelta(seconds=self.start_delay_seconds)

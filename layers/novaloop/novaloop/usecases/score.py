@@ -1,0 +1,105 @@
+"""Score: from an evaluation job's archive to the score item and the experiment's report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from novaloop.experiment.decide import plan_of
+from novaloop.experiment.launching import output_key
+from novaloop.experiment.record import Record, ScoreItem, Snapshot, Stage, StageState
+from novaloop.experiment.spec import EvaluateStage, StageKind
+from novaloop.experiment.spec_file import method_of
+from novaloop.metrics.archive import ArchiveError
+from novaloop.metrics.comparison import DifferentRowsError
+from novaloop.metrics.inferences import InferenceError
+from novaloop.metrics.rows import RowScores, RowsError
+from novaloop.metrics.score import Score, score_archive
+from novaloop.recipes.catalog import blueprint
+from novaloop.recipes.overrides import resolve
+from novaloop.usecases.ports import Clock, ObjectMissing, Objects, Store
+
+_UNUSABLE = (ArchiveError, InferenceError, DifferentRowsError, RowsError)
+
+
+@dataclass(frozen=True)
+class ScoreWorld:
+    """Everything that scoring works with."""
+
+    store: Store
+    objects: Objects
+    clock: Clock
+
+
+def score(experiment_id: str, stage_name: str, attempt: int, world: ScoreWorld) -> ScoreItem | None:
+    """Score one attempt at an evaluation and write its item; None if the attempt is outdated."""
+    snapshot = world.store.load(experiment_id)
+    stage = _stage(snapshot, stage_name, attempt)
+    if snapshot.record is None or stage is None:
+        return None
+    known = snapshot.scores.get((stage_name, attempt))
+    if known is not None:
+        return known
+    item = _score(snapshot.record, stage, snapshot, world)
+    world.store.put_score(experiment_id, item)
+    return item
+
+
+def _stage(snapshot: Snapshot, name: str, attempt: int) -> Stage | None:
+    stages = snapshot.record.stages if snapshot.record else ()
+    return next((s for s in stages if s.name == name and s.attempt == attempt), None)
+
+
+def _score(record: Record, stage: Stage, snapshot: Snapshot, world: ScoreWorld) -> ScoreItem:
+    now = world.clock.now()
+    key = output_key(record.experiment_id, stage.job_name or "")
+    try:
+        with world.objects.get(key) as archive:
+            result, rows = score_archive(
+                archive,
+                labels=record.spec.labels,
+                max_new_tokens=_max_new_tokens(record, stage),
+                earlier=_earlier_rows(record, stage, snapshot, world.objects),
+            )
+    except ObjectMissing as missing:
+        return ScoreItem(stage.name, stage.attempt, now, error=f"there is no object {missing}")
+    except _UNUSABLE as error:
+        return ScoreItem(stage.name, stage.attempt, now, error=f"{key}: {error}")
+    rows_key = f"scores/{record.experiment_id}/{stage.name}-{stage.attempt}.jsonl"
+    world.objects.put(rows_key, b"".join(rows.to_lines()), "application/jsonl")
+    content = result.to_dict()
+    problem = _wrong_size(record, result)
+    return ScoreItem(stage.name, stage.attempt, now, problem, content, rows_key)
+
+
+def _wrong_size(record: Record, result: Score) -> str | None:
+    """Say if the job did not answer every row of the evaluation set."""
+    rows = record.datasets["eval"].rows
+    if result.n == rows:
+        return None
+    return f"the archive answers {result.n:,} rows, but the evaluation set has {rows:,}"
+
+
+def _max_new_tokens(record: Record, stage: Stage) -> int | None:
+    plan = plan_of(record, stage)
+    if not isinstance(plan, EvaluateStage):
+        return None
+    chosen = blueprint(method_of(plan), record.spec.model, plan.instance_type)
+    values, _ = resolve(chosen, plan.overrides, "overrides")
+    return int(values["inference.max_new_tokens"])
+
+
+def _earlier_rows(
+    record: Record, stage: Stage, snapshot: Snapshot, objects: Objects
+) -> Mapping[str, RowScores]:
+    """Read the row scores of the evaluations before this one."""
+    before = record.stages[: record.stages.index(stage)]
+    earlier: dict[str, RowScores] = {}
+    for past in before:
+        if past.kind is not StageKind.EVALUATE or past.state is not StageState.SUCCEEDED:
+            continue
+        item = snapshot.scores.get((past.name, past.attempt))
+        if item is not None and item.rows_key is not None:
+            with objects.get(item.rows_key) as body:
+                earlier[past.name] = RowScores.from_lines(body)
+    return earlier

@@ -1,0 +1,97 @@
+"""Puts the use cases together with the adapters, once for each cold start."""
+
+from __future__ import annotations
+
+import os
+
+import boto3
+from botocore.config import Config
+
+from novaloop.cloud.endpoints import SageMakerEndpoints
+from novaloop.cloud.jobs import TrainingJobs
+from novaloop.cloud.messages import HintQueue, IngestFunction, MetricsFunction, Topic, UtcClock
+from novaloop.cloud.objects import Bucket
+from novaloop.experiment.launching import Site
+from novaloop.experiment.moves import Policy
+from novaloop.recipes.jobs import Deployment
+from novaloop.settings import BucketSettings, ControllerSettings, SweeperSettings
+from novaloop.store.table import ExperimentTable
+from novaloop.usecases.ingest import IngestWorld
+from novaloop.usecases.reconcile import World
+from novaloop.usecases.score import ScoreWorld
+from novaloop.usecases.sweep import SweepWorld
+
+_CONFIG = Config(
+    retries={"mode": "standard", "total_max_attempts": 5},
+    connect_timeout=5,
+    read_timeout=50,
+    user_agent_extra="novaloop",
+)
+
+
+def controller_world() -> World:
+    """Return the controller's world, as its environment describes it."""
+    settings = ControllerSettings.from_environment(os.environ)
+    sagemaker = boto3.client("sagemaker", config=_CONFIG)
+    functions = boto3.client("lambda", config=_CONFIG)
+    return World(
+        store=ExperimentTable(settings.table_name, settings.aws_region),
+        jobs=TrainingJobs(sagemaker),
+        endpoints=SageMakerEndpoints(sagemaker, boto3.client("sagemaker-runtime", config=_CONFIG)),
+        objects=Bucket(boto3.client("s3", config=_CONFIG), settings.bucket_name),
+        scorer=MetricsFunction(functions, settings.metrics_function_name),
+        ingester=IngestFunction(functions, settings.ingest_function_name),
+        hints=HintQueue(boto3.client("sqs", config=_CONFIG), settings.hint_queue_url),
+        notifier=Topic(boto3.client("sns", config=_CONFIG), settings.topic_arn),
+        clock=UtcClock(),
+        site=Site(settings.bucket_name, _deployment(settings)),
+        policy=Policy(settings.job_name_prefix, settings.start_delay),
+    )
+
+
+def _deployment(settings: ControllerSettings) -> Deployment:
+    return Deployment(
+        region=settings.aws_region,
+        execution_role_arn=settings.execution_role_arn,
+        reward_function_arn=settings.reward_function_arn,
+        kms_key_id=settings.output_kms_key_id or None,
+        subnets=_listed(settings.subnet_ids),
+        security_group_ids=_listed(settings.security_group_ids),
+    )
+
+
+def _listed(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def sweep_world() -> SweepWorld:
+    """Return the sweeper's world, as its environment describes it."""
+    settings = SweeperSettings.from_environment(os.environ)
+    functions = boto3.client("lambda", config=_CONFIG)
+    return SweepWorld(
+        store=ExperimentTable(settings.table_name, settings.aws_region),
+        objects=Bucket(boto3.client("s3", config=_CONFIG), settings.bucket_name),
+        hints=HintQueue(boto3.client("sqs", config=_CONFIG), settings.hint_queue_url),
+        ingester=IngestFunction(functions, settings.ingest_function_name),
+        clock=UtcClock(),
+    )
+
+
+def ingest_world() -> IngestWorld:
+    """Return ingest's world, as its environment describes it."""
+    settings = BucketSettings.from_environment(os.environ)
+    return IngestWorld(
+        store=ExperimentTable(settings.table_name, settings.aws_region),
+        objects=Bucket(boto3.client("s3", config=_CONFIG), settings.bucket_name),
+        clock=UtcClock(),
+    )
+
+
+def score_world() -> ScoreWorld:
+    """Return the metrics function's world, as its environment describes it."""
+    settings = BucketSettings.from_environment(os.environ)
+    return ScoreWorld(
+        store=ExperimentTable(settings.table_name, settings.aws_region),
+        objects=Bucket(boto3.client("s3", config=_CONFIG), settings.bucket_name),
+        clock=UtcClock(),
+    )
