@@ -1,4 +1,8 @@
-"""The requests another implementation was observed to make, where they are at hand."""
+"""Requests and verdicts that were observed of another implementation.
+
+The project keeps the part that its tests compare. Where the full captures are at hand
+(``NOVALOOP_SHARED``), a test checks that the kept part still says the same.
+"""
 
 from __future__ import annotations
 
@@ -7,23 +11,20 @@ import os
 from pathlib import Path
 from typing import Any
 
-import pytest
-
+KEPT = Path(__file__).parent / "contract"
 _REPOSITORY = Path(__file__).resolve().parents[3]
-CONTRACT = Path(os.environ.get("NOVALOOP_SHARED", _REPOSITORY.parent / "shared")) / "contract"
+FULL = Path(os.environ.get("NOVALOOP_SHARED", _REPOSITORY.parent / "shared")) / "contract"
 
 
 def capture(name: str) -> dict[str, Any]:
-    return _load(CONTRACT / "requests" / f"{name}.json")
+    return load(KEPT / f"{name}.json")
 
 
-def probes() -> dict[str, str]:
-    document = _load(CONTRACT / "09_validation_probes.json")
-    return {probe["probe"]: probe["sdk_1_4_10_result"] for probe in document["probes"]}
+def verdicts() -> dict[str, str]:
+    """``OK`` or ``ERR`` by probe."""
+    return load(KEPT / "verdicts.json")
 
 
-def _load(path: Path) -> dict[str, Any]:
-    if not path.exists():
-        pytest.skip(f"no captures at {path}; set NOVALOOP_SHARED")
+def load(path: Path) -> dict[str, Any]:
     loaded: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return loaded
