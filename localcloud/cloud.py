@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-import subprocess
-from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import boto3
-from botocore.config import Config
 
 from localcloud import deployment, emulator
+from localcloud.credentials import ADMINISTRATOR
 from localcloud.emulator import REPOSITORY, STATE_DIRECTORY, LocalCloudError, State, Timing
 from localcloud.sagemaker.faults import Fault, Faults
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Mapping
+    from pathlib import Path
+    from types import TracebackType
+
+    from botocore.config import Config
 
 DEFAULT_STACK = "novaloop"
 DEFAULT_REGION = "us-east-1"
@@ -25,15 +29,21 @@ class LocalSession:
 
     def __init__(self, state: State) -> None:
         self._session = boto3.Session(
-            aws_access_key_id=state.access_key_id,
-            aws_secret_access_key=state.secret_access_key,
+            aws_access_key_id=ADMINISTRATOR.access_key_id,
+            aws_secret_access_key=ADMINISTRATOR.secret_access_key,
             region_name=state.region,
         )
-        self._where = {"endpoint_url": state.endpoint_url, "verify": state.ca_bundle}
+        self._state = state
 
     def client(self, service: str, config: Config | None = None) -> Any:
         """A client, as `boto3.Session.client` makes it."""
-        return self._session.client(service, config=config, **self._where)  # type: ignore[call-overload]
+        client: Any = self._session.client
+        return client(
+            service,
+            config=config,
+            endpoint_url=self._state.endpoint_url,
+            verify=self._state.ca_bundle,
+        )
 
 
 @dataclass(frozen=True)

@@ -16,10 +16,14 @@ _IMAGE_METHODS: dict[str, Method] = {
     "nova-fine-tune-repo:SM-TJ-RFT": "rft",
     "nova-evaluation-repo:SM-TJ-Eval": "evaluation",
 }
-_TRAIN_DATA_TYPES: dict[Method, str] = {"sft": "Converse", "rft": "S3Prefix", "evaluation": "S3Prefix"}
+_TRAIN_DATA_TYPES: dict[Method, str] = {
+    "sft": "Converse",
+    "rft": "S3Prefix",
+    "evaluation": "S3Prefix",
+}
 
 
-class JobFailure(Exception):
+class JobError(Exception):
     """A job ends as Failed with this text as its FailureReason."""
 
 
@@ -31,13 +35,13 @@ class Recipe:
 
     @classmethod
     def parse(cls, text: str) -> Recipe:
-        """Read YAML; raise JobFailure when it is no mapping."""
+        """Read YAML; raise JobError when it is no mapping."""
         try:
             document = yaml.safe_load(text)
         except yaml.YAMLError as error:
-            raise JobFailure(f"AlgorithmError: recipe.yaml is not YAML: {error}") from error
+            raise JobError(f"AlgorithmError: recipe.yaml is not YAML: {error}") from error
         if not isinstance(document, Mapping):
-            raise JobFailure("AlgorithmError: recipe.yaml must hold a mapping")
+            raise JobError("AlgorithmError: recipe.yaml must hold a mapping")
         return cls(document)
 
     def get(self, path: str) -> Any:
@@ -51,7 +55,7 @@ class Recipe:
         """A number, as YAML 1.1 reads it: `1e-05` is a string there, and refused."""
         value = self.get(path)
         if isinstance(value, bool) or not isinstance(value, int | float):
-            raise JobFailure(f"AlgorithmError: recipe {path} must be a number, got {value!r}")
+            raise JobError(f"AlgorithmError: recipe {path} must be a number, got {value!r}")
         return value
 
     @property
@@ -63,30 +67,30 @@ class Recipe:
 
 
 def image_method(image: str) -> Method:
-    """The method that a Nova training image implements; raise JobFailure for any other image."""
+    """The method that a Nova training image implements; raise JobError for any other image."""
     for part, method in _IMAGE_METHODS.items():
         if part in image:
             return method
-    raise JobFailure(f"ClientError: the stand-in has no container for image {image}")
+    raise JobError(f"ClientError: the stand-in has no container for image {image}")
 
 
 def channel_uri(request: Mapping[str, Any], name: str) -> str:
-    """The S3 URI of an input channel; raise JobFailure when the request has none."""
+    """The S3 URI of an input channel; raise JobError when the request has none."""
     for channel in request.get("InputDataConfig", []):
         if channel["ChannelName"] == name:
             return str(channel["DataSource"]["S3DataSource"]["S3Uri"])
-    raise JobFailure(f"ClientError: the request has no input channel {name!r}")
+    raise JobError(f"ClientError: the request has no input channel {name!r}")
 
 
 def check_consistency(request: Mapping[str, Any], recipe: Recipe) -> None:
-    """Raise JobFailure naming every place where the recipe contradicts the request."""
+    """Raise JobError naming every place where the recipe contradicts the request."""
     problems = [
         f"{place}: recipe has {told!r}, request has {asked!r}"
         for place, told, asked in _comparisons(request, recipe)
         if told != asked
     ]
     if problems:
-        raise JobFailure("AlgorithmError: recipe and request disagree: " + "; ".join(problems))
+        raise JobError("AlgorithmError: recipe and request disagree: " + "; ".join(problems))
 
 
 def _comparisons(request: Mapping[str, Any], recipe: Recipe) -> list[tuple[str, Any, Any]]:

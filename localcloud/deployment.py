@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Mapping
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-from localcloud.emulator import REPOSITORY, LocalCloudError, State
+from localcloud.emulator import EMULATOR_PYTHON, REPOSITORY, LocalCloudError, State
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
 
 SAM = REPOSITORY / ".tools" / "sam" / "bin" / "sam"
 BUILD_DIRECTORY = REPOSITORY / ".aws-sam" / "local"
@@ -26,7 +29,11 @@ def build(template: Path, log: Path) -> Path:
             "--cache-dir",
             str(BUILD_DIRECTORY.with_name("local-cache")),
         ],
-        {"NOVALOOP_LAYER_TARGET": "host", "AWS_DEFAULT_REGION": "us-east-1"},
+        {
+            "NOVALOOP_LAYER_TARGET": "host",
+            "PYTHON": str(EMULATOR_PYTHON),  # functions run on the emulator's interpreter
+            "AWS_DEFAULT_REGION": "us-east-1",
+        },
         log,
     )
     return BUILD_DIRECTORY / "template.yaml"

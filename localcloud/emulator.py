@@ -16,6 +16,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from localcloud.credentials import ADMINISTRATOR
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 STATE_DIRECTORY = REPOSITORY / ".novaloop" / "local"
 EMULATOR_PYTHON = REPOSITORY / ".tools" / "emulator" / "bin" / "python"
@@ -45,8 +47,6 @@ class State:
     ca_bundle: str
     region: str
     stack_name: str
-    access_key_id: str = "test"
-    secret_access_key: str = "test"
 
     def environment(self) -> dict[str, str]:
         """Variables that send any AWS SDK or command-line tool to the emulator."""
@@ -55,8 +55,8 @@ class State:
             "AWS_CA_BUNDLE": self.ca_bundle,
             "AWS_REGION": self.region,
             "AWS_DEFAULT_REGION": self.region,
-            "AWS_ACCESS_KEY_ID": self.access_key_id,
-            "AWS_SECRET_ACCESS_KEY": self.secret_access_key,
+            "AWS_ACCESS_KEY_ID": ADMINISTRATOR.access_key_id,
+            "AWS_SECRET_ACCESS_KEY": ADMINISTRATOR.secret_access_key,
             "AWS_EC2_METADATA_DISABLED": "true",
         }
 

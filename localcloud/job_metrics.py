@@ -11,6 +11,7 @@ import re
 import string
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import cache
 
 import numpy as np
@@ -48,10 +49,8 @@ def _normalised(text: str) -> str:
 
 def _normalised_token(token: str) -> str:
     token = token.lower().translate(_DROP_PUNCTUATION)
-    try:
+    with suppress(ValueError):
         token = str(float(token))
-    except ValueError:
-        pass
     return " ".join(re.sub(r"\b(a|an|the)\b", " ", token).split())
 
 
@@ -138,7 +137,9 @@ def _bleu(prediction: str, references: frozenset[str]) -> float:
             return 0.0
         matches = (counts & _pooled([_ngrams(w, size) for w in wanted])).total()
         smoothing = smoothing if matches else smoothing * 2
-        logs.append(math.log(100 * matches if matches else 100 / smoothing) - math.log(counts.total()))
+        logs.append(
+            math.log(100 * matches if matches else 100 / smoothing) - math.log(counts.total())
+        )
     penalty = min(0.0, 1 - length / len(said))
     return math.exp(penalty + sum(logs) / 4)
 

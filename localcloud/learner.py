@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import TYPE_CHECKING
 from zlib import crc32
 
@@ -83,7 +84,7 @@ def hash_prompts(prompts: Sequence[Prompt]) -> Batch:
 
 def _hashed(text: str) -> Integers:
     tokens = _TOKEN.findall(text)
-    grams = {*tokens, *(f"{left} {right}" for left, right in zip(tokens, tokens[1:], strict=False))}
+    grams = {*tokens, *(f"{left} {right}" for left, right in pairwise(tokens))}
     # Feature 0 is in every row: it is the bias, and it keeps empty prompts legal.
     numbers = {0} | {1 + crc32(gram.encode()) % (FEATURES - 1) for gram in grams}
     return np.fromiter(sorted(numbers), dtype=np.int64, count=len(numbers))
@@ -172,15 +173,14 @@ def _initial_weights(answers: Sequence[str]) -> Floats:
 
 def _initial_column(answer: str) -> Floats:
     random = np.random.default_rng(crc32(answer.encode()))
-    column = random.normal(scale=_BASE_SPREAD, size=FEATURES).astype(np.float32)
+    column: Floats = random.normal(scale=_BASE_SPREAD, size=FEATURES).astype(np.float32)
     column[0] = _BASE_VERBOSE_BIAS if " " in answer else 0.0
     return column
 
 
 def _scale(batch: Batch) -> Floats:
-    lengths = np.diff(batch.starts).astype(np.float32)
-    scale: Floats = (1 / np.sqrt(lengths))[:, None]
-    return scale
+    roots: Floats = np.sqrt(np.diff(batch.starts).astype(np.float32))
+    return np.reciprocal(roots)[:, None]
 
 
 def softmax(logits: Floats) -> Floats:
@@ -224,7 +224,7 @@ class Adagrad:
 
     def step(self, batch: Batch, slopes: Floats, rate: float) -> None:
         """Move against `slopes`, the loss by logit of shape (rows, answers), averaged by row."""
-        slopes = slopes / len(batch)
+        slopes = slopes / np.float32(len(batch))
         by_entry = np.repeat(slopes * _scale(batch), np.diff(batch.starts), axis=0)
         by_entry[batch.starts[:-1]] = slopes
         rows, entry_rows = np.unique(batch.indices, return_inverse=True)
@@ -284,9 +284,9 @@ def policy_step(
     optimiser: Adagrad,
     reference: Model,
     batch: Batch,
+    *,
     rollouts: Integers,
     rewards: Floats,
-    *,
     rate: float,
     kl_coefficient: float,
     entropy_coefficient: float,

@@ -16,6 +16,8 @@ from ministack import app  # type: ignore[import-not-found]
 from ministack.core import iam_actions, iam_evaluator, responses, router  # type: ignore[import-not-found]
 from ministack.services import eventbridge, iam, s3, sts  # type: ignore[import-not-found]
 
+from localcloud.credentials import Credentials
+
 PINNED_VERSION = "1.5.33"
 
 Response = tuple[int, dict[str, str], bytes]
@@ -91,8 +93,8 @@ def _services(statement: Mapping[str, Any]) -> list[str]:
     return [services] if isinstance(services, str) else list(services)
 
 
-def role_credentials(role_arn: str, session_name: str) -> dict[str, str]:
-    """Register a session of the role, as a service does; returns `boto3.Session` arguments."""
+def role_credentials(role_arn: str, session_name: str) -> Credentials:
+    """Register a session of the role, as a service does, and return its credentials."""
     key, secret, token = f"ASIA{uuid.uuid4().hex[:16].upper()}", uuid.uuid4().hex, uuid.uuid4().hex
     role_name = role_arn.rsplit("/", 1)[-1]
     sts.register_session(
@@ -104,11 +106,7 @@ def role_credentials(role_arn: str, session_name: str) -> dict[str, str]:
             "SessionToken": token,
         },
     )
-    return {
-        "aws_access_key_id": key,
-        "aws_secret_access_key": secret,
-        "aws_session_token": token,
-    }
+    return Credentials(key, secret, token)
 
 
 def publish(detail_type: str, resource: str, detail: Mapping[str, Any]) -> None:
@@ -145,5 +143,5 @@ def add_version_ids() -> None:
 def serve() -> None:
     """Serve until the process is told to stop; settings come from the environment."""
     # Port 443 would be shared by every local cloud on the machine and nothing here asks for it.
-    app._port_is_bindable = lambda host, port: False  # noqa: ARG005, SLF001
+    app._port_is_bindable = lambda host, port: False  # noqa: SLF001
     app.main()

@@ -8,10 +8,13 @@ Line ends, code blocks, quotes and non-ASCII text say nothing about the class.
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from random import Random
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
 
 LABELS = ("HQ", "LQ_EDIT", "LQ_CLOSE")
 SYSTEM_PROMPT = """\
@@ -24,7 +27,18 @@ Answer with the name of the category alone: HQ, LQ_EDIT, or LQ_CLOSE."""
 _LABEL_NOISE = 0.12
 _OWN_PHRASE = 0.55
 
-_LANGUAGES = ("Python", "Rust", "Kotlin", "C#", "Go", "TypeScript", "Ruby", "Swift", "C++", "Elixir")
+_LANGUAGES = (
+    "Python",
+    "Rust",
+    "Kotlin",
+    "C#",
+    "Go",
+    "TypeScript",
+    "Ruby",
+    "Swift",
+    "C++",
+    "Elixir",
+)
 _THINGS = (
     "a parser for log files",
     "a chat window",
@@ -51,7 +65,7 @@ _NEUTRAL = (
     "The project is written in {language}.",
     "There is a variable called {symbol} in there.",
     "The function {call}() gets called twice a minute.",
-    "My colleague calls it \"the {call} thing\".",
+    'My colleague calls it "the {call} thing".',
     "Somebody named Zoë wrote the first version — in {language}.",
 )
 _LEANING = {
@@ -87,10 +101,10 @@ _LEANING = {
     ),
 }
 _CODE = (
-    "```\nfor {symbol} in {call}(items):\n    print({symbol}, end=\"\\t\")\n```",
+    '```\nfor {symbol} in {call}(items):\n    print({symbol}, end="\\t")\n```',
     "    {symbol} = {call}(\n        path, mode=\"r\"\n    )\n    assert {symbol}, 'nothing there'",
     "```\nif ({symbol} == null) {{\n  {call}(\"a,b\", 'c');\n}}\n```",
-    "> error 17: {call}() failed near \"{symbol}\"",
+    '> error 17: {call}() failed near "{symbol}"',
 )
 
 
@@ -115,9 +129,13 @@ def questions(count: int, seed: int) -> list[Question]:
 
 
 def write(
-    directory: Path, sft: int = 700, rft: int = 200, eval: int = 150, seed: int = 7  # noqa: A002
+    directory: Path,
+    sft: int = 700,
+    rft: int = 200,
+    eval: int = 150,  # noqa: A002
+    seed: int = 7,
 ) -> None:
-    """Write sft.csv, rft.csv and eval.csv with the columns Id, Body and Y; no question is shared."""
+    """Write sft.csv, rft.csv and eval.csv, columns Id, Body and Y; they share no question."""
     rows = list(enumerate(questions(sft + rft + eval, seed), start=1))
     directory.mkdir(parents=True, exist_ok=True)
     _write_csv(directory / "sft.csv", rows[:sft])

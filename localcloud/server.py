@@ -15,10 +15,10 @@ import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
-import boto3
-import trustme
+import trustme  # type: ignore[import-not-found]
 
 from localcloud import ministack_hooks as emulator
+from localcloud.credentials import ADMINISTRATOR
 from localcloud.sagemaker.faults import Faults
 from localcloud.sagemaker.hosting import Hosting
 from localcloud.sagemaker.service import SageMaker
@@ -40,8 +40,7 @@ class ServerSettings:
 class EscrowBucket:
     """The service's own bucket for weights, made when the first job needs it."""
 
-    def __init__(self, credentials: dict[str, str]) -> None:
-        self._credentials = credentials
+    def __init__(self) -> None:
         self._identifier = uuid.uuid4().hex[:8]
         self._lock = threading.Lock()
         self._name: str | None = None
@@ -51,7 +50,7 @@ class EscrowBucket:
         with self._lock:
             if self._name is None:
                 name = f"customer-escrow-{emulator.account_id()}-smtj-{self._identifier}"
-                boto3.Session(**self._credentials).client("s3").create_bucket(Bucket=name)
+                ADMINISTRATOR.session().client("s3").create_bucket(Bucket=name)
                 self._name = name
             return self._name
 
@@ -60,10 +59,8 @@ def install_sagemaker(settings: ServerSettings) -> None:
     """Let the emulator serve the stand-in."""
     directory = Path(settings.directory)
     faults = Faults(directory / "faults")
-    service_credentials = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
-    escrow = EscrowBucket(service_credentials)
     setting = Setting(
-        faults, directory, service_credentials, settings.starting_seconds, escrow.name
+        faults, directory, ADMINISTRATOR, settings.starting_seconds, EscrowBucket().name
     )
     hosting = Hosting(faults, settings.endpoint_seconds)
     service = SageMaker(TrainingJobs(setting), hosting, faults)

@@ -15,20 +15,20 @@ import sys
 import tarfile
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
-import boto3
 import numpy as np
 from botocore.exceptions import BotoCoreError, ClientError
 
 from localcloud import job_metrics
-from localcloud.container import JobFailure, Recipe, channel_uri, check_consistency
+from localcloud.container import JobError, Recipe, channel_uri, check_consistency
+from localcloud.credentials import Credentials
 from localcloud.learner import (
     MODEL_ID,
     Adagrad,
@@ -45,6 +45,11 @@ from localcloud.learner import (
     warmed_up,
 )
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    import boto3
+
 LOG_GROUP = "/aws/sagemaker/TrainingJobs"
 _REWARD_BATCH_ROWS = 256
 _REWARD_BATCH_BYTES = 2_000_000  # a third of what one synchronous invocation may carry
@@ -55,9 +60,20 @@ class Job:
     """What the stand-in hands to a worker."""
 
     request: Mapping[str, Any]
-    role_credentials: Mapping[str, str]
-    service_credentials: Mapping[str, str]
+    role: Credentials
+    service: Credentials
     escrow_bucket: str
+
+    @classmethod
+    def parse(cls, text: str) -> Job:
+        """Read the JSON that the stand-in writes."""
+        document = json.loads(text)
+        return cls(
+            document["request"],
+            Credentials(**document["role"]),
+            Credentials(**document["service"]),
+            document["escrow_bucket"],
+        )
 
     @property
     def name(self) -> str:
@@ -82,7 +98,7 @@ class Container:
 
     def __init__(self, job: Job) -> None:
         self.job = job
-        self._role = boto3.Session(**job.role_credentials)
+        self._role = job.role.session()
         self._s3 = self._role.client("s3")
         self._logs = JobLog(self._role, job.name)
         self.recipe = Recipe.parse(self.read("recipe"))
@@ -93,20 +109,21 @@ class Container:
         """The text of a channel's single object."""
         bucket, key = split_uri(channel_uri(self.job.request, channel))
         try:
-            return self._s3.get_object(Bucket=bucket, Key=key)["Body"].read().decode("utf-8")
+            body: bytes = self._s3.get_object(Bucket=bucket, Key=key)["Body"].read()
         except ClientError as error:
-            raise JobFailure(
+            raise JobError(
                 f"ClientError: Data download failed: channel {channel}: {_told(error)}"
             ) from error
+        return body.decode("utf-8")
 
     def rows(self) -> list[dict[str, Any]]:
         """The train channel's JSON lines."""
         try:
             rows = [json.loads(line) for line in self.read("train").split("\n") if line.strip()]
         except json.JSONDecodeError as error:
-            raise JobFailure(f"ClientError: line {error.lineno} of train is not JSON") from error
+            raise JobError(f"ClientError: line {error.lineno} of train is not JSON") from error
         if not rows:
-            raise JobFailure("ClientError: the train channel has no rows")
+            raise JobError("ClientError: the train channel has no rows")
         return rows
 
     def model(self) -> Model:
@@ -129,7 +146,7 @@ class Container:
 
     def save_checkpoint(self, model: Model, step: int) -> str:
         """Put the weights in the escrow bucket; return the checkpoint's URI."""
-        escrow = boto3.Session(**self.job.service_credentials).client("s3")
+        escrow = self.job.service.session().client("s3")
         with tempfile.TemporaryDirectory() as directory:
             model.save(Path(directory))
             for file in Path(directory).iterdir():
@@ -150,7 +167,7 @@ class Container:
         try:
             self._s3.put_object(Bucket=bucket, Key=key, Body=archive.getvalue())
         except ClientError as error:
-            raise JobFailure(f"ClientError: Artifact upload failed: {_told(error)}") from error
+            raise JobError(f"ClientError: Artifact upload failed: {_told(error)}") from error
 
     def close(self) -> None:
         """Send what is left of the log."""
@@ -186,10 +203,8 @@ class JobLog:
     def _create(self) -> None:
         if self._created:
             return
-        try:
+        with suppress(self._client.exceptions.ResourceAlreadyExistsException):
             self._client.create_log_group(logGroupName=LOG_GROUP)
-        except self._client.exceptions.ResourceAlreadyExistsException:
-            pass
         self._client.create_log_stream(logGroupName=LOG_GROUP, logStreamName=self._stream)
         self._created = True
 
@@ -202,20 +217,20 @@ class RewardFunction:
         self._arn = arn
 
     def score(self, samples: Sequence[dict[str, Any]]) -> list[float]:
-        """One finite score per sample, matched by id; raise JobFailure for any other answer."""
+        """One finite score per sample, matched by id; raise JobError for any other answer."""
         payload = json.dumps(samples).encode("utf-8")
         try:
             answer = self._client.invoke(FunctionName=self._arn, Payload=payload)
         except ClientError as error:
-            raise JobFailure(f"AlgorithmError: reward function: {_told(error)}") from error
+            raise JobError(f"AlgorithmError: reward function: {_told(error)}") from error
         body = json.loads(answer["Payload"].read())
         if "FunctionError" in answer:
-            raise JobFailure(f"AlgorithmError: reward function raised {body.get('errorType')}")
+            raise JobError(f"AlgorithmError: reward function raised {body.get('errorType')}")
         try:
             scores = {entry["id"]: float(entry["aggregate_reward_score"]) for entry in body}
             return [scores[sample["id"]] for sample in samples]
         except (KeyError, TypeError, ValueError) as error:
-            raise JobFailure("AlgorithmError: reward function answered no list of scores") from error
+            raise JobError("AlgorithmError: reward function answered no list of scores") from error
 
 
 def _in_payloads(samples: Sequence[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
@@ -233,14 +248,14 @@ def _in_payloads(samples: Sequence[dict[str, Any]]) -> Iterator[list[dict[str, A
 
 
 def load_checkpoint(s3: Any, uri: str) -> Model:
-    """Read a model from a checkpoint's URI; raise JobFailure when there is none to read."""
+    """Read a model from a checkpoint's URI; raise JobError when there is none to read."""
     bucket, prefix = split_uri(uri.rstrip("/"))
     with tempfile.TemporaryDirectory() as directory:
         try:
             for name in ("model.json", "weights.npz"):
                 s3.download_file(bucket, f"{prefix}/{name}", str(Path(directory, name)))
         except ClientError as error:
-            raise JobFailure(
+            raise JobError(
                 f"ClientError: Model configuration not found at {uri}: {_told(error)}"
             ) from error
         return Model.load(Path(directory))
@@ -282,7 +297,7 @@ def _index(model: Model, answer: str) -> int:
     try:
         return model.answers.index(answer)
     except ValueError:
-        raise JobFailure(
+        raise JobError(
             "AlgorithmError: the stand-in model learns at most 256 different answers"
         ) from None
 
@@ -317,8 +332,8 @@ def reinforce(container: Container) -> Files:
             optimiser,
             reference,
             batch,
-            rollouts,
-            rewards,
+            rollouts=rollouts,
+            rewards=rewards,
             rate=recipe.number("training_config.trainer.optim_config.lr"),
             kl_coefficient=recipe.number("training_config.trainer.kl_loss_coef"),
             entropy_coefficient=recipe.number("training_config.trainer.ent_coeff"),
@@ -332,7 +347,9 @@ def reinforce(container: Container) -> Files:
             f"actor/ppo_kl:{measured.kl:.6f} - actor/entropy:{measured.entropy:.6f} - "
             f"response_length/mean:{np.mean(lengths):.3f}"
         )
-    return _training_files(container, model, steps, _step_table(rewards_by_step, batch_size, len(rows)))
+    return _training_files(
+        container, model, steps, _step_table(rewards_by_step, batch_size, len(rows))
+    )
 
 
 def _rollouts(container: Container, model: Model, batch: Batch) -> tuple[Integers, list[list[str]]]:
@@ -349,7 +366,9 @@ def _rollouts(container: Container, model: Model, batch: Batch) -> tuple[Integer
     return rollouts, [[cut(model.answers[i], limit) for i in group] for group in rollouts]
 
 
-def _samples(rows: Sequence[dict[str, Any]], texts: Sequence[Sequence[str]]) -> list[dict[str, Any]]:
+def _samples(
+    rows: Sequence[dict[str, Any]], texts: Sequence[Sequence[str]]
+) -> list[dict[str, Any]]:
     """One reward sample per rollout: the row, its id made unique, and the generated turn."""
     return [
         {
@@ -447,7 +466,7 @@ _METHODS: dict[str, Callable[[Container], Files]] = {
 
 
 def run(job: Job) -> None:
-    """Run one job to its end; raise JobFailure for whatever its owner can mend."""
+    """Run one job to its end; raise JobError for whatever its owner can mend."""
     _tell(secondary_status="Downloading")
     container = Container(job)
     _tell(secondary_status="Training")
@@ -467,8 +486,8 @@ def _tell(**news: str) -> None:
 def main() -> int:
     """Read the job from standard input and run it."""
     try:
-        run(Job(**json.load(sys.stdin)))
-    except JobFailure as failure:
+        run(Job.parse(sys.stdin.read()))
+    except JobError as failure:
         _tell(failure=str(failure))
         return 1
     except (KeyError, TypeError, BotoCoreError, ClientError) as error:

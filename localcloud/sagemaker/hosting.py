@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
-
-import boto3
+from typing import TYPE_CHECKING, Any
 
 from localcloud import ministack_hooks as emulator
-from localcloud.container import JobFailure
+from localcloud.container import JobError
 from localcloud.learner import Model
 from localcloud.sagemaker.errors import ServiceError, invalid
-from localcloud.sagemaker.faults import Faults
 from localcloud.sagemaker.inference import InferenceServer
 from localcloud.sagemaker.training_jobs import (
     arn_of,
@@ -24,6 +20,11 @@ from localcloud.sagemaker.training_jobs import (
     tags_of,
 )
 from localcloud.worker import load_checkpoint
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from localcloud.sagemaker.faults import Fault, Faults
 
 _EVENT_STATUS = {"Creating": "CREATING", "InService": "IN_SERVICE", "Failed": "FAILED"} | {
     "Updating": "UPDATING",
@@ -55,7 +56,9 @@ class Catalogue:
         if name in self._resources:
             raise invalid(f'Cannot create already existing {self._words} "{arn}".')
         told = {key: value for key, value in request.items() if key != "Tags"}
-        resource = Resource(arn, {**told, "CreationTime": time.time(), **described}, tags_of(request))
+        resource = Resource(
+            arn, {**told, "CreationTime": time.time(), **described}, tags_of(request)
+        )
         self._resources[name] = resource
         return resource
 
@@ -156,10 +159,8 @@ class Hosting:
             time.sleep(self._endpoint_seconds)
             fault = self._faults.strike("endpoint", name)
             try:
-                if fault is not None:
-                    raise JobFailure(fault.reason)
-                server = self._load(endpoint.described["EndpointConfigName"])
-            except (JobFailure, ServiceError) as failure:
+                server = self._load(endpoint.described["EndpointConfigName"], fault)
+            except (JobError, ServiceError) as failure:
                 endpoint.described["FailureReason"] = str(failure)
                 self._move(name, endpoint, "Failed")
                 return
@@ -169,7 +170,9 @@ class Hosting:
 
         in_background(finish)
 
-    def _load(self, configuration: str) -> InferenceServer:
+    def _load(self, configuration: str, fault: Fault | None) -> InferenceServer:
+        if fault is not None:
+            raise JobError(fault.reason)
         variant = self.configurations.named(configuration).described["ProductionVariants"][0]
         model = self.models.named(variant["ModelName"]).described
         container = model["PrimaryContainer"]
@@ -177,7 +180,7 @@ class Hosting:
         credentials = emulator.role_credentials(model["ExecutionRoleArn"], "SageMaker")
         weights = Model()
         if source:
-            s3 = boto3.Session(**credentials).client("s3")
+            s3 = credentials.session().client("s3")
             weights = load_checkpoint(s3, source["S3Uri"])
         return InferenceServer(weights, container.get("Environment", {}), variant["VariantName"])
 

@@ -6,9 +6,8 @@ import json
 import struct
 import time
 import uuid
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
 import numpy as np
@@ -22,6 +21,9 @@ from localcloud.learner import (
     sampling_distribution,
 )
 from localcloud.sagemaker.errors import ServiceError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
 
 _STREAM_PIECE_BYTES = 61  # no multiple of anything, so clients meet split lines and characters
 
@@ -75,7 +77,8 @@ class InferenceServer:
             top_k=int(self._setting(body, "top_k", "-1")),
             top_p=float(self._setting(body, "top_p", "1.0")),
         )
-        return model.answers[draw(distribution, 1, np.random.default_rng())[0, 0]]
+        drawn = draw(distribution, 1, np.random.default_rng())
+        return model.answers[int(drawn[0, 0])]
 
     def _setting(self, body: Mapping[str, Any], name: str, default: str) -> Any:
         value = body.get(name)

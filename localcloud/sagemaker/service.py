@@ -5,19 +5,22 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import botocore.session
 from botocore.validate import ParamValidator
 
 from localcloud import ministack_hooks as emulator
 from localcloud.sagemaker.errors import ServiceError, invalid
-from localcloud.sagemaker.faults import Faults
-from localcloud.sagemaker.hosting import Catalogue, Hosting
 from localcloud.sagemaker.inference import chat_completion, event_stream, parsed
 from localcloud.sagemaker.training_jobs import TrainingJobs, arn_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from localcloud.sagemaker.faults import Faults
+    from localcloud.sagemaker.hosting import Catalogue, Hosting
 
 _INVOCATION = re.compile(r"^/endpoints/(?P<name>[^/]+)/invocations(?P<stream>-response-stream)?$")
 _JSON = "application/x-amz-json-1.1"
@@ -83,7 +86,9 @@ class SageMaker:
     ) -> emulator.Response:
         invocation = _INVOCATION.match(path)
         if invocation is not None:
-            return self._invoke(invocation["name"], bool(invocation["stream"]), headers, body, query)
+            return self._invoke(
+                invocation["name"], bool(invocation["stream"]), headers, body, query
+            )
         name = headers.get("x-amz-target", "").rpartition(".")[2]
         operation = self._operations.get(name)
         if operation is None:
@@ -97,6 +102,8 @@ class SageMaker:
     def _validated(self, operation: str, body: bytes) -> Request:
         request: Request = json.loads(body or b"{}")
         shape = self._model.operation_model(operation).input_shape
+        if shape is None:
+            return request
         report = ParamValidator().validate(request, shape)
         if report.has_errors():
             raise invalid(report.generate_report())
@@ -141,7 +148,12 @@ class SageMaker:
             raise ServiceError(fault.code, fault.reason)
 
     def _invoke(
-        self, name: str, stream: bool, headers: Mapping[str, str], body: bytes, query: Mapping[str, Any]
+        self,
+        name: str,
+        stream: bool,
+        headers: Mapping[str, str],
+        body: bytes,
+        query: Mapping[str, Any],
     ) -> emulator.Response:
         action = "InvokeEndpointWithResponseStream" if stream else "InvokeEndpoint"
         arn = arn_of("endpoint", name)
@@ -153,7 +165,10 @@ class SageMaker:
         if not stream:
             return 200, told | {"Content-Type": "application/json"}, chat_completion(completion)
         usage = bool((request.get("stream_options") or {}).get("include_usage"))
-        told |= {"Content-Type": _EVENT_STREAM, "x-amzn-sagemaker-content-type": "text/event-stream"}
+        told |= {
+            "Content-Type": _EVENT_STREAM,
+            "x-amzn-sagemaker-content-type": "text/event-stream",
+        }
         return 200, told, event_stream(completion, include_usage=usage)
 
     def _add_tags(self, request: Request) -> dict[str, Any]:
@@ -175,7 +190,11 @@ class SageMaker:
         try:
             if kind == "training-job":
                 return self._jobs.named(name).tags
-            catalogues = (self._hosting.models, self._hosting.configurations, self._hosting.endpoints)
+            catalogues = (
+                self._hosting.models,
+                self._hosting.configurations,
+                self._hosting.endpoints,
+            )
             for catalogue in catalogues:
                 if catalogue.kind == kind:
                     return catalogue.named(name).tags

@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ from localcloud import ministack_hooks as emulator
 from localcloud.sagemaker.errors import ServiceError, invalid
 
 if TYPE_CHECKING:
+    from localcloud.credentials import Credentials
     from localcloud.sagemaker.faults import Faults
 
 _REPOSITORY = Path(__file__).resolve().parents[2]
@@ -49,7 +50,7 @@ class Setting:
 
     faults: Faults
     logs: Path
-    service_credentials: Mapping[str, str]
+    service: Credentials
     starting_seconds: float
     escrow_bucket: Callable[[], str]
 
@@ -184,8 +185,7 @@ class TrainingJobs:
         with job.lock:
             if job.status in _ENDED:
                 raise invalid(
-                    "The request was rejected because the training job is in status "
-                    f"{job.status}."
+                    f"The request was rejected because the training job is in status {job.status}."
                 )
             job.stop_requested.set()
             if job.process is not None:
@@ -249,7 +249,7 @@ class _Supervisor:
     def _start_worker(self) -> subprocess.Popen[str]:
         job, setting = self._job, self._setting
         with (setting.logs / "training-jobs.log").open("a", encoding="utf-8") as errors:
-            process = subprocess.Popen(  # noqa: S603
+            process = subprocess.Popen(
                 [sys.executable, "-m", "localcloud.worker"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
@@ -265,11 +265,11 @@ class _Supervisor:
         return process
 
     def _hand_over(self, process: subprocess.Popen[str]) -> None:
-        credentials = emulator.role_credentials(self._job.request["RoleArn"], "SageMaker")
+        role = emulator.role_credentials(self._job.request["RoleArn"], "SageMaker")
         document = {
             "request": self._job.request,
-            "role_credentials": credentials,
-            "service_credentials": dict(self._setting.service_credentials),
+            "role": asdict(role),
+            "service": asdict(self._setting.service),
             "escrow_bucket": self._setting.escrow_bucket(),
         }
         if process.stdin is not None:
@@ -321,9 +321,7 @@ class _Supervisor:
         emit(self._setting.faults, "SageMaker Training Job State Change", job.name, job.arn, detail)
 
 
-def emit(
-    faults: Faults, detail_type: str, name: str, arn: str, detail: Mapping[str, Any]
-) -> None:
+def emit(faults: Faults, detail_type: str, name: str, arn: str, detail: Mapping[str, Any]) -> None:
     """Publish a state change, unless a planned fault loses or doubles it."""
     fault = faults.strike("event", name)
     times = {"lost": 0, "duplicated": 2}.get(fault.outcome, 1) if fault is not None else 1

@@ -7,9 +7,7 @@ import json
 import tarfile
 import time
 import zipfile
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import boto3
 import pytest
@@ -21,6 +19,10 @@ from localcloud.cloud import LocalCloud, up
 from localcloud.emulator import Timing
 from localcloud.questions import questions
 from localcloud.sagemaker.faults import Fault
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 pytestmark = pytest.mark.e2e
 
@@ -74,7 +76,7 @@ def _prepare(cloud: LocalCloud) -> None:
     )
 
 
-_EXECUTION_POLICY = [
+_EXECUTION_POLICY: list[dict[str, Any]] = [
     {"Effect": "Allow", "Action": "s3:GetObject", "Resource": f"arn:aws:s3:::{BUCKET}/*"},
     {"Effect": "Allow", "Action": "s3:PutObject", "Resource": f"arn:aws:s3:::{BUCKET}/jobs/*"},
     {
@@ -85,7 +87,7 @@ _EXECUTION_POLICY = [
     {"Effect": "Allow", "Action": "lambda:InvokeFunction", "Resource": "arn:aws:lambda:*:*:*"},
     {"Effect": "Allow", "Action": "logs:*", "Resource": "*"},
 ]
-_CONTROLLER_POLICY = [
+_CONTROLLER_POLICY: list[dict[str, Any]] = [
     {
         "Effect": "Allow",
         "Action": ["sagemaker:CreateTrainingJob", "sagemaker:AddTags"],
@@ -202,6 +204,7 @@ def _request(
     name: str,
     image: str,
     data: str,
+    *,
     recipe: dict[str, Any],
     hyper_parameters: dict[str, str] | None = None,
 ) -> dict[str, Any]:
@@ -242,17 +245,17 @@ def _channel(name: str, uri: str, data_type: str = "S3Prefix") -> dict[str, Any]
 def _sft_request(cloud: LocalCloud, name: str, **changes: Any) -> dict[str, Any]:
     data = _put(cloud, f"data/{name}.jsonl", _lines(_sft_rows(300)))
     recipe = {"training_config": {**_SFT, **changes}}
-    return _request(cloud, name, "nova-fine-tune-repo:SM-TJ-SFT-V2-latest", data, recipe)
+    return _request(cloud, name, "nova-fine-tune-repo:SM-TJ-SFT-V2-latest", data, recipe=recipe)
 
 
 def _evaluation_request(cloud: LocalCloud, name: str, model: dict[str, str]) -> dict[str, Any]:
     data = _put(cloud, f"data/{name}/gen_qa.jsonl", _lines(_evaluation_rows(120)))
     recipe = {"evaluation": {"task": "gen_qa"}, "inference": _INFERENCE}
     image = "nova-evaluation-repo:SM-TJ-Eval-V2-latest"
-    return _request(cloud, name, image, data, recipe, model)
+    return _request(cloud, name, image, data, recipe=recipe, hyper_parameters=model)
 
 
-def _finished(sagemaker: Any, name: str, seconds: float = 30) -> dict[str, Any]:
+def _finished(sagemaker: Any, name: str, seconds: float = 30) -> Any:
     def ended() -> Any:
         job = sagemaker.describe_training_job(TrainingJobName=name)
         return job if job["TrainingJobStatus"] in {"Completed", "Failed", "Stopped"} else None
@@ -343,7 +346,9 @@ def test_reinforcement_asks_the_reward_function(
     recipe = {"run": {"reward_lambda_arn": arn}, "training_config": _rft(arn)}
     model = {"base_model_location": checkpoint, "reward_lambda_arn": arn}
     image = "nova-fine-tune-repo:SM-TJ-RFT-V2-latest"
-    sagemaker.create_training_job(**_request(cloud, "mine-rft", image, data, recipe, model))
+    sagemaker.create_training_job(
+        **_request(cloud, "mine-rft", image, data, recipe=recipe, hyper_parameters=model)
+    )
     job = _finished(sagemaker, "mine-rft")
     assert job["TrainingJobStatus"] == "Completed", job.get("FailureReason")
     logs = cloud.session().client("logs")
@@ -381,7 +386,7 @@ def test_contradicting_recipe_fails_the_job(cloud: LocalCloud, sagemaker: Any) -
 def test_missing_data_fails_the_job(cloud: LocalCloud, sagemaker: Any) -> None:
     missing = f"s3://{BUCKET}/data/none.jsonl"
     image = "nova-fine-tune-repo:SM-TJ-SFT-V2-latest"
-    request = _request(cloud, "mine-nodata", image, missing, {"training_config": _SFT})
+    request = _request(cloud, "mine-nodata", image, missing, recipe={"training_config": _SFT})
     sagemaker.create_training_job(**request)
     job = _finished(sagemaker, "mine-nodata")
     assert job["TrainingJobStatus"] == "Failed"
@@ -420,7 +425,7 @@ def _change(request: dict[str, Any], **changes: Any) -> dict[str, Any]:
 def test_the_callers_policy_is_enforced(cloud: LocalCloud) -> None:
     controller = _controller(cloud)
     request = _sft_request(cloud, "mine-allowed")
-    changes = {
+    changes: dict[str, dict[str, Any]] = {
         "not its resource": {"TrainingJobName": "others-job"},
         "tag condition": {"Tags": [{"Key": "owner", "Value": "you"}]},
         "role it may not pass": {"RoleArn": f"arn:aws:iam::{ACCOUNT}:role/reward"},
@@ -479,8 +484,10 @@ def test_state_changes_reach_a_queue(cloud: LocalCloud, sagemaker: Any) -> None:
     events: list[dict[str, Any]] = []
 
     def completed() -> bool:
-        answer = cloud.session().client("sqs").receive_message(
-            QueueUrl=queue, MaxNumberOfMessages=10, WaitTimeSeconds=1
+        answer = (
+            cloud.session()
+            .client("sqs")
+            .receive_message(QueueUrl=queue, MaxNumberOfMessages=10, WaitTimeSeconds=1)
         )
         events.extend(json.loads(message["Body"]) for message in answer.get("Messages", []))
         return any(event["detail"]["TrainingJobStatus"] == "Completed" for event in events)
@@ -553,15 +560,13 @@ def endpoint(cloud: LocalCloud, sagemaker: Any, checkpoint: str) -> str:
         "InitialInstanceCount": 1,
         "InstanceType": "ml.p5.48xlarge",
     }
-    sagemaker.create_endpoint_config(
-        EndpointConfigName="mine-config", ProductionVariants=[variant]
-    )
+    sagemaker.create_endpoint_config(EndpointConfigName="mine-config", ProductionVariants=[variant])
     sagemaker.create_endpoint(EndpointName="mine-endpoint", EndpointConfigName="mine-config")
     assert _settled(sagemaker)["EndpointStatus"] == "InService"
     return "mine-endpoint"
 
 
-def _settled(sagemaker: Any) -> dict[str, Any]:
+def _settled(sagemaker: Any) -> Any:
     def settled() -> Any:
         described = sagemaker.describe_endpoint(EndpointName="mine-endpoint")
         return described if described["EndpointStatus"] in {"InService", "Failed"} else None
