@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
 import pygal
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from novaloop.reports.content import Evaluation
 
 _SCRIPTS_AND_STYLES = {"script", "style"}
@@ -44,10 +45,7 @@ def length_histogram(lengths: Mapping[str, Any], bins: range) -> str:
 def common_bins(all_lengths: Sequence[Mapping[str, Any]]) -> range:
     """Return the bins from the first to the last that any of the distributions uses."""
     used = [
-        index
-        for lengths in all_lengths
-        for index, count in enumerate(lengths["counts"])
-        if count
+        index for lengths in all_lengths for index, count in enumerate(lengths["counts"]) if count
     ]
     return range(min(used, default=0), max(used, default=0) + 1)
 

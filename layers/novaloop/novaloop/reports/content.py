@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Iterable, Iterator, Mapping
-from datetime import datetime
-from typing import Any, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
-from novaloop.experiment.record import (
-    DatasetItem,
-    GateVerdict,
-    HistoryEntry,
-    Record,
-    ScoreItem,
-    Stage,
-)
 from novaloop.experiment.spec import StageKind
 from novaloop.metrics.estimates import Estimate, Share
 from novaloop.metrics.rows import LENIENT_ACCURACY
 from novaloop.metrics.score import Score
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+    from datetime import datetime
+
+    from novaloop.experiment.record import (
+        DatasetItem,
+        GateVerdict,
+        HistoryEntry,
+        Record,
+        ScoreItem,
+        Stage,
+    )
 
 METRIC_TITLES: Mapping[str, str] = {
     "em": "Exact match",
@@ -245,7 +249,7 @@ def _estimate(share: Share) -> Estimate:
 
 def _comparisons(measured: Mapping[str, Score]) -> Iterator[Comparison]:
     stages = list(measured)
-    for before, after in zip(stages, stages[1:], strict=False):
+    for before, after in itertools.pairwise(stages):
         found = measured[after].comparisons.get(before)
         if found is not None:
             yield Comparison(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,8 @@ from novaloop.metrics.classification import NO_VALID_LABEL
 from novaloop.reports import charts
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from novaloop.reports.content import Evaluation, Measurement, MetricRow, Report
 
 _GOOD = {"LIVE", "COMPLETED", "PROMOTE", "SUCCEEDED", "met", "better"}

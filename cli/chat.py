@@ -1,0 +1,88 @@
+"""`novaloop invoke`: ask the live endpoint."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+from botocore.exceptions import ClientError
+
+from cli.errors import Failed, Refused
+from cli.sse import events
+from cli.stack import Stack, with_stack
+from novaloop.experiment.record import Record, Status
+from novaloop.usecases.outcomes import chat_request
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+JSON = "application/json"
+
+
+@click.command()
+@click.argument("name")
+@click.argument("prompt")
+@click.option("--stream/--no-stream", default=True, help="Print the answer while it is written.")
+@click.option("--max-tokens", type=click.IntRange(min=1), default=200, show_default=True)
+@with_stack
+def invoke(stack: Stack, name: str, prompt: str, stream: bool, max_tokens: int) -> None:
+    """Ask the endpoint of experiment NAME; PROMPT `-` reads standard input."""
+    question = sys.stdin.read() if prompt == "-" else prompt
+    _, record = stack.load(name)
+    for text in answer(stack, record, question, max_tokens, stream=stream):
+        click.echo(text, nl=False)
+    click.echo()
+
+
+def answer(
+    stack: Stack, record: Record, question: str, max_tokens: int, *, stream: bool
+) -> Iterator[str]:
+    """Yield the answer's text as it arrives. Raises Refused, Failed."""
+    if record.status is not Status.LIVE or record.endpoint is None:
+        raise Refused(f"{record.experiment_id} is {record.status}: no endpoint is live")
+    body = chat_request(question, record.spec.system_prompt, max_tokens)
+    ask = _streamed if stream else _whole
+    try:
+        yield from ask(stack, record.endpoint.name, body)
+    except ClientError as error:
+        if error.response["Error"]["Code"] == "ModelError":
+            message = error.response["Error"]["Message"]
+            raise Failed(f"{record.endpoint.name} could not answer: {message}") from None
+        raise
+
+
+def _streamed(stack: Stack, endpoint: str, body: dict[str, object]) -> Iterator[str]:
+    request = json.dumps(body | {"stream": True})
+    response = stack.runtime.invoke_endpoint_with_response_stream(
+        EndpointName=endpoint, ContentType=JSON, Body=request
+    )
+    for data in events(_payloads(response["Body"])):
+        for choice in _parse(endpoint, data).get("choices", []):
+            yield choice.get("delta", {}).get("content") or ""
+
+
+def _payloads(stream: Any) -> Iterator[bytes]:
+    for part in stream:
+        for kind in ("ModelStreamError", "InternalStreamFailure"):
+            if kind in part:
+                raise Failed(f"the answer broke off: {part[kind].get('Message', kind)}")
+        yield part["PayloadPart"]["Bytes"]
+
+
+def _whole(stack: Stack, endpoint: str, body: dict[str, object]) -> Iterator[str]:
+    response = stack.runtime.invoke_endpoint(
+        EndpointName=endpoint, ContentType=JSON, Accept=JSON, Body=json.dumps(body)
+    )
+    reply = _parse(endpoint, response["Body"].read())
+    for choice in reply.get("choices", []):
+        yield choice.get("message", {}).get("content") or ""
+
+
+def _parse(endpoint: str, text: str | bytes) -> dict[str, Any]:
+    try:
+        parsed: dict[str, Any] = json.loads(text)
+    except ValueError:
+        raise Failed(f"{endpoint} answered with something other than JSON") from None
+    return parsed

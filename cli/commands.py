@@ -1,0 +1,145 @@
+"""What a person can ask of an experiment: approve, reject, stop, retry, keep, clean up."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime, timedelta
+from uuid import uuid4
+
+import click
+
+from cli.errors import Failed
+from cli.stack import Stack, with_stack
+from novaloop.experiment.record import CommandItem, CommandKind, Record, Status
+
+TAKEN_UP_WITHIN = timedelta(seconds=60)
+GONE_WITHIN = timedelta(minutes=15)
+POLL_SECONDS = 1.0
+
+
+def give(
+    stack: Stack,
+    name: str,
+    kind: CommandKind,
+    *,
+    stage: str | None = None,
+    hours: float | None = None,
+    note: str | None = None,
+) -> Record:
+    """Give a command and return the record that obeyed it. Raises Refused, or Failed if ignored."""
+    stack.load(name)
+    item = CommandItem(
+        command_id=uuid4().hex,
+        kind=kind,
+        by=stack.caller(),
+        at=datetime.now(UTC),
+        stage=stage,
+        hours=hours,
+        note=note,
+    )
+    stack.table.put_command(name, item)
+    return _taken_up(stack, name, item)
+
+
+def _taken_up(stack: Stack, name: str, item: CommandItem) -> Record:
+    deadline = time.monotonic() + TAKEN_UP_WITHIN.total_seconds()
+    while time.monotonic() < deadline:
+        _, record = stack.load(name)
+        if item.command_id in record.handled_commands:
+            _fail_if_ignored(stack, name, item)
+            return record
+        time.sleep(POLL_SECONDS)
+    raise Failed(
+        f"{name}: {item.kind} was recorded and is not taken up yet; see `novaloop show {name}`"
+    )
+
+
+def _fail_if_ignored(stack: Stack, name: str, item: CommandItem) -> None:
+    what = f"{item.kind} by {item.by}"
+    answers = [
+        entry.why
+        for entry in stack.table.history(name)
+        if entry.what == what and entry.at >= item.at
+    ]
+    if answers and answers[-1].startswith("ignored: "):
+        raise Failed(f"{name}: {item.kind} was {answers[-1]}")
+
+
+def _say(record: Record) -> None:
+    click.echo(f"{record.experiment_id} is {record.status}: {record.reason}")
+
+
+@click.command()
+@click.argument("name")
+@click.option("--note", help="Why; goes into the history.")
+@with_stack
+def approve(stack: Stack, name: str, note: str | None) -> None:
+    """Deploy what is held or waits for approval."""
+    _say(give(stack, name, CommandKind.APPROVE, note=note))
+
+
+@click.command()
+@click.argument("name")
+@click.option("--note", help="Why; goes into the history.")
+@with_stack
+def reject(stack: Stack, name: str, note: str | None) -> None:
+    """Don't deploy what is held or waits for approval."""
+    _say(give(stack, name, CommandKind.REJECT, note=note))
+
+
+@click.command()
+@click.argument("name")
+@with_stack
+def stop(stack: Stack, name: str) -> None:
+    """Stop the experiment and whatever it runs."""
+    _say(give(stack, name, CommandKind.STOP))
+
+
+@click.command()
+@click.argument("name")
+@click.option("--from", "stage", help="The stage to run again first; else the one that failed.")
+@with_stack
+def retry(stack: Stack, name: str, stage: str | None) -> None:
+    """Run an experiment again, from a stage on."""
+    _say(give(stack, name, CommandKind.RETRY, stage=stage))
+
+
+@click.command()
+@click.argument("name")
+@click.option("--hours", type=click.FloatRange(min=0, min_open=True), required=True)
+@with_stack
+def keep(stack: Stack, name: str, hours: float) -> None:
+    """Let the endpoint live some hours longer."""
+    _say(give(stack, name, CommandKind.KEEP, hours=hours))
+
+
+@click.command()
+@click.argument("name")
+@with_stack
+def cleanup(stack: Stack, name: str) -> None:
+    """Delete the endpoint and wait until it is gone."""
+    _, record = stack.load(name)
+    if record.status.is_final:
+        click.echo(f"{name} is {record.status}: nothing of it runs.")
+        return
+    _say(clean_up(stack, name))
+
+
+def clean_up(stack: Stack, name: str) -> Record:
+    """Ask for the endpoint's deletion unless it is under way; wait until nothing is left.
+
+    The controller leaves STOPPING only when endpoint, configuration and model are gone.
+    """
+    _, record = stack.load(name)
+    if record.status is not Status.STOPPING:
+        give(stack, name, CommandKind.CLEANUP)
+    deadline = time.monotonic() + GONE_WITHIN.total_seconds()
+    while time.monotonic() < deadline:
+        _, record = stack.load(name)
+        if record.status.is_final:
+            return record
+        time.sleep(POLL_SECONDS)
+    raise Failed(f"{name}: the endpoint is still being deleted; see `novaloop watch {name}`")
+
+
+ALL = (approve, reject, stop, retry, keep, cleanup)

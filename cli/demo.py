@@ -1,0 +1,134 @@
+"""`novaloop demo`: the whole loop on this machine, from three CSV files to a measured endpoint."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+import yaml
+
+from cli import chat, reporting, views
+from cli.commands import clean_up
+from cli.errors import Failed, Refused
+from cli.local import PARAMETERS
+from cli.stack import Stack, local_stack
+from cli.submit import SPEC_FILE, files_to_upload, upload
+from cli.watch import follow
+from localcloud import questions
+from localcloud.cloud import LocalCloud, up
+from novaloop.experiment.record import Record, Status
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rich.console import Console
+
+NAME = "demo"
+REPORT_FOLDER = Path("novaloop-report")
+POLL_SECONDS = 0.5
+QUESTION = "my code dont work since yesterday, plz tell me whats wrong with it, its urgent!!"
+SPEC = {
+    "columns": {"question": "Body", "answer": "Y"},
+    "labels": list(questions.LABELS),
+    "system_prompt": questions.SYSTEM_PROMPT,
+    "gate": {"metric": "exact_match", "better_than": "baseline"},
+}
+
+
+@click.command()
+@click.option(
+    "--data",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Folder with sft.csv, rft.csv and eval.csv (columns Id, Body, Y); else generated.",
+)
+@click.option("--keep", is_flag=True, help="Leave the endpoint and the local cloud running.")
+def demo(data: Path | None, keep: bool) -> None:
+    """Run the default plan in a local cloud, with a small model that stands in for Nova."""
+    out = views.console()
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="novaloop-demo-") as scratch:
+        folder = Path(scratch)
+        prepare(folder, data)
+        with _local_cloud(out, keep=keep) as cloud, local_stack(cloud) as stack:
+            run(stack, folder, out)
+            if not keep:
+                _clean_up(stack, out)
+    out.print(f"\nDone in {time.monotonic() - began:.0f} s. {_goodbye(keep=keep)}")
+
+
+def prepare(folder: Path, data: Path | None) -> None:
+    """Fill a folder with an experiment: generated questions, or the data and spec of another."""
+    if data is None:
+        questions.write(folder)
+    else:
+        _copy(data, folder)
+    if not (folder / SPEC_FILE).exists():
+        text = yaml.safe_dump(SPEC, sort_keys=False, allow_unicode=True)
+        (folder / SPEC_FILE).write_text(text, encoding="utf-8")
+
+
+def _copy(data: Path, folder: Path) -> None:
+    for file in (*data.glob("*.csv"), data / SPEC_FILE):
+        if file.exists():
+            shutil.copy(file, folder)
+    if not any(folder.iterdir()):
+        raise Refused(f"{data}: there are no CSV files; it needs sft.csv, rft.csv and eval.csv")
+
+
+@contextmanager
+def _local_cloud(out: Console, *, keep: bool) -> Iterator[LocalCloud]:
+    out.print("The whole loop on this machine. A small n-gram model stands in for Nova.\n")
+    with _timed(out, "Starting the local cloud and deploying Novaloop into it"):
+        cloud = up(attached=not keep, parameters=PARAMETERS)
+    if keep:
+        yield cloud
+    else:
+        with cloud:
+            yield cloud
+
+
+@contextmanager
+def _timed(out: Console, what: str) -> Iterator[None]:
+    began = time.monotonic()
+    with out.status(what):
+        yield
+    out.print(f"{what}: {time.monotonic() - began:.1f} s")
+
+
+def run(stack: Stack, folder: Path, out: Console) -> None:
+    """Take the experiment in the folder to a live endpoint; raise Failed if it gets elsewhere."""
+    upload(stack, NAME, files_to_upload(folder, NAME))
+    out.print()
+    record = follow(stack, NAME, out, POLL_SECONDS)
+    content = reporting.build(stack, *stack.load(NAME))
+    out.print()
+    reporting.print_results(content, out)
+    out.print(f"\nReport: {reporting.write(content, REPORT_FOLDER)}")
+    if record.status is not Status.LIVE:
+        raise Failed(f"the demo ended {record.status}: {record.reason}")
+    _ask(stack, record, out)
+
+
+def _ask(stack: Stack, record: Record, out: Console) -> None:
+    """Show the answer to the smoke request, and to one more question, as it streams in."""
+    out.print(f"\n{record.stages[-1].name}: {record.stages[-1].reason}", markup=False)
+    out.print(f"Asked: {QUESTION}", style="dim")
+    answer = "".join(chat.answer(stack, record, QUESTION, 50, stream=True))
+    out.print(f"Answered: {answer}", markup=False)
+
+
+def _clean_up(stack: Stack, out: Console) -> None:
+    out.print()
+    with _timed(out, "Deleting the endpoint, configuration and model"):
+        clean_up(stack, NAME)
+
+
+def _goodbye(*, keep: bool) -> str:
+    if keep:
+        return f"Go on: novaloop show {NAME} --local. Stop it all: novaloop local down"
+    return "Nothing was left running."

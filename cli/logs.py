@@ -1,0 +1,116 @@
+"""`novaloop logs`: what an experiment's jobs and endpoint wrote to CloudWatch."""
+
+from __future__ import annotations
+
+import re
+import time
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import click
+from botocore.exceptions import ClientError
+
+from cli.errors import Failed, Refused
+from cli.stack import Stack, with_stack
+from novaloop.experiment.spec import StageKind
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from novaloop.experiment.record import Record, Stage
+
+JOB_LOGS = "/aws/sagemaker/TrainingJobs"
+ENDPOINT_LOGS = "/aws/sagemaker/Endpoints"
+POLL_SECONDS = 2.0
+LATE = timedelta(seconds=10)
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+
+
+class Since(click.ParamType[timedelta]):
+    """A span of time such as 90s, 10m, 2h or 1d."""
+
+    name = "span"
+
+    def convert(
+        self, value: str, param: click.Parameter | None, ctx: click.Context | None
+    ) -> timedelta:
+        """Read a span."""
+        match = re.fullmatch(r"(\d+)([smhd])", value)
+        if match is None:
+            self.fail(f"{value} is no span of time; write 90s, 10m, 2h or 1d", param, ctx)
+        return timedelta(**{_UNITS[match[2]]: int(match[1])})
+
+
+@click.command()
+@click.argument("name")
+@click.option("--stage", "stage_name", help="The stage; else the newest that has begun.")
+@click.option("--follow", "-f", is_flag=True, help="Wait for more until the stage is over.")
+@click.option("--since", type=Since(), help="Only what is younger, such as 10m.")
+@with_stack
+def logs(
+    stack: Stack, name: str, stage_name: str | None, follow: bool, since: timedelta | None
+) -> None:
+    """Print the logs of one stage of experiment NAME."""
+    _, record = stack.load(name)
+    stage = pick_stage(record, stage_name)
+    begin = datetime.now(UTC) - since if since else stage.claimed_at
+    for line in _follow(stack, name, stage, begin) if follow else read(stack, stage, begin):
+        click.echo(line)
+
+
+def pick_stage(record: Record, name: str | None) -> Stage:
+    """Return the stage of that name, or the newest that has begun. Raises Refused."""
+    begun = [stage for stage in record.stages if stage.job_name]
+    if name is None and begun:
+        return begun[-1]
+    stage = next((stage for stage in begun if stage.name == name), None)
+    if stage is None:
+        which = f"stage {name} has not begun" if name else "no stage has begun"
+        names = ", ".join(stage.name for stage in begun) or "none yet"
+        raise Refused(f"{record.experiment_id}: {which}; stages with logs: {names}")
+    return stage
+
+
+def read(
+    stack: Stack, stage: Stage, begin: datetime | None, seen: set[str] | None = None
+) -> Iterator[str]:
+    """Yield the lines of every machine of a stage's job, in the order of their times."""
+    seen = set() if seen is None else seen
+    start = int(begin.timestamp() * 1000) if begin else 0
+    pages = stack.logs.get_paginator("filter_log_events").paginate(startTime=start, **_where(stage))
+    try:
+        for event in (event for page in pages for event in page["events"]):
+            if event["eventId"] not in seen:
+                seen.add(event["eventId"])
+                at = datetime.fromtimestamp(event["timestamp"] / 1000, UTC)
+                yield f"{at:%H:%M:%S}  {event['message'].rstrip()}"
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "ResourceNotFoundException":
+            raise
+        raise Failed(f"{stage.job_name} has written no logs yet; try again shortly") from None
+
+
+def _where(stage: Stage) -> Any:
+    """Return the log group, and which of its streams: a job has one for each machine."""
+    if stage.kind is StageKind.DEPLOY:
+        return {"logGroupName": f"{ENDPOINT_LOGS}/{stage.job_name}"}
+    return {"logGroupName": JOB_LOGS, "logStreamNamePrefix": f"{stage.job_name}/"}
+
+
+def _follow(stack: Stack, name: str, stage: Stage, begin: datetime | None) -> Iterator[str]:
+    seen: set[str] = set()
+    while True:
+        _, record = stack.load(name)
+        now = record.stage(stage.name)
+        over = now.ended_at is not None or now.job_name != stage.job_name
+        looked_at = datetime.now(UTC)
+        try:
+            yield from read(stack, stage, begin, seen)
+        except Failed:
+            if over:
+                raise
+        if over:
+            return
+        # Lines of several machines arrive out of order; what was printed is not printed again.
+        begin = max(filter(None, (begin, looked_at - LATE)))
+        time.sleep(POLL_SECONDS)

@@ -1,0 +1,71 @@
+"""`novaloop report`: the numbers in the terminal, and the report as files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from cli import views
+from cli.show import as_json, print_json
+from cli.stack import Stack, with_stack
+from novaloop import reports
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from novaloop.experiment.record import Record, Snapshot
+    from novaloop.reports import Report
+
+
+@click.command()
+@click.argument("name")
+@click.option(
+    "--to",
+    "directory",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder for report.html, .json and .md; else NAME-report.",
+)
+@click.option("--open", "open_", is_flag=True, help="Open the page in a browser.")
+@as_json
+@with_stack
+def report(stack: Stack, name: str, directory: Path | None, open_: bool, json_: bool) -> None:
+    """Print the results of experiment NAME and write its report."""
+    content = build(stack, *stack.load(name))
+    if json_:
+        print_json(content)
+        return
+    print_results(content, views.console())
+    page = write(content, directory or Path(f"{name}-report"))
+    click.echo(f"\nReport: {page}")
+    if open_:
+        click.launch(page.resolve().as_uri())
+
+
+def build(stack: Stack, snapshot: Snapshot, record: Record) -> Report:
+    """Put the report together from what the table holds now."""
+    history = stack.table.history(record.experiment_id)
+    return reports.report(record, snapshot.scores, history, snapshot.datasets)
+
+
+def print_results(content: Report, out: Console) -> None:
+    """Print every metric of every evaluation, and what the tests say of the changes."""
+    if not content["metrics"]:
+        out.print(f"{content['experiment']} is {content['status']}: nothing was measured yet.")
+        return
+    out.print(views.metrics(content))
+    out.print()
+    out.print(views.verdicts(content))
+
+
+def write(content: Report, directory: Path) -> Path:
+    """Write the report's three files and return the page's path."""
+    directory.mkdir(parents=True, exist_ok=True)
+    page = directory / "report.html"
+    page.write_text(reports.html(content), encoding="utf-8")
+    (directory / "report.md").write_text(reports.markdown(content), encoding="utf-8")
+    text = json.dumps(content, indent=2, ensure_ascii=False)
+    (directory / "report.json").write_text(text, encoding="utf-8")
+    return page

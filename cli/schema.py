@@ -1,0 +1,112 @@
+"""`novaloop schema`: the JSON Schema of experiment.yaml, and the stages' state diagram."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from novaloop.experiment.record import StageState
+from novaloop.experiment.spec import (
+    DeployStage,
+    EvaluateStage,
+    ExperimentSpec,
+    RftStage,
+    SftStage,
+)
+from novaloop.experiment.stages import TABLE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SCHEMA_FILE = "experiment.schema.json"
+STATES_FILE = "states.md"
+STAGES = (EvaluateStage, SftStage, RftStage, DeployStage)
+_ENDS = (StageState.SUCCEEDED, StageState.FAILED)
+
+
+@click.command()
+@click.option(
+    "--write",
+    "directory",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help=f"Write {SCHEMA_FILE} and {STATES_FILE} into this folder instead.",
+)
+def schema(directory: Path | None) -> None:
+    """Print the JSON Schema of experiment.yaml, for editors to complete and check it by."""
+    if directory is None:
+        click.echo(schema_text(), nl=False)
+        return
+    (directory / SCHEMA_FILE).write_text(schema_text(), encoding="utf-8")
+    (directory / STATES_FILE).write_text(states_text(), encoding="utf-8")
+
+
+def schema_text() -> str:
+    """Return the JSON Schema as text."""
+    return json.dumps(experiment_schema(), indent=2) + "\n"
+
+
+def experiment_schema() -> dict[str, Any]:
+    """Return the schema of the file, in which a stage is `{kind: settings}`, a name or a word."""
+    generated = ExperimentSpec.model_json_schema()
+    definitions = generated["$defs"]
+    for stage in STAGES:
+        del definitions[stage.__name__]["properties"]["kind"]
+    plan = generated["properties"]["plan"]
+    plan["items"] = {"anyOf": [form for stage in STAGES for form in _forms(stage)]}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **generated,
+        "title": "experiment.yaml",
+    }
+
+
+def _forms(stage: Any) -> Iterator[dict[str, Any]]:
+    """Yield the ways in which a stage may be written; evaluations can't go without a name."""
+    kind = str(stage.model_fields["kind"].default)
+    settings = [{"$ref": f"#/$defs/{stage.__name__}"}, {"type": "string"}]
+    if not stage.model_fields["name"].is_required():
+        settings.append({"type": "null"})
+        yield {"const": kind}
+    yield {
+        "type": "object",
+        "description": stage.__doc__,
+        "properties": {kind: {"anyOf": settings}},
+        "required": [kind],
+        "additionalProperties": False,
+    }
+
+
+def states_text() -> str:
+    """Return the page on how a stage moves."""
+    return "\n".join(
+        (
+            "# How a stage moves",
+            "",
+            "Generated from `novaloop.experiment.stages.TABLE` by `novaloop schema --write docs`.",
+            "Each look at an experiment moves its active stage along at most one arrow at a time;",
+            "after a slash stands what the controller does about it. Stopping is not in the",
+            "table: a stage whose experiment is stopped becomes STOPPED once its job or endpoint",
+            "is gone.",
+            "",
+            "```mermaid",
+            "stateDiagram-v2",
+            f"  [*] --> {StageState.PENDING}",
+            *_arrows(),
+            *(f"  {state} --> [*]" for state in _ENDS),
+            "```",
+            "",
+        )
+    )
+
+
+def _arrows() -> Iterator[str]:
+    """Yield one arrow for each pair of states, with all that leads along it."""
+    labels: dict[tuple[StageState, StageState], list[str]] = {}
+    for (state, sight), rule in TABLE.items():
+        action = f" / {rule.ask}" if rule.ask else ""
+        labels.setdefault((state, rule.to), []).append(f"{sight}{action}")
+    for (before, after), reasons in labels.items():
+        yield f"  {before} --> {after}: {'<br>'.join(reasons)}"

@@ -1,0 +1,211 @@
+"""The deployment that a command talks to: a stack on AWS, or the local cloud's."""
+
+from __future__ import annotations
+
+import functools
+import os
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
+
+import boto3
+import click
+from botocore.exceptions import ClientError
+
+from cli.errors import Failed, Refused
+from localcloud.cloud import LocalCloud
+from localcloud.emulator import LocalCloudError
+from novaloop.store.table import ExperimentTable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from datetime import datetime
+
+    from mypy_boto3_logs import CloudWatchLogsClient
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_sagemaker_runtime import SageMakerRuntimeClient
+
+    from novaloop.experiment.record import Record, Snapshot
+
+DEFAULT_STACK = "novaloop"
+INBOX = "inbox"
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True)
+class Stack:
+    """One deployment of Novaloop, as its CloudFormation outputs describe it."""
+
+    bucket: str
+    table_name: str
+    region: str
+
+    @cached_property
+    def table(self) -> ExperimentTable:
+        """The experiments table."""
+        return ExperimentTable(self.table_name, self.region, os.environ.get("AWS_ENDPOINT_URL"))
+
+    @cached_property
+    def s3(self) -> S3Client:
+        """The client for the application's bucket."""
+        client: S3Client = boto3.client("s3")
+        return client
+
+    @cached_property
+    def logs(self) -> CloudWatchLogsClient:
+        """The client for the logs of jobs and endpoints."""
+        client: CloudWatchLogsClient = boto3.client("logs")
+        return client
+
+    @cached_property
+    def runtime(self) -> SageMakerRuntimeClient:
+        """The client that invokes endpoints."""
+        client: SageMakerRuntimeClient = boto3.client("sagemaker-runtime")
+        return client
+
+    def caller(self) -> str:
+        """Who is asking, such as `assumed-role/Admin/jane`."""
+        identity = boto3.client("sts").get_caller_identity()
+        return str(identity["Arn"].rpartition(":")[2])
+
+    def newest_upload(self, experiment: str) -> datetime | None:
+        """When the newest file in the experiment's inbox arrived; None if there is none."""
+        pages = self.s3.get_paginator("list_objects_v2").paginate(
+            Bucket=self.bucket, Prefix=f"{INBOX}/{experiment}/"
+        )
+        arrivals = [item["LastModified"] for page in pages for item in page.get("Contents", [])]
+        return max(arrivals, default=None)
+
+    def load(self, experiment: str) -> tuple[Snapshot, Record]:
+        """Return an experiment's items and its record. Raises Refused if it has none."""
+        snapshot = self.table.load(experiment)
+        if snapshot.record is None:
+            raise Refused(self.no_record(experiment))
+        return snapshot, snapshot.record
+
+    def no_record(self, experiment: str) -> str:
+        """Say why there is no record of that name."""
+        if self.newest_upload(experiment):
+            return f"{experiment} was uploaded and is not looked at yet; try `novaloop watch`"
+        return f"no experiment is called {experiment}; `novaloop list` shows those that exist"
+
+
+def find_stack(name: str) -> Stack:
+    """Look a stack up with whatever credentials the environment gives. Raises Refused, Failed."""
+    try:
+        answer = boto3.client("cloudformation").describe_stacks(StackName=name)
+    except ClientError as error:
+        if "does not exist" in str(error):
+            raise Refused(_no_such_stack(name)) from None
+        raise
+    stack = answer["Stacks"][0]
+    outputs = {item["OutputKey"]: item["OutputValue"] for item in stack.get("Outputs", [])}
+    missing = sorted({"BucketName", "TableName"} - set(outputs))
+    if missing:
+        state = stack["StackStatus"]
+        raise Failed(
+            f"stack {name} ({state}) has no output {' and '.join(missing)}; "
+            "finish its deployment, or name Novaloop's stack with --stack"
+        )
+    return Stack(outputs["BucketName"], outputs["TableName"], _region())
+
+
+def _region() -> str:
+    return str(boto3.client("dynamodb").meta.region_name)
+
+
+def _no_such_stack(name: str) -> str:
+    return (
+        f"no stack is called {name} in {_region()}; deploy one with `sam deploy`, "
+        "name yours with --stack or NOVALOOP_STACK, or use --local"
+    )
+
+
+@contextmanager
+def environment(changes: Mapping[str, str], *, without: str = "") -> Iterator[None]:
+    """Change environment variables for a while, after removing those that start with `without`.
+
+    The environment is the one place that every AWS client reads, PynamoDB's included.
+    """
+    before = dict(os.environ)
+    dropped = [key for key in before if without and key.startswith(without)]
+    for key in dropped:
+        del os.environ[key]
+    os.environ.update(changes)
+    boto3.DEFAULT_SESSION = None
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+        boto3.DEFAULT_SESSION = None
+
+
+@contextmanager
+def local_stack(cloud: LocalCloud) -> Iterator[Stack]:
+    """Talk to a running local cloud."""
+    with environment(cloud.environment(), without="AWS_"):
+        yield find_stack(cloud.state.stack_name)
+
+
+@contextmanager
+def aws_stack(name: str, profile: str | None, region: str | None) -> Iterator[Stack]:
+    """Talk to a deployed stack."""
+    changes = {"AWS_PROFILE": profile} if profile else {}
+    if region:
+        changes |= {"AWS_REGION": region, "AWS_DEFAULT_REGION": region}
+    # Keys in the environment would win over the profile that was asked for.
+    with environment(changes, without="AWS_ACCESS_KEY" if profile else ""):
+        yield find_stack(name)
+
+
+def attach() -> LocalCloud:
+    """Return the local cloud that runs. Raises Refused if none does."""
+    try:
+        return LocalCloud.attach()
+    except LocalCloudError as error:
+        raise Refused(str(error)) from None
+
+
+_OPTIONS = (
+    click.option(
+        "--stack",
+        "stack_name",
+        envvar="NOVALOOP_STACK",
+        default=DEFAULT_STACK,
+        show_default=True,
+        help="The deployed stack.",
+    ),
+    click.option("--profile", help="AWS profile."),
+    click.option("--region", help="AWS region."),
+    click.option(
+        "--local", is_flag=True, envvar="NOVALOOP_LOCAL", help="Use the running local cloud."
+    ),
+)
+
+
+def with_stack(command: Callable[Concatenate[Stack, P], R]) -> Callable[..., R]:
+    """Give a command the options that choose a deployment, and the deployment."""
+
+    @functools.wraps(command)
+    @click.pass_context
+    def wrapper(
+        context: click.Context,
+        /,
+        *args: Any,
+        stack_name: str,
+        profile: str | None,
+        region: str | None,
+        local: bool,
+        **kwargs: Any,
+    ) -> R:
+        chosen = local_stack(attach()) if local else aws_stack(stack_name, profile, region)
+        return command(context.with_resource(chosen), *args, **kwargs)
+
+    decorated: Callable[..., R] = wrapper
+    for option in reversed(_OPTIONS):
+        decorated = option(decorated)
+    return decorated

@@ -1,0 +1,73 @@
+"""`novaloop submit`: upload a folder as an experiment."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from cli.errors import Refused
+from cli.stack import INBOX, Stack, with_stack
+from novaloop.experiment.names import experiment_name_error
+from novaloop.experiment.spec import ExperimentSpec
+from novaloop.experiment.spec_file import SpecRefused, read_spec
+
+SPEC_FILE = "experiment.yaml"
+
+
+@click.command()
+@click.argument("directory", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--name", help="The experiment's name; else the folder's.")
+@with_stack
+def submit(stack: Stack, directory: Path, name: str | None) -> None:
+    """Upload DIRECTORY: experiment.yaml and the CSV files that its plan needs."""
+    name = name or directory.resolve().name
+    files = files_to_upload(directory, name)
+    refuse_if_started(stack, name)
+    upload(stack, name, files)
+    click.echo(f"Submitted {name}: {', '.join(file.name for file in files)}.")
+    click.echo(f"Follow it with: novaloop watch {name}")
+
+
+def files_to_upload(directory: Path, name: str) -> list[Path]:
+    """Check a folder; return its files in the order of upload. Raises Refused."""
+    if problem := experiment_name_error(name):
+        raise Refused(f"{name}: {problem}, or give --name")
+    spec_file = directory / SPEC_FILE
+    data = data_files(directory, _read_spec(spec_file))
+    missing = [file.name for file in data if not file.is_file()]
+    if missing:
+        raise Refused(f"{directory}: the plan needs {', '.join(missing)}; add what is missing")
+    # The spec goes first, so that ingest converts each file with the settings meant for it.
+    return [spec_file, *data] if spec_file.exists() else data
+
+
+def _read_spec(file: Path) -> ExperimentSpec:
+    if not file.exists():
+        return ExperimentSpec()
+    try:
+        return read_spec(file.read_bytes())
+    except SpecRefused as refused:
+        raise Refused("\n  ".join((f"{file} can't be used:", *refused.errors))) from None
+
+
+def data_files(directory: Path, spec: ExperimentSpec) -> list[Path]:
+    """Return the files that the spec's datasets come from."""
+    names = ["data.csv"] if spec.split else [f"{role}.csv" for role in spec.roles()]
+    return [directory / name for name in names]
+
+
+def refuse_if_started(stack: Stack, name: str) -> None:
+    """Raise Refused unless the experiment still takes uploads."""
+    record = stack.table.load(name).record
+    if record is not None and not record.status.takes_uploads:
+        raise Refused(
+            f"experiment {name} is {record.status} and takes no more uploads; "
+            "submit under a new name, with --name"
+        )
+
+
+def upload(stack: Stack, name: str, files: list[Path]) -> None:
+    """Put the files into the experiment's inbox, in order."""
+    for file in files:
+        stack.s3.upload_file(str(file), stack.bucket, f"{INBOX}/{name}/{file.name}")

@@ -1,0 +1,213 @@
+"""What the terminal shows: the stages, the metrics, the datasets, in 80 columns."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from rich.console import Console, Group, RenderableType
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from novaloop.experiment.record import (
+    DatasetItem,
+    HistoryEntry,
+    Record,
+    ScoreItem,
+    Snapshot,
+    Stage,
+    StageState,
+    Status,
+)
+from novaloop.reports.pages import cell, change, duration
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from novaloop.reports.content import MetricRow, Report
+
+MARKS: Mapping[StageState, tuple[str, str]] = {
+    StageState.PENDING: ("·", "dim"),
+    StageState.CLAIMED: ("○", "cyan"),
+    StageState.WAITING: ("◌", "yellow"),
+    StageState.RUNNING: ("●", "cyan"),
+    StageState.SCORING: ("●", "cyan"),
+    StageState.SUCCEEDED: ("✓", "green"),
+    StageState.FAILED: ("✗", "red"),
+    StageState.STOPPED: ("■", "yellow"),
+}
+STYLES: Mapping[str, str] = {
+    Status.LIVE: "bold green",
+    Status.COMPLETED: "bold green",
+    Status.FAILED: "bold red",
+    Status.REJECTED: "bold red",
+    Status.HELD: "bold yellow",
+    Status.AWAITING_APPROVAL: "bold yellow",
+}
+_TONES = {"better": "green", "worse": "red"}
+
+
+def console() -> Console:
+    """Return a console on the present standard output, without decoration by guesswork."""
+    return Console(highlight=False, soft_wrap=False)
+
+
+def header(record: Record) -> Text:
+    """Return the experiment's name, status and reason."""
+    status = Text(record.status, STYLES.get(record.status, "bold"))
+    return Text.assemble((record.experiment_id, "bold"), "  ", status, "  ", record.reason)
+
+
+def stages(record: Record, scores: Mapping[tuple[str, int], ScoreItem], now: datetime) -> Table:
+    """Return the stages with their states, times, progress and headline metric."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    table.add_column("")
+    table.add_column("stage", no_wrap=True)
+    table.add_column("state", no_wrap=True)
+    table.add_column("time", justify="right", no_wrap=True)
+    table.add_column("", overflow="fold")
+    for stage in record.stages:
+        mark, style = MARKS[stage.state]
+        table.add_row(
+            Text(mark, style),
+            Text(stage.name, "dim" if stage.state is StageState.PENDING else ""),
+            Text(stage.state.lower(), style),
+            _elapsed(stage, now),
+            _news(stage, scores, now),
+        )
+    return table
+
+
+def _elapsed(stage: Stage, now: datetime) -> str:
+    begun = stage.started_at or stage.claimed_at
+    if begun is None or stage.state is StageState.WAITING:
+        return ""
+    return duration(max(0.0, ((stage.ended_at or now) - begun).total_seconds()))
+
+
+def _news(
+    stage: Stage, scores: Mapping[tuple[str, int], ScoreItem], now: datetime
+) -> RenderableType:
+    """Return what is worth knowing of a stage now."""
+    if stage.state is StageState.WAITING:
+        return Text(f"next try {_in(stage.next_try_at, now)}: {stage.reason or ''}", "yellow")
+    if stage.state is StageState.SUCCEEDED:
+        return _result(stage, scores)
+    if stage.reason:
+        return Text(stage.reason, MARKS[stage.state][1])
+    if stage.state is StageState.RUNNING and stage.progress:
+        return _progress(stage)
+    return ""
+
+
+def _in(time: datetime | None, now: datetime) -> str:
+    return f"in {duration(max(0.0, (time - now).total_seconds()))}" if time else "soon"
+
+
+def _progress(stage: Stage) -> RenderableType:
+    progress = stage.progress
+    if progress is None:
+        return ""
+    if not progress.step or not progress.max_steps:
+        return progress.phase
+    row = Table.grid(padding=(0, 1))
+    bar = ProgressBar(total=progress.max_steps, completed=progress.step, width=16)
+    row.add_row(bar, f"step {progress.step} of {progress.max_steps}")
+    return row
+
+
+def _result(stage: Stage, scores: Mapping[tuple[str, int], ScoreItem]) -> RenderableType:
+    item = scores.get((stage.name, stage.attempt))
+    if item is None or "em" not in item.score.get("metrics", {}):
+        return Text(stage.reason or "", "dim")
+    exact = item.score["metrics"]["em"]
+    error = f" ±{exact['stderr']:.3f}" if exact["stderr"] is not None else ""
+    text = f"exact match {exact['value']:.3f}{error}"
+    found = item.score.get("classification")
+    return f"{text}, accuracy {found['lenient']['accuracy']['value']:.3f}" if found else text
+
+
+def datasets(items: Mapping[str, DatasetItem]) -> Table:
+    """Return the datasets with rows, rejects and what is wrong with them."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    table.add_column("dataset")
+    table.add_column("state")
+    table.add_column("rows", justify="right")
+    table.add_column("rejected", justify="right")
+    table.add_column("", overflow="fold")
+    for role, item in sorted(items.items()):
+        note = item.reason or (f"sha256 {item.sha256[:12]}" if item.sha256 else "")
+        style = "red" if item.status == "REJECTED" else "dim"
+        table.add_row(
+            role,
+            item.status.lower(),
+            f"{item.rows:,}",
+            f"{item.rejected_rows:,}",
+            Text(note, style),
+        )
+    return table
+
+
+def metrics(report: Report) -> Table:
+    """Return every metric at every evaluation, with its error and its change."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    table.add_column("", no_wrap=True)
+    scored = [item["stage"] for item in report["evaluations"] if item["score"]]
+    for index, stage in enumerate(scored):
+        table.add_column(stage, justify="right", no_wrap=True)
+        if index:
+            table.add_column("change", justify="right", no_wrap=True)
+    for metric in report["metrics"]:
+        table.add_row(metric["title"], *_cells(metric))
+    return table
+
+
+def _cells(metric: MetricRow) -> Iterable[Text]:
+    for index, measurement in enumerate(metric["measurements"]):
+        yield Text(cell(metric, measurement))
+        if index:
+            tone = _TONES.get(measurement["verdict"] or "", "dim")
+            yield Text(change(metric, measurement), tone)
+
+
+def verdicts(report: Report) -> Group:
+    """Return what the paired tests say, one line per comparison, and the gate's verdict."""
+    lines = [
+        Text.assemble((f"{item['stage']} against {item['against']}: ", "bold"), item["summary"])
+        for item in report["comparisons"]
+    ]
+    if gate := report["gate"]:
+        lines.append(Text.assemble(("gate: ", "bold"), f"{gate['verdict']}, {gate['summary']}"))
+    return Group(*lines)
+
+
+def history(entries: Iterable[HistoryEntry]) -> Table:
+    """Return lines of the history, oldest first."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(no_wrap=True)
+    table.add_column(style="dim", overflow="fold")
+    for entry in entries:
+        table.add_row(f"{entry.at:%m-%d %H:%M:%S}", entry.what, entry.why)
+    return table
+
+
+def screen(snapshot: Snapshot, now: datetime) -> Group:
+    """Return what `watch` draws."""
+    record = snapshot.record
+    if record is None:
+        return Group(Text.assemble((snapshot.experiment_id, "bold"), "  uploaded"))
+    body = stages(record, snapshot.scores, now) if record.stages else datasets(snapshot.datasets)
+    begun = record.started_at or record.created_at
+    total = duration(((record.ended_at or now) - begun).total_seconds())
+    return Group(header(record), Text(""), body, Text(""), Text(f"{total} in all", "dim"))
+
+
+def age(time: datetime, now: datetime) -> str:
+    """Write how long ago something was, in its largest unit."""
+    passed = max(timedelta(0), now - time)
+    if passed.days:
+        return f"{passed.days} d ago"
+    minutes = passed.seconds // 60
+    return f"{minutes // 60} h ago" if minutes >= 60 else f"{minutes} min ago"

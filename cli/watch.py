@@ -1,0 +1,136 @@
+"""`novaloop watch`: follow an experiment until it needs a person or nothing more happens."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import click
+from rich.live import Live
+
+from cli import views
+from cli.errors import FAILED, WAITS_FOR_A_PERSON, Refused
+from cli.stack import Stack, with_stack
+from novaloop.experiment.record import Record, Snapshot, Status
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from rich.console import Console
+
+POLL_SECONDS = 2.0
+EXIT_CODES: Mapping[Status, int] = {
+    Status.LIVE: 0,
+    Status.COMPLETED: 0,
+    Status.EXPIRED: 0,
+    Status.STOPPED: FAILED,
+    Status.FAILED: FAILED,
+    Status.REJECTED: FAILED,
+    Status.HELD: WAITS_FOR_A_PERSON,
+    Status.AWAITING_APPROVAL: WAITS_FOR_A_PERSON,
+}
+NEXT: Mapping[Status, str] = {
+    Status.LIVE: "Ask it: novaloop invoke {name} QUESTION. Results: novaloop report {name}",
+    Status.COMPLETED: "Results: novaloop report {name}",
+    Status.HELD: "See why: novaloop show {name}. Then novaloop approve, reject or retry {name}",
+    Status.AWAITING_APPROVAL: "See it: novaloop report {name}. Then novaloop approve or reject",
+    Status.REJECTED: "Correct the files and submit them again under the same name",
+    Status.FAILED: "See its log: novaloop logs {name}. Go on: novaloop retry {name}",
+}
+
+
+@click.command()
+@click.argument("name")
+@click.option("--every", default=POLL_SECONDS, type=click.FloatRange(min=0.2), hidden=True)
+@click.pass_context
+@with_stack
+def watch(stack: Stack, context: click.Context, name: str, every: float) -> None:
+    """Follow experiment NAME until it is live, over, or waits for a person.
+
+    Exit codes: 0 live or completed, 1 failed, stopped or rejected, 3 waits for a person.
+    """
+    try:
+        record = follow(stack, name, views.console(), every)
+    except KeyboardInterrupt:
+        click.echo(f"\nIt goes on without you. Come back: novaloop watch {name}", err=True)
+        raise
+    if record.status in NEXT:
+        click.echo(NEXT[record.status].format(name=name))
+    context.exit(EXIT_CODES[record.status])
+
+
+def follow(stack: Stack, name: str, out: Console, every: float = POLL_SECONDS) -> Record:
+    """Draw the experiment until it comes to rest; return its record then. Raises Refused."""
+    show = _redraw if out.is_terminal else _print_changes
+    return show(lambda: _snapshots(stack, name, every), out)
+
+
+def _snapshots(stack: Stack, name: str, every: float) -> Iterator[Snapshot]:
+    """Yield what the table holds, again and again, up to a status at which things rest."""
+    while True:
+        snapshot = stack.table.load(name)
+        if snapshot.record is None and stack.newest_upload(name) is None:
+            raise Refused(stack.no_record(name))
+        yield snapshot
+        if _rests(stack, snapshot):
+            return
+        time.sleep(every)
+
+
+def _rests(stack: Stack, snapshot: Snapshot) -> bool:
+    record = snapshot.record
+    if record is None or record.status not in EXIT_CODES:
+        return False
+    return record.status is not Status.REJECTED or not _corrected(stack, snapshot)
+
+
+def _corrected(stack: Stack, snapshot: Snapshot) -> bool:
+    """Whether an upload came that the rejection does not know of yet."""
+    newest = stack.newest_upload(snapshot.experiment_id)
+    known = [item.uploaded_at for item in snapshot.datasets.values()]
+    if snapshot.spec:
+        known.append(snapshot.spec.uploaded_at)
+    return newest is not None and newest > max(known, default=newest)
+
+
+def _redraw(snapshots: Callable[[], Iterator[Snapshot]], out: Console) -> Record:
+    latest: Record | None = None
+    with Live(console=out, auto_refresh=False) as live:
+        for snapshot in snapshots():
+            live.update(views.screen(snapshot, datetime.now(UTC)), refresh=True)
+            latest = snapshot.record
+    return _at_rest(latest)
+
+
+def _print_changes(snapshots: Callable[[], Iterator[Snapshot]], out: Console) -> Record:
+    """Print a line per change: for logs and pipes, where nothing can be redrawn."""
+    latest: Record | None = None
+    for snapshot in snapshots():
+        for line in changes(latest, snapshot.record):
+            out.print(f"{datetime.now(UTC):%H:%M:%S}  {line}", soft_wrap=True, markup=False)
+        latest = snapshot.record
+    if latest is not None:
+        out.print()
+        out.print(views.stages(latest, snapshot.scores, datetime.now(UTC)))
+    return _at_rest(latest)
+
+
+def _at_rest(record: Record | None) -> Record:
+    if record is None:
+        raise RuntimeError("an experiment without a record is not at rest")
+    return record
+
+
+def changes(before: Record | None, after: Record | None) -> Iterator[str]:
+    """Yield a line for each stage that moved, and for a new status or reason."""
+    if after is None:
+        return
+    states = {(s.name, s.attempt, s.state) for s in before.stages} if before else set()
+    for stage in after.stages:
+        moved = (stage.name, stage.attempt, stage.state) not in states
+        if moved and stage.state != "PENDING":
+            why = f": {stage.reason}" if stage.reason else ""
+            yield f"{stage.name} {stage.state.lower()}{why}"
+    if before is None or (before.status, before.reason) != (after.status, after.reason):
+        yield f"{after.status}: {after.reason}" if after.reason else str(after.status)
