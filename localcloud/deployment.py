@@ -13,21 +13,21 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SAM = REPOSITORY / ".tools" / "sam" / "bin" / "sam"
-BUILD_DIRECTORY = REPOSITORY / ".aws-sam" / "local"
+CACHE_DIRECTORY = REPOSITORY / ".aws-sam" / "local-cache"
 
 
-def build(template: Path, log: Path) -> Path:
-    """Build for this machine's own Python; returns the built template."""
+def build(template: Path, directory: Path, log: Path) -> Path:
+    """Build for the emulator's own Python into `directory`; returns the built template."""
     _sam(
         [
             "build",
             "--template-file",
             str(template),
             "--build-dir",
-            str(BUILD_DIRECTORY),
+            str(directory),
             "--cached",
             "--cache-dir",
-            str(BUILD_DIRECTORY.with_name("local-cache")),
+            str(CACHE_DIRECTORY),
         ],
         {
             "NOVALOOP_LAYER_TARGET": "host",
@@ -36,7 +36,7 @@ def build(template: Path, log: Path) -> Path:
         },
         log,
     )
-    return BUILD_DIRECTORY / "template.yaml"
+    return directory / "template.yaml"
 
 
 def deploy(built: Path, state: State, parameters: Mapping[str, str], log: Path) -> None:

@@ -80,13 +80,18 @@ def start(
         region=region,
         stack_name=stack_name,
     )
-    (directory / "state.json").write_text(json.dumps(asdict(state), indent=2), encoding="utf-8")
+    save(directory, state)
     try:
         _wait_until_ready(state, process, directory)
     except BaseException:
         stop(directory, process)
         raise
     return state, process
+
+
+def save(directory: Path, state: State) -> None:
+    """Write `state.json`, by which other processes find the emulator."""
+    (directory / "state.json").write_text(json.dumps(asdict(state), indent=2), encoding="utf-8")
 
 
 def find(directory: Path) -> State | None:

@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import threading
+import time
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,6 +82,8 @@ def write_certificates(directory: Path) -> None:
 def _end_with_parent() -> None:
     sys.stdin.read()
     os.killpg(os.getpgid(0), signal.SIGTERM)
+    time.sleep(1)
+    os.killpg(os.getpgid(0), signal.SIGKILL)
 
 
 def main() -> None:

@@ -22,7 +22,6 @@ from localcloud.sagemaker.faults import Fault
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
 pytestmark = pytest.mark.e2e
 
@@ -630,12 +629,3 @@ def test_a_deleted_endpoint_is_gone(sagemaker: Any, endpoint: str) -> None:
         return not sagemaker.list_endpoints()["Endpoints"]
 
     _eventually(gone)
-
-
-def test_stopping_leaves_no_process(tmp_path: Path) -> None:
-    with up(tmp_path, template=None) as cloud:
-        pid = cloud.state.pid
-        assert LocalCloud.attach(tmp_path).state == cloud.state
-    with pytest.raises(ProcessLookupError):
-        __import__("os").kill(pid, 0)
-    assert not (tmp_path / "state.json").exists()
