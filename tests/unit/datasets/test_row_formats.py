@@ -4,6 +4,8 @@ import hashlib
 import json
 from typing import Any
 
+import numpy as np
+
 from novaloop.datasets import DatasetOptions, DatasetSummary, RowFormat, SourceFormat, convert
 from novaloop.datasets.histogram import Histogram
 from novaloop.datasets.sketch import RowSketch, RowSketcher
@@ -148,8 +150,8 @@ def test_row_hash_sum_depends_on_the_pairs_but_not_on_their_order() -> None:
 def test_percentiles_are_within_their_promise() -> None:
     sizes = [number * number for number in range(1_000)]
     histogram = Histogram()
-    for size in sizes:
-        histogram.add(size)
+    histogram.update(sizes[:500])
+    histogram.update(sizes[500:])
 
     found = histogram.distribution()
 
@@ -160,12 +162,13 @@ def test_percentiles_are_within_their_promise() -> None:
 
 
 def test_sketch_beyond_its_size_keeps_a_sample_that_two_files_share() -> None:
-    hashes = [hash_of(number) for number in range(40_000)]
+    hashes = np.array([hash_of(number) for number in range(40_000)], np.uint64)
+    answers = np.ones(4_000, np.uint32)
     small, large = RowSketcher(max_rows=1_000), RowSketcher(max_rows=100_000)
-    for value in hashes:
-        small.add(value, 1)
-        small.add(value, 1)
-        large.add(value, 1)
+    for batch in np.split(hashes, 10):
+        small.update(batch, answers)
+        small.update(batch, answers)
+        large.update(batch, answers)
 
     sampled, complete = small.sketch(), large.sketch()
 

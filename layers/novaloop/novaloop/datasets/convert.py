@@ -94,21 +94,7 @@ class DatasetWriter:
     def close(self, log: RejectLog, refusal: DatasetRefused | None) -> DatasetSummary:
         """Write out what is left and return the summary."""
         outputs = {output.row_format: output.close(self.rows) for output in self._outputs}
-        statistics = self._statistics
-        sketch = statistics.sketch()
-        return DatasetSummary(
-            refusal=refusal,
-            rows_in=statistics.rows + log.rows,
-            rows_out=statistics.rows,
-            rejects=log.by_rule,
-            outputs=outputs,
-            label_counts=statistics.label_counts,
-            duplicate_rows=sketch.duplicate_rows(),
-            question_bytes=statistics.question_bytes.distribution(),
-            tokens=statistics.tokens.distribution(),
-            row_hash_sum=statistics.row_hash_sum,
-            sketch=sketch,
-        )
+        return self._statistics.summary(refusal, log.by_rule, outputs)
 
 
 @dataclass

@@ -1,7 +1,6 @@
 """Bytes to lines of text, strictly: what can't be decoded faithfully is refused."""
 
 import codecs
-import io
 import zlib
 from collections.abc import Iterable, Iterator
 from functools import partial
@@ -12,9 +11,14 @@ from .errors import DatasetRefused
 
 CHUNK_BYTES = 1 << 20
 # A record may hold several cells of the largest size, so a line may be longer than a cell.
-MAX_LINE_CHARS = 64 << 20
+MAX_LINE_BYTES = 64 << 20
 GZIP_MAGIC = b"\x1f\x8b"
 GZIP_WINDOW_BITS = 31
+
+_NUL_MESSAGE = (
+    "NUL character; remove it, or say `encoding: utf-16-le` (or utf-16-be) if the file is UTF-16"
+    " without a byte order mark"
+)
 
 # Longest mark first: UTF-32-LE begins with the bytes of UTF-16-LE's mark.
 _BYTE_ORDER_MARKS = (
@@ -71,50 +75,67 @@ def _gunzip(chunks: Iterable[bytes]) -> Iterator[bytes]:
         raise DatasetRefused("gzip", "the gzip file ends too early; upload it again")
 
 
-class _UndecodableError(Exception):
-    def __init__(self, byte: int, text_before: str) -> None:
-        super().__init__(byte)
-        self.byte = byte
-        self.text_before = text_before
-
-
-def _line_batches(chunks: Iterator[bytes], encoding: str | None) -> Iterator[io.StringIO]:
-    """Yield runs of whole lines; iterating over each one yields its lines."""
+def _line_batches(chunks: Iterator[bytes], encoding: str | None) -> Iterator[list[str]]:
+    """Yield the lines in runs; only the very last line may lack its end."""
     head, chunks = _peek(chunks, max(len(mark) for mark, _ in _BYTE_ORDER_MARKS))
     codec, mark_size = _codec(head, encoding)
-    lines, pending = 0, ""
+    utf8 = _skip(chunks, mark_size) if codec == "utf-8" else _transcode(chunks, codec, mark_size)
+    lines, position, pending = 0, mark_size, b""
+    for chunk in utf8:
+        pending += chunk
+        if end := _last_line_end(pending):
+            yield (batch := _decode_lines(pending[:end], lines, position))
+            lines, position, pending = lines + len(batch), position + end, pending[end:]
+        elif len(pending) > MAX_LINE_BYTES:
+            message = f"the line is longer than {MAX_LINE_BYTES:,} bytes"
+            raise DatasetRefused("line-too-long", message, line=lines + 1)
+    yield _decode_lines(pending, lines, position)
+
+
+def _decode_lines(block: bytes, lines: int, position: int) -> list[str]:
+    r"""Split UTF-8 at `\n`, `\r\n` and `\r` only (as str.splitlines does not) and decode it.
+
+    `lines` and `position` are the lines and bytes before the block, for messages.
+    """
+    encoded = block.splitlines(keepends=True)
+    if b"\0" in block:
+        number = next(number for number, line in enumerate(encoded, lines + 1) if b"\0" in line)
+        raise DatasetRefused("nul", _NUL_MESSAGE, line=number)
     try:
-        for text in _decode(chunks, codec, mark_size):
-            _refuse_nul(text, pending, lines)
-            pending += text
-            if end := _last_line_end(pending):
-                batch, pending = pending[:end], pending[end:]
-                yield io.StringIO(batch, newline="")
-                lines += _count_line_ends(batch)
-            elif len(pending) > MAX_LINE_CHARS:
-                message = f"the line is longer than {MAX_LINE_CHARS:,} characters"
-                raise DatasetRefused("line-too-long", message, line=lines + 1)
-    except _UndecodableError as error:
-        line = lines + _count_line_ends(pending + error.text_before) + 1
-        raise _not_decodable(codec, error.byte, line) from error
-    if pending:
-        yield io.StringIO(pending, newline="")
+        return list(map(bytes.decode, encoded))
+    except UnicodeDecodeError:
+        raise _first_undecodable(encoded, lines, position) from None
 
 
-def _decode(chunks: Iterable[bytes], codec: str, skip: int) -> Iterator[str]:
+def _first_undecodable(encoded: list[bytes], lines: int, position: int) -> DatasetRefused:
+    for number, line in enumerate(encoded, lines + 1):
+        try:
+            line.decode()
+        except UnicodeDecodeError as error:
+            return _not_decodable("utf-8", position + error.start, number)
+        position += len(line)
+    raise AssertionError
+
+
+def _skip(chunks: Iterator[bytes], size: int) -> Iterator[bytes]:
+    return chain([next(chunks, b"")[size:]], chunks)
+
+
+def _transcode(chunks: Iterable[bytes], codec: str, skip: int) -> Iterator[bytes]:
+    """Yield the text in UTF-8."""
     decoder = codecs.getincrementaldecoder(codec)("strict")
-    position = 0
+    position = lines = 0
     for chunk in chain(chunks, [None]):
         undecoded = len(decoder.getstate()[0])
         data = (chunk or b"")[skip:]
         try:
             text = decoder.decode(data, final=chunk is None)
         except UnicodeDecodeError as error:
-            before = error.object[: error.start].decode(codec, "replace")
-            raise _UndecodableError(position + skip - undecoded + error.start, before) from error
-        position += skip + len(data)
-        skip = 0
-        yield text
+            lines += _count_line_ends(error.object[: error.start].decode(codec, "replace"))
+            byte = position + skip - undecoded + error.start
+            raise _not_decodable(codec, byte, lines + 1) from None
+        yield text.encode()
+        position, lines, skip = position + skip + len(data), lines + _count_line_ends(text), 0
 
 
 def _codec(head: bytes, encoding: str | None) -> tuple[str, int]:
@@ -143,17 +164,6 @@ def _known_codec(encoding: str) -> str:
         raise DatasetRefused("encoding", message) from error
 
 
-def _refuse_nul(text: str, pending: str, lines: int) -> None:
-    at = text.find("\0")
-    if at >= 0:
-        line = lines + _count_line_ends(pending + text[:at]) + 1
-        message = (
-            "NUL character; remove it, or say `encoding: utf-16-le` (or utf-16-be) if the file is"
-            " UTF-16 without a byte order mark"
-        )
-        raise DatasetRefused("nul", message, line=line)
-
-
 def _not_decodable(codec: str, byte: int, line: int) -> DatasetRefused:
     message = (
         f"byte {byte} is not valid {codec.upper()}; save the file as UTF-8, or name its encoding,"
@@ -162,12 +172,10 @@ def _not_decodable(codec: str, byte: int, line: int) -> DatasetRefused:
     return DatasetRefused("encoding", message, line=line)
 
 
-def _last_line_end(text: str) -> int:
+def _last_line_end(block: bytes) -> int:
     r"""Return the index after the last certain line end; a final `\r` may still become `\r\n`."""
-    return text.rfind("\n") + 1 or text.rfind("\r", 0, -1) + 1
+    return block.rfind(b"\n") + 1 or block.rfind(b"\r", 0, -1) + 1
 
 
 def _count_line_ends(text: str) -> int:
-    if "\r" not in text:
-        return text.count("\n")
     return text.count("\n") + text.count("\r") - text.count("\r\n")

@@ -12,7 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 MAX_ROWS = 2_000_000
-_WORD = (1 << 64) - 1
+
+Questions = npt.NDArray[np.uint64]
+Answers = npt.NDArray[np.uint32]
 
 
 @dataclass(frozen=True)
@@ -22,8 +24,8 @@ class RowSketch:
     Holds the rows whose question hash is divisible by 2**`sampling_bits`; 0 means every row.
     """
 
-    questions: npt.NDArray[np.uint64]
-    answers: npt.NDArray[np.uint32]
+    questions: Questions
+    answers: Answers
     sampling_bits: int
 
     @property
@@ -56,36 +58,39 @@ class RowSketch:
 
 
 class RowSketcher:
-    """Builds a RowSketch row by row."""
+    """Builds a RowSketch batch by batch."""
 
     def __init__(self, max_rows: int = MAX_ROWS) -> None:
         self._max_rows = max_rows
         self._questions = array("Q")
         self._answers = array("I")
         self._bits = 0
-        self._mask = 0
 
-    def add(self, question: int, answer: int) -> None:
-        """Take in a 64-bit question hash and a 32-bit answer hash."""
-        if question & self._mask:
-            return
-        self._questions.append(question)
-        self._answers.append(answer)
-        if len(self._questions) > self._max_rows:
+    def update(self, questions: Questions, answers: Answers) -> None:
+        """Take in the question and answer hashes of some rows."""
+        kept = self._sampled(questions)
+        self._questions.frombytes(questions[kept].tobytes())
+        self._answers.frombytes(answers[kept].tobytes())
+        while len(self._questions) > self._max_rows:
             self._halve()
 
     def sketch(self) -> RowSketch:
         """Return the sample taken so far."""
-        questions = np.array(self._questions, dtype=np.uint64)
-        answers = np.array(self._answers, dtype=np.uint32)
+        questions, answers = self._arrays()
         order = np.argsort(questions, kind="stable")
         return RowSketch(questions[order], answers[order], self._bits)
 
+    def _arrays(self) -> tuple[Questions, Answers]:
+        # Copies: an array can't grow while NumPy looks into it.
+        return np.array(self._questions, np.uint64), np.array(self._answers, np.uint32)
+
+    def _sampled(self, questions: Questions) -> npt.NDArray[np.bool_]:
+        kept: npt.NDArray[np.bool_] = (questions & np.uint64((1 << self._bits) - 1)) == 0
+        return kept
+
     def _halve(self) -> None:
         self._bits += 1
-        self._mask = (1 << self._bits) - 1
-        questions = np.frombuffer(self._questions, dtype=np.uint64)
-        kept = (questions & np.uint64(self._mask)) == 0
-        answers = np.frombuffer(self._answers, dtype=np.uint32)[kept]
+        questions, answers = self._arrays()
+        kept = self._sampled(questions)
         self._questions = array("Q", questions[kept].tobytes())
-        self._answers = array("I", answers.tobytes())
+        self._answers = array("I", answers[kept].tobytes())
