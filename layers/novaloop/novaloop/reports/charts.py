@@ -75,11 +75,11 @@ def _chart(kind: Any, *, height: int, show_legend: bool, **settings: Any) -> Any
 
 
 def _svg(chart: Any) -> str:
-    """Return the drawing alone: pygal's script, style and dated comment stay behind."""
+    """Return the drawing alone: pygal's script, style, dated comment and ids stay behind."""
     root = chart.render_tree()
     for parent in list(root.iter()):
         for child in list(parent):
             if not isinstance(child.tag, str) or child.tag in _SCRIPTS_AND_STYLES:
                 parent.remove(child)
-    root.attrib.pop("id", None)
+        parent.attrib.pop("id", None)
     return ElementTree.tostring(root, encoding="unicode")

@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import boto3
+import pytest
+from botocore.client import BaseClient
+from botocore.exceptions import ClientError
+from click.testing import CliRunner, Result
+from moto import mock_aws
+
+from cli.main import main
+from cli.stack import Stack, find_stack
+from novaloop.store.items import Item
+
+STACK = "novaloop"
+OUTPUTS = {"BucketName": "application-bucket", "TableName": "experiments"}
+STACKS: dict[str, dict[str, str]] = {STACK: OUTPUTS, "other": {}}
+
+
+def describe_stacks(name: str) -> dict[str, object]:
+    """Answer as CloudFormation does; moto's needs packages that nothing else here needs."""
+    if name not in STACKS:
+        error = {"Code": "ValidationError", "Message": f"Stack with id {name} does not exist"}
+        raise ClientError({"Error": error}, "DescribeStacks")
+    outputs = [{"OutputKey": key, "OutputValue": value} for key, value in STACKS[name].items()]
+    return {
+        "Stacks": [{"StackName": name, "StackStatus": "CREATE_COMPLETE", "Outputs": outputs}]
+    }
+
+
+@pytest.fixture
+def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    for name in ("AWS_PROFILE", "AWS_ENDPOINT_URL", "NOVALOOP_STACK", "NOVALOOP_LOCAL"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
+        monkeypatch.setenv(name, "testing")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.setenv("AWS_REGION", "us-east-1")
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/nowhere")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nowhere")
+    monkeypatch.setenv("COLUMNS", "80")
+    call = BaseClient._make_api_call
+
+    def answer(client: BaseClient, operation: str, parameters: dict[str, str]) -> object:
+        if operation == "DescribeStacks":
+            return describe_stacks(parameters["StackName"])
+        return call(client, operation, parameters)
+
+    monkeypatch.setattr(BaseClient, "_make_api_call", answer)
+    with mock_aws():
+        boto3.DEFAULT_SESSION = None
+        yield
+
+
+@pytest.fixture
+def stack(aws: None) -> Stack:
+    found = find_stack(STACK)
+    found.s3.create_bucket(Bucket=found.bucket)
+    assert found.table
+    Item.create_table(billing_mode="PAY_PER_REQUEST")
+    return found
+
+
+def novaloop(*arguments: str, **options: object) -> Result:
+    """Run the command; whatever it prints must fit in 80 columns and be no traceback."""
+    result = CliRunner().invoke(main, arguments, **options)
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result

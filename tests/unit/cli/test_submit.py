@@ -1,0 +1,143 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from novaloop.experiment.record import Record, Status
+from novaloop.experiment.spec import ExperimentSpec
+
+from cli.stack import Stack
+from tests.unit.cli.conftest import novaloop
+
+NOW = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "my-classifier"
+    folder.mkdir()
+    (folder / "experiment.yaml").write_text("labels: [good, bad]\n")
+    for role in ("sft", "rft", "eval"):
+        (folder / f"{role}.csv").write_text("question,answer\na,good\n")
+    return folder
+
+
+def uploads(stack: Stack) -> dict[str, bytes]:
+    listed = stack.s3.list_objects_v2(Bucket=stack.bucket).get("Contents", [])
+    return {
+        item["Key"]: stack.s3.get_object(Bucket=stack.bucket, Key=item["Key"])["Body"].read()
+        for item in listed
+    }
+
+
+def record(status: Status) -> Record:
+    return replace(Record("my-classifier", ExperimentSpec(), NOW), status=status, reason="so far")
+
+
+def test_everything_is_uploaded_under_the_folders_name(stack: Stack, folder: Path) -> None:
+    result = novaloop("submit", str(folder))
+    assert result.exit_code == 0, result.output
+    assert uploads(stack) == {
+        f"inbox/my-classifier/{file.name}": file.read_bytes() for file in folder.iterdir()
+    }
+    assert "novaloop watch my-classifier" in result.output
+
+
+def test_the_spec_is_uploaded_before_the_data_it_describes(
+    stack: Stack, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order: list[str] = []
+    monkeypatch.setattr(Stack, "s3", Recorder(order))
+    novaloop("submit", str(folder))
+    assert order == [f"inbox/my-classifier/{name}" for name in EXPECTED_ORDER]
+
+
+EXPECTED_ORDER = ("experiment.yaml", "sft.csv", "rft.csv", "eval.csv")
+
+
+class Recorder:
+    def __init__(self, order: list[str]) -> None:
+        self.order = order
+
+    def upload_file(self, _: str, bucket: str, key: str) -> None:
+        assert bucket == "application-bucket"
+        self.order.append(key)
+
+
+def test_one_data_file_is_enough_with_a_split(stack: Stack, tmp_path: Path) -> None:
+    (tmp_path / "experiment.yaml").write_text("split: {sft: 0.7, rft: 0.2, eval: 0.1}\n")
+    (tmp_path / "data.csv").write_text("question,answer\na,b\n")
+    assert novaloop("submit", str(tmp_path), "--name", "one-file").exit_code == 0
+    assert set(uploads(stack)) == {"inbox/one-file/experiment.yaml", "inbox/one-file/data.csv"}
+
+
+@pytest.mark.parametrize("status", [Status.COLLECTING, Status.REJECTED])
+def test_a_corrected_upload_goes_on(stack: Stack, folder: Path, status: Status) -> None:
+    stack.table.commit(record(status), ())
+    assert novaloop("submit", str(folder)).exit_code == 0
+    assert len(uploads(stack)) == 4
+
+
+@pytest.mark.parametrize("status", [s for s in Status if not s.takes_uploads])
+def test_an_experiment_that_began_takes_no_more_uploads(
+    stack: Stack, folder: Path, status: Status
+) -> None:
+    stack.table.commit(record(status), ())
+    result = novaloop("submit", str(folder))
+    assert result.exit_code == 2
+    assert f"experiment my-classifier is {status} and takes no more uploads" in result.stderr
+    assert uploads(stack) == {}
+
+
+@pytest.mark.parametrize(
+    ("spec", "complaint"),
+    [
+        ("labels: [good, bad]\nmodle: nova-lite-2\n", "modle: is not a known setting; did you"),
+        ("plan:\n- evaluate: baseline\n- sft: {overrides: {lr: 7}}\n", "plan[1].sft.overrides.lr"),
+        ("labels: [good\n", "line 2, column 1: is not YAML"),
+    ],
+)
+def test_a_spec_that_is_wrong_is_refused_with_the_path_of_the_field(
+    stack: Stack, folder: Path, spec: str, complaint: str
+) -> None:
+    (folder / "experiment.yaml").write_text(spec)
+    result = novaloop("submit", str(folder))
+    assert result.exit_code == 2
+    assert complaint in result.stderr
+    assert uploads(stack) == {}
+
+
+def test_missing_files_are_named(stack: Stack, folder: Path) -> None:
+    (folder / "rft.csv").unlink()
+    (folder / "eval.csv").unlink()
+    result = novaloop("submit", str(folder))
+    assert result.exit_code == 2
+    assert "the plan needs rft.csv, eval.csv" in result.stderr
+
+
+@pytest.mark.parametrize("name", ["Quality", "a--b", "x" * 33, "a/b"])
+def test_an_illegal_name_is_refused(stack: Stack, folder: Path, name: str) -> None:
+    result = novaloop("submit", str(folder), "--name", name)
+    assert result.exit_code == 2
+    assert "the experiment name must be" in result.stderr
+
+
+def test_a_missing_stack_is_named(aws: None, folder: Path) -> None:
+    result = novaloop("submit", str(folder), "--stack", "nothere")
+    assert result.exit_code == 2
+    assert result.stderr.startswith("novaloop: no stack is called nothere in us-east-1")
+
+
+def test_a_stack_of_something_else_is_refused(aws: None, folder: Path) -> None:
+    result = novaloop("submit", str(folder), "--stack", "other")
+    assert result.exit_code == 1
+    assert "has no output BucketName and TableName" in result.stderr
+
+
+def test_a_folder_that_is_not_there_is_a_usage_error(aws: None) -> None:
+    result = novaloop("submit", "no/such/folder")
+    assert result.exit_code == 2
+    assert result.stderr.startswith("novaloop: ")
+    assert "no/such/folder" in result.stderr

@@ -1,0 +1,181 @@
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import pytest
+from novaloop.experiment.record import Record, ScoreItem, Stage, StageState, Status
+from novaloop.reports import Report, html, markdown, report
+
+from tests.unit.reports import finished_experiment as example
+
+
+@pytest.fixture(scope="module")
+def finished() -> Report:
+    datasets = {"sft": example.dataset("sft", 3500)}
+    return report(example.record(), example.scores(), example.HISTORY, datasets)
+
+
+def metric(content: Report, name: str) -> list[dict]:
+    return next(row["measurements"] for row in content["metrics"] if row["name"] == name)
+
+
+def test_each_delta_is_the_change_from_the_evaluation_before(finished: Report) -> None:
+    for row in finished["metrics"]:
+        first, *others = row["measurements"]
+        assert first["delta"] is None
+        for before, after in zip(row["measurements"], others, strict=False):
+            assert after["delta"] == pytest.approx(after["value"] - before["value"])
+
+
+def test_every_metric_of_every_evaluation_comes_with_its_error(finished: Report) -> None:
+    names = [row["name"] for row in finished["metrics"]]
+    assert {"em", "qem", "f1", "f1_score_quasi", "rouge1", "rouge2", "rougeL"} < set(names)
+    for row in finished["metrics"]:
+        assert [each["stage"] for each in row["measurements"]] == list(example.QUALITIES)
+        assert all(each["stderr"] is not None for each in row["measurements"])
+
+
+def test_strict_accuracy_has_the_error_of_the_mean_that_exact_match_has(finished: Report) -> None:
+    for strict, exact in zip(
+        metric(finished, "strict_accuracy"), metric(finished, "em"), strict=True
+    ):
+        assert strict["value"] == pytest.approx(exact["value"])
+        assert strict["stderr"] == pytest.approx(exact["stderr"])
+
+
+def test_a_gain_is_called_one_only_where_the_paired_test_says_so(finished: Report) -> None:
+    _, after_sft, after_rft = metric(finished, "em")
+    assert (after_sft["verdict"], after_rft["verdict"]) == ("better", "no evidence either way")
+    page = html(finished)
+    assert f'<td class="number change good">+{after_sft["delta"]:.3f}</td>' in page
+    assert f'<td class="number change plain">{after_rft["delta"]:+.3f}</td>' in page
+
+
+def test_scores_of_earlier_attempts_are_left_out() -> None:
+    first, *others = example.stages()
+    retried = replace(example.record(), stages=(replace(first, attempt=2), *others))
+    content = report(retried, example.scores())
+    assert [each["stage"] for each in content["evaluations"]] == ["after-sft", "after-rft"]
+
+
+def test_an_evaluation_that_could_not_be_scored_says_why() -> None:
+    failed = ScoreItem("baseline", 1, example.START, error="the archive holds no answers")
+    content = report(example.record(), example.scores() | {("baseline", 1): failed})
+    assert content["evaluations"][0]["error"] == "the archive holds no answers"
+    assert "baseline could not be scored: the archive holds no answers" in html(content)
+
+
+def test_an_experiment_that_has_not_started_has_a_report_too() -> None:
+    content = report(Record("new", example.record().spec, example.START), {})
+    assert "Nothing has been measured yet" in html(content)
+    assert "# new: COLLECTING" in markdown(content)
+
+
+def test_an_experiment_without_labels_has_no_class_section() -> None:
+    plain = {key: replace(item, score=without_labels(item)) for key, item in scored().items()}
+    page = html(report(example.record(), plain))
+    assert 'id="classes"' not in page
+    assert 'id="answers"' in page
+
+
+def scored() -> dict[tuple[str, int], ScoreItem]:
+    return example.scores()
+
+
+def without_labels(item: ScoreItem) -> dict:
+    return dict(item.score) | {"classification": None, "comparisons": {}}
+
+
+def test_the_content_survives_json(finished: Report) -> None:
+    assert json.loads(json.dumps(finished, allow_nan=False)) == finished
+
+
+def test_the_page_is_the_same_each_time(finished: Report) -> None:
+    again = report(
+        example.record(),
+        example.scores(),
+        example.HISTORY,
+        {"sft": example.dataset("sft", 3500)},
+    )
+    assert html(again) == html(finished)
+
+
+def test_the_page_needs_nothing_from_anywhere_else(finished: Report) -> None:
+    page = html(finished)
+    assert not re.search(r"<script|<link|<img|<iframe|@import|url\(", page)
+    addresses = set(re.findall(r"https?://[^\s\"'<]+", page))
+    assert addresses <= {"http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"}
+
+
+def test_text_from_outside_is_escaped(finished: Report) -> None:
+    assert "started with &lt;b&gt;4,500&lt;/b&gt; rows" in html(finished)
+
+
+class Tags(HTMLParser):
+    """Checks that what is opened is closed, in order."""
+
+    VOID = frozenset({"meta", "br", "path", "rect", "circle", "line"})
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.ids: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.ids += [value for name, value in attrs if name == "id" and value]
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in self.VOID:
+            assert self.open.pop() == tag
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        pass
+
+
+def test_the_page_is_well_formed_and_has_every_section(finished: Report) -> None:
+    parser = Tags()
+    parser.feed(html(finished))
+    assert parser.open == []
+    assert parser.ids == [
+        *("metrics", "answers", "classes", "stages", "lineage", "reported", "history")
+    ]
+
+
+def test_the_confusion_matrices_and_charts_are_there_for_every_evaluation(
+    finished: Report,
+) -> None:
+    page = html(finished)
+    assert page.count('class="matrix"') == len(example.QUALITIES)
+    assert page.count("<svg") == len(example.QUALITIES) + 1
+    confusion = finished["evaluations"][0]["score"]["classification"]["lenient"]["confusion"]
+    cells = [int(text) for text in re.findall(r'<td style="--share:[^>]*>(\d+)</td>', page)]
+    assert cells[:12] == [count for row in confusion for count in row]
+
+
+def test_lineage_names_version_hash_and_jobs(finished: Report) -> None:
+    page = html(finished)
+    for stage in example.stages():
+        assert f"training-job/{stage.name}" in page
+    assert "version-sft" in page
+    assert "0f" * 32 in page
+
+
+def test_failed_stages_show_their_reason() -> None:
+    record = replace(example.record(), status=Status.FAILED, reason="sft: no capacity")
+    stage: Stage = replace(record.stages[1], state=StageState.FAILED, reason="no capacity")
+    record = replace(record, stages=(record.stages[0], stage))
+    page = html(report(record, {}))
+    assert '<div class="verdict bad">' in page
+    assert "no capacity" in page
+
+
+def test_markdown_rows_have_as_many_cells_as_the_header(finished: Report) -> None:
+    tables = [line for line in markdown(finished).splitlines() if line.startswith("| ")]
+    metrics = [line for line in tables if line.count("|") > 6]
+    assert {line.count("|") for line in metrics} == {2 * len(example.QUALITIES) + 2}
+    assert len(metrics) == len(finished["metrics"]) + 1
