@@ -14,7 +14,7 @@ from novaloop.recipes import (
     methods,
     plan_training_job,
 )
-from novaloop.recipes.catalog import families, variants
+from novaloop.recipes.catalog import Family, families, variants
 from novaloop.recipes.facts import facts
 from tests.unit.recipes.wire import assert_valid
 
@@ -115,3 +115,32 @@ def test_limits_depend_on_the_machine(instance_type: str, longest: int) -> None:
     plan_training_job(replace(asked, overrides={"max_length": longest}), DEPLOYMENT)
     with pytest.raises(RecipeError, match=f"at most {longest}"):
         plan_training_job(replace(asked, overrides={"max_length": longest + 1024}), DEPLOYMENT)
+
+
+def test_a_context_length_is_a_multiple_where_the_recipe_says_so() -> None:
+    asked = job("sft-lora", "nova-micro", "ml.p5.48xlarge")
+
+    with pytest.raises(RecipeError, match="multiple of 1024"):
+        plan_training_job(replace(asked, overrides={"max_length": 5000}), DEPLOYMENT)
+
+
+def test_an_older_recipe_lacks_the_newer_leaves() -> None:
+    older = plan_training_job(job("gen_qa", "nova-pro", "ml.p5.48xlarge"), DEPLOYMENT).recipe
+
+    assert "reasoning_effort" not in older["inference"]
+    assert "preset_reward_function" not in older["processor"]
+    assert older["inference"]["max_new_tokens"] == 8196
+
+
+def test_a_family_that_names_a_leaf_it_lacks_is_no_family() -> None:
+    document = {
+        "methods": {"sft-lora": {}},
+        "image": "repository:tag",
+        "channel": "Converse",
+        "variants": [],
+        "ordered": [["run.steps", "run.name"]],
+        "template": {"run": {"name": {"from": "run_name"}}},
+    }
+
+    with pytest.raises(ValueError, match=r"run\.steps"):
+        Family.model_validate(document)

@@ -97,6 +97,10 @@ def test_a_whole_number_is_not_guessed(value: object) -> None:
     assert told("rft-lora", number_generation=value).keys() == {f"{AT}.number_generation"}
 
 
+def test_true_is_no_number() -> None:
+    assert told("rft-lora", top_k=True).keys() == {f"{AT}.top_k"}
+
+
 def test_an_integer_for_a_float_is_emitted_as_a_float() -> None:
     temperature = resolved("rft-lora", "temperature: 1")["temperature"]
 

@@ -14,6 +14,8 @@ from novaloop.recipes import (
     TrainingJob,
     inconsistencies,
     plan_training_job,
+    plans,
+    validate_rows,
 )
 
 if TYPE_CHECKING:
@@ -168,3 +170,24 @@ def test_a_request_that_contradicts_its_recipe_is_found(
 
     assert inconsistencies(planned.request, planned.recipe) == []
     assert [found.partition(":")[0] for found in inconsistencies(spoiled, planned.recipe)] == [name]
+
+
+def test_a_plan_that_contradicts_itself_is_never_returned(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fill = plans._inputs
+    monkeypatch.setattr(plans, "_inputs", lambda *given: fill(*given) | {"run.replicas": 8})
+
+    with pytest.raises(AssertionError, match="instance count: 4 in the request, 8 in the recipe"):
+        plan_training_job(SFT, DEPLOYMENT)
+
+
+@pytest.mark.parametrize(("rows", "enough"), [(31, False), (32, True)])
+def test_rows_must_fill_one_step(rows: int, enough: bool) -> None:
+    errors = validate_rows("sft-lora", "nova-lite-2", rows, {}, at="plan[1].sft")
+
+    assert [error.path for error in errors] == ([] if enough else ["plan[1].sft.data"])
+
+
+def test_methods_without_a_minimum_take_any_number_of_rows() -> None:
+    assert validate_rows("gen_qa", "nova-lite-2", 1, {}) == []

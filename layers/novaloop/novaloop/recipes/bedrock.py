@@ -94,12 +94,16 @@ def _settings(
     errors = []
     for name, value in overrides.items():
         try:
-            if name not in method.settings:
-                raise UnacceptableError(unknown_setting(method.settings, name))  # noqa: TRY301
-            values[name] = method.settings[name].parse(value)
+            values[name] = _parse(method, name, value)
         except UnacceptableError as problem:
             errors.append(FieldError(joined(at, name), str(problem)))
     return values, errors
+
+
+def _parse(method: Method, name: str, value: object) -> Any:
+    if name not in method.settings:
+        raise UnacceptableError(unknown_setting(method.settings, name))
+    return method.settings[name].parse(value)
 
 
 def _problems(

@@ -95,8 +95,6 @@ def _setting_drift(path: str, setting: Setting, published: Mapping[str, Any]) ->
         if published.get(theirs) is None:
             continue
         pinned = getattr(setting, ours)
-        if setting.default_from and ours == "default":
-            continue
         if not _same(pinned, published[theirs]):
             yield Drift(joined(path, ours), pinned, published[theirs])
 

@@ -141,7 +141,7 @@ def inconsistencies(request: Mapping[str, Any], recipe: Mapping[str, Any]) -> li
     if "output_s3_path" not in run:
         del pairs["output"]
     return [
-        f"{name}: {ours!r} is not {theirs!r}"
-        for name, (ours, theirs) in pairs.items()
-        if ours != theirs
+        f"{name}: {asked!r} in the request, {written!r} in the recipe"
+        for name, (asked, written) in pairs.items()
+        if asked != written
     ]
