@@ -1,0 +1,82 @@
+# The project's own commands. `make` alone lists them.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+EMULATOR := .tools/emulator
+SAM := .tools/sam
+BIN := $(VENV)/bin
+PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
+LAYER := layers/novaloop
+export SAM_CLI_TELEMETRY := 0
+export AWS_EC2_METADATA_DISABLED := true
+export PYTHONDONTWRITEBYTECODE := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check format unit e2e build validate docs lock clean
+
+help:  ## List the commands
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
+
+setup: $(VENV)/.ready $(EMULATOR)/.ready $(SAM)/.ready  ## Install what the project needs, into this folder only
+
+$(VENV)/.ready: pyproject.toml $(LAYER)/requirements.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Novaloop needs Python 3.11 or newer; set PYTHON=python3.13, for example")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python $(PIP_INSTALL) --editable '.[dev]' --constraint $(LAYER)/requirements.txt
+	@touch $@
+
+# The emulator pins its own botocore, and the SAM CLI its own everything: each gets an environment.
+$(EMULATOR)/.ready: localcloud/requirements.txt
+	$(PYTHON) -m venv $(EMULATOR)
+	$(EMULATOR)/bin/python $(PIP_INSTALL) --requirement localcloud/requirements.txt
+	@touch $@
+
+$(SAM)/.ready: Makefile
+	$(PYTHON) -m venv $(SAM)
+	$(SAM)/bin/python $(PIP_INSTALL) aws-sam-cli==1.170.0
+	@touch $@
+
+demo: setup  ## Run a whole experiment on this machine, without AWS; DATA=DIR for your own data
+	$(BIN)/novaloop demo $(if $(DATA),--data $(DATA))
+
+test: check unit e2e  ## Everything that must pass
+
+check: setup validate  ## Formatting, lint, types, import contracts, template
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+validate: setup  ## Lint the SAM template, and what it transforms to
+	$(SAM)/bin/sam validate --lint --template template.yaml --region us-east-1
+	$(BIN)/pytest -q tests/template
+
+unit: setup  ## Unit, integration and simulation tests
+	$(BIN)/pytest -q -n auto -m "not e2e" tests
+
+e2e: setup  ## The whole application on the local cloud
+	$(BIN)/pytest -q -m e2e tests
+
+format: setup  ## Format the code
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+build: setup  ## Build what `sam deploy` deploys
+	$(SAM)/bin/sam build
+
+docs: setup  ## Write the generated parts of docs/
+	$(BIN)/novaloop schema
+
+lock:  ## Renew the layer's pinned requirements
+	$(PYTHON) -m pip install --quiet --dry-run --ignore-installed --report - --target build/lock \
+		--python-version 3.11 --implementation cp --only-binary=:all: \
+		--platform manylinux2014_aarch64 --platform manylinux_2_28_aarch64 \
+		--requirement $(LAYER)/requirements.in \
+	| $(PYTHON) -c 'import json, sys; \
+		pins = [(m["name"].lower(), m["version"]) for m in (i["metadata"] for i in json.load(sys.stdin)["install"])]; \
+		print("# Written by `make lock` from requirements.in."); \
+		print("\n".join(f"{name}=={version}" for name, version in sorted(pins)))' > $(LAYER)/requirements.tmp
+	mv $(LAYER)/requirements.tmp $(LAYER)/requirements.txt
+
+clean:  ## Remove everything that the other commands made
+	rm -rf $(VENV) .tools .aws-sam .novaloop build *.egg-info .mypy_cache .ruff_cache .pytest_cache
