@@ -62,12 +62,13 @@ class PairScorer:
         return self._tokenizers.mteval_13a(prediction)
 
     def _score(self, prediction: str, gold: Gold) -> PairScores:
-        quasi = self._tokenizers.quasi(prediction)
+        quasi_words = self._tokenizers.quasi_set(prediction)
+        qem = quasi_words == gold.quasi_words and self._tokenizers.quasi(prediction) == gold.quasi
         values = (
             float(prediction != "" and prediction.strip() == gold.stripped),
-            float(prediction != "" and quasi == gold.quasi),
+            float(prediction != "" and qem),
             _f1_of_sets(set(prediction.split()), gold.words),
-            _f1_of_sets(set(quasi), gold.quasi_words),
+            _f1_of_sets(quasi_words, gold.quasi_words),
             *_rouge(self._tokenizers.rouge(prediction), gold),
         )
         return PairScores(values, _bleu(self.bleu_tokens(prediction), gold))
@@ -79,10 +80,16 @@ class Gold:
     def __init__(self, text: str, tokenizers: Tokenizers) -> None:
         self.stripped = text.strip()
         self.words = set(text.split())
-        self.quasi = tokenizers.quasi(text)
-        self.quasi_words = set(self.quasi)
+        self.quasi_words = tokenizers.quasi_set(text)
         self.rouge_tokens = tokenizers.rouge(text)
         self.bleu_tokens = tokenizers.mteval_13a(text)
+        self._text = text
+        self._tokenizers = tokenizers
+
+    @cached_property
+    def quasi(self) -> list[str]:
+        """HELM's normalised words in order."""
+        return self._tokenizers.quasi(self._text)
 
     @cached_property
     def unigrams(self) -> Counter[Hashable]:

@@ -1,7 +1,7 @@
 """Texts as the reference metrics cut them into tokens.
 
-Every tokenizer here works word by word, so what a word becomes is looked up, not computed, once
-the word was seen.
+Two of the tokenizers work word by word, so that what a frequent word becomes is looked up instead
+of computed.
 """
 
 from __future__ import annotations
@@ -9,18 +9,19 @@ from __future__ import annotations
 import re
 import string
 from contextlib import suppress
-from itertools import chain
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-MAX_REMEMBERED_WORDS = 1 << 15
-MAX_REMEMBERED_LENGTH = 64
+MAX_REMEMBERED_WORDS = 1 << 16
+MAX_REMEMBERED_LENGTH = 32
 
-_NON_ALPHANUMERIC = re.compile(r"[^a-z0-9]+")
+_ALPHANUMERIC = re.compile(r"[a-z0-9]+")
 _ARTICLES = re.compile(r"\b(?:a|an|the)\b")
+_CHANGING_WORDS = frozenset({"a", "an", "the", "nan", "inf", "infinity"})
 _NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
+_ALWAYS_SPLIT = frozenset(string.punctuation) - set("'-")
 _MTEVAL_13A = (
     (re.compile(r"([\{-\~\[-\` -\&\(-\+\:-\@\/])"), r" \1 "),
     (re.compile(r"([^0-9])([\.,])"), r"\1 \2 "),
@@ -31,39 +32,45 @@ _ENTITIES = (("&quot;", '"'), ("&amp;", "&"), ("&lt;", "<"), ("&gt;", ">"))
 
 
 class _TokensOfWord(dict[str, tuple[str, ...]]):
-    """Remembers the tokens of each word; bounded, so that strange texts can't fill the memory."""
+    """Remembers the tokens of the first words it meets, the frequent ones among them."""
 
-    def __init__(self, tokenize: Callable[[str], list[str]]) -> None:
+    def __init__(self, tokenize: Callable[[str], tuple[str, ...]]) -> None:
         super().__init__()
         self._tokenize = tokenize
 
     def __missing__(self, word: str) -> tuple[str, ...]:
-        tokens = tuple(self._tokenize(word))
-        if len(word) <= MAX_REMEMBERED_LENGTH:
-            if len(self) >= MAX_REMEMBERED_WORDS:
-                self.clear()
+        tokens = self._tokenize(word)
+        if len(self) < MAX_REMEMBERED_WORDS and len(word) <= MAX_REMEMBERED_LENGTH:
             self[word] = tokens
         return tokens
 
-    def of(self, words: list[str]) -> list[str]:
-        return list(chain.from_iterable(map(self.__getitem__, words)))
-
 
 class Tokenizers:
-    """The three tokenizers, each with its memory of words."""
+    """The three tokenizers, with their memory of words."""
 
     def __init__(self) -> None:
-        self._rouge = _TokensOfWord(_rouge)
         self._quasi = _TokensOfWord(_quasi)
         self._mteval_13a = _TokensOfWord(_mteval_13a)
 
     def rouge(self, text: str) -> list[str]:
         """rouge_score's default tokenizer, no stemmer: runs of a-z and 0-9 after lowering."""
-        return self._rouge.of(text.split())
+        return _ALPHANUMERIC.findall(text.lower())
 
     def quasi(self, text: str) -> list[str]:
         """HELM's normaliser: no case, punctuation or articles; numbers in one spelling."""
-        return self._quasi.of(text.replace("-", " ").split(" "))
+        tokens: list[str] = []
+        for piece in _quasi_pieces(text):
+            if piece.isalpha() and piece not in _CHANGING_WORDS:
+                tokens.append(piece)
+            else:
+                tokens.extend(self._quasi[piece])
+        return tokens
+
+    def quasi_set(self, text: str) -> set[str]:
+        """The distinct tokens of `quasi`, which are much faster to find than their order."""
+        pieces = set(_quasi_pieces(text))
+        changing = {piece for piece in pieces if not piece.isalpha()} | pieces & _CHANGING_WORDS
+        return (pieces - changing).union(*map(self._quasi.__getitem__, changing))
 
     def mteval_13a(self, text: str) -> list[str]:
         """sacrebleu's default tokenizer, 13a."""
@@ -71,22 +78,29 @@ class Tokenizers:
         if "&" in text:
             for entity, character in _ENTITIES:
                 text = text.replace(entity, character)
-        return self._mteval_13a.of(text.split())
+        tokens: list[str] = []
+        for word in text.split():
+            if word.isalnum():
+                tokens.append(word)
+            else:
+                tokens.extend(self._mteval_13a[word])
+        return tokens
 
 
-def _rouge(word: str) -> list[str]:
-    return _NON_ALPHANUMERIC.sub(" ", word.lower()).split()
+def _quasi_pieces(text: str) -> list[str]:
+    return text.lower().replace("-", " ").translate(_NO_PUNCTUATION).split(" ")
 
 
-def _quasi(piece: str) -> list[str]:
-    bare = piece.lower().translate(_NO_PUNCTUATION)
+def _quasi(piece: str) -> tuple[str, ...]:
     with suppress(ValueError):
-        bare = str(float(bare))
-    return _ARTICLES.sub(" ", bare).split()
+        piece = str(float(piece))
+    return tuple(_ARTICLES.sub(" ", piece).split())
 
 
-def _mteval_13a(word: str) -> list[str]:
+def _mteval_13a(word: str) -> tuple[str, ...]:
+    if word[-1] in _ALWAYS_SPLIT and word[:-1].isalnum():
+        return word[:-1], word[-1]
     padded = f" {word} "
     for pattern, replacement in _MTEVAL_13A:
         padded = pattern.sub(replacement, padded)
-    return padded.split()
+    return tuple(padded.split())
