@@ -134,6 +134,17 @@ def test_requests_are_valid_and_tagged() -> None:
         assert {"Key": "novaloop:experiment", "Value": "exp1"} in request["Tags"]
 
 
+def test_a_model_package_stands_for_image_and_data() -> None:
+    package = "arn:aws:sagemaker:us-east-1:123456789012:model-package/exp1/3"
+    planned = plan_endpoint(replace(ENDPOINT, checkpoint=package), DEPLOYMENT)
+
+    assert_valid("sagemaker", "CreateModel", planned.create_model)
+    assert planned.create_model["PrimaryContainer"] == {
+        "ModelPackageName": package,
+        "Environment": {"CONTEXT_LENGTH": "12000", "MAX_CONCURRENCY": "16"},
+    }
+
+
 def test_a_long_escrow_uri_is_shortened_to_a_tag_value() -> None:
     uri = "s3://bucket/" + "x" * 300
     assert escrow_tag_value("s3://bucket/" + "x" * 244) == "s3://bucket/" + "x" * 244

@@ -48,6 +48,10 @@ def test_an_unknown_name_is_answered_with_the_nearest(written: str, meant: str) 
     assert f"did you mean {meant}" in told("sft-lora", **{written: 1})[f"{AT}.{written}"]
 
 
+def test_the_hubs_name_for_a_setting_leaves_no_doubt() -> None:
+    assert told("sft-lora", learning_rate=1).popitem()[1].endswith("did you mean lr?")
+
+
 def test_a_hopeless_name_is_answered_with_all_settings() -> None:
     message = told("rft-lora", xyzzy=1)[f"{AT}.xyzzy"]
 

@@ -153,23 +153,26 @@ def test_an_unsupported_region_is_answered_with_the_supported() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "spoil"),
+    ("names", "spoil"),
     [
-        ("instance count", lambda request: request["ResourceConfig"].update(InstanceCount=8)),
-        ("model", lambda request: request["HyperParameters"].update(base_model="nova-pro/prod")),
-        ("reward", lambda request: request["HyperParameters"].pop("reward_lambda_arn")),
-        ("data", lambda request: request["InputDataConfig"].pop(0)),
+        (["instance count"], lambda request: request["ResourceConfig"].update(InstanceCount=8)),
+        (["model"], lambda request: request["HyperParameters"].update(base_model="nova-pro/prod")),
+        (
+            ["reward", "rollout reward"],
+            lambda request: request["HyperParameters"].pop("reward_lambda_arn"),
+        ),
+        (["data"], lambda request: request["InputDataConfig"].pop(0)),
     ],
 )
 def test_a_request_that_contradicts_its_recipe_is_found(
-    name: str, spoil: Callable[[dict[str, Any]], object]
+    names: list[str], spoil: Callable[[dict[str, Any]], object]
 ) -> None:
     planned = plan_training_job(RFT, DEPLOYMENT)
     spoiled = copy.deepcopy(planned.request)
     spoil(spoiled)
 
     assert inconsistencies(planned.request, planned.recipe) == []
-    assert [found.partition(":")[0] for found in inconsistencies(spoiled, planned.recipe)] == [name]
+    assert [found.partition(":")[0] for found in inconsistencies(spoiled, planned.recipe)] == names
 
 
 def test_a_plan_that_contradicts_itself_is_never_returned(

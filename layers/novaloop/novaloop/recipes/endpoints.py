@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from novaloop.recipes import facts
 from novaloop.recipes.checks import problem_with_name
 from novaloop.recipes.errors import FieldError, RecipeError, UnacceptableError, joined, shown
+from novaloop.recipes.jobs import MODEL_PACKAGE_ARN
 from novaloop.recipes.requests import sagemaker_tags, without_none
 from novaloop.recipes.settings import listed
 
@@ -143,9 +144,7 @@ def _environment_value(name: str, value: object) -> str:
 def _problems(endpoint: Endpoint, deployment: Deployment, at: str) -> list[FieldError]:
     checks = {
         "name": problem_with_name(endpoint.name),
-        "checkpoint": None
-        if _MODEL_FOLDER.fullmatch(_folder(endpoint.checkpoint))
-        else f"{shown(endpoint.checkpoint)} must be s3://bucket/folder",
+        "checkpoint": _problem_with_checkpoint(endpoint.checkpoint),
         "instances": None if endpoint.instance_count >= 1 else "must be at least 1",
         "region": None
         if deployment.region in facts.facts().registry_accounts
@@ -154,8 +153,11 @@ def _problems(endpoint: Endpoint, deployment: Deployment, at: str) -> list[Field
     return [FieldError(joined(at, name), problem) for name, problem in checks.items() if problem]
 
 
-def _folder(checkpoint: str) -> str:
-    return checkpoint.rstrip("/") + "/"
+def _problem_with_checkpoint(checkpoint: str) -> str | None:
+    source = _source(checkpoint)
+    if MODEL_PACKAGE_ARN.fullmatch(source) or _MODEL_FOLDER.fullmatch(source):
+        return None
+    return f"{shown(checkpoint)} must be s3://bucket/folder or a model package ARN"
 
 
 def escrow_tag_value(uri: str) -> str:
@@ -166,27 +168,33 @@ def escrow_tag_value(uri: str) -> str:
 
 
 def _create_model(endpoint: Endpoint, deployment: Deployment) -> dict[str, Any]:
-    folder = _folder(endpoint.checkpoint)
     environment = {
         "CONTEXT_LENGTH": str(endpoint.context_length),
         "MAX_CONCURRENCY": str(endpoint.max_concurrency),
     } | {name: _environment_value(name, value) for name, value in endpoint.environment.items()}
+    source = _source(endpoint.checkpoint)
     return {
         "ModelName": endpoint.name,
-        "PrimaryContainer": {
-            "Image": facts.image_uri(facts.facts().inference_image, deployment.region),
-            "Environment": environment,
-            "ModelDataSource": {
-                "S3DataSource": {
-                    "S3Uri": folder,
-                    "S3DataType": "S3Prefix",
-                    "CompressionType": "None",
-                }
-            },
-        },
+        "PrimaryContainer": {**_container(source, deployment), "Environment": environment},
         "ExecutionRoleArn": deployment.execution_role_arn,
         "EnableNetworkIsolation": True,
-        "Tags": sagemaker_tags({ESCROW_TAG: escrow_tag_value(folder), **endpoint.tags}),
+        "Tags": sagemaker_tags({ESCROW_TAG: escrow_tag_value(source), **endpoint.tags}),
+    }
+
+
+def _source(checkpoint: str) -> str:
+    """Return a model package's ARN as it is, and an escrow URI as a folder."""
+    is_package = MODEL_PACKAGE_ARN.fullmatch(checkpoint)
+    return checkpoint if is_package else checkpoint.rstrip("/") + "/"
+
+
+def _container(source: str, deployment: Deployment) -> dict[str, Any]:
+    if MODEL_PACKAGE_ARN.fullmatch(source):
+        return {"ModelPackageName": source}
+    folder = {"S3Uri": source, "S3DataType": "S3Prefix", "CompressionType": "None"}
+    return {
+        "Image": facts.image_uri(facts.facts().inference_image, deployment.region),
+        "ModelDataSource": {"S3DataSource": folder},
     }
 
 

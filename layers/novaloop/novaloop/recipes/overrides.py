@@ -71,10 +71,11 @@ def find(leaves: Mapping[str, Leaf], name: str) -> tuple[str, Setting]:
 def unknown_setting(settings: Mapping[str, Setting], name: str) -> str:
     """Return what to say about ``name``, which is not among ``settings`` (by dotted path)."""
     spellings = _spellings(settings)
-    near = get_close_matches(name.rpartition(".")[2], spellings, n=3, cutoff=0.6)
-    meant = tuple(dict.fromkeys(spellings[spelling] for spelling in near))
+    wanted = name.rpartition(".")[2]
+    near = [wanted] if wanted in spellings else get_close_matches(wanted, spellings)
+    meant = dict.fromkeys(spellings[spelling] for spelling in near)
     if meant:
-        return f"is no setting here; did you mean {listed(meant)}?"
+        return f"is no setting here; did you mean {' or '.join(meant)}?"
     return f"is no setting here; there are {listed(tuple(dict.fromkeys(spellings.values())))}"
 
 

@@ -114,34 +114,48 @@ def without_none(**fields: Any) -> dict[str, Any]:
 
 def inconsistencies(request: Mapping[str, Any], recipe: Mapping[str, Any]) -> list[str]:
     """Return the places where a CreateTrainingJob request and its recipe contradict each other."""
+    return [
+        f"{name}: {asked!r} in the request, {written!r} in the recipe"
+        for name, (asked, written) in _told_twice(request, recipe).items()
+        if asked != written
+    ]
+
+
+def _told_twice(
+    request: Mapping[str, Any], recipe: Mapping[str, Any]
+) -> dict[str, tuple[object, object]]:
+    """Return what stands both in the request and in the recipe, by what it is."""
     run = recipe["run"]
     hyperparameters = request["HyperParameters"]
-    channels = {
-        channel["ChannelName"]: channel["DataSource"]["S3DataSource"]["S3Uri"]
-        for channel in request["InputDataConfig"]
-    }
-    package = request.get("ModelPackageConfig", {}).get("SourceModelPackageArn")
-    location = hyperparameters.get("base_model_location", package)
-    endpoint = recipe.get("training_config", {}).get("rollout", {}).get("rewards", {})
-    pairs = {
+    output = request["OutputDataConfig"]["S3OutputPath"]
+    rollout = recipe.get("training_config", {}).get("rollout", {}).get("rewards", {})
+    reward = hyperparameters.get("reward_lambda_arn")
+    return {
         "instance count": (request["ResourceConfig"]["InstanceCount"], run["replicas"]),
-        "model": (hyperparameters.get("base_model", location), run["model_name_or_path"]),
-        "data": (channels.get("train", ""), run.get("data_s3_path", "")),
-        "output": (request["OutputDataConfig"]["S3OutputPath"], run.get("output_s3_path")),
-        "reward": (hyperparameters.get("reward_lambda_arn"), run.get("reward_lambda_arn")),
+        "model": (_requested_model(request), run["model_name_or_path"]),
+        "data": (_train_uri(request), run["data_s3_path"]),
+        "output": (output, run.get("output_s3_path", output)),
+        "reward": (reward, run.get("reward_lambda_arn")),
+        "rollout reward": (reward, rollout.get("api_endpoint", {}).get("lambda_arn")),
         "processor": (
             hyperparameters.get("eval_lambda_arn", ""),
             recipe.get("processor", {}).get("lambda_arn", ""),
         ),
-        "rollout reward": (
-            run.get("reward_lambda_arn"),
-            endpoint.get("api_endpoint", {}).get("lambda_arn"),
-        ),
     }
-    if "output_s3_path" not in run:
-        del pairs["output"]
-    return [
-        f"{name}: {asked!r} in the request, {written!r} in the recipe"
-        for name, (asked, written) in pairs.items()
-        if asked != written
-    ]
+
+
+def _requested_model(request: Mapping[str, Any]) -> str | None:
+    hyperparameters = request["HyperParameters"]
+    package = request.get("ModelPackageConfig", {}).get("SourceModelPackageArn")
+    named: str | None = hyperparameters.get("base_model") or hyperparameters.get(
+        "base_model_location", package
+    )
+    return named
+
+
+def _train_uri(request: Mapping[str, Any]) -> str:
+    uris: dict[str, str] = {
+        one["ChannelName"]: one["DataSource"]["S3DataSource"]["S3Uri"]
+        for one in request["InputDataConfig"]
+    }
+    return uris.get("train", "")
