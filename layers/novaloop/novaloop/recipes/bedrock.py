@@ -92,7 +92,7 @@ def _settings(
 ) -> tuple[dict[str, Any], list[FieldError]]:
     values = {name: setting.default for name, setting in method.settings.items()}
     errors = []
-    for name, value in overrides.items():
+    for name, value in ((str(key), value) for key, value in overrides.items()):
         try:
             values[name] = _parse(method, name, value)
         except UnacceptableError as problem:

@@ -34,7 +34,10 @@ class UnacceptableError(ValueError):
 
 def shown(value: object) -> str:
     """Return ``value`` as a short one-line literal for a message."""
-    text = repr(value)
+    try:
+        text = repr(value)
+    except ValueError:  # Python writes no integer of more than 4300 digits
+        return "a huge number"
     return text if len(text) <= 60 else text[:57] + "..."
 
 

@@ -97,7 +97,7 @@ def _dropped(
     chosen: Blueprint, method: Method, overrides: Mapping[str, object], at: str
 ) -> list[FieldError]:
     errors = []
-    for name in overrides:
+    for name in map(str, overrides):
         try:
             leaf_name = find(chosen.leaves, name)[0].rpartition(".")[2]
         except UnacceptableError:
