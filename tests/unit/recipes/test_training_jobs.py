@@ -192,5 +192,9 @@ def test_rows_must_fill_one_step(rows: int, enough: bool) -> None:
     assert [error.path for error in errors] == ([] if enough else ["plan[1].sft.data"])
 
 
+def test_rows_are_not_counted_against_a_setting_that_is_wrong() -> None:
+    assert validate_rows("sft-lora", "nova-lite-2", 1, {"global_batch_size": "many"}) == []
+
+
 def test_methods_without_a_minimum_take_any_number_of_rows() -> None:
     assert validate_rows("gen_qa", "nova-lite-2", 1, {}) == []

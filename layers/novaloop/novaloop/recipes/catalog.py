@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Literal
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, TypeAdapter, model_validator
 
-from novaloop.recipes.settings import Fixed, Given, Leaf, Setting, listed
+from novaloop.recipes.settings import Leaf, Setting, listed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -95,10 +96,9 @@ def _changed(leaf: Leaf, changes: dict[str, Any]) -> Leaf:
     return _LEAF.validate_python(leaf.model_dump(by_alias=True, exclude_unset=True) | changes)
 
 
-class Blueprint(BaseModel):
+@dataclass(frozen=True)
+class Blueprint:
     """One method on one model: the family and the variant that describe the job."""
-
-    model_config = ConfigDict(frozen=True)
 
     method: str
     family: Family
@@ -158,9 +158,7 @@ def variants(method: str, model: str) -> tuple[Blueprint, ...]:
         ValueError: if there is none.
     """
     found = tuple(
-        Blueprint.model_construct(
-            method=method, family=family, variant=variant, leaves=family.leaves_of(variant)
-        )
+        Blueprint(method, family, variant, family.leaves_of(variant))
         for family in families().values()
         if method in family.methods
         for variant in family.variants
@@ -188,16 +186,3 @@ def _leaves(section: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str,
             yield prefix + name, node
         else:
             yield from _leaves(node, f"{prefix}{name}.")
-
-
-__all__ = [
-    "Blueprint",
-    "Family",
-    "Fixed",
-    "Given",
-    "Variant",
-    "blueprint",
-    "families",
-    "methods",
-    "variants",
-]

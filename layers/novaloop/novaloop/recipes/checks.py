@@ -71,9 +71,10 @@ def validate_rows(
     setting = chosen.family.rows_at_least
     if setting is None:
         return []
-    needed = resolve(chosen, overrides, at)[0][setting]
-    if rows >= needed:
-        return []
+    values, errors = resolve(chosen, overrides, at)
+    if errors or rows >= values[setting]:
+        return []  # `validate_overrides` tells what is wrong with the overrides
+    needed = values[setting]
     message = f"has {rows} rows, fewer than global_batch_size ({needed}): add rows or lower it"
     return [FieldError(joined(at, "data"), message)]
 
