@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from novaloop.recipes import Deployment, RecipeError, ResourceName
+from novaloop.recipes import Deployment, RecipeError
 from novaloop.recipes.bedrock import (
     CustomizationJob,
     custom_model,
@@ -115,13 +115,6 @@ def test_older_models_take_validation_data_and_fewer_rows() -> None:
     job = replace(SFT, model="nova-micro", rows=8, validation_uri="s3://bucket/val.jsonl")
 
     assert_valid("bedrock", "CreateModelCustomizationJob", customization_job(job, DEPLOYMENT))
-
-
-def test_names_of_resources_are_legal_on_bedrock() -> None:
-    name = ResourceName("novaloop", "x" * 32, "s" * 16, 999)
-
-    customization_job(replace(SFT, name=name.bedrock), DEPLOYMENT)
-    assert ResourceName.parse(name.bedrock) == name
 
 
 def test_import_and_deployment_equal_the_captured_requests() -> None:

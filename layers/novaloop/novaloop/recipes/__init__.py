@@ -5,7 +5,6 @@ from novaloop.recipes.checks import validate_infrastructure, validate_overrides,
 from novaloop.recipes.endpoints import Endpoint, EndpointPlan, plan_endpoint, validate_endpoint
 from novaloop.recipes.errors import FieldError, RecipeError
 from novaloop.recipes.jobs import Deployment, TrainingJob
-from novaloop.recipes.names import ResourceName
 from novaloop.recipes.plans import JobPlan, plan_training_job
 from novaloop.recipes.requests import inconsistencies
 
@@ -16,7 +15,6 @@ __all__ = [
     "FieldError",
     "JobPlan",
     "RecipeError",
-    "ResourceName",
     "TrainingJob",
     "blueprint",
     "inconsistencies",
