@@ -57,7 +57,14 @@ def encoded_rows(
             column, value = reader.column(reason.field), reader.value(values, reason.field)
             log.add(line, reason, column, value)
         else:
-            yield row
+            if options.exclude_questions and _is_excluded(row, options):
+                log.excluded_rows += 1
+            else:
+                yield row
+
+
+def _is_excluded(row: EncodedRow, options: DatasetOptions) -> bool:
+    return int.from_bytes(row.question_digest, "little") in options.exclude_questions
 
 
 def check_rejects(log: RejectLog, accepted: int, options: DatasetOptions) -> None:
@@ -94,7 +101,7 @@ class DatasetWriter:
     def close(self, log: RejectLog, refusal: DatasetRefused | None) -> DatasetSummary:
         """Write out what is left and return the summary."""
         outputs = {output.row_format: output.close(self.rows) for output in self._outputs}
-        return self._statistics.summary(refusal, log.by_rule, outputs)
+        return self._statistics.summary(refusal, log, outputs)
 
 
 @dataclass

@@ -53,7 +53,7 @@ class _ConversationEncoder:
         if RowFormat.RFT in self._formats:
             rows[RowFormat.RFT] = _with_reward(_prompt(conversation), self._options)
         lines = [_line(rows[each]) for each in self._formats]
-        return EncodedRow(lines, orjson.dumps(question), answer)
+        return EncodedRow(lines, question, orjson.dumps(question), answer)
 
 
 class _PromptEncoder:
@@ -69,7 +69,8 @@ class _PromptEncoder:
         if self._options.labels:
             check_label(text, frozenset(self._options.labels), "reference_answer")
         line = _line(_with_reward(row, self._options))
-        return EncodedRow([line], orjson.dumps(rft_prompt.last_question(prompt)), text)
+        question = rft_prompt.last_question(prompt)
+        return EncodedRow([line], question, orjson.dumps(question), text)
 
 
 class _AllOrNone:

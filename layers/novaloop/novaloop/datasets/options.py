@@ -38,7 +38,8 @@ class DatasetOptions:
     `columns` maps field names (`question`, `answer`, `system`, ...) to column names; a field that
     isn't mentioned is read from the column of its own name where there is one; None switches an
     optional field off. `reward` is copied into every RFT row. `max_rejects` is the number of
-    rejected rows up to which the dataset is still accepted.
+    rejected rows up to which the dataset is still accepted. `exclude_questions` are the hashes of
+    questions to leave out, as the checks across datasets return them.
     """
 
     source_format: SourceFormat = SourceFormat.CSV
@@ -51,3 +52,4 @@ class DatasetOptions:
     model: str = "nova-lite-2"
     max_rejects: int = 0
     reject_excerpts: bool = False
+    exclude_questions: frozenset[int] = frozenset()

@@ -40,7 +40,7 @@ class PlainRowEncoder:
 
     def encode(self, values: Sequence[Any]) -> EncodedRow:
         """Return the row in all formats; raises RowRejected."""
-        check_text(values[0], QUESTION)
+        question = check_text(values[0], QUESTION)
         answer = self._check_answer(values[1])
         if self._optional_checks:
             values = list(values)
@@ -50,7 +50,7 @@ class PlainRowEncoder:
             check_reserved_words(values[index], field)
         encoded = tuple(map(orjson.dumps, values))
         lines = [template.render(encoded) for template in self._templates]
-        return EncodedRow(lines, encoded[0], answer)
+        return EncodedRow(lines, question, encoded[0], answer)
 
     def _check_answer(self, answer: Any) -> str:
         if self._structured_answers and isinstance(answer, dict) and answer:

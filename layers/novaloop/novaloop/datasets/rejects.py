@@ -30,6 +30,7 @@ class RejectLog:
     sink: Callable[[bytes], object]
     excerpts: bool = False
     rows: int = 0
+    excluded_rows: int = 0
     first: tuple[int, str] = (0, "")
     by_rule: dict[str, RejectedRows] = field(default_factory=dict)
 

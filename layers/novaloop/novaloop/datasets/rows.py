@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from hashlib import blake2b
 from typing import Any, NamedTuple
 
 from .columns import FieldColumns
@@ -10,13 +11,19 @@ from .columns import FieldColumns
 class EncodedRow(NamedTuple):
     """An accepted row: its line in each wanted format, and what the statistics need.
 
-    `question` is the question as JSON, `answer` the answer as text or, for a structured reference
-    answer, as JSON text.
+    `question_json` is the question's text once more, as JSON; `answer` is the answer as text or,
+    for a structured reference answer, as JSON.
     """
 
     lines: list[bytes]
-    question: bytes
+    question: str
+    question_json: bytes
     answer: str
+
+    @property
+    def question_digest(self) -> bytes:
+        """The 64-bit hash by which questions are compared and sampled, little-endian."""
+        return blake2b(self.question_json, digest_size=8).digest()
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@ Rows are sampled by their question's hash, so two files keep the same questions 
 sampling: E. Cohen, "Sampling Big Data Sketches", 2023). Up to MAX_ROWS rows all are kept.
 """
 
-import io
 from array import array
 from dataclasses import dataclass
 
@@ -39,22 +38,6 @@ class RowSketch:
         questions, answers = self.questions[order], self.answers[order]
         same = (questions[1:] == questions[:-1]) & (answers[1:] == answers[:-1])
         return int(np.count_nonzero(same)) << self.sampling_bits
-
-    def to_bytes(self) -> bytes:
-        """Return the sketch as an .npz file."""
-        buffer = io.BytesIO()
-        bits = np.array(self.sampling_bits)
-        np.savez(buffer, questions=self.questions, answers=self.answers, sampling_bits=bits)
-        return buffer.getvalue()
-
-    @classmethod
-    def from_bytes(cls, data: bytes) -> "RowSketch":
-        """Read what to_bytes wrote; raises ValueError for anything else."""
-        try:
-            with np.load(io.BytesIO(data), allow_pickle=False) as file:
-                return cls(file["questions"], file["answers"], int(file["sampling_bits"]))
-        except (OSError, KeyError) as error:
-            raise ValueError("not a row sketch") from error
 
 
 class RowSketcher:

@@ -89,7 +89,7 @@ class _Assignment:
 
 def _rank(row: EncodedRow, seed: int) -> int:
     key = str(seed).encode()[: blake2b.MAX_KEY_SIZE]
-    return int.from_bytes(blake2b(row.question, digest_size=8, key=key).digest(), "big")
+    return int.from_bytes(blake2b(row.question_json, digest_size=8, key=key).digest(), "big")
 
 
 def _plan(ranks: "array[int]", split: Split) -> _Assignment:

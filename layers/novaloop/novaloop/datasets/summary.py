@@ -3,17 +3,19 @@
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from hashlib import blake2b
 from zlib import crc32
 
 import numpy as np
 
 from .errors import DatasetRefused
 from .histogram import Distribution, Histogram
+from .label_leaks import FeatureCounter
+from .near_duplicates import SignatureSketcher
 from .options import RowFormat
-from .rejects import RejectedRows
+from .profile import DatasetProfile
+from .rejects import RejectedRows, RejectLog
 from .rows import EncodedRow
-from .sketch import RowSketch, RowSketcher
+from .sketch import RowSketcher
 
 # Nova's tokenizer isn't published; English prose takes about 4.5 bytes a token, code about 3.
 BYTES_PER_TOKEN = 3.5
@@ -36,23 +38,28 @@ class OutputSummary:
 class DatasetSummary:
     """The result of one pass over a dataset.
 
-    `refusal` is None if the dataset may be used. `label_counts` is None where answers are free
-    text. `row_hash_sum` (16 hexadecimal digits) is the sum, modulo 2^64, of a hash of each accepted
-    row's question and answer: equal for equal rows in any order. `question_bytes` are sizes of the
-    questions in UTF-8; `tokens` estimates question and answer together.
+    `refusal` is None if the dataset may be used. `row_hash_sum` (16 hexadecimal digits) is the
+    sum, modulo 2^64, of a hash of each accepted row's question and answer: equal for equal rows in
+    any order. `question_bytes` are sizes of the questions as JSON; `tokens` estimates question and
+    answer together.
     """
 
     refusal: DatasetRefused | None
     rows_in: int
     rows_out: int
+    rows_excluded: int
     rejects: Mapping[str, RejectedRows]
     outputs: Mapping[RowFormat, OutputSummary]
-    label_counts: Mapping[str, int] | None
     duplicate_rows: int
     question_bytes: Distribution
     tokens: Distribution
     row_hash_sum: str
-    sketch: RowSketch
+    profile: DatasetProfile
+
+    @property
+    def label_counts(self) -> Mapping[str, int] | None:
+        """Rows by answer, most frequent first; None where the answers are free text."""
+        return self.profile.label_counts
 
     @property
     def ok(self) -> bool:
@@ -73,6 +80,8 @@ class RowStatistics:
         self._question_bytes = Histogram()
         self._tokens = Histogram()
         self._sketcher = RowSketcher()
+        self._signatures = SignatureSketcher()
+        self._features = FeatureCounter()
         self._hashes: list[bytes] = []
         self._sizes: list[int] = []
         self._answers: list[str] = []
@@ -80,8 +89,12 @@ class RowStatistics:
     def add(self, row: EncodedRow) -> None:
         """Take in one accepted row."""
         self.rows += 1
-        self._hashes.append(blake2b(row.question, digest_size=8).digest())
-        self._sizes.append(len(row.question) - 2)
+        digest = row.question_digest
+        self._hashes.append(digest)
+        self._sizes.append(len(row.question_json) - 2)
+        self._signatures.add(int.from_bytes(digest, "little"), row.question)
+        if self._labels is not None:
+            self._features.add(row.question, row.answer)
         self._answers.append(row.answer)
         if len(self._answers) == _BATCH_ROWS:
             self._flush()
@@ -89,24 +102,27 @@ class RowStatistics:
     def summary(
         self,
         refusal: DatasetRefused | None,
-        rejects: Mapping[str, RejectedRows],
+        log: RejectLog,
         outputs: Mapping[RowFormat, OutputSummary],
     ) -> DatasetSummary:
         """Return everything about the rows taken in."""
         self._flush()
         sketch = self._sketcher.sketch()
+        labels = None if self._labels is None else dict(self._labels.most_common())
+        features = {} if labels is None else self._features.counts()
+        signatures = self._signatures.sketch()
         return DatasetSummary(
             refusal=refusal,
-            rows_in=self.rows + sum(each.rows for each in rejects.values()),
+            rows_in=self.rows + log.rows + log.excluded_rows,
             rows_out=self.rows,
-            rejects=rejects,
+            rows_excluded=log.excluded_rows,
+            rejects=log.by_rule,
             outputs=outputs,
-            label_counts=None if self._labels is None else dict(self._labels.most_common()),
             duplicate_rows=sketch.duplicate_rows(),
             question_bytes=self._question_bytes.distribution(),
             tokens=self._tokens.distribution(),
             row_hash_sum=f"{self._hash_sum:016x}",
-            sketch=sketch,
+            profile=DatasetProfile(self.rows, labels, features, sketch, signatures),
         )
 
     def _flush(self) -> None:
@@ -130,3 +146,4 @@ class RowStatistics:
         longest = max(map(len, self._labels), default=0)
         if len(self._labels) > MAX_DISTINCT_ANSWERS or longest > MAX_ANSWER_CHARS:
             self._labels = None
+            self._features = FeatureCounter()
