@@ -46,6 +46,7 @@ def pairs(regime: str, n: int) -> Iterator[Pair]:
         "".join(rng.choices(letters, k=rng.randint(2, 9))) for _ in range(14_000)
     ]  # about as many distinct words as real posts
     frequent = [1 / (rank + 3) for rank in range(len(words))]
+    suffixes = ("", ",", ".", "-like", "'s")
     text = iter(rng.choices(words, frequent, k=1 << 20))
 
     def prose() -> str:
@@ -56,7 +57,7 @@ def pairs(regime: str, n: int) -> Iterator[Pair]:
             if word is None:
                 text = iter(rng.choices(words, frequent, k=1 << 20))
                 word = next(text)
-            chosen.append(word + rng.choice(("", "", "", "", "", ",", ".", "-like", "'s")))
+            chosen.append(word + rng.choices(suffixes, (80, 8, 8, 2, 2))[0])
         return " ".join(chosen)
 
     for _ in range(n):

@@ -17,12 +17,13 @@ import numpy as np
 
 from novaloop.metrics.bleu import ORDER, corpus_bleu
 from novaloop.metrics.pairs import MAX_REMEMBERED, MAX_REMEMBERED_LENGTH, ngrams
+from novaloop.metrics.tokens import mteval_13a
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterator, Mapping
 
     from novaloop.metrics.estimates import Estimate
-    from novaloop.metrics.pairs import Gold, PairScorer
+    from novaloop.metrics.pairs import PairScorer
 
 FIRST_PREDICTION_BLEU = "first-prediction BLEU"
 UNDERSTATED_BLEU_ERROR = "understated BLEU error"
@@ -63,23 +64,22 @@ class FirstPredictionBleu:
     def add(self, prediction: str, gold: str) -> None:
         """Take in a row, the first one first."""
         if self._tokens is None:
-            self._tokens = self._pairs.bleu_tokens(prediction)
+            self._tokens = mteval_13a(prediction)
             self._grams = [Counter(ngrams(self._tokens, order + 1)) for order in range(ORDER)]
         if gold in self._seen:
             return
         if len(gold) <= MAX_REMEMBERED_LENGTH and len(self._seen) < MAX_REMEMBERED:
             self._seen.add(gold)
-        self._pool(self._pairs.gold(gold), len(self._tokens))
+        self._pool(self._pairs.gold(gold).bleu, len(self._tokens))
 
-    def _pool(self, gold: Gold, length: int) -> None:
-        lengths = (self._gold_length or math.inf, len(gold.bleu_tokens))
+    def _pool(self, gold: list[str], length: int) -> None:
+        lengths = (self._gold_length or math.inf, len(gold))
         self._gold_length = int(min(lengths, key=lambda other: (abs(other - length), other)))
-        for grams, pooled, theirs in zip(self._grams, self._pooled, gold.bleu_ngrams, strict=True):
-            shared = grams.keys() & theirs.keys()
+        for order, grams in enumerate(self._grams):
+            shared = Counter(filter(grams.__contains__, ngrams(gold, order + 1)))
             if not shared:
                 break
-            for gram in shared:
-                pooled[gram] = max(pooled[gram], theirs[gram])
+            self._pooled[order] |= shared
 
     def value(self) -> float:
         """The defective value; 0 before the first row."""

@@ -11,8 +11,8 @@ from collections import Counter
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
+from novaloop.metrics import tokens
 from novaloop.metrics.bleu import ORDER
-from novaloop.metrics.tokens import Tokenizers
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Sequence
@@ -33,17 +33,16 @@ class PairScorer:
     """Scores pairs; remembers short golds and short pairs, which a label set repeats."""
 
     def __init__(self) -> None:
-        self._tokenizers = Tokenizers()
         self._golds: dict[str, Gold] = {}
         self._pairs: dict[tuple[str, str], PairScores] = {}
 
     def score(self, prediction: str, gold: str) -> PairScores:
         """Every metric of one pair."""
         if len(prediction) + len(gold) > MAX_REMEMBERED_LENGTH:
-            return self._score(prediction, self.gold(gold))
+            return _score(prediction, self.gold(gold))
         scores = self._pairs.get((prediction, gold))
         if scores is None:
-            scores = self._score(prediction, self.gold(gold))
+            scores = _score(prediction, self.gold(gold))
             if len(self._pairs) < MAX_REMEMBERED:
                 self._pairs[prediction, gold] = scores
         return scores
@@ -52,123 +51,102 @@ class PairScorer:
         """The prepared gold answer."""
         gold = self._golds.get(text)
         if gold is None:
-            gold = Gold(text, self._tokenizers)
+            gold = Gold(text)
             if len(text) <= MAX_REMEMBERED_LENGTH and len(self._golds) < MAX_REMEMBERED:
                 self._golds[text] = gold
         return gold
-
-    def bleu_tokens(self, prediction: str) -> list[str]:
-        """The prediction in BLEU's tokens."""
-        return self._tokenizers.mteval_13a(prediction)
-
-    def _score(self, prediction: str, gold: Gold) -> PairScores:
-        quasi_words = self._tokenizers.quasi_set(prediction)
-        qem = quasi_words == gold.quasi_words and self._tokenizers.quasi(prediction) == gold.quasi
-        values = (
-            float(prediction != "" and prediction.strip() == gold.stripped),
-            float(prediction != "" and qem),
-            _f1_of_sets(set(prediction.split()), gold.words),
-            _f1_of_sets(quasi_words, gold.quasi_words),
-            *_rouge(self._tokenizers.rouge(prediction), gold),
-        )
-        return PairScores(values, _bleu(self.bleu_tokens(prediction), gold))
 
 
 class Gold:
     """A gold answer in every form that the metrics compare with."""
 
-    def __init__(self, text: str, tokenizers: Tokenizers) -> None:
+    def __init__(self, text: str) -> None:
+        self.text = text
         self.stripped = text.strip()
         self.words = set(text.split())
-        self.quasi_words = tokenizers.quasi_set(text)
-        self.rouge_tokens = tokenizers.rouge(text)
-        self.bleu_tokens = tokenizers.mteval_13a(text)
-        self._text = text
-        self._tokenizers = tokenizers
+        self.quasi_words = tokens.quasi_set(text)
+        self.rouge = tokens.rouge(text)
+        self.bleu = tokens.mteval_13a(text)
 
     @cached_property
     def quasi(self) -> list[str]:
-        """HELM's normalised words in order."""
-        return self._tokenizers.quasi(self._text)
-
-    @cached_property
-    def unigrams(self) -> Counter[Hashable]:
-        """ROUGE's tokens, counted."""
-        return Counter(self.rouge_tokens)
-
-    @cached_property
-    def bigrams(self) -> Counter[Hashable]:
-        """ROUGE's pairs of neighbouring tokens, counted."""
-        return Counter(ngrams(self.rouge_tokens, 2))
-
-    @cached_property
-    def bleu_ngrams(self) -> list[Counter[Hashable]]:
-        """BLEU's n-grams of each order, counted."""
-        return [Counter(ngrams(self.bleu_tokens, order + 1)) for order in range(ORDER)]
-
-    @cached_property
-    def positions(self) -> dict[str, int]:
-        """For each token, the set of its positions as bits."""
-        positions: dict[str, int] = {}
-        for index, token in enumerate(self.rouge_tokens):
-            positions[token] = positions.get(token, 0) | 1 << index
-        return positions
+        """The normalised words in order."""
+        return tokens.quasi(self.text)
 
 
-def ngrams(tokens: Sequence[str], order: int) -> Iterable[Hashable]:
-    """The n-grams of a text: the tokens themselves for order 1, tuples above."""
-    return tokens if order == 1 else zip(*(tokens[skip:] for skip in range(order)), strict=False)
-
-
-def clipped_matches(grams: Iterable[Hashable], gold: Counter[Hashable]) -> int:
-    """How many n-grams occur in the gold, each at most as often as it does there."""
-    if not gold:
-        return 0
-    found = Counter(filter(gold.__contains__, grams))
-    return sum(map(min, found.values(), map(gold.__getitem__, found)))
-
-
-def common_subsequence_length(tokens: Iterable[str], positions: dict[str, int], length: int) -> int:
-    """Length of the longest common subsequence, by bit-parallel dynamic programming.
-
-    Hyyrö, "Bit-Parallel LCS-length Computation Revisited" (2004): a zero bit marks a match.
-    """
-    row = every = (1 << length) - 1
-    for matches in filter(None, map(positions.get, tokens)):
-        fresh = row & matches
-        row = (row + fresh | row - fresh) & every
-    return length - row.bit_count()
-
-
-def _rouge(tokens: list[str], gold: Gold) -> tuple[float, float, float]:
-    ours, theirs = len(tokens), len(gold.rouge_tokens)
-    if tokens == gold.rouge_tokens:
-        return float(ours > 0), float(ours > 1), float(ours > 0)
-    unigrams = clipped_matches(tokens, gold.unigrams)
-    if unigrams == 0:
-        return 0.0, 0.0, 0.0
-    bigrams = clipped_matches(ngrams(tokens, 2), gold.bigrams) if unigrams > 1 else 0
-    in_order = common_subsequence_length(tokens, gold.positions, theirs)
-    return (
-        2 * unigrams / (ours + theirs),
-        2 * bigrams / (ours + theirs - 2) if bigrams else 0.0,
-        2 * in_order / (ours + theirs),
+def _score(prediction: str, gold: Gold) -> PairScores:
+    words, quasi_words = set(prediction.split()), tokens.quasi_set(prediction)
+    qem = quasi_words == gold.quasi_words and tokens.quasi(prediction) == gold.quasi
+    values = (
+        float(prediction != "" and prediction.strip() == gold.stripped),
+        float(prediction != "" and qem),
+        _f1_of_sets(words, gold.words),
+        _f1_of_sets(quasi_words, gold.quasi_words),
+        *_rouge(tokens.rouge(prediction), gold.rouge),
     )
-
-
-def _bleu(tokens: list[str], gold: Gold) -> tuple[int, ...]:
-    length = len(tokens)
-    totals = [max(0, length - order) for order in range(ORDER)]
-    if tokens == gold.bleu_tokens:
-        return length, length, *totals, *totals
-    matches = [0] * ORDER
-    for order, grams in enumerate(gold.bleu_ngrams):
-        matches[order] = clipped_matches(ngrams(tokens, order + 1), grams)
-        if matches[order] < 2:  # a longer match would need two here
-            break
-    return length, len(gold.bleu_tokens), *matches, *totals
+    return PairScores(values, _bleu(tokens.mteval_13a(prediction), gold.bleu))
 
 
 def _f1_of_sets(prediction: set[str], gold: set[str]) -> float:
     common = len(prediction & gold)
     return 2 * common / (len(prediction) + len(gold)) if common else 0.0
+
+
+def _rouge(prediction: list[str], gold: list[str]) -> tuple[float, float, float]:
+    if prediction == gold:
+        return float(len(gold) > 0), float(len(gold) > 1), float(len(gold) > 0)
+    unigrams = clipped_matches(prediction, gold)
+    if unigrams == 0:
+        return 0.0, 0.0, 0.0
+    bigrams = clipped_matches(ngrams(prediction, 2), ngrams(gold, 2)) if unigrams > 1 else 0
+    in_order = common_subsequence_length(prediction, gold) if unigrams > 1 else 1
+    both = len(prediction) + len(gold)
+    return 2 * unigrams / both, 2 * bigrams / (both - 2) if bigrams else 0.0, 2 * in_order / both
+
+
+def _bleu(prediction: list[str], gold: list[str]) -> tuple[int, ...]:
+    totals = [max(0, len(prediction) - order) for order in range(ORDER)]
+    if prediction == gold:
+        return len(prediction), len(gold), *totals, *totals
+    matches = [0] * ORDER
+    for order in range(ORDER):
+        matches[order] = clipped_matches(ngrams(prediction, order + 1), ngrams(gold, order + 1))
+        if matches[order] < 2:  # a longer match would need two here
+            break
+    return len(prediction), len(gold), *matches, *totals
+
+
+def ngrams(words: Sequence[str], order: int) -> Sequence[Hashable]:
+    """The n-grams of a text: the words themselves for order 1, tuples above."""
+    return (
+        words if order == 1 else list(zip(*(words[skip:] for skip in range(order)), strict=False))
+    )
+
+
+def clipped_matches(one: Sequence[Hashable], other: Sequence[Hashable]) -> int:
+    """How many items occur in both, counting repetitions that occur in both."""
+    few, many = (one, other) if len(one) < len(other) else (other, one)
+    distinct = set(few)
+    shared = distinct.intersection(many)
+    if len(distinct) == len(few) or not shared:
+        return len(shared)
+    counts = Counter(filter(shared.__contains__, few))
+    others = Counter(filter(shared.__contains__, many))
+    return sum(map(min, counts.values(), map(others.__getitem__, counts)))
+
+
+def common_subsequence_length(one: Iterable[str], other: Iterable[str]) -> int:
+    """Length of the longest common subsequence, by bit-parallel dynamic programming.
+
+    Hyyrö, "Bit-Parallel LCS-length Computation Revisited" (2004): a zero bit marks a match.
+    """
+    candidates = filter(set(one).__contains__, other)
+    positions: dict[str, int] = {}
+    length = 0
+    for length, word in enumerate(candidates, start=1):
+        positions[word] = positions.get(word, 0) | 1 << length - 1
+    row = every = (1 << length) - 1
+    for matches in filter(None, map(positions.get, one)):
+        fresh = row & matches
+        row = (row + fresh | row - fresh) & every
+    return length - row.bit_count()
