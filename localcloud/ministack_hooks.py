@@ -7,13 +7,19 @@ virtual environment.
 from __future__ import annotations
 
 import contextvars
+import hashlib
 import json
+import tempfile
+import threading
 import uuid
+import zipfile
 from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from ministack import app  # type: ignore[import-not-found]
-from ministack.core import iam_actions, iam_evaluator, responses, router  # type: ignore[import-not-found]
+from ministack.core import iam_actions, iam_evaluator, lambda_runtime, responses, router  # type: ignore[import-not-found]
 from ministack.services import eventbridge, iam, s3, sts  # type: ignore[import-not-found]
 
 from localcloud.credentials import Credentials
@@ -23,6 +29,7 @@ PINNED_VERSION = "1.5.33"
 Response = tuple[int, dict[str, str], bytes]
 Handler = Callable[[str, str, dict[str, str], bytes, dict[str, Any]], Awaitable[Response]]
 
+_unpacking = threading.Lock()
 _version_of_event: contextvars.ContextVar[str | None] = contextvars.ContextVar("version_id")
 
 
@@ -138,6 +145,39 @@ def add_version_ids() -> None:
 
     s3._fire_s3_event = fire_noting_version  # noqa: SLF001
     eventbridge._dispatch_event = dispatch_with_version  # noqa: SLF001
+
+
+def extract_layers_once() -> None:
+    """Let a function's cold start link to its unpacked layers; ministack unpacks them each time."""
+    lambda_runtime.zipfile = SimpleNamespace(
+        ZipFile=_LayerZip, BadZipFile=zipfile.BadZipFile, LargeFileError=zipfile.LargeZipFile
+    )
+
+
+class _LayerZip(zipfile.ZipFile):
+    """A zip file that is unpacked once when its target is a layer's directory."""
+
+    def namelist(self) -> list[str]:
+        """Nothing to check: the layer is unpacked by zipfile, which keeps to its target."""
+        return []
+
+    def extractall(self, path: Any = None, members: Any = None, pwd: bytes | None = None) -> None:
+        """Unpack, or link `path` to where the same layer has been unpacked."""
+        members = super().namelist() if members is None else members
+        if path is None or not Path(path).name.startswith("layer_"):
+            super().extractall(path, members, pwd)
+            return
+        unpacked = Path(tempfile.gettempdir(), "layers", self._digest())
+        with _unpacking:
+            if not unpacked.exists():
+                super().extractall(unpacked.with_suffix(".partial"), members, pwd)
+                unpacked.with_suffix(".partial").rename(unpacked)
+        Path(path).rmdir()
+        Path(path).symlink_to(unpacked, target_is_directory=True)
+
+    def _digest(self) -> str:
+        with Path(str(self.filename)).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def serve() -> None:

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import botocore.session
-from botocore.validate import ParamValidator
 
 from localcloud import ministack_hooks as emulator
 from localcloud.sagemaker.errors import ServiceError, invalid
 from localcloud.sagemaker.inference import chat_completion, event_stream, parsed
+from localcloud.sagemaker.request_validation import request_problems
 from localcloud.sagemaker.training_jobs import TrainingJobs, arn_of
 
 if TYPE_CHECKING:
@@ -101,14 +101,9 @@ class SageMaker:
 
     def _validated(self, operation: str, body: bytes) -> Request:
         request: Request = json.loads(body or b"{}")
-        shape = self._model.operation_model(operation).input_shape
-        if shape is None:
-            return request
-        report = ParamValidator().validate(request, shape)
-        if report.has_errors():
-            raise invalid(report.generate_report())
-        for problem in pattern_problems(request, shape):
-            raise invalid(f"1 validation error detected: {problem}")
+        problems = request_problems(request, self._model.operation_model(operation).input_shape)
+        if problems:
+            raise invalid("; ".join(problems))
         return request
 
     def _authorize(
@@ -221,50 +216,6 @@ def _reads(noun: str, name_field: str, catalogue: Catalogue) -> dict[str, Operat
         f"Describe{noun}": Operation(catalogue.kind, name_field, describe),
         f"Delete{noun}": Operation(catalogue.kind, name_field, delete),
     }
-
-
-def pattern_problems(value: Any, shape: Any, path: str = "") -> list[str]:
-    """What botocore's validator leaves out: patterns, enumerations and longest strings."""
-    if shape.type_name == "structure":
-        members = shape.members
-        return [
-            problem
-            for key, item in value.items()
-            for problem in pattern_problems(item, members[key], f"{path}.{key}".lstrip("."))
-        ]
-    if shape.type_name == "list":
-        return [
-            problem
-            for number, item in enumerate(value, start=1)
-            for problem in pattern_problems(item, shape.member, f"{path}.{number}.member")
-        ]
-    if shape.type_name == "map":
-        return [
-            problem
-            for key, item in value.items()
-            for problem in pattern_problems(item, shape.value, f"{path}.{key}")
-        ]
-    return _string_problems(value, shape, path) if shape.type_name == "string" else []
-
-
-def _string_problems(value: str, shape: Any, path: str) -> list[str]:
-    metadata = shape.metadata
-    failed = f"Value '{value}' at '{path}' failed to satisfy constraint: Member must"
-    problems = []
-    if "pattern" in metadata and not re.fullmatch(_python_pattern(metadata["pattern"]), value):
-        problems.append(f"{failed} satisfy regular expression pattern: {metadata['pattern']}")
-    if len(value) > metadata.get("max", len(value)):
-        problems.append(f"{failed} have length less than or equal to {metadata['max']}")
-    if shape.enum and value not in shape.enum:
-        problems.append(f"{failed} satisfy enum value set: [{', '.join(shape.enum)}]")
-    return problems
-
-
-def _python_pattern(pattern: str) -> str:
-    """Java's Unicode classes, which only patterns of tags use, in Python's nearest words."""
-    for java, python in ((r"\p{L}", r"\w"), (r"\p{Z}", r"\s"), (r"\p{N}", r"\d")):
-        pattern = pattern.replace(java, python)
-    return pattern
 
 
 def _listed(tags: Mapping[str, str]) -> list[dict[str, str]]:
