@@ -1,5 +1,6 @@
 """Datasets: from what a user uploads to the exact rows that Nova's jobs read."""
 
+from .card import card_html, dataset_card
 from .checks import Check, Finding, Policy, check_datasets
 from .convert import Sink, Source, convert
 from .errors import DatasetRefused
@@ -23,7 +24,9 @@ __all__ = [
     "SourceFormat",
     "Split",
     "SplitSummary",
+    "card_html",
     "check_datasets",
     "convert",
     "convert_split",
+    "dataset_card",
 ]

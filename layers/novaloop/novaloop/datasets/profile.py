@@ -57,5 +57,5 @@ class DatasetProfile:
                     RowSketch(file["questions"], file["answers"], row_bits),
                     SignatureSketch(file["signed_questions"], file["signatures"], signature_bits),
                 )
-        except (OSError, KeyError, TypeError, orjson.JSONDecodeError) as error:
+        except (OSError, ValueError, LookupError, TypeError) as error:
             raise ValueError("not a dataset profile") from error

@@ -21,6 +21,8 @@ from .sketch import RowSketcher
 BYTES_PER_TOKEN = 3.5
 MAX_DISTINCT_ANSWERS = 64
 MAX_ANSWER_CHARS = 64
+SAMPLE_ROWS = 3
+SAMPLE_CHARS = 500
 _WORD = (1 << 64) - 1
 _BATCH_ROWS = 1_024
 
@@ -40,8 +42,9 @@ class DatasetSummary:
 
     `refusal` is None if the dataset may be used. `row_hash_sum` (16 hexadecimal digits) is the
     sum, modulo 2^64, of a hash of each accepted row's question and answer: equal for equal rows in
-    any order. `question_bytes` are sizes of the questions as JSON; `tokens` estimates question and
-    answer together.
+    any order. `samples` are the first questions and answers, cut short: dataset text, which must
+    not get into a log. `question_bytes` are sizes of the questions as JSON; `tokens` estimates
+    question and answer together.
     """
 
     refusal: DatasetRefused | None
@@ -55,6 +58,7 @@ class DatasetSummary:
     tokens: Distribution
     row_hash_sum: str
     profile: DatasetProfile
+    samples: tuple[tuple[str, str], ...]
 
     @property
     def label_counts(self) -> Mapping[str, int] | None:
@@ -85,10 +89,13 @@ class RowStatistics:
         self._hashes: list[bytes] = []
         self._sizes: list[int] = []
         self._answers: list[str] = []
+        self._samples: list[tuple[str, str]] = []
 
     def add(self, row: EncodedRow) -> None:
         """Take in one accepted row."""
         self.rows += 1
+        if self.rows <= SAMPLE_ROWS:
+            self._samples.append((_shortened(row.question), _shortened(row.answer)))
         digest = row.question_digest
         self._hashes.append(digest)
         self._sizes.append(len(row.question_json) - 2)
@@ -123,6 +130,7 @@ class RowStatistics:
             tokens=self._tokens.distribution(),
             row_hash_sum=f"{self._hash_sum:016x}",
             profile=DatasetProfile(self.rows, labels, features, sketch, signatures),
+            samples=tuple(self._samples),
         )
 
     def _flush(self) -> None:
@@ -147,3 +155,7 @@ class RowStatistics:
         if len(self._labels) > MAX_DISTINCT_ANSWERS or longest > MAX_ANSWER_CHARS:
             self._labels = None
             self._features = FeatureCounter()
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= SAMPLE_CHARS else f"{text[:SAMPLE_CHARS]}…"

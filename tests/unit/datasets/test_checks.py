@@ -1,0 +1,215 @@
+"""What only shows when datasets are looked at as a whole, or side by side."""
+
+import random
+from collections.abc import Callable, Iterable, Mapping
+
+import numpy as np
+import pytest
+
+from novaloop.datasets import (
+    Check,
+    DatasetOptions,
+    DatasetProfile,
+    DatasetSummary,
+    Finding,
+    Policy,
+    RowFormat,
+    check_datasets,
+    convert,
+)
+from novaloop.datasets.near_duplicates import SignatureSketch, SignatureSketcher
+from novaloop.datasets.sketch import RowSketch
+
+WORDS = [f"word{number}" for number in range(2_000)]
+LABELS = ("A", "B", "C")
+
+
+def question(number: int, words: int = 40) -> str:
+    return " ".join(random.Random(number).choices(WORDS, k=words))  # noqa: S311
+
+
+def summary(
+    rows: Iterable[tuple[str, str]], exclude_questions: frozenset[int] = frozenset()
+) -> DatasetSummary:
+    lines = [f'"{text}",{label}\n' for text, label in rows]
+    data = ("question,answer\n" + "".join(lines)).encode()
+    options = DatasetOptions(exclude_questions=exclude_questions)
+    return convert([data], {RowFormat.SFT: lambda _: None}, options, lambda _: None)
+
+
+def profile(rows: Iterable[tuple[str, str]]) -> DatasetProfile:
+    converted = summary(rows)
+    assert converted.ok
+    return converted.profile
+
+
+def labelled(numbers: Iterable[int]) -> list[tuple[str, str]]:
+    return [(question(number), LABELS[number % 3]) for number in numbers]
+
+
+def found(
+    profiles: Mapping[str, DatasetProfile], check: Check, policy: Policy | None = None
+) -> list[Finding]:
+    findings = check_datasets(profiles, {check: policy} if policy else None)
+    return [finding for finding in findings if finding.check is check]
+
+
+def test_clean_datasets_have_no_findings() -> None:
+    profiles = {
+        "sft": profile(labelled(range(600))),
+        "rft": profile(labelled(range(600, 800))),
+        "eval": profile(labelled(range(800, 1_000))),
+    }
+
+    assert check_datasets(profiles) == []
+
+
+def test_shared_question_is_found_and_can_be_left_out() -> None:
+    training, evaluation = labelled(range(300)), labelled(range(280, 400))
+    profiles = {"sft": profile(training), "eval": profile(evaluation)}
+
+    (finding,) = found(profiles, Check.SHARED_QUESTIONS)
+
+    assert finding.policy is Policy.REFUSE
+    assert finding.rows == 20
+    assert finding.message == "20 rows of eval also stand in sft"
+
+    cleaned = summary(evaluation, exclude_questions=finding.questions)
+    assert cleaned.ok
+    assert (cleaned.rows_in, cleaned.rows_out, cleaned.rows_excluded) == (120, 100, 20)
+    assert found({"sft": profiles["sft"], "eval": cleaned.profile}, Check.SHARED_QUESTIONS) == []
+
+
+def test_training_datasets_may_share_questions() -> None:
+    profiles = {"sft": profile(labelled(range(100))), "rft": profile(labelled(range(100)))}
+
+    assert found(profiles, Check.SHARED_QUESTIONS) == []
+
+
+def test_nearly_the_same_question_is_found() -> None:
+    training = labelled(range(200))
+    altered = [(text.replace("word", "WORD", 1) + "\nthanks", label) for text, label in training]
+    evaluation = altered[:7] + labelled(range(200, 250))
+
+    (finding,) = found(
+        {"sft": profile(training), "eval": profile(evaluation)}, Check.NEAR_DUPLICATES
+    )
+
+    assert finding.rows == 7
+    assert finding.policy is Policy.WARN
+
+
+def test_near_duplicates_agree_with_the_exact_similarity() -> None:
+    pairs = [(question(number), keep) for number in range(200) for keep in (36, 39)]
+    first, second = SignatureSketcher(), SignatureSketcher()
+    for number, (text, keep) in enumerate(pairs):
+        other = text.split()[:keep] + question(number + 10_000).split()[keep:]
+        first.add(2 * number, text)
+        second.add(2 * number + 1, " ".join(other))
+
+    near = set(first.sketch().near(second.sketch()))
+
+    # 36 of 40 words kept: 35 of 43 pairs of words in common (0.81), at the threshold; 39: 0.95.
+    clearly = {2 * number for number, (_, keep) in enumerate(pairs) if keep == 39}
+    assert len(near & clearly) >= 0.98 * len(clearly)
+
+
+def test_contradicting_labels_are_found_within_and_across() -> None:
+    training = labelled(range(100))
+    flipped = [(training[0][0], "B"), (training[1][0], "C")]
+    profiles = {"sft": profile([*training, flipped[0]]), "rft": profile([flipped[1]])}
+
+    findings = found(profiles, Check.CONTRADICTIONS)
+
+    assert {finding.roles: finding.rows for finding in findings} == {("sft",): 3, ("rft",): 1}
+
+
+def test_free_text_answers_are_no_contradictions() -> None:
+    rows = [(question(number % 50), f"answer {number}") for number in range(100)]
+
+    assert found({"sft": profile(rows)}, Check.CONTRADICTIONS) == []
+
+
+def test_imbalance_counts_a_label_that_another_dataset_has() -> None:
+    profiles = {
+        "sft": profile(labelled(range(300))),
+        "eval": profile([row for row in labelled(range(300, 600)) if row[1] != "B"]),
+    }
+
+    (finding,) = found(profiles, Check.IMBALANCE)
+
+    assert finding.roles == ("eval",)
+    assert finding.message == "the rarest label of eval has 0 rows, the commonest 100"
+
+
+FEATURES: dict[str, Callable[[str], str]] = {
+    "line ends": lambda text: text + "\r\nend",
+    "length": lambda text: text * 8,
+    "first word": lambda text: "hello " + text,
+}
+
+
+def with_feature(rows: list[tuple[str, str]], feature: str) -> list[tuple[str, str]]:
+    change = FEATURES[feature]
+    return [(change(text) if label == "B" else text, label) for text, label in rows]
+
+
+@pytest.mark.parametrize("feature", FEATURES)
+def test_feature_that_gives_a_label_away_is_found(feature: str) -> None:
+    rows = with_feature(labelled(range(600)), feature)
+
+    findings = found({"sft": profile(rows)}, Check.LABEL_LEAK)
+
+    assert findings[0].message.startswith(feature)
+    assert "give away 'B': 100% of the 33% of rows that have it" in findings[0].message
+
+
+def test_feature_that_all_labels_share_is_no_leak() -> None:
+    rows = [(text + "\r\nend", label) for text, label in labelled(range(600))]
+
+    assert found({"sft": profile(rows)}, Check.LABEL_LEAK) == []
+
+
+def test_leak_message_holds_no_word_of_the_text() -> None:
+    rows = with_feature(labelled(range(600)), "first word")
+
+    findings = check_datasets({"sft": profile(rows)})
+
+    assert findings
+    assert "hello" not in str(findings)
+
+
+def test_profile_survives_storage() -> None:
+    before = profile(labelled(range(300)))
+
+    after = DatasetProfile.from_bytes(before.to_bytes())
+
+    other = profile(labelled(range(250, 400)))
+    assert check_datasets({"sft": after, "eval": other}) == check_datasets(
+        {"sft": before, "eval": other}
+    )
+    with pytest.raises(ValueError, match="not a dataset profile"):
+        DatasetProfile.from_bytes(b"something else")
+
+
+def test_policy_is_the_users_choice_but_not_to_drop_what_is_no_row() -> None:
+    profiles = {"sft": profile(labelled(range(100))), "eval": profile(labelled(range(99, 150)))}
+
+    assert found(profiles, Check.SHARED_QUESTIONS, Policy.DROP)[0].policy is Policy.DROP
+    with pytest.raises(ValueError, match="use refuse or warn"):
+        check_datasets(profiles, {Check.IMBALANCE: Policy.DROP})
+
+
+def test_sampled_profiles_give_a_lower_bound_and_say_so() -> None:
+    hashes = np.arange(1_000, dtype=np.uint64)
+    none = SignatureSketch(hashes[:0], np.zeros((0, 64), np.uint32), 0)
+
+    def of(sketch: RowSketch) -> DatasetProfile:
+        return DatasetProfile(1_000, None, {}, sketch, none)
+
+    every = RowSketch(hashes, np.ones(1_000, np.uint32), 0)
+    half = RowSketch(hashes[::2], np.ones(500, np.uint32), 1)
+
+    (finding,) = check_datasets({"sft": of(half), "eval": of(every)})
+
+    assert finding.message == "at least 500 rows of eval also stand in sft"
