@@ -23,7 +23,7 @@ from novaloop.experiment.moves import (
     put_stage,
     stay,
 )
-from novaloop.experiment.observation import Observation, Phase
+from novaloop.experiment.observation import Observation, Phase, Refusal, Work
 from novaloop.experiment.record import (
     Endpoint,
     HistoryEntry,
@@ -145,7 +145,7 @@ def _finish(record: Record, now: datetime) -> Decision:
 
 
 def _watch_endpoint(record: Record, seen: Observation, now: datetime, _: Policy) -> Decision:
-    if seen.work.phase is Phase.ABSENT:
+    if seen.work is not None and seen.work.phase is Phase.ABSENT:
         gone = replace(record, stopping_to=Status.COMPLETED)
         return enter(gone, Status.STOPPING, "the endpoint was deleted from outside", now)
     expires_at = record.endpoint.expires_at if record.endpoint else None
@@ -168,27 +168,32 @@ def _end(
     record: Record, stage: Stage, seen: Observation, to: Status, reason: str, now: datetime
 ) -> Decision:
     """Go to `to` if the stage's work is over, else to STOPPING, and end the work."""
-    if not seen.work.ours:
-        return enter(replace(record, stopping_to=None), to, reason, now)
-    if seen.work.is_over(stage.kind) and not _may_yet_launch(stage, seen, now):
-        stopped = _stopped(stage, seen, now)
-        return enter(replace(put_stage(record, stopped), stopping_to=None), to, reason, now)
-    end = (StageCommand(Ask.END, stage.name),) if seen.work.phase is not Phase.ABSENT else ()
-    return enter(replace(record, stopping_to=to), Status.STOPPING, reason, now, *end)
+    stopping = replace(record, stopping_to=to)
+    work = seen.work
+    if work is None:
+        return enter(stopping, Status.STOPPING, reason, now)
+    ended = replace(record, stopping_to=None)
+    if not work.ours:
+        return enter(ended, to, reason, now)
+    if work.is_over(stage.kind) and not _may_yet_launch(stage, work, seen.refusal, now):
+        return enter(put_stage(ended, _stopped(stage, work, now)), to, reason, now)
+    end = (StageCommand(Ask.END, stage.name),) if work.phase is not Phase.ABSENT else ()
+    return enter(stopping, Status.STOPPING, reason, now, *end)
 
 
-def _may_yet_launch(stage: Stage, seen: Observation, now: datetime) -> bool:
+def _may_yet_launch(stage: Stage, work: Work, refusal: Refusal | None, now: datetime) -> bool:
     """Whether another controller may still be launching what is not there yet."""
-    refused = seen.refusal is not None and not seen.refusal.for_now
-    if stage.claimed_at is None or refused or seen.work.phase is not Phase.ABSENT:
+    refused = refusal is not None and not refusal.for_now
+    seen_before = stage.job_arn is not None
+    if stage.claimed_at is None or refused or seen_before or work.phase is not Phase.ABSENT:
         return False
     return now < stage.claimed_at + LAUNCH_LEASE
 
 
-def _stopped(stage: Stage, seen: Observation, now: datetime) -> Stage:
+def _stopped(stage: Stage, work: Work, now: datetime) -> Stage:
     if stage.state in {StageState.FAILED, StageState.SUCCEEDED}:
         return stage
-    billable = seen.work.billable_seconds or stage.billable_seconds
+    billable = work.billable_seconds or stage.billable_seconds
     return replace(stage, state=StageState.STOPPED, ended_at=now, billable_seconds=billable)
 
 

@@ -68,10 +68,10 @@ class Refusal:
 
 @dataclass(frozen=True)
 class Observation:
-    """Everything that a decision may look at."""
+    """Everything that a decision may look at; `work` is None where nobody looked."""
 
     snapshot: Snapshot
-    work: Work = Work()
+    work: Work | None = None
     outcome: Outcome | None = None
     refusal: Refusal | None = None
     notified: str | None = None

@@ -116,7 +116,7 @@ def look(stage: Stage, plan: StagePlan, seen: Observation, now: datetime) -> Sig
             waits = stage.next_try_at is not None and now < stage.next_try_at
             return Sight.NOT_DUE if waits else Sight.DUE
         case StageState.RUNNING:
-            return _look_at_work(stage, plan, seen.work, now)
+            return _look_at_work(stage, plan, seen.work or Work(), now)
         case StageState.SCORING:
             return _look_at_outcome(stage, seen.outcome, now)
         case _:
@@ -126,9 +126,10 @@ def look(stage: Stage, plan: StagePlan, seen: Observation, now: datetime) -> Sig
 def _look_at_claim(seen: Observation) -> Sight:
     if seen.refusal is not None:
         return Sight.REFUSED_FOR_NOW if seen.refusal.for_now else Sight.REFUSED
-    if seen.work.phase in {Phase.ABSENT, Phase.PARTIAL}:
+    work = seen.work or Work()
+    if work.phase in {Phase.ABSENT, Phase.PARTIAL}:
         return Sight.ABSENT
-    return Sight.OURS if seen.work.ours else Sight.FOREIGN
+    return Sight.OURS if work.ours else Sight.FOREIGN
 
 
 def _look_at_work(stage: Stage, plan: StagePlan, work: Work, now: datetime) -> Sight:
@@ -178,16 +179,19 @@ def move(
 ) -> Stage:
     """Return `stage` as the table's row for what is seen leaves it."""
     rule = TABLE[stage.state, sight]
+    work = seen.work or Work()
     moved = replace(stage, state=rule.to)
     if rule.to is StageState.CLAIMED and sight is not Sight.ABSENT:
         name = job_name(prefix, experiment, stage.name, stage.attempt)
-        return replace(moved, job_name=name, claimed_at=now, next_try_at=None, ended_at=None)
+        return replace(
+            moved, job_name=name, job_arn=None, claimed_at=now, next_try_at=None, ended_at=None
+        )
     if rule.to is StageState.WAITING:
         return _put_off(stage, moved, sight, seen, now)
     if rule.to is StageState.RUNNING:
-        return _follow(moved, sight, seen.work, now)
+        return _follow(moved, sight, work, now)
     if rule.to is StageState.SCORING:
-        return _check(moved, sight, rule, seen.work, now)
+        return _check(moved, sight, rule, work, now)
     if rule.to is StageState.SUCCEEDED and seen.outcome is not None:
         outcome = seen.outcome
         return replace(
@@ -201,7 +205,7 @@ def move(
             moved,
             reason=_why(sight, seen),
             ended_at=now,
-            billable_seconds=seen.work.billable_seconds or stage.billable_seconds,
+            billable_seconds=work.billable_seconds or stage.billable_seconds,
         )
     return moved
 
@@ -249,4 +253,4 @@ def _why(sight: Sight, seen: Observation) -> str:
         return seen.refusal.reason
     if sight in {Sight.REFUTED, Sight.UNCONFIRMED_FOR_GOOD} and seen.outcome is not None:
         return seen.outcome.reason or sight.value
-    return seen.work.reason or sight.value
+    return (seen.work and seen.work.reason) or sight.value

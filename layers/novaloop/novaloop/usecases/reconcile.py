@@ -96,7 +96,7 @@ def reconcile(experiment_id: str, world: World) -> Record:
 
 def observe(snapshot: Snapshot, feedback: _Feedback, world: World) -> Observation:
     """Look at what the next decision needs, and at nothing else."""
-    work = Work()
+    work: Work | None = None
     outcome: Outcome | None = None
     record = snapshot.record
     if record is not None and record.focus is not None:

@@ -1,0 +1,281 @@
+"""Runs the production use cases under a seeded scheduler with a virtual clock.
+
+Hints are duplicated, delayed, reordered and lost; calls crash before or after their effect; jobs
+fail, stop and wait for capacity. `Report` says what must never differ from zero.
+"""
+
+from __future__ import annotations
+
+import heapq
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from novaloop.experiment.launching import Site
+from novaloop.experiment.moves import Policy
+from novaloop.experiment.names import experiment_of_job
+from novaloop.experiment.record import CommandItem, CommandKind, Record, Status
+from novaloop.recipes.jobs import Deployment
+from novaloop.usecases.ingest import IngestWorld, ingest
+from novaloop.usecases.reconcile import World, reconcile
+from novaloop.usecases.score import ScoreWorld, score
+from novaloop.usecases.sweep import SweepWorld, sweep
+
+from tests.simulation.twins import (
+    TwinEndpoints,
+    TwinJobs,
+    TwinNotifier,
+    TwinObjects,
+    TwinStore,
+    VirtualClock,
+    claims,
+    questions_csv,
+)
+
+SPEC = b"""
+columns: {question: Body, answer: Y}
+labels: [HQ, LQ_EDIT, LQ_CLOSE]
+"""
+SWEEP_EVERY = timedelta(minutes=5)
+VISIBILITY = timedelta(minutes=12)
+MAX_RECEIVES = 5
+
+
+class Crash(BaseException):
+    """The process ends here, as when a Lambda times out or its host fails."""
+
+
+@dataclass(frozen=True)
+class Chaos:
+    """What may go wrong with deliveries, as probabilities; crashes per call."""
+
+    duplicated: float = 0.0
+    lost: float = 0.0
+    delayed: float = 0.0
+    crash: float = 0.0
+    sweeps: bool = True
+
+
+@dataclass
+class Crashes:
+    """Crashes at the nth call of a port, or at random; each crash happens once."""
+
+    at: int | None = None
+    after_effect: bool = False
+    probability: float = 0.0
+    random: random.Random = field(default_factory=random.Random)
+    calls: list[str] = field(default_factory=list)
+    happened: int = 0
+
+    def around(self, name: str, call: Callable[[], Any]) -> Any:
+        number = len(self.calls)
+        self.calls.append(name)
+        hit = number == self.at or self.random.random() < self.probability
+        after = self.after_effect if number == self.at else self.random.random() < 0.5
+        if hit and not after:
+            self._crash(name)
+        result = call()
+        if hit:
+            self._crash(name)
+        return result
+
+    def _crash(self, name: str) -> None:
+        self.happened += 1
+        raise Crash(name)
+
+
+class Interruptible:
+    """A port whose every call may be the last of its process."""
+
+    def __init__(self, port: object, name: str, crashes: Crashes) -> None:
+        self._port, self._name, self._crashes = port, name, crashes
+
+    def __getattr__(self, method: str) -> Callable[..., Any]:
+        target = getattr(self._port, method)
+        name = f"{self._name}.{method}"
+        return lambda *args, **kwargs: self._crashes.around(name, lambda: target(*args, **kwargs))
+
+
+class Simulation:
+    """One stack, virtual time, any number of experiments."""
+
+    def __init__(
+        self,
+        seed: int = 0,
+        chaos: Chaos = Chaos(),  # noqa: B008 - frozen
+        crashes: Crashes | None = None,
+        fate: Callable[[str], str] = lambda _: "completes",
+    ) -> None:
+        self.random = random.Random(seed)  # noqa: S311 - a simulation
+        self.chaos = chaos
+        self.crashes = crashes or Crashes(probability=chaos.crash, random=self.random)
+        self.clock = VirtualClock()
+        self.agenda: list[tuple[Any, int, Callable[[], None]]] = []
+        self.sequence = 0
+        self.dead_letters: list[str] = []
+        self.store = TwinStore(self.emit)
+        self.objects = TwinObjects(self.clock)
+        self.jobs = TwinJobs(self.clock, self.objects, fate, self.later, self.job_changed)
+        self.jobs.claimed = self.is_claimed
+        self.endpoints = TwinEndpoints(self.clock, fate, self.later, self.job_changed)
+        self.notifier = TwinNotifier()
+        self.hints_delivered = 0
+        self.world = self._world()
+        if chaos.sweeps:
+            self.later(SWEEP_EVERY, self.run_sweep)
+
+    def _port(self, port: object, name: str) -> Any:
+        return Interruptible(port, name, self.crashes)
+
+    def _world(self) -> World:
+        deployment = Deployment(
+            region="us-east-1",
+            execution_role_arn="arn:aws:iam::123456789012:role/Nova",
+            reward_function_arn="arn:aws:lambda:us-east-1:123456789012:function:x-SageMaker-reward",
+        )
+        return World(
+            store=self._port(self.store, "store"),
+            jobs=self._port(self.jobs, "jobs"),
+            endpoints=self._port(self.endpoints, "endpoints"),
+            objects=self._port(self.objects, "objects"),
+            scorer=self._port(self, "scorer"),
+            ingester=self._port(self, "ingester"),
+            hints=self._port(self, "hints"),
+            notifier=self._port(self.notifier, "notifier"),
+            clock=self.clock,
+            site=Site("bucket", deployment),
+            policy=Policy(start_delay=timedelta(seconds=30)),
+        )
+
+    # ------------------------------------------------------------------ scheduling
+    def later(self, delay: timedelta, action: Callable[[], None]) -> None:
+        self.sequence += 1
+        heapq.heappush(self.agenda, (self.clock.now() + delay, self.sequence, action))
+
+    def run(self, until: Callable[[], bool], at_most: timedelta = timedelta(days=10)) -> bool:
+        """Let virtual time pass until the condition holds; False if it never does."""
+        end = self.clock.now() + at_most
+        while self.agenda and self.agenda[0][0] <= end:
+            self.clock.time, _, action = heapq.heappop(self.agenda)
+            action()
+            if until():
+                return True
+        return False
+
+    # ------------------------------------------------------------------ deliveries
+    def emit(self, experiment_id: str) -> None:
+        """Deliver a hint as the cloud does: late, twice, or not at all."""
+        copies = 2 if self.random.random() < self.chaos.duplicated else 1
+        for _ in range(copies):
+            if self.random.random() >= self.chaos.lost:
+                self.later(self._delay(), lambda: self.deliver(experiment_id, 1))
+
+    def _delay(self) -> timedelta:
+        late = self.random.random() < self.chaos.delayed
+        return timedelta(seconds=self.random.uniform(0, 3000 if late else 2))
+
+    def look_at(self, experiment_id: str, delay: timedelta = timedelta(0)) -> None:
+        """The port `Hints`."""
+        self.later(delay, lambda: self.deliver(experiment_id, 1))
+
+    def job_changed(self, name: str) -> None:
+        experiment_id = experiment_of_job("novaloop", name)
+        if experiment_id:
+            self.emit(experiment_id)
+
+    def is_claimed(self, name: str) -> bool:
+        experiment_id = experiment_of_job("novaloop", name) or ""
+        return claims(self.store.record(experiment_id), name)
+
+    def deliver(self, experiment_id: str, receive: int) -> None:
+        """Hand a hint to the controller; a crash brings it back after the visibility timeout."""
+        self.hints_delivered += 1
+        try:
+            reconcile(experiment_id, self.world)
+        except Crash:
+            if receive >= MAX_RECEIVES:
+                self.dead_letters.append(experiment_id)
+                return
+            self.later(VISIBILITY, lambda: self.deliver(experiment_id, receive + 1))
+
+    def asynchronously(self, call: Callable[[], object], attempt: int = 1) -> None:
+        """Run a function as Lambda's asynchronous invocation does: a failure is tried twice more."""
+
+        def run() -> None:
+            try:
+                call()
+            except Crash:
+                if attempt < 3:
+                    self.later(
+                        timedelta(minutes=attempt), lambda: self.asynchronously(call, attempt + 1)
+                    )
+
+        self.later(timedelta(seconds=1), run)
+
+    def request_score(self, experiment_id: str, stage: str, attempt: int) -> None:
+        """The port `Scorer`."""
+        world = ScoreWorld(self.world.store, self.world.objects, self.clock)
+        self.asynchronously(lambda: score(experiment_id, stage, attempt, world))
+
+    def request_report(self, experiment_id: str) -> None:
+        """The port `Scorer`; the report is tested with its own room."""
+
+    def request_ingest(self, source_key: str) -> None:
+        """The port `Ingester`."""
+        world = IngestWorld(self.world.store, self.world.objects, self.clock)
+        self.asynchronously(lambda: ingest(source_key, world))
+
+    def run_sweep(self) -> None:
+        self.later(SWEEP_EVERY, self.run_sweep)
+        if self.random.random() < self.chaos.crash:
+            return
+        sweep(SweepWorld(self.store, self.objects, self, self, self.clock))
+
+    # ------------------------------------------------------------------ what people do
+    def upload(self, experiment_id: str, file: str, body: bytes) -> None:
+        key = f"inbox/{experiment_id}/{file}"
+        self.objects.put(key, body, "text/csv")
+        if self.random.random() >= self.chaos.lost:
+            self.request_ingest(key)
+
+    def submit(self, experiment_id: str, spec: bytes = SPEC) -> None:
+        self.upload(experiment_id, "experiment.yaml", spec)
+        for seed, (role, rows) in enumerate({"sft": 70, "rft": 20, "eval": 24}.items()):
+            self.upload(experiment_id, f"{role}.csv", questions_csv(rows, seed))
+
+    def command(self, experiment_id: str, kind: CommandKind, **details: Any) -> None:
+        identity = f"{self.clock.now().isoformat()}-{self.sequence}"
+        item = CommandItem(identity, kind, "somebody", self.clock.now(), **details)
+        self.store.put_command(experiment_id, item)
+
+    # ------------------------------------------------------------------ what is asked of it
+    def record(self, experiment_id: str) -> Record:
+        return self.store.record(experiment_id)
+
+    def reaches(self, experiment_id: str, *statuses: Status) -> bool:
+        """Run until the experiment has one of these statuses."""
+
+        def there() -> bool:
+            record = self.store.load(experiment_id).record
+            return record is not None and record.status in statuses
+
+        return there() or self.run(there)
+
+    def settles(self, experiment_id: str) -> Status:
+        """Run until nothing more happens by itself; raise if it is stuck on the way."""
+        ends = [status for status in Status if status.is_final]
+        waits = (Status.LIVE, Status.HELD, Status.AWAITING_APPROVAL, Status.REJECTED)
+        if not self.reaches(experiment_id, *ends, *waits):
+            raise AssertionError(f"stuck: {self.record(experiment_id)}")
+        return self.record(experiment_id).status
+
+    def check(self, experiment_id: str) -> None:
+        """Assert what must hold whatever happened."""
+        launches = [*self.jobs.launches, *self.endpoints.launches]
+        assert len(launches) == len(set(launches)), "a job was launched twice"
+        record = self.record(experiment_id)
+        if record.status.is_final:
+            assert not self.jobs.running, f"{record.status} but {self.jobs.running} runs"
+            assert not self.endpoints.left, f"{record.status} but {self.endpoints.left} is left"

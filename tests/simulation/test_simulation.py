@@ -1,0 +1,231 @@
+"""The controller under faults: no duplicate launch, nothing stuck, nothing left running."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from novaloop.experiment.record import CommandKind, StageState, Status
+from tests.simulation.simulation import SPEC, Chaos, Crashes, Simulation
+
+ROUGH = Chaos(duplicated=0.3, lost=0.2, delayed=0.3, crash=0.02)
+
+
+def test_default_plan_reaches_live_and_expires() -> None:
+    simulation = Simulation()
+    simulation.submit("demo")
+    assert simulation.settles("demo") is Status.LIVE
+    record = simulation.record("demo")
+    assert [stage.state for stage in record.stages] == [StageState.SUCCEEDED] * 6
+    assert simulation.jobs.launches == [
+        "novaloop-demo--baseline-1",
+        "novaloop-demo--sft-1",
+        "novaloop-demo--after-sft-1",
+        "novaloop-demo--rft-1",
+        "novaloop-demo--after-rft-1",
+    ]
+    assert record.stage("after-sft").metrics["em"] > record.stage("baseline").metrics["em"]
+    assert simulation.reaches("demo", Status.EXPIRED)
+    simulation.check("demo")
+    assert [subject for subject, _ in simulation.notifier.messages] == [
+        "Novaloop: demo is LIVE",
+        "Novaloop: demo is EXPIRED",
+    ]
+
+
+def _calls_of_default_plan() -> list[str]:
+    crashes = Crashes()
+    simulation = Simulation(crashes=crashes)
+    simulation.submit("demo")
+    simulation.settles("demo")
+    return crashes.calls
+
+
+CALLS = _calls_of_default_plan()
+
+
+def test_every_adapter_is_called_by_the_default_plan() -> None:
+    """Proves that the crashes below come everywhere."""
+    ports = {call.partition(".")[0] for call in CALLS}
+    assert ports == {"store", "jobs", "endpoints", "objects", "scorer", "hints", "notifier"}
+
+
+@pytest.mark.parametrize("after_effect", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("first", range(0, len(CALLS), 20))
+def test_a_crash_at_any_call_of_the_default_plan_heals(first: int, after_effect: bool) -> None:
+    for call in range(first, min(first + 20, len(CALLS))):
+        crashes = Crashes(at=call, after_effect=after_effect)
+        simulation = Simulation(crashes=crashes)
+        simulation.submit("demo")
+        assert simulation.settles("demo") is Status.LIVE, CALLS[call]
+        assert crashes.happened == 1, CALLS[call]
+        assert len(simulation.jobs.launches) == 5, CALLS[call]
+        simulation.check("demo")
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_rough_weather(seed: int) -> None:
+    simulation = Simulation(seed, ROUGH)
+    simulation.submit("demo")
+    assert simulation.settles("demo") is Status.LIVE
+    assert simulation.reaches("demo", Status.EXPIRED)
+    simulation.check("demo")
+
+
+def test_the_sweep_alone_finishes() -> None:
+    simulation = Simulation(chaos=Chaos(lost=1.0))
+    simulation.submit("demo")
+    assert simulation.settles("demo") is Status.LIVE
+
+
+def test_without_events_and_sweep_it_sticks() -> None:
+    """Proves that the simulation can see what the sweep is for."""
+    simulation = Simulation(chaos=Chaos(lost=1.0, sweeps=False))
+    simulation.submit("demo")
+    assert not simulation.run(lambda: simulation.store.load("demo").record is not None)
+
+
+@pytest.mark.parametrize(
+    ("fate", "ends", "attempts"),
+    [
+        ("fails", Status.FAILED, 1),
+        ("stopped outside", Status.FAILED, 1),
+        ("no manifest", Status.FAILED, 1),
+        ("bad archive", Status.FAILED, 1),
+        ("invalid", Status.FAILED, 1),
+        ("hangs", Status.FAILED, 1),
+        ("quota", Status.LIVE, 1),
+        ("throttled", Status.LIVE, 1),
+    ],
+)
+@pytest.mark.parametrize("stage", ["baseline", "sft", "rft"])
+def test_what_becomes_of_a_job(fate: str, ends: Status, attempts: int, stage: str) -> None:
+    name = f"novaloop-demo--{stage}-1"
+    simulation = Simulation(fate=lambda job: fate if job == name else "completes")
+    simulation.submit("demo")
+    assert simulation.settles("demo") is ends
+    simulation.check("demo")
+    record = simulation.record("demo")
+    assert record.stage(stage).attempt == attempts
+    if ends is Status.FAILED:
+        assert stage in record.reason
+        assert record.stage(stage).state is StageState.FAILED
+
+
+@pytest.mark.parametrize("fate", ["no capacity", "service fault"])
+def test_lost_work_is_tried_again_under_a_new_name(fate: str) -> None:
+    lost = {f"novaloop-demo--sft-{attempt}" for attempt in (1, 2)}
+    simulation = Simulation(fate=lambda job: fate if job in lost else "completes")
+    simulation.submit("demo")
+    assert simulation.settles("demo") is Status.LIVE
+    assert simulation.record("demo").stage("sft").attempt == 3
+    simulation.check("demo")
+
+
+def test_service_faults_without_end_fail_the_stage() -> None:
+    simulation = Simulation(fate=lambda job: "service fault" if "sft" in job else "completes")
+    simulation.submit("demo")
+    assert simulation.settles("demo") is Status.FAILED
+    simulation.check("demo")
+
+
+@pytest.mark.parametrize(
+    ("fate", "ends"),
+    [
+        ("fails", Status.FAILED),
+        ("invalid", Status.FAILED),
+        ("does not answer", Status.FAILED),
+        ("answers late", Status.LIVE),
+        ("quota", Status.LIVE),
+    ],
+)
+def test_what_becomes_of_the_endpoint(fate: str, ends: Status) -> None:
+    simulation = Simulation(fate=lambda name: fate if "deploy" in name else "completes")
+    simulation.submit("demo")
+    assert simulation.settles("demo") is ends
+    simulation.check("demo")
+
+
+@pytest.mark.parametrize("minutes", range(0, 360, 9))
+def test_stop_at_any_time_leaves_nothing(minutes: int) -> None:
+    simulation = Simulation(seed=minutes, chaos=ROUGH)
+    simulation.submit("demo")
+    simulation.later(
+        timedelta(minutes=minutes), lambda: simulation.command("demo", CommandKind.STOP)
+    )
+    assert simulation.reaches("demo", Status.STOPPED)
+    simulation.run(lambda: False, timedelta(days=1))
+    simulation.check("demo")
+
+
+def test_retry_goes_on_from_the_failed_stage() -> None:
+    simulation = Simulation(fate=lambda job: "fails" if job.endswith("rft-1") else "completes")
+    simulation.submit("demo")
+    assert simulation.settles("demo") is Status.FAILED
+    simulation.command("demo", CommandKind.RETRY)
+    assert simulation.reaches("demo", Status.LIVE)
+    record = simulation.record("demo")
+    assert (record.stage("sft").attempt, record.stage("rft").attempt) == (1, 2)
+    simulation.check("demo")
+
+
+@pytest.mark.parametrize(
+    ("kind", "ends"), [(CommandKind.APPROVE, Status.LIVE), (CommandKind.REJECT, Status.STOPPED)]
+)
+def test_manual_approval(kind: CommandKind, ends: Status) -> None:
+    simulation = Simulation()
+    simulation.submit("demo", SPEC + b"approval: manual\n")
+    assert simulation.settles("demo") is Status.AWAITING_APPROVAL
+    assert not simulation.endpoints.launches
+    simulation.command("demo", kind)
+    assert simulation.reaches("demo", ends)
+    simulation.check("demo")
+
+
+@pytest.mark.parametrize(
+    ("gate", "ends"),
+    [
+        (b"gate: {at_least: 0.9, better_than: baseline}\n", Status.LIVE),
+        (b"gate: {at_least: 0.9, better_than: after-sft}\n", Status.HELD),
+        (b"gate: {better_than: after-sft, when_inconclusive: promote}\n", Status.LIVE),
+    ],
+)
+def test_the_gate(gate: bytes, ends: Status) -> None:
+    simulation = Simulation()
+    simulation.submit("demo", SPEC + gate)
+    assert simulation.settles("demo") is ends
+    assert simulation.record("demo").gate is not None
+
+
+def test_a_rejected_dataset_launches_nothing_and_a_corrected_one_goes_on() -> None:
+    simulation = Simulation()
+    simulation.submit("demo")
+    simulation.upload("demo", "eval.csv", b"Id,Body,Y\n1,a question,WRONG\n")
+    assert simulation.settles("demo") is Status.REJECTED
+    assert "eval.csv" in simulation.record("demo").reason
+    assert not simulation.jobs.launches
+    simulation.submit("demo")
+    assert simulation.reaches("demo", Status.LIVE)
+
+
+def test_settings_that_come_after_the_data_are_used() -> None:
+    simulation = Simulation()
+    simulation.submit("demo", b"columns: {question: Nothing}\n")
+    assert simulation.settles("demo") is Status.REJECTED
+    simulation.later(
+        timedelta(minutes=1), lambda: simulation.upload("demo", "experiment.yaml", SPEC)
+    )
+    assert simulation.reaches("demo", Status.LIVE)
+
+
+def test_a_late_upload_changes_nothing_and_is_said() -> None:
+    simulation = Simulation()
+    simulation.submit("demo")
+    assert simulation.reaches("demo", Status.RUNNING)
+    used = simulation.record("demo").datasets["sft"]
+    simulation.upload("demo", "sft.csv", b"Id,Body,Y\n1,other,HQ\n")
+    assert simulation.settles("demo") is Status.LIVE
+    record = simulation.record("demo")
+    assert record.datasets["sft"] == used
+    assert any("sft.csv" in notice for notice in record.notices)

@@ -1,0 +1,387 @@
+"""Strict in-memory twins of the adapters, under a virtual clock.
+
+The use cases run over them unmodified. They are strict where the real services are: names are
+unique, a commit needs the version that it read, and nothing is launched that no record claims.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import tarfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, BinaryIO
+
+from novaloop.experiment.observation import Phase, Work
+from novaloop.experiment.record import (
+    CommandItem,
+    DatasetItem,
+    HistoryEntry,
+    Progress,
+    Record,
+    ScoreItem,
+    Snapshot,
+    SpecItem,
+    StageState,
+)
+from novaloop.recipes.endpoints import EndpointPlan
+from novaloop.usecases.ports import (
+    LaunchRefused,
+    NotServing,
+    ObjectMissing,
+    Upload,
+    VersionConflict,
+)
+
+START = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
+LABELS = ("HQ", "LQ_EDIT", "LQ_CLOSE")
+
+
+class VirtualClock:
+    """Time that passes only when the simulation says so."""
+
+    def __init__(self) -> None:
+        self.time = START
+
+    def now(self) -> datetime:
+        return self.time
+
+
+class TwinStore:
+    """The table: strict compare-and-set on the record's version."""
+
+    def __init__(self, on_item: Callable[[str], None]) -> None:
+        self.snapshots: dict[str, Snapshot] = {}
+        self.entries: dict[str, list[HistoryEntry]] = {}
+        self._on_item = on_item
+
+    def load(self, experiment_id: str) -> Snapshot:
+        return self.snapshots.get(experiment_id, Snapshot(experiment_id))
+
+    def record(self, experiment_id: str) -> Record:
+        record = self.load(experiment_id).record
+        assert record is not None, f"{experiment_id} has no record"
+        return record
+
+    def commit(self, record: Record, history: Sequence[HistoryEntry]) -> Record:
+        snapshot = self.load(record.experiment_id)
+        stored = snapshot.record.version if snapshot.record else 0
+        if stored != record.version:
+            raise VersionConflict(record.experiment_id)
+        committed = replace(record, version=stored + 1)
+        self.snapshots[record.experiment_id] = replace(snapshot, record=committed)
+        self.entries.setdefault(record.experiment_id, []).extend(history)
+        return committed
+
+    def history(self, experiment_id: str) -> Sequence[HistoryEntry]:
+        return self.entries.get(experiment_id, [])
+
+    def due(self, now: datetime) -> Iterator[str]:
+        for experiment_id, snapshot in self.snapshots.items():
+            if snapshot.record and snapshot.record.due_at and snapshot.record.due_at <= now:
+                yield experiment_id
+
+    def _put(self, experiment_id: str, **items: Any) -> None:
+        self.snapshots[experiment_id] = replace(self.load(experiment_id), **items)
+        self._on_item(experiment_id)
+
+    def put_spec(self, experiment_id: str, item: SpecItem) -> None:
+        self._put(experiment_id, spec=item)
+
+    def put_dataset(self, experiment_id: str, item: DatasetItem) -> bool:
+        datasets = dict(self.load(experiment_id).datasets)
+        old = datasets.get(item.role)
+        if old is not None and old.uploaded_at > item.uploaded_at:
+            return False
+        self._put(experiment_id, datasets={**datasets, item.role: item})
+        return True
+
+    def put_score(self, experiment_id: str, item: ScoreItem) -> None:
+        scores = {**self.load(experiment_id).scores, (item.stage, item.attempt): item}
+        self._put(experiment_id, scores=scores)
+
+    def put_command(self, experiment_id: str, item: CommandItem) -> None:
+        self._put(experiment_id, commands=(*self.load(experiment_id).commands, item))
+
+
+class TwinObjects:
+    """The bucket, with versions."""
+
+    def __init__(self, clock: VirtualClock) -> None:
+        self._clock = clock
+        self._versions: dict[str, list[tuple[bytes, datetime]]] = {}
+
+    def newest(self, key: str) -> Upload | None:
+        versions = self._versions.get(key)
+        if not versions:
+            return None
+        body, at = versions[-1]
+        return Upload(f"v{len(versions)}", at, len(body))
+
+    def uploads(self, prefix: str) -> Iterator[tuple[str, Upload]]:
+        for key in sorted(self._versions):
+            upload = self.newest(key)
+            if key.startswith(prefix) and upload:
+                yield key, replace(upload, version_id="")
+
+    def put(self, key: str, body: bytes, content_type: str) -> None:
+        assert content_type
+        self._versions.setdefault(key, []).append((body, self._clock.now()))
+
+    def get(self, key: str, version_id: str | None = None) -> BinaryIO:
+        versions = self._versions.get(key)
+        if not versions:
+            raise ObjectMissing(key)
+        index = int(version_id.removeprefix("v")) if version_id else len(versions)
+        return io.BytesIO(versions[index - 1][0])
+
+    @contextmanager
+    def writer(self, key: str, content_type: str) -> Iterator[Callable[[bytes], object]]:
+        body = bytearray()
+        yield body.extend
+        self.put(key, bytes(body), content_type)
+
+    def concatenate(self, keys: Sequence[str], target: str) -> None:
+        self.put(target, b"".join(self.get(key).read() for key in keys), "application/jsonl")
+
+    def keys(self) -> list[str]:
+        return sorted(self._versions)
+
+
+@dataclass
+class SimulatedJob:
+    """One training job: how it stands and what becomes of it."""
+
+    request: Mapping[str, Any]
+    ending: str
+    created_at: datetime
+    phase: Phase = Phase.ACTIVE
+    ended_at: datetime | None = None
+    reason: str | None = None
+    stop_asked: bool = False
+
+
+Fate = Callable[[str], str]
+"""What becomes of the attempt of this name: a key of ENDINGS, or a refusal to launch."""
+
+REFUSALS = {"quota": True, "throttled": True, "invalid": False}
+ENDINGS = {
+    "completes": (Phase.READY, None),
+    "no manifest": (Phase.READY, None),
+    "bad archive": (Phase.READY, None),
+    "fails": (Phase.FAILED, "AlgorithmError: it did not converge"),
+    "no capacity": (Phase.LOST, "CapacityError: no instances"),
+    "service fault": (Phase.LOST, "InternalServerError: try again"),
+    "stopped outside": (Phase.STOPPED, None),
+}
+TRAINING = timedelta(minutes=40)
+
+
+class TwinJobs:
+    """Training jobs: unique names, endings by fate, archives like the real ones."""
+
+    def __init__(
+        self,
+        clock: VirtualClock,
+        objects: TwinObjects,
+        fate: Fate,
+        later: Callable[[timedelta, Callable[[], None]], None],
+        on_change: Callable[[str], None],
+    ) -> None:
+        self.jobs: dict[str, SimulatedJob] = {}
+        self.launches: list[str] = []
+        self.refused: dict[str, int] = {}
+        self._clock, self._objects, self._fate = clock, objects, fate
+        self._later, self._on_change = later, on_change
+        self.claimed: Callable[[str], bool] = lambda _: True
+
+    def describe(self, name: str, owner: str | None) -> Work:
+        job = self.jobs.get(name)
+        if job is None:
+            return Work()
+        tags = {tag["Key"]: tag["Value"] for tag in job.request.get("Tags", [])}
+        return Work(
+            phase=job.phase,
+            ours=owner is None or tags.get("novaloop:experiment") == owner,
+            arn=f"arn:job/{name}",
+            progress=Progress(str(job.phase)),
+            reason=job.reason,
+            started_at=job.created_at,
+            ended_at=job.ended_at,
+            billable_seconds=0 if job.phase is Phase.LOST else 60,
+        )
+
+    def launch(self, request: Mapping[str, Any]) -> None:
+        name = request["TrainingJobName"]
+        if name in self.jobs:
+            return
+        assert self.claimed(name), f"{name} was launched without a record that claims it"
+        fate = self._fate(name)
+        if fate in REFUSALS and (fate == "invalid" or self.refused.get(name, 0) < 2):
+            self.refused[name] = self.refused.get(name, 0) + 1
+            raise LaunchRefused(f"{fate}: not now", for_now=REFUSALS[fate])
+        self.launches.append(name)
+        ending = "completes" if fate in REFUSALS else fate
+        self.jobs[name] = SimulatedJob(request, ending, self._clock.now())
+        if ending != "hangs":
+            self._later(TRAINING, lambda: self._end(name))
+        self._on_change(name)
+
+    def _end(self, name: str) -> None:
+        job = self.jobs[name]
+        if job.ended_at is not None:
+            return
+        stopped = (Phase.STOPPED, None)
+        job.phase, job.reason = stopped if job.stop_asked else ENDINGS[job.ending]
+        job.ended_at = self._clock.now()
+        if job.phase is Phase.READY:
+            self._write_archive(name, job)
+        self._on_change(name)
+
+    def stop(self, name: str) -> None:
+        job = self.jobs.get(name)
+        if job is None or job.ended_at is not None or job.stop_asked:
+            return
+        job.stop_asked = True
+        job.phase = Phase.ENDING
+        self._later(timedelta(minutes=3), lambda: self._end(name))
+
+    def _write_archive(self, name: str, job: SimulatedJob) -> None:
+        output = job.request["OutputDataConfig"]["S3OutputPath"].removeprefix("s3://bucket/")
+        files = {} if job.ending == "no manifest" else self._files(name, job.request)
+        body = b"not an archive" if job.ending == "bad archive" else _tar(files)
+        self._objects.put(f"{output}/{name}/output/output.tar.gz", body, "application/gzip")
+
+    def _files(self, name: str, request: Mapping[str, Any]) -> dict[str, bytes]:
+        if "nova-evaluation-repo" not in request["AlgorithmSpecification"]["TrainingImage"]:
+            manifest = {"checkpoint_s3_bucket": f"s3://customer-escrow-1-smtj-x/{name}/step_9"}
+            return {"manifest.json": json.dumps(manifest).encode()}
+        data = request["InputDataConfig"][0]["DataSource"]["S3DataSource"]["S3Uri"]
+        rows = self._objects.get(data.removeprefix("s3://bucket/")).read().splitlines()
+        trained = "base_model_location" in request["HyperParameters"]
+        lines = b"".join(_inference(json.loads(row), trained) for row in rows)
+        return {f"{name}/eval_results/inference_output.jsonl": lines}
+
+    @property
+    def running(self) -> list[str]:
+        return [name for name, job in self.jobs.items() if job.ended_at is None]
+
+
+def _inference(row: Mapping[str, str], trained: bool) -> bytes:
+    answer = row["response"] if trained or len(row["query"]) % 5 == 0 else "It depends."
+    prompt = {"prompt": row["query"], "inference": [answer], "gold": row["response"]}
+    return json.dumps({**prompt, "metadata": {}}).encode() + b"\n"
+
+
+def _tar(files: Mapping[str, bytes]) -> bytes:
+    body = io.BytesIO()
+    with tarfile.open(fileobj=body, mode="w:gz", compresslevel=1) as archive:
+        for name, content in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    return body.getvalue()
+
+
+class TwinEndpoints:
+    """Endpoints with their models and configurations."""
+
+    def __init__(
+        self,
+        clock: VirtualClock,
+        fate: Fate,
+        later: Callable[[timedelta, Callable[[], None]], None],
+        on_change: Callable[[str], None],
+    ) -> None:
+        self.phases: dict[str, Phase] = {}
+        self.parts: dict[str, set[str]] = {}
+        self.launches: list[str] = []
+        self.owners: dict[str, str] = {}
+        self.asked = 0
+        self._clock, self._fate, self._later, self._on_change = clock, fate, later, on_change
+        self._refused: set[str] = set()
+
+    def describe(self, name: str, owner: str | None) -> Work:
+        phase = self.phases.get(name)
+        if phase is None:
+            return Work(Phase.PARTIAL if self.parts.get(name) else Phase.ABSENT)
+        ours = owner is None or self.owners[name] == owner
+        return Work(phase, ours=ours, arn=f"arn:endpoint/{name}", started_at=self._clock.now())
+
+    def launch(self, plan: EndpointPlan) -> None:
+        name = plan.create_endpoint["EndpointName"]
+        self.parts.setdefault(name, set()).update({"model", "config"})
+        if name in self.phases:
+            return
+        if self._fate(name) == "quota" and name not in self._refused:
+            self._refused.add(name)
+            raise LaunchRefused("quota: not now", for_now=True)
+        if self._fate(name) == "invalid":
+            raise LaunchRefused("invalid: never", for_now=False)
+        self.launches.append(name)
+        self.phases[name] = Phase.ACTIVE
+        tags = {tag["Key"]: tag["Value"] for tag in plan.create_endpoint["Tags"]}
+        self.owners[name] = tags["novaloop:experiment"]
+        self._later(timedelta(minutes=20), lambda: self._settle(name))
+
+    def _settle(self, name: str) -> None:
+        if self.phases.get(name) is Phase.ACTIVE:
+            fails = self._fate(name) == "fails"
+            self.phases[name] = Phase.FAILED if fails else Phase.READY
+            self._on_change(name)
+
+    def delete(self, name: str) -> None:
+        if name in self.phases:
+            if self.phases[name] is not Phase.ACTIVE:
+                self.phases[name] = Phase.ENDING
+                self._later(timedelta(minutes=5), lambda: self._gone(name))
+            return
+        self.parts.pop(name, None)
+
+    def _gone(self, name: str) -> None:
+        if self.phases.pop(name, None) is not None:
+            self._on_change(name)
+
+    def ask(self, name: str, body: Mapping[str, object]) -> str:
+        assert body["messages"]
+        self.asked += 1
+        if self._fate(name) == "does not answer":
+            raise NotServing("ModelError: 500", for_now=True)
+        if self._fate(name) == "answers late" and self.asked < 3:
+            raise NotServing("ModelError: 503", for_now=True)
+        return "HQ"
+
+    @property
+    def left(self) -> list[str]:
+        return sorted({*self.phases, *(name for name, parts in self.parts.items() if parts)})
+
+
+@dataclass
+class TwinNotifier:
+    """Remembers what was published."""
+
+    messages: list[tuple[str, str]] = field(default_factory=list)
+
+    def publish(self, subject: str, message: str, attributes: Mapping[str, str]) -> None:
+        assert attributes["experiment"] in subject
+        self.messages.append((subject, message))
+
+
+def questions_csv(rows: int, seed: int) -> bytes:
+    """Return a small classification dataset with line breaks inside its cells."""
+    text = io.StringIO(newline="")
+    writer = csv.writer(text)
+    writer.writerow(["Id", "Body", "Y"])
+    for number in range(rows):
+        body = f"question {seed}-{number}\nwith a second line{'!' * (number % 7)}"
+        writer.writerow([number, body, LABELS[(number + seed) % 3]])
+    return text.getvalue().encode()
+
+
+def claims(record: Record, name: str) -> bool:
+    """Whether the record says that this launch is about to happen."""
+    return any(s.job_name == name and s.state is StageState.CLAIMED for s in record.stages)
