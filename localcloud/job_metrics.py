@@ -115,39 +115,44 @@ _SCORES: dict[str, Score] = {
 
 
 def _first_prediction_bleu(predictions: Sequence[str], golds: Sequence[str]) -> tuple[float, float]:
-    pool = frozenset(golds)
-    scores = {text: _bleu(text, pool) for text in set(predictions)}
+    references = _References(golds)
+    scores = {text: references.bleu(text) for text in set(predictions)}
     first = np.random.default_rng(0).integers(len(predictions), size=_BOOTSTRAP_SAMPLES)
     resampled = np.array([scores[predictions[row]] for row in first])
     error = float(resampled.std(ddof=1) / math.sqrt(_BOOTSTRAP_SAMPLES))
     return scores[predictions[0]], error
 
 
-def _bleu(prediction: str, references: frozenset[str]) -> float:
-    """BLEU-4 with exponential smoothing (Post, 2018) of one segment with several references."""
-    said = _bleu_tokens(prediction)
-    wanted = [_bleu_tokens(reference) for reference in references]
-    if not said:
-        return 0.0
-    length = min((abs(len(w) - len(said)), len(w)) for w in wanted)[1]
-    logs, smoothing = [], 1.0
-    for size in range(1, 5):
-        counts = _ngrams(said, size)
-        if not counts:
+class _References:
+    """All golds together, as the references of one segment."""
+
+    def __init__(self, golds: Sequence[str]) -> None:
+        references = [_bleu_tokens(gold) for gold in set(golds)]
+        self._lengths = {len(reference) for reference in references}
+        self._pools = {size: _pooled(references, size) for size in range(1, 5)}
+
+    def bleu(self, prediction: str) -> float:
+        """BLEU-4 with exponential smoothing (Post, 2018, arXiv:1804.08771), 0 to 100."""
+        said = _bleu_tokens(prediction)
+        if len(said) < max(self._pools):
             return 0.0
-        matches = (counts & _pooled([_ngrams(w, size) for w in wanted])).total()
-        smoothing = smoothing if matches else smoothing * 2
-        logs.append(
-            math.log(100 * matches if matches else 100 / smoothing) - math.log(counts.total())
-        )
-    penalty = min(0.0, 1 - length / len(said))
-    return math.exp(penalty + sum(logs) / 4)
+        length = min((abs(length - len(said)), length) for length in self._lengths)[1]
+        logs, smoothing = [], 1.0
+        for size, pool in self._pools.items():
+            counts = _ngrams(said, size)
+            matches: float = (counts & pool).total()
+            if not matches:
+                smoothing *= 2
+                matches = 1 / smoothing
+            logs.append(math.log(100 * matches / counts.total()))
+        return math.exp(min(0.0, 1 - length / len(said)) + sum(logs) / len(logs))
 
 
-def _pooled(counts: Sequence[Counter[tuple[str, ...]]]) -> Counter[tuple[str, ...]]:
+def _pooled(references: Sequence[Sequence[str]], size: int) -> Counter[tuple[str, ...]]:
     pooled: Counter[tuple[str, ...]] = Counter()
-    for each in counts:
-        pooled |= each
+    for reference in references:
+        for ngram, count in _ngrams(reference, size).items():
+            pooled[ngram] = max(pooled[ngram], count)
     return pooled
 
 

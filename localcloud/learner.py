@@ -32,7 +32,8 @@ MODEL_ID = "novaloop-stand-in"
 
 _TOKEN = re.compile(r"\w+|[^\w\s]")
 _BULLET = re.compile(r"^\s*[-*]\s*\**([A-Za-z][\w-]*)\**\s*:", re.MULTILINE)
-_LISTED = re.compile(r":\s*((?:[A-Za-z][\w-]*,\s*)+(?:or\s+|and\s+)?[A-Za-z][\w-]*)")
+_WORD = r"[A-Za-z][\w-]*"
+_LISTED = re.compile(rf":\s*((?:{_WORD},\s*)+(?:or\s+|and\s+)?{_WORD}(?:\s+(?:or|and)\s+{_WORD})?)")
 _CAPITALS = re.compile(r"\b[A-Z][A-Z0-9]+(?:_[A-Z0-9]+)*\b")
 
 # Supervised recipes tune a large model with rates near 1e-5; the same relative changes have to

@@ -103,7 +103,7 @@ _LEANING = {
 _CODE = (
     '```\nfor {symbol} in {call}(items):\n    print({symbol}, end="\\t")\n```',
     "    {symbol} = {call}(\n        path, mode=\"r\"\n    )\n    assert {symbol}, 'nothing there'",
-    "```\nif ({symbol} == null) {{\n  {call}(\"a,b\", 'c');\n}}\n```",
+    "```\nif ({symbol} == null) {{\n\t{call}(\"a,b\", 'c');\n}}\n```",
     '> error 17: {call}() failed near "{symbol}"',
 )
 
