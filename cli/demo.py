@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+import textwrap
 import time
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-import yaml
 
 from cli import chat, reporting, views
 from cli.commands import clean_up
@@ -32,12 +32,13 @@ NAME = "demo"
 REPORT_FOLDER = Path("novaloop-report")
 POLL_SECONDS = 0.5
 QUESTION = "my code dont work since yesterday, plz tell me whats wrong with it, its urgent!!"
-SPEC = {
-    "columns": {"question": "Body", "answer": "Y"},
-    "labels": list(questions.LABELS),
-    "system_prompt": questions.SYSTEM_PROMPT,
-    "gate": {"metric": "exact_match", "better_than": "baseline"},
-}
+SPEC = f"""\
+columns: {{question: Body, answer: Y}}
+labels: [{", ".join(questions.LABELS)}]
+system_prompt: |
+{textwrap.indent(questions.SYSTEM_PROMPT, "  ")}
+gate: {{metric: exact_match, better_than: baseline}}
+"""
 
 
 @click.command()
@@ -68,8 +69,7 @@ def prepare(folder: Path, data: Path | None) -> None:
     else:
         _copy(data, folder)
     if not (folder / SPEC_FILE).exists():
-        text = yaml.safe_dump(SPEC, sort_keys=False, allow_unicode=True)
-        (folder / SPEC_FILE).write_text(text, encoding="utf-8")
+        (folder / SPEC_FILE).write_text(SPEC, encoding="utf-8")
 
 
 def _copy(data: Path, folder: Path) -> None:

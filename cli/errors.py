@@ -80,7 +80,7 @@ def _explain_client(error: aws.BotoCoreError) -> str:
             return "no AWS region is set; give --region or set AWS_REGION"
         case aws.SSOError() | aws.TokenRetrievalError() | aws.LoginError():
             return f"your AWS sign-in has expired; {_SIGN_IN}"
-        case aws.HTTPClientError():
+        case aws.ConnectionError() | aws.HTTPClientError():
             return (
                 f"{_first_line(error)}; check the network, the region, and a proxy if you use one"
             )

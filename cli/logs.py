@@ -76,10 +76,8 @@ def read(
 ) -> Iterator[str]:
     """Yield the lines of every machine of a stage's job, in the order of their times."""
     seen = set() if seen is None else seen
-    start = int(begin.timestamp() * 1000) if begin else 0
-    pages = stack.logs.get_paginator("filter_log_events").paginate(startTime=start, **_where(stage))
     try:
-        for event in (event for page in pages for event in page["events"]):
+        for event in _events(stack, stage, begin):
             if event["eventId"] not in seen:
                 seen.add(event["eventId"])
                 at = datetime.fromtimestamp(event["timestamp"] / 1000, UTC)
@@ -90,11 +88,24 @@ def read(
         raise Failed(f"{stage.job_name} has written no logs yet; try again shortly") from None
 
 
-def _where(stage: Stage) -> Any:
+def _events(stack: Stack, stage: Stage, begin: datetime | None) -> Iterator[Any]:
+    start = int(begin.timestamp() * 1000) if begin else 0
+    pages = stack.logs.get_paginator("filter_log_events")
+    for page in pages.paginate(startTime=start, **_where(stack, stage)):
+        yield from sorted(page["events"], key=lambda event: event["timestamp"])
+
+
+def _where(stack: Stack, stage: Stage) -> Any:
     """Return the log group, and which of its streams: a job has one for each machine."""
     if stage.kind is StageKind.DEPLOY:
         return {"logGroupName": f"{ENDPOINT_LOGS}/{stage.job_name}"}
-    return {"logGroupName": JOB_LOGS, "logStreamNamePrefix": f"{stage.job_name}/"}
+    found = stack.logs.describe_log_streams(
+        logGroupName=JOB_LOGS, logStreamNamePrefix=f"{stage.job_name}/"
+    )
+    return {
+        "logGroupName": JOB_LOGS,
+        "logStreamNames": [stream["logStreamName"] for stream in found["logStreams"]],
+    }
 
 
 def _follow(stack: Stack, name: str, stage: Stage, begin: datetime | None) -> Iterator[str]:

@@ -47,7 +47,7 @@ def _summaries(found: list[ExperimentSummary], now: datetime) -> Table:
     table.add_column("experiment", no_wrap=True)
     table.add_column("status", no_wrap=True)
     table.add_column("created", no_wrap=True)
-    table.add_column("", overflow="ellipsis", no_wrap=True)
+    table.add_column("", overflow="fold")
     for item in found:
         style = views.STYLES.get(item.status, "")
         created = views.age(item.created_at, now)

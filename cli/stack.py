@@ -89,7 +89,7 @@ class Stack:
     def no_record(self, experiment: str) -> str:
         """Say why there is no record of that name."""
         if self.newest_upload(experiment):
-            return f"{experiment} was uploaded and is not looked at yet; try `novaloop watch`"
+            return f"{experiment} was uploaded and waits to be looked at; try `novaloop watch`"
         return f"no experiment is called {experiment}; `novaloop list` shows those that exist"
 
 
@@ -132,6 +132,9 @@ def environment(changes: Mapping[str, str], *, without: str = "") -> Iterator[No
     """
     before = dict(os.environ)
     dropped = [key for key in before if without and key.startswith(without)]
+    if not changes and not dropped:
+        yield
+        return
     for key in dropped:
         del os.environ[key]
     os.environ.update(changes)

@@ -45,6 +45,7 @@ STYLES: Mapping[str, str] = {
     Status.HELD: "bold yellow",
     Status.AWAITING_APPROVAL: "bold yellow",
 }
+UPLOADED = "was uploaded and waits to be looked at"
 _TONES = {"better": "green", "worse": "red"}
 
 
@@ -197,7 +198,7 @@ def screen(snapshot: Snapshot, now: datetime) -> Group:
     """Return what `watch` draws."""
     record = snapshot.record
     if record is None:
-        return Group(Text.assemble((snapshot.experiment_id, "bold"), "  uploaded"))
+        return Group(Text(f"{snapshot.experiment_id} {UPLOADED}"))
     body = stages(record, snapshot.scores, now) if record.stages else datasets(snapshot.datasets)
     begun = record.started_at or record.created_at
     total = duration(((record.ended_at or now) - begun).total_seconds())

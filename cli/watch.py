@@ -12,6 +12,7 @@ from rich.live import Live
 from cli import views
 from cli.errors import FAILED, WAITS_FOR_A_PERSON, Refused
 from cli.stack import Stack, with_stack
+from cli.views import UPLOADED
 from novaloop.experiment.record import Record, Snapshot, Status
 
 if TYPE_CHECKING:
@@ -106,7 +107,9 @@ def _redraw(snapshots: Callable[[], Iterator[Snapshot]], out: Console) -> Record
 def _print_changes(snapshots: Callable[[], Iterator[Snapshot]], out: Console) -> Record:
     """Print a line per change: for logs and pipes, where nothing can be redrawn."""
     latest: Record | None = None
-    for snapshot in snapshots():
+    for number, snapshot in enumerate(snapshots()):
+        if number == 0 and snapshot.record is None:
+            out.print(f"{snapshot.experiment_id} {UPLOADED}")
         for line in changes(latest, snapshot.record):
             out.print(f"{datetime.now(UTC):%H:%M:%S}  {line}", soft_wrap=True, markup=False)
         latest = snapshot.record

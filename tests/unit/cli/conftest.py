@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+from functools import cache
+from typing import TYPE_CHECKING
 
 import boto3
 import pytest
@@ -13,6 +14,9 @@ from cli.main import main
 from cli.stack import Stack, find_stack
 from novaloop.store.items import Item
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 STACK = "novaloop"
 OUTPUTS = {"BucketName": "application-bucket", "TableName": "experiments"}
 STACKS: dict[str, dict[str, str]] = {STACK: OUTPUTS, "other": {}}
@@ -24,9 +28,7 @@ def describe_stacks(name: str) -> dict[str, object]:
         error = {"Code": "ValidationError", "Message": f"Stack with id {name} does not exist"}
         raise ClientError({"Error": error}, "DescribeStacks")
     outputs = [{"OutputKey": key, "OutputValue": value} for key, value in STACKS[name].items()]
-    return {
-        "Stacks": [{"StackName": name, "StackStatus": "CREATE_COMPLETE", "Outputs": outputs}]
-    }
+    return {"Stacks": [{"StackName": name, "StackStatus": "CREATE_COMPLETE", "Outputs": outputs}]}
 
 
 @pytest.fixture
@@ -49,8 +51,15 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
     monkeypatch.setattr(BaseClient, "_make_api_call", answer)
     with mock_aws():
-        boto3.DEFAULT_SESSION = None
+        boto3.DEFAULT_SESSION = session()
         yield
+    boto3.DEFAULT_SESSION = None
+
+
+@cache
+def session() -> boto3.Session:
+    """Return the one session of all tests: each session reads the service models anew."""
+    return boto3.Session()
 
 
 @pytest.fixture

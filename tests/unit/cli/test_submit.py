@@ -2,14 +2,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-from novaloop.experiment.record import Record, Status
-from novaloop.experiment.spec import ExperimentSpec
 
 from cli.stack import Stack
+from novaloop.experiment.record import Record, Status
+from novaloop.experiment.spec import ExperimentSpec
 from tests.unit.cli.conftest import novaloop
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 NOW = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
 

@@ -6,9 +6,9 @@ from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
+
 from novaloop.experiment.record import Record, ScoreItem, Stage, StageState, Status
 from novaloop.reports import Report, html, markdown, report
-
 from tests.unit.reports import finished_experiment as example
 
 

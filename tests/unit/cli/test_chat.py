@@ -1,0 +1,150 @@
+from __future__ import annotations
+
+import io
+import itertools
+import json
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+from botocore.exceptions import ClientError
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cli.sse import events
+from cli.stack import Stack
+from novaloop.experiment.record import Status
+from tests.unit.cli.conftest import novaloop
+from tests.unit.reports import finished_experiment as example
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def chunk(text: str) -> str:
+    choice = {"index": 0, "delta": {"content": text}}
+    body = {"object": "chat.completion.chunk", "choices": [choice]}
+    return f"data: {json.dumps(body, ensure_ascii=False)}\n\n"
+
+
+TEXTS = ["Grüße ", "aus ", "München 🎉", "\n"]
+STREAM = "".join(map(chunk, TEXTS)).encode() + b"data: [DONE]\n\ndata: never\n\n"
+
+
+class Runtime:
+    """A sagemaker-runtime client whose endpoint answers in pieces of a given size."""
+
+    def __init__(self, size: int = 7) -> None:
+        self.size = size
+        self.requests: list[dict[str, object]] = []
+
+    def invoke_endpoint_with_response_stream(self, **request: object) -> dict[str, object]:
+        self.requests.append(request)
+        return {"Body": self.pieces()}
+
+    def pieces(self) -> Iterator[dict[str, dict[str, bytes]]]:
+        for start in range(0, len(STREAM), self.size):
+            yield {"PayloadPart": {"Bytes": STREAM[start : start + self.size]}}
+
+    def invoke_endpoint(self, **request: object) -> dict[str, object]:
+        self.requests.append(request)
+        reply = {"choices": [{"message": {"content": "Grüße"}}]}
+        return {"Body": io.BytesIO(json.dumps(reply).encode())}
+
+
+@pytest.fixture
+def live(stack: Stack) -> Stack:
+    stack.table.commit(example.record(), ())
+    return stack
+
+
+@pytest.fixture
+def runtime(monkeypatch: pytest.MonkeyPatch) -> Runtime:
+    runtime = Runtime()
+    monkeypatch.setattr(Stack, "runtime", runtime)
+    return runtime
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 64, 10_000])
+def test_the_answer_streams_in_however_it_is_cut(live: Stack, runtime: Runtime, size: int) -> None:
+    runtime.size = size
+    result = novaloop("invoke", example.NAME, "hello")
+    assert result.exit_code == 0
+    assert result.stdout == "".join(TEXTS) + "\n"
+
+
+def test_the_request_is_the_chat_that_the_model_was_trained_for(
+    stack: Stack, runtime: Runtime
+) -> None:
+    spec = example.record().spec.model_copy(update={"system_prompt": "Classify."})
+    stack.table.commit(replace(example.record(), spec=spec), ())
+    novaloop("invoke", example.NAME, "-", "--max-tokens", "9", input="from stdin")
+    (request,) = runtime.requests
+    body = json.loads(str(request["Body"]))
+    assert request["EndpointName"] == example.ENDPOINT
+    assert (body["stream"], body["max_tokens"]) == (True, 9)
+    assert [message["content"] for message in body["messages"]] == ["Classify.", "from stdin"]
+
+
+def test_without_streaming_the_other_call_is_used(live: Stack, runtime: Runtime) -> None:
+    result = novaloop("invoke", example.NAME, "hello", "--no-stream")
+    assert result.stdout == "Grüße\n"
+    assert "stream" not in json.loads(str(runtime.requests[0]["Body"]))
+
+
+def test_what_is_not_live_is_not_asked(stack: Stack, runtime: Runtime) -> None:
+    stack.table.commit(replace(example.record(), status=Status.EXPIRED), ())
+    result = novaloop("invoke", example.NAME, "hello")
+    assert result.exit_code == 2
+    assert "quality is EXPIRED: no endpoint is live" in result.stderr
+    assert runtime.requests == []
+
+
+def test_a_stream_that_breaks_off_says_so(
+    live: Stack, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = [
+        {"PayloadPart": {"Bytes": chunk("so far").encode()}},
+        {"ModelStreamError": {"Message": "out of memory", "ErrorCode": "x"}},
+    ]
+    monkeypatch.setattr(runtime, "pieces", lambda: iter(broken))
+    result = novaloop("invoke", example.NAME, "hello")
+    assert result.exit_code == 1
+    assert result.stdout == "so far"
+    assert "the answer broke off: out of memory" in result.stderr
+
+
+def test_a_model_that_fails_is_one_line(
+    live: Stack, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(**_: object) -> None:
+        error = {"Code": "ModelError", "Message": "too long"}
+        raise ClientError({"Error": error}, "InvokeEndpointWithResponseStream")
+
+    monkeypatch.setattr(runtime, "invoke_endpoint_with_response_stream", fail)
+    result = novaloop("invoke", example.NAME, "hello")
+    assert result.exit_code == 1
+    assert result.stderr == f"novaloop: {example.ENDPOINT} could not answer: too long\n"
+
+
+LINES = st.text(st.characters(exclude_characters="\r\n", exclude_categories=["Cs"]), min_size=1)
+
+
+@given(
+    texts=st.lists(LINES.filter(lambda text: text.strip() not in {"", "[DONE]"}), max_size=5),
+    line_end=st.sampled_from(["\n", "\r\n", "\r"]),
+    data=st.data(),
+)
+def test_events_are_the_same_wherever_the_bytes_are_cut(
+    texts: list[str], line_end: str, data: st.DataObject
+) -> None:
+    stream = "".join(f"data: {text}{line_end}{line_end}" for text in texts).encode()
+    cuts = data.draw(st.lists(st.integers(0, len(stream)), max_size=8).map(sorted))
+    edges = [0, *cuts, len(stream)]
+    pieces = [stream[low:high] for low, high in itertools.pairwise(edges)]
+    assert list(events(pieces)) == texts
+
+
+def test_comments_fields_and_several_data_lines_are_read_as_the_standard_says() -> None:
+    stream = b": ping\n\nevent: x\nid: 1\ndata: one\ndata:two\n\ndata: last without an end"
+    assert list(events([stream])) == ["one\ntwo", "last without an end"]

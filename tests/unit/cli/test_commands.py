@@ -1,0 +1,142 @@
+"""What a person can ask for, with the real decision in the controller's place."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from cli import commands
+from novaloop.experiment.decide import decide
+from novaloop.experiment.moves import Policy
+from novaloop.experiment.observation import Observation, Phase, Work
+from novaloop.experiment.record import Record, StageState, Status
+from tests.unit.cli.conftest import novaloop
+from tests.unit.reports import finished_experiment as example
+
+if TYPE_CHECKING:
+    from cli.stack import Stack
+
+NAME = example.NAME
+
+
+@pytest.fixture
+def controlled(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> Stack:
+    """Let the controller take one step whenever the command waits."""
+
+    def step(_: float) -> None:
+        snapshot = stack.table.load(NAME)
+        seen = Observation(snapshot, Work(phase=Phase.ABSENT))
+        decision = decide(seen, datetime.now(UTC), Policy())
+        stack.table.commit(decision.record, decision.history)
+
+    monkeypatch.setattr(commands.time, "sleep", step)
+    return stack
+
+
+def put(stack: Stack, status: Status, **changes: object) -> None:
+    record = replace(example.record(), status=status, **changes)
+    stack.table.commit(record, ())
+
+
+def stored(stack: Stack) -> Record:
+    record = stack.table.load(NAME).record
+    assert record is not None
+    return record
+
+
+@pytest.mark.parametrize("status", [Status.HELD, Status.AWAITING_APPROVAL])
+def test_approve_deploys_and_names_who_approved(controlled: Stack, status: Status) -> None:
+    put(controlled, status)
+    result = novaloop("approve", NAME, "--note", "looked at it")
+    assert result.exit_code == 0, result.output
+    record = stored(controlled)
+    assert record.status is Status.DEPLOYING
+    assert record.approved_by == controlled.caller()
+    assert result.stdout.startswith(f"{NAME} is DEPLOYING: approved by")
+
+
+def test_reject_stops(controlled: Stack) -> None:
+    put(controlled, Status.HELD)
+    assert novaloop("reject", NAME).exit_code == 0
+    assert stored(controlled).status is Status.STOPPED
+
+
+def test_stop_stops(controlled: Stack) -> None:
+    put(controlled, Status.RUNNING)
+    assert novaloop("stop", NAME).exit_code == 0
+    assert stored(controlled).status is Status.STOPPING
+
+
+def test_retry_runs_again_from_the_stage(controlled: Stack) -> None:
+    put(controlled, Status.FAILED)
+    assert novaloop("retry", NAME, "--from", "rft").exit_code == 0
+    states = {stage.name: (stage.state, stage.attempt) for stage in stored(controlled).stages}
+    assert states["sft"] == (StageState.SUCCEEDED, 1)
+    assert states["rft"] == (StageState.PENDING, 2)
+
+
+def test_keep_moves_the_expiry(controlled: Stack) -> None:
+    expires = datetime.now(UTC) + timedelta(hours=1)
+    endpoint = replace(example.record().endpoint, expires_at=expires)  # type: ignore[type-var]
+    put(controlled, Status.LIVE, endpoint=endpoint)
+    assert novaloop("keep", NAME, "--hours", "2").exit_code == 0
+    kept = stored(controlled).endpoint
+    assert kept is not None
+    assert kept.expires_at == expires + timedelta(hours=2)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "why"),
+    [
+        (["approve"], Status.LIVE, "nothing waits for approval"),
+        (["reject"], Status.RUNNING, "nothing waits for approval"),
+        (["stop"], Status.STOPPED, "the experiment is STOPPED"),
+        (["retry", "--from", "nothing"], Status.FAILED, "no stage is called nothing"),
+        (["keep", "--hours", "1"], Status.RUNNING, "no endpoint is live"),
+        (["cleanup"], Status.RUNNING, "no endpoint is live"),
+    ],
+)
+def test_what_does_not_apply_fails_and_says_why(
+    controlled: Stack, arguments: list[str], status: Status, why: str
+) -> None:
+    put(controlled, status)
+    verb, *options = arguments
+    result = novaloop(verb, NAME, *options)
+    assert result.exit_code == 1
+    assert f"{verb} was ignored: " in result.stderr
+    assert why in result.stderr
+
+
+def test_cleanup_waits_until_the_endpoint_is_gone(controlled: Stack) -> None:
+    put(controlled, Status.LIVE)
+    result = novaloop("cleanup", NAME)
+    assert result.exit_code == 0, result.output
+    assert stored(controlled).status is Status.COMPLETED
+    assert result.stdout.startswith(f"{NAME} is COMPLETED")
+
+
+def test_cleanup_waits_on_for_what_is_being_deleted(controlled: Stack) -> None:
+    put(controlled, Status.STOPPING, stopping_to=Status.COMPLETED)
+    assert novaloop("cleanup", NAME).exit_code == 0
+    assert stored(controlled).status is Status.COMPLETED
+    assert stored(controlled).handled_commands == ()
+
+
+def test_cleanup_of_what_is_over_does_nothing(stack: Stack) -> None:
+    put(stack, Status.EXPIRED)
+    assert "nothing of it runs" in novaloop("cleanup", NAME).stdout
+
+
+def test_a_controller_that_does_not_answer_is_not_waited_for_without_end(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(stack, Status.RUNNING)
+    clock = iter(range(0, 10_000, 20))
+    monkeypatch.setattr(commands.time, "sleep", lambda _: None)
+    monkeypatch.setattr(commands.time, "monotonic", lambda: next(clock))
+    result = novaloop("stop", NAME)
+    assert result.exit_code == 1
+    assert "stop was recorded and is not taken up yet" in result.stderr

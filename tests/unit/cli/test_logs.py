@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import boto3
+import pytest
+
+from cli import logs
+from novaloop.experiment.record import Status
+from tests.unit.cli.conftest import novaloop
+from tests.unit.reports import finished_experiment as example
+
+if TYPE_CHECKING:
+    from cli.stack import Stack
+
+JOB = f"novaloop-{example.NAME}--sft-1"
+
+
+def write(stream: str, *messages: tuple[datetime, str], group: str = logs.JOB_LOGS) -> None:
+    client = boto3.client("logs")
+    names = [found["logGroupName"] for found in client.describe_log_groups()["logGroups"]]
+    if group not in names:
+        client.create_log_group(logGroupName=group)
+    client.create_log_stream(logGroupName=group, logStreamName=stream)
+    events = [{"timestamp": int(at.timestamp() * 1000), "message": text} for at, text in messages]
+    client.put_log_events(logGroupName=group, logStreamName=stream, logEvents=events)
+
+
+@pytest.fixture
+def logged(stack: Stack) -> Stack:
+    now = datetime.now(UTC)
+    stages = tuple(
+        replace(stage, claimed_at=now - timedelta(hours=1)) for stage in example.stages()
+    )
+    stack.table.commit(replace(example.record(), stages=stages), ())
+    write(f"{JOB}/algo-1-17", (now - timedelta(minutes=30), "step 1"), (now, "step 3"))
+    write(f"{JOB}/algo-2-17", (now - timedelta(minutes=10), "step 2"))
+    write(f"{JOB}0/algo-1-17", (now, "somebody else's"))
+    return stack
+
+
+def test_the_logs_of_every_machine_are_merged_by_time(logged: Stack) -> None:
+    result = novaloop("logs", example.NAME, "--stage", "sft")
+    lines = [line.split("  ")[1] for line in result.stdout.splitlines()]
+    assert lines == ["step 1", "step 2", "step 3"]
+
+
+def test_only_what_is_young_enough(logged: Stack) -> None:
+    result = novaloop("logs", example.NAME, "--stage", "sft", "--since", "15m")
+    assert "step 1" not in result.stdout
+    assert "step 2" in result.stdout
+
+
+def test_an_endpoint_has_a_log_group_of_its_own(logged: Stack) -> None:
+    group = f"/aws/sagemaker/Endpoints/{example.ENDPOINT}"
+    write("AllTraffic/i-1", (datetime.now(UTC), "serving"), group=group)
+    assert "serving" in novaloop("logs", example.NAME).stdout
+
+
+def test_following_prints_each_line_once_until_the_stage_is_over(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = datetime.now(UTC)
+    _, sft, *_ = example.stages()
+    under_way = replace(sft, claimed_at=now - timedelta(hours=1), ended_at=None)
+    record = replace(example.record(), status=Status.RUNNING, stages=(under_way,))
+    stored = stack.table.commit(record, ())
+    write(f"{JOB}/algo-1-17", (now, "first"))
+    steps = iter(["second", "over"])
+
+    def go_on(_: float) -> None:
+        nonlocal stored
+        if (text := next(steps)) == "over":
+            ended = replace(under_way, ended_at=now)
+            stored = stack.table.commit(replace(stored, stages=(ended,)), ())
+        else:
+            write(f"{JOB}/algo-2-17", (datetime.now(UTC), text))
+
+    monkeypatch.setattr(logs.time, "sleep", go_on)
+    result = novaloop("logs", example.NAME, "--follow")
+    assert [line.split("  ")[1] for line in result.stdout.splitlines()] == ["first", "second"]
+
+
+def test_a_job_without_logs_is_one_line(stack: Stack) -> None:
+    stack.table.commit(example.record(), ())
+    result = novaloop("logs", example.NAME, "--stage", "sft")
+    assert result.exit_code == 1
+    assert "has written no logs yet" in result.stderr
+
+
+def test_an_unknown_stage_names_those_that_have_logs(stack: Stack) -> None:
+    stack.table.commit(example.record(), ())
+    result = novaloop("logs", example.NAME, "--stage", "nothing")
+    assert result.exit_code == 2
+    assert "stages with logs: baseline, sft" in result.stderr
+
+
+@pytest.mark.parametrize("span", ["10", "m", "-1m", "1w"])
+def test_a_span_must_be_one(span: str) -> None:
+    result = novaloop("logs", "x", f"--since={span}")
+    assert result.exit_code == 2
+    assert "write 90s, 10m, 2h or 1d" in result.stderr

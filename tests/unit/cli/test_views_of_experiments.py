@@ -1,0 +1,247 @@
+"""list, show, watch and report, on an experiment that is stored in the table."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+from rich.console import Console
+
+from cli import views, watch
+from novaloop.experiment.record import DatasetStatus, Progress, Record, StageState, Status
+from tests.unit.cli.conftest import novaloop
+from tests.unit.reports import finished_experiment as example
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from cli.stack import Stack
+
+NAME = example.NAME
+
+
+def store(stack: Stack, record: Record) -> None:
+    stack.table.commit(record, example.HISTORY)
+    for item in example.scores().values():
+        stack.table.put_score(record.experiment_id, item)
+    for role, rows in (("sft", 3500), ("rft", 700), ("eval", 300)):
+        stack.table.put_dataset(record.experiment_id, example.dataset(role, rows))
+
+
+@pytest.fixture
+def finished(stack: Stack) -> Stack:
+    store(stack, example.record())
+    return stack
+
+
+def widest(output: str) -> int:
+    return max(map(len, output.splitlines()))
+
+
+def test_list_shows_every_experiment_in_80_columns(finished: Stack) -> None:
+    late = replace(example.record(), experiment_id="a" * 32, reason="x" * 200)
+    finished.table.commit(replace(late, created_at=late.created_at + timedelta(days=1)), ())
+    result = novaloop("list")
+    assert result.exit_code == 0
+    _, newest, *_, older = result.stdout.splitlines()
+    assert newest.startswith("a" * 32)
+    assert older.split()[:2] == [NAME, "LIVE"]
+    assert widest(result.stdout) <= 80
+
+
+def test_list_prints_json(finished: Stack) -> None:
+    (only,) = json.loads(novaloop("list", "--json").stdout)
+    assert (only["experiment_id"], only["status"]) == (NAME, "LIVE")
+    assert datetime.fromisoformat(only["created_at"]) == example.record().created_at
+
+
+def test_an_empty_list_says_how_to_begin(stack: Stack) -> None:
+    assert "novaloop submit" in novaloop("list").stdout
+
+
+def test_show_tells_the_whole_story_in_80_columns(finished: Stack) -> None:
+    result = novaloop("show", NAME)
+    assert result.exit_code == 0
+    assert widest(result.stdout) <= 80
+    exact = example.scores()["baseline", 1].score["metrics"]["em"]["value"]
+    for expected in (
+        "LIVE",
+        "17:00",
+        f"exact match {exact:.3f}",
+        "3,500",
+        "PROMOTE",
+        example.ENDPOINT,
+        "started with",
+    ):
+        assert expected in result.stdout
+
+
+def test_show_prints_json_that_holds_everything(finished: Stack) -> None:
+    shown = json.loads(novaloop("show", NAME, "--json").stdout)
+    assert shown["record"]["stages"][1]["checkpoint"] == "s3://escrow/sft/40"
+    assert shown["scores"]["after-rft-1"]["score"]["n"] == 300
+    assert shown["datasets"]["sft"]["rows"] == 3500
+    assert shown["history"][0]["what"] == "RUNNING"
+
+
+@pytest.mark.parametrize("verb", ["show", "watch", "report", "logs", "stop", "cleanup"])
+def test_an_unknown_experiment_is_one_line(stack: Stack, verb: str) -> None:
+    result = novaloop(verb, "nobody")
+    assert result.exit_code == 2
+    assert result.stderr == (
+        "novaloop: no experiment is called nobody; `novaloop list` shows those that exist\n"
+    )
+
+
+def test_what_was_uploaded_and_not_looked_at_is_not_unknown(stack: Stack) -> None:
+    stack.s3.put_object(Bucket=stack.bucket, Key="inbox/fresh/sft.csv", Body=b"")
+    result = novaloop("show", "fresh")
+    assert "was uploaded and waits to be looked at" in result.stderr
+
+
+def test_report_prints_every_metric_in_80_columns_and_writes_the_files(
+    finished: Stack, tmp_path: Path
+) -> None:
+    result = novaloop("report", NAME, "--to", str(tmp_path / "here"))
+    assert result.exit_code == 0
+    assert widest(result.stdout.split("Report: ")[0]) <= 80
+    for title in ("Exact match", "ROUGE-L", "BLEU", "Accuracy, lenient", "±", "gate: PROMOTE"):
+        assert title in result.stdout
+    written = {file.name for file in (tmp_path / "here").iterdir()}
+    assert written == {"report.html", "report.json", "report.md"}
+    assert json.loads((tmp_path / "here" / "report.json").read_text())["experiment"] == NAME
+
+
+def test_report_as_json_writes_no_files(
+    finished: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    content = json.loads(novaloop("report", NAME, "--json").stdout)
+    assert content["metrics"][0]["name"] == "em"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_watch_of_a_live_experiment_ends_at_once(finished: Stack) -> None:
+    result = novaloop("watch", NAME)
+    assert result.exit_code == 0
+    assert "novaloop invoke quality" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [
+        (Status.COMPLETED, 0),
+        (Status.EXPIRED, 0),
+        (Status.FAILED, 1),
+        (Status.STOPPED, 1),
+        (Status.REJECTED, 1),
+        (Status.HELD, 3),
+        (Status.AWAITING_APPROVAL, 3),
+    ],
+)
+def test_watch_exits_by_the_outcome(stack: Stack, status: Status, code: int) -> None:
+    store(stack, replace(example.record(), status=status))
+    assert novaloop("watch", NAME).exit_code == code
+
+
+def test_watch_waits_for_a_corrected_upload_to_be_looked_at(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rejected = replace(example.record(), status=Status.REJECTED)
+    stored = stack.table.commit(rejected, ())
+    stack.table.put_dataset(NAME, example.dataset("sft", 1))
+    stack.s3.put_object(Bucket=stack.bucket, Key=f"inbox/{NAME}/sft.csv", Body=b"corrected")
+
+    def ingest_and_decide(_: float) -> None:
+        stack.table.commit(replace(stored, status=Status.LIVE), ())
+
+    monkeypatch.setattr(watch.time, "sleep", ingest_and_decide)
+    assert novaloop("watch", NAME).exit_code == 0
+
+
+def test_watch_survives_an_interruption(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    store(stack, replace(example.record(), status=Status.RUNNING))
+
+    def interrupt(_: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(watch.time, "sleep", interrupt)
+    result = novaloop("watch", NAME)
+    assert result.exit_code == 130
+    assert "Come back: novaloop watch quality" in result.stderr
+
+
+def running() -> Record:
+    baseline, sft, *others = example.stages()
+    sft = replace(
+        sft,
+        state=StageState.RUNNING,
+        ended_at=None,
+        progress=Progress("Training", 40, 100),
+    )
+    waiting = replace(
+        others[0],
+        state=StageState.WAITING,
+        reason="no capacity for ml.p5.48xlarge in any zone of the region at this time",
+        next_try_at=example.START + timedelta(minutes=30),
+    )
+    pending = replace(others[1], state=StageState.PENDING, started_at=None, claimed_at=None)
+    return replace(
+        example.record(), status=Status.RUNNING, stages=(baseline, sft, waiting, pending)
+    )
+
+
+def rendered(record: Record) -> str:
+    out = Console(width=80, record=True, file=open("/dev/null", "w"))  # noqa: PTH123, SIM115
+    now = example.START + timedelta(minutes=25)
+    out.print(views.stages(record, example.scores(), now))
+    return out.export_text()
+
+
+def test_stages_show_progress_waiting_and_results() -> None:
+    text = rendered(running())
+    assert "step 40 of 100" in text
+    assert "next try in 5:00: no capacity" in text
+    assert "exact match" in text
+    assert widest(text) <= 80
+
+
+def test_changes_name_what_moved_and_nothing_else() -> None:
+    before = running()
+    moved = replace(before.stages[1], state=StageState.SCORING)
+    after = replace(before, stages=(before.stages[0], moved, *before.stages[2:]))
+    assert list(watch.changes(before, after)) == ["sft scoring"]
+    assert list(watch.changes(before, before)) == []
+    assert list(watch.changes(None, before))[-1].startswith("RUNNING: ")
+
+
+def test_rejected_datasets_show_their_reason(stack: Stack) -> None:
+    item = replace(
+        example.dataset("sft", 0),
+        status=DatasetStatus.REJECTED,
+        reason="line 7: the row has 2 cells, the header has 3",
+        rejected_rows=1,
+    )
+    stack.table.commit(Record(NAME, example.record().spec, datetime.now(UTC)), ())
+    stack.table.put_dataset(NAME, item)
+    output = novaloop("show", NAME).stdout
+    assert "line 7: the row has 2 cells" in " ".join(output.split())
+    assert widest(output) <= 80
+
+
+def test_watch_redraws_on_a_terminal(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    stored = stack.table.commit(running(), ())
+    statuses: Iterator[Status] = iter((Status.DEPLOYING, Status.LIVE))
+
+    def move(_: float) -> None:
+        nonlocal stored
+        stored = stack.table.commit(replace(stored, status=next(statuses)), ())
+
+    monkeypatch.setattr(watch.time, "sleep", move)
+    out = Console(width=80, force_terminal=True, record=True, file=open("/dev/null", "w"))  # noqa: PTH123, SIM115
+    assert watch.follow(stack, NAME, out).status is Status.LIVE
+    assert "LIVE" in out.export_text()
