@@ -134,7 +134,7 @@ class _References:
     def bleu(self, prediction: str) -> float:
         """BLEU-4 with exponential smoothing (Post, 2018, arXiv:1804.08771), 0 to 100."""
         said = _bleu_tokens(prediction)
-        if len(said) < max(self._pools):
+        if len(said) < max(self._pools) or not self._pools[1].keys() & _ngrams(said, 1).keys():
             return 0.0
         length = min((abs(length - len(said)), length) for length in self._lengths)[1]
         logs, smoothing = [], 1.0
@@ -157,7 +157,8 @@ def _pooled(references: Sequence[Sequence[str]], size: int) -> Counter[tuple[str
 
 
 def _bleu_tokens(text: str) -> list[str]:
-    spaced = re.sub(r"([\{-\~\[-\` -\&\(-\+\:-\@\/])", r" \1 ", text)
+    joined = text.replace("-\n", "").replace("\n", " ")
+    spaced = re.sub(r"([\{-\~\[-\` -\&\(-\+\:-\@\/])", r" \1 ", f" {joined} ")
     spaced = re.sub(r"([^0-9])([\.,])", r"\1 \2 ", spaced)
     spaced = re.sub(r"([\.,])([^0-9])", r" \1 \2", spaced)
     return re.sub(r"([0-9])(-)", r"\1 \2 ", spaced).split()
