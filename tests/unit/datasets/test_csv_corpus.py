@@ -12,7 +12,6 @@ import pytest
 from novaloop.datasets import DatasetOptions, DatasetRefused, DatasetSummary, RowFormat, convert
 from novaloop.datasets.csv_table import open_csv
 from novaloop.datasets.decoding import read_lines
-from novaloop.datasets.rejects import RejectLog
 
 ROOT = Path(__file__).parents[3]
 CORPUS = Path(os.environ.get("NOVALOOP_SHARED", ROOT.parent / "shared")) / "data" / "csv-cases"
@@ -77,11 +76,10 @@ def delimiter(case: dict[str, str]) -> str | None:
 
 
 def read_rows(case: dict[str, str]) -> tuple[list[str], list[list[str]]]:
-    rejects = RejectLog(lambda _: None)
     with (CORPUS / "files" / case["file"]).open("rb") as file:
-        table = open_csv(read_lines(file, encoding(case)), delimiter(case), rejects)
-        rows = [cells for _, cells in table.rows]
-    assert not rejects.rows
+        table = open_csv(read_lines(file, encoding(case)), delimiter(case))
+        rows = [record for _, records in table.batches for record in records]
+    assert all(len(record) == len(table.header) for record in rows)
     return table.header, rows
 
 
@@ -91,7 +89,7 @@ def convert_file(case: dict[str, str]) -> DatasetSummary:
     with path.open("rb") as file, suppress(DatasetRefused):
         header = ["", ""]
         lines = read_lines(file, encoding(case))
-        header = open_csv(lines, delimiter(case), RejectLog(lambda _: None)).header
+        header = open_csv(lines, delimiter(case)).header
     options = DatasetOptions(
         columns={"question": header[0], "answer": header[-1]},
         encoding=encoding(case),

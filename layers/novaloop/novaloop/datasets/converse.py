@@ -180,7 +180,7 @@ def check_conversation(row: dict[str, Any], model: str) -> Conversation:
 def check_reserved(conversation: Conversation) -> None:
     """Raise RowRejected if a text holds a word that the SFT containers reserve."""
     for path, text in _texts(conversation):
-        check_reserved_words(text, path)
+        check_reserved_words([text], path)
 
 
 def used_features(conversation: Conversation) -> frozenset[str]:

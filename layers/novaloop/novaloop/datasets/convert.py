@@ -7,14 +7,14 @@ from operator import itemgetter
 from typing import Any, BinaryIO
 
 from .columns import assign_columns
-from .csv_table import delimiter_name, open_csv, other_delimiter
+from .csv_table import count_lines, delimiter_name, open_csv, other_delimiter
 from .decoding import read_lines
 from .errors import DatasetRefused, RowRejected
 from .json_rows import open_json_rows
 from .options import DatasetOptions, RowFormat, SourceFormat
 from .plain_rows import PlainRowEncoder
 from .rejects import RejectLog
-from .rows import EncodedRow, RowReader
+from .rows import EncodedRows, RowReader
 from .summary import DatasetSummary, OutputSummary, RowStatistics
 
 Sink = Callable[[bytes], object]
@@ -35,8 +35,8 @@ def convert(
     writer = DatasetWriter(outputs)
     refusal = None
     try:
-        for row in encoded_rows(source, tuple(outputs), options, log):
-            writer.write(row)
+        for rows in encoded_rows(source, tuple(outputs), options, log):
+            writer.write(rows)
         check_rejects(log, writer.rows, options)
     except DatasetRefused as refused:
         refusal = refused
@@ -45,26 +45,41 @@ def convert(
 
 def encoded_rows(
     source: Source, formats: Sequence[RowFormat], options: DatasetOptions, log: RejectLog
-) -> Iterator[EncodedRow]:
-    """Yield the accepted rows and log the others; raises DatasetRefused."""
+) -> Iterator[EncodedRows]:
+    """Yield the accepted rows in batches and log the others; raises DatasetRefused."""
     lines = read_lines(source, options.encoding)
     open_rows = open_json_rows if options.source_format is SourceFormat.JSONL else _open_csv_rows
     reader = open_rows(lines, formats, options, log)
-    for line, values in reader.rows:
-        try:
-            row = reader.encode(values)
-        except RowRejected as reason:
-            column, value = reader.column(reason.field), reader.value(values, reason.field)
-            log.add(line, reason, column, value)
-        else:
-            if options.exclude_questions and _is_excluded(row, options):
-                log.excluded_rows += 1
-            else:
-                yield row
+    for line, rows in reader.batches:
+        for encoded in _encode(reader, line, rows, log):
+            yield _without_excluded(encoded, options, log)
 
 
-def _is_excluded(row: EncodedRow, options: DatasetOptions) -> bool:
-    return int.from_bytes(row.question_digest, "little") in options.exclude_questions
+def _encode(
+    reader: RowReader, line: int, rows: Sequence[Any], log: RejectLog
+) -> Iterator[EncodedRows]:
+    """Yield a batch of good rows as a whole, those of another one by one."""
+    try:
+        encoded = reader.encode(rows)
+    except RowRejected as reason:
+        if len(rows) == 1:
+            log.add(line, reason, reader.column(reason.field))
+            return
+    else:
+        yield encoded
+        return
+    for row in rows:
+        yield from _encode(reader, line, [row], log)
+        line += reader.count_lines(row)
+
+
+def _without_excluded(rows: EncodedRows, options: DatasetOptions, log: RejectLog) -> EncodedRows:
+    if not options.exclude_questions:
+        return rows
+    hashes = (int.from_bytes(digest, "little") for digest in rows.question_digests)
+    kept = [row for row, value in enumerate(hashes) if value not in options.exclude_questions]
+    log.excluded_rows += len(rows.questions) - len(kept)
+    return rows.select(kept)
 
 
 def check_rejects(log: RejectLog, accepted: int, options: DatasetOptions) -> None:
@@ -92,11 +107,11 @@ class DatasetWriter:
         """Rows written so far."""
         return self._statistics.rows
 
-    def write(self, row: EncodedRow) -> None:
-        """Append one row, whose lines stand in the order of the outputs."""
-        for output, line in zip(self._outputs, row.lines, strict=True):
-            output.write(line)
-        self._statistics.add(row)
+    def write(self, rows: EncodedRows) -> None:
+        """Append rows, whose lines stand in the order of the outputs."""
+        for output, lines in zip(self._outputs, rows.lines, strict=True):
+            output.write(lines)
+        self._statistics.update(rows)
 
     def close(self, log: RejectLog, refusal: DatasetRefused | None) -> DatasetSummary:
         """Write out what is left and return the summary."""
@@ -113,9 +128,9 @@ class _Output:
     pending_bytes: int = 0
     digest: Any = field(default_factory=sha256)
 
-    def write(self, line: bytes) -> None:
-        self.lines.append(line)
-        self.pending_bytes += len(line)
+    def write(self, lines: Sequence[bytes]) -> None:
+        self.lines.extend(lines)
+        self.pending_bytes += sum(map(len, lines))
         if self.pending_bytes >= BLOCK_BYTES:
             self._flush()
 
@@ -135,7 +150,7 @@ class _Output:
 def _open_csv_rows(
     lines: Iterator[str], formats: Sequence[RowFormat], options: DatasetOptions, log: RejectLog
 ) -> RowReader:
-    table = open_csv(lines, options.delimiter, log)
+    table = open_csv(lines, options.delimiter)
     other = other_delimiter(table.header)
     if other and options.delimiter is None:
         message = (
@@ -144,6 +159,16 @@ def _open_csv_rows(
         )
         raise DatasetRefused("delimiter", message, line=table.header_line)
     columns = assign_columns(table.header, options.columns, formats, table.header_line)
+    encoder = PlainRowEncoder(columns, formats, options)
     pick = itemgetter(*(table.header.index(name) for name in columns.columns))
-    rows = ((line, pick(cells)) for line, cells in table.rows)
-    return RowReader(rows, PlainRowEncoder(columns, formats, options).encode, columns)
+    width = len(table.header)
+
+    def encode(records: Sequence[Sequence[str]]) -> EncodedRows:
+        if set(map(len, records)) != {width}:
+            message = (
+                f"{len(records[0])} cells where the header has {width}; quote cells with commas"
+            )
+            raise RowRejected("ragged-row", message)
+        return encoder.encode(list(map(pick, records)))
+
+    return RowReader(table.batches, encode, count_lines, columns)

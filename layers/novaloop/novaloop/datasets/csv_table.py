@@ -1,47 +1,60 @@
-"""Strict CSV: a header, and rows of exactly its width."""
+"""Strict CSV: a header, and the records after it with their lines."""
 
 import csv
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, islice
 
-from .errors import DatasetRefused, RowRejected
-from .rejects import RejectLog
+from .errors import DatasetRefused
 
 MAX_CELL_CHARS = 16 << 20
+_BATCH_ROWS = 64
 _OTHER_DELIMITERS = {";": "semicolon", "\t": "tab", "|": "pipe"}
 
 # The limit belongs to the csv module as a whole; its default of 128 KiB is too small for text.
 csv.field_size_limit(MAX_CELL_CHARS)
 
+Batch = tuple[int, list[list[str]]]
+
 
 @dataclass(frozen=True)
 class CsvTable:
-    """An open CSV file; `rows` yields (number of the line the row begins on, cells) once."""
+    """An open CSV file; `batches` yields, once, runs of consecutive records.
+
+    Each run comes with the number of the line it begins on. Lines of white space only are left
+    out. Records may differ from the header in width.
+    """
 
     header: list[str]
     header_line: int
-    rows: Iterator[tuple[int, list[str]]]
+    batches: Iterator[Batch]
 
 
-def open_csv(lines: Iterator[str], delimiter: str | None, rejects: RejectLog) -> CsvTable:
-    """Read the header; rows of another width go to `rejects`. Lines of white space
-    only are skipped.
-
-    Raises DatasetRefused, here or while the rows are read.
-    """
+def open_csv(lines: Iterator[str], delimiter: str | None) -> CsvTable:
+    """Read the header; raises DatasetRefused, here or while the records are read."""
     if delimiter is not None and (len(delimiter) != 1 or delimiter in '"\r\n'):
         raise DatasetRefused("delimiter", "`delimiter:` must be one character, not a quote")
     first_line = next(lines, None)
     if first_line is None:
         raise DatasetRefused("empty-file", "the file is empty; it needs a header and rows")
-    records = _records(chain([first_line], lines), delimiter or ",")
-    header_line, header = next(records, (0, []))
-    if not header:
+    batches = _batches(chain([first_line], lines), delimiter or ",")
+    first = next(batches, None)
+    if first is None:
         raise DatasetRefused("blank-file", "all lines are blank; the file needs a header and rows")
-    _check_header(header, header_line)
-    return CsvTable(header, header_line, _rows(records, len(header), rejects))
+    line, (header, *rows) = first
+    _check_header(header, line)
+    rest = [(line + count_lines(header), rows)] if rows else []
+    return CsvTable(header, line, chain(rest, batches))
+
+
+def count_lines(record: list[str]) -> int:
+    """Return how many lines a record takes: its cells still have the line ends that they had."""
+    text = "".join(record)
+    if "\r" not in text:
+        return text.count("\n") + 1
+    # Cell by cell, since the end of one and the start of the next must not make a pair.
+    return 1 + sum(cell.count("\n") + cell.count("\r") - cell.count("\r\n") for cell in record)
 
 
 def other_delimiter(header: list[str]) -> str | None:
@@ -57,16 +70,42 @@ def delimiter_name(delimiter: str) -> str:
     return _OTHER_DELIMITERS[delimiter]
 
 
-def _records(lines: Iterator[str], delimiter: str) -> Iterator[tuple[int, list[str]]]:
+def _batches(lines: Iterator[str], delimiter: str) -> Iterator[Batch]:
     reader = csv.reader(lines, delimiter=delimiter, strict=True)
-    line = 1
-    try:
-        for record in reader:
-            if len(record) > 1 or "".join(record).strip():
-                yield line, record
-            line = reader.line_num + 1
-    except csv.Error as error:
-        raise _broken_record(str(error), line) from error
+    while True:
+        line = reader.line_num + 1
+        records: list[list[str]] = []
+        refusal = None
+        try:
+            # What comes before an error stays in the list.
+            records.extend(islice(reader, _BATCH_ROWS))
+        except csv.Error as error:
+            refusal = _broken_record(str(error), line + sum(map(count_lines, records)))
+        except DatasetRefused as refused:
+            refusal = refused
+        yield from _runs(line, records)
+        if refusal:
+            raise refusal
+        if not records:
+            return
+
+
+def _runs(line: int, records: list[list[str]]) -> Iterator[Batch]:
+    """Cut the records where one of them is a blank line, and leave that out."""
+    if records and min(map(len, records)) > 1:
+        yield line, records
+        return
+    start, run = line, []
+    for record in records:
+        line += count_lines(record)
+        if len(record) > 1 or "".join(record).strip():
+            run.append(record)
+        else:
+            if run:
+                yield start, run
+            start, run = line, []
+    if run:
+        yield start, run
 
 
 def _broken_record(problem: str, line: int) -> DatasetRefused:
@@ -100,15 +139,3 @@ def _check_header(header: list[str], line: int) -> None:
     if repeated:
         message = f"two columns are called {repeated[0]!r}; rename or remove one"
         raise DatasetRefused("duplicate-header", message, line=line, column=repeated[0])
-
-
-def _rows(
-    records: Iterator[tuple[int, list[str]]], width: int, rejects: RejectLog
-) -> Iterator[tuple[int, list[str]]]:
-    for record in records:
-        if len(record[1]) == width:
-            yield record
-        else:
-            line, cells = record
-            message = f"{len(cells)} cells where the header has {width}; quote cells with commas"
-            rejects.add(line, RowRejected("ragged-row", message))

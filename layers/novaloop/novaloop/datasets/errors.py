@@ -17,9 +17,15 @@ class DatasetRefused(Exception):  # noqa: N818 - a verdict on the input, not a f
 
 
 class RowRejected(Exception):  # noqa: N818
-    """One row can't be used; the rest of the file can."""
+    """One row can't be used; the rest of the file can.
 
-    def __init__(self, rule: str, message: str, field: str | None = None) -> None:
+    `text` is what was rejected: for excerpts where the user wants them, never for a message.
+    """
+
+    def __init__(
+        self, rule: str, message: str, field: str | None = None, text: str | None = None
+    ) -> None:
         super().__init__(message)
         self.rule = rule
         self.field = field
+        self.text = text

@@ -6,7 +6,6 @@ query/response for evaluation, as Nova's fine-tuning and evaluation containers r
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from operator import itemgetter
 from typing import Any
 
 import orjson
@@ -72,12 +71,12 @@ class RowTemplate:
     """A JSON line with holes for values that are JSON already."""
 
     pattern: bytes
-    holes: Callable[[Sequence[bytes]], Any]
+    holes: Sequence[int]
 
-    def render(self, encoded: Sequence[bytes]) -> bytes:
-        """Return the row, line end included; `encoded` holds every field's JSON in field order."""
-        line: bytes = self.pattern % self.holes(encoded)
-        return line
+    def render(self, encoded: Sequence[Sequence[bytes]]) -> list[bytes]:
+        """Return rows with their line ends; `encoded` holds the rows' JSON for each field."""
+        rows = zip(*(encoded[hole] for hole in self.holes), strict=True)
+        return list(map(self.pattern.__mod__, rows))
 
 
 def compile_template(
@@ -90,7 +89,7 @@ def compile_template(
         b"%b" if isinstance(piece, _Hole) else piece.replace(b"%", b"%%") for piece in pieces
     )
     indexes = [piece.index for piece in pieces if isinstance(piece, _Hole)]
-    return RowTemplate(pattern + b"\n", itemgetter(*indexes))
+    return RowTemplate(pattern + b"\n", indexes)
 
 
 def _pieces(node: object) -> Iterator[bytes | _Hole]:

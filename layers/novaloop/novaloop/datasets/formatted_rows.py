@@ -11,13 +11,13 @@ from .formats import RFT_DEFAULT_SYSTEM
 from .openai_chat import to_conversation
 from .option_checks import check_options
 from .options import DatasetOptions, RowFormat
-from .rows import EncodedRow
-from .text_rules import check_label
+from .rows import EncodedRows, join_rows
+from .text_rules import check_labels
 
 
 def formatted_row_encoder(
     row: Mapping[str, Any], formats: Sequence[RowFormat], options: DatasetOptions, line: int
-) -> Callable[[Any], EncodedRow] | None:
+) -> Callable[[Sequence[Any]], EncodedRows] | None:
     """Return an encoder for rows like the file's first one, `row`; None if its fields are plain.
 
     Raises DatasetRefused if rows of this kind can't become one of the formats.
@@ -39,7 +39,10 @@ class _ConversationEncoder:
         self._options = options
         self._features = _AllOrNone()
 
-    def encode(self, row: dict[str, Any]) -> EncodedRow:
+    def encode(self, rows: Sequence[dict[str, Any]]) -> EncodedRows:
+        return join_rows([self._encode(row) for row in rows])
+
+    def _encode(self, row: dict[str, Any]) -> EncodedRows:
         if "schemaVersion" not in row:
             row = to_conversation(row)
         conversation = converse.check_conversation(row, self._options.model)
@@ -48,12 +51,12 @@ class _ConversationEncoder:
         self._features.check(converse.used_features(conversation))
         question, answer = converse.last_exchange(conversation)
         if self._options.labels:
-            check_label(answer, frozenset(self._options.labels), "messages")
+            check_labels([answer], frozenset(self._options.labels), "messages")
         rows = {RowFormat.SFT: row}
         if RowFormat.RFT in self._formats:
             rows[RowFormat.RFT] = _with_reward(_prompt(conversation), self._options)
-        lines = [_line(rows[each]) for each in self._formats]
-        return EncodedRow(lines, question, orjson.dumps(question), answer)
+        lines = [[_line(rows[each])] for each in self._formats]
+        return EncodedRows(lines, [question], [orjson.dumps(question)], [answer])
 
 
 class _PromptEncoder:
@@ -61,16 +64,19 @@ class _PromptEncoder:
         self._options = options
         self._features = _AllOrNone()
 
-    def encode(self, row: dict[str, Any]) -> EncodedRow:
+    def encode(self, rows: Sequence[dict[str, Any]]) -> EncodedRows:
+        return join_rows([self._encode(row) for row in rows])
+
+    def _encode(self, row: dict[str, Any]) -> EncodedRows:
         prompt = rft_prompt.check_prompt(row)
         self._features.check(rft_prompt.used_features(prompt))
         answer = prompt.reference_answer
         text = answer if isinstance(answer, str) else orjson.dumps(answer or "").decode()
         if self._options.labels:
-            check_label(text, frozenset(self._options.labels), "reference_answer")
+            check_labels([text], frozenset(self._options.labels), "reference_answer")
         line = _line(_with_reward(row, self._options))
         question = rft_prompt.last_question(prompt)
-        return EncodedRow([line], question, orjson.dumps(question), text)
+        return EncodedRows([[line]], [question], [orjson.dumps(question)], [text])
 
 
 class _AllOrNone:

@@ -26,13 +26,19 @@ def open_json_rows(
         message = reject or "the file is empty; it needs one JSON object a line"
         raise DatasetRefused("no-rows", message, line=reject_line or None)
     line, fields = first
-    rows = chain([first], objects)
+    batches = ((number, [row]) for number, row in chain([first], objects))
     formatted = formatted_row_encoder(fields, formats, options, line)
     if formatted:
-        return RowReader(rows, formatted)
+        return RowReader(batches, formatted, _one_line)
     columns = assign_columns(list(fields), options.columns, formats, line)
     encoder = PlainRowEncoder(columns, formats, options)
-    return RowReader(rows, lambda row: encoder.encode(_values(row, columns)))
+    return RowReader(
+        batches, lambda rows: encoder.encode([_values(row, columns) for row in rows]), _one_line
+    )
+
+
+def _one_line(_: Any) -> int:
+    return 1
 
 
 def _values(row: dict[str, Any], columns: FieldColumns) -> list[Any]:

@@ -70,12 +70,14 @@ class SignatureSketcher:
         self._questions = array("Q")
         self._signatures = array("I")
         self._bits = 0
-        self._mask = 0
+
+    def wanted(self, questions: Questions) -> list[int]:
+        """Return which of some questions belong to the sample, by their index."""
+        kept: list[int] = np.flatnonzero(self._sampled(questions)).tolist()
+        return kept
 
     def add(self, question: int, text: str) -> None:
-        """Take in a question by its hash, and its text."""
-        if question & self._mask:
-            return
+        """Take in a wanted question by its hash, and its text."""
         minhash = RMinHash(num_perm=PERMUTATIONS, seed=_SEED)
         minhash.update(_shingles(text))
         self._questions.append(question)
@@ -89,11 +91,14 @@ class SignatureSketcher:
         signatures = np.array(self._signatures, np.uint32).reshape(-1, PERMUTATIONS)
         return SignatureSketch(questions, signatures, self._bits)
 
+    def _sampled(self, questions: Questions) -> npt.NDArray[np.bool_]:
+        kept: npt.NDArray[np.bool_] = (questions & np.uint64((1 << self._bits) - 1)) == 0
+        return kept
+
     def _halve(self) -> None:
         self._bits += 1
-        self._mask = (1 << self._bits) - 1
         all_rows = self.sketch()
-        kept = (all_rows.questions & np.uint64(self._mask)) == 0
+        kept = self._sampled(all_rows.questions)
         self._questions = array("Q", all_rows.questions[kept].tobytes())
         self._signatures = array("I", all_rows.signatures[kept].tobytes())
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from .errors import DatasetRefused, RowRejected
 from .options import DatasetOptions, RowFormat
-from .text_rules import check_reserved_words, check_text
+from .text_rules import check_reserved_words, check_texts
 
 
 def check_options(
@@ -13,9 +13,9 @@ def check_options(
     """Raise DatasetRefused if the options contradict the formats whatever the rows hold."""
     if options.system_prompt is not None:
         try:
-            check_text(options.system_prompt, "system_prompt")
+            check_texts([options.system_prompt], "system_prompt")
             if RowFormat.SFT in formats:
-                check_reserved_words(options.system_prompt, "system_prompt")
+                check_reserved_words([options.system_prompt], "system_prompt")
         except RowRejected as reason:
             raise DatasetRefused(reason.rule, str(reason)) from reason
     if options.model != "nova-lite-2":

@@ -10,8 +10,8 @@ from .errors import RowRejected
 from .formats import RFT_DEFAULT_SYSTEM, RowTemplate, compile_template
 from .option_checks import check_options
 from .options import DatasetOptions, RowFormat
-from .rows import EncodedRow
-from .text_rules import check_label, check_reserved_words, check_text
+from .rows import EncodedRows
+from .text_rules import check_labels, check_reserved_words, check_texts
 
 _SFT_TEXTS = {QUESTION, ANSWER, "system", "reasoning_text"}
 _FieldCheck = Callable[[Any], Any]
@@ -38,27 +38,26 @@ class PlainRowEncoder:
         ]
         self._templates = [_template(each, columns, options) for each in formats]
 
-    def encode(self, values: Sequence[Any]) -> EncodedRow:
-        """Return the row in all formats; raises RowRejected."""
-        question = check_text(values[0], QUESTION)
-        answer = self._check_answer(values[1])
-        if self._optional_checks:
-            values = list(values)
-            for index, check in self._optional_checks:
-                values[index] = check(values[index])
+    def encode(self, rows: Sequence[Sequence[Any]]) -> EncodedRows:
+        """Return the rows in all formats; raises RowRejected if one of them is bad."""
+        values: list[Sequence[Any]] = list(zip(*rows, strict=True))
+        questions = check_texts(values[0], QUESTION)
+        answers = self._check_answers(values[1])
+        for index, check in self._optional_checks:
+            values[index] = list(map(check, values[index]))
         for index, field in self._reserved:
             check_reserved_words(values[index], field)
-        encoded = tuple(map(orjson.dumps, values))
+        encoded = [list(map(orjson.dumps, column)) for column in values]
         lines = [template.render(encoded) for template in self._templates]
-        return EncodedRow(lines, question, encoded[0], answer)
+        return EncodedRows(lines, questions, encoded[0], answers)
 
-    def _check_answer(self, answer: Any) -> str:
-        if self._structured_answers and isinstance(answer, dict) and answer:
-            return orjson.dumps(answer).decode()
-        text = check_text(answer, ANSWER)
+    def _check_answers(self, answers: Sequence[Any]) -> Sequence[str]:
+        if self._structured_answers and all(isinstance(each, dict) and each for each in answers):
+            return [orjson.dumps(answer).decode() for answer in answers]
+        texts = check_texts(answers, ANSWER)
         if self._labels:
-            check_label(text, self._labels, ANSWER)
-        return text
+            check_labels(texts, self._labels, ANSWER)
+        return texts
 
 
 def _optional_check(
@@ -72,8 +71,12 @@ def _optional_check(
         return _metadata
     if field == "system" and options.system_prompt is not None:
         prompt = options.system_prompt
-        return lambda value: check_text(prompt if _is_blank(value) else value, field)
-    return lambda value: check_text(value, field)
+        return lambda value: _text(prompt if _is_blank(value) else value, field)
+    return lambda value: _text(value, field)
+
+
+def _text(value: Any, field: str) -> str:
+    return check_texts([value], field)[0]
 
 
 def _is_blank(value: Any) -> bool:
@@ -90,7 +93,7 @@ def _image_parts(value: Any) -> list[dict[str, str]]:
     """Return an evaluation row's images from one data URI or a list of them."""
     uris = value if isinstance(value, list) else [value]
     for uri in uris:
-        text = check_text(uri, "images")
+        text = _text(uri, "images")
         if not (text.startswith("data:image/") and ";base64," in text):
             message = "`images` must hold data URIs: data:image/<type>;base64,<data>"
             raise RowRejected("image", message, "images")

@@ -34,10 +34,8 @@ class RejectLog:
     first: tuple[int, str] = (0, "")
     by_rule: dict[str, RejectedRows] = field(default_factory=dict)
 
-    def add(
-        self, line: int, reason: RowRejected, column: str | None = None, text: object = None
-    ) -> None:
-        """Record one row that begins on `line`; `text` is used only where excerpts are wanted."""
+    def add(self, line: int, reason: RowRejected, column: str | None = None) -> None:
+        """Record one row that begins on `line`."""
         if not self.rows:
             self.first = line, str(reason)
         self.rows += 1
@@ -47,6 +45,6 @@ class RejectLog:
             counted.first_lines.append(line)
         if self.rows <= MAX_LISTED_ROWS:
             entry = {"line": line, "column": column, "rule": reason.rule, "message": str(reason)}
-            if self.excerpts and isinstance(text, str):
-                entry["excerpt"] = ascii(text[:EXCERPT_CHARS])[1:-1]
+            if self.excerpts and reason.text:
+                entry["excerpt"] = ascii(reason.text[:EXCERPT_CHARS])[1:-1]
             self.sink(orjson.dumps(entry) + b"\n")

@@ -1,48 +1,72 @@
-"""What every kind of input row becomes."""
+"""What every kind of input row becomes.
 
-from collections.abc import Callable, Iterator
+Rows travel in small batches: most of the work on one is then done by C loops over a column.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from hashlib import blake2b
-from typing import Any, NamedTuple
+from typing import Any
 
 from .columns import FieldColumns
 
+QUESTION_HASH_BYTES = 8
 
-class EncodedRow(NamedTuple):
-    """An accepted row: its line in each wanted format, and what the statistics need.
 
-    `question_json` is the question's text once more, as JSON; `answer` is the answer as text or,
-    for a structured reference answer, as JSON.
+@dataclass(frozen=True)
+class EncodedRows:
+    """Accepted rows: their lines by wanted format, and what the statistics need.
+
+    `question_jsons` are the questions once more, as JSON; `answers` are texts or, for structured
+    reference answers, their JSON.
     """
 
-    lines: list[bytes]
-    question: str
-    question_json: bytes
-    answer: str
+    lines: Sequence[Sequence[bytes]]
+    questions: Sequence[str]
+    question_jsons: Sequence[bytes]
+    answers: Sequence[str]
 
-    @property
-    def question_digest(self) -> bytes:
-        """The 64-bit hash by which questions are compared and sampled, little-endian."""
-        return blake2b(self.question_json, digest_size=8).digest()
+    @cached_property
+    def question_digests(self) -> list[bytes]:
+        """The 64-bit hashes by which questions are compared and sampled, little-endian."""
+        size = QUESTION_HASH_BYTES
+        return [blake2b(json, digest_size=size).digest() for json in self.question_jsons]
+
+    def select(self, rows: Sequence[int]) -> "EncodedRows":
+        """Return some of the rows."""
+        return EncodedRows(
+            [[lines[row] for row in rows] for lines in self.lines],
+            [self.questions[row] for row in rows],
+            [self.question_jsons[row] for row in rows],
+            [self.answers[row] for row in rows],
+        )
+
+
+def join_rows(rows: Sequence[EncodedRows]) -> EncodedRows:
+    """Return single rows as one batch."""
+    return EncodedRows(
+        [[line for (line,) in lines] for lines in zip(*(row.lines for row in rows), strict=True)],
+        [row.questions[0] for row in rows],
+        [row.question_jsons[0] for row in rows],
+        [row.answers[0] for row in rows],
+    )
 
 
 @dataclass(frozen=True)
 class RowReader:
-    """The rows of an open file, by line number, and how to encode one (raises RowRejected).
+    """The rows of an open file, in batches of consecutive rows with the line of the first.
 
-    With `columns` a row is a sequence of values in the order of its fields; else it is formatted.
+    `encode` takes any number of rows and raises RowRejected if one of them is bad. `count_lines`
+    tells how many lines a row takes. With `columns` a row is a sequence of values in the order of
+    its fields; else it is formatted already.
     """
 
-    rows: Iterator[tuple[int, Any]]
-    encode: Callable[[Any], EncodedRow]
+    batches: Iterator[tuple[int, list[Any]]]
+    encode: Callable[[Sequence[Any]], EncodedRows]
+    count_lines: Callable[[Any], int]
     columns: FieldColumns | None = None
 
     def column(self, field: str | None) -> str | None:
         """Return the user's name for a field or, in a formatted row, its path."""
         return self.columns.column(field) if self.columns else field
-
-    def value(self, row: Any, field: str | None) -> object:
-        """Return a field's value, if it is known."""
-        if self.columns and field in self.columns.fields:
-            return row[self.columns.fields.index(field)]
-        return None

@@ -2,8 +2,9 @@
 
 from array import array
 from bisect import bisect_left
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 
 import numpy as np
@@ -12,7 +13,7 @@ from .convert import DatasetWriter, Sink, Source, check_rejects, encoded_rows
 from .errors import DatasetRefused
 from .options import DatasetOptions, RowFormat
 from .rejects import RejectedRows, RejectLog
-from .rows import EncodedRow
+from .rows import EncodedRows
 from .summary import DatasetSummary
 
 
@@ -55,8 +56,8 @@ def convert_split(
     accepted = 0
     try:
         ranks = array("Q")
-        for row in encoded_rows(open_source(), formats, options, log):
-            ranks.append(_rank(row, split.seed))
+        for rows in encoded_rows(open_source(), formats, options, log):
+            ranks.extend(_ranks(rows, split.seed))
         accepted = len(ranks)
         check_rejects(log, accepted, options)
         plan = _plan(ranks, split)
@@ -87,9 +88,12 @@ class _Assignment:
         return self.roles[index]
 
 
-def _rank(row: EncodedRow, seed: int) -> int:
+def _ranks(rows: EncodedRows, seed: int) -> list[int]:
     key = str(seed).encode()[: blake2b.MAX_KEY_SIZE]
-    return int.from_bytes(blake2b(row.question_json, digest_size=8, key=key).digest(), "big")
+    return [
+        int.from_bytes(blake2b(json, digest_size=8, key=key).digest(), "big")
+        for json in rows.question_jsons
+    ]
 
 
 def _plan(ranks: "array[int]", split: Split) -> _Assignment:
@@ -131,10 +135,14 @@ def _write(
     writers = {role: DatasetWriter(sinks) for role, sinks in outputs.items()}
     picks = {role: [formats.index(each) for each in sinks] for role, sinks in outputs.items()}
     log = RejectLog(lambda _: None)
-    for row in encoded_rows(source, formats, options, log):
-        role = plan.take(_rank(row, seed))
-        if role is not None:
-            lines = [row.lines[index] for index in picks[role]]
-            writers[role].write(row._replace(lines=lines))
+    for rows in encoded_rows(source, formats, options, log):
+        chosen: defaultdict[str, list[int]] = defaultdict(list)
+        for row, rank in enumerate(_ranks(rows, seed)):
+            if role := plan.take(rank):
+                chosen[role].append(row)
+        for role, numbers in chosen.items():
+            picked = rows.select(numbers)
+            lines = [picked.lines[index] for index in picks[role]]
+            writers[role].write(replace(picked, lines=lines))
     empty = RejectLog(lambda _: None)
     return {role: writer.close(empty, None) for role, writer in writers.items()}

@@ -1,8 +1,9 @@
 """What is known about a dataset after one pass over it."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from operator import add
 from zlib import crc32
 
 import numpy as np
@@ -14,7 +15,7 @@ from .near_duplicates import SignatureSketcher
 from .options import RowFormat
 from .profile import DatasetProfile
 from .rejects import RejectedRows, RejectLog
-from .rows import EncodedRow
+from .rows import EncodedRows
 from .sketch import RowSketcher
 
 # Nova's tokenizer isn't published; English prose takes about 4.5 bytes a token, code about 3.
@@ -86,24 +87,26 @@ class RowStatistics:
         self._sketcher = RowSketcher()
         self._signatures = SignatureSketcher()
         self._features = FeatureCounter()
-        self._hashes: list[bytes] = []
-        self._sizes: list[int] = []
-        self._answers: list[str] = []
+        self._clear()
         self._samples: list[tuple[str, str]] = []
 
-    def add(self, row: EncodedRow) -> None:
-        """Take in one accepted row."""
-        self.rows += 1
-        if self.rows <= SAMPLE_ROWS:
-            self._samples.append((_shortened(row.question), _shortened(row.answer)))
-        digest = row.question_digest
-        self._hashes.append(digest)
-        self._sizes.append(len(row.question_json) - 2)
-        self._signatures.add(int.from_bytes(digest, "little"), row.question)
-        if self._labels is not None:
-            self._features.add(row.question, row.answer)
-        self._answers.append(row.answer)
-        if len(self._answers) == _BATCH_ROWS:
+    def update(self, rows: EncodedRows) -> None:
+        """Take in accepted rows."""
+        wanted = SAMPLE_ROWS - self.rows
+        if wanted > 0:
+            pairs = zip(rows.questions[:wanted], rows.answers[:wanted], strict=True)
+            self._samples += [
+                (_shortened(question), _shortened(answer)) for question, answer in pairs
+            ]
+        self.rows += len(rows.questions)
+        answers = [answer.encode() for answer in rows.answers]
+        self._digests += rows.question_digests
+        self._answer_hashes += map(crc32, answers)
+        self._question_sizes += [len(json) - 2 for json in rows.question_jsons]
+        self._answer_sizes += map(len, answers)
+        self._count_labels(rows.answers)
+        self._sample(rows)
+        if len(self._digests) >= _BATCH_ROWS:
             self._flush()
 
     def summary(
@@ -134,27 +137,39 @@ class RowStatistics:
         )
 
     def _flush(self) -> None:
-        encoded = [answer.encode() for answer in self._answers]
-        questions = np.frombuffer(b"".join(self._hashes), np.uint64)
-        answers = np.fromiter(map(crc32, encoded), np.uint32, len(encoded))
+        questions = np.frombuffer(b"".join(self._digests), np.uint64)
+        answers = np.array(self._answer_hashes, np.uint32)
         # A product, not a sum: two rows that swap their answers must change it.
         row_hashes = questions * (2 * answers.astype(np.uint64) + 1)
         self._hash_sum = (self._hash_sum + int(row_hashes.sum(dtype=np.uint64))) & _WORD
         self._sketcher.update(questions, answers)
-        self._question_bytes.update(self._sizes)
-        sizes = zip(self._sizes, map(len, encoded), strict=True)
-        self._tokens.update(int(sum(each) / BYTES_PER_TOKEN) + 1 for each in sizes)
-        self._count_labels()
-        self._hashes, self._sizes, self._answers = [], [], []
+        self._question_bytes.update(self._question_sizes)
+        sizes = map(add, self._question_sizes, self._answer_sizes)
+        self._tokens.update(int(size / BYTES_PER_TOKEN) + 1 for size in sizes)
+        self._clear()
 
-    def _count_labels(self) -> None:
+    def _clear(self) -> None:
+        self._digests: list[bytes] = []
+        self._answer_hashes: list[int] = []
+        self._question_sizes: list[int] = []
+        self._answer_sizes: list[int] = []
+
+    def _count_labels(self, answers: Sequence[str]) -> None:
         if self._labels is None:
             return
-        self._labels.update(self._answers)
-        longest = max(map(len, self._labels), default=0)
+        self._labels.update(answers)
+        longest = max(map(len, answers), default=0)
         if len(self._labels) > MAX_DISTINCT_ANSWERS or longest > MAX_ANSWER_CHARS:
             self._labels = None
             self._features = FeatureCounter()
+
+    def _sample(self, rows: EncodedRows) -> None:
+        """Look closer at some of the rows, chosen by their hash."""
+        keys = np.frombuffer(b"".join(rows.question_digests), np.uint64)
+        for row in self._signatures.wanted(keys):
+            self._signatures.add(int(keys[row]), rows.questions[row])
+            if self._labels is not None:
+                self._features.add(rows.questions[row], rows.answers[row])
 
 
 def _shortened(text: str) -> str:

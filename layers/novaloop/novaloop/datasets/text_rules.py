@@ -1,6 +1,8 @@
 """Rules for the text of a row."""
 
 import re
+from collections.abc import Sequence
+from typing import cast
 
 from .errors import RowRejected
 
@@ -17,32 +19,35 @@ _TURN_MARKER = re.compile(
 _TAG = re.compile("<(?:image|video|unk)>")
 
 
-def check_text(value: object, field: str) -> str:
-    """Return the text; raises RowRejected unless it is a string with something in it."""
-    if not isinstance(value, str):
+def check_texts(values: Sequence[object], field: str) -> Sequence[str]:
+    """Return the texts; raises RowRejected unless all are strings with something in them."""
+    texts = cast("Sequence[str]", values)
+    if set(map(type, values)) != {str}:
         message = f"`{field}` is not text; write it as a JSON string"
         raise RowRejected("not-text", message, field)
-    if not value or value.isspace():
+    if "" in texts or any(map(str.isspace, texts)):
         raise RowRejected("empty-text", f"`{field}` is empty; fill it in or remove the row", field)
-    return value
+    return texts
 
 
-def check_reserved_words(text: str, field: str) -> None:
-    """Raise RowRejected if the text holds a word that the SFT containers reserve."""
+def check_reserved_words(texts: Sequence[str], field: str) -> None:
+    """Raise RowRejected if a text holds a word that the SFT containers reserve."""
+    text = "\n".join(texts)
     if _TURN_MARKER.search(text) or "[EOS]" in text or _TAG.search(text):
         word = next(word for word in RESERVED_WORDS if word in text)
         message = (
             f"`{field}` contains {word!r}, which Nova reserves; reword it, such as with a space"
         )
-        raise RowRejected("reserved-word", message, field)
+        raise RowRejected("reserved-word", message, field, text)
 
 
-def check_label(text: str, labels: frozenset[str], field: str) -> None:
-    """Raise RowRejected unless the text is one of the labels exactly."""
-    if text in labels:
+def check_labels(texts: Sequence[str], labels: frozenset[str], field: str) -> None:
+    """Raise RowRejected unless each text is one of the labels exactly."""
+    foreign = set(texts) - labels
+    if not foreign:
         return
     folded = {label.strip().casefold() for label in labels}
-    near = text.strip().casefold() in folded
+    near = all(text.strip().casefold() in folded for text in foreign)
     hint = "it differs by case or spaces only" if near else "correct it, or add it to `labels:`"
     message = f"`{field}` is none of the {len(labels)} labels; {hint}"
-    raise RowRejected("unknown-label", message, field)
+    raise RowRejected("unknown-label", message, field, min(foreign))
