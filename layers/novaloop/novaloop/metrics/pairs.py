@@ -64,7 +64,8 @@ class Gold:
         self.text = text
         self.stripped = text.strip()
         self.words = set(text.split())
-        self.quasi_words = tokens.quasi_set(text)
+        self.quasi_words = tokens.quasi_set(tokens.bare(text))
+        self.is_settled = all(map(tokens.is_settled, self.quasi_words))
         self.rouge = tokens.rouge(text)
         self.bleu = tokens.mteval_13a(text)
 
@@ -75,16 +76,29 @@ class Gold:
 
 
 def _score(prediction: str, gold: Gold) -> PairScores:
-    words, quasi_words = set(prediction.split()), tokens.quasi_set(prediction)
-    qem = quasi_words == gold.quasi_words and tokens.quasi(prediction) == gold.quasi
     values = (
         float(prediction != "" and prediction.strip() == gold.stripped),
-        float(prediction != "" and qem),
-        _f1_of_sets(words, gold.words),
-        _f1_of_sets(quasi_words, gold.quasi_words),
-        *_rouge(tokens.rouge(prediction), gold.rouge),
+        *_quasi(prediction, gold),
+        *_rouge(prediction, gold),
     )
     return PairScores(values, _bleu(tokens.mteval_13a(prediction), gold.bleu))
+
+
+def _quasi(prediction: str, gold: Gold) -> tuple[float, float, float]:
+    """qem, f1 and f1_score_quasi."""
+    shares_word = _has_any(prediction, gold.words)
+    f1 = _f1_of_sets(set(prediction.split()), gold.words) if shares_word else 0.0
+    bare = tokens.bare(prediction)
+    if gold.quasi_words and gold.is_settled and not _has_any(bare, gold.quasi_words):
+        return 0.0, f1, 0.0
+    words = tokens.quasi_set(bare)
+    equal = words == gold.quasi_words and tokens.quasi(prediction) == gold.quasi
+    return float(prediction != "" and equal), f1, _f1_of_sets(words, gold.quasi_words)
+
+
+def _has_any(text: str, words: Iterable[str]) -> bool:
+    """Whether any word stands somewhere in the text: without one, nothing can match."""
+    return any(map(text.__contains__, words))
 
 
 def _f1_of_sets(prediction: set[str], gold: set[str]) -> float:
@@ -92,16 +106,19 @@ def _f1_of_sets(prediction: set[str], gold: set[str]) -> float:
     return 2 * common / (len(prediction) + len(gold)) if common else 0.0
 
 
-def _rouge(prediction: list[str], gold: list[str]) -> tuple[float, float, float]:
-    if prediction == gold:
-        return float(len(gold) > 0), float(len(gold) > 1), float(len(gold) > 0)
-    unigrams = clipped_matches(prediction, gold)
-    if unigrams == 0:
+def _rouge(text: str, gold: Gold) -> tuple[float, float, float]:
+    if not _has_any(text.lower(), gold.rouge):
         return 0.0, 0.0, 0.0
-    bigrams = clipped_matches(ngrams(prediction, 2), ngrams(gold, 2)) if unigrams > 1 else 0
-    in_order = common_subsequence_length(prediction, gold) if unigrams > 1 else 1
-    both = len(prediction) + len(gold)
-    return 2 * unigrams / both, 2 * bigrams / (both - 2) if bigrams else 0.0, 2 * in_order / both
+    prediction, reference = tokens.rouge(text), gold.rouge
+    both = len(prediction) + len(reference)
+    unigrams = clipped_matches(prediction, reference)
+    bigrams = clipped_matches(ngrams(prediction, 2), ngrams(reference, 2)) if unigrams > 1 else 0
+    in_order = common_subsequence_length(prediction, reference) if unigrams > 1 else unigrams
+    return (
+        2 * unigrams / both,
+        2 * bigrams / (both - 2) if bigrams else 0.0,
+        2 * in_order / both,
+    )
 
 
 def _bleu(prediction: list[str], gold: list[str]) -> tuple[int, ...]:
@@ -126,12 +143,11 @@ def ngrams(words: Sequence[str], order: int) -> Sequence[Hashable]:
 def clipped_matches(one: Sequence[Hashable], other: Sequence[Hashable]) -> int:
     """How many items occur in both, counting repetitions that occur in both."""
     few, many = (one, other) if len(one) < len(other) else (other, one)
-    distinct = set(few)
-    shared = distinct.intersection(many)
-    if len(distinct) == len(few) or not shared:
+    shared = set(few).intersection(many)
+    kept = list(filter(shared.__contains__, few))
+    if len(kept) == len(shared):
         return len(shared)
-    counts = Counter(filter(shared.__contains__, few))
-    others = Counter(filter(shared.__contains__, many))
+    counts, others = Counter(kept), Counter(filter(shared.__contains__, many))
     return sum(map(min, counts.values(), map(others.__getitem__, counts)))
 
 

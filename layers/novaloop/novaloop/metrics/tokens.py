@@ -7,49 +7,58 @@ import string
 from contextlib import suppress
 
 _ALPHANUMERIC = re.compile(r"[a-z0-9]+")
+_ASCII_BLANKED = {code: " " for code in range(128) if not chr(code).isalnum()}
 _ARTICLES = re.compile(r"\b(?:a|an|the)\b")
 _CHANGING_WORDS = frozenset({"a", "an", "the", "nan", "inf", "infinity"})
 _NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
 
 _ENTITIES = (("&quot;", '"'), ("&amp;", "&"), ("&lt;", "<"), ("&gt;", ">"))
 _PLAIN = r"[^\s!-&(-/:-@\[-`{-~]"
-_INSIDE = rf"(?:(?:(?<![0-9])-|(?<=[0-9])[.,](?=[0-9])){_PLAIN}*)"
-_MTEVAL_13A = re.compile(rf"{_PLAIN}+{_INSIDE}*|(?<![0-9])-{_PLAIN}*{_INSIDE}*|\S")
-_MTEVAL_13A_PASSES = (
+_INSIDE = rf"(?:(?:(?<![0-9])-|(?<=[0-9])[.,](?=[0-9])){_PLAIN}*)*"
+_SCAN = re.compile(rf"{_PLAIN}+{_INSIDE}|(?<![0-9])-{_PLAIN}*{_INSIDE}|\S")
+_MARKS = tuple(sorted(set(string.punctuation) - set("'-")))
+_PASSES = (
     (re.compile(r"([{-~\[-` -&(-+:-@/])"), r" \1 "),
     (re.compile(r"([^0-9])([.,])"), r"\1 \2 "),
     (re.compile(r"([.,])([^0-9])"), r" \1 \2"),
     (re.compile(r"([0-9])(-)"), r"\1 \2 "),
 )
-_NEEDS_PASSES = re.compile(r"[.,][.,][0-9]")
+_REPEATED_MARKS = ("..", ".,", ",.", ",,")
 
 
 def rouge(text: str) -> list[str]:
     """rouge_score's default tokenizer, no stemmer: runs of a-z and 0-9 after lowering."""
+    if text.isascii():
+        return text.lower().translate(_ASCII_BLANKED).split()
     return _ALPHANUMERIC.findall(text.lower())
 
 
 def quasi(text: str) -> list[str]:
     """HELM's normaliser: no case, punctuation or articles; numbers in one spelling."""
-    tokens: list[str] = []
-    for piece in _quasi_pieces(text):
-        tokens.extend(_quasi_words(piece) if _changes(piece) else (piece,))
-    return tokens
+    words: list[str] = []
+    for piece in bare(text).split(" "):
+        if is_settled(piece):
+            words.append(piece)
+        else:
+            words.extend(_quasi_words(piece))
+    return words
 
 
-def quasi_set(text: str) -> set[str]:
-    """The distinct tokens of `quasi`, which are faster to find than their order."""
-    pieces = set(_quasi_pieces(text))
-    changing = set(filter(_changes, pieces))
+def bare(text: str) -> str:
+    """The text in lower case without punctuation, on which the normaliser works piece by piece."""
+    return text.lower().replace("-", " ").translate(_NO_PUNCTUATION)
+
+
+def is_settled(piece: str) -> bool:
+    """Whether the normaliser leaves a piece of a bare text as it is."""
+    return piece.isalpha() and piece not in _CHANGING_WORDS
+
+
+def quasi_set(bare_text: str) -> set[str]:
+    """The distinct words of `quasi` from a bare text; they are faster to find than their order."""
+    pieces = set(bare_text.split(" "))
+    changing = {piece for piece in pieces if not piece.isalpha()} | pieces & _CHANGING_WORDS
     return (pieces - changing).union(*map(_quasi_words, changing))
-
-
-def _quasi_pieces(text: str) -> list[str]:
-    return text.lower().replace("-", " ").translate(_NO_PUNCTUATION).split(" ")
-
-
-def _changes(piece: str) -> bool:
-    return not piece.isalpha() or piece in _CHANGING_WORDS
 
 
 def _quasi_words(piece: str) -> list[str]:
@@ -61,16 +70,25 @@ def _quasi_words(piece: str) -> list[str]:
 def mteval_13a(text: str) -> list[str]:
     """sacrebleu's default tokenizer, 13a.
 
-    Its four passes of substitutions come down to one scan, but for a digit after two or more stops
-    or commas, where the passes depend on how many there are.
+    Its four passes of substitutions come down to one scan where no stops or commas follow each
+    other, and to splitting at each mark where there is no digit either.
     """
     text = text.rstrip().replace("<skipped>", "").replace("-\n", "")
     if "&" in text:
         for entity, character in _ENTITIES:
             text = text.replace(entity, character)
-    if not _NEEDS_PASSES.search(text):
-        return _MTEVAL_13A.findall(text)
+    if any(map(text.__contains__, _REPEATED_MARKS)):
+        return _in_passes(text)
+    if any(map(text.__contains__, string.digits)):
+        return _SCAN.findall(text)
+    for mark in _MARKS:
+        if mark in text:
+            text = text.replace(mark, f" {mark} ")
+    return text.split()
+
+
+def _in_passes(text: str) -> list[str]:
     text = f" {text} "
-    for pattern, replacement in _MTEVAL_13A_PASSES:
+    for pattern, replacement in _PASSES:
         text = pattern.sub(replacement, text)
     return text.split()
