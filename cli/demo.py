@@ -35,7 +35,7 @@ QUESTION = "my code dont work since yesterday, plz tell me whats wrong with it, 
 SPEC = f"""\
 columns: {{question: Body, answer: Y}}
 labels: [{", ".join(questions.LABELS)}]
-system_prompt: |
+system_prompt: |-
 {textwrap.indent(questions.SYSTEM_PROMPT, "  ")}
 gate: {{metric: exact_match, better_than: baseline}}
 """

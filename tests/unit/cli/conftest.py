@@ -50,6 +50,7 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         return call(client, operation, parameters)
 
     monkeypatch.setattr(BaseClient, "_make_api_call", answer)
+    monkeypatch.setattr("pynamodb.connection.base.get_session", lambda: session()._session)
     with mock_aws():
         boto3.DEFAULT_SESSION = session()
         yield

@@ -17,7 +17,7 @@ _SCRIPTS_AND_STYLES = {"script", "style"}
 
 def class_bars(evaluations: Sequence[Evaluation], labels: Sequence[str]) -> str:
     """Draw strict recall by class, one bar per evaluation, with 95 % intervals."""
-    chart = _chart(pygal.Bar, height=240, show_legend=True, range=(0, 1))
+    chart = _chart(pygal.Bar, width=640, height=260, range=(0, 1))
     chart.x_labels = list(labels)
     chart.y_labels = [0, 0.25, 0.5, 0.75, 1]
     for evaluation in evaluations:
@@ -35,7 +35,7 @@ def _bar(share: Mapping[str, Any]) -> dict[str, Any]:
 def length_histogram(lengths: Mapping[str, Any], bins: range) -> str:
     """Draw how many answers have which length in characters; right ones apart from wrong ones."""
     edges, counts, right = lengths["bin_edges"], lengths["counts"], lengths["counts_right"]
-    chart = _chart(pygal.StackedBar, height=200, show_legend=True)
+    chart = _chart(pygal.StackedBar, width=460, height=220)
     chart.x_labels = [_bin_name(edges, index) for index in bins]
     chart.add("exactly right", [right[index] for index in bins])
     chart.add("other", [counts[index] - right[index] for index in bins])
@@ -51,22 +51,16 @@ def common_bins(all_lengths: Sequence[Mapping[str, Any]]) -> range:
 
 
 def _bin_name(edges: Sequence[int], index: int) -> str:
-    low = edges[index]
-    if index + 1 == len(edges):
-        return f"{low:,}+"
-    high = edges[index + 1] - 1
-    return f"{low:,}" if high == low else f"{low:,}–{high:,}"  # noqa: RUF001 - a range of numbers
+    holds_one_length = index + 1 < len(edges) and edges[index + 1] == edges[index] + 1
+    return f"{edges[index]:,}" if holds_one_length else f"{edges[index]:,}+"
 
 
-def _chart(kind: Any, *, height: int, show_legend: bool, **settings: Any) -> Any:
+def _chart(kind: Any, **settings: Any) -> Any:
     return kind(
-        width=640,
-        height=height,
         margin=8,
         js=[],
         css=[],
         no_prefix=True,
-        show_legend=show_legend,
         legend_at_bottom=True,
         show_y_guides=True,
         max_scale=5,
