@@ -1,6 +1,7 @@
 """Bytes to lines of text, strictly: what can't be decoded faithfully is refused."""
 
 import codecs
+import io
 import zlib
 from collections.abc import Iterable, Iterator
 from functools import partial
@@ -97,23 +98,21 @@ def _decode_lines(block: bytes, lines: int, position: int) -> list[str]:
 
     `lines` and `position` are the lines and bytes before the block, for messages.
     """
-    encoded = block.splitlines(keepends=True)
     if b"\0" in block:
-        number = next(number for number, line in enumerate(encoded, lines + 1) if b"\0" in line)
-        raise DatasetRefused("nul", _NUL_MESSAGE, line=number)
+        number = lines + _count_line_ends(block[: block.index(b"\0")].decode("utf-8", "replace"))
+        raise DatasetRefused("nul", _NUL_MESSAGE, line=number + 1)
     try:
-        return list(map(bytes.decode, encoded))
+        return list(io.TextIOWrapper(io.BytesIO(block), "utf-8", newline=""))
     except UnicodeDecodeError:
-        raise _first_undecodable(encoded, lines, position) from None
+        raise _first_undecodable(block, lines, position) from None
 
 
-def _first_undecodable(encoded: list[bytes], lines: int, position: int) -> DatasetRefused:
-    for number, line in enumerate(encoded, lines + 1):
-        try:
-            line.decode()
-        except UnicodeDecodeError as error:
-            return _not_decodable("utf-8", position + error.start, number)
-        position += len(line)
+def _first_undecodable(block: bytes, lines: int, position: int) -> DatasetRefused:
+    try:
+        block.decode()
+    except UnicodeDecodeError as error:
+        line = lines + _count_line_ends(block[: error.start].decode()) + 1
+        return _not_decodable("utf-8", position + error.start, line)
     raise AssertionError
 
 

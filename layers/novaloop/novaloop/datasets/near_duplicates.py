@@ -18,6 +18,8 @@ from .sketch import Questions
 MAX_ROWS = 20_000
 PERMUTATIONS = 64
 SIMILARITY = 0.8
+# Questions are compared by their beginnings, so that a sketcher holds 20 MB of ASCII, at most 80.
+SIGNED_CHARS = 1_000
 # Sixteen bands of four find a pair of similarity 0.8 in all but 0.02 % of cases.
 _BAND_VALUES = 4
 _SEED = 1
@@ -29,7 +31,7 @@ _Bands = dict[tuple[int, bytes], list[int]]
 
 @dataclass(frozen=True)
 class SignatureSketch:
-    """Signatures (uint32, one row of PERMUTATIONS for each question hash).
+    """Signatures (uint32, one row of PERMUTATIONS for each distinct question hash).
 
     Holds the rows whose question hash is divisible by 2**`sampling_bits`; 0 means every row.
     """
@@ -63,44 +65,40 @@ class SignatureSketch:
 
 
 class SignatureSketcher:
-    """Builds a SignatureSketch row by row."""
+    """Keeps the beginnings of sampled questions, and signs those that are left at the end."""
 
     def __init__(self, max_rows: int = MAX_ROWS) -> None:
         self._max_rows = max_rows
-        self._questions = array("Q")
-        self._signatures = array("I")
+        self._texts: dict[int, bytes] = {}
         self._bits = 0
 
     def wanted(self, questions: Questions) -> list[int]:
         """Return which of some questions belong to the sample, by their index."""
-        kept: list[int] = np.flatnonzero(self._sampled(questions)).tolist()
-        return kept
+        kept = (questions & np.uint64((1 << self._bits) - 1)) == 0
+        indexes: list[int] = np.flatnonzero(kept).tolist()
+        return indexes
 
     def add(self, question: int, text: str) -> None:
         """Take in a wanted question by its hash, and its text."""
-        minhash = RMinHash(num_perm=PERMUTATIONS, seed=_SEED)
-        minhash.update(_shingles(text))
-        self._questions.append(question)
-        self._signatures.extend(minhash.digest())
-        if len(self._questions) > self._max_rows:
-            self._halve()
+        # As UTF-8, because one emoji makes a str four times as large.
+        self._texts[question] = text[:SIGNED_CHARS].encode()
+        if len(self._texts) > self._max_rows:
+            self._bits += 1
+            mask = (1 << self._bits) - 1
+            self._texts = {key: kept for key, kept in self._texts.items() if not key & mask}
 
     def sketch(self) -> SignatureSketch:
-        """Return the sample taken so far."""
-        questions = np.array(self._questions, np.uint64)
-        signatures = np.array(self._signatures, np.uint32).reshape(-1, PERMUTATIONS)
-        return SignatureSketch(questions, signatures, self._bits)
-
-    def _sampled(self, questions: Questions) -> npt.NDArray[np.bool_]:
-        kept: npt.NDArray[np.bool_] = (questions & np.uint64((1 << self._bits) - 1)) == 0
-        return kept
-
-    def _halve(self) -> None:
-        self._bits += 1
-        all_rows = self.sketch()
-        kept = self._sampled(all_rows.questions)
-        self._questions = array("Q", all_rows.questions[kept].tobytes())
-        self._signatures = array("I", all_rows.signatures[kept].tobytes())
+        """Return the signatures of the sample."""
+        signatures = array("I")
+        for text in self._texts.values():
+            minhash = RMinHash(num_perm=PERMUTATIONS, seed=_SEED)
+            minhash.update(_shingles(text.decode()))
+            signatures.extend(minhash.digest())
+        return SignatureSketch(
+            np.fromiter(self._texts, np.uint64, len(self._texts)),
+            np.array(signatures, np.uint32).reshape(-1, PERMUTATIONS),
+            self._bits,
+        )
 
 
 def _shingles(text: str) -> list[str]:
