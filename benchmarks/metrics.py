@@ -84,7 +84,7 @@ def ours(regime: str, n: int) -> dict[str, float]:
     def score(batch: Iterator[Pair]) -> list[float]:
         scorer, builder = PairScorer(), RowScoresBuilder(())
         for key, (prediction, gold) in enumerate(batch):
-            pair = scorer.score(prediction, gold)
+            pair = scorer.score(prediction, scorer.gold(gold))
             builder.add(key, pair, (NO_LABEL,) * 3, len(prediction))
         rows = builder.build()
         return [*rows.values.mean(axis=0).tolist(), float(corpus_bleu(np.sum(rows.bleu, axis=0)))]

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from novaloop.metrics.bleu import corpus_bleu
 from novaloop.metrics.defects import FirstPredictionBleu
 from novaloop.metrics.estimates import mean
-from novaloop.metrics.pairs import METRICS, PairScorer, common_subsequence_length
+from novaloop.metrics.pairs import METRICS, PairScorer, PairScores, common_subsequence_length
 from novaloop.metrics.tokens import bare, mteval_13a, quasi, quasi_set, rouge
 
 SHARED = Path(os.environ.get("NOVALOOP_SHARED", Path(__file__).parents[4] / "shared"))
@@ -53,16 +53,20 @@ RECORDED_BLEU = [
 ]
 
 
-def bleu_of(predictions: list[str], golds: list[str]) -> float:
+def score(prediction: str, gold: str) -> PairScores:
     scorer = PairScorer()
+    return scorer.score(prediction, scorer.gold(gold))
+
+
+def bleu_of(predictions: list[str], golds: list[str]) -> float:
     pairs = zip(predictions, golds, strict=True)
-    statistics = [scorer.score(prediction, gold).bleu for prediction, gold in pairs]
+    statistics = [score(prediction, gold).bleu for prediction, gold in pairs]
     return float(corpus_bleu(np.sum(statistics, axis=0)))
 
 
 @pytest.mark.parametrize(("prediction", "gold", "expected"), RECORDED)
 def test_recorded_values(prediction: str, gold: str, expected: tuple[float, ...]) -> None:
-    assert PairScorer().score(prediction, gold).values == pytest.approx(expected, abs=TOLERANCE)
+    assert score(prediction, gold).values == pytest.approx(expected, abs=TOLERANCE)
 
 
 @pytest.mark.parametrize(("predictions", "golds", "expected"), RECORDED_BLEU)
@@ -75,8 +79,8 @@ def test_every_reference_case() -> None:
         pytest.skip("the reference cases are not on this machine")
     scorer = PairScorer()
     cases = [json.loads(line) for line in CASES.read_text(encoding="utf-8").splitlines()]
-    scores = [scorer.score(case["prediction"], case["gold"]) for case in cases]
-    ours = np.array([score.values for score in scores])
+    results = [scorer.score(case["prediction"], scorer.gold(case["gold"])) for case in cases]
+    ours = np.array([result.values for result in results])
     reference = np.array([[case[name] for name in METRICS] for case in cases])
     assert np.abs(ours - reference).max() < TOLERANCE
 
@@ -85,7 +89,7 @@ def test_every_reference_case() -> None:
         estimate = mean(column)
         assert estimate.value == pytest.approx(aggregate[name], abs=TOLERANCE)
         assert estimate.stderr == pytest.approx(aggregate[f"{name}_stderr"], abs=TOLERANCE)
-    bleu = corpus_bleu(np.sum([score.bleu for score in scores], axis=0))
+    bleu = corpus_bleu(np.sum([result.bleu for result in results], axis=0))
     assert float(bleu) == pytest.approx(aggregate["corpus_bleu"], abs=TOLERANCE)
 
 
@@ -103,9 +107,9 @@ def test_every_reference_case() -> None:
 def test_first_prediction_bleu_is_what_transposed_references_give(
     predictions: list[str], golds: list[str], expected: float
 ) -> None:
-    defective = FirstPredictionBleu(PairScorer())
+    scorer, defective = PairScorer(), FirstPredictionBleu()
     for prediction, gold in zip(predictions, golds, strict=True):
-        defective.add(prediction, gold)
+        defective.add(prediction, scorer.gold(gold))
     assert defective.value() == pytest.approx(expected)
 
 
@@ -181,18 +185,18 @@ def test_bleu_statistics_equal_their_definition(prediction: str, gold: str) -> N
     ours, theirs = whole_text_13a(prediction), whole_text_13a(gold)
     matches = [clipped(ours, theirs, order) for order in (1, 2, 3, 4)]
     totals = [max(0, len(ours) - order) for order in range(4)]
-    assert PairScorer().score(prediction, gold).bleu == (len(ours), len(theirs), *matches, *totals)
+    assert score(prediction, gold).bleu == (len(ours), len(theirs), *matches, *totals)
 
 
 @given(texts, texts)
 def test_metrics_stay_in_range_and_memory_changes_nothing(prediction: str, gold: str) -> None:
     scorer = PairScorer()
-    first = scorer.score(prediction, gold)
+    first = scorer.score(prediction, scorer.gold(gold))
     assert all(0 <= value <= 1 for value in first.values)
-    assert scorer.score(prediction, gold) == first == PairScorer().score(prediction, gold)
+    assert scorer.score(prediction, scorer.gold(gold)) == first == score(prediction, gold)
 
 
 def test_texts_of_a_megabyte_take_seconds_at_most() -> None:
     text = "word, other-word. " * 30_000
-    values = PairScorer().score(text + "end", text).values
+    values = score(text + "end", text).values
     assert values[METRICS.index("rougeL")] > 0.99

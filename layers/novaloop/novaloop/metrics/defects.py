@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Hashable, Iterator, Mapping
 
     from novaloop.metrics.estimates import Estimate
-    from novaloop.metrics.pairs import PairScorer
+    from novaloop.metrics.pairs import Gold
 
 FIRST_PREDICTION_BLEU = "first-prediction BLEU"
 UNDERSTATED_BLEU_ERROR = "understated BLEU error"
@@ -53,24 +53,23 @@ class Reported:
 class FirstPredictionBleu:
     """BLEU of the first prediction against all gold answers pooled, as lighteval 0.10 has it."""
 
-    def __init__(self, pairs: PairScorer) -> None:
-        self._pairs = pairs
+    def __init__(self) -> None:
         self._tokens: list[str] | None = None
         self._grams: list[Counter[Hashable]] = []
         self._pooled: list[Counter[Hashable]] = [Counter() for _ in range(ORDER)]
         self._seen: set[str] = set()
         self._gold_length = 0
 
-    def add(self, prediction: str, gold: str) -> None:
+    def add(self, prediction: str, gold: Gold) -> None:
         """Take in a row, the first one first."""
         if self._tokens is None:
             self._tokens = mteval_13a(prediction)
             self._grams = [Counter(ngrams(self._tokens, order + 1)) for order in range(ORDER)]
-        if gold in self._seen:
+        if gold.text in self._seen:
             return
-        if len(gold) <= MAX_REMEMBERED_LENGTH and len(self._seen) < MAX_REMEMBERED:
-            self._seen.add(gold)
-        self._pool(self._pairs.gold(gold).bleu, len(self._tokens))
+        if len(gold.text) <= MAX_REMEMBERED_LENGTH and len(self._seen) < MAX_REMEMBERED:
+            self._seen.add(gold.text)
+        self._pool(gold.bleu, len(self._tokens))
 
     def _pool(self, gold: list[str], length: int) -> None:
         lengths = (self._gold_length or math.inf, len(gold))

@@ -36,15 +36,15 @@ class PairScorer:
         self._golds: dict[str, Gold] = {}
         self._pairs: dict[tuple[str, str], PairScores] = {}
 
-    def score(self, prediction: str, gold: str) -> PairScores:
+    def score(self, prediction: str, gold: Gold) -> PairScores:
         """Every metric of one pair."""
-        if len(prediction) + len(gold) > MAX_REMEMBERED_LENGTH:
-            return _score(prediction, self.gold(gold))
-        scores = self._pairs.get((prediction, gold))
+        if len(prediction) + len(gold.text) > MAX_REMEMBERED_LENGTH:
+            return _score(prediction, gold)
+        scores = self._pairs.get((prediction, gold.text))
         if scores is None:
-            scores = _score(prediction, self.gold(gold))
+            scores = _score(prediction, gold)
             if len(self._pairs) < MAX_REMEMBERED:
-                self._pairs[prediction, gold] = scores
+                self._pairs[prediction, gold.text] = scores
         return scores
 
     def gold(self, text: str) -> Gold:
@@ -65,9 +65,13 @@ class Gold:
         self.stripped = text.strip()
         self.words = set(text.split())
         self.quasi_words = tokens.quasi_set(tokens.bare(text))
-        self.is_settled = all(map(tokens.is_settled, self.quasi_words))
         self.rouge = tokens.rouge(text)
         self.bleu = tokens.mteval_13a(text)
+
+    @cached_property
+    def is_settled(self) -> bool:
+        """Whether only a prediction that spells a normalised word as it is can share it."""
+        return all(map(tokens.is_settled, self.quasi_words))
 
     @cached_property
     def quasi(self) -> list[str]:
@@ -89,7 +93,7 @@ def _quasi(prediction: str, gold: Gold) -> tuple[float, float, float]:
     shares_word = _has_any(prediction, gold.words)
     f1 = _f1_of_sets(set(prediction.split()), gold.words) if shares_word else 0.0
     bare = tokens.bare(prediction)
-    if gold.quasi_words and gold.is_settled and not _has_any(bare, gold.quasi_words):
+    if gold.quasi_words and not _has_any(bare, gold.quasi_words) and gold.is_settled:
         return 0.0, f1, 0.0
     words = tokens.quasi_set(bare)
     equal = words == gold.quasi_words and tokens.quasi(prediction) == gold.quasi

@@ -93,7 +93,7 @@ class _Scorer:
         self._index = {label: index for index, label in enumerate(labels)}
         self._pairs = PairScorer()
         self._rows = RowScoresBuilder(labels)
-        self._first_prediction = FirstPredictionBleu(self._pairs)
+        self._first_prediction = FirstPredictionBleu()
         self._several_predictions = 0
 
     def add_all(self, lines: Iterable[bytes]) -> None:
@@ -101,7 +101,7 @@ class _Scorer:
             self._add(inference)
 
     def _add(self, inference: Inference) -> None:
-        prediction, gold = inference.prediction, inference.gold
+        prediction, gold = inference.prediction, self._pairs.gold(inference.gold)
         pair = self._pairs.score(prediction, gold)
         labelled = self._labels_of(inference)
         self._rows.add(inference.key, pair, labelled, len(prediction))
