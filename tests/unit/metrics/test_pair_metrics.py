@@ -35,6 +35,8 @@ RECORDED = [
     ("LQ_CLOSE because it was closed", "LQ-EDIT", (0, 0, 0, 0, 0.25, 0, 0.25)),
     ("", "", (0, 0, 0, 0, 0, 0, 0)),
     ("nan", "HQ", (0, 0, 0, 0, 0, 0, 0)),
+    ("1e999 Infinity", "inf inf", (0, 1, 0, 1, 0, 0, 0)),
+    ("the 01", "1", (0, 1, 0, 1, 0, 0, 0)),
 ]
 
 # predictions, golds, corpus BLEU as sacrebleu 2.6 gives it

@@ -253,7 +253,7 @@ def test_stages_are_paired_by_row_and_not_by_position() -> None:
     first = rows(("HQ", "HQ"), ("HQ", "LQ_EDIT"), ("LQ_EDIT", "LQ_EDIT"))
     second = rows(("no", "HQ"), ("LQ_EDIT", "LQ_EDIT"), ("LQ_EDIT", "LQ_EDIT"))
     _, before = score_lines(first, labels=LABELS)
-    _, after = score_lines(second[::-1], labels=LABELS)
+    _, after = score_lines([second[2], second[0], second[1]], labels=LABELS)
     comparison = compare(before, after)
     assert (comparison.improved, comparison.regressed, comparison.same) == (1, 1, 1)
     keys = [f"{inference.key:016x}" for inference in read_inferences(first)]
@@ -331,6 +331,11 @@ def test_known_defects_of_the_jobs_own_numbers_are_named() -> None:
     assert defects({"bleu": 55.0, "em": 1 / 3}, *answers) == {"bleu": OTHER_VALUE}
     assert defects({"em": 0.4, "em_stderr": 1 / 3}, *answers) == {"em": OTHER_VALUE}
     assert defects({"unknown": 0.4}, *answers) == {}
+    right = score_lines(rows(*answers * 20))[0].metrics["bleu"]
+    assert right.stderr
+    assert defects({"bleu": right.value, "bleu_stderr": right.stderr}, *answers * 20) == {}
+    understated = {"bleu": right.value, "bleu_stderr": right.stderr / 31.6}
+    assert defects(understated, *answers * 20) == {"bleu_stderr": UNDERSTATED_BLEU_ERROR}
 
 
 def conditions(**asked: object) -> Any:

@@ -9,7 +9,7 @@ from contextlib import suppress
 _ALPHANUMERIC = re.compile(r"[a-z0-9]+")
 _ASCII_BLANKED = {code: " " for code in range(128) if not chr(code).isalnum()}
 _ARTICLES = re.compile(r"\b(?:a|an|the)\b")
-_CHANGING_WORDS = frozenset({"a", "an", "the", "nan", "inf", "infinity"})
+_CHANGING_WORDS = frozenset({"a", "an", "the", "inf", "infinity"})
 _NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
 
 _ENTITIES = (("&quot;", '"'), ("&amp;", "&"), ("&lt;", "<"), ("&gt;", ">"))
