@@ -9,14 +9,14 @@ from __future__ import annotations
 import contextvars
 import hashlib
 import json
-import tempfile
+import shutil
 import threading
 import uuid
 import zipfile
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 from ministack import app  # type: ignore[import-not-found]
 from ministack.core import iam_actions, iam_evaluator, lambda_runtime, responses, router  # type: ignore[import-not-found]
@@ -147,8 +147,13 @@ def add_version_ids() -> None:
     eventbridge._dispatch_event = dispatch_with_version  # noqa: SLF001
 
 
-def extract_layers_once() -> None:
-    """Let a function's cold start link to its unpacked layers; ministack unpacks them each time."""
+def extract_layers_once(store: Path) -> None:
+    """Let a function's cold start link to its layers; ministack unpacks them each time.
+
+    They stay in `store` by digest, for the next run too; one that a run does not use gives way
+    to the first new one.
+    """
+    _LayerZip.store = store
     lambda_runtime.zipfile = SimpleNamespace(
         ZipFile=_LayerZip, BadZipFile=zipfile.BadZipFile, LargeFileError=zipfile.LargeZipFile
     )
@@ -156,6 +161,9 @@ def extract_layers_once() -> None:
 
 class _LayerZip(zipfile.ZipFile):
     """A zip file that is unpacked once when its target is a layer's directory."""
+
+    store: Path
+    used: ClassVar[set[str]] = set()
 
     def namelist(self) -> list[str]:
         """Nothing to check: the layer is unpacked by zipfile, which keeps to its target."""
@@ -167,13 +175,20 @@ class _LayerZip(zipfile.ZipFile):
         if path is None or not Path(path).name.startswith("layer_"):
             super().extractall(path, members, pwd)
             return
-        unpacked = Path(tempfile.gettempdir(), "layers", self._digest())
+        unpacked = self.store / self._digest()
         with _unpacking:
+            self.used.add(unpacked.name)
             if not unpacked.exists():
+                self._make_room()
                 super().extractall(unpacked.with_suffix(".partial"), members, pwd)
                 unpacked.with_suffix(".partial").rename(unpacked)
         Path(path).rmdir()
         Path(path).symlink_to(unpacked, target_is_directory=True)
+
+    def _make_room(self) -> None:
+        for other in self.store.glob("*"):
+            if other.name not in self.used:
+                shutil.rmtree(other)
 
     def _digest(self) -> str:
         with Path(str(self.filename)).open("rb") as file:
