@@ -80,6 +80,17 @@ def test_byte_and_line_of_bad_text_are_right_at_every_chunk_boundary(mark: bytes
             list(lines)
 
 
+@pytest.mark.parametrize("codec", ["utf-16-le", "utf-16-be"])
+def test_byte_and_line_of_bad_utf_16_are_right_at_every_chunk_boundary(codec: str) -> None:
+    good = "\ufeffquestion,answer\r\né日🙂\nq,".encode(codec)
+    data = good + "🙂".encode(codec)[:2] + "x\n".encode(codec)
+
+    for at in range(len(data) + 1):
+        lines = read_lines([data[:at], data[at:]])
+        with pytest.raises(DatasetRefused, match=f"^line 3: byte {len(good)} "):
+            list(lines)
+
+
 @pytest.mark.parametrize("encoding", ["klingon", "base64", "utf-16"])
 def test_unusable_encoding_option_is_refused(encoding: str) -> None:
     refusal = run(HEADER + b"q,a\n", encoding=encoding)[0].refusal
@@ -124,6 +135,28 @@ def test_line_is_where_a_multi_line_row_begins() -> None:
     _, rejects = run(HEADER + b'"a\nb\r\nc",x\n\n"d\ne", \n')
 
     assert [each["line"] for each in rejects] == [6]
+
+
+@pytest.mark.parametrize("line_end", [b"\n", b"\r\n", b"\r"])
+def test_lines_are_counted_as_an_editor_counts_them(line_end: bytes) -> None:
+    rows = [HEADER.strip(), b'"a', b"", b'b","c', b'd"', b"x, ", b"", b"y,z,", b'"never', b"ends"]
+
+    summary, rejects = run(line_end.join(rows))
+
+    assert [each["line"] for each in rejects] == [6, 8]
+    assert summary.refusal is not None
+    assert (summary.refusal.rule, summary.refusal.line) == ("unterminated-quote", 9)
+
+
+def test_lines_are_right_far_into_a_file() -> None:
+    good = b'"two\nlines",a\n'
+
+    summary, rejects = run(HEADER + good * 1_000 + b"q\n" + good * 100 + b'q,"a"b')
+
+    assert [each["line"] for each in rejects] == [2_002]
+    assert summary.refusal is not None
+    assert summary.refusal.line == 2_203
+    assert summary.rows_out == 1_100
 
 
 def test_reserved_words_concern_sft_only() -> None:

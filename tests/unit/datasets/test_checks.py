@@ -114,6 +114,28 @@ def test_near_duplicates_agree_with_the_exact_similarity() -> None:
     assert len(near & clearly) >= 0.98 * len(clearly)
 
 
+def test_the_same_question_is_no_near_duplicate() -> None:
+    profiles = {"sft": profile(labelled(range(50))), "eval": profile(labelled(range(40, 60)))}
+
+    assert found(profiles, Check.NEAR_DUPLICATES) == []
+
+
+def test_signatures_beyond_their_number_are_a_sample_by_hash() -> None:
+    sketcher = SignatureSketcher(max_rows=100)
+    for number in range(1_000):
+        if sketcher.wanted(np.array([number], np.uint64)):
+            sketcher.add(number, question(number))
+
+    sketch = sketcher.sketch()
+
+    assert 50 <= len(sketch.questions) <= 100
+    assert set(sketch.questions) == set(range(0, 1_000, 1 << sketch.sampling_bits))
+    alone = SignatureSketcher()
+    alone.add(992, question(992))
+    (row,) = np.flatnonzero(sketch.questions == 992)
+    assert (sketch.signatures[row] == alone.sketch().signatures[0]).all()
+
+
 def test_contradicting_labels_are_found_within_and_across() -> None:
     training = labelled(range(100))
     flipped = [(training[0][0], "B"), (training[1][0], "C")]
@@ -168,6 +190,19 @@ def test_feature_that_all_labels_share_is_no_leak() -> None:
     rows = [(text + "\r\nend", label) for text, label in labelled(range(600))]
 
     assert found({"sft": profile(rows)}, Check.LABEL_LEAK) == []
+
+
+def test_feature_of_the_commonest_label_is_no_leak_for_that_alone() -> None:
+    rows = [(question(number), "A" if number % 20 else "B") for number in range(600)]
+
+    assert found({"sft": profile(rows)}, Check.LABEL_LEAK) == []
+
+
+@pytest.mark.parametrize(("rare", "findings"), [(30, 0), (29, 1)])
+def test_imbalance_begins_beyond_ten_to_one(rare: int, findings: int) -> None:
+    rows = [(question(number), "A" if number < 300 else "B") for number in range(300 + rare)]
+
+    assert len(found({"sft": profile(rows)}, Check.IMBALANCE)) == findings
 
 
 def test_leak_message_holds_no_word_of_the_text() -> None:

@@ -40,7 +40,7 @@ def dataset_card(
         "question_bytes": _distribution(summary.question_bytes),
         "tokens": _distribution(summary.tokens),
         "row_hash_sum": summary.row_hash_sum,
-        "findings": [_finding(finding) for finding in findings if role in finding.roles],
+        "findings": [finding_content(finding) for finding in findings if role in finding.roles],
         "samples": [
             {"question": question, "answer": answer} for question, answer in summary.samples
         ],
@@ -62,7 +62,8 @@ def _distribution(sizes: Distribution) -> dict[str, Any]:
     return {**figures, "histogram": histogram}
 
 
-def _finding(finding: Finding) -> dict[str, Any]:
+def finding_content(finding: Finding) -> dict[str, Any]:
+    """Return a finding as plain JSON values, without the hashes of its questions."""
     return {
         "check": finding.check,
         "policy": finding.policy,

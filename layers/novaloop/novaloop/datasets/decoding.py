@@ -123,18 +123,24 @@ def _skip(chunks: Iterator[bytes], size: int) -> Iterator[bytes]:
 def _transcode(chunks: Iterable[bytes], codec: str, skip: int) -> Iterator[bytes]:
     """Yield the text in UTF-8."""
     decoder = codecs.getincrementaldecoder(codec)("strict")
-    position = lines = 0
+    position, lines, last = 0, 0, ""
     for chunk in chain(chunks, [None]):
         undecoded = len(decoder.getstate()[0])
         data = (chunk or b"")[skip:]
         try:
             text = decoder.decode(data, final=chunk is None)
         except UnicodeDecodeError as error:
-            lines += _count_line_ends(error.object[: error.start].decode(codec, "replace"))
+            before = error.object[: error.start].decode(codec, "replace")
             byte = position + skip - undecoded + error.start
-            raise _not_decodable(codec, byte, lines + 1) from None
+            raise _not_decodable(codec, byte, lines + _more_line_ends(last, before) + 1) from None
         yield text.encode()
-        position, lines, skip = position + skip + len(data), lines + _count_line_ends(text), 0
+        position, lines = position + skip + len(data), lines + _more_line_ends(last, text)
+        skip, last = 0, text[-1:] or last
+
+
+def _more_line_ends(last: str, text: str) -> int:
+    r"""Count the line ends that a text adds to one that ends in `last`, perhaps half a `\r\n`."""
+    return _count_line_ends(last + text) - _count_line_ends(last)
 
 
 def _codec(head: bytes, encoding: str | None) -> tuple[str, int]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-MAX_ROWS = 2_000_000
+MAX_ROWS = 500_000
 
 Questions = npt.NDArray[np.uint64]
 Answers = npt.NDArray[np.uint32]
