@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import tempfile
 import textwrap
 import time
@@ -14,7 +15,7 @@ import click
 
 from cli import chat, reporting, views
 from cli.commands import clean_up
-from cli.errors import Failed, Refused
+from cli.errors import Failed
 from cli.local import PARAMETERS
 from cli.stack import Stack, local_stack
 from cli.submit import SPEC_FILE, files_to_upload, upload
@@ -52,11 +53,15 @@ def demo(data: Path | None, keep: bool) -> None:
     """Run the default plan in a local cloud, with a small model that stands in for Nova."""
     out = views.console()
     began = time.monotonic()
+    # Whoever ends this process, what it started must end with it.
+    for ending in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(ending, signal.default_int_handler)
     with tempfile.TemporaryDirectory(prefix="novaloop-demo-") as scratch:
         folder = Path(scratch)
         prepare(folder, data)
+        files = files_to_upload(folder, NAME)
         with _local_cloud(out, keep=keep) as cloud, local_stack(cloud) as stack:
-            run(stack, folder, out)
+            run(stack, files, out)
             if not keep:
                 _clean_up(stack, out)
     out.print(f"\nDone in {time.monotonic() - began:.0f} s. {_goodbye(keep=keep)}")
@@ -73,11 +78,9 @@ def prepare(folder: Path, data: Path | None) -> None:
 
 
 def _copy(data: Path, folder: Path) -> None:
-    for file in (*data.glob("*.csv"), data / SPEC_FILE):
-        if file.exists():
+    for file in data.iterdir():
+        if file.is_file():
             shutil.copy(file, folder)
-    if not any(folder.iterdir()):
-        raise Refused(f"{data}: there are no CSV files; it needs sft.csv, rft.csv and eval.csv")
 
 
 @contextmanager
@@ -100,9 +103,9 @@ def _timed(out: Console, what: str) -> Iterator[None]:
     out.print(f"{what}: {time.monotonic() - began:.1f} s")
 
 
-def run(stack: Stack, folder: Path, out: Console) -> None:
-    """Take the experiment in the folder to a live endpoint; raise Failed if it gets elsewhere."""
-    upload(stack, NAME, files_to_upload(folder, NAME))
+def run(stack: Stack, files: list[Path], out: Console) -> None:
+    """Take an experiment to a live endpoint; raise Failed if it ends up elsewhere."""
+    upload(stack, NAME, files)
     out.print()
     record = follow(stack, NAME, out, POLL_SECONDS)
     content = reporting.build(stack, *stack.load(NAME))

@@ -8,9 +8,11 @@ import click
 
 from cli.errors import Refused
 from cli.stack import INBOX, Stack, with_stack
+from novaloop.datasets.options import SourceFormat
 from novaloop.experiment.names import experiment_name_error
 from novaloop.experiment.spec import ExperimentSpec
 from novaloop.experiment.spec_file import SpecRefused, read_spec
+from novaloop.usecases.conversion import SPLIT_STEM, stem_of
 
 SPEC_FILE = "experiment.yaml"
 
@@ -20,7 +22,7 @@ SPEC_FILE = "experiment.yaml"
 @click.option("--name", help="The experiment's name; else the folder's.")
 @with_stack
 def submit(stack: Stack, directory: Path, name: str | None) -> None:
-    """Upload DIRECTORY: experiment.yaml and the CSV files that its plan needs."""
+    """Upload DIRECTORY: experiment.yaml and the data files that its plan needs."""
     name = name or directory.resolve().name
     files = files_to_upload(directory, name)
     refuse_if_started(stack, name)
@@ -35,9 +37,6 @@ def files_to_upload(directory: Path, name: str) -> list[Path]:
         raise Refused(f"{name}: {problem}, or give --name")
     spec_file = directory / SPEC_FILE
     data = data_files(directory, _read_spec(spec_file))
-    missing = [file.name for file in data if not file.is_file()]
-    if missing:
-        raise Refused(f"{directory}: the plan needs {', '.join(missing)}; add what is missing")
     # The spec goes first, so that ingest converts each file with the settings meant for it.
     return [spec_file, *data] if spec_file.exists() else data
 
@@ -52,9 +51,24 @@ def _read_spec(file: Path) -> ExperimentSpec:
 
 
 def data_files(directory: Path, spec: ExperimentSpec) -> list[Path]:
-    """Return the files that the spec's datasets come from."""
-    names = ["data.csv"] if spec.split else [f"{role}.csv" for role in spec.roles()]
-    return [directory / name for name in names]
+    """Return the files that the spec's datasets come from. Raises Refused."""
+    stems = [SPLIT_STEM] if spec.split else [str(role) for role in spec.roles()]
+    found = {stem: _files_of(directory, stem) for stem in stems}
+    if missing := [f"{stem}.csv" for stem, files in found.items() if not files]:
+        raise Refused(f"{directory}: the plan needs {', '.join(missing)}; add what is missing")
+    for files in found.values():
+        if len(files) > 1:
+            names = " and ".join(file.name for file in files)
+            raise Refused(f"{directory}: {names} are the same dataset; keep one of them")
+    return [file for files in found.values() for file in files]
+
+
+def _files_of(directory: Path, stem: str) -> list[Path]:
+    return sorted(
+        file
+        for file in directory.iterdir()
+        if stem_of(file.name) == stem and SourceFormat.of(file.name) is not None
+    )
 
 
 def refuse_if_started(stack: Stack, name: str) -> None:

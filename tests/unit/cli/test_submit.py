@@ -120,6 +120,22 @@ def test_missing_files_are_named(stack: Stack, folder: Path) -> None:
     assert "the plan needs rft.csv, eval.csv" in result.stderr
 
 
+def test_data_may_be_json_lines_and_compressed(stack: Stack, folder: Path) -> None:
+    (folder / "rft.csv").rename(folder / "rft.jsonl.gz")
+    (folder / "notes.txt").write_text("not uploaded")
+    assert novaloop("submit", str(folder)).exit_code == 0
+    assert {key.rpartition("/")[2] for key in uploads(stack)} == {
+        *("experiment.yaml", "sft.csv", "rft.jsonl.gz", "eval.csv")
+    }
+
+
+def test_two_files_for_one_dataset_are_refused(stack: Stack, folder: Path) -> None:
+    (folder / "sft.jsonl").write_text("{}")
+    result = novaloop("submit", str(folder))
+    assert result.exit_code == 2
+    assert "sft.csv and sft.jsonl are the same dataset" in result.stderr
+
+
 @pytest.mark.parametrize("name", ["Quality", "a--b", "x" * 33, "a/b"])
 def test_an_illegal_name_is_refused(stack: Stack, folder: Path, name: str) -> None:
     result = novaloop("submit", str(folder), "--name", name)

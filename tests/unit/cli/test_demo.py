@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import csv
+from typing import TYPE_CHECKING
+
+import pytest
+
+from cli import demo
+from cli.submit import files_to_upload
+from localcloud import questions
+from novaloop.experiment.spec_file import read_spec
+from tests.unit.cli.conftest import novaloop
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_the_generated_experiment_can_be_submitted(tmp_path: Path) -> None:
+    demo.prepare(tmp_path, None)
+    files = files_to_upload(tmp_path, demo.NAME)
+    assert [file.name for file in files] == [*("experiment.yaml", "sft.csv", "rft.csv", "eval.csv")]
+    spec = read_spec(files[0].read_bytes())
+    assert spec.system_prompt == questions.SYSTEM_PROMPT.strip()
+    with files[1].open(newline="", encoding="utf-8") as file:
+        answers = {row[spec.columns["answer"]] for row in csv.DictReader(file)}
+    assert answers == set(spec.labels)
+
+
+def test_data_of_ones_own_gets_the_demos_settings(tmp_path: Path) -> None:
+    data, folder = tmp_path / "data", tmp_path / "folder"
+    data.mkdir()
+    folder.mkdir()
+    for role in ("sft", "rft", "eval"):
+        (data / f"{role}.csv").write_text("Id,Body,Y\n1,what,HQ\n")
+    demo.prepare(folder, data)
+    assert read_spec((folder / "experiment.yaml").read_bytes()).labels == questions.LABELS
+    assert (folder / "rft.csv").read_text() == "Id,Body,Y\n1,what,HQ\n"
+
+
+def test_settings_of_ones_own_are_kept(tmp_path: Path) -> None:
+    data, folder = tmp_path / "data", tmp_path / "folder"
+    data.mkdir()
+    folder.mkdir()
+    (data / "experiment.yaml").write_text("labels: [a, b]\n")
+    demo.prepare(folder, data)
+    assert (folder / "experiment.yaml").read_text() == "labels: [a, b]\n"
+
+
+def test_a_folder_without_data_is_refused_before_anything_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(demo, "up", lambda **_: pytest.fail("the local cloud was started"))
+    result = novaloop("demo", "--data", str(tmp_path))
+    assert result.exit_code == 2
+    assert "the plan needs sft.csv, rft.csv, eval.csv" in result.stderr
