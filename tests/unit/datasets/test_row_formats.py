@@ -150,8 +150,8 @@ def test_row_hash_sum_depends_on_the_pairs_but_not_on_their_order() -> None:
 def test_percentiles_are_within_their_promise() -> None:
     sizes = [number * number for number in range(1_000)]
     histogram = Histogram()
-    histogram.update(sizes[:500])
-    histogram.update(sizes[500:])
+    histogram.update(np.array(sizes[:500]))
+    histogram.update(np.array(sizes[500:]))
 
     found = histogram.distribution()
 

@@ -1,8 +1,10 @@
 """Distributions of sizes in constant memory."""
 
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
 
 # Buckets keep the leading 7 bits of a size, so none is wider than 1/64 of its lower bound.
 _LEADING_BITS = 7
@@ -30,13 +32,15 @@ class Histogram:
         self._total = 0
         self._max = 0
 
-    def update(self, sizes: Iterable[int]) -> None:
+    def update(self, sizes: npt.NDArray[np.int64]) -> None:
         """Count sizes."""
-        for size, count in Counter(sizes).items():
-            shift = max(size.bit_length() - _LEADING_BITS, 0)
-            self._counts[size >> shift << shift] += count
-            self._total += size * count
-            self._max = max(self._max, size)
+        # The exponent of a float is the bit length of the integer in it.
+        bits = np.frexp(sizes.astype(np.float64))[1]
+        shifts = np.maximum(bits - _LEADING_BITS, 0)
+        buckets, counts = np.unique(sizes >> shifts << shifts, return_counts=True)
+        self._counts.update(dict(zip(buckets.tolist(), counts.tolist(), strict=True)))
+        self._total += int(sizes.sum())
+        self._max = max(self._max, int(sizes.max(initial=0)))
 
     def distribution(self) -> Distribution:
         """Return what has been counted so far."""

@@ -1,4 +1,4 @@
-"""What the checks across datasets need to know of one of them: kilobytes, whatever its size."""
+"""What the checks across datasets need to know of one of them: at most 12 MB, without text."""
 
 import io
 from collections.abc import Mapping

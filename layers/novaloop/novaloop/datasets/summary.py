@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from operator import add
 from zlib import crc32
 
 import numpy as np
@@ -143,9 +142,10 @@ class RowStatistics:
         row_hashes = questions * (2 * answers.astype(np.uint64) + 1)
         self._hash_sum = (self._hash_sum + int(row_hashes.sum(dtype=np.uint64))) & _WORD
         self._sketcher.update(questions, answers)
-        self._question_bytes.update(self._question_sizes)
-        sizes = map(add, self._question_sizes, self._answer_sizes)
-        self._tokens.update(int(size / BYTES_PER_TOKEN) + 1 for size in sizes)
+        question_sizes = np.array(self._question_sizes, np.int64)
+        sizes = question_sizes + np.array(self._answer_sizes, np.int64)
+        self._question_bytes.update(question_sizes)
+        self._tokens.update((sizes / BYTES_PER_TOKEN).astype(np.int64) + 1)
         self._clear()
 
     def _clear(self) -> None:
