@@ -1,0 +1,180 @@
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from novaloop.training import health
+from novaloop.training.curve import Curve
+from novaloop.training.health import HealthKind, HealthNote, Limits, Training, follow, stalled
+from novaloop.training.lines import Point
+
+START = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
+LIMITS = Limits(max_steps=100, max_new_tokens=50)
+SIGNS = {"reward_min": -1.0, "reward_max": 1.0}
+
+
+def at(step: int) -> datetime:
+    return START + timedelta(seconds=30 * step)
+
+
+def notes(name: str, values: Sequence[float], **constant: float) -> tuple[HealthNote, ...]:
+    log = [
+        Point(step, at(step), {name: value, **constant})
+        for step, value in enumerate(values, start=1)
+    ]
+    return follow(Training(), log, LIMITS).notes
+
+
+def kinds(name: str, values: Sequence[float], **constant: float) -> list[str]:
+    return [note.kind for note in notes(name, values, **constant)]
+
+
+def noisy(mean: float, noise: float, steps: int, seed: int = 0) -> list[float]:
+    draw = random.Random(seed)  # noqa: S311
+    return [draw.gauss(mean, noise) for _ in range(steps)]
+
+
+def test_a_reward_that_falls_far_below_its_best_and_stays_there_has_collapsed() -> None:
+    (note,) = notes("reward_mean", [0.2, 0.4, 0.5, 0.6, 0.6, 0.6, 0.6, 0.6] + [0.1] * 20, **SIGNS)
+    assert note.kind is HealthKind.REWARD_COLLAPSE
+    assert note.step == 8 + health.COLLAPSE_STEPS
+    assert note.message == "step 13: the mean reward fell from 0.6 to 0.1"
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        pytest.param([0.6] * 10 + [0.1] * 4 + [0.6] * 10, id="a dip that is over soon"),
+        pytest.param([0.6] * 10 + [0.3] * 20, id="a loss within the range's fifth"),
+        pytest.param([-0.9 + 0.02 * step for step in range(80)], id="a rise"),
+        pytest.param([0.1] * 4, id="too short to tell"),
+        pytest.param([1.0] + [0.3] * 20, id="one lucky step at first"),
+    ],
+)
+def test_these_rewards_have_not_collapsed(values: list[float]) -> None:
+    assert not kinds("reward_mean", values, **SIGNS)
+
+
+@pytest.mark.parametrize("seed", range(50))
+def test_noise_alone_is_no_collapse(seed: int) -> None:
+    """A batch of 64 rewards of plus or minus one has a standard error of at most 0.125."""
+    assert not kinds("reward_mean", noisy(0.3, 0.125, 300, seed), **SIGNS)
+
+
+def test_without_a_logged_range_rewards_are_taken_to_be_of_unit_size_or_larger() -> None:
+    assert not kinds("reward_mean", [0.6] * 10 + [0.45] * 10)
+    assert kinds("reward_mean", [0.6] * 10 + [0.35] * 10) == ["reward_collapse"]
+    assert not kinds("reward_mean", [60.0] * 10 + [50.0] * 10)
+    assert kinds("reward_mean", [60.0] * 10 + [40.0] * 10) == ["reward_collapse"]
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_policy_whose_kl_stays_high_is_unstable(sign: int) -> None:
+    (note,) = notes("kl", [0.01] * 5 + [sign * 0.3] * 5)
+    assert (note.kind, note.step) == (HealthKind.POLICY_INSTABILITY, 8)
+    assert "stays above 0.2" in note.message
+
+
+def test_a_policy_whose_kl_jumps_is_unstable_below_the_limit_too() -> None:
+    (note,) = notes("kl", [0.002] * 20 + [0.08] * 3)
+    assert (note.kind, note.step) == (HealthKind.POLICY_INSTABILITY, 23)
+    assert "jumped from about 0.002 to 0.08" in note.message
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        pytest.param([0.01] * 5 + [0.9, 0.9] + [0.01] * 5, id="two odd updates"),
+        pytest.param([0.0001] * 20 + [0.01] * 5, id="a jump that is still small"),
+        pytest.param([0.002] * 5 + [0.08] * 3, id="too little before to compare with"),
+        pytest.param([0.1] * 50, id="steadily below the limit"),
+    ],
+)
+def test_these_policies_are_stable(values: list[float]) -> None:
+    assert not kinds("kl", values)
+
+
+@pytest.mark.parametrize("name", ["kl", "policy_loss"])
+def test_a_policy_update_that_is_no_number_is_instability_at_once(name: str) -> None:
+    (note,) = notes(name, [0.01, float("nan"), 0.01])
+    assert (note.kind, note.step) == (HealthKind.POLICY_INSTABILITY, 2)
+
+
+def test_responses_that_are_cut_off_often_are_clipped() -> None:
+    (note,) = notes("response_length_clipped", [0.0, 0.1, 0.3, 0.3, 0.25, 0.3])
+    assert (note.kind, note.step) == (HealthKind.LENGTH_CLIPPING, 5)
+    assert note.message == "step 5: 25% of the responses were cut off at the length limit"
+
+
+def test_responses_whose_mean_length_nears_the_limit_are_clipped() -> None:
+    (note,) = notes("response_length_mean", [20.0, 44.0, 46.0, 46.0, 46.0])
+    assert (note.kind, note.step) == (HealthKind.LENGTH_CLIPPING, 5)
+    assert "at a limit of 50" in note.message
+
+
+def test_the_logged_share_of_clipped_responses_decides_where_there_is_one() -> None:
+    assert not kinds("response_length_mean", [49.0] * 9, response_length_clipped=0.01)
+
+
+def test_lengths_below_the_limit_and_lengths_without_a_limit_are_fine() -> None:
+    assert not kinds("response_length_mean", [44.0] * 9)
+    log = [Point(step, at(step), {"response_length_mean": 49.0}) for step in range(9)]
+    assert not follow(Training(), log, Limits()).notes
+
+
+def test_a_loss_that_rises_and_stays_up_diverges() -> None:
+    (note,) = notes("loss", [3.0, 2.0, 1.5, 1.2, 1.0, 1.0, 1.0, 1.0, 1.0] + [1.6] * 9)
+    assert (note.kind, note.step) == (HealthKind.LOSS_DIVERGENCE, 14)
+    assert note.message == "step 14: the loss rose from 1 to 1.6"
+
+
+def test_a_loss_that_is_no_number_diverges_at_once() -> None:
+    (note,) = notes("loss", [3.0, 2.0, float("inf")])
+    assert (note.kind, note.step) == (HealthKind.LOSS_DIVERGENCE, 3)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        pytest.param([1.0] * 9 + [1.6] * 4 + [1.0] * 9, id="a bump"),
+        pytest.param([0.01] * 9 + [0.1] * 9, id="a rise that is still small"),
+        pytest.param([1.0] * 9 + [1.4] * 9, id="a rise of less than half"),
+        pytest.param([5.0 / (1 + step) for step in range(200)], id="a fall"),
+    ],
+)
+def test_these_losses_do_not_diverge(values: list[float]) -> None:
+    assert not kinds("loss", values)
+
+
+def test_each_kind_is_noted_once() -> None:
+    assert kinds("loss", [1.0] * 9 + [2.0] * 9 + [1.0] * 9 + [3.0] * 9) == ["loss_divergence"]
+
+
+def curve(steps: int, seconds: float) -> Curve:
+    grown = Curve()
+    for step in range(1, steps + 1):
+        grown = grown.add(Point(step, START + timedelta(seconds=seconds * step), {"loss": 1.0}))
+    return grown
+
+
+@pytest.mark.parametrize(
+    ("steps", "seconds", "minutes", "is_stalled"),
+    [
+        pytest.param(0, 0, 119, False, id="still starting"),
+        pytest.param(0, 0, 121, True, id="never started"),
+        pytest.param(10, 6, 30, False, id="a pause to save a checkpoint"),
+        pytest.param(10, 6, 32, True, id="fast steps, then none"),
+        pytest.param(10, 600, 100 + 99, False, id="slow steps take their time"),
+        pytest.param(10, 600, 100 + 101, True, id="slow steps, then none for ten"),
+    ],
+)
+def test_a_training_without_a_new_step_for_long_is_stalled(
+    steps: int, seconds: float, minutes: int, *, is_stalled: bool
+) -> None:
+    note = stalled(curve(steps, seconds), START, START + timedelta(minutes=minutes))
+    assert (note is not None) is is_stalled
+    if note:
+        assert (note.kind, note.step) == (HealthKind.STALLED_TRAINING, steps)
