@@ -13,6 +13,7 @@ from rich.text import Text
 
 from cli import views
 from cli.stack import Stack, with_stack
+from novaloop.experiment.record import Status
 
 if TYPE_CHECKING:
     from novaloop.experiment.record import HistoryEntry, Record, Snapshot
@@ -88,7 +89,7 @@ def _print(snapshot: Snapshot, record: Record, history: list[HistoryEntry]) -> N
     if gate := record.gate:
         out.print()
         out.print(Text.assemble(("gate  ", "dim"), f"{gate.verdict}, {gate.summary}"))
-    if record.endpoint:
+    if record.endpoint and record.status is Status.LIVE:
         out.print(Text.assemble(("endpoint  ", "dim"), record.endpoint.name))
     for notice in record.notices:
         out.print(Text(notice, "yellow"))

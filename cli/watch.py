@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import click
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 POLL_SECONDS = 2.0
+CLOCK_STEP = timedelta(seconds=1)
+"""S3 tells the time of an upload to the second in some answers, more closely in others."""
 EXIT_CODES: Mapping[Status, int] = {
     Status.LIVE: 0,
     Status.COMPLETED: 0,
@@ -92,7 +94,7 @@ def _corrected(stack: Stack, snapshot: Snapshot) -> bool:
     known = [item.uploaded_at for item in snapshot.datasets.values()]
     if snapshot.spec:
         known.append(snapshot.spec.uploaded_at)
-    return newest is not None and newest > max(known, default=newest)
+    return newest is not None and newest - max(known, default=newest) >= CLOCK_STEP
 
 
 def _redraw(snapshots: Callable[[], Iterator[Snapshot]], out: Console) -> Record:

@@ -1,9 +1,9 @@
 from __future__ import annotations
 
 import io
-import itertools
 import json
 from dataclasses import replace
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
@@ -130,19 +130,25 @@ def test_a_model_that_fails_is_one_line(
 LINES = st.text(st.characters(exclude_characters="\r\n", exclude_categories=["Cs"]), min_size=1)
 
 
+EVENTS = st.lists(LINES, min_size=1, max_size=3).filter(
+    lambda lines: "\n".join(lines).strip() not in {"", "[DONE]"}
+)
+
+
 @given(
-    texts=st.lists(LINES.filter(lambda text: text.strip() not in {"", "[DONE]"}), max_size=5),
+    sent=st.lists(EVENTS, max_size=4),
     line_end=st.sampled_from(["\n", "\r\n", "\r"]),
     data=st.data(),
 )
 def test_events_are_the_same_wherever_the_bytes_are_cut(
-    texts: list[str], line_end: str, data: st.DataObject
+    sent: list[list[str]], line_end: str, data: st.DataObject
 ) -> None:
-    stream = "".join(f"data: {text}{line_end}{line_end}" for text in texts).encode()
+    lines = [line for event in sent for line in (*(f"data: {text}" for text in event), "")]
+    stream = "".join(line + line_end for line in lines).encode()
     cuts = data.draw(st.lists(st.integers(0, len(stream)), max_size=8).map(sorted))
     edges = [0, *cuts, len(stream)]
-    pieces = [stream[low:high] for low, high in itertools.pairwise(edges)]
-    assert list(events(pieces)) == texts
+    pieces = [stream[low:high] for low, high in pairwise(edges)]
+    assert list(events(pieces)) == ["\n".join(event) for event in sent]
 
 
 def test_comments_fields_and_several_data_lines_are_read_as_the_standard_says() -> None:

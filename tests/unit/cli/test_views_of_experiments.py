@@ -244,3 +244,13 @@ def test_watch_redraws_on_a_terminal(stack: Stack, monkeypatch: pytest.MonkeyPat
     out = Console(width=80, force_terminal=True, record=True, file=open("/dev/null", "w"))  # noqa: PTH123, SIM115
     assert watch.follow(stack, NAME, out).status is Status.LIVE
     assert "LIVE" in out.export_text()
+
+
+def test_watch_of_what_stays_rejected_ends(stack: Stack) -> None:
+    stack.table.commit(replace(example.record(), status=Status.REJECTED), ())
+    stack.s3.put_object(Bucket=stack.bucket, Key=f"inbox/{NAME}/sft.csv", Body=b"wrong")
+    arrived = stack.newest_upload(NAME)
+    assert arrived is not None
+    known = replace(example.dataset("sft", 0), uploaded_at=arrived - timedelta(milliseconds=900))
+    stack.table.put_dataset(NAME, known)
+    assert novaloop("watch", NAME).exit_code == 1
