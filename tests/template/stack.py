@@ -1,0 +1,166 @@
+"""The template as CloudFormation gets it: transformed from SAM, intrinsic functions resolved."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+from samtranslator.translator.transform import transform
+from samtranslator.yaml_helper import yaml_parse
+
+TEMPLATE = Path(__file__).parents[2] / "template.yaml"
+ACCOUNT, REGION = "123456789012", "us-east-1"
+PSEUDO = {
+    "AWS::AccountId": ACCOUNT,
+    "AWS::Region": REGION,
+    "AWS::Partition": "aws",
+    "AWS::StackName": "novaloop",
+}
+_ARNS = {
+    "AWS::DynamoDB::Table": f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/",
+    "AWS::Events::Rule": f"arn:aws:events:{REGION}:{ACCOUNT}:rule/",
+    "AWS::IAM::Role": f"arn:aws:iam::{ACCOUNT}:role/",
+    "AWS::Lambda::Function": f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:",
+    "AWS::S3::Bucket": "arn:aws:s3:::",
+    "AWS::SNS::Topic": f"arn:aws:sns:{REGION}:{ACCOUNT}:",
+    "AWS::SQS::Queue": f"arn:aws:sqs:{REGION}:{ACCOUNT}:",
+}
+NO_VALUE = object()
+
+
+@cache
+def sam_template() -> dict[str, Any]:
+    """Return template.yaml as plain data."""
+    plain: dict[str, Any] = json.loads(json.dumps(yaml_parse(TEMPLATE.read_text())))
+    return plain
+
+
+class _NoManagedPolicies:
+    def load(self) -> dict[str, str]:
+        return {}
+
+
+@cache
+def transformed() -> dict[str, Any]:
+    """Return what AWS's own transform makes of the template, without any network."""
+    template = json.loads(json.dumps(sam_template()))
+    for resource in template["Resources"].values():
+        for code in {"CodeUri", "ContentUri"} & resource.get("Properties", {}).keys():
+            resource["Properties"][code] = "s3://code/archive.zip"
+    with patch.dict(os.environ, {"AWS_DEFAULT_REGION": REGION}):
+        result: dict[str, Any] = transform(template, {}, _NoManagedPolicies())
+    return result
+
+
+@dataclass(frozen=True)
+class Stack:
+    """The transformed template with parameters filled in and every reference resolved."""
+
+    resources: Mapping[str, Mapping[str, Any]]
+
+    def of_type(self, kind: str) -> dict[str, Mapping[str, Any]]:
+        """Return the properties of the resources of a type, by logical id."""
+        return {
+            name: resource.get("Properties", {})
+            for name, resource in self.resources.items()
+            if resource["Type"] == kind
+        }
+
+    def properties(self, name: str) -> Mapping[str, Any]:
+        """Return the properties of one resource."""
+        properties: Mapping[str, Any] = self.resources[name]["Properties"]
+        return properties
+
+    def policies(self, role: str) -> list[Mapping[str, Any]]:
+        """Return the documents of a role's inline policies."""
+        inline = self.properties(role).get("Policies", [])
+        return [policy["PolicyDocument"] for policy in inline]
+
+    def statements(self, role: str) -> Iterator[Mapping[str, Any]]:
+        """Yield the statements of a role's inline policies."""
+        for document in self.policies(role):
+            yield from document["Statement"]
+
+
+def deployed(**parameters: str) -> Stack:
+    """Return the stack that a deployment with these parameters would have."""
+    template = transformed()
+    defaults = {name: spec["Default"] for name, spec in template["Parameters"].items()}
+    resolver = _Resolver(template, {**defaults, **parameters, **PSEUDO})
+    kept = {
+        name: resource
+        for name, resource in template["Resources"].items()
+        if "Condition" not in resource or resolver.condition(resource["Condition"])
+    }
+    return Stack({name: resolver.resolve(resource) for name, resource in kept.items()})
+
+
+def physical_name(logical_id: str, kind: str) -> str:
+    """Return the name that the sample events use for a resource."""
+    name = f"novaloop-{logical_id}-EXAMPLE"
+    return name.lower() if kind == "AWS::S3::Bucket" else name
+
+
+class _Resolver:
+    def __init__(self, template: Mapping[str, Any], values: Mapping[str, Any]) -> None:
+        self._template = template
+        self._values = values
+        self._functions: dict[str, Callable[[Any], Any]] = {
+            "Ref": self._ref,
+            "Fn::GetAtt": self._get_att,
+            "Fn::Sub": self._sub,
+            "Fn::If": self._if,
+            "Fn::Equals": lambda pair: self.resolve(pair[0]) == self.resolve(pair[1]),
+            "Fn::Not": lambda one: not self.resolve(one[0]),
+        }
+
+    def resolve(self, value: Any) -> Any:
+        if isinstance(value, list):
+            resolved = [self.resolve(item) for item in value]
+            return [item for item in resolved if item is not NO_VALUE]
+        if not isinstance(value, dict):
+            return value
+        if len(value) == 1 and (function := self._functions.get(next(iter(value)))):
+            return function(next(iter(value.values())))
+        resolved_items = {key: self.resolve(item) for key, item in value.items()}
+        return {key: item for key, item in resolved_items.items() if item is not NO_VALUE}
+
+    def condition(self, name: str) -> bool:
+        return bool(self.resolve(self._template["Conditions"][name]))
+
+    def _ref(self, name: str) -> Any:
+        if name == "AWS::NoValue":
+            return NO_VALUE
+        if name in self._values:
+            return self._values[name]
+        kind = self._template["Resources"][name]["Type"]
+        if kind == "AWS::SNS::Topic":
+            return self._get_att([name, "Arn"])
+        return physical_name(name, kind)
+
+    def _get_att(self, path: list[str]) -> str:
+        name, attribute = path
+        resource = self._template["Resources"][name]
+        own = resource.get("Properties", {}).get("FunctionName")
+        physical = self.resolve(own) if own else physical_name(name, resource["Type"])
+        if attribute == "Arn":
+            return _ARNS[resource["Type"]] + str(physical)
+        return f"{physical}.{attribute}"
+
+    def _sub(self, text: str) -> str:
+        def value(match: re.Match[str]) -> str:
+            name, _, attribute = match[1].partition(".")
+            return str(self._get_att([name, attribute]) if attribute else self._ref(name))
+
+        return re.sub(r"\$\{([^!}]+)\}", value, text)
+
+    def _if(self, parts: list[Any]) -> Any:
+        name, yes, no = parts
+        return self.resolve(yes if self.condition(name) else no)
