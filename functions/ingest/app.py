@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from aws_lambda_powertools import Logger
 
+from novaloop.usecases.dataset_checks import check_experiment
 from novaloop.usecases.ingest import ingest
 from novaloop.wiring import ingest_world
 
@@ -18,7 +19,11 @@ world = cache(ingest_world)
 
 
 def handler(event: dict[str, Any], _: LambdaContext) -> None:
-    """Handle an S3 event from EventBridge, or `{"key": ...}` from the controller or the sweep."""
+    """Handle an S3 event from EventBridge, `{"key": ...}` to look at a file once more, or
+    `{"experiment_id": ...}` to check an experiment's datasets against each other."""
+    if "experiment_id" in event:
+        check_experiment(str(event["experiment_id"]), world())
+        return
     key = str(event["detail"]["object"]["key"] if "detail" in event else event["key"])
     logger.info("ingesting", extra={"key": key})
     ingest(key, world())

@@ -18,11 +18,12 @@ from novaloop.experiment.moves import Policy
 from novaloop.experiment.names import experiment_of_job
 from novaloop.experiment.record import CommandItem, CommandKind, Record, Status
 from novaloop.recipes.jobs import Deployment
-from novaloop.usecases.ingest import IngestWorld, ingest
+from novaloop.usecases.conversion import IngestWorld
+from novaloop.usecases.dataset_checks import check_experiment
+from novaloop.usecases.ingest import ingest
 from novaloop.usecases.reconcile import World, reconcile
 from novaloop.usecases.score import ScoreWorld, score
 from novaloop.usecases.sweep import SweepWorld, sweep
-
 from tests.simulation.twins import (
     TwinEndpoints,
     TwinJobs,
@@ -104,7 +105,7 @@ class Simulation:
     def __init__(
         self,
         seed: int = 0,
-        chaos: Chaos = Chaos(),  # noqa: B008 - frozen
+        chaos: Chaos = Chaos(),
         crashes: Crashes | None = None,
         fate: Callable[[str], str] = lambda _: "completes",
     ) -> None:
@@ -201,7 +202,7 @@ class Simulation:
             self.later(VISIBILITY, lambda: self.deliver(experiment_id, receive + 1))
 
     def asynchronously(self, call: Callable[[], object], attempt: int = 1) -> None:
-        """Run a function as Lambda's asynchronous invocation does: a failure is tried twice more."""
+        """Run a function as an asynchronous invocation does: a failure is tried twice more."""
 
         def run() -> None:
             try:
@@ -226,6 +227,11 @@ class Simulation:
         """The port `Ingester`."""
         world = IngestWorld(self.world.store, self.world.objects, self.clock)
         self.asynchronously(lambda: ingest(source_key, world))
+
+    def request_checks(self, experiment_id: str) -> None:
+        """The port `Ingester`."""
+        world = IngestWorld(self.world.store, self.world.objects, self.clock)
+        self.asynchronously(lambda: check_experiment(experiment_id, world))
 
     def run_sweep(self) -> None:
         self.later(SWEEP_EVERY, self.run_sweep)

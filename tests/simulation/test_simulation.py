@@ -8,6 +8,7 @@ import pytest
 
 from novaloop.experiment.record import CommandKind, StageState, Status
 from tests.simulation.simulation import SPEC, Chaos, Crashes, Simulation
+from tests.simulation.twins import questions_csv
 
 ROUGH = Chaos(duplicated=0.3, lost=0.2, delayed=0.3, crash=0.02)
 
@@ -48,7 +49,10 @@ CALLS = _calls_of_default_plan()
 def test_every_adapter_is_called_by_the_default_plan() -> None:
     """Proves that the crashes below come everywhere."""
     ports = {call.partition(".")[0] for call in CALLS}
-    assert ports == {"store", "jobs", "endpoints", "objects", "scorer", "hints", "notifier"}
+    assert ports == {
+        *("store", "jobs", "endpoints", "objects"),
+        *("scorer", "ingester", "hints", "notifier"),
+    }
 
 
 @pytest.mark.parametrize("after_effect", [False, True], ids=["before", "after"])
@@ -160,7 +164,7 @@ def test_stop_at_any_time_leaves_nothing(minutes: int) -> None:
 
 
 def test_retry_goes_on_from_the_failed_stage() -> None:
-    simulation = Simulation(fate=lambda job: "fails" if job.endswith("rft-1") else "completes")
+    simulation = Simulation(fate=lambda job: "fails" if job.endswith("--rft-1") else "completes")
     simulation.submit("demo")
     assert simulation.settles("demo") is Status.FAILED
     simulation.command("demo", CommandKind.RETRY)
@@ -229,3 +233,45 @@ def test_a_late_upload_changes_nothing_and_is_said() -> None:
     record = simulation.record("demo")
     assert record.datasets["sft"] == used
     assert any("sft.csv" in notice for notice in record.notices)
+
+
+@pytest.mark.parametrize(
+    ("checks", "ends", "rows"),
+    [
+        (b"", Status.REJECTED, 24),
+        (b"checks: {shared-questions: drop}\n", Status.LIVE, 20),
+        (b"checks: {shared-questions: warn}\n", Status.LIVE, 24),
+    ],
+)
+def test_evaluation_questions_that_were_trained_on(checks: bytes, ends: Status, rows: int) -> None:
+    simulation = Simulation()
+    simulation.submit("demo", SPEC + checks)
+    shared = questions_csv(4, 0) + questions_csv(20, 2).partition(b"\n")[2]
+    simulation.upload("demo", "eval.csv", shared)
+    assert simulation.settles("demo") is ends
+    assert simulation.store.load("demo").datasets["eval"].rows == rows
+    if ends is Status.REJECTED:
+        assert "4 rows of eval also stand in sft" in simulation.record("demo").reason
+        assert not simulation.jobs.launches
+
+
+def test_too_few_rows_for_the_batch_size_launch_nothing() -> None:
+    simulation = Simulation()
+    simulation.submit("demo")
+    simulation.upload("demo", "sft.csv", questions_csv(40, 0))
+    assert simulation.settles("demo") is Status.REJECTED
+    assert "global_batch_size" in simulation.record("demo").reason
+
+
+def test_one_file_with_a_split() -> None:
+    simulation = Simulation()
+    split = b"split: {sft: 70, rft: 20, eval: 24, seed: 3}\n"
+    simulation.upload("demo", "experiment.yaml", SPEC + split)
+    simulation.upload("demo", "data.csv", questions_csv(130, 5))
+    assert simulation.settles("demo") is Status.LIVE
+    datasets = simulation.store.load("demo").datasets
+    assert {role: item.rows for role, item in datasets.items()} == {
+        "sft": 70,
+        "rft": 20,
+        "eval": 24,
+    }

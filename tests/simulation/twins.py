@@ -18,6 +18,7 @@ from typing import Any, BinaryIO
 
 from novaloop.experiment.observation import Phase, Work
 from novaloop.experiment.record import (
+    ChecksItem,
     CommandItem,
     DatasetItem,
     HistoryEntry,
@@ -99,6 +100,9 @@ class TwinStore:
             return False
         self._put(experiment_id, datasets={**datasets, item.role: item})
         return True
+
+    def put_checks(self, experiment_id: str, item: ChecksItem) -> None:
+        self._put(experiment_id, checks=item)
 
     def put_score(self, experiment_id: str, item: ScoreItem) -> None:
         scores = {**self.load(experiment_id).scores, (item.stage, item.attempt): item}

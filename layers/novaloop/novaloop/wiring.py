@@ -16,7 +16,7 @@ from novaloop.experiment.moves import Policy
 from novaloop.recipes.jobs import Deployment
 from novaloop.settings import BucketSettings, ControllerSettings, SweeperSettings
 from novaloop.store.table import ExperimentTable
-from novaloop.usecases.ingest import IngestWorld
+from novaloop.usecases.conversion import IngestWorld
 from novaloop.usecases.reconcile import World
 from novaloop.usecases.score import ScoreWorld
 from novaloop.usecases.sweep import SweepWorld

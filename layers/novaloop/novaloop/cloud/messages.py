@@ -60,6 +60,10 @@ class IngestFunction:
         """Ask for an uploaded file to be looked at."""
         invoke_later(self._functions, self._name, {"key": source_key})
 
+    def request_checks(self, experiment_id: str) -> None:
+        """Ask for the datasets of an experiment to be checked against each other."""
+        invoke_later(self._functions, self._name, {"experiment_id": experiment_id})
+
 
 def invoke_later(functions: LambdaClient, name: str, payload: Mapping[str, object]) -> None:
     """Invoke a function asynchronously."""

@@ -6,21 +6,27 @@ import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from novaloop.experiment.moves import Decision, IngestCommand, Policy, enter
+from novaloop.experiment.moves import CheckDatasets, Decision, IngestCommand, Policy, enter
 from novaloop.experiment.names import experiment_name_error
 from novaloop.experiment.observation import Observation
 from novaloop.experiment.record import (
+    ChecksItem,
     DatasetItem,
     DatasetRef,
     DatasetStatus,
     Record,
+    SpecItem,
     Stage,
     Status,
 )
-from novaloop.experiment.spec import ExperimentSpec, RftStage, Role
+from novaloop.experiment.spec import ExperimentSpec, RftStage, Role, SftStage
+from novaloop.experiment.spec_file import method_of
+from novaloop.recipes.checks import validate_rows
 
+CONVERSION = timedelta(minutes=16)
+"""Longer than the ingest function's timeout: what is not converted by then never will be."""
 DATA_SETTINGS = (
     "columns",
     "system_prompt",
@@ -30,6 +36,7 @@ DATA_SETTINGS = (
     "max_rejects",
     "split",
     "model",
+    "checks",
 )
 
 
@@ -56,27 +63,55 @@ class _Intake:
     rejected: tuple[DatasetItem, ...]
     accepted: tuple[DatasetItem, ...]
 
+    @property
+    def is_complete(self) -> bool:
+        """Whether nothing stands in the way."""
+        return not (self.missing or self.stale or self.busy or self.rejected)
+
 
 def collect(record: Record, seen: Observation, now: datetime, policy: Policy) -> Decision:
     """Take the newest spec and datasets; start when all that the plan needs are accepted."""
-    item = seen.snapshot.spec
-    problem = experiment_name_error(record.experiment_id)
-    if problem is None and item is not None and item.spec is None:
-        problem = _first_of(item.errors)
+    problem = experiment_name_error(record.experiment_id) or _spec_problem(seen.snapshot.spec)
     if problem is not None:
         return enter(record, Status.REJECTED, problem, now)
+    item = seen.snapshot.spec
     record = replace(record, spec=item.spec if item and item.spec else ExperimentSpec())
     intake = _sort(record.spec, seen.snapshot.datasets.values())
-    ingest = tuple(IngestCommand(key) for key in sorted({d.source_key for d in intake.stale}))
+    checks = seen.snapshot.checks
+    if not intake.is_complete:
+        return _wait_for_datasets(record, intake, now)
+    if problems := row_count_problems(record.spec, intake.accepted):
+        return enter(record, Status.REJECTED, "; ".join(problems), now)
+    if checks is None or checks.versions != versions_of(intake.accepted):
+        reason = "checking the datasets against each other"
+        return enter(record, Status.COLLECTING, reason, now, CheckDatasets())
+    if checks.refusal is not None:
+        return enter(record, Status.REJECTED, checks.refusal, now)
+    return _start_when_quiet(record, intake, checks, now, policy)
+
+
+def _spec_problem(item: SpecItem | None) -> str | None:
+    return _first_of(item.errors) if item is not None and item.spec is None else None
+
+
+def _wait_for_datasets(record: Record, intake: _Intake, now: datetime) -> Decision:
+    stalled = [item for item in intake.busy if item.updated_at + CONVERSION < now]
+    again = sorted({item.source_key for item in (*intake.stale, *stalled)})
+    ingest = [IngestCommand(key) for key in again]
     if intake.rejected:
         return enter(record, Status.REJECTED, _why_rejected(intake.rejected), now, *ingest)
-    if waiting := _what_is_awaited(intake):
-        return enter(record, Status.COLLECTING, waiting, now, *ingest)
-    starts_at = max([d.uploaded_at for d in intake.accepted]) + policy.start_delay
-    if now < starts_at:
-        reason = f"starts at {starts_at:%H:%M:%S} UTC unless a newer upload comes"
-        return replace(enter(record, Status.COLLECTING, reason, now), look_at=starts_at)
-    return _start(record, intake, now)
+    return enter(record, Status.COLLECTING, _what_is_awaited(intake), now, *ingest)
+
+
+def _start_when_quiet(
+    record: Record, intake: _Intake, checks: ChecksItem, now: datetime, policy: Policy
+) -> Decision:
+    """Start some time after the last upload: a person may still be dropping files."""
+    starts_at = max(item.uploaded_at for item in intake.accepted) + policy.start_delay
+    if now >= starts_at:
+        return _start(record, intake, checks, now)
+    reason = f"starts at {starts_at:%H:%M:%S} UTC unless a newer upload comes"
+    return replace(enter(record, Status.COLLECTING, reason, now), look_at=starts_at)
 
 
 def _first_of(errors: tuple[str, ...]) -> str:
@@ -117,12 +152,33 @@ def _what_is_awaited(intake: _Intake) -> str:
     return "; ".join(part for part in parts if part)
 
 
-def _start(record: Record, intake: _Intake, now: datetime) -> Decision:
+def versions_of(items: Iterable[DatasetItem]) -> str:
+    """Identify the versions and settings of a set of datasets."""
+    parts = sorted(f"{item.role} {item.version_id} {item.fingerprint}" for item in items)
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+
+
+def row_count_problems(spec: ExperimentSpec, items: Iterable[DatasetItem]) -> list[str]:
+    """Return which stages have fewer rows than the recipe needs."""
+    rows = {item.role: item.rows for item in items}
+    problems: list[str] = []
+    for index, plan in enumerate(spec.plan):
+        if isinstance(plan, SftStage | RftStage):
+            with_sft = isinstance(plan, RftStage) and plan.include_sft_rows
+            count = rows[plan.kind] + (rows[Role.SFT] if with_sft else 0)
+            at = f"plan[{index}].{plan.kind}"
+            found = validate_rows(method_of(plan), spec.model, count, plan.overrides, at)
+            problems += map(str, found)
+    return problems
+
+
+def _start(record: Record, intake: _Intake, checks: ChecksItem, now: datetime) -> Decision:
     datasets = {
         item.role: DatasetRef(item.version_id, item.sha256, item.rows, item.outputs)
         for item in intake.accepted
     }
     stages = tuple(Stage(kind=plan.kind, name=plan.name) for plan in record.spec.plan)
-    started = replace(record, datasets=datasets, stages=stages, started_at=now)
+    notices = tuple(f"{finding['check']}: {finding['message']}" for finding in checks.findings)
+    started = replace(record, datasets=datasets, stages=stages, started_at=now, notices=notices)
     rows = ", ".join(f"{item.role} {item.rows:,}" for item in intake.accepted)
     return enter(started, Status.RUNNING, f"started with {rows} rows", now)

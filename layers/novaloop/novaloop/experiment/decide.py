@@ -15,14 +15,15 @@ from novaloop.experiment.collecting import collect
 from novaloop.experiment.commands import obey
 from novaloop.experiment.gate import judge
 from novaloop.experiment.moves import (
-    Decision,
     Announce,
+    Decision,
     Policy,
     StageCommand,
     enter,
     put_stage,
     stay,
 )
+from novaloop.experiment.names import job_name
 from novaloop.experiment.observation import Observation, Phase, Refusal, Work
 from novaloop.experiment.record import (
     Endpoint,
@@ -32,7 +33,7 @@ from novaloop.experiment.record import (
     StageState,
     Status,
 )
-from novaloop.experiment.spec import DeployStage, ExperimentSpec, StageKind, StagePlan
+from novaloop.experiment.spec import DeployStage, ExperimentSpec, StagePlan
 from novaloop.experiment.stages import CHECK_AGAIN, LAUNCH_LEASE, TABLE, Ask, look, move
 
 TOLD = {
@@ -69,8 +70,8 @@ def decide(seen: Observation, now: datetime, policy: Policy) -> Decision:
     command = next(
         (c for c in snapshot.commands if c.command_id not in record.handled_commands), None
     )
-    decision = obey(record, command, now) if command else _STEPS[record.status](
-        record, seen, now, policy
+    decision = (
+        obey(record, command, now) if command else _STEPS[record.status](record, seen, now, policy)
     )
     decision = _notice_late_uploads(decision, seen, now)
     return _with_due(_with_notification(decision, seen), record, now)
@@ -99,7 +100,8 @@ def _move(
 ) -> Decision:
     sight = look(stage, plan, seen, now)
     rule = TABLE[stage.state, sight]
-    moved = move(stage, sight, seen, now, record.experiment_id, record.prefix)
+    name = job_name(record.prefix, record.experiment_id, stage.name, stage.attempt)
+    moved = move(stage, sight, seen, now, name)
     after = put_stage(record, moved)
     commands = (StageCommand(rule.ask, stage.name),) if rule.ask else ()
     changed = moved.state is not stage.state or moved.attempt != stage.attempt
@@ -108,7 +110,7 @@ def _move(
     if moved.state is not StageState.FAILED:
         return Decision(after, commands, history)
     reason = f"{stage.name}: {moved.reason}"
-    failed = _end(after, moved, seen, Status.FAILED, reason, now)
+    failed = _end(replace(after, stopping_to=Status.FAILED), moved, seen, reason, now)
     return replace(
         failed, commands=(*commands, *failed.commands), history=(*history, *failed.history)
     )
@@ -157,28 +159,25 @@ def _watch_endpoint(record: Record, seen: Observation, now: datetime, _: Policy)
 
 def _wind_down(record: Record, seen: Observation, now: datetime, _: Policy) -> Decision:
     """End what runs, and leave STOPPING only when nothing of ours is left."""
-    to = record.stopping_to or Status.STOPPED
     stage = record.focus
     if stage is None or stage.job_name is None:
+        to = record.stopping_to or Status.STOPPED
         return enter(replace(record, stopping_to=None), to, record.reason, now)
-    return _end(record, stage, seen, to, record.reason, now)
+    return _end(record, stage, seen, record.reason, now)
 
 
-def _end(
-    record: Record, stage: Stage, seen: Observation, to: Status, reason: str, now: datetime
-) -> Decision:
-    """Go to `to` if the stage's work is over, else to STOPPING, and end the work."""
-    stopping = replace(record, stopping_to=to)
+def _end(record: Record, stage: Stage, seen: Observation, reason: str, now: datetime) -> Decision:
+    """Go where the record is stopping to if the stage's work is over, else to STOPPING."""
     work = seen.work
     if work is None:
-        return enter(stopping, Status.STOPPING, reason, now)
-    ended = replace(record, stopping_to=None)
+        return enter(record, Status.STOPPING, reason, now)
+    ended, to = replace(record, stopping_to=None), record.stopping_to or Status.STOPPED
     if not work.ours:
         return enter(ended, to, reason, now)
     if work.is_over(stage.kind) and not _may_yet_launch(stage, work, seen.refusal, now):
         return enter(put_stage(ended, _stopped(stage, work, now)), to, reason, now)
     end = (StageCommand(Ask.END, stage.name),) if work.phase is not Phase.ABSENT else ()
-    return enter(stopping, Status.STOPPING, reason, now, *end)
+    return enter(record, Status.STOPPING, reason, now, *end)
 
 
 def _may_yet_launch(stage: Stage, work: Work, refusal: Refusal | None, now: datetime) -> bool:

@@ -31,8 +31,6 @@ def judge(record: Record, scores: Mapping[tuple[str, int], ScoreItem]) -> GateVe
     return GateVerdict(result.verdict, promotes, summary, ledger)
 
 
-def _newest_score(
-    record: Record, scores: Mapping[tuple[str, int], ScoreItem]
-) -> ScoreItem | None:
+def _newest_score(record: Record, scores: Mapping[tuple[str, int], ScoreItem]) -> ScoreItem | None:
     evaluations = [stage for stage in record.stages if stage.kind is StageKind.EVALUATE]
     return scores.get((evaluations[-1].name, evaluations[-1].attempt)) if evaluations else None

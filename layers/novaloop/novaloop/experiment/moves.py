@@ -33,13 +33,18 @@ class IngestCommand:
 
 
 @dataclass(frozen=True)
+class CheckDatasets:
+    """Check the accepted datasets against each other."""
+
+
+@dataclass(frozen=True)
 class Announce:
     """Tell people that the experiment reached this status, and bring its report up to date."""
 
     mark: str
 
 
-Command = StageCommand | IngestCommand | Announce
+Command = StageCommand | IngestCommand | CheckDatasets | Announce
 
 
 @dataclass(frozen=True)

@@ -206,7 +206,21 @@ class DatasetItem:
     outputs: Mapping[str, str] = field(default_factory=dict)
     rejects_key: str | None = None
     card_key: str | None = None
+    profile_key: str | None = None
     summary: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ChecksItem:
+    """What the checks across the datasets found; `versions` identifies what they looked at.
+
+    A finding holds its check, policy, roles, rows and message.
+    """
+
+    versions: str
+    checked_at: datetime
+    refusal: str | None = None
+    findings: tuple[Mapping[str, Any], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -263,7 +277,6 @@ class Snapshot:
     record: Record | None = None
     spec: SpecItem | None = None
     datasets: Mapping[str, DatasetItem] = field(default_factory=dict)
+    checks: ChecksItem | None = None
     scores: Mapping[tuple[str, int], ScoreItem] = field(default_factory=dict)
     commands: tuple[CommandItem, ...] = ()
-
-

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
 
@@ -17,7 +17,10 @@ from pydantic import (
     model_validator,
 )
 
+from novaloop.datasets.checks import DROPPABLE, Check
+from novaloop.datasets.checks import Policy as CheckPolicy
 from novaloop.experiment import names
+from novaloop.rewards.labels import LabelReader
 
 Labels = tuple[Annotated[str, Field(min_length=1, max_length=100)], ...]
 StageName = Annotated[str, Field(description="words of a-z and 0-9 joined by hyphens, at most 16")]
@@ -49,18 +52,22 @@ class _Model(BaseModel):
 class Split(_Model):
     """How `data.csv` is divided: counts (whole numbers) or fractions (at most 1 together)."""
 
-    sft: float = Field(ge=0)
-    eval: float = Field(gt=0)
-    rft: float = Field(ge=0)
+    sft: int | float = Field(ge=0)
+    eval: int | float = Field(gt=0)
+    rft: int | float = Field(ge=0)
     seed: int = 7
 
     @model_validator(mode="after")
     def _counts_or_fractions(self) -> Self:
         shares = (self.sft, self.eval, self.rft)
-        fractions = all(share <= 1 for share in shares) and sum(shares) <= 1 + 1e-9
-        if not fractions and not all(float(share).is_integer() for share in shares):
+        counts = all(isinstance(share, int) for share in shares)
+        if not counts and (max(shares) > 1 or sum(shares) > 1 + 1e-9):
             raise ValueError("give whole row counts, or fractions that add up to at most 1")
         return self
+
+    def shares(self, roles: Iterable[str]) -> dict[str, int | float]:
+        """Return the share of each of these roles."""
+        return {role: getattr(self, role) for role in roles}
 
 
 class _Stage(_Model):
@@ -195,6 +202,7 @@ class ExperimentSpec(_Model):
     delimiter: str | None = Field(default=None, min_length=1, max_length=1)
     max_rejects: int = Field(default=0, ge=0)
     split: Split | None = None
+    checks: Mapping[Check, CheckPolicy] = Field(default_factory=dict)
     plan: tuple[StagePlan, ...] = Field(default_factory=default_plan, min_length=1, max_length=20)
     gate: Gate | None = None
     approval: Literal["auto", "manual"] = "auto"
@@ -203,11 +211,19 @@ class ExperimentSpec(_Model):
     @field_validator("labels")
     @classmethod
     def _distinct_labels(cls, labels: Labels) -> Labels:
-        if len({label.strip().casefold() for label in labels}) != len(labels):
-            raise ValueError("labels must differ by more than case and surrounding blanks")
         if len(labels) == 1:
             raise ValueError("a classification needs at least two labels")
+        if labels:
+            LabelReader(labels)
         return labels
+
+    @field_validator("checks")
+    @classmethod
+    def _policies_that_can_be(cls, checks: Mapping[Check, CheckPolicy]) -> Mapping[Check, Any]:
+        wrong = [check for check, to in checks.items() if to == "drop" and check not in DROPPABLE]
+        if wrong:
+            raise ValueError(f"{wrong[0]} concerns a whole dataset: write refuse or warn")
+        return checks
 
     @field_validator("plan", mode="before")
     @classmethod
@@ -216,7 +232,12 @@ class ExperimentSpec(_Model):
 
     @model_validator(mode="after")
     def _plan_makes_sense(self) -> Self:
-        problems = [*_name_problems(self), *_order_problems(self), *_gate_problems(self)]
+        problems = [
+            *_name_problems(self),
+            *_order_problems(self),
+            *_gate_problems(self),
+            *_check_problems(self),
+        ]
         if problems:
             raise ValueError("; ".join(problems))
         return self
@@ -272,6 +293,14 @@ def _order_problems(spec: ExperimentSpec) -> list[str]:
         if isinstance(stage, DeployStage) and index != len(spec.plan) - 1:
             problems.append(f"{where}: deploy must be the last stage")
     return problems
+
+
+def _check_problems(spec: ExperimentSpec) -> list[str]:
+    if spec.split is None:
+        return []
+    dropped = [check for check, policy in spec.checks.items() if policy == "drop"]
+    advice = "drop needs eval as a file of its own; with split, write refuse or warn"
+    return [f"checks.{check}: {advice}" for check in dropped]
 
 
 def _gate_problems(spec: ExperimentSpec) -> list[str]:

@@ -19,9 +19,9 @@ from novaloop.experiment.spec import (
     Split,
     StagePlan,
 )
+from novaloop.recipes.checks import validate_infrastructure, validate_overrides
 from novaloop.recipes.endpoints import validate_endpoint
 from novaloop.recipes.errors import FieldError
-from novaloop.recipes.checks import validate_infrastructure, validate_overrides
 
 MAX_BYTES = 256 * 1024
 _SECTIONS: Mapping[str, type[BaseModel]] = {

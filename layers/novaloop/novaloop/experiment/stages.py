@@ -6,12 +6,11 @@ The state diagram in `docs/states.md` is generated from it.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from novaloop.experiment.names import job_name
 from novaloop.experiment.observation import Observation, Outcome, Phase, Work
 from novaloop.experiment.record import Stage, StageState
 from novaloop.experiment.spec import DAY_SECONDS, DeployStage, StagePlan
@@ -174,78 +173,112 @@ def wait(stage: Stage) -> timedelta:
     return longest * (0.5 + share / 2)
 
 
-def move(
-    stage: Stage, sight: Sight, seen: Observation, now: datetime, experiment: str, prefix: str
-) -> Stage:
-    """Return `stage` as the table's row for what is seen leaves it."""
+@dataclass(frozen=True)
+class _Step:
+    """A stage, the state that the table moves it to, and what the move goes by."""
+
+    stage: Stage
+    moved: Stage
+    sight: Sight
+    ask: Ask | None
+    seen: Observation
+    work: Work
+    now: datetime
+    name: str
+
+
+def move(stage: Stage, sight: Sight, seen: Observation, now: datetime, name: str) -> Stage:
+    """Return `stage` as the table's row for what is seen leaves it.
+
+    `name` is that of its present attempt's job or endpoint.
+    """
     rule = TABLE[stage.state, sight]
-    work = seen.work or Work()
     moved = replace(stage, state=rule.to)
-    if rule.to is StageState.CLAIMED and sight is not Sight.ABSENT:
-        name = job_name(prefix, experiment, stage.name, stage.attempt)
-        return replace(
-            moved, job_name=name, job_arn=None, claimed_at=now, next_try_at=None, ended_at=None
-        )
-    if rule.to is StageState.WAITING:
-        return _put_off(stage, moved, sight, seen, now)
-    if rule.to is StageState.RUNNING:
-        return _follow(moved, sight, work, now)
-    if rule.to is StageState.SCORING:
-        return _check(moved, sight, rule, work, now)
-    if rule.to is StageState.SUCCEEDED and seen.outcome is not None:
-        outcome = seen.outcome
-        return replace(
-            moved,
-            checkpoint=outcome.checkpoint,
-            metrics=outcome.metrics,
-            reason=outcome.reason or None,
-        )
-    if rule.to is StageState.FAILED:
-        return replace(
-            moved,
-            reason=_why(sight, seen),
-            ended_at=now,
-            billable_seconds=work.billable_seconds or stage.billable_seconds,
-        )
-    return moved
+    step = _Step(stage, moved, sight, rule.ask, seen, seen.work or Work(), now, name)
+    return _MOVES[rule.to](step)
 
 
-def _put_off(stage: Stage, moved: Stage, sight: Sight, seen: Observation, now: datetime) -> Stage:
-    if sight is Sight.NOT_DUE:
-        return stage
-    attempt = stage.attempt + 1 if sight is Sight.LOST else stage.attempt
+def _claim(step: _Step) -> Stage:
+    if step.sight is Sight.ABSENT:
+        return step.moved
     return replace(
-        moved,
-        attempt=attempt,
-        tries=stage.tries + 1,
-        next_try_at=now + wait(stage),
-        started_at=None,
-        progress=None,
-        reason=_why(sight, seen),
+        step.moved,
+        job_name=step.name,
+        job_arn=None,
+        claimed_at=step.now,
+        next_try_at=None,
+        ended_at=None,
     )
 
 
-def _follow(moved: Stage, sight: Sight, work: Work, now: datetime) -> Stage:
-    if sight is Sight.OURS:
-        moved = replace(moved, job_arn=work.arn, started_at=work.started_at or now, reason=None)
+def _put_off(step: _Step) -> Stage:
+    stage = step.stage
+    if step.sight is Sight.NOT_DUE:
+        return stage
+    return replace(
+        step.moved,
+        attempt=stage.attempt + 1 if step.sight is Sight.LOST else stage.attempt,
+        tries=stage.tries + 1,
+        next_try_at=step.now + wait(stage),
+        started_at=None,
+        progress=None,
+        reason=_why(step.sight, step.seen),
+    )
+
+
+def _follow(step: _Step) -> Stage:
+    moved, work = step.moved, step.work
+    if step.sight is Sight.OURS:
+        started_at = work.started_at or step.now
+        moved = replace(moved, job_arn=work.arn, started_at=started_at, reason=None)
     return replace(
         moved, progress=work.progress or moved.progress, billable_seconds=work.billable_seconds
     )
 
 
-def _check(moved: Stage, sight: Sight, rule: Rule, work: Work, now: datetime) -> Stage:
-    if sight is Sight.READY:
+def _check(step: _Step) -> Stage:
+    moved, work = step.moved, step.work
+    if step.sight is Sight.READY:
         moved = replace(
             moved,
-            ended_at=work.ended_at or now,
+            ended_at=work.ended_at or step.now,
             billable_seconds=work.billable_seconds,
             progress=work.progress or moved.progress,
             tries=0,
             checks=0,
         )
-    if rule.ask is Ask.CHECK:
-        return replace(moved, checked_at=now, checks=moved.checks + 1)
+    if step.ask is Ask.CHECK:
+        return replace(moved, checked_at=step.now, checks=moved.checks + 1)
     return moved
+
+
+def _succeed(step: _Step) -> Stage:
+    outcome = step.seen.outcome or Outcome(ok=True)
+    return replace(
+        step.moved,
+        checkpoint=outcome.checkpoint,
+        metrics=outcome.metrics,
+        reason=outcome.reason or None,
+    )
+
+
+def _fail(step: _Step) -> Stage:
+    return replace(
+        step.moved,
+        reason=_why(step.sight, step.seen),
+        ended_at=step.now,
+        billable_seconds=step.work.billable_seconds or step.stage.billable_seconds,
+    )
+
+
+_MOVES: Mapping[StageState, Callable[[_Step], Stage]] = {
+    StageState.CLAIMED: _claim,
+    StageState.WAITING: _put_off,
+    StageState.RUNNING: _follow,
+    StageState.SCORING: _check,
+    StageState.SUCCEEDED: _succeed,
+    StageState.FAILED: _fail,
+}
 
 
 def _why(sight: Sight, seen: Observation) -> str:

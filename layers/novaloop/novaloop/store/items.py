@@ -112,7 +112,17 @@ class DatasetModel(Item, discriminator="DATASET"):
     outputs = MapAttribute[str, Any]()
     rejects_key = UnicodeAttribute(null=True)
     card_key = UnicodeAttribute(null=True)
+    profile_key = UnicodeAttribute(null=True)
     summary = MapAttribute[str, Any]()
+
+
+class ChecksModel(Item, discriminator="CHECKS"):
+    """`CHECKS`: what the checks across the datasets found."""
+
+    versions = UnicodeAttribute()
+    checked_at = UnicodeAttribute()
+    refusal = UnicodeAttribute(null=True)
+    findings = ListAttribute[Any]()
 
 
 class ScoreModel(Item, discriminator="SCORE"):

@@ -13,6 +13,7 @@ from pynamodb.exceptions import PutError, TransactWriteError
 from pynamodb.transactions import TransactWrite
 
 from novaloop.experiment.record import (
+    ChecksItem,
     CommandItem,
     DatasetItem,
     HistoryEntry,
@@ -22,6 +23,7 @@ from novaloop.experiment.record import (
     SpecItem,
 )
 from novaloop.store.items import (
+    ChecksModel,
     CommandModel,
     DatasetModel,
     DueIndex,
@@ -40,6 +42,7 @@ _CONFLICTS = {"ConditionalCheckFailed", "TransactionConflict"}
 _RECORD = TypeAdapter(Record)
 _SPEC = TypeAdapter(SpecItem)
 _DATASET = TypeAdapter(DatasetItem)
+_CHECKS = TypeAdapter(ChecksItem)
 _SCORE = TypeAdapter(ScoreItem)
 _COMMAND = TypeAdapter(CommandItem)
 _HISTORY = TypeAdapter(HistoryEntry)
@@ -74,7 +77,7 @@ class ExperimentTable:
 
     def _items(self, experiment_id: str) -> Iterator[Item]:
         """Read around HISTORY#, the only part of the collection that grows."""
-        for low, high in (("COMMAND#", "DATASET$"), ("RECORD", "SPEC")):
+        for low, high in (("CHECKS", "DATASET$"), ("RECORD", "SPEC")):
             between = Item.item.between(low, high)
             yield from Item.query(experiment_id, between, consistent_read=True)
 
@@ -120,6 +123,10 @@ class ExperimentTable:
                 return False
             raise
         return True
+
+    def put_checks(self, experiment_id: str, item: ChecksItem) -> None:
+        """Write the checks item."""
+        ChecksModel(experiment_id, "CHECKS", **_plain(_CHECKS, item)).save()
 
     def put_score(self, experiment_id: str, item: ScoreItem) -> None:
         """Write the score item."""
@@ -182,6 +189,7 @@ def _snapshot(experiment_id: str, items: Iterable[Item]) -> Snapshot:
         found.setdefault(type(item), []).append(_values(item))
     records = [{**v, "experiment_id": experiment_id} for v in found.get(RecordModel, [])]
     specs = found.get(SpecModel, [])
+    checks = found.get(ChecksModel, [])
     datasets = [_DATASET.validate_python(v) for v in found.get(DatasetModel, [])]
     scores = [_SCORE.validate_python(v) for v in found.get(ScoreModel, [])]
     commands = [_COMMAND.validate_python(_as_command(v)) for v in found.get(CommandModel, [])]
@@ -190,6 +198,7 @@ def _snapshot(experiment_id: str, items: Iterable[Item]) -> Snapshot:
         record=_RECORD.validate_python(records[0]) if records else None,
         spec=_SPEC.validate_python(specs[0]) if specs else None,
         datasets={item.role: item for item in datasets},
+        checks=_CHECKS.validate_python(checks[0]) if checks else None,
         scores={(item.stage, item.attempt): item for item in scores},
         commands=tuple(sorted(commands, key=lambda command: command.at)),
     )

@@ -10,6 +10,7 @@ from typing import BinaryIO, Protocol
 
 from novaloop.experiment.observation import Work
 from novaloop.experiment.record import (
+    ChecksItem,
     DatasetItem,
     HistoryEntry,
     Record,
@@ -82,6 +83,10 @@ class Store(Protocol):
 
     def put_dataset(self, experiment_id: str, item: DatasetItem) -> bool:
         """Write the dataset item unless a later upload's is there; say whether it was written."""
+        ...
+
+    def put_checks(self, experiment_id: str, item: ChecksItem) -> None:
+        """Write the checks item."""
         ...
 
     def put_score(self, experiment_id: str, item: ScoreItem) -> None:
@@ -187,6 +192,10 @@ class Ingester(Protocol):
 
     def request_ingest(self, source_key: str) -> None:
         """Ask for an uploaded file to be looked at."""
+        ...
+
+    def request_checks(self, experiment_id: str) -> None:
+        """Ask for the datasets of an experiment to be checked against each other."""
         ...
 
 

@@ -12,7 +12,15 @@ from datetime import datetime, timedelta
 
 from novaloop.experiment.decide import decide, plan_of
 from novaloop.experiment.launching import Site, data_key, plan_deployment, plan_job, rft_data_keys
-from novaloop.experiment.moves import Command, Decision, IngestCommand, Announce, Policy, StageCommand
+from novaloop.experiment.moves import (
+    Announce,
+    CheckDatasets,
+    Command,
+    Decision,
+    IngestCommand,
+    Policy,
+    StageCommand,
+)
 from novaloop.experiment.observation import (
     Observation,
     Outcome,
@@ -59,7 +67,7 @@ class World:
     notifier: Notifier
     clock: Clock
     site: Site
-    policy: Policy = Policy()
+    policy: Policy
 
 
 @dataclass(frozen=True)
@@ -141,6 +149,8 @@ def act(commands: Iterable[Command], record: Record, world: World) -> _Feedback:
                 feedback = _act_on_stage(command, record, world, feedback)
             case IngestCommand():
                 world.ingester.request_ingest(command.source_key)
+            case CheckDatasets():
+                world.ingester.request_checks(record.experiment_id)
             case Announce():
                 _announce(record, world)
                 feedback = replace(feedback, notified=command.mark)

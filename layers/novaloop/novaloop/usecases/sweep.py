@@ -40,7 +40,7 @@ def sweep(world: SweepWorld) -> Swept:
     due = list(world.store.due(world.clock.now()))
     for experiment_id in due:
         world.hints.look_at(experiment_id)
-    lost = [key for key in _lost_uploads(world)]
+    lost = list(_lost_uploads(world))
     for key in lost:
         world.ingester.request_ingest(key)
     return Swept(len(due), len(lost))

@@ -1,0 +1,226 @@
+"""Conversion: one uploaded file, at one version, to the JSONL, profile and card of each role."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+from novaloop.datasets.card import card_html, dataset_card
+from novaloop.datasets.convert import Sink, convert
+from novaloop.datasets.errors import DatasetRefused
+from novaloop.datasets.options import DatasetOptions, RowFormat, SourceFormat
+from novaloop.datasets.split import Split, convert_split
+from novaloop.datasets.summary import DatasetSummary
+from novaloop.experiment.collecting import wants_sft_in_rft
+from novaloop.experiment.record import DatasetItem, DatasetStatus
+from novaloop.experiment.spec import ExperimentSpec, Role
+from novaloop.usecases.ports import Clock, Objects, Store
+
+SPLIT_STEM = "data"
+JSON_LINES = "application/jsonl"
+FORMATS: Mapping[str, RowFormat] = {
+    Role.SFT: RowFormat.SFT,
+    Role.RFT: RowFormat.RFT,
+    Role.EVAL: RowFormat.EVALUATION,
+}
+
+
+@dataclass(frozen=True)
+class IngestWorld:
+    """Everything that ingest works with."""
+
+    store: Store
+    objects: Objects
+    clock: Clock
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """One file of one experiment, and the items of the roles that it is for.
+
+    `excluded` are hashes of questions to leave out.
+    """
+
+    experiment_id: str
+    spec: ExperimentSpec
+    items: tuple[DatasetItem, ...]
+    excluded: frozenset[int] = frozenset()
+
+    @property
+    def source(self) -> DatasetItem:
+        """Any of the items: they all tell where the file is."""
+        return self.items[0]
+
+
+@dataclass(frozen=True)
+class _Result:
+    """The summary of each role, empty if the file was refused; and what was wrong with it."""
+
+    summaries: Mapping[str, DatasetSummary]
+    refusal: DatasetRefused | None
+    rejected_rows: int
+
+
+class _Discarded(Exception):  # noqa: N818
+    """Ends the uploads of a refused dataset, so that none of it is left."""
+
+    def __init__(self, result: _Result) -> None:
+        super().__init__()
+        self.result = result
+
+
+def _discard_if_refused(result: _Result) -> None:
+    if result.refusal is not None:
+        raise _Discarded(result)
+
+
+def stem_of(key: str) -> str:
+    """Return a file's name without its extensions."""
+    return key.rpartition("/")[2].partition(".")[0]
+
+
+def convert_file(job: Conversion, world: IngestWorld) -> tuple[DatasetItem, ...]:
+    """Convert the file and return the finished items; a refused one leaves no rows behind."""
+    rejects: list[bytes] = []
+    source_format = SourceFormat.of(job.source.source_key) or SourceFormat.CSV
+    options = dataset_options(job.spec, source_format)
+    options = replace(options, exclude_questions=job.excluded)
+    try:
+        with ExitStack() as uploads:
+            result = _run(job, options, uploads, rejects, world)
+            _discard_if_refused(result)
+    except _Discarded as discarded:
+        result = discarded.result
+    rejects_key = _put_rejects(job, rejects, world.objects)
+    return tuple(_finished(job, item, result, rejects_key, world) for item in job.items)
+
+
+def dataset_options(spec: ExperimentSpec, source_format: SourceFormat) -> DatasetOptions:
+    """Return what the spec says about reading a file."""
+    reward = {"type": "label", "labels": list(spec.labels)} if spec.labels else None
+    return DatasetOptions(
+        source_format=source_format,
+        columns=spec.columns,
+        system_prompt=spec.system_prompt,
+        labels=spec.labels,
+        encoding=spec.encoding,
+        delimiter=spec.delimiter,
+        reward=reward,
+        model=spec.model,
+        max_rejects=spec.max_rejects,
+    )
+
+
+def row_formats(spec: ExperimentSpec, role: str) -> tuple[RowFormat, ...]:
+    """Return the formats that a role's rows are needed in."""
+    also_rft = role == Role.SFT and wants_sft_in_rft(spec)
+    return (FORMATS[role], RowFormat.RFT) if also_rft else (FORMATS[role],)
+
+
+def _run(
+    job: Conversion,
+    options: DatasetOptions,
+    uploads: ExitStack,
+    rejects: list[bytes],
+    world: IngestWorld,
+) -> _Result:
+    outputs = {item.role: _sinks(job, item, uploads, world.objects) for item in job.items}
+    source = job.source
+    open_source = partial(world.objects.get, source.source_key, source.version_id)
+    if stem_of(source.source_key) != SPLIT_STEM:
+        summary = convert(open_source(), outputs[source.role], options, rejects.append)
+        return _Result({source.role: summary}, summary.refusal, _rows(summary.rejects))
+    if job.spec.split is None:
+        message = "needs `split:` in experiment.yaml, or sft, rft and eval as files of their own"
+        return _Result({}, DatasetRefused("split", message), 0)
+    split = Split(job.spec.split.shares(tuple(outputs)), job.spec.split.seed)
+    divided = convert_split(open_source, split, outputs, options, rejects.append)
+    return _Result(divided.datasets, divided.refusal, _rows(divided.rejects))
+
+
+def _rows(rejects: Mapping[str, Any]) -> int:
+    return sum(each.rows for each in rejects.values())
+
+
+def _sinks(
+    job: Conversion, item: DatasetItem, uploads: ExitStack, objects: Objects
+) -> dict[RowFormat, Sink]:
+    folder = _folder(job, item)
+    return {
+        each: uploads.enter_context(objects.writer(f"{folder}/{each.file_name}", JSON_LINES))
+        for each in row_formats(job.spec, item.role)
+    }
+
+
+def _folder(job: Conversion, item: DatasetItem) -> str:
+    """Return a key prefix of its own for every version of the file, settings and exclusions."""
+    version = f"{item.source_key}/{item.version_id}/{item.fingerprint}/{sorted(job.excluded)}"
+    name = hashlib.sha256(version.encode()).hexdigest()[:16]
+    return f"datasets/{job.experiment_id}/{item.role}/{name}"
+
+
+def _put_rejects(job: Conversion, rejects: list[bytes], objects: Objects) -> str | None:
+    if not rejects:
+        return None
+    key = f"{_folder(job, job.source)}/rejects.jsonl"
+    objects.put(key, b"".join(rejects), JSON_LINES)
+    return key
+
+
+def _finished(
+    job: Conversion,
+    item: DatasetItem,
+    result: _Result,
+    rejects_key: str | None,
+    world: IngestWorld,
+) -> DatasetItem:
+    done = replace(
+        item,
+        updated_at=world.clock.now(),
+        rejected_rows=result.rejected_rows,
+        rejects_key=rejects_key,
+        status=DatasetStatus.REJECTED if result.refusal else DatasetStatus.ACCEPTED,
+        reason=str(result.refusal or ""),
+    )
+    summary = result.summaries.get(item.role)
+    if summary is None:
+        return done
+    folder = _folder(job, item)
+    put_card(folder, dataset_card(item.role, summary), world.objects)
+    done = replace(done, card_key=f"{folder}/card.html")
+    if result.refusal is not None:
+        return done
+    profile_key = f"{folder}/profile.npz"
+    world.objects.put(profile_key, summary.profile.to_bytes(), "application/octet-stream")
+    return replace(
+        done,
+        rows=summary.rows_out,
+        sha256=summary.outputs[FORMATS[item.role]].sha256,
+        outputs={str(each): f"{folder}/{each.file_name}" for each in summary.outputs},
+        profile_key=profile_key,
+        summary=_digest(summary),
+    )
+
+
+def put_card(folder: str, card: Mapping[str, Any], objects: Objects) -> None:
+    """Write a dataset's card as a page and as JSON."""
+    objects.put(f"{folder}/card.html", card_html(card).encode(), "text/html; charset=utf-8")
+    objects.put(f"{folder}/card.json", json.dumps(card, indent=2).encode(), "application/json")
+
+
+def _digest(summary: DatasetSummary) -> dict[str, Any]:
+    """Return what a person wants to see of a dataset in its item."""
+    return {
+        "rows_in": summary.rows_in,
+        "labels": dict(summary.label_counts or {}),
+        "duplicate_rows": summary.duplicate_rows,
+        "excluded_rows": summary.rows_excluded,
+        "tokens": summary.tokens.total,
+        "row_hash_sum": summary.row_hash_sum,
+        "bytes": {str(name): output.size for name, output in summary.outputs.items()},
+    }

@@ -1,0 +1,83 @@
+"""Checks across datasets: once all are accepted, and before anything is spent on them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from novaloop.datasets.card import finding_content
+from novaloop.datasets.checks import EVALUATION_ROLE, Finding, Policy, check_datasets
+from novaloop.datasets.profile import DatasetProfile
+from novaloop.experiment.collecting import data_fingerprint, versions_of
+from novaloop.experiment.record import ChecksItem, DatasetItem, DatasetStatus, Snapshot
+from novaloop.experiment.spec import ExperimentSpec
+from novaloop.usecases.conversion import Conversion, IngestWorld, convert_file
+from novaloop.usecases.ingest import present_spec
+
+
+def check_experiment(experiment_id: str, world: IngestWorld) -> None:
+    """Check the datasets that the plan needs against each other, if all are accepted."""
+    snapshot = world.store.load(experiment_id)
+    spec = present_spec(experiment_id, world)
+    accepted = _accepted(snapshot, spec) if spec else None
+    if spec is None or accepted is None:
+        return
+    versions = versions_of(accepted)
+    if snapshot.checks is not None and snapshot.checks.versions == versions:
+        return
+    findings = check_datasets(_profiles(accepted, world), spec.checks)
+    _drop_rows(experiment_id, spec, accepted, findings, world)
+    contents = tuple(finding_content(finding) for finding in findings)
+    item = ChecksItem(versions, world.clock.now(), _refusal(findings), contents)
+    world.store.put_checks(experiment_id, item)
+
+
+def _accepted(snapshot: Snapshot, spec: ExperimentSpec) -> list[DatasetItem] | None:
+    """Return the datasets that the plan needs, or None if not all of them are accepted."""
+    found = [(role, snapshot.datasets.get(role)) for role in spec.roles()]
+    accepted = [
+        item
+        for role, item in found
+        if item is not None
+        and item.status is DatasetStatus.ACCEPTED
+        and item.fingerprint == data_fingerprint(spec, role)
+    ]
+    return accepted if len(accepted) == len(found) else None
+
+
+def _profiles(items: Sequence[DatasetItem], world: IngestWorld) -> dict[str, DatasetProfile]:
+    profiles: dict[str, DatasetProfile] = {}
+    for item in items:
+        with world.objects.get(item.profile_key or "") as body:
+            profiles[item.role] = DatasetProfile.from_bytes(body.read())
+    return profiles
+
+
+def _refusal(findings: Sequence[Finding]) -> str | None:
+    refused = [each for each in findings if each.policy is Policy.REFUSE]
+    if not refused:
+        return None
+    messages = "; ".join(each.message for each in refused)
+    settings = ", ".join(sorted({f"{each.check}: warn" for each in refused}))
+    return f"{messages}. Upload corrected files, or set `checks: {{{settings}}}`."
+
+
+def _drop_rows(
+    experiment_id: str,
+    spec: ExperimentSpec,
+    items: Sequence[DatasetItem],
+    findings: Sequence[Finding],
+    world: IngestWorld,
+) -> None:
+    """Convert the evaluation set again without the questions that a finding drops.
+
+    Its profile stays that of all rows, so that a check that is repeated finds the same.
+    """
+    dropped = frozenset[int]().union(
+        *(each.questions for each in findings if each.policy is Policy.DROP)
+    )
+    evaluation = next((item for item in items if item.role == EVALUATION_ROLE), None)
+    if evaluation is None or not dropped:
+        return
+    (done,) = convert_file(Conversion(experiment_id, spec, (evaluation,), dropped), world)
+    world.store.put_dataset(experiment_id, replace(done, profile_key=evaluation.profile_key))
