@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
+    from novaloop.experiment.record import Record
+
 logger = Logger()
 world = cache(controller_world)
 
@@ -47,8 +49,15 @@ class _Looker:
             return
         with logger.append_context_keys(experiment_id=experiment_id):
             after = reconcile(experiment_id, world())
-            logger.info("looked", extra={"status": after.status, "version": after.version})
+            logger.info("looked", extra=_state_of(after))
         self._seen.add(experiment_id)
+
+
+def _state_of(record: Record) -> dict[str, object]:
+    """Return what the dashboard shows of an experiment."""
+    stage = record.focus
+    state = {"stage": stage.name, "state": stage.state} if stage else {}
+    return {"status": record.status, "version": record.version, **state}
 
 
 def _experiment_of(record: SQSRecord | DynamoDBRecord) -> str | None:

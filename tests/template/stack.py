@@ -63,7 +63,9 @@ def transformed() -> dict[str, Any]:
 class Stack:
     """The transformed template with parameters filled in and every reference resolved."""
 
+    parameters: Mapping[str, Mapping[str, Any]]
     resources: Mapping[str, Mapping[str, Any]]
+    outputs: Mapping[str, Any]
 
     def of_type(self, kind: str) -> dict[str, Mapping[str, Any]]:
         """Return the properties of the resources of a type, by logical id."""
@@ -99,7 +101,7 @@ def deployed(**parameters: str) -> Stack:
         for name, resource in template["Resources"].items()
         if "Condition" not in resource or resolver.condition(resource["Condition"])
     }
-    return Stack({name: resolver.resolve(resource) for name, resource in kept.items()})
+    return Stack(template["Parameters"], resolver.resolve(kept), template["Outputs"])
 
 
 def physical_name(logical_id: str, kind: str) -> str:
@@ -143,16 +145,18 @@ class _Resolver:
         kind = self._template["Resources"][name]["Type"]
         if kind == "AWS::SNS::Topic":
             return self._get_att([name, "Arn"])
-        return physical_name(name, kind)
+        return self._name(name)
+
+    def _name(self, logical_id: str) -> str:
+        resource = self._template["Resources"][logical_id]
+        given = resource.get("Properties", {}).get("FunctionName")
+        return str(self.resolve(given)) if given else physical_name(logical_id, resource["Type"])
 
     def _get_att(self, path: list[str]) -> str:
         name, attribute = path
-        resource = self._template["Resources"][name]
-        own = resource.get("Properties", {}).get("FunctionName")
-        physical = self.resolve(own) if own else physical_name(name, resource["Type"])
         if attribute == "Arn":
-            return _ARNS[resource["Type"]] + str(physical)
-        return f"{physical}.{attribute}"
+            return _ARNS[self._template["Resources"][name]["Type"]] + self._name(name)
+        return f"{self._name(name)}.{attribute}"
 
     def _sub(self, text: str) -> str:
         def value(match: re.Match[str]) -> str:

@@ -1,0 +1,189 @@
+"""What reaches which function, and how: rules, stream filter, queues, timeouts."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from moto.events.models import EventPattern
+
+from novaloop.cloud.messages import MAX_DELAY
+from novaloop.experiment.stages import LAUNCH_LEASE
+from tests.template.stack import deployed
+
+EVENTS = Path(__file__).parents[2] / "events"
+STACK = deployed()
+DEAD_LETTERS = "arn:aws:sqs:us-east-1:123456789012:novaloop-DeadLetterQueue-EXAMPLE"
+UPLOADS, TRAINING, ENDPOINTS = "IngestFunctionUpload", "TrainingJobRule", "EndpointRule"
+RULE_OF = {
+    "s3-object-created.json": UPLOADS,
+    "training-job-state-change.json": TRAINING,
+    "endpoint-state-change.json": ENDPOINTS,
+}
+
+
+def sample(name: str) -> Any:
+    return json.loads((EVENTS / name).read_text())
+
+
+def matches(pattern: Mapping[str, Any], event: Mapping[str, Any]) -> bool:
+    return bool(EventPattern.load(json.dumps(pattern)).matches_event(event))
+
+
+def rules_for(event: Mapping[str, Any], **parameters: str) -> set[str]:
+    rules = deployed(**parameters).of_type("AWS::Events::Rule")
+    return {name for name, rule in rules.items() if matches(rule["EventPattern"], event)}
+
+
+@pytest.mark.parametrize(("name", "rule"), RULE_OF.items())
+def test_each_sample_matches_exactly_its_rule(name: str, rule: str) -> None:
+    assert rules_for(sample(name)) == {rule}
+
+
+@pytest.mark.parametrize(
+    ("name", "path", "value"),
+    [
+        ("s3-object-created.json", ("object", "key"), "datasets/questions/sft/a/sft.jsonl"),
+        ("s3-object-created.json", ("object", "key"), "jobs/inbox/x"),
+        ("s3-object-created.json", ("bucket", "name"), "somebody-elses-bucket"),
+        ("training-job-state-change.json", ("TrainingJobName",), "other-questions--sft-1"),
+        ("training-job-state-change.json", ("TrainingJobName",), "novaloop2-questions--sft-1"),
+        ("endpoint-state-change.json", ("EndpointName",), "production"),
+    ],
+)
+def test_what_is_not_ours_matches_nothing(name: str, path: tuple[str, ...], value: str) -> None:
+    event = sample(name)
+    *parents, last = path
+    place = event["detail"]
+    for parent in parents:
+        place = place[parent]
+    place[last] = value
+    assert rules_for(event) == set()
+
+
+def test_two_stacks_of_an_account_do_not_hear_each_other() -> None:
+    event = sample("training-job-state-change.json")
+    assert rules_for(event, JobNamePrefix="second") == set()
+    event["detail"]["TrainingJobName"] = "second-questions--sft-1"
+    assert rules_for(event, JobNamePrefix="second") == {TRAINING}
+
+
+@pytest.mark.parametrize(("rule", "number"), [(TRAINING, 0), (ENDPOINTS, 1)])
+def test_the_rules_make_hints_of_events(rule: str, number: int) -> None:
+    event = sample(next(name for name, its in RULE_OF.items() if its == rule))
+    (target,) = STACK.properties(rule)["Targets"]
+    text = target["InputTransformer"]["InputTemplate"]
+    for name, path in target["InputTransformer"]["InputPathsMap"].items():
+        *_, field = path.split(".")
+        assert path == f"$.detail.{field}"
+        text = text.replace(f"<{name}>", event["detail"][field])
+    assert text == sample("hints.json")["Records"][number]["body"]
+    assert target["Arn"].endswith("HintQueue-EXAMPLE")
+
+
+def stream_pattern() -> Mapping[str, Any]:
+    (mapping,) = [
+        properties
+        for properties in STACK.of_type("AWS::Lambda::EventSourceMapping").values()
+        if "FilterCriteria" in properties
+    ]
+    (only,) = mapping["FilterCriteria"]["Filters"]
+    pattern: Mapping[str, Any] = json.loads(only["Pattern"])
+    return pattern
+
+
+def change(item: str, name: str = "MODIFY") -> Any:
+    record = copy.deepcopy(sample("table-stream.json")["Records"][0])
+    record["dynamodb"]["Keys"]["item"]["S"] = item
+    return {**record, "eventName": name}
+
+
+def test_the_stream_calls_for_every_sample_change() -> None:
+    for record in sample("table-stream.json")["Records"]:
+        assert matches(stream_pattern(), record), record["dynamodb"]["Keys"]
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        change("RECORD"),  # the controller's own write, which would call it forever
+        change("HISTORY#2026-01-05T09:00:12.000000Z#000001-0"),
+        change("SPECS"),
+        change("DATASET"),
+        change("COMMAND#1", "REMOVE"),  # forgotten by its time to live
+    ],
+    ids=lambda record: record["dynamodb"]["Keys"]["item"]["S"],
+)
+def test_the_stream_does_not_call_for(record: Any) -> None:
+    assert not matches(stream_pattern(), record)
+
+
+def test_a_message_stays_hidden_for_six_timeouts() -> None:
+    timeout = STACK.properties("ControllerFunction")["Timeout"]
+    assert STACK.properties("HintQueue")["VisibilityTimeout"] >= 6 * timeout
+
+
+def test_a_claim_outlives_the_controller_that_made_it() -> None:
+    timeout = timedelta(seconds=STACK.properties("ControllerFunction")["Timeout"])
+    assert timeout < LAUNCH_LEASE
+
+
+def test_a_start_delay_fits_into_a_delayed_message() -> None:
+    longest = STACK.parameters["StartDelaySeconds"]["MaxValue"]
+    assert timedelta(seconds=longest) <= MAX_DELAY
+
+
+def test_failed_hints_of_a_batch_come_again_alone() -> None:
+    mappings = STACK.of_type("AWS::Lambda::EventSourceMapping")
+    assert len(mappings) == 2
+    for name, properties in mappings.items():
+        assert properties["FunctionResponseTypes"] == ["ReportBatchItemFailures"], name
+
+
+def test_the_stream_gives_up_before_its_records_expire() -> None:
+    stream = STACK.properties("ControllerFunctionItems")
+    assert stream["MaximumRetryAttempts"] >= 1
+    assert stream["BisectBatchOnFunctionError"] is True
+    assert 0 < stream["MaximumRecordAgeInSeconds"] < 24 * 3600
+    assert stream["DestinationConfig"]["OnFailure"]["Destination"] == DEAD_LETTERS
+
+
+def test_what_cannot_be_handled_ends_in_the_dead_letter_queue() -> None:
+    assert STACK.properties("HintQueue")["RedrivePolicy"] == {
+        "deadLetterTargetArn": DEAD_LETTERS,
+        "maxReceiveCount": 5,
+    }
+    for name, rule in STACK.of_type("AWS::Events::Rule").items():
+        for target in rule["Targets"]:
+            assert target["DeadLetterConfig"] == {"Arn": DEAD_LETTERS}, name
+
+
+SYNCHRONOUS = {
+    "ControllerFunction": "its sources, queue and stream, keep what failed",
+    "RewardFunction": "SageMaker waits for its answer",
+}
+
+
+def test_asynchronous_calls_that_fail_end_in_the_dead_letter_queue() -> None:
+    configs = STACK.of_type("AWS::Lambda::EventInvokeConfig")
+    assert {
+        f"{name.removesuffix('EventInvokeConfig')}": config["DestinationConfig"]["OnFailure"]
+        for name, config in configs.items()
+    } == {
+        name: {"Destination": DEAD_LETTERS}
+        for name in STACK.of_type("AWS::Lambda::Function").keys() - SYNCHRONOUS
+    }
+
+
+def test_the_dead_letter_queue_keeps_longer_than_the_hint_queue() -> None:
+    kept = {
+        name: STACK.properties(name)["MessageRetentionPeriod"]
+        for name in ("HintQueue", "DeadLetterQueue")
+    }
+    # A message keeps its age when it moves.
+    assert kept["DeadLetterQueue"] > kept["HintQueue"]
