@@ -20,6 +20,12 @@ if TYPE_CHECKING:
     from novaloop.reports import Report
 
 
+STAND_IN = (
+    "this ran in the local cloud, where a small n-gram model stands in for Nova; "
+    "its numbers say nothing about Nova"
+)
+
+
 @click.command()
 @click.argument("name")
 @click.option(
@@ -47,7 +53,10 @@ def report(stack: Stack, name: str, directory: Path | None, open_: bool, json_: 
 def build(stack: Stack, snapshot: Snapshot, record: Record) -> Report:
     """Put the report together from what the table holds now."""
     history = stack.table.history(record.experiment_id)
-    return reports.report(record, snapshot.scores, history, snapshot.datasets)
+    content = reports.report(record, snapshot.scores, history, snapshot.datasets)
+    if stack.is_local:
+        content["notices"].insert(0, STAND_IN)
+    return content
 
 
 def print_results(content: Report, out: Console) -> None:

@@ -91,7 +91,8 @@ def _print(snapshot: Snapshot, record: Record, history: list[HistoryEntry]) -> N
         out.print(Text.assemble(("gate  ", "dim"), f"{gate.verdict}, {gate.summary}"))
     if record.endpoint and record.status is Status.LIVE:
         out.print(Text.assemble(("endpoint  ", "dim"), record.endpoint.name))
-    for notice in record.notices:
-        out.print(Text(notice, "yellow"))
+    found = snapshot.checks.findings if snapshot.checks else ()
+    for notice in (*record.notices, *(finding["message"] for finding in found)):
+        out.print(Text(f"note: {notice}", "yellow"))
     out.print()
     out.print(views.history(history[-SHOWN_HISTORY:]))

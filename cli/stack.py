@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import os
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
@@ -42,6 +42,7 @@ class Stack:
     bucket: str
     table_name: str
     region: str
+    is_local: bool = False
 
     @cached_property
     def table(self) -> ExperimentTable:
@@ -151,7 +152,7 @@ def environment(changes: Mapping[str, str], *, without: str = "") -> Iterator[No
 def local_stack(cloud: LocalCloud) -> Iterator[Stack]:
     """Talk to a running local cloud."""
     with environment(cloud.environment(), without="AWS_"):
-        yield find_stack(cloud.state.stack_name)
+        yield replace(find_stack(cloud.state.stack_name), is_local=True)
 
 
 @contextmanager

@@ -154,3 +154,10 @@ def test_events_are_the_same_wherever_the_bytes_are_cut(
 def test_comments_fields_and_several_data_lines_are_read_as_the_standard_says() -> None:
     stream = b": ping\n\nevent: x\nid: 1\ndata: one\ndata:two\n\ndata: last without an end"
     assert list(events([stream])) == ["one\ntwo", "last without an end"]
+
+
+@pytest.mark.parametrize("line_end", [b"\n", b"\r\n", b"\r"])
+def test_a_line_end_that_is_cut_in_two_is_one_line_end(line_end: bytes) -> None:
+    stream = line_end.join((b"data: one", b"data: two", b"", b"data: three", b"", b""))
+    pieces = [stream[at : at + 1] for at in range(len(stream))]
+    assert list(events(pieces)) == ["one\ntwo", "three"]

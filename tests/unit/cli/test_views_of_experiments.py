@@ -10,8 +10,15 @@ from typing import TYPE_CHECKING
 import pytest
 from rich.console import Console
 
-from cli import views, watch
-from novaloop.experiment.record import DatasetStatus, Progress, Record, StageState, Status
+from cli import reporting, views, watch
+from novaloop.experiment.record import (
+    ChecksItem,
+    DatasetStatus,
+    Progress,
+    Record,
+    StageState,
+    Status,
+)
 from tests.unit.cli.conftest import novaloop
 from tests.unit.reports import finished_experiment as example
 
@@ -254,3 +261,17 @@ def test_watch_of_what_stays_rejected_ends(stack: Stack) -> None:
     known = replace(example.dataset("sft", 0), uploaded_at=arrived - timedelta(milliseconds=900))
     stack.table.put_dataset(NAME, known)
     assert novaloop("watch", NAME).exit_code == 1
+
+
+def test_show_tells_what_the_checks_across_datasets_found(finished: Stack) -> None:
+    finding = {"check": "imbalance", "policy": "warn", "message": "HQ has 11 times LQ_EDIT's rows"}
+    finished.table.put_checks(NAME, ChecksItem("v", example.START, None, (finding,)))
+    assert "note: HQ has 11 times LQ_EDIT's rows" in novaloop("show", NAME).stdout
+
+
+def test_a_report_of_the_local_cloud_says_that_it_is_no_nova(finished: Stack) -> None:
+    snapshot, record = finished.load(NAME)
+    assert reporting.build(finished, snapshot, record)["notices"] == []
+    local = replace(finished, is_local=True)
+    (notice,) = reporting.build(local, snapshot, record)["notices"]
+    assert "stands in for Nova" in notice
