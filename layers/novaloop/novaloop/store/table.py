@@ -37,6 +37,8 @@ from novaloop.usecases.ports import VersionConflict
 
 KEEP_HISTORY = timedelta(days=400)
 KEEP_COMMANDS = timedelta(days=30)
+SMALLEST_NUMBER = 1e-130
+"""DynamoDB refuses numbers nearer to 0 than this."""
 _CONFLICTS = {"ConditionalCheckFailed", "TransactionConflict"}
 
 _RECORD = TypeAdapter(Record)
@@ -158,11 +160,20 @@ def _iso(time: datetime) -> str:
 
 
 def _plain(adapter: TypeAdapter[Any], value: object) -> dict[str, Any]:
-    plain: dict[str, Any] = adapter.dump_python(value, mode="json")
+    plain: dict[str, Any] = _storable(adapter.dump_python(value, mode="json"))
     for name, time in vars(value).items():
         if isinstance(time, datetime):
             plain[name] = _iso(time)
     return plain
+
+
+def _storable(value: Any) -> Any:
+    """Make 0 of numbers too small for DynamoDB, such as the p-value of a gain in every row."""
+    if isinstance(value, float) and abs(value) < SMALLEST_NUMBER:
+        return 0.0
+    if isinstance(value, dict):
+        return {name: _storable(item) for name, item in value.items()}
+    return [_storable(item) for item in value] if isinstance(value, list) else value
 
 
 def _record_model(record: Record) -> RecordModel:

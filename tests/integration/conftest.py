@@ -1,0 +1,55 @@
+"""S3, DynamoDB and SQS by moto, with the table and the bucket that the template describes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from tests.template.stack import REGION, deployed, physical_name
+
+STACK = deployed()
+TABLE = physical_name("Table", "AWS::DynamoDB::Table")
+BUCKET = physical_name("Bucket", "AWS::S3::Bucket")
+_TABLE_SETTINGS = (
+    "AttributeDefinitions",
+    "KeySchema",
+    "GlobalSecondaryIndexes",
+    "BillingMode",
+)
+
+
+@pytest.fixture
+def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """An empty account in memory: no credentials, profile or endpoint of the machine is used."""
+    for name in ("AWS_PROFILE", "AWS_ENDPOINT_URL", "AWS_CA_BUNDLE", "AWS_SESSION_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
+    monkeypatch.setenv("AWS_REGION", REGION)
+    with mock_aws():
+        yield
+
+
+@pytest.fixture
+def table(account: None) -> str:
+    """The experiments table; its name."""
+    properties = STACK.properties("Table")
+    settings: dict[str, Any] = {name: properties[name] for name in _TABLE_SETTINGS}
+    boto3.client("dynamodb").create_table(TableName=TABLE, **settings)
+    return TABLE
+
+
+@pytest.fixture
+def bucket(account: None) -> str:
+    """The application's bucket; its name."""
+    s3 = boto3.client("s3")
+    s3.create_bucket(Bucket=BUCKET)
+    s3.put_bucket_versioning(
+        Bucket=BUCKET, VersioningConfiguration=STACK.properties("Bucket")["VersioningConfiguration"]
+    )
+    return BUCKET

@@ -1,0 +1,161 @@
+"""One of each item of an experiment, with every field set to something."""
+
+from __future__ import annotations
+
+from dataclasses import MISSING, fields
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from novaloop.experiment.record import (
+    ChecksItem,
+    CommandItem,
+    CommandKind,
+    DatasetItem,
+    DatasetRef,
+    DatasetStatus,
+    Endpoint,
+    GateVerdict,
+    HistoryEntry,
+    Progress,
+    Record,
+    ScoreItem,
+    SpecItem,
+    Stage,
+    StageState,
+    Status,
+)
+from novaloop.experiment.spec import ExperimentSpec, StageKind
+from novaloop.experiment.spec_file import read_spec
+from novaloop.training.health import HealthKind, HealthNote
+
+NOW = datetime(2026, 1, 5, 9, 0, 0, 123456, tzinfo=UTC)
+LATER = NOW + timedelta(hours=3)
+
+SPEC: ExperimentSpec = read_spec(
+    b"""
+columns: {question: Body, answer: Y}
+system_prompt: |
+  Answer with one label.
+  Nothing else, \xc3\xa9ver.
+labels: [HQ, LQ_EDIT, LQ_CLOSE]
+plan:
+  - evaluate: baseline
+  - sft: {instances: 4, overrides: {lr: 5.0e-6, max_steps: 100}}
+  - evaluate: after-sft
+  - deploy: {ttl_hours: 1.5}
+gate: {metric: exact_match, at_least: 0.7, better_than: baseline}
+"""
+)
+
+
+def complete(item: Any) -> Any:
+    """Return the item, sure that none of its optional fields has its default."""
+    for each in fields(item):
+        default = each.default_factory() if each.default_factory is not MISSING else each.default
+        assert getattr(item, each.name) != default, f"{type(item).__name__}.{each.name}"
+    return item
+
+
+def complete_values(kind: type[Any], values: dict[str, Any]) -> dict[str, Any]:
+    """Return the values, sure that none is left out but the version, which commits count."""
+    assert {each.name for each in fields(kind)} - {"version"} == values.keys()
+    return values
+
+
+def stage(**changes: Any) -> Stage:
+    values: dict[str, Any] = {
+        "kind": StageKind.SFT,
+        "name": "sft",
+        "state": StageState.RUNNING,
+        "attempt": 2,
+        "job_name": "novaloop-questions--sft-2",
+        "job_arn": "arn:aws:sagemaker:us-east-1:123456789012:training-job/x",
+        "claimed_at": NOW,
+        "started_at": NOW,
+        "ended_at": LATER,
+        "checked_at": LATER,
+        "checks": 3,
+        "next_try_at": LATER,
+        "tries": 4,
+        "progress": complete(Progress("Training", 7, 100, LATER)),
+        "health": (HealthNote(HealthKind.LOSS_DIVERGENCE, 7, "the loss rose"),),
+        "warned": (HealthKind.LOSS_DIVERGENCE,),
+        "checkpoint": "s3://customer-escrow-1-smtj-x/job/step_9",
+        "metrics": {"exact_match": 0.1 + 0.2, "bleu": 100.0, "f1": 1 / 3},
+        "billable_seconds": 86_400,
+        "reason": "because",
+    }
+    return Stage(**complete_values(Stage, values) | changes)
+
+
+def record(experiment_id: str = "questions", **changes: Any) -> Record:
+    values: dict[str, Any] = {
+        "experiment_id": experiment_id,
+        "spec": SPEC,
+        "created_at": NOW,
+        "status": Status.STOPPING,
+        "reason": "stopped by jane",
+        "stages": (Stage(StageKind.EVALUATE, "baseline"), stage()),
+        "datasets": {"sft": DatasetRef("v1", "ab" * 32, 3500, {"sft": "datasets/a/sft.jsonl"})},
+        "gate": complete(GateVerdict("PROMOTE", True, "better", ({"met": True, "n": None},))),
+        "approved_by": "jane",
+        "endpoint": Endpoint("novaloop-questions--deploy-1", NOW, None),
+        "stopping_to": Status.STOPPED,
+        "started_at": NOW,
+        "ended_at": LATER,
+        "due_at": LATER,
+        "notified": "LIVE",
+        "notices": ("a late upload",),
+        "handled_commands": ("c1", "c2"),
+        "prefix": "other",
+    }
+    return Record(**complete_values(Record, values) | changes)
+
+
+def dataset(role: str = "sft", uploaded_at: datetime = NOW, **changes: Any) -> DatasetItem:
+    values: dict[str, Any] = {
+        "role": role,
+        "status": DatasetStatus.REJECTED,
+        "source_key": f"inbox/questions/{role}.csv",
+        "version_id": "v7",
+        "uploaded_at": uploaded_at,
+        "fingerprint": "fp",
+        "updated_at": LATER,
+        "ingest_attempts": 2,
+        "reason": "line 7: no answer",
+        "rows": 3500,
+        "rejected_rows": 3,
+        "sha256": "cd" * 32,
+        "outputs": {"sft": "a", "rft": "b"},
+        "rejects_key": "rejects",
+        "card_key": "card",
+        "profile_key": "profile",
+        "summary": {
+            "labels": {"HQ": 1200},
+            "bytes": {"sft": 2**53 + 1},
+            "share": 0.1,
+            "none": None,
+        },
+    }
+    return DatasetItem(**complete_values(DatasetItem, values) | changes)
+
+
+def score(attempt: int = 1) -> ScoreItem:
+    difference = {"p_no_gain": 2.0**-500, "p_no_loss": 1.0, "rows_to_settle": None}
+    content = {
+        "n": 500,
+        "metrics": {"exact_match": {"value": 0.7, "stderr": 0.020493901531919198}},
+        "comparisons": {"baseline": {"metrics": {"exact_match": difference}}},
+        "notes": ["a note", ""],
+        "confusion": [[1, 2], [3, 0]],
+    }
+    return ScoreItem("baseline", attempt, NOW, "wrong size", content, "rows", "report")
+
+
+CHECKS = ChecksItem("v", NOW, "leak", ({"check": "overlap", "rows": [1, 2]},))
+SPEC_ITEM = SpecItem("v3", NOW, SPEC, ("plan.0: unknown",))
+ENTRIES = [HistoryEntry(NOW, "sft CLAIMED", "first"), HistoryEntry(NOW, "sft RUNNING", "second")]
+
+
+def command(command_id: str, at: datetime = NOW) -> CommandItem:
+    return CommandItem(command_id, CommandKind.KEEP, "jane", at, "deploy", 1.5, "please")

@@ -1,0 +1,197 @@
+"""The table and its in-memory twin keep the same promises."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import boto3
+import pytest
+
+from novaloop.experiment.record import Record, Snapshot, Status
+from novaloop.store.table import SMALLEST_NUMBER, ExperimentTable
+from novaloop.usecases.ports import VersionConflict
+from tests.integration import rich_items
+from tests.integration.rich_items import ENTRIES, LATER, NOW, complete
+from tests.simulation.twins import TwinStore
+from tests.template.stack import REGION
+
+if TYPE_CHECKING:
+    Store = ExperimentTable | TwinStore
+
+
+@pytest.fixture(params=["table", "twin"])
+def store(request: pytest.FixtureRequest) -> Store:
+    if request.param == "twin":
+        return TwinStore(on_item=lambda _: None)
+    return ExperimentTable(request.getfixturevalue("table"), REGION)
+
+
+@pytest.fixture
+def experiments(table: str) -> ExperimentTable:
+    return ExperimentTable(table, REGION)
+
+
+def test_an_unknown_experiment_is_an_empty_snapshot(store: Store) -> None:
+    assert store.load("nobody") == Snapshot("nobody")
+    assert list(store.history("nobody")) == []
+
+
+def test_a_record_comes_back_as_it_was_committed(store: Store) -> None:
+    committed = store.commit(rich_items.record(), ENTRIES)
+    assert committed == replace(rich_items.record(), version=1)
+    assert store.load("questions").record == committed
+
+
+def test_an_empty_record_comes_back_too(store: Store) -> None:
+    committed = store.commit(Record("questions", rich_items.SPEC, NOW), [])
+    assert store.load("questions").record == committed
+
+
+def test_what_becomes_none_is_none_afterwards(store: Store) -> None:
+    first = store.commit(rich_items.record(), [])
+    bare = replace(first, gate=None, endpoint=None, due_at=None, stopping_to=None, stages=())
+    assert store.load("questions").record == first
+    assert store.commit(bare, []) == store.load("questions").record
+
+
+def test_every_item_is_in_the_snapshot(store: Store) -> None:
+    committed = store.commit(rich_items.record(), ENTRIES)
+    store.put_spec("questions", complete(rich_items.SPEC_ITEM))
+    store.put_dataset("questions", complete(rich_items.dataset("sft")))
+    store.put_dataset("questions", rich_items.dataset("eval"))
+    store.put_checks("questions", complete(rich_items.CHECKS))
+    store.put_score("questions", rich_items.score())
+    store.put_score("questions", rich_items.score(attempt=2))
+    store.put_command("questions", complete(rich_items.command("c")))
+    store.put_dataset("questions-2", rich_items.dataset("rft"))
+    snapshot = store.load("questions")
+    assert snapshot.record == committed
+    assert snapshot.spec == rich_items.SPEC_ITEM
+    assert snapshot.datasets == {role: rich_items.dataset(role) for role in ("sft", "eval")}
+    assert snapshot.checks == rich_items.CHECKS
+    assert snapshot.scores.keys() == {("baseline", 1), ("baseline", 2)}
+    assert snapshot.commands == (rich_items.command("c"),)
+
+
+def test_a_score_keeps_its_numbers(store: Store) -> None:
+    item = complete(rich_items.score(attempt=2))
+    store.put_score("questions", item)
+    stored = store.load("questions").scores["baseline", 2]
+    assert replace(stored, score={}) == replace(item, score={})
+    assert stored.score["metrics"] == item.score["metrics"]
+    assert stored.score["confusion"] == [[1, 2], [3, 0]]
+    difference = stored.score["comparisons"]["baseline"]["metrics"]["exact_match"]
+    assert difference["p_no_gain"] < SMALLEST_NUMBER
+    assert difference["rows_to_settle"] is None
+
+
+def test_a_commit_needs_the_version_that_it_read(store: Store) -> None:
+    first = store.commit(rich_items.record(), [])
+    second = store.commit(replace(first, status=Status.STOPPED), ENTRIES[:1])
+    assert (first.version, second.version) == (1, 2)
+    with pytest.raises(VersionConflict):
+        store.commit(replace(first, status=Status.LIVE), ENTRIES[1:])
+    assert store.load("questions").record == second
+    assert list(store.history("questions")) == ENTRIES[:1]
+
+
+def test_a_record_is_created_once(store: Store) -> None:
+    first = store.commit(rich_items.record(), ENTRIES[:1])
+    with pytest.raises(VersionConflict):
+        store.commit(rich_items.record(status=Status.LIVE), ENTRIES[1:])
+    assert store.load("questions").record == first
+    assert list(store.history("questions")) == ENTRIES[:1]
+
+
+def test_an_update_needs_a_record(store: Store) -> None:
+    with pytest.raises(VersionConflict):
+        store.commit(rich_items.record(version=3), [])
+    assert store.load("questions").record is None
+
+
+def test_history_keeps_its_order_over_commits(store: Store) -> None:
+    first = store.commit(rich_items.record(), ENTRIES)
+    late = [replace(ENTRIES[0], at=LATER, what="later")]
+    store.commit(first, late)
+    assert list(store.history("questions")) == [*ENTRIES, *late]
+
+
+def test_experiments_do_not_see_each_other(store: Store) -> None:
+    store.commit(rich_items.record("questions"), ENTRIES)
+    store.commit(rich_items.record("questions-2"), [])
+    assert list(store.history("questions-2")) == []
+    assert store.load("question") == Snapshot("question")
+
+
+def test_the_newest_upload_wins_whenever_it_arrives(store: Store) -> None:
+    old, new = rich_items.dataset(rows=1), rich_items.dataset(uploaded_at=LATER, rows=2)
+    assert store.put_dataset("questions", new) is True
+    assert store.put_dataset("questions", old) is False
+    assert store.load("questions").datasets == {"sft": new}
+    again = replace(new, rows=3)
+    assert store.put_dataset("questions", again) is True
+    assert store.load("questions").datasets == {"sft": again}
+
+
+def test_uploads_are_told_apart_by_less_than_a_second(store: Store) -> None:
+    whole = NOW.replace(microsecond=0)
+    store.put_dataset("questions", rich_items.dataset(uploaded_at=whole))
+    later = rich_items.dataset(uploaded_at=whole + timedelta(microseconds=1))
+    assert store.put_dataset("questions", later) is True
+    assert store.put_dataset("questions", rich_items.dataset(uploaded_at=whole)) is False
+
+
+def test_commands_come_in_the_order_in_which_they_were_given(store: Store) -> None:
+    given = [rich_items.command(name, NOW + timedelta(seconds=n)) for n, name in enumerate("cab")]
+    for each in given:
+        store.put_command("questions", each)
+    assert list(store.load("questions").commands) == given
+
+
+def test_due_are_those_whose_time_has_come(store: Store) -> None:
+    for name, due_at in {"a": LATER, "b": NOW, "c": None, "d": LATER + timedelta(1)}.items():
+        store.commit(rich_items.record(name, due_at=due_at), [])
+    assert sorted(store.due(LATER)) == ["a", "b"]
+    settled = store.load("b").record
+    assert settled is not None
+    store.commit(replace(settled, due_at=None), [])
+    assert list(store.due(LATER)) == ["a"]
+
+
+def test_the_longest_overdue_comes_first(experiments: ExperimentTable) -> None:
+    for name, hours in {"a": 1, "b": 3, "c": 2}.items():
+        experiments.commit(rich_items.record(name, due_at=NOW - timedelta(hours=hours)), [])
+    assert list(experiments.due(NOW)) == ["b", "c", "a"]
+
+
+def test_the_list_shows_the_newest_experiment_first(experiments: ExperimentTable) -> None:
+    for name, hours in {"a": 1, "b": 3, "c": 2}.items():
+        experiments.commit(rich_items.record(name, created_at=NOW + timedelta(hours=hours)), [])
+    experiments.put_dataset("a", rich_items.dataset())
+    listed = list(experiments.experiments())
+    assert [summary.experiment_id for summary in listed] == ["b", "c", "a"]
+    assert listed[0].status == Status.STOPPING
+    assert listed[0].ended_at == LATER
+
+
+def test_history_and_commands_are_forgotten_and_nothing_else(
+    experiments: ExperimentTable, table: str
+) -> None:
+    experiments.commit(rich_items.record(), ENTRIES)
+    experiments.put_spec("questions", rich_items.SPEC_ITEM)
+    experiments.put_score("questions", rich_items.score())
+    experiments.put_command("questions", rich_items.command("c"))
+    items = boto3.client("dynamodb").scan(TableName=table)["Items"]
+    forgotten = {item["kind"]["S"] for item in items if "ttl" in item}
+    assert forgotten == {"HISTORY", "COMMAND"}
+    assert all(int(item["ttl"]["N"]) > NOW.timestamp() for item in items if "ttl" in item)
+
+
+def test_a_person_can_read_the_items(experiments: ExperimentTable, table: str) -> None:
+    experiments.commit(rich_items.record(), [])
+    (item,) = boto3.client("dynamodb").scan(TableName=table)["Items"]
+    assert item["created_at"] == {"S": "2026-01-05T09:00:00.123456Z"}
+    assert item["version"] == {"N": "1"}
+    assert item["stages"]["L"][1]["M"]["metrics"]["M"]["bleu"] == {"N": "100.0"}
