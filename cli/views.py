@@ -98,7 +98,7 @@ def _news(
     if stage.reason:
         return Text(stage.reason, MARKS[stage.state][1])
     if stage.state is StageState.RUNNING and stage.progress:
-        return _progress(stage)
+        return _progress(stage, now)
     return ""
 
 
@@ -106,16 +106,19 @@ def _in(time: datetime | None, now: datetime) -> str:
     return f"in {duration(max(0.0, (time - now).total_seconds()))}" if time else "soon"
 
 
-def _progress(stage: Stage) -> RenderableType:
+def _progress(stage: Stage, now: datetime) -> RenderableType:
+    """Return the phase, or a bar of the training's steps; below it, what goes wrong."""
     progress = stage.progress
     if progress is None:
         return ""
+    warnings = [Text(note.message, "yellow") for note in stage.health]
     if not progress.step or not progress.max_steps:
-        return progress.phase
+        return Group(progress.phase, *warnings)
+    left = f", done {_in(progress.finishes_at, now)}" if progress.finishes_at else ""
     row = Table.grid(padding=(0, 1))
-    bar = ProgressBar(total=progress.max_steps, completed=progress.step, width=16)
-    row.add_row(bar, f"step {progress.step} of {progress.max_steps}")
-    return row
+    bar = ProgressBar(total=progress.max_steps, completed=progress.step, width=12)
+    row.add_row(bar, f"step {progress.step} of {progress.max_steps}{left}")
+    return Group(row, *warnings)
 
 
 def _result(stage: Stage, scores: Mapping[tuple[str, int], ScoreItem]) -> RenderableType:

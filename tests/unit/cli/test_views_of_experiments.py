@@ -19,6 +19,7 @@ from novaloop.experiment.record import (
     StageState,
     Status,
 )
+from novaloop.training.health import HealthKind, HealthNote
 from tests.unit.cli.conftest import novaloop
 from tests.unit.reports import finished_experiment as example
 
@@ -187,7 +188,8 @@ def running() -> Record:
         sft,
         state=StageState.RUNNING,
         ended_at=None,
-        progress=Progress("Training", 40, 100),
+        progress=Progress("Training", 40, 100, example.START + timedelta(minutes=35)),
+        health=(HealthNote(HealthKind.STALLED_TRAINING, 30, "no gain for 10 steps"),),
     )
     waiting = replace(
         others[0],
@@ -210,7 +212,8 @@ def rendered(record: Record) -> str:
 
 def test_stages_show_progress_waiting_and_results() -> None:
     text = rendered(running())
-    assert "step 40 of 100" in text
+    assert "step 40 of 100, done in 10:00" in text
+    assert "no gain for 10 steps" in text
     assert "next try in 5:00: no capacity" in text
     assert "exact match" in text
     assert widest(text) <= 80
