@@ -1,6 +1,7 @@
-"""What a job's `output.tar.gz` holds, read from a stream: nothing is extracted or held whole.
+"""What a job wrote, read file by file from streams: nothing is extracted or held whole.
 
-Layouts differ by platform and version, so members are found by the last part of their name.
+Training jobs write one `output.tar.gz`, serverless and HyperPod jobs the same files uncompressed.
+Layouts differ by platform and version, so files are found by the last part of their name.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 INFERENCES = "inference_output.jsonl"
 MANIFEST = "manifest.json"
@@ -25,58 +26,68 @@ MAX_LINE_BYTES = 64 << 20
 
 
 class ArchiveError(ValueError):
-    """The archive is damaged, or does not hold what such a job writes."""
+    """The output is damaged, or does not hold what such a job writes."""
+
+
+def is_wanted(name: str) -> bool:
+    """Whether a file of this name is read here; what else jobs write can stay where it is."""
+    base = posixpath.basename(name)
+    return base in {MANIFEST, INFERENCES} or is_results(base)
 
 
 def checkpoint_from_archive(stream: IO[bytes]) -> str:
-    """The checkpoint URI in a training job's archive; raises ArchiveError without one.
+    """The checkpoint URI in a training job's archive; raises as `checkpoint_of` does."""
+    return checkpoint_of(archive_members(stream))
+
+
+def checkpoint_of(members: Iterable[Member]) -> str:
+    """The checkpoint URI in a training job's output; raises ArchiveError without one.
 
     Of several manifests the one nearest to the root counts.
     """
     found: dict[int, set[str]] = {}
-    for name, content in _members(stream):
-        if posixpath.basename(name) == MANIFEST:
-            uri = _checkpoint(name, content)
-            found.setdefault(name.count("/"), set()).add(uri)
+    for member in members:
+        if posixpath.basename(member.name) == MANIFEST:
+            found.setdefault(member.name.count("/"), set()).add(_checkpoint(member))
     if not found:
-        raise ArchiveError(f"the archive holds no {MANIFEST}, so the checkpoint is unknown")
+        raise ArchiveError(f"the output holds no {MANIFEST}, so the checkpoint is unknown")
     nearest = found[min(found)]
     if len(nearest) > 1:
-        raise ArchiveError(f"the archive holds several {MANIFEST} that disagree")
+        raise ArchiveError(f"the output holds several {MANIFEST} that disagree")
     return nearest.pop()
 
 
-def _checkpoint(name: str, content: Member) -> str:
-    manifest = _json(name, content.read(MAX_JSON_BYTES))
+def _checkpoint(member: Member) -> str:
+    manifest = _json(member.name, member.read(MAX_JSON_BYTES))
     uri = manifest.get(CHECKPOINT_KEY) if isinstance(manifest, dict) else None
     if not isinstance(uri, str) or not uri.startswith("s3://") or not uri.strip("s3:/"):
-        raise ArchiveError(f"{name}: {CHECKPOINT_KEY} is missing or no s3:// URI")
+        raise ArchiveError(f"{member.name}: {CHECKPOINT_KEY} is missing or no s3:// URI")
     return uri
 
 
 @dataclass
-class EvaluationArchive:
-    """An evaluation job's archive: iterate `inference_lines` to its end, then read `reported`."""
+class EvaluationOutput:
+    """An evaluation job's output: iterate `inference_lines` to its end, then read `reported`."""
 
-    stream: IO[bytes]
+    members: Iterable[Member]
     reported: dict[str, float] | None = field(default=None, init=False)
 
     def inference_lines(self) -> Iterator[bytes]:
         """The lines of inference_output.jsonl; raises ArchiveError when there are none."""
         found = 0
         newest = ""
-        for name, content in _members(self.stream):
-            base = posixpath.basename(name)
+        for member in self.members:
+            base = posixpath.basename(member.name)
             if base == INFERENCES:
                 found += 1
                 if found > 1:
-                    raise ArchiveError(f"the archive holds several {INFERENCES}")
-                yield from content.lines()
+                    raise ArchiveError(f"the output holds several {INFERENCES}")
+                yield from member.lines()
             elif is_results(base) and base > newest:
                 newest = base
-                self.reported = reported_metrics(content.read(MAX_JSON_BYTES))
+                self.reported = reported_metrics(member.read(MAX_JSON_BYTES))
         if not found:
-            raise ArchiveError(f"the archive holds no {INFERENCES}")
+            raise ArchiveError(f"the output holds no {INFERENCES}")
 
 
 def is_results(name: str) -> bool:
@@ -110,7 +121,7 @@ def _finite_numbers(metrics: object) -> dict[str, float]:
 
 @dataclass(frozen=True)
 class Member:
-    """The content of a file in the archive; readable once, until the next one is reached."""
+    """The content of one file of an output; readable once, until the next one is reached."""
 
     name: str
     size: int
@@ -135,8 +146,8 @@ class Member:
             return self.file.readline(MAX_LINE_BYTES + 1)
 
 
-def _members(stream: IO[bytes]) -> Iterator[tuple[str, Member]]:
-    """Normalised name and content of each regular file."""
+def archive_members(stream: IO[bytes]) -> Iterator[Member]:
+    """Each regular file of a tar archive, under its normalised name."""
     with _archive_errors(), tarfile.open(fileobj=stream, mode="r|*") as archive:
         total = 0
         for entry in archive:
@@ -147,7 +158,7 @@ def _members(stream: IO[bytes]) -> Iterator[tuple[str, Member]]:
             file = archive.extractfile(entry) if entry.isreg() else None
             if file is not None:
                 name = posixpath.normpath("/" + entry.name).lstrip("/")
-                yield name, Member(name, entry.size, file)
+                yield Member(name, entry.size, file)
 
 
 @contextmanager

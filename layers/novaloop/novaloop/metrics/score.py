@@ -8,7 +8,7 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 from pydantic import TypeAdapter
 
-from novaloop.metrics.archive import EvaluationArchive
+from novaloop.metrics.archive import EvaluationOutput, archive_members
 from novaloop.metrics.bleu import corpus_bleu
 from novaloop.metrics.classification import Classification, classify
 from novaloop.metrics.comparison import Comparison, compare
@@ -22,6 +22,8 @@ from novaloop.rewards.labels import LabelReader
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+
+    from novaloop.metrics.archive import Member
 
 
 @dataclass(frozen=True)
@@ -61,14 +63,26 @@ def score_archive(
     max_new_tokens: int | None = None,
     earlier: Mapping[str, RowScores] | None = None,
 ) -> tuple[Score, RowScores]:
-    """Score an evaluation job's `output.tar.gz` from a stream.
+    """Score an evaluation job's `output.tar.gz` from a stream; raises as `score_output` does."""
+    members = archive_members(stream)
+    return score_output(members, labels=labels, max_new_tokens=max_new_tokens, earlier=earlier)
+
+
+def score_output(
+    members: Iterable[Member],
+    *,
+    labels: Sequence[str] = (),
+    max_new_tokens: int | None = None,
+    earlier: Mapping[str, RowScores] | None = None,
+) -> tuple[Score, RowScores]:
+    """Score an evaluation job's output, file by file.
 
     Raises ArchiveError, InferenceError, DifferentRowsError, or ValueError for bad labels.
     """
-    archive = EvaluationArchive(stream)
+    output = EvaluationOutput(members)
     scorer = _Scorer(labels)
-    scorer.add_all(archive.inference_lines())
-    return scorer.finish(archive.reported, max_new_tokens, earlier or {})
+    scorer.add_all(output.inference_lines())
+    return scorer.finish(output.reported, max_new_tokens, earlier or {})
 
 
 def score_lines(
