@@ -1,0 +1,128 @@
+"""The bucket and its in-memory twin keep the same promises."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import boto3
+import pytest
+
+from novaloop.cloud.objects import PART_BYTES, Bucket
+from novaloop.usecases.ports import ObjectMissing
+from tests.simulation.twins import TwinObjects, VirtualClock
+
+if TYPE_CHECKING:
+    Objects = Bucket | TwinObjects
+
+KEY, TEXT = "inbox/questions/sft.csv", "text/csv"
+
+
+@pytest.fixture
+def real(bucket: str) -> Bucket:
+    return Bucket(boto3.client("s3"), bucket)
+
+
+@pytest.fixture(params=["bucket", "twin"])
+def objects(request: pytest.FixtureRequest) -> Objects:
+    if request.param == "twin":
+        return TwinObjects(VirtualClock())
+    real: Bucket = request.getfixturevalue("real")
+    return real
+
+
+def read(objects: Objects, key: str = KEY, version_id: str | None = None) -> bytes:
+    with objects.get(key, version_id) as body:
+        return body.read()
+
+
+def crash_after(objects: Objects, block: bytes) -> None:
+    with objects.writer(KEY, TEXT) as write:
+        write(block)
+        raise RuntimeError
+
+
+def test_what_is_missing_is_said_to_be_missing(objects: Objects) -> None:
+    assert objects.newest(KEY) is None
+    with pytest.raises(ObjectMissing, match=KEY):
+        objects.get(KEY)
+
+
+def test_a_version_stays_readable_when_it_is_replaced(objects: Objects) -> None:
+    objects.put(KEY, b"first", TEXT)
+    first = objects.newest(KEY)
+    objects.put(KEY, b"second, longer", TEXT)
+    second = objects.newest(KEY)
+    assert first is not None
+    assert second is not None
+    assert (first.size, second.size) == (5, 14)
+    assert first.version_id != second.version_id
+    assert read(objects, version_id=first.version_id) == b"first"
+    assert read(objects, version_id=second.version_id) == b"second, longer"
+    assert read(objects) == b"second, longer"
+
+
+def test_uploads_are_the_newest_objects_under_the_prefix(objects: Objects) -> None:
+    for key in ("inbox/b/x", "inbox/a/x", "datasets/a", "inbox/a/x"):
+        objects.put(key, b"12", TEXT)
+    assert [(key, upload.size) for key, upload in objects.uploads("inbox/")] == [
+        ("inbox/a/x", 2),
+        ("inbox/b/x", 2),
+    ]
+
+
+@pytest.mark.parametrize("blocks", [[], [b""], [b"one line\n"], [b"a", b"b" * 1000, b"\r\nc"]])
+def test_a_writer_writes_what_it_is_given(objects: Objects, blocks: list[bytes]) -> None:
+    with objects.writer(KEY, TEXT) as write:
+        for block in blocks:
+            write(block)
+    assert read(objects) == b"".join(blocks)
+
+
+def test_a_writer_that_fails_leaves_nothing(objects: Objects) -> None:
+    with pytest.raises(RuntimeError):
+        crash_after(objects, b"x" * (PART_BYTES + 1))
+    assert objects.newest(KEY) is None
+
+
+def test_concatenate_keeps_the_order(objects: Objects) -> None:
+    objects.put("a", b"1\n", TEXT)
+    objects.put("b", b"2\n", TEXT)
+    objects.concatenate(["b", "a"], "joined")
+    assert read(objects, "joined") == b"2\n1\n"
+
+
+def test_concatenate_needs_every_part(objects: Objects) -> None:
+    objects.put("a", b"1\n", TEXT)
+    with pytest.raises(ObjectMissing):
+        objects.concatenate(["a", "missing"], "joined")
+    assert objects.newest("joined") is None
+
+
+@pytest.mark.parametrize("size", [PART_BYTES - 1, PART_BYTES, PART_BYTES + 1, 2 * PART_BYTES])
+def test_a_large_object_is_written_in_parts(real: Bucket, bucket: str, size: int) -> None:
+    body = (b"0123456789abcdef" * (size // 16 + 1))[:size]
+    with real.writer(KEY, TEXT) as write:
+        for start in range(0, size, 5_000_011):
+            write(body[start : start + 5_000_011])
+    assert read(real) == body
+    head = boto3.client("s3").head_object(Bucket=bucket, Key=KEY)
+    assert head["ContentType"] == TEXT
+    parts = -(-size // PART_BYTES)
+    assert head["ETag"].endswith(f'-{parts}"') is (size >= PART_BYTES)
+
+
+def test_an_aborted_upload_leaves_no_parts_that_cost(real: Bucket, bucket: str) -> None:
+    with pytest.raises(RuntimeError):
+        crash_after(real, b"x" * PART_BYTES)
+    assert "Uploads" not in boto3.client("s3").list_multipart_uploads(Bucket=bucket)
+
+
+def test_an_unknown_version_is_missing(real: Bucket) -> None:
+    real.put(KEY, b"first", TEXT)
+    with pytest.raises(ObjectMissing):
+        real.get(KEY, "0" * 32)
+
+
+def test_other_errors_are_not_taken_for_a_missing_object(real: Bucket) -> None:
+    with pytest.raises(boto3.client("s3").exceptions.ClientError, match="NoSuchBucket"):
+        Bucket(boto3.client("s3"), "nobodys-bucket").get(KEY)
