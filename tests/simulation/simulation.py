@@ -27,6 +27,7 @@ from novaloop.usecases.sweep import SweepWorld, sweep
 from tests.simulation.twins import (
     TwinEndpoints,
     TwinJobs,
+    TwinLogs,
     TwinNotifier,
     TwinObjects,
     TwinStore,
@@ -77,10 +78,11 @@ class Crashes:
         after = self.after_effect if number == self.at else self.random.random() < 0.5
         if hit and not after:
             self._crash(name)
-        result = call()
-        if hit:
-            self._crash(name)
-        return result
+        try:
+            return call()
+        finally:
+            if hit:
+                self._crash(name)
 
     def _crash(self, name: str) -> None:
         self.happened += 1
@@ -108,6 +110,7 @@ class Simulation:
         chaos: Chaos = Chaos(),
         crashes: Crashes | None = None,
         fate: Callable[[str], str] = lambda _: "completes",
+        course: Callable[[str], str] = lambda _: "healthy",
     ) -> None:
         self.random = random.Random(seed)  # noqa: S311 - a simulation
         self.chaos = chaos
@@ -120,6 +123,7 @@ class Simulation:
         self.objects = TwinObjects(self.clock)
         self.jobs = TwinJobs(self.clock, self.objects, fate, self.later, self.job_changed)
         self.jobs.claimed = self.is_claimed
+        self.logs = TwinLogs(self.jobs, self.clock, course)
         self.endpoints = TwinEndpoints(self.clock, fate, self.later, self.job_changed)
         self.notifier = TwinNotifier()
         self.hints_delivered = 0
@@ -139,6 +143,7 @@ class Simulation:
         return World(
             store=self._port(self.store, "store"),
             jobs=self._port(self.jobs, "jobs"),
+            logs=self._port(self.logs, "logs"),
             endpoints=self._port(self.endpoints, "endpoints"),
             objects=self._port(self.objects, "objects"),
             scorer=self._port(self, "scorer"),

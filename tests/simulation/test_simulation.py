@@ -50,7 +50,7 @@ def test_every_adapter_is_called_by_the_default_plan() -> None:
     """Proves that the crashes below come everywhere."""
     ports = {call.partition(".")[0] for call in CALLS}
     assert ports == {
-        *("store", "jobs", "endpoints", "objects"),
+        *("store", "jobs", "logs", "endpoints", "objects"),
         *("scorer", "ingester", "hints", "notifier"),
     }
 

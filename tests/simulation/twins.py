@@ -30,8 +30,10 @@ from novaloop.experiment.record import (
     StageState,
 )
 from novaloop.recipes.endpoints import EndpointPlan
+from novaloop.training.lines import LogLine
 from novaloop.usecases.ports import (
     LaunchRefused,
+    LogPage,
     NotServing,
     ObjectMissing,
     Upload,
@@ -212,7 +214,7 @@ class TwinJobs:
             phase=job.phase,
             ours=owner is None or tags.get("novaloop:experiment") == owner,
             arn=f"arn:job/{name}",
-            progress=Progress(str(job.phase)),
+            progress=Progress("Training" if job.phase is Phase.ACTIVE else str(job.phase)),
             reason=job.reason,
             started_at=job.created_at,
             ended_at=job.ended_at,
@@ -273,6 +275,39 @@ class TwinJobs:
     @property
     def running(self) -> list[str]:
         return [name for name, job in self.jobs.items() if job.ended_at is None]
+
+
+Course = Callable[[str], str]
+"""How the training of the job of this name goes: healthy, collapses, stalls or silent."""
+LINES_PER_LOOK = 25
+
+
+@dataclass
+class TwinLogs:
+    """What training jobs log: a step a minute, from their first; a look reads a few lines."""
+
+    jobs: TwinJobs
+    clock: VirtualClock
+    course: Course
+    reads: int = 0
+
+    def read(self, job_name: str, after: str | None) -> LogPage:
+        self.reads += 1
+        job, begin = self.jobs.jobs[job_name], int(after or 0)
+        begun, end = job.created_at, job.ended_at or self.clock.now()
+        course = self.course(job_name)
+        steps = {"silent": 0, "stalls": 9}.get(course, (end - begun) // timedelta(minutes=1))
+        last = min(steps, begin + LINES_PER_LOOK, (end - begun) // timedelta(minutes=1))
+        lines = tuple(
+            LogLine(begun + timedelta(minutes=step), _logged(course, step))
+            for step in range(begin + 1, last + 1)
+        )
+        return LogPage(lines, str(max(last, begin)))
+
+
+def _logged(course: str, step: int) -> str:
+    reward = -0.5 if course == "collapses" and step > 12 else 0.6
+    return f"step:{step} - critic/rewards/mean:{reward} - actor/entropy:0.4 - actor/ppo_kl:0.01"
 
 
 def _inference(row: Mapping[str, str], trained: bool) -> bytes:

@@ -49,6 +49,7 @@ class ControllerSettings(SweeperSettings):
     reward_function_arn: str
     job_name_prefix: str = Field(pattern=r"^[a-z0-9]{1,8}$")
     start_delay_seconds: float = Field(ge=0, le=900)
+    training_look_seconds: float = Field(ge=1, le=3600)
     output_kms_key_id: str = ""
     subnet_ids: str = ""
     security_group_ids: str = ""
@@ -57,3 +58,8 @@ class ControllerSettings(SweeperSettings):
     def start_delay(self) -> timedelta:
         """How long an experiment waits for a newer upload before it starts."""
         return timedelta(seconds=self.start_delay_seconds)
+
+    @property
+    def training_look(self) -> timedelta:
+        """How long a running training goes without a look at its log."""
+        return timedelta(seconds=self.training_look_seconds)

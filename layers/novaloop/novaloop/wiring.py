@@ -8,6 +8,7 @@ import boto3
 from botocore.config import Config
 
 from novaloop.cloud.endpoints import SageMakerEndpoints
+from novaloop.cloud.job_logs import TrainingJobLogs
 from novaloop.cloud.jobs import TrainingJobs
 from novaloop.cloud.messages import HintQueue, IngestFunction, MetricsFunction, Topic, UtcClock
 from novaloop.cloud.objects import Bucket
@@ -27,6 +28,10 @@ _CONFIG = Config(
     read_timeout=50,
     user_agent_extra="novaloop",
 )
+_LOGS_CONFIG = _CONFIG.merge(
+    Config(retries={"mode": "standard", "total_max_attempts": 2}, connect_timeout=2, read_timeout=8)
+)
+"""Logs are worth no long wait: the stages go on without them."""
 
 
 def controller_world() -> World:
@@ -37,6 +42,7 @@ def controller_world() -> World:
     return World(
         store=ExperimentTable(settings.table_name, settings.aws_region),
         jobs=TrainingJobs(sagemaker),
+        logs=TrainingJobLogs(boto3.client("logs", config=_LOGS_CONFIG)),
         endpoints=SageMakerEndpoints(sagemaker, boto3.client("sagemaker-runtime", config=_CONFIG)),
         objects=Bucket(boto3.client("s3", config=_CONFIG), settings.bucket_name),
         scorer=MetricsFunction(functions, settings.metrics_function_name),
@@ -45,7 +51,7 @@ def controller_world() -> World:
         notifier=Topic(boto3.client("sns", config=_CONFIG), settings.topic_arn),
         clock=UtcClock(),
         site=Site(settings.bucket_name, _deployment(settings)),
-        policy=Policy(settings.job_name_prefix, settings.start_delay),
+        policy=Policy(settings.job_name_prefix, settings.start_delay, settings.training_look),
     )
 
 

@@ -19,12 +19,13 @@ from novaloop.experiment.moves import (
     Decision,
     Policy,
     StageCommand,
+    Warn,
     enter,
     put_stage,
     stay,
 )
 from novaloop.experiment.names import job_name
-from novaloop.experiment.observation import Observation, Phase, Refusal, Work
+from novaloop.experiment.observation import TRAININGS, Observation, Phase, Refusal, Work
 from novaloop.experiment.record import (
     Endpoint,
     HistoryEntry,
@@ -34,7 +35,7 @@ from novaloop.experiment.record import (
     Status,
 )
 from novaloop.experiment.spec import DeployStage, ExperimentSpec, StagePlan
-from novaloop.experiment.stages import CHECK_AGAIN, LAUNCH_LEASE, TABLE, Ask, look, move
+from novaloop.experiment.stages import CHECK_AGAIN, LAUNCH_LEASE, TABLE, Ask, heard, look, move
 
 TOLD = {
     Status.REJECTED,
@@ -74,7 +75,8 @@ def decide(seen: Observation, now: datetime, policy: Policy) -> Decision:
         obey(record, command, now) if command else _STEPS[record.status](record, seen, now, policy)
     )
     decision = _notice_late_uploads(decision, seen, now)
-    return _with_due(_with_notification(decision, seen), record, now)
+    decision = _with_warnings(_with_notification(decision, seen), seen)
+    return _with_due(decision, record, now, policy)
 
 
 def _new(experiment_id: str, now: datetime, policy: Policy) -> Record:
@@ -98,6 +100,7 @@ def _advance(record: Record, seen: Observation, now: datetime, _: Policy) -> Dec
 def _move(
     record: Record, stage: Stage, plan: StagePlan, seen: Observation, now: datetime
 ) -> Decision:
+    new_notes, stage = _listen(stage, seen, now)
     sight = look(stage, plan, seen, now)
     rule = TABLE[stage.state, sight]
     name = job_name(record.prefix, record.experiment_id, stage.name, stage.attempt)
@@ -106,7 +109,7 @@ def _move(
     commands = (StageCommand(rule.ask, stage.name),) if rule.ask else ()
     changed = moved.state is not stage.state or moved.attempt != stage.attempt
     line = HistoryEntry(now, f"{stage.name} {moved.state}", moved.reason or sight.value)
-    history = (line,) if changed else ()
+    history = (*new_notes, line) if changed else new_notes
     if moved.state is not StageState.FAILED:
         return Decision(after, commands, history)
     reason = f"{stage.name}: {moved.reason}"
@@ -114,6 +117,15 @@ def _move(
     return replace(
         failed, commands=(*commands, *failed.commands), history=(*history, *failed.history)
     )
+
+
+def _listen(
+    stage: Stage, seen: Observation, now: datetime
+) -> tuple[tuple[HistoryEntry, ...], Stage]:
+    """Take in what the log says of a training's health, with a line for each new note."""
+    after = heard(stage, seen)
+    new = after.health[len(stage.health) :]
+    return tuple(HistoryEntry(now, f"{stage.name} {n.kind}", n.message) for n in new), after
 
 
 def plan_of(record: Record, stage: Stage) -> StagePlan:
@@ -246,24 +258,48 @@ def _with_notification(decision: Decision, seen: Observation) -> Decision:
     return replace(decision, commands=(*decision.commands, Announce(mark)))
 
 
-def _with_due(decision: Decision, before: Record, now: datetime) -> Decision:
+def _with_warnings(decision: Decision, seen: Observation) -> Decision:
+    """Tell people of each ill of a training until the notifier says that it did: at least once."""
+    stages = tuple(_after_warnings(stage, seen) for stage in decision.record.stages)
+    warnings = tuple(
+        Warn(stage.name, note)
+        for stage in stages
+        for note in stage.health
+        if note.kind not in stage.warned
+    )
+    record = replace(decision.record, stages=stages)
+    return replace(decision, record=record, commands=(*decision.commands, *warnings))
+
+
+def _after_warnings(stage: Stage, seen: Observation) -> Stage:
+    told = (kind for name, kind in seen.warned if name == stage.name)
+    return replace(stage, warned=tuple(dict.fromkeys((*stage.warned, *told))))
+
+
+def _with_due(decision: Decision, before: Record, now: datetime, policy: Policy) -> Decision:
     """Set when the sweep must look again; keep the old time while it is still ahead."""
     record = decision.record
-    due_at = min(filter(None, (_due_at(record, now), decision.look_at)), default=None)
+    due_at = min(filter(None, (_due_at(record, now, policy), decision.look_at)), default=None)
     keeps = before.due_at is not None and due_at is not None and now < before.due_at <= due_at
     return replace(decision, record=replace(record, due_at=before.due_at if keeps else due_at))
 
 
-def _due_at(record: Record, now: datetime) -> datetime | None:
+def _due_at(record: Record, now: datetime, policy: Policy) -> datetime | None:
     if record.status.is_final:
-        told = record.notified == f"{record.status}: {record.reason}"
-        return None if told else now + timedelta(minutes=5)
+        return None if _all_told(record) else now + timedelta(minutes=5)
     due = now + LOOK_AGAIN[record.status]
     stage = record.active
     if stage is not None and stage.state is StageState.WAITING and stage.next_try_at:
         due = stage.next_try_at
+    if stage is not None and stage.kind in TRAININGS and stage.state is StageState.RUNNING:
+        due = min(due, now + policy.training_look)
     if stage is not None and stage.state is StageState.SCORING and stage.checked_at:
         due = min(due, stage.checked_at + CHECK_AGAIN)
     if record.status is Status.LIVE and record.endpoint and record.endpoint.expires_at:
         due = min(due, record.endpoint.expires_at)
     return due
+
+
+def _all_told(record: Record) -> bool:
+    warned = all(len(stage.warned) >= len(stage.health) for stage in record.stages)
+    return warned and record.notified == f"{record.status}: {record.reason}"

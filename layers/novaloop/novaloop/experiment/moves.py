@@ -7,14 +7,20 @@ from datetime import datetime, timedelta
 
 from novaloop.experiment.record import HistoryEntry, Record, Stage, Status
 from novaloop.experiment.stages import Ask
+from novaloop.training.health import HealthNote
 
 
 @dataclass(frozen=True)
 class Policy:
-    """What a deployment decides for all of its experiments."""
+    """What a deployment decides for all of its experiments.
+
+    `training_look` is how long a running training may go without a look at its log: a little less
+    than the sweep's period, so that every sweep finds it due.
+    """
 
     prefix: str = "novaloop"
     start_delay: timedelta = timedelta(seconds=30)
+    training_look: timedelta = timedelta(seconds=270)
 
 
 @dataclass(frozen=True)
@@ -44,7 +50,15 @@ class Announce:
     mark: str
 
 
-Command = StageCommand | IngestCommand | CheckDatasets | Announce
+@dataclass(frozen=True)
+class Warn:
+    """Tell people what goes wrong in the training of the stage called `stage`."""
+
+    stage: str
+    note: HealthNote
+
+
+Command = StageCommand | IngestCommand | CheckDatasets | Announce | Warn
 
 
 @dataclass(frozen=True)

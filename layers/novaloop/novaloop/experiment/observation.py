@@ -9,6 +9,7 @@ from enum import StrEnum
 
 from novaloop.experiment.record import Progress, Snapshot, StageState, Status
 from novaloop.experiment.spec import StageKind
+from novaloop.training.health import HealthKind, HealthNote
 
 
 class Phase(StrEnum):
@@ -59,6 +60,16 @@ class Outcome:
 
 
 @dataclass(frozen=True)
+class TrainingNews:
+    """How a training goes by its log: steps done of how many, the expected end, all notes."""
+
+    step: int | None = None
+    max_steps: int | None = None
+    finishes_at: datetime | None = None
+    notes: tuple[HealthNote, ...] = ()
+
+
+@dataclass(frozen=True)
 class Refusal:
     """A launch that the service turned down; `for_now`: the same request may pass later."""
 
@@ -68,15 +79,21 @@ class Refusal:
 
 @dataclass(frozen=True)
 class Observation:
-    """Everything that a decision may look at; `work` is None where nobody looked."""
+    """Everything that a decision may look at; `work` is None where nobody looked.
+
+    `notified` and `warned` are what people were just told: a status, and stages with their ills.
+    """
 
     snapshot: Snapshot
     work: Work | None = None
     outcome: Outcome | None = None
     refusal: Refusal | None = None
     notified: str | None = None
+    training: TrainingNews | None = None
+    warned: tuple[tuple[str, HealthKind], ...] = ()
 
 
+TRAININGS = {StageKind.SFT, StageKind.RFT}
 _WORKING = {StageState.CLAIMED, StageState.RUNNING}
 _WORK_MATTERS = {Status.LIVE, Status.STOPPING}
 
@@ -89,6 +106,15 @@ def needs_work(snapshot: Snapshot) -> bool:
     return record.status in _WORK_MATTERS or (
         not record.status.is_final and record.focus.state in _WORKING
     )
+
+
+def needs_training(snapshot: Snapshot) -> bool:
+    """Whether a decision needs to see how the training of the stage in focus goes."""
+    record = snapshot.record
+    focus = record.focus if record else None
+    if record is None or focus is None or record.status is not Status.RUNNING:
+        return False
+    return focus.kind in TRAININGS and focus.state is StageState.RUNNING
 
 
 def needs_outcome(snapshot: Snapshot) -> bool:

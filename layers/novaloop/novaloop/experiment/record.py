@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import Any
 
 from novaloop.experiment.spec import ExperimentSpec, StageKind
+from novaloop.training.health import HealthKind, HealthNote
 
 
 class Status(StrEnum):
@@ -57,17 +58,22 @@ class StageState(StrEnum):
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a job has come: SageMaker's secondary status, and training steps if logged."""
+    """How far a job has come: SageMaker's secondary status, and training steps if logged.
+
+    `finishes_at` is when the last step is to be expected, by the time of the newest steps.
+    """
 
     phase: str
     step: int | None = None
     max_steps: int | None = None
+    finishes_at: datetime | None = None
 
 
 @dataclass(frozen=True)
 class Stage:
     """One stage of the plan. Times are UTC; `tries` counts launches that came to
-    nothing in a row, `checks` how often its outcome was asked for."""
+    nothing in a row, `checks` how often its outcome was asked for. `health` is what went wrong
+    in its training, `warned` of what kinds of that people were told."""
 
     kind: StageKind
     name: str
@@ -83,6 +89,8 @@ class Stage:
     next_try_at: datetime | None = None
     tries: int = 0
     progress: Progress | None = None
+    health: tuple[HealthNote, ...] = ()
+    warned: tuple[HealthKind, ...] = ()
     checkpoint: str | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)
     billable_seconds: int = 0
@@ -171,7 +179,7 @@ class SpecItem:
 
     version_id: str
     uploaded_at: datetime
-    spec: ExperimentSpec | None
+    spec: ExperimentSpec | None = None
     errors: tuple[str, ...] = ()
 
 

@@ -21,9 +21,17 @@ from novaloop.datasets.checks import DROPPABLE, Check
 from novaloop.datasets.checks import Policy as CheckPolicy
 from novaloop.experiment import names
 from novaloop.rewards.labels import LabelReader
+from novaloop.training.health import HealthKind
 
 Labels = tuple[Annotated[str, Field(min_length=1, max_length=100)], ...]
 StageName = Annotated[str, Field(description="words of a-z and 0-9 joined by hyphens, at most 16")]
+SftIll = Literal[HealthKind.LOSS_DIVERGENCE, HealthKind.STALLED_TRAINING]
+RftIll = Literal[
+    HealthKind.REWARD_COLLAPSE,
+    HealthKind.POLICY_INSTABILITY,
+    HealthKind.LENGTH_CLIPPING,
+    HealthKind.STALLED_TRAINING,
+]
 GPU_INSTANCE = "ml.p5.48xlarge"
 DAY_SECONDS = 86_400
 
@@ -104,6 +112,7 @@ class SftStage(_JobStage):
     name: StageName = "sft"
     peft: Literal["lora", "full"] = "lora"
     instances: int = Field(default=4, ge=1)
+    stop_on: tuple[SftIll, ...] = ()
 
 
 class RftStage(_JobStage):
@@ -114,6 +123,7 @@ class RftStage(_JobStage):
     peft: Literal["lora", "full"] = "lora"
     instances: int = Field(default=2, ge=1)
     include_sft_rows: bool = True
+    stop_on: tuple[RftIll, ...] = ()
 
 
 class DeployStage(_Stage):

@@ -12,8 +12,9 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from novaloop.experiment.observation import Observation, Outcome, Phase, Work
-from novaloop.experiment.record import Stage, StageState
-from novaloop.experiment.spec import DAY_SECONDS, DeployStage, StagePlan
+from novaloop.experiment.record import Progress, Stage, StageState
+from novaloop.experiment.spec import DAY_SECONDS, DeployStage, RftStage, SftStage, StagePlan
+from novaloop.training.health import unknown
 
 LAUNCH_LEASE = timedelta(minutes=5)
 """Longer than the controller's timeout: a launch that is still under way has ended by then."""
@@ -46,6 +47,7 @@ class Sight(StrEnum):
     STOPPED = "it was stopped from outside"
     VANISHED = "it does not exist any more"
     OVERDUE = "it is overdue"
+    UNHEALTHY = "its training goes wrong in a way to stop on"
     CONFIRMED = "its outcome is good"
     REFUTED = "its outcome is not usable"
     UNCONFIRMED = "its outcome is not known yet"
@@ -87,6 +89,7 @@ TABLE: Mapping[tuple[StageState, Sight], Rule] = {
     (_S.RUNNING, Sight.STOPPED): Rule(_S.FAILED),
     (_S.RUNNING, Sight.VANISHED): Rule(_S.FAILED),
     (_S.RUNNING, Sight.OVERDUE): Rule(_S.FAILED),
+    (_S.RUNNING, Sight.UNHEALTHY): Rule(_S.FAILED),
     (_S.SCORING, Sight.CONFIRMED): Rule(_S.SUCCEEDED),
     (_S.SCORING, Sight.REFUTED): Rule(_S.FAILED),
     (_S.SCORING, Sight.UNCONFIRMED): Rule(_S.SCORING),
@@ -135,8 +138,15 @@ def _look_at_work(stage: Stage, plan: StagePlan, work: Work, now: datetime) -> S
     if work.phase is Phase.LOST:
         return Sight.LOST if stage.tries < MAX_LOST or is_capacity(work) else Sight.LOST_TOO_OFTEN
     if work.phase is Phase.ACTIVE:
-        return Sight.OVERDUE if now > deadline(stage, plan) else Sight.ACTIVE
+        if now > deadline(stage, plan):
+            return Sight.OVERDUE
+        return Sight.UNHEALTHY if _must_stop(stage, plan) else Sight.ACTIVE
     return _RUNNING_SIGHTS[work.phase]
+
+
+def _must_stop(stage: Stage, plan: StagePlan) -> bool:
+    stop_on = plan.stop_on if isinstance(plan, SftStage | RftStage) else ()
+    return any(note.kind in stop_on for note in stage.health)
 
 
 def _look_at_outcome(stage: Stage, outcome: Outcome | None, now: datetime) -> Sight:
@@ -187,6 +197,12 @@ class _Step:
     name: str
 
 
+def heard(stage: Stage, seen: Observation) -> Stage:
+    """Return `stage` with what its log says of its training's health."""
+    notes = seen.training.notes if seen.training else ()
+    return replace(stage, health=(*stage.health, *unknown(stage.health, notes)))
+
+
 def move(stage: Stage, sight: Sight, seen: Observation, now: datetime, name: str) -> Stage:
     """Return `stage` as the table's row for what is seen leaves it.
 
@@ -222,6 +238,8 @@ def _put_off(step: _Step) -> Stage:
         next_try_at=step.now + wait(stage),
         started_at=None,
         progress=None,
+        health=(),
+        warned=(),
         reason=_why(step.sight, step.seen),
     )
 
@@ -231,9 +249,18 @@ def _follow(step: _Step) -> Stage:
     if step.sight is Sight.OURS:
         started_at = work.started_at or step.now
         moved = replace(moved, job_arn=work.arn, started_at=started_at, reason=None)
-    return replace(
-        moved, progress=work.progress or moved.progress, billable_seconds=work.billable_seconds
-    )
+    return replace(moved, progress=_progress(step), billable_seconds=work.billable_seconds)
+
+
+def _progress(step: _Step) -> Progress | None:
+    """Return the phase as described, with the steps as logged, else described, else known."""
+    described, known, logged = step.work.progress, step.stage.progress, step.seen.training
+    if described is None:
+        return known
+    if logged is not None and logged.step is not None:
+        most = logged.max_steps or described.max_steps
+        return Progress(described.phase, logged.step, most, logged.finishes_at)
+    return replace(known, phase=described.phase) if known and known.step else described
 
 
 def _check(step: _Step) -> Stage:
@@ -243,7 +270,7 @@ def _check(step: _Step) -> Stage:
             moved,
             ended_at=work.ended_at or step.now,
             billable_seconds=work.billable_seconds,
-            progress=work.progress or moved.progress,
+            progress=_progress(step),
             tries=0,
             checks=0,
         )
@@ -265,7 +292,7 @@ def _succeed(step: _Step) -> Stage:
 def _fail(step: _Step) -> Stage:
     return replace(
         step.moved,
-        reason=_why(step.sight, step.seen),
+        reason=_ills(step.stage) if step.sight is Sight.UNHEALTHY else _why(step.sight, step.seen),
         ended_at=step.now,
         billable_seconds=step.work.billable_seconds or step.stage.billable_seconds,
     )
@@ -279,6 +306,12 @@ _MOVES: Mapping[StageState, Callable[[_Step], Stage]] = {
     StageState.SUCCEEDED: _succeed,
     StageState.FAILED: _fail,
 }
+
+
+def _ills(stage: Stage) -> str:
+    return "stopped for its health: " + "; ".join(
+        f"{note.kind}, {note.message}" for note in stage.health
+    )
 
 
 def _why(sight: Sight, seen: Observation) -> str:

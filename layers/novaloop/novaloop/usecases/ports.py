@@ -19,6 +19,7 @@ from novaloop.experiment.record import (
     SpecItem,
 )
 from novaloop.recipes.endpoints import EndpointPlan
+from novaloop.training.lines import LogLine
 
 
 class VersionConflict(Exception):  # noqa: N818
@@ -110,6 +111,25 @@ class Jobs(Protocol):
 
     def stop(self, name: str) -> None:
         """Ask the job to stop; do nothing if it is over."""
+        ...
+
+
+@dataclass(frozen=True)
+class LogPage:
+    """Lines of a job's log, the oldest first, and the cursor from which to read on."""
+
+    lines: tuple[LogLine, ...]
+    cursor: str | None
+
+
+class JobLogs(Protocol):
+    """What training jobs write to their logs."""
+
+    def read(self, job_name: str, after: str | None) -> LogPage:
+        """Return lines of all machines of a job since the cursor `after`, or from the start.
+
+        Bounded: a long log takes several calls. A line may come again.
+        """
         ...
 
 

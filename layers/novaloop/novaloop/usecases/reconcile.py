@@ -20,25 +20,31 @@ from novaloop.experiment.moves import (
     IngestCommand,
     Policy,
     StageCommand,
+    Warn,
 )
 from novaloop.experiment.observation import (
     Observation,
     Outcome,
+    Phase,
     Refusal,
+    TrainingNews,
     Work,
     needs_outcome,
+    needs_training,
     needs_work,
 )
 from novaloop.experiment.record import Record, Snapshot, Stage, StageState
 from novaloop.experiment.spec import DeployStage, RftStage, StageKind
 from novaloop.experiment.stages import Ask
 from novaloop.recipes.errors import RecipeError
+from novaloop.training.health import HealthKind
 from novaloop.usecases.outcomes import outcome_of
 from novaloop.usecases.ports import (
     Clock,
     Endpoints,
     Hints,
     Ingester,
+    JobLogs,
     Jobs,
     LaunchRefused,
     Notifier,
@@ -47,10 +53,12 @@ from novaloop.usecases.ports import (
     Store,
     VersionConflict,
 )
+from novaloop.usecases.training import training_news
 
 MAX_ROUNDS = 50
-SOON = timedelta(minutes=5)
-"""What is due sooner than this gets a delayed hint; the sweep sees to the rest."""
+SOON = timedelta(minutes=4)
+"""What is due sooner than this gets a delayed hint; the sweep sees to the rest. Less than its
+period: what it sees to anyway must not keep a chain of hints going."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +67,7 @@ class World:
 
     store: Store
     jobs: Jobs
+    logs: JobLogs
     endpoints: Endpoints
     objects: Objects
     scorer: Scorer
@@ -76,6 +85,14 @@ class _Feedback:
 
     refusal: Refusal | None = None
     notified: str | None = None
+    warned: tuple[tuple[str, HealthKind], ...] = ()
+
+
+class _Heard(dict[tuple[str, Phase], TrainingNews | None]):
+    """What jobs' logs told in the present look: each is read once in each of its job's phases.
+
+    Read again and again, a log that grows meanwhile would keep the look from coming to rest.
+    """
 
 
 def reconcile(experiment_id: str, world: World) -> Record:
@@ -86,8 +103,9 @@ def reconcile(experiment_id: str, world: World) -> Record:
     snapshot = world.store.load(experiment_id)
     feedback = _Feedback()
     done: set[Command] = set()
+    news = _Heard()
     for _ in range(MAX_ROUNDS):
-        seen = observe(snapshot, feedback, world)
+        seen = observe(snapshot, feedback, world, news)
         decision = decide(seen, world.clock.now(), world.policy)
         if decision.record == snapshot.record and done.issuperset(decision.commands):
             return decision.record
@@ -102,18 +120,34 @@ def reconcile(experiment_id: str, world: World) -> Record:
     raise RuntimeError(f"experiment {experiment_id} does not come to rest")
 
 
-def observe(snapshot: Snapshot, feedback: _Feedback, world: World) -> Observation:
+def observe(snapshot: Snapshot, feedback: _Feedback, world: World, news: _Heard) -> Observation:
     """Look at what the next decision needs, and at nothing else."""
     work: Work | None = None
     outcome: Outcome | None = None
+    training: TrainingNews | None = None
     record = snapshot.record
     if record is not None and record.focus is not None:
         stage = record.focus
         if needs_work(snapshot):
             work = _work_of(record, stage, world)
+        if needs_training(snapshot) and work is not None:
+            training = _listen(record, stage, work, world, news)
         if needs_outcome(snapshot):
             outcome = outcome_of(record, stage, snapshot, world.objects, world.endpoints)
-    return Observation(snapshot, work, outcome, feedback.refusal, feedback.notified)
+    return Observation(
+        snapshot, work, outcome, feedback.refusal, feedback.notified, training, feedback.warned
+    )
+
+
+def _listen(
+    record: Record, stage: Stage, work: Work, world: World, news: _Heard
+) -> TrainingNews | None:
+    key = stage.job_name or "", work.phase
+    if key not in news:
+        news[key] = training_news(
+            record, stage, work, logs=world.logs, objects=world.objects, clock=world.clock
+        )
+    return news[key]
 
 
 def _work_of(record: Record, stage: Stage, world: World) -> Work:
@@ -154,6 +188,10 @@ def act(commands: Iterable[Command], record: Record, world: World) -> _Feedback:
             case Announce():
                 _announce(record, world)
                 feedback = replace(feedback, notified=command.mark)
+            case Warn():
+                _warn(command, record, world)
+                told = (command.stage, command.note.kind)
+                feedback = replace(feedback, warned=(*feedback.warned, told))
     return feedback
 
 
@@ -210,3 +248,16 @@ def _announce(record: Record, world: World) -> None:
     subject = f"Novaloop: {record.experiment_id} is {record.status}"
     attributes = {"experiment": record.experiment_id, "status": str(record.status)}
     world.notifier.publish(subject, f"{subject}\n\n{record.reason}\n", attributes)
+
+
+def _warn(warning: Warn, record: Record, world: World) -> None:
+    world.scorer.request_report(record.experiment_id)
+    kind, stage = warning.note.kind, warning.stage
+    subject = f"Novaloop: {record.experiment_id} {stage}: {kind.replace('_', ' ')}"
+    attributes = {
+        "experiment": record.experiment_id,
+        "status": str(record.status),
+        "health": str(kind),
+    }
+    message = f"{subject}\n\n{warning.note.message}\n"
+    world.notifier.publish(subject, message, attributes)

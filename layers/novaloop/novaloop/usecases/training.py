@@ -1,0 +1,94 @@
+"""Follow a training by its log: what is new joins the curve that lies beside the job's output."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+
+from pydantic import TypeAdapter
+
+from novaloop.experiment.decide import plan_of
+from novaloop.experiment.launching import jobs_prefix
+from novaloop.experiment.observation import Phase, TrainingNews, Work
+from novaloop.experiment.record import Record, Stage
+from novaloop.experiment.spec import RftStage, SftStage
+from novaloop.experiment.spec_file import method_of
+from novaloop.recipes.catalog import blueprint
+from novaloop.recipes.overrides import resolve
+from novaloop.training.health import Limits, Training, follow, stalled, unknown
+from novaloop.training.lines import points
+from novaloop.usecases.ports import Clock, JobLogs, ObjectMissing, Objects
+
+TRAINS = "Training"
+"""SageMaker's secondary status of a job whose container runs."""
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class FollowedTraining:
+    """What a job's log told so far, and the cursor from which to read on."""
+
+    training: Training = field(default_factory=Training)
+    cursor: str | None = None
+
+
+_FOLLOWED = TypeAdapter(FollowedTraining)
+
+
+def curve_key(experiment_id: str, job_name: str) -> str:
+    """Return the key of a training job's curve."""
+    return f"{jobs_prefix(experiment_id)}/{job_name}/training-curve.json"
+
+
+def load_training(experiment_id: str, job_name: str, objects: Objects) -> FollowedTraining:
+    """Return what is known of a training; nothing if that was written by another version."""
+    try:
+        with objects.get(curve_key(experiment_id, job_name)) as body:
+            return _FOLLOWED.validate_json(body.read())
+    except (ObjectMissing, ValueError):
+        return FollowedTraining()
+
+
+def training_news(
+    record: Record, stage: Stage, work: Work, *, logs: JobLogs, objects: Objects, clock: Clock
+) -> TrainingNews | None:
+    """Read on in the log of a stage's job and say how its training goes.
+
+    None if nobody can say now: a log that can't be read must not hold up the stage.
+    """
+    try:
+        limits = _limits(record, stage)
+        training = _read_on(record.experiment_id, stage.job_name or "", limits, logs, objects)
+    except Exception:
+        logger.warning("the log of %s can't be followed now", stage.job_name, exc_info=True)
+        return None
+    curve, notes = training.curve, training.notes
+    if work.phase is Phase.ACTIVE and work.progress and work.progress.phase == TRAINS:
+        halt = stalled(curve, work.started_at or clock.now(), clock.now())
+        notes = (*notes, *unknown(notes, [halt] if halt else []))
+    done, end = curve.steps_done, curve.finishes_at(limits.max_steps)
+    return TrainingNews(done, limits.max_steps, end, notes)
+
+
+def _read_on(
+    experiment_id: str, job_name: str, limits: Limits, logs: JobLogs, objects: Objects
+) -> Training:
+    before = load_training(experiment_id, job_name, objects)
+    page = logs.read(job_name, before.cursor)
+    training = follow(before.training, points(page.lines), limits)
+    after = FollowedTraining(training, page.cursor)
+    if after != before:
+        key = curve_key(experiment_id, job_name)
+        objects.put(key, _FOLLOWED.dump_json(after), "application/json")
+    return training
+
+
+def _limits(record: Record, stage: Stage) -> Limits:
+    """Return what the stage's recipe allows; Nova 1 recipes count epochs instead of steps."""
+    plan = plan_of(record, stage)
+    if not isinstance(plan, SftStage | RftStage):
+        return Limits()
+    chosen = blueprint(method_of(plan), record.spec.model, plan.instance_type)
+    values, _ = resolve(chosen, plan.overrides, "overrides")
+    by_name = {path.rpartition(".")[2]: value for path, value in values.items()}
+    return Limits(by_name.get("max_steps"), by_name.get("max_new_tokens"))

@@ -1,0 +1,221 @@
+"""The controller follows trainings by their logs: progress, warnings, stopping, and no harm."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Never
+
+import pytest
+
+from novaloop.experiment.record import CommandKind, Progress, Stage, StageState, Status
+from novaloop.training.health import HealthKind
+from novaloop.usecases.training import load_training
+from tests.simulation.simulation import SPEC, Chaos, Crashes, Simulation
+from tests.simulation.twins import LINES_PER_LOOK
+
+PLAN = b"""
+plan:
+  - sft: {overrides: {max_steps: 100}}
+  - rft: {overrides: {max_steps: 40, max_new_tokens: 50}%s}
+"""
+STOP = PLAN % b", stop_on: [reward_collapse]"
+STOP_IF_STALLED = PLAN % b", stop_on: [stalled_training]"
+
+
+def simulate(course: str, chaos: Chaos | None = None, seed: int = 0) -> Simulation:
+    return Simulation(
+        seed, chaos or Chaos(), course=lambda job: course if "--rft" in job else "healthy"
+    )
+
+
+def progress_over_time(simulation: Simulation, stage: str) -> list[Progress]:
+    """Let the experiment end; return each progress that the stage's record showed on the way."""
+    shown: list[Progress] = []
+
+    def watch() -> bool:
+        record = simulation.store.load("demo").record
+        if record is None or not record.stages:
+            return False
+        now = record.stage(stage)
+        if now.state is StageState.RUNNING and now.progress and now.progress not in shown:
+            shown.append(now.progress)
+        return record.status.is_final
+
+    assert simulation.run(watch)
+    return shown
+
+
+def warnings(simulation: Simulation) -> list[str]:
+    return [subject for subject, _ in simulation.notifier.messages if "demo rft:" in subject]
+
+
+def lines(simulation: Simulation, what: str) -> list[str]:
+    return [entry.why for entry in simulation.store.history("demo") if entry.what == what]
+
+
+def test_progress_moves_by_the_sweep_alone() -> None:
+    """A job that runs tells nobody of its steps: without looks there is only its start and end."""
+    simulation = simulate("healthy")
+    simulation.submit("demo", SPEC + PLAN % b"")
+    shown = progress_over_time(simulation, "rft")
+    steps = [progress.step or 0 for progress in shown]
+    assert steps == sorted(steps)
+    assert len(steps) >= 6
+    assert all(progress.max_steps == 40 for progress in shown if progress.step)
+    ends = {progress.finishes_at for progress in shown if (progress.step or 0) > 1}
+    started = simulation.record("demo").stage("rft").started_at
+    assert started is not None
+    assert ends == {started + timedelta(minutes=40)}
+
+
+def test_looks_at_a_training_are_few() -> None:
+    """One for each sweep of the 40 minutes, and one for each event: no chain of hints."""
+    simulation = simulate("healthy")
+    simulation.submit("demo", SPEC + PLAN % b"")
+    assert simulation.settles("demo") is Status.COMPLETED
+    assert simulation.logs.reads <= 2 * (8 + 4)
+
+
+def test_the_curve_of_a_long_log_is_read_piece_by_piece() -> None:
+    simulation = simulate("healthy")
+    simulation.submit("demo", SPEC + PLAN % b"")
+    assert simulation.settles("demo") is Status.COMPLETED
+    job = simulation.record("demo").stage("rft").job_name or ""
+    curve = load_training("demo", job, simulation.objects).training.curve
+    assert [bucket.step for bucket in curve.series["reward_mean"].buckets] == [*range(1, 41)]
+    assert LINES_PER_LOOK < 40
+
+
+def test_a_healthy_training_gives_no_notes() -> None:
+    simulation = simulate("healthy")
+    simulation.submit("demo", SPEC + PLAN % b"")
+    assert simulation.settles("demo") is Status.COMPLETED
+    assert not simulation.record("demo").stage("rft").health
+    assert not warnings(simulation)
+
+
+def test_a_collapsing_reward_is_noted_and_told_once_and_goes_on() -> None:
+    simulation = simulate("collapses")
+    simulation.submit("demo", SPEC + PLAN % b"")
+    assert simulation.settles("demo") is Status.COMPLETED
+    stage = simulation.record("demo").stage("rft")
+    assert [note.kind for note in stage.health] == [HealthKind.REWARD_COLLAPSE]
+    assert lines(simulation, "rft reward_collapse") == [stage.health[0].message]
+    assert warnings(simulation) == ["Novaloop: demo rft: reward collapse"]
+
+
+def test_a_collapsing_reward_stops_the_job_if_that_was_asked_for() -> None:
+    simulation = simulate("collapses")
+    simulation.submit("demo", SPEC + STOP)
+    assert simulation.settles("demo") is Status.FAILED
+    record = simulation.record("demo")
+    stage = record.stage("rft")
+    assert stage.state is StageState.FAILED
+    assert "reward_collapse" in (stage.reason or "")
+    assert "the mean reward fell from 0.6 to -0.5" in record.reason
+    job = simulation.jobs.jobs[stage.job_name or ""]
+    assert job.stop_asked
+    assert job.ended_at is not None
+    assert job.ended_at - job.created_at < timedelta(minutes=35)
+    assert warnings(simulation) == ["Novaloop: demo rft: reward collapse"]
+    simulation.check("demo")
+
+
+def test_another_ill_than_those_to_stop_on_stops_nothing() -> None:
+    simulation = simulate("collapses")
+    simulation.submit("demo", SPEC + STOP_IF_STALLED)
+    assert simulation.settles("demo") is Status.COMPLETED
+    assert warnings(simulation)
+
+
+@pytest.mark.parametrize("course", ["stalls", "silent"])
+def test_a_training_that_stands_still_is_told_of_and_stopped_if_asked(course: str) -> None:
+    simulation = Simulation(
+        fate=lambda job: "hangs" if "--rft" in job else "completes",
+        course=lambda job: course if "--rft" in job else "healthy",
+    )
+    simulation.submit("demo", SPEC + STOP_IF_STALLED)
+    assert simulation.settles("demo") is Status.FAILED
+    assert [note.kind for note in simulation.record("demo").stage("rft").health] == [
+        HealthKind.STALLED_TRAINING
+    ]
+    assert warnings(simulation) == ["Novaloop: demo rft: stalled training"]
+    simulation.check("demo")
+
+
+def test_a_retry_begins_with_a_clean_bill_of_health() -> None:
+    simulation = simulate("collapses")
+    simulation.submit("demo", SPEC + STOP)
+    assert simulation.settles("demo") is Status.FAILED
+    simulation.logs.course = lambda _: "healthy"
+    simulation.command("demo", CommandKind.RETRY)
+    assert simulation.reaches("demo", Status.COMPLETED)
+    assert not simulation.record("demo").stage("rft").health
+
+
+class BrokenLogs:
+    def read(self, job_name: str, after: str | None) -> Never:
+        raise RuntimeError("the logs service is down")
+
+
+def test_logs_that_cannot_be_read_hold_nothing_up() -> None:
+    simulation = simulate("collapses")
+    simulation.world = replace(simulation.world, logs=BrokenLogs())
+    simulation.submit("demo", SPEC + STOP)
+    assert simulation.settles("demo") is Status.COMPLETED
+    assert simulation.record("demo").stage("rft").progress == Progress("READY")
+
+
+def test_a_curve_of_another_version_is_read_anew() -> None:
+    simulation = simulate("collapses")
+    simulation.submit("demo", SPEC + PLAN % b"")
+    key = "jobs/demo/novaloop-demo--rft-1/training-curve.json"
+    simulation.objects.put(key, b'{"training": "of another version"}', "application/json")
+    assert simulation.settles("demo") is Status.COMPLETED
+    assert simulation.record("demo").stage("rft").health
+
+
+def _calls_while_it_collapses() -> list[str]:
+    crashes = Crashes()
+    simulation = Simulation(crashes=crashes, course=lambda _: "collapses")
+    simulation.submit("demo", SPEC + STOP)
+    simulation.settles("demo")
+    return crashes.calls
+
+
+CALLS = _calls_while_it_collapses()
+LOOKS = [number for number, call in enumerate(CALLS) if call in {"logs.read", "notifier.publish"}]
+
+
+@pytest.mark.parametrize("after_effect", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("offset", [-1, 0, 1])
+def test_a_crash_around_any_look_at_a_log_or_any_warning_heals(
+    offset: int, *, after_effect: bool
+) -> None:
+    for look in LOOKS:
+        crashes = Crashes(at=look + offset, after_effect=after_effect)
+        simulation = Simulation(crashes=crashes, course=lambda _: "collapses")
+        simulation.submit("demo", SPEC + STOP)
+        assert simulation.settles("demo") is Status.FAILED, CALLS[look]
+        assert crashes.happened == 1
+        stage: Stage = simulation.record("demo").stage("rft")
+        assert "reward_collapse" in (stage.reason or "")
+        assert len(lines(simulation, "rft reward_collapse")) == 1
+        assert simulation.run(lambda: True) or warnings(simulation)
+        assert set(warnings(simulation)) == {"Novaloop: demo rft: reward collapse"}
+        simulation.check("demo")
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_rough_weather(seed: int) -> None:
+    rough = Chaos(duplicated=0.3, lost=0.2, delayed=0.3, crash=0.02)
+    simulation = simulate("collapses", rough, seed)
+    simulation.submit("demo", SPEC + STOP)
+    status = simulation.settles("demo")
+    simulation.run(lambda: False, timedelta(hours=3))
+    health = simulation.record("demo").stage("rft").health
+    assert [note.kind for note in health] == [HealthKind.REWARD_COLLAPSE]
+    assert warnings(simulation)
+    assert status in {Status.FAILED, Status.COMPLETED}
+    simulation.check("demo")
