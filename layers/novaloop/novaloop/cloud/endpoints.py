@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, HTTPClientError
 
 from novaloop.cloud.errors import FOR_NOW, code_of, exists_already, is_missing, text_of
-from novaloop.cloud.jobs import is_tagged, refusal_of
+from novaloop.cloud.jobs import is_tagged
 from novaloop.experiment.observation import Phase, Work
 from novaloop.experiment.record import Progress
 from novaloop.recipes.endpoints import EndpointPlan
-from novaloop.usecases.ports import NotServing
+from novaloop.usecases.ports import LaunchRefused, NotServing
 
 if TYPE_CHECKING:
     from mypy_boto3_sagemaker.client import SageMakerClient
@@ -69,14 +68,19 @@ class SageMakerEndpoints:
                 create(**request)
             except ClientError as error:
                 if not exists_already(error):
-                    raise refusal_of(error) from error
+                    # CreateEndpoint may not see yet what was created a moment ago.
+                    for_now = code_of(error) in FOR_NOW or is_missing(error)
+                    raise LaunchRefused(text_of(error), for_now=for_now) from error
 
     def delete(self, name: str) -> None:
         """Delete the endpoint or, once it is gone, its configuration and model."""
         if _found(lambda: self._sagemaker.describe_endpoint(EndpointName=name)) is not None:
-            # An endpoint that is being created or deleted can't be deleted now: the next look is.
-            with suppress(self._sagemaker.exceptions.ClientError):
+            try:
                 self._sagemaker.delete_endpoint(EndpointName=name)
+            except ClientError as error:
+                # While it is being created or deleted it can't be deleted: the next look does it.
+                if code_of(error) != "ValidationException":
+                    raise
             return
         _found(lambda: self._sagemaker.delete_endpoint_config(EndpointConfigName=name))
         _found(lambda: self._sagemaker.delete_model(ModelName=name))
@@ -90,14 +94,23 @@ class SageMakerEndpoints:
                 Accept="application/json",
                 Body=json.dumps(body),
             )
-            answer = json.loads(response["Body"].read())
-            return str(answer["choices"][0]["message"]["content"])
+            return _text(json.loads(response["Body"].read()))
+        except HTTPClientError as error:
+            raise NotServing(type(error).__name__, for_now=True) from error
         except ClientError as error:
             for_now = code_of(error) in {*FOR_NOW, "ModelError"}
             raise NotServing(text_of(error), for_now=for_now) from error
         except (ValueError, LookupError, TypeError) as error:
             reason = "the endpoint's answer is not a chat completion"
             raise NotServing(reason, for_now=False) from error
+
+
+def _text(answer: Any) -> str:
+    """Return the text of a chat completion. Raises LookupError or TypeError if it is none."""
+    text = answer["choices"][0]["message"]["content"]
+    if not isinstance(text, str):
+        raise TypeError("content is not a text")
+    return text
 
 
 def _found(call: Callable[[], Any]) -> Any | None:

@@ -52,7 +52,8 @@ class TrainingJobs:
             self._sagemaker.create_training_job(**request)  # type: ignore[arg-type]
         except ClientError as error:
             if not exists_already(error):
-                raise refusal_of(error) from error
+                for_now = code_of(error) in FOR_NOW
+                raise LaunchRefused(text_of(error), for_now=for_now) from error
 
     def stop(self, name: str) -> None:
         """Ask the job to stop; do nothing if it is over."""
@@ -67,11 +68,6 @@ def is_tagged(sagemaker: SageMakerClient, arn: str, owner: str) -> bool:
     """Whether the resource carries the experiment's tag."""
     tags = sagemaker.list_tags(ResourceArn=arn)["Tags"]
     return any(tag["Key"] == EXPERIMENT_TAG and tag["Value"] == owner for tag in tags)
-
-
-def refusal_of(error: ClientError) -> LaunchRefused:
-    """Return what an error on creating something means."""
-    return LaunchRefused(text_of(error), for_now=code_of(error) in FOR_NOW)
 
 
 def work_of_job(job: Mapping[str, Any], *, ours: bool = True) -> Work:
@@ -91,7 +87,7 @@ def work_of_job(job: Mapping[str, Any], *, ours: bool = True) -> Work:
 
 
 def _phase(job: Mapping[str, Any], reason: str) -> tuple[Phase, str]:
-    phase = _PHASES[job["TrainingJobStatus"]]
+    phase = _PHASES.get(job["TrainingJobStatus"], Phase.ACTIVE)
     if phase is Phase.FAILED and reason.startswith(LOST_PREFIXES):
         return Phase.LOST, reason
     if phase is not Phase.STOPPED:

@@ -1,0 +1,517 @@
+"""How SageMaker's answers read: requests and answers are checked by botocore's own model."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError, ReadTimeoutError
+from botocore.response import StreamingBody
+from botocore.stub import Stubber
+
+from novaloop.cloud.endpoints import SageMakerEndpoints
+from novaloop.cloud.jobs import TrainingJobs
+from novaloop.experiment.observation import Phase, Work
+from novaloop.experiment.record import Progress
+from novaloop.recipes.endpoints import EndpointPlan
+from novaloop.usecases.ports import LaunchRefused, NotServing
+from tests.template.stack import ACCOUNT, REGION
+
+if TYPE_CHECKING:
+    from mypy_boto3_sagemaker.client import SageMakerClient
+    from mypy_boto3_sagemaker_runtime.client import SageMakerRuntimeClient
+
+JOB = "novaloop-questions--sft-1"
+NAME = "novaloop-questions--deploy-1"
+JOB_ARN = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:training-job/{JOB}"
+ENDPOINT_ARN = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:endpoint/{NAME}"
+ROLE = f"arn:aws:iam::{ACCOUNT}:role/novaloop-ExecutionRole"
+NOW = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
+BODY = {"messages": [{"role": "user", "content": "hello"}], "max_tokens": 50}
+
+TAKEN = (
+    "ResourceInUse",
+    "Job name must be unique within an AWS account and region, and a job of this name already exists",
+)
+NO_JOB = ("ValidationException", "Requested resource not found.")
+NO_ENDPOINT = ("ValidationException", f'Could not find endpoint "{ENDPOINT_ARN}".')
+NO_CONFIG = ("ValidationException", f'Could not find endpoint configuration "{NAME}".')
+NO_MODEL = ("ValidationException", f'Could not find model "{NAME}".')
+QUOTA = (
+    "ResourceLimitExceeded",
+    "The account-level service limit 'ml.p5.48xlarge for training job usage' is 0 Instances",
+)
+DENIED = ("AccessDeniedException", "not authorized to perform this action")
+
+
+KEYS = {"aws_access_key_id": "testing", "aws_secret_access_key": "testing", "region_name": REGION}
+
+
+@pytest.fixture(scope="module")
+def sagemaker_client() -> SageMakerClient:
+    return boto3.client("sagemaker", **KEYS)
+
+
+@pytest.fixture(scope="module")
+def runtime_client() -> SageMakerRuntimeClient:
+    return boto3.client("sagemaker-runtime", **KEYS)
+
+
+@pytest.fixture
+def sagemaker(sagemaker_client: SageMakerClient) -> Iterator[Stubber]:
+    with Stubber(sagemaker_client) as stubber:
+        yield stubber
+        stubber.assert_no_pending_responses()
+
+
+@pytest.fixture
+def runtime(runtime_client: SageMakerRuntimeClient) -> Iterator[Stubber]:
+    with Stubber(runtime_client) as stubber:
+        yield stubber
+        stubber.assert_no_pending_responses()
+
+
+@pytest.fixture
+def jobs(sagemaker: Stubber) -> TrainingJobs:
+    return TrainingJobs(sagemaker.client)
+
+
+@pytest.fixture
+def endpoints(sagemaker: Stubber, runtime: Stubber) -> SageMakerEndpoints:
+    return SageMakerEndpoints(sagemaker.client, runtime.client)
+
+
+def fails(stubber: Stubber, operation: str, error: tuple[str, str]) -> None:
+    code, message = error
+    stubber.add_client_error(operation, code, message, http_status_code=400)
+
+
+def described_job(status: str, secondary: str, **more: Any) -> dict[str, Any]:
+    return {
+        "TrainingJobName": JOB,
+        "TrainingJobArn": JOB_ARN,
+        "ModelArtifacts": {"S3ModelArtifacts": ""},
+        "TrainingJobStatus": status,
+        "SecondaryStatus": secondary,
+        "AlgorithmSpecification": {"TrainingInputMode": "File"},
+        "ResourceConfig": {"VolumeSizeInGB": 30},
+        "StoppingCondition": {"MaxRuntimeInSeconds": 3600},
+        "CreationTime": NOW,
+        **more,
+    }
+
+
+JOB_STANDS = [
+    ("InProgress", "Pending", {}, Phase.ACTIVE, None),
+    ("InProgress", "Training", {}, Phase.ACTIVE, None),
+    ("Completed", "Completed", {}, Phase.READY, None),
+    ("Stopping", "Stopping", {}, Phase.ENDING, None),
+    ("Failed", "Failed", {"FailureReason": "AlgorithmError: exit\n1"}, Phase.FAILED,
+     "AlgorithmError: exit 1"),
+    ("Failed", "Failed", {"FailureReason": "CapacityError: no instances"}, Phase.LOST,
+     "CapacityError: no instances"),
+    ("Failed", "Failed", {"FailureReason": "InternalServerError: retry"}, Phase.LOST,
+     "InternalServerError: retry"),
+    ("Stopped", "Stopped", {"BillableTimeInSeconds": 12}, Phase.STOPPED, None),
+    ("Stopped", "Stopped", {}, Phase.LOST, "no capacity: stopped without a billable second"),
+    ("Stopped", "MaxRuntimeExceeded", {"BillableTimeInSeconds": 3600}, Phase.FAILED,
+     "ran into its longest run time of 3600 seconds"),
+    ("Stopped", "MaxRuntimeExceeded", {}, Phase.FAILED,
+     "ran into its longest run time of 3600 seconds"),
+    ("SomethingNew", "SomethingNew", {}, Phase.ACTIVE, None),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("status", "secondary", "more", "phase", "reason"), JOB_STANDS)
+def test_how_a_job_stands(  # noqa: PLR0917
+    jobs: TrainingJobs,
+    sagemaker: Stubber,
+    status: str,
+    secondary: str,
+    more: dict[str, Any],
+    phase: Phase,
+    reason: str | None,
+) -> None:
+    answer = described_job(status, secondary, **more)
+    sagemaker.add_response("describe_training_job", answer, {"TrainingJobName": JOB})
+    work = jobs.describe(JOB, owner=None)
+    assert (work.phase, work.reason, work.ours) == (phase, reason, True)
+
+
+def test_what_is_reported_of_a_job(jobs: TrainingJobs, sagemaker: Stubber) -> None:
+    answer = described_job(
+        "Completed",
+        "Completed",
+        TrainingStartTime=NOW,
+        TrainingEndTime=NOW.replace(hour=11),
+        BillableTimeInSeconds=7200,
+        ProgressInfo={"TotalStepCountPerEpoch": 100, "CurrentStep": 42},
+    )
+    sagemaker.add_response("describe_training_job", answer)
+    assert jobs.describe(JOB, None) == Work(
+        Phase.READY,
+        arn=JOB_ARN,
+        progress=Progress("Completed", 42, 100),
+        started_at=NOW,
+        ended_at=NOW.replace(hour=11),
+        billable_seconds=7200,
+    )
+
+
+def test_a_long_failure_reason_is_cut(jobs: TrainingJobs, sagemaker: Stubber) -> None:
+    answer = described_job("Failed", "Failed", FailureReason="x" * 1024)
+    sagemaker.add_response("describe_training_job", answer)
+    assert len(jobs.describe(JOB, None).reason or "") == 500
+
+
+@pytest.mark.parametrize("error", [NO_JOB, ("ResourceNotFound", "Requested resource not found.")])
+def test_a_job_that_is_not_there(
+    jobs: TrainingJobs, sagemaker: Stubber, error: tuple[str, str]
+) -> None:
+    fails(sagemaker, "describe_training_job", error)
+    assert jobs.describe(JOB, "questions") == Work(Phase.ABSENT)
+
+
+@pytest.mark.parametrize(
+    "error", [DENIED, QUOTA, ("ValidationException", "1 validation error detected")]
+)
+def test_an_error_is_not_taken_for_an_absent_job(
+    jobs: TrainingJobs, sagemaker: Stubber, error: tuple[str, str]
+) -> None:
+    fails(sagemaker, "describe_training_job", error)
+    with pytest.raises(ClientError):
+        jobs.describe(JOB, None)
+
+
+@pytest.mark.parametrize(
+    ("tags", "ours"),
+    [
+        ([{"Key": "novaloop:experiment", "Value": "questions"}], True),
+        ([{"Key": "novaloop:experiment", "Value": "questions-2"}], False),
+        ([{"Key": "experiment", "Value": "questions"}], False),
+        ([], False),
+    ],
+)
+def test_a_job_of_the_same_name_is_ours_by_its_tag(
+    jobs: TrainingJobs, sagemaker: Stubber, tags: list[dict[str, str]], *, ours: bool
+) -> None:
+    sagemaker.add_response("describe_training_job", described_job("InProgress", "Training"))
+    sagemaker.add_response("list_tags", {"Tags": tags}, {"ResourceArn": JOB_ARN})
+    assert jobs.describe(JOB, "questions").ours is ours
+
+
+REQUEST = {
+    "TrainingJobName": JOB,
+    "AlgorithmSpecification": {"TrainingInputMode": "File", "TrainingImage": "image"},
+    "RoleArn": ROLE,
+    "OutputDataConfig": {"S3OutputPath": "s3://bucket/jobs/questions"},
+    "ResourceConfig": {"InstanceType": "ml.p5.48xlarge", "InstanceCount": 4, "VolumeSizeInGB": 30},
+    "StoppingCondition": {"MaxRuntimeInSeconds": 86400},
+    "Tags": [{"Key": "novaloop:experiment", "Value": "questions"}],
+}
+
+
+def test_a_job_is_launched_as_it_was_planned(jobs: TrainingJobs, sagemaker: Stubber) -> None:
+    sagemaker.add_response("create_training_job", {"TrainingJobArn": JOB_ARN}, REQUEST)
+    jobs.launch(REQUEST)
+
+
+def test_a_name_that_is_taken_is_no_error(jobs: TrainingJobs, sagemaker: Stubber) -> None:
+    fails(sagemaker, "create_training_job", TAKEN)
+    jobs.launch(REQUEST)
+
+
+REFUSALS = [
+    (QUOTA, True),
+    (("ThrottlingException", "Rate exceeded"), True),
+    (("ServiceUnavailable", "try again"), True),
+    (("ValidationException", "No S3 objects found under S3 URL"), False),
+    (DENIED, False),
+]
+
+
+@pytest.mark.parametrize(("error", "for_now"), REFUSALS)
+def test_a_refused_launch_says_why_and_whether_to_try_again(
+    jobs: TrainingJobs, sagemaker: Stubber, error: tuple[str, str], *, for_now: bool
+) -> None:
+    fails(sagemaker, "create_training_job", error)
+    with pytest.raises(LaunchRefused, match=error[1][:20]) as refused:
+        jobs.launch(REQUEST)
+    assert refused.value.for_now is for_now
+    assert refused.value.reason.startswith(f"{error[0]}: ")
+
+
+def test_a_job_is_stopped(jobs: TrainingJobs, sagemaker: Stubber) -> None:
+    sagemaker.add_response("stop_training_job", {}, {"TrainingJobName": JOB})
+    jobs.stop(JOB)
+
+
+@pytest.mark.parametrize(
+    "error", [NO_JOB, ("ValidationException", "The request was rejected: the job is Completed")]
+)
+def test_a_job_that_is_over_is_not_stopped(
+    jobs: TrainingJobs, sagemaker: Stubber, error: tuple[str, str]
+) -> None:
+    fails(sagemaker, "stop_training_job", error)
+    jobs.stop(JOB)
+
+
+def test_a_job_that_may_not_be_stopped_is_an_error(jobs: TrainingJobs, sagemaker: Stubber) -> None:
+    fails(sagemaker, "stop_training_job", DENIED)
+    with pytest.raises(ClientError):
+        jobs.stop(JOB)
+
+
+def described_endpoint(status: str, **more: Any) -> dict[str, Any]:
+    names = {"EndpointName": NAME, "EndpointArn": ENDPOINT_ARN, "EndpointConfigName": NAME}
+    return {
+        **names,
+        "EndpointStatus": status,
+        "CreationTime": NOW,
+        "LastModifiedTime": NOW,
+        **more,
+    }
+
+
+@pytest.mark.parametrize(
+    ("status", "phase"),
+    [
+        ("Creating", Phase.ACTIVE),
+        ("Updating", Phase.ACTIVE),
+        ("SystemUpdating", Phase.ACTIVE),
+        ("RollingBack", Phase.ACTIVE),
+        ("InService", Phase.READY),
+        ("Failed", Phase.FAILED),
+        ("OutOfService", Phase.FAILED),
+        ("UpdateRollbackFailed", Phase.FAILED),
+        ("Deleting", Phase.ENDING),
+        ("SomethingNew", Phase.ACTIVE),
+    ],
+)
+def test_how_an_endpoint_stands(
+    endpoints: SageMakerEndpoints, sagemaker: Stubber, status: str, phase: Phase
+) -> None:
+    answer = described_endpoint(status, FailureReason="because")
+    sagemaker.add_response("describe_endpoint", answer, {"EndpointName": NAME})
+    expected = Work(
+        phase, arn=ENDPOINT_ARN, progress=Progress(status), reason="because", started_at=NOW
+    )
+    assert endpoints.describe(NAME, None) == expected
+
+
+def test_an_endpoint_of_another_owner_is_not_ours(
+    endpoints: SageMakerEndpoints, sagemaker: Stubber
+) -> None:
+    sagemaker.add_response("describe_endpoint", described_endpoint("InService"))
+    sagemaker.add_response("list_tags", {"Tags": []}, {"ResourceArn": ENDPOINT_ARN})
+    assert endpoints.describe(NAME, "questions").ours is False
+
+
+CONFIG = {
+    "EndpointConfigName": NAME,
+    "EndpointConfigArn": ENDPOINT_ARN.replace("endpoint/", "endpoint-config/"),
+    "ProductionVariants": [{"VariantName": "primary", "ModelName": NAME}],
+    "CreationTime": NOW,
+}
+MODEL = {
+    "ModelName": NAME,
+    "CreationTime": NOW,
+    "ModelArn": ENDPOINT_ARN.replace("endpoint/", "model/"),
+}
+
+
+def test_an_endpoint_with_nothing_left(endpoints: SageMakerEndpoints, sagemaker: Stubber) -> None:
+    fails(sagemaker, "describe_endpoint", NO_ENDPOINT)
+    fails(sagemaker, "describe_endpoint_config", NO_CONFIG)
+    fails(sagemaker, "describe_model", NO_MODEL)
+    assert endpoints.describe(NAME, "questions") == Work(Phase.ABSENT)
+
+
+def test_a_configuration_that_is_left(endpoints: SageMakerEndpoints, sagemaker: Stubber) -> None:
+    fails(sagemaker, "describe_endpoint", NO_ENDPOINT)
+    sagemaker.add_response("describe_endpoint_config", CONFIG)
+    assert endpoints.describe(NAME, None).phase is Phase.PARTIAL
+
+
+def test_a_model_that_is_left(endpoints: SageMakerEndpoints, sagemaker: Stubber) -> None:
+    fails(sagemaker, "describe_endpoint", NO_ENDPOINT)
+    fails(sagemaker, "describe_endpoint_config", NO_CONFIG)
+    sagemaker.add_response("describe_model", MODEL)
+    assert endpoints.describe(NAME, None).phase is Phase.PARTIAL
+
+
+TAGS = [{"Key": "novaloop:experiment", "Value": "questions"}]
+PLAN = EndpointPlan(
+    create_model={"ModelName": NAME, "ExecutionRoleArn": ROLE, "Tags": TAGS},
+    create_endpoint_config={
+        "EndpointConfigName": NAME,
+        "ProductionVariants": [{"VariantName": "primary", "ModelName": NAME}],
+        "Tags": TAGS,
+    },
+    create_endpoint={"EndpointName": NAME, "EndpointConfigName": NAME, "Tags": TAGS},
+)
+
+
+def created(sagemaker: Stubber, *parts: str) -> None:
+    answers = {
+        "model": ("create_model", {"ModelArn": MODEL["ModelArn"]}, PLAN.create_model),
+        "config": (
+            "create_endpoint_config",
+            {"EndpointConfigArn": CONFIG["EndpointConfigArn"]},
+            PLAN.create_endpoint_config,
+        ),
+        "endpoint": ("create_endpoint", {"EndpointArn": ENDPOINT_ARN}, PLAN.create_endpoint),
+    }
+    for part in parts:
+        sagemaker.add_response(*answers[part])
+
+
+def test_an_endpoint_is_launched_in_order(
+    endpoints: SageMakerEndpoints, sagemaker: Stubber
+) -> None:
+    created(sagemaker, "model", "config", "endpoint")
+    endpoints.launch(PLAN)
+
+
+def test_a_launch_that_was_cut_off_goes_on(
+    endpoints: SageMakerEndpoints, sagemaker: Stubber
+) -> None:
+    exists = "Cannot create already existing {}"
+    fails(sagemaker, "create_model", ("ValidationException", exists.format("model")))
+    fails(
+        sagemaker,
+        "create_endpoint_config",
+        ("ValidationException", exists.format("endpoint configuration")),
+    )
+    created(sagemaker, "endpoint")
+    endpoints.launch(PLAN)
+
+
+@pytest.mark.parametrize(("error", "for_now"), [*REFUSALS, (NO_CONFIG, True)])
+def test_a_refused_endpoint_says_why_and_whether_to_try_again(
+    endpoints: SageMakerEndpoints, sagemaker: Stubber, error: tuple[str, str], *, for_now: bool
+) -> None:
+    created(sagemaker, "model", "config")
+    fails(sagemaker, "create_endpoint", error)
+    with pytest.raises(LaunchRefused) as refused:
+        endpoints.launch(PLAN)
+    assert refused.value.for_now is for_now
+
+
+def test_the_endpoint_is_deleted_before_what_it_is_made_of(
+    endpoints: SageMakerEndpoints, sagemaker: Stubber
+) -> None:
+    sagemaker.add_response("describe_endpoint", described_endpoint("InService"))
+    sagemaker.add_response("delete_endpoint", {}, {"EndpointName": NAME})
+    endpoints.delete(NAME)
+
+
+def test_an_endpoint_in_between_is_left_for_the_next_look(
+    endpoints: SageMakerEndpoints, sagemaker: Stubber
+) -> None:
+    sagemaker.add_response("describe_endpoint", described_endpoint("Creating"))
+    busy = ("ValidationException", f'Cannot update in-progress endpoint "{ENDPOINT_ARN}".')
+    fails(sagemaker, "delete_endpoint", busy)
+    endpoints.delete(NAME)
+
+
+def test_an_endpoint_that_may_not_be_deleted_is_an_error(
+    endpoints: SageMakerEndpoints, sagemaker: Stubber
+) -> None:
+    sagemaker.add_response("describe_endpoint", described_endpoint("InService"))
+    fails(sagemaker, "delete_endpoint", DENIED)
+    with pytest.raises(ClientError):
+        endpoints.delete(NAME)
+
+
+def test_leftovers_are_deleted_once_the_endpoint_is_gone(
+    endpoints: SageMakerEndpoints, sagemaker: Stubber
+) -> None:
+    fails(sagemaker, "describe_endpoint", NO_ENDPOINT)
+    sagemaker.add_response("delete_endpoint_config", {}, {"EndpointConfigName": NAME})
+    sagemaker.add_response("delete_model", {}, {"ModelName": NAME})
+    endpoints.delete(NAME)
+
+
+def test_deleting_twice_is_harmless(endpoints: SageMakerEndpoints, sagemaker: Stubber) -> None:
+    fails(sagemaker, "describe_endpoint", NO_ENDPOINT)
+    fails(sagemaker, "delete_endpoint_config", NO_CONFIG)
+    fails(sagemaker, "delete_model", NO_MODEL)
+    endpoints.delete(NAME)
+
+
+def answers(runtime: Stubber, body: bytes) -> None:
+    stream = StreamingBody(io.BytesIO(body), len(body))
+    request = {
+        "EndpointName": NAME,
+        "ContentType": "application/json",
+        "Accept": "application/json",
+        "Body": json.dumps(BODY),
+    }
+    runtime.add_response("invoke_endpoint", {"Body": stream}, request)
+
+
+def test_an_answer_is_the_text_of_the_chat(endpoints: SageMakerEndpoints, runtime: Stubber) -> None:
+    message = {"role": "assistant", "content": "sorted(rows)"}
+    answers(runtime, json.dumps({"choices": [{"message": message}]}).encode())
+    assert endpoints.ask(NAME, BODY) == "sorted(rows)"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"<html>",
+        b"\xff\xfe",
+        b"[]",
+        b'"text"',
+        b'{"choices": []}',
+        b'{"choices": [{"message": {}}]}',
+        b'{"choices": [{"message": {"content": null}}]}',
+        b'{"choices": [{"message": {"content": ["a"]}}]}',
+        b'{"error": "model not found"}',
+    ],
+)
+def test_an_answer_that_is_no_chat_is_refused(
+    endpoints: SageMakerEndpoints, runtime: Stubber, body: bytes
+) -> None:
+    answers(runtime, body)
+    with pytest.raises(NotServing, match="not a chat completion") as refused:
+        endpoints.ask(NAME, BODY)
+    assert refused.value.for_now is False
+
+
+@pytest.mark.parametrize(
+    ("error", "for_now"),
+    [
+        (("ModelError", "Received server error (500) from primary"), True),
+        (("ModelNotReadyException", "try again"), True),
+        (("ThrottlingException", "Rate exceeded"), True),
+        (("ValidationError", "Endpoint not found"), False),
+        (DENIED, False),
+    ],
+)
+def test_an_endpoint_that_does_not_serve(
+    endpoints: SageMakerEndpoints, runtime: Stubber, error: tuple[str, str], *, for_now: bool
+) -> None:
+    fails(runtime, "invoke_endpoint", error)
+    with pytest.raises(NotServing) as refused:
+        endpoints.ask(NAME, BODY)
+    assert refused.value.for_now is for_now
+
+
+def test_an_endpoint_that_does_not_answer_in_time_may_answer_later(
+    endpoints: SageMakerEndpoints, runtime: Stubber, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(**_: object) -> None:
+        raise ReadTimeoutError(endpoint_url="https://runtime")
+
+    monkeypatch.setattr(runtime.client, "invoke_endpoint", never)
+    with pytest.raises(NotServing, match="ReadTimeoutError") as refused:
+        endpoints.ask(NAME, BODY)
+    assert refused.value.for_now is True
