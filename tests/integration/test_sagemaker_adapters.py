@@ -36,7 +36,7 @@ BODY = {"messages": [{"role": "user", "content": "hello"}], "max_tokens": 50}
 
 TAKEN = (
     "ResourceInUse",
-    "Job name must be unique within an AWS account and region, and a job of this name already exists",
+    "Job name must be unique within an AWS account and region, and a job with it already exists",
 )
 NO_JOB = ("ValidationException", "Requested resource not found.")
 NO_ENDPOINT = ("ValidationException", f'Could not find endpoint "{ENDPOINT_ARN}".')

@@ -25,6 +25,7 @@ INGEST, METRICS = (
 )
 REWARD = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:novaloop-SageMaker-reward"
 EXECUTION_ROLE = f"arn:aws:iam::{ACCOUNT}:role/novaloop-ExecutionRole-EXAMPLE"
+LOGS = f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:"
 OTHER_ROLE = f"arn:aws:iam::{ACCOUNT}:role/admin"
 
 TAG = "novaloop:experiment"
@@ -78,7 +79,8 @@ class Case:
 
     def __str__(self) -> str:
         context = "".join(f" {key}={value}" for key, value in self.context.items())
-        return f"{self.role} {self.action} {self.resource.rpartition(':')[2]}{context}"
+        place = self.resource.split(":", 5)[-1]
+        return f"{self.role} {self.action} {place}{context}"
 
 
 ALLOWED = [
@@ -110,6 +112,8 @@ ALLOWED = [
     Case(CONTROLLER, "sagemaker:DeleteModel", own("model"), TAGGED),
     Case(CONTROLLER, "sagemaker:InvokeEndpoint", own("endpoint")),
     Case(CONTROLLER, "iam:PassRole", EXECUTION_ROLE, TO_SAGEMAKER),
+    Case(CONTROLLER, "logs:DescribeLogStreams", f"{LOGS}/aws/sagemaker/TrainingJobs"),
+    Case(CONTROLLER, "logs:FilterLogEvents", f"{LOGS}/aws/sagemaker/TrainingJobs"),
     Case(SCORER, "s3:GetObject", f"{BUCKET}/jobs/questions/a/output/output.tar.gz"),
     Case(SCORER, "s3:PutObject", f"{BUCKET}/scores/questions/baseline-1.jsonl"),
     Case(SCORER, "s3:PutObject", f"{BUCKET}/reports/questions/report.html"),
@@ -154,6 +158,7 @@ FORBIDDEN = [
     Case(CONTROLLER, "s3:DeleteObject", f"{BUCKET}/jobs/questions/a/recipe.yaml"),
     Case(CONTROLLER, "s3:GetObject", f"{ESCROW}/job/step_10/weights"),
     Case(CONTROLLER, "dynamodb:DeleteItem", TABLE),
+    Case(CONTROLLER, "logs:FilterLogEvents", f"{LOGS}/aws/sagemaker/Endpoints/production"),
     Case(CONTROLLER, "lambda:InvokeFunction", REWARD),
     Case(SCORER, "s3:GetObject", f"{BUCKET}/inbox/questions/eval.csv"),
     Case(SCORER, "s3:PutObject", f"{BUCKET}/jobs/questions/a/output/output.tar.gz"),

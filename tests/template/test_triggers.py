@@ -104,7 +104,7 @@ def change(item: str, name: str = "MODIFY") -> Any:
 
 
 def test_the_stream_calls_for_every_sample_change() -> None:
-    for record in sample("table-stream.json")["Records"]:
+    for record in [*sample("table-stream.json")["Records"], change("CHECKS")]:
         assert matches(stream_pattern(), record), record["dynamodb"]["Keys"]
 
 
@@ -114,6 +114,7 @@ def test_the_stream_calls_for_every_sample_change() -> None:
         change("RECORD"),  # the controller's own write, which would call it forever
         change("HISTORY#2026-01-05T09:00:12.000000Z#000001-0"),
         change("SPECS"),
+        change("CHECKSUM"),
         change("DATASET"),
         change("COMMAND#1", "REMOVE"),  # forgotten by its time to live
     ],

@@ -28,6 +28,8 @@ _CONFIG = Config(
     read_timeout=50,
     user_agent_extra="novaloop",
 )
+_SMOKE_CONFIG = _CONFIG.merge(Config(retries={"mode": "standard", "total_max_attempts": 1}))
+"""The next look asks again; retries here would outlast the function."""
 _LOGS_CONFIG = _CONFIG.merge(
     Config(retries={"mode": "standard", "total_max_attempts": 2}, connect_timeout=2, read_timeout=8)
 )
@@ -43,7 +45,9 @@ def controller_world() -> World:
         store=ExperimentTable(settings.table_name, settings.aws_region),
         jobs=TrainingJobs(sagemaker),
         logs=TrainingJobLogs(boto3.client("logs", config=_LOGS_CONFIG)),
-        endpoints=SageMakerEndpoints(sagemaker, boto3.client("sagemaker-runtime", config=_CONFIG)),
+        endpoints=SageMakerEndpoints(
+            sagemaker, boto3.client("sagemaker-runtime", config=_SMOKE_CONFIG)
+        ),
         objects=Bucket(boto3.client("s3", config=_CONFIG), settings.bucket_name),
         scorer=MetricsFunction(functions, settings.metrics_function_name),
         ingester=IngestFunction(functions, settings.ingest_function_name),
