@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from pydantic import ValidationError
+
+from novaloop.experiment.decide import decide
+from novaloop.experiment.moves import Decision, Policy, Warn
+from novaloop.experiment.observation import Observation
+from novaloop.experiment.record import Record, Snapshot, Stage, StageState, Status
+from novaloop.experiment.spec import ExperimentSpec, StageKind
+from novaloop.training.health import HealthKind, HealthNote
+
+NOW = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
+NOTE = HealthNote(HealthKind.REWARD_COLLAPSE, 13, "step 13: the mean reward fell")
+CLIPPED = HealthNote(HealthKind.LENGTH_CLIPPING, 20, "step 20: responses were cut off")
+FAILED = Record(
+    "demo",
+    ExperimentSpec(),
+    NOW,
+    status=Status.FAILED,
+    reason="rft: stopped",
+    notified="FAILED: rft: stopped",
+    stages=(Stage(StageKind.RFT, "rft", StageState.FAILED, health=(NOTE, CLIPPED)),),
+)
+
+
+def look(record: Record, warned: tuple[tuple[str, HealthKind], ...] = ()) -> Decision:
+    return decide(Observation(Snapshot("demo", record), warned=warned), NOW, Policy())
+
+
+def test_people_are_warned_of_each_ill_even_when_the_experiment_is_over() -> None:
+    decision = look(FAILED)
+    assert decision.commands == (Warn("rft", NOTE), Warn("rft", CLIPPED))
+    assert decision.record.due_at == NOW + timedelta(minutes=5)
+
+
+def test_of_what_they_were_told_they_are_not_told_again() -> None:
+    told = look(FAILED, (("rft", NOTE.kind),))
+    assert told.commands == (Warn("rft", CLIPPED),)
+    assert told.record.stage("rft").warned == (NOTE.kind,)
+    all_told = look(told.record, (("rft", CLIPPED.kind),))
+    assert not all_told.commands
+    assert all_told.record.due_at is None
+
+
+def test_a_warning_of_one_stage_is_none_of_another() -> None:
+    sft = Stage(StageKind.SFT, "sft", StageState.SUCCEEDED, health=(NOTE,))
+    both = replace(FAILED, stages=(sft, *FAILED.stages))
+    told = look(both, (("sft", NOTE.kind),))
+    assert told.commands == (Warn("rft", NOTE), Warn("rft", CLIPPED))
+
+
+@pytest.mark.parametrize(
+    ("kind", "ill"),
+    [("sft", "reward_collapse"), ("rft", "loss_divergence"), ("sft", "bad_luck")],
+)
+def test_a_stage_can_be_stopped_only_on_what_its_log_can_show(kind: str, ill: str) -> None:
+    with pytest.raises(ValidationError, match="stop_on"):
+        ExperimentSpec.model_validate({"plan": [{kind: {"stop_on": [ill]}}]})
