@@ -1,0 +1,186 @@
+"""The built template in the local cloud, IAM enforced: from an upload to cleaned up."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from cli.main import main
+from cli.stack import Stack, local_stack
+from localcloud import questions
+from localcloud.cloud import LocalCloud, up
+from localcloud.sagemaker.faults import Fault
+from novaloop.experiment.record import Record, StageState, Status
+
+pytestmark = pytest.mark.e2e
+
+SPEC = f"""
+columns: {{question: Body, answer: Y}}
+labels: [HQ, LQ_EDIT, LQ_CLOSE]
+system_prompt: {json.dumps(questions.SYSTEM_PROMPT)}
+gate: {{metric: exact_match, better_than: baseline}}
+"""
+ONLY_BASELINE = SPEC.partition("gate")[0] + "plan: [evaluate: baseline]\n"
+GOOD_EVAL = 'Id,Body,Y\n1,what is this?,HQ\n2,"and\r\nthat?",LQ_EDIT\n3,or those?,LQ_CLOSE\n'
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture(scope="module")
+def cloud(home: Path) -> Iterator[LocalCloud]:
+    with up(home / "local", parameters={"StartDelaySeconds": "0"}) as running:
+        yield running
+
+
+@pytest.fixture
+def stack(cloud: LocalCloud, home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stack]:
+    monkeypatch.chdir(home)
+    monkeypatch.setattr("cli.stack.attach", lambda: cloud)
+    with local_stack(cloud) as found:
+        yield found
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(main, [*arguments, "--local"], catch_exceptions=False)
+
+
+def wait_for(condition: Callable[[], bool], seconds: float) -> bool:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if condition():
+            return True
+        time.sleep(0.3)
+    return False
+
+
+def reaches(stack: Stack, name: str, *statuses: Status, seconds: float = 90) -> Record:
+    def there() -> bool:
+        record = stack.table.load(name).record
+        return record is not None and record.status in statuses
+
+    assert wait_for(there, seconds), stack.table.load(name).record
+    return stack.load(name)[1]
+
+
+def test_default_plan_from_csv_files_to_cleaned_up(stack: Stack, cloud: LocalCloud) -> None:
+    folder = Path("demo")
+    questions.write(folder, sft=300, rft=80, eval=90)
+    (folder / "experiment.yaml").write_text(SPEC, encoding="utf-8")
+
+    assert run("submit", "demo").exit_code == 0
+    assert run("watch", "demo").exit_code == 0
+    snapshot, record = stack.load("demo")
+    assert record.status is Status.LIVE
+    assert [stage.state for stage in record.stages] == [StageState.SUCCEEDED] * 6
+    assert record.stage("after-sft").metrics["em"] > record.stage("baseline").metrics["em"] + 0.2
+    assert (record.stage("deploy").reason or "").startswith("answered the smoke request")
+    assert {stage for stage, _ in snapshot.scores} == {"baseline", "after-sft", "after-rft"}
+
+    report = run("report", "demo", "--json")
+    assert json.loads(report.stdout)["status"] == "LIVE"
+    page = stack.s3.get_object(Bucket=stack.bucket, Key="reports/demo/report.html")
+    assert b"after-rft" in page["Body"].read()
+    answer = run("invoke", "demo", "plz fix my code its broken")
+    assert answer.stdout.strip() in questions.LABELS
+
+    assert run("cleanup", "demo").exit_code == 0
+    assert stack.load("demo")[1].status is Status.COMPLETED
+    sagemaker = cloud.session().client("sagemaker")
+    assert sagemaker.list_endpoints()["Endpoints"] == []
+
+
+def test_no_text_of_a_dataset_is_logged(stack: Stack, home: Path) -> None:
+    """Runs after the default plan and reads what its functions and jobs have logged."""
+    stack.load("demo")
+    log = (home / "local" / "emulator.log").read_text(encoding="utf-8")
+    rows = Path("demo/eval.csv").read_text(encoding="utf-8").splitlines()
+    texts = [row for row in rows if len(row) > 40 and "," not in row]
+    assert len(texts) > 50
+    assert not [text for text in texts if text in log]
+
+
+@pytest.mark.parametrize(
+    ("name", "file", "content", "says"),
+    [
+        ("no-column", "eval.csv", "Id,Text,Y\n1,a,HQ\n", "no column 'Body'"),
+        ("empty", "eval.csv", "", "empty"),
+        ("header-only", "eval.csv", "Id,Body,Y\n", "no rows"),
+        ("encoding", "eval.csv", b"Id,Body,Y\n1,caf\xe9,HQ\n", "UTF-8"),
+        ("ragged", "eval.csv", "Id,Body,Y\n1,a,HQ\n2,b\n", "line 3"),
+        ("quote", "eval.csv", 'Id,Body,Y\n1,"a,HQ\n', "quote"),
+        ("label", "eval.csv", "Id,Body,Y\n1,a,HQ\n2,b,BAD\n", "line 3"),
+        ("key", "experiment.yaml", ONLY_BASELINE + "modle: nova-pro\n", "did you mean model"),
+        (
+            "range",
+            "experiment.yaml",
+            ONLY_BASELINE.partition("plan")[0]
+            + "plan: [{evaluate: {name: baseline, overrides: {temperature: 3}}}]\n",
+            "plan[0].evaluate.overrides.temperature",
+        ),
+    ],
+)
+def test_bad_input_launches_nothing(
+    stack: Stack, name: str, file: str, content: str | bytes, says: str
+) -> None:
+    files = {"experiment.yaml": ONLY_BASELINE, "eval.csv": GOOD_EVAL, file: content}
+    for each, body in files.items():
+        data = body if isinstance(body, bytes) else body.encode()
+        stack.s3.put_object(Bucket=stack.bucket, Key=f"inbox/bad-{name}/{each}", Body=data)
+    record = reaches(stack, f"bad-{name}", Status.REJECTED, seconds=60)
+    assert says in record.reason
+    assert file in record.reason
+    assert "\n" not in record.reason
+    assert not record.stages
+
+
+def test_a_corrected_upload_goes_on(stack: Stack) -> None:
+    """Runs after the bad inputs and corrects one of them."""
+    key = "inbox/bad-label/eval.csv"
+    stack.s3.put_object(Bucket=stack.bucket, Key=key, Body=GOOD_EVAL.encode())
+    record = reaches(stack, "bad-label", Status.COMPLETED)
+    assert record.datasets["eval"].rows == 3
+    rows = stack.s3.get_object(
+        Bucket=stack.bucket, Key=record.datasets["eval"].outputs["evaluation"]
+    )
+    second = json.loads(rows["Body"].read().splitlines()[1])
+    assert second["query"] == "and\r\nthat?"
+
+    stack.s3.put_object(Bucket=stack.bucket, Key=key, Body=(GOOD_EVAL + "4,d,HQ\n").encode())
+    assert wait_for(lambda: bool(stack.load("bad-label")[1].notices), 30)
+    assert stack.load("bad-label")[1].datasets == record.datasets
+
+
+def test_unknown_experiment_is_one_line(stack: Stack) -> None:
+    result = run("show", "nobody")
+    assert result.exit_code == 2
+    assert "no experiment is called nobody" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_a_refused_launch_waits_and_a_failed_job_fails(stack: Stack, cloud: LocalCloud) -> None:
+    cloud.inject(
+        Fault("CreateTrainingJob", "*quota*", code="ResourceLimitExceeded", reason="no quota")
+    )
+    for name in ("quota", "failing"):
+        files = {"experiment.yaml": ONLY_BASELINE, "eval.csv": GOOD_EVAL}
+        if name == "failing":
+            cloud.inject(
+                Fault("training-job", "*failing*", outcome="Failed", reason="AlgorithmError: no")
+            )
+        for each, body in files.items():
+            key = f"inbox/{name}/{each}"
+            stack.s3.put_object(Bucket=stack.bucket, Key=key, Body=body.encode())
+    failed = reaches(stack, "failing", Status.FAILED, seconds=60)
+    assert "AlgorithmError" in failed.reason
+    waiting = stack.load("quota")[1].stages[0]
+    assert waiting.state is StageState.WAITING
+    assert "ResourceLimitExceeded" in (waiting.reason or "")
+    assert reaches(stack, "quota", Status.COMPLETED, seconds=120).stages[0].attempt == 1
