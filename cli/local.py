@@ -9,8 +9,8 @@ from cli.errors import Refused
 from cli.stack import attach
 from localcloud import cloud as local_cloud
 
-PARAMETERS = {"StartDelaySeconds": "1"}
-"""A person who tries things out doesn't wait for a file that may follow."""
+PARAMETERS = {"StartDelaySeconds": "1", "TrainingLookSeconds": "2"}
+"""Whoever tries things out does not wait for a file that may follow, and trainings are short."""
 
 
 @click.group()

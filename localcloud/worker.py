@@ -174,6 +174,10 @@ class Container:
         self._logs.flush()
 
 
+FLUSH_SECONDS = 1.0
+"""A log is worth reading while its job runs: lines are sent about this soon."""
+
+
 class JobLog:
     """The stream `<job>/algo-1-<epoch seconds>` of the training jobs' log group."""
 
@@ -182,14 +186,18 @@ class JobLog:
         self._stream = f"{job_name}/algo-1-{int(time.time())}"
         self._events: list[dict[str, Any]] = []
         self._created = False
+        self._flushed = time.monotonic()
 
     def add(self, line: str) -> None:
-        """Buffer a line."""
+        """Buffer a line, and send what has been waiting."""
         self._events.append({"timestamp": int(time.time() * 1000), "message": line})
+        if time.monotonic() - self._flushed >= FLUSH_SECONDS:
+            self.flush()
 
     def flush(self) -> None:
         """Send the buffered lines; a role that may not write logs does not fail the job."""
         events, self._events = self._events, []
+        self._flushed = time.monotonic()
         if not events:
             return
         try:
@@ -320,6 +328,7 @@ def reinforce(container: Container) -> Files:
     steps = int(recipe.number("training_config.trainer.max_steps"))
     batch_size = int(recipe.number("training_config.global_batch_size"))
     batches = shuffled_batches(len(rows), batch_size, container.random)
+    longest = recipe.number("training_config.rollout.generator.max_new_tokens")
     rewards_by_step = []
     for step, chosen in enumerate(islice(batches, steps)):
         batch = hashed.take(chosen)
@@ -339,13 +348,14 @@ def reinforce(container: Container) -> Files:
             entropy_coefficient=recipe.number("training_config.trainer.ent_coeff"),
         )
         rewards_by_step.append(float(rewards.mean()))
-        lengths = [len(text.split()) for group in texts for text in group]
+        lengths = np.array([len(text.split(" ")) for group in texts for text in group])
         container.log(
             f"global_step:{step + 1} - critic/score/mean:{rewards.mean():.6f} - "
             f"critic/rewards/mean:{rewards.mean():.6f} - critic/rewards/max:{rewards.max():.6f} - "
             f"critic/rewards/min:{rewards.min():.6f} - actor/pg_loss:{measured.loss:.6f} - "
-            f"actor/ppo_kl:{measured.kl:.6f} - actor/entropy:{measured.entropy:.6f} - "
-            f"response_length/mean:{np.mean(lengths):.3f}"
+            f"actor/kl_loss:{measured.kl:.6f} - actor/entropy:{measured.entropy:.6f} - "
+            f"response_length/mean:{lengths.mean():.3f} - response_length/max:{lengths.max()} - "
+            f"response_length/clip_ratio:{(lengths >= longest).mean():.4f}"
         )
     return _training_files(
         container, model, steps, _step_table(rewards_by_step, batch_size, len(rows))

@@ -96,6 +96,8 @@ ALLOWED = [
     Case(CONTROLLER, "sqs:SendMessage", HINTS),
     Case(CONTROLLER, "s3:GetObject", f"{BUCKET}/jobs/questions/a/output/output.tar.gz"),
     Case(CONTROLLER, "s3:PutObject", f"{BUCKET}/jobs/questions/a/recipe.yaml"),
+    Case(CONTROLLER, "logs:DescribeLogStreams", f"{LOGS}/aws/sagemaker/TrainingJobs:*"),
+    Case(CONTROLLER, "logs:FilterLogEvents", f"{LOGS}/aws/sagemaker/TrainingJobs:*"),
     Case(CONTROLLER, "lambda:InvokeFunction", METRICS),
     Case(CONTROLLER, "lambda:InvokeFunction", INGEST),
     Case(CONTROLLER, "sns:Publish", TOPIC),
@@ -132,6 +134,8 @@ ALLOWED = [
 ]  # fmt: skip
 
 FORBIDDEN = [
+    Case(CONTROLLER, "logs:FilterLogEvents", f"{LOGS}/aws/sagemaker/Endpoints/other:*"),
+    Case(INGESTER, "logs:FilterLogEvents", f"{LOGS}/aws/sagemaker/TrainingJobs:*"),
     Case(INGESTER, "s3:PutObject", f"{BUCKET}/inbox/questions/sft.csv"),
     Case(INGESTER, "s3:PutObject", f"{BUCKET}/jobs/questions/a/recipe.yaml"),
     Case(INGESTER, "s3:DeleteObject", f"{BUCKET}/datasets/questions/sft/a/sft.jsonl"),

@@ -60,6 +60,7 @@ def test_a_missing_variable_is_named(name: str) -> None:
     [
         ("JobNamePrefix", {"a": True, "novaloop": True, "novaloop2": False, "no-va": False}),
         ("StartDelaySeconds", {"0": True, "900": True, "901": False, "-1": False}),
+        ("TrainingLookSeconds", {"1": True, "3600": True, "3601": False, "0": False}),
     ],
 )
 def test_template_and_settings_draw_the_same_limits(
@@ -78,7 +79,11 @@ def _allows(spec: dict[str, str], value: str) -> bool:
 
 
 def _settings_accept(parameter: str, value: str) -> bool:
-    names = {"JobNamePrefix": "JOB_NAME_PREFIX", "StartDelaySeconds": "START_DELAY_SECONDS"}
+    names = {
+        "JobNamePrefix": "JOB_NAME_PREFIX",
+        "StartDelaySeconds": "START_DELAY_SECONDS",
+        "TrainingLookSeconds": "TRAINING_LOOK_SECONDS",
+    }
     environment = variables("ControllerFunction") | FROM_LAMBDA
     try:
         ControllerSettings.from_environment(environment | {names[parameter]: value})
