@@ -65,7 +65,7 @@ build: setup  ## Build what `sam deploy` deploys
 	$(SAM)/bin/sam build
 
 docs: setup  ## Write the generated parts of docs/
-	$(BIN)/novaloop schema
+	$(BIN)/novaloop schema --write docs
 
 lock:  ## Renew the layer's pinned requirements
 	$(PYTHON) -m pip install --quiet --dry-run --ignore-installed --report - --target build/lock \
