@@ -83,6 +83,7 @@ def stage(**changes: Any) -> Stage:
         "checkpoint": "s3://customer-escrow-1-smtj-x/job/step_9",
         "metrics": {"exact_match": 0.1 + 0.2, "bleu": 100.0, "f1": 1 / 3},
         "billable_seconds": 86_400,
+        "earlier_seconds": 1_800,
         "reason": "because",
     }
     return Stage(**complete_values(Stage, values) | changes)
@@ -99,6 +100,7 @@ def record(experiment_id: str = "questions", **changes: Any) -> Record:
         "datasets": {"sft": DatasetRef("v1", "ab" * 32, 3500, {"sft": "datasets/a/sft.jsonl"})},
         "gate": complete(GateVerdict("PROMOTE", True, "better", ({"met": True, "n": None},))),
         "approved_by": "jane",
+        "budget_lifted_by": "joe",
         "endpoint": Endpoint("novaloop-questions--deploy-1", NOW, None),
         "stopping_to": Status.STOPPED,
         "started_at": NOW,

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from novaloop.experiment.budget import last_moment, shortfall
 from novaloop.experiment.moves import Decision, enter
 from novaloop.experiment.record import (
     CommandItem,
@@ -16,6 +17,7 @@ from novaloop.experiment.record import (
     StageState,
     Status,
 )
+from novaloop.experiment.spec import StageKind
 
 REMEMBERED_COMMANDS = 50
 _WAITS_FOR_A_PERSON = {Status.HELD, Status.AWAITING_APPROVAL}
@@ -41,8 +43,17 @@ def _refuse(record: Record, why: str) -> _Reply:
 def _approve(record: Record, command: CommandItem, now: datetime) -> _Reply:
     if record.status not in _WAITS_FOR_A_PERSON:
         return _refuse(record, f"the experiment is {record.status}, nothing waits for approval")
+    if record.active is not None and shortfall(record, record.active):
+        return None, _lift_budget(record, command, now)
     approved = replace(record, approved_by=command.by)
     return None, enter(approved, Status.DEPLOYING, f"approved by {command.by}", now)
+
+
+def _lift_budget(record: Record, command: CommandItem, now: datetime) -> Decision:
+    """Go on where the budget held the experiment, and leave all other conditions in force."""
+    lifted = replace(record, budget_lifted_by=command.by)
+    to = Status.DEPLOYING if record.approved_by else Status.RUNNING
+    return enter(lifted, to, f"budget lifted by {command.by}", now)
 
 
 def _reject(record: Record, command: CommandItem, now: datetime) -> _Reply:
@@ -71,17 +82,27 @@ def _retry(record: Record, command: CommandItem, now: datetime) -> _Reply:
     unfinished = [s.name for s in record.stages[:first] if s.state is not StageState.SUCCEEDED]
     if unfinished:
         return _refuse(record, f"{unfinished[0]} comes before {start} and has not succeeded")
-    stages = (*record.stages[:first], *map(_again, record.stages[first:]))
+    until = record.ended_at or now
+    again = (_again(stage, until) for stage in record.stages[first:])
+    stages = (*record.stages[:first], *again)
     retried = replace(
         record, stages=stages, gate=None, approved_by=None, endpoint=None, stopping_to=None
     )
     return None, enter(retried, Status.RUNNING, f"retried from {start} by {command.by}", now)
 
 
-def _again(stage: Stage) -> Stage:
+def _again(stage: Stage, until: datetime) -> Stage:
     """Return the stage as new; an attempt that may have used its name gets the next number."""
     attempt = stage.attempt + 1 if stage.job_name else stage.attempt
-    return Stage(kind=stage.kind, name=stage.name, attempt=attempt)
+    earlier = stage.earlier_seconds + _billed_seconds(stage, until)
+    return Stage(kind=stage.kind, name=stage.name, attempt=attempt, earlier_seconds=earlier)
+
+
+def _billed_seconds(stage: Stage, until: datetime) -> int:
+    """Return what an attempt was billed: an endpoint from its start until it was gone."""
+    if stage.kind is not StageKind.DEPLOY or stage.started_at is None:
+        return stage.billable_seconds
+    return int((until - stage.started_at).total_seconds())
 
 
 def _keep(record: Record, command: CommandItem, now: datetime) -> _Reply:
@@ -91,6 +112,9 @@ def _keep(record: Record, command: CommandItem, now: datetime) -> _Reply:
         return _refuse(record, "keep needs a number of hours above 0")
     base = max(now, record.endpoint.expires_at or now)
     expires_at = base + timedelta(hours=command.hours)
+    limit = last_moment(record, record.stages[-1])
+    if limit is not None and expires_at > limit:
+        return _refuse(record, f"the budget lasts until {limit:%Y-%m-%d %H:%M} UTC")
     kept = replace(record, endpoint=replace(record.endpoint, expires_at=expires_at))
     return None, enter(kept, Status.LIVE, f"kept until {expires_at:%Y-%m-%d %H:%M} UTC", now)
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from novaloop.experiment.budget import last_moment, shortfall
 from novaloop.experiment.collecting import collect
 from novaloop.experiment.commands import obey
 from novaloop.experiment.gate import judge
@@ -85,11 +86,17 @@ def _new(experiment_id: str, now: datetime, policy: Policy) -> Record:
     return Record(experiment_id, spec, created_at=now, prefix=policy.prefix, due_at=due)
 
 
+_BEFORE_LAUNCH = {StageState.PENDING, StageState.WAITING}
+
+
 def _advance(record: Record, seen: Observation, now: datetime, _: Policy) -> Decision:
     stage = record.active
     if stage is None:
         return _finish(record, now)
-    plan = plan_of(record, stage)
+    problem = shortfall(record, stage) if stage.state in _BEFORE_LAUNCH else None
+    if problem is not None:
+        return enter(record, Status.HELD, problem, now)
+    plan = record.plan_of(stage)
     if stage.state is StageState.PENDING and isinstance(plan, DeployStage):
         held = _before_deploy(record, seen, now)
         if held is not None:
@@ -128,11 +135,6 @@ def _listen(
     return tuple(HistoryEntry(now, f"{stage.name} {n.kind}", n.message) for n in new), after
 
 
-def plan_of(record: Record, stage: Stage) -> StagePlan:
-    """Return what the spec asks of `stage`."""
-    return next(plan for plan in record.spec.plan if plan.name == stage.name)
-
-
 def _before_deploy(record: Record, seen: Observation, now: datetime) -> Decision | None:
     """Judge by the gate, then ask for approval; None when the deployment may go on."""
     if record.status is Status.DEPLOYING:
@@ -149,10 +151,11 @@ def _before_deploy(record: Record, seen: Observation, now: datetime) -> Decision
 
 def _finish(record: Record, now: datetime) -> Decision:
     last = record.stages[-1]
-    plan = plan_of(record, last)
+    plan = record.plan_of(last)
     if not isinstance(plan, DeployStage) or last.job_name is None:
         return enter(record, Status.COMPLETED, "every stage succeeded", now)
-    expires_at = now + timedelta(hours=plan.ttl_hours)
+    limit = last_moment(record, last)
+    expires_at = min(filter(None, (now + timedelta(hours=plan.ttl_hours), limit)))
     live = replace(record, endpoint=Endpoint(last.job_name, now, expires_at))
     reason = f"{last.job_name} serves until {expires_at:%Y-%m-%d %H:%M} UTC"
     return enter(live, Status.LIVE, reason, now)
@@ -202,9 +205,9 @@ def _may_yet_launch(stage: Stage, work: Work, refusal: Refusal | None, now: date
 
 
 def _stopped(stage: Stage, work: Work, now: datetime) -> Stage:
-    if stage.state in {StageState.FAILED, StageState.SUCCEEDED}:
-        return stage
     billable = work.billable_seconds or stage.billable_seconds
+    if stage.state in {StageState.FAILED, StageState.SUCCEEDED}:
+        return replace(stage, billable_seconds=billable)
     return replace(stage, state=StageState.STOPPED, ended_at=now, billable_seconds=billable)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from novaloop.experiment.budget import runtime_limit
 from novaloop.experiment.record import Record, Stage
 from novaloop.experiment.spec import DeployStage, EvaluateStage, RftStage, Role, SftStage
 from novaloop.experiment.spec_file import method_of
@@ -83,7 +84,7 @@ def plan_job(
         instance_count=plan.instances,
         checkpoint=record.checkpoint_before(stage),
         overrides=plan.overrides,
-        max_runtime_seconds=plan.max_runtime_seconds,
+        max_runtime_seconds=runtime_limit(record, plan, plan.max_runtime_seconds),
         tags=tags(record, stage, site),
     )
     return plan_training_job(job, site.deployment)

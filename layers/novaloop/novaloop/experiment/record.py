@@ -12,7 +12,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from novaloop.experiment.spec import ExperimentSpec, StageKind
+from novaloop.experiment.spec import ExperimentSpec, StageKind, StagePlan
 from novaloop.training.health import HealthKind, HealthNote
 
 
@@ -72,7 +72,8 @@ class Progress:
 @dataclass(frozen=True)
 class Stage:
     """One stage of the plan. Times are UTC; `tries` counts launches that came to
-    nothing in a row, `checks` how often its outcome was asked for. `health` is what went wrong
+    nothing in a row, `checks` how often its outcome was asked for. `earlier_seconds` is what the
+    attempts before this one were billed. `health` is what went wrong
     in its training, `warned` of what kinds of that people were told."""
 
     kind: StageKind
@@ -94,6 +95,7 @@ class Stage:
     checkpoint: str | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)
     billable_seconds: int = 0
+    earlier_seconds: int = 0
     reason: str | None = None
 
 
@@ -140,6 +142,7 @@ class Record:
     datasets: Mapping[str, DatasetRef] = field(default_factory=dict)
     gate: GateVerdict | None = None
     approved_by: str | None = None
+    budget_lifted_by: str | None = None
     endpoint: Endpoint | None = None
     stopping_to: Status | None = None
     started_at: datetime | None = None
@@ -166,6 +169,10 @@ class Record:
             return next(stage for stage in self.stages if stage.name == name)
         except StopIteration:
             raise KeyError(name) from None
+
+    def plan_of(self, stage: Stage) -> StagePlan:
+        """Return what the spec asks of `stage`."""
+        return next(plan for plan in self.spec.plan if plan.name == stage.name)
 
     def checkpoint_before(self, stage: Stage) -> str | None:
         """Return the newest checkpoint that the stages before `stage` produced."""

@@ -216,6 +216,8 @@ class ExperimentSpec(_Model):
     plan: tuple[StagePlan, ...] = Field(default_factory=default_plan, min_length=1, max_length=20)
     gate: Gate | None = None
     approval: Literal["auto", "manual"] = "auto"
+    budget_usd: float | None = Field(default=None, gt=0)
+    dry_run: bool = False
     report_rows: bool = True
 
     @field_validator("labels")

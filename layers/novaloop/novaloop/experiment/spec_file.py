@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from novaloop.experiment.budget import price_problems
 from novaloop.experiment.spec import (
     DeployStage,
     EvaluateStage,
@@ -115,6 +116,7 @@ def check_settings(spec: ExperimentSpec) -> Iterator[FieldError]:
             yield from _check_stage(spec.model, stage, at)
         except ValueError as problem:
             yield FieldError(at, str(problem))
+    yield from price_problems(spec)
 
 
 def _check_stage(model: str, stage: StagePlan, at: str) -> Iterator[FieldError]:

@@ -234,6 +234,8 @@ def _put_off(step: _Step) -> Stage:
     return replace(
         step.moved,
         attempt=stage.attempt + 1 if step.sight is Sight.LOST else stage.attempt,
+        earlier_seconds=stage.earlier_seconds + step.work.billable_seconds,
+        billable_seconds=0,
         tries=stage.tries + 1,
         next_try_at=step.now + wait(stage),
         started_at=None,

@@ -74,6 +74,7 @@ class RecordModel(Item, discriminator="RECORD"):
     datasets = MapAttribute[str, Any]()
     gate = MapAttribute[str, Any](null=True)
     approved_by = UnicodeAttribute(null=True)
+    budget_lifted_by = UnicodeAttribute(null=True)
     endpoint = MapAttribute[str, Any](null=True)
     stopping_to = UnicodeAttribute(null=True)
     created_at = UnicodeAttribute()

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from novaloop.experiment.decide import decide, plan_of
+from novaloop.experiment.decide import decide
 from novaloop.experiment.launching import Site, data_key, plan_deployment, plan_job, rft_data_keys
 from novaloop.experiment.moves import (
     Announce,
@@ -220,7 +220,7 @@ def _launch(record: Record, stage: Stage, world: World) -> Refusal | None:
 
 
 def _send(record: Record, stage: Stage, world: World) -> None:
-    plan = plan_of(record, stage)
+    plan = record.plan_of(stage)
     if isinstance(plan, DeployStage):
         world.endpoints.launch(plan_deployment(record, stage, plan, world.site))
         return

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from novaloop.experiment.decide import plan_of
 from novaloop.experiment.launching import output_key
 from novaloop.experiment.record import Record, ScoreItem, Snapshot, Stage, StageState
 from novaloop.experiment.spec import EvaluateStage, StageKind
@@ -81,7 +80,7 @@ def _wrong_size(record: Record, result: Score) -> str | None:
 
 
 def _max_new_tokens(record: Record, stage: Stage) -> int | None:
-    plan = plan_of(record, stage)
+    plan = record.plan_of(stage)
     if not isinstance(plan, EvaluateStage):
         return None
     chosen = blueprint(method_of(plan), record.spec.model, plan.instance_type)

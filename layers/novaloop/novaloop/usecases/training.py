@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 
 from pydantic import TypeAdapter
 
-from novaloop.experiment.decide import plan_of
 from novaloop.experiment.launching import jobs_prefix
-from novaloop.experiment.observation import Phase, TrainingNews, Work
+from novaloop.experiment.observation import TRAININGS, Phase, TrainingNews, Work
 from novaloop.experiment.record import Record, Stage
 from novaloop.experiment.spec import RftStage, SftStage
 from novaloop.experiment.spec_file import method_of
 from novaloop.recipes.catalog import blueprint
 from novaloop.recipes.overrides import resolve
+from novaloop.training.curve import Curve
 from novaloop.training.health import Limits, Training, follow, stalled, unknown
 from novaloop.training.lines import points
 from novaloop.usecases.ports import Clock, JobLogs, ObjectMissing, Objects
@@ -47,6 +47,15 @@ def load_training(experiment_id: str, job_name: str, objects: Objects) -> Follow
             return _FOLLOWED.validate_json(body.read())
     except (ObjectMissing, ValueError):
         return FollowedTraining()
+
+
+def load_curves(record: Record, objects: Objects) -> dict[str, Curve]:
+    """Return the curves of the trainings that have begun, by stage."""
+    return {
+        stage.name: load_training(record.experiment_id, stage.job_name, objects).training.curve
+        for stage in record.stages
+        if stage.kind in TRAININGS and stage.job_name
+    }
 
 
 def training_news(
@@ -85,7 +94,7 @@ def _read_on(
 
 def _limits(record: Record, stage: Stage) -> Limits:
     """Return what the stage's recipe allows; Nova 1 recipes count epochs instead of steps."""
-    plan = plan_of(record, stage)
+    plan = record.plan_of(stage)
     if not isinstance(plan, SftStage | RftStage):
         return Limits()
     chosen = blueprint(method_of(plan), record.spec.model, plan.instance_type)

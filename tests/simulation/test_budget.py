@@ -1,0 +1,152 @@
+"""A budget is never passed, and whoever holds it decides what goes on without it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from novaloop.experiment.budget import last_moment, spent_usd
+from novaloop.experiment.costs import packaged_prices
+from novaloop.experiment.record import CommandKind, Record, Status
+from tests.simulation.simulation import SPEC, Chaos, Simulation
+
+if TYPE_CHECKING:
+    from novaloop.experiment.observation import Work
+
+P5 = packaged_prices().usd_per_instance_hour["ml.p5.48xlarge"]
+ROUGH = Chaos(duplicated=0.3, lost=0.2, delayed=0.3, crash=0.02)
+
+
+def submitted(budget: float, **options: Any) -> Simulation:
+    simulation = Simulation(**options)
+    simulation.submit("demo", SPEC + f"budget_usd: {budget}\n".encode())
+    return simulation
+
+
+def most_usd(request: dict[str, Any]) -> float:
+    """What a job costs if it runs for as long as it may."""
+    hours = request["StoppingCondition"]["MaxRuntimeInSeconds"] / 3600
+    return float(P5 * request["ResourceConfig"]["InstanceCount"] * hours)
+
+
+def endpoint_usd(record: Record) -> float:
+    assert record.endpoint
+    assert record.endpoint.expires_at
+    started_at = record.stages[-1].started_at
+    assert started_at
+    return P5 * ((record.endpoint.expires_at - started_at) / timedelta(hours=1))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_no_stage_may_run_past_the_budget(seed: int) -> None:
+    simulation = submitted(50, seed=seed, chaos=ROUGH)
+    assert simulation.settles("demo") is Status.LIVE
+    record = simulation.record("demo")
+    spent = 0.0
+    for stage, job in zip(record.stages, simulation.jobs.jobs.values(), strict=False):
+        assert spent + most_usd(dict(job.request)) <= 50
+        spent += P5 * job.request["ResourceConfig"]["InstanceCount"] * stage.billable_seconds / 3600
+    assert spent == pytest.approx(spent_usd(record))
+    assert spent + endpoint_usd(record) == pytest.approx(50)
+    assert simulation.reaches("demo", Status.EXPIRED)
+    simulation.check("demo")
+
+
+def test_without_a_budget_nothing_is_capped() -> None:
+    simulation = Simulation()
+    simulation.submit("demo")
+    assert simulation.settles("demo") is Status.LIVE
+    limits = {
+        job.request["StoppingCondition"]["MaxRuntimeInSeconds"]
+        for job in simulation.jobs.jobs.values()
+    }
+    assert limits == {86400}
+
+
+def test_a_stage_that_the_rest_can_not_pay_for_is_held_before_its_launch() -> None:
+    simulation = submitted(12)
+    assert simulation.settles("demo") is Status.HELD
+    record = simulation.record("demo")
+    assert simulation.jobs.launches == ["novaloop-demo--baseline-1"]
+    assert "budget: 1.05 of 12.00 USD are spent" in record.reason
+    assert "10 minutes of sft on 4 ml.p5.48xlarge" in record.reason
+
+
+def test_a_budget_below_the_first_stage_launches_nothing() -> None:
+    simulation = submitted(1)
+    assert simulation.settles("demo") is Status.HELD
+    assert simulation.jobs.launches == []
+    simulation.check("demo")
+
+
+def test_approving_lifts_the_budget_and_nothing_else() -> None:
+    simulation = Simulation()
+    gate = b"gate: {at_least: 0.9, better_than: after-sft}\nbudget_usd: 5\n"
+    simulation.submit("demo", SPEC + gate)
+    assert simulation.settles("demo") is Status.HELD
+    simulation.command("demo", CommandKind.APPROVE)
+    simulation.reaches("demo", Status.RUNNING)
+    assert simulation.settles("demo") is Status.HELD
+    record = simulation.record("demo")
+    assert record.budget_lifted_by == "somebody"
+    assert record.gate is not None
+    assert record.approved_by is None
+    simulation.command("demo", CommandKind.APPROVE)
+    simulation.reaches("demo", Status.DEPLOYING)
+    assert simulation.settles("demo") is Status.LIVE
+
+
+@pytest.mark.parametrize(
+    ("kind", "ends"), [(CommandKind.REJECT, Status.STOPPED), (CommandKind.STOP, Status.STOPPED)]
+)
+def test_what_is_held_can_be_ended(kind: CommandKind, ends: Status) -> None:
+    simulation = submitted(5)
+    assert simulation.settles("demo") is Status.HELD
+    simulation.command("demo", kind)
+    assert simulation.reaches("demo", ends)
+    simulation.check("demo")
+
+
+def test_attempts_that_were_lost_count() -> None:
+    """Each loss is billed half an hour of four machines, a third has no room in the budget."""
+    loss = P5 * 4 / 2
+    simulation = submitted(
+        2.2 * loss, fate=lambda job: "service fault" if "sft" in job else "completes"
+    )
+    describe = simulation.jobs.describe
+
+    def billed(name: str, owner: str | None) -> Work:
+        work = describe(name, owner)
+        return replace(work, billable_seconds=1800) if work.phase == "LOST" else work
+
+    simulation.jobs.describe = billed  # type: ignore[method-assign]
+    assert simulation.settles("demo") is Status.HELD
+    record = simulation.record("demo")
+    assert record.stage("sft").earlier_seconds == 3600
+    assert record.stage("sft").attempt == 3
+    assert simulation.jobs.launches[-1] == "novaloop-demo--sft-2"
+
+
+def test_an_endpoint_is_not_kept_past_the_budget() -> None:
+    simulation = submitted(200)
+    assert simulation.settles("demo") is Status.LIVE
+    before = simulation.record("demo")
+    simulation.command("demo", CommandKind.KEEP, hours=1)
+    simulation.run(lambda: False, timedelta(minutes=5))
+    assert simulation.record("demo").endpoint == before.endpoint
+    assert "ignored: the budget lasts until" in simulation.store.history("demo")[-1].why
+    assert last_moment(before, before.stages[-1]) == before.endpoint.expires_at  # type: ignore[union-attr]
+
+
+def test_what_was_spent_before_a_retry_counts() -> None:
+    simulation = submitted(200)
+    assert simulation.settles("demo") is Status.LIVE
+    assert simulation.reaches("demo", Status.EXPIRED)
+    simulation.command("demo", CommandKind.RETRY, stage="deploy")
+    assert simulation.reaches("demo", Status.HELD)
+    record = simulation.record("demo")
+    assert spent_usd(record) == pytest.approx(200, rel=0.05)
+    assert len(simulation.endpoints.launches) == 1
