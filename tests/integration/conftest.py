@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import boto3
@@ -13,7 +13,7 @@ from tests.template.stack import REGION, deployed, physical_name
 
 STACK = deployed()
 TABLE = physical_name("Table", "AWS::DynamoDB::Table")
-BUCKET = physical_name("Bucket", "AWS::S3::Bucket")
+BUCKET = "bucket"
 _TABLE_SETTINGS = (
     "AttributeDefinitions",
     "KeySchema",
@@ -42,6 +42,29 @@ def table(account: None) -> str:
     settings: dict[str, Any] = {name: properties[name] for name in _TABLE_SETTINGS}
     boto3.client("dynamodb").create_table(TableName=TABLE, **settings)
     return TABLE
+
+
+@pytest.fixture
+def hint_queue(account: None) -> str:
+    """The queue of hints; its URL."""
+    created = boto3.client("sqs").create_queue(QueueName="hints")
+    return str(created["QueueUrl"])
+
+
+@pytest.fixture
+def environment(
+    monkeypatch: pytest.MonkeyPatch, table: str, bucket: str, hint_queue: str
+) -> Callable[[str], None]:
+    """Take on the environment that the template gives to a function."""
+
+    def enter(function: str) -> None:
+        given = STACK.properties(function)["Environment"]["Variables"]
+        own = {"TABLE_NAME": table, "BUCKET_NAME": bucket, "HINT_QUEUE_URL": hint_queue}
+        for name, value in given.items():
+            monkeypatch.setenv(name, own.get(name, str(value)))
+        monkeypatch.setenv("START_DELAY_SECONDS", "0")
+
+    return enter
 
 
 @pytest.fixture

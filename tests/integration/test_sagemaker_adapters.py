@@ -49,17 +49,19 @@ QUOTA = (
 DENIED = ("AccessDeniedException", "not authorized to perform this action")
 
 
-KEYS = {"aws_access_key_id": "testing", "aws_secret_access_key": "testing", "region_name": REGION}
+SESSION = boto3.Session("testing", "testing", region_name=REGION)
 
 
 @pytest.fixture(scope="module")
 def sagemaker_client() -> SageMakerClient:
-    return boto3.client("sagemaker", **KEYS)
+    client: SageMakerClient = SESSION.client("sagemaker")
+    return client
 
 
 @pytest.fixture(scope="module")
 def runtime_client() -> SageMakerRuntimeClient:
-    return boto3.client("sagemaker-runtime", **KEYS)
+    client: SageMakerRuntimeClient = SESSION.client("sagemaker-runtime")
+    return client
 
 
 @pytest.fixture
@@ -77,13 +79,18 @@ def runtime(runtime_client: SageMakerRuntimeClient) -> Iterator[Stubber]:
 
 
 @pytest.fixture
-def jobs(sagemaker: Stubber) -> TrainingJobs:
-    return TrainingJobs(sagemaker.client)
+def jobs(sagemaker: Stubber, sagemaker_client: SageMakerClient) -> TrainingJobs:
+    return TrainingJobs(sagemaker_client)
 
 
 @pytest.fixture
-def endpoints(sagemaker: Stubber, runtime: Stubber) -> SageMakerEndpoints:
-    return SageMakerEndpoints(sagemaker.client, runtime.client)
+def endpoints(
+    sagemaker: Stubber,
+    runtime: Stubber,
+    sagemaker_client: SageMakerClient,
+    runtime_client: SageMakerRuntimeClient,
+) -> SageMakerEndpoints:
+    return SageMakerEndpoints(sagemaker_client, runtime_client)
 
 
 def fails(stubber: Stubber, operation: str, error: tuple[str, str]) -> None:
@@ -358,7 +365,7 @@ PLAN = EndpointPlan(
 
 
 def created(sagemaker: Stubber, *parts: str) -> None:
-    answers = {
+    answers: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
         "model": ("create_model", {"ModelArn": MODEL["ModelArn"]}, PLAN.create_model),
         "config": (
             "create_endpoint_config",

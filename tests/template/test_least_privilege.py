@@ -29,7 +29,9 @@ LOGS = f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:"
 OTHER_ROLE = f"arn:aws:iam::{ACCOUNT}:role/admin"
 
 TAG = "novaloop:experiment"
-ASKED = {f"aws:RequestTag/{TAG}": "questions", "aws:TagKeys": [TAG]}
+Context = Mapping[str, str | list[str]]
+
+ASKED: Context = {f"aws:RequestTag/{TAG}": "questions", "aws:TagKeys": [TAG]}
 TAGGED = {f"aws:ResourceTag/{TAG}": "questions"}
 TO_SAGEMAKER = {"iam:PassedToService": "sagemaker.amazonaws.com"}
 
@@ -75,7 +77,7 @@ class Case:
     role: str
     action: str
     resource: str
-    context: Mapping[str, str | list[str]] = field(default_factory=dict)
+    context: Context = field(default_factory=dict)
 
     def __str__(self) -> str:
         context = "".join(f" {key}={value}" for key, value in self.context.items())

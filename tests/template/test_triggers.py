@@ -31,7 +31,7 @@ def sample(name: str) -> Any:
     return json.loads((EVENTS / name).read_text())
 
 
-def matches(pattern: Mapping[str, Any], event: Mapping[str, Any]) -> bool:
+def matches(pattern: Mapping[str, Any], event: Any) -> bool:
     return bool(EventPattern.load(json.dumps(pattern)).matches_event(event))
 
 

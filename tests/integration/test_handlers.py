@@ -1,0 +1,247 @@
+"""The functions' handlers, called with the sample events."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from types import ModuleType
+from typing import Any
+
+import boto3
+import pytest
+
+from novaloop.cloud.messages import IngestFunction
+from novaloop.experiment.record import DatasetStatus, Snapshot, Status
+from novaloop.store.table import ExperimentTable
+from tests.integration.application import CONTEXT, Application, Invocations, load, sample
+from tests.simulation.twins import VirtualClock, questions_csv
+from tests.template.stack import REGION
+
+SPEC = b"columns: {question: Body, answer: Y}\nlabels: [HQ, LQ_EDIT, LQ_CLOSE]\n"
+FILES = {
+    "experiment.yaml": SPEC,
+    "sft.csv": questions_csv(80, seed=1),
+    "rft.csv": questions_csv(40, seed=2),
+    "eval.csv": questions_csv(30, seed=3),
+}
+
+
+@pytest.fixture
+def store(table: str) -> ExperimentTable:
+    return ExperimentTable(table, REGION)
+
+
+@pytest.fixture
+def application(environment: Callable[[str], None], hint_queue: str) -> Application:
+    return Application(environment, hint_queue)
+
+
+@pytest.fixture
+def controller(application: Application) -> ModuleType:
+    return application.controller
+
+
+def put(key: str, body: bytes) -> None:
+    boto3.client("s3").put_object(Bucket="bucket", Key=key, Body=body)
+
+
+def hints(*bodies: str) -> dict[str, Any]:
+    shape = sample("hints.json")["Records"][0]
+    records = [{**shape, "messageId": f"m{n}", "body": body} for n, body in enumerate(bodies)]
+    return {"Records": records}
+
+
+def failures(answer: dict[str, Any]) -> list[str]:
+    return [each["itemIdentifier"] for each in answer["batchItemFailures"]]
+
+
+def test_a_batch_of_hints_is_one_look_at_the_experiment(
+    controller: ModuleType, store: ExperimentTable, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert failures(controller.handler(sample("hints.json"), CONTEXT)) == []
+    record = store.load("questions").record
+    assert record is not None
+    assert record.status is Status.COLLECTING
+    looks = [vars(entry) for entry in caplog.records if entry.message == "looked"]
+    assert [look["status"] for look in looks] == ["COLLECTING"]
+
+
+@pytest.mark.parametrize(
+    "bad", ["not json", "[]", "null", '"questions"', "{}", '{"job_name": null, "x": 1'], ids=str
+)
+def test_exactly_the_bad_hint_of_a_batch_comes_again(
+    controller: ModuleType, store: ExperimentTable, bad: str
+) -> None:
+    batch = hints('{"experiment_id": "a"}', bad, '{"job_name": "novaloop-b--sft-1"}')
+    assert failures(controller.handler(batch, CONTEXT)) == ["m1"]
+    assert store.load("a").record is not None
+    assert store.load("b").record is not None
+
+
+def test_one_experiment_that_fails_does_not_hold_up_the_others(
+    controller: ModuleType, store: ExperimentTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = controller.reconcile
+
+    def fails_for_one(experiment_id: str, world: Any) -> Any:
+        if experiment_id == "broken":
+            raise RuntimeError("experiment broken does not come to rest")
+        return real(experiment_id, world)
+
+    monkeypatch.setattr(controller, "reconcile", fails_for_one)
+    names = ("a", "broken", "b", "broken")
+    batch = hints(*(json.dumps({"experiment_id": name}) for name in names))
+    assert failures(controller.handler(batch, CONTEXT)) == ["m1", "m3"]
+    assert store.load("b").record is not None
+
+
+@pytest.mark.parametrize(
+    "name", ["other-questions--sft-1", "novaloop-questions", "novaloop-", "novaloop-UP--sft-1", ""]
+)
+def test_jobs_that_are_not_ours_are_ignored(controller: ModuleType, table: str, name: str) -> None:
+    batch = hints(json.dumps({"job_name": name}))
+    assert failures(controller.handler(batch, CONTEXT)) == []
+    assert boto3.client("dynamodb").scan(TableName=table)["Count"] == 0
+
+
+def test_the_stream_is_handled_and_its_bad_record_named(
+    controller: ModuleType, store: ExperimentTable
+) -> None:
+    event = sample("table-stream.json")
+    assert failures(controller.handler(event, CONTEXT)) == []
+    assert store.load("questions").record is not None
+    del event["Records"][1]["dynamodb"]["Keys"]["experiment_id"]
+    bad = event["Records"][1]["dynamodb"]["SequenceNumber"]
+    assert failures(controller.handler(event, CONTEXT)) == [bad]
+
+
+def test_an_upload_becomes_a_dataset(
+    environment: Callable[[str], None], store: ExperimentTable
+) -> None:
+    environment("IngestFunction")
+    put("inbox/questions/experiment.yaml", SPEC)
+    put("inbox/questions/sft.csv", FILES["sft.csv"])
+    load("ingest").handler(sample("s3-object-created.json"), CONTEXT)
+    item = store.load("questions").datasets["sft"]
+    assert (item.status, item.rows, item.reason) == (DatasetStatus.ACCEPTED, 80, "")
+    body = boto3.client("s3").get_object(Bucket="bucket", Key=item.outputs["sft"])["Body"].read()
+    assert body.count(b"\n") == 80
+
+
+def test_a_replaced_upload_is_read_at_its_newest_version(
+    environment: Callable[[str], None], store: ExperimentTable
+) -> None:
+    environment("IngestFunction")
+    put("inbox/questions/experiment.yaml", SPEC)
+    put("inbox/questions/sft.csv", b"Id,Body,Y\n")
+    put("inbox/questions/sft.csv", FILES["sft.csv"])
+    ingest = load("ingest")
+    ingest.handler(sample("s3-object-created.json"), CONTEXT)
+    ingest.handler({"key": "inbox/questions/sft.csv"}, CONTEXT)
+    item = store.load("questions").datasets["sft"]
+    assert (item.rows, item.ingest_attempts) == (80, 1)
+
+
+def test_an_upload_that_is_gone_leaves_no_item(
+    environment: Callable[[str], None], store: ExperimentTable
+) -> None:
+    environment("IngestFunction")
+    load("ingest").handler(sample("s3-object-created.json"), CONTEXT)
+    assert store.load("questions") == Snapshot("questions")
+
+
+def test_a_rejected_upload_says_why_without_its_text(
+    environment: Callable[[str], None],
+    store: ExperimentTable,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    environment("IngestFunction")
+    put("inbox/questions/sft.csv", b"Title,Y\nsecret text,HQ\n")
+    load("ingest").handler(sample("s3-object-created.json"), CONTEXT)
+    item = store.load("questions").datasets["sft"]
+    assert item.status is DatasetStatus.REJECTED
+    assert item.reason
+    logged = [vars(entry) for entry in caplog.records]
+    assert logged
+    assert "secret" not in f"{item.reason} {logged}"
+
+
+def test_a_request_for_an_unknown_score_is_harmless(
+    environment: Callable[[str], None], store: ExperimentTable
+) -> None:
+    environment("MetricsFunction")
+    load("metrics").handler(sample("metrics-request.json"), CONTEXT)
+    assert store.load("questions") == Snapshot("questions")
+
+
+def test_the_reward_function_scores_the_sample() -> None:
+    scores = load("reward").handler(sample("reward-batch.json"), CONTEXT)
+    assert [each["id"] for each in scores] == ["0-0", "0-1", "0-2", "0-3"]
+    assert [each["aggregate_reward_score"] for each in scores] == [1, -1, -1, -1]
+
+
+@pytest.fixture
+def sweeper(environment: Callable[[str], None]) -> tuple[ModuleType, Invocations]:
+    """The sweeper, ten minutes from now."""
+    environment("SweeperFunction")
+    module, invoked = load("sweeper"), Invocations()
+    clock = VirtualClock()
+    clock.time = datetime.now(UTC) + timedelta(minutes=10)
+    functions: Any = invoked
+    world = replace(module.world(), clock=clock, ingester=IngestFunction(functions, "ingest"))
+    module.world = lambda: world  # type: ignore[attr-defined]
+    return module, invoked
+
+
+def test_the_sweep_finds_a_lost_upload_and_counts_it(
+    sweeper: tuple[ModuleType, Invocations], capsys: pytest.CaptureFixture[str]
+) -> None:
+    module, invoked = sweeper
+    put("inbox/questions/sft.csv", FILES["sft.csv"])
+    module.handler(sample("sweep-schedule.json"), CONTEXT)
+    assert invoked.payloads == [("ingest", {"key": "inbox/questions/sft.csv"})]
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    (emitted,) = [line for line in lines if "_aws" in line]
+    assert emitted["UploadsWithoutItem"] == [1.0]
+    assert emitted["_aws"]["CloudWatchMetrics"][0]["Namespace"] == "Novaloop"
+    assert emitted["service"] == "novaloop"
+
+
+def test_the_sweep_hints_at_what_is_due(
+    application: Application,
+    sweeper: tuple[ModuleType, Invocations],
+    hint_queue: str,
+    store: ExperimentTable,
+) -> None:
+    application.controller.handler(hints('{"experiment_id": "questions"}'), CONTEXT)
+    record = store.load("questions").record
+    assert record is not None
+    store.commit(replace(record, due_at=datetime.now(UTC)), [])
+    module, _ = sweeper
+    module.handler(sample("sweep-schedule.json"), CONTEXT)
+    found = boto3.client("sqs").receive_message(QueueUrl=hint_queue)["Messages"]
+    assert [json.loads(message["Body"]) for message in found] == [{"experiment_id": "questions"}]
+
+
+def test_from_three_files_to_a_live_endpoint(
+    application: Application, store: ExperimentTable
+) -> None:
+    for name, body in FILES.items():
+        application.upload(f"inbox/questions/{name}", body)
+    application.run()
+    snapshot = store.load("questions")
+    assert snapshot.record is not None
+    assert snapshot.record.status is Status.LIVE, snapshot.record.reason
+    assert application.jobs.launches == [
+        f"novaloop-questions--{stage}-1"
+        for stage in ("baseline", "sft", "after-sft", "rft", "after-rft")
+    ]
+    assert application.endpoints.launches == ["novaloop-questions--deploy-1"]
+    assert snapshot.scores.keys() == {("baseline", 1), ("after-sft", 1), ("after-rft", 1)}
+    reports = boto3.client("s3").list_objects_v2(Bucket="bucket", Prefix="reports/questions/")
+    assert reports["KeyCount"] == 3
+    assert [subject for subject, _ in application.notifier.messages] == [
+        "Novaloop: questions is LIVE"
+    ]

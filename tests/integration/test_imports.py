@@ -1,0 +1,76 @@
+"""What a function loads at its cold start, counted in modules: seconds differ by machine."""
+
+from __future__ import annotations
+
+import ast
+import json
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+FUNCTIONS = sorted(path.parent.name for path in (ROOT / "functions").glob("*/app.py"))
+PROGRAM = """
+import json, runpy, sys
+before = set(sys.modules)
+sys.path.insert(0, "layers/novaloop")
+runpy.run_path(sys.argv[1], run_name="app")
+print(json.dumps(sorted(set(sys.modules) - before)))
+"""
+
+
+@cache
+def loaded_by(function: str) -> list[str]:
+    """Return the modules that a fresh interpreter loads with a function's module."""
+    command = [sys.executable, "-c", PROGRAM, f"functions/{function}/app.py"]
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    names: list[str] = json.loads(ran.stdout)
+    return names
+
+
+def test_the_reward_function_needs_only_the_standard_library() -> None:
+    foreign = {
+        name
+        for name in loaded_by("reward")
+        if name.partition(".")[0] not in sys.stdlib_module_names
+    }
+    assert foreign - {"novaloop", "novaloop.rewards"} == {
+        name for name in foreign if name.startswith("novaloop.rewards.")
+    }
+    assert "novaloop.rewards.reward" in foreign
+
+
+BUDGETS = {"controller": 1500, "ingest": 1500, "metrics": 1500, "reward": 60, "sweeper": 1500}
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_a_function_stays_within_its_budget_of_modules(function: str) -> None:
+    assert len(loaded_by(function)) <= BUDGETS[function]
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_a_handler_calls_use_cases_and_leaves_the_rest_to_the_wiring(function: str) -> None:
+    tree = ast.parse((ROOT / "functions" / function / "app.py").read_text())
+    modules = {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    modules |= {
+        name.name for node in ast.walk(tree) if isinstance(node, ast.Import) for name in node.names
+    }
+    adapters = ("boto3", "botocore", "pynamodb", "novaloop.store", "novaloop.cloud")
+    assert not {module for module in modules if module.startswith(adapters)}
+
+
+DOMAIN = ("datasets", "experiment", "metrics", "recipes", "reports", "rewards", "training")
+
+
+def test_the_domain_asks_no_clock() -> None:
+    asked = [
+        f"{path.relative_to(ROOT)}:{node.lineno}"
+        for room in DOMAIN
+        for path in (ROOT / "layers/novaloop/novaloop" / room).glob("**/*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Attribute) and node.attr in {"now", "utcnow", "today"}
+    ]
+    assert asked == []
