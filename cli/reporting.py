@@ -12,6 +12,8 @@ from cli import views
 from cli.show import as_json, print_json
 from cli.stack import Stack, with_stack
 from novaloop import reports
+from novaloop.cloud.objects import Bucket
+from novaloop.usecases.training import load_curves
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -53,7 +55,8 @@ def report(stack: Stack, name: str, directory: Path | None, open_: bool, json_: 
 def build(stack: Stack, snapshot: Snapshot, record: Record) -> Report:
     """Put the report together from what the table holds now."""
     history = stack.table.history(record.experiment_id)
-    content = reports.report(record, snapshot.scores, history, snapshot.datasets)
+    curves = load_curves(record, Bucket(stack.s3, stack.bucket))
+    content = reports.report(record, snapshot.scores, history, snapshot.datasets, curves)
     if stack.is_local:
         content["notices"].insert(0, STAND_IN)
     return content

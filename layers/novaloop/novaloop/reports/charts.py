@@ -42,6 +42,24 @@ def length_histogram(lengths: Mapping[str, Any], bins: range) -> str:
     return _svg(chart)
 
 
+def curve(lines: Mapping[str, Sequence[tuple[int, float]]]) -> str:
+    """Draw a measurement over the steps, then what goes with it; two extremes become a band."""
+    first, *others = lines.values()
+    is_band = len(others) == 2
+    drawn = [[*others[0], *reversed(others[1])]] if is_band else others
+    chart = _chart(pygal.XY, width=400, height=210, show_legend=False, show_dots=False)
+    chart.config.classes = ("pygal-chart", "band") if is_band else ("pygal-chart",)
+    for points in (first, *drawn):
+        chart.add("", list(points))
+    chart.x_labels = _ticks([step for step, _ in first])
+    return _svg(chart)
+
+
+def _ticks(steps: Sequence[int]) -> list[int]:
+    """Return the first step, the last and the middle."""
+    return sorted({steps[0], steps[len(steps) // 2], steps[-1]})
+
+
 def common_bins(all_lengths: Sequence[Mapping[str, Any]]) -> range:
     """Return the bins from the first to the last that any of the distributions uses."""
     used = [

@@ -10,6 +10,7 @@ from novaloop.experiment.spec import StageKind
 from novaloop.metrics.estimates import Estimate, Share
 from novaloop.metrics.rows import LENIENT_ACCURACY
 from novaloop.metrics.score import Score
+from novaloop.reports.trainings import TrainingReport, training_reports
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
         ScoreItem,
         Stage,
     )
+    from novaloop.training.curve import Curve
 
 METRIC_TITLES: Mapping[str, str] = {
     "em": "Exact match",
@@ -143,6 +145,7 @@ class Report(TypedDict):
     comparisons: list[Comparison]
     evaluations: list[Evaluation]
     stages: list[StageLine]
+    trainings: list[TrainingReport]
     datasets: list[DatasetLine]
     history: list[HistoryLine]
 
@@ -152,8 +155,11 @@ def report(
     scores: Mapping[tuple[str, int], ScoreItem],
     history: Iterable[HistoryEntry] = (),
     datasets: Mapping[str, DatasetItem] | None = None,
+    curves: Mapping[str, Curve] | None = None,
 ) -> Report:
-    """Put together what is known of an experiment. Raises pydantic.ValidationError on a score
+    """Put together what is known of an experiment; `curves` are its trainings' by stage.
+
+    Raises pydantic.ValidationError on a score
     that this version can't read."""
     items = list(_evaluations(record, scores))
     measured = {i.stage: Score.from_dict(i.score) for i in items if i.error is None}
@@ -176,6 +182,7 @@ def report(
         comparisons=list(_comparisons(measured)),
         evaluations=[_evaluation(item, measured.get(item.stage)) for item in items],
         stages=[_stage_line(stage) for stage in record.stages],
+        trainings=list(training_reports(record, curves or {})),
         datasets=list(_dataset_lines(record, datasets or {})),
         history=[
             HistoryLine(at=entry.at.isoformat(), what=entry.what, why=entry.why)

@@ -28,6 +28,7 @@ def html(report: Report) -> str:
         scored=scored,
         histograms=_histograms(scored),
         class_bars=_class_bars(report, scored),
+        curves=_curves(report),
         timeline=list(_timeline(report)),
         no_valid_label=NO_VALID_LABEL,
     )
@@ -44,6 +45,17 @@ def _histograms(scored: list[Evaluation]) -> dict[str, Markup]:
     return {
         stage: Markup(charts.length_histogram(found, bins))  # noqa: S704 - drawn by us
         for stage, found in lengths.items()
+    }
+
+
+def _curves(report: Report) -> dict[str, list[tuple[str, Markup]]]:
+    """Return the titles and drawings of each training's panels, by stage."""
+    return {
+        training["stage"]: [
+            (panel["title"], Markup(charts.curve(panel["lines"])))  # noqa: S704 - drawn by us
+            for panel in training["panels"]
+        ]
+        for training in report["trainings"]
     }
 
 

@@ -6,6 +6,7 @@ import json
 
 from novaloop import reports
 from novaloop.usecases.score import ScoreWorld
+from novaloop.usecases.training import load_curves
 
 
 def report_prefix(experiment_id: str) -> str:
@@ -19,7 +20,8 @@ def write_report(experiment_id: str, world: ScoreWorld) -> None:
     if snapshot.record is None or not snapshot.record.stages:
         return
     history = world.store.history(experiment_id)
-    content = reports.report(snapshot.record, snapshot.scores, history, snapshot.datasets)
+    curves = load_curves(snapshot.record, world.objects)
+    content = reports.report(snapshot.record, snapshot.scores, history, snapshot.datasets, curves)
     prefix = report_prefix(experiment_id)
     text = json.dumps(content, indent=2, allow_nan=False)
     world.objects.put(f"{prefix}.json", text.encode(), "application/json")

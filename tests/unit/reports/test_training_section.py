@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from datetime import timedelta
+
+from novaloop.experiment.record import Progress
+from novaloop.reports import Report, html, markdown, report
+from novaloop.training.curve import Curve
+from novaloop.training.health import HealthKind, HealthNote
+from novaloop.training.lines import Point
+from tests.unit.reports import finished_experiment as example
+
+NOTE = HealthNote(HealthKind.REWARD_COLLAPSE, 20, "step 20: the mean reward <b>fell</b>")
+
+
+def curve(steps: int, **values: float) -> Curve:
+    grown = Curve()
+    for step in range(1, steps + 1):
+        at = example.START + timedelta(seconds=step)
+        grown = grown.add(Point(step, at, {name: v + step / 100 for name, v in values.items()}))
+    return grown
+
+
+CURVES = {
+    "sft": curve(100, loss=2.0, learning_rate=1e-6),
+    "rft": curve(
+        40,
+        reward_mean=0.1,
+        reward_min=-1.0,
+        reward_max=1.0,
+        score_mean=0.1,
+        kl=0.01,
+        response_length_mean=3.0,
+        response_length_max=9.0,
+    ),
+}
+
+
+def content() -> Report:
+    stages = [
+        replace(stage, health=(NOTE,), progress=Progress("Completed", 40, 40))
+        if stage.name == "rft"
+        else stage
+        for stage in example.record().stages
+    ]
+    record = replace(example.record(), stages=tuple(stages))
+    return report(record, example.scores(), curves=CURVES)
+
+
+def test_each_training_has_a_panel_for_each_measurement_that_was_logged() -> None:
+    sft, rft = content()["trainings"]
+    assert (sft["stage"], sft["steps"], rft["stage"], rft["steps"]) == ("sft", 100, "rft", 40)
+    assert [panel["title"] for panel in sft["panels"]] == ["Loss", "Learning rate"]
+    assert [panel["title"] for panel in rft["panels"]] == [
+        "Reward",
+        "KL divergence of each update",
+        "Response length in tokens",
+    ]
+    assert sft["panels"][0]["lines"]["loss"][0] == (1, 2.01)
+    assert sft["panels"][0]["lines"]["loss"][-1] == (100, 3.0)
+
+
+def test_a_score_that_is_not_the_reward_has_a_panel_of_its_own() -> None:
+    both = curve(5, reward_mean=0.1, score_mean=0.4)
+    (rft,) = report(example.record(), {}, curves={"rft": both})["trainings"]
+    assert [panel["title"] for panel in rft["panels"]] == ["Reward", "Score"]
+
+
+def test_the_page_draws_every_panel_and_a_band_between_extremes() -> None:
+    page = html(content())
+    section = page[page.index('id="trainings"') : page.index('id="stages"')]
+    charts = re.findall(r"<svg.*?</svg>", section, re.DOTALL)
+    assert len(charts) == 5
+    assert [chart.count('class="line reactive') for chart in charts] == [1, 1, 2, 1, 2]
+    banded = ['class="pygal-chart band"' in chart for chart in charts]
+    assert banded == [False, False, True, False, False]
+    assert "40 of 40 steps" in section
+
+
+def test_notes_are_in_the_page_and_in_the_summary_with_their_text_escaped() -> None:
+    page = html(content())
+    assert "reward collapse, step 20: the mean reward &lt;b&gt;fell&lt;/b&gt;" in page
+    assert "rft: reward collapse, step 20" in markdown(content())
+
+
+def test_without_curves_there_is_no_section() -> None:
+    assert 'id="trainings"' not in html(report(example.record(), example.scores()))
+    assert 'id="trainings"' not in html(report(example.record(), {}, curves={"sft": Curve()}))
