@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -28,7 +29,8 @@ class HintQueue:
         self._sqs.send_message(
             QueueUrl=self._queue_url,
             MessageBody=json.dumps({"experiment_id": experiment_id}),
-            DelaySeconds=round(min(delay, MAX_DELAY).total_seconds()),
+            # Rounded up: a hint that comes a moment early finds nothing to do.
+            DelaySeconds=math.ceil(min(delay, MAX_DELAY).total_seconds()),
         )
 
 
