@@ -43,7 +43,7 @@ def test_the_reward_function_needs_only_the_standard_library() -> None:
     assert "novaloop.rewards.reward" in foreign
 
 
-BUDGETS = {"controller": 1500, "ingest": 1500, "metrics": 1500, "reward": 60, "sweeper": 1500}
+BUDGETS = {"controller": 850, "ingest": 800, "metrics": 850, "reward": 40, "sweeper": 850}
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
@@ -71,6 +71,8 @@ def test_the_domain_asks_no_clock() -> None:
         for room in DOMAIN
         for path in (ROOT / "layers/novaloop/novaloop" / room).glob("**/*.py")
         for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.Attribute) and node.attr in {"now", "utcnow", "today"}
+        if isinstance(node, ast.Attribute)
+        and node.attr in {"now", "utcnow", "today"}
+        and ast.unparse(node.value) in {"datetime", "date", "datetime.datetime", "datetime.date"}
     ]
     assert asked == []
