@@ -128,11 +128,16 @@ def _at_rest(record: Record | None) -> Record:
 
 
 def changes(before: Record | None, after: Record | None) -> Iterator[str]:
-    """Yield a line for each stage that moved, and for a new status or reason."""
+    """Yield a line for each ill of a training, each stage that moved, a new status or reason."""
     if after is None:
         return
-    states = {(s.name, s.attempt, s.state) for s in before.stages} if before else set()
+    past = before.stages if before else ()
+    states = {(s.name, s.attempt, s.state) for s in past}
+    noted = {(s.name, s.attempt, n.kind) for s in past for n in s.health}
     for stage in after.stages:
+        for note in stage.health:
+            if (stage.name, stage.attempt, note.kind) not in noted:
+                yield f"{stage.name} {note.kind.replace('_', ' ')}, {note.message}"
         moved = (stage.name, stage.attempt, stage.state) not in states
         if moved and stage.state != "PENDING":
             why = f": {stage.reason}" if stage.reason else ""

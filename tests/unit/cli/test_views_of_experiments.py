@@ -228,6 +228,13 @@ def test_changes_name_what_moved_and_nothing_else() -> None:
     assert list(watch.changes(None, before))[-1].startswith("RUNNING: ")
 
 
+def test_changes_tell_each_ill_of_a_training_once() -> None:
+    after = running()
+    sft = replace(after.stages[1], health=())
+    before = replace(after, stages=(after.stages[0], sft, *after.stages[2:]))
+    assert list(watch.changes(before, after)) == ["sft stalled training, no gain for 10 steps"]
+
+
 def test_rejected_datasets_show_their_reason(stack: Stack) -> None:
     item = replace(
         example.dataset("sft", 0),
