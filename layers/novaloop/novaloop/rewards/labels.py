@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
+from itertools import groupby
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -84,27 +85,20 @@ class LabelReader:
         if answer in self._exact:
             return answer
         lowered = answer.lower()
-        lines = list(self._lines(lowered))
-        named = {label for *_, mentions in lines for *_, label in mentions}
+        mentions = list(self._mentions(lowered))
+        named = {label for *_, label in mentions}
         if len(named) < 2:
             return named.pop() if named else None
+        lines = list(_lines(lowered, mentions))
         return _last_stated(lowered, lines) or _alone_on_a_line(lowered, lines) or _last_line(lines)
 
-    def _lines(self, text: str) -> Iterator[Line]:
-        """Start, end and mentions of each line that has any."""
-        start = 0
-        for line in text.split("\n"):
-            end = start + len(line)
-            mentions = list(self._mentions(text, start, end))
-            if mentions:
-                yield start, end, mentions
-            start = end + 1
-
-    def _mentions(self, text: str, start: int, end: int) -> Iterator[Mention]:
-        for match in self._pattern.finditer(text, start, end):
-            begin = match.start()
+    def _mentions(self, text: str) -> Iterator[Mention]:
+        for match in self._pattern.finditer(text):
+            begin, end = match.span()
             if _starts_a_word(text, begin) and not _preceded_by(_NEGATION, text, begin):
-                yield begin, match.end(), self._by_letters[_letters(match.group())]
+                spelling = text[begin:end]
+                letters = spelling if spelling in self._by_letters else _letters(spelling)
+                yield begin, end, self._by_letters[letters]
 
 
 def _letters(lowered: str) -> str:
@@ -123,6 +117,13 @@ def _pattern(labels: Sequence[str]) -> re.Pattern[str]:
             for parts in words
         )
     )
+
+
+def _lines(text: str, mentions: list[Mention]) -> Iterator[Line]:
+    """Start, end and mentions of each line that has any; no mention crosses lines."""
+    for start, group in groupby(mentions, lambda mention: text.rfind("\n", 0, mention[0]) + 1):
+        end = text.find("\n", start)
+        yield start, len(text) if end < 0 else end, list(group)
 
 
 def _starts_a_word(text: str, start: int) -> bool:
