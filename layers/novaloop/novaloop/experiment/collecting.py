@@ -8,11 +8,17 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from novaloop.experiment.moves import CheckDatasets, Decision, IngestCommand, Policy, enter
+from novaloop.experiment.moves import (
+    CheckDatasets,
+    Decision,
+    IngestCommand,
+    Policy,
+    WritePlan,
+    enter,
+)
 from novaloop.experiment.names import experiment_name_error
 from novaloop.experiment.observation import Observation
 from novaloop.experiment.record import (
-    ChecksItem,
     DatasetItem,
     DatasetRef,
     DatasetStatus,
@@ -87,7 +93,7 @@ def collect(record: Record, seen: Observation, now: datetime, policy: Policy) ->
         return enter(record, Status.COLLECTING, reason, now, CheckDatasets())
     if checks.refusal is not None:
         return enter(record, Status.REJECTED, checks.refusal, now)
-    return _start_when_quiet(record, intake, checks, now, policy)
+    return _start_when_quiet(record, intake, seen, now, policy)
 
 
 def _spec_problem(item: SpecItem | None) -> str | None:
@@ -104,12 +110,12 @@ def _wait_for_datasets(record: Record, intake: _Intake, now: datetime) -> Decisi
 
 
 def _start_when_quiet(
-    record: Record, intake: _Intake, checks: ChecksItem, now: datetime, policy: Policy
+    record: Record, intake: _Intake, seen: Observation, now: datetime, policy: Policy
 ) -> Decision:
     """Start some time after the last upload: a person may still be dropping files."""
     starts_at = max(item.uploaded_at for item in intake.accepted) + policy.start_delay
     if now >= starts_at:
-        return _start(record, intake, checks, now)
+        return _start(record, intake, seen, now)
     reason = f"starts at {starts_at:%H:%M:%S} UTC unless a newer upload comes"
     return replace(enter(record, Status.COLLECTING, reason, now), look_at=starts_at)
 
@@ -172,13 +178,35 @@ def row_count_problems(spec: ExperimentSpec, items: Iterable[DatasetItem]) -> li
     return problems
 
 
-def _start(record: Record, intake: _Intake, checks: ChecksItem, now: datetime) -> Decision:
-    datasets = {
-        item.role: DatasetRef(item.version_id, item.sha256, item.rows, item.outputs)
-        for item in intake.accepted
-    }
-    stages = tuple(Stage(kind=plan.kind, name=plan.name) for plan in record.spec.plan)
-    notices = tuple(f"{finding['check']}: {finding['message']}" for finding in checks.findings)
-    started = replace(record, datasets=datasets, stages=stages, started_at=now, notices=notices)
+def _start(record: Record, intake: _Intake, seen: Observation, now: datetime) -> Decision:
+    record = replace(record, datasets=dataset_refs(intake.accepted))
+    if record.spec.dry_run:
+        return _dry_run(record, seen, now)
+    findings = seen.snapshot.checks.findings if seen.snapshot.checks else ()
+    notices = tuple(f"{finding['check']}: {finding['message']}" for finding in findings)
+    stages = pending_stages(record.spec)
+    started = replace(record, stages=stages, started_at=now, notices=notices)
     rows = ", ".join(f"{item.role} {item.rows:,}" for item in intake.accepted)
     return enter(started, Status.RUNNING, f"started with {rows} rows", now)
+
+
+def dataset_refs(items: Iterable[DatasetItem]) -> dict[str, DatasetRef]:
+    """Return the present versions of the datasets, by role."""
+    return {
+        item.role: DatasetRef(item.version_id, item.sha256, item.rows, item.outputs)
+        for item in items
+    }
+
+
+def pending_stages(spec: ExperimentSpec) -> tuple[Stage, ...]:
+    """Return the stages of the plan before the first is launched."""
+    return tuple(Stage(kind=plan.kind, name=plan.name) for plan in spec.plan)
+
+
+def _dry_run(record: Record, seen: Observation, now: datetime) -> Decision:
+    """Have the plan written, and end once it is. Without stages, no retry can launch any."""
+    if seen.refusal is not None:
+        return enter(record, Status.FAILED, f"dry run: {seen.refusal.reason}", now)
+    if seen.planned is not None:
+        return enter(record, Status.COMPLETED, f"dry run: {seen.planned}", now)
+    return enter(record, Status.COLLECTING, "dry run: writing the plan", now, WritePlan())

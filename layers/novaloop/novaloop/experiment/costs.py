@@ -80,13 +80,11 @@ def read_prices(content: bytes) -> PriceTable:
 
 
 def _merged(table: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    merged = dict(table)
-    for key, value in changes.items():
-        old = merged.get(key)
-        if isinstance(old, dict) and isinstance(value, dict):
-            value = {**old, **value}
-        merged[key] = value
-    return merged
+    return {**table, **{key: _changed(table.get(key), value) for key, value in changes.items()}}
+
+
+def _changed(old: object, new: object) -> object:
+    return {**old, **new} if isinstance(old, dict) and isinstance(new, dict) else new
 
 
 def _line(error: Mapping[str, Any]) -> str:

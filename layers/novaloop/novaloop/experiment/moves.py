@@ -44,6 +44,11 @@ class CheckDatasets:
 
 
 @dataclass(frozen=True)
+class WritePlan:
+    """Write what a dry run would launch beside the experiment's reports."""
+
+
+@dataclass(frozen=True)
 class Announce:
     """Tell people that the experiment reached this status, and bring its report up to date."""
 
@@ -58,7 +63,7 @@ class Warn:
     note: HealthNote
 
 
-Command = StageCommand | IngestCommand | CheckDatasets | Announce | Warn
+Command = StageCommand | IngestCommand | CheckDatasets | WritePlan | Announce | Warn
 
 
 @dataclass(frozen=True)

@@ -82,6 +82,7 @@ class Observation:
     """Everything that a decision may look at; `work` is None where nobody looked.
 
     `notified` and `warned` are what people were just told: a status, and stages with their ills.
+    `planned` sums up the plan of a dry run that was just written.
     """
 
     snapshot: Snapshot
@@ -91,6 +92,7 @@ class Observation:
     notified: str | None = None
     training: TrainingNews | None = None
     warned: tuple[tuple[str, HealthKind], ...] = ()
+    planned: str | None = None
 
 
 TRAININGS = {StageKind.SFT, StageKind.RFT}

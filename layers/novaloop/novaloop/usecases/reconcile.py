@@ -21,6 +21,7 @@ from novaloop.experiment.moves import (
     Policy,
     StageCommand,
     Warn,
+    WritePlan,
 )
 from novaloop.experiment.observation import (
     Observation,
@@ -39,6 +40,7 @@ from novaloop.experiment.stages import Ask
 from novaloop.recipes.errors import RecipeError
 from novaloop.training.health import HealthKind
 from novaloop.usecases.outcomes import outcome_of
+from novaloop.usecases.planning import write_plan
 from novaloop.usecases.ports import (
     Clock,
     Endpoints,
@@ -86,6 +88,7 @@ class _Feedback:
     refusal: Refusal | None = None
     notified: str | None = None
     warned: tuple[tuple[str, HealthKind], ...] = ()
+    planned: str | None = None
 
 
 class _Heard(dict[tuple[str, Phase], TrainingNews | None]):
@@ -135,7 +138,14 @@ def observe(snapshot: Snapshot, feedback: _Feedback, world: World, news: _Heard)
         if needs_outcome(snapshot):
             outcome = outcome_of(record, stage, snapshot, world.objects, world.endpoints)
     return Observation(
-        snapshot, work, outcome, feedback.refusal, feedback.notified, training, feedback.warned
+        snapshot,
+        work,
+        outcome,
+        feedback.refusal,
+        feedback.notified,
+        training,
+        feedback.warned,
+        feedback.planned,
     )
 
 
@@ -185,6 +195,8 @@ def act(commands: Iterable[Command], record: Record, world: World) -> _Feedback:
                 world.ingester.request_ingest(command.source_key)
             case CheckDatasets():
                 world.ingester.request_checks(record.experiment_id)
+            case WritePlan():
+                feedback = _write_plan(record, world)
             case Announce():
                 _announce(record, world)
                 feedback = replace(feedback, notified=command.mark)
@@ -193,6 +205,13 @@ def act(commands: Iterable[Command], record: Record, world: World) -> _Feedback:
                 told = (command.stage, command.note.kind)
                 feedback = replace(feedback, warned=(*feedback.warned, told))
     return feedback
+
+
+def _write_plan(record: Record, world: World) -> _Feedback:
+    try:
+        return _Feedback(planned=write_plan(record, world.site, world.objects))
+    except RecipeError as error:
+        return _Feedback(Refusal("; ".join(map(str, error.errors)), for_now=False))
 
 
 def _act_on_stage(

@@ -1,0 +1,202 @@
+"""The plan of an experiment: everything that would be written, requested and paid for.
+
+Built by the same functions that launch. What only a run can tell stands as a placeholder: the
+checkpoints, whose names the service chooses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from functools import reduce
+from operator import add
+from typing import Any
+
+from novaloop.experiment.collecting import pending_stages
+from novaloop.experiment.costs import CostRange, PriceTable, endpoint_cost, job_cost
+from novaloop.experiment.launching import Site, plan_deployment, plan_job, rft_data_keys
+from novaloop.experiment.names import job_name
+from novaloop.experiment.record import Record, Stage, StageState
+from novaloop.experiment.spec import DeployStage, EvaluateStage, RftStage, Role, SftStage
+from novaloop.experiment.spec_file import method_of
+
+PLACEHOLDER_ESCROW = "s3://customer-escrow-000000000000-smtj-placeholder"
+
+
+@dataclass(frozen=True)
+class PlannedRequest:
+    """One call, such as CreateTrainingJob, with its exact parameters."""
+
+    operation: str
+    parameters: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class PlannedUpload:
+    """One object to write before the requests: a text, or other objects joined together."""
+
+    uri: str
+    text: str | None = None
+    joined: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class PlannedStage:
+    """One stage: its machines, its limits (`hours` at the most), its cost, and what is sent."""
+
+    name: str
+    method: str
+    instance_type: str
+    instances: int
+    steps: int
+    hours: float
+    cost: CostRange | None
+    uploads: tuple[PlannedUpload, ...]
+    requests: tuple[PlannedRequest, ...]
+
+
+@dataclass(frozen=True)
+class Quota:
+    """A SageMaker quota in Service Quotas, and the value that the plan needs at one time."""
+
+    name: str
+    needed: int
+
+
+@dataclass(frozen=True)
+class ExperimentPlan:
+    """What an experiment would do. `cost` is None if any stage's price is unknown."""
+
+    stages: tuple[PlannedStage, ...]
+    quotas: tuple[Quota, ...]
+    cost: CostRange | None
+    prices: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the plan as plain JSON values."""
+        return asdict(self)
+
+
+def plan_experiment(record: Record, site: Site, prices: PriceTable) -> ExperimentPlan:
+    """Return the plan of a record whose datasets are known. Raises RecipeError."""
+    record = replace(record, stages=pending_stages(record.spec))
+    stages = tuple(_planned_stages(record, site, prices))
+    costs = [stage.cost for stage in stages if stage.cost is not None]
+    total = reduce(add, costs) if len(costs) == len(stages) else None
+    source = f"{prices.as_of}, {prices.region}, not verified"
+    return ExperimentPlan(stages, _quotas(stages), _within(total, record.spec.budget_usd), source)
+
+
+def _within(cost: CostRange | None, budget: float | None) -> CostRange | None:
+    if cost is None or budget is None:
+        return cost
+    return replace(cost, most=min(cost.most, budget))
+
+
+def _planned_stages(record: Record, site: Site, prices: PriceTable) -> Iterator[PlannedStage]:
+    """Yield the stages, each with the names and the checkpoint that it would have."""
+    for index, pending in enumerate(record.stages):
+        name = job_name(record.prefix, record.experiment_id, pending.name, pending.attempt)
+        stage = replace(pending, job_name=name)
+        record = _with_stage(record, index, stage)
+        plan = record.plan_of(stage)
+        if isinstance(plan, DeployStage):
+            yield _planned_deployment(record, stage, plan, site, prices)
+            continue
+        yield _planned_job(record, stage, plan, site, prices)
+        checkpoint = None
+        if not isinstance(plan, EvaluateStage):
+            checkpoint = f"{PLACEHOLDER_ESCROW}/{name}/outputs/checkpoints/last"
+        done = replace(stage, state=StageState.SUCCEEDED, checkpoint=checkpoint)
+        record = _with_stage(record, index, done)
+
+
+def _with_stage(record: Record, index: int, stage: Stage) -> Record:
+    return replace(record, stages=(*record.stages[:index], stage, *record.stages[index + 1 :]))
+
+
+def _planned_job(
+    record: Record,
+    stage: Stage,
+    plan: EvaluateStage | SftStage | RftStage,
+    site: Site,
+    prices: PriceTable,
+) -> PlannedStage:
+    job = plan_job(record, stage, plan, site)
+    seconds = job.request["StoppingCondition"]["MaxRuntimeInSeconds"]
+    steps = next(_values("max_steps", job.recipe), 0)
+    method = method_of(plan)
+    cost = job_cost(
+        prices,
+        method,
+        plan.instance_type,
+        plan.instances,
+        steps=steps,
+        rows=record.datasets[Role.EVAL].rows if isinstance(plan, EvaluateStage) else 0,
+        max_runtime_seconds=seconds,
+    )
+    return PlannedStage(
+        name=stage.name,
+        method=method,
+        instance_type=plan.instance_type,
+        instances=plan.instances,
+        steps=steps,
+        hours=seconds / 3600,
+        cost=cost,
+        uploads=(
+            *_joined_data(record, plan, job.request, site),
+            PlannedUpload(job.recipe_uri, text=job.recipe_text),
+        ),
+        requests=(PlannedRequest("CreateTrainingJob", job.request),),
+    )
+
+
+def _values(name: str, section: Mapping[str, Any]) -> Iterator[Any]:
+    """Yield the values of every leaf of that name in a recipe."""
+    for key, value in section.items():
+        if isinstance(value, Mapping):
+            yield from _values(name, value)
+        elif key == name:
+            yield value
+
+
+def _joined_data(
+    record: Record,
+    plan: EvaluateStage | SftStage | RftStage,
+    request: Mapping[str, Any],
+    site: Site,
+) -> Iterator[PlannedUpload]:
+    if isinstance(plan, RftStage) and plan.include_sft_rows:
+        uri = request["InputDataConfig"][0]["DataSource"]["S3DataSource"]["S3Uri"]
+        yield PlannedUpload(uri, joined=tuple(map(site.uri, rft_data_keys(record, plan))))
+
+
+def _planned_deployment(
+    record: Record, stage: Stage, plan: DeployStage, site: Site, prices: PriceTable
+) -> PlannedStage:
+    endpoint = plan_deployment(record, stage, plan, site)
+    return PlannedStage(
+        name=stage.name,
+        method="endpoint",
+        instance_type=plan.instance_type,
+        instances=plan.instances,
+        steps=0,
+        hours=plan.ttl_hours,
+        cost=endpoint_cost(prices, plan.instance_type, plan.instances, plan.ttl_hours),
+        uploads=(),
+        requests=(
+            PlannedRequest("CreateModel", endpoint.create_model),
+            PlannedRequest("CreateEndpointConfig", endpoint.create_endpoint_config),
+            PlannedRequest("CreateEndpoint", endpoint.create_endpoint),
+        ),
+    )
+
+
+def _quotas(stages: tuple[PlannedStage, ...]) -> tuple[Quota, ...]:
+    """Return the quotas by name. Stages run one after the other, so the largest one counts."""
+    needed: dict[str, int] = {}
+    for stage in stages:
+        usage = "endpoint usage" if stage.method == "endpoint" else "training job usage"
+        name = f"{stage.instance_type} for {usage}"
+        needed[name] = max(needed.get(name, 0), stage.instances)
+    return tuple(Quota(name, value) for name, value in needed.items())

@@ -1,0 +1,28 @@
+"""The plan of a dry run: made with what the stack runs with, and written beside the reports."""
+
+from __future__ import annotations
+
+import json
+
+from novaloop.experiment.costs import CostRange, packaged_prices
+from novaloop.experiment.launching import Site
+from novaloop.experiment.planning import plan_experiment
+from novaloop.experiment.record import Record
+from novaloop.usecases.ports import Objects
+
+
+def write_plan(record: Record, site: Site, objects: Objects) -> str:
+    """Write `plan.json` and return what it comes to. Raises RecipeError."""
+    plan = plan_experiment(record, site, packaged_prices())
+    key = f"reports/{record.experiment_id}/plan.json"
+    content = {"experiment": record.experiment_id, **plan.to_dict()}
+    objects.put(key, json.dumps(content, indent=2).encode(), "application/json")
+    return (
+        f"{len(plan.stages)} stages for {_summary(plan.cost)} are planned in {key}, none launched"
+    )
+
+
+def _summary(cost: CostRange | None) -> str:
+    if cost is None:
+        return "an unknown price"
+    return f"about {cost.expected:,.0f} USD, {cost.most:,.0f} USD at the most,"

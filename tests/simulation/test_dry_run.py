@@ -1,0 +1,99 @@
+"""A dry run checks everything, writes what it would launch, and launches nothing."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from novaloop.experiment.record import CommandKind, Status
+from tests.simulation.simulation import SPEC, Chaos, Crashes, Simulation
+
+DRY = SPEC + b"dry_run: true\n"
+KEY = "reports/demo/plan.json"
+
+
+def dry_run(crashes: Crashes | None = None, **options: object) -> Simulation:
+    simulation = Simulation(crashes=crashes, **options)  # type: ignore[arg-type]
+    simulation.submit("demo", DRY)
+    assert simulation.settles("demo") is Status.COMPLETED
+    return simulation
+
+
+def test_it_ends_with_a_plan_and_nothing_launched() -> None:
+    simulation = dry_run()
+    record = simulation.record("demo")
+    assert record.reason.startswith("dry run: 6 stages for about ")
+    assert KEY in record.reason
+    assert (simulation.jobs.launches, simulation.endpoints.launches) == ([], [])
+    assert [subject for subject, _ in simulation.notifier.messages] == [
+        "Novaloop: demo is COMPLETED"
+    ]
+
+
+def test_the_plan_equals_what_a_run_then_sends() -> None:
+    """But for the checkpoints, which only the service can name."""
+    simulation = dry_run()
+    plan = json.loads(simulation.objects.get(KEY).read())
+    run = Simulation()
+    run.submit("demo")
+    assert run.settles("demo") is Status.LIVE
+    planned = [
+        stage["requests"][0]["parameters"]
+        for stage in plan["stages"]
+        if stage["requests"][0]["operation"] == "CreateTrainingJob"
+    ]
+    sent = [dict(job.request) for job in run.jobs.jobs.values()]
+    assert list(map(without_checkpoint, planned)) == list(map(without_checkpoint, sent))
+    for stage in plan["stages"][:1]:
+        (recipe,) = stage["uploads"]
+        key = recipe["uri"].removeprefix("s3://bucket/")
+        assert run.objects.get(key).read().decode() == recipe["text"]
+
+
+def without_checkpoint(request: dict[str, object]) -> dict[str, object]:
+    parameters = dict(request["HyperParameters"])  # type: ignore[call-overload]
+    parameters.pop("base_model_location", None)
+    return {**request, "HyperParameters": parameters}
+
+
+def test_a_retry_does_not_make_it_real() -> None:
+    simulation = dry_run()
+    simulation.command("demo", CommandKind.RETRY)
+    simulation.run(lambda: False)
+    assert simulation.record("demo").status is Status.COMPLETED
+    assert simulation.jobs.launches == []
+
+
+def test_what_can_not_be_launched_fails_with_the_reason() -> None:
+    simulation = Simulation()
+    site = simulation.world.site
+    deployment = replace(site.deployment, reward_function_arn="not an ARN")
+    simulation.world = replace(simulation.world, site=replace(site, deployment=deployment))
+    simulation.submit("demo", DRY)
+    assert simulation.settles("demo") is Status.FAILED
+    assert "dry run: reward_function_arn" in simulation.record("demo").reason
+
+
+def test_data_that_is_refused_is_refused_in_a_dry_run_too() -> None:
+    simulation = Simulation()
+    simulation.submit("demo", DRY)
+    simulation.upload("demo", "rft.csv", b"Body,Y\nonly one,neither label\n")
+    assert simulation.settles("demo") is Status.REJECTED
+
+
+@pytest.mark.parametrize("after_effect", [False, True])
+def test_a_crash_at_any_call_heals(after_effect: bool) -> None:
+    counted = Crashes()
+    dry_run(counted)
+    for call in range(len(counted.calls)):
+        simulation = dry_run(Crashes(at=call, after_effect=after_effect))
+        assert simulation.objects.newest(KEY), counted.calls[call]
+        assert simulation.jobs.launches == []
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_rough_weather(seed: int) -> None:
+    rough = Chaos(duplicated=0.3, lost=0.2, delayed=0.3, crash=0.02)
+    assert dry_run(seed=seed, chaos=rough).jobs.launches == []
