@@ -9,10 +9,12 @@ every experiment; without it, the answer must equal the reference.
 from __future__ import annotations
 
 from novaloop.rewards.labels import strip_solution_markers
-from novaloop.rewards.scorers import WRONG, UnusableSampleError, score_answer
+from novaloop.rewards.outcome import WRONG, UnusableSampleError
+from novaloop.rewards.scorers import score_answer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import TypedDict
 
     class Metric(TypedDict):
@@ -70,8 +72,12 @@ def _score_fields(sample: object, answer: str) -> tuple[float, bool]:
     settings = sample.get("reward", _EXACT)
     if not isinstance(settings, dict):
         raise UnusableSampleError("reward must be an object")
-    reference = sample["reference_answer"] if "reference_answer" in sample else sample["response"]
-    return score_answer(answer, reference, settings)
+    return score_answer(answer, reference_answer(sample), settings)
+
+
+def reference_answer(sample: Mapping[str, object]) -> object:
+    """The reference of a rollout or of an evaluation row; None where there is none."""
+    return sample["reference_answer"] if "reference_answer" in sample else sample.get("response")
 
 
 def generated_answer(sample: object) -> str:

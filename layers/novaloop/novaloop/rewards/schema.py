@@ -53,6 +53,26 @@ def violations(value: object, schema: object) -> list[str]:
     return list(_violations(value, schema, "$", 0))
 
 
+def check_schema(schema: object, where: str = "$", depth: int = 0) -> None:
+    """Raise ValueError, with the place, for any part that `violations` can't check."""
+    for _ in _violations(None, schema, where, depth):
+        pass
+    if not isinstance(schema, dict):
+        return
+    for kind in _as_list(schema.get("type", [])):
+        _is_type(None, kind)
+    if not all(isinstance(key, str) for key in _as_list(schema.get("required", []))):
+        raise ValueError(f"{where}: required must be a list of names")
+    if not isinstance(schema.get("additionalProperties", True), bool):
+        raise ValueError(f"{where}: additionalProperties must be true or false")
+    if not isinstance(schema.get("properties", {}), dict):
+        raise ValueError(f"{where}: properties must be an object")
+    for key, part in schema.get("properties", {}).items():
+        check_schema(part, f"{where}.{key}", depth + 1)
+    if "items" in schema:
+        check_schema(schema["items"], f"{where}[]", depth + 1)
+
+
 def _violations(value: object, schema: object, where: str, depth: int) -> Iterator[str]:
     if not isinstance(schema, dict) or not schema.keys() <= _KEYWORDS:
         raise ValueError(f"{where} must be an object of {', '.join(sorted(_KEYWORDS))}")

@@ -11,6 +11,7 @@ raises UnusableSampleError when settings or reference can't be used.
     {"type": "json", "schema": {...}}                 a subset of JSON Schema, see `schema.py`
     {"type": "f1"}                                    2 * F1 - 1 over distinct lower-case words
     {"type": "weighted", "parts": [{"weight": 3, "reward": {...}}, ...]}
+    {"type": "custom", "name": "...", "settings": {...}}  see `custom.py`
 
 Any of them may carry `"length_penalty": {"free": 200, "per_character": 0.01, "at_most": 0.5}`:
 the score falls with every character of the answer past `free`.
@@ -23,28 +24,23 @@ import math
 import re
 from functools import lru_cache
 
+from novaloop.rewards.custom import CUSTOM_SCORERS
 from novaloop.rewards.labels import label_reader
+from novaloop.rewards.outcome import RIGHT, WRONG, UnusableSampleError
 from novaloop.rewards.schema import violations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
     from typing import Any
 
-    Outcome = tuple[float, bool]
-    Scorer = Callable[[str, object, Mapping[str, Any]], Outcome]
+    from novaloop.rewards.outcome import Outcome, Scorer
 
-RIGHT = 1.0
-WRONG = -1.0
 MAX_REGEX_CHARACTERS = 20_000
 MAX_PARTS = 20
 _NUMBER = re.compile(r"[-+]?(?:\d[\d,]*\.?\d*|\.\d+)(?:[eE][-+]?\d{1,3})?")
 _FENCED = re.compile(r"\A```\w*\s*(.*?)\s*```\Z", re.DOTALL)
 _REFERENCE_KEYS = ("text", "answer", "label", "response", "value")
-
-
-class UnusableSampleError(ValueError):
-    """A sample whose reward can't be computed."""
 
 
 def reference_text(reference: object) -> str:
@@ -173,6 +169,18 @@ def _weighted_part(part: object) -> tuple[float, Mapping[str, Any]]:
     return weight, reward
 
 
+def score_custom(answer: str, reference: object, settings: Mapping[str, Any]) -> Outcome:
+    """What the user's own scorer says, once it is a usable outcome."""
+    name = settings.get("name")
+    scorer = CUSTOM_SCORERS.get(name) if isinstance(name, str) else None
+    if scorer is None:
+        raise UnusableSampleError("reward.name is none of CUSTOM_SCORERS in rewards/custom.py")
+    score, well_formed = scorer(answer, reference, settings.get("settings", {}))
+    if not WRONG <= score <= RIGHT:
+        raise UnusableSampleError(f"the scorer {name} returned {score}; a score is from -1 to 1")
+    return float(score), bool(well_formed)
+
+
 SCORERS: dict[str, Scorer] = {
     "label": score_label,
     "exact": score_exact,
@@ -181,6 +189,7 @@ SCORERS: dict[str, Scorer] = {
     "json": score_json,
     "f1": score_f1,
     "weighted": score_weighted,
+    "custom": score_custom,
 }
 
 
