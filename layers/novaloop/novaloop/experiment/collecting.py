@@ -37,6 +37,7 @@ DATA_SETTINGS = (
     "columns",
     "system_prompt",
     "labels",
+    "reward",
     "encoding",
     "delimiter",
     "max_rejects",

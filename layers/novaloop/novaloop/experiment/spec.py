@@ -20,6 +20,7 @@ from pydantic import (
 from novaloop.datasets.checks import DROPPABLE, Check
 from novaloop.datasets.checks import Policy as CheckPolicy
 from novaloop.experiment import names
+from novaloop.experiment.reward import Reward, reward_problems
 from novaloop.rewards.labels import LabelReader
 from novaloop.training.health import HealthKind
 
@@ -208,6 +209,7 @@ class ExperimentSpec(_Model):
     columns: Mapping[str, str | None] = Field(default_factory=dict)
     system_prompt: str | None = Field(default=None, min_length=1)
     labels: Labels = ()
+    reward: Reward | None = None
     encoding: str | None = None
     delimiter: str | None = Field(default=None, min_length=1, max_length=1)
     max_rejects: int = Field(default=0, ge=0)
@@ -249,6 +251,7 @@ class ExperimentSpec(_Model):
             *_order_problems(self),
             *_gate_problems(self),
             *_check_problems(self),
+            *reward_problems(self.reward, self.labels),
         ]
         if problems:
             raise ValueError("; ".join(problems))

@@ -10,6 +10,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from novaloop.experiment.budget import price_problems
+from novaloop.experiment.reward import REWARD_TYPES, LengthPenalty, WeightedPart
 from novaloop.experiment.spec import (
     DeployStage,
     EvaluateStage,
@@ -33,6 +34,9 @@ _SECTIONS: Mapping[str, type[BaseModel]] = {
     "sft": SftStage,
     "rft": RftStage,
     "deploy": DeployStage,
+    **REWARD_TYPES,
+    "parts": WeightedPart,
+    "length_penalty": LengthPenalty,
 }
 
 
@@ -85,12 +89,18 @@ def _describe(error: Mapping[str, Any]) -> str:
 
 def _path(location: tuple[str | int, ...]) -> str:
     parts = [f"[{part}]" if isinstance(part, int) else f".{part}" for part in location]
-    return "".join(parts).removeprefix(".")
+    written = [
+        part for part, after in zip(parts, (None, *location), strict=False) if after != "reward"
+    ]
+    return "".join(written).removeprefix(".")
 
 
 def _message(error: Mapping[str, Any]) -> str:
     if error["type"] == "extra_forbidden":
         return _unknown_key(error["loc"])
+    if error["loc"][-1:] == ("reward",) and str(error["type"]).startswith("union_tag"):
+        types = [each for each in REWARD_TYPES if each != "weighted" or "parts" not in error["loc"]]
+        return f"type must be one of {', '.join(types)}"
     if error["type"] == "union_tag_invalid":
         return "is no kind of stage; write evaluate, sft, rft or deploy"
     if error["type"] == "union_tag_not_found":
@@ -102,7 +112,8 @@ def _message(error: Mapping[str, Any]) -> str:
 def _unknown_key(location: tuple[str | int, ...]) -> str:
     *parents, key = location
     section = next((str(part) for part in reversed(parents) if isinstance(part, str)), "")
-    known = sorted(set(_SECTIONS.get(section, ExperimentSpec).model_fields) - {"kind"})
+    fields = _SECTIONS.get(section, ExperimentSpec).model_fields
+    known = sorted({field.alias or name for name, field in fields.items()} - {"kind"})
     near = get_close_matches(str(key), known, 1)
     hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"
     return f"is not a known setting; {hint}"

@@ -64,9 +64,9 @@ def check_schema(schema: object, where: str = "$", depth: int = 0) -> None:
     if not all(isinstance(key, str) for key in _as_list(schema.get("required", []))):
         raise ValueError(f"{where}: required must be a list of names")
     if not isinstance(schema.get("additionalProperties", True), bool):
-        raise ValueError(f"{where}: additionalProperties must be true or false")
+        raise ValueError(f"{where}: additionalProperties must be true or false")  # noqa: TRY004
     if not isinstance(schema.get("properties", {}), dict):
-        raise ValueError(f"{where}: properties must be an object")
+        raise ValueError(f"{where}: properties must be an object")  # noqa: TRY004
     for key, part in schema.get("properties", {}).items():
         check_schema(part, f"{where}.{key}", depth + 1)
     if "items" in schema:

@@ -18,6 +18,7 @@ from novaloop.datasets.split import Split, convert_split
 from novaloop.datasets.summary import DatasetSummary
 from novaloop.experiment.collecting import wants_sft_in_rft
 from novaloop.experiment.record import DatasetItem, DatasetStatus
+from novaloop.experiment.reward import reward_settings
 from novaloop.experiment.spec import ExperimentSpec, Role
 from novaloop.usecases.ports import Clock, Objects, Store
 
@@ -102,7 +103,6 @@ def convert_file(job: Conversion, world: IngestWorld) -> tuple[DatasetItem, ...]
 
 def dataset_options(spec: ExperimentSpec, source_format: SourceFormat) -> DatasetOptions:
     """Return what the spec says about reading a file."""
-    reward = {"type": "label", "labels": list(spec.labels)} if spec.labels else None
     return DatasetOptions(
         source_format=source_format,
         columns=spec.columns,
@@ -110,7 +110,7 @@ def dataset_options(spec: ExperimentSpec, source_format: SourceFormat) -> Datase
         labels=spec.labels,
         encoding=spec.encoding,
         delimiter=spec.delimiter,
-        reward=reward,
+        reward=reward_settings(spec.reward, spec.labels),
         model=spec.model,
         max_rejects=spec.max_rejects,
     )

@@ -1,0 +1,171 @@
+"""`reward:` of experiment.yaml: how the answers of reinforcement fine-tuning are scored.
+
+These models say what a person may write; `novaloop.rewards` scores by it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from novaloop.rewards.custom import CUSTOM_SCORERS
+from novaloop.rewards.schema import check_schema
+from novaloop.rewards.scorers import MAX_PARTS
+
+MAX_CHARACTERS = 8_192
+"""Of the settings as JSON, since every row carries them."""
+_LARGEST = 1e9
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, serialize_by_alias=True)
+
+
+class LengthPenalty(_Model):
+    """Takes `per_character` off the score past `free` characters of the answer."""
+
+    free: float = Field(default=0, ge=0, le=_LARGEST)
+    per_character: float = Field(gt=0, le=_LARGEST)
+    at_most: float = Field(default=1, gt=0, le=2)
+
+
+class _Reward(_Model):
+    length_penalty: LengthPenalty | None = None
+
+
+class LabelReward(_Reward):
+    """1 if the answer names the reference's label, else -1; the labels are the experiment's."""
+
+    type: Literal["label"]
+    reading: Literal["lenient", "strict"] = "lenient"
+
+
+class ExactReward(_Reward):
+    """1 if the answer is the reference, else -1."""
+
+    type: Literal["exact"]
+
+
+class NumericReward(_Reward):
+    """1 if the answer's last number is within `tolerance` of the reference's, else -1."""
+
+    type: Literal["numeric"]
+    tolerance: float = Field(default=0, ge=0, le=_LARGEST)
+
+
+class RegexReward(_Reward):
+    """1 if `pattern` is found and its group 1, if any, equals the reference, else -1."""
+
+    type: Literal["regex"]
+    pattern: str = Field(min_length=1)
+
+    @field_validator("pattern")
+    @classmethod
+    def _compiles(cls, pattern: str) -> str:
+        try:
+            re.compile(pattern)
+        except (re.error, OverflowError, RecursionError) as problem:
+            raise ValueError(f"is no regular expression of Python: {problem}") from None
+        return pattern
+
+
+class JsonReward(_Reward):
+    """1 if the answer is JSON that fits `schema`, else -1."""
+
+    type: Literal["json"]
+    json_schema: Mapping[str, Any] = Field(default_factory=dict, alias="schema")
+
+    @field_validator("json_schema")
+    @classmethod
+    def _can_be_checked(cls, schema: Mapping[str, Any]) -> Mapping[str, Any]:
+        check_schema(schema)
+        return schema
+
+
+class F1Reward(_Reward):
+    """2 * F1 - 1, with F1 over the answer's and the reference's lower-case words."""
+
+    type: Literal["f1"]
+
+
+class CustomReward(_Reward):
+    """What a scorer in `novaloop/rewards/custom.py` says."""
+
+    type: Literal["custom"]
+    name: str
+    settings: Mapping[str, Any] = Field(default_factory=dict)
+
+    @field_validator("name")
+    @classmethod
+    def _is_there(cls, name: str) -> str:
+        if name not in CUSTOM_SCORERS:
+            there = ", ".join(sorted(CUSTOM_SCORERS)) or "none"
+            raise ValueError(f"is not in rewards/custom.py, which has {there}; add it and deploy")
+        return name
+
+
+_Single = LabelReward | ExactReward | NumericReward | RegexReward | JsonReward | F1Reward
+SingleReward = Annotated[_Single | CustomReward, Field(discriminator="type")]
+
+
+class WeightedPart(_Model):
+    """One reward of a weighted mean."""
+
+    weight: float = Field(default=1, gt=0, le=_LARGEST)
+    reward: SingleReward
+
+
+class WeightedReward(_Reward):
+    """The weighted mean of several rewards."""
+
+    type: Literal["weighted"]
+    parts: tuple[WeightedPart, ...] = Field(min_length=1, max_length=MAX_PARTS)
+
+
+Reward = Annotated[_Single | CustomReward | WeightedReward, Field(discriminator="type")]
+REWARD_TYPES: Mapping[str, type[BaseModel]] = {
+    "label": LabelReward,
+    "exact": ExactReward,
+    "numeric": NumericReward,
+    "regex": RegexReward,
+    "json": JsonReward,
+    "f1": F1Reward,
+    "weighted": WeightedReward,
+    "custom": CustomReward,
+}
+
+
+def reward_settings(reward: Reward | None, labels: Sequence[str]) -> dict[str, Any] | None:
+    """Return the `reward` of every RFT row; without one asked for, labels are scored by label."""
+    if reward is not None:
+        return _with_labels(reward.model_dump(mode="json", exclude_none=True), labels)
+    return _with_labels({"type": "label"}, labels) if labels else None
+
+
+def _with_labels(settings: dict[str, Any], labels: Sequence[str]) -> dict[str, Any]:
+    if settings["type"] == "label":
+        return {**settings, "labels": list(labels)}
+    if settings["type"] == "weighted":
+        parts = [{**p, "reward": _with_labels(p["reward"], labels)} for p in settings["parts"]]
+        return {**settings, "parts": parts}
+    return settings
+
+
+def reward_problems(reward: Reward | None, labels: Sequence[str]) -> list[str]:
+    """Return what is wrong with a reward together with the experiment's labels."""
+    if reward is None:
+        return []
+    parts = [part.reward for part in reward.parts] if isinstance(reward, WeightedReward) else []
+    by_label = any(isinstance(each, LabelReward) for each in (reward, *parts))
+    problems = ["reward: type label needs `labels:`"] if by_label and not labels else []
+    size = len(json.dumps(reward_settings(reward, labels)))
+    if size > MAX_CHARACTERS:
+        problems.append(
+            f"reward: has {size:,} characters as JSON; every row carries it, so at most"
+            f" {MAX_CHARACTERS:,} are taken"
+        )
+    return problems
