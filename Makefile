@@ -12,7 +12,7 @@ export AWS_EC2_METADATA_DISABLED := true
 export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format unit e2e build validate docs lock clean
+.PHONY: help setup demo test check format unit e2e build validate docs lock bench-metrics clean
 
 help:  ## List the commands
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -77,6 +77,16 @@ lock:  ## Renew the layer's pinned requirements
 		print("# Written by `make lock` from requirements.in."); \
 		print("\n".join(f"{name}=={version}" for name, version in sorted(pins)))' > $(LAYER)/requirements.tmp
 	mv $(LAYER)/requirements.tmp $(LAYER)/requirements.txt
+
+bench-metrics: $(VENV)/.ready .tools/bench-metrics/.ready  ## Time the metrics against lighteval, rouge_score and sacrebleu
+	$(BIN)/python benchmarks/metrics.py
+
+.tools/bench-metrics/.ready: benchmarks/metrics.py
+	$(PYTHON) benchmarks/metrics.py --install
+	@touch $@
+
+bench-control-plane: setup  ## Count what the control plane does and costs for one experiment
+	$(BIN)/python -m benchmarks.control_plane
 
 clean:  ## Remove everything that the other commands made
 	rm -rf $(VENV) .tools .aws-sam .novaloop build *.egg-info .mypy_cache .ruff_cache .pytest_cache

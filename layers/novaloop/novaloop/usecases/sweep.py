@@ -54,9 +54,11 @@ def _lost_uploads(world: SweepWorld) -> Iterable[str]:
         if file and now - REMEMBER <= upload.uploaded_at <= now - GRACE:
             recent.setdefault(experiment_id, {})[key] = upload
     for experiment_id, uploads in recent.items():
-        yield from _without_item(world.store.load(experiment_id), uploads)
-        # A record comes with the first look; a lost hint may have cost that one.
-        world.hints.look_at(experiment_id)
+        snapshot = world.store.load(experiment_id)
+        yield from _without_item(snapshot, uploads)
+        if snapshot.record is None:
+            # The record comes with the first look, and only a hint brings that about.
+            world.hints.look_at(experiment_id)
 
 
 def _without_item(snapshot: Snapshot, uploads: Mapping[str, Upload]) -> Iterable[str]:

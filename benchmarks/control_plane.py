@@ -1,0 +1,112 @@
+"""What the control plane itself does and costs for one experiment: calls counted, not timed.
+
+Runs the default plan in the simulation, counts every call of an adapter, and prices the AWS calls
+behind each. Run it with `make bench-control-plane`. The functions' durations can't be counted: they
+are assumed, generously, and priced too.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping
+
+from pydantic import TypeAdapter
+from rich.console import Console
+from rich.table import Table
+
+from novaloop.experiment.record import Record, Status
+from tests.simulation.simulation import Crashes, Simulation
+
+AS_OF = "2025-01, us-east-1, on demand, from AWS's public price pages; check yours"
+USD = {
+    "DynamoDB write unit": 0.625e-6,
+    "DynamoDB read unit": 0.125e-6,
+    "S3 PUT or LIST": 5e-6,
+    "S3 GET": 0.4e-6,
+    "SQS request": 0.4e-6,
+    "SNS publish": 0.5e-6,
+    "Lambda request": 0.2e-6,
+    "Lambda GB-second": 13.3334e-6,
+    "SageMaker request": 0.0,
+}
+SECONDS_PER_LOOK = 1.0
+GIGABYTES = 1.0
+"""Assumed of every invocation; measured looks are far shorter."""
+
+CALLS: Mapping[str, tuple[str, ...]] = {
+    "store.put_spec": ("DynamoDB write unit",) * 4,
+    "store.put_dataset": ("DynamoDB write unit",) * 4,
+    "store.put_checks": ("DynamoDB write unit",) * 4,
+    "store.put_score": ("DynamoDB write unit",) * 30,
+    "objects.newest": ("S3 GET",),
+    "objects.get": ("S3 GET",),
+    "objects.uploads": ("S3 PUT or LIST",),
+    "objects.put": ("S3 PUT or LIST",),
+    "objects.writer": ("S3 PUT or LIST",),
+    "objects.concatenate": ("S3 GET", "S3 GET", "S3 PUT or LIST"),
+    "hints.look_at": ("SQS request",) * 3,
+    "notifier.publish": ("SNS publish",),
+    "scorer.request_score": ("Lambda request",),
+    "scorer.request_report": ("Lambda request",),
+    "ingester.request_ingest": ("Lambda request",),
+    "ingester.request_checks": ("Lambda request",),
+    "jobs.describe": ("SageMaker request",),
+    "jobs.launch": ("SageMaker request",),
+    "endpoints.describe": ("SageMaker request",) * 3,
+    "endpoints.launch": ("SageMaker request",) * 3,
+    "endpoints.ask": ("SageMaker request",),
+    "endpoints.delete": ("SageMaker request",) * 3,
+    "logs.read": ("SageMaker request",),
+}
+"""The AWS calls behind each call of an adapter; commits and loads are computed from sizes."""
+
+
+def main() -> None:
+    """Print the table and the sum."""
+    crashes = Crashes()
+    simulation = Simulation(crashes=crashes)
+    simulation.submit("demo")
+    if simulation.settles("demo") is not Status.LIVE:
+        raise SystemExit("the simulated experiment did not reach LIVE")
+    simulation.reaches("demo", Status.EXPIRED)
+    record = simulation.record("demo")
+    counted = _count(crashes.calls, record, simulation.hints_delivered)
+    _print(counted, record, len(crashes.calls))
+
+
+def _count(calls: list[str], record: Record, invocations: int) -> Counter[str]:
+    kilobytes = len(TypeAdapter(Record).dump_json(record)) / 1024
+    counted: Counter[str] = Counter()
+    for call in calls:
+        if call == "store.commit":
+            # A transaction writes twice; two index entries and two lines of history come along.
+            counted["DynamoDB write unit"] += 2 * math.ceil(kilobytes) + 2 + 2 * 2
+        elif call in {"store.load", "store.due", "store.history"}:
+            counted["DynamoDB read unit"] += math.ceil(4 * kilobytes / 4)
+        else:
+            counted.update(CALLS[call])
+    counted["Lambda request"] += invocations
+    counted["Lambda GB-second"] = math.ceil(invocations * SECONDS_PER_LOOK * GIGABYTES)
+    return counted
+
+
+def _print(counted: Counter[str], record: Record, calls: int) -> None:
+    table = Table("what", "count", "US cents", box=None, pad_edge=False)
+    for column in table.columns[1:]:
+        column.justify = "right"
+    total = 0.0
+    for name, usd in USD.items():
+        cents = counted[name] * usd * 100
+        total += cents
+        table.add_row(name, f"{counted[name]:,}", f"{cents:.4f}")
+    table.add_row("together", "", f"{total:.4f}")
+    console = Console(width=80)
+    console.print(f"One experiment of {len(record.stages)} stages, from upload to EXPIRED: ", end="")
+    console.print(f"{calls} adapter calls, {record.version} commits of the record.")
+    console.print(table)
+    console.print(f"Prices: {AS_OF}. Looks are assumed to take {SECONDS_PER_LOOK:g} s at 1 GB.")
+
+
+if __name__ == "__main__":
+    main()
