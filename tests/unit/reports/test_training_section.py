@@ -53,9 +53,9 @@ def test_each_training_has_a_panel_for_each_measurement_that_was_logged() -> Non
     assert (sft["stage"], sft["steps"], rft["stage"], rft["steps"]) == ("sft", 100, "rft", 40)
     assert [panel["title"] for panel in sft["panels"]] == ["Loss", "Learning rate"]
     assert [panel["title"] for panel in rft["panels"]] == [
-        "Reward",
+        "Reward, mean and range",
         "KL divergence of each update",
-        "Response length in tokens",
+        "Response length in tokens, mean and longest",
     ]
     assert sft["panels"][0]["lines"]["loss"][0] == (1, 2.01)
     assert sft["panels"][0]["lines"]["loss"][-1] == (100, 3.0)
@@ -64,7 +64,10 @@ def test_each_training_has_a_panel_for_each_measurement_that_was_logged() -> Non
 def test_a_score_that_is_not_the_reward_has_a_panel_of_its_own() -> None:
     both = curve(5, reward_mean=0.1, score_mean=0.4)
     (rft,) = report(example.record(), {}, curves={"rft": both})["trainings"]
-    assert [panel["title"] for panel in rft["panels"]] == ["Reward", "Score"]
+    assert [panel["title"] for panel in rft["panels"]] == [
+        "Reward, mean and range",
+        "Score, mean and range",
+    ]
 
 
 def test_the_page_draws_every_panel_and_a_band_between_extremes() -> None:

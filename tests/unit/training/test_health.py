@@ -97,6 +97,13 @@ def test_these_policies_are_stable(values: list[float]) -> None:
     assert not kinds("kl", values)
 
 
+def test_a_policy_that_went_far_from_its_start_is_unstable() -> None:
+    assert not kinds("kl_from_start", [0.05 * step for step in range(20)] + [1.2, 1.2, 0.9])
+    (note,) = notes("kl_from_start", [0.1 * step for step in range(20)])
+    assert (note.kind, note.step) == (HealthKind.POLICY_INSTABILITY, 14)
+    assert "from the start 1.3 stays above 1" in note.message
+
+
 @pytest.mark.parametrize("name", ["kl", "policy_loss"])
 def test_a_policy_update_that_is_no_number_is_instability_at_once(name: str) -> None:
     (note,) = notes(name, [0.01, float("nan"), 0.01])

@@ -78,6 +78,7 @@ def test_what_is_no_number_is_read_as_such(word: str) -> None:
         "global_step: 2.5, reduced_train_loss: 2.5",
         "global_step: many, reduced_train_loss: few",
         "my lr: high, global_step: soon",
+        "global_step: 3rd | reduced_train_loss: 2.5",
         "question: why is reduced_train_loss=x?",
     ],
 )

@@ -12,13 +12,13 @@ if TYPE_CHECKING:
 PANELS: Mapping[str, tuple[str, ...]] = {
     "Loss": ("loss",),
     "Learning rate": ("learning_rate",),
-    "Reward": ("reward_mean", "reward_min", "reward_max"),
-    "Score": ("score_mean", "score_min", "score_max"),
+    "Reward, mean and range": ("reward_mean", "reward_min", "reward_max"),
+    "Score, mean and range": ("score_mean", "score_min", "score_max"),
     "KL divergence of each update": ("kl",),
     "KL divergence from the start": ("kl_from_start",),
     "Entropy": ("entropy",),
     "Policy loss": ("policy_loss",),
-    "Response length in tokens": ("response_length_mean", "response_length_max"),
+    "Response length in tokens, mean and longest": ("response_length_mean", "response_length_max"),
     "Throughput in tokens per second": ("throughput",),
 }
 """The panels in their order: a measurement, then the extremes that go with it."""
@@ -63,7 +63,7 @@ def _training_report(stage: Stage, curve: Curve) -> TrainingReport:
 
 def _panels(curve: Curve) -> Iterator[Panel]:
     for title, names in PANELS.items():
-        if title == "Score" and _same_as_reward(curve):
+        if names[0] == "score_mean" and _same_as_reward(curve):
             continue
         lines = {name: _points(curve, name) for name in names}
         if lines[names[0]]:

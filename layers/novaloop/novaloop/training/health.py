@@ -5,7 +5,7 @@ The thresholds are chosen so that a note is worth a person's attention; they are
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -22,8 +22,9 @@ KL_LIMIT = 0.2
 KL_JUMP = 10.0
 KL_NOTABLE = 0.05
 KL_HISTORY = 10
-"""KL: each of the last 3 updates above the limit, or notable and 10 times what was usual
-in at least 10 steps before."""
+KL_FROM_START_LIMIT = 1.0
+"""KL: each of the last 3 updates above the limit, or notable and 10 times what was usual in at
+least 10 steps before; or the policy in each of the last 3 steps too far from where it started."""
 CLIPPED_STEPS = 3
 CLIPPED_SHARE = 0.2
 CLIPPED_LENGTH = 0.9
@@ -98,7 +99,7 @@ def unknown(notes: Iterable[HealthNote], found: Iterable[HealthNote]) -> Iterato
 def check(curve: Curve, limits: Limits) -> Iterator[HealthNote]:
     """Yield every kind of trouble that the curve shows at its newest step."""
     step = curve.steps[-1][0] if curve.steps else 0
-    for kind, judge in _CHECKS.items():
+    for kind, judge in _CHECKS:
         message = judge(curve.series, limits)
         if message is not None:
             yield HealthNote(kind, step, f"step {step}: {message}")
@@ -159,6 +160,13 @@ def _policy_instability(series: _AllSeries, _: Limits) -> str | None:
     return None
 
 
+def _far_from_start(series: _AllSeries, _: Limits) -> str | None:
+    recent = _recent(series, "kl_from_start", UNSTABLE_STEPS)
+    if not recent or min(recent) <= KL_FROM_START_LIMIT:
+        return None
+    return f"KL divergence from the start {recent[-1]:.3g} stays above {KL_FROM_START_LIMIT:g}"
+
+
 def _length_clipping(series: _AllSeries, limits: Limits) -> str | None:
     clipped = _recent(series, "response_length_clipped", CLIPPED_STEPS)
     if clipped:
@@ -185,9 +193,10 @@ def _loss_divergence(series: _AllSeries, _: Limits) -> str | None:
     return f"the loss rose from {lowest:.3g} to {recent[-1]:.3g}"
 
 
-_CHECKS: Mapping[HealthKind, Callable[[_AllSeries, Limits], str | None]] = {
-    HealthKind.REWARD_COLLAPSE: _reward_collapse,
-    HealthKind.POLICY_INSTABILITY: _policy_instability,
-    HealthKind.LENGTH_CLIPPING: _length_clipping,
-    HealthKind.LOSS_DIVERGENCE: _loss_divergence,
-}
+_CHECKS: Sequence[tuple[HealthKind, Callable[[_AllSeries, Limits], str | None]]] = (
+    (HealthKind.REWARD_COLLAPSE, _reward_collapse),
+    (HealthKind.POLICY_INSTABILITY, _policy_instability),
+    (HealthKind.POLICY_INSTABILITY, _far_from_start),
+    (HealthKind.LENGTH_CLIPPING, _length_clipping),
+    (HealthKind.LOSS_DIVERGENCE, _loss_divergence),
+)
