@@ -12,7 +12,7 @@ export AWS_EC2_METADATA_DISABLED := true
 export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format unit e2e build validate docs lock bench-metrics clean
+.PHONY: help setup demo test check format unit e2e build validate docs lock bench-metrics bench-control-plane clean
 
 help:  ## List the commands
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
