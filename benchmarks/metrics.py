@@ -1,30 +1,37 @@
-"""Our metrics against rouge_score, sacrebleu and the reference definitions, in the same run.
+"""Our metrics against lighteval 0.10, rouge_score and sacrebleu, in the same run.
 
+    make bench-metrics
     python benchmarks/metrics.py [--pairs 15000] [--rss-pairs 100000]
 
 Three regimes: short (a label or nearly one, against a label), verbose (about 150 words against a
 label) and long (about 150 words against as many). Both sides compute em, qem, f1, f1_score_quasi,
 ROUGE-1/2/L and corpus BLEU of the same generated pairs, in one process each on one core, and their
-results are compared. The peers' environment is made once with
+results are compared. The reference is lighteval 0.10's own code, a scorer per metric as it has
+them, and one call of sacrebleu with the references the right way round. Modules that lighteval
+imports and these metrics don't use (torch, transformers ...) are replaced by empty ones.
 
-    python benchmarks/metrics.py --install
+BLEU's error is a table of its own: 1,000 resamples, on the reference's side projected from two.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.abc
+import importlib.machinery
+import importlib.util
 import json
 import random
-import re
 import resource
 import string
 import subprocess
 import sys
 import tempfile
 import time
+import types
 import venv
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from unittest.mock import MagicMock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -33,6 +40,12 @@ ROOT = Path(__file__).resolve().parents[1]
 PEERS = ROOT / ".tools" / "bench-metrics"
 PEER_PYTHON = PEERS / "bin" / "python"
 PEER_PACKAGES = ("rouge_score==0.1.2", "sacrebleu==2.6.0", "nltk==3.9.1")
+LIGHTEVAL = "lighteval==0.10.0"  # without its dependencies: they are 6 GB
+UNUSED_BY_THE_METRICS = {"aenum", "datasets", "huggingface_hub", "latex2sympy2_extended", "litellm"}
+UNUSED_BY_THE_METRICS |= {"openai", "pandas", "pydantic", "pytablewriter", "requests", "scipy"}
+UNUSED_BY_THE_METRICS |= {"sklearn", "spacy", "sympy", "termcolor", "torch", "transformers"}
+RESAMPLES = 1000
+MEASURED_RESAMPLES = 2
 LABELS = ("HQ", "LQ_EDIT", "LQ_CLOSE")
 REGIMES = ("short", "verbose", "long")
 NAMES = ("em", "qem", "f1", "f1_score_quasi", "rouge1", "rouge2", "rougeL", "bleu")
@@ -78,72 +91,108 @@ def ours(regime: str, n: int) -> dict[str, float]:
     import numpy as np  # noqa: PLC0415
 
     from novaloop.metrics.bleu import corpus_bleu  # noqa: PLC0415
+    from novaloop.metrics.estimates import resampled_sums  # noqa: PLC0415
+    from novaloop.metrics.overlap import MAX_PAIRS  # noqa: PLC0415
     from novaloop.metrics.pairs import PairScorer  # noqa: PLC0415
     from novaloop.metrics.rows import NO_LABEL, RowScoresBuilder  # noqa: PLC0415
 
-    def score(batch: Iterator[Pair]) -> list[float]:
+    statistics = []
+
+    def score(pairs: list[Pair]) -> list[float]:
         scorer, builder = PairScorer(), RowScoresBuilder(())
-        for key, (prediction, gold) in enumerate(batch):
-            pair = scorer.score(prediction, scorer.gold(gold))
-            builder.add(key, pair, (NO_LABEL,) * 3, len(prediction))
+        for start in range(0, n, MAX_PAIRS):
+            batch = pairs[start : start + MAX_PAIRS]
+            scored = scorer.score([(prediction, scorer.gold(gold)) for prediction, gold in batch])
+            for key, (pair, (prediction, _)) in enumerate(zip(scored, batch, strict=True)):
+                builder.add(key, pair, (NO_LABEL,) * 3, len(prediction))
         rows = builder.build()
+        statistics.append(rows.bleu)
         return [*rows.values.mean(axis=0).tolist(), float(corpus_bleu(np.sum(rows.bleu, axis=0)))]
 
-    return timed(score, regime, n)
+    def bleu_error() -> None:
+        corpus_bleu(resampled_sums(statistics[0], np.random.default_rng(0), RESAMPLES)).std()
+
+    return timed(score, regime, n) | {"bleu_error_seconds": cpu_seconds(bleu_error)}
 
 
 def reference(regime: str, n: int) -> dict[str, float]:
-    """Score with the libraries that lighteval uses and with its definitions."""
+    """Score with lighteval's own metrics, and with sacrebleu."""
+    replace_unused_modules()
     # Installed in the peers' environment only.
     import sacrebleu  # type: ignore[import-not-found]  # noqa: PLC0415
-    from nltk.metrics.scores import (  # type: ignore[import-not-found]  # noqa: PLC0415
-        f_measure,
+    from lighteval.metrics.metrics_sample import (  # type: ignore[import-not-found]  # noqa: PLC0415
+        ROUGE,
+        ExactMatches,
+        F1_score,
     )
-    from rouge_score import rouge_scorer  # type: ignore[import-not-found]  # noqa: PLC0415
+    from lighteval.metrics.normalizations import (  # type: ignore[import-not-found]  # noqa: PLC0415
+        helm_normalizer,
+    )
 
-    rouge = rouge_scorer.RougeScorer(["rouge1", "rouge2", "rougeL"])
+    normalised = {"normalize_gold": helm_normalizer, "normalize_pred": helm_normalizer}
+    metrics = [
+        ExactMatches(strip_strings=True),
+        ExactMatches(strip_strings=True, **normalised),
+        F1_score(),
+        F1_score(**normalised),
+        *map(ROUGE, ("rouge1", "rouge2", "rougeL")),
+    ]
 
-    def quasi(text: str) -> str:
-        tokens = []
-        excluded = set(string.punctuation)
-        for piece in re.split(" |-", text):
-            bare = "".join(c for c in piece.lower() if c not in excluded)
-            try:
-                bare = str(float(bare))
-            except ValueError:
-                bare = bare.strip()
-            tokens.append(" ".join(re.sub(r"\b(a|an|the)\b", " ", bare).split()))
-        return " ".join(filter(None, tokens)).strip()
+    def score(pairs: list[Pair]) -> list[float]:
+        values = [
+            [metric.compute(golds=[gold], predictions=[prediction]) for metric in metrics]
+            for prediction, gold in pairs
+        ]
+        return [*(sum(column) / n for column in zip(*values, strict=True)), corpus_bleu(pairs)]
 
-    def f1(prediction: str, gold: str) -> float:
-        return f_measure(set(gold.split()), set(prediction.split())) or 0.0
+    def corpus_bleu(pairs: list[Pair]) -> float:
+        predictions, golds = zip(*pairs, strict=True)
+        return float(sacrebleu.corpus_bleu(predictions, [golds]).score)
 
-    def score(batch: Iterator[Pair]) -> list[float]:
-        totals = [0.0] * 7
-        predictions, golds = [], []
-        for prediction, gold in batch:
-            rouges = rouge.score(gold, prediction)
-            values = (
-                float(prediction.strip() == gold.strip()),
-                float(quasi(prediction.strip()) == quasi(gold.strip())),
-                f1(prediction, gold),
-                f1(quasi(prediction), quasi(gold)),
-                *(rouges[name].fmeasure for name in ("rouge1", "rouge2", "rougeL")),
-            )
-            totals = [total + value for total, value in zip(totals, values, strict=True)]
-            predictions.append(prediction)
-            golds.append(gold)
-        bleu = sacrebleu.corpus_bleu(predictions, [golds]).score
-        return [*(total / len(golds) for total in totals), bleu]
+    def bleu_error() -> None:
+        for seed in range(MEASURED_RESAMPLES):
+            corpus_bleu(random.Random(seed).choices(batch, k=n))  # noqa: S311
 
-    return timed(score, regime, n)
+    result = timed(score, regime, n)
+    batch = list(pairs(regime, n))
+    projected = cpu_seconds(bleu_error) * RESAMPLES / MEASURED_RESAMPLES
+    return result | {"bleu_error_seconds": projected}
 
 
-def timed(score: Callable[[Iterator[Pair]], list[float]], regime: str, n: int) -> dict[str, float]:
+def replace_unused_modules() -> None:
+    """Make lighteval's metrics importable without what they don't use."""
+
+    class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+        def find_spec(self, name: str, *_: object) -> importlib.machinery.ModuleSpec | None:
+            unused = name.partition(".")[0] in UNUSED_BY_THE_METRICS
+            return importlib.machinery.ModuleSpec(name, self, is_package=True) if unused else None
+
+        def create_module(self, spec: importlib.machinery.ModuleSpec) -> Any:
+            return MagicMock(name=spec.name, __path__=[], BaseModel=object)
+
+        def exec_module(self, module: Any) -> None:
+            module.nn.Module = object
+
+    sys.meta_path.append(Finder())
+    package = types.ModuleType("lighteval.metrics")  # its own one imports every metric
+    found = importlib.util.find_spec("lighteval")
+    locations = found.submodule_search_locations if found else None
+    package.__path__ = [str(Path(location) / "metrics") for location in locations or ()]
+    sys.modules[package.__name__] = package
+
+
+def cpu_seconds(work: Callable[[], object]) -> float:
+    """How long some work takes."""
+    started = time.process_time()
+    work()
+    return time.process_time() - started
+
+
+def timed(score: Callable[[list[Pair]], list[float]], regime: str, n: int) -> dict[str, float]:
     """Results, and seconds of CPU for `n` pairs that lie ready."""
     batch = list(pairs(regime, n))
     started = time.process_time()
-    values = score(iter(batch))
+    values = score(batch)
     seconds = time.process_time() - started
     return {**dict(zip(NAMES, values, strict=True)), "seconds": seconds}
 
@@ -179,7 +228,9 @@ def run(python: Path | str, worker: str, regime: str, n: int) -> dict[str, float
 def install() -> None:
     """Make the peers' environment."""
     venv.create(PEERS, with_pip=True)
-    subprocess.run([PEER_PYTHON, "-m", "pip", "install", "--quiet", *PEER_PACKAGES], check=True)
+    pip = [str(PEER_PYTHON), "-m", "pip", "install", "--quiet"]
+    subprocess.run([*pip, *PEER_PACKAGES], check=True)
+    subprocess.run([*pip, "--no-deps", LIGHTEVAL], check=True)
 
 
 def compare(n: int, rss_pairs: int) -> None:
@@ -188,6 +239,7 @@ def compare(n: int, rss_pairs: int) -> None:
     print(
         f"{'regime':<9}{'reference':>11}{'ours':>9}{'ratio':>8}{'pairs/s':>10}  largest difference"
     )
+    errors = []
     for regime in REGIMES:
         theirs = run(PEER_PYTHON, "reference", regime, n)
         mine = run(sys.executable, "ours", regime, n)
@@ -198,6 +250,11 @@ def compare(n: int, rss_pairs: int) -> None:
             f"{regime:<9}{theirs['seconds']:>11.2f}{seconds:>9.3f}{ratio:>7.0f}x"
             f"{n / seconds:>10,.0f}  {worst:.1e}"
         )
+        errors.append((regime, theirs["bleu_error_seconds"], mine["bleu_error_seconds"]))
+    print(f"\nBLEU's error from {RESAMPLES:,} resamples, CPU seconds")
+    print(f"{'regime':<9}{'projected':>11}{'ours':>9}{'ratio':>8}")
+    for regime, projected, measured in errors:
+        print(f"{regime:<9}{projected:>11,.0f}{measured:>9.2f}{projected / measured:>7,.0f}x")
     print(f"\n{rss_pairs:,} rows through score_lines, bootstrap and statistics included")
     print(f"{'regime':<9}{'CPU seconds':>12}{'peak MB':>9}")
     for regime in REGIMES:

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from novaloop.metrics.bleu import corpus_bleu
 from novaloop.metrics.defects import FirstPredictionBleu
 from novaloop.metrics.estimates import mean
-from novaloop.metrics.pairs import METRICS, PairScorer, PairScores, common_subsequence_length
+from novaloop.metrics.overlap import MAX_PAIRS, clipped_matches
+from novaloop.metrics.pairs import METRICS, PairScorer, PairScores
 from novaloop.metrics.tokens import bare, mteval_13a, quasi, quasi_set, rouge
 
 SHARED = Path(os.environ.get("NOVALOOP_SHARED", Path(__file__).parents[4] / "shared"))
@@ -57,7 +58,7 @@ RECORDED_BLEU = [
 
 def score(prediction: str, gold: str) -> PairScores:
     scorer = PairScorer()
-    return scorer.score(prediction, scorer.gold(gold))
+    return scorer.score([(prediction, scorer.gold(gold))])[0]
 
 
 def bleu_of(predictions: list[str], golds: list[str]) -> float:
@@ -81,7 +82,9 @@ def test_every_reference_case() -> None:
         pytest.skip("the reference cases are not on this machine")
     scorer = PairScorer()
     cases = [json.loads(line) for line in CASES.read_text(encoding="utf-8").splitlines()]
-    results = [scorer.score(case["prediction"], scorer.gold(case["gold"])) for case in cases]
+    pairs = [(case["prediction"], scorer.gold(case["gold"])) for case in cases]
+    batches = [pairs[at : at + MAX_PAIRS] for at in range(0, len(pairs), MAX_PAIRS)]
+    results = [scores for batch in batches for scores in scorer.score(batch)]
     ours = np.array([result.values for result in results])
     reference = np.array([[case[name] for name in METRICS] for case in cases])
     assert np.abs(ours - reference).max() < TOLERANCE
@@ -169,10 +172,15 @@ def longest_common_subsequence(one: list[str], other: list[str]) -> int:
 
 
 @given(
-    st.lists(st.sampled_from("abcd"), max_size=90), st.lists(st.sampled_from("abcde"), max_size=90)
+    st.lists(st.sampled_from(["ab", "b", "cc"]), max_size=90),
+    st.lists(st.sampled_from(["ab", "b", "dd"]), max_size=90),
 )
-def test_bit_parallel_subsequence_equals_the_table(one: list[str], other: list[str]) -> None:
-    assert common_subsequence_length(one, other) == longest_common_subsequence(one, other)
+def test_rouge_l_is_that_of_the_longest_common_subsequence(
+    one: list[str], other: list[str]
+) -> None:
+    expected = 2 * longest_common_subsequence(one, other) / (len(one) + len(other) or 1)
+    rouge_l = score(" ".join(one), " ".join(other)).values[METRICS.index("rougeL")]
+    assert rouge_l == pytest.approx(expected, abs=TOLERANCE)
 
 
 def clipped(one: list[str], other: list[str], order: int) -> int:
@@ -190,12 +198,29 @@ def test_bleu_statistics_equal_their_definition(prediction: str, gold: str) -> N
     assert score(prediction, gold).bleu == (len(ours), len(theirs), *matches, *totals)
 
 
+words = st.lists(st.sampled_from("abcd"), max_size=30)
+
+
+@given(st.lists(st.tuples(words, words), min_size=1, max_size=MAX_PAIRS))
+def test_pairs_of_a_batch_share_nothing(pairs: list[tuple[list[str], list[str]]]) -> None:
+    expected = [[clipped(*pair, order) for order in (1, 2, 3, 4)] for pair in pairs]
+    assert clipped_matches(*zip(*pairs, strict=True), 4).tolist() == expected
+
+
+def test_n_grams_of_very_many_different_words_are_told_apart() -> None:
+    gold = [str(word) for word in range(40_000)]
+    prediction = [*gold[:30_000], *gold[35_000:], "new", *gold[2:7]]
+    expected = [clipped(prediction, gold, order) for order in (1, 2, 3, 4)]
+    assert clipped_matches([prediction], [gold], 4).tolist() == [expected]
+
+
 @given(texts, texts)
 def test_metrics_stay_in_range_and_memory_changes_nothing(prediction: str, gold: str) -> None:
     scorer = PairScorer()
-    first = scorer.score(prediction, scorer.gold(gold))
+    pair = (prediction, scorer.gold(gold))
+    (first,) = scorer.score([pair])
     assert all(0 <= value <= 1 for value in first.values)
-    assert scorer.score(prediction, scorer.gold(gold)) == first == score(prediction, gold)
+    assert scorer.score([pair, pair]) == [first, first] == [score(prediction, gold)] * 2
 
 
 def test_texts_of_a_megabyte_take_seconds_at_most() -> None:

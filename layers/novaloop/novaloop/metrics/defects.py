@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from novaloop.metrics.bleu import ORDER, corpus_bleu
-from novaloop.metrics.pairs import MAX_REMEMBERED, MAX_REMEMBERED_LENGTH, ngrams
+from novaloop.metrics.pairs import MAX_REMEMBERED, MAX_REMEMBERED_LENGTH
 from novaloop.metrics.tokens import mteval_13a
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterator, Mapping
+    from collections.abc import Hashable, Iterator, Mapping, Sequence
 
     from novaloop.metrics.estimates import Estimate
     from novaloop.metrics.pairs import Gold
@@ -64,7 +64,7 @@ class FirstPredictionBleu:
         """Take in a row, the first one first."""
         if self._tokens is None:
             self._tokens = mteval_13a(prediction)
-            self._grams = [Counter(ngrams(self._tokens, order + 1)) for order in range(ORDER)]
+            self._grams = [Counter(_ngrams(self._tokens, order + 1)) for order in range(ORDER)]
         if gold.text in self._seen:
             return
         if len(gold.text) <= MAX_REMEMBERED_LENGTH and len(self._seen) < MAX_REMEMBERED:
@@ -75,7 +75,7 @@ class FirstPredictionBleu:
         lengths = (self._gold_length or math.inf, len(gold))
         self._gold_length = int(min(lengths, key=lambda other: (abs(other - length), other)))
         for order, grams in enumerate(self._grams):
-            shared = Counter(filter(grams.__contains__, ngrams(gold, order + 1)))
+            shared = Counter(filter(grams.__contains__, _ngrams(gold, order + 1)))
             if not shared:
                 break
             self._pooled[order] |= shared
@@ -89,6 +89,13 @@ class FirstPredictionBleu:
         ] or [0] * ORDER
         totals = [max(0, length - order) for order in range(ORDER)]
         return float(corpus_bleu(np.array([length, self._gold_length, *matches, *totals])))
+
+
+def _ngrams(words: Sequence[str], order: int) -> Sequence[Hashable]:
+    """The n-grams of a text: the words themselves for order 1, tuples above."""
+    return (
+        words if order == 1 else list(zip(*(words[skip:] for skip in range(order)), strict=False))
+    )
 
 
 def examine(

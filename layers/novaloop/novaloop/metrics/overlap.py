@@ -13,8 +13,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MAX_PAIRS = 32
-_HASH_SHIFT = 7  # a key is 6 bits of pair number, 57 bits of hash, and a bit for the side
-_PAIR_SHIFT = 58
+_PAIR_BITS = 5
+_PAIR_SHIFT = np.uint64(64 - _PAIR_BITS)  # a key is a pair, the n-gram's hash, a bit for the side
+_HASH_SHIFT = np.uint64(_PAIR_BITS + 1)
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)  # any odd number with mixed bits
 
 
@@ -23,23 +24,24 @@ def clipped_matches(
 ) -> NDArray[np.int64]:
     """How many n-grams both texts of a pair have, repetitions counted in both.
 
-    Of up to MAX_PAIRS pairs, by order from 1: shape (pairs, orders). Words count as equal when 57
-    bits of their hashes are: for two texts of 150 words the chance of an error is about 10^-13.
+    Of up to MAX_PAIRS pairs, by order from 1: shape (pairs, orders). N-grams count as equal when
+    58 bits of their hashes are: for two texts of 150 words the chance of an error is about 10^-13.
     """
     texts = [*predictions, *golds]
     words = np.fromiter(map(hash, chain.from_iterable(texts)), np.int64).view(np.uint64)
     text = np.repeat(np.arange(len(texts)), list(map(len, texts)))
-    pair = (text % len(golds)).astype(np.uint64)
-    prefix = pair << np.uint64(_PAIR_SHIFT) | (text >= len(golds)).astype(np.uint64)
+    pair, side = text % len(golds), text >= len(golds)
+    prefix = pair.astype(np.uint64) << _PAIR_SHIFT | side.astype(np.uint64)
     matches = np.zeros((len(golds), orders), np.int64)
-    possible = np.ones(len(texts), bool)
+    possible = np.ones(len(words), bool)
     grams = words
     for order in range(orders):
-        inside = (text[: len(grams)] == text[order:]) & possible[text[order:]]
-        keys = grams[inside] >> np.uint64(_HASH_SHIFT) << np.uint64(1) | prefix[order:][inside]
+        keys = grams[possible] >> _HASH_SHIFT << np.uint64(1) | prefix[order:][possible]
         matches[:, order] = _clipped_by_pair(keys, len(golds))
-        possible = np.tile(matches[:, order] > 1, 2)  # a longer match would need two here
-        grams = grams[:-1] * _MULTIPLIER + words[order + 1 :]
+        longer = order + 1
+        promising = matches[:, order] > 1  # a longer match would need two here
+        possible = (text[:-longer] == text[longer:]) & promising[pair[longer:]]
+        grams = grams[:-1] * _MULTIPLIER + words[longer:]
     return matches
 
 
@@ -51,5 +53,5 @@ def _clipped_by_pair(keys: NDArray[np.uint64], pairs: int) -> NDArray[np.int64]:
     runs = keys[starts]
     shared = np.flatnonzero(runs[:-1] ^ runs[1:] == 1)
     smaller = np.minimum(counts[shared], counts[shared + 1])
-    pair = (runs[shared] >> np.uint64(_PAIR_SHIFT)).astype(np.int64)
+    pair = (runs[shared] >> _PAIR_SHIFT).astype(np.int64)
     return np.bincount(pair, smaller, pairs).astype(np.int64)

@@ -7,15 +7,17 @@ of the longest common subsequence. All 0 to 1.
 
 from __future__ import annotations
 
-from collections import Counter
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
+from rapidfuzz.distance import LCSseq
+
 from novaloop.metrics import tokens
 from novaloop.metrics.bleu import ORDER
+from novaloop.metrics.overlap import clipped_matches
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
 METRICS = ("em", "qem", "f1", "f1_score_quasi", "rouge1", "rouge2", "rougeL")
 MAX_REMEMBERED = 1 << 14
@@ -36,16 +38,21 @@ class PairScorer:
         self._golds: dict[str, Gold] = {}
         self._pairs: dict[tuple[str, str], PairScores] = {}
 
-    def score(self, prediction: str, gold: Gold) -> PairScores:
-        """Every metric of one pair."""
-        if len(prediction) + len(gold.text) > MAX_REMEMBERED_LENGTH:
-            return _score(prediction, gold)
-        scores = self._pairs.get((prediction, gold.text))
-        if scores is None:
-            scores = _score(prediction, gold)
-            if len(self._pairs) < MAX_REMEMBERED:
+    def score(self, pairs: Sequence[tuple[str, Gold]]) -> list[PairScores]:
+        """Every metric of up to `overlap.MAX_PAIRS` pairs of a prediction and a gold answer."""
+        found = [self._pairs.get((prediction, gold.text)) for prediction, gold in pairs]
+        missing = [pair for pair, scores in zip(pairs, found, strict=True) if scores is None]
+        fresh = iter(_score(missing))
+        scored = [scores or next(fresh) for scores in found]
+        if missing:
+            self._remember(pairs, scored)
+        return scored
+
+    def _remember(self, pairs: Sequence[tuple[str, Gold]], scored: list[PairScores]) -> None:
+        for (prediction, gold), scores in zip(pairs, scored, strict=True):
+            is_short = len(prediction) + len(gold.text) <= MAX_REMEMBERED_LENGTH
+            if is_short and len(self._pairs) < MAX_REMEMBERED:
                 self._pairs[prediction, gold.text] = scores
-        return scores
 
     def gold(self, text: str) -> Gold:
         """The prepared gold answer."""
@@ -79,13 +86,18 @@ class Gold:
         return tokens.quasi(self.text)
 
 
-def _score(prediction: str, gold: Gold) -> PairScores:
-    values = (
-        float(prediction != "" and prediction.strip() == gold.stripped),
-        *_quasi(prediction, gold),
-        *_rouge(prediction, gold),
-    )
-    return PairScores(values, _bleu(tokens.mteval_13a(prediction), gold.bleu))
+def _score(pairs: Sequence[tuple[str, Gold]]) -> list[PairScores]:
+    if not pairs:
+        return []
+    same = [
+        (_exact(prediction, gold), *_quasi(prediction, gold), *rouge)
+        for (prediction, gold), rouge in zip(pairs, _rouge(pairs), strict=True)
+    ]
+    return list(map(PairScores, same, _bleu(pairs)))
+
+
+def _exact(prediction: str, gold: Gold) -> float:
+    return float(prediction != "" and prediction.strip() == gold.stripped)
 
 
 def _quasi(prediction: str, gold: Gold) -> tuple[float, float, float]:
@@ -110,63 +122,40 @@ def _f1_of_sets(prediction: set[str], gold: set[str]) -> float:
     return 2 * common / (len(prediction) + len(gold)) if common else 0.0
 
 
-def _rouge(text: str, gold: Gold) -> tuple[float, float, float]:
-    if not _has_any(text.lower(), gold.rouge):
-        return 0.0, 0.0, 0.0
-    prediction, reference = tokens.rouge(text), gold.rouge
-    both = len(prediction) + len(reference)
-    unigrams = clipped_matches(prediction, reference)
-    bigrams = clipped_matches(ngrams(prediction, 2), ngrams(reference, 2)) if unigrams > 1 else 0
-    in_order = common_subsequence_length(prediction, reference) if unigrams > 1 else unigrams
-    return (
-        2 * unigrams / both,
-        2 * bigrams / (both - 2) if bigrams else 0.0,
-        2 * in_order / both,
-    )
+def _rouge(pairs: Sequence[tuple[str, Gold]]) -> Iterator[tuple[float, float, float]]:
+    texts = [_core(_rouge_tokens(prediction, gold), gold.rouge) for prediction, gold in pairs]
+    golds = [gold.rouge for _, gold in pairs]
+    matches = clipped_matches([core for _, core in texts], golds, 2).tolist()
+    for (length, core), gold, (unigrams, bigrams) in zip(texts, golds, matches, strict=True):
+        in_order = LCSseq.similarity(core, gold) if unigrams > 1 else unigrams
+        both = length + len(gold)
+        yield (
+            2 * unigrams / both if unigrams else 0.0,
+            2 * bigrams / (both - 2) if bigrams else 0.0,
+            2 * in_order / both if in_order else 0.0,
+        )
 
 
-def _bleu(prediction: list[str], gold: list[str]) -> tuple[int, ...]:
-    totals = [max(0, len(prediction) - order) for order in range(ORDER)]
-    if prediction == gold:
-        return len(prediction), len(gold), *totals, *totals
-    matches = [0] * ORDER
-    for order in range(ORDER):
-        matches[order] = clipped_matches(ngrams(prediction, order + 1), ngrams(gold, order + 1))
-        if matches[order] < 2:  # a longer match would need two here
-            break
-    return len(prediction), len(gold), *matches, *totals
+def _rouge_tokens(prediction: str, gold: Gold) -> list[str]:
+    """The prediction's tokens, or none where none can match."""
+    return tokens.rouge(prediction) if _has_any(prediction.lower(), gold.rouge) else []
 
 
-def ngrams(words: Sequence[str], order: int) -> Sequence[Hashable]:
-    """The n-grams of a text: the words themselves for order 1, tuples above."""
-    return (
-        words if order == 1 else list(zip(*(words[skip:] for skip in range(order)), strict=False))
-    )
+def _bleu(pairs: Sequence[tuple[str, Gold]]) -> Iterator[tuple[int, ...]]:
+    texts = [_core(tokens.mteval_13a(prediction), gold.bleu) for prediction, gold in pairs]
+    golds = [gold.bleu for _, gold in pairs]
+    all_matches = clipped_matches([core for _, core in texts], golds, ORDER).tolist()
+    for (length, _), gold, matches in zip(texts, golds, all_matches, strict=True):
+        totals = [max(0, length - order) for order in range(ORDER)]
+        yield length, len(gold), *matches, *totals
 
 
-def clipped_matches(one: Sequence[Hashable], other: Sequence[Hashable]) -> int:
-    """How many items occur in both, counting repetitions that occur in both."""
-    few, many = (one, other) if len(one) < len(other) else (other, one)
-    shared = set(few).intersection(many)
-    kept = list(filter(shared.__contains__, few))
-    if len(kept) == len(shared):
-        return len(shared)
-    counts, others = Counter(kept), Counter(filter(shared.__contains__, many))
-    return sum(map(min, counts.values(), map(others.__getitem__, counts)))
-
-
-def common_subsequence_length(one: Iterable[str], other: Iterable[str]) -> int:
-    """Length of the longest common subsequence, by bit-parallel dynamic programming.
-
-    Hyyrö, "Bit-Parallel LCS-length Computation Revisited" (2004): a zero bit marks a match.
-    """
-    candidates = filter(set(one).__contains__, other)
-    positions: dict[str, int] = {}
-    length = 0
-    for length, word in enumerate(candidates, start=1):
-        positions[word] = positions.get(word, 0) | 1 << length - 1
-    row = every = (1 << length) - 1
-    for matches in filter(None, map(positions.get, one)):
-        fresh = row & matches
-        row = (row + fresh | row - fresh) & every
-    return length - row.bit_count()
+def _core(prediction: list[str], gold: list[str]) -> tuple[int, list[str]]:
+    """How many words there are, and those from the first that a short gold has to the last."""
+    length = len(prediction)
+    if length < 2 * len(gold):
+        return length, prediction
+    shared = list(map(set(gold).__contains__, prediction))
+    if not any(shared):
+        return length, []
+    return length, prediction[shared.index(True) : length - shared[::-1].index(True)]

@@ -16,14 +16,18 @@ from novaloop.metrics.defects import FirstPredictionBleu, Reported, examine
 from novaloop.metrics.estimates import Estimate, mean, resampled_sums
 from novaloop.metrics.inferences import Inference, InferenceError, read_inferences
 from novaloop.metrics.lengths import Lengths, lengths
+from novaloop.metrics.overlap import MAX_PAIRS
 from novaloop.metrics.pairs import METRICS, PairScorer
 from novaloop.metrics.rows import NO_LABEL, RowScores, RowScoresBuilder
 from novaloop.rewards.labels import LabelReader
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from novaloop.metrics.archive import Member
+    from novaloop.metrics.pairs import Gold, PairScores
+
+_MAX_BATCH_CHARACTERS = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -111,12 +115,15 @@ class _Scorer:
         self._several_predictions = 0
 
     def add_all(self, lines: Iterable[bytes]) -> None:
-        for inference in read_inferences(lines):
-            self._add(inference)
+        for batch in _batches(read_inferences(lines)):
+            golds = [self._pairs.gold(inference.gold) for inference in batch]
+            predictions = [inference.prediction for inference in batch]
+            scores = self._pairs.score(list(zip(predictions, golds, strict=True)))
+            for inference, gold, pair in zip(batch, golds, scores, strict=True):
+                self._add(inference, gold, pair)
 
-    def _add(self, inference: Inference) -> None:
-        prediction, gold = inference.prediction, self._pairs.gold(inference.gold)
-        pair = self._pairs.score(prediction, gold)
+    def _add(self, inference: Inference, gold: Gold, pair: PairScores) -> None:
+        prediction = inference.prediction
         labelled = self._labels_of(inference)
         self._rows.add(inference.key, pair, labelled, len(prediction))
         self._first_prediction.add(prediction, gold)
@@ -167,6 +174,20 @@ class _Scorer:
         if reported is None:
             notes.append("the job reported no metrics of its own")
         return tuple(notes)
+
+
+def _batches(inferences: Iterable[Inference]) -> Iterator[list[Inference]]:
+    """Few enough rows, and few enough characters, to be held at once."""
+    batch: list[Inference] = []
+    characters = 0
+    for inference in inferences:
+        batch.append(inference)
+        characters += len(inference.prediction) + len(inference.gold)
+        if len(batch) == MAX_PAIRS or characters > _MAX_BATCH_CHARACTERS:
+            yield batch
+            batch, characters = [], 0
+    if batch:
+        yield batch
 
 
 def _metrics(rows: RowScores) -> dict[str, Estimate]:

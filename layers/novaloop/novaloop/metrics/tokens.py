@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import string
 from contextlib import suppress
+from itertools import filterfalse
 
 _ALPHANUMERIC = re.compile(r"[a-z0-9]+")
 _ASCII_BLANKED = {code: " " for code in range(128) if not chr(code).isalnum()}
@@ -57,8 +58,10 @@ def is_settled(piece: str) -> bool:
 def quasi_set(bare_text: str) -> set[str]:
     """The distinct words of `quasi` from a bare text; they are faster to find than their order."""
     pieces = set(bare_text.split(" "))
-    changing = {piece for piece in pieces if not piece.isalpha()} | pieces & _CHANGING_WORDS
-    return (pieces - changing).union(*map(_quasi_words, changing))
+    changing = {*filterfalse(str.isalpha, pieces), *pieces & _CHANGING_WORDS}
+    pieces -= changing
+    pieces.update(*map(_quasi_words, changing))
+    return pieces
 
 
 def _quasi_words(piece: str) -> list[str]:
