@@ -88,6 +88,7 @@ class Case:
 ALLOWED = [
     Case(INGESTER, "s3:GetObject", f"{BUCKET}/inbox/questions/sft.csv"),
     Case(INGESTER, "s3:GetObjectVersion", f"{BUCKET}/inbox/questions/sft.csv"),
+    Case(INGESTER, "s3:GetObject", f"{BUCKET}/datasets/questions/sft/a/profile"),
     Case(INGESTER, "s3:PutObject", f"{BUCKET}/datasets/questions/sft/a/sft.jsonl"),
     Case(INGESTER, "s3:AbortMultipartUpload", f"{BUCKET}/datasets/questions/sft/a/sft.jsonl"),
     Case(INGESTER, "dynamodb:PutItem", TABLE),
@@ -101,6 +102,7 @@ ALLOWED = [
     Case(CONTROLLER, "s3:PutObject", f"{BUCKET}/reports/questions/plan.json"),
     Case(CONTROLLER, "logs:DescribeLogStreams", f"{LOGS}/aws/sagemaker/TrainingJobs:*"),
     Case(CONTROLLER, "logs:FilterLogEvents", f"{LOGS}/aws/sagemaker/TrainingJobs:*"),
+    Case(CONTROLLER, "s3:PutObject", f"{BUCKET}/reports/questions/plan.json"),
     Case(CONTROLLER, "lambda:InvokeFunction", METRICS),
     Case(CONTROLLER, "lambda:InvokeFunction", INGEST),
     Case(CONTROLLER, "sns:Publish", TOPIC),
@@ -161,6 +163,7 @@ FORBIDDEN = [
     Case(CONTROLLER, "iam:PassRole", OTHER_ROLE, TO_SAGEMAKER),
     Case(CONTROLLER, "iam:PassRole", EXECUTION_ROLE, {"iam:PassedToService": "ec2.amazonaws.com"}),
     Case(CONTROLLER, "s3:PutObject", f"{BUCKET}/datasets/questions/sft/a/sft.jsonl"),
+    Case(CONTROLLER, "s3:PutObject", f"{BUCKET}/reports/questions/report.html"),
     Case(CONTROLLER, "s3:GetObject", f"{BUCKET}/inbox/questions/sft.csv"),
     Case(CONTROLLER, "s3:DeleteObject", f"{BUCKET}/jobs/questions/a/recipe.yaml"),
     Case(CONTROLLER, "s3:PutObject", f"{BUCKET}/reports/questions/report.html"),
