@@ -1,0 +1,111 @@
+"""`novaloop score` on files of answers."""
+
+import io
+import json
+import tarfile
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from cli.score import score
+
+LABELS = "HQ,LQ_EDIT,LQ_CLOSE"
+GOLDS = ["HQ", "LQ_EDIT", "LQ_CLOSE", "HQ"] * 10
+
+
+def write(path: Path, answers: list[str]) -> Path:
+    rows = enumerate(zip(answers, GOLDS, strict=True))
+    lines = [
+        json.dumps({"prompt": f"question {row}", "inference": [answer], "gold": gold})
+        for row, (answer, gold) in rows
+    ]
+    path.write_text("\n".join(lines), encoding="utf-8")
+    return path
+
+
+def novaloop(*arguments: object) -> Result:
+    return CliRunner().invoke(score, [str(argument) for argument in arguments])
+
+
+@pytest.fixture
+def right(tmp_path: Path) -> Path:
+    return write(tmp_path / "right.jsonl", GOLDS)
+
+
+@pytest.fixture
+def wrong(tmp_path: Path) -> Path:
+    return write(tmp_path / "wrong.jsonl", ["HQ", "It is HQ", *["nothing"] * 38])
+
+
+def test_the_numbers_fit_80_columns(right: Path, wrong: Path) -> None:
+    result = novaloop(right, "--labels", LABELS, "--against", wrong, "--max-new-tokens", 50)
+    assert result.exit_code == 0
+    assert max(map(len, result.output.splitlines())) <= 80
+    assert "40 of 40  100.0%  91.2% to 100.0%" in result.output
+    assert "Exact match" in result.output
+    assert "1.0000  ± 0.0000  +0.9750" in result.output
+    assert "Against wrong.jsonl: better: 2.5% to 100.0%" in result.output
+    assert "39 rows improved, 0 regressed, 1 stayed the same." in result.output
+
+
+def test_the_confusion_matrix_counts_answers_without_a_label(wrong: Path) -> None:
+    lines = novaloop(wrong, "--labels", LABELS).output.splitlines()
+    matrix = [line.split() for line in lines if line.startswith(("HQ", "LQ_"))]
+    assert matrix == [
+        ["HQ", "1", "0", "0", "19"],
+        ["LQ_EDIT", "1", "0", "0", "9"],
+        ["LQ_CLOSE", "0", "0", "0", "10"],
+    ]
+
+
+def test_an_archive_gives_what_its_lines_give(right: Path, tmp_path: Path) -> None:
+    archive = tmp_path / "output.tar.gz"
+    reported = json.dumps({"results": {"all": {"em": 0.25}}}).encode()
+    with tarfile.open(archive, "w:gz") as tar:
+        tar.add(right, "run/eval_results/inference_output.jsonl")
+        entry = tarfile.TarInfo("run/eval_results/results_1.json")
+        entry.size = len(reported)
+        tar.addfile(entry, io.BytesIO(reported))
+    of_archive, of_lines = (
+        json.loads(novaloop(file, "--labels", LABELS, "--json").output) for file in (archive, right)
+    )
+    assert of_archive["reported"]["defects"][0]["metric"] == "em"
+    assert of_archive["metrics"] == of_lines["metrics"]
+    assert of_archive["classification"] == of_lines["classification"]
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        ('{"prompt": "p", "inference": "a", "gold": "HQ"}\n{"prompt": "secret"', "line 2: is no"),
+        ('\n{"prompt": "p", "inference": "a", "gold": "secret"}', "line 2: the gold answer is"),
+        ('{"prompt": "p", "gold": "HQ"}', "line 1: field inference is missing"),
+        ("", "holds no rows"),
+    ],
+)
+def test_a_bad_file_is_refused_in_one_line_without_its_text(
+    content: str, complaint: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "answers.jsonl"
+    file.write_text(content, encoding="utf-8")
+    result = novaloop(file, "--labels", LABELS)
+    assert result.exit_code == 2
+    (line,) = result.output.strip().splitlines()
+    assert line.startswith(f"Error: {file}: ")
+    assert complaint in line
+    assert "secret" not in line
+
+
+def test_other_rows_are_not_compared(right: Path, tmp_path: Path) -> None:
+    fewer = tmp_path / "fewer.jsonl"
+    fewer.write_text(right.read_text(encoding="utf-8").partition("\n")[0], encoding="utf-8")
+    result = novaloop(right, "--against", fewer)
+    assert result.exit_code == 2
+    assert "different rows" in result.output
+
+
+def test_labels_that_can_not_be_told_apart_are_refused(right: Path) -> None:
+    result = novaloop(right, "--labels", "HQ,hq")
+    assert result.exit_code == 2
+    assert "--labels: two labels differ only in case" in result.output
