@@ -84,12 +84,36 @@ def generated_answer(sample: object) -> str:
     """The generated text without solution markers; raises UnusableSampleError without one."""
     if not isinstance(sample, dict):
         raise UnusableSampleError("a sample must be an object")
+    turn = _last_turn(sample)
+    if turn is None:
+        return strip_solution_markers(_content_text(sample.get("model_response")))
+    if turn.get("role") in _GIVEN_ROLES:
+        raise UnusableSampleError("messages end without a generated turn")
+    return strip_solution_markers(_content_text(turn.get("content")))
+
+
+def is_prompt(sample: Mapping[str, object]) -> bool:
+    """Whether a sample's messages end before a generated turn, as the rows of a dataset do."""
+    turn = _last_turn(sample)
+    return turn is not None and turn.get("role") in _GIVEN_ROLES
+
+
+def _last_turn(sample: Mapping[str, object]) -> dict[str, object] | None:
     messages = sample.get("messages")
     if isinstance(messages, list) and messages and isinstance(messages[-1], dict):
-        if messages[-1].get("role") in _GIVEN_ROLES:
-            raise UnusableSampleError("messages end without a generated turn")
-        return strip_solution_markers(_content_text(messages[-1].get("content")))
-    return strip_solution_markers(_content_text(sample.get("model_response")))
+        return messages[-1]
+    return None
+
+
+def problem_with(sample: object) -> str | None:
+    """Why a sample counts as unusable; None if it doesn't."""
+    try:
+        _score_fields(sample, generated_answer(sample))
+    except UnusableSampleError as problem:
+        return str(problem)
+    except Exception as problem:  # as in scoring: whatever a user's own reward raises
+        return f"{type(problem).__name__}: {problem}"
+    return None
 
 
 def _content_text(content: object) -> str:

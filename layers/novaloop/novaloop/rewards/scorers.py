@@ -25,7 +25,7 @@ import re
 from functools import lru_cache
 
 from novaloop.rewards.custom import CUSTOM_SCORERS
-from novaloop.rewards.labels import label_reader
+from novaloop.rewards.labels import LabelReader, label_reader
 from novaloop.rewards.outcome import RIGHT, WRONG, UnusableSampleError
 from novaloop.rewards.schema import violations
 
@@ -58,15 +58,23 @@ def reference_text(reference: object) -> str:
 
 def score_label(answer: str, reference: object, settings: Mapping[str, Any]) -> Outcome:
     """Right when the answer names the reference's label."""
-    try:
-        reader = label_reader(tuple(settings["labels"]))
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise UnusableSampleError("reward.labels must be a list of distinct labels") from error
+    reader = _reader(settings)
     expected = reader.strict(reference_text(reference))
     if expected is None:
         raise UnusableSampleError("reference_answer is none of reward.labels")
-    named = reader.strict(answer) if settings.get("reading") == "strict" else reader.lenient(answer)
+    named = _named_label(reader, answer, settings)
     return (RIGHT if named == expected else WRONG), named is not None
+
+
+def _reader(settings: Mapping[str, Any]) -> LabelReader:
+    try:
+        return label_reader(tuple(settings["labels"]))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UnusableSampleError("reward.labels must be a list of distinct labels") from error
+
+
+def _named_label(reader: LabelReader, answer: str, settings: Mapping[str, Any]) -> str | None:
+    return reader.strict(answer) if settings.get("reading") == "strict" else reader.lenient(answer)
 
 
 def score_exact(answer: str, reference: object, _settings: Mapping[str, Any]) -> Outcome:
@@ -94,12 +102,18 @@ def _last_number(text: str) -> float | None:
 
 def score_regex(answer: str, reference: object, settings: Mapping[str, Any]) -> Outcome:
     """Right when the pattern is found and its group 1, if it has one, equals the reference."""
-    pattern = _compiled(settings.get("pattern"))
-    match = pattern.search(answer[:MAX_REGEX_CHARACTERS])
-    if match is None:
+    found = _found(answer, settings)
+    if found is None:
         return WRONG, False
-    right = not pattern.groups or (match[1] or "").strip() == reference_text(reference)
+    right = not _compiled(settings).groups or found == reference_text(reference)
     return (RIGHT if right else WRONG), True
+
+
+def _found(answer: str, settings: Mapping[str, Any]) -> str | None:
+    """Group 1 of the pattern, if it has one, else what it matches; None where it isn't found."""
+    pattern = _compiled(settings)
+    match = pattern.search(answer[:MAX_REGEX_CHARACTERS])
+    return match and (match[1 if pattern.groups else 0] or "").strip()
 
 
 @lru_cache(maxsize=64)
@@ -107,7 +121,8 @@ def _compile(pattern: str) -> re.Pattern[str]:
     return re.compile(pattern)
 
 
-def _compiled(pattern: object) -> re.Pattern[str]:
+def _compiled(settings: Mapping[str, Any]) -> re.Pattern[str]:
+    pattern = settings.get("pattern")
     if not isinstance(pattern, str):
         raise UnusableSampleError("reward.pattern must be a regular expression")
     try:
@@ -118,17 +133,20 @@ def _compiled(pattern: object) -> re.Pattern[str]:
 
 def score_json(answer: str, _reference: object, settings: Mapping[str, Any]) -> Outcome:
     """Right when the answer, a fence around it aside, is JSON that fits the schema."""
-    schema = settings.get("schema", {})
-    fenced = _FENCED.match(answer)
     try:
-        value = json.loads(fenced[1] if fenced else answer)
+        value = json.loads(_unfenced(answer))
     except (ValueError, RecursionError):
         return WRONG, False
     try:
-        fits = not violations(value, schema)
+        fits = not violations(value, settings.get("schema", {}))
     except ValueError as error:
         raise UnusableSampleError(f"reward.schema: {error}") from error
     return (RIGHT if fits else WRONG), fits
+
+
+def _unfenced(answer: str) -> str:
+    fenced = _FENCED.match(answer)
+    return fenced[1] if fenced else answer
 
 
 def score_f1(answer: str, reference: object, _settings: Mapping[str, Any]) -> Outcome:
@@ -221,3 +239,21 @@ def _number(value: object, where: str) -> float:
     if not math.isfinite(value):
         raise UnusableSampleError(f"{where} must be finite")
     return float(value)
+
+
+def read_answer(answer: str, settings: Mapping[str, Any]) -> str | None:
+    """What a scorer takes of an answer: label, number, group, JSON; None if it finds nothing.
+
+    Raises UnusableSampleError.
+    """
+    match settings.get("type"):
+        case "label":
+            return _named_label(_reader(settings), answer, settings)
+        case "numeric":
+            number = _last_number(answer)
+            return None if number is None else str(number)
+        case "regex":
+            return _found(answer, settings)
+        case "json":
+            return _unfenced(answer)
+    return answer
