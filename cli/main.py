@@ -7,7 +7,21 @@ from typing import Any, NoReturn
 
 import click
 
-from cli import chat, commands, demo, local, logs, reporting, schema, show, submit, watch
+from cli import (
+    chat,
+    commands,
+    convert,
+    demo,
+    local,
+    logs,
+    plan,
+    reporting,
+    schema,
+    score,
+    show,
+    submit,
+    watch,
+)
 from cli.errors import FAILED, INTERRUPTED, explain
 from localcloud.emulator import LocalCloudError
 
@@ -50,11 +64,14 @@ def main() -> None:
 for command in (
     demo.demo,
     local.local,
+    convert.convert,
+    plan.plan,
     submit.submit,
     show.list_experiments,
     show.show,
     watch.watch,
     reporting.report,
+    score.score,
     chat.invoke,
     *commands.ALL,
     logs.logs,

@@ -19,7 +19,7 @@ from localcloud.emulator import LocalCloudError
 from novaloop.store.table import ExperimentTable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Set
     from datetime import datetime
 
     from mypy_boto3_logs import CloudWatchLogsClient
@@ -96,6 +96,12 @@ class Stack:
 
 def find_stack(name: str) -> Stack:
     """Look a stack up with whatever credentials the environment gives. Raises Refused, Failed."""
+    outputs = describe_stack(name, {"BucketName", "TableName"})
+    return Stack(outputs["BucketName"], outputs["TableName"], _region())
+
+
+def describe_stack(name: str, needed: Set[str]) -> dict[str, str]:
+    """Return a stack's parameters and outputs, among them those needed. Raises Refused, Failed."""
     try:
         answer = boto3.client("cloudformation").describe_stacks(StackName=name)
     except ClientError as error:
@@ -103,15 +109,15 @@ def find_stack(name: str) -> Stack:
             raise Refused(_no_such_stack(name)) from None
         raise
     stack = answer["Stacks"][0]
-    outputs = {item["OutputKey"]: item["OutputValue"] for item in stack.get("Outputs", [])}
-    missing = sorted({"BucketName", "TableName"} - set(outputs))
+    given = {each["ParameterKey"]: each["ParameterValue"] for each in stack.get("Parameters", [])}
+    outputs = {each["OutputKey"]: each["OutputValue"] for each in stack.get("Outputs", [])}
+    missing = sorted(needed - outputs.keys())
     if missing:
-        state = stack["StackStatus"]
         raise Failed(
-            f"stack {name} ({state}) has no output {' and '.join(missing)}; "
+            f"stack {name} ({stack['StackStatus']}) has no output {' and '.join(missing)}; "
             "finish its deployment, or name Novaloop's stack with --stack"
         )
-    return Stack(outputs["BucketName"], outputs["TableName"], _region())
+    return {**given, **outputs}
 
 
 def _region() -> str:

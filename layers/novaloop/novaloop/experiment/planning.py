@@ -12,6 +12,7 @@ from functools import reduce
 from operator import add
 from typing import Any
 
+from novaloop.experiment.budget import affordable_seconds
 from novaloop.experiment.collecting import pending_stages
 from novaloop.experiment.costs import CostRange, PriceTable, endpoint_cost, job_cost
 from novaloop.experiment.launching import Site, plan_deployment, plan_job, rft_data_keys
@@ -90,7 +91,7 @@ def plan_experiment(record: Record, site: Site, prices: PriceTable) -> Experimen
 def _within(cost: CostRange | None, budget: float | None) -> CostRange | None:
     if cost is None or budget is None:
         return cost
-    return replace(cost, most=min(cost.most, budget))
+    return CostRange(*(min(usd, budget) for usd in (cost.low, cost.expected, cost.most)))
 
 
 def _planned_stages(record: Record, site: Site, prices: PriceTable) -> Iterator[PlannedStage]:
@@ -175,14 +176,15 @@ def _planned_deployment(
     record: Record, stage: Stage, plan: DeployStage, site: Site, prices: PriceTable
 ) -> PlannedStage:
     endpoint = plan_deployment(record, stage, plan, site)
+    hours = min(plan.ttl_hours, affordable_seconds(record, plan) / 3600)
     return PlannedStage(
         name=stage.name,
         method="endpoint",
         instance_type=plan.instance_type,
         instances=plan.instances,
         steps=0,
-        hours=plan.ttl_hours,
-        cost=endpoint_cost(prices, plan.instance_type, plan.instances, plan.ttl_hours),
+        hours=hours,
+        cost=endpoint_cost(prices, plan.instance_type, plan.instances, hours),
         uploads=(),
         requests=(
             PlannedRequest("CreateModel", endpoint.create_model),

@@ -13,6 +13,7 @@ from pydantic import (
     Discriminator,
     Field,
     Tag,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
@@ -35,6 +36,8 @@ RftIll = Literal[
 ]
 GPU_INSTANCE = "ml.p5.48xlarge"
 DAY_SECONDS = 86_400
+FIELDS_ONLY = "fields only"
+"""The validation context in which an ExperimentSpec may contradict itself."""
 
 
 class StageKind(StrEnum):
@@ -245,17 +248,21 @@ class ExperimentSpec(_Model):
         return [_stage(item) for item in plan] if isinstance(plan, list | tuple) else plan
 
     @model_validator(mode="after")
-    def _plan_makes_sense(self) -> Self:
-        problems = [
+    def _plan_makes_sense(self, info: ValidationInfo) -> Self:
+        problems = self.contradictions() if info.context != FIELDS_ONLY else []
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
+
+    def contradictions(self) -> list[str]:
+        """Return where settings that are fine by themselves can't be meant together."""
+        return [
             *_name_problems(self),
             *_order_problems(self),
             *_gate_problems(self),
             *_check_problems(self),
             *reward_problems(self.reward, self.labels),
         ]
-        if problems:
-            raise ValueError("; ".join(problems))
-        return self
 
     def roles(self) -> tuple[Role, ...]:
         """Which datasets the plan needs."""

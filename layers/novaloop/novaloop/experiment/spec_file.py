@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from copy import deepcopy
 from difflib import get_close_matches
 from typing import Any
 
 import yaml
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from novaloop.experiment.budget import price_problems
 from novaloop.experiment.reward import REWARD_TYPES, LengthPenalty, WeightedPart
 from novaloop.experiment.spec import (
+    FIELDS_ONLY,
     DeployStage,
     EvaluateStage,
     ExperimentSpec,
@@ -52,16 +55,41 @@ def read_spec(content: bytes) -> ExperimentSpec:
     """Parse and check a spec. Raises SpecRefused with everything that is wrong with it."""
     raw = _parse(content)
     try:
-        spec = ExperimentSpec.model_validate(raw if raw is not None else {})
+        spec = ExperimentSpec.model_validate(raw, context=FIELDS_ONLY)
     except ValidationError as error:
-        raise SpecRefused(tuple(map(_describe, error.errors()))) from None
-    errors = tuple(str(error) for error in check_settings(spec))
+        found = error.errors()
+        raise SpecRefused((*map(_describe, found), *_errors_in_the_rest(raw, found))) from None
+    errors = (*spec.contradictions(), *map(str, check_settings(spec)))
     if errors:
         raise SpecRefused(errors)
     return spec
 
 
-def _parse(content: bytes) -> object:
+def _errors_in_the_rest(raw: Mapping[str, Any], found: Sequence[ErrorDetails]) -> Iterator[str]:
+    """Yield what is wrong with the stages' settings once the fields found wrong are left out."""
+    rest = deepcopy(dict(raw))
+    for error in found:
+        _leave_out(rest, error["loc"])
+    try:
+        spec = ExperimentSpec.model_validate(rest, context=FIELDS_ONLY)
+    except ValidationError:
+        return
+    yield from map(str, check_settings(spec))
+
+
+def _leave_out(section: Any, location: tuple[int | str, ...]) -> None:
+    """Remove the field at `location`, if the file has it there."""
+    *parents, field = location
+    for part in parents:
+        try:
+            section = section[part]
+        except (KeyError, IndexError, TypeError):
+            return
+    if isinstance(section, dict):
+        section.pop(field, None)
+
+
+def _parse(content: bytes) -> Mapping[str, Any]:
     if len(content) > MAX_BYTES:
         raise SpecRefused((f"has {len(content):,} bytes; at most {MAX_BYTES:,} are read",))
     try:
@@ -72,7 +100,7 @@ def _parse(content: bytes) -> object:
         raise SpecRefused((_yaml_problem(error),)) from None
     if raw is not None and not isinstance(raw, dict):
         raise SpecRefused(("must hold `key: value` lines, such as `model: nova-lite-2`",))
-    return raw
+    return raw or {}
 
 
 def _yaml_problem(error: yaml.YAMLError) -> str:

@@ -20,7 +20,7 @@ from novaloop.experiment.collecting import wants_sft_in_rft
 from novaloop.experiment.record import DatasetItem, DatasetStatus
 from novaloop.experiment.reward import reward_settings
 from novaloop.experiment.spec import ExperimentSpec, Role
-from novaloop.usecases.ports import Clock, Objects, Store
+from novaloop.usecases.ports import Clock, DatasetStore, Objects
 
 SPLIT_STEM = "data"
 JSON_LINES = "application/jsonl"
@@ -35,7 +35,7 @@ FORMATS: Mapping[str, RowFormat] = {
 class IngestWorld:
     """Everything that ingest works with."""
 
-    store: Store
+    store: DatasetStore
     objects: Objects
     clock: Clock
 

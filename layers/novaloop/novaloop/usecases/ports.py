@@ -56,12 +56,28 @@ class Clock(Protocol):
         ...
 
 
-class Store(Protocol):
-    """The experiments table."""
+class DatasetStore(Protocol):
+    """The part of the experiments table that ingest works with."""
 
     def load(self, experiment_id: str) -> Snapshot:
         """Return the item collection of one experiment, history aside, strongly consistent."""
         ...
+
+    def put_spec(self, experiment_id: str, item: SpecItem) -> None:
+        """Write the spec item."""
+        ...
+
+    def put_dataset(self, experiment_id: str, item: DatasetItem) -> bool:
+        """Write the dataset item unless a later upload's is there; say whether it was written."""
+        ...
+
+    def put_checks(self, experiment_id: str, item: ChecksItem) -> None:
+        """Write the checks item."""
+        ...
+
+
+class Store(DatasetStore, Protocol):
+    """The experiments table."""
 
     def commit(self, record: Record, history: Sequence[HistoryEntry]) -> Record:
         """Write the record and its history together and return it with its next version.
@@ -76,18 +92,6 @@ class Store(Protocol):
 
     def due(self, now: datetime) -> Iterable[str]:
         """Return the experiments whose `due_at` has passed."""
-        ...
-
-    def put_spec(self, experiment_id: str, item: SpecItem) -> None:
-        """Write the spec item."""
-        ...
-
-    def put_dataset(self, experiment_id: str, item: DatasetItem) -> bool:
-        """Write the dataset item unless a later upload's is there; say whether it was written."""
-        ...
-
-    def put_checks(self, experiment_id: str, item: ChecksItem) -> None:
-        """Write the checks item."""
         ...
 
     def put_score(self, experiment_id: str, item: ScoreItem) -> None:

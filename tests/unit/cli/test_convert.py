@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+import gzip
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from cli.folder import folder_world
+from novaloop.usecases.ingest import ingest
+from tests.unit.cli.conftest import novaloop
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+CSV = 'Id,Body,Y\n1,"two\nlines",good\n2,another,bad\n3,a third,good\n'
+SPEC = """
+columns: {question: Body, answer: Y}
+labels: [good, bad]
+system_prompt: Say which.
+"""
+OPTIONS = (
+    *("--column", "question=Body", "--column", "answer=Y"),
+    *("--label", "good", "--label", "bad", "--system-prompt", "Say which."),
+)
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    file = tmp_path / "in.csv"
+    file.write_text(CSV)
+    return file
+
+
+def converted(source: Path, method: str, *options: str) -> tuple[int, str, Path]:
+    target = source.parent / "out.jsonl"
+    result = novaloop("convert", str(source), str(target), "--method", method, *options)
+    return result.exit_code, result.output, target
+
+
+@pytest.mark.parametrize("method", ["sft", "rft", "eval"])
+@pytest.mark.parametrize("zipped", [False, True])
+def test_the_rows_are_those_that_ingest_writes(
+    source: Path, tmp_path: Path, method: str, zipped: bool
+) -> None:
+    if zipped:
+        source = source.with_suffix(".csv.gz")
+        source.write_bytes(gzip.compress(CSV.encode()))
+    code, output, target = converted(source, method, *OPTIONS)
+    assert code == 0, output
+    spec = tmp_path / "experiment.yaml"
+    spec.write_text(SPEC)
+    key = f"inbox/x/{method}{''.join(source.suffixes)}"
+    world = folder_world("x", tmp_path / "cloud", {key: source, "inbox/x/experiment.yaml": spec})
+    ingest(key, world)
+    item = world.store.load("x").datasets[method]
+    name = "evaluation" if method == "eval" else method
+    assert target.read_bytes() == world.objects.get(item.outputs[name]).read()
+    assert "3 rows" in output
+    assert "good: 2" in output
+    assert sorted(path.name for path in tmp_path.glob("out*")) == ["out.jsonl"]
+
+
+def test_a_rejected_row_means_exit_code_2_and_no_rows(source: Path) -> None:
+    source.write_text(CSV + "4,a secret,\n")
+    code, output, target = converted(source, "sft", *OPTIONS)
+    assert code == 2
+    assert not target.exists()
+    assert "line 6: `answer` is empty" in output
+    assert "secret" not in output
+    (reject,) = target.with_name("out.jsonl.rejects.jsonl").read_text().splitlines()
+    assert json.loads(reject)["line"] == 6
+
+
+def test_rejected_rows_can_be_left_out(source: Path) -> None:
+    source.write_text(CSV + "4,no answer,\n")
+    code, output, target = converted(source, "sft", *OPTIONS, "--allow-rejects")
+    assert code == 0, output
+    assert len(target.read_text().splitlines()) == 3
+    assert "rejected 1 rows: empty-text, first in line 6" in output
+
+
+def test_a_prompt_can_come_from_a_file(source: Path) -> None:
+    prompt = source.with_name("prompt.txt")
+    prompt.write_text("From a file,\nof two lines.")
+    options = ("--column", "question=Body", "--column", "answer=Y", "--system-prompt", f"@{prompt}")
+    code, output, target = converted(source, "eval", *options)
+    assert code == 0, output
+    assert json.loads(target.read_text().splitlines()[0])["system"] == prompt.read_text()
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        (("--column", "question"), "write FIELD=COLUMN"),
+        (("--delimiter", "xx"), "--delimiter"),
+        (("--model", "nova-huge"), "--model"),
+        (("--label", "one"), "--labels"),
+        (("--system-prompt", "@nowhere.txt"), "no such text file"),
+        (("--column", "question=Nope"), "Nope"),
+    ],
+)
+def test_what_can_not_be_meant_is_refused(
+    source: Path, options: tuple[str, ...], complaint: str
+) -> None:
+    code, output, target = converted(source, "sft", *options)
+    assert code == 2
+    assert complaint in output
+    assert not target.exists()
+
+
+def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:
+    source = tmp_path / "in.xlsx"
+    source.write_bytes(b"PK")
+    code, output, _ = converted(source, "sft")
+    assert code == 2
+    assert "must end in .csv or .jsonl" in output
+
+
+def test_the_source_is_never_overwritten(source: Path) -> None:
+    result = novaloop("convert", str(source), str(source), "--method", "sft", *OPTIONS)
+    assert result.exit_code == 2
+    assert source.read_text() == CSV

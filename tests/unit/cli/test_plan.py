@@ -1,0 +1,256 @@
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+from botocore.client import BaseClient
+
+from tests.unit.cli import conftest
+from tests.unit.cli.conftest import novaloop
+from tests.unit.recipes.captures import capture
+from tests.unit.recipes.wire import assert_valid
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+WALKTHROUGH = """
+columns: {question: Body, answer: Y}
+labels: [HQ, LQ_EDIT, LQ_CLOSE]
+plan:
+  - evaluate: baseline
+  - sft:
+      instances: 4
+      overrides:
+        lr: 5e-6
+        warmup_steps: 17
+        max_steps: 100
+        global_batch_size: 64
+        max_length: 8192
+  - evaluate: {name: after-sft, overrides: {max_new_tokens: 50}}
+  - rft:
+      instances: 2
+      overrides:
+        lr: 0.00001
+        number_generation: 4
+        reasoning_effort: "null"
+        max_new_tokens: 50
+        kl_loss_coef: 0.02
+        temperature: 1
+        ent_coeff: 0.01
+        max_steps: 40
+        save_steps: 30
+        top_k: 5
+        global_batch_size: 64
+  - evaluate: after-rft
+  - deploy
+"""
+LABELS = ("HQ", "LQ_EDIT", "LQ_CLOSE")
+CAPTURES = {
+    "baseline": "01_eval_base_gen_qa",
+    "sft": "02_sft_lora_x4",
+    "after-sft": "03_eval_sft_checkpoint_gen_qa",
+    "rft": "04_rft_lora_x2",
+}
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A walkthrough's folder; nothing on this machine tells of any AWS account."""
+    for name in ("AWS_PROFILE", "AWS_REGION", "AWS_DEFAULT_REGION", "NOVALOOP_STACK"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr(BaseClient, "_make_api_call", no_calls)
+    folder = tmp_path / "walkthrough"
+    folder.mkdir()
+    (folder / "experiment.yaml").write_text(WALKTHROUGH)
+    for role, rows in {"sft": 70, "rft": 66, "eval": 20}.items():
+        (folder / f"{role}.csv").write_text(csv_of(role, rows))
+    return folder
+
+
+def no_calls(*_: object, **__: object) -> None:
+    raise AssertionError("a plan must call nothing")
+
+
+def csv_of(role: str, rows: int) -> str:
+    lines = [
+        f"{n},{role} asks number {n * 7919} of {role * 3},{LABELS[n % 3]}" for n in range(rows)
+    ]
+    return "\n".join(["Id,Body,Y", *lines]) + "\n"
+
+
+def planned(folder: Path, *options: str) -> dict[str, Any]:
+    result = novaloop("plan", str(folder), "--json", *options)
+    assert result.exit_code == 0, result.output
+    content: dict[str, Any] = json.loads(result.stdout)
+    return content
+
+
+def without_names(value: Any) -> Any:
+    """Drop what both sides name as they like: jobs, S3 URIs, roles, the reward function, tags."""
+    if isinstance(value, dict):
+        return {key: without_names(item) for key, item in value.items() if key != "Tags"}
+    if isinstance(value, list):
+        return [without_names(item) for item in value]
+    if not isinstance(value, str):
+        return value
+    value = re.sub(r"arn:aws:(iam|lambda):[^\s]+", r"<\1 ARN>", value)
+    return re.sub(r"s3://[^\s]+", "<URI>", re.sub(r"(?m)^  name: .+$", "  name: <name>", value))
+
+
+@pytest.mark.parametrize("stage", CAPTURES)
+def test_the_walkthroughs_requests_equal_the_captured_ones(folder: Path, stage: str) -> None:
+    found = next(each for each in planned(folder)["stages"] if each["name"] == stage)
+    (request,) = found["requests"]
+    captured = capture(CAPTURES[stage])["CreateTrainingJob"][0]
+    names = {"TrainingJobName": ""}
+    assert request["operation"] == "CreateTrainingJob"
+    assert without_names(request["parameters"] | names) == without_names(captured | names)
+
+
+@pytest.mark.parametrize("stage", CAPTURES)
+def test_the_walkthroughs_recipes_equal_the_captured_ones(folder: Path, stage: str) -> None:
+    found = next(each for each in planned(folder)["stages"] if each["name"] == stage)
+    (captured,) = capture(CAPTURES[stage])["recipe_uploads"].values()
+    assert without_names(found["uploads"][-1]["text"]) == without_names(captured)
+
+
+def test_every_request_is_valid_and_agrees_with_its_uploads(folder: Path) -> None:
+    content = planned(folder)
+    for stage in content["stages"]:
+        for request in stage["requests"]:
+            assert_valid("sagemaker", request["operation"], request["parameters"])
+    rft = next(stage for stage in content["stages"] if stage["name"] == "rft")
+    data, recipe = rft["uploads"]
+    assert yaml.safe_load(recipe["text"])["run"]["data_s3_path"] == data["uri"]
+    assert [uri.rpartition("/")[2] for uri in data["joined"]] == ["rft.jsonl", "rft.jsonl"]
+    deploy = [request["operation"] for request in content["stages"][-1]["requests"]]
+    assert deploy == ["CreateModel", "CreateEndpointConfig", "CreateEndpoint"]
+
+
+def test_the_plan_is_told_in_words(folder: Path) -> None:
+    result = novaloop("plan", str(folder))
+    assert result.exit_code == 0, result.output
+    assert max(map(len, result.output.splitlines())) <= 80
+    for expected in (
+        r"sft +accepted +70 +0",
+        r"rft +rft-lora +2 ml\.p5\.48xlarge +40 +24\.0",
+        r"4  ml\.p5\.48xlarge for training job usage",
+        r"1  ml\.p5\.48xlarge for endpoint usage",
+        r"placeholders; --stack",
+        r"Nothing was launched\.",
+    ):
+        assert re.search(expected, result.output), expected
+
+
+def test_costs_add_up_and_follow_the_prices_given(folder: Path, tmp_path: Path) -> None:
+    prices = tmp_path / "prices.yaml"
+    prices.write_text("usd_per_instance_hour: {ml.p5.48xlarge: 10}\nas_of: 2027-01-31\n")
+    content = planned(folder, "--prices", str(prices))
+    costs = {stage["name"]: stage["cost"] for stage in content["stages"]}
+    assert costs["sft"]["most"] == pytest.approx(4 * 24 * 10)
+    assert costs["deploy"]["expected"] == pytest.approx(24 * 10)
+    assert all(cost["low"] <= cost["expected"] <= cost["most"] for cost in costs.values())
+    assert content["cost"]["most"] == pytest.approx(sum(c["most"] for c in costs.values()))
+    assert content["prices"].startswith("2027-01-31")
+
+
+def test_a_budget_caps_the_run_times(folder: Path) -> None:
+    (folder / "experiment.yaml").write_text(WALKTHROUGH + "budget_usd: 100\n")
+    content = planned(folder)
+    assert content["cost"]["most"] == 100
+    assert all(stage["cost"]["most"] <= 100 for stage in content["stages"])
+    assert "will probably hold" in novaloop("plan", str(folder)).output
+
+
+@pytest.mark.parametrize("prices", ["usd_per_instance_hour: {ml.p5.48xlarge: much}", "- 1", "\xff"])
+def test_prices_that_can_not_be_used_are_refused(folder: Path, tmp_path: Path, prices: str) -> None:
+    file = tmp_path / "prices.yaml"
+    file.write_bytes(prices.encode("latin-1"))
+    result = novaloop("plan", str(folder), "--prices", str(file))
+    assert result.exit_code == 2
+    assert "prices.yaml can't be used" in result.stderr
+
+
+def test_everything_that_is_wrong_with_the_settings_is_told_at_once(folder: Path) -> None:
+    (folder / "experiment.yaml").write_text(
+        """
+modle: nova-lite-2
+max_rejects: -1
+plan:
+  - evaluate: {name: baseline, instances: 3}
+  - sft: {overrides: {lr: 7, max_step: 100}, instance_type: ml.g5.xlarge}
+  - evaluate: baseline
+  - deploy: {context_length: 1000000, ttl_hours: 0}
+gate: {better_than: nothing}
+"""
+    )
+    result = novaloop("plan", str(folder))
+    assert result.exit_code == 2
+    for path in (
+        "modle: ",
+        "max_rejects: ",
+        "plan[0].evaluate.instances: ",
+        "plan[1].sft.overrides.lr: ",
+        "plan[1].sft.overrides.max_step: ",
+        "plan[1].sft.instance_type: ",
+        "plan[3].deploy.ttl_hours: ",
+        "plan[3].deploy.context_length: ",
+    ):
+        assert f"\n  {path}" in result.stderr, path
+    assert "Traceback" not in result.stderr
+
+
+def test_everything_that_is_wrong_with_the_data_is_told_at_once(folder: Path) -> None:
+    (folder / "sft.csv").write_text("Id,Body,Y\n1,a secret text,\n")
+    (folder / "eval.csv").write_text("Id,Y\n1,HQ\n")
+    result = novaloop("plan", str(folder))
+    assert result.exit_code == 2
+    assert "sft.csv: line 2" in result.stderr
+    assert "eval.csv: " in result.stderr
+    assert "secret" not in result.stderr
+
+
+def test_too_few_rows_are_told_by_stage(folder: Path) -> None:
+    (folder / "sft.csv").write_text(csv_of("sft", 10))
+    result = novaloop("plan", str(folder))
+    assert result.exit_code == 2
+    assert "plan[1].sft.data: has 10 rows" in result.stderr
+
+
+def test_rows_shared_between_datasets_are_refused_as_in_the_cloud(folder: Path) -> None:
+    (folder / "eval.csv").write_text(csv_of("sft", 20))
+    (folder / "experiment.yaml").write_text(WALKTHROUGH + "checks: {shared-questions: refuse}\n")
+    known = novaloop("plan", str(folder))
+    assert known.exit_code == 2
+    assert "Upload corrected files" in known.stderr
+
+
+def test_a_stack_fills_in_the_placeholders(
+    folder: Path, aws: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    role = "arn:aws:iam::111122223333:role/stack-ExecutionRole"
+    reward = "arn:aws:lambda:us-east-1:111122223333:function:stack-SageMaker-reward"
+    outputs = {
+        **conftest.OUTPUTS,
+        "ExecutionRoleArn": role,
+        "RewardFunctionArn": reward,
+        "JobNamePrefix": "team",
+    }
+    monkeypatch.setitem(conftest.STACKS, "deployed", outputs)
+    content = planned(folder, "--stack", "deployed")
+    request = content["stages"][3]["requests"][0]["parameters"]
+    assert request["TrainingJobName"] == "team-walkthrough--rft-1"
+    assert request["RoleArn"] == role
+    assert request["HyperParameters"]["reward_lambda_arn"] == reward
+    assert request["OutputDataConfig"]["S3OutputPath"].startswith("s3://application-bucket/")
+    assert len(content["notes"]) == 1
+
+
+def test_a_region_without_images_is_refused(folder: Path) -> None:
+    result = novaloop("plan", str(folder), "--region", "eu-north-1")
+    assert result.exit_code == 2
+    assert "eu-north-1" in result.stderr
