@@ -62,10 +62,15 @@ class Chaos:
 
 @dataclass
 class Crashes:
-    """Crashes at the nth call of a port, or at random; each crash happens once."""
+    """Crashes at the nth call of a port, or at random; each crash happens once.
+
+    With `meanwhile`, the nth call is not the last one: the process is held up there, that happens
+    meanwhile, and the process goes on.
+    """
 
     at: int | None = None
     after_effect: bool = False
+    meanwhile: Callable[[], None] | None = None
     probability: float = 0.0
     random: random.Random = field(default_factory=random.Random)
     calls: list[str] = field(default_factory=list)
@@ -86,7 +91,9 @@ class Crashes:
 
     def _crash(self, name: str) -> None:
         self.happened += 1
-        raise Crash(name)
+        if self.meanwhile is None:
+            raise Crash(name)
+        self.meanwhile()
 
 
 class Interruptible:
@@ -127,29 +134,30 @@ class Simulation:
         self.endpoints = TwinEndpoints(self.clock, fate, self.later, self.job_changed)
         self.notifier = TwinNotifier()
         self.hints_delivered = 0
-        self.world = self._world()
+        self.world = self._world(self.crashes)
+        self.undisturbed = self._world(Crashes())
         if chaos.sweeps:
             self.later(SWEEP_EVERY, self.run_sweep)
 
-    def _port(self, port: object, name: str) -> Any:
-        return Interruptible(port, name, self.crashes)
+    def _world(self, crashes: Crashes) -> World:
+        def port(target: object, name: str) -> Any:
+            return Interruptible(target, name, crashes)
 
-    def _world(self) -> World:
         deployment = Deployment(
             region="us-east-1",
             execution_role_arn="arn:aws:iam::123456789012:role/Nova",
             reward_function_arn="arn:aws:lambda:us-east-1:123456789012:function:x-SageMaker-reward",
         )
         return World(
-            store=self._port(self.store, "store"),
-            jobs=self._port(self.jobs, "jobs"),
-            logs=self._port(self.logs, "logs"),
-            endpoints=self._port(self.endpoints, "endpoints"),
-            objects=self._port(self.objects, "objects"),
-            scorer=self._port(self, "scorer"),
-            ingester=self._port(self, "ingester"),
-            hints=self._port(self, "hints"),
-            notifier=self._port(self.notifier, "notifier"),
+            store=port(self.store, "store"),
+            jobs=port(self.jobs, "jobs"),
+            logs=port(self.logs, "logs"),
+            endpoints=port(self.endpoints, "endpoints"),
+            objects=port(self.objects, "objects"),
+            scorer=port(self, "scorer"),
+            ingester=port(self, "ingester"),
+            hints=port(self, "hints"),
+            notifier=port(self.notifier, "notifier"),
             clock=self.clock,
             site=Site("bucket", deployment),
             policy=Policy(start_delay=timedelta(seconds=30)),

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import partial
 
 import pytest
 
 from novaloop.experiment.record import CommandKind, StageState, Status
+from novaloop.usecases.reconcile import reconcile
 from tests.simulation.simulation import SPEC, Chaos, Crashes, Simulation
 from tests.simulation.twins import questions_csv
 
@@ -66,6 +68,40 @@ def test_a_crash_at_any_call_of_the_default_plan_heals(first: int, after_effect:
         assert crashes.happened == 1, CALLS[call]
         assert len(simulation.jobs.launches) == 5, CALLS[call]
         simulation.check("demo")
+
+
+@pytest.mark.parametrize("after_effect", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("first", range(0, len(CALLS), 20))
+def test_a_second_controller_at_any_call_changes_nothing(first: int, after_effect: bool) -> None:
+    """The first one is held up at the call, a second one runs to its end, the first goes on."""
+    for call in range(first, min(first + 20, len(CALLS))):
+        crashes = Crashes(at=call, after_effect=after_effect)
+        simulation = Simulation(crashes=crashes)
+        crashes.meanwhile = partial(reconcile, "demo", simulation.undisturbed)
+        simulation.submit("demo")
+        assert simulation.settles("demo") is Status.LIVE, CALLS[call]
+        assert len(simulation.jobs.launches) == 5, CALLS[call]
+        simulation.check("demo")
+
+
+@pytest.mark.parametrize("after_effect", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("first", range(0, len(CALLS), 20))
+def test_a_stop_at_any_call_leaves_nothing(first: int, after_effect: bool) -> None:
+    """A controller is held up at the call, a person stops the experiment, it goes on."""
+    for call in range(first, min(first + 20, len(CALLS))):
+        crashes = Crashes(at=call, after_effect=after_effect)
+        simulation = Simulation(crashes=crashes)
+        crashes.meanwhile = partial(stop_now, simulation)
+        simulation.submit("demo")
+        assert simulation.reaches("demo", Status.STOPPED), CALLS[call]
+        simulation.run(lambda: False, timedelta(hours=6))
+        simulation.check("demo")
+
+
+def stop_now(simulation: Simulation) -> None:
+    """Stop the experiment and let a second controller see to it."""
+    simulation.command("demo", CommandKind.STOP)
+    reconcile("demo", simulation.undisturbed)
 
 
 @pytest.mark.parametrize("seed", range(30))
