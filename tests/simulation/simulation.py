@@ -70,7 +70,7 @@ class Crashes:
 
     at: int | None = None
     after_effect: bool = False
-    meanwhile: Callable[[], None] | None = None
+    meanwhile: Callable[[], object] | None = None
     probability: float = 0.0
     random: random.Random = field(default_factory=random.Random)
     calls: list[str] = field(default_factory=list)
