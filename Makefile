@@ -17,7 +17,7 @@ export PYTHONDONTWRITEBYTECODE := 1
 help:  ## List the commands
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
-setup: $(VENV)/.ready $(EMULATOR)/.ready $(SAM)/.ready  ## Install what the project needs, into this folder only
+setup: $(VENV)/.ready $(EMULATOR)/.ready $(SAM)/.ready .aws-sam/.ready  ## Install what the project needs, into this folder only
 
 $(VENV)/.ready: pyproject.toml $(LAYER)/requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Novaloop needs Python 3.11 or newer; set PYTHON=python3.13, for example")'
@@ -34,6 +34,12 @@ $(EMULATOR)/.ready: localcloud/requirements.txt
 $(SAM)/.ready: Makefile
 	$(PYTHON) -m venv $(SAM)
 	$(SAM)/bin/python $(PIP_INSTALL) aws-sam-cli==1.170.0
+	@touch $@
+
+# Builds the layer for this machine once, so that the local cloud starts from SAM's cache.
+.aws-sam/.ready: $(VENV)/.ready $(EMULATOR)/.ready $(SAM)/.ready
+	$(BIN)/python -c 'from pathlib import Path; from localcloud.deployment import build; \
+		build(Path("template.yaml"), Path(".aws-sam/local"), Path("/dev/null"))'
 	@touch $@
 
 demo: setup  ## Run a whole experiment on this machine, without AWS; DATA=DIR for your own data
