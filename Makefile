@@ -12,7 +12,7 @@ export AWS_EC2_METADATA_DISABLED := true
 export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format unit e2e build validate docs lock bench-metrics bench-control-plane clean
+.PHONY: help setup demo test check conformance format unit e2e build validate docs lock bench-metrics bench-control-plane clean
 
 help:  ## List the commands
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -59,6 +59,9 @@ validate: setup  ## Lint the SAM template, and what it transforms to
 
 unit: setup  ## Unit, integration and simulation tests
 	$(BIN)/pytest -q -n auto -m "not e2e" tests
+
+conformance: setup  ## Compare with the Nova Forge SDK's verified behaviour, in one table
+	$(BIN)/python -m tests.conformance
 
 e2e: setup  ## The whole application on the local cloud
 	$(BIN)/pytest -q -m e2e tests
