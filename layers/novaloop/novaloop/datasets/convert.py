@@ -7,8 +7,15 @@ from operator import itemgetter
 from typing import Any, BinaryIO
 
 from .columns import assign_columns
-from .csv_table import count_lines, delimiter_name, open_csv, other_delimiter
-from .decoding import read_lines
+from .csv_table import (
+    CsvTable,
+    continue_csv,
+    count_lines,
+    delimiter_name,
+    open_csv,
+    other_delimiter,
+)
+from .decoding import read_lines, read_lines_from
 from .errors import DatasetRefused, RowRejected
 from .json_rows import open_json_rows
 from .options import DatasetOptions, RowFormat, SourceFormat
@@ -49,7 +56,33 @@ def encoded_rows(
     """Yield the accepted rows in batches and log the others; raises DatasetRefused."""
     lines = read_lines(source, options.encoding)
     open_rows = open_json_rows if options.source_format is SourceFormat.JSONL else _open_csv_rows
-    reader = open_rows(lines, formats, options, log)
+    yield from _encode_all(open_rows(lines, formats, options, log), options, log)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where records of a CSV file begin, and the file's header."""
+
+    byte: int
+    header: list[str]
+
+
+def continued_rows(
+    source: Source,
+    place: Place,
+    formats: Sequence[RowFormat],
+    options: DatasetOptions,
+    log: RejectLog,
+) -> Iterator[EncodedRows]:
+    """As encoded_rows, for records of UTF-8 CSV from the middle; their first line counts as 1."""
+    lines = read_lines_from(source, place.byte)
+    table = continue_csv(lines, place.header, options.delimiter)
+    yield from _encode_all(_table_reader(table, formats, options), options, log)
+
+
+def _encode_all(
+    reader: RowReader, options: DatasetOptions, log: RejectLog
+) -> Iterator[EncodedRows]:
     for line, rows in reader.batches:
         for encoded in _encode(reader, line, rows, log):
             yield _without_excluded(encoded, options, log)
@@ -158,6 +191,12 @@ def _open_csv_rows(
             f" set `delimiter: {other!r}`"
         )
         raise DatasetRefused("delimiter", message, line=table.header_line)
+    return _table_reader(table, formats, options)
+
+
+def _table_reader(
+    table: CsvTable, formats: Sequence[RowFormat], options: DatasetOptions
+) -> RowReader:
     columns = assign_columns(table.header, options.columns, formats, table.header_line)
     encoder = PlainRowEncoder(columns, formats, options)
     pick = itemgetter(*(table.header.index(name) for name in columns.columns))

@@ -48,6 +48,11 @@ def open_csv(lines: Iterator[str], delimiter: str | None) -> CsvTable:
     return CsvTable(header, line, chain(rest, batches))
 
 
+def continue_csv(lines: Iterator[str], header: list[str], delimiter: str | None) -> CsvTable:
+    """Open records whose header stands elsewhere; lines are counted from the first of them."""
+    return CsvTable(header, 0, _batches(lines, delimiter or ","))
+
+
 def count_lines(record: list[str]) -> int:
     """Return how many lines a record takes: its cells still have the line ends that they had."""
     text = "".join(record)

@@ -43,6 +43,11 @@ def read_lines(source: BinaryIO | Iterable[bytes], encoding: str | None = None) 
     return chain.from_iterable(_line_batches(chunks, encoding))
 
 
+def read_lines_from(source: BinaryIO | Iterable[bytes], byte: int) -> Iterator[str]:
+    """Yield the lines of UTF-8 that begins at `byte` of a file, as read_lines would in passing."""
+    return chain.from_iterable(_utf8_line_batches(_chunks(source), byte))
+
+
 def _chunks(source: BinaryIO | Iterable[bytes]) -> Iterator[bytes]:
     read = getattr(source, "read", None)
     return iter(partial(read, CHUNK_BYTES), b"") if read else filter(None, source)
@@ -79,9 +84,13 @@ def _gunzip(chunks: Iterable[bytes]) -> Iterator[bytes]:
 def _line_batches(chunks: Iterator[bytes], encoding: str | None) -> Iterator[list[str]]:
     """Yield the lines in runs; only the very last line may lack its end."""
     head, chunks = _peek(chunks, max(len(mark) for mark, _ in _BYTE_ORDER_MARKS))
-    codec, mark_size = _codec(head, encoding)
+    codec, mark_size = codec_of(head, encoding)
     utf8 = _skip(chunks, mark_size) if codec == "utf-8" else _transcode(chunks, codec, mark_size)
-    lines, position, pending = 0, mark_size, b""
+    yield from _utf8_line_batches(utf8, mark_size)
+
+
+def _utf8_line_batches(utf8: Iterable[bytes], position: int) -> Iterator[list[str]]:
+    lines, pending = 0, b""
     for chunk in utf8:
         pending += chunk
         if end := _last_line_end(pending):
@@ -143,8 +152,8 @@ def _more_line_ends(last: str, text: str) -> int:
     return _count_line_ends(last + text) - _count_line_ends(last)
 
 
-def _codec(head: bytes, encoding: str | None) -> tuple[str, int]:
-    """Return the codec and the size of the byte order mark."""
+def codec_of(head: bytes, encoding: str | None) -> tuple[str, int]:
+    """Return the codec and the size of the byte order mark; raises DatasetRefused."""
     mark, marked = next(
         ((mark, name) for mark, name in _BYTE_ORDER_MARKS if head.startswith(mark)), (b"", None)
     )

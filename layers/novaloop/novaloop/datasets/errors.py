@@ -4,7 +4,8 @@
 class DatasetRefused(Exception):  # noqa: N818 - a verdict on the input, not a fault of the program
     """The dataset as a whole can't be used; `str()` is one line without any cell text.
 
-    `line` counts from 1 in the decoded text; `column` is the user's column name.
+    `problem` is the message without the line, which counts from 1 in the decoded text; `column`
+    is the user's column name.
     """
 
     def __init__(
@@ -12,6 +13,7 @@ class DatasetRefused(Exception):  # noqa: N818 - a verdict on the input, not a f
     ) -> None:
         super().__init__(message if line is None else f"line {line}: {message}")
         self.rule = rule
+        self.problem = message
         self.line = line
         self.column = column
 

@@ -42,6 +42,12 @@ class Histogram:
         self._total += int(sizes.sum())
         self._max = max(self._max, int(sizes.max(initial=0)))
 
+    def absorb(self, other: Distribution) -> None:
+        """Count what another histogram has counted."""
+        self._counts.update(dict(other.buckets))
+        self._total += other.total
+        self._max = max(self._max, other.max)
+
     def distribution(self) -> Distribution:
         """Return what has been counted so far."""
         buckets = tuple(sorted(self._counts.items()))

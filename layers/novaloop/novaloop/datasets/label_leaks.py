@@ -66,6 +66,16 @@ class FeatureCounter:
         }
 
 
+def add_counts(one: FeatureCounts, other: FeatureCounts) -> FeatureCounts:
+    """Return the counts of both."""
+    sums: dict[str, dict[str, Counter[str]]] = {name: {} for name in FEATURES}
+    for counts in (one, other):
+        for name, values in counts.items():
+            for value, labels in values.items():
+                sums[name].setdefault(value, Counter()).update(labels)
+    return sums
+
+
 @dataclass(frozen=True)
 class Leak:
     """A feature value that almost decides the label.

@@ -40,6 +40,19 @@ class SignatureSketch:
     signatures: Signatures
     sampling_bits: int
 
+    def joined(self, other: "SignatureSketch", max_rows: int = MAX_ROWS) -> "SignatureSketch":
+        """Return the sample that one sketcher would have taken of both."""
+        questions = np.concatenate([self.questions, other.questions])
+        signatures = np.concatenate([self.signatures, other.signatures])
+        bits = max(self.sampling_bits, other.sampling_bits)
+        # A repeated question keeps its first place.
+        kept = np.sort(np.unique(questions, return_index=True)[1])
+        kept = kept[_sampled(questions[kept], bits)]
+        while len(kept) > max_rows:
+            bits += 1
+            kept = kept[_sampled(questions[kept], bits)]
+        return SignatureSketch(questions[kept], signatures[kept], bits)
+
     def near(self, others: "SignatureSketch") -> Questions:
         """Return the hashes of questions here that resemble, but don't equal, one of `others`."""
         bands = others.bands()
@@ -74,8 +87,7 @@ class SignatureSketcher:
 
     def wanted(self, questions: Questions) -> list[int]:
         """Return which of some questions belong to the sample, by their index."""
-        kept = (questions & np.uint64((1 << self._bits) - 1)) == 0
-        indexes: list[int] = np.flatnonzero(kept).tolist()
+        indexes: list[int] = np.flatnonzero(_sampled(questions, self._bits)).tolist()
         return indexes
 
     def add(self, question: int, text: str) -> None:
@@ -99,6 +111,11 @@ class SignatureSketcher:
             np.array(signatures, np.uint32).reshape(-1, PERMUTATIONS),
             self._bits,
         )
+
+
+def _sampled(questions: Questions, bits: int) -> npt.NDArray[np.bool_]:
+    kept: npt.NDArray[np.bool_] = (questions & np.uint64((1 << bits) - 1)) == 0
+    return kept
 
 
 def _shingles(text: str) -> list[str]:

@@ -1,15 +1,18 @@
 """What the checks across datasets need to know of one of them: at most 12 MB, without text."""
 
 import io
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import orjson
 
-from .label_leaks import FeatureCounts
-from .near_duplicates import SignatureSketch
-from .sketch import RowSketch
+from .label_leaks import FeatureCounts, add_counts
+from .near_duplicates import SignatureSketch, SignatureSketcher
+from .sketch import RowSketch, RowSketcher
+
+MAX_DISTINCT_ANSWERS = 64
 
 
 @dataclass(frozen=True)
@@ -21,6 +24,27 @@ class DatasetProfile:
     feature_counts: FeatureCounts
     sketch: RowSketch
     signatures: SignatureSketch
+
+    @classmethod
+    def empty(cls) -> "DatasetProfile":
+        """Return the profile of no rows."""
+        return cls(0, {}, add_counts({}, {}), RowSketcher().sketch(), SignatureSketcher().sketch())
+
+    def joined(self, other: "DatasetProfile") -> "DatasetProfile":
+        """Return the profile of the rows of both, those of `other` after those here."""
+        sketcher = RowSketcher()
+        sketcher.absorb(self.sketch)
+        sketcher.absorb(other.sketch)
+        labels = _added(self.label_counts, other.label_counts)
+        return DatasetProfile(
+            rows=self.rows + other.rows,
+            label_counts=labels,
+            feature_counts=(
+                {} if labels is None else add_counts(self.feature_counts, other.feature_counts)
+            ),
+            sketch=sketcher.sketch(),
+            signatures=self.signatures.joined(other.signatures),
+        )
 
     def to_bytes(self) -> bytes:
         """Return the profile as an .npz file, to be kept beside the dataset."""
@@ -59,3 +83,12 @@ class DatasetProfile:
                 )
         except (OSError, ValueError, LookupError, TypeError) as error:
             raise ValueError("not a dataset profile") from error
+
+
+def _added(
+    one: Mapping[str, int] | None, other: Mapping[str, int] | None
+) -> Mapping[str, int] | None:
+    if one is None or other is None:
+        return None
+    labels = Counter(one) + Counter(other)
+    return None if len(labels) > MAX_DISTINCT_ANSWERS else dict(labels.most_common())

@@ -1,6 +1,6 @@
 """The list of rejected rows: complete in numbers, bounded in size, free of cell text."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import orjson
@@ -48,3 +48,18 @@ class RejectLog:
             if self.excerpts and reason.text:
                 entry["excerpt"] = ascii(reason.text[:EXCERPT_CHARS])[1:-1]
             self.sink(orjson.dumps(entry) + b"\n")
+
+    def absorb(self, by_rule: Mapping[str, RejectedRows], listing: bytes, lines: int) -> None:
+        """Take in another log, of the part of the file that begins after `lines` lines."""
+        for number, entry in enumerate(map(orjson.loads, listing.splitlines())):
+            entry["line"] += lines
+            if not self.rows and not number:
+                self.first = entry["line"], entry["message"]
+            if self.rows + number < MAX_LISTED_ROWS:
+                self.sink(orjson.dumps(entry) + b"\n")
+        for rule, rejected in by_rule.items():
+            counted = self.by_rule.setdefault(rule, RejectedRows())
+            counted.rows += rejected.rows
+            free = MAX_LINES_PER_RULE - len(counted.first_lines)
+            counted.first_lines += [line + lines for line in rejected.first_lines[:free]]
+            self.rows += rejected.rows

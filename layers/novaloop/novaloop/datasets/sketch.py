@@ -57,6 +57,12 @@ class RowSketcher:
         while len(self._questions) > self._max_rows:
             self._halve()
 
+    def absorb(self, other: RowSketch) -> None:
+        """Take in the rows of another sketch, as if after those here."""
+        while self._bits < other.sampling_bits:
+            self._halve()
+        self.update(other.questions, other.answers)
+
     def sketch(self) -> RowSketch:
         """Return the sample taken so far."""
         questions, answers = self._arrays()

@@ -12,14 +12,13 @@ from .histogram import Distribution, Histogram
 from .label_leaks import FeatureCounter
 from .near_duplicates import SignatureSketcher
 from .options import RowFormat
-from .profile import DatasetProfile
+from .profile import MAX_DISTINCT_ANSWERS, DatasetProfile
 from .rejects import RejectedRows, RejectLog
 from .rows import EncodedRows
 from .sketch import RowSketcher
 
 # Nova's tokenizer isn't published; English prose takes about 4.5 bytes a token, code about 3.
 BYTES_PER_TOKEN = 3.5
-MAX_DISTINCT_ANSWERS = 64
 MAX_ANSWER_CHARS = 64
 SAMPLE_ROWS = 3
 SAMPLE_CHARS = 500
@@ -170,6 +169,11 @@ class RowStatistics:
             self._signatures.add(int(keys[row]), rows.questions[row])
             if self._labels is not None:
                 self._features.add(rows.questions[row], rows.answers[row])
+
+
+def add_hash_sums(one: str, other: str) -> str:
+    """Return the `row_hash_sum` of the rows of both."""
+    return f"{(int(one, 16) + int(other, 16)) & _WORD:016x}"
 
 
 def _shortened(text: str) -> str:
