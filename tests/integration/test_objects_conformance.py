@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     Objects = Bucket | TwinObjects
 
 KEY, TEXT = "inbox/questions/sft.csv", "text/csv"
+BLOCK_BYTES = PART_BYTES // 8
 
 
 @pytest.fixture
@@ -102,8 +103,8 @@ def test_concatenate_needs_every_part(objects: Objects) -> None:
 def test_a_large_object_is_written_in_parts(real: Bucket, bucket: str, size: int) -> None:
     body = (b"0123456789abcdef" * (size // 16 + 1))[:size]
     with real.writer(KEY, TEXT) as write:
-        for start in range(0, size, 5_000_011):
-            write(body[start : start + 5_000_011])
+        for start in range(0, size, BLOCK_BYTES):
+            write(body[start : start + BLOCK_BYTES])
     assert read(real) == body
     head = boto3.client("s3").head_object(Bucket=bucket, Key=KEY)
     assert head["ContentType"] == TEXT

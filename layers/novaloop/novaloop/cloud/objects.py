@@ -14,7 +14,7 @@ from novaloop.usecases.ports import ObjectMissing, Upload
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
 
-PART_BYTES = 16 * 1024 * 1024
+PART_BYTES = 8 * 1024 * 1024
 _MISSING = {"404", "NoSuchKey", "NoSuchVersion", "NotFound"}
 
 
@@ -90,9 +90,8 @@ class _MultipartUpload:
 
     def write(self, block: bytes) -> None:
         self._pending += block
-        while len(self._pending) >= PART_BYTES:
-            self._put_part(bytes(self._pending[:PART_BYTES]))
-            del self._pending[:PART_BYTES]
+        if len(self._pending) >= PART_BYTES:
+            self._put_part()
 
     def complete(self) -> None:
         if self._upload_id is None:
@@ -100,7 +99,7 @@ class _MultipartUpload:
             self._s3.put_object(**self._target, Body=body, ContentType=kind)  # type: ignore[arg-type]
             return
         if self._pending:
-            self._put_part(bytes(self._pending))
+            self._put_part()
         parts = [{"ETag": tag, "PartNumber": n} for n, tag in enumerate(self._etags, start=1)]
         self._s3.complete_multipart_upload(
             **self._target,  # type: ignore[arg-type]
@@ -112,7 +111,7 @@ class _MultipartUpload:
         if self._upload_id is not None:
             self._s3.abort_multipart_upload(**self._target, UploadId=self._upload_id)  # type: ignore[arg-type]
 
-    def _put_part(self, body: bytes) -> None:
+    def _put_part(self) -> None:
         if self._upload_id is None:
             started = self._s3.create_multipart_upload(
                 **self._target,  # type: ignore[arg-type]
@@ -123,6 +122,7 @@ class _MultipartUpload:
             **self._target,  # type: ignore[arg-type]
             UploadId=self._upload_id,
             PartNumber=len(self._etags) + 1,
-            Body=body,
+            Body=self._pending,  # type: ignore[arg-type] # boto3 takes it, and no copy is made
         )
+        self._pending = bytearray()
         self._etags.append(part["ETag"])

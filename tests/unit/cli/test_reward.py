@@ -1,0 +1,153 @@
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from novaloop.rewards.custom import CUSTOM_SCORERS
+from tests.unit.cli.conftest import novaloop
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+LABEL = {"type": "label", "labels": ["HQ", "LQ_EDIT"]}
+
+
+def row(reward: object = LABEL, reference: object = "HQ", **fields: object) -> dict[str, Any]:
+    question = {"role": "user", "content": "is it good?"}
+    return {"messages": [question], "reference_answer": reference, "reward": reward, **fields}
+
+
+def rollout(answer: str, **fields: Any) -> dict[str, Any]:
+    sample = row(**fields)
+    return {**sample, "messages": [*sample["messages"], {"role": "assistant", "content": answer}]}
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "rft.jsonl"
+
+
+def write(file: Path, *rows: object) -> None:
+    file.write_text("".join(json.dumps(each) + "\n" for each in rows), encoding="utf-8")
+
+
+def tried(file: Path, *options: str) -> list[dict[str, Any]]:
+    result = novaloop("reward", "try", str(file), "--json", *options)
+    assert result.exit_code == 0, result.output
+    trials: list[dict[str, Any]] = json.loads(result.stdout)
+    return trials
+
+
+def test_a_dataset_row_is_tried_with_each_kind_of_answer(file: Path) -> None:
+    write(file, row())
+    assert {each["answer"]: (each["score"], each["read"]) for each in tried(file)} == {
+        "reference": (1.0, "HQ"),
+        "empty": (-1.0, None),
+        "unrelated": (-1.0, None),
+        "label HQ": (1.0, "HQ"),
+        "label LQ_EDIT": (-1.0, "LQ_EDIT"),
+    }
+
+
+def test_a_rollout_is_scored_as_it_is(file: Path) -> None:
+    write(file, rollout("It is lq edit.", reference="LQ_EDIT"), rollout("dunno"))
+    first, second = tried(file)
+    assert (first["line"], first["answer"], first["score"]) == (1, "generated", 1.0)
+    assert (first["read"], first["has_form"]) == ("LQ_EDIT", True)
+    assert (second["score"], second["read"], second["has_form"]) == (-1.0, None, False)
+
+
+@pytest.mark.parametrize(
+    ("reward", "answer", "read"),
+    [
+        ({"type": "numeric"}, "3 and 4 make 7.", "7.0"),
+        ({"type": "regex", "pattern": r"x = (\d+)"}, "so x = 5;", "5"),
+        ({"type": "regex", "pattern": "b+"}, "abbbc", "bbb"),
+        ({"type": "json"}, '```json\n{"a": 1}\n```', '{"a": 1}'),
+        ({"type": "exact"}, "7", "7"),
+    ],
+)
+def test_what_a_reward_reads_is_shown(file: Path, reward: object, answer: str, read: str) -> None:
+    write(file, rollout(answer, reward=reward, reference="7"))
+    assert [each["read"] for each in tried(file)] == [read]
+
+
+def test_labels_of_the_parts_of_a_weighted_reward_are_tried(file: Path) -> None:
+    parts = [{"weight": 3, "reward": LABEL}, {"weight": 1, "reward": {"type": "exact"}}]
+    write(file, row(reward={"type": "weighted", "parts": parts}))
+    scores = {each["answer"]: each["score"] for each in tried(file)}
+    assert (scores["label HQ"], scores["label LQ_EDIT"]) == (1.0, -1.0)
+
+
+def test_the_table_and_the_means(file: Path) -> None:
+    write(file, row(), row(reference="LQ_EDIT"))
+    result = novaloop("reward", "try", str(file))
+    assert result.exit_code == 0
+    assert "reference 1.00, empty -1.00" in result.stdout
+    assert "label HQ 0.00" in result.stdout
+
+
+def test_only_the_first_rows_are_read(file: Path) -> None:
+    write(file, *[rollout("HQ") for _ in range(20)])
+    assert len(tried(file)) == 10
+    assert len(tried(file, "--limit", "3")) == 3
+
+
+def test_rows_that_cannot_be_scored_are_told_by_line(file: Path) -> None:
+    bad = row(reward={"type": "regex", "pattern": "("})
+    file.write_bytes(
+        b"".join(
+            (
+                json.dumps(row()).encode() + b"\n\n",
+                b'{"messages": \n',
+                b"\xff\n",
+                b"[1]\n",
+                json.dumps(bad).encode() + b"\n",
+                json.dumps(row(reference="secret")).encode() + b"\n",
+            )
+        )
+    )
+    result = novaloop("reward", "try", str(file))
+    assert result.exit_code == 2
+    assert "5 of 6 rows can't be scored" in result.stderr
+    assert "line 3: is not JSON in UTF-8" in result.stderr
+    assert "line 4: is not JSON in UTF-8" in result.stderr
+    assert "line 5: is not a JSON object" in result.stderr
+    assert "line 6: reward.pattern is no valid regular expression" in result.stderr
+    assert "line 7: reference_answer is none of reward.labels" in result.stderr
+    assert "secret" not in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_a_file_without_rows_is_refused(file: Path) -> None:
+    file.write_text("\n\n")
+    result = novaloop("reward", "try", str(file))
+    assert result.exit_code == 2
+    assert "has no rows" in result.stderr
+
+
+def test_the_users_own_reward(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def brevity(answer: str, reference: object, settings: Any) -> tuple[float, bool]:
+        return 1 - len(answer) / settings["most"], answer != ""
+
+    monkeypatch.setitem(CUSTOM_SCORERS, "brevity", brevity)
+    custom = {"type": "custom", "name": "brevity", "settings": {"most": 20}}
+    write(file, rollout("ten chars.", reward=custom))
+    assert [each["score"] for each in tried(file)] == [0.5]
+
+    write(file, rollout("ten chars.", reward={**custom, "settings": {}}))
+    result = novaloop("reward", "try", str(file))
+    assert result.exit_code == 2
+    assert "line 1: KeyError: 'most'" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "bad", [5, "x", [1], {"type": "weighted", "parts": 3}, {"type": "label", "labels": 7}]
+)
+def test_strange_settings_are_a_message(file: Path, bad: object) -> None:
+    write(file, row(reward=bad))
+    result = novaloop("reward", "try", str(file))
+    assert result.exit_code == 2
+    assert "line 1: reward" in result.stderr
