@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import time
 from datetime import UTC, datetime
 
 import pytest
@@ -84,3 +85,20 @@ def test_what_is_no_number_is_read_as_such(word: str) -> None:
 )
 def test_other_lines_are_skipped(text: str) -> None:
     assert list(points([LogLine(AT, text)])) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("step " + "x" * 200_000, id="one long word"),
+        pytest.param("step " + "a/" * 100_000, id="one long path"),
+        pytest.param("step a" + " " * 200_000, id="blanks"),
+        pytest.param("step:1" * 30_000, id="numbers without end"),
+        pytest.param("step: " + "1" * 200_000, id="a long number"),
+    ],
+)
+def test_no_line_takes_long_to_read(text: str) -> None:
+    """What a log holds is not ours: reading must take time in proportion to its length."""
+    began = time.process_time()
+    read(LogLine(AT, text))
+    assert time.process_time() - began < 1

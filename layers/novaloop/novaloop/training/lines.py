@@ -44,7 +44,7 @@ per second, `kl` is between one update's policies and `kl_from_start` to the ini
 
 _NUMBER = r"[-+]?(?:nan|inf(?:inity)?|(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?)"
 _PAIR = re.compile(
-    rf"(?P<key>train_step_timing in s|[a-z][\w/]*)\s*[:=]\s*"
+    rf"(?<![\w/])(?P<key>train_step_timing in s|[a-z][\w/]*)\s?[:=]\s?"
     rf"(?:(?:np|numpy)\.float\d+\()?(?P<number>{_NUMBER})(?![\w.])",
     re.IGNORECASE,
 )
@@ -77,6 +77,8 @@ def points(lines: Iterable[LogLine]) -> Iterator[Point]:
 
 def read(line: LogLine) -> Point | None:
     """Return what one line says of its step; None if it says nothing of any."""
+    if "step" not in line.text:
+        return None
     found = {match["key"]: float(match["number"]) for match in _PAIR.finditer(line.text)}
     step = next((found[key] for key in STEP_KEYS if key in found), None)
     values = {SERIES[key]: value for key, value in found.items() if key in SERIES}
