@@ -13,6 +13,7 @@ from cli.show import as_json, print_json
 from cli.stack import Stack, with_stack
 from novaloop import reports
 from novaloop.cloud.objects import Bucket
+from novaloop.usecases.score import load_flips
 from novaloop.usecases.training import load_curves
 
 if TYPE_CHECKING:
@@ -55,8 +56,11 @@ def report(stack: Stack, name: str, directory: Path | None, open_: bool, json_: 
 def build(stack: Stack, snapshot: Snapshot, record: Record) -> Report:
     """Put the report together from what the table holds now."""
     history = stack.table.history(record.experiment_id)
-    curves = load_curves(record, Bucket(stack.s3, stack.bucket))
-    content = reports.report(record, snapshot.scores, history, snapshot.datasets, curves)
+    bucket = Bucket(stack.s3, stack.bucket)
+    curves, flips = load_curves(record, bucket), load_flips(record, bucket)
+    content = reports.report(
+        record, snapshot.scores, history, snapshot.datasets, curves=curves, flips=flips
+    )
     if stack.is_local:
         content["notices"].insert(0, STAND_IN)
     return content

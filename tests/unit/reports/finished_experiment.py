@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import random
 from datetime import UTC, datetime, timedelta
@@ -23,7 +24,8 @@ from novaloop.experiment.record import (
     Status,
 )
 from novaloop.experiment.spec import ExperimentSpec, Gate, StageKind, default_plan
-from novaloop.metrics.score import score_lines
+from novaloop.metrics.flips import Flips, listed_rows, pair_up, read_answers
+from novaloop.metrics.score import Score, score_lines
 
 if TYPE_CHECKING:
     from novaloop.metrics.rows import RowScores
@@ -35,15 +37,19 @@ ENDPOINT = f"novaloop-{NAME}--deploy-1"
 QUALITIES = {"baseline": (0.3, 0.8), "after-sft": (0.7, 0.01), "after-rft": (0.71, 0.01)}
 
 
-def answers(right: float, verbose: float, seed: int) -> list[bytes]:
+def answers(stage: str, seed: int = 3) -> list[bytes]:
+    right, verbose = QUALITIES[stage]
     draw, golds = random.Random(seed), random.Random(1)  # noqa: S311
-    lines = []
+    lines: list[dict[str, object]] = []
     for row in range(300):
         gold = golds.choice(LABELS)
         answer = gold if draw.random() < right else draw.choice(LABELS)
         if draw.random() < verbose:
             answer = f"It is {answer} because " + "it explains itself and " * draw.randint(1, 20)
-        lines.append({"prompt": f"question {row}", "inference": [answer], "gold": gold})
+        line = {"prompt": f"<p>question {row}", "inference": [answer], "gold": gold}
+        if stage == "after-rft":
+            line["logprobs"] = [-draw.random() / 2, -0.05]
+        lines.append(line)
     return [json.dumps(line).encode() for line in lines]
 
 
@@ -51,9 +57,9 @@ def answers(right: float, verbose: float, seed: int) -> list[bytes]:
 def scores() -> dict[tuple[str, int], ScoreItem]:
     earlier: dict[str, RowScores] = {}
     items = {}
-    for stage, (right, verbose) in QUALITIES.items():
+    for stage in QUALITIES:
         score, rows = score_lines(
-            answers(right, verbose, seed=3),
+            answers(stage),
             labels=LABELS,
             reported={"em": 0.5, "bleu": 0.0, "bleu_stderr": 0.09},
             max_new_tokens=50,
@@ -62,6 +68,21 @@ def scores() -> dict[tuple[str, int], ScoreItem]:
         earlier[stage] = rows
         items[stage, 1] = ScoreItem(stage, 1, START, score=score.to_dict())
     return items
+
+
+def flips() -> dict[str, dict[str, Flips]]:
+    names = list(QUALITIES)
+    return {
+        later: {earlier: flips_between(earlier, later)}
+        for earlier, later in itertools.pairwise(names)
+    }
+
+
+def flips_between(earlier: str, later: str) -> Flips:
+    comparison = Score.from_dict(scores()[later, 1].score).comparisons[earlier]
+    wanted = listed_rows(comparison)
+    before, after = (read_answers(answers(stage), wanted) for stage in (earlier, later))
+    return pair_up(comparison, before, after)
 
 
 def stages() -> tuple[Stage, ...]:

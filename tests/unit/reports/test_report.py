@@ -15,7 +15,9 @@ from tests.unit.reports import finished_experiment as example
 @pytest.fixture(scope="module")
 def finished() -> Report:
     datasets = {"sft": example.dataset("sft", 3500)}
-    return report(example.record(), example.scores(), example.HISTORY, datasets)
+    return report(
+        example.record(), example.scores(), example.HISTORY, datasets, flips=example.flips()
+    )
 
 
 def metric(content: Report, name: str) -> list[dict]:
@@ -99,6 +101,7 @@ def test_the_page_is_the_same_each_time(finished: Report) -> None:
         example.scores(),
         example.HISTORY,
         {"sft": example.dataset("sft", 3500)},
+        flips=example.flips(),
     )
     assert html(again) == html(finished)
 
@@ -142,7 +145,8 @@ def test_the_page_is_well_formed_and_has_every_section(finished: Report) -> None
     parser.feed(html(finished))
     assert parser.open == []
     assert parser.ids == [
-        *("metrics", "answers", "classes", "stages", "lineage", "reported", "history")
+        *("metrics", "answers", "flips", "classes", "format", "calibration", "stages", "lineage"),
+        *("reported", "history"),
     ]
 
 
@@ -155,6 +159,55 @@ def test_the_confusion_matrices_and_charts_are_there_for_every_evaluation(
     confusion = finished["evaluations"][0]["score"]["classification"]["lenient"]["confusion"]
     cells = [int(text) for text in re.findall(r'<td style="--share:[^>]*>(\d+)</td>', page)]
     assert cells[:12] == [count for row in confusion for count in row]
+
+
+def test_rows_that_changed_stand_side_by_side_and_escaped(finished: Report) -> None:
+    page = html(finished)
+    comparison = finished["comparisons"][0]
+    rows = comparison["improved_rows"]
+    assert rows
+    assert len(rows) == min(50, comparison["improved"])
+    assert page.count('<article class="flip">') == sum(
+        len(each["improved_rows"] or ()) + len(each["regressed_rows"] or ())
+        for each in finished["comparisons"]
+    )
+    assert "&lt;p&gt;question" in page
+    assert "<p>question" not in page
+    for row in rows:
+        assert row["after"] == row["gold"] != row["before"]
+
+
+def test_no_rows_are_shown_where_none_are_kept() -> None:
+    content = report(example.record(), example.scores())
+    assert [each["improved_rows"] for each in content["comparisons"]] == [None, None]
+    page = html(content)
+    assert "question 1" not in page
+    assert "after-sft against baseline: no rows are kept" in page
+
+
+def test_the_jobs_own_numbers_stand_beside_ours_with_their_defects(finished: Report) -> None:
+    em = metric(finished, "em")[0]["value"]
+    assert (
+        f'<tr><th>em</th><td class="number">0.5000</td><td class="number">{em:.4f}</td>'
+        '<td class="bad">differs from ours</td></tr>'
+    ) in html(finished)
+
+
+def test_instance_hours_count_every_attempt_on_every_instance() -> None:
+    first, sft, *others = example.stages()
+    sft = replace(sft, earlier_seconds=900)
+    content = report(replace(example.record(), stages=(first, sft, *others)), {})
+    hours = {line["name"]: line["instance_hours"] for line in content["stages"]}
+    instances = {line["name"]: line["instances"] for line in content["stages"]}
+    assert hours["baseline"] == pytest.approx(0.25)
+    assert instances["sft"] == 4
+    assert hours["sft"] == pytest.approx(4 * 1800 / 3600)
+
+
+def test_missing_log_probabilities_are_said_plainly(finished: Report) -> None:
+    page = html(finished)
+    assert "baseline, after-sft: the archive holds no log-probabilities" in page
+    assert "<strong>after-rft</strong>: expected calibration error" in page
 
 
 def test_lineage_names_version_hash_and_jobs(finished: Report) -> None:

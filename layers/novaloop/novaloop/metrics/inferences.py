@@ -8,6 +8,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from novaloop.metrics.calibration import confidence
 from novaloop.rewards.labels import strip_solution_markers
 
 if TYPE_CHECKING:
@@ -20,7 +21,10 @@ class InferenceError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Inference:
-    """One evaluated row; `key` identifies it in every stage of an experiment."""
+    """One evaluated row; `key` identifies it in every stage of an experiment.
+
+    confidence: the answer's probability, where the line holds log-probabilities.
+    """
 
     line: int
     key: int
@@ -28,6 +32,7 @@ class Inference:
     prediction: str
     gold: str
     other_predictions: int = 0
+    confidence: float | None = None
 
 
 def read_inferences(lines: Iterable[bytes]) -> Iterator[Inference]:
@@ -51,7 +56,8 @@ def _inference(line: bytes, number: int, occurrences: Counter[bytes]) -> Inferen
     digest = _digest(prompt, gold)
     occurrences[digest] += 1
     key = int.from_bytes(_digest(digest.hex(), str(occurrences[digest])))
-    return Inference(number, key, prompt, strip_solution_markers(prediction), gold, others)
+    answer = strip_solution_markers(prediction)
+    return Inference(number, key, prompt, answer, gold, others, confidence(fields))
 
 
 def _object(line: bytes, number: int) -> dict[str, object]:

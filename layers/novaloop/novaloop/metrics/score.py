@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from array import array
+from collections import Counter
+from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,10 +13,12 @@ from pydantic import TypeAdapter
 
 from novaloop.metrics.archive import EvaluationOutput, archive_members
 from novaloop.metrics.bleu import corpus_bleu
+from novaloop.metrics.calibration import Calibration, calibrate
 from novaloop.metrics.classification import Classification, classify
 from novaloop.metrics.comparison import Comparison, compare
 from novaloop.metrics.defects import FirstPredictionBleu, Reported, examine
 from novaloop.metrics.estimates import Estimate, mean, resampled_sums
+from novaloop.metrics.format_failures import FormatFailure, format_failure
 from novaloop.metrics.inferences import Inference, InferenceError, read_inferences
 from novaloop.metrics.lengths import Lengths, lengths
 from novaloop.metrics.overlap import MAX_PAIRS
@@ -35,7 +40,7 @@ class Score:
     """Everything measured about one evaluation of one stage.
 
     metrics: those of `pairs.METRICS` (0 to 1) and `bleu` (0 to 100), by the names that the job
-    uses. comparisons: this stage against each earlier one, by its name.
+    uses. comparisons: this stage against each earlier one, by its name. format_failures: rows.
     """
 
     n: int
@@ -46,6 +51,8 @@ class Score:
     comparisons: dict[str, Comparison]
     reported: Reported | None
     notes: tuple[str, ...]
+    calibration: Calibration | None = None
+    format_failures: dict[FormatFailure, int] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON content; `from_dict` reads it back."""
@@ -113,6 +120,8 @@ class _Scorer:
         self._rows = RowScoresBuilder(labels)
         self._first_prediction = FirstPredictionBleu()
         self._several_predictions = 0
+        self._confidences = array("d")
+        self._format_failures: Counter[FormatFailure] = Counter()
 
     def add_all(self, lines: Iterable[bytes]) -> None:
         for batch in _batches(read_inferences(lines)):
@@ -128,6 +137,8 @@ class _Scorer:
         self._rows.add(inference.key, pair, labelled, len(prediction))
         self._first_prediction.add(prediction, gold)
         self._several_predictions += inference.other_predictions > 0
+        confidence = inference.confidence
+        self._confidences.append(math.nan if confidence is None else confidence)
 
     def _labels_of(self, inference: Inference) -> tuple[int, int, int]:
         if self._reader is None:
@@ -136,6 +147,8 @@ class _Scorer:
         if true_label is None:
             raise InferenceError(f"line {inference.line}: the gold answer is none of the labels")
         strict = self._reader.strict(inference.prediction)
+        if strict is None and (failure := format_failure(inference.prediction, self._reader)):
+            self._format_failures[failure] += 1
         lenient = self._reader.lenient(inference.prediction)
         return (
             self._index[true_label],
@@ -162,6 +175,8 @@ class _Scorer:
             comparisons={name: compare(stage, rows) for name, stage in earlier.items()},
             reported=examine(reported, metrics, self._first_prediction.value()),
             notes=self._notes(reported),
+            calibration=calibrate(np.array(self._confidences), rows.values[:, 0] == 1),
+            format_failures=dict(self._format_failures),
         )
         return score, rows
 

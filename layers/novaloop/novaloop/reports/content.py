@@ -6,6 +6,8 @@ import itertools
 import math
 from typing import TYPE_CHECKING, Any, TypedDict
 
+from novaloop import __version__
+from novaloop.experiment.costs import packaged_prices
 from novaloop.experiment.spec import StageKind
 from novaloop.metrics.estimates import Estimate, Share
 from novaloop.metrics.rows import LENIENT_ACCURACY
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
         ScoreItem,
         Stage,
     )
+    from novaloop.metrics.flips import Flip, Flips
     from novaloop.training.curve import Curve
 
 METRIC_TITLES: Mapping[str, str] = {
@@ -69,8 +72,21 @@ class Evaluation(TypedDict):
     score: dict[str, Any] | None
 
 
+class FlipLine(TypedDict):
+    """A row whose exact match changed: excerpts of its texts."""
+
+    row: str
+    question: str
+    gold: str
+    before: str
+    after: str
+
+
 class Comparison(TypedDict):
-    """An evaluation against the one before: counts of rows by exact match, and the verdict."""
+    """An evaluation against the one before: counts of rows by exact match, and the verdict.
+
+    improved_rows, regressed_rows: some of those rows; None where their texts are not kept.
+    """
 
     stage: str
     against: str
@@ -78,10 +94,15 @@ class Comparison(TypedDict):
     regressed: int
     same: int
     summary: str
+    improved_rows: list[FlipLine] | None
+    regressed_rows: list[FlipLine] | None
 
 
 class StageLine(TypedDict):
-    """One stage of the plan; times are ISO 8601, `seconds` is wall-clock time."""
+    """One stage of the plan; times are ISO 8601, `seconds` is wall-clock time.
+
+    instance_hours: billed time of all attempts on all instances; `usd` is None without a price.
+    """
 
     name: str
     kind: str
@@ -93,6 +114,10 @@ class StageLine(TypedDict):
     ended_at: str | None
     seconds: float | None
     billable_seconds: int
+    instances: int
+    instance_hours: float
+    usd: float | None
+    recipe_key: str | None
     checkpoint: str | None
     reason: str | None
 
@@ -132,6 +157,7 @@ class Report(TypedDict):
     status: str
     reason: str
     model: str
+    code_version: str
     labels: list[str]
     created_at: str
     started_at: str | None
@@ -155,12 +181,15 @@ def report(
     scores: Mapping[tuple[str, int], ScoreItem],
     history: Iterable[HistoryEntry] = (),
     datasets: Mapping[str, DatasetItem] | None = None,
+    *,
     curves: Mapping[str, Curve] | None = None,
+    flips: Mapping[str, Mapping[str, Flips]] | None = None,
 ) -> Report:
-    """Put together what is known of an experiment; `curves` are its trainings' by stage.
+    """Put together what is known of an experiment.
 
-    Raises pydantic.ValidationError on a score
-    that this version can't read."""
+    `curves` are its trainings' by stage, `flips` the changed rows by stage and earlier stage.
+    Raises pydantic.ValidationError on a score that this version can't read.
+    """
     items = list(_evaluations(record, scores))
     measured = {i.stage: Score.from_dict(i.score) for i in items if i.error is None}
     endpoint = record.endpoint
@@ -169,6 +198,7 @@ def report(
         status=str(record.status),
         reason=record.reason,
         model=record.spec.model,
+        code_version=__version__,
         labels=list(record.spec.labels),
         created_at=record.created_at.isoformat(),
         started_at=_iso(record.started_at),
@@ -179,9 +209,9 @@ def report(
         endpoint_expires_at=_iso(endpoint.expires_at) if endpoint else None,
         notices=list(record.notices),
         metrics=list(_metric_rows(measured)),
-        comparisons=list(_comparisons(measured)),
+        comparisons=list(_comparisons(measured, flips or {})),
         evaluations=[_evaluation(item, measured.get(item.stage)) for item in items],
-        stages=[_stage_line(stage) for stage in record.stages],
+        stages=[_stage_line(record, stage) for stage in record.stages],
         trainings=list(training_reports(record, curves or {})),
         datasets=list(_dataset_lines(record, datasets or {})),
         history=[
@@ -254,11 +284,14 @@ def _estimate(share: Share) -> Estimate:
     return Estimate(p, math.sqrt(p * (1 - p) / (share.n - 1)) if share.n > 1 else None)
 
 
-def _comparisons(measured: Mapping[str, Score]) -> Iterator[Comparison]:
+def _comparisons(
+    measured: Mapping[str, Score], flips: Mapping[str, Mapping[str, Flips]]
+) -> Iterator[Comparison]:
     stages = list(measured)
     for before, after in itertools.pairwise(stages):
         found = measured[after].comparisons.get(before)
         if found is not None:
+            rows = flips.get(after, {}).get(before)
             yield Comparison(
                 stage=after,
                 against=before,
@@ -266,7 +299,22 @@ def _comparisons(measured: Mapping[str, Score]) -> Iterator[Comparison]:
                 regressed=found.regressed,
                 same=found.same,
                 summary=found.summary,
+                improved_rows=_flip_lines(rows.improved) if rows else None,
+                regressed_rows=_flip_lines(rows.regressed) if rows else None,
             )
+
+
+def _flip_lines(flips: Iterable[Flip]) -> list[FlipLine]:
+    return [
+        FlipLine(
+            row=flip.row,
+            question=flip.question,
+            gold=flip.gold,
+            before=flip.before,
+            after=flip.after,
+        )
+        for flip in flips
+    ]
 
 
 def _gate(gate: GateVerdict) -> Gate:
@@ -278,8 +326,10 @@ def _gate(gate: GateVerdict) -> Gate:
     )
 
 
-def _stage_line(stage: Stage) -> StageLine:
+def _stage_line(record: Record, stage: Stage) -> StageLine:
     begun, ended = stage.started_at or stage.claimed_at, stage.ended_at
+    plan, billed = record.plan_of(stage), stage.billable_seconds + stage.earlier_seconds
+    instances = getattr(plan, "instances", 1)
     return StageLine(
         name=stage.name,
         kind=str(stage.kind),
@@ -291,9 +341,19 @@ def _stage_line(stage: Stage) -> StageLine:
         ended_at=_iso(ended),
         seconds=(ended - begun).total_seconds() if begun and ended else None,
         billable_seconds=stage.billable_seconds,
+        instances=instances,
+        instance_hours=billed * instances / 3600,
+        usd=packaged_prices().usd(plan.instance_type, instances, billed),
+        recipe_key=_recipe_key(record, stage),
         checkpoint=stage.checkpoint,
         reason=stage.reason,
     )
+
+
+def _recipe_key(record: Record, stage: Stage) -> str | None:
+    if stage.job_name is None or stage.kind is StageKind.DEPLOY:
+        return None
+    return f"jobs/{record.experiment_id}/{stage.job_name}/recipe.yaml"
 
 
 def _dataset_lines(record: Record, items: Mapping[str, DatasetItem]) -> Iterator[DatasetLine]:

@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING, Any
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup
 
+from novaloop.experiment.costs import packaged_prices
 from novaloop.metrics.classification import NO_VALID_LABEL
+from novaloop.metrics.defects import STDERR_SUFFIX
+from novaloop.metrics.format_failures import FormatFailure
 from novaloop.reports import charts
 
 if TYPE_CHECKING:
@@ -31,6 +34,8 @@ def html(report: Report) -> str:
         curves=_curves(report),
         timeline=list(_timeline(report)),
         no_valid_label=NO_VALID_LABEL,
+        format_failures=_format_failures(scored),
+        prices_as_of=packaged_prices().as_of,
     )
 
 
@@ -64,6 +69,19 @@ def _class_bars(report: Report, scored: list[Evaluation]) -> Markup | None:
     if not classified:
         return None
     return Markup(charts.class_bars(classified, report["labels"]))  # noqa: S704 - drawn by us
+
+
+def _format_failures(scored: list[Evaluation]) -> list[FormatFailure]:
+    """Return the kinds that occurred, the mildest first."""
+    found = {kind for e in scored if e["score"] for kind in e["score"]["format_failures"]}
+    return [kind for kind in FormatFailure if kind in found]
+
+
+def recomputed(score: dict[str, Any], name: str) -> str:
+    """Write our number for what the job reports as `name`, if we have one."""
+    metric = score["metrics"].get(name.removesuffix(STDERR_SUFFIX))
+    value = metric and metric["stderr" if name.endswith(STDERR_SUFFIX) else "value"]
+    return "–" if value is None else f"{value:.4f}"  # noqa: RUF001
 
 
 def _timeline(report: Report) -> Iterator[dict[str, Any]]:
@@ -150,4 +168,4 @@ _environment.filters |= {
     "duration": duration,
     "tone": _tone,
 }
-_environment.globals |= {"cell": cell, "change": change, "heat": _heat}
+_environment.globals |= {"cell": cell, "change": change, "heat": _heat, "recomputed": recomputed}

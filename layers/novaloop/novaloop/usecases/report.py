@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from novaloop import reports
-from novaloop.usecases.score import ScoreWorld
+from novaloop.usecases.score import ScoreWorld, load_flips
 from novaloop.usecases.training import load_curves
 
 
@@ -21,7 +21,10 @@ def write_report(experiment_id: str, world: ScoreWorld) -> None:
         return
     history = world.store.history(experiment_id)
     curves = load_curves(snapshot.record, world.objects)
-    content = reports.report(snapshot.record, snapshot.scores, history, snapshot.datasets, curves)
+    flips = load_flips(snapshot.record, world.objects)
+    content = reports.report(
+        snapshot.record, snapshot.scores, history, snapshot.datasets, curves=curves, flips=flips
+    )
     prefix = report_prefix(experiment_id)
     text = json.dumps(content, indent=2, allow_nan=False)
     world.objects.put(f"{prefix}.json", text.encode(), "application/json")

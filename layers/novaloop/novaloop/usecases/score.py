@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 from novaloop.experiment.launching import output_key
 from novaloop.experiment.record import Record, ScoreItem, Snapshot, Stage, StageState
 from novaloop.experiment.spec import EvaluateStage, StageKind
 from novaloop.experiment.spec_file import method_of
-from novaloop.metrics.archive import ArchiveError
+from novaloop.metrics.archive import ArchiveError, EvaluationOutput, archive_members
 from novaloop.metrics.comparison import DifferentRowsError
+from novaloop.metrics.flips import (
+    Answer,
+    Flips,
+    from_json,
+    listed_rows,
+    pair_up,
+    read_answers,
+    to_json,
+)
 from novaloop.metrics.inferences import InferenceError
 from novaloop.metrics.rows import RowScores, RowsError
 from novaloop.metrics.score import Score, score_archive
@@ -66,9 +76,53 @@ def _score(record: Record, stage: Stage, snapshot: Snapshot, world: ScoreWorld) 
         return ScoreItem(stage.name, stage.attempt, now, error=f"{key}: {error}")
     rows_key = f"scores/{record.experiment_id}/{stage.name}-{stage.attempt}.jsonl"
     world.objects.put(rows_key, b"".join(rows.to_lines()), "application/jsonl")
+    if record.spec.report_rows and result.comparisons:
+        with suppress(ObjectMissing, *_UNUSABLE):  # an archive that has gone since costs no score
+            _keep_flips(record, stage, result, world.objects)
     content = result.to_dict()
     problem = _wrong_size(record, result)
     return ScoreItem(stage.name, stage.attempt, now, problem, content, rows_key)
+
+
+def flips_key(experiment_id: str, stage: Stage) -> str:
+    """Return where the texts of the rows that changed are kept; nowhere else, and in no log."""
+    return f"scores/{experiment_id}/{stage.name}-{stage.attempt}-flips.json"
+
+
+def _keep_flips(record: Record, stage: Stage, result: Score, objects: Objects) -> None:
+    wanted = {name: listed_rows(compared) for name, compared in result.comparisons.items()}
+    after = _answers(record, stage, frozenset().union(*wanted.values()), objects)
+    flips = {
+        past.name: pair_up(
+            result.comparisons[past.name],
+            _answers(record, past, wanted[past.name], objects),
+            after,
+        )
+        for past in record.stages
+        if past.name in wanted
+    }
+    objects.put(flips_key(record.experiment_id, stage), to_json(flips), "application/json")
+
+
+def _answers(
+    record: Record, stage: Stage, wanted: frozenset[str], objects: Objects
+) -> dict[str, Answer]:
+    """Read the wanted rows again, from the archive that was scored."""
+    with objects.get(output_key(record.experiment_id, stage.job_name or "")) as archive:
+        return read_answers(EvaluationOutput(archive_members(archive)).inference_lines(), wanted)
+
+
+def load_flips(record: Record, objects: Objects) -> dict[str, dict[str, Flips]]:
+    """Read the rows that changed, by stage and the earlier stage; none where none were kept."""
+    found = {}
+    for stage in record.stages if record.spec.report_rows else ():
+        if stage.kind is StageKind.EVALUATE:
+            with (
+                suppress(ObjectMissing),
+                objects.get(flips_key(record.experiment_id, stage)) as body,
+            ):
+                found[stage.name] = from_json(body.read())
+    return found
 
 
 def _wrong_size(record: Record, result: Score) -> str | None:

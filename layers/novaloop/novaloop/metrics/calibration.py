@@ -1,0 +1,88 @@
+"""Whether the probabilities that a model gives its answers are right."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+# Not documented, and not seen: under which of these names an archive holds them, if it does.
+# Alternatives (top_logprobs) and logits say nothing of the probability of what was chosen.
+LOG_PROBABILITY_FIELDS = ("logprobs", "log_probs", "token_logprobs")
+_INNER_FIELDS = ("token_logprobs", "content", "tokens", "logprob", "log_prob")
+BINS = 10
+
+
+@dataclass(frozen=True)
+class ReliabilityBin:
+    """Rows whose confidence lies from `low` to `high`: their mean confidence and accuracy."""
+
+    low: float
+    high: float
+    n: int
+    confidence: float
+    accuracy: float
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Of the `n` rows with log-probabilities; `ece` is the expected calibration error, 0 to 1."""
+
+    n: int
+    ece: float
+    bins: tuple[ReliabilityBin, ...]
+
+
+def confidence(fields: Mapping[str, object]) -> float | None:
+    """The probability of the whole answer, of a line with log-probabilities; else None."""
+    for name in LOG_PROBABILITY_FIELDS:
+        tokens = _log_probabilities(fields.get(name))
+        if tokens:
+            return math.exp(sum(tokens))
+    return None
+
+
+def _log_probabilities(value: object) -> Sequence[float]:
+    """One number a token, of numbers or objects; empty where anything else is found."""
+    if isinstance(value, Mapping):
+        return _log_probabilities(next((value[key] for key in _INNER_FIELDS if key in value), None))
+    if isinstance(value, list):
+        found = [_log_probabilities(each) for each in value]
+        return [tokens[0] for tokens in found] if all(len(each) == 1 for each in found) else ()
+    if isinstance(value, int | float) and not isinstance(value, bool) and -math.inf < value <= 0:
+        return (float(value),)
+    return ()
+
+
+def calibrate(confidences: NDArray[np.float64], right: NDArray[np.bool_]) -> Calibration | None:
+    """Compare confidence with exact match, in equal bins; NaN for rows without. None without any.
+
+    Guo et al., "On Calibration of Modern Neural Networks" (2017).
+    """
+    known = ~np.isnan(confidences)
+    n = int(known.sum())
+    if n == 0:
+        return None
+    confidences, right = confidences[known], right[known]
+    index = np.minimum((confidences * BINS).astype(int), BINS - 1)
+    bins = tuple(
+        ReliabilityBin(
+            low=number / BINS,
+            high=(number + 1) / BINS,
+            n=int(inside.sum()),
+            confidence=float(confidences[inside].mean()),
+            accuracy=float(right[inside].mean()),
+        )
+        for number in range(BINS)
+        if (inside := index == number).any()
+    )
+    ece = sum(each.n * abs(each.confidence - each.accuracy) for each in bins) / n
+    return Calibration(n, ece, bins)

@@ -1,0 +1,110 @@
+"""The rows that changed are kept in the bucket, and nowhere where they are not wanted."""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+from dataclasses import replace
+
+import pytest
+
+from novaloop.experiment.launching import output_key
+from novaloop.experiment.spec import StageKind
+from novaloop.metrics.flips import MAX_EXCERPT, excerpt
+from novaloop.usecases.report import report_prefix, write_report
+from novaloop.usecases.score import ScoreWorld, load_flips, score
+from tests.simulation.twins import TwinObjects, TwinStore, VirtualClock
+from tests.unit.reports import finished_experiment as example
+
+
+def archive(lines: list[bytes]) -> bytes:
+    content = b"\n".join(lines)
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w:gz") as tar:
+        entry = tarfile.TarInfo("run/eval_results/inference_output.jsonl")
+        entry.size = len(content)
+        tar.addfile(entry, io.BytesIO(content))
+    return stream.getvalue()
+
+
+@pytest.fixture
+def world() -> ScoreWorld:
+    clock = VirtualClock()
+    world = ScoreWorld(TwinStore(lambda _: None), TwinObjects(clock), clock)
+    for stage in example.QUALITIES:
+        key = output_key(example.NAME, f"novaloop-{example.NAME}--{stage}-1")
+        world.objects.put(key, archive(example.answers(stage)), "application/gzip")
+    return world
+
+
+def run(world: ScoreWorld, *, report_rows: bool = True) -> None:
+    record = example.record()
+    record = replace(record, spec=record.spec.model_copy(update={"report_rows": report_rows}))
+    world.store.commit(record, ())
+    for stage in example.QUALITIES:
+        item = score(example.NAME, stage, 1, world)
+        assert item is not None
+        assert item.error is None
+        assert "question" not in json.dumps(item.score)
+    write_report(example.NAME, world)
+
+
+def page(world: ScoreWorld) -> str:
+    return world.objects.get(f"{report_prefix(example.NAME)}.html").read().decode()
+
+
+def test_both_stages_answers_stand_side_by_side(world: ScoreWorld) -> None:
+    run(world)
+    flips = load_flips(example.record(), world.objects)
+    assert {stage: set(found) for stage, found in flips.items()} == {
+        "after-sft": {"baseline"},
+        "after-rft": {"baseline", "after-sft"},
+    }
+    changed = flips["after-sft"]["baseline"]
+    assert len(changed.improved) == 50
+    rows = [json.loads(line) for line in example.answers("after-sft")]
+    golds = {row["prompt"]: row["gold"] for row in rows}
+    for flip in changed.improved:
+        assert flip.after == flip.gold == golds[flip.question] != flip.before
+    for flip in changed.regressed:
+        assert flip.before == flip.gold == golds[flip.question] != flip.after
+    assert "&lt;p&gt;question" in page(world)
+
+
+def test_no_text_is_kept_when_the_experiment_says_so(world: ScoreWorld) -> None:
+    run(world, report_rows=False)
+    assert not [key for key, _ in world.objects.uploads("scores/") if "flips" in key]
+    assert "question 1" not in page(world)
+
+
+def test_rows_kept_before_are_not_shown_once_they_are_unwanted(world: ScoreWorld) -> None:
+    run(world)
+    record = world.store.load(example.NAME).record
+    assert record is not None
+    unwanted = record.spec.model_copy(update={"report_rows": False})
+    assert load_flips(replace(record, spec=unwanted), world.objects) == {}
+
+
+def test_an_earlier_archive_that_has_gone_costs_no_score(
+    world: ScoreWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = example.record()
+    world.store.commit(record, ())
+    score(example.NAME, "baseline", 1, world)
+    gone = next(stage for stage in record.stages if stage.kind is StageKind.EVALUATE)
+    assert isinstance(world.objects, TwinObjects)
+    monkeypatch.delitem(world.objects._versions, output_key(example.NAME, gone.job_name or ""))
+    item = score(example.NAME, "after-sft", 1, world)
+    assert item is not None
+    assert item.error is None
+    assert load_flips(record, world.objects) == {}
+
+
+def test_an_excerpt_keeps_both_ends() -> None:
+    assert excerpt("a" * MAX_EXCERPT) == "a" * MAX_EXCERPT
+    text = "system prompt " * 100 + "the question"
+    cut = excerpt(text)
+    assert len(cut) <= MAX_EXCERPT
+    assert cut.startswith("system prompt")
+    assert cut.endswith("the question")
