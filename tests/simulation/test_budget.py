@@ -150,3 +150,19 @@ def test_what_was_spent_before_a_retry_counts() -> None:
     record = simulation.record("demo")
     assert spent_usd(record) == pytest.approx(200, rel=0.05)
     assert len(simulation.endpoints.launches) == 1
+
+
+def test_a_job_that_was_stopped_for_its_time_counts_as_billed() -> None:
+    """SageMaker tells the billable seconds only once the job is over."""
+    simulation = Simulation(fate=lambda job: "hangs" if "sft" in job else "completes")
+    simulation.submit("demo")
+    describe = simulation.jobs.describe
+
+    def billed(name: str, owner: str | None) -> Work:
+        work = describe(name, owner)
+        runs = work.phase in {"ACTIVE", "ENDING"}
+        return replace(work, billable_seconds=0 if runs else 5000)
+
+    simulation.jobs.describe = billed  # type: ignore[method-assign]
+    assert simulation.settles("demo") is Status.FAILED
+    assert simulation.record("demo").stage("sft").billable_seconds == 5000
