@@ -6,6 +6,7 @@ import shutil
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -16,6 +17,8 @@ from novaloop.usecases.ports import ObjectMissing, Upload
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from novaloop.datasets.ranges import ByteRange
 
 
 class FolderObjects:
@@ -51,24 +54,31 @@ class FolderObjects:
     @contextmanager
     def writer(self, key: str, content_type: str) -> Iterator[Callable[[bytes], object]]:
         """Open an object for streamed writing; an exception inside leaves no object."""
-        path = self._new(key)
+        part = self._new(f"{key}.part")
         try:
-            with path.open("wb") as file:
+            with part.open("wb") as file:
                 yield file.write
-        except BaseException:
-            path.unlink()
-            raise
+            part.replace(self._folder / key)
+        finally:
+            part.unlink(missing_ok=True)
 
     def put(self, key: str, body: bytes, content_type: str) -> None:
         """Write a small object."""
         self._new(key).write_bytes(body)
 
-    def get(self, key: str, version_id: str | None = None) -> BinaryIO:
-        """Open an object for streaming. Raises ObjectMissing."""
+    def get(
+        self, key: str, version_id: str | None = None, span: ByteRange | None = None
+    ) -> BinaryIO:
+        """Open an object, or a span of its bytes, for streaming. Raises ObjectMissing."""
         try:
-            return self.path(key).open("rb")
+            file = self.path(key).open("rb")
         except FileNotFoundError:
             raise ObjectMissing(key) from None
+        if span is None:
+            return file
+        with file:
+            file.seek(span.start)
+            return BytesIO(file.read(span.end - span.start))
 
     def concatenate(self, keys: Sequence[str], target: str) -> None:
         """Write the contents of `keys`, one after the other, to `target`."""
