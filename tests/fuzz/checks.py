@@ -1,0 +1,122 @@
+"""What must hold for any bytes at all; the fuzzer looks for bytes for which it doesn't."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from typing import TYPE_CHECKING
+
+from novaloop.datasets import DatasetOptions, DatasetSummary, RowFormat, SourceFormat, convert
+from novaloop.rewards.reward import batch_summary, score_batch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+HEADER = b"question,answer\r\n"
+LABELS = ("HQ", "LQ_EDIT", "LQ_CLOSE")
+LABEL = {"type": "label", "labels": LABELS}
+REWARDS: tuple[dict[str, object], ...] = (
+    LABEL,
+    {**LABEL, "reading": "strict"},
+    {"type": "exact"},
+    {"type": "numeric", "tolerance": 0.5},
+    {"type": "regex", "pattern": r"x = (\d+)"},
+    {"type": "json", "schema": {"type": "object", "properties": {"a": {"type": "integer"}}}},
+    {"type": "f1", "length_penalty": {"free": 2, "per_character": 0.1}},
+    {"type": "weighted", "parts": [{"weight": 3, "reward": LABEL}, {"reward": {"type": "f1"}}]},
+)
+
+
+def check_conversion(data: bytes) -> None:
+    """Any bytes make a summary, the same wherever they are cut; accepted rows survive a rewrite.
+
+    The first byte chooses the settings, the second where the file is cut in two.
+    """
+    choice, cut, content = data[:1], data[1:2], data[2:]
+    bits = choice[0] if choice else 0
+    if bits & 1:
+        content = HEADER + content
+    options = DatasetOptions(
+        source_format=SourceFormat.JSONL if bits & 2 else SourceFormat.CSV,
+        delimiter=";" if bits & 4 else None,
+        max_rejects=1000 if bits & 8 else 0,
+    )
+    formats = [each for bit, each in zip((16, 32, 64), RowFormat, strict=True) if bits & bit]
+    formats = formats or [RowFormat.RFT]
+    at = len(content) * cut[0] // 256 if cut else 0
+
+    summary, lines = _convert([content], formats, options)
+    again, same = _convert([content[:at], content[at:]], formats, options)
+    assert (str(again.refusal), same) == (str(summary.refusal), lines)
+    if summary.refusal is not None:
+        return
+    for each, written in lines.items():
+        assert len(written) == summary.rows_out == summary.outputs[each].rows
+        assert all(isinstance(json.loads(line), dict) for line in written)
+    if bits & 2 == 0 and formats == [RowFormat.RFT]:
+        _check_rewrite(lines[RowFormat.RFT])
+
+
+def _convert(
+    chunks: Sequence[bytes], formats: Sequence[RowFormat], options: DatasetOptions
+) -> tuple[DatasetSummary, dict[RowFormat, list[bytes]]]:
+    written: dict[RowFormat, list[bytes]] = {each: [] for each in formats}
+    rejects: list[bytes] = []
+    sinks = {each: blocks.append for each, blocks in written.items()}
+    summary = convert(iter(chunks), sinks, options, rejects.append)
+    assert isinstance(summary, DatasetSummary)
+    assert all(json.loads(reject)["rule"] for reject in rejects)
+    return summary, {each: b"".join(blocks).splitlines() for each, blocks in written.items()}
+
+
+def _check_rewrite(lines: list[bytes]) -> None:
+    """The same texts, written as plain CSV, must give the same rows."""
+    rows = [json.loads(line) for line in lines]
+    if any(set(row) != {"messages", "reference_answer"} for row in rows):
+        return  # the file had columns beyond question and answer
+    texts = [(*(turn["content"] for turn in r["messages"]), r["reference_answer"]) for r in rows]
+    file = io.StringIO()
+    writer = csv.writer(file, quoting=csv.QUOTE_ALL)
+    writer.writerows([("system", "question", "answer"), *texts])
+    again, same = _convert([file.getvalue().encode()], [RowFormat.RFT], DatasetOptions())
+    assert again.refusal is None
+    assert same[RowFormat.RFT] == lines
+
+
+def check_reward(data: bytes) -> None:
+    """Any sample gets a finite score that JSON can hold, and its neighbour's score stays.
+
+    Data are JSON to stand in place of the samples, or an answer, a zero byte and a reference.
+    """
+    try:
+        event = json.loads(data)
+    except (ValueError, RecursionError):
+        _check_scores([_rollout(data, settings) for settings in REWARDS])
+    else:
+        if b'"pattern"' not in data:  # a pattern that backtracks without end is the user's own
+            _check_scores(event)
+            _check_scores([{**_rollout(b"HQ\0HQ", each), "reward": event} for each in REWARDS[:1]])
+
+
+def _rollout(data: bytes, settings: dict[str, object]) -> dict[str, object]:
+    answer, _, reference = data.partition(b"\0")
+    turn = {"role": "assistant", "content": answer.decode("utf-8", "surrogateescape")}
+    text = reference.decode("utf-8", "surrogateescape")
+    return {"id": "fuzzed", "messages": [turn], "reference_answer": text, "reward": settings}
+
+
+def _check_scores(event: object) -> None:
+    right = _rollout(b"HQ\0HQ", LABEL)
+    samples = event if isinstance(event, list) else [event]
+    scores = score_batch([*samples, right])
+    assert scores[-1]["aggregate_reward_score"] == 1.0
+    assert len(scores) == len(samples) + 1
+    assert all(math.isfinite(score["aggregate_reward_score"]) for score in scores)
+    assert all(isinstance(score["id"], str) for score in scores)
+    json.dumps([scores, batch_summary(scores)], allow_nan=False)
+    assert len(score_batch(event)) == len(samples)
+
+
+CHECKS: dict[str, Callable[[bytes], None]] = {"convert": check_conversion, "reward": check_reward}
