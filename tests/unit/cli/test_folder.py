@@ -29,7 +29,7 @@ def read(objects: FolderObjects, key: str, span: ByteRange | None = None) -> byt
 
 def test_what_is_missing_is_said_to_be_missing(objects: FolderObjects) -> None:
     assert objects.newest(KEY) is None
-    with pytest.raises(ObjectMissing, match="sft.jsonl"):
+    with pytest.raises(ObjectMissing, match=r"sft\.jsonl"):
         objects.get(KEY)
 
 
