@@ -108,14 +108,13 @@ def _prices(file: Path | None) -> PriceTable:
 
 @contextmanager
 def _site(stack: str | None, profile: str | None, region: str | None) -> Iterator[PlannedSite]:
-    region = region or os.environ.get("AWS_REGION") or DEFAULT_REGION
     if stack is None:
-        yield placeholder_site(region)
+        yield placeholder_site(region or os.environ.get("AWS_REGION") or DEFAULT_REGION)
         return
-    changes = {"AWS_REGION": region, "AWS_DEFAULT_REGION": region}
+    changes = {"AWS_REGION": region, "AWS_DEFAULT_REGION": region} if region else {}
     changes |= {"AWS_PROFILE": profile} if profile else {}
     with environment(changes, without="AWS_ACCESS_KEY" if profile else ""):
-        yield stack_site(stack, region)
+        yield stack_site(stack)
 
 
 def check_folder(directory: Path, name: str) -> Checked:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cli.stack import describe_stack
+from cli.stack import aws_region, describe_stack
 from novaloop.experiment.launching import Site
 from novaloop.recipes.jobs import Deployment
 
@@ -37,11 +37,11 @@ def placeholder_site(region: str) -> PlannedSite:
     return PlannedSite(Site("placeholder-bucket", deployment), PREFIX, is_placeholder=True)
 
 
-def stack_site(name: str, region: str) -> PlannedSite:
+def stack_site(name: str) -> PlannedSite:
     """Return the site of a deployed stack. Raises Refused, Failed."""
     stack = describe_stack(name, _NEEDED)
     deployment = Deployment(
-        region=region,
+        region=aws_region(),
         execution_role_arn=stack["ExecutionRoleArn"],
         reward_function_arn=stack["RewardFunctionArn"],
         kms_key_id=stack.get("OutputKmsKeyId") or None,

@@ -97,7 +97,7 @@ class Stack:
 def find_stack(name: str) -> Stack:
     """Look a stack up with whatever credentials the environment gives. Raises Refused, Failed."""
     outputs = describe_stack(name, {"BucketName", "TableName"})
-    return Stack(outputs["BucketName"], outputs["TableName"], _region())
+    return Stack(outputs["BucketName"], outputs["TableName"], aws_region())
 
 
 def describe_stack(name: str, needed: Set[str]) -> dict[str, str]:
@@ -120,13 +120,14 @@ def describe_stack(name: str, needed: Set[str]) -> dict[str, str]:
     return {**given, **outputs}
 
 
-def _region() -> str:
+def aws_region() -> str:
+    """Return the region that AWS clients talk to now."""
     return str(boto3.client("dynamodb").meta.region_name)
 
 
 def _no_such_stack(name: str) -> str:
     return (
-        f"no stack is called {name} in {_region()}; deploy one with `sam deploy`, "
+        f"no stack is called {name} in {aws_region()}; deploy one with `sam deploy`, "
         "name yours with --stack or NOVALOOP_STACK, or use --local"
     )
 

@@ -4,6 +4,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
+import boto3
 import pytest
 import yaml
 from botocore.client import BaseClient
@@ -254,3 +255,30 @@ def test_a_region_without_images_is_refused(folder: Path) -> None:
     result = novaloop("plan", str(folder), "--region", "eu-north-1")
     assert result.exit_code == 2
     assert "eu-north-1" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [((), "us-west-2"), (("--region", "us-east-1"), "us-east-1")],
+    ids=["of the account", "asked for"],
+)
+def test_a_stacks_region_is_the_accounts_unless_asked_otherwise(
+    folder: Path,
+    aws: None,
+    monkeypatch: pytest.MonkeyPatch,
+    options: tuple[str, ...],
+    expected: str,
+) -> None:
+    monkeypatch.setenv("AWS_REGION", "us-west-2")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-west-2")
+    boto3.DEFAULT_SESSION = None
+    outputs = {
+        **conftest.OUTPUTS,
+        "ExecutionRoleArn": "arn:aws:iam::111122223333:role/stack-ExecutionRole",
+        "RewardFunctionArn": f"arn:aws:lambda:{expected}:111122223333:function:x-SageMaker-y",
+        "JobNamePrefix": "team",
+    }
+    monkeypatch.setitem(conftest.STACKS, "deployed", outputs)
+    content = planned(folder, "--stack", "deployed", *options)
+    request = content["stages"][0]["requests"][0]["parameters"]
+    assert f".{expected}." in request["AlgorithmSpecification"]["TrainingImage"]
