@@ -12,7 +12,7 @@ export AWS_EC2_METADATA_DISABLED := true
 export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check conformance format unit e2e build validate docs lock bench-metrics bench-control-plane clean
+.PHONY: help setup demo test check conformance format unit e2e build validate docs lock bench-metrics bench-control-plane bench-ingest bench-ingest-cloud bench-reward fuzz clean
 
 help:  ## List the commands
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -96,6 +96,28 @@ bench-metrics: $(VENV)/.ready .tools/bench-metrics/.ready  ## Time the metrics a
 
 bench-control-plane: setup  ## Count what the control plane does and costs for one experiment
 	$(BIN)/python -m benchmarks.control_plane
+
+bench-ingest: setup  ## Time ingest against the Nova Forge SDK; MB=1000, PEER_PYTHON=python3.12
+	$(BIN)/python benchmarks/ingest.py --mb $(or $(MB),200) $(if $(PEER_PYTHON),--peer-python $(PEER_PYTHON))
+
+bench-ingest-cloud: setup  ## Drop a 200 MB CSV into the local cloud; time and memory of its function
+	$(BIN)/python benchmarks/ingest_cloud.py --mb $(or $(MB),200)
+
+bench-reward: $(VENV)/.ready  ## Time the reward function against a plain one
+	$(BIN)/python benchmarks/reward.py
+
+fuzz: .tools/fuzz/.ready  ## Look for bytes that break ingest or the reward function; SECONDS=3600
+	@for check in convert reward; do \
+		mkdir -p .tools/fuzz/corpus/$$check; \
+		.tools/fuzz/bin/python tests/fuzz/fuzz.py $$check -max_total_time=$(or $(SECONDS),60) \
+			.tools/fuzz/corpus/$$check tests/fuzz/seeds/$$check || exit 1; \
+	done
+
+# Compiled against libFuzzer, for Linux only: not among the requirements of development.
+.tools/fuzz/.ready: Makefile $(LAYER)/requirements.txt
+	$(PYTHON) -m venv .tools/fuzz
+	.tools/fuzz/bin/python $(PIP_INSTALL) --requirement $(LAYER)/requirements.txt 'atheris>=3,<4'
+	@touch $@
 
 clean:  ## Remove everything that the other commands made
 	rm -rf $(VENV) .tools .aws-sam .novaloop build *.egg-info .mypy_cache .ruff_cache .pytest_cache
