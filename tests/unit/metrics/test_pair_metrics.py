@@ -16,7 +16,15 @@ from novaloop.metrics.defects import FirstPredictionBleu
 from novaloop.metrics.estimates import mean
 from novaloop.metrics.overlap import MAX_PAIRS, clipped_matches
 from novaloop.metrics.pairs import METRICS, PairScorer, PairScores
-from novaloop.metrics.tokens import bare, mteval_13a, quasi, quasi_set, rouge
+from novaloop.metrics.tokens import (
+    bare,
+    mteval_13a,
+    mteval_13a_count,
+    quasi,
+    quasi_set,
+    rouge,
+    rouge_count,
+)
 
 SHARED = Path(os.environ.get("NOVALOOP_SHARED", Path(__file__).parents[4] / "shared"))
 CASES = SHARED / "contract" / "metric-cases.jsonl"
@@ -158,6 +166,8 @@ def test_tokens_are_those_of_the_definitions(text: str) -> None:
     assert mteval_13a(text) == whole_text_13a(text)
     assert quasi_set(bare(text)) == set(quasi(text))
     assert rouge(text) == re.sub("[^a-z0-9]+", " ", text.lower()).split()
+    assert rouge_count(text) in {None, len(rouge(text))}
+    assert mteval_13a_count(text) in {None, len(mteval_13a(text))}
 
 
 def longest_common_subsequence(one: list[str], other: list[str]) -> int:
@@ -188,6 +198,29 @@ def clipped(one: list[str], other: list[str], order: int) -> int:
         return Counter(tuple(tokens[i : i + order]) for i in range(len(tokens) - order + 1))
 
     return (grams(one) & grams(other)).total()
+
+
+plain_texts = st.text(alphabet="ab_.,-' \n\t(\x1c\x00", max_size=40)
+
+
+@given(plain_texts)
+def test_tokens_of_a_plain_text_can_be_counted(text: str) -> None:
+    assert rouge_count(text) == len(rouge(text))
+    assert mteval_13a_count(text) in {None, len(whole_text_13a(text))}
+    assert mteval_13a_count("It is (a-b), isn't it? So HQ_a") == 13
+
+
+@given(plain_texts, plain_texts)
+def test_long_answers_to_short_golds_score_as_any_others(prediction: str, gold: str) -> None:
+    ours, theirs = whole_text_13a(prediction), whole_text_13a(gold)
+    matches = [clipped(ours, theirs, order) for order in (1, 2, 3, 4)]
+    assert score(prediction, gold).bleu[:6] == (len(ours), len(theirs), *matches)
+    rouge_1, rouge_2 = score(prediction, gold).values[4:6]
+    ours, theirs = rouge(prediction), rouge(gold)
+    unigrams, bigrams = clipped(ours, theirs, 1), clipped(ours, theirs, 2)
+    both = len(ours) + len(theirs)
+    assert rouge_1 == pytest.approx(2 * unigrams / both if unigrams else 0)
+    assert rouge_2 == pytest.approx(2 * bigrams / (both - 2) if bigrams else 0)
 
 
 @given(texts, texts)

@@ -40,6 +40,8 @@ def clipped_matches(
         matches[:, order] = _clipped_by_pair(keys, len(golds))
         longer = order + 1
         promising = matches[:, order] > 1  # a longer match would need two here
+        if not promising.any():
+            break
         possible = (text[:-longer] == text[longer:]) & promising[pair[longer:]]
         grams = grams[:-1] * _MULTIPLIER + words[longer:]
     return matches

@@ -17,11 +17,12 @@ from novaloop.metrics.bleu import ORDER
 from novaloop.metrics.overlap import clipped_matches
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
 METRICS = ("em", "qem", "f1", "f1_score_quasi", "rouge1", "rouge2", "rougeL")
 MAX_REMEMBERED = 1 << 14
 MAX_REMEMBERED_LENGTH = 128
+MAX_SHORT_GOLD = 8
 
 
 class PairScores(NamedTuple):
@@ -40,7 +41,7 @@ class PairScorer:
 
     def score(self, pairs: Sequence[tuple[str, Gold]]) -> list[PairScores]:
         """Every metric of up to `overlap.MAX_PAIRS` pairs of a prediction and a gold answer."""
-        found = [self._pairs.get((prediction, gold.text)) for prediction, gold in pairs]
+        found = [self._remembered(*pair) for pair in pairs]
         missing = [pair for pair, scores in zip(pairs, found, strict=True) if scores is None]
         fresh = iter(_score(missing))
         scored = [scores or next(fresh) for scores in found]
@@ -48,10 +49,13 @@ class PairScorer:
             self._remember(pairs, scored)
         return scored
 
+    def _remembered(self, prediction: str, gold: Gold) -> PairScores | None:
+        is_short = _is_short(prediction, gold)
+        return self._pairs.get((prediction, gold.text)) if is_short else None
+
     def _remember(self, pairs: Sequence[tuple[str, Gold]], scored: list[PairScores]) -> None:
         for (prediction, gold), scores in zip(pairs, scored, strict=True):
-            is_short = len(prediction) + len(gold.text) <= MAX_REMEMBERED_LENGTH
-            if is_short and len(self._pairs) < MAX_REMEMBERED:
+            if _is_short(prediction, gold) and len(self._pairs) < MAX_REMEMBERED:
                 self._pairs[prediction, gold.text] = scores
 
     def gold(self, text: str) -> Gold:
@@ -84,6 +88,10 @@ class Gold:
     def quasi(self) -> list[str]:
         """The normalised words in order."""
         return tokens.quasi(self.text)
+
+
+def _is_short(prediction: str, gold: Gold) -> bool:
+    return len(prediction) + len(gold.text) <= MAX_REMEMBERED_LENGTH
 
 
 def _score(pairs: Sequence[tuple[str, Gold]]) -> list[PairScores]:
@@ -123,7 +131,10 @@ def _f1_of_sets(prediction: set[str], gold: set[str]) -> float:
 
 
 def _rouge(pairs: Sequence[tuple[str, Gold]]) -> Iterator[tuple[float, float, float]]:
-    texts = [_core(_rouge_tokens(prediction, gold), gold.rouge) for prediction, gold in pairs]
+    texts = [
+        _near(prediction.lower(), gold.rouge, tokens.rouge, tokens.rouge_count)
+        for prediction, gold in pairs
+    ]
     golds = [gold.rouge for _, gold in pairs]
     matches = clipped_matches([core for _, core in texts], golds, 2).tolist()
     for (length, core), gold, (unigrams, bigrams) in zip(texts, golds, matches, strict=True):
@@ -136,13 +147,11 @@ def _rouge(pairs: Sequence[tuple[str, Gold]]) -> Iterator[tuple[float, float, fl
         )
 
 
-def _rouge_tokens(prediction: str, gold: Gold) -> list[str]:
-    """The prediction's tokens, or none where none can match."""
-    return tokens.rouge(prediction) if _has_any(prediction.lower(), gold.rouge) else []
-
-
 def _bleu(pairs: Sequence[tuple[str, Gold]]) -> Iterator[tuple[int, ...]]:
-    texts = [_core(tokens.mteval_13a(prediction), gold.bleu) for prediction, gold in pairs]
+    texts = [
+        _near(prediction, gold.bleu, tokens.mteval_13a, tokens.mteval_13a_count)
+        for prediction, gold in pairs
+    ]
     golds = [gold.bleu for _, gold in pairs]
     all_matches = clipped_matches([core for _, core in texts], golds, ORDER).tolist()
     for (length, _), gold, matches in zip(texts, golds, all_matches, strict=True):
@@ -150,12 +159,25 @@ def _bleu(pairs: Sequence[tuple[str, Gold]]) -> Iterator[tuple[int, ...]]:
         yield length, len(gold), *matches, *totals
 
 
-def _core(prediction: list[str], gold: list[str]) -> tuple[int, list[str]]:
-    """How many words there are, and those from the first that a short gold has to the last."""
-    length = len(prediction)
-    if length < 2 * len(gold):
-        return length, prediction
-    shared = list(map(set(gold).__contains__, prediction))
-    if not any(shared):
-        return length, []
-    return length, prediction[shared.index(True) : length - shared[::-1].index(True)]
+def _near(
+    prediction: str,
+    gold: list[str],
+    tokenize: Callable[[str], list[str]],
+    count: Callable[[str], int | None],
+) -> tuple[int, list[str]]:
+    """How many tokens there are, and those from the first that a short gold has to the last."""
+    length = count(prediction) if len(gold) <= MAX_SHORT_GOLD else None
+    if length is None:
+        words = tokenize(prediction)
+        return len(words), words
+    return length, tokenize(_span(prediction, gold))
+
+
+def _span(text: str, words: list[str]) -> str:
+    """The text from the first of the words to the last, wherever it stands, between spaces."""
+    starts = [start for start in map(text.find, words) if start >= 0]
+    if not starts:
+        return ""
+    last = max(map(text.rfind, words))
+    end = text.find(" ", last)
+    return text[text.rfind(" ", 0, min(starts)) + 1 : end if end >= 0 else len(text)]

@@ -25,6 +25,14 @@ _PASSES = (
     (re.compile(r"([0-9])(-)"), r"\1 \2 "),
 )
 _REPEATED_MARKS = ("..", ".,", ",.", ",,")
+_NO_PLAIN_COUNT = (*string.digits, *_REPEATED_MARKS, "&", "<skipped>", "-\n")
+
+_ASCII = list(map(chr, range(128)))
+_UNUSED = bytes(128)
+_ROUGE_CLASSES = bytes(ord("a" if c.isalnum() else " ") for c in _ASCII) + _UNUSED
+_13A_CLASSES = (
+    bytes(ord(" " if c.isspace() else "." if c in _MARKS else "a") for c in _ASCII) + _UNUSED
+)
 
 
 def rouge(text: str) -> list[str]:
@@ -32,6 +40,13 @@ def rouge(text: str) -> list[str]:
     if text.isascii():
         return text.lower().translate(_ASCII_BLANKED).split()
     return _ALPHANUMERIC.findall(text.lower())
+
+
+def rouge_count(text: str) -> int | None:
+    """How many tokens `rouge` finds, without cutting the text; None where that takes cutting."""
+    if not text.isascii():
+        return None
+    return (b" " + text.encode().translate(_ROUGE_CLASSES)).count(b" a")
 
 
 def quasi(text: str) -> list[str]:
@@ -88,6 +103,17 @@ def mteval_13a(text: str) -> list[str]:
         if mark in text:
             text = text.replace(mark, f" {mark} ")
     return text.split()
+
+
+def mteval_13a_count(text: str) -> int | None:
+    """How many tokens `mteval_13a` finds, without cutting the text; None where that takes cutting.
+
+    Unless it is None, no token crosses a space, and every token stands in the text as it is.
+    """
+    if not text.isascii() or any(map(text.__contains__, _NO_PLAIN_COUNT)):
+        return None
+    classes = b" " + text.encode().translate(_13A_CLASSES)
+    return classes.count(b".") + classes.count(b" a") + classes.count(b".a")
 
 
 def _in_passes(text: str) -> list[str]:
