@@ -122,6 +122,10 @@ def test_what_is_accepted_is_what_the_reward_function_can_use(
         ),
         ("reward: {type: json, schema: {required: [[a]]}}", "reward.schema: $: required must be"),
         ("reward: {type: json, schema: {additionalProperties: {}}}", "additionalProperties must"),
+        ("reward: {type: json, schema: {const: 2001-01-01}}", "reward.schema: has a date"),
+        ("reward: {type: json, schema: {const: .inf}}", "reward.schema: has a number beyond"),
+        ("reward: {type: json, schema: {maximum: 1.0e+40}}", "reward.schema: has a number beyond"),
+        ("reward: {type: json, schema: {properties: {1: {}}}}", "reward.schema: has a key that is"),
         ("reward: {type: weighted, parts: []}", "reward.parts: "),
         (
             "reward: {type: weighted, parts: [{wieght: 1, reward: {type: f1}}]}",
@@ -150,3 +154,7 @@ def test_another_reward_makes_another_dataset() -> None:
 def test_a_spec_with_a_reward_survives_being_stored() -> None:
     spec = read_spec(b"reward: {type: json, schema: {type: object}}")
     assert ExperimentSpec.model_validate(spec.model_dump(mode="json")) == spec
+
+
+def test_a_file_nested_beyond_reading_is_refused() -> None:
+    assert errors("a: " + "[" * 3_000) == ("is nested too deeply",)

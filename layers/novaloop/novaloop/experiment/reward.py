@@ -10,15 +10,39 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 
 from novaloop.rewards.custom import CUSTOM_SCORERS
-from novaloop.rewards.schema import check_schema
+from novaloop.rewards.schema import MAX_DEPTH, check_schema
 from novaloop.rewards.scorers import MAX_PARTS
 
 MAX_CHARACTERS = 8_192
 """Of the settings as JSON, since every row carries them."""
 _LARGEST = 1e9
+_NUMBERS = (1e-15, 1e15)
+"""What JSON, DynamoDB and floats all hold alike."""
+
+
+def _plain_json(value: Any, depth: int = 0) -> Any:
+    """Return `value` if YAML gave what JSON has too; raise ValueError otherwise."""
+    smallest, largest = _NUMBERS
+    if depth > MAX_DEPTH:
+        raise ValueError(f"is deeper than {MAX_DEPTH} levels")
+    if isinstance(value, Mapping):
+        if not all(isinstance(key, str) for key in value):
+            raise ValueError("has a key that is no text; put it in quotes")
+        value = {key: _plain_json(each, depth + 1) for key, each in value.items()}
+    elif isinstance(value, list):
+        value = [_plain_json(each, depth + 1) for each in value]
+    elif isinstance(value, int | float):
+        if value != 0 and not smallest <= abs(value) <= largest:
+            raise ValueError(f"has a number beyond {smallest:g} to {largest:g}")
+    elif not isinstance(value, str | None):
+        raise ValueError(f"has a {type(value).__name__}, which JSON hasn't; put it in quotes")  # noqa: TRY004
+    return value
+
+
+JsonObject = Annotated[Mapping[str, Any], AfterValidator(_plain_json)]
 
 
 class _Model(BaseModel):
@@ -77,7 +101,7 @@ class JsonReward(_Reward):
     """1 if the answer is JSON that fits `schema`, else -1."""
 
     type: Literal["json"]
-    json_schema: Mapping[str, Any] = Field(default_factory=dict, alias="schema")
+    json_schema: JsonObject = Field(default_factory=dict, alias="schema")
 
     @field_validator("json_schema")
     @classmethod
@@ -97,7 +121,7 @@ class CustomReward(_Reward):
 
     type: Literal["custom"]
     name: str
-    settings: Mapping[str, Any] = Field(default_factory=dict)
+    settings: JsonObject = Field(default_factory=dict)
 
     @field_validator("name")
     @classmethod

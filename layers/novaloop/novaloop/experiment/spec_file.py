@@ -98,6 +98,8 @@ def _parse(content: bytes) -> Mapping[str, Any]:
         raise SpecRefused((f"is not UTF-8 at byte {error.start}; save it as UTF-8",)) from None
     except yaml.YAMLError as error:
         raise SpecRefused((_yaml_problem(error),)) from None
+    except RecursionError:
+        raise SpecRefused(("is nested too deeply",)) from None
     if raw is not None and not isinstance(raw, dict):
         raise SpecRefused(("must hold `key: value` lines, such as `model: nova-lite-2`",))
     return raw or {}
