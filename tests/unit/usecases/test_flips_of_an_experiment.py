@@ -9,7 +9,6 @@ from dataclasses import replace
 
 import pytest
 
-from novaloop.experiment.launching import output_key
 from novaloop.experiment.spec import StageKind
 from novaloop.metrics.flips import MAX_EXCERPT, excerpt
 from novaloop.usecases.report import report_prefix, write_report
@@ -28,13 +27,16 @@ def archive(lines: list[bytes]) -> bytes:
     return stream.getvalue()
 
 
+def archive_key(stage: str) -> str:
+    return f"jobs/{example.NAME}/novaloop-{example.NAME}--{stage}-1/output/output.tar.gz"
+
+
 @pytest.fixture
 def world() -> ScoreWorld:
     clock = VirtualClock()
     world = ScoreWorld(TwinStore(lambda _: None), TwinObjects(clock), clock)
     for stage in example.QUALITIES:
-        key = output_key(example.NAME, f"novaloop-{example.NAME}--{stage}-1")
-        world.objects.put(key, archive(example.answers(stage)), "application/gzip")
+        world.objects.put(archive_key(stage), archive(example.answers(stage)), "application/gzip")
     return world
 
 
@@ -94,7 +96,7 @@ def test_an_earlier_archive_that_has_gone_costs_no_score(
     score(example.NAME, "baseline", 1, world)
     gone = next(stage for stage in record.stages if stage.kind is StageKind.EVALUATE)
     assert isinstance(world.objects, TwinObjects)
-    monkeypatch.delitem(world.objects._versions, output_key(example.NAME, gone.job_name or ""))
+    monkeypatch.delitem(world.objects._versions, archive_key(gone.name))
     item = score(example.NAME, "after-sft", 1, world)
     assert item is not None
     assert item.error is None

@@ -35,9 +35,9 @@ def jobs_prefix(experiment_id: str) -> str:
     return f"jobs/{experiment_id}"
 
 
-def output_key(experiment_id: str, job_name: str) -> str:
-    """Return the key of a job's archive: SageMaker adds `<job>/output/output.tar.gz`."""
-    return f"{jobs_prefix(experiment_id)}/{job_name}/output/output.tar.gz"
+def output_prefix(experiment_id: str, stage: Stage) -> str:
+    """Return the key prefix under which the service puts what a stage's job leaves."""
+    return f"{jobs_prefix(experiment_id)}/{_name(stage)}/"
 
 
 def rft_data_keys(record: Record, plan: RftStage) -> tuple[str, ...]:

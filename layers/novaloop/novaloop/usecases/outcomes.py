@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from novaloop.experiment.launching import output_key
+from novaloop.experiment.launching import output_prefix
 from novaloop.experiment.observation import Outcome
 from novaloop.experiment.record import Record, Snapshot, Stage
 from novaloop.experiment.spec import StageKind
-from novaloop.metrics.archive import ArchiveError, checkpoint_from_archive
+from novaloop.metrics.archive import ArchiveError, checkpoint_of
+from novaloop.usecases.outputs import find_output
 from novaloop.usecases.ports import Endpoints, NotServing, ObjectMissing, Objects
 
 SMOKE_QUESTION = "How do I sort a list of dictionaries by the value of one key in Python?"
@@ -37,15 +38,14 @@ def _score(stage: Stage, snapshot: Snapshot) -> Outcome:
 
 
 def _checkpoint(record: Record, stage: Stage, objects: Objects) -> Outcome:
-    """Read the checkpoint from the archive's manifest; never guess one."""
-    key = output_key(record.experiment_id, stage.job_name or "")
+    """Read the checkpoint from the manifest that the job left; never guess one."""
+    prefix = output_prefix(record.experiment_id, stage)
     try:
-        with objects.get(key) as archive:
-            return Outcome(ok=True, checkpoint=checkpoint_from_archive(archive))
-    except ObjectMissing:
-        return Outcome(ok=False, reason=f"the job completed but left no archive at {key}")
+        return Outcome(ok=True, checkpoint=checkpoint_of(find_output(objects, prefix)))
+    except ObjectMissing as missing:
+        return Outcome(ok=False, reason=f"the job completed, but {missing}")
     except ArchiveError as error:
-        return Outcome(ok=False, reason=f"no checkpoint in {key}: {error}")
+        return Outcome(ok=False, reason=f"no checkpoint under {prefix}: {error}")
 
 
 def _smoke(record: Record, stage: Stage, endpoints: Endpoints) -> Outcome:

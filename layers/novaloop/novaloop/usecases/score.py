@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
-from novaloop.experiment.launching import output_key
+from novaloop.experiment.launching import output_prefix
 from novaloop.experiment.record import Record, ScoreItem, Snapshot, Stage, StageState
 from novaloop.experiment.spec import EvaluateStage, StageKind
 from novaloop.experiment.spec_file import method_of
-from novaloop.metrics.archive import ArchiveError, EvaluationOutput, archive_members
+from novaloop.metrics.archive import ArchiveError, EvaluationOutput
 from novaloop.metrics.comparison import DifferentRowsError
 from novaloop.metrics.flips import (
     Answer,
@@ -23,9 +23,10 @@ from novaloop.metrics.flips import (
 )
 from novaloop.metrics.inferences import InferenceError
 from novaloop.metrics.rows import RowScores, RowsError
-from novaloop.metrics.score import Score, score_archive
+from novaloop.metrics.score import Score, score_output
 from novaloop.recipes.catalog import blueprint
 from novaloop.recipes.overrides import resolve
+from novaloop.usecases.outputs import find_output
 from novaloop.usecases.ports import Clock, ObjectMissing, Objects, Store
 
 _UNUSABLE = (ArchiveError, InferenceError, DifferentRowsError, RowsError)
@@ -61,19 +62,18 @@ def _stage(snapshot: Snapshot, name: str, attempt: int) -> Stage | None:
 
 def _score(record: Record, stage: Stage, snapshot: Snapshot, world: ScoreWorld) -> ScoreItem:
     now = world.clock.now()
-    key = output_key(record.experiment_id, stage.job_name or "")
+    prefix = output_prefix(record.experiment_id, stage)
     try:
-        with world.objects.get(key) as archive:
-            result, rows = score_archive(
-                archive,
-                labels=record.spec.labels,
-                max_new_tokens=_max_new_tokens(record, stage),
-                earlier=_earlier_rows(record, stage, snapshot, world.objects),
-            )
+        result, rows = score_output(
+            find_output(world.objects, prefix),
+            labels=record.spec.labels,
+            max_new_tokens=_max_new_tokens(record, stage),
+            earlier=_earlier_rows(record, stage, snapshot, world.objects),
+        )
     except ObjectMissing as missing:
-        return ScoreItem(stage.name, stage.attempt, now, error=f"there is no object {missing}")
+        return ScoreItem(stage.name, stage.attempt, now, error=str(missing))
     except _UNUSABLE as error:
-        return ScoreItem(stage.name, stage.attempt, now, error=f"{key}: {error}")
+        return ScoreItem(stage.name, stage.attempt, now, error=f"{prefix}: {error}")
     rows_key = f"scores/{record.experiment_id}/{stage.name}-{stage.attempt}.jsonl"
     world.objects.put(rows_key, b"".join(rows.to_lines()), "application/jsonl")
     if record.spec.report_rows and result.comparisons:
@@ -107,9 +107,9 @@ def _keep_flips(record: Record, stage: Stage, result: Score, objects: Objects) -
 def _answers(
     record: Record, stage: Stage, wanted: frozenset[str], objects: Objects
 ) -> dict[str, Answer]:
-    """Read the wanted rows again, from the archive that was scored."""
-    with objects.get(output_key(record.experiment_id, stage.job_name or "")) as archive:
-        return read_answers(EvaluationOutput(archive_members(archive)).inference_lines(), wanted)
+    """Read the wanted rows again, from the output that was scored."""
+    members = find_output(objects, output_prefix(record.experiment_id, stage))
+    return read_answers(EvaluationOutput(members).inference_lines(), wanted)
 
 
 def load_flips(record: Record, objects: Objects) -> dict[str, dict[str, Flips]]:

@@ -1,0 +1,180 @@
+"""The steps of a big file's conversion, in the order of the state machine, over a twin bucket."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pytest
+
+from benchmarks.stackoverflow_like import generate
+from novaloop.experiment.record import DatasetItem, DatasetStatus
+from novaloop.usecases.big_files import MAX_RANGES, run_step
+from novaloop.usecases.conversion import IngestWorld
+from novaloop.usecases.ingest import ingest
+from tests.simulation.twins import TwinObjects, TwinStore, VirtualClock
+
+KEY = "inbox/demo/sft.csv"
+SPEC = b"columns: {question: Body, answer: Y}\nlabels: [HQ, LQ_EDIT, LQ_CLOSE]\n"
+
+
+@dataclass
+class Machine:
+    """The state machine: every step gets and gives JSON, as in the definition."""
+
+    smallest: int
+    requests: list[Mapping[str, Any]] = field(default_factory=list)
+
+    def start(self, name: str, request: Mapping[str, object]) -> None:
+        assert len(name) <= 80
+        self.requests.append(json.loads(json.dumps(request)))
+
+    def run(self, world: IngestWorld, before_join: Callable[[], None] = lambda: None) -> None:
+        (request,) = self.requests
+        file = request["file"]
+
+        def step(name: str, **more: Any) -> Any:
+            event = json.loads(json.dumps({"step": name, "file": file, **more}))
+            return json.loads(json.dumps(run_step(event, world)))
+
+        scans = [step("scan", range=each) for each in request["ranges"]]
+        ranges = step("plan", scans=scans)
+        for each in reversed(ranges):
+            step("convert", range=each)
+        before_join()
+        step("join", ranges=ranges)
+
+
+def world_with(data: bytes, machine: Machine | None, spec: bytes = SPEC) -> IngestWorld:
+    clock = VirtualClock()
+    objects = TwinObjects(clock)
+    objects.put("inbox/demo/experiment.yaml", spec, "application/yaml")
+    objects.put(KEY, data, "text/csv")
+    world = IngestWorld(TwinStore(lambda _: None), objects, clock, machine)
+    ingest(KEY, world)
+    return world
+
+
+def item_of(world: IngestWorld) -> DatasetItem:
+    return world.store.load("demo").datasets["sft"]
+
+
+def read(world: IngestWorld, key: str | None) -> bytes:
+    return world.objects.get(key or "").read()
+
+
+def by_both_ways(data: bytes, spec: bytes = SPEC) -> tuple[IngestWorld, IngestWorld]:
+    machine = Machine(len(data))
+    parts, stream = world_with(data, machine, spec), world_with(data, None, spec)
+    assert item_of(parts).status is DatasetStatus.INGESTING
+    machine.run(parts)
+    return parts, stream
+
+
+def assert_same(parts: IngestWorld, stream: IngestWorld) -> None:
+    one, other = item_of(parts), item_of(stream)
+    assert replace(one, sha256="", updated_at=other.updated_at) == replace(other, sha256="")
+    for name in other.outputs:
+        assert read(parts, one.outputs[name]) == read(stream, other.outputs[name])
+    if other.rejects_key:
+        assert read(parts, one.rejects_key) == read(stream, other.rejects_key)
+
+
+@pytest.fixture(scope="module")
+def questions(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    path = tmp_path_factory.mktemp("data") / "sft.csv"
+    generate(path, 300_000)
+    return path.read_bytes()
+
+
+def test_parts_come_to_the_same_dataset(questions: bytes) -> None:
+    parts, stream = by_both_ways(questions)
+    assert item_of(parts).status is DatasetStatus.ACCEPTED
+    assert_same(parts, stream)
+    assert int(item_of(parts).sha256.partition("-")[2]) == 8
+
+
+def test_rejected_rows_are_listed_by_their_lines(questions: bytes) -> None:
+    rows = questions.split(b"\r\n1")
+    rows[150:151] = [rows[150], b"000,t,,tags,2020,HQ"]
+    parts, stream = by_both_ways(b"\r\n1".join(rows), SPEC + b"max_rejects: 5\n")
+    assert item_of(parts).rejected_rows == 1
+    assert_same(parts, stream)
+
+
+def test_a_refused_file_leaves_no_rows(questions: bytes) -> None:
+    parts, stream = by_both_ways(questions + b"1,t,b,tags,2020,nonsense\r\n")
+    assert item_of(parts).status is DatasetStatus.REJECTED
+    assert_same(parts, stream)
+
+
+@pytest.mark.parametrize(
+    "stray",
+    [
+        b'1,5" disk,body,tags,2020,HQ\r\n',
+        b'1,5" disk,body,tags,2020,HQ\r\n2,3" disk,b,t,2020,HQ\r\n',
+    ],
+)
+def test_stray_quotes_end_in_one_stream(questions: bytes, stray: bytes) -> None:
+    header, _, rows = questions.partition(b"\r\n")
+    parts, stream = by_both_ways(header + b"\r\n" + stray + rows)
+    assert item_of(parts).status is DatasetStatus.ACCEPTED
+    assert_same(parts, stream)
+
+
+def test_cuts_that_look_right_but_are_not_end_in_one_stream() -> None:
+    """Inside of this cell stands what looks like rows."""
+    inside = b"1,t,body,tags,2020,HQ\r\n" * 400
+    data = b'Id,Title,Body,Tags,Date,Y\r\n1,5" disk,body,t,2020,HQ\r\n2,t,"' + inside
+    data += b'",t,2020,HQ\r\n3,5" disk,body,t,2020,HQ\r\n' + inside
+    parts, stream = by_both_ways(data)
+    assert item_of(parts).status is DatasetStatus.ACCEPTED
+    assert_same(parts, stream)
+
+
+def test_another_encoding_is_one_range(questions: bytes) -> None:
+    parts, stream = by_both_ways(questions.decode().encode("utf-16"))
+    assert item_of(parts).status is DatasetStatus.ACCEPTED
+    assert_same(parts, stream)
+    assert "-" not in item_of(parts).sha256
+
+
+def test_a_file_that_is_replaced_meanwhile_is_given_up(questions: bytes) -> None:
+    machine = Machine(len(questions))
+    world = world_with(questions, machine)
+
+    def replaced() -> None:
+        world.objects.put(KEY, b"Body,Y\nwhat?,HQ\n", "text/csv")
+        ingest(KEY, world)
+
+    machine.run(world, before_join=replaced)
+    assert item_of(world).rows == 1
+
+
+def test_settings_that_change_meanwhile_end_the_conversion(questions: bytes) -> None:
+    machine = Machine(len(questions))
+    world = world_with(questions, machine)
+    world.objects.put("inbox/demo/experiment.yaml", SPEC + b"max_rejects: 3\n", "text/yaml")
+    machine.run(world)
+    assert item_of(world).status is DatasetStatus.INGESTING
+    assert not [key for key in world.objects.keys() if key.startswith("parts/")]  # type: ignore[attr-defined]  # noqa: SIM118
+
+
+def test_what_cannot_be_cut_is_not_handed_over() -> None:
+    for name in ("sft.csv.gz", "sft.jsonl"):
+        machine = Machine(1)
+        world = world_with(b"", None)
+        key = f"inbox/demo/{name}"
+        world.objects.put(key, b"{}", "text/plain")
+        ingest(key, replace(world, big_files=machine))
+        assert machine.requests == []
+
+
+def test_a_huge_file_is_cut_into_a_bounded_number_of_ranges(questions: bytes) -> None:
+    machine = Machine(1_000)
+    world_with(questions, machine)
+    (request,) = machine.requests
+    assert MAX_RANGES - 5 <= len(request["ranges"]) <= MAX_RANGES
+    assert request["ranges"][-1]["end"] == len(questions)
