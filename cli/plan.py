@@ -34,7 +34,8 @@ from novaloop.experiment.record import DatasetItem, DatasetStatus, Record, Snaps
 from novaloop.experiment.spec import ExperimentSpec
 from novaloop.recipes.errors import RecipeError
 from novaloop.usecases.dataset_checks import check_experiment
-from novaloop.usecases.ingest import INBOX, ingest, present_spec
+from novaloop.usecases.ingest import ingest
+from novaloop.usecases.spec_upload import INBOX, present_spec
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

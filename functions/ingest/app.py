@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from aws_lambda_powertools import Logger
 
+from novaloop.usecases.big_files import run_step
 from novaloop.usecases.dataset_checks import check_experiment
 from novaloop.usecases.ingest import ingest
 from novaloop.wiring import ingest_world
@@ -18,12 +19,17 @@ logger = Logger()
 world = cache(ingest_world)
 
 
-def handler(event: dict[str, Any], _: LambdaContext) -> None:
-    """Handle an S3 event from EventBridge, `{"key": ...}` to look at a file once more, or
-    `{"experiment_id": ...}` to check an experiment's datasets against each other."""
+def handler(event: dict[str, Any], _: LambdaContext) -> Any:
+    """Handle an S3 event from EventBridge, `{"key": ...}` to look at a file once more,
+    `{"experiment_id": ...}` to check an experiment's datasets against each other, or
+    `{"step": ...}` of a big file's conversion; only the last returns anything."""
+    if "step" in event:
+        logger.info(event["step"], extra={"file": event["file"], "range": event.get("range")})
+        return run_step(event, world())
     if "experiment_id" in event:
         check_experiment(str(event["experiment_id"]), world())
-        return
+        return None
     key = str(event["detail"]["object"]["key"] if "detail" in event else event["key"])
     logger.info("ingesting", extra={"key": key})
     ingest(key, world())
+    return None

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, BinaryIO
 
+from novaloop.datasets.ranges import ByteRange
 from novaloop.experiment.observation import Phase, Work
 from novaloop.experiment.record import (
     ChecksItem,
@@ -138,12 +139,15 @@ class TwinObjects:
         assert content_type
         self._versions.setdefault(key, []).append((body, self._clock.now()))
 
-    def get(self, key: str, version_id: str | None = None) -> BinaryIO:
+    def get(
+        self, key: str, version_id: str | None = None, span: ByteRange | None = None
+    ) -> BinaryIO:
         versions = self._versions.get(key)
         if not versions:
             raise ObjectMissing(key)
         index = int(version_id.removeprefix("v")) if version_id else len(versions)
-        return io.BytesIO(versions[index - 1][0])
+        body = versions[index - 1][0]
+        return io.BytesIO(body[span.start : span.end] if span else body)
 
     @contextmanager
     def writer(self, key: str, content_type: str) -> Iterator[Callable[[bytes], object]]:

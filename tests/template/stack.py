@@ -26,12 +26,15 @@ PSEUDO = {
 _ARNS = {
     "AWS::DynamoDB::Table": f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/",
     "AWS::Events::Rule": f"arn:aws:events:{REGION}:{ACCOUNT}:rule/",
+    "AWS::Logs::LogGroup": f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:",
+    "AWS::StepFunctions::StateMachine": f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:",
     "AWS::IAM::Role": f"arn:aws:iam::{ACCOUNT}:role/",
     "AWS::Lambda::Function": f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:",
     "AWS::S3::Bucket": "arn:aws:s3:::",
     "AWS::SNS::Topic": f"arn:aws:sns:{REGION}:{ACCOUNT}:",
     "AWS::SQS::Queue": f"arn:aws:sqs:{REGION}:{ACCOUNT}:",
 }
+_GIVEN_NAMES = ("FunctionName", "LogGroupName", "StateMachineName")
 NO_VALUE = object()
 
 
@@ -143,13 +146,14 @@ class _Resolver:
         if name in self._values:
             return self._values[name]
         kind = self._template["Resources"][name]["Type"]
-        if kind == "AWS::SNS::Topic":
+        if kind in {"AWS::SNS::Topic", "AWS::StepFunctions::StateMachine"}:
             return self._get_att([name, "Arn"])
         return self._name(name)
 
     def _name(self, logical_id: str) -> str:
         resource = self._template["Resources"][logical_id]
-        given = resource.get("Properties", {}).get("FunctionName")
+        properties = resource.get("Properties", {})
+        given = next((properties[key] for key in _GIVEN_NAMES if key in properties), None)
         return str(self.resolve(given)) if given else physical_name(logical_id, resource["Type"])
 
     def _get_att(self, path: list[str]) -> str:

@@ -38,6 +38,8 @@ TO_SAGEMAKER = {"iam:PassedToService": "sagemaker.amazonaws.com"}
 CONTROLLER, INGESTER, SCORER, SWEEPER = (
     f"{name}FunctionRole" for name in ("Controller", "Ingest", "Metrics", "Sweeper")
 )
+BIG_FILES = f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:novaloop-big-files"
+BIG_FILES_ROLE = "BigFilesRole"
 REWARDER, JOBS = "RewardFunctionRole", "ExecutionRole"
 
 MANAGED = {
@@ -91,6 +93,11 @@ ALLOWED = [
     Case(INGESTER, "s3:GetObject", f"{BUCKET}/datasets/questions/sft/a/profile"),
     Case(INGESTER, "s3:PutObject", f"{BUCKET}/datasets/questions/sft/a/sft.jsonl"),
     Case(INGESTER, "s3:AbortMultipartUpload", f"{BUCKET}/datasets/questions/sft/a/sft.jsonl"),
+    Case(INGESTER, "s3:PutObject", f"{BUCKET}/parts/questions/a/0/sft.jsonl"),
+    Case(INGESTER, "s3:GetObject", f"{BUCKET}/parts/questions/a/0/sft.jsonl"),
+    Case(INGESTER, "states:StartExecution", BIG_FILES),
+    Case(BIG_FILES_ROLE, "lambda:InvokeFunction", INGEST),
+    Case(BIG_FILES_ROLE, "states:StartExecution", BIG_FILES),
     Case(INGESTER, "dynamodb:PutItem", TABLE),
     Case(INGESTER, "sqs:SendMessage", DEAD_LETTERS),
     Case(CONTROLLER, "dynamodb:Query", TABLE),
@@ -139,6 +146,11 @@ ALLOWED = [
 ]  # fmt: skip
 
 FORBIDDEN = [
+    Case(INGESTER, "s3:DeleteObject", f"{BUCKET}/parts/questions/a/0/sft.jsonl"),
+    Case(INGESTER, "states:StartExecution", f"{BIG_FILES}-of-others"),
+    Case(INGESTER, "lambda:InvokeFunction", INGEST),
+    Case(BIG_FILES_ROLE, "lambda:InvokeFunction", METRICS),
+    Case(BIG_FILES_ROLE, "s3:GetObject", f"{BUCKET}/inbox/questions/sft.csv"),
     Case(CONTROLLER, "logs:FilterLogEvents", f"{LOGS}/aws/sagemaker/Endpoints/other:*"),
     Case(INGESTER, "logs:FilterLogEvents", f"{LOGS}/aws/sagemaker/TrainingJobs:*"),
     Case(INGESTER, "s3:PutObject", f"{BUCKET}/inbox/questions/sft.csv"),
@@ -267,6 +279,8 @@ def test_the_key_and_the_vpc_are_usable_only_when_they_are_configured() -> None:
 
 
 WILDCARDS = {
+    ("BigFilesRole", "DeliverLogs"): "log deliveries know no resources",
+    ("BigFilesRole", "Traces"): "traces can't be restricted to a resource",
     ("ExecutionRole", "ServiceMetrics"): "PutMetricData knows no resources; a namespace limits it",
     ("ExecutionRole", "ImageLogin"): "GetAuthorizationToken knows no resources",
     ("ExecutionRole", "NetworkInterfaces"): "what SageMaker's documentation asks for in a VPC",
@@ -309,6 +323,7 @@ def test_roles_are_assumed_by_the_one_service_that_needs_them() -> None:
     for role, properties in STACK.of_type("AWS::IAM::Role").items():
         (statement,) = properties["AssumeRolePolicyDocument"]["Statement"]
         services = {
+            "BigFilesRole": "states.amazonaws.com",
             "ExecutionRole": "sagemaker.amazonaws.com",
             "SweeperFunctionSweepRole": "scheduler.amazonaws.com",
         }

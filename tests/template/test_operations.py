@@ -63,7 +63,8 @@ def test_every_function_has_a_log_group_with_a_retention() -> None:
         group["LogGroupName"]: group["RetentionInDays"]
         for group in STACK.of_type("AWS::Logs::LogGroup").values()
     }
-    assert groups.keys() == {f"/aws/lambda/{name}" for name in FUNCTIONS.values()}
+    functions = {f"/aws/lambda/{name}" for name in FUNCTIONS.values()}
+    assert groups.keys() == {*functions, "/aws/vendedlogs/states/novaloop-big-files"}
     assert set(groups.values()) == {90}
 
 
@@ -83,6 +84,16 @@ def watched() -> set[tuple[str, str]]:
 
 def test_errors_of_every_function_raise_an_alarm() -> None:
     assert {value for metric, value in watched() if metric == "Errors"} == set(FUNCTIONS.values())
+
+
+def test_big_files_that_fail_raise_an_alarm_and_leave_traces_and_logs_without_data() -> None:
+    machine = STACK.properties("BigFiles")
+    arn = "arn:aws:states:us-east-1:123456789012:stateMachine:novaloop-big-files"
+    assert ("ExecutionsFailed", arn) in watched()
+    assert machine["TracingConfiguration"] == {"Enabled": True}
+    assert machine["LoggingConfiguration"]["IncludeExecutionData"] is False
+    ingest = STACK.properties("IngestFunction")["Environment"]["Variables"]
+    assert ingest["BIG_FILES_ARN"] == arn
 
 
 def test_dead_letters_and_late_hints_raise_an_alarm() -> None:

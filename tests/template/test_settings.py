@@ -7,12 +7,18 @@ import re
 import pytest
 from pydantic import ValidationError
 
-from novaloop.settings import BucketSettings, ControllerSettings, Settings, SweeperSettings
+from novaloop.settings import (
+    BucketSettings,
+    ControllerSettings,
+    IngestSettings,
+    Settings,
+    SweeperSettings,
+)
 from tests.template.stack import deployed, sam_template
 
 STACK = deployed()
 SETTINGS: dict[str, type[Settings] | None] = {
-    "IngestFunction": BucketSettings,
+    "IngestFunction": IngestSettings,
     "MetricsFunction": BucketSettings,
     "SweeperFunction": SweeperSettings,
     "ControllerFunction": ControllerSettings,

@@ -33,6 +33,13 @@ class BucketSettings(TableSettings):
     bucket_name: str
 
 
+class IngestSettings(BucketSettings):
+    """From which size on a file is big, and what converts it."""
+
+    big_file_bytes: int = Field(ge=1_000_000)
+    big_files_arn: str
+
+
 class SweeperSettings(BucketSettings):
     """What the sweep hands on to."""
 

@@ -7,6 +7,7 @@ import os
 import boto3
 from botocore.config import Config
 
+from novaloop.cloud.big_files import BigFileMachine
 from novaloop.cloud.endpoints import SageMakerEndpoints
 from novaloop.cloud.job_logs import TrainingJobLogs
 from novaloop.cloud.jobs import TrainingJobs
@@ -15,7 +16,7 @@ from novaloop.cloud.objects import Bucket
 from novaloop.experiment.launching import Site
 from novaloop.experiment.moves import Policy
 from novaloop.recipes.jobs import Deployment
-from novaloop.settings import BucketSettings, ControllerSettings, SweeperSettings
+from novaloop.settings import BucketSettings, ControllerSettings, IngestSettings, SweeperSettings
 from novaloop.store.table import ExperimentTable
 from novaloop.usecases.conversion import IngestWorld
 from novaloop.usecases.reconcile import World
@@ -89,11 +90,16 @@ def sweep_world() -> SweepWorld:
 
 def ingest_world() -> IngestWorld:
     """Return ingest's world, as its environment describes it."""
-    settings = BucketSettings.from_environment(os.environ)
+    settings = IngestSettings.from_environment(os.environ)
     return IngestWorld(
         store=ExperimentTable(settings.table_name, settings.aws_region),
         objects=Bucket(boto3.client("s3", config=_CONFIG), settings.bucket_name),
         clock=UtcClock(),
+        big_files=BigFileMachine(
+            boto3.client("stepfunctions", config=_CONFIG),
+            settings.big_files_arn,
+            settings.big_file_bytes,
+        ),
     )
 
 

@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 from botocore.exceptions import ClientError
 
 from novaloop.cloud.errors import code_of
+from novaloop.datasets.ranges import ByteRange
 from novaloop.usecases.ports import ObjectMissing, Upload
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
 
 PART_BYTES = 8 * 1024 * 1024
+_MIN_COPY, _MAX_COPY = 5 << 20, 5 << 30
+"""What S3 takes as a part of a multipart upload."""
 _MISSING = {"404", "NoSuchKey", "NoSuchVersion", "NotFound"}
 
 
@@ -46,11 +49,15 @@ class Bucket:
         """Write a small object."""
         self._s3.put_object(Bucket=self._name, Key=key, Body=body, ContentType=content_type)
 
-    def get(self, key: str, version_id: str | None = None) -> BinaryIO:
-        """Open an object for streaming. Raises ObjectMissing."""
-        version = {"VersionId": version_id} if version_id and version_id != "null" else {}
+    def get(
+        self, key: str, version_id: str | None = None, span: ByteRange | None = None
+    ) -> BinaryIO:
+        """Open an object, or a span of its bytes, for streaming. Raises ObjectMissing."""
+        which = {"VersionId": version_id} if version_id and version_id != "null" else {}
+        if span is not None:
+            which["Range"] = f"bytes={span.start}-{span.end - 1}"
         try:
-            response = self._s3.get_object(Bucket=self._name, Key=key, **version)  # type: ignore[arg-type]
+            response = self._s3.get_object(Bucket=self._name, Key=key, **which)  # type: ignore[arg-type]
         except ClientError as error:
             if code_of(error) in _MISSING:
                 raise ObjectMissing(key) from None
@@ -70,6 +77,29 @@ class Bucket:
 
     def concatenate(self, keys: Sequence[str], target: str) -> None:
         """Write the contents of `keys`, one after the other, to `target`."""
+        sizes = [self._size(key) for key in keys]
+        if len(keys) > 1 and all(_MIN_COPY <= size <= _MAX_COPY for size in sizes):
+            self._copy(keys, target)
+        else:
+            self._rewrite(keys, target)
+
+    def _size(self, key: str) -> int:
+        upload = self.newest(key)
+        if upload is None:
+            raise ObjectMissing(key)
+        return upload.size
+
+    def _copy(self, keys: Sequence[str], target: str) -> None:
+        upload = _MultipartUpload(self._s3, self._name, target, "application/jsonl")
+        try:
+            for key in keys:
+                upload.copy(key)
+        except BaseException:
+            upload.abort()
+            raise
+        upload.complete()
+
+    def _rewrite(self, keys: Sequence[str], target: str) -> None:
         with self.writer(target, "application/jsonl") as write:
             for key in keys:
                 with self.get(key) as body:
@@ -107,20 +137,33 @@ class _MultipartUpload:
             MultipartUpload={"Parts": parts},  # type: ignore[typeddict-item]
         )
 
+    def copy(self, key: str) -> None:
+        """Append an object of 5 MiB to 5 GiB inside of S3."""
+        part = self._s3.upload_part_copy(
+            **self._target,  # type: ignore[arg-type]
+            UploadId=self._started(),
+            PartNumber=len(self._etags) + 1,
+            CopySource={"Bucket": self._target["Bucket"], "Key": key},
+        )
+        self._etags.append(part["CopyPartResult"]["ETag"])
+
     def abort(self) -> None:
         if self._upload_id is not None:
             self._s3.abort_multipart_upload(**self._target, UploadId=self._upload_id)  # type: ignore[arg-type]
 
-    def _put_part(self) -> None:
+    def _started(self) -> str:
         if self._upload_id is None:
             started = self._s3.create_multipart_upload(
                 **self._target,  # type: ignore[arg-type]
                 ContentType=self._content_type,
             )
             self._upload_id = started["UploadId"]
+        return self._upload_id
+
+    def _put_part(self) -> None:
         part = self._s3.upload_part(
             **self._target,  # type: ignore[arg-type]
-            UploadId=self._upload_id,
+            UploadId=self._started(),
             PartNumber=len(self._etags) + 1,
             Body=self._pending,  # type: ignore[arg-type] # boto3 takes it, and no copy is made
         )

@@ -20,7 +20,7 @@ from novaloop.experiment.collecting import wants_sft_in_rft
 from novaloop.experiment.record import DatasetItem, DatasetStatus
 from novaloop.experiment.reward import reward_settings
 from novaloop.experiment.spec import ExperimentSpec, Role
-from novaloop.usecases.ports import Clock, DatasetStore, Objects
+from novaloop.usecases.ports import BigFiles, Clock, DatasetStore, Objects
 
 SPLIT_STEM = "data"
 JSON_LINES = "application/jsonl"
@@ -38,6 +38,7 @@ class IngestWorld:
     store: DatasetStore
     objects: Objects
     clock: Clock
+    big_files: BigFiles | None = None
 
 
 @dataclass(frozen=True)
@@ -59,23 +60,28 @@ class Conversion:
 
 
 @dataclass(frozen=True)
-class _Result:
+class Result:
     """The summary of each role, empty if the file was refused; and what was wrong with it."""
 
     summaries: Mapping[str, DatasetSummary]
     refusal: DatasetRefused | None
     rejected_rows: int
 
+    @classmethod
+    def of(cls, role: str, summary: DatasetSummary) -> Result:
+        """Return the result of a file of one role."""
+        return cls({role: summary}, summary.refusal, _rows(summary.rejects))
+
 
 class _Discarded(Exception):  # noqa: N818
     """Ends the uploads of a refused dataset, so that none of it is left."""
 
-    def __init__(self, result: _Result) -> None:
+    def __init__(self, result: Result) -> None:
         super().__init__()
         self.result = result
 
 
-def _discard_if_refused(result: _Result) -> None:
+def _discard_if_refused(result: Result) -> None:
     if result.refusal is not None:
         raise _Discarded(result)
 
@@ -88,17 +94,28 @@ def stem_of(key: str) -> str:
 def convert_file(job: Conversion, world: IngestWorld) -> tuple[DatasetItem, ...]:
     """Convert the file and return the finished items; a refused one leaves no rows behind."""
     rejects: list[bytes] = []
-    source_format = SourceFormat.of(job.source.source_key) or SourceFormat.CSV
-    options = dataset_options(job.spec, source_format)
-    options = replace(options, exclude_questions=job.excluded)
     try:
         with ExitStack() as uploads:
-            result = _run(job, options, uploads, rejects, world)
+            result = _run(job, options_of(job), uploads, rejects, world)
             _discard_if_refused(result)
     except _Discarded as discarded:
         result = discarded.result
+    return finish(job, result, rejects, world)
+
+
+def finish(
+    job: Conversion, result: Result, rejects: list[bytes], world: IngestWorld
+) -> tuple[DatasetItem, ...]:
+    """Write what goes with the converted rows, or with the refusal; return the finished items."""
     rejects_key = _put_rejects(job, rejects, world.objects)
     return tuple(_finished(job, item, result, rejects_key, world) for item in job.items)
+
+
+def options_of(job: Conversion) -> DatasetOptions:
+    """Return how the file is to be read."""
+    source_format = SourceFormat.of(job.source.source_key) or SourceFormat.CSV
+    options = dataset_options(job.spec, source_format)
+    return replace(options, exclude_questions=job.excluded)
 
 
 def dataset_options(spec: ExperimentSpec, source_format: SourceFormat) -> DatasetOptions:
@@ -128,19 +145,19 @@ def _run(
     uploads: ExitStack,
     rejects: list[bytes],
     world: IngestWorld,
-) -> _Result:
+) -> Result:
     outputs = {item.role: _sinks(job, item, uploads, world.objects) for item in job.items}
     source = job.source
     open_source = partial(world.objects.get, source.source_key, source.version_id)
     if stem_of(source.source_key) != SPLIT_STEM:
         summary = convert(open_source(), outputs[source.role], options, rejects.append)
-        return _Result({source.role: summary}, summary.refusal, _rows(summary.rejects))
+        return Result.of(source.role, summary)
     if job.spec.split is None:
         message = "needs `split:` in experiment.yaml, or sft, rft and eval as files of their own"
-        return _Result({}, DatasetRefused("split", message), 0)
+        return Result({}, DatasetRefused("split", message), 0)
     split = Split(job.spec.split.shares(tuple(outputs)), job.spec.split.seed)
     divided = convert_split(open_source, split, outputs, options, rejects.append)
-    return _Result(divided.datasets, divided.refusal, _rows(divided.rejects))
+    return Result(divided.datasets, divided.refusal, _rows(divided.rejects))
 
 
 def _rows(rejects: Mapping[str, Any]) -> int:
@@ -150,14 +167,14 @@ def _rows(rejects: Mapping[str, Any]) -> int:
 def _sinks(
     job: Conversion, item: DatasetItem, uploads: ExitStack, objects: Objects
 ) -> dict[RowFormat, Sink]:
-    folder = _folder(job, item)
+    folder = folder_of(job, item)
     return {
         each: uploads.enter_context(objects.writer(f"{folder}/{each.file_name}", JSON_LINES))
         for each in row_formats(job.spec, item.role)
     }
 
 
-def _folder(job: Conversion, item: DatasetItem) -> str:
+def folder_of(job: Conversion, item: DatasetItem) -> str:
     """Return a key prefix of its own for every version of the file, settings and exclusions."""
     version = f"{item.source_key}/{item.version_id}/{item.fingerprint}/{sorted(job.excluded)}"
     name = hashlib.sha256(version.encode()).hexdigest()[:16]
@@ -167,7 +184,7 @@ def _folder(job: Conversion, item: DatasetItem) -> str:
 def _put_rejects(job: Conversion, rejects: list[bytes], objects: Objects) -> str | None:
     if not rejects:
         return None
-    key = f"{_folder(job, job.source)}/rejects.jsonl"
+    key = f"{folder_of(job, job.source)}/rejects.jsonl"
     objects.put(key, b"".join(rejects), JSON_LINES)
     return key
 
@@ -175,7 +192,7 @@ def _put_rejects(job: Conversion, rejects: list[bytes], objects: Objects) -> str
 def _finished(
     job: Conversion,
     item: DatasetItem,
-    result: _Result,
+    result: Result,
     rejects_key: str | None,
     world: IngestWorld,
 ) -> DatasetItem:
@@ -190,7 +207,7 @@ def _finished(
     summary = result.summaries.get(item.role)
     if summary is None:
         return done
-    folder = _folder(job, item)
+    folder = folder_of(job, item)
     put_card(folder, dataset_card(item.role, summary), world.objects)
     done = replace(done, card_key=f"{folder}/card.html")
     if result.refusal is not None:

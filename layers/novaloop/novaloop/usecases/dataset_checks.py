@@ -12,7 +12,7 @@ from novaloop.experiment.collecting import data_fingerprint, versions_of
 from novaloop.experiment.record import ChecksItem, DatasetItem, DatasetStatus, Snapshot
 from novaloop.experiment.spec import ExperimentSpec
 from novaloop.usecases.conversion import Conversion, IngestWorld, convert_file
-from novaloop.usecases.ingest import present_spec
+from novaloop.usecases.spec_upload import present_spec
 
 
 def check_experiment(experiment_id: str, world: IngestWorld) -> None:

@@ -11,9 +11,9 @@ from dataclasses import replace
 from novaloop.datasets.options import SourceFormat
 from novaloop.experiment.collecting import data_fingerprint
 from novaloop.experiment.names import experiment_name_error
-from novaloop.experiment.record import DatasetItem, DatasetStatus, SpecItem
-from novaloop.experiment.spec import ExperimentSpec, Role
-from novaloop.experiment.spec_file import SpecRefused, read_spec
+from novaloop.experiment.record import DatasetItem, DatasetStatus
+from novaloop.experiment.spec import Role
+from novaloop.usecases.big_files import hand_over, is_big
 from novaloop.usecases.conversion import (
     SPLIT_STEM,
     Conversion,
@@ -22,9 +22,8 @@ from novaloop.usecases.conversion import (
     stem_of,
 )
 from novaloop.usecases.ports import Upload
+from novaloop.usecases.spec_upload import INBOX, SPEC_FILE, present_spec, spec_item
 
-INBOX = "inbox/"
-SPEC_FILE = "experiment.yaml"
 MAX_ATTEMPTS = 6
 
 
@@ -35,7 +34,7 @@ def ingest(key: str, world: IngestWorld) -> None:
     if not key.startswith(INBOX) or not file or upload is None:
         return
     if file == SPEC_FILE:
-        world.store.put_spec(experiment_id, _spec_item(key, upload, world))
+        world.store.put_spec(experiment_id, spec_item(key, upload, world))
         return
     problem = experiment_name_error(experiment_id) or _file_problem(file)
     if problem is not None:
@@ -53,15 +52,6 @@ def _file_problem(file: str) -> str | None:
         "is not a file of an experiment; those are experiment.yaml and sft, rft and eval "
         "(or one data file with `split:`) as .csv or .jsonl, with or without .gz"
     )
-
-
-def _spec_item(key: str, upload: Upload, world: IngestWorld) -> SpecItem:
-    with world.objects.get(key, upload.version_id) as body:
-        content = body.read()
-    try:
-        return SpecItem(upload.version_id, upload.uploaded_at, read_spec(content))
-    except SpecRefused as refused:
-        return SpecItem(upload.version_id, upload.uploaded_at, None, refused.errors)
 
 
 def _item(role: str, key: str, upload: Upload, world: IngestWorld) -> DatasetItem:
@@ -91,16 +81,14 @@ def _ingest_data(experiment_id: str, key: str, upload: Upload, world: IngestWorl
         for role in roles
     )
     claimed = _claim(experiment_id, items, world)
-    if claimed:
-        for done in convert_file(Conversion(experiment_id, spec, claimed), world):
-            world.store.put_dataset(experiment_id, done)
-
-
-def present_spec(experiment_id: str, world: IngestWorld) -> ExperimentSpec | None:
-    """Read the spec where it was uploaded: its item may not have been written yet."""
-    key = f"{INBOX}{experiment_id}/{SPEC_FILE}"
-    upload = world.objects.newest(key)
-    return ExperimentSpec() if upload is None else _spec_item(key, upload, world).spec
+    if not claimed:
+        return
+    job = Conversion(experiment_id, spec, claimed)
+    if world.big_files is not None and is_big(job, upload.size, world.big_files):
+        hand_over(job, upload.size, world.big_files)
+        return
+    for done in convert_file(job, world):
+        world.store.put_dataset(experiment_id, done)
 
 
 def _claim(

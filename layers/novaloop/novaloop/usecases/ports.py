@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import BinaryIO, Protocol
 
+from novaloop.datasets.ranges import ByteRange
 from novaloop.experiment.observation import Work
 from novaloop.experiment.record import (
     ChecksItem,
@@ -190,8 +191,10 @@ class Objects(Protocol):
         """Write a small object."""
         ...
 
-    def get(self, key: str, version_id: str | None = None) -> BinaryIO:
-        """Open an object for streaming. Raises ObjectMissing."""
+    def get(
+        self, key: str, version_id: str | None = None, span: ByteRange | None = None
+    ) -> BinaryIO:
+        """Open an object, or a span of its bytes, for streaming. Raises ObjectMissing."""
         ...
 
     def concatenate(self, keys: Sequence[str], target: str) -> None:
@@ -220,6 +223,19 @@ class Ingester(Protocol):
 
     def request_checks(self, experiment_id: str) -> None:
         """Ask for the datasets of an experiment to be checked against each other."""
+        ...
+
+
+class BigFiles(Protocol):
+    """The state machine that converts big files range by range."""
+
+    @property
+    def smallest(self) -> int:
+        """Return the size from which on a file is big, in bytes."""
+        ...
+
+    def start(self, name: str, request: Mapping[str, object]) -> None:
+        """Start an execution; do nothing if there was one of that name."""
         ...
 
 

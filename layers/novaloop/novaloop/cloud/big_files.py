@@ -1,0 +1,28 @@
+"""The state machine that converts big files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mypy_boto3_stepfunctions.client import SFNClient
+
+
+class BigFileMachine:
+    """Starts executions of the state machine; implements the port `BigFiles`."""
+
+    def __init__(self, states: SFNClient, arn: str, smallest: int) -> None:
+        self._states = states
+        self._arn = arn
+        self.smallest = smallest
+
+    def start(self, name: str, request: Mapping[str, object]) -> None:
+        """Start an execution; do nothing if there was one of that name."""
+        try:
+            self._states.start_execution(
+                stateMachineArn=self._arn, name=name, input=json.dumps(request)
+            )
+        except self._states.exceptions.ExecutionAlreadyExists:
+            return

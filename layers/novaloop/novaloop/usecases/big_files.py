@@ -1,0 +1,208 @@
+"""Big files: converted range by range, each step of it in a call of its own.
+
+The steps are those of the state machine `BigFiles`: scan each of equal ranges, plan the cuts,
+convert each range of whole records, join the parts. A file that can't be cut is planned as a
+single range; one whose cuts turn out to be wrong is converted in one stream at the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from typing import Any
+
+from novaloop.datasets.convert import BLOCK_BYTES, Place
+from novaloop.datasets.options import SourceFormat
+from novaloop.datasets.parts import CutMistaken, Part, convert_part, merge_parts
+from novaloop.datasets.ranges import (
+    HEAD_BYTES,
+    ByteRange,
+    RangeScan,
+    begins_with_record,
+    equal_ranges,
+    header_of,
+    record_ranges,
+    scan_range,
+)
+from novaloop.experiment.collecting import data_fingerprint
+from novaloop.experiment.record import DatasetItem, DatasetStatus
+from novaloop.experiment.spec import Role
+from novaloop.usecases.conversion import (
+    JSON_LINES,
+    SPLIT_STEM,
+    Conversion,
+    IngestWorld,
+    Result,
+    convert_file,
+    finish,
+    folder_of,
+    options_of,
+    row_formats,
+    stem_of,
+)
+from novaloop.usecases.ports import BigFiles
+from novaloop.usecases.spec_upload import present_spec
+
+RANGES_PER_SMALLEST = 8
+MAX_RANGES = 400
+"""Their scans have to fit into the 256 KiB that a state machine passes on."""
+_PEEK_BYTES = 1 << 16
+
+
+@dataclass(frozen=True)
+class BigFile:
+    """One version of an uploaded file, and the settings that its role wants it converted with."""
+
+    experiment_id: str
+    role: str
+    source_key: str
+    version_id: str
+    fingerprint: str
+    size: int
+
+
+def is_big(job: Conversion, size: int, big_files: BigFiles) -> bool:
+    """Tell whether a file is to be converted by ranges; only a CSV file of one role can be."""
+    key = job.source.source_key
+    plain = SourceFormat.of(key) is SourceFormat.CSV and not key.lower().endswith(".gz")
+    return plain and stem_of(key) != SPLIT_STEM and size >= big_files.smallest
+
+
+def hand_over(job: Conversion, size: int, big_files: BigFiles) -> None:
+    """Start the conversion by ranges."""
+    item = job.source
+    file = BigFile(
+        job.experiment_id, item.role, item.source_key, item.version_id, item.fingerprint, size
+    )
+    range_bytes = max(big_files.smallest // RANGES_PER_SMALLEST, -(-size // MAX_RANGES))
+    ranges = [asdict(each) for each in equal_ranges(size, range_bytes)]
+    name = f"{job.experiment_id}-{item.role}-{_version(job)}-{item.ingest_attempts}"
+    big_files.start(name, {"file": asdict(file), "ranges": ranges})
+
+
+def run_step(event: Mapping[str, Any], world: IngestWorld) -> Any:
+    """Run one step and return its result as JSON values."""
+    file = BigFile(**event["file"])
+    step: str = event["step"]
+    if step == "scan":
+        return asdict(scan(file, ByteRange(**event["range"]), world))
+    if step == "plan":
+        scans = [RangeScan(**each) for each in event["scans"]]
+        return [asdict(each) for each in plan(file, scans, world)]
+    if step == "convert":
+        return convert_range(file, ByteRange(**event["range"]), world)
+    return join(file, [ByteRange(**each) for each in event["ranges"]], world)
+
+
+def scan(file: BigFile, span: ByteRange, world: IngestWorld) -> RangeScan:
+    """Scan one of the equal ranges."""
+    return scan_range(_chunks(file, span, world), span.start)
+
+
+def plan(file: BigFile, scans: Sequence[RangeScan], world: IngestWorld) -> list[ByteRange]:
+    """Return the ranges to convert; none if the file or its settings have been replaced."""
+    job = _job(file, world)
+    if job is None:
+        return []
+    # From here on the time that a conversion may take runs anew.
+    world.store.put_dataset(file.experiment_id, replace(job.source, updated_at=world.clock.now()))
+    options = options_of(job)
+    header = header_of(_read(file, 0, HEAD_BYTES, world), options)
+    ranges = record_ranges(scans, file.size)
+    trusted = header is not None and all(
+        begins_with_record(
+            _read(file, each.start, _PEEK_BYTES, world), len(header), options.delimiter
+        )
+        for each in ranges[1:]
+    )
+    return ranges if trusted else [ByteRange(0, file.size)]
+
+
+def convert_range(file: BigFile, span: ByteRange, world: IngestWorld) -> None:
+    """Convert one range of records to a part of each output."""
+    job = _job(file, world)
+    if job is None:
+        return
+    options, folder = options_of(job), _part_folder(job, span)
+    header = header_of(_read(file, 0, HEAD_BYTES, world), options) or []
+    rejects: list[bytes] = []
+    with ExitStack() as uploads:
+        outputs = {
+            each: uploads.enter_context(
+                world.objects.writer(f"{folder}/{each.file_name}", JSON_LINES)
+            )
+            for each in row_formats(job.spec, file.role)
+        }
+        chunks = _chunks(file, span, world)
+        part = convert_part(chunks, Place(span.start, header), outputs, options, rejects.append)
+    world.objects.put(f"{folder}/rejects.jsonl", b"".join(rejects), JSON_LINES)
+    world.objects.put(f"{folder}/part", part.to_bytes(), "application/octet-stream")
+
+
+def join(file: BigFile, ranges: Sequence[ByteRange], world: IngestWorld) -> None:
+    """Join the parts and finish the dataset."""
+    job = _job(file, world)
+    if job is None or not ranges:
+        return
+    try:
+        items = _joined(job, ranges, world)
+    except CutMistaken:
+        items = convert_file(job, world)
+    for item in items:
+        world.store.put_dataset(file.experiment_id, item)
+
+
+def _joined(
+    job: Conversion, ranges: Sequence[ByteRange], world: IngestWorld
+) -> tuple[DatasetItem, ...]:
+    rejects: list[bytes] = []
+    folders = [_part_folder(job, each) for each in ranges]
+    summary = merge_parts(_parts(folders, world), options_of(job), rejects.append)
+    if summary.ok:
+        target = folder_of(job, job.source)
+        for each in row_formats(job.spec, job.source.role):
+            name = each.file_name
+            world.objects.concatenate([f"{part}/{name}" for part in folders], f"{target}/{name}")
+    return finish(job, Result.of(job.source.role, summary), rejects, world)
+
+
+def _parts(folders: Sequence[str], world: IngestWorld) -> Iterator[tuple[Part, bytes]]:
+    for folder in folders:
+        with (
+            world.objects.get(f"{folder}/part") as part,
+            world.objects.get(f"{folder}/rejects.jsonl") as rejects,
+        ):
+            yield Part.from_bytes(part.read()), rejects.read()
+
+
+def _job(file: BigFile, world: IngestWorld) -> Conversion | None:
+    """Return the conversion, unless it is no longer wanted."""
+    item = world.store.load(file.experiment_id).datasets.get(file.role)
+    spec = present_spec(file.experiment_id, world)
+    if item is None or spec is None or item.status is not DatasetStatus.INGESTING:
+        return None
+    wanted = (item.source_key, item.version_id, item.fingerprint)
+    same = wanted == (file.source_key, file.version_id, file.fingerprint)
+    same = same and data_fingerprint(spec, Role(file.role)) == file.fingerprint
+    return Conversion(file.experiment_id, spec, (item,)) if same else None
+
+
+def _version(job: Conversion) -> str:
+    return folder_of(job, job.source).rpartition("/")[2]
+
+
+def _part_folder(job: Conversion, span: ByteRange) -> str:
+    return f"parts/{job.experiment_id}/{_version(job)}/{span.start}"
+
+
+def _chunks(file: BigFile, span: ByteRange, world: IngestWorld) -> Iterator[bytes]:
+    with world.objects.get(file.source_key, file.version_id, span) as body:
+        yield from iter(partial(body.read, BLOCK_BYTES), b"")
+
+
+def _read(file: BigFile, start: int, size: int, world: IngestWorld) -> bytes:
+    span = ByteRange(start, min(start + size, file.size))
+    with world.objects.get(file.source_key, file.version_id, span) as body:
+        return body.read()

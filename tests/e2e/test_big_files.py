@@ -1,0 +1,125 @@
+"""A file past the threshold goes through the state machine, and comes out as from one call."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks.stackoverflow_like import LABELS, generate
+from cli.stack import Stack, local_stack
+from localcloud.cloud import LocalCloud, up
+from novaloop.datasets.convert import convert
+from novaloop.datasets.options import DatasetOptions, RowFormat
+from novaloop.experiment.record import DatasetItem, DatasetStatus
+
+pytestmark = pytest.mark.e2e
+
+SMALLEST = 1_000_000
+SPEC = """
+columns: {question: Body, answer: Y}
+labels: [HQ, LQ_EDIT, LQ_CLOSE]
+plan: [evaluate: baseline]
+dry_run: true
+"""
+
+
+@pytest.fixture(scope="module")
+def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCloud]:
+    parameters = {"StartDelaySeconds": "0", "BigFileBytes": str(SMALLEST)}
+    with up(tmp_path_factory.mktemp("home") / "local", parameters=parameters) as running:
+        yield running
+
+
+@pytest.fixture
+def stack(cloud: LocalCloud, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stack]:
+    monkeypatch.setattr("cli.stack.attach", lambda: cloud)
+    with local_stack(cloud) as found:
+        yield found
+
+
+def converted(stack: Stack, name: str, data: bytes) -> DatasetItem:
+    stack.s3.put_object(
+        Bucket=stack.bucket, Key=f"inbox/{name}/experiment.yaml", Body=SPEC.encode()
+    )
+    stack.s3.put_object(Bucket=stack.bucket, Key=f"inbox/{name}/eval.csv", Body=data)
+    end = time.monotonic() + 90
+    while time.monotonic() < end:
+        item = stack.table.load(name).datasets.get("eval")
+        if item is not None and item.status is not DatasetStatus.INGESTING:
+            return item
+        time.sleep(0.3)
+    raise AssertionError(stack.table.load(name).datasets)
+
+
+def executions(cloud: LocalCloud, name: str) -> list[Any]:
+    states = cloud.session().client("stepfunctions")
+    (machine,) = states.list_state_machines()["stateMachines"]
+    found = states.list_executions(stateMachineArn=machine["stateMachineArn"])["executions"]
+    return [each for each in found if each["name"].startswith(f"{name}-eval-")]
+
+
+def in_one_stream(data: bytes) -> tuple[str, bytes]:
+    options = DatasetOptions(columns={"question": "Body", "answer": "Y"}, labels=LABELS)
+    rows = bytearray()
+    summary = convert([data], {RowFormat.EVALUATION: rows.extend}, options, lambda _: None)
+    assert summary.ok
+    return summary.row_hash_sum, bytes(rows)
+
+
+def rows_of(stack: Stack, item: DatasetItem) -> bytes:
+    body = stack.s3.get_object(Bucket=stack.bucket, Key=item.outputs["evaluation"])["Body"]
+    return body.read()
+
+
+def test_a_big_file_comes_out_as_from_one_stream(
+    stack: Stack, cloud: LocalCloud, tmp_path: Path
+) -> None:
+    generate(tmp_path / "eval.csv", 3 * SMALLEST)
+    data = (tmp_path / "eval.csv").read_bytes()
+    item = converted(stack, "big", data)
+    (execution,) = executions(cloud, "big")
+    assert execution["status"] in {"RUNNING", "SUCCEEDED"}
+    assert item.status is DatasetStatus.ACCEPTED, item.reason
+    row_hash_sum, rows = in_one_stream(data)
+    assert item.summary["row_hash_sum"] == row_hash_sum
+    assert rows_of(stack, item) == rows
+    assert int(item.sha256.partition("-")[2]) > 8
+    assert item.profile_key
+    assert item.card_key
+
+
+def test_stray_quotes_send_a_big_file_through_one_stream(
+    stack: Stack, cloud: LocalCloud, tmp_path: Path
+) -> None:
+    generate(tmp_path / "eval.csv", 2 * SMALLEST)
+    header, _, records = (tmp_path / "eval.csv").read_bytes().partition(b"\r\n")
+    stray = b'1,5" disk,body,tags,2020-01-01 00:00:00,HQ'
+    data = b"\r\n".join([header, stray, records])
+    item = converted(stack, "stray", data)
+    assert executions(cloud, "stray")
+    assert item.status is DatasetStatus.ACCEPTED, item.reason
+    row_hash_sum, rows = in_one_stream(data)
+    assert item.summary["row_hash_sum"] == row_hash_sum
+    assert rows_of(stack, item) == rows
+
+
+def test_a_reject_far_into_a_big_file_is_named_by_its_line(
+    stack: Stack, cloud: LocalCloud, tmp_path: Path
+) -> None:
+    generate(tmp_path / "eval.csv", 2 * SMALLEST)
+    data = (tmp_path / "eval.csv").read_bytes()
+    line = data.count(b"\n") + 1
+    item = converted(stack, "bad-row", data + b"1,t,body,tags,2020,LQ_CLOSED\r\n")
+    assert executions(cloud, "bad-row")
+    assert item.status is DatasetStatus.REJECTED
+    assert item.reason.startswith(f"line {line}: ")
+
+
+def test_a_small_file_needs_no_state_machine(stack: Stack, cloud: LocalCloud) -> None:
+    item = converted(stack, "small", b"Body,Y\nwhat?,HQ\n")
+    assert item.status is DatasetStatus.ACCEPTED
+    assert executions(cloud, "small") == []
