@@ -1,0 +1,92 @@
+"""A user's own reward, as docs/rewards.md describes it."""
+
+import math
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from novaloop.experiment.reward import reward_settings
+from novaloop.experiment.spec_file import read_spec
+from novaloop.rewards.custom import CUSTOM_SCORERS
+from novaloop.rewards.reward import problem_with, score_batch
+from novaloop.rewards.schema import check_schema, violations
+
+DOCS = (Path(__file__).parents[3] / "docs" / "rewards.md").read_text(encoding="utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", DOCS, re.S)
+
+
+def rollout(answer: str, reference: object, settings: object) -> dict[str, Any]:
+    turns = [{"role": "user", "content": "q"}, {"role": "assistant", "content": answer}]
+    return {"id": "1", "messages": turns, "reference_answer": reference, "reward": settings}
+
+
+@pytest.fixture
+def documented(monkeypatch: pytest.MonkeyPatch) -> None:
+    (code,) = blocks("python")
+    defined: dict[str, Any] = {}
+    exec(code, defined)  # noqa: S102 - the documentation's own example
+    for name, scorer in defined["CUSTOM_SCORERS"].items():
+        monkeypatch.setitem(CUSTOM_SCORERS, name, scorer)
+
+
+@pytest.mark.usefixtures("documented")
+def test_the_documented_example_scores() -> None:
+    settings = yaml.safe_load(blocks("yaml")[1])["reward"]
+    scores = score_batch([rollout("hurry", "curry", settings), rollout("hurry", "tally", settings)])
+    assert [score["aggregate_reward_score"] for score in scores] == [1.0, -1.0]
+    assert problem_with(rollout("hurry", {"a": 1}, settings)) == "reference_answer must be a text"
+
+
+@pytest.mark.usefixtures("documented")
+def test_the_documented_settings_are_accepted() -> None:
+    for block in blocks("yaml"):
+        spec = read_spec(block.encode())
+        assert reward_settings(spec.reward, spec.labels)
+
+
+@pytest.mark.parametrize("returned", [1, (1.0,), (2.0, True), (math.nan, True), ("a", True), None])
+def test_what_is_no_score_is_unusable(returned: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(CUSTOM_SCORERS, "own", lambda *_: returned)
+    sample = rollout("a", "a", {"type": "custom", "name": "own"})
+    (score,) = score_batch(sample)
+    metrics = {metric["name"]: metric["value"] for metric in score["metrics_list"]}
+    assert score["aggregate_reward_score"] == -1.0
+    assert metrics["unusable_sample"] == 1.0
+    assert problem_with(sample)
+
+
+def test_a_reward_without_reference_needs_none() -> None:
+    sample = rollout("[1]", "", {"type": "json", "schema": {"type": "array"}})
+    del sample["reference_answer"]
+    assert score_batch(sample)[0]["aggregate_reward_score"] == 1.0
+    assert problem_with({**sample, "reward": {"type": "exact"}}) is not None
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        3,
+        {"oneOf": []},
+        {"type": ["null", "strin"]},
+        {"minimum": "3"},
+        {"required": [["a"]]},
+        {"additionalProperties": {}},
+        {"properties": []},
+        {"properties": {"a": {"items": {"type": "x"}}}},
+    ],
+)
+def test_a_schema_that_can_go_wrong_is_refused_before_it_does(schema: object) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        check_schema(schema)
+
+
+def test_a_schema_that_is_fine_is_fine() -> None:
+    schema = {"type": ["object", "null"], "properties": {"a": {"items": {"minimum": 1}}}}
+    check_schema(schema)
+    assert violations({"a": [0]}, schema) == ["$.a[0]: minimum"]
