@@ -8,6 +8,7 @@ import boto3
 import pytest
 
 from novaloop.cloud.objects import PART_BYTES, Bucket
+from novaloop.datasets.ranges import ByteRange
 from novaloop.usecases.ports import ObjectMissing
 from tests.simulation.twins import TwinObjects, VirtualClock
 
@@ -62,6 +63,15 @@ def test_a_version_stays_readable_when_it_is_replaced(objects: Objects) -> None:
     assert read(objects) == b"second, longer"
 
 
+def test_a_span_is_read_alone(objects: Objects) -> None:
+    objects.put(KEY, b"0123456789", TEXT)
+    first = objects.newest(KEY)
+    assert first is not None
+    objects.put(KEY, b"newer", TEXT)
+    with objects.get(KEY, first.version_id, ByteRange(2, 5)) as body:
+        assert body.read() == b"234"
+
+
 def test_uploads_are_the_newest_objects_under_the_prefix(objects: Objects) -> None:
     for key in ("inbox/b/x", "inbox/a/x", "datasets/a", "inbox/a/x"):
         objects.put(key, b"12", TEXT)
@@ -90,6 +100,17 @@ def test_concatenate_keeps_the_order(objects: Objects) -> None:
     objects.put("b", b"2\n", TEXT)
     objects.concatenate(["b", "a"], "joined")
     assert read(objects, "joined") == b"2\n1\n"
+
+
+def test_large_parts_are_joined_without_being_read(real: Bucket, bucket: str) -> None:
+    parts = [letter * (5 << 20) for letter in (b"a", b"b", b"c")]
+    for number, part in enumerate(parts):
+        real.put(f"part-{number}", part, TEXT)
+    real.concatenate(["part-2", "part-0", "part-1"], "joined")
+    assert read(real, "joined") == parts[2] + parts[0] + parts[1]
+    head = boto3.client("s3").head_object(Bucket=bucket, Key="joined")
+    assert head["ETag"].endswith('-3"')
+    assert head["ContentType"] == "application/jsonl"
 
 
 def test_concatenate_needs_every_part(objects: Objects) -> None:
