@@ -155,6 +155,27 @@ def gate_outcome(before: RowScores, after: RowScores) -> Outcome:
     return judge(Gain(), score).ledger[0].outcome
 
 
+def test_a_comparison_tests_its_flips_exactly() -> None:
+    before = np.array([0] * 12 + [1] * 4 + [1] * 9)
+    after = np.array([1] * 12 + [0] * 4 + [1] * 9)
+    difference = compare(rows_of(before), rows_of(after)).metrics["em"]
+    assert (difference.improved, difference.regressed) == (12, 4)
+    assert difference.p_no_gain == pytest.approx(2517 / 2**16)
+    assert difference.p_no_loss == pytest.approx(64839 / 2**16)
+
+
+def test_the_interval_of_a_change_is_that_of_its_standard_error() -> None:
+    random = np.random.default_rng(13)
+    before, after = random.random((2, 3000))
+    difference = compare(rows_of(before), rows_of(after)).metrics["rougeL"]
+    stderr = np.std(after - before, ddof=1) / math.sqrt(3000)
+    reach = (difference.high - difference.low) / 2
+    assert reach == pytest.approx(1.96 * stderr, rel=0.08)
+    assert (difference.high + difference.low) / 2 == pytest.approx(
+        difference.difference, abs=0.2 * stderr
+    )
+
+
 @pytest.mark.parametrize("graded", [False, True])
 def test_the_gate_rarely_promotes_a_model_that_is_no_better(*, graded: bool) -> None:
     random = np.random.default_rng(11)
