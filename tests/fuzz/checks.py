@@ -99,7 +99,8 @@ def check_reward(data: bytes) -> None:
     else:
         if b'"pattern"' not in data:  # a pattern that backtracks without end is the user's own
             _check_scores(event)
-            _check_scores([{**_rollout(b"HQ\0HQ", each), "reward": event} for each in REWARDS[:1]])
+            answers = (b"HQ\0HQ", b'{"a": [1]}\0{}')
+            _check_scores([{**_rollout(answer, {}), "reward": event} for answer in answers])
 
 
 def _rollout(data: bytes, settings: dict[str, object]) -> dict[str, object]:
