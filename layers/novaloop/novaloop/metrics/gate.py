@@ -137,7 +137,9 @@ def _gain(conditions: Conditions, stage: str, score: Score) -> LedgerEntry:
     difference = comparison.metrics.get(name) if comparison else None
     if difference is None:
         return _unmeasured(condition, needed)
-    observed = f"{difference.difference:+.4f}, p = {difference.p_no_gain:.4f}"
+    p_value = difference.p_no_gain
+    chance = "p < 0.0001" if p_value < 1e-4 else f"p = {p_value:.4f}"
+    observed = f"{difference.difference:+.4f}, {chance}"
     return LedgerEntry(condition, observed, needed, _gain_outcome(difference, conditions))
 
 
