@@ -14,6 +14,7 @@ import threading
 import uuid
 import zipfile
 from collections.abc import Awaitable, Callable, Mapping
+from http import HTTPStatus
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, ClassVar
@@ -145,6 +146,24 @@ def add_version_ids() -> None:
 
     s3._fire_s3_event = fire_noting_version  # noqa: SLF001
     eventbridge._dispatch_event = dispatch_with_version  # noqa: SLF001
+
+
+def serve_ranges_of_versions() -> None:
+    """Honour `Range` where a GetObject names a version, too; ministack sends the whole object."""
+    get = s3._get_object  # noqa: SLF001
+
+    def get_range(bucket: str, key: str, headers: Any, query: Any = None) -> Response:
+        status, answered, body = get(bucket, key, headers, query)
+        asked = headers.get("range") or headers.get("Range")
+        found = s3._parse_range(asked, len(body)) if asked and status == HTTPStatus.OK else None  # noqa: SLF001
+        if found is None:
+            return status, answered, body
+        start, last = found
+        answered["Content-Range"] = f"bytes {start}-{last}/{len(body)}"
+        answered["Content-Length"] = str(last - start + 1)
+        return HTTPStatus.PARTIAL_CONTENT, answered, body[start : last + 1]
+
+    s3._get_object = get_range  # noqa: SLF001
 
 
 def extract_layers_once(store: Path) -> None:

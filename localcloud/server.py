@@ -93,6 +93,7 @@ def main() -> None:
     if settings.attached:
         threading.Thread(target=_end_with_parent, daemon=True).start()
     emulator.add_version_ids()
+    emulator.serve_ranges_of_versions()
     emulator.extract_layers_once(Path(settings.directory) / "layers")
     install_sagemaker(settings)
     emulator.serve()

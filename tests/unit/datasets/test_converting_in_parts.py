@@ -48,12 +48,15 @@ def in_one_stream(data: bytes, options: DatasetOptions) -> Outcome:
     return Outcome(summary, {each: bytes(out) for each, out in outputs.items()}, bytes(rejects))
 
 
+def _pieces(text: bytes, size: int = 7) -> list[bytes]:
+    return [text[at : at + size] for at in range(0, len(text), size)]
+
+
 def cut(data: bytes, range_bytes: int, chunk: int = 7) -> list[ByteRange]:
     scans = []
     for each in equal_ranges(len(data), range_bytes):
         text = data[each.start : each.end]
-        pieces = [text[at : at + chunk] for at in range(0, len(text), chunk)]
-        scans.append(scan_range(pieces, each.start))
+        scans.append(scan_range(_pieces(text, chunk), each.start))
     return record_ranges(scans, len(data))
 
 
@@ -66,7 +69,9 @@ def in_parts(data: bytes, ranges: Sequence[ByteRange], options: DatasetOptions) 
     for each in ranges:
         listing = bytearray()
         text = data[each.start : each.end]
-        part = convert_part([text], Place(each.start, header), sinks, options, listing.extend)
+        part = convert_part(
+            _pieces(text), Place(each.start, header), sinks, options, listing.extend
+        )
         parts.append((Part.from_bytes(part.to_bytes()), bytes(listing)))
     summary = merge_parts(parts, options, rejects.extend)
     return Outcome(summary, {each: bytes(out) for each, out in outputs.items()}, bytes(rejects))

@@ -62,6 +62,8 @@ class Bucket:
             if code_of(error) in _MISSING:
                 raise ObjectMissing(key) from None
             raise
+        if span is not None and response["ContentLength"] != span.end - span.start:
+            raise OSError(f"{key} has no bytes {span.start} to {span.end}")
         return cast("BinaryIO", response["Body"])
 
     @contextmanager
