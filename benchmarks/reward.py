@@ -3,7 +3,7 @@
 The plain function is written here as a straightforward scorer would be: it strips the solution
 markers, looks for the labels with one regular expression and gives 1 if the first it finds is the
 reference. It has no negation, statements or compounds, validates nothing and survives nothing; its
-speed is what all of that is paid from. Prints samples/s, the share of sloppy answers read as a
+speed is what all of that is paid from. Ours is the whole handler. Prints samples/s, the share of sloppy answers read as a
 person would, what importing costs and how many random JSON values raised.
 """
 
@@ -14,13 +14,17 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-LAYER = Path(__file__).parents[1] / "layers" / "novaloop"
-sys.path.insert(0, str(LAYER))
+ROOT = Path(__file__).parents[1]
+LAYER = ROOT / "layers" / "novaloop"
+sys.path[:0] = [str(LAYER), str(ROOT)]
 
+from functions.reward.app import handler  # noqa: E402
 from novaloop.rewards.reward import score_batch  # noqa: E402
 
 Scorer = Callable[[list[dict[str, Any]]], list[dict[str, Any]]]
@@ -71,7 +75,13 @@ def _plain_score(sample: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-SCORERS: dict[str, Scorer] = {"ours": score_batch, "plain": plain}  # type: ignore[dict-item]
+def ours(samples: list[dict[str, Any]]) -> Any:
+    """Score a batch as Lambda does, line of metrics included."""
+    with redirect_stdout(StringIO()):
+        return handler(samples, None)
+
+
+SCORERS: dict[str, Scorer] = {"ours": ours, "plain": plain}
 
 
 def main() -> int:
