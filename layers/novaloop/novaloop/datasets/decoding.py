@@ -10,7 +10,8 @@ from typing import BinaryIO
 
 from .errors import DatasetRefused
 
-CHUNK_BYTES = 1 << 20
+# Lines of a larger chunk leave the processor's cache before they are read.
+CHUNK_BYTES = 1 << 18
 # A record may hold several cells of the largest size, so a line may be longer than a cell.
 MAX_LINE_BYTES = 64 << 20
 GZIP_MAGIC = b"\x1f\x8b"
