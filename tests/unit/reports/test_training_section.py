@@ -4,6 +4,8 @@ import re
 from dataclasses import replace
 from datetime import timedelta
 
+import pytest
+
 from novaloop.experiment.record import Progress
 from novaloop.reports import Report, html, markdown, report
 from novaloop.training.curve import Curve
@@ -58,6 +60,16 @@ def test_each_training_has_a_panel_for_each_measurement_that_was_logged() -> Non
         "Response length in tokens, mean and longest",
     ]
     assert sft["panels"][0]["lines"]["loss"][0] == (1, 2.01)
+
+
+def test_the_steps_are_counted_by_their_mean_reward() -> None:
+    sft, rft = content()["trainings"]
+    assert sft["reward_bins"] == []
+    lows, counts = zip(*rft["reward_bins"], strict=True)
+    assert sum(counts) == 40
+    assert counts == (4,) * 10
+    assert lows[0] == pytest.approx(0.11)
+    assert "Logged steps by mean reward" in html(content())
     assert sft["panels"][0]["lines"]["loss"][-1] == (100, 3.0)
 
 
@@ -74,7 +86,7 @@ def test_the_page_draws_every_panel_and_a_band_between_extremes() -> None:
     page = html(content())
     section = page[page.index('id="trainings"') : page.index('id="stages"')]
     charts = re.findall(r"<svg.*?</svg>", section, re.DOTALL)
-    assert len(charts) == 5
+    assert len(charts) == 6
     assert [chart.count('class="line reactive') for chart in charts] == [1, 1, 2, 1, 2]
     banded = ['class="pygal-chart band"' in chart for chart in charts]
     assert banded == [False, False, True, False, False]

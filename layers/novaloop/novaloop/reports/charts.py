@@ -55,6 +55,14 @@ def curve(lines: Mapping[str, Sequence[tuple[int, float]]]) -> str:
     return _svg(chart)
 
 
+def reward_histogram(bins: Sequence[tuple[float, int]]) -> str:
+    """Draw how many of the logged steps had which mean reward."""
+    chart = _chart(pygal.Bar, width=400, height=210, show_legend=False)
+    chart.x_labels = [f"{low:.2f}+" for low, _ in bins]
+    chart.add("", [count for _, count in bins])
+    return _svg(chart)
+
+
 def _ticks(steps: Sequence[int]) -> list[int]:
     """Return the first step, the last and the middle."""
     return sorted({steps[0], steps[len(steps) // 2], steps[-1]})

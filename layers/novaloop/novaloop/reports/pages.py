@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from novaloop.reports.content import Evaluation, Measurement, MetricRow, Report
+    from novaloop.reports.trainings import TrainingReport
 
 _GOOD = {"LIVE", "COMPLETED", "PROMOTE", "SUCCEEDED", "met", "better"}
 _BAD = {"FAILED", "REJECTED", "HOLD", "not met", "worse"}
@@ -57,11 +58,18 @@ def _curves(report: Report) -> dict[str, list[tuple[str, Markup]]]:
     """Return the titles and drawings of each training's panels, by stage."""
     return {
         training["stage"]: [
-            (panel["title"], Markup(charts.curve(panel["lines"])))  # noqa: S704 - drawn by us
-            for panel in training["panels"]
+            (title, Markup(drawing))  # noqa: S704 - drawn by us
+            for title, drawing in _drawings(training)
         ]
         for training in report["trainings"]
     }
+
+
+def _drawings(training: TrainingReport) -> Iterator[tuple[str, str]]:
+    for panel in training["panels"]:
+        yield panel["title"], charts.curve(panel["lines"])
+    if training["reward_bins"]:
+        yield "Logged steps by mean reward", charts.reward_histogram(training["reward_bins"])
 
 
 def _class_bars(report: Report, scored: list[Evaluation]) -> Markup | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, TypedDict
 
@@ -34,13 +35,20 @@ class Panel(TypedDict):
 
 
 class TrainingReport(TypedDict):
-    """One training: steps done of how many, what went wrong in it, and its curves."""
+    """One training: steps done of how many, what went wrong in it, and its curves.
+
+    `reward_bins` counts points of the reward's curve by their lower bound, in equal bins.
+    """
 
     stage: str
     steps: int
     max_steps: int | None
     health: list[str]
     panels: list[Panel]
+    reward_bins: list[tuple[float, int]]
+
+
+REWARD_BINS = 10
 
 
 def training_reports(record: Record, curves: Mapping[str, Curve]) -> Iterator[TrainingReport]:
@@ -58,7 +66,19 @@ def _training_report(stage: Stage, curve: Curve) -> TrainingReport:
         max_steps=stage.progress.max_steps if stage.progress else None,
         health=[f"{note.kind.replace('_', ' ')}, {note.message}" for note in stage.health],
         panels=list(_panels(curve)),
+        reward_bins=_bins([mean for _, mean in _points(curve, "reward_mean")]),
     )
+
+
+def _bins(values: list[float]) -> list[tuple[float, int]]:
+    if not values:
+        return []
+    low, high = min(values), max(values)
+    width = (high - low) / REWARD_BINS
+    if not width:
+        return [(low, len(values))]
+    counts = Counter(min(int((value - low) / width), REWARD_BINS - 1) for value in values)
+    return [(low + width * index, counts[index]) for index in range(REWARD_BINS)]
 
 
 def _panels(curve: Curve) -> Iterator[Panel]:
