@@ -63,7 +63,8 @@ def show(browser: webdriver.Chrome, address: str, size: tuple[int, int], scheme:
 
 
 def requested(browser: webdriver.Chrome) -> list[str]:
-    messages = [json.loads(line["message"])["message"] for line in browser.get_log("performance")]
+    lines = browser.get_log("performance")  # type: ignore[no-untyped-call]
+    messages = [json.loads(line["message"])["message"] for line in lines]
     return [
         message["params"]["request"]["url"]
         for message in messages
@@ -79,7 +80,7 @@ def test_it_opens_without_an_error_and_asks_for_nothing_else(
     for details in browser.find_elements(By.TAG_NAME, "details"):
         browser.execute_script("arguments[0].open = true", details)
     assert requested(browser) == [address]
-    assert browser.get_log("browser") == []
+    assert browser.get_log("browser") == []  # type: ignore[no-untyped-call]
 
 
 def test_every_section_is_visible(browser: webdriver.Chrome, address: str) -> None:
