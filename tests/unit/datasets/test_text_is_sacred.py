@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from novaloop.datasets import DatasetOptions, RowFormat, SourceFormat, convert
@@ -68,6 +68,7 @@ def test_rows_survive_csv_and_json(
     assert converted([data]) == rows
 
 
+@settings(deadline=None)
 @given(tables, st.data())
 def test_rows_survive_any_way_of_cutting_the_bytes(
     rows: list[tuple[str, str]], draw: st.DataObject
