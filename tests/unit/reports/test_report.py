@@ -232,3 +232,11 @@ def test_markdown_rows_have_as_many_cells_as_the_header(finished: Report) -> Non
     metrics = [line for line in tables if line.count("|") > 6]
     assert {line.count("|") for line in metrics} == {2 * len(example.QUALITIES) + 2}
     assert len(metrics) == len(finished["metrics"]) + 1
+
+
+def test_each_stage_names_its_container_image(finished: Report) -> None:
+    images = {stage["name"]: stage["image"] for stage in finished["stages"]}
+    assert images["baseline"] == "nova-evaluation-repo:SM-TJ-Eval-V2-latest"
+    assert images["sft"] == "nova-fine-tune-repo:SM-TJ-SFT-V2-latest"
+    assert images["rft"] == "nova-fine-tune-repo:SM-TJ-RFT-V2-latest"
+    assert images["deploy"] == "nova-inference-repo:SM-Inference-latest"

@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 from novaloop import __version__
 from novaloop.experiment.costs import packaged_prices
-from novaloop.experiment.spec import StageKind
+from novaloop.experiment.spec import DeployStage, StageKind, StagePlan
+from novaloop.experiment.spec_file import method_of
 from novaloop.metrics.estimates import Estimate, Share
 from novaloop.metrics.rows import LENIENT_ACCURACY
 from novaloop.metrics.score import Score
+from novaloop.recipes.catalog import blueprint
+from novaloop.recipes.facts import facts
 from novaloop.reports.trainings import TrainingReport, training_reports
 
 if TYPE_CHECKING:
@@ -102,6 +105,7 @@ class StageLine(TypedDict):
     """One stage of the plan; times are ISO 8601, `seconds` is wall-clock time.
 
     instance_hours: billed time of all attempts on all instances; `usd` is None without a price.
+    image: repository and tag of the container, the same in every region.
     """
 
     name: str
@@ -118,6 +122,7 @@ class StageLine(TypedDict):
     instance_hours: float
     usd: float | None
     recipe_key: str | None
+    image: str
     checkpoint: str | None
     reason: str | None
 
@@ -345,9 +350,16 @@ def _stage_line(record: Record, stage: Stage) -> StageLine:
         instance_hours=billed * instances / 3600,
         usd=packaged_prices().usd(plan.instance_type, instances, billed),
         recipe_key=_recipe_key(record, stage),
+        image=_image(record.spec.model, plan),
         checkpoint=stage.checkpoint,
         reason=stage.reason,
     )
+
+
+def _image(model: str, plan: StagePlan) -> str:
+    if isinstance(plan, DeployStage):
+        return facts().inference_image
+    return blueprint(method_of(plan), model, plan.instance_type).family.image
 
 
 def _recipe_key(record: Record, stage: Stage) -> str | None:
