@@ -46,7 +46,8 @@ def answers(stage: str, seed: int = 3) -> list[bytes]:
         answer = gold if draw.random() < right else draw.choice(LABELS)
         if draw.random() < verbose:
             answer = f"It is {answer} because " + "it explains itself and " * draw.randint(1, 20)
-        line = {"prompt": f"<p>question {row}", "inference": [answer], "gold": gold}
+        prompt = f"<p>question {row}"
+        line: dict[str, object] = {"prompt": prompt, "inference": [answer], "gold": gold}
         if stage == "after-rft":
             line["logprobs"] = [-draw.random() / 2, -0.05]
         lines.append(line)
