@@ -18,11 +18,12 @@ from cli.commands import clean_up
 from cli.errors import Failed
 from cli.local import PARAMETERS
 from cli.stack import Stack, local_stack
-from cli.submit import SPEC_FILE, files_to_upload, upload
+from cli.submit import files_to_upload, upload
 from cli.watch import follow
 from localcloud import questions
 from localcloud.cloud import LocalCloud, up
 from novaloop.experiment.record import Record, Status
+from novaloop.usecases.spec_upload import SPEC_FILE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -13,8 +13,7 @@ from novaloop.experiment.names import experiment_name_error
 from novaloop.experiment.spec import ExperimentSpec
 from novaloop.experiment.spec_file import SpecRefused, read_spec
 from novaloop.usecases.conversion import SPLIT_STEM, stem_of
-
-SPEC_FILE = "experiment.yaml"
+from novaloop.usecases.spec_upload import SPEC_FILE
 
 
 @click.command()

@@ -9,7 +9,12 @@ from typing import Any
 import pytest
 
 from novaloop.metrics import archive
-from novaloop.metrics.archive import ArchiveError, checkpoint_from_archive, reported_metrics
+from novaloop.metrics.archive import (
+    ArchiveError,
+    archive_members,
+    checkpoint_of,
+    reported_metrics,
+)
 from novaloop.metrics.classification import classify
 from novaloop.metrics.comparison import DifferentRowsError, compare
 from novaloop.metrics.defects import FIRST_PREDICTION_BLEU, OTHER_VALUE, UNDERSTATED_BLEU_ERROR
@@ -109,10 +114,10 @@ def test_bombs_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
         score_archive(tar([("inference_output.jsonl", zeros)]))
     monkeypatch.setattr(archive, "MAX_JSON_BYTES", 10_000)
     with pytest.raises(ArchiveError, match="larger than"):
-        checkpoint_from_archive(tar([("manifest.json", zeros)]))
+        checkpoint_of(archive_members(tar([("manifest.json", zeros)])))
     monkeypatch.setattr(archive, "MAX_TOTAL_BYTES", 150_000)
     with pytest.raises(ArchiveError, match="unpacks to more"):
-        checkpoint_from_archive(tar([("a", zeros), ("b", zeros)]))
+        checkpoint_of(archive_members(tar([("a", zeros), ("b", zeros)])))
 
 
 @pytest.mark.parametrize(
@@ -124,7 +129,7 @@ def test_checkpoint(name: str) -> None:
         ("step_wise_training_metrics.csv", b""),
         (name, json.dumps({"checkpoint_s3_bucket": uri}).encode()),
     ]
-    assert checkpoint_from_archive(tar(files)) == uri
+    assert checkpoint_of(archive_members(tar(files))) == uri
 
 
 def test_the_manifest_nearest_to_the_root_counts() -> None:
@@ -132,13 +137,13 @@ def test_the_manifest_nearest_to_the_root_counts() -> None:
         (n, json.dumps({"checkpoint_s3_bucket": f"s3://b/{n}"}).encode())
         for n in ("a/b/manifest.json", "manifest.json")
     ]
-    assert checkpoint_from_archive(tar(manifests)) == "s3://b/manifest.json"
+    assert checkpoint_of(archive_members(tar(manifests))) == "s3://b/manifest.json"
     siblings = [
         (f"{x}/manifest.json", json.dumps({"checkpoint_s3_bucket": f"s3://b/{x}"}).encode())
         for x in "xy"
     ]
     with pytest.raises(ArchiveError, match="disagree"):
-        checkpoint_from_archive(tar(siblings))
+        checkpoint_of(archive_members(tar(siblings)))
 
 
 @pytest.mark.parametrize(
@@ -147,9 +152,9 @@ def test_the_manifest_nearest_to_the_root_counts() -> None:
 )
 def test_a_checkpoint_that_cannot_be_resolved_is_an_error(manifest: bytes) -> None:
     with pytest.raises(ArchiveError, match=r"manifest\.json"):
-        checkpoint_from_archive(tar([("manifest.json", manifest)]))
+        checkpoint_of(archive_members(tar([("manifest.json", manifest)])))
     with pytest.raises(ArchiveError, match="holds no manifest"):
-        checkpoint_from_archive(tar([("other.json", manifest)]))
+        checkpoint_of(archive_members(tar([("other.json", manifest)])))
 
 
 def test_reported_metrics_prefer_the_custom_task() -> None:

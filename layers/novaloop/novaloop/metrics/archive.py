@@ -35,11 +35,6 @@ def is_wanted(name: str) -> bool:
     return base in {MANIFEST, INFERENCES} or is_results(base)
 
 
-def checkpoint_from_archive(stream: IO[bytes]) -> str:
-    """The checkpoint URI in a training job's archive; raises as `checkpoint_of` does."""
-    return checkpoint_of(archive_members(stream))
-
-
 def checkpoint_of(members: Iterable[Member]) -> str:
     """The checkpoint URI in a training job's output; raises ArchiveError without one.
 
