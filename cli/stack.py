@@ -17,6 +17,7 @@ from cli.errors import Failed, Refused
 from localcloud.cloud import LocalCloud
 from localcloud.emulator import LocalCloudError
 from novaloop.store.table import ExperimentTable
+from novaloop.usecases.spec_upload import INBOX
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Set
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from novaloop.experiment.record import Record, Snapshot
 
 DEFAULT_STACK = "novaloop"
-INBOX = "inbox"
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -75,7 +75,7 @@ class Stack:
     def newest_upload(self, experiment: str) -> datetime | None:
         """When the newest file in the experiment's inbox arrived; None if there is none."""
         pages = self.s3.get_paginator("list_objects_v2").paginate(
-            Bucket=self.bucket, Prefix=f"{INBOX}/{experiment}/"
+            Bucket=self.bucket, Prefix=f"{INBOX}{experiment}/"
         )
         arrivals = [item["LastModified"] for page in pages for item in page.get("Contents", [])]
         return max(arrivals, default=None)

@@ -7,13 +7,13 @@ from pathlib import Path
 import click
 
 from cli.errors import Refused
-from cli.stack import INBOX, Stack, with_stack
+from cli.stack import Stack, with_stack
 from novaloop.datasets.options import SourceFormat
 from novaloop.experiment.names import experiment_name_error
 from novaloop.experiment.spec import ExperimentSpec
 from novaloop.experiment.spec_file import SpecRefused, read_spec
 from novaloop.usecases.conversion import SPLIT_STEM, stem_of
-from novaloop.usecases.spec_upload import SPEC_FILE
+from novaloop.usecases.spec_upload import INBOX, SPEC_FILE
 
 
 @click.command()
@@ -83,4 +83,4 @@ def refuse_if_started(stack: Stack, name: str) -> None:
 def upload(stack: Stack, name: str, files: list[Path]) -> None:
     """Put the files into the experiment's inbox, in order."""
     for file in files:
-        stack.s3.upload_file(str(file), stack.bucket, f"{INBOX}/{name}/{file.name}")
+        stack.s3.upload_file(str(file), stack.bucket, f"{INBOX}{name}/{file.name}")

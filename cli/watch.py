@@ -10,7 +10,7 @@ import click
 from rich.live import Live
 
 from cli import views
-from cli.errors import FAILED, WAITS_FOR_A_PERSON, Refused
+from cli.errors import FAILED, WAITS_FOR_A_PERSON, Failed, Refused
 from cli.stack import Stack, with_stack
 from cli.views import UPLOADED
 from novaloop.experiment.record import Record, Snapshot, Status
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 POLL_SECONDS = 2.0
 CLOCK_STEP = timedelta(seconds=1)
 """S3 tells the time of an upload to the second in some answers, more closely in others."""
+OVERLOOKED_AFTER = timedelta(minutes=10)
+"""Twice the sweep's period: by then a missed upload event has been made up for."""
 EXIT_CODES: Mapping[Status, int] = {
     Status.LIVE: 0,
     Status.COMPLETED: 0,
@@ -64,7 +66,7 @@ def watch(stack: Stack, context: click.Context, name: str, every: float) -> None
 
 
 def follow(stack: Stack, name: str, out: Console, every: float = POLL_SECONDS) -> Record:
-    """Draw the experiment until it comes to rest; return its record then. Raises Refused."""
+    """Draw the experiment until it comes to rest; return its record. Raises Refused, Failed."""
     show = _redraw if out.is_terminal else _print_changes
     return show(lambda: _snapshots(stack, name, every), out)
 
@@ -73,12 +75,24 @@ def _snapshots(stack: Stack, name: str, every: float) -> Iterator[Snapshot]:
     """Yield what the table holds, again and again, up to a status at which things rest."""
     while True:
         snapshot = stack.table.load(name)
-        if snapshot.record is None and stack.newest_upload(name) is None:
-            raise Refused(stack.no_record(name))
+        if snapshot.record is None:
+            _require_hope(stack, name)
         yield snapshot
         if _rests(stack, snapshot):
             return
         time.sleep(every)
+
+
+def _require_hope(stack: Stack, name: str) -> None:
+    """Raise Refused if nothing was uploaded, Failed if the upload was never looked at."""
+    uploaded_at = stack.newest_upload(name)
+    if uploaded_at is None:
+        raise Refused(stack.no_record(name))
+    if datetime.now(UTC) - uploaded_at > OVERLOOKED_AFTER:
+        raise Failed(
+            f"{name} was uploaded at {uploaded_at:%H:%M} UTC and nothing has looked at it: read "
+            "the logs of the stack's IngestFunction and ControllerFunction (`sam logs`)"
+        )
 
 
 def _rests(stack: Stack, snapshot: Snapshot) -> bool:

@@ -170,6 +170,25 @@ def test_watch_waits_for_a_corrected_upload_to_be_looked_at(
     assert novaloop("watch", NAME).exit_code == 0
 
 
+def test_watch_gives_up_on_an_upload_that_nothing_looks_at(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stack.s3.put_object(Bucket=stack.bucket, Key=f"inbox/{NAME}/sft.csv", Body=b"")
+    uploaded_at = stack.newest_upload(NAME)
+    assert uploaded_at is not None
+    slept: list[float] = []
+
+    def pass_ten_minutes(seconds: float) -> None:
+        slept.append(seconds)
+        long_ago = uploaded_at - watch.OVERLOOKED_AFTER - timedelta(seconds=1)
+        monkeypatch.setattr(type(stack), "newest_upload", lambda *_: long_ago)
+
+    monkeypatch.setattr(watch.time, "sleep", pass_ten_minutes)
+    result = novaloop("watch", NAME)
+    assert (result.exit_code, len(slept)) == (1, 1)
+    assert "nothing has looked at it" in result.stderr
+
+
 def test_watch_survives_an_interruption(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
     store(stack, replace(example.record(), status=Status.RUNNING))
 

@@ -82,8 +82,14 @@ def decide(seen: Observation, now: datetime, policy: Policy) -> Decision:
 
 def _new(experiment_id: str, now: datetime, policy: Policy) -> Record:
     due = now + LOOK_AGAIN[Status.COLLECTING]
-    spec = ExperimentSpec()
-    return Record(experiment_id, spec, created_at=now, prefix=policy.prefix, due_at=due)
+    return Record(
+        experiment_id,
+        ExperimentSpec(),
+        created_at=now,
+        reason="the first upload has arrived",
+        prefix=policy.prefix,
+        due_at=due,
+    )
 
 
 _BEFORE_LAUNCH = {StageState.PENDING, StageState.WAITING}
