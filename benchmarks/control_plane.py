@@ -55,6 +55,7 @@ CALLS: Mapping[str, tuple[str, ...]] = {
     "jobs.launch": ("SageMaker request",),
     "endpoints.describe": ("SageMaker request",) * 3,
     "endpoints.launch": ("SageMaker request",) * 3,
+    "endpoints.proceed": ("SageMaker request",),
     "endpoints.ask": ("SageMaker request",),
     "endpoints.delete": ("SageMaker request",) * 3,
     "logs.read": ("SageMaker request",),

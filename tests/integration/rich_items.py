@@ -71,6 +71,7 @@ def stage(**changes: Any) -> Stage:
         "job_name": "novaloop-questions--sft-2",
         "job_arn": "arn:aws:sagemaker:us-east-1:123456789012:training-job/x",
         "claimed_at": NOW,
+        "proceeded_at": NOW,
         "started_at": NOW,
         "ended_at": LATER,
         "checked_at": LATER,

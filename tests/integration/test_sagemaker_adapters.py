@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from botocore.stub import Stubber
 
 from novaloop.cloud.endpoints import SageMakerEndpoints
 from novaloop.cloud.jobs import TrainingJobs
+from novaloop.experiment.launching import EndpointRef
 from novaloop.experiment.observation import Phase, Work
 from novaloop.experiment.record import Progress
 from novaloop.recipes.endpoints import EndpointPlan
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
 
 JOB = "novaloop-questions--sft-1"
 NAME = "novaloop-questions--deploy-1"
+REF = EndpointRef(NAME, NAME)
+WITH_COMPONENT = EndpointRef(NAME, NAME, component=NAME)
 JOB_ARN = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:training-job/{JOB}"
 ENDPOINT_ARN = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:endpoint/{NAME}"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/novaloop-ExecutionRole"
@@ -308,7 +312,7 @@ def test_how_an_endpoint_stands(
     expected = Work(
         phase, arn=ENDPOINT_ARN, progress=Progress(status), reason="because", started_at=NOW
     )
-    assert endpoints.describe(NAME, None) == expected
+    assert endpoints.describe(REF, None) == expected
 
 
 def test_an_endpoint_of_another_owner_is_not_ours(
@@ -316,7 +320,7 @@ def test_an_endpoint_of_another_owner_is_not_ours(
 ) -> None:
     sagemaker.add_response("describe_endpoint", described_endpoint("InService"))
     sagemaker.add_response("list_tags", {"Tags": []}, {"ResourceArn": ENDPOINT_ARN})
-    assert endpoints.describe(NAME, "questions").ours is False
+    assert endpoints.describe(REF, "questions").ours is False
 
 
 CONFIG = {
@@ -336,20 +340,20 @@ def test_an_endpoint_with_nothing_left(endpoints: SageMakerEndpoints, sagemaker:
     fails(sagemaker, "describe_endpoint", NO_ENDPOINT)
     fails(sagemaker, "describe_endpoint_config", NO_CONFIG)
     fails(sagemaker, "describe_model", NO_MODEL)
-    assert endpoints.describe(NAME, "questions") == Work(Phase.ABSENT)
+    assert endpoints.describe(REF, "questions") == Work(Phase.ABSENT)
 
 
 def test_a_configuration_that_is_left(endpoints: SageMakerEndpoints, sagemaker: Stubber) -> None:
     fails(sagemaker, "describe_endpoint", NO_ENDPOINT)
     sagemaker.add_response("describe_endpoint_config", CONFIG)
-    assert endpoints.describe(NAME, None).phase is Phase.PARTIAL
+    assert endpoints.describe(REF, None).phase is Phase.PARTIAL
 
 
 def test_a_model_that_is_left(endpoints: SageMakerEndpoints, sagemaker: Stubber) -> None:
     fails(sagemaker, "describe_endpoint", NO_ENDPOINT)
     fails(sagemaker, "describe_endpoint_config", NO_CONFIG)
     sagemaker.add_response("describe_model", MODEL)
-    assert endpoints.describe(NAME, None).phase is Phase.PARTIAL
+    assert endpoints.describe(REF, None).phase is Phase.PARTIAL
 
 
 TAGS = [{"Key": "novaloop:experiment", "Value": "questions"}]
@@ -415,7 +419,7 @@ def test_the_endpoint_is_deleted_before_what_it_is_made_of(
 ) -> None:
     sagemaker.add_response("describe_endpoint", described_endpoint("InService"))
     sagemaker.add_response("delete_endpoint", {}, {"EndpointName": NAME})
-    endpoints.delete(NAME)
+    endpoints.delete(REF)
 
 
 def test_an_endpoint_in_between_is_left_for_the_next_look(
@@ -424,7 +428,7 @@ def test_an_endpoint_in_between_is_left_for_the_next_look(
     sagemaker.add_response("describe_endpoint", described_endpoint("Creating"))
     busy = ("ValidationException", f'Cannot update in-progress endpoint "{ENDPOINT_ARN}".')
     fails(sagemaker, "delete_endpoint", busy)
-    endpoints.delete(NAME)
+    endpoints.delete(REF)
 
 
 def test_an_endpoint_that_may_not_be_deleted_is_an_error(
@@ -433,7 +437,7 @@ def test_an_endpoint_that_may_not_be_deleted_is_an_error(
     sagemaker.add_response("describe_endpoint", described_endpoint("InService"))
     fails(sagemaker, "delete_endpoint", DENIED)
     with pytest.raises(ClientError):
-        endpoints.delete(NAME)
+        endpoints.delete(REF)
 
 
 def test_leftovers_are_deleted_once_the_endpoint_is_gone(
@@ -442,14 +446,14 @@ def test_leftovers_are_deleted_once_the_endpoint_is_gone(
     fails(sagemaker, "describe_endpoint", NO_ENDPOINT)
     sagemaker.add_response("delete_endpoint_config", {}, {"EndpointConfigName": NAME})
     sagemaker.add_response("delete_model", {}, {"ModelName": NAME})
-    endpoints.delete(NAME)
+    endpoints.delete(REF)
 
 
 def test_deleting_twice_is_harmless(endpoints: SageMakerEndpoints, sagemaker: Stubber) -> None:
     fails(sagemaker, "describe_endpoint", NO_ENDPOINT)
     fails(sagemaker, "delete_endpoint_config", NO_CONFIG)
     fails(sagemaker, "delete_model", NO_MODEL)
-    endpoints.delete(NAME)
+    endpoints.delete(REF)
 
 
 def answers(runtime: Stubber, body: bytes) -> None:
@@ -466,7 +470,7 @@ def answers(runtime: Stubber, body: bytes) -> None:
 def test_an_answer_is_the_text_of_the_chat(endpoints: SageMakerEndpoints, runtime: Stubber) -> None:
     message = {"role": "assistant", "content": "sorted(rows)"}
     answers(runtime, json.dumps({"choices": [{"message": message}]}).encode())
-    assert endpoints.ask(NAME, BODY) == "sorted(rows)"
+    assert endpoints.ask(REF, BODY) == "sorted(rows)"
 
 
 @pytest.mark.parametrize(
@@ -489,7 +493,7 @@ def test_an_answer_that_is_no_chat_is_refused(
 ) -> None:
     answers(runtime, body)
     with pytest.raises(NotServing, match="not a chat completion") as refused:
-        endpoints.ask(NAME, BODY)
+        endpoints.ask(REF, BODY)
     assert refused.value.for_now is False
 
 
@@ -508,7 +512,7 @@ def test_an_endpoint_that_does_not_serve(
 ) -> None:
     fails(runtime, "invoke_endpoint", error)
     with pytest.raises(NotServing) as refused:
-        endpoints.ask(NAME, BODY)
+        endpoints.ask(REF, BODY)
     assert refused.value.for_now is for_now
 
 
@@ -520,5 +524,121 @@ def test_an_endpoint_that_does_not_answer_in_time_may_answer_later(
 
     monkeypatch.setattr(runtime.client, "invoke_endpoint", never)
     with pytest.raises(NotServing, match="ReadTimeoutError") as refused:
-        endpoints.ask(NAME, BODY)
+        endpoints.ask(REF, BODY)
     assert refused.value.for_now is True
+
+
+COMPONENT_REQUEST = {
+    "InferenceComponentName": NAME,
+    "EndpointName": NAME,
+    "VariantName": "primary",
+    "Specification": {
+        "ModelName": NAME,
+        "ComputeResourceRequirements": {"MinMemoryRequiredInMb": 100000},
+    },
+    "RuntimeConfig": {"CopyCount": 1},
+    "Tags": TAGS,
+}
+COMPONENT_ARN = ENDPOINT_ARN.replace("endpoint/", "inference-component/")
+NO_COMPONENT = ("ValidationException", f'Could not find inference component "{COMPONENT_ARN}".')
+ONE_COMPONENT = {"InferenceComponentName": NAME}
+
+
+def described_component(status: str, **more: Any) -> dict[str, Any]:
+    names = {"InferenceComponentArn": COMPONENT_ARN, "EndpointArn": ENDPOINT_ARN}
+    times = {"CreationTime": NOW, "LastModifiedTime": NOW}
+    return {
+        **ONE_COMPONENT,
+        **names,
+        **times,
+        "EndpointName": NAME,
+        "InferenceComponentStatus": status,
+        **more,
+    }
+
+
+@pytest.mark.parametrize(
+    ("status", "phase"),
+    [
+        ("Creating", Phase.ACTIVE),
+        ("Updating", Phase.ACTIVE),
+        ("InService", Phase.READY),
+        ("Failed", Phase.FAILED),
+        ("Deleting", Phase.ENDING),
+    ],
+)
+def test_a_component_counts_once_its_endpoint_is_in_service(
+    endpoints: SageMakerEndpoints, sagemaker: Stubber, status: str, phase: Phase
+) -> None:
+    sagemaker.add_response("describe_endpoint", described_endpoint("InService"))
+    answer = described_component(status, FailureReason="because")
+    sagemaker.add_response("describe_inference_component", answer, ONE_COMPONENT)
+    work = endpoints.describe(WITH_COMPONENT, None)
+    assert (work.phase, work.reason) == (phase, "because")
+
+
+def test_an_endpoint_that_waits_for_its_component_is_halfway(
+    endpoints: SageMakerEndpoints, sagemaker: Stubber
+) -> None:
+    sagemaker.add_response("describe_endpoint", described_endpoint("InService"))
+    fails(sagemaker, "describe_inference_component", NO_COMPONENT)
+    assert endpoints.describe(WITH_COMPONENT, None).phase is Phase.HALFWAY
+
+
+def test_nobody_asks_for_a_component_before_the_endpoint_is_in_service(
+    endpoints: SageMakerEndpoints, sagemaker: Stubber
+) -> None:
+    sagemaker.add_response("describe_endpoint", described_endpoint("Creating"))
+    assert endpoints.describe(WITH_COMPONENT, None).phase is Phase.ACTIVE
+
+
+def test_the_component_is_created_as_planned(
+    endpoints: SageMakerEndpoints, sagemaker: Stubber
+) -> None:
+    answer = {"InferenceComponentArn": COMPONENT_ARN}
+    sagemaker.add_response("create_inference_component", answer, COMPONENT_REQUEST)
+    endpoints.proceed(replace(PLAN, create_inference_component=COMPONENT_REQUEST))
+
+
+@pytest.mark.parametrize(
+    ("error", "for_now"),
+    [
+        (("ThrottlingException", "Rate exceeded"), True),
+        (QUOTA, False),
+        (DENIED, False),
+    ],
+)
+def test_a_refused_component_waits_for_no_quota(
+    endpoints: SageMakerEndpoints, sagemaker: Stubber, error: tuple[str, str], *, for_now: bool
+) -> None:
+    """Its endpoint bills meanwhile."""
+    fails(sagemaker, "create_inference_component", error)
+    with pytest.raises(LaunchRefused) as refused:
+        endpoints.proceed(replace(PLAN, create_inference_component=COMPONENT_REQUEST))
+    assert refused.value.for_now is for_now
+
+
+def test_the_component_is_deleted_before_its_endpoint(
+    endpoints: SageMakerEndpoints, sagemaker: Stubber
+) -> None:
+    sagemaker.add_response("describe_inference_component", described_component("InService"))
+    sagemaker.add_response("delete_inference_component", {}, ONE_COMPONENT)
+    endpoints.delete(WITH_COMPONENT)
+    fails(sagemaker, "describe_inference_component", NO_COMPONENT)
+    sagemaker.add_response("describe_endpoint", described_endpoint("InService"))
+    sagemaker.add_response("delete_endpoint", {}, {"EndpointName": NAME})
+    endpoints.delete(WITH_COMPONENT)
+
+
+def test_a_component_is_asked_by_its_name(endpoints: SageMakerEndpoints, runtime: Stubber) -> None:
+    body = json.dumps({"choices": [{"message": {"role": "assistant", "content": "yes"}}]}).encode()
+    request = {
+        "EndpointName": NAME,
+        "InferenceComponentName": NAME,
+        "ContentType": "application/json",
+        "Accept": "application/json",
+        "Body": json.dumps(BODY),
+    }
+    answer = {"Body": StreamingBody(io.BytesIO(body), len(body))}
+    runtime.add_response("invoke_endpoint", answer, request)
+    assert endpoints.ask(WITH_COMPONENT, BODY) == "yes"

@@ -15,6 +15,7 @@ from novaloop.recipes import (
     validate_endpoint,
 )
 from novaloop.recipes.endpoints import escrow_tag_value
+from novaloop.recipes.facts import facts
 from tests.unit.recipes.wire import assert_valid
 
 DEPLOYMENT = Deployment(
@@ -38,6 +39,7 @@ def paths(
     model: str = "nova-lite-2",
     instance_type: str = "ml.p5.48xlarge",
     environment: dict[str, object] | None = None,
+    inference_component: bool = False,
 ) -> set[str]:
     errors = validate_endpoint(
         model,
@@ -45,6 +47,7 @@ def paths(
         context_length,
         max_concurrency,
         environment or {},
+        inference_component=inference_component,
         at="plan[5].deploy",
     )
     return {error.path.removeprefix("plan[5].deploy.") for error in errors}
@@ -153,3 +156,55 @@ def test_a_long_escrow_uri_is_shortened_to_a_tag_value() -> None:
 
     assert len(shortened) == 256
     assert shortened == uri[:224] + "-" + sha256(uri.encode()).hexdigest()[:31]
+
+
+def test_an_inference_component_gets_the_least_that_its_model_needs() -> None:
+    planned = plan_endpoint(
+        replace(ENDPOINT, inference_component=True, instance_count=2), DEPLOYMENT
+    )
+
+    component = planned.create_inference_component
+    assert component is not None
+    assert_valid("sagemaker", "CreateInferenceComponent", component)
+    assert component["Specification"] == {
+        "ModelName": ENDPOINT.name,
+        "ComputeResourceRequirements": {
+            "NumberOfCpuCoresRequired": 20,
+            "MinMemoryRequiredInMb": 100000,
+            "NumberOfAcceleratorDevicesRequired": 4,
+        },
+    }
+    assert component["RuntimeConfig"] == {"CopyCount": 2}
+    config = planned.create_endpoint_config
+    assert_valid("sagemaker", "CreateEndpointConfig", config)
+    assert "ModelName" not in config["ProductionVariants"][0]
+    assert config["ExecutionRoleArn"] == DEPLOYMENT.execution_role_arn
+    assert {"Key": "sagemaker:nova-inference-component", "Value": "true"} in config["Tags"]
+
+
+def test_without_a_component_the_configuration_names_the_model() -> None:
+    planned = plan_endpoint(ENDPOINT, DEPLOYMENT)
+
+    assert planned.create_inference_component is None
+    assert planned.create_endpoint_config["ProductionVariants"][0]["ModelName"] == ENDPOINT.name
+
+
+@pytest.mark.parametrize(
+    ("model", "instance_type", "sizes", "fits"),
+    [
+        ("nova-lite-2", "ml.p5.48xlarge", (12000, 16), True),
+        ("nova-micro", "ml.g5.12xlarge", (4000, 12), True),
+        ("nova-micro", "ml.g6e.4xlarge", (8000, 4), False),
+        ("nova-pro", "ml.p5.48xlarge", (8000, 8), False),
+    ],
+)
+def test_a_component_must_fit_its_machine(
+    model: str, instance_type: str, sizes: tuple[int, int], fits: bool
+) -> None:
+    found = paths(*sizes, model=model, instance_type=instance_type, inference_component=True)
+    assert found == (set() if fits else {"inference_component"})
+
+
+def test_the_accelerators_of_every_machine_that_hosts_are_known() -> None:
+    hosts = {machine for tiers in facts().endpoint_tiers.values() for machine in tiers}
+    assert hosts == set(facts().accelerators)

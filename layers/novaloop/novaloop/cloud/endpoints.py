@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError, HTTPClientError
@@ -12,12 +13,14 @@ from novaloop.cloud.errors import FOR_NOW, code_of, exists_already, is_missing, 
 from novaloop.cloud.jobs import is_tagged
 from novaloop.experiment.observation import Phase, Work
 from novaloop.experiment.record import Progress
-from novaloop.recipes.endpoints import EndpointPlan
 from novaloop.usecases.ports import LaunchRefused, NotServing
 
 if TYPE_CHECKING:
     from mypy_boto3_sagemaker.client import SageMakerClient
     from mypy_boto3_sagemaker_runtime.client import SageMakerRuntimeClient
+
+    from novaloop.experiment.launching import EndpointRef
+    from novaloop.recipes.endpoints import EndpointPlan
 
 _PHASES: Mapping[str, Phase] = {
     "InService": Phase.READY,
@@ -26,6 +29,7 @@ _PHASES: Mapping[str, Phase] = {
     "UpdateRollbackFailed": Phase.FAILED,
     "Deleting": Phase.ENDING,
 }
+"""Of endpoints and of inference components."""
 
 
 class SageMakerEndpoints:
@@ -35,20 +39,47 @@ class SageMakerEndpoints:
         self._sagemaker = sagemaker
         self._runtime = runtime
 
-    def describe(self, name: str, owner: str | None) -> Work:
+    def describe(self, ref: EndpointRef, owner: str | None) -> Work:
         """Say how the endpoint stands; ABSENT only if its configuration and model are gone too."""
-        endpoint = _found(lambda: self._sagemaker.describe_endpoint(EndpointName=name))
+        endpoint = self._endpoint(ref)
         if endpoint is None:
-            return Work(Phase.PARTIAL if self._has_leftovers(name) else Phase.ABSENT)
+            return Work(Phase.PARTIAL if self._has_leftovers(ref.name) else Phase.ABSENT)
         ours = owner is None or is_tagged(self._sagemaker, endpoint["EndpointArn"], owner)
         status = endpoint["EndpointStatus"]
-        return Work(
+        work = Work(
             phase=_PHASES.get(status, Phase.ACTIVE),
             ours=ours,
             arn=endpoint["EndpointArn"],
             progress=Progress(status),
             reason=endpoint.get("FailureReason"),
             started_at=endpoint.get("CreationTime"),
+        )
+        return self._with_component(ref, work) if work.phase is Phase.READY else work
+
+    def _with_component(self, ref: EndpointRef, endpoint: Work) -> Work:
+        """Say how the component stands, if there must be one, of an endpoint that is in service."""
+        if ref.component is None:
+            return endpoint
+        component = self._component(ref)
+        if component is None:
+            return replace(endpoint, phase=Phase.HALFWAY)
+        status = component["InferenceComponentStatus"]
+        return replace(
+            endpoint,
+            phase=_PHASES.get(status, Phase.ACTIVE),
+            progress=Progress(f"component {status}"),
+            reason=component.get("FailureReason"),
+        )
+
+    def _endpoint(self, ref: EndpointRef) -> Any | None:
+        return _found(lambda: self._sagemaker.describe_endpoint(EndpointName=ref.endpoint))
+
+    def _component(self, ref: EndpointRef) -> Any | None:
+        if ref.component is None:
+            return None
+        name = ref.component
+        return _found(
+            lambda: self._sagemaker.describe_inference_component(InferenceComponentName=name)
         )
 
     def _has_leftovers(self, name: str) -> bool:
@@ -58,41 +89,42 @@ class SageMakerEndpoints:
 
     def launch(self, plan: EndpointPlan) -> None:
         """Create model, configuration and endpoint, whichever is missing. Raises LaunchRefused."""
-        steps: tuple[tuple[Callable[..., object], dict[str, Any]], ...] = (
-            (self._sagemaker.create_model, plan.create_model),
-            (self._sagemaker.create_endpoint_config, plan.create_endpoint_config),
-            (self._sagemaker.create_endpoint, plan.create_endpoint),
-        )
-        for create, request in steps:
-            try:
-                create(**request)
-            except ClientError as error:
-                if not exists_already(error):
-                    # CreateEndpoint may not see yet what was created a moment ago.
-                    for_now = code_of(error) in FOR_NOW or is_missing(error)
-                    raise LaunchRefused(text_of(error), for_now=for_now) from error
+        _create(self._sagemaker.create_model, plan.create_model)
+        _create(self._sagemaker.create_endpoint_config, plan.create_endpoint_config)
+        _create(self._sagemaker.create_endpoint, plan.create_endpoint)
 
-    def delete(self, name: str) -> None:
-        """Delete the endpoint or, once it is gone, its configuration and model."""
-        if _found(lambda: self._sagemaker.describe_endpoint(EndpointName=name)) is not None:
-            try:
-                self._sagemaker.delete_endpoint(EndpointName=name)
-            except ClientError as error:
-                # While it is being created or deleted it can't be deleted: the next look does it.
-                if code_of(error) != "ValidationException":
-                    raise
-            return
-        _found(lambda: self._sagemaker.delete_endpoint_config(EndpointConfigName=name))
-        _found(lambda: self._sagemaker.delete_model(ModelName=name))
+    def proceed(self, plan: EndpointPlan) -> None:
+        """Create the inference component on the endpoint in service. Raises LaunchRefused."""
+        if plan.create_inference_component is not None:
+            _create(
+                self._sagemaker.create_inference_component,
+                plan.create_inference_component,
+                # The endpoint bills while its component waits for a quota.
+                never={"ResourceLimitExceeded"},
+            )
 
-    def ask(self, name: str, body: Mapping[str, object]) -> str:
+    def delete(self, ref: EndpointRef) -> None:
+        """Delete what comes first: component, then endpoint, then configuration and model."""
+        sagemaker = self._sagemaker
+        if component := self._component(ref):
+            name = component["InferenceComponentName"]
+            _deleted(lambda: sagemaker.delete_inference_component(InferenceComponentName=name))
+        elif self._endpoint(ref) is not None:
+            _deleted(lambda: sagemaker.delete_endpoint(EndpointName=ref.endpoint))
+        else:
+            _found(lambda: sagemaker.delete_endpoint_config(EndpointConfigName=ref.name))
+            _found(lambda: sagemaker.delete_model(ModelName=ref.name))
+
+    def ask(self, ref: EndpointRef, body: Mapping[str, object]) -> str:
         """Send one chat request and return the answer's text. Raises NotServing."""
+        component = {"InferenceComponentName": ref.component} if ref.component else {}
         try:
             response = self._runtime.invoke_endpoint(
-                EndpointName=name,
+                EndpointName=ref.endpoint,
                 ContentType="application/json",
                 Accept="application/json",
                 Body=json.dumps(body),
+                **component,
             )
             return _text(json.loads(response["Body"].read()))
         except HTTPClientError as error:
@@ -111,6 +143,30 @@ def _text(answer: Any) -> str:
     if not isinstance(text, str):
         raise TypeError("content is not a text")
     return text
+
+
+def _create(
+    create: Callable[..., object],
+    request: Mapping[str, Any],
+    never: Set[str] = frozenset(),
+) -> None:
+    """Send a request unless its name is taken. Raises LaunchRefused, for good with `never`."""
+    try:
+        create(**request)
+    except ClientError as error:
+        if not exists_already(error):
+            # What was created a moment ago may not be seen yet.
+            for_now = code_of(error) in FOR_NOW - never or is_missing(error)
+            raise LaunchRefused(text_of(error), for_now=for_now) from error
+
+
+def _deleted(delete: Callable[[], object]) -> None:
+    """Delete; what is being created or deleted refuses, and the next look does it."""
+    try:
+        delete()
+    except ClientError as error:
+        if code_of(error) != "ValidationException":
+            raise
 
 
 def _found(call: Callable[[], Any]) -> Any | None:

@@ -36,7 +36,17 @@ from novaloop.experiment.record import (
     Status,
 )
 from novaloop.experiment.spec import DeployStage, ExperimentSpec, StagePlan
-from novaloop.experiment.stages import CHECK_AGAIN, LAUNCH_LEASE, TABLE, Ask, heard, look, move
+from novaloop.experiment.stages import (
+    CHECK_AGAIN,
+    LAUNCH_LEASE,
+    SETTLING,
+    TABLE,
+    Ask,
+    heard,
+    look,
+    move,
+    proceeded,
+)
 
 TOLD = {
     Status.REJECTED,
@@ -113,7 +123,7 @@ def _advance(record: Record, seen: Observation, now: datetime, _: Policy) -> Dec
 def _move(
     record: Record, stage: Stage, plan: StagePlan, seen: Observation, now: datetime
 ) -> Decision:
-    new_notes, stage = _listen(stage, seen, now)
+    new_notes, stage = _listen(proceeded(stage, seen, now), seen, now)
     sight = look(stage, plan, seen, now)
     rule = TABLE[stage.state, sight]
     name = job_name(record.prefix, record.experiment_id, stage.name, stage.attempt)
@@ -302,6 +312,9 @@ def _due_at(record: Record, now: datetime, policy: Policy) -> datetime | None:
         due = stage.next_try_at
     if stage is not None and stage.kind in TRAININGS and stage.state is StageState.RUNNING:
         due = min(due, now + policy.training_look)
+    if stage is not None and stage.state is StageState.RUNNING and stage.proceeded_at:
+        settled_at = stage.proceeded_at + SETTLING
+        due = min(due, settled_at) if now < settled_at else due
     if stage is not None and stage.state is StageState.SCORING and stage.checked_at:
         due = min(due, stage.checked_at + CHECK_AGAIN)
     if record.status is Status.LIVE and record.endpoint and record.endpoint.expires_at:

@@ -30,6 +30,21 @@ class Site:
         return f"s3://{self.bucket}/{key}"
 
 
+@dataclass(frozen=True)
+class EndpointRef:
+    """What an attempt at a deployment goes by: `name` names all that it creates for itself."""
+
+    name: str
+    endpoint: str
+    component: str | None = None
+
+
+def endpoint_ref(stage: Stage, plan: DeployStage) -> EndpointRef:
+    """Return what an attempt at a deployment goes by."""
+    name = _name(stage)
+    return EndpointRef(name, name, name if plan.inference_component else None)
+
+
 def jobs_prefix(experiment_id: str) -> str:
     """Return the key prefix under which the jobs of an experiment write."""
     return f"jobs/{experiment_id}"
@@ -104,6 +119,7 @@ def plan_deployment(record: Record, stage: Stage, plan: DeployStage, site: Site)
         context_length=plan.context_length,
         max_concurrency=plan.max_concurrency,
         environment=plan.environment,
+        inference_component=plan.inference_component,
         tags=tags(record, stage, site),
     )
     return plan_endpoint(endpoint, site.deployment)

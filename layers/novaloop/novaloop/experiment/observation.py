@@ -16,12 +16,14 @@ class Phase(StrEnum):
     """How a training job or an endpoint stands.
 
     `LOST` is an end that is neither the job's fault nor ours: no capacity, or a service fault.
-    `PARTIAL` is an endpoint that isn't there although its model or configuration is.
+    `PARTIAL` is an endpoint that isn't there although its model or configuration is. `HALFWAY` is
+    what is made in two steps, when the first is done and the second must be requested.
     """
 
     ABSENT = "ABSENT"
     PARTIAL = "PARTIAL"
     ACTIVE = "ACTIVE"
+    HALFWAY = "HALFWAY"
     READY = "READY"
     FAILED = "FAILED"
     LOST = "LOST"
@@ -82,7 +84,8 @@ class Observation:
     """Everything that a decision may look at; `work` is None where nobody looked.
 
     `notified` and `warned` are what people were just told: a status, and stages with their ills.
-    `planned` sums up the plan of a dry run that was just written.
+    `planned` sums up the plan of a dry run that was just written. `proceeded`: the second step of
+    the work was just requested.
     """
 
     snapshot: Snapshot
@@ -93,6 +96,7 @@ class Observation:
     training: TrainingNews | None = None
     warned: tuple[tuple[str, HealthKind], ...] = ()
     planned: str | None = None
+    proceeded: bool = False
 
 
 TRAININGS = {StageKind.SFT, StageKind.RFT}

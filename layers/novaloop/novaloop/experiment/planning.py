@@ -20,6 +20,7 @@ from novaloop.experiment.names import job_name
 from novaloop.experiment.record import Record, Stage, StageState
 from novaloop.experiment.spec import DeployStage, EvaluateStage, RftStage, Role, SftStage
 from novaloop.experiment.spec_file import method_of
+from novaloop.recipes.endpoints import EndpointPlan
 
 PLACEHOLDER_ESCROW = "s3://customer-escrow-000000000000-smtj-placeholder"
 
@@ -190,8 +191,14 @@ def _planned_deployment(
             PlannedRequest("CreateModel", endpoint.create_model),
             PlannedRequest("CreateEndpointConfig", endpoint.create_endpoint_config),
             PlannedRequest("CreateEndpoint", endpoint.create_endpoint),
+            *_component(endpoint),
         ),
     )
+
+
+def _component(endpoint: EndpointPlan) -> Iterator[PlannedRequest]:
+    if endpoint.create_inference_component is not None:
+        yield PlannedRequest("CreateInferenceComponent", endpoint.create_inference_component)
 
 
 def _quotas(stages: tuple[PlannedStage, ...]) -> tuple[Quota, ...]:

@@ -73,8 +73,9 @@ class Progress:
 class Stage:
     """One stage of the plan. Times are UTC; `tries` counts launches that came to
     nothing in a row, `checks` how often its outcome was asked for. `earlier_seconds` is what the
-    attempts before this one were billed. `health` is what went wrong
-    in its training, `warned` of what kinds of that people were told."""
+    attempts before this one were billed. `proceeded_at` is when the second step of work that takes
+    two was requested. `health` is what went wrong in its training, `warned` of what kinds of that
+    people were told."""
 
     kind: StageKind
     name: str
@@ -83,6 +84,7 @@ class Stage:
     job_name: str | None = None
     job_arn: str | None = None
     claimed_at: datetime | None = None
+    proceeded_at: datetime | None = None
     started_at: datetime | None = None
     ended_at: datetime | None = None
     checked_at: datetime | None = None

@@ -168,6 +168,7 @@ def _check_stage(model: str, stage: StagePlan, at: str) -> Iterator[FieldError]:
             stage.context_length,
             stage.max_concurrency,
             stage.environment,
+            inference_component=stage.inference_component,
             at=at,
         )
         return

@@ -21,6 +21,8 @@ LAUNCH_LEASE = timedelta(minutes=5)
 OVERDUE_MARGIN = timedelta(hours=1)
 """What a job may take beyond its longest run time: waiting for instances, start, upload."""
 ENDPOINT_START = timedelta(hours=2)
+SETTLING = timedelta(seconds=30)
+"""How long the service may take to show that a second step was requested."""
 CHECK_AGAIN = timedelta(minutes=5)
 MAX_CHECKS = 5
 MAX_LOST = 5
@@ -40,6 +42,8 @@ class Sight(StrEnum):
     DUE = "the wait is over"
     NOT_DUE = "the wait goes on"
     ACTIVE = "it is in progress"
+    HALFWAY = "its first step is done"
+    UNDONE = "its second step came to nothing"
     READY = "it ended well"
     FAILED = "it failed"
     LOST = "it was lost to capacity or a service fault"
@@ -59,6 +63,7 @@ class Ask(StrEnum):
     """What the controller may do for a stage."""
 
     LAUNCH = "launch"
+    PROCEED = "request the second step"
     CHECK = "check"
     END = "end"
 
@@ -82,6 +87,10 @@ TABLE: Mapping[tuple[StageState, Sight], Rule] = {
     (_S.WAITING, Sight.NOT_DUE): Rule(_S.WAITING),
     (_S.WAITING, Sight.DUE): Rule(_S.CLAIMED, Ask.LAUNCH),
     (_S.RUNNING, Sight.ACTIVE): Rule(_S.RUNNING),
+    (_S.RUNNING, Sight.HALFWAY): Rule(_S.RUNNING, Ask.PROCEED),
+    (_S.RUNNING, Sight.UNDONE): Rule(_S.FAILED),
+    (_S.RUNNING, Sight.REFUSED_FOR_NOW): Rule(_S.WAITING),
+    (_S.RUNNING, Sight.REFUSED): Rule(_S.FAILED),
     (_S.RUNNING, Sight.READY): Rule(_S.SCORING, Ask.CHECK),
     (_S.RUNNING, Sight.FAILED): Rule(_S.FAILED),
     (_S.RUNNING, Sight.LOST): Rule(_S.WAITING),
@@ -118,7 +127,7 @@ def look(stage: Stage, plan: StagePlan, seen: Observation, now: datetime) -> Sig
             waits = stage.next_try_at is not None and now < stage.next_try_at
             return Sight.NOT_DUE if waits else Sight.DUE
         case StageState.RUNNING:
-            return _look_at_work(stage, plan, seen.work or Work(), now)
+            return _look_at_refusal(seen) or _look_at_work(stage, plan, seen.work or Work(), now)
         case StageState.SCORING:
             return _look_at_outcome(stage, seen.outcome, now)
         case _:
@@ -126,22 +135,34 @@ def look(stage: Stage, plan: StagePlan, seen: Observation, now: datetime) -> Sig
 
 
 def _look_at_claim(seen: Observation) -> Sight:
-    if seen.refusal is not None:
-        return Sight.REFUSED_FOR_NOW if seen.refusal.for_now else Sight.REFUSED
     work = seen.work or Work()
+    if refused := _look_at_refusal(seen):
+        return refused
     if work.phase in {Phase.ABSENT, Phase.PARTIAL}:
         return Sight.ABSENT
     return Sight.OURS if work.ours else Sight.FOREIGN
 
 
+def _look_at_refusal(seen: Observation) -> Sight | None:
+    if seen.refusal is None:
+        return None
+    return Sight.REFUSED_FOR_NOW if seen.refusal.for_now else Sight.REFUSED
+
+
 def _look_at_work(stage: Stage, plan: StagePlan, work: Work, now: datetime) -> Sight:
     if work.phase is Phase.LOST:
         return Sight.LOST if stage.tries < MAX_LOST or is_capacity(work) else Sight.LOST_TOO_OFTEN
-    if work.phase is Phase.ACTIVE:
+    if work.phase is Phase.HALFWAY and not _settles(stage, now):
+        return Sight.UNDONE if stage.proceeded_at else Sight.HALFWAY
+    if work.phase in {Phase.ACTIVE, Phase.HALFWAY}:
         if now > deadline(stage, plan):
             return Sight.OVERDUE
         return Sight.UNHEALTHY if _must_stop(stage, plan) else Sight.ACTIVE
     return _RUNNING_SIGHTS[work.phase]
+
+
+def _settles(stage: Stage, now: datetime) -> bool:
+    return stage.proceeded_at is not None and now < stage.proceeded_at + SETTLING
 
 
 def _must_stop(stage: Stage, plan: StagePlan) -> bool:
@@ -197,6 +218,11 @@ class _Step:
     name: str
 
 
+def proceeded(stage: Stage, seen: Observation, now: datetime) -> Stage:
+    """Return `stage` with the request for its second step, if that was just sent."""
+    return replace(stage, proceeded_at=now) if seen.proceeded else stage
+
+
 def heard(stage: Stage, seen: Observation) -> Stage:
     """Return `stage` with what its log says of its training's health."""
     notes = seen.training.notes if seen.training else ()
@@ -222,6 +248,7 @@ def _claim(step: _Step) -> Stage:
         job_name=step.name,
         job_arn=None,
         claimed_at=step.now,
+        proceeded_at=None,
         next_try_at=None,
         ended_at=None,
     )

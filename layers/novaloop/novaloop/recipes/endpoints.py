@@ -1,4 +1,4 @@
-"""SageMaker endpoints: checked against the published tiers, then three requests."""
+"""SageMaker endpoints: checked against the published tiers, then three or four requests."""
 
 from __future__ import annotations
 
@@ -19,14 +19,16 @@ if TYPE_CHECKING:
 
     from novaloop.recipes.jobs import Deployment
 
+COMPONENT_TAG = "sagemaker:nova-inference-component"
 ESCROW_TAG = "sagemaker.amazonaws.com/forge/escrow-uri"
 _MODEL_FOLDER = re.compile(r"s3://[a-zA-Z0-9.-]+(?:/[a-zA-Z0-9_.-]+)*/")
 _TAG_VALUE_LIMIT = 256
+_VARIANT = "primary"
 
 
 @dataclass(frozen=True)
 class Endpoint:
-    """One endpoint for one checkpoint; model, config and endpoint carry the same ``name``.
+    """One endpoint for one checkpoint; all that is made for it carries the same ``name``.
 
     ``environment`` holds further settings of the inference container, as a person wrote them.
     """
@@ -39,16 +41,21 @@ class Endpoint:
     max_concurrency: int
     instance_count: int = 1
     environment: Mapping[str, object] = field(default_factory=dict)
+    inference_component: bool = False
     tags: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class EndpointPlan:
-    """The requests that create an endpoint, in the order in which to send them."""
+    """The requests that create an endpoint, in the order in which to send them.
+
+    ``create_inference_component`` is for when the endpoint is in service.
+    """
 
     create_model: dict[str, Any]
     create_endpoint_config: dict[str, Any]
     create_endpoint: dict[str, Any]
+    create_inference_component: dict[str, Any] | None = None
 
 
 def plan_endpoint(endpoint: Endpoint, deployment: Deployment, at: str = "") -> EndpointPlan:
@@ -63,6 +70,7 @@ def plan_endpoint(endpoint: Endpoint, deployment: Deployment, at: str = "") -> E
         endpoint.context_length,
         endpoint.max_concurrency,
         endpoint.environment,
+        inference_component=endpoint.inference_component,
         at=at,
     )
     errors += _problems(endpoint, deployment, at)
@@ -70,11 +78,14 @@ def plan_endpoint(endpoint: Endpoint, deployment: Deployment, at: str = "") -> E
         raise RecipeError(errors)
     return EndpointPlan(
         create_model=_create_model(endpoint, deployment),
-        create_endpoint_config=_create_endpoint_config(endpoint),
+        create_endpoint_config=_create_endpoint_config(endpoint, deployment),
         create_endpoint=without_none(
             EndpointName=endpoint.name,
             EndpointConfigName=endpoint.name,
             Tags=sagemaker_tags(endpoint.tags),
+        ),
+        create_inference_component=(
+            _create_inference_component(endpoint) if endpoint.inference_component else None
         ),
     )
 
@@ -86,6 +97,7 @@ def validate_endpoint(
     max_concurrency: int,
     environment: Mapping[str, object],
     *,
+    inference_component: bool = False,
     at: str = "",
 ) -> list[FieldError]:
     """Return everything that is wrong with an endpoint's size and container settings."""
@@ -98,6 +110,8 @@ def validate_endpoint(
         errors = [FieldError(joined(at, "instance_type"), message)]
     else:
         errors = _outside_tiers(tiers[instance_type], context_length, max_concurrency, at)
+        if inference_component and (problem := _problem_with_component(model, instance_type)):
+            errors.append(FieldError(joined(at, "inference_component"), problem))
     return errors + _wrong_environment(environment, at)
 
 
@@ -118,6 +132,16 @@ def _outside_tiers(
         f" instance type, which offers up to {offered}"
     )
     return [FieldError(joined(at, "context_length"), message)]
+
+
+def _problem_with_component(model: str, instance_type: str) -> str | None:
+    sizes = facts.facts().inference_components
+    if model not in sizes:
+        return f"no size of a component is published for {model}; leave it out"
+    needed, has = sizes[model].accelerators, facts.facts().accelerators[instance_type]
+    if has >= needed:
+        return None
+    return f"{model} needs {needed} accelerators for a component, and {instance_type} has {has}"
 
 
 def _wrong_environment(environment: Mapping[str, object], at: str) -> list[FieldError]:
@@ -198,15 +222,42 @@ def _container(source: str, deployment: Deployment) -> dict[str, Any]:
     }
 
 
-def _create_endpoint_config(endpoint: Endpoint) -> dict[str, Any]:
+def _create_endpoint_config(endpoint: Endpoint, deployment: Deployment) -> dict[str, Any]:
     variant = {
-        "VariantName": "primary",
-        "ModelName": endpoint.name,
+        "VariantName": _VARIANT,
         "InitialInstanceCount": endpoint.instance_count,
         "InstanceType": endpoint.instance_type,
     }
+    if not endpoint.inference_component:
+        return without_none(
+            EndpointConfigName=endpoint.name,
+            ProductionVariants=[{"ModelName": endpoint.name, **variant}],
+            Tags=sagemaker_tags(endpoint.tags),
+        )
+    routing = {"RoutingStrategy": "LEAST_OUTSTANDING_REQUESTS"}
+    return {
+        "EndpointConfigName": endpoint.name,
+        "ExecutionRoleArn": deployment.execution_role_arn,
+        "ProductionVariants": [{**variant, "RoutingConfig": routing}],
+        "Tags": sagemaker_tags({COMPONENT_TAG: "true", **endpoint.tags}),
+    }
+
+
+def _create_inference_component(endpoint: Endpoint) -> dict[str, Any]:
+    """Return the request for one copy of the model on each instance."""
+    size = facts.facts().inference_components[endpoint.model]
     return without_none(
-        EndpointConfigName=endpoint.name,
-        ProductionVariants=[variant],
+        InferenceComponentName=endpoint.name,
+        EndpointName=endpoint.name,
+        VariantName=_VARIANT,
+        Specification={
+            "ModelName": endpoint.name,
+            "ComputeResourceRequirements": {
+                "NumberOfCpuCoresRequired": size.cpu_cores,
+                "MinMemoryRequiredInMb": size.memory_mb,
+                "NumberOfAcceleratorDevicesRequired": size.accelerators,
+            },
+        },
+        RuntimeConfig={"CopyCount": endpoint.instance_count},
         Tags=sagemaker_tags(endpoint.tags),
     )

@@ -22,6 +22,16 @@ class Model(BaseModel):
     bedrock_model: str
 
 
+class ComponentSize(BaseModel):
+    """What one copy of an inference component must be given at the least."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    cpu_cores: int
+    memory_mb: int
+    accelerators: int
+
+
 class Facts(BaseModel):
     """Everything in ``facts.yaml``."""
 
@@ -31,6 +41,8 @@ class Facts(BaseModel):
     registry_accounts: dict[str, str]
     inference_image: str
     endpoint_tiers: dict[str, dict[str, tuple[tuple[int, int], ...]]]
+    inference_components: dict[str, ComponentSize]
+    accelerators: dict[str, int]
     endpoint_environment: dict[str, Setting]
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from novaloop.experiment.launching import output_prefix
+from novaloop.experiment.launching import endpoint_ref, output_prefix
 from novaloop.experiment.observation import Outcome
 from novaloop.experiment.record import Record, Snapshot, Stage
-from novaloop.experiment.spec import StageKind
+from novaloop.experiment.spec import DeployStage, EvaluateStage
 from novaloop.metrics.archive import ArchiveError, checkpoint_of
 from novaloop.usecases.outputs import find_output
 from novaloop.usecases.ports import Endpoints, NotServing, ObjectMissing, Objects
@@ -18,11 +18,11 @@ def outcome_of(
     record: Record, stage: Stage, snapshot: Snapshot, objects: Objects, endpoints: Endpoints
 ) -> Outcome:
     """Say what the stage came to, as far as anybody can say now."""
-    match stage.kind:
-        case StageKind.EVALUATE:
+    match record.plan_of(stage):
+        case EvaluateStage():
             return _score(stage, snapshot)
-        case StageKind.DEPLOY:
-            return _smoke(record, stage, endpoints)
+        case DeployStage() as plan:
+            return _smoke(record, stage, plan, endpoints)
         case _:
             return _checkpoint(record, stage, objects)
 
@@ -48,10 +48,10 @@ def _checkpoint(record: Record, stage: Stage, objects: Objects) -> Outcome:
         return Outcome(ok=False, reason=f"no checkpoint under {prefix}: {error}")
 
 
-def _smoke(record: Record, stage: Stage, endpoints: Endpoints) -> Outcome:
+def _smoke(record: Record, stage: Stage, plan: DeployStage, endpoints: Endpoints) -> Outcome:
     body = chat_request(SMOKE_QUESTION, record.spec.system_prompt, SMOKE_MAX_TOKENS)
     try:
-        answer = endpoints.ask(stage.job_name or "", body)
+        answer = endpoints.ask(endpoint_ref(stage, plan), body)
     except NotServing as error:
         return Outcome(ok=None if error.for_now else False, reason=error.reason)
     if not answer.strip():

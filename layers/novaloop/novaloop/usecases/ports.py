@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import BinaryIO, Protocol
 
 from novaloop.datasets.ranges import ByteRange
+from novaloop.experiment.launching import EndpointRef
 from novaloop.experiment.observation import Work
 from novaloop.experiment.record import (
     ChecksItem,
@@ -139,9 +140,9 @@ class JobLogs(Protocol):
 
 
 class Endpoints(Protocol):
-    """SageMaker endpoints, each with a model and an endpoint configuration of the same name."""
+    """What serves a model: an endpoint and all that an attempt at a deployment makes for it."""
 
-    def describe(self, name: str, owner: str | None) -> Work:
+    def describe(self, ref: EndpointRef, owner: str | None) -> Work:
         """Say how the endpoint stands; ABSENT only if its configuration and model are gone too.
 
         With an `owner`, say too whether it is tagged as that experiment's.
@@ -152,11 +153,15 @@ class Endpoints(Protocol):
         """Create model, configuration and endpoint, whichever is missing. Raises LaunchRefused."""
         ...
 
-    def delete(self, name: str) -> None:
-        """Delete the next of endpoint, configuration and model that can be deleted now."""
+    def proceed(self, plan: EndpointPlan) -> None:
+        """Request what could not be requested before the launch was done. Raises LaunchRefused."""
         ...
 
-    def ask(self, name: str, body: Mapping[str, object]) -> str:
+    def delete(self, ref: EndpointRef) -> None:
+        """Delete the next of what the attempt made that can be deleted now."""
+        ...
+
+    def ask(self, ref: EndpointRef, body: Mapping[str, object]) -> str:
         """Send one chat request and return the answer's text. Raises NotServing."""
         ...
 

@@ -11,7 +11,14 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from novaloop.experiment.decide import decide
-from novaloop.experiment.launching import Site, data_key, plan_deployment, plan_job, rft_data_keys
+from novaloop.experiment.launching import (
+    Site,
+    data_key,
+    endpoint_ref,
+    plan_deployment,
+    plan_job,
+    rft_data_keys,
+)
 from novaloop.experiment.moves import (
     Announce,
     CheckDatasets,
@@ -89,6 +96,7 @@ class _Feedback:
     notified: str | None = None
     warned: tuple[tuple[str, HealthKind], ...] = ()
     planned: str | None = None
+    proceeded: bool = False
 
 
 class _Heard(dict[tuple[str, Phase], TrainingNews | None]):
@@ -146,6 +154,7 @@ def observe(snapshot: Snapshot, feedback: _Feedback, world: World, news: _Heard)
         training,
         feedback.warned,
         feedback.planned,
+        feedback.proceeded,
     )
 
 
@@ -161,9 +170,11 @@ def _listen(
 
 
 def _work_of(record: Record, stage: Stage, world: World) -> Work:
-    port = world.endpoints if stage.kind is StageKind.DEPLOY else world.jobs
     owner = record.experiment_id if stage.state is StageState.CLAIMED else None
-    return port.describe(stage.job_name or "", owner)
+    plan = record.plan_of(stage)
+    if isinstance(plan, DeployStage):
+        return world.endpoints.describe(endpoint_ref(stage, plan), owner)
+    return world.jobs.describe(stage.job_name or "", owner)
 
 
 def _commit(decision: Decision, snapshot: Snapshot, world: World) -> Record:
@@ -219,18 +230,23 @@ def _act_on_stage(
 ) -> _Feedback:
     stage = record.stage(command.stage)
     if command.ask is Ask.END:
-        _end(stage, world)
+        _end(record, stage, world)
     elif command.ask is Ask.CHECK:
         if stage.kind is StageKind.EVALUATE:
             world.scorer.request_score(record.experiment_id, stage.name, stage.attempt)
     else:
-        return replace(feedback, refusal=_launch(record, stage, world))
+        is_second = command.ask is Ask.PROCEED
+        refusal = _launch(record, stage, world, proceed=is_second)
+        return replace(feedback, refusal=refusal, proceeded=is_second and refusal is None)
     return feedback
 
 
-def _launch(record: Record, stage: Stage, world: World) -> Refusal | None:
+def _launch(record: Record, stage: Stage, world: World, *, proceed: bool) -> Refusal | None:
     try:
-        _send(record, stage, world)
+        if proceed:
+            _proceed(record, stage, world)
+        else:
+            _send(record, stage, world)
     except LaunchRefused as refused:
         return Refusal(refused.reason, refused.for_now)
     except RecipeError as error:
@@ -252,11 +268,18 @@ def _send(record: Record, stage: Stage, world: World) -> None:
     world.jobs.launch(job.request)
 
 
-def _end(stage: Stage, world: World) -> None:
+def _proceed(record: Record, stage: Stage, world: World) -> None:
+    plan = record.plan_of(stage)
+    if isinstance(plan, DeployStage):
+        world.endpoints.proceed(plan_deployment(record, stage, plan, world.site))
+
+
+def _end(record: Record, stage: Stage, world: World) -> None:
     if stage.job_name is None:
         return
-    if stage.kind is StageKind.DEPLOY:
-        world.endpoints.delete(stage.job_name)
+    plan = record.plan_of(stage)
+    if isinstance(plan, DeployStage):
+        world.endpoints.delete(endpoint_ref(stage, plan))
     else:
         world.jobs.stop(stage.job_name)
 
