@@ -16,18 +16,15 @@ from cli.errors import USAGE, Refused
 from cli.folder import FolderObjects, folder_world
 from novaloop.datasets.options import SourceFormat
 from novaloop.experiment.record import DatasetItem, DatasetStatus
-from novaloop.experiment.spec import ExperimentSpec, Role
+from novaloop.experiment.spec import ExperimentSpec
 from novaloop.usecases.conversion import FORMATS, Conversion, convert_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 MANY_ROWS = 10**12
-_PLANS: Mapping[str, Any] = {
-    Role.SFT: ["sft"],
-    Role.RFT: [{"rft": {"include_sft_rows": False}}],
-    Role.EVAL: [{"evaluate": "eval"}],
-}
+# A spec needs a plan; this one asks nothing of the files of other methods.
+_ANY_PLAN = [{"evaluate": "eval"}]
 
 
 @click.command()
@@ -37,7 +34,7 @@ _PLANS: Mapping[str, Any] = {
 @click.argument("target", metavar="OUT", type=click.Path(dir_okay=False, path_type=Path))
 @click.option(
     "--method",
-    type=click.Choice([str(role) for role in Role]),
+    type=click.Choice([str(role) for role in FORMATS]),
     required=True,
     help="What the rows are for.",
 )
@@ -72,7 +69,7 @@ def convert(
     Rejected rows go to OUT.rejects.jsonl. Exit code 2 if there are any, unless --allow-rejects.
     """
     given = {name: value for name, value in settings.items() if value}
-    given |= {"columns": dict(map(_pair, columns)), "plan": _PLANS[method]}
+    given |= {"columns": dict(map(_pair, columns)), "plan": _ANY_PLAN}
     given |= {"max_rejects": MANY_ROWS if allow_rejects else 0}
     if system_prompt:
         given["system_prompt"] = _text(system_prompt)
@@ -80,7 +77,7 @@ def convert(
         raise Refused("IN and OUT are the same file; name another OUT")
     with TemporaryDirectory(dir=_folder_of(target)) as scratch:
         spec = _spec(given)
-        item, card = _convert(source, target, Role(method), spec, Path(scratch))
+        item, card = _convert(source, target, method, spec, Path(scratch))
     for line in brief(item, card, source, target, spec.labels):
         click.echo(line)
     context.exit(0 if item.status is DatasetStatus.ACCEPTED else USAGE)
@@ -117,7 +114,7 @@ def _spec(settings: Mapping[str, Any]) -> ExperimentSpec:
 
 
 def _convert(
-    source: Path, target: Path, role: Role, spec: ExperimentSpec, scratch: Path
+    source: Path, target: Path, role: str, spec: ExperimentSpec, scratch: Path
 ) -> tuple[DatasetItem, Mapping[str, Any]]:
     """Run ingest's conversion in a scratch folder and move what is wanted beside `target`."""
     if SourceFormat.of(source.name) is None:

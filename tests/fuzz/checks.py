@@ -43,7 +43,8 @@ def check_conversion(data: bytes) -> None:
         delimiter=";" if bits & 4 else None,
         max_rejects=1000 if bits & 8 else 0,
     )
-    formats = [each for bit, each in zip((16, 32, 64), RowFormat, strict=True) if bits & bit]
+    one_answer = (RowFormat.SFT, RowFormat.RFT, RowFormat.EVALUATION)
+    formats = [each for bit, each in zip((16, 32, 64), one_answer, strict=True) if bits & bit]
     formats = formats or [RowFormat.RFT]
     at = len(content) * cut[0] // 256 if cut else 0
 

@@ -61,6 +61,27 @@ def test_the_rows_are_those_that_ingest_writes(
     assert sorted(path.name for path in tmp_path.glob("out*")) == ["out.jsonl"]
 
 
+@pytest.mark.parametrize(
+    ("method", "model", "columns", "field"),
+    [
+        ("dpo", "nova-pro", ("prompt=Body", "preferred=Y", "non_preferred=Id"), "messages"),
+        ("cpt", "nova-lite-2", ("text=Body",), "text"),
+        ("llm-judge", "nova-lite", ("prompt=Body", "response_A=Y", "response_B=Id"), "prompt"),
+        ("rft-multiturn", "nova-lite-2", ("prompt=Body", "id=Id"), "metadata"),
+        ("rft-multiturn-serverless", "nova-lite-2", ("prompt=Body",), "prompt"),
+    ],
+)
+def test_every_method_has_its_rows(
+    source: Path, method: str, model: str, columns: tuple[str, ...], field: str
+) -> None:
+    options = [part for column in columns for part in ("--column", column)]
+    code, output, target = converted(source, method, "--model", model, *options)
+    assert code == 0, output
+    rows = [json.loads(line) for line in target.read_text().splitlines()]
+    assert len(rows) == 3
+    assert all(row[field] for row in rows)
+
+
 def test_a_rejected_row_means_exit_code_2_and_no_rows(source: Path) -> None:
     source.write_text(CSV + "4,a secret,\n")
     code, output, target = converted(source, "sft", *OPTIONS)

@@ -12,6 +12,7 @@ from novaloop.datasets.sketch import RowSketcher
 
 CSV = b'Id,Body,Y,Sys\r\n1,"How?\n100%",HQ,Judge.\r\n2,plz,LQ,\r\n'
 COLUMNS = {"question": "Body", "answer": "Y"}
+ONE_ANSWER = (RowFormat.SFT, RowFormat.RFT, RowFormat.EVALUATION)
 
 
 def run(
@@ -28,7 +29,7 @@ def rows(data: bytes) -> list[Any]:
 
 
 def test_one_pass_feeds_several_formats() -> None:
-    _, written = run(CSV, *RowFormat, columns=COLUMNS, reward={"type": "label", "labels": ["HQ"]})
+    _, written = run(CSV, *ONE_ANSWER, columns=COLUMNS, reward={"type": "label", "labels": ["HQ"]})
 
     assert rows(written[RowFormat.SFT])[0] == {
         "schemaVersion": "bedrock-conversation-2024",
@@ -51,7 +52,7 @@ def test_one_pass_feeds_several_formats() -> None:
 def test_system_prompt_stands_in_where_the_column_is_empty() -> None:
     columns = {**COLUMNS, "system": "Sys"}
 
-    _, written = run(CSV, *RowFormat, columns=columns, system_prompt="100% strict")
+    _, written = run(CSV, *ONE_ANSWER, columns=columns, system_prompt="100% strict")
 
     for row_format, expected in {
         RowFormat.SFT: [[{"text": "Judge."}], [{"text": "100% strict"}]],

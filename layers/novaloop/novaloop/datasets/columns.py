@@ -7,28 +7,79 @@ from difflib import get_close_matches
 from .errors import DatasetRefused
 from .options import RowFormat
 
-QUESTION = "question"
-ANSWER = "answer"
-OPTIONAL_FIELDS: Mapping[RowFormat, tuple[str, ...]] = {
-    RowFormat.SFT: ("system", "reasoning_text"),
-    RowFormat.RFT: ("system", "id"),
-    RowFormat.EVALUATION: ("system", "metadata", "images"),
+
+@dataclass(frozen=True)
+class FormatFields:
+    """The fields of a row format: what asks, what answers, and what goes with them."""
+
+    question: str
+    answers: tuple[str, ...] = ()
+    others: tuple[str, ...] = ()
+    optional: tuple[str, ...] = ()
+
+    @property
+    def required(self) -> tuple[str, ...]:
+        """Fields that every row has."""
+        return (self.question, *self.answers, *self.others)
+
+    @property
+    def all(self) -> tuple[str, ...]:
+        """Fields that a row may have."""
+        return (*self.required, *self.optional)
+
+
+_MEDIUM = ("s3_uri", "bucket_owner")
+_MEDIUM_FORMATS = ("image_format", "video_format")
+FIELDS: Mapping[RowFormat, FormatFields] = {
+    RowFormat.SFT: FormatFields(
+        "question",
+        ("answer",),
+        optional=("system", "reasoning_text", *_MEDIUM_FORMATS, *_MEDIUM),
+    ),
+    RowFormat.RFT: FormatFields("question", ("answer",), optional=("system", "id", "tools")),
+    RowFormat.EVALUATION: FormatFields(
+        "question", ("answer",), optional=("system", "metadata", "images")
+    ),
+    RowFormat.DPO: FormatFields(
+        "prompt", ("preferred", "non_preferred"), optional=("system", "image_format", *_MEDIUM)
+    ),
+    RowFormat.CPT: FormatFields("text"),
+    RowFormat.LLM_JUDGE: FormatFields("prompt", ("response_A", "response_B")),
+    RowFormat.RFT_MULTITURN: FormatFields(
+        "prompt", others=("id",), optional=("answer", "task", "info")
+    ),
+    RowFormat.RFT_MULTITURN_SERVERLESS: FormatFields("prompt"),
 }
-# The names that the formats themselves use for the two required fields.
-_ALIASES = {QUESTION: ("query",), ANSWER: ("reference_answer", "response")}
-_RFT_NAMES = {"messages", "reference_answer", "reward", "tools"}
+# Names of the same fields in the formats themselves and in other common data sets.
+_ALIASES: Mapping[str, tuple[str, ...]] = {
+    "question": ("query",),
+    "answer": ("reference_answer", "response"),
+    "prompt": ("question", "query"),
+    "preferred": ("chosen",),
+    "non_preferred": ("rejected",),
+    "response_A": ("response_a",),
+    "response_B": ("response_b",),
+}
+# Columns are named once for all files of an experiment, so a field of one of these formats is no
+# extra field of RFT. Multi-turn rows never stand beside RFT rows.
+_SHARED = [fields for each, fields in FIELDS.items() if not each.startswith("rft-multiturn")]
+_KNOWN_NAMES = {name for fields in _SHARED for name in fields.all}
+_KNOWN_NAMES.update(alias for names in _ALIASES.values() for alias in names)
+_RFT_NAMES = {"messages", "reward"}
 _MAX_NAMES_IN_MESSAGE = 20
 
 
 @dataclass(frozen=True)
 class FieldColumns:
-    """Field names and, at the same index, the columns they are read from; question, answer first.
+    """Field names and, at the same index, the columns they are read from.
 
-    `extras` are the fields that RFT rows carry at their top level besides their own.
+    The first field is the question, the next `answers` answer it. `extras` are the fields that
+    RFT rows carry at their top level besides their own.
     """
 
     fields: tuple[str, ...]
     columns: tuple[str, ...]
+    answers: int
     extras: tuple[str, ...]
 
     def column(self, field: str | None) -> str | None:
@@ -46,22 +97,26 @@ def assign_columns(
 
     `line` is where the names stand, for the message.
     """
-    optional = dict.fromkeys(name for each in formats for name in OPTIONAL_FIELDS[each])
-    assigned = {name: _required(name, available, mapping, line) for name in (QUESTION, ANSWER)}
-    for name in optional:
+    ordered = [FIELDS[each] for each in RowFormat if each in formats]
+    required = dict.fromkeys(name for fields in ordered for name in fields.required)
+    assigned = {name: _required(name, available, mapping, line) for name in required}
+    for name in dict.fromkeys(name for fields in ordered for name in fields.optional):
         column = mapping.get(name, name if name in available else None)
         if column is not None:
-            assigned[name] = _existing(name, column, available, line)
+            assigned.setdefault(name, _existing(name, column, available, line))
+    _complete_medium(assigned, available, mapping, line)
     extras = _extra_fields(mapping, line) if RowFormat.RFT in formats else {}
     for name, column in extras.items():
         assigned[name] = _existing(name, column, available, line)
-    return FieldColumns(tuple(assigned), tuple(assigned.values()), tuple(extras))
+    return FieldColumns(
+        tuple(assigned), tuple(assigned.values()), len(ordered[0].answers), tuple(extras)
+    )
 
 
 def _required(
     name: str, available: Sequence[str], mapping: Mapping[str, str | None], line: int | None
 ) -> str:
-    names = (name, *_ALIASES[name])
+    names = (name, *_ALIASES.get(name, ()))
     mapped = next((mapping[each] for each in names if mapping.get(each)), None)
     found = mapped or next((each for each in names if each in available), name)
     return _existing(name, found, available, line)
@@ -78,11 +133,30 @@ def _existing(field: str, column: str, available: Sequence[str], line: int | Non
     raise DatasetRefused("missing-column", message, line=line, column=column)
 
 
+def _complete_medium(
+    assigned: dict[str, str],
+    available: Sequence[str],
+    mapping: Mapping[str, str | None],
+    line: int | None,
+) -> None:
+    """See to it that a row's medium has one format, a URI and an owner, or that there is none."""
+    formats = [name for name in _MEDIUM_FORMATS if name in assigned]
+    if len(formats) > 1:
+        message = "a file has images or videos: set `image_format` or `video_format` to null"
+        raise DatasetRefused("medium", message, line=line)
+    for name in _MEDIUM:
+        if formats and name not in assigned:
+            assigned[name] = _existing(name, mapping.get(name) or name, available, line)
+        if not formats and name in assigned:
+            if mapping.get(name):
+                message = f"`{name}` needs `image_format` or `video_format`; map one of them too"
+                raise DatasetRefused("medium", message, line=line)
+            del assigned[name]
+
+
 def _extra_fields(mapping: Mapping[str, str | None], line: int | None) -> dict[str, str]:
-    own = {QUESTION, ANSWER, *(alias for names in _ALIASES.values() for alias in names)}
-    own.update(name for names in OPTIONAL_FIELDS.values() for name in names)
-    extras = {name: column for name, column in mapping.items() if column and name not in own}
+    extras = {name: column for name, column in mapping.items() if column}
     if clash := _RFT_NAMES & extras.keys():
         message = f"`columns:` can't set {clash.pop()!r}, which RFT rows use themselves; rename it"
         raise DatasetRefused("reserved-field", message, line=line)
-    return extras
+    return {name: column for name, column in extras.items() if name not in _KNOWN_NAMES}

@@ -7,20 +7,26 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from .errors import RowRejected
+from .media import (
+    MAX_IMAGES,
+    MAX_VIDEOS,
+    S3_URI,
+    TEXT_ONLY_MODEL,
+    DocumentFormat,
+    ImageFormat,
+    VideoFormat,
+)
 from .schema import NonBlank, Strict, dotted, parse
 from .text_rules import check_reserved_words
 
-MAX_IMAGES = 10
-MAX_VIDEOS = 1
 NOVA_2 = "nova-lite-2"
-_TEXT_ONLY_MODEL = "nova-micro"
 _MEDIA = ("image", "video", "document")
 
 
 class S3Location(Strict):
     """Where a medium lies."""
 
-    uri: Annotated[str, Field(pattern=r"^s3://[\w\-/.]+$")]
+    uri: Annotated[str, Field(pattern=S3_URI)]
     bucketOwner: str  # noqa: N815 - Bedrock's spelling
 
 
@@ -33,21 +39,21 @@ class Source(Strict):
 class Image(Strict):
     """An image."""
 
-    format: Literal["gif", "jpeg", "png", "webp"]
+    format: ImageFormat
     source: Source
 
 
 class Video(Strict):
     """A video."""
 
-    format: Literal["mov", "mkv", "mp4", "webm"]
+    format: VideoFormat
     source: Source
 
 
 class Document(Strict):
     """A document."""
 
-    format: Literal["pdf"]
+    format: DocumentFormat
     source: Source
 
 
@@ -77,12 +83,18 @@ class ToolResultPart(Strict):
     text: str | None = None
     json_value: Annotated[Any, Field(alias="json")] = None
 
+    @model_validator(mode="after")
+    def _one_kind(self) -> "ToolResultPart":
+        if (self.text is None) is (self.json_value is None):
+            raise ValueError("must hold either text or json")
+        return self
+
 
 class ToolResult(Strict):
     """A tool's answer."""
 
     toolUseId: NonBlank  # noqa: N815
-    content: list[ToolResultPart]
+    content: Annotated[list[ToolResultPart], Field(min_length=1)]
     status: Literal["success", "error"] | None = None
 
 
@@ -185,9 +197,13 @@ def check_reserved(conversation: Conversation) -> None:
 
 def used_features(conversation: Conversation) -> frozenset[str]:
     """Return the features that all rows of a file must have if one has them."""
-    kinds = {kind for _, part in _parts(conversation) for kind in part.kinds}
     system = {"system"} if conversation.system else set()
-    return frozenset(kinds - {"text", "document"} | system)
+    return frozenset(used_kinds(conversation) - {"text", "document"} | system)
+
+
+def used_kinds(conversation: Conversation) -> set[str]:
+    """Return the kinds of the parts of all turns, such as text or image."""
+    return {kind for _, part in _parts(conversation) for kind in part.kinds}
 
 
 def last_exchange(conversation: Conversation) -> tuple[str, str]:
@@ -245,13 +261,13 @@ def _check_part_kinds(path: str, turn: Turn) -> None:
 
 
 def _check_model(conversation: Conversation, model: str) -> None:
-    kinds = {kind for _, part in _parts(conversation) for kind in part.kinds}
+    kinds = used_kinds(conversation)
     nova_2_only = kinds & {"reasoningContent", "document", "toolUse", "toolResult"}
     if conversation.toolConfig:
         nova_2_only.add("toolConfig")
     if nova_2_only and model != NOVA_2:
         raise _reject("messages", f"{min(nova_2_only)} needs model {NOVA_2}, not {model}")
-    if model == _TEXT_ONLY_MODEL and kinds & set(_MEDIA):
+    if model == TEXT_ONLY_MODEL and kinds & set(_MEDIA):
         raise _reject("messages", f"model {model} reads text only")
     if "reasoningContent" in kinds and kinds & set(_MEDIA):
         raise _reject("messages", "reasoningContent can't go with images, videos or documents")

@@ -133,7 +133,7 @@ class DatasetWriter:
 
     def __init__(self, outputs: Mapping[RowFormat, Sink]) -> None:
         self._outputs = [_Output(row_format, sink) for row_format, sink in outputs.items()]
-        self._statistics = RowStatistics()
+        self._statistics = RowStatistics(any(each.has_labels for each in outputs))
 
     @property
     def rows(self) -> int:
@@ -199,7 +199,7 @@ def _table_reader(
 ) -> RowReader:
     columns = assign_columns(table.header, options.columns, formats, table.header_line)
     encoder = PlainRowEncoder(columns, formats, options)
-    pick = itemgetter(*(table.header.index(name) for name in columns.columns))
+    pick = _picker([table.header.index(name) for name in columns.columns])
     width = len(table.header)
 
     def encode(records: Sequence[Sequence[str]]) -> EncodedRows:
@@ -211,3 +211,11 @@ def _table_reader(
         return encoder.encode(list(map(pick, records)))
 
     return RowReader(table.batches, encode, count_lines, columns)
+
+
+def _picker(indexes: Sequence[int]) -> Callable[[Sequence[str]], Sequence[str]]:
+    """Return what picks these cells out of a record."""
+    if len(indexes) == 1:
+        (only,) = indexes
+        return itemgetter(slice(only, only + 1))
+    return itemgetter(*indexes)

@@ -1,7 +1,8 @@
 """The row formats of Nova jobs, as templates whose constant parts are encoded once.
 
-Shapes: the Bedrock conversation schema of 2024 for SFT, OpenAI-like messages for RFT, and
-query/response for evaluation, as Nova's fine-tuning and evaluation containers read them.
+Shapes, as the containers of Nova's jobs read them: the Bedrock conversation schema of 2024 for SFT
+and, with two candidates as last turn, DPO; OpenAI-like messages for RFT; query/response and
+prompt/response_A/response_B for evaluation (Amazon Nova User Guide: fine-tuning, DPO, evaluation).
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -25,12 +26,31 @@ def sft_row(values: Values) -> dict[str, Any]:
         answer.insert(
             0, {"reasoningContent": {"reasoningText": {"text": values["reasoning_text"]}}}
         )
-    system = {"system": [{"text": values["system"]}]} if "system" in values else {}
-    messages = [
-        {"role": "user", "content": [{"text": values["question"]}]},
-        {"role": "assistant", "content": answer},
+    return _conversation(values, values["question"], {"role": "assistant", "content": answer})
+
+
+def dpo_row(values: Values) -> dict[str, Any]:
+    """Return a Converse row whose last turn holds a preferred and a non-preferred answer."""
+    candidates = [
+        {"content": [{"text": values["preferred"]}], "preferenceLabel": "preferred"},
+        {"content": [{"text": values["non_preferred"]}], "preferenceLabel": "non-preferred"},
     ]
-    return {"schemaVersion": CONVERSE_SCHEMA, **system, "messages": messages}
+    answer = {"role": "assistant", "candidates": candidates}
+    return _conversation(values, values["prompt"], answer)
+
+
+def _conversation(values: Values, question: Any, answer: dict[str, Any]) -> dict[str, Any]:
+    system = {"system": [{"text": values["system"]}]} if "system" in values else {}
+    user = {"role": "user", "content": [*_medium(values), {"text": question}]}
+    return {"schemaVersion": CONVERSE_SCHEMA, **system, "messages": [user, answer]}
+
+
+def _medium(values: Values) -> Iterator[dict[str, Any]]:
+    for kind in ("image", "video"):
+        if f"{kind}_format" in values:
+            location = {"uri": values["s3_uri"], "bucketOwner": values["bucket_owner"]}
+            source = {"s3Location": location}
+            yield {kind: {"format": values[f"{kind}_format"], "source": source}}
 
 
 def rft_row(values: Values) -> dict[str, Any]:
@@ -54,10 +74,39 @@ def evaluation_row(values: Values) -> dict[str, Any]:
     return {"query": values["question"], "response": values["answer"], **optional}
 
 
+def cpt_row(values: Values) -> dict[str, Any]:
+    """Return a text for continued pre-training."""
+    return {"text": values["text"]}
+
+
+def llm_judge_row(values: Values) -> dict[str, Any]:
+    """Return a prompt with the two responses that a judge compares."""
+    return {name: values[name] for name in ("prompt", "response_A", "response_B")}
+
+
+def rft_multiturn_row(values: Values) -> dict[str, Any]:
+    """Return a prompt for an environment of several turns on HyperPod."""
+    names = ("prompt", "answer", "task", "info")
+    return {
+        "id": values["id"],
+        "metadata": {name: values[name] for name in names if name in values},
+    }
+
+
+def rft_multiturn_serverless_row(values: Values) -> dict[str, Any]:
+    """Return a prompt for an agent of several turns on the serverless runtime."""
+    return {"prompt": values["prompt"]}
+
+
 _ROWS: Mapping[RowFormat, Callable[[Values], dict[str, Any]]] = {
     RowFormat.SFT: sft_row,
     RowFormat.RFT: rft_row,
     RowFormat.EVALUATION: evaluation_row,
+    RowFormat.DPO: dpo_row,
+    RowFormat.CPT: cpt_row,
+    RowFormat.LLM_JUDGE: llm_judge_row,
+    RowFormat.RFT_MULTITURN: rft_multiturn_row,
+    RowFormat.RFT_MULTITURN_SERVERLESS: rft_multiturn_serverless_row,
 }
 
 

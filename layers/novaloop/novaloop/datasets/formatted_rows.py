@@ -5,14 +5,18 @@ from typing import Any
 
 import orjson
 
-from . import converse, rft_prompt
+from . import converse, multiturn, rft_prompt
+from .columns import FIELDS
 from .errors import DatasetRefused, RowRejected
 from .formats import RFT_DEFAULT_SYSTEM
 from .openai_chat import to_conversation
 from .option_checks import check_options
 from .options import DatasetOptions, RowFormat
+from .preference import check_preference
 from .rows import EncodedRows, join_rows
 from .text_rules import check_labels
+
+_CONVERSATIONAL = {RowFormat.SFT, RowFormat.RFT, RowFormat.DPO}
 
 
 def formatted_row_encoder(
@@ -22,12 +26,21 @@ def formatted_row_encoder(
 
     Raises DatasetRefused if rows of this kind can't become one of the formats.
     """
+    if isinstance(row.get("metadata"), dict) and multiturn.FORMATS & set(formats):
+        check_options((), formats, options)
+        return _MultiturnEncoder(formats).encode
     if "schemaVersion" not in row and "messages" not in row:
         return None
-    if RowFormat.EVALUATION in formats:
-        message = "evaluation rows need plain fields `query` and `response`, not messages"
+    if plain := [each for each in formats if each not in _CONVERSATIONAL]:
+        names = " and ".join(f"`{name}`" for name in FIELDS[plain[0]].required)
+        message = f"{plain[0]} rows need plain fields {names}, not messages"
         raise DatasetRefused("format", message, line=line)
     check_options((), formats, options)
+    if RowFormat.DPO in formats:
+        if len(formats) > 1:
+            message = "rows with two candidates are for DPO only; give DPO its own file"
+            raise DatasetRefused("format", message, line=line)
+        return _PreferenceEncoder(options).encode
     if "schemaVersion" not in row and RowFormat.SFT not in formats:
         return _PromptEncoder(options).encode
     return _ConversationEncoder(formats, options).encode
@@ -77,6 +90,47 @@ class _PromptEncoder:
         line = _line(_with_reward(row, self._options))
         question = rft_prompt.last_question(prompt)
         return EncodedRows([[line]], [question], [orjson.dumps(question)], [text])
+
+
+class _PreferenceEncoder:
+    def __init__(self, options: DatasetOptions) -> None:
+        self._options = options
+        self._features = _AllOrNone()
+
+    def encode(self, rows: Sequence[dict[str, Any]]) -> EncodedRows:
+        return join_rows([self._encode(row) for row in rows])
+
+    def _encode(self, row: dict[str, Any]) -> EncodedRows:
+        pair = check_preference(row, self._options.model)
+        for conversation in pair:
+            converse.check_reserved(conversation)
+        self._features.check(converse.used_features(pair[0]))
+        question, preferred = converse.last_exchange(pair[0])
+        if self._options.labels:
+            check_labels([preferred], frozenset(self._options.labels), "messages")
+        answers = f"{preferred}\n{converse.last_exchange(pair[1])[1]}"
+        return EncodedRows([[_line(row)]], [question], [orjson.dumps(question)], [answers])
+
+
+class _MultiturnEncoder:
+    def __init__(self, formats: Sequence[RowFormat]) -> None:
+        self._formats = formats
+        self._features = _AllOrNone()
+
+    def encode(self, rows: Sequence[dict[str, Any]]) -> EncodedRows:
+        return join_rows([self._encode(row) for row in rows])
+
+    def _encode(self, row: dict[str, Any]) -> EncodedRows:
+        multiturn.check_row(row)
+        metadata = row["metadata"]
+        self._features.check(frozenset(metadata) - {"prompt"})
+        question = multiturn.serverless_prompt(metadata["prompt"])
+        rows = {
+            RowFormat.RFT_MULTITURN: row,
+            RowFormat.RFT_MULTITURN_SERVERLESS: {"prompt": question},
+        }
+        lines = [[_line(rows[each])] for each in self._formats]
+        return EncodedRows(lines, [question], [orjson.dumps(question)], [""])
 
 
 class _AllOrNone:

@@ -1,10 +1,18 @@
 """What can be wrong with the options whatever the rows hold."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from .errors import DatasetRefused, RowRejected
+from .media import TEXT_ONLY_MODEL
 from .options import DatasetOptions, RowFormat
 from .text_rules import check_reserved_words, check_texts
+
+_NOVA_2 = "nova-lite-2"
+_NOVA_2_FORMATS = (
+    RowFormat.RFT,
+    RowFormat.RFT_MULTITURN,
+    RowFormat.RFT_MULTITURN_SERVERLESS,
+)
 
 
 def check_options(
@@ -14,13 +22,25 @@ def check_options(
     if options.system_prompt is not None:
         try:
             check_texts([options.system_prompt], "system_prompt")
-            if RowFormat.SFT in formats:
+            if {RowFormat.SFT, RowFormat.DPO} & set(formats):
                 check_reserved_words([options.system_prompt], "system_prompt")
         except RowRejected as reason:
             raise DatasetRefused(reason.rule, str(reason)) from reason
-    if options.model != "nova-lite-2":
-        if RowFormat.RFT in formats:
-            raise DatasetRefused("model", f"RFT needs model nova-lite-2, not {options.model}")
-        if "reasoning_text" in fields:
-            message = f"`reasoning_text` needs model nova-lite-2, not {options.model}; set it null"
-            raise DatasetRefused("model", message)
+    for problem in _problems_with_model(fields, formats, options.model):
+        raise DatasetRefused("model", problem)
+
+
+def _problems_with_model(
+    fields: Sequence[str], formats: Sequence[RowFormat], model: str
+) -> Iterator[str]:
+    media = [name for name in ("image_format", "video_format") if name in fields]
+    nova_2_only = [each.upper() for each in _NOVA_2_FORMATS if each in formats]
+    nova_2_only += ["`reasoning_text`"] if "reasoning_text" in fields else []
+    if RowFormat.DPO in formats and model == _NOVA_2:
+        yield f"DPO needs model nova-micro, nova-lite or nova-pro, not {model}"
+    if nova_2_only and model != _NOVA_2:
+        yield f"{nova_2_only[0]} needs model {_NOVA_2}, not {model}"
+    if media and model == TEXT_ONLY_MODEL:
+        yield f"`{media[0]}` needs another model than {model}, which reads text only"
+    if media and "reasoning_text" in fields:
+        yield f"`reasoning_text` can't go with `{media[0]}`; set one of them to null"

@@ -6,16 +6,35 @@ from enum import StrEnum
 
 
 class RowFormat(StrEnum):
-    """A JSONL row format of a Nova job."""
+    """A JSONL row format of a Nova job.
+
+    Multi-turn RFT has one for HyperPod and one for its serverless runtime.
+    """
 
     SFT = "sft"
     RFT = "rft"
     EVALUATION = "evaluation"
+    DPO = "dpo"
+    CPT = "cpt"
+    LLM_JUDGE = "llm-judge"
+    RFT_MULTITURN = "rft-multiturn"
+    RFT_MULTITURN_SERVERLESS = "rft-multiturn-serverless"
 
     @property
     def file_name(self) -> str:
         """Name under which jobs find the rows; evaluation jobs insist on theirs."""
-        return "gen_qa.jsonl" if self is RowFormat.EVALUATION else f"{self}.jsonl"
+        return _EVALUATION_FILES.get(self, f"{self}.jsonl")
+
+    @property
+    def has_labels(self) -> bool:
+        """Tell whether a row's one answer may be a label."""
+        return self in {RowFormat.SFT, RowFormat.RFT, RowFormat.EVALUATION}
+
+
+_EVALUATION_FILES = {
+    RowFormat.EVALUATION: "gen_qa.jsonl",
+    RowFormat.LLM_JUDGE: "llm_judge.jsonl",
+}
 
 
 class SourceFormat(StrEnum):

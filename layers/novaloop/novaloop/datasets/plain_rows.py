@@ -1,20 +1,20 @@
 """Rows of named values (a CSV record, a flat JSON object) to rows of the Nova formats."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
 
-from .columns import ANSWER, OPTIONAL_FIELDS, QUESTION, FieldColumns
-from .errors import RowRejected
+from .columns import FIELDS, FieldColumns
+from .field_checks import field_check
 from .formats import RFT_DEFAULT_SYSTEM, RowTemplate, compile_template
 from .option_checks import check_options
 from .options import DatasetOptions, RowFormat
 from .rows import EncodedRows
-from .text_rules import check_labels, check_reserved_words, check_texts
+from .text_rules import check_different, check_reserved_words
 
-_SFT_TEXTS = {QUESTION, ANSWER, "system", "reasoning_text"}
-_FieldCheck = Callable[[Any], Any]
+_RESERVING_FORMATS = {RowFormat.SFT, RowFormat.DPO}
+_UNSPOKEN_FIELDS = {"image_format", "video_format", "s3_uri", "bucket_owner"}
 
 
 class PlainRowEncoder:
@@ -24,84 +24,62 @@ class PlainRowEncoder:
         self, columns: FieldColumns, formats: Sequence[RowFormat], options: DatasetOptions
     ) -> None:
         check_options(columns.fields, formats, options)
-        self._labels = frozenset(options.labels)
-        self._structured_answers = set(formats) == {RowFormat.RFT}
-        self._reserved = (
-            [(index, name) for index, name in enumerate(columns.fields) if name in _SFT_TEXTS]
-            if RowFormat.SFT in formats
+        self._answers = range(1, 1 + columns.answers)
+        self._checks = [
+            (index, field_check(name, formats, options))
+            for index, name in enumerate(columns.fields)
+            if name not in columns.extras
+        ]
+        self._reserved = [
+            (index, name)
+            for index, name in enumerate(columns.fields)
+            if name in _reserving_fields(formats)
+        ]
+        self._pair = (
+            [columns.fields.index(name) for name in FIELDS[RowFormat.DPO].answers]
+            if RowFormat.DPO in formats
             else []
         )
-        self._optional_checks = [
-            (index, check)
-            for index, name in enumerate(columns.fields)
-            if (check := _optional_check(name, columns, options))
-        ]
         self._templates = [_template(each, columns, options) for each in formats]
 
     def encode(self, rows: Sequence[Sequence[Any]]) -> EncodedRows:
         """Return the rows in all formats; raises RowRejected if one of them is bad."""
         values: list[Sequence[Any]] = list(zip(*rows, strict=True))
-        questions = check_texts(values[0], QUESTION)
-        answers = self._check_answers(values[1])
-        for index, check in self._optional_checks:
-            values[index] = list(map(check, values[index]))
+        for index, check in self._checks:
+            values[index] = check(values[index])
         for index, field in self._reserved:
             check_reserved_words(values[index], field)
+        if self._pair:
+            check_different(*(values[index] for index in self._pair))
         encoded = [list(map(orjson.dumps, column)) for column in values]
         lines = [template.render(encoded) for template in self._templates]
-        return EncodedRows(lines, questions, encoded[0], answers)
-
-    def _check_answers(self, answers: Sequence[Any]) -> Sequence[str]:
-        if self._structured_answers and all(isinstance(each, dict) and each for each in answers):
-            return [orjson.dumps(answer).decode() for answer in answers]
-        texts = check_texts(answers, ANSWER)
-        if self._labels:
-            check_labels(texts, self._labels, ANSWER)
-        return texts
+        answers = [_texts(values[index], encoded[index]) for index in self._answers]
+        questions = _texts(values[0], encoded[0])
+        return EncodedRows(lines, questions, encoded[0], _joined(answers, len(rows)))
 
 
-def _optional_check(
-    field: str, columns: FieldColumns, options: DatasetOptions
-) -> _FieldCheck | None:
-    if field in {QUESTION, ANSWER} or field in columns.extras:
-        return None
-    if field == "images":
-        return _image_parts
-    if field == "metadata":
-        return _metadata
-    if field == "system" and options.system_prompt is not None:
-        prompt = options.system_prompt
-        return lambda value: _text(prompt if _is_blank(value) else value, field)
-    return lambda value: _text(value, field)
+def _reserving_fields(formats: Sequence[RowFormat]) -> set[str]:
+    """Return the fields that may not hold a word that Nova reserves."""
+    spoken = {name for each in _RESERVING_FORMATS & set(formats) for name in FIELDS[each].all}
+    return spoken - _UNSPOKEN_FIELDS
 
 
-def _text(value: Any, field: str) -> str:
-    return check_texts([value], field)[0]
+def _texts(values: Sequence[Any], encoded: Sequence[bytes]) -> Sequence[str]:
+    """Return texts as they are and structured values as their JSON."""
+    if set(map(type, values)) == {str}:
+        return values
+    return [json.decode() for json in encoded]
 
 
-def _is_blank(value: Any) -> bool:
-    return value is None or (isinstance(value, str) and not value.strip())
-
-
-def _metadata(value: Any) -> str:
-    if not isinstance(value, str):
-        raise RowRejected("not-text", "`metadata` is not text; write it as a string", "metadata")
-    return value
-
-
-def _image_parts(value: Any) -> list[dict[str, str]]:
-    """Return an evaluation row's images from one data URI or a list of them."""
-    uris = value if isinstance(value, list) else [value]
-    for uri in uris:
-        text = _text(uri, "images")
-        if not (text.startswith("data:image/") and ";base64," in text):
-            message = "`images` must hold data URIs: data:image/<type>;base64,<data>"
-            raise RowRejected("image", message, "images")
-    return [{"data": uri} for uri in uris]
+def _joined(answers: Sequence[Sequence[str]], rows: int) -> Sequence[str]:
+    """Return one text for all answers of a row."""
+    if len(answers) == 1:
+        return answers[0]
+    return list(map("\n".join, zip(*answers, strict=True))) if answers else [""] * rows
 
 
 def _template(row_format: RowFormat, columns: FieldColumns, options: DatasetOptions) -> RowTemplate:
-    wanted = {QUESTION, ANSWER, *OPTIONAL_FIELDS[row_format]}
+    wanted = set(FIELDS[row_format].all)
     if row_format is RowFormat.RFT:
         wanted.update(columns.extras)
     fields = {name: index for index, name in enumerate(columns.fields) if name in wanted}

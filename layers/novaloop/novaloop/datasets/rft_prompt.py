@@ -2,7 +2,8 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, model_validator
+import orjson
+from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
 from .schema import NonBlank, Strict, parse
 
@@ -13,7 +14,15 @@ class Message(Strict):
     """One message of a prompt."""
 
     role: Literal["system", "user", "assistant", "tool", "bot", "developer"]
-    content: NonBlank | Annotated[list[Any], Field(min_length=1)]
+    content: NonBlank | Annotated[list[Any], Field(min_length=1)] | None = None
+    tool_calls: list[Any] | None = None
+    tool_call_id: str | None = None
+
+    @model_validator(mode="after")
+    def _has_content(self) -> "Message":
+        if self.content is None and not self.tool_calls:
+            raise ValueError("needs content or tool_calls")
+        return self
 
 
 class Parameters(Strict):
@@ -38,6 +47,16 @@ class Tool(Strict):
     function: Function
 
 
+def _unique(tools: list[Tool]) -> list[Tool]:
+    names = [tool.function.name for tool in tools]
+    if len(set(names)) < len(names):
+        raise ValueError("two tools have the same name")
+    return tools
+
+
+Tools = Annotated[list[Tool], Field(min_length=1), AfterValidator(_unique)]
+
+
 class Prompt(Strict):
     """One RFT row; further top-level fields go to the reward function."""
 
@@ -45,7 +64,7 @@ class Prompt(Strict):
     id: NonBlank | None = None
     messages: Annotated[list[Message], Field(min_length=1)]
     reference_answer: NonBlank | Annotated[dict[str, Any], Field(min_length=1)] | None = None
-    tools: Annotated[list[Tool], Field(min_length=1)] | None = None
+    tools: Tools | None = None
 
     @model_validator(mode="after")
     def _roles(self) -> "Prompt":
@@ -56,17 +75,21 @@ class Prompt(Strict):
             raise ValueError("needs a user message")
         return self
 
-    @model_validator(mode="after")
-    def _unique_tools(self) -> "Prompt":
-        names = [tool.function.name for tool in self.tools or []]
-        if len(set(names)) < len(names):
-            raise ValueError("two tools have the same name")
-        return self
-
 
 def check_prompt(row: dict[str, Any]) -> Prompt:
     """Return a valid RFT row; raises RowRejected with the path of what is wrong."""
     return parse(Prompt, row)
+
+
+class _ToolsOnly(Strict):
+    tools: Tools
+
+
+def check_tools(tools: Any) -> list[Any]:
+    """Return valid tools; raises RowRejected with the path of what is wrong."""
+    parse(_ToolsOnly, {"tools": tools})
+    checked: list[Any] = tools
+    return checked
 
 
 def used_features(prompt: Prompt) -> frozenset[str]:
@@ -77,4 +100,5 @@ def used_features(prompt: Prompt) -> frozenset[str]:
 def last_question(prompt: Prompt) -> str:
     """Return the last user text, for statistics."""
     contents = [message.content for message in prompt.messages if message.role == "user"]
-    return contents[-1] if isinstance(contents[-1], str) else str(contents[-1])
+    last = contents[-1]
+    return last if isinstance(last, str) else orjson.dumps(last).decode()

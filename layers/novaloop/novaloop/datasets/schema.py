@@ -23,13 +23,16 @@ NonBlank = Annotated[str, AfterValidator(_not_blank)]
 Model = TypeVar("Model", bound=BaseModel)
 
 
-def parse(model: type[Model], row: dict[str, Any]) -> Model:
-    """Validate a row; raises RowRejected with the first wrong field's path, never its value."""
+def parse(model: type[Model], row: Any, at: tuple[str | int, ...] = ()) -> Model:
+    """Validate a row, or the part of one that stands `at` a place.
+
+    Raises RowRejected with the first wrong field's path, never its value.
+    """
     try:
         return model.model_validate(row)
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        path = dotted(*first["loc"])
+        path = dotted(*at, *first["loc"])
         message = first["msg"].removeprefix("Value error, ").removeprefix("Input ")
         raise RowRejected("schema", f"{path or 'the row'}: {message}", path or None) from error
 

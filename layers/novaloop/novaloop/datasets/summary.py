@@ -76,10 +76,10 @@ class RowStatistics:
     Rows are taken in by batches, which costs a third of taking them in one by one.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, has_labels: bool = True) -> None:
         self.rows = 0
         self._hash_sum = 0
-        self._labels: Counter[str] | None = Counter()
+        self._labels: Counter[str] | None = Counter() if has_labels else None
         self._question_bytes = Histogram()
         self._tokens = Histogram()
         self._sketcher = RowSketcher()

@@ -51,3 +51,10 @@ def check_labels(texts: Sequence[str], labels: frozenset[str], field: str) -> No
     hint = "it differs by case or spaces only" if near else "correct it, or add it to `labels:`"
     message = f"`{field}` is none of the {len(labels)} labels; {hint}"
     raise RowRejected("unknown-label", message, field, min(foreign))
+
+
+def check_different(preferred: Sequence[str], non_preferred: Sequence[str]) -> None:
+    """Raise RowRejected if a preferred answer is the non-preferred one too."""
+    if any(map(str.__eq__, preferred, non_preferred)):
+        message = "both answers are the same; a preference needs two"
+        raise RowRejected("equal-answers", message, "non_preferred")

@@ -25,10 +25,10 @@ from novaloop.usecases.ports import BigFiles, Clock, DatasetStore, Objects
 SPLIT_STEM = "data"
 JSON_LINES = "application/jsonl"
 FORMATS: Mapping[str, RowFormat] = {
-    Role.SFT: RowFormat.SFT,
-    Role.RFT: RowFormat.RFT,
     Role.EVAL: RowFormat.EVALUATION,
+    **{str(each): each for each in RowFormat if each is not RowFormat.EVALUATION},
 }
+"""The row format of each role; all roles but `eval` are called like theirs."""
 
 
 @dataclass(frozen=True)
