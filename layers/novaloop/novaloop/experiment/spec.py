@@ -140,8 +140,8 @@ class DeployStage(_Stage):
     instances: int = Field(default=1, ge=1)
     context_length: int = Field(default=12_000, ge=1)
     max_concurrency: int = Field(default=16, ge=1)
-    inference_component: bool = False
     environment: Mapping[str, Any] = Field(default_factory=dict)
+    inference_component: bool = False
     ttl_hours: float = Field(default=24, gt=0, le=24 * 90)
 
 
