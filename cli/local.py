@@ -9,7 +9,7 @@ from cli.errors import Refused
 from cli.stack import attach
 from localcloud import cloud as local_cloud
 
-PARAMETERS = {"StartDelaySeconds": "1", "TrainingLookSeconds": "2"}
+PARAMETERS = {"StartDelaySeconds": "1", "LookSeconds": "2"}
 """Whoever tries things out does not wait for a file that may follow, and trainings are short."""
 
 

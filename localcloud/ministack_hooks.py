@@ -34,9 +34,12 @@ _unpacking = threading.Lock()
 _version_of_event: contextvars.ContextVar[str | None] = contextvars.ContextVar("version_id")
 
 
-def register(service: str, target_prefix: str, handler: Handler) -> None:
-    """Route every request signed for `service` to `handler`."""
+def register(service: str, handler: Handler, target_prefix: str | None = None) -> None:
+    """Route every request signed for `service` to `handler`, which authorizes it, too."""
     app.SERVICE_HANDLERS[service] = handler
+    iam_actions.SERVICE_TO_IAM_NAMESPACE.pop(service, None)
+    if target_prefix is None:
+        return
     # A service without an entry makes the router read all of botocore's models first: 5 seconds.
     router.SERVICE_PATTERNS[service] = {
         "host_patterns": [],

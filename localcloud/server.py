@@ -1,4 +1,4 @@
-"""The emulator's process: ministack with the SageMaker stand-in, in the emulator's environment.
+"""The emulator's process: ministack with the stand-ins, in the emulator's environment.
 
 Reads its settings as JSON in the environment variable NOVALOOP_LOCAL_CLOUD. With `attached`, it
 ends as soon as its standard input closes, which the death of its parent does too.
@@ -19,7 +19,10 @@ from pathlib import Path
 import trustme  # type: ignore[import-not-found]
 
 from localcloud import ministack_hooks as emulator
+from localcloud.bedrock.resources import CustomModels
+from localcloud.bedrock.service import Bedrock
 from localcloud.credentials import ADMINISTRATOR
+from localcloud.sagemaker.errors import ServiceError
 from localcloud.sagemaker.faults import Faults
 from localcloud.sagemaker.hosting import Hosting
 from localcloud.sagemaker.service import SageMaker
@@ -56,8 +59,8 @@ class EscrowBucket:
             return self._name
 
 
-def install_sagemaker(settings: ServerSettings) -> None:
-    """Let the emulator serve the stand-in."""
+def install_stand_ins(settings: ServerSettings) -> None:
+    """Let the emulator serve SageMaker and Bedrock."""
     directory = Path(settings.directory)
     faults = Faults(directory / "faults")
     setting = Setting(
@@ -65,7 +68,15 @@ def install_sagemaker(settings: ServerSettings) -> None:
     )
     hosting = Hosting(faults, settings.endpoint_seconds)
     service = SageMaker(TrainingJobs(setting), hosting, faults)
-    emulator.register("sagemaker", "SageMaker.", service.handle)
+    emulator.register("sagemaker", service.handle, "SageMaker.")
+    models = CustomModels(faults, settings.endpoint_seconds, _package_uri)
+    bedrock = Bedrock(models, faults)
+    for name in ("bedrock", "bedrock-runtime"):
+        emulator.register(name, bedrock.handle)
+
+
+def _package_uri(arn: str) -> str:
+    raise ServiceError("ValidationException", f"There is no model package {arn}.")
 
 
 def write_certificates(directory: Path) -> None:
@@ -95,7 +106,7 @@ def main() -> None:
     emulator.add_version_ids()
     emulator.serve_ranges_of_versions()
     emulator.extract_layers_once(Path(settings.directory) / "layers")
-    install_sagemaker(settings)
+    install_stand_ins(settings)
     emulator.serve()
 
 

@@ -9,6 +9,8 @@
 | `training-job`                 | `outcome` Failed: the job fails with `reason` while training; |
 |                                | Stopped: no capacity, it stops with no billable second        |
 | `endpoint`                     | the endpoint ends as Failed with `reason`                     |
+| `custom-model`, `provisioned-model`, `custom-model-deployment`                                |
+|                                | Bedrock's: it ends as Failed with `reason`                    |
 | `event`                        | `outcome` lost or duplicated: the next event of the resource  |
 
 `name` is a shell pattern for the resource's name. A fault strikes once.

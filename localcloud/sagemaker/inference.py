@@ -135,7 +135,9 @@ def event_stream(completion: Completion, *, include_usage: bool) -> bytes:
         events[start : start + _STREAM_PIECE_BYTES]
         for start in range(0, len(events), _STREAM_PIECE_BYTES)
     )
-    return b"".join(_payload_part(piece) for piece in pieces)
+    return b"".join(
+        event_message("PayloadPart", "application/octet-stream", piece) for piece in pieces
+    )
 
 
 def _server_sent_events(completion: Completion, include_usage: bool) -> Iterator[bytes]:
@@ -166,17 +168,18 @@ def _json(document: Mapping[str, Any]) -> bytes:
     return json.dumps(document, ensure_ascii=False).encode("utf-8")
 
 
-def _payload_part(payload: bytes) -> bytes:
-    """One message: prelude of two lengths and their CRC, headers, payload, CRC of it all.
+def event_message(event_type: str, content_type: str, payload: bytes) -> bytes:
+    """One message of an event stream.
 
+    Prelude of two lengths and their CRC, headers, payload, CRC of it all.
     https://docs.aws.amazon.com/transcribe/latest/dg/streaming-setting-up.html
     """
     headers = b"".join(
         _header(name, value)
         for name, value in (
             (":message-type", "event"),
-            (":event-type", "PayloadPart"),
-            (":content-type", "application/octet-stream"),
+            (":event-type", event_type),
+            (":content-type", content_type),
         )
     )
     lengths = struct.pack("!II", 16 + len(headers) + len(payload), len(headers))

@@ -24,6 +24,7 @@ INGEST, METRICS = (
     for name in ("Ingest", "Metrics")
 )
 REWARD = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:novaloop-SageMaker-reward"
+BEDROCK_ROLE = f"arn:aws:iam::{ACCOUNT}:role/novaloop-BedrockRole-EXAMPLE"
 EXECUTION_ROLE = f"arn:aws:iam::{ACCOUNT}:role/novaloop-ExecutionRole-EXAMPLE"
 LOGS = f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:"
 OTHER_ROLE = f"arn:aws:iam::{ACCOUNT}:role/admin"
@@ -34,13 +35,18 @@ Context = Mapping[str, str | list[str]]
 ASKED: Context = {f"aws:RequestTag/{TAG}": "questions", "aws:TagKeys": [TAG]}
 TAGGED = {f"aws:ResourceTag/{TAG}": "questions"}
 TO_SAGEMAKER = {"iam:PassedToService": "sagemaker.amazonaws.com"}
+TO_BEDROCK = {"iam:PassedToService": "bedrock.amazonaws.com"}
+PREFIX = "novaloop:prefix"
+ASKED_HERE: Context = {**ASKED, f"aws:RequestTag/{PREFIX}": "novaloop"}
+TAGGED_HERE: Context = {**TAGGED, f"aws:ResourceTag/{PREFIX}": "novaloop"}
+TAGGED_ELSEWHERE: Context = {**TAGGED, f"aws:ResourceTag/{PREFIX}": "second"}
 
 CONTROLLER, INGESTER, SCORER, SWEEPER = (
     f"{name}FunctionRole" for name in ("Controller", "Ingest", "Metrics", "Sweeper")
 )
 BIG_FILES = f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:novaloop-big-files"
 BIG_FILES_ROLE = "BigFilesRole"
-REWARDER, JOBS = "RewardFunctionRole", "ExecutionRole"
+REWARDER, JOBS, IMPORTS = "RewardFunctionRole", "ExecutionRole", "BedrockRole"
 
 MANAGED = {
     "AWSLambdaBasicExecutionRole": (
@@ -70,6 +76,15 @@ MANAGED = {
 
 def own(kind: str, name: str = "novaloop-questions--sft-1") -> str:
     return f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:{kind}/{name}"
+
+
+def on_bedrock(kind: str) -> str:
+    return f"arn:aws:bedrock:{REGION}:{ACCOUNT}:{kind}/0123456789ab"
+
+
+MODEL, ON_DEMAND, PROVISIONED = map(
+    on_bedrock, ("custom-model/imported", "custom-model-deployment", "provisioned-model")
+)
 
 
 @dataclass(frozen=True)
@@ -126,6 +141,25 @@ ALLOWED = [
     Case(CONTROLLER, "sagemaker:DeleteModel", own("model"), TAGGED),
     Case(CONTROLLER, "sagemaker:InvokeEndpoint", own("endpoint")),
     Case(CONTROLLER, "iam:PassRole", EXECUTION_ROLE, TO_SAGEMAKER),
+    Case(CONTROLLER, "iam:PassRole", BEDROCK_ROLE, TO_BEDROCK),
+    Case(CONTROLLER, "bedrock:CreateCustomModel", "*", ASKED_HERE),
+    Case(CONTROLLER, "bedrock:CreateCustomModelDeployment", MODEL, {**ASKED_HERE, **TAGGED_HERE}),
+    Case(CONTROLLER, "bedrock:CreateProvisionedModelThroughput", MODEL,
+         {**ASKED_HERE, **TAGGED_HERE}),
+    Case(CONTROLLER, "bedrock:TagResource", MODEL, ASKED_HERE),
+    Case(CONTROLLER, "bedrock:TagResource", ON_DEMAND, ASKED_HERE),
+    Case(CONTROLLER, "bedrock:TagResource", PROVISIONED, ASKED_HERE),
+    Case(CONTROLLER, "bedrock:GetCustomModel", MODEL),
+    Case(CONTROLLER, "bedrock:GetCustomModelDeployment", ON_DEMAND),
+    Case(CONTROLLER, "bedrock:GetProvisionedModelThroughput", PROVISIONED),
+    Case(CONTROLLER, "bedrock:ListTagsForResource", ON_DEMAND),
+    Case(CONTROLLER, "bedrock:DeleteCustomModel", MODEL, TAGGED_HERE),
+    Case(CONTROLLER, "bedrock:DeleteCustomModelDeployment", ON_DEMAND, TAGGED_HERE),
+    Case(CONTROLLER, "bedrock:DeleteProvisionedModelThroughput", PROVISIONED, TAGGED_HERE),
+    Case(CONTROLLER, "bedrock:InvokeModel", ON_DEMAND, TAGGED_HERE),
+    Case(CONTROLLER, "bedrock:InvokeModel", PROVISIONED, TAGGED_HERE),
+    Case(IMPORTS, "s3:GetObject", f"{ESCROW}/job/step_10/weights"),
+    Case(IMPORTS, "sagemaker:AccessModelPackage", own("model-package", "novaloop-questions/3")),
     Case(CONTROLLER, "logs:DescribeLogStreams", f"{LOGS}/aws/sagemaker/TrainingJobs"),
     Case(CONTROLLER, "logs:FilterLogEvents", f"{LOGS}/aws/sagemaker/TrainingJobs"),
     Case(SCORER, "s3:GetObject", f"{BUCKET}/jobs/questions/a/output/output.tar.gz"),
@@ -173,6 +207,23 @@ FORBIDDEN = [
     Case(CONTROLLER, "sagemaker:UpdateEndpoint", own("endpoint"), TAGGED),
     Case(CONTROLLER, "sagemaker:InvokeEndpoint", own("endpoint", "production")),
     Case(CONTROLLER, "iam:PassRole", OTHER_ROLE, TO_SAGEMAKER),
+    Case(CONTROLLER, "iam:PassRole", EXECUTION_ROLE, TO_BEDROCK),
+    Case(CONTROLLER, "iam:PassRole", BEDROCK_ROLE, TO_SAGEMAKER),
+    Case(CONTROLLER, "bedrock:CreateCustomModel", "*"),
+    Case(CONTROLLER, "bedrock:CreateCustomModel", "*", ASKED),
+    Case(CONTROLLER, "bedrock:CreateCustomModelDeployment", MODEL, ASKED_HERE),
+    Case(CONTROLLER, "bedrock:CreateCustomModelDeployment", MODEL,
+         {**ASKED_HERE, **TAGGED_ELSEWHERE}),
+    Case(CONTROLLER, "bedrock:DeleteCustomModel", MODEL),
+    Case(CONTROLLER, "bedrock:DeleteCustomModel", MODEL, TAGGED_ELSEWHERE),
+    Case(CONTROLLER, "bedrock:DeleteCustomModelDeployment", ON_DEMAND),
+    Case(CONTROLLER, "bedrock:InvokeModel", ON_DEMAND),
+    Case(CONTROLLER, "bedrock:InvokeModel", f"arn:aws:bedrock:{REGION}::foundation-model/a.b"),
+    Case(CONTROLLER, "bedrock:DeleteGuardrail", on_bedrock("guardrail"), TAGGED_HERE),
+    Case(IMPORTS, "s3:PutObject", f"{ESCROW}/job/step_10/weights"),
+    Case(IMPORTS, "s3:GetObject", f"{BUCKET}/inbox/questions/sft.csv"),
+    Case(IMPORTS, "s3:GetObject", "arn:aws:s3:::customer-escrow-999999999999-smtj-a/weights"),
+    Case(IMPORTS, "dynamodb:Query", TABLE),
     Case(CONTROLLER, "iam:PassRole", EXECUTION_ROLE, {"iam:PassedToService": "ec2.amazonaws.com"}),
     Case(CONTROLLER, "s3:PutObject", f"{BUCKET}/datasets/questions/sft/a/sft.jsonl"),
     Case(CONTROLLER, "s3:PutObject", f"{BUCKET}/reports/questions/report.html"),
@@ -281,6 +332,10 @@ def test_the_key_and_the_vpc_are_usable_only_when_they_are_configured() -> None:
 WILDCARDS = {
     ("BigFilesRole", "DeliverLogs"): "log deliveries know no resources",
     ("BigFilesRole", "Traces"): "traces can't be restricted to a resource",
+    (
+        "ControllerFunctionRole",
+        "ImportModel",
+    ): "CreateCustomModel knows no resources; tags limit it",
     ("ExecutionRole", "ServiceMetrics"): "PutMetricData knows no resources; a namespace limits it",
     ("ExecutionRole", "ImageLogin"): "GetAuthorizationToken knows no resources",
     ("ExecutionRole", "NetworkInterfaces"): "what SageMaker's documentation asks for in a VPC",
@@ -324,6 +379,7 @@ def test_roles_are_assumed_by_the_one_service_that_needs_them() -> None:
         (statement,) = properties["AssumeRolePolicyDocument"]["Statement"]
         services = {
             "BigFilesRole": "states.amazonaws.com",
+            "BedrockRole": "bedrock.amazonaws.com",
             "ExecutionRole": "sagemaker.amazonaws.com",
             "SweeperFunctionSweepRole": "scheduler.amazonaws.com",
         }

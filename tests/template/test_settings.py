@@ -66,7 +66,7 @@ def test_a_missing_variable_is_named(name: str) -> None:
     [
         ("JobNamePrefix", {"a": True, "novaloop": True, "novaloop2": False, "no-va": False}),
         ("StartDelaySeconds", {"0": True, "900": True, "901": False, "-1": False}),
-        ("TrainingLookSeconds", {"1": True, "3600": True, "3601": False, "0": False}),
+        ("LookSeconds", {"1": True, "3600": True, "3601": False, "0": False}),
     ],
 )
 def test_template_and_settings_draw_the_same_limits(
@@ -88,7 +88,7 @@ def _settings_accept(parameter: str, value: str) -> bool:
     names = {
         "JobNamePrefix": "JOB_NAME_PREFIX",
         "StartDelaySeconds": "START_DELAY_SECONDS",
-        "TrainingLookSeconds": "TRAINING_LOOK_SECONDS",
+        "LookSeconds": "LOOK_SECONDS",
     }
     environment = variables("ControllerFunction") | FROM_LAMBDA
     try:

@@ -53,10 +53,11 @@ class ControllerSettings(SweeperSettings):
     metrics_function_name: str
     topic_arn: str
     execution_role_arn: str
+    bedrock_role_arn: str
     reward_function_arn: str
     job_name_prefix: str = Field(pattern=r"^[a-z0-9]{1,8}$")
     start_delay_seconds: float = Field(ge=0, le=900)
-    training_look_seconds: float = Field(ge=1, le=3600)
+    look_seconds: float = Field(ge=1, le=3600)
     output_kms_key_id: str = ""
     subnet_ids: str = ""
     security_group_ids: str = ""
@@ -67,6 +68,6 @@ class ControllerSettings(SweeperSettings):
         return timedelta(seconds=self.start_delay_seconds)
 
     @property
-    def training_look(self) -> timedelta:
-        """How long a running training goes without a look at its log."""
-        return timedelta(seconds=self.training_look_seconds)
+    def look_every(self) -> timedelta:
+        """How long goes without a look what no event tells of."""
+        return timedelta(seconds=self.look_seconds)

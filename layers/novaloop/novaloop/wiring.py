@@ -56,7 +56,7 @@ def controller_world() -> World:
         notifier=Topic(boto3.client("sns", config=_CONFIG), settings.topic_arn),
         clock=UtcClock(),
         site=Site(settings.bucket_name, _deployment(settings)),
-        policy=Policy(settings.job_name_prefix, settings.start_delay, settings.training_look),
+        policy=Policy(settings.job_name_prefix, settings.start_delay, settings.look_every),
     )
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError, HTTPClientError
 
 from novaloop.cloud.errors import FOR_NOW, code_of, exists_already, is_missing, text_of
+from novaloop.cloud.errors import found as _found
 from novaloop.cloud.jobs import is_tagged
 from novaloop.experiment.observation import Phase, Work
 from novaloop.experiment.record import Progress
@@ -167,12 +168,3 @@ def _deleted(delete: Callable[[], object]) -> None:
     except ClientError as error:
         if code_of(error) != "ValidationException":
             raise
-
-
-def _found(call: Callable[[], Any]) -> Any | None:
-    try:
-        return call()
-    except ClientError as error:
-        if is_missing(error):
-            return None
-        raise

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeVar
+
 from botocore.exceptions import ClientError
 
+T = TypeVar("T")
 FOR_NOW = {
     "ResourceLimitExceeded",
+    "ServiceQuotaExceededException",
     "ThrottlingException",
     "Throttling",
     "TooManyRequestsException",
@@ -30,14 +35,27 @@ def text_of(error: ClientError) -> str:
 
 
 def is_missing(error: ClientError) -> bool:
-    """Whether SageMaker says that there is no such thing."""
+    """Whether SageMaker or Bedrock says that there is no such thing."""
+    if code_of(error) == "ResourceNotFoundException":
+        return True
     message = str(error.response.get("Error", {}).get("Message", "")).lower()
     told = "not found" in message or "could not find" in message or "does not exist" in message
     return code_of(error) in {"ResourceNotFound", "ValidationException"} and told
 
 
 def exists_already(error: ClientError) -> bool:
-    """Whether SageMaker refuses a name because it is taken."""
+    """Whether SageMaker or Bedrock refuses a name because it is taken."""
     message = str(error.response.get("Error", {}).get("Message", "")).lower()
     taken = "already exist" in message
-    return code_of(error) == "ResourceInUse" or (code_of(error) == "ValidationException" and taken)
+    in_use = code_of(error) in {"ResourceInUse", "ConflictException"}
+    return in_use or (code_of(error) == "ValidationException" and taken)
+
+
+def found(call: Callable[[], T]) -> T | None:
+    """Return what `call` returns, or None if there is no such thing."""
+    try:
+        return call()
+    except ClientError as error:
+        if is_missing(error):
+            return None
+        raise

@@ -311,7 +311,7 @@ def _due_at(record: Record, now: datetime, policy: Policy) -> datetime | None:
     if stage is not None and stage.state is StageState.WAITING and stage.next_try_at:
         due = stage.next_try_at
     if stage is not None and stage.kind in TRAININGS and stage.state is StageState.RUNNING:
-        due = min(due, now + policy.training_look)
+        due = min(due, now + policy.look_every)
     if stage is not None and stage.state is StageState.RUNNING and stage.proceeded_at:
         settled_at = stage.proceeded_at + SETTLING
         due = min(due, settled_at) if now < settled_at else due

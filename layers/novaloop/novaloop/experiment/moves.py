@@ -14,13 +14,14 @@ from novaloop.training.health import HealthNote
 class Policy:
     """What a deployment decides for all of its experiments.
 
-    `training_look` is how long a running training may go without a look at its log: a little less
-    than the sweep's period, so that every sweep finds it due.
+    `look_every` is how long a running training's log, or a deployment to Bedrock, may go without
+    a look, as no event tells of them: a little less than the sweep's period, so that every sweep
+    finds it due.
     """
 
     prefix: str = "novaloop"
     start_delay: timedelta = timedelta(seconds=30)
-    training_look: timedelta = timedelta(seconds=270)
+    look_every: timedelta = timedelta(seconds=270)
 
 
 @dataclass(frozen=True)

@@ -115,7 +115,7 @@ def _problems(
         "data": _problem_with_rows(job, method),
         "validation_uri": _problem_with_validation(job),
         "reward_function_arn": _problem_with_reward(method, deployment),
-        "region": _problem_with_region(deployment.region),
+        "region": problem_with_region(deployment.region),
     }
     return [FieldError(joined(at, name), problem) for name, problem in checks.items() if problem]
 
@@ -149,7 +149,8 @@ def _problem_with_reward(method: Method, deployment: Deployment) -> str | None:
     return problem_with_function(arn) if arn else "is needed for reinforcement fine-tuning"
 
 
-def _problem_with_region(region: str) -> str | None:
+def problem_with_region(region: str) -> str | None:
+    """Return why Bedrock can't customize Nova in ``region``, if it can't."""
     regions = bedrock().regions
     if region in regions:
         return None
@@ -208,7 +209,7 @@ def custom_model(
     checks = {
         "name": problem_with_name(name),
         "checkpoint": None if source else f"{shown(checkpoint)} must be s3:// or a model package",
-        "region": _problem_with_region(deployment.region),
+        "region": problem_with_region(deployment.region),
     }
     errors = [FieldError(field, problem) for field, problem in checks.items() if problem]
     if errors or source is None:

@@ -1,0 +1,202 @@
+"""Bedrock: custom models, each deployed under the same name."""
+
+from __future__ import annotations
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError, HTTPClientError
+
+from novaloop.cloud.errors import FOR_NOW, code_of, exists_already, found, is_missing, text_of
+from novaloop.experiment.launching import EXPERIMENT_TAG
+from novaloop.experiment.observation import Phase, Work
+from novaloop.experiment.record import Progress
+from novaloop.recipes.bedrock_serving import BedrockPlan, native_text
+from novaloop.recipes.names import bedrock_name
+from novaloop.usecases.ports import LaunchRefused, NotServing
+
+if TYPE_CHECKING:
+    from mypy_boto3_bedrock.client import BedrockClient
+    from mypy_boto3_bedrock_runtime.client import BedrockRuntimeClient
+
+_MODEL_PHASES: Mapping[str, Phase] = {"Active": Phase.HALFWAY, "Failed": Phase.FAILED}
+_DEPLOYMENT_PHASES: Mapping[str, Phase] = {
+    "Active": Phase.READY,
+    "InService": Phase.READY,
+    "Updating": Phase.READY,
+    "Failed": Phase.FAILED,
+}
+_NOT_NOW = {"ConflictException", "ValidationException"}
+
+
+@dataclass(frozen=True)
+class _Resource:
+    """A custom model or what serves it; `owner` is the experiment that its tag names."""
+
+    arn: str
+    status: str
+    reason: str | None
+    created_at: datetime
+    owner: str | None
+
+    def work(self, phases: Mapping[str, Phase], kind: str, owner: str | None) -> Work:
+        """Say how it stands; with an `owner`, say too whether it is that experiment's."""
+        return Work(
+            phase=phases.get(self.status, Phase.ACTIVE),
+            ours=owner is None or self.owner == owner,
+            arn=self.arn,
+            progress=Progress(f"{kind} {self.status}"),
+            reason=self.reason,
+            started_at=self.created_at,
+        )
+
+
+class BedrockEndpoints(ABC):
+    """Custom models and what serves them; implements the port `BedrockEndpoints`.
+
+    Where the checkpoint is a custom model already, there is none of the deployment's name.
+    """
+
+    def __init__(self, bedrock: BedrockClient, runtime: BedrockRuntimeClient) -> None:
+        self._bedrock = bedrock
+        self._runtime = runtime
+
+    @abstractmethod
+    def _deployment(self, name: str) -> _Resource | None:
+        """Return what serves under this name."""
+
+    @abstractmethod
+    def _create(self, **request: Any) -> object:
+        """Request what serves."""
+
+    @abstractmethod
+    def _delete(self, name: str) -> object:
+        """Delete what serves."""
+
+    def describe(self, name: str, owner: str | None) -> Work:
+        """Say how model and deployment stand; ABSENT only if both are gone.
+
+        HALFWAY: the model is there, its deployment has to be requested. A deployment that is
+        somebody else's does not count as that of our model.
+        """
+        name = bedrock_name(name)
+        deployment, model = self._deployment(name), None
+        if deployment is None or deployment.owner is None:
+            model = self._model(name)
+        if model is not None:
+            return model.work(_MODEL_PHASES, "model", owner)
+        if deployment is not None:
+            return deployment.work(_DEPLOYMENT_PHASES, "deployment", owner)
+        return Work()
+
+    def launch(self, plan: BedrockPlan) -> None:
+        """Create the model, or the deployment of one that exists. Raises LaunchRefused."""
+        if plan.create_model is not None:
+            _request(self._bedrock.create_custom_model, plan.create_model)
+        elif plan.model_arn is not None:
+            _request(self._create, plan.create_deployment(plan.model_arn))
+
+    def proceed(self, plan: BedrockPlan) -> None:
+        """Create the deployment of the model, now active. Raises LaunchRefused."""
+        model = self._model(plan.name)
+        if model is not None:
+            _request(self._create, plan.create_deployment(model.arn))
+
+    def delete(self, name: str) -> None:
+        """Delete the deployment or, once it is gone, the model; nothing without our tag."""
+        name = bedrock_name(name)
+        deployment = self._deployment(name)
+        try:
+            if deployment is not None and deployment.owner is not None:
+                self._delete(name)
+            elif (model := self._model(name)) is not None and model.owner is not None:
+                self._bedrock.delete_custom_model(modelIdentifier=model.arn)
+        except ClientError as error:
+            # What is being created or deleted can't be deleted: the next look does it.
+            if not is_missing(error) and code_of(error) not in _NOT_NOW:
+                raise
+
+    def ask(self, name: str, body: Mapping[str, object]) -> str:
+        """Send one request and return the answer's text. Raises NotServing."""
+        deployment = self._deployment(bedrock_name(name))
+        if deployment is None:
+            raise NotServing("the deployment does not exist", for_now=False)
+        try:
+            response = self._runtime.invoke_model(modelId=deployment.arn, body=json.dumps(body))
+            return native_text(json.loads(response["body"].read()))
+        except HTTPClientError as error:
+            raise NotServing(type(error).__name__, for_now=True) from error
+        except ClientError as error:
+            for_now = code_of(error) in {*FOR_NOW, "ModelErrorException", "ModelTimeoutException"}
+            raise NotServing(text_of(error), for_now=for_now) from error
+        except (ValueError, LookupError, TypeError) as error:
+            reason = "the answer is none of a Nova model"
+            raise NotServing(reason, for_now=False) from error
+
+    def _model(self, name: str) -> _Resource | None:
+        model = found(lambda: self._bedrock.get_custom_model(modelIdentifier=name))
+        if model is None:
+            return None
+        return self._resource(model["modelArn"], model.get("modelStatus", "Active"), model)
+
+    def _resource(self, arn: str, status: str, described: Mapping[str, Any]) -> _Resource | None:
+        """Return what was described with its owner; None if it is gone meanwhile."""
+        told = found(lambda: self._bedrock.list_tags_for_resource(resourceARN=arn))
+        if told is None:
+            return None
+        tags = {tag["key"]: tag["value"] for tag in told.get("tags", [])}
+        created_at = described.get("creationTime") or described["createdAt"]
+        reason = described.get("failureMessage")
+        return _Resource(arn, status, reason, created_at, tags.get(EXPERIMENT_TAG))
+
+
+class OnDemandDeployments(BedrockEndpoints):
+    """Custom models deployed on demand."""
+
+    def _deployment(self, name: str) -> _Resource | None:
+        described = found(
+            lambda: self._bedrock.get_custom_model_deployment(customModelDeploymentIdentifier=name)
+        )
+        if described is None:
+            return None
+        arn, status = described["customModelDeploymentArn"], described["status"]
+        return self._resource(arn, status, described)
+
+    def _create(self, **request: Any) -> object:
+        return self._bedrock.create_custom_model_deployment(**request)
+
+    def _delete(self, name: str) -> object:
+        return self._bedrock.delete_custom_model_deployment(customModelDeploymentIdentifier=name)
+
+
+class ProvisionedThroughputs(BedrockEndpoints):
+    """Custom models with throughput provisioned for them, without a commitment."""
+
+    def _deployment(self, name: str) -> _Resource | None:
+        described = found(
+            lambda: self._bedrock.get_provisioned_model_throughput(provisionedModelId=name)
+        )
+        if described is None:
+            return None
+        return self._resource(described["provisionedModelArn"], described["status"], described)
+
+    def _create(self, **request: Any) -> object:
+        return self._bedrock.create_provisioned_model_throughput(**request)
+
+    def _delete(self, name: str) -> object:
+        return self._bedrock.delete_provisioned_model_throughput(provisionedModelId=name)
+
+
+def _request(create: Callable[..., object], request: Mapping[str, Any]) -> None:
+    """Send a request that creates something, unless it is there already. Raises LaunchRefused."""
+    try:
+        create(**request)
+    except ClientError as error:
+        if not exists_already(error):
+            # A deployment may not see yet the model that was created a moment ago.
+            for_now = code_of(error) in FOR_NOW or is_missing(error)
+            raise LaunchRefused(text_of(error), for_now=for_now) from error

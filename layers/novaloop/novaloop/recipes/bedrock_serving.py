@@ -1,0 +1,101 @@
+"""What serves a checkpoint on Bedrock: an imported custom model, and a deployment of it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from novaloop.recipes.bedrock import (
+    custom_model,
+    on_demand_deployment,
+    problem_with_name,
+    problem_with_region,
+    provisioned_throughput,
+)
+from novaloop.recipes.errors import FieldError, RecipeError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from novaloop.recipes.jobs import Deployment
+
+CUSTOM_MODEL_ARN = re.compile(r"arn:aws[a-z-]*:bedrock:[a-z0-9-]+:\d{12}:custom-model/\S+")
+
+
+@dataclass(frozen=True)
+class BedrockServing:
+    """A checkpoint to serve: an escrow URI, a model package's ARN or a custom model's.
+
+    ``model_units`` of throughput are provisioned; without, requests are paid by the token.
+    """
+
+    name: str
+    checkpoint: str
+    model_units: int | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class BedrockPlan:
+    """The requests that serve a checkpoint, in the order in which to send them.
+
+    ``create_model`` is None where ``model_arn`` names the model that exists already.
+    """
+
+    name: str
+    create_model: dict[str, Any] | None
+    model_arn: str | None
+    model_units: int | None
+    tags: Mapping[str, str]
+
+    def create_deployment(self, model_arn: str) -> dict[str, Any]:
+        """Return CreateCustomModelDeployment, or with units CreateProvisionedModelThroughput."""
+        if self.model_units is None:
+            request = on_demand_deployment(self.name, model_arn, self.tags)
+        else:
+            request = provisioned_throughput(self.name, model_arn, self.model_units, self.tags)
+        return _once(request, self.name)
+
+
+def plan_bedrock_serving(serving: BedrockServing, deployment: Deployment) -> BedrockPlan:
+    """Return the requests that serve a checkpoint. Raises RecipeError with all that is wrong."""
+    if not CUSTOM_MODEL_ARN.fullmatch(serving.checkpoint):
+        model = custom_model(serving.name, serving.checkpoint, deployment, serving.tags)
+        create = _once(model, serving.name)
+        return BedrockPlan(serving.name, create, None, serving.model_units, serving.tags)
+    checks = {
+        "name": problem_with_name(serving.name),
+        "region": problem_with_region(deployment.region),
+    }
+    errors = [FieldError(name, problem) for name, problem in checks.items() if problem]
+    if errors:
+        raise RecipeError(errors)
+    return BedrockPlan(serving.name, None, serving.checkpoint, serving.model_units, serving.tags)
+
+
+def _once(request: dict[str, Any], name: str) -> dict[str, Any]:
+    """Add the token by which Bedrock knows a repeated request; it allows no underscores."""
+    return {**request, "clientRequestToken": name.replace("_", "--")}
+
+
+def native_request(question: str, system_prompt: str | None, max_tokens: int) -> dict[str, object]:
+    """Return the body of a request to a Nova model on Bedrock.
+
+    A ``topK`` of 1 always takes the likeliest token; a ``temperature`` of 0 is out of bounds.
+    Source: https://docs.aws.amazon.com/nova/latest/userguide/complete-request-schema.html
+    """
+    system = {"system": [{"text": system_prompt}]} if system_prompt else {}
+    messages = [{"role": "user", "content": [{"text": question}]}]
+    return {
+        **system,
+        "messages": messages,
+        "inferenceConfig": {"maxTokens": max_tokens, "topK": 1},
+    }
+
+
+def native_text(answer: Any) -> str:
+    """Return the text of a model's answer; LookupError or TypeError if it is none."""
+    blocks = answer["output"]["message"]["content"]
+    texts = [block["text"] for block in blocks if "text" in block]
+    return "".join(texts)
