@@ -20,9 +20,11 @@ from localcloud.emulator import Timing
 from localcloud.learner import Model
 from localcloud.sagemaker.faults import Fault
 from novaloop.cloud.bedrock import OnDemandDeployments, ProvisionedThroughputs
+from novaloop.experiment.launching import EndpointRef
 from novaloop.experiment.observation import Phase
 from novaloop.recipes.bedrock_serving import BedrockServing, native_request, plan_bedrock_serving
 from novaloop.recipes.jobs import Deployment
+from novaloop.recipes.names import bedrock_name
 from novaloop.usecases.ports import LaunchRefused, NotServing
 
 if TYPE_CHECKING:
@@ -141,6 +143,10 @@ def plan(endpoints: BedrockEndpoints, name: str, role: str = ROLE, **changes: An
     return plan_bedrock_serving(serving, replace(DEPLOYMENT, execution_role_arn=role))
 
 
+def ref(name: str) -> EndpointRef:
+    return EndpointRef(name, bedrock_name(name))
+
+
 def named(endpoints: BedrockEndpoints, word: str) -> str:
     return f"{word}-{type(endpoints).__name__.lower()}-1"
 
@@ -156,7 +162,7 @@ def served(endpoints: BedrockEndpoints, name: str) -> BedrockPlan:
 
 def wait_until(endpoints: BedrockEndpoints, name: str, phase: Phase) -> None:
     end = time.monotonic() + 10
-    while (seen := endpoints.describe(name, "demo")).phase is not phase:
+    while (seen := endpoints.describe(ref(name), "demo")).phase is not phase:
         assert time.monotonic() < end, seen
         time.sleep(0.05)
 
@@ -164,42 +170,44 @@ def wait_until(endpoints: BedrockEndpoints, name: str, phase: Phase) -> None:
 def test_a_checkpoint_is_imported_deployed_asked_and_deleted(endpoints: BedrockEndpoints) -> None:
     name = f"novaloop-demo--{type(endpoints).__name__.lower()}-1"
     asked = plan(endpoints, name.replace("--", "_"))
-    assert endpoints.describe(name, "demo").phase is Phase.ABSENT
+    assert endpoints.describe(ref(name), "demo").phase is Phase.ABSENT
     endpoints.launch(asked)
     endpoints.launch(asked)  # as after a crash
-    assert endpoints.describe(name, "demo").phase is Phase.ACTIVE
+    assert endpoints.describe(ref(name), "demo").phase is Phase.ACTIVE
     wait_until(endpoints, name, Phase.HALFWAY)
     endpoints.proceed(asked)
     endpoints.proceed(asked)
-    assert endpoints.describe(name, "demo").phase is Phase.ACTIVE
-    assert not endpoints.describe(name, "another").ours
+    assert endpoints.describe(ref(name), "demo").phase is Phase.ACTIVE
+    assert not endpoints.describe(ref(name), "another").ours
     wait_until(endpoints, name, Phase.READY)
-    assert endpoints.ask(name, native_request("hello?", "Be sweet.", 20)) == "süß"
-    while endpoints.describe(name, "demo").phase is not Phase.ABSENT:
-        endpoints.delete(name)
-    endpoints.delete(name)
+    assert endpoints.ask(ref(name), native_request("hello?", "Be sweet.", 20)) == "süß"
+    while endpoints.describe(ref(name), "demo").phase is not Phase.ABSENT:
+        endpoints.delete(ref(name))
+    endpoints.delete(ref(name))
 
 
 def test_a_model_that_exists_is_deployed_at_once(endpoints: BedrockEndpoints) -> None:
     first = named(endpoints, "first")
     endpoints.launch(plan(endpoints, first))
     wait_until(endpoints, first, Phase.HALFWAY)
-    arn = endpoints.describe(first, "demo").arn
+    arn = endpoints.describe(ref(first), "demo").arn
     assert arn is not None
     second = named(endpoints, "second")
     endpoints.launch(plan(endpoints, second, checkpoint=arn))
     wait_until(endpoints, second, Phase.READY)
-    endpoints.delete(first)
-    assert endpoints.describe(first, "demo").phase is Phase.HALFWAY, "it serves under another name"
+    endpoints.delete(ref(first))
+    assert endpoints.describe(ref(first), "demo").phase is Phase.HALFWAY, (
+        "it serves under another name"
+    )
 
 
 def test_an_import_fails_with_its_reason(endpoints: BedrockEndpoints) -> None:
     name = named(endpoints, "blind")
     endpoints.launch(plan(endpoints, name, ROLE.replace("import", "blind")))
     wait_until(endpoints, name, Phase.FAILED)
-    assert "Forbidden" in (endpoints.describe(name, "demo").reason or "")
-    endpoints.delete(name)
-    assert endpoints.describe(name, "demo").phase is Phase.ABSENT
+    assert "Forbidden" in (endpoints.describe(ref(name), "demo").reason or "")
+    endpoints.delete(ref(name))
+    assert endpoints.describe(ref(name), "demo").phase is Phase.ABSENT
 
 
 def test_what_can_never_be_is_refused_for_good(endpoints: BedrockEndpoints) -> None:
@@ -214,7 +222,7 @@ def test_a_quota_is_waited_for(cloud: LocalCloud, endpoints: BedrockEndpoints) -
     with pytest.raises(LaunchRefused) as caught:
         endpoints.launch(plan(endpoints, name))
     assert caught.value.for_now
-    assert endpoints.describe(name, "demo").phase is Phase.ABSENT
+    assert endpoints.describe(ref(name), "demo").phase is Phase.ABSENT
 
 
 def test_a_failed_deployment_says_why(cloud: LocalCloud, endpoints: BedrockEndpoints) -> None:
@@ -226,7 +234,7 @@ def test_a_failed_deployment_says_why(cloud: LocalCloud, endpoints: BedrockEndpo
     wait_until(endpoints, name, Phase.HALFWAY)
     endpoints.proceed(asked)
     wait_until(endpoints, name, Phase.FAILED)
-    assert endpoints.describe(name, "demo").reason == "no capacity"
+    assert endpoints.describe(ref(name), "demo").reason == "no capacity"
 
 
 def test_what_is_not_ours_is_neither_served_nor_deleted(
@@ -238,8 +246,8 @@ def test_what_is_not_ours_is_neither_served_nor_deleted(
     administrator.create_custom_model(**{**request, "modelTags": []})
     endpoints.launch(plan(endpoints, name))
     wait_until(endpoints, name, Phase.HALFWAY)
-    assert not endpoints.describe(name, "demo").ours
-    endpoints.delete(name)
+    assert not endpoints.describe(ref(name), "demo").ours
+    endpoints.delete(ref(name))
     assert administrator.get_custom_model(modelIdentifier=name)["modelStatus"] == "Active"
 
 
@@ -247,7 +255,7 @@ def test_an_answer_is_streamed_in_chunks(cloud: LocalCloud, endpoints: BedrockEn
     name = named(endpoints, "streaming")
     served(endpoints, name)
     runtime = cloud.session().client("bedrock-runtime")
-    arn = endpoints.describe(name, "demo").arn
+    arn = endpoints.describe(ref(name), "demo").arn
     body = json.dumps(native_request("hello?", None, 20))
     answer = runtime.invoke_model_with_response_stream(modelId=arn, body=body)
     chunks = [json.loads(event["chunk"]["bytes"]) for event in answer["body"]]
@@ -269,10 +277,10 @@ def test_an_answer_is_streamed_in_chunks(cloud: LocalCloud, endpoints: BedrockEn
 )
 def test_another_schema_is_no_request(endpoints: BedrockEndpoints, body: dict[str, Any]) -> None:
     name = named(endpoints, "schema")
-    if endpoints.describe(name, None).phase is Phase.ABSENT:
+    if endpoints.describe(ref(name), None).phase is Phase.ABSENT:
         served(endpoints, name)
     with pytest.raises(NotServing, match="Malformed input request") as caught:
-        endpoints.ask(name, body)
+        endpoints.ask(ref(name), body)
     assert not caught.value.for_now
 
 

@@ -16,12 +16,13 @@ from novaloop.experiment.launching import EXPERIMENT_TAG
 from novaloop.experiment.observation import Phase, Work
 from novaloop.experiment.record import Progress
 from novaloop.recipes.bedrock_serving import BedrockPlan, native_text
-from novaloop.recipes.names import bedrock_name
 from novaloop.usecases.ports import LaunchRefused, NotServing
 
 if TYPE_CHECKING:
     from mypy_boto3_bedrock.client import BedrockClient
     from mypy_boto3_bedrock_runtime.client import BedrockRuntimeClient
+
+    from novaloop.experiment.launching import EndpointRef
 
 _MODEL_PHASES: Mapping[str, Phase] = {"Active": Phase.HALFWAY, "Failed": Phase.FAILED}
 _DEPLOYMENT_PHASES: Mapping[str, Phase] = {
@@ -77,13 +78,13 @@ class BedrockEndpoints(ABC):
     def _delete(self, name: str) -> object:
         """Delete what serves."""
 
-    def describe(self, name: str, owner: str | None) -> Work:
+    def describe(self, ref: EndpointRef, owner: str | None) -> Work:
         """Say how model and deployment stand; ABSENT only if both are gone.
 
         HALFWAY: the model is there, its deployment has to be requested. A deployment that is
         somebody else's does not count as that of our model.
         """
-        name = bedrock_name(name)
+        name = ref.endpoint
         deployment, model = self._deployment(name), None
         if deployment is None or deployment.owner is None:
             model = self._model(name)
@@ -106,9 +107,9 @@ class BedrockEndpoints(ABC):
         if model is not None:
             _request(self._create, plan.create_deployment(model.arn))
 
-    def delete(self, name: str) -> None:
+    def delete(self, ref: EndpointRef) -> None:
         """Delete the deployment or, once it is gone, the model; nothing without our tag."""
-        name = bedrock_name(name)
+        name = ref.endpoint
         deployment = self._deployment(name)
         try:
             if deployment is not None and deployment.owner is not None:
@@ -120,9 +121,9 @@ class BedrockEndpoints(ABC):
             if not is_missing(error) and code_of(error) not in _NOT_NOW:
                 raise
 
-    def ask(self, name: str, body: Mapping[str, object]) -> str:
+    def ask(self, ref: EndpointRef, body: Mapping[str, object]) -> str:
         """Send one request and return the answer's text. Raises NotServing."""
-        deployment = self._deployment(bedrock_name(name))
+        deployment = self._deployment(ref.endpoint)
         if deployment is None:
             raise NotServing("the deployment does not exist", for_now=False)
         try:
