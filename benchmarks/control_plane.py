@@ -52,7 +52,7 @@ CALLS: Mapping[str, tuple[str, ...]] = {
     "ingester.request_ingest": ("Lambda request",),
     "ingester.request_checks": ("Lambda request",),
     "jobs.describe": ("SageMaker request",),
-    "jobs.launch": ("SageMaker request",),
+    "jobs.create": ("SageMaker request",),
     "endpoints.describe": ("SageMaker request",) * 3,
     "endpoints.launch": ("SageMaker request",) * 3,
     "endpoints.proceed": ("SageMaker request",),

@@ -31,7 +31,7 @@ from novaloop.experiment.costs import (
 )
 from novaloop.experiment.planning import ExperimentPlan, plan_experiment
 from novaloop.experiment.record import DatasetItem, DatasetStatus, Record, Snapshot
-from novaloop.experiment.spec import ExperimentSpec
+from novaloop.experiment.spec import ExperimentSpec, Runtime
 from novaloop.recipes.errors import RecipeError
 from novaloop.usecases.dataset_checks import check_experiment
 from novaloop.usecases.ingest import ingest
@@ -44,6 +44,7 @@ DEFAULT_REGION = "us-east-1"
 PLACEHOLDERS = (
     "Bucket, role and function ARNs are placeholders; --stack NAME fills in a deployed stack's."
 )
+TOKENS = "Serverless jobs are billed by tokens; their price is not known, so their cost isn't."
 CHECKPOINTS = "The checkpoints that later stages start from are placeholders until a run."
 
 
@@ -198,7 +199,7 @@ def _stages(planned: ExperimentPlan) -> Table:
     for title in ("steps", "hours", "low $", "likely $", "most $"):
         table.add_column(title, justify="right")
     for stage in planned.stages:
-        machines = f"{stage.instances} {stage.instance_type}"
+        machines = f"{stage.instances} {stage.instance_type}" if stage.instance_type else ""
         steps, hours = str(stage.steps or ""), f"{stage.hours:.1f}"
         table.add_row(stage.name, stage.method, machines, steps, hours, *_usd(stage.cost))
     table.add_row("all", "", "", "", "", *_usd(planned.cost), style="bold")
@@ -212,9 +213,12 @@ def _usd(cost: CostRange | None) -> tuple[str, str, str]:
 
 
 def _remarks(spec: ExperimentSpec, planned: ExperimentPlan, site: PlannedSite) -> Iterator[str]:
-    yield "Quotas needed:"
+    if planned.quotas:
+        yield "Quotas needed:"
     for quota in planned.quotas:
         yield f"  {quota.needed}  {quota.name}"
+    if spec.runtime is Runtime.SERVERLESS:
+        yield TOKENS
     yield f"Prices of {planned.prices}; expected run times are assumptions, not measurements."
     if spec.budget_usd is not None:
         yield _budget_remark(spec.budget_usd, planned.cost)

@@ -17,7 +17,7 @@ from botocore.stub import Stubber
 
 from novaloop.cloud.endpoints import SageMakerEndpoints
 from novaloop.cloud.jobs import TrainingJobs
-from novaloop.experiment.launching import EndpointRef
+from novaloop.experiment.launching import EndpointRef, PlannedRequest
 from novaloop.experiment.observation import Phase, Work
 from novaloop.experiment.record import Progress
 from novaloop.recipes.endpoints import EndpointPlan
@@ -227,14 +227,17 @@ REQUEST = {
 }
 
 
+LAUNCH = PlannedRequest("CreateTrainingJob", REQUEST)
+
+
 def test_a_job_is_launched_as_it_was_planned(jobs: TrainingJobs, sagemaker: Stubber) -> None:
     sagemaker.add_response("create_training_job", {"TrainingJobArn": JOB_ARN}, REQUEST)
-    jobs.launch(REQUEST)
+    jobs.create(LAUNCH)
 
 
 def test_a_name_that_is_taken_is_no_error(jobs: TrainingJobs, sagemaker: Stubber) -> None:
     fails(sagemaker, "create_training_job", TAKEN)
-    jobs.launch(REQUEST)
+    jobs.create(LAUNCH)
 
 
 REFUSALS = [
@@ -252,7 +255,7 @@ def test_a_refused_launch_says_why_and_whether_to_try_again(
 ) -> None:
     fails(sagemaker, "create_training_job", error)
     with pytest.raises(LaunchRefused, match=error[1][:20]) as refused:
-        jobs.launch(REQUEST)
+        jobs.create(LAUNCH)
     assert refused.value.for_now is for_now
     assert refused.value.reason.startswith(f"{error[0]}: ")
 

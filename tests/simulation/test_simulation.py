@@ -13,11 +13,15 @@ from tests.simulation.simulation import SPEC, Chaos, Crashes, Simulation
 from tests.simulation.twins import questions_csv
 
 ROUGH = Chaos(duplicated=0.3, lost=0.2, delayed=0.3, crash=0.02)
+SPECS = {
+    runtime: SPEC + f"runtime: {runtime}\n".encode() for runtime in ("training-job", "serverless")
+}
 
 
-def test_default_plan_reaches_live_and_expires() -> None:
+@pytest.mark.parametrize("runtime", SPECS)
+def test_default_plan_reaches_live_and_expires(runtime: str) -> None:
     simulation = Simulation()
-    simulation.submit("demo")
+    simulation.submit("demo", SPECS[runtime])
     assert simulation.settles("demo") is Status.LIVE
     record = simulation.record("demo")
     assert [stage.state for stage in record.stages] == [StageState.SUCCEEDED] * 6
@@ -37,20 +41,32 @@ def test_default_plan_reaches_live_and_expires() -> None:
     ]
 
 
-def _calls_of_default_plan() -> list[str]:
+def _calls_of(spec: bytes) -> list[str]:
     crashes = Crashes()
     simulation = Simulation(crashes=crashes)
-    simulation.submit("demo")
+    simulation.submit("demo", spec)
     simulation.settles("demo")
     return crashes.calls
 
 
-CALLS = _calls_of_default_plan()
+SHORT_PLAN = b"plan: [sft, {evaluate: tuned}, {rft: {overrides: {save_steps: 5}}}, deploy]\n"
+CRASHED = {"training-job": SPECS["training-job"], "serverless": SPECS["serverless"] + SHORT_PLAN}
+"""What is tried at every call: the default plan, and all that serverless does differently."""
+CALLS = {runtime: _calls_of(spec) for runtime, spec in CRASHED.items()}
+LAUNCHES = {"training-job": 5, "serverless": 3}
+EVERY_CALL = [
+    (runtime, first) for runtime, calls in CALLS.items() for first in range(0, len(calls), 20)
+]
 
 
-def test_every_adapter_is_called_by_the_default_plan() -> None:
+def _from(runtime: str, first: int) -> range:
+    return range(first, min(first + 20, len(CALLS[runtime])))
+
+
+@pytest.mark.parametrize("runtime", SPECS)
+def test_every_adapter_is_called(runtime: str) -> None:
     """Proves that the crashes below come everywhere."""
-    ports = {call.partition(".")[0] for call in CALLS}
+    ports = {call.partition(".")[0] for call in CALLS[runtime]}
     assert ports == {
         *("store", "jobs", "logs", "endpoints", "objects"),
         *("scorer", "ingester", "hints", "notifier"),
@@ -58,42 +74,44 @@ def test_every_adapter_is_called_by_the_default_plan() -> None:
 
 
 @pytest.mark.parametrize("after_effect", [False, True], ids=["before", "after"])
-@pytest.mark.parametrize("first", range(0, len(CALLS), 20))
-def test_a_crash_at_any_call_of_the_default_plan_heals(first: int, after_effect: bool) -> None:
-    for call in range(first, min(first + 20, len(CALLS))):
+@pytest.mark.parametrize(("runtime", "first"), EVERY_CALL)
+def test_a_crash_at_any_call_heals(runtime: str, first: int, after_effect: bool) -> None:
+    for call in _from(runtime, first):
         crashes = Crashes(at=call, after_effect=after_effect)
         simulation = Simulation(crashes=crashes)
-        simulation.submit("demo")
-        assert simulation.settles("demo") is Status.LIVE, CALLS[call]
-        assert crashes.happened == 1, CALLS[call]
-        assert len(simulation.jobs.launches) == 5, CALLS[call]
+        simulation.submit("demo", CRASHED[runtime])
+        assert simulation.settles("demo") is Status.LIVE, CALLS[runtime][call]
+        assert crashes.happened == 1, CALLS[runtime][call]
+        assert len(simulation.jobs.launches) == LAUNCHES[runtime], CALLS[runtime][call]
         simulation.check("demo")
 
 
 @pytest.mark.parametrize("after_effect", [False, True], ids=["before", "after"])
-@pytest.mark.parametrize("first", range(0, len(CALLS), 20))
-def test_a_second_controller_at_any_call_changes_nothing(first: int, after_effect: bool) -> None:
+@pytest.mark.parametrize(("runtime", "first"), EVERY_CALL)
+def test_a_second_controller_at_any_call_changes_nothing(
+    runtime: str, first: int, after_effect: bool
+) -> None:
     """The first one is held up at the call, a second one runs to its end, the first goes on."""
-    for call in range(first, min(first + 20, len(CALLS))):
+    for call in _from(runtime, first):
         crashes = Crashes(at=call, after_effect=after_effect)
         simulation = Simulation(crashes=crashes)
         crashes.meanwhile = partial(reconcile, "demo", simulation.undisturbed)
-        simulation.submit("demo")
-        assert simulation.settles("demo") is Status.LIVE, CALLS[call]
-        assert len(simulation.jobs.launches) == 5, CALLS[call]
+        simulation.submit("demo", CRASHED[runtime])
+        assert simulation.settles("demo") is Status.LIVE, CALLS[runtime][call]
+        assert len(simulation.jobs.launches) == LAUNCHES[runtime], CALLS[runtime][call]
         simulation.check("demo")
 
 
 @pytest.mark.parametrize("after_effect", [False, True], ids=["before", "after"])
-@pytest.mark.parametrize("first", range(0, len(CALLS), 20))
-def test_a_stop_at_any_call_leaves_nothing(first: int, after_effect: bool) -> None:
+@pytest.mark.parametrize(("runtime", "first"), EVERY_CALL)
+def test_a_stop_at_any_call_leaves_nothing(runtime: str, first: int, after_effect: bool) -> None:
     """A controller is held up at the call, a person stops the experiment, it goes on."""
-    for call in range(first, min(first + 20, len(CALLS))):
+    for call in _from(runtime, first):
         crashes = Crashes(at=call, after_effect=after_effect)
         simulation = Simulation(crashes=crashes)
         crashes.meanwhile = partial(stop_now, simulation)
-        simulation.submit("demo")
-        assert simulation.reaches("demo", Status.STOPPED), CALLS[call]
+        simulation.submit("demo", CRASHED[runtime])
+        assert simulation.reaches("demo", Status.STOPPED), CALLS[runtime][call]
         simulation.run(lambda: False, timedelta(hours=6))
         simulation.check("demo")
 
@@ -104,10 +122,13 @@ def stop_now(simulation: Simulation) -> None:
     reconcile("demo", simulation.undisturbed)
 
 
-@pytest.mark.parametrize("seed", range(30))
-def test_rough_weather(seed: int) -> None:
+@pytest.mark.parametrize(
+    ("runtime", "seed"),
+    [("training-job", seed) for seed in range(30)] + [("serverless", seed) for seed in range(10)],
+)
+def test_rough_weather(runtime: str, seed: int) -> None:
     simulation = Simulation(seed, ROUGH)
-    simulation.submit("demo")
+    simulation.submit("demo", SPECS[runtime])
     assert simulation.settles("demo") is Status.LIVE
     assert simulation.reaches("demo", Status.EXPIRED)
     simulation.check("demo")
@@ -140,10 +161,15 @@ def test_without_events_and_sweep_it_sticks() -> None:
     ],
 )
 @pytest.mark.parametrize("stage", ["baseline", "sft", "rft"])
-def test_what_becomes_of_a_job(fate: str, ends: Status, attempts: int, stage: str) -> None:
+@pytest.mark.parametrize("runtime", SPECS)
+def test_what_becomes_of_a_job(
+    runtime: str, fate: str, ends: Status, attempts: int, stage: str
+) -> None:
+    if (runtime, fate) == ("serverless", "bad archive") and stage != "baseline":
+        pytest.skip("a serverless training leaves a model package, no archive")
     name = f"novaloop-demo--{stage}-1"
     simulation = Simulation(fate=lambda job: fate if job == name else "completes")
-    simulation.submit("demo")
+    simulation.submit("demo", SPECS[runtime])
     assert simulation.settles("demo") is ends
     simulation.check("demo")
     record = simulation.record("demo")
@@ -199,9 +225,10 @@ def test_stop_at_any_time_leaves_nothing(minutes: int) -> None:
     simulation.check("demo")
 
 
-def test_retry_goes_on_from_the_failed_stage() -> None:
+@pytest.mark.parametrize("runtime", SPECS)
+def test_retry_goes_on_from_the_failed_stage(runtime: str) -> None:
     simulation = Simulation(fate=lambda job: "fails" if job.endswith("--rft-1") else "completes")
-    simulation.submit("demo")
+    simulation.submit("demo", SPECS[runtime])
     assert simulation.settles("demo") is Status.FAILED
     simulation.command("demo", CommandKind.RETRY)
     assert simulation.reaches("demo", Status.LIVE)

@@ -17,7 +17,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, BinaryIO
 
 from novaloop.datasets.ranges import ByteRange
-from novaloop.experiment.launching import EndpointRef
+from novaloop.experiment.launching import EndpointRef, PlannedRequest
 from novaloop.experiment.observation import Phase, Work
 from novaloop.experiment.record import (
     ChecksItem,
@@ -204,6 +204,8 @@ class TwinJobs:
         on_change: Callable[[str], None],
     ) -> None:
         self.jobs: dict[str, SimulatedJob] = {}
+        self.existing: set[str] = set()
+        self.packages: dict[str, str] = {}
         self.launches: list[str] = []
         self.refused: dict[str, int] = {}
         self._clock, self._objects, self._fate = clock, objects, fate
@@ -224,12 +226,29 @@ class TwinJobs:
             started_at=job.created_at,
             ended_at=job.ended_at,
             billable_seconds=0 if job.phase is Phase.LOST else 60,
+            model_package_arn=self.packages.get(name),
         )
 
-    def launch(self, request: Mapping[str, Any]) -> None:
+    def create(self, request: PlannedRequest) -> None:
+        match request.operation, request.parameters:
+            case "CreateTrainingJob", parameters:
+                self._create_job(parameters)
+            case "CreateModelPackageGroup", {"ModelPackageGroupName": name}:
+                self.existing.add(f"{_OWN}:model-package-group/{name}")
+            case "CreateHub", {"HubName": name}:
+                self.existing.add(f"{_OWN}:hub/{name}")
+            case "ImportHubContent", {"HubName": hub, "HubContentName": name}:
+                assert f"{_OWN}:hub/{hub}" in self.existing
+                self.existing.add(f"{_OWN}:hub-content/{hub}/JsonDoc/{name}/0.0.1")
+            case other:
+                raise AssertionError(f"no such request: {other}")
+
+    def _create_job(self, request: Mapping[str, Any]) -> None:
         name = request["TrainingJobName"]
         if name in self.jobs:
             return
+        missing = set(_references(request)) - {*self.existing, *self.packages.values()}
+        assert not missing, f"{name} was launched before {missing}"
         assert self.claimed(name), f"{name} was launched without a record that claims it"
         fate = self._fate(name)
         if fate in REFUSALS and (fate == "invalid" or self.refused.get(name, 0) < 2):
@@ -249,7 +268,9 @@ class TwinJobs:
         stopped = (Phase.STOPPED, None)
         job.phase, job.reason = stopped if job.stop_asked else ENDINGS[job.ending]
         job.ended_at = self._clock.now()
-        if job.phase is Phase.READY:
+        if job.phase is Phase.READY and "ServerlessJobConfig" in job.request:
+            self._write_loose_files(name, job)
+        elif job.phase is Phase.READY:
             self._write_archive(name, job)
         self._on_change(name)
 
@@ -267,19 +288,50 @@ class TwinJobs:
         body = b"not an archive" if job.ending == "bad archive" else _tar(files)
         self._objects.put(f"{output}/{name}/output/output.tar.gz", body, "application/gzip")
 
+    def _write_loose_files(self, name: str, job: SimulatedJob) -> None:
+        output = job.request["OutputDataConfig"]["S3OutputPath"].removeprefix("s3://bucket/")
+        if job.ending == "no manifest":
+            return
+        for path, body in self._files(name, job.request).items():
+            told = b"no JSON" if job.ending == "bad archive" else body
+            self._objects.put(f"{output}/{name}/output/output/{path}", told, "text/plain")
+        if _trains(job.request):
+            group = job.request["ModelPackageConfig"]["ModelPackageGroupArn"]
+            version = len(self.packages) + 1
+            self.packages[name] = f"{group.replace('-group/', '/')}/{version}"
+
     def _files(self, name: str, request: Mapping[str, Any]) -> dict[str, bytes]:
-        if "nova-evaluation-repo" not in request["AlgorithmSpecification"]["TrainingImage"]:
+        if _trains(request):
             manifest = {"checkpoint_s3_bucket": f"s3://customer-escrow-1-smtj-x/{name}/step_9"}
             return {"manifest.json": json.dumps(manifest).encode()}
         data = request["InputDataConfig"][0]["DataSource"]["S3DataSource"]["S3Uri"]
         rows = self._objects.get(data.removeprefix("s3://bucket/")).read().splitlines()
-        trained = "base_model_location" in request["HyperParameters"]
+        trained = (
+            "base_model_location" in request["HyperParameters"] or "ModelPackageConfig" in request
+        )
         lines = b"".join(_inference(json.loads(row), trained) for row in rows)
         return {f"{name}/eval_results/inference_output.jsonl": lines}
 
     @property
     def running(self) -> list[str]:
         return [name for name, job in self.jobs.items() if job.ended_at is None]
+
+
+_OWN = "arn:aws:sagemaker:us-east-1:123456789012"
+
+
+def _references(request: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what must exist before a job that refers to it."""
+    yield from request.get("ModelPackageConfig", {}).values()
+    evaluator = request.get("ServerlessJobConfig", {}).get("EvaluatorArn")
+    if evaluator:
+        yield evaluator
+
+
+def _trains(request: Mapping[str, Any]) -> bool:
+    if "ServerlessJobConfig" in request:
+        return bool(request["ServerlessJobConfig"]["JobType"] == "FineTuning")
+    return "nova-evaluation-repo" not in request["AlgorithmSpecification"]["TrainingImage"]
 
 
 Course = Callable[[str], str]

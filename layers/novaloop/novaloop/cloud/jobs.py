@@ -1,14 +1,14 @@
-"""SageMaker training jobs."""
+"""SageMaker training jobs, with machines or serverless, and what serverless ones refer to."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
 from novaloop.cloud.errors import FOR_NOW, code_of, exists_already, is_missing, text_of
-from novaloop.experiment.launching import EXPERIMENT_TAG
+from novaloop.experiment.launching import EXPERIMENT_TAG, PlannedRequest
 from novaloop.experiment.observation import Phase, Work
 from novaloop.experiment.record import Progress
 from novaloop.usecases.ports import LaunchRefused
@@ -27,6 +27,8 @@ _PHASES: Mapping[str, Phase] = {
 LOST_PREFIXES = ("CapacityError", "InternalServerError")
 """How FailureReason starts when a job failed for want of capacity or by a service fault."""
 _LONGEST_REASON = 500
+_ON_THE_HUB = {"DescribeHub", "ImportHubContent"}
+"""Calls which may not see yet the hub that was created a moment ago."""
 
 
 class TrainingJobs:
@@ -46,14 +48,61 @@ class TrainingJobs:
         ours = owner is None or is_tagged(self._sagemaker, job["TrainingJobArn"], owner)
         return work_of_job(job, ours=ours)
 
-    def launch(self, request: Mapping[str, object]) -> None:
-        """Create the job; do nothing if one of that name exists. Raises LaunchRefused."""
+    def create(self, request: PlannedRequest) -> None:
+        """Create a job or what it needs; do nothing if it exists. Raises LaunchRefused."""
+        create: Mapping[str, Callable[[Mapping[str, Any]], object]] = {
+            "CreateTrainingJob": self._create_job,
+            "CreateModelPackageGroup": self._create_group,
+            "CreateHub": self._create_hub,
+            "ImportHubContent": self._import_content,
+        }
         try:
-            self._sagemaker.create_training_job(**request)  # type: ignore[arg-type]
+            create[request.operation](request.parameters)
         except ClientError as error:
-            if not exists_already(error):
-                for_now = code_of(error) in FOR_NOW
-                raise LaunchRefused(text_of(error), for_now=for_now) from error
+            spreads = error.operation_name in _ON_THE_HUB and is_missing(error)
+            for_now = code_of(error) in FOR_NOW or spreads
+            raise LaunchRefused(text_of(error), for_now=for_now) from error
+
+    def _create_job(self, request: Mapping[str, Any]) -> None:
+        serverless = request.get("ServerlessJobConfig")
+        if serverless is not None:
+            resolved = {
+                member: self._available(serverless[member])
+                for member in ("BaseModelArn", "EvaluatorArn")
+                if member in serverless
+            }
+            request = {**request, "ServerlessJobConfig": {**serverless, **resolved}}
+        _unless_there(lambda: self._sagemaker.create_training_job(**request))
+
+    def _create_group(self, request: Mapping[str, Any]) -> None:
+        if _unless_there(lambda: self._sagemaker.create_model_package_group(**request)):
+            return
+        name = request["ModelPackageGroupName"]
+        group = self._sagemaker.describe_model_package_group(ModelPackageGroupName=name)
+        owner = next(tag["Value"] for tag in request["Tags"] if tag["Key"] == EXPERIMENT_TAG)
+        if not is_tagged(self._sagemaker, group["ModelPackageGroupArn"], owner):
+            reason = f"the model package group {name} belongs to somebody else"
+            raise LaunchRefused(reason, for_now=False)
+
+    def _create_hub(self, request: Mapping[str, Any]) -> None:
+        _unless_there(lambda: self._sagemaker.create_hub(**request))
+
+    def _import_content(self, request: Mapping[str, Any]) -> None:
+        hub = self._sagemaker.describe_hub(HubName=request["HubName"])
+        _require(hub["HubStatus"], "InService", "Creating", f"hub {hub['HubName']}")
+        _unless_there(lambda: self._sagemaker.import_hub_content(**request))
+
+    def _available(self, arn: str) -> str:
+        """Return a hub content's ARN with its version. Raises LaunchRefused if it isn't usable."""
+        _, hub, kind, name, *version = arn.split("/")
+        content = self._sagemaker.describe_hub_content(
+            HubName=hub,
+            HubContentType=kind,  # type: ignore[arg-type]
+            HubContentName=name,
+            **({"HubContentVersion": version[0]} if version else {}),
+        )
+        _require(content["HubContentStatus"], "Available", "Importing", f"{kind} {name} of {hub}")
+        return content["HubContentArn"]
 
     def stop(self, name: str) -> None:
         """Ask the job to stop; do nothing if it is over."""
@@ -62,6 +111,22 @@ class TrainingJobs:
         except ClientError as error:
             if code_of(error) not in {"ValidationException", "ResourceNotFound"}:
                 raise
+
+
+def _unless_there(create: Callable[[], object]) -> bool:
+    """Say whether something was created; False if it was there already."""
+    try:
+        create()
+    except ClientError as error:
+        if exists_already(error):
+            return False
+        raise
+    return True
+
+
+def _require(status: str, ready: str, on_its_way: str, what: str) -> None:
+    if status != ready:
+        raise LaunchRefused(f"the {what} is {status}", for_now=status == on_its_way)
 
 
 def is_tagged(sagemaker: SageMakerClient, arn: str, owner: str) -> bool:
@@ -83,6 +148,7 @@ def work_of_job(job: Mapping[str, Any], *, ours: bool = True) -> Work:
         started_at=job.get("TrainingStartTime"),
         ended_at=job.get("TrainingEndTime"),
         billable_seconds=job.get("BillableTimeInSeconds", 0),
+        model_package_arn=job.get("OutputModelPackageArn"),
     )
 
 

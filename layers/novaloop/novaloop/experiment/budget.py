@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 
 from novaloop.experiment.costs import packaged_prices
 from novaloop.experiment.record import Record, Stage
-from novaloop.experiment.spec import DeployStage, ExperimentSpec, StagePlan
+from novaloop.experiment.spec import DeployStage, ExperimentSpec, Runtime, StagePlan
 from novaloop.recipes.errors import FieldError
 
 MINIMUM_SECONDS = 600
@@ -23,28 +23,43 @@ def price_problems(spec: ExperimentSpec) -> Iterator[FieldError]:
     """Yield the stages whose cost can't be told, so that no budget can hold them."""
     if spec.budget_usd is None:
         return
+    if spec.runtime is Runtime.SERVERLESS:
+        message = "can't be kept: serverless jobs are billed by tokens, whose price is not known"
+        yield FieldError("budget_usd", f"{message}; remove it or use runtime training-job")
     for index, plan in enumerate(spec.plan):
-        if _usd_per_second(plan) is None:
+        if has_machines(spec, plan) and usd(spec, plan, 1) is None:
             message = f"budget_usd can't be kept: no price of {plan.instance_type} is known"
             yield FieldError(f"plan[{index}].{plan.kind}.instance_type", message)
 
 
-def _usd_per_second(plan: StagePlan) -> float | None:
-    return packaged_prices().usd(plan.instance_type, plan.instances, 1)
+def has_machines(spec: ExperimentSpec, plan: StagePlan) -> bool:
+    """Whether a stage runs on machines that the experiment chooses and pays by the hour."""
+    return spec.runtime is Runtime.TRAINING_JOB or isinstance(plan, DeployStage)
+
+
+def usd(spec: ExperimentSpec, plan: StagePlan, seconds: float) -> float | None:
+    """Return what a stage costs that is billed for so long; None if no price is known."""
+    if not has_machines(spec, plan):
+        return None
+    return packaged_prices().usd(plan.instance_type, plan.instances, seconds)
 
 
 def spent_usd(record: Record) -> float:
     """Return what all attempts at all stages were billed so far."""
     return sum(
-        (stage.billable_seconds + stage.earlier_seconds)
-        * (_usd_per_second(record.plan_of(stage)) or 0)
+        usd(
+            record.spec,
+            record.plan_of(stage),
+            stage.billable_seconds + stage.earlier_seconds,
+        )
+        or 0
         for stage in record.stages
     )
 
 
 def affordable_seconds(record: Record, plan: StagePlan) -> float:
     """Return how long `plan` may run within what is left of the budget; infinity without one."""
-    price = _usd_per_second(plan)
+    price = usd(record.spec, plan, 1)
     if record.spec.budget_usd is None or record.budget_lifted_by is not None or price is None:
         return math.inf
     return max(0.0, record.spec.budget_usd - spent_usd(record)) / price

@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from novaloop.experiment.budget import runtime_limit
+from novaloop.experiment.names import evaluator_hub, model_package_group
 from novaloop.experiment.record import Record, Stage
-from novaloop.experiment.spec import DeployStage, EvaluateStage, RftStage, Role, SftStage
+from novaloop.experiment.spec import (
+    DeployStage,
+    EvaluateStage,
+    ExperimentSpec,
+    RftStage,
+    Role,
+    Runtime,
+    SftStage,
+)
 from novaloop.experiment.spec_file import method_of
+from novaloop.recipes import registry
+from novaloop.recipes.catalog import blueprint
 from novaloop.recipes.endpoints import Endpoint, EndpointPlan, plan_endpoint
 from novaloop.recipes.jobs import Deployment, TrainingJob
-from novaloop.recipes.plans import JobPlan, plan_training_job
+from novaloop.recipes.overrides import resolve
+from novaloop.recipes.plans import plan_training_job
+from novaloop.recipes.serverless import ServerlessJob, sent_settings, serverless_job
 
 EXPERIMENT_TAG = "novaloop:experiment"
 STAGE_TAG = "novaloop:stage"
@@ -28,6 +42,39 @@ class Site:
     def uri(self, key: str) -> str:
         """Return the S3 URI of a key in the application's bucket."""
         return f"s3://{self.bucket}/{key}"
+
+    def key(self, uri: str) -> str:
+        """Return the key of an S3 URI in the application's bucket."""
+        return uri.removeprefix(self.uri(""))
+
+
+@dataclass(frozen=True)
+class PlannedUpload:
+    """One object to write before the requests: a text, or other objects joined together."""
+
+    uri: str
+    text: str | None = None
+    joined: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class PlannedRequest:
+    """One call, such as CreateTrainingJob, with its exact parameters."""
+
+    operation: str
+    parameters: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Launch:
+    """What launches one attempt at a training or an evaluation, in this order.
+
+    Each upload and each request can be repeated: names are derived, what exists is left alone.
+    """
+
+    uploads: tuple[PlannedUpload, ...]
+    requests: tuple[PlannedRequest, ...]
+    max_runtime_seconds: int
 
 
 @dataclass(frozen=True)
@@ -72,21 +119,29 @@ def data_key(record: Record, plan: EvaluateStage | SftStage | RftStage, job_name
     return keys[0] if len(keys) == 1 else f"{prefix}/{job_name}/data/rft.jsonl"
 
 
+def experiment_tags(record: Record, site: Site) -> dict[str, str]:
+    """Return the tags by which everything that an experiment creates is found again."""
+    return {**site.extra_tags, EXPERIMENT_TAG: record.experiment_id}
+
+
 def tags(record: Record, stage: Stage, site: Site) -> dict[str, str]:
     """Return the tags by which everything that an attempt creates is found again."""
-    return {
-        **site.extra_tags,
-        EXPERIMENT_TAG: record.experiment_id,
-        STAGE_TAG: f"{stage.name}-{stage.attempt}",
-    }
+    return {**experiment_tags(record, site), STAGE_TAG: f"{stage.name}-{stage.attempt}"}
 
 
 def plan_job(
     record: Record, stage: Stage, plan: EvaluateStage | SftStage | RftStage, site: Site
-) -> JobPlan:
-    """Return the recipe and request of a stage's attempt. Raises RecipeError."""
-    name = _name(stage)
-    prefix = jobs_prefix(record.experiment_id)
+) -> Launch:
+    """Return what launches a stage's attempt. Raises RecipeError."""
+    if record.spec.runtime is Runtime.SERVERLESS:
+        return _plan_serverless(record, stage, plan, site)
+    return _plan_training_job(record, stage, plan, site)
+
+
+def _plan_training_job(
+    record: Record, stage: Stage, plan: EvaluateStage | SftStage | RftStage, site: Site
+) -> Launch:
+    name, prefix = _name(stage), jobs_prefix(record.experiment_id)
     job = TrainingJob(
         method=method_of(plan),
         model=record.spec.model,
@@ -102,7 +157,70 @@ def plan_job(
         max_runtime_seconds=runtime_limit(record, plan, plan.max_runtime_seconds),
         tags=tags(record, stage, site),
     )
-    return plan_training_job(job, site.deployment)
+    planned = plan_training_job(job, site.deployment)
+    recipe = PlannedUpload(planned.recipe_uri, text=planned.recipe_text)
+    return Launch(
+        uploads=(*_joined_rows(record, plan, name, site), recipe),
+        requests=(PlannedRequest("CreateTrainingJob", planned.request),),
+        max_runtime_seconds=job.max_runtime_seconds,
+    )
+
+
+def _plan_serverless(
+    record: Record, stage: Stage, plan: EvaluateStage | SftStage | RftStage, site: Site
+) -> Launch:
+    name, deployment = _name(stage), site.deployment
+    group = model_package_group(record.prefix, record.experiment_id)
+    reward = deployment.reward_function_arn if isinstance(plan, RftStage) else None
+    hub = evaluator_hub(record.prefix)
+    job = ServerlessJob(
+        method=method_of(plan),
+        model=record.spec.model,
+        run_name=name,
+        job_name=name,
+        data_uri=site.uri(data_key(record, plan, name)),
+        output_uri=site.uri(jobs_prefix(record.experiment_id)),
+        base_model_arn=registry.base_model_arn(record.spec.model, deployment.region),
+        model_package_group_arn=registry.group_arn(group, deployment),
+        checkpoint=record.checkpoint_before(stage),
+        evaluator_arn=registry.evaluator_arn(hub, reward, deployment) if reward else None,
+        overrides=plan.overrides,
+        max_runtime_seconds=plan.max_runtime_seconds,
+        tags=tags(record, stage, site),
+    )
+    requests = [PlannedRequest("CreateTrainingJob", serverless_job(job, deployment))]
+    if reward:
+        imported = registry.import_evaluator(hub, reward)
+        requests.insert(0, PlannedRequest("ImportHubContent", imported))
+        requests.insert(0, PlannedRequest("CreateHub", registry.create_hub(hub)))
+    if not isinstance(plan, EvaluateStage):
+        created = registry.create_group(group, experiment_tags(record, site))
+        requests.insert(0, PlannedRequest("CreateModelPackageGroup", created))
+    return Launch(
+        uploads=tuple(_joined_rows(record, plan, name, site)),
+        requests=tuple(requests),
+        max_runtime_seconds=job.max_runtime_seconds,
+    )
+
+
+def _joined_rows(
+    record: Record, plan: EvaluateStage | SftStage | RftStage, job_name: str, site: Site
+) -> Iterator[PlannedUpload]:
+    if isinstance(plan, RftStage) and plan.include_sft_rows:
+        target = site.uri(data_key(record, plan, job_name))
+        yield PlannedUpload(target, joined=tuple(map(site.uri, rft_data_keys(record, plan))))
+
+
+def settings_of(
+    spec: ExperimentSpec, plan: EvaluateStage | SftStage | RftStage
+) -> Mapping[str, Any]:
+    """Return the settings that a stage's job is told, by name."""
+    method = method_of(plan)
+    if spec.runtime is Runtime.SERVERLESS:
+        return sent_settings(method, spec.model, plan.overrides)[0]
+    chosen = blueprint(method, spec.model, plan.instance_type)
+    values, _ = resolve(chosen, plan.overrides, "overrides")
+    return {path.rpartition(".")[2]: value for path, value in values.items()}
 
 
 def plan_deployment(record: Record, stage: Stage, plan: DeployStage, site: Site) -> EndpointPlan:

@@ -39,6 +39,16 @@ def job_name(prefix: str, experiment: str, stage: str, attempt: int) -> str:
     return f"{prefix}-{experiment}--{stage}-{attempt}"
 
 
+def model_package_group(prefix: str, experiment: str) -> str:
+    """Name the model package group whose versions are the models that an experiment trained."""
+    return f"{prefix}-{experiment}"
+
+
+def evaluator_hub(prefix: str) -> str:
+    """Name the hub that holds a stack's reward functions as evaluators."""
+    return f"{prefix}-evaluators"
+
+
 def experiment_of_job(prefix: str, name: str) -> str | None:
     """Read the experiment back from a job name; None if the name isn't one of ours."""
     head, mark, _ = name.removeprefix(f"{prefix}-").partition("--")

@@ -33,7 +33,10 @@ class Phase(StrEnum):
 
 @dataclass(frozen=True)
 class Work:
-    """The training job or the endpoint of a stage's attempt. READY: completed, or in service."""
+    """The training job or the endpoint of a stage's attempt. READY: completed, or in service.
+
+    `model_package_arn` is the model that a serverless job trained.
+    """
 
     phase: Phase = Phase.ABSENT
     ours: bool = True
@@ -43,6 +46,7 @@ class Work:
     started_at: datetime | None = None
     ended_at: datetime | None = None
     billable_seconds: int = 0
+    model_package_arn: str | None = None
 
     def is_over(self, kind: StageKind) -> bool:
         """Whether nothing runs or bills any more: an endpoint does until it is deleted."""

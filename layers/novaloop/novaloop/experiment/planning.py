@@ -6,49 +6,51 @@ checkpoints, whose names the service chooses.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import reduce
 from operator import add
 from typing import Any
 
-from novaloop.experiment.budget import affordable_seconds
+from novaloop.experiment.budget import affordable_seconds, has_machines
 from novaloop.experiment.collecting import pending_stages
 from novaloop.experiment.costs import CostRange, PriceTable, endpoint_cost, job_cost
-from novaloop.experiment.launching import Site, plan_deployment, plan_job, rft_data_keys
-from novaloop.experiment.names import job_name
+from novaloop.experiment.launching import (
+    Launch,
+    PlannedRequest,
+    PlannedUpload,
+    Site,
+    plan_deployment,
+    plan_job,
+    settings_of,
+)
+from novaloop.experiment.names import job_name, model_package_group
 from novaloop.experiment.record import Record, Stage, StageState
-from novaloop.experiment.spec import DeployStage, EvaluateStage, RftStage, Role, SftStage
+from novaloop.experiment.spec import (
+    DeployStage,
+    EvaluateStage,
+    RftStage,
+    Role,
+    Runtime,
+    SftStage,
+)
 from novaloop.experiment.spec_file import method_of
 from novaloop.recipes.endpoints import EndpointPlan
+from novaloop.recipes.registry import group_arn
 
 PLACEHOLDER_ESCROW = "s3://customer-escrow-000000000000-smtj-placeholder"
 
 
 @dataclass(frozen=True)
-class PlannedRequest:
-    """One call, such as CreateTrainingJob, with its exact parameters."""
-
-    operation: str
-    parameters: Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class PlannedUpload:
-    """One object to write before the requests: a text, or other objects joined together."""
-
-    uri: str
-    text: str | None = None
-    joined: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
 class PlannedStage:
-    """One stage: its machines, its limits (`hours` at the most), its cost, and what is sent."""
+    """One stage: its machines, its limits (`hours` at the most), its cost, and what is sent.
+
+    A serverless job has no machines: `instance_type` is None, `instances` 0.
+    """
 
     name: str
     method: str
-    instance_type: str
+    instance_type: str | None
     instances: int
     steps: int
     hours: float
@@ -108,9 +110,18 @@ def _planned_stages(record: Record, site: Site, prices: PriceTable) -> Iterator[
         yield _planned_job(record, stage, plan, site, prices)
         checkpoint = None
         if not isinstance(plan, EvaluateStage):
-            checkpoint = f"{PLACEHOLDER_ESCROW}/{name}/outputs/checkpoints/last"
+            checkpoint = _placeholder(record, name, site)
         done = replace(stage, state=StageState.SUCCEEDED, checkpoint=checkpoint)
         record = _with_stage(record, index, done)
+
+
+def _placeholder(record: Record, job_name: str, site: Site) -> str:
+    """Return a checkpoint such as the job may leave; only a run can tell which it is."""
+    if record.spec.runtime is Runtime.TRAINING_JOB:
+        return f"{PLACEHOLDER_ESCROW}/{job_name}/outputs/checkpoints/last"
+    trained = sum(stage.checkpoint is not None for stage in record.stages)
+    group = model_package_group(record.prefix, record.experiment_id)
+    return group_arn(group, site.deployment).replace("-group/", "/") + f"/{trained + 1}"
 
 
 def _with_stage(record: Record, index: int, stage: Stage) -> Record:
@@ -124,53 +135,38 @@ def _planned_job(
     site: Site,
     prices: PriceTable,
 ) -> PlannedStage:
-    job = plan_job(record, stage, plan, site)
-    seconds = job.request["StoppingCondition"]["MaxRuntimeInSeconds"]
-    steps = next(_values("max_steps", job.recipe), 0)
-    method = method_of(plan)
-    cost = job_cost(
+    launch = plan_job(record, stage, plan, site)
+    steps = settings_of(record.spec, plan).get("max_steps", 0)
+    on_machines = has_machines(record.spec, plan)
+    return PlannedStage(
+        name=stage.name,
+        method=method_of(plan),
+        instance_type=plan.instance_type if on_machines else None,
+        instances=plan.instances if on_machines else 0,
+        steps=steps,
+        hours=launch.max_runtime_seconds / 3600,
+        cost=_cost(record, plan, prices, steps, launch) if on_machines else None,
+        uploads=launch.uploads,
+        requests=launch.requests,
+    )
+
+
+def _cost(
+    record: Record,
+    plan: EvaluateStage | SftStage | RftStage,
+    prices: PriceTable,
+    steps: int,
+    launch: Launch,
+) -> CostRange | None:
+    return job_cost(
         prices,
-        method,
+        method_of(plan),
         plan.instance_type,
         plan.instances,
         steps=steps,
         rows=record.datasets[Role.EVAL].rows if isinstance(plan, EvaluateStage) else 0,
-        max_runtime_seconds=seconds,
+        max_runtime_seconds=launch.max_runtime_seconds,
     )
-    return PlannedStage(
-        name=stage.name,
-        method=method,
-        instance_type=plan.instance_type,
-        instances=plan.instances,
-        steps=steps,
-        hours=seconds / 3600,
-        cost=cost,
-        uploads=(
-            *_joined_data(record, plan, job.request, site),
-            PlannedUpload(job.recipe_uri, text=job.recipe_text),
-        ),
-        requests=(PlannedRequest("CreateTrainingJob", job.request),),
-    )
-
-
-def _values(name: str, section: Mapping[str, Any]) -> Iterator[Any]:
-    """Yield the values of every leaf of that name in a recipe."""
-    for key, value in section.items():
-        if isinstance(value, Mapping):
-            yield from _values(name, value)
-        elif key == name:
-            yield value
-
-
-def _joined_data(
-    record: Record,
-    plan: EvaluateStage | SftStage | RftStage,
-    request: Mapping[str, Any],
-    site: Site,
-) -> Iterator[PlannedUpload]:
-    if isinstance(plan, RftStage) and plan.include_sft_rows:
-        uri = request["InputDataConfig"][0]["DataSource"]["S3DataSource"]["S3Uri"]
-        yield PlannedUpload(uri, joined=tuple(map(site.uri, rft_data_keys(record, plan))))
 
 
 def _planned_deployment(
@@ -205,6 +201,8 @@ def _quotas(stages: tuple[PlannedStage, ...]) -> tuple[Quota, ...]:
     """Return the quotas by name. Stages run one after the other, so the largest one counts."""
     needed: dict[str, int] = {}
     for stage in stages:
+        if stage.instance_type is None:
+            continue
         usage = "endpoint usage" if stage.method == "endpoint" else "training job usage"
         name = f"{stage.instance_type} for {usage}"
         needed[name] = max(needed.get(name, 0), stage.instances)

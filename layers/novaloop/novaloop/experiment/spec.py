@@ -22,6 +22,7 @@ from novaloop.datasets.checks import DROPPABLE, Check
 from novaloop.datasets.checks import Policy as CheckPolicy
 from novaloop.experiment import names
 from novaloop.experiment.reward import Reward, reward_problems
+from novaloop.recipes.serverless import carried
 from novaloop.rewards.labels import LabelReader
 from novaloop.training.health import HealthKind
 
@@ -47,6 +48,13 @@ class StageKind(StrEnum):
     SFT = "sft"
     RFT = "rft"
     DEPLOY = "deploy"
+
+
+class Runtime(StrEnum):
+    """Where training and evaluation jobs run."""
+
+    TRAINING_JOB = "training-job"
+    SERVERLESS = "serverless"
 
 
 class Role(StrEnum):
@@ -193,23 +201,31 @@ RFT_OVERRIDES: Mapping[str, Any] = {
 }
 
 
-def default_plan() -> tuple[StagePlan, ...]:
-    """Plan the stages and settings of AWS's walkthrough of the Nova Forge SDK."""
+def default_plan(runtime: Runtime = Runtime.TRAINING_JOB) -> tuple[StagePlan, ...]:
+    """Plan the stages of AWS's walkthrough of the Nova Forge SDK.
+
+    Its settings are the walkthrough's too, as far as the runtime can carry them.
+    """
+    serverless = runtime is Runtime.SERVERLESS
     return (
         EvaluateStage(name="baseline"),
-        SftStage(overrides=SFT_OVERRIDES),
+        SftStage(overrides=carried("sft-lora", SFT_OVERRIDES) if serverless else SFT_OVERRIDES),
         EvaluateStage(name="after-sft"),
-        RftStage(overrides=RFT_OVERRIDES),
+        RftStage(overrides=carried("rft-lora", RFT_OVERRIDES) if serverless else RFT_OVERRIDES),
         EvaluateStage(name="after-rft"),
         DeployStage(),
     )
+
+
+def _plan_of(fields: dict[str, Any]) -> tuple[StagePlan, ...]:
+    return default_plan(fields.get("runtime", Runtime.TRAINING_JOB))
 
 
 class ExperimentSpec(_Model):
     """One experiment, as asked for in `experiment.yaml`."""
 
     model: Literal["nova-micro", "nova-lite", "nova-pro", "nova-lite-2"] = "nova-lite-2"
-    runtime: Literal["training-job"] = "training-job"
+    runtime: Runtime = Runtime.TRAINING_JOB
     columns: Mapping[str, str | None] = Field(default_factory=dict)
     system_prompt: str | None = Field(default=None, min_length=1)
     labels: Labels = ()
@@ -219,7 +235,7 @@ class ExperimentSpec(_Model):
     max_rejects: int = Field(default=0, ge=0)
     split: Split | None = None
     checks: Mapping[Check, CheckPolicy] = Field(default_factory=dict)
-    plan: tuple[StagePlan, ...] = Field(default_factory=default_plan, min_length=1, max_length=20)
+    plan: tuple[StagePlan, ...] = Field(default_factory=_plan_of, min_length=1, max_length=20)
     gate: Gate | None = None
     approval: Literal["auto", "manual"] = "auto"
     budget_usd: float | None = Field(default=None, gt=0)

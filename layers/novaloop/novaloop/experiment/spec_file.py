@@ -20,6 +20,7 @@ from novaloop.experiment.spec import (
     ExperimentSpec,
     Gate,
     RftStage,
+    Runtime,
     SftStage,
     Split,
     StagePlan,
@@ -27,6 +28,8 @@ from novaloop.experiment.spec import (
 from novaloop.recipes.checks import validate_infrastructure, validate_overrides
 from novaloop.recipes.endpoints import validate_endpoint
 from novaloop.recipes.errors import FieldError
+from novaloop.recipes.serverless import problem_with_method, sent_settings, serverless
+from novaloop.recipes.settings import listed
 
 MAX_BYTES = 256 * 1024
 _SECTIONS: Mapping[str, type[BaseModel]] = {
@@ -151,16 +154,20 @@ def _unknown_key(location: tuple[str | int, ...]) -> str:
 
 def check_settings(spec: ExperimentSpec) -> Iterator[FieldError]:
     """Yield what is wrong with the overrides, machines and endpoint that the plan asks for."""
+    models = serverless().models
+    if spec.runtime is Runtime.SERVERLESS and spec.model not in models:
+        yield FieldError("model", f"runtime serverless has {listed(models)}, not {spec.model}")
     for index, stage in enumerate(spec.plan):
         at = f"plan[{index}].{stage.kind}"
         try:
-            yield from _check_stage(spec.model, stage, at)
+            yield from _check_stage(spec, stage, at)
         except ValueError as problem:
             yield FieldError(at, str(problem))
     yield from price_problems(spec)
 
 
-def _check_stage(model: str, stage: StagePlan, at: str) -> Iterator[FieldError]:
+def _check_stage(spec: ExperimentSpec, stage: StagePlan, at: str) -> Iterator[FieldError]:
+    model = spec.model
     if isinstance(stage, DeployStage):
         yield from validate_endpoint(
             model,
@@ -173,10 +180,29 @@ def _check_stage(model: str, stage: StagePlan, at: str) -> Iterator[FieldError]:
         )
         return
     method = method_of(stage)
+    if spec.runtime is Runtime.SERVERLESS:
+        yield from _check_serverless(method, model, stage, at)
+        return
     yield from validate_infrastructure(method, model, stage.instance_type, stage.instances, at)
     yield from validate_overrides(
         method, model, stage.overrides, instance_type=stage.instance_type, at=f"{at}.overrides"
     )
+
+
+def _check_serverless(
+    method: str, model: str, stage: EvaluateStage | SftStage | RftStage, at: str
+) -> Iterator[FieldError]:
+    for machines in ("instance_type", "instances"):
+        if machines in stage.model_fields_set:
+            message = "runtime serverless chooses the machines; remove it"
+            yield FieldError(f"{at}.{machines}", f"{message} or use runtime training-job")
+    if model not in serverless().models:
+        return  # told once, for the whole plan
+    problem = problem_with_method(method, model)
+    if problem is None:
+        yield from sent_settings(method, model, stage.overrides, f"{at}.overrides")[1]
+    else:
+        yield FieldError(f"{at}.peft" if "peft" in stage.model_fields_set else at, problem)
 
 
 def method_of(stage: EvaluateStage | SftStage | RftStage) -> str:

@@ -27,6 +27,11 @@ class Deployment:
     subnets: tuple[str, ...] = ()
     security_group_ids: tuple[str, ...] = ()
 
+    @property
+    def account_id(self) -> str:
+        """The account of the execution role, which is the stack's."""
+        return self.execution_role_arn.split(":")[4]
+
 
 @dataclass(frozen=True)
 class TrainingJob:

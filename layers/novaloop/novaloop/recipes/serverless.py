@@ -79,18 +79,44 @@ def serverless_job(job: ServerlessJob, deployment: Deployment, at: str = "") -> 
     Raises:
         RecipeError: with everything that is wrong; ``at`` is put before each field's name.
     """
-    method = serverless().methods.get(job.method)
-    if method is None or job.model not in serverless().models:
-        offered = f"{listed(tuple(serverless().methods))} on {listed(serverless().models)}"
-        message = f"runtime serverless has no {job.method} on {job.model}; it has {offered}"
-        raise RecipeError([FieldError(joined(at, "method"), message)])
-    chosen = blueprint(job.method, job.model)
-    values, errors = resolve(chosen, job.overrides, joined(at, "overrides"))
-    errors += _dropped(chosen, method, job.overrides, joined(at, "overrides"))
+    problem = problem_with_method(job.method, job.model)
+    if problem is not None:
+        raise RecipeError([FieldError(joined(at, "method"), problem)])
+    method, chosen = serverless().methods[job.method], blueprint(job.method, job.model)
+    values, errors = sent_settings(job.method, job.model, job.overrides, joined(at, "overrides"))
     errors += _problems(job, method, chosen, at)
     if errors:
         raise RecipeError(errors)
     return _request(job, method, chosen, values, deployment)
+
+
+def problem_with_method(method: str, model: str) -> str | None:
+    """Say that this runtime has no such method or model, or None if it has."""
+    if method in serverless().methods and model in serverless().models:
+        return None
+    offered = f"{listed(tuple(serverless().methods))} on {listed(serverless().models)}"
+    return f"runtime serverless has no {method} on {model}; it has {offered}"
+
+
+def carried(method: str, overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those of ``overrides`` that reach a job of ``method``."""
+    sent = serverless().methods[method].hyperparameters
+    return {name: value for name, value in overrides.items() if name in sent}
+
+
+def sent_settings(
+    method: str, model: str, overrides: Mapping[str, object], at: str = "overrides"
+) -> tuple[dict[str, Any], list[FieldError]]:
+    """Return the settings that reach a job, by name, and everything wrong with ``overrides``.
+
+    Raises:
+        KeyError: if this runtime has no such method.
+    """
+    chosen, offered = blueprint(method, model), serverless().methods[method]
+    values, errors = resolve(chosen, overrides, at)
+    by_name = {path.rpartition(".")[2]: value for path, value in values.items()}
+    sent = {name: by_name[name] for name in offered.hyperparameters}
+    return sent, errors + _dropped(chosen, offered, overrides, at)
 
 
 def _dropped(
@@ -172,11 +198,10 @@ def _request(
 def _hyperparameters(
     job: ServerlessJob, method: Method, values: Mapping[str, Any]
 ) -> dict[str, str]:
-    by_name = {path.rpartition(".")[2]: value for path, value in values.items()}
     settings = {
-        hyperparameter: str(by_name[name])
+        hyperparameter: str(values[name])
         for name, hyperparameter in method.hyperparameters.items()
-        if by_name[name] is not None
+        if values[name] is not None
     }
     function = job.processor_function_arn
     scorer = {"lambda_arn": function, "lambda_type": "rft"} if function else {}

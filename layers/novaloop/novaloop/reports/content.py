@@ -7,8 +7,8 @@ import math
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from novaloop import __version__
-from novaloop.experiment.costs import packaged_prices
-from novaloop.experiment.spec import DeployStage, StageKind, StagePlan
+from novaloop.experiment.budget import has_machines, usd
+from novaloop.experiment.spec import DeployStage, ExperimentSpec, Runtime, StageKind, StagePlan
 from novaloop.experiment.spec_file import method_of
 from novaloop.metrics.estimates import Estimate, Share
 from novaloop.metrics.rows import LENIENT_ACCURACY
@@ -106,6 +106,7 @@ class StageLine(TypedDict):
 
     instance_hours: billed time of all attempts on all instances; `usd` is None without a price.
     image: repository and tag of the container, the same in every region.
+    A serverless job has no instances, recipe and image.
     """
 
     name: str
@@ -122,7 +123,7 @@ class StageLine(TypedDict):
     instance_hours: float
     usd: float | None
     recipe_key: str | None
-    image: str
+    image: str | None
     checkpoint: str | None
     reason: str | None
 
@@ -334,7 +335,7 @@ def _gate(gate: GateVerdict) -> Gate:
 def _stage_line(record: Record, stage: Stage) -> StageLine:
     begun, ended = stage.started_at or stage.claimed_at, stage.ended_at
     plan, billed = record.plan_of(stage), stage.billable_seconds + stage.earlier_seconds
-    instances = getattr(plan, "instances", 1)
+    instances = plan.instances if has_machines(record.spec, plan) else 0
     return StageLine(
         name=stage.name,
         kind=str(stage.kind),
@@ -348,22 +349,25 @@ def _stage_line(record: Record, stage: Stage) -> StageLine:
         billable_seconds=stage.billable_seconds,
         instances=instances,
         instance_hours=billed * instances / 3600,
-        usd=packaged_prices().usd(plan.instance_type, instances, billed),
+        usd=usd(record.spec, plan, billed),
         recipe_key=_recipe_key(record, stage),
-        image=_image(record.spec.model, plan),
+        image=_image(record.spec, plan),
         checkpoint=stage.checkpoint,
         reason=stage.reason,
     )
 
 
-def _image(model: str, plan: StagePlan) -> str:
+def _image(spec: ExperimentSpec, plan: StagePlan) -> str | None:
     if isinstance(plan, DeployStage):
         return facts().inference_image
-    return blueprint(method_of(plan), model, plan.instance_type).family.image
+    if spec.runtime is Runtime.SERVERLESS:
+        return None
+    return blueprint(method_of(plan), spec.model, plan.instance_type).family.image
 
 
 def _recipe_key(record: Record, stage: Stage) -> str | None:
-    if stage.job_name is None or stage.kind is StageKind.DEPLOY:
+    has_recipe = record.spec.runtime is Runtime.TRAINING_JOB and stage.kind is not StageKind.DEPLOY
+    if stage.job_name is None or not has_recipe:
         return None
     return f"jobs/{record.experiment_id}/{stage.job_name}/recipe.yaml"
 

@@ -5,17 +5,23 @@ from __future__ import annotations
 from novaloop.experiment.launching import endpoint_ref, output_prefix
 from novaloop.experiment.observation import Outcome
 from novaloop.experiment.record import Record, Snapshot, Stage
-from novaloop.experiment.spec import DeployStage, EvaluateStage
+from novaloop.experiment.spec import DeployStage, EvaluateStage, Runtime
 from novaloop.metrics.archive import ArchiveError, checkpoint_of
 from novaloop.usecases.outputs import find_output
-from novaloop.usecases.ports import Endpoints, NotServing, ObjectMissing, Objects
+from novaloop.usecases.ports import Endpoints, Jobs, NotServing, ObjectMissing, Objects
 
 SMOKE_QUESTION = "How do I sort a list of dictionaries by the value of one key in Python?"
 SMOKE_MAX_TOKENS = 50
 
 
 def outcome_of(
-    record: Record, stage: Stage, snapshot: Snapshot, objects: Objects, endpoints: Endpoints
+    record: Record,
+    stage: Stage,
+    snapshot: Snapshot,
+    *,
+    objects: Objects,
+    jobs: Jobs,
+    endpoints: Endpoints,
 ) -> Outcome:
     """Say what the stage came to, as far as anybody can say now."""
     match record.plan_of(stage):
@@ -23,6 +29,8 @@ def outcome_of(
             return _score(stage, snapshot)
         case DeployStage() as plan:
             return _smoke(record, stage, plan, endpoints)
+        case _ if record.spec.runtime is Runtime.SERVERLESS:
+            return _model_package(stage, jobs)
         case _:
             return _checkpoint(record, stage, objects)
 
@@ -46,6 +54,14 @@ def _checkpoint(record: Record, stage: Stage, objects: Objects) -> Outcome:
         return Outcome(ok=False, reason=f"the job completed, but {missing}")
     except ArchiveError as error:
         return Outcome(ok=False, reason=f"no checkpoint under {prefix}: {error}")
+
+
+def _model_package(stage: Stage, jobs: Jobs) -> Outcome:
+    """Read which model package the job made; it may be told a moment after the job's end."""
+    arn = jobs.describe(stage.job_name or "", None).model_package_arn
+    if arn is None:
+        return Outcome(ok=None, reason="the job completed, but names no model package")
+    return Outcome(ok=True, checkpoint=arn)
 
 
 def _smoke(record: Record, stage: Stage, plan: DeployStage, endpoints: Endpoints) -> Outcome:

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import BinaryIO, Protocol
 
 from novaloop.datasets.ranges import ByteRange
-from novaloop.experiment.launching import EndpointRef
+from novaloop.experiment.launching import EndpointRef, PlannedRequest
 from novaloop.experiment.observation import Work
 from novaloop.experiment.record import (
     ChecksItem,
@@ -111,8 +111,8 @@ class Jobs(Protocol):
         """
         ...
 
-    def launch(self, request: Mapping[str, object]) -> None:
-        """Create the job; do nothing if one of that name exists. Raises LaunchRefused."""
+    def create(self, request: PlannedRequest) -> None:
+        """Create a job or what it needs; do nothing if it exists. Raises LaunchRefused."""
         ...
 
     def stop(self, name: str) -> None:

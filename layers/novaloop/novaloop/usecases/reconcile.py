@@ -12,12 +12,11 @@ from datetime import datetime, timedelta
 
 from novaloop.experiment.decide import decide
 from novaloop.experiment.launching import (
+    PlannedUpload,
     Site,
-    data_key,
     endpoint_ref,
     plan_deployment,
     plan_job,
-    rft_data_keys,
 )
 from novaloop.experiment.moves import (
     Announce,
@@ -42,7 +41,7 @@ from novaloop.experiment.observation import (
     needs_work,
 )
 from novaloop.experiment.record import Record, Snapshot, Stage, StageState
-from novaloop.experiment.spec import DeployStage, RftStage, StageKind
+from novaloop.experiment.spec import DeployStage, StageKind
 from novaloop.experiment.stages import Ask
 from novaloop.recipes.errors import RecipeError
 from novaloop.training.health import HealthKind
@@ -144,7 +143,14 @@ def observe(snapshot: Snapshot, feedback: _Feedback, world: World, news: _Heard)
         if needs_training(snapshot) and work is not None:
             training = _listen(record, stage, work, world, news)
         if needs_outcome(snapshot):
-            outcome = outcome_of(record, stage, snapshot, world.objects, world.endpoints)
+            outcome = outcome_of(
+                record,
+                stage,
+                snapshot,
+                objects=world.objects,
+                jobs=world.jobs,
+                endpoints=world.endpoints,
+            )
     return Observation(
         snapshot,
         work,
@@ -259,13 +265,19 @@ def _send(record: Record, stage: Stage, world: World) -> None:
     if isinstance(plan, DeployStage):
         world.endpoints.launch(plan_deployment(record, stage, plan, world.site))
         return
-    job = plan_job(record, stage, plan, world.site)
-    if isinstance(plan, RftStage) and plan.include_sft_rows:
-        target = data_key(record, plan, job.request["TrainingJobName"])
-        world.objects.concatenate(rft_data_keys(record, plan), target)
-    recipe_key = job.recipe_uri.removeprefix(world.site.uri(""))
-    world.objects.put(recipe_key, job.recipe_text.encode(), "application/yaml")
-    world.jobs.launch(job.request)
+    launch = plan_job(record, stage, plan, world.site)
+    for upload in launch.uploads:
+        _write(upload, world)
+    for request in launch.requests:
+        world.jobs.create(request)
+
+
+def _write(upload: PlannedUpload, world: World) -> None:
+    key = world.site.key(upload.uri)
+    if upload.text is None:
+        world.objects.concatenate([world.site.key(uri) for uri in upload.joined], key)
+    else:
+        world.objects.put(key, upload.text.encode(), "application/yaml")
 
 
 def _proceed(record: Record, stage: Stage, world: World) -> None:

@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
-from novaloop.experiment.launching import output_prefix
+from novaloop.experiment.launching import output_prefix, settings_of
 from novaloop.experiment.record import Record, ScoreItem, Snapshot, Stage, StageState
 from novaloop.experiment.spec import EvaluateStage, StageKind
-from novaloop.experiment.spec_file import method_of
 from novaloop.metrics.archive import ArchiveError, EvaluationOutput
 from novaloop.metrics.comparison import DifferentRowsError
 from novaloop.metrics.flips import (
@@ -24,8 +23,6 @@ from novaloop.metrics.flips import (
 from novaloop.metrics.inferences import InferenceError
 from novaloop.metrics.rows import RowScores, RowsError
 from novaloop.metrics.score import Score, score_output
-from novaloop.recipes.catalog import blueprint
-from novaloop.recipes.overrides import resolve
 from novaloop.usecases.outputs import find_output
 from novaloop.usecases.ports import Clock, ObjectMissing, Objects, Store
 
@@ -137,9 +134,7 @@ def _max_new_tokens(record: Record, stage: Stage) -> int | None:
     plan = record.plan_of(stage)
     if not isinstance(plan, EvaluateStage):
         return None
-    chosen = blueprint(method_of(plan), record.spec.model, plan.instance_type)
-    values, _ = resolve(chosen, plan.overrides, "overrides")
-    return int(values["inference.max_new_tokens"])
+    return settings_of(record.spec, plan).get("max_new_tokens")
 
 
 def _earlier_rows(

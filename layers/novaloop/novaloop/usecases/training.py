@@ -7,13 +7,10 @@ from dataclasses import dataclass, field
 
 from pydantic import TypeAdapter
 
-from novaloop.experiment.launching import jobs_prefix
+from novaloop.experiment.launching import jobs_prefix, settings_of
 from novaloop.experiment.observation import TRAININGS, Phase, TrainingNews, Work
 from novaloop.experiment.record import Record, Stage
 from novaloop.experiment.spec import RftStage, SftStage
-from novaloop.experiment.spec_file import method_of
-from novaloop.recipes.catalog import blueprint
-from novaloop.recipes.overrides import resolve
 from novaloop.training.curve import Curve
 from novaloop.training.health import Limits, Training, follow, stalled, unknown
 from novaloop.training.lines import points
@@ -93,11 +90,9 @@ def _read_on(
 
 
 def _limits(record: Record, stage: Stage) -> Limits:
-    """Return what the stage's recipe allows; Nova 1 recipes count epochs instead of steps."""
+    """Return what the job was told; Nova 1 recipes count epochs instead of steps."""
     plan = record.plan_of(stage)
     if not isinstance(plan, SftStage | RftStage):
         return Limits()
-    chosen = blueprint(method_of(plan), record.spec.model, plan.instance_type)
-    values, _ = resolve(chosen, plan.overrides, "overrides")
-    by_name = {path.rpartition(".")[2]: value for path, value in values.items()}
-    return Limits(by_name.get("max_steps"), by_name.get("max_new_tokens"))
+    settings = settings_of(record.spec, plan)
+    return Limits(settings.get("max_steps"), settings.get("max_new_tokens"))
