@@ -2,22 +2,20 @@
 
 `python -m tests.conformance` (or `make conformance`) prints one table from the data of the tests:
 each case is equal, different on purpose (with its reason in docs/), or wrong. The exit status is 1
-if any is wrong. Cases of methods that Novaloop does not have are counted as not covered.
+if any is wrong.
 """
 
 from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from enum import StrEnum
-from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
 from novaloop.recipes import plan_training_job
-from novaloop.recipes.bedrock import bedrock
 from tests.unit.datasets import test_sdk_dataset_cases as datasets
 from tests.unit.recipes import test_bedrock, test_captured_requests
 from tests.unit.recipes.captures import capture, verdicts
@@ -30,7 +28,6 @@ class Verdict(StrEnum):
     EQUAL = "equal"
     DIFFERENT = "deliberately different"
     WRONG = "wrong"
-    NOT_COVERED = "not covered"
 
 
 Case = tuple[str, str, Verdict]
@@ -80,26 +77,9 @@ def probe_cases() -> Iterator[Case]:
 
 def dataset_cases() -> Iterator[Case]:
     """Yield the dataset cases, by what of the SDK they ran."""
-    relevant = {case["id"] for case in datasets.RELEVANT}
-    for case in datasets.load_cases():
+    for case in datasets.ALL:
         kind, name = f"datasets: {case['kind']}", case["id"]
-        if case["kind"] == "row_count":
-            yield kind, name, _row_count_verdict(case)
-            continue
-        if name not in relevant:
-            yield kind, name, Verdict.NOT_COVERED
-            continue
         yield kind, name, verdict(datasets.is_equal(case), name in datasets.DIFFERENT)
-
-
-def _row_count_verdict(case: Mapping[str, Any]) -> Verdict:
-    """Compare the limits of Bedrock; on the SDK's other path it looks at none."""
-    method = bedrock().methods.get(case["method"].lower().replace("_", "-"))
-    if method is None or case["platform"] != "BEDROCK" or not case["input"].get("collect"):
-        return Verdict.NOT_COVERED
-    least, most = method.rows[datasets.MODELS[case["model"]]]
-    accepts = least <= case["input"]["n"] <= most
-    return verdict(accepts is not bool(case["expected"]["errors"]), False)
 
 
 def main() -> int:
@@ -117,7 +97,7 @@ def main() -> int:
     for kind, name, shown in cases:
         if shown is Verdict.WRONG:
             out.print(f"wrong: {kind}: {name}", style="red")
-    if not datasets.RELEVANT:
+    if not datasets.ALL:
         out.print("The SDK's dataset cases are not beside this checkout (NOVALOOP_SHARED).")
     return 1 if totals[Verdict.WRONG] else 0
 

@@ -342,3 +342,13 @@ def test_two_preferences_that_differ_in_the_worse_answer_are_not_duplicates() ->
     rows = as_jsonl(first, {**first, "non_preferred": "c"}, first)
     summary, _ = converted(RowFormat.DPO, rows, SourceFormat.JSONL)
     assert summary.duplicate_rows == 1
+
+
+@pytest.mark.parametrize("field", ["system", "images"])
+def test_what_the_first_row_lacks_no_other_row_may_have(field: str) -> None:
+    row = {"question": "q", "answer": "a"}
+    data = as_jsonl(row, {**row, field: "data:image/png;base64,AAAA"}, row)
+    summary, _ = converted(RowFormat.EVALUATION, data, SourceFormat.JSONL)
+    assert str(summary.refusal).startswith(f"line 2: the first row lacks '{field}'")
+    off, _ = converted(RowFormat.EVALUATION, data, SourceFormat.JSONL, columns={field: None})
+    assert off.ok

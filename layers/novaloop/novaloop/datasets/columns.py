@@ -74,13 +74,15 @@ class FieldColumns:
     """Field names and, at the same index, the columns they are read from.
 
     The first field is the question, the next `answers` answer it. `extras` are the fields that
-    RFT rows carry at their top level besides their own.
+    RFT rows carry at their top level besides their own. `absent` are the columns of optional
+    fields that the file does not have.
     """
 
     fields: tuple[str, ...]
     columns: tuple[str, ...]
     answers: int
     extras: tuple[str, ...]
+    absent: frozenset[str]
 
     def column(self, field: str | None) -> str | None:
         """Return the user's name for a field."""
@@ -100,7 +102,8 @@ def assign_columns(
     ordered = [FIELDS[each] for each in RowFormat if each in formats]
     required = dict.fromkeys(name for fields in ordered for name in fields.required)
     assigned = {name: _required(name, available, mapping, line) for name in required}
-    for name in dict.fromkeys(name for fields in ordered for name in fields.optional):
+    optional = dict.fromkeys(name for fields in ordered for name in fields.optional)
+    for name in optional:
         column = mapping.get(name, name if name in available else None)
         if column is not None:
             assigned.setdefault(name, _existing(name, column, available, line))
@@ -109,7 +112,11 @@ def assign_columns(
     for name, column in extras.items():
         assigned[name] = _existing(name, column, available, line)
     return FieldColumns(
-        tuple(assigned), tuple(assigned.values()), len(ordered[0].answers), tuple(extras)
+        tuple(assigned),
+        tuple(assigned.values()),
+        answers=len(ordered[0].answers),
+        extras=tuple(extras),
+        absent=frozenset(optional.keys() - assigned.keys() - mapping.keys() - set(_MEDIUM)),
     )
 
 

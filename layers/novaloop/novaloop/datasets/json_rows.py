@@ -19,14 +19,14 @@ def open_json_rows(
     lines: Iterator[str], formats: Sequence[RowFormat], options: DatasetOptions, log: RejectLog
 ) -> RowReader:
     """Take the fields from the first object; raises DatasetRefused. Blank lines are skipped."""
-    objects = _objects(lines, log)
-    first = next(objects, None)
+    rows = objects(lines, log)
+    first = next(rows, None)
     if first is None:
         reject_line, reject = log.first
         message = reject or "the file is empty; it needs one JSON object a line"
         raise DatasetRefused("no-rows", message, line=reject_line or None)
     line, fields = first
-    batches = ((number, [row]) for number, row in chain([first], objects))
+    batches = ((number, [row]) for number, row in chain([first], rows))
     formatted = formatted_row_encoder(fields, formats, options, line)
     if formatted:
         return RowReader(batches, formatted, _one_line)
@@ -42,6 +42,10 @@ def _one_line(_: Any) -> int:
 
 
 def _values(row: dict[str, Any], columns: FieldColumns) -> list[Any]:
+    if late := columns.absent & row.keys():
+        name = min(late)
+        message = f"the first row lacks {name!r}, unlike this one; all rows must agree"
+        raise RowRejected("inconsistent", message, name)
     try:
         return [row[name] for name in columns.columns]
     except KeyError as error:
@@ -50,7 +54,8 @@ def _values(row: dict[str, Any], columns: FieldColumns) -> list[Any]:
         raise RowRejected("missing-field", message, name) from error
 
 
-def _objects(lines: Iterator[str], log: RejectLog) -> Iterator[tuple[int, dict[str, Any]]]:
+def objects(lines: Iterator[str], log: RejectLog) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield the objects with their lines; what isn't one goes to the log."""
     for number, line in enumerate(lines, 1):
         text = line.strip()
         if not text:
