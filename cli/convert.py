@@ -15,9 +15,10 @@ from pydantic import ValidationError
 from cli.errors import USAGE, Refused
 from cli.folder import FolderObjects, folder_world
 from novaloop.datasets.options import SourceFormat
+from novaloop.experiment.inputs import FORMATS
 from novaloop.experiment.record import DatasetItem, DatasetStatus
 from novaloop.experiment.spec import ExperimentSpec
-from novaloop.usecases.conversion import FORMATS, Conversion, convert_file
+from novaloop.usecases.conversion import Conversion, convert_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

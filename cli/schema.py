@@ -11,6 +11,7 @@ import click
 from novaloop.experiment.record import StageState
 from novaloop.experiment.spec import (
     DeployStage,
+    DpoStage,
     EvaluateStage,
     ExperimentSpec,
     RftStage,
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 SCHEMA_FILE = "experiment.schema.json"
 STATES_FILE = "states.md"
-STAGES = (EvaluateStage, SftStage, RftStage, DeployStage)
+STAGES = (EvaluateStage, SftStage, DpoStage, RftStage, DeployStage)
 _ENDS = (StageState.SUCCEEDED, StageState.FAILED)
 
 

@@ -9,6 +9,7 @@ import click
 from cli.errors import Refused
 from cli.stack import Stack, with_stack
 from novaloop.datasets.options import SourceFormat
+from novaloop.experiment.inputs import roles, split_roles
 from novaloop.experiment.names import experiment_name_error
 from novaloop.experiment.spec import ExperimentSpec
 from novaloop.experiment.spec_file import SpecRefused, read_spec
@@ -51,7 +52,9 @@ def _read_spec(file: Path) -> ExperimentSpec:
 
 def data_files(directory: Path, spec: ExperimentSpec) -> list[Path]:
     """Return the files that the spec's datasets come from. Raises Refused."""
-    stems = [SPLIT_STEM] if spec.split else [str(role) for role in spec.roles()]
+    shared = split_roles(spec)
+    own = [str(role) for role in roles(spec) if role not in shared]
+    stems = [SPLIT_STEM, *own] if shared else own
     found = {stem: _files_of(directory, stem) for stem in stems}
     if missing := [f"{stem}.csv" for stem, files in found.items() if not files]:
         raise Refused(f"{directory}: the plan needs {', '.join(missing)}; add what is missing")

@@ -14,6 +14,7 @@ from cli import schema
 from cli.main import main
 from novaloop.experiment.spec import (
     DeployStage,
+    DpoStage,
     EvaluateStage,
     ExperimentSpec,
     Gate,
@@ -34,6 +35,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "split": Split,
     "evaluate": EvaluateStage,
     "sft": SftStage,
+    "dpo": DpoStage,
     "rft": RftStage,
     "deploy": DeployStage,
     "gate": Gate,

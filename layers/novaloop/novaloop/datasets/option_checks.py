@@ -13,6 +13,7 @@ _NOVA_2_FORMATS = (
     RowFormat.RFT_MULTITURN,
     RowFormat.RFT_MULTITURN_SERVERLESS,
 )
+_EVALUATED = {RowFormat.RFT}
 
 
 def check_options(
@@ -26,7 +27,8 @@ def check_options(
                 check_reserved_words([options.system_prompt], "system_prompt")
         except RowRejected as reason:
             raise DatasetRefused(reason.rule, str(reason)) from reason
-    for problem in _problems_with_model(fields, formats, options.model):
+    trained = [each for each in formats if not (each in _EVALUATED and options.evaluates_prompts)]
+    for problem in _problems_with_model(fields, trained, options.model):
         raise DatasetRefused("model", problem)
 
 

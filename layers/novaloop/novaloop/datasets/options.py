@@ -58,7 +58,8 @@ class DatasetOptions:
     isn't mentioned is read from the column of its own name where there is one; None switches an
     optional field off. `reward` is copied into every RFT row. `max_rejects` is the number of
     rejected rows up to which the dataset is still accepted. `exclude_questions` are the hashes of
-    questions to leave out, as the checks across datasets return them.
+    questions to leave out, as the checks across datasets return them. `evaluates_prompts`: RFT rows
+    are for an evaluation too, which every model has, unlike the training.
     """
 
     source_format: SourceFormat = SourceFormat.CSV
@@ -69,6 +70,7 @@ class DatasetOptions:
     delimiter: str | None = None
     reward: Mapping[str, object] | None = None
     model: str = "nova-lite-2"
+    evaluates_prompts: bool = False
     max_rejects: int = 0
     reject_excerpts: bool = False
     exclude_questions: frozenset[int] = frozenset()

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from novaloop.experiment.inputs import inputs_of, roles, row_formats
 from novaloop.experiment.moves import (
     CheckDatasets,
     Decision,
@@ -27,7 +28,7 @@ from novaloop.experiment.record import (
     Stage,
     Status,
 )
-from novaloop.experiment.spec import ExperimentSpec, RftStage, Role, SftStage
+from novaloop.experiment.spec import ExperimentSpec, Role, TrainStage
 from novaloop.experiment.spec_file import method_of
 from novaloop.recipes.checks import validate_rows
 
@@ -50,14 +51,9 @@ DATA_SETTINGS = (
 def data_fingerprint(spec: ExperimentSpec, role: Role) -> str:
     """Identify everything in the spec that the conversion of one role's rows depends on."""
     settings = spec.model_dump(mode="json", include=set(DATA_SETTINGS))
-    settings |= {"role": str(role), "with_rft_rows": role is Role.SFT and wants_sft_in_rft(spec)}
+    settings |= {"role": str(role), "formats": row_formats(spec, role)}
     text = json.dumps(settings, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def wants_sft_in_rft(spec: ExperimentSpec) -> bool:
-    """Whether a reinforcement stage trains on the rows of sft.csv too."""
-    return any(isinstance(stage, RftStage) and stage.include_sft_rows for stage in spec.plan)
 
 
 @dataclass(frozen=True)
@@ -128,7 +124,7 @@ def _first_of(errors: tuple[str, ...]) -> str:
 
 def _sort(spec: ExperimentSpec, items: Iterable[DatasetItem]) -> _Intake:
     by_role = {item.role: item for item in items}
-    needed = {role: by_role.get(role) for role in spec.roles()}
+    needed = {role: by_role.get(role) for role in roles(spec)}
     found = [(role, item) for role, item in needed.items() if item is not None]
     fresh = [item for role, item in found if item.fingerprint == data_fingerprint(spec, role)]
     return _Intake(
@@ -170,9 +166,8 @@ def row_count_problems(spec: ExperimentSpec, items: Iterable[DatasetItem]) -> li
     rows = {item.role: item.rows for item in items}
     problems: list[str] = []
     for index, plan in enumerate(spec.plan):
-        if isinstance(plan, SftStage | RftStage):
-            with_sft = isinstance(plan, RftStage) and plan.include_sft_rows
-            count = rows[plan.kind] + (rows[Role.SFT] if with_sft else 0)
+        if isinstance(plan, TrainStage):
+            count = sum(rows[role] for role, _ in inputs_of(plan))
             at = f"plan[{index}].{plan.kind}"
             found = validate_rows(method_of(plan), spec.model, count, plan.overrides, at)
             problems += map(str, found)

@@ -7,16 +7,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from novaloop.experiment.budget import runtime_limit
+from novaloop.experiment.inputs import Input, inputs_of, validation_input_of
 from novaloop.experiment.names import evaluator_hub, model_package_group
 from novaloop.experiment.record import Record, Stage
 from novaloop.experiment.spec import (
     DeployStage,
     EvaluateStage,
     ExperimentSpec,
+    JobStage,
     RftStage,
-    Role,
     Runtime,
-    SftStage,
 )
 from novaloop.experiment.spec_file import method_of
 from novaloop.recipes import registry
@@ -26,6 +26,7 @@ from novaloop.recipes.jobs import Deployment, TrainingJob
 from novaloop.recipes.overrides import resolve
 from novaloop.recipes.plans import plan_training_job
 from novaloop.recipes.serverless import ServerlessJob, sent_settings, serverless_job
+from novaloop.recipes.steps import optimizer_steps
 
 EXPERIMENT_TAG = "novaloop:experiment"
 STAGE_TAG = "novaloop:stage"
@@ -102,21 +103,23 @@ def output_prefix(experiment_id: str, stage: Stage) -> str:
     return f"{jobs_prefix(experiment_id)}/{_name(stage)}/"
 
 
-def rft_data_keys(record: Record, plan: RftStage) -> tuple[str, ...]:
-    """Return the keys of the rows that a reinforcement stage trains on, in order."""
-    own = record.datasets[Role.RFT].outputs["rft"]
-    return (own, record.datasets[Role.SFT].outputs["rft"]) if plan.include_sft_rows else (own,)
+def data_keys(record: Record, plan: JobStage) -> tuple[str, ...]:
+    """Return the keys of the rows that a stage's job reads, in order; several are to be joined."""
+    return tuple(_key(record, each) for each in inputs_of(plan))
 
 
-def data_key(record: Record, plan: EvaluateStage | SftStage | RftStage, job_name: str) -> str:
-    """Return the key of the one object that a job reads as its `train` channel."""
-    if isinstance(plan, EvaluateStage):
-        return record.datasets[Role.EVAL].outputs["evaluation"]
-    if isinstance(plan, SftStage):
-        return record.datasets[Role.SFT].outputs["sft"]
-    keys = rft_data_keys(record, plan)
-    prefix = jobs_prefix(record.experiment_id)
-    return keys[0] if len(keys) == 1 else f"{prefix}/{job_name}/data/rft.jsonl"
+def data_key(record: Record, plan: JobStage, job_name: str) -> str | None:
+    """Return the key of the one object that a job reads as its `train` channel, if it reads any."""
+    keys = data_keys(record, plan)
+    if len(keys) < 2:
+        return keys[0] if keys else None
+    file = inputs_of(plan)[0][1].file_name
+    return f"{jobs_prefix(record.experiment_id)}/{job_name}/data/{file}"
+
+
+def _key(record: Record, needed: Input) -> str:
+    role, row_format = needed
+    return record.datasets[role].outputs[row_format]
 
 
 def experiment_tags(record: Record, site: Site) -> dict[str, str]:
@@ -129,30 +132,31 @@ def tags(record: Record, stage: Stage, site: Site) -> dict[str, str]:
     return {**experiment_tags(record, site), STAGE_TAG: f"{stage.name}-{stage.attempt}"}
 
 
-def plan_job(
-    record: Record, stage: Stage, plan: EvaluateStage | SftStage | RftStage, site: Site
-) -> Launch:
+def plan_job(record: Record, stage: Stage, plan: JobStage, site: Site) -> Launch:
     """Return what launches a stage's attempt. Raises RecipeError."""
     if record.spec.runtime is Runtime.SERVERLESS:
         return _plan_serverless(record, stage, plan, site)
     return _plan_training_job(record, stage, plan, site)
 
 
-def _plan_training_job(
-    record: Record, stage: Stage, plan: EvaluateStage | SftStage | RftStage, site: Site
-) -> Launch:
+def _plan_training_job(record: Record, stage: Stage, plan: JobStage, site: Site) -> Launch:
     name, prefix = _name(stage), jobs_prefix(record.experiment_id)
+    data, validation = data_key(record, plan, name), validation_input_of(plan)
     job = TrainingJob(
         method=method_of(plan),
         model=record.spec.model,
         run_name=name,
         job_name=name,
-        data_uri=site.uri(data_key(record, plan, name)),
+        data_uri=site.uri(data) if data else None,
+        validation_uri=site.uri(_key(record, validation)) if validation else None,
         output_uri=site.uri(prefix),
         recipe_uri=site.uri(f"{prefix}/{name}/recipe.yaml"),
         instance_type=plan.instance_type,
         instance_count=plan.instances,
         checkpoint=record.checkpoint_before(stage),
+        subtask=plan.subtask if isinstance(plan, EvaluateStage) else None,
+        processor_function_arn=plan.processor if isinstance(plan, EvaluateStage) else None,
+        image=plan.image,
         overrides=plan.overrides,
         max_runtime_seconds=runtime_limit(record, plan, plan.max_runtime_seconds),
         tags=tags(record, stage, site),
@@ -166,10 +170,9 @@ def _plan_training_job(
     )
 
 
-def _plan_serverless(
-    record: Record, stage: Stage, plan: EvaluateStage | SftStage | RftStage, site: Site
-) -> Launch:
+def _plan_serverless(record: Record, stage: Stage, plan: JobStage, site: Site) -> Launch:
     name, deployment = _name(stage), site.deployment
+    data = data_key(record, plan, name)
     group = model_package_group(record.prefix, record.experiment_id)
     reward = deployment.reward_function_arn if isinstance(plan, RftStage) else None
     hub = evaluator_hub(record.prefix)
@@ -178,12 +181,13 @@ def _plan_serverless(
         model=record.spec.model,
         run_name=name,
         job_name=name,
-        data_uri=site.uri(data_key(record, plan, name)),
+        data_uri=site.uri(data) if data else None,
         output_uri=site.uri(jobs_prefix(record.experiment_id)),
         base_model_arn=registry.base_model_arn(record.spec.model, deployment.region),
         model_package_group_arn=registry.group_arn(group, deployment),
         checkpoint=record.checkpoint_before(stage),
         evaluator_arn=registry.evaluator_arn(hub, reward, deployment) if reward else None,
+        processor_function_arn=plan.processor if isinstance(plan, EvaluateStage) else None,
         overrides=plan.overrides,
         max_runtime_seconds=plan.max_runtime_seconds,
         tags=tags(record, stage, site),
@@ -204,16 +208,20 @@ def _plan_serverless(
 
 
 def _joined_rows(
-    record: Record, plan: EvaluateStage | SftStage | RftStage, job_name: str, site: Site
+    record: Record, plan: JobStage, job_name: str, site: Site
 ) -> Iterator[PlannedUpload]:
-    if isinstance(plan, RftStage) and plan.include_sft_rows:
-        target = site.uri(data_key(record, plan, job_name))
-        yield PlannedUpload(target, joined=tuple(map(site.uri, rft_data_keys(record, plan))))
+    keys, target = data_keys(record, plan), data_key(record, plan, job_name)
+    if target is not None and len(keys) > 1:
+        yield PlannedUpload(site.uri(target), joined=tuple(map(site.uri, keys)))
 
 
-def settings_of(
-    spec: ExperimentSpec, plan: EvaluateStage | SftStage | RftStage
-) -> Mapping[str, Any]:
+def steps_of(record: Record, plan: JobStage) -> int | None:
+    """Return how many steps a stage's training takes; None for an evaluation."""
+    rows = sum(record.datasets[role].rows for role, _ in inputs_of(plan))
+    return optimizer_steps(settings_of(record.spec, plan), rows)
+
+
+def settings_of(spec: ExperimentSpec, plan: JobStage) -> Mapping[str, Any]:
     """Return the settings that a stage's job is told, by name."""
     method = method_of(plan)
     if spec.runtime is Runtime.SERVERLESS:

@@ -103,7 +103,7 @@ class Observation:
     proceeded: bool = False
 
 
-TRAININGS = {StageKind.SFT, StageKind.RFT}
+TRAININGS = {StageKind.SFT, StageKind.DPO, StageKind.RFT}
 _WORKING = {StageState.CLAIMED, StageState.RUNNING}
 _WORK_MATTERS = {Status.LIVE, Status.STOPPING}
 

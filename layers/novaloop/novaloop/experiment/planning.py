@@ -15,6 +15,7 @@ from typing import Any
 from novaloop.experiment.budget import affordable_seconds, has_machines
 from novaloop.experiment.collecting import pending_stages
 from novaloop.experiment.costs import CostRange, PriceTable, endpoint_cost, job_cost
+from novaloop.experiment.inputs import inputs_of
 from novaloop.experiment.launching import (
     Launch,
     PlannedRequest,
@@ -22,18 +23,11 @@ from novaloop.experiment.launching import (
     Site,
     plan_deployment,
     plan_job,
-    settings_of,
+    steps_of,
 )
 from novaloop.experiment.names import job_name, model_package_group
 from novaloop.experiment.record import Record, Stage, StageState
-from novaloop.experiment.spec import (
-    DeployStage,
-    EvaluateStage,
-    RftStage,
-    Role,
-    Runtime,
-    SftStage,
-)
+from novaloop.experiment.spec import DeployStage, EvaluateStage, JobStage, Runtime
 from novaloop.experiment.spec_file import method_of
 from novaloop.recipes.endpoints import EndpointPlan
 from novaloop.recipes.registry import group_arn
@@ -131,12 +125,12 @@ def _with_stage(record: Record, index: int, stage: Stage) -> Record:
 def _planned_job(
     record: Record,
     stage: Stage,
-    plan: EvaluateStage | SftStage | RftStage,
+    plan: JobStage,
     site: Site,
     prices: PriceTable,
 ) -> PlannedStage:
     launch = plan_job(record, stage, plan, site)
-    steps = settings_of(record.spec, plan).get("max_steps", 0)
+    steps = steps_of(record, plan) or 0
     on_machines = has_machines(record.spec, plan)
     return PlannedStage(
         name=stage.name,
@@ -152,19 +146,16 @@ def _planned_job(
 
 
 def _cost(
-    record: Record,
-    plan: EvaluateStage | SftStage | RftStage,
-    prices: PriceTable,
-    steps: int,
-    launch: Launch,
+    record: Record, plan: JobStage, prices: PriceTable, steps: int, launch: Launch
 ) -> CostRange | None:
+    rows = sum(record.datasets[role].rows for role, _ in inputs_of(plan))
     return job_cost(
         prices,
         method_of(plan),
         plan.instance_type,
         plan.instances,
         steps=steps,
-        rows=record.datasets[Role.EVAL].rows if isinstance(plan, EvaluateStage) else 0,
+        rows=rows if isinstance(plan, EvaluateStage) else 0,
         max_runtime_seconds=launch.max_runtime_seconds,
     )
 

@@ -177,9 +177,10 @@ class Record:
         return next(plan for plan in self.spec.plan if plan.name == stage.name)
 
     def checkpoint_before(self, stage: Stage) -> str | None:
-        """Return the newest checkpoint that the stages before `stage` produced."""
+        """Return the newest checkpoint before `stage`: another stage's, or the spec's."""
         before = self.stages[: self.stages.index(stage)]
-        return next((s.checkpoint for s in reversed(before) if s.checkpoint), None)
+        newest = next((s.checkpoint for s in reversed(before) if s.checkpoint), None)
+        return newest or self.spec.checkpoint
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
 
@@ -22,6 +22,8 @@ from novaloop.datasets.checks import DROPPABLE, Check
 from novaloop.datasets.checks import Policy as CheckPolicy
 from novaloop.experiment import names
 from novaloop.experiment.reward import Reward, reward_problems
+from novaloop.metrics.gate import ROW_METRICS
+from novaloop.recipes.catalog import metric_of
 from novaloop.recipes.serverless import carried
 from novaloop.rewards.labels import LabelReader
 from novaloop.training.health import HealthKind
@@ -46,6 +48,7 @@ class StageKind(StrEnum):
 
     EVALUATE = "evaluate"
     SFT = "sft"
+    DPO = "dpo"
     RFT = "rft"
     DEPLOY = "deploy"
 
@@ -61,8 +64,31 @@ class Role(StrEnum):
     """What a dataset is for; also the name of its file in the inbox."""
 
     SFT = "sft"
+    DPO = "dpo"
     RFT = "rft"
     EVAL = "eval"
+    VALIDATION = "validation"
+    LLM_JUDGE = "llm-judge"
+
+
+class Task(StrEnum):
+    """What an evaluation does, by the name that its recipe gives it."""
+
+    GEN_QA = "gen_qa"
+    RFT_EVAL = "rft_eval"
+    LLM_JUDGE = "llm_judge"
+    RUBRIC_LLM_JUDGE = "rubric_llm_judge"
+    MMLU = "mmlu"
+    MMLU_PRO = "mmlu_pro"
+    BBH = "bbh"
+    GPQA = "gpqa"
+    MATH = "math"
+    STRONG_REJECT = "strong_reject"
+    IFEVAL = "ifeval"
+    MMMU = "mmmu"
+
+
+JUDGES = {Task.LLM_JUDGE, Task.RUBRIC_LLM_JUDGE}
 
 
 class _Model(BaseModel):
@@ -75,19 +101,22 @@ class Split(_Model):
     sft: int | float = Field(ge=0)
     eval: int | float = Field(gt=0)
     rft: int | float = Field(ge=0)
+    dpo: int | float | None = Field(default=None, ge=0)
+    validation: int | float | None = Field(default=None, ge=0)
     seed: int = 7
 
     @model_validator(mode="after")
     def _counts_or_fractions(self) -> Self:
-        shares = (self.sft, self.eval, self.rft)
+        shares = self.shares.values()
         counts = all(isinstance(share, int) for share in shares)
         if not counts and (max(shares) > 1 or sum(shares) > 1 + 1e-9):
             raise ValueError("give whole row counts, or fractions that add up to at most 1")
         return self
 
-    def shares(self, roles: Iterable[str]) -> dict[str, int | float]:
-        """Return the share of each of these roles."""
-        return {role: getattr(self, role) for role in roles}
+    @property
+    def shares(self) -> dict[str, int | float]:
+        """The share of each role that has one; the others come from files of their own."""
+        return self.model_dump(exclude={"seed"}, exclude_none=True)
 
 
 class _Stage(_Model):
@@ -107,6 +136,7 @@ class _Stage(_Model):
 class _JobStage(_Stage):
     instance_type: str = GPU_INSTANCE
     instances: int = Field(default=1, ge=1)
+    image: str | None = None
     overrides: Mapping[str, Any] = Field(default_factory=dict)
     max_runtime_seconds: int = Field(default=DAY_SECONDS, ge=600, le=28 * DAY_SECONDS)
 
@@ -115,6 +145,9 @@ class EvaluateStage(_JobStage):
     """Evaluate the newest checkpoint before this stage, or the base model if there is none."""
 
     kind: Literal[StageKind.EVALUATE] = StageKind.EVALUATE
+    task: Task = Task.GEN_QA
+    subtask: str | None = None
+    processor: str | None = None
 
 
 class SftStage(_JobStage):
@@ -124,6 +157,18 @@ class SftStage(_JobStage):
     name: StageName = "sft"
     peft: Literal["lora", "full"] = "lora"
     instances: int = Field(default=4, ge=1)
+    validation: bool = False
+    stop_on: tuple[SftIll, ...] = ()
+
+
+class DpoStage(_JobStage):
+    """Direct preference optimization from the newest checkpoint before this stage."""
+
+    kind: Literal[StageKind.DPO] = StageKind.DPO
+    name: StageName = "dpo"
+    peft: Literal["lora", "full"] = "lora"
+    instances: int = Field(default=4, ge=1)
+    validation: bool = False
     stop_on: tuple[SftIll, ...] = ()
 
 
@@ -136,6 +181,10 @@ class RftStage(_JobStage):
     instances: int = Field(default=2, ge=1)
     include_sft_rows: bool = True
     stop_on: tuple[RftIll, ...] = ()
+
+
+TrainStage = SftStage | DpoStage | RftStage
+JobStage = EvaluateStage | TrainStage
 
 
 class DeployStage(_Stage):
@@ -160,6 +209,7 @@ def _kind_of(stage: object) -> object:
 StagePlan = Annotated[
     Annotated[EvaluateStage, Tag("evaluate")]
     | Annotated[SftStage, Tag("sft")]
+    | Annotated[DpoStage, Tag("dpo")]
     | Annotated[RftStage, Tag("rft")]
     | Annotated[DeployStage, Tag("deploy")],
     Discriminator(_kind_of),
@@ -169,6 +219,7 @@ StagePlan = Annotated[
 class Gate(_Model):
     """What the last evaluation must show before anything is deployed."""
 
+    evaluation: str | None = None
     metric: str = "exact_match"
     at_least: float | None = None
     better_than: str | None = None
@@ -235,6 +286,7 @@ class ExperimentSpec(_Model):
     max_rejects: int = Field(default=0, ge=0)
     split: Split | None = None
     checks: Mapping[Check, CheckPolicy] = Field(default_factory=dict)
+    checkpoint: str | None = None
     plan: tuple[StagePlan, ...] = Field(default_factory=_plan_of, min_length=1, max_length=20)
     gate: Gate | None = None
     approval: Literal["auto", "manual"] = "auto"
@@ -281,19 +333,6 @@ class ExperimentSpec(_Model):
             *reward_problems(self.reward, self.labels),
         ]
 
-    def roles(self) -> tuple[Role, ...]:
-        """Which datasets the plan needs."""
-        kinds = {stage.kind for stage in self.plan}
-        with_sft_rows = any(
-            isinstance(stage, RftStage) and stage.include_sft_rows for stage in self.plan
-        )
-        needed = {
-            Role.SFT: StageKind.SFT in kinds or with_sft_rows,
-            Role.RFT: StageKind.RFT in kinds,
-            Role.EVAL: StageKind.EVALUATE in kinds,
-        }
-        return tuple(role for role, is_needed in needed.items() if is_needed)
-
 
 def _stage(item: object) -> object:
     """Turn `{sft: {...}}`, `{evaluate: name}` or `sft` into the tagged form `{kind: sft, ...}`."""
@@ -318,16 +357,16 @@ def _name_problems(spec: ExperimentSpec) -> list[str]:
 def _order_problems(spec: ExperimentSpec) -> list[str]:
     """Check what the service documents: an SFT can't follow an RFT, LoRA stays LoRA."""
     problems: list[str] = []
-    trained: list[SftStage | RftStage] = []
+    trained: list[TrainStage] = []
     for index, stage in enumerate(spec.plan):
         where = f"plan[{index}].{stage.kind}"
         if isinstance(stage, SftStage) and any(isinstance(past, RftStage) for past in trained):
             problems.append(f"{where}: supervised fine-tuning can't follow reinforcement")
-        if isinstance(stage, SftStage | RftStage):
+        if isinstance(stage, TrainStage):
             if trained and trained[-1].peft != stage.peft:
                 problems.append(f"{where}: peft must stay {trained[-1].peft} along the plan")
             trained.append(stage)
-        if isinstance(stage, DeployStage) and not trained:
+        if isinstance(stage, DeployStage) and not trained and spec.checkpoint is None:
             problems.append(f"{where}: nothing was trained before it, so there is no checkpoint")
         if isinstance(stage, DeployStage) and index != len(spec.plan) - 1:
             problems.append(f"{where}: deploy must be the last stage")
@@ -345,10 +384,51 @@ def _check_problems(spec: ExperimentSpec) -> list[str]:
 def _gate_problems(spec: ExperimentSpec) -> list[str]:
     if spec.gate is None:
         return []
-    evaluations = [stage.name for stage in spec.plan if isinstance(stage, EvaluateStage)]
-    problems = [] if evaluations else ["gate: the plan has no evaluation to judge"]
-    against = spec.gate.better_than
-    if against is not None and against not in evaluations[:-1]:
-        problems.append(f"gate.better_than: no earlier evaluation is called {against}")
     unknown = sorted(set(spec.gate.class_floors) - set(spec.labels))
-    return problems + [f"gate.class_floors: {label} is not one of labels" for label in unknown]
+    problems = [f"gate.class_floors: {label} is not one of labels" for label in unknown]
+    evaluations = {stage.name: stage for stage in spec.plan if isinstance(stage, EvaluateStage)}
+    if not evaluations:
+        return ["gate: the plan has no evaluation to judge", *problems]
+    judged = spec.gate.evaluation or next(reversed(evaluations))
+    if judged not in evaluations:
+        return [f"gate.evaluation: no evaluation is called {judged}", *problems]
+    names = list(evaluations)
+    earlier = {name: evaluations[name] for name in names[: names.index(judged)]}
+    return [
+        *_comparison_problems(spec.gate.better_than, evaluations[judged], earlier),
+        *_measurement_problems(spec.gate, evaluations[judged]),
+        *problems,
+    ]
+
+
+def _comparison_problems(
+    against: str | None, judged: EvaluateStage, earlier: Mapping[str, EvaluateStage]
+) -> list[str]:
+    where = "gate.better_than"
+    if against is None:
+        return []
+    if against not in earlier:
+        return [f"{where}: no earlier evaluation is called {against}"]
+    if judged.task in JUDGES:
+        return [f"{where}: {judged.task} judges the answers in the dataset, not the model's"]
+    other = earlier[against]
+    if (other.task, other.subtask) != (judged.task, judged.subtask):
+        asked, had = (" ".join(filter(None, (s.task, s.subtask))) for s in (judged, other))
+        return [f"{where}: {judged.name} runs {asked}, but {against} ran {had}"]
+    return []
+
+
+def _measurement_problems(gate: Gate, judged: EvaluateStage) -> list[str]:
+    """Check that what is asked for can be measured, as far as the names are known."""
+    of_rows = gate.metric in ROW_METRICS and gate.metric != metric_of(judged.task)
+    asked = {
+        f"metric: {gate.metric}": of_rows,
+        "class_floors": bool(gate.class_floors),
+        "max_format_failures": gate.max_format_failures is not None,
+        "max_truncated": gate.max_truncated is not None,
+    }
+    if judged.task is Task.GEN_QA:
+        known = gate.metric in ROW_METRICS or judged.processor is not None
+        return [] if known else [f"gate.metric: {gate.metric} is none of {', '.join(ROW_METRICS)}"]
+    advice = f"{judged.name} runs {judged.task}, which leaves no rows to measure that by"
+    return [f"gate.{name}: {advice}" for name, is_asked in asked.items() if is_asked]

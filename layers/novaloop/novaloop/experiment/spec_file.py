@@ -12,20 +12,31 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from novaloop.experiment.budget import price_problems
+from novaloop.experiment.inputs import validation_input_of
 from novaloop.experiment.reward import REWARD_TYPES, LengthPenalty, WeightedPart
 from novaloop.experiment.spec import (
     FIELDS_ONLY,
     DeployStage,
+    DpoStage,
     EvaluateStage,
     ExperimentSpec,
     Gate,
+    JobStage,
     RftStage,
     Runtime,
     SftStage,
     Split,
     StagePlan,
+    Task,
 )
-from novaloop.recipes.checks import validate_infrastructure, validate_overrides
+from novaloop.recipes.checks import (
+    problem_with_checkpoint,
+    problem_with_image,
+    validate_evaluation,
+    validate_holdout,
+    validate_infrastructure,
+    validate_overrides,
+)
 from novaloop.recipes.endpoints import validate_endpoint
 from novaloop.recipes.errors import FieldError
 from novaloop.recipes.serverless import problem_with_method, sent_settings, serverless
@@ -38,6 +49,7 @@ _SECTIONS: Mapping[str, type[BaseModel]] = {
     "gate": Gate,
     "evaluate": EvaluateStage,
     "sft": SftStage,
+    "dpo": DpoStage,
     "rft": RftStage,
     "deploy": DeployStage,
     **REWARD_TYPES,
@@ -135,7 +147,7 @@ def _message(error: Mapping[str, Any]) -> str:
         types = [each for each in REWARD_TYPES if each != "weighted" or "parts" not in error["loc"]]
         return f"type must be one of {', '.join(types)}"
     if error["type"] == "union_tag_invalid":
-        return "is no kind of stage; write evaluate, sft, rft or deploy"
+        return "is no kind of stage; write evaluate, sft, dpo, rft or deploy"
     if error["type"] == "union_tag_not_found":
         return "must be one stage, such as `- evaluate: baseline` or `- sft: {instances: 4}`"
     text = str(error["msg"]).removeprefix("Value error, ")
@@ -163,6 +175,8 @@ def check_settings(spec: ExperimentSpec) -> Iterator[FieldError]:
             yield from _check_stage(spec, stage, at)
         except ValueError as problem:
             yield FieldError(at, str(problem))
+    if refused := problem_with_checkpoint(spec.checkpoint):
+        yield FieldError("checkpoint", refused)
     yield from price_problems(spec)
 
 
@@ -183,19 +197,34 @@ def _check_stage(spec: ExperimentSpec, stage: StagePlan, at: str) -> Iterator[Fi
     if spec.runtime is Runtime.SERVERLESS:
         yield from _check_serverless(method, model, stage, at)
         return
+    image = problem_with_image(stage.image)
+    if image is not None:
+        yield FieldError(f"{at}.image", image)
+    if isinstance(stage, EvaluateStage):
+        yield from validate_evaluation(method, model, stage.subtask, stage.processor, at)
     yield from validate_infrastructure(method, model, stage.instance_type, stage.instances, at)
     yield from validate_overrides(
         method, model, stage.overrides, instance_type=stage.instance_type, at=f"{at}.overrides"
     )
+    if validation_input_of(stage) is not None:
+        yield from validate_holdout(
+            method, model, stage.overrides, instance_type=stage.instance_type, at=at
+        )
 
 
-def _check_serverless(
-    method: str, model: str, stage: EvaluateStage | SftStage | RftStage, at: str
-) -> Iterator[FieldError]:
+def _check_serverless(method: str, model: str, stage: JobStage, at: str) -> Iterator[FieldError]:
     for machines in ("instance_type", "instances"):
         if machines in stage.model_fields_set:
             message = "runtime serverless chooses the machines; remove it"
             yield FieldError(f"{at}.{machines}", f"{message} or use runtime training-job")
+    for name in ("image", "validation", "subtask"):
+        if getattr(stage, name, None):
+            message = "runtime serverless would ignore it; remove it or use runtime training-job"
+            yield FieldError(f"{at}.{name}", message)
+    if isinstance(stage, EvaluateStage) and stage.task is not Task.GEN_QA:
+        message = f"no request is known that tells runtime serverless to run {stage.task}"
+        yield FieldError(f"{at}.task", f"{message}; use runtime training-job")
+        return
     if model not in serverless().models:
         return  # told once, for the whole plan
     problem = problem_with_method(method, model)
@@ -205,6 +234,6 @@ def _check_serverless(
         yield FieldError(f"{at}.peft" if "peft" in stage.model_fields_set else at, problem)
 
 
-def method_of(stage: EvaluateStage | SftStage | RftStage) -> str:
+def method_of(stage: JobStage) -> str:
     """Return what the recipes call the stage's method."""
-    return "gen_qa" if isinstance(stage, EvaluateStage) else f"{stage.kind}-{stage.peft}"
+    return str(stage.task) if isinstance(stage, EvaluateStage) else f"{stage.kind}-{stage.peft}"

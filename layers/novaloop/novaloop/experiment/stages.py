@@ -13,7 +13,7 @@ from enum import StrEnum
 
 from novaloop.experiment.observation import Observation, Outcome, Phase, Work
 from novaloop.experiment.record import Progress, Stage, StageState
-from novaloop.experiment.spec import DAY_SECONDS, DeployStage, RftStage, SftStage, StagePlan
+from novaloop.experiment.spec import DAY_SECONDS, DeployStage, StagePlan, TrainStage
 from novaloop.training.health import unknown
 
 LAUNCH_LEASE = timedelta(minutes=5)
@@ -166,7 +166,7 @@ def _settles(stage: Stage, now: datetime) -> bool:
 
 
 def _must_stop(stage: Stage, plan: StagePlan) -> bool:
-    stop_on = plan.stop_on if isinstance(plan, SftStage | RftStage) else ()
+    stop_on = plan.stop_on if isinstance(plan, TrainStage) else ()
     return any(note.kind in stop_on for note in stage.health)
 
 

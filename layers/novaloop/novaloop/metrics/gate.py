@@ -15,6 +15,18 @@ if TYPE_CHECKING:
 
 _SHORT_NAMES = {"exact_match": "em", "quasi_exact_match": "qem"}
 LENIENT_ACCURACY = "lenient_accuracy"
+ROW_METRICS = (
+    *_SHORT_NAMES,
+    *_SHORT_NAMES.values(),
+    "f1",
+    "f1_score_quasi",
+    "rouge1",
+    "rouge2",
+    "rougeL",
+    "bleu",
+    LENIENT_ACCURACY,
+)
+"""What is measured by the rows of a gen_qa evaluation, by the names that may be asked for."""
 
 
 class GateVerdict(StrEnum):

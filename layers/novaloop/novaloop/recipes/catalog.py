@@ -169,6 +169,14 @@ def variants(method: str, model: str) -> tuple[Blueprint, ...]:
     return found
 
 
+def metric_of(task: str) -> str | None:
+    """Return the metric that an evaluation's recipe asks for; None for an unknown task."""
+    found = (
+        family.methods[task].metric for family in families().values() if task in family.methods
+    )
+    return next(found, None)
+
+
 def blueprint(method: str, model: str, instance_type: str | None = None) -> Blueprint:
     """Return how ``method`` runs on ``model`` with ``instance_type``, or else the usual way.
 

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _LAMBDA_ARN = re.compile(r"arn:aws:lambda:[a-z0-9-]+:\d{12}:function:[A-Za-z0-9-_]+")
+_IMAGE = re.compile(
+    r"\d{12}\.dkr\.ecr\.[a-z0-9-]+\.amazonaws\.com/[a-z0-9][a-z0-9._/-]*:[A-Za-z0-9_][\w.-]{0,127}"
+)
 _S3_OBJECT = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/\S+")
 # Escrow buckets are named customer-escrow-<account>-<platform>-<id>; `hp` is HyperPod.
 _HYPERPOD_ESCROW = re.compile(r"s3://customer-escrow-\d+-hp-")
@@ -79,6 +82,52 @@ def validate_rows(
     return [FieldError(joined(at, "data"), message)]
 
 
+def validate_evaluation(
+    task: str, model: str, subtask: str | None, processor_function_arn: str | None, at: str = ""
+) -> list[FieldError]:
+    """Return what is wrong with the subtask and the processor function of an evaluation.
+
+    Raises:
+        ValueError: if ``model`` has no such ``task``.
+    """
+    chosen = blueprint(task, model)
+    checks = {
+        "subtask": _problem_with_subtask(subtask, chosen),
+        "processor": _problem_with_processor(processor_function_arn, chosen),
+    }
+    return [FieldError(joined(at, name), problem) for name, problem in checks.items() if problem]
+
+
+def validate_holdout(
+    method: str,
+    model: str,
+    overrides: Mapping[str, object],
+    *,
+    instance_type: str | None = None,
+    at: str = "",
+) -> list[FieldError]:
+    """Return why validation data would be ignored, if it would.
+
+    Raises:
+        ValueError: if ``model`` has no such ``method``.
+    """
+    chosen = blueprint(method, model, instance_type)
+    if not chosen.family.holdout:
+        return [
+            FieldError(joined(at, "validation"), f"{method} on {model} takes no validation data")
+        ]
+    values, errors = resolve(chosen, overrides, at)
+    by_name = {path.rpartition(".")[2]: value for path, value in values.items()}
+    interval, steps = by_name.get("val_check_interval"), by_name.get("max_steps")
+    if errors or interval is None or steps is None or interval <= steps:
+        return []  # `validate_overrides` tells what is wrong with the overrides
+    message = (
+        f"would never be looked at: val_check_interval is {interval}, more than max_steps"
+        f" ({steps}); lower it in `overrides`"
+    )
+    return [FieldError(joined(at, "validation"), message)]
+
+
 def validate_inputs(
     job: TrainingJob, chosen: Blueprint, deployment: Deployment, at: str
 ) -> list[FieldError]:
@@ -89,10 +138,11 @@ def validate_inputs(
         "data_uri": _problem_with_data(job, chosen),
         "validation_uri": _problem_with_validation(job, chosen),
         "recipe_uri": _problem_with_recipe(job.recipe_uri),
-        "checkpoint": _problem_with_checkpoint(job.checkpoint),
+        "checkpoint": problem_with_checkpoint(job.checkpoint),
         "reward_function_arn": _problem_with_reward(deployment.reward_function_arn, chosen),
-        "processor_function_arn": _problem_with_processor(job, chosen),
-        "subtask": _problem_with_subtask(job, chosen),
+        "processor_function_arn": _problem_with_processor(job.processor_function_arn, chosen),
+        "subtask": _problem_with_subtask(job.subtask, chosen),
+        "image": problem_with_image(job.image),
         "max_runtime_seconds": None if job.max_runtime_seconds > 0 else "must be positive",
     }
     return [FieldError(joined(at, name), problem) for name, problem in checks.items() if problem]
@@ -140,7 +190,8 @@ def problem_with_object(uri: str) -> str | None:
     return None if _S3_OBJECT.fullmatch(uri) else f"{shown(uri)} must be s3://bucket/key"
 
 
-def _problem_with_checkpoint(checkpoint: str | None) -> str | None:
+def problem_with_checkpoint(checkpoint: str | None) -> str | None:
+    """Return why no training job can start from ``checkpoint``, if none can."""
     if checkpoint is None or MODEL_PACKAGE_ARN.fullmatch(checkpoint):
         return None
     if _HYPERPOD_ESCROW.match(checkpoint):
@@ -154,12 +205,12 @@ def _problem_with_reward(arn: str | None, chosen: Blueprint) -> str | None:
     return problem_with_function(arn) if arn else f"{chosen.method} needs a reward function"
 
 
-def _problem_with_processor(job: TrainingJob, chosen: Blueprint) -> str | None:
-    if job.processor_function_arn is None:
+def _problem_with_processor(arn: str | None, chosen: Blueprint) -> str | None:
+    if arn is None:
         return None
     if not _takes(chosen, "processor_function_arn"):
-        return f"{job.method} takes no processor function and would ignore it"
-    return problem_with_function(job.processor_function_arn)
+        return f"{chosen.method} takes no processor function and would ignore it"
+    return problem_with_function(arn)
 
 
 def _takes(chosen: Blueprint, source: str) -> bool:
@@ -174,10 +225,17 @@ def problem_with_function(arn: str) -> str | None:
     return f"{shown(arn)} must be a Lambda function's ARN without version or alias"
 
 
-def _problem_with_subtask(job: TrainingJob, chosen: Blueprint) -> str | None:
+def _problem_with_subtask(subtask: str | None, chosen: Blueprint) -> str | None:
     known = chosen.facts.subtasks
-    if job.subtask is None or job.subtask in known:
+    if subtask is None or subtask in known:
         return None
     if not known:
-        return f"{job.method} has no subtasks"
-    return f"{job.method} has no subtask {shown(job.subtask)}; it has {listed(known)}"
+        return f"{chosen.method} has no subtasks; remove it"
+    return f"{chosen.method} has no subtask {shown(subtask)}; it has {listed(known)}"
+
+
+def problem_with_image(uri: str | None) -> str | None:
+    """Return why ``uri`` names no tagged image in a private registry, if it doesn't."""
+    if uri is None or _IMAGE.fullmatch(uri):
+        return None
+    return f"{shown(uri)} must be <account>.dkr.ecr.<region>.amazonaws.com/<repository>:<tag>"

@@ -40,6 +40,7 @@ class TrainingJob:
     ``method`` is one of ``catalog.methods(model)``; ``overrides`` are as a person wrote them.
     ``run_name`` becomes the top folder of an evaluation's archive.
     ``checkpoint`` is the escrow URI or model package ARN to start from; without it, the base model.
+    ``image`` is a registry address to use instead of the recipe family's.
     """
 
     method: str
@@ -55,6 +56,7 @@ class TrainingJob:
     checkpoint: str | None = None
     processor_function_arn: str | None = None
     subtask: str | None = None
+    image: str | None = None
     overrides: Mapping[str, object] = field(default_factory=dict)
     max_runtime_seconds: int = DEFAULT_MAX_RUNTIME_SECONDS
     tags: Mapping[str, str] = field(default_factory=dict)

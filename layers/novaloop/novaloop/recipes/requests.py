@@ -25,7 +25,7 @@ def create_training_job(
         "RoleArn": deployment.execution_role_arn,
         "AlgorithmSpecification": {
             "TrainingInputMode": "File",
-            "TrainingImage": facts.image_uri(chosen.family.image, deployment.region),
+            "TrainingImage": job.image or facts.image_uri(chosen.family.image, deployment.region),
         },
         "HyperParameters": _hyperparameters(job, chosen, deployment),
         "InputDataConfig": _channels(job, chosen),

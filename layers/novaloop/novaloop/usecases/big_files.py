@@ -27,6 +27,7 @@ from novaloop.datasets.ranges import (
     scan_range,
 )
 from novaloop.experiment.collecting import data_fingerprint
+from novaloop.experiment.inputs import row_formats
 from novaloop.experiment.record import DatasetItem, DatasetStatus
 from novaloop.experiment.spec import Role
 from novaloop.usecases.conversion import (
@@ -39,7 +40,6 @@ from novaloop.usecases.conversion import (
     finish,
     folder_of,
     options_of,
-    row_formats,
     stem_of,
 )
 from novaloop.usecases.ports import BigFiles

@@ -16,19 +16,14 @@ from novaloop.datasets.errors import DatasetRefused
 from novaloop.datasets.options import DatasetOptions, RowFormat, SourceFormat
 from novaloop.datasets.split import Split, convert_split
 from novaloop.datasets.summary import DatasetSummary
-from novaloop.experiment.collecting import wants_sft_in_rft
+from novaloop.experiment.inputs import row_formats
 from novaloop.experiment.record import DatasetItem, DatasetStatus
 from novaloop.experiment.reward import reward_settings
-from novaloop.experiment.spec import ExperimentSpec, Role
+from novaloop.experiment.spec import EvaluateStage, ExperimentSpec, Task
 from novaloop.usecases.ports import BigFiles, Clock, DatasetStore, Objects
 
 SPLIT_STEM = "data"
 JSON_LINES = "application/jsonl"
-FORMATS: Mapping[str, RowFormat] = {
-    Role.EVAL: RowFormat.EVALUATION,
-    **{str(each): each for each in RowFormat if each is not RowFormat.EVALUATION},
-}
-"""The row format of each role; all roles but `eval` are called like theirs."""
 
 
 @dataclass(frozen=True)
@@ -129,14 +124,11 @@ def dataset_options(spec: ExperimentSpec, source_format: SourceFormat) -> Datase
         delimiter=spec.delimiter,
         reward=reward_settings(spec.reward, spec.labels),
         model=spec.model,
+        evaluates_prompts=any(
+            isinstance(stage, EvaluateStage) and stage.task is Task.RFT_EVAL for stage in spec.plan
+        ),
         max_rejects=spec.max_rejects,
     )
-
-
-def row_formats(spec: ExperimentSpec, role: str) -> tuple[RowFormat, ...]:
-    """Return the formats that a role's rows are needed in."""
-    also_rft = role == Role.SFT and wants_sft_in_rft(spec)
-    return (FORMATS[role], RowFormat.RFT) if also_rft else (FORMATS[role],)
 
 
 def _run(
@@ -155,7 +147,8 @@ def _run(
     if job.spec.split is None:
         message = "needs `split:` in experiment.yaml, or sft, rft and eval as files of their own"
         return Result({}, DatasetRefused("split", message), 0)
-    split = Split(job.spec.split.shares(tuple(outputs)), job.spec.split.seed)
+    shares = {role: job.spec.split.shares[role] for role in outputs}
+    split = Split(shares, job.spec.split.seed)
     divided = convert_split(open_source, split, outputs, options, rejects.append)
     return Result(divided.datasets, divided.refusal, _rows(divided.rejects))
 
@@ -217,7 +210,7 @@ def _finished(
     return replace(
         done,
         rows=summary.rows_out,
-        sha256=summary.outputs[FORMATS[item.role]].sha256,
+        sha256=summary.outputs[row_formats(job.spec, item.role)[0]].sha256,
         outputs={str(each): f"{folder}/{each.file_name}" for each in summary.outputs},
         profile_key=profile_key,
         summary=_digest(summary),

@@ -9,6 +9,7 @@ from novaloop.datasets.card import finding_content
 from novaloop.datasets.checks import EVALUATION_ROLE, Finding, Policy, check_datasets
 from novaloop.datasets.profile import DatasetProfile
 from novaloop.experiment.collecting import data_fingerprint, versions_of
+from novaloop.experiment.inputs import roles
 from novaloop.experiment.record import ChecksItem, DatasetItem, DatasetStatus, Snapshot
 from novaloop.experiment.spec import ExperimentSpec
 from novaloop.usecases.conversion import Conversion, IngestWorld, convert_file
@@ -34,7 +35,7 @@ def check_experiment(experiment_id: str, world: IngestWorld) -> None:
 
 def _accepted(snapshot: Snapshot, spec: ExperimentSpec) -> list[DatasetItem] | None:
     """Return the datasets that the plan needs, or None if not all of them are accepted."""
-    found = [(role, snapshot.datasets.get(role)) for role in spec.roles()]
+    found = [(role, snapshot.datasets.get(role)) for role in roles(spec)]
     accepted = [
         item
         for role, item in found

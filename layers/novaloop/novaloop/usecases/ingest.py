@@ -10,9 +10,10 @@ from dataclasses import replace
 
 from novaloop.datasets.options import SourceFormat
 from novaloop.experiment.collecting import data_fingerprint
+from novaloop.experiment.inputs import split_roles
 from novaloop.experiment.names import experiment_name_error
 from novaloop.experiment.record import DatasetItem, DatasetStatus
-from novaloop.experiment.spec import Role
+from novaloop.experiment.spec import Role, Split
 from novaloop.usecases.big_files import hand_over, is_big
 from novaloop.usecases.conversion import (
     SPLIT_STEM,
@@ -25,6 +26,7 @@ from novaloop.usecases.ports import Upload
 from novaloop.usecases.spec_upload import INBOX, SPEC_FILE, present_spec, spec_item
 
 MAX_ATTEMPTS = 6
+_SHARED = [role for role in Role if role in Split.model_fields]
 
 
 def ingest(key: str, world: IngestWorld) -> None:
@@ -49,7 +51,7 @@ def _file_problem(file: str) -> str | None:
     if stem_of(file) in {*Role, SPLIT_STEM} and SourceFormat.of(file) is not None:
         return None
     return (
-        "is not a file of an experiment; those are experiment.yaml and sft, rft and eval "
+        f"is not a file of an experiment; those are experiment.yaml and {', '.join(Role)} "
         "(or one data file with `split:`) as .csv or .jsonl, with or without .gz"
     )
 
@@ -70,12 +72,12 @@ def _ingest_data(experiment_id: str, key: str, upload: Upload, world: IngestWorl
     stem = stem_of(key)
     spec = present_spec(experiment_id, world)
     if spec is None:
-        for role in Role if stem == SPLIT_STEM else [Role(stem)]:
+        for role in _SHARED if stem == SPLIT_STEM else [Role(stem)]:
             waiting = _item(role, key, upload, world)
             waiting = replace(waiting, reason="waits for a valid experiment.yaml")
             world.store.put_dataset(experiment_id, waiting)
         return
-    roles = spec.roles() if stem == SPLIT_STEM else (Role(stem),)
+    roles = split_roles(spec) if stem == SPLIT_STEM else (Role(stem),)
     items = tuple(
         replace(_item(role, key, upload, world), fingerprint=data_fingerprint(spec, role))
         for role in roles

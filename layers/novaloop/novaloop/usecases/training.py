@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 
 from pydantic import TypeAdapter
 
-from novaloop.experiment.launching import jobs_prefix, settings_of
+from novaloop.experiment.launching import jobs_prefix, settings_of, steps_of
 from novaloop.experiment.observation import TRAININGS, Phase, TrainingNews, Work
 from novaloop.experiment.record import Record, Stage
-from novaloop.experiment.spec import RftStage, SftStage
+from novaloop.experiment.spec import TrainStage
 from novaloop.training.curve import Curve
 from novaloop.training.health import Limits, Training, follow, stalled, unknown
 from novaloop.training.lines import points
@@ -90,9 +90,9 @@ def _read_on(
 
 
 def _limits(record: Record, stage: Stage) -> Limits:
-    """Return what the job was told; Nova 1 recipes count epochs instead of steps."""
+    """Return what the job was told."""
     plan = record.plan_of(stage)
-    if not isinstance(plan, SftStage | RftStage):
+    if not isinstance(plan, TrainStage):
         return Limits()
     settings = settings_of(record.spec, plan)
-    return Limits(settings.get("max_steps"), settings.get("max_new_tokens"))
+    return Limits(steps_of(record, plan), settings.get("max_new_tokens"))
