@@ -109,7 +109,8 @@ def _log_stage(
     for key, value in settings.items():
         client.log_param(run, key, value)
     client.log_metric(run, "instance_hours", stage["instance_hours"])
-    for metric in content["metrics"]:
+    of_tasks = [metric for task in content["tasks"] for metric in task["metrics"]]
+    for metric in (*content["metrics"], *of_tasks):
         for measured in metric["measurements"]:
             if measured["stage"] == stage["name"]:
                 _log_measurement(client, run, metric["name"], measured)

@@ -68,11 +68,15 @@ def build(stack: Stack, snapshot: Snapshot, record: Record) -> Report:
 
 def print_results(content: Report, out: Console) -> None:
     """Print every metric of every evaluation, and what the tests say of the changes."""
-    if not content["metrics"]:
+    if not content["metrics"] and not content["tasks"]:
         out.print(f"{content['experiment']} is {content['status']}: nothing was measured yet.")
         return
-    out.print(views.metrics(content))
-    out.print()
+    if content["metrics"]:
+        out.print(views.metrics(content))
+        out.print()
+    for task in content["tasks"]:
+        out.print(views.task(task))
+        out.print()
     out.print(views.verdicts(content))
 
 

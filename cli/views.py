@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, Group, RenderableType
 from rich.progress_bar import ProgressBar
@@ -20,12 +20,13 @@ from novaloop.experiment.record import (
     StageState,
     Status,
 )
-from novaloop.reports.pages import cell, change, duration
+from novaloop.recipes.catalog import metric_of
+from novaloop.reports.pages import cell, change, duration, interval
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from novaloop.reports.content import MetricRow, Report
+    from novaloop.reports.content import MetricRow, Report, TaskReport
 
 MARKS: Mapping[StageState, tuple[str, str]] = {
     StageState.PENDING: ("·", "dim"),
@@ -123,13 +124,25 @@ def _progress(stage: Stage, now: datetime) -> RenderableType:
 
 def _result(stage: Stage, scores: Mapping[tuple[str, int], ScoreItem]) -> RenderableType:
     item = scores.get((stage.name, stage.attempt))
-    if item is None or "em" not in item.score.get("metrics", {}):
+    if item is None or not item.score.get("metrics"):
         return Text(stage.reason or "", "dim")
-    exact = item.score["metrics"]["em"]
-    error = f" ±{exact['stderr']:.3f}" if exact["stderr"] is not None else ""
-    text = f"exact match {exact['value']:.3f}{error}"
+    if "task" in item.score:
+        return _headline(item.score)
+    text = _estimate("exact match", item.score["metrics"]["em"])
     found = item.score.get("classification")
     return f"{text}, accuracy {found['lenient']['accuracy']['value']:.3f}" if found else text
+
+
+def _headline(score: Mapping[str, Any]) -> str:
+    """Return the metric that the task's recipe asks for, or else the first one."""
+    metrics, asked = score["metrics"], metric_of(score["task"])
+    name = asked if asked in metrics else next(iter(metrics))
+    return _estimate(f"{score['task']} {name}", metrics[name])
+
+
+def _estimate(name: str, estimate: Mapping[str, float | None]) -> str:
+    error = f" ±{estimate['stderr']:.3f}" if estimate["stderr"] is not None else ""
+    return f"{name} {estimate['value']:.3f}{error}"
 
 
 def datasets(items: Mapping[str, DatasetItem]) -> Table:
@@ -164,6 +177,25 @@ def metrics(report: Report) -> Table:
             table.add_column("change", justify="right", no_wrap=True)
     for metric in report["metrics"]:
         table.add_row(metric["title"], *_cells(metric))
+    return table
+
+
+def task(report: TaskReport) -> Table:
+    """Return what the jobs of one task report, with its error and its change."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    table.add_column(report["title"], no_wrap=True)
+    for title in ("evaluation", "value", "95 % interval", "change"):
+        table.add_column(title, justify="left" if title == "evaluation" else "right", no_wrap=True)
+    for metric in report["metrics"]:
+        for measured in metric["measurements"]:
+            tone = _TONES.get(measured["verdict"] or "", "dim")
+            table.add_row(
+                metric["title"],
+                measured["stage"],
+                cell(metric, measured),
+                interval(metric, measured),
+                Text(change(metric, measured), tone),
+            )
     return table
 
 

@@ -8,19 +8,19 @@ from dataclasses import asdict
 from novaloop.experiment.record import GateVerdict, Record, ScoreItem
 from novaloop.experiment.spec import StageKind
 from novaloop.metrics import gate
-from novaloop.metrics.score import Score
+from novaloop.metrics.tasks import read_score
 
 
 def judge(record: Record, scores: Mapping[tuple[str, int], ScoreItem]) -> GateVerdict:
-    """Judge the newest evaluation by the spec's gate; without a gate, everything is promoted."""
+    """Judge an evaluation by the spec's gate; without a gate, everything is promoted."""
     conditions = record.spec.gate
     if conditions is None:
         return GateVerdict(gate.GateVerdict.PROMOTE, promotes=True, summary="no gate is set")
-    item = _newest_score(record, scores)
+    item = _judged_score(record, scores, conditions.evaluation)
     if item is None:
         reason = "there is no score to judge"
         return GateVerdict(gate.GateVerdict.HOLD, promotes=False, summary=reason)
-    result = gate.judge(conditions, Score.from_dict(item.score))
+    result = gate.judge(conditions, read_score(item.score))
     promotes = result.verdict is gate.GateVerdict.PROMOTE or (
         result.verdict is gate.GateVerdict.INCONCLUSIVE
         and conditions.when_inconclusive == "promote"
@@ -31,6 +31,13 @@ def judge(record: Record, scores: Mapping[tuple[str, int], ScoreItem]) -> GateVe
     return GateVerdict(result.verdict, promotes, summary, ledger)
 
 
-def _newest_score(record: Record, scores: Mapping[tuple[str, int], ScoreItem]) -> ScoreItem | None:
-    evaluations = [stage for stage in record.stages if stage.kind is StageKind.EVALUATE]
-    return scores.get((evaluations[-1].name, evaluations[-1].attempt)) if evaluations else None
+def _judged_score(
+    record: Record, scores: Mapping[tuple[str, int], ScoreItem], name: str | None
+) -> ScoreItem | None:
+    """Return the score of the evaluation called `name`, or of the last one."""
+    found = [
+        stage
+        for stage in record.stages
+        if stage.kind is StageKind.EVALUATE and name in {None, stage.name}
+    ]
+    return scores.get((found[-1].name, found[-1].attempt)) if found else None

@@ -22,7 +22,7 @@ from novaloop.datasets.checks import DROPPABLE, Check
 from novaloop.datasets.checks import Policy as CheckPolicy
 from novaloop.experiment import names
 from novaloop.experiment.reward import Reward, reward_problems
-from novaloop.metrics.gate import ROW_METRICS
+from novaloop.metrics.names import ROW_METRICS
 from novaloop.recipes.catalog import metric_of
 from novaloop.recipes.serverless import carried
 from novaloop.rewards.labels import LabelReader

@@ -90,17 +90,34 @@ def is_results(name: str) -> bool:
     return name.startswith("results_") and name.endswith(".json")
 
 
-def reported_metrics(content: bytes) -> dict[str, float]:
-    """The finite numbers of a results file: of its `custom|` task, else of `all`, else any task."""
+def newest_results(members: Iterable[Member]) -> dict[str, dict[str, float]]:
+    """The metrics of the newest results file by task; raises ArchiveError when there is none."""
+    newest, results = "", None
+    for member in members:
+        base = posixpath.basename(member.name)
+        if is_results(base) and base > newest:
+            newest, results = base, metrics_by_task(member.read(MAX_JSON_BYTES))
+    if results is None:
+        raise ArchiveError("the output holds no results_*.json")
+    return results
+
+
+def metrics_by_task(content: bytes) -> dict[str, dict[str, float]]:
+    """The finite numbers of a results file, by task; `all` is the mean of the tasks."""
     document = _json("results", content)
     tasks = document.get("results") if isinstance(document, dict) else None
     if not isinstance(tasks, dict):
         raise ArchiveError("the results file has no object `results`")
+    return {name: _finite_numbers(metrics) for name, metrics in tasks.items()}
+
+
+def reported_metrics(content: bytes) -> dict[str, float]:
+    """The finite numbers of a results file: of its `custom|` task, else of `all`, else any task."""
+    tasks = metrics_by_task(content)
     for wanted in (lambda name: name.startswith("custom|"), "all".__eq__, lambda _: True):
         for name in filter(wanted, sorted(tasks)):
-            numbers = _finite_numbers(tasks[name])
-            if numbers:
-                return numbers
+            if tasks[name]:
+                return tasks[name]
     return {}
 
 

@@ -163,7 +163,7 @@ def _row_difference(
         p_no_gain = binomial_upper_tail(improved, improved + regressed)
         p_no_loss = binomial_upper_tail(regressed, improved + regressed)
     else:
-        p_no_gain, p_no_loss = _normal_p_values(difference, spread / math.sqrt(n))
+        p_no_gain, p_no_loss = normal_p_values(difference, spread / math.sqrt(n))
     low, high = _interval(resampled)
     reach = quantile(CONFIDENCE) + NormalDist().inv_cdf(POWER)
     return Difference(
@@ -176,7 +176,7 @@ def _row_difference(
         regressed=regressed,
         p_no_gain=p_no_gain,
         p_no_loss=p_no_loss,
-        verdict=_verdict(p_no_gain, p_no_loss),
+        verdict=verdict_of(p_no_gain, p_no_loss),
         smallest_detectable=reach * spread / math.sqrt(n),
         rows_to_settle=math.ceil((reach * spread / difference) ** 2) if difference else None,
     )
@@ -192,7 +192,7 @@ def _bleu_difference(
     later = float(corpus_bleu(after.bleu.sum(axis=0)))
     resampled = corpus_bleu(resampled_after) - corpus_bleu(resampled_before)
     spread = float(resampled.std(ddof=1))
-    p_no_gain, p_no_loss = _normal_p_values(later - earlier, spread) if spread else (1.0, 1.0)
+    p_no_gain, p_no_loss = normal_p_values(later - earlier, spread) if spread else (1.0, 1.0)
     low, high = _interval(resampled)
     return Difference(
         earlier=earlier,
@@ -204,13 +204,14 @@ def _bleu_difference(
         regressed=0,
         p_no_gain=p_no_gain,
         p_no_loss=p_no_loss,
-        verdict=_verdict(p_no_gain, p_no_loss),
+        verdict=verdict_of(p_no_gain, p_no_loss),
         smallest_detectable=None,
         rows_to_settle=None,
     )
 
 
-def _normal_p_values(difference: float, stderr: float) -> tuple[float, float]:
+def normal_p_values(difference: float, stderr: float) -> tuple[float, float]:
+    """Return the one-sided p-values of "not better" and of "not worse" by a normal test."""
     p_no_gain = NormalDist().cdf(-difference / stderr)
     return p_no_gain, 1 - p_no_gain
 
@@ -224,7 +225,8 @@ def _is_yes_no(values: NDArray[np.float64]) -> bool:
     return bool(np.isin(values, (0.0, 1.0)).all())
 
 
-def _verdict(p_no_gain: float, p_no_loss: float) -> Verdict:
+def verdict_of(p_no_gain: float, p_no_loss: float) -> Verdict:
+    """Return what two one-sided p-values say at 95 % confidence."""
     threshold = (1 - CONFIDENCE) / 2
     if p_no_gain <= threshold:
         return Verdict.BETTER

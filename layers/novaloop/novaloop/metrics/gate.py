@@ -6,27 +6,17 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
+from novaloop.metrics.names import LENIENT_ACCURACY, SHORT_NAMES
+from novaloop.metrics.score import Score
+from novaloop.metrics.tasks import TEST, TaskScore
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from novaloop.metrics.classification import ClassScore
     from novaloop.metrics.comparison import Difference
     from novaloop.metrics.estimates import Share
-    from novaloop.metrics.score import Score
-
-_SHORT_NAMES = {"exact_match": "em", "quasi_exact_match": "qem"}
-LENIENT_ACCURACY = "lenient_accuracy"
-ROW_METRICS = (
-    *_SHORT_NAMES,
-    *_SHORT_NAMES.values(),
-    "f1",
-    "f1_score_quasi",
-    "rouge1",
-    "rouge2",
-    "rougeL",
-    "bleu",
-    LENIENT_ACCURACY,
-)
-"""What is measured by the rows of a gen_qa evaluation, by the names that may be asked for."""
+    from novaloop.metrics.tasks import Change
 
 
 class GateVerdict(StrEnum):
@@ -95,12 +85,13 @@ class GateResult:
     ledger: tuple[LedgerEntry, ...]
 
 
-def judge(conditions: Conditions, score: Score) -> GateResult:
-    """Apply the conditions to the score of the last evaluation.
+def judge(conditions: Conditions, score: Score | TaskScore) -> GateResult:
+    """Apply the conditions to the score of an evaluation.
 
-    Levels, floors and ceilings hold for the observed value. A gain needs a one-sided paired test
-    at `confidence`, so a model that is no better passes at most 1 - confidence of the time; a gain
-    that is neither shown nor refuted is undecided, as is whatever was not measured.
+    Levels, floors and ceilings hold for the observed value. A gain needs a one-sided test at
+    `confidence`, a paired one where there are rows, so a model that is no better passes at most
+    1 - confidence of the time; a gain that is neither shown nor refuted is undecided, as is
+    whatever was not measured.
     """
     ledger = tuple(_ledger(conditions, score))
     outcomes = {entry.outcome for entry in ledger}
@@ -110,23 +101,29 @@ def judge(conditions: Conditions, score: Score) -> GateResult:
     return GateResult(GateVerdict.INCONCLUSIVE if undecided else GateVerdict.PROMOTE, ledger)
 
 
-def _ledger(conditions: Conditions, score: Score) -> Iterator[LedgerEntry]:
+def _ledger(conditions: Conditions, score: Score | TaskScore) -> Iterator[LedgerEntry]:
     if conditions.at_least is not None:
         yield _level(conditions.metric, conditions.at_least, score)
     if conditions.better_than is not None:
         yield _gain(conditions, conditions.better_than, score)
+    yield from _limits(conditions, score if isinstance(score, Score) else None)
+
+
+def _limits(conditions: Conditions, score: Score | None) -> Iterator[LedgerEntry]:
+    """Yield what only the rows of an evaluation can tell."""
+    classes = score.classification.strict.classes if score and score.classification else {}
     for label, floor in conditions.class_floors.items():
-        yield _floor(label, floor, score)
-    strict = score.classification.strict if score.classification else None
+        yield _floor(label, floor, classes)
+    strict = score.classification.strict if score and score.classification else None
     if conditions.max_format_failures is not None:
         share = strict.without_label if strict else None
         yield _ceiling("answers that are no label", share, conditions.max_format_failures)
     if conditions.max_truncated is not None:
-        share = score.lengths.reached_limit
+        share = score.lengths.reached_limit if score else None
         yield _ceiling("answers cut off at max_new_tokens", share, conditions.max_truncated)
 
 
-def _level(metric: str, needed: float, score: Score) -> LedgerEntry:
+def _level(metric: str, needed: float, score: Score | TaskScore) -> LedgerEntry:
     observed = _value(metric, score)
     condition = f"{metric} at least {needed:g}"
     if observed is None:
@@ -134,37 +131,48 @@ def _level(metric: str, needed: float, score: Score) -> LedgerEntry:
     return _entry(condition, f"{observed:.4f}", f"at least {needed:g}", met=observed >= needed)
 
 
-def _value(metric: str, score: Score) -> float | None:
-    if metric == LENIENT_ACCURACY and score.classification:
+def _value(metric: str, score: Score | TaskScore) -> float | None:
+    if metric == LENIENT_ACCURACY and isinstance(score, Score) and score.classification:
         return score.classification.lenient.accuracy.value
-    estimate = score.metrics.get(_SHORT_NAMES.get(metric, metric))
+    estimate = score.metrics.get(_name_in(score.metrics, metric))
     return estimate.value if estimate else None
 
 
-def _gain(conditions: Conditions, stage: str, score: Score) -> LedgerEntry:
+def _name_in(metrics: Mapping[str, object], metric: str) -> str:
+    return metric if metric in metrics else SHORT_NAMES.get(metric, metric)
+
+
+def _gain(conditions: Conditions, stage: str, score: Score | TaskScore) -> LedgerEntry:
     condition = f"{conditions.metric} better than {stage}"
     needed = f"a gain at {conditions.confidence:.0%} confidence"
-    comparison = score.comparisons.get(stage)
-    name = _SHORT_NAMES.get(conditions.metric, conditions.metric)
-    difference = comparison.metrics.get(name) if comparison else None
+    differences = _differences(score, stage)
+    difference = differences.get(_name_in(differences, conditions.metric))
     if difference is None:
         return _unmeasured(condition, needed)
+    if isinstance(score, TaskScore):
+        needed = f"{needed} by {TEST}"
     p_value = difference.p_no_gain
     chance = "p < 0.0001" if p_value < 1e-4 else f"p = {p_value:.4f}"
     observed = f"{difference.difference:+.4f}, {chance}"
     return LedgerEntry(condition, observed, needed, _gain_outcome(difference, conditions))
 
 
-def _gain_outcome(difference: Difference, conditions: Conditions) -> Outcome:
+def _differences(score: Score | TaskScore, stage: str) -> Mapping[str, Difference | Change]:
+    if isinstance(score, TaskScore):
+        return score.changes.get(stage, {})
+    comparison = score.comparisons.get(stage)
+    return comparison.metrics if comparison else {}
+
+
+def _gain_outcome(difference: Difference | Change, conditions: Conditions) -> Outcome:
     threshold = 1 - conditions.confidence
     if difference.p_no_gain <= threshold:
         return Outcome.MET
     return Outcome.NOT_MET if difference.p_no_loss <= threshold else Outcome.UNDECIDED
 
 
-def _floor(label: str, floor: float, score: Score) -> LedgerEntry:
+def _floor(label: str, floor: float, classes: Mapping[str, ClassScore]) -> LedgerEntry:
     condition, needed = f"recall of {label}", f"at least {floor:g}"
-    classes = score.classification.strict.classes if score.classification else {}
     recall = classes[label].recall if label in classes else None
     if recall is None or recall.value is None:
         return _unmeasured(condition, needed)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from novaloop.metrics import bleu
+from novaloop.metrics.names import LENIENT_ACCURACY
 from novaloop.metrics.pairs import METRICS, PairScores
 
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 NO_LABEL = -1
-LENIENT_ACCURACY = "lenient_accuracy"
 _FIELDS = ("row", "gold", "strict", "lenient", "characters", "values", "bleu")
 
 

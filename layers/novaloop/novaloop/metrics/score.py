@@ -16,7 +16,7 @@ from novaloop.metrics.bleu import corpus_bleu
 from novaloop.metrics.calibration import Calibration, calibrate
 from novaloop.metrics.classification import Classification, classify
 from novaloop.metrics.comparison import Comparison, compare
-from novaloop.metrics.defects import FirstPredictionBleu, Reported, examine
+from novaloop.metrics.defects import STDERR_SUFFIX, FirstPredictionBleu, Reported, examine
 from novaloop.metrics.estimates import Estimate, mean, resampled_sums
 from novaloop.metrics.format_failures import FormatFailure, format_failure
 from novaloop.metrics.inferences import Inference, InferenceError, read_inferences
@@ -40,7 +40,8 @@ class Score:
     """Everything measured about one evaluation of one stage.
 
     metrics: those of `pairs.METRICS` (0 to 1) and `bleu` (0 to 100), by the names that the job
-    uses. comparisons: this stage against each earlier one, by its name. format_failures: rows.
+    uses, and what a processor function of the job measured. comparisons: this stage against each
+    earlier one, by its name. format_failures: rows.
     """
 
     n: int
@@ -169,7 +170,7 @@ class _Scorer:
         score = Score(
             n=len(rows),
             evaluation_set=rows.evaluation_set,
-            metrics=metrics,
+            metrics=metrics | _of_processor(reported or {}, metrics),
             classification=classify(rows),
             lengths=lengths(rows, max_new_tokens),
             comparisons={name: compare(stage, rows) for name, stage in earlier.items()},
@@ -209,6 +210,17 @@ def _metrics(rows: RowScores) -> dict[str, Estimate]:
     metrics = {name: mean(column) for name, column in zip(METRICS, rows.values.T, strict=True)}
     metrics["bleu"] = _bleu(rows)
     return metrics
+
+
+def _of_processor(
+    reported: Mapping[str, float], ours: Mapping[str, Estimate]
+) -> dict[str, Estimate]:
+    """What only the job measures, by a processor function, as the job reports it."""
+    return {
+        name: Estimate(value, reported.get(name + STDERR_SUFFIX))
+        for name, value in reported.items()
+        if name not in ours and not name.endswith(STDERR_SUFFIX)
+    }
 
 
 def _bleu(rows: RowScores) -> Estimate:

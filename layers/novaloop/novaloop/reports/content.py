@@ -11,8 +11,9 @@ from novaloop.experiment.budget import has_machines, usd
 from novaloop.experiment.spec import DeployStage, ExperimentSpec, Runtime, StageKind, StagePlan
 from novaloop.experiment.spec_file import method_of
 from novaloop.metrics.estimates import Estimate, Share
-from novaloop.metrics.rows import LENIENT_ACCURACY
+from novaloop.metrics.names import LENIENT_ACCURACY
 from novaloop.metrics.score import Score
+from novaloop.metrics.tasks import TaskScore, read_score
 from novaloop.recipes.catalog import blueprint
 from novaloop.recipes.facts import facts
 from novaloop.reports.trainings import TrainingReport, training_reports
@@ -66,8 +67,19 @@ class MetricRow(TypedDict):
     measurements: list[Measurement]
 
 
+class TaskReport(TypedDict):
+    """What the jobs of one task report, at each evaluation that ran it."""
+
+    title: str
+    stages: list[str]
+    metrics: list[MetricRow]
+
+
 class Evaluation(TypedDict):
-    """One evaluation; `score` is `Score.to_dict()`, or None with the `error` that prevented it."""
+    """One evaluation; `score` is `Score.to_dict()`.
+
+    It is None with the `error` that prevented it, and for a task without rows (see `TaskReport`).
+    """
 
     stage: str
     attempt: int
@@ -105,7 +117,7 @@ class StageLine(TypedDict):
     """One stage of the plan; times are ISO 8601, `seconds` is wall-clock time.
 
     instance_hours: billed time of all attempts on all instances; `usd` is None without a price.
-    image: repository and tag of the container, the same in every region.
+    image: repository and tag of the container, the same in every region, or the one asked for.
     A serverless job has no instances, recipe and image.
     """
 
@@ -174,6 +186,7 @@ class Report(TypedDict):
     endpoint_expires_at: str | None
     notices: list[str]
     metrics: list[MetricRow]
+    tasks: list[TaskReport]
     comparisons: list[Comparison]
     evaluations: list[Evaluation]
     stages: list[StageLine]
@@ -197,7 +210,8 @@ def report(
     Raises pydantic.ValidationError on a score that this version can't read.
     """
     items = list(_evaluations(record, scores))
-    measured = {i.stage: Score.from_dict(i.score) for i in items if i.error is None}
+    read = {i.stage: read_score(i.score) for i in items if i.error is None}
+    measured = {stage: score for stage, score in read.items() if isinstance(score, Score)}
     endpoint = record.endpoint
     return Report(
         experiment=record.experiment_id,
@@ -215,6 +229,7 @@ def report(
         endpoint_expires_at=_iso(endpoint.expires_at) if endpoint else None,
         notices=list(record.notices),
         metrics=list(_metric_rows(measured)),
+        tasks=list(task_reports(read)),
         comparisons=list(_comparisons(measured, flips or {})),
         evaluations=[_evaluation(item, measured.get(item.stage)) for item in items],
         stages=[_stage_line(record, stage) for stage in record.stages],
@@ -248,27 +263,83 @@ def _evaluation(item: ScoreItem, score: Score | None) -> Evaluation:
 
 def _metric_rows(measured: Mapping[str, Score]) -> Iterator[MetricRow]:
     estimates = {stage: _estimates(score) for stage, score in measured.items()}
+    changes = {stage: _paired_verdicts(score) for stage, score in measured.items()}
     for name, title in METRIC_TITLES.items():
-        measurements: list[Measurement] = []
-        for stage, score in measured.items():
-            if estimate := estimates[stage].get(name):
-                before = measurements[-1] if measurements else None
-                measurements.append(_measurement(stage, name, estimate, score, before))
-        if measurements:
-            yield MetricRow(name=name, title=title, measurements=measurements)
+        row = _metric_row(name, title, estimates, changes)
+        if row["measurements"]:
+            yield row
+
+
+def task_reports(read: Mapping[str, Score | TaskScore]) -> Iterator[TaskReport]:
+    """Yield what the jobs themselves measured, by task: benchmarks, judges, processor functions."""
+    by_title: dict[str, dict[str, Score | TaskScore]] = {}
+    for stage, score in read.items():
+        if _own_estimates(score):
+            by_title.setdefault(_title(score), {})[stage] = score
+    for title, scores in by_title.items():
+        estimates = {stage: _own_estimates(score) for stage, score in scores.items()}
+        changes = {stage: _task_verdicts(score) for stage, score in scores.items()}
+        names = dict.fromkeys(name for each in estimates.values() for name in each)
+        rows = [_metric_row(name, name, estimates, changes) for name in names]
+        yield TaskReport(title=title, stages=list(scores), metrics=rows)
+
+
+def _title(score: Score | TaskScore) -> str:
+    if isinstance(score, Score):
+        return "processor function"
+    return " ".join(filter(None, (score.task, score.subtask)))
+
+
+def _own_estimates(score: Score | TaskScore) -> dict[str, Estimate]:
+    """Return what only the job measured."""
+    if isinstance(score, TaskScore):
+        return score.metrics
+    return {name: each for name, each in score.metrics.items() if name not in METRIC_TITLES}
+
+
+_Verdicts = dict[str, dict[str, str]]
+"""What a test says of each metric's change, by the earlier evaluation and the metric."""
+
+
+def _paired_verdicts(score: Score) -> _Verdicts:
+    return {
+        stage: {name: str(each.verdict) for name, each in compared.metrics.items()}
+        for stage, compared in score.comparisons.items()
+    }
+
+
+def _task_verdicts(score: Score | TaskScore) -> _Verdicts:
+    if isinstance(score, Score):
+        return {}
+    return {
+        stage: {name: str(each.verdict) for name, each in changes.items()}
+        for stage, changes in score.changes.items()
+    }
+
+
+def _metric_row(
+    name: str,
+    title: str,
+    estimates: Mapping[str, Mapping[str, Estimate]],
+    verdicts: Mapping[str, _Verdicts],
+) -> MetricRow:
+    measurements: list[Measurement] = []
+    for stage, each in estimates.items():
+        if estimate := each.get(name):
+            before = measurements[-1] if measurements else None
+            measurements.append(_measurement(stage, name, estimate, verdicts[stage], before))
+    return MetricRow(name=name, title=title, measurements=measurements)
 
 
 def _measurement(
-    stage: str, name: str, estimate: Estimate, score: Score, before: Measurement | None
+    stage: str, name: str, estimate: Estimate, verdicts: _Verdicts, before: Measurement | None
 ) -> Measurement:
-    compared = score.comparisons.get(before["stage"]) if before else None
-    difference = compared.metrics.get(name) if compared else None
     return Measurement(
         stage=stage,
         value=estimate.value,
         stderr=estimate.stderr,
         delta=estimate.value - before["value"] if before else None,
-        verdict=str(difference.verdict) if difference else None,
+        verdict=verdicts.get(before["stage"], {}).get(name) if before else None,
     )
 
 
@@ -362,6 +433,8 @@ def _image(spec: ExperimentSpec, plan: StagePlan) -> str | None:
         return facts().inference_image
     if spec.runtime is Runtime.SERVERLESS:
         return None
+    if plan.image is not None:
+        return plan.image
     return blueprint(method_of(plan), spec.model, plan.instance_type).family.image
 
 

@@ -11,7 +11,9 @@ from markupsafe import Markup
 from novaloop.experiment.costs import packaged_prices
 from novaloop.metrics.classification import NO_VALID_LABEL
 from novaloop.metrics.defects import STDERR_SUFFIX
+from novaloop.metrics.estimates import CONFIDENCE, quantile
 from novaloop.metrics.format_failures import FormatFailure
+from novaloop.metrics.tasks import TEST
 from novaloop.reports import charts
 
 if TYPE_CHECKING:
@@ -37,6 +39,7 @@ def html(report: Report) -> str:
         no_valid_label=NO_VALID_LABEL,
         format_failures=_format_failures(scored),
         prices_as_of=packaged_prices().as_of,
+        task_test=TEST,
     )
 
 
@@ -140,6 +143,15 @@ def cell(metric: MetricRow, measurement: Measurement) -> str:
     return f"{value} ±{number(metric, measurement['stderr'])}"
 
 
+def interval(metric: MetricRow, measurement: Measurement) -> str:
+    """Write the 95 % interval of a value."""
+    value, stderr = measurement["value"], measurement["stderr"]
+    if stderr is None:
+        return "–"  # noqa: RUF001
+    reach = quantile(CONFIDENCE) * stderr
+    return f"{number(metric, value - reach)} to {number(metric, value + reach)}"
+
+
 def duration(seconds: float | None) -> str:
     """Write a span of time such as `45 s`, `3:05` or `2:10:00`."""
     if seconds is None:
@@ -176,4 +188,10 @@ _environment.filters |= {
     "duration": duration,
     "tone": _tone,
 }
-_environment.globals |= {"cell": cell, "change": change, "heat": _heat, "recomputed": recomputed}
+_environment.globals |= {
+    "cell": cell,
+    "change": change,
+    "interval": interval,
+    "heat": _heat,
+    "recomputed": recomputed,
+}

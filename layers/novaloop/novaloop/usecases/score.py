@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
 from novaloop.experiment.launching import output_prefix, settings_of
 from novaloop.experiment.record import Record, ScoreItem, Snapshot, Stage, StageState
-from novaloop.experiment.spec import EvaluateStage, StageKind
+from novaloop.experiment.spec import EvaluateStage, StageKind, Task
 from novaloop.metrics.archive import ArchiveError, EvaluationOutput
 from novaloop.metrics.comparison import DifferentRowsError
 from novaloop.metrics.flips import (
@@ -23,6 +23,7 @@ from novaloop.metrics.flips import (
 from novaloop.metrics.inferences import InferenceError
 from novaloop.metrics.rows import RowScores, RowsError
 from novaloop.metrics.score import Score, score_output
+from novaloop.metrics.tasks import TaskScore, score_task
 from novaloop.usecases.outputs import find_output
 from novaloop.usecases.ports import Clock, ObjectMissing, Objects, Store
 
@@ -60,17 +61,38 @@ def _stage(snapshot: Snapshot, name: str, attempt: int) -> Stage | None:
 def _score(record: Record, stage: Stage, snapshot: Snapshot, world: ScoreWorld) -> ScoreItem:
     now = world.clock.now()
     prefix = output_prefix(record.experiment_id, stage)
+    plan = record.plan_of(stage)
     try:
-        result, rows = score_output(
-            find_output(world.objects, prefix),
-            labels=record.spec.labels,
-            max_new_tokens=_max_new_tokens(record, stage),
-            earlier=_earlier_rows(record, stage, snapshot, world.objects),
-        )
+        if isinstance(plan, EvaluateStage) and plan.task is not Task.GEN_QA:
+            return _score_task(record, stage, plan, snapshot, world)
+        return _score_rows(record, stage, snapshot, world)
     except ObjectMissing as missing:
         return ScoreItem(stage.name, stage.attempt, now, error=str(missing))
     except _UNUSABLE as error:
         return ScoreItem(stage.name, stage.attempt, now, error=f"{prefix}: {error}")
+
+
+def _score_task(
+    record: Record, stage: Stage, plan: EvaluateStage, snapshot: Snapshot, world: ScoreWorld
+) -> ScoreItem:
+    """Take the job's own numbers, and compare them with those of the same task before."""
+    earlier = {
+        past.name: TaskScore.from_dict(item.score)
+        for past, item in _earlier_scores(record, stage, snapshot)
+        if (item.score.get("task"), item.score.get("subtask")) == (plan.task, plan.subtask)
+    }
+    members = find_output(world.objects, output_prefix(record.experiment_id, stage))
+    result = score_task(members, plan.task, plan.subtask, earlier)
+    return ScoreItem(stage.name, stage.attempt, world.clock.now(), score=result.to_dict())
+
+
+def _score_rows(record: Record, stage: Stage, snapshot: Snapshot, world: ScoreWorld) -> ScoreItem:
+    result, rows = score_output(
+        find_output(world.objects, output_prefix(record.experiment_id, stage)),
+        labels=record.spec.labels,
+        max_new_tokens=_max_new_tokens(record, stage),
+        earlier=_earlier_rows(record, stage, snapshot, world.objects),
+    )
     rows_key = f"scores/{record.experiment_id}/{stage.name}-{stage.attempt}.jsonl"
     world.objects.put(rows_key, b"".join(rows.to_lines()), "application/jsonl")
     if record.spec.report_rows and result.comparisons:
@@ -78,7 +100,7 @@ def _score(record: Record, stage: Stage, snapshot: Snapshot, world: ScoreWorld) 
             _keep_flips(record, stage, result, world.objects)
     content = result.to_dict()
     problem = _wrong_size(record, result)
-    return ScoreItem(stage.name, stage.attempt, now, problem, content, rows_key)
+    return ScoreItem(stage.name, stage.attempt, world.clock.now(), problem, content, rows_key)
 
 
 def flips_key(experiment_id: str, stage: Stage) -> str:
@@ -141,13 +163,19 @@ def _earlier_rows(
     record: Record, stage: Stage, snapshot: Snapshot, objects: Objects
 ) -> Mapping[str, RowScores]:
     """Read the row scores of the evaluations before this one."""
-    before = record.stages[: record.stages.index(stage)]
     earlier: dict[str, RowScores] = {}
-    for past in before:
-        if past.kind is not StageKind.EVALUATE or past.state is not StageState.SUCCEEDED:
-            continue
-        item = snapshot.scores.get((past.name, past.attempt))
-        if item is not None and item.rows_key is not None:
+    for past, item in _earlier_scores(record, stage, snapshot):
+        if item.rows_key is not None:
             with objects.get(item.rows_key) as body:
                 earlier[past.name] = RowScores.from_lines(body)
     return earlier
+
+
+def _earlier_scores(
+    record: Record, stage: Stage, snapshot: Snapshot
+) -> Iterator[tuple[Stage, ScoreItem]]:
+    """Yield the evaluations before this one with their scores."""
+    for past in record.stages[: record.stages.index(stage)]:
+        item = snapshot.scores.get((past.name, past.attempt))
+        if past.kind is StageKind.EVALUATE and past.state is StageState.SUCCEEDED and item:
+            yield past, item

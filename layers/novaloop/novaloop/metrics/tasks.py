@@ -1,0 +1,146 @@
+"""Scores of tasks whose jobs leave no rows to score anew: benchmarks, judges, the reward function.
+
+Their numbers are the job's own, from `results_*.json`, with the standard errors that it gives.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pydantic import TypeAdapter
+
+from novaloop.metrics.archive import ArchiveError, newest_results
+from novaloop.metrics.comparison import Verdict, normal_p_values, verdict_of
+from novaloop.metrics.defects import STDERR_SUFFIX
+from novaloop.metrics.estimates import CONFIDENCE, Estimate, quantile
+from novaloop.metrics.score import Score
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from novaloop.metrics.archive import Member
+
+OVERALL = "all"
+_AVERAGE = ":_average"
+TEST = "an unpaired z-test on the jobs' standard errors"
+
+
+@dataclass(frozen=True)
+class Change:
+    """A metric's change between two jobs; low, high: its 95 % interval, rows taken as unrelated.
+
+    On the same questions a paired test would see smaller changes, so this one errs towards doubt.
+    p_no_gain, p_no_loss: one-sided p-values of "not better" and of "not worse".
+    """
+
+    earlier: float
+    later: float
+    difference: float
+    low: float
+    high: float
+    p_no_gain: float
+    p_no_loss: float
+    verdict: Verdict
+
+
+@dataclass(frozen=True)
+class TaskScore:
+    """What a job reported of one task. changes: by the earlier evaluation's name, then metric."""
+
+    task: str
+    subtask: str | None
+    metrics: dict[str, Estimate]
+    changes: dict[str, dict[str, Change]]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON content; `from_dict` reads it back."""
+        return _adapter.dump_python(self, mode="json")  # type: ignore[no-any-return]
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> TaskScore:
+        """Read what `to_dict` wrote; raises pydantic.ValidationError."""
+        return _adapter.validate_python(content)
+
+
+_adapter = TypeAdapter(TaskScore)
+
+
+def read_score(content: Mapping[str, Any]) -> Score | TaskScore:
+    """Read the score of any evaluation; raises pydantic.ValidationError."""
+    return TaskScore.from_dict(content) if "task" in content else Score.from_dict(content)
+
+
+def score_task(
+    members: Iterable[Member], task: str, subtask: str | None, earlier: Mapping[str, TaskScore]
+) -> TaskScore:
+    """Read a job's results and compare them with earlier ones of the same task.
+
+    Raises ArchiveError.
+    """
+    metrics = estimates(newest_results(members))
+    if not metrics:
+        raise ArchiveError("the results file holds no metrics")
+    changes = {name: _changes(before.metrics, metrics) for name, before in earlier.items()}
+    return TaskScore(task, subtask, metrics, changes)
+
+
+def estimates(results: Mapping[str, Mapping[str, float]]) -> dict[str, Estimate]:
+    """Return the metrics of a whole results file: of its one task, else of `all`."""
+    parts = [
+        metrics for name, metrics in results.items() if name != OVERALL and _AVERAGE not in name
+    ]
+    whole = parts[0] if len(parts) == 1 else results.get(OVERALL, {})
+    return {
+        name: Estimate(value, _stderr(name, value, whole, parts))
+        for name, value in whole.items()
+        if not name.endswith(STDERR_SUFFIX)
+    }
+
+
+def _stderr(
+    name: str, value: float, whole: Mapping[str, float], parts: list[Mapping[str, float]]
+) -> float | None:
+    """Return a metric's standard error.
+
+    lighteval gives the mean of the parts' errors for the mean of the parts; the error of a mean of
+    independent parts is smaller.
+    """
+    key = name + STDERR_SUFFIX
+    if len(parts) > 1 and all(name in part and key in part for part in parts):
+        mean = sum(part[name] for part in parts) / len(parts)
+        if math.isclose(mean, value, rel_tol=1e-6, abs_tol=1e-9):
+            return math.hypot(*(part[key] for part in parts)) / len(parts)
+    return whole.get(key)
+
+
+def _changes(before: Mapping[str, Estimate], after: Mapping[str, Estimate]) -> dict[str, Change]:
+    """Return the changes of the metrics whose errors are known on both sides."""
+    return {
+        name: _change(before[name].value, later.value, spread)
+        for name, later in after.items()
+        if name in before and (spread := _spread(before[name], later))
+    }
+
+
+def _spread(earlier: Estimate, later: Estimate) -> float:
+    """Return the standard error of the difference; 0 where it is unknown."""
+    if earlier.stderr is None or later.stderr is None:
+        return 0.0
+    return math.hypot(earlier.stderr, later.stderr)
+
+
+def _change(earlier: float, later: float, spread: float) -> Change:
+    difference, reach = later - earlier, quantile(CONFIDENCE) * spread
+    p_no_gain, p_no_loss = normal_p_values(difference, spread)
+    return Change(
+        earlier=earlier,
+        later=later,
+        difference=difference,
+        low=difference - reach,
+        high=difference + reach,
+        p_no_gain=p_no_gain,
+        p_no_loss=p_no_loss,
+        verdict=verdict_of(p_no_gain, p_no_loss),
+    )
