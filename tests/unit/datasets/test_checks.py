@@ -104,8 +104,8 @@ def test_near_duplicates_agree_with_the_exact_similarity() -> None:
     first, second = SignatureSketcher(), SignatureSketcher()
     for number, (text, keep) in enumerate(pairs):
         other = text.split()[:keep] + question(number + 10_000).split()[keep:]
-        first.add(2 * number, text)
-        second.add(2 * number + 1, " ".join(other))
+        first.add(2 * number, text.encode())
+        second.add(2 * number + 1, " ".join(other).encode())
 
     near = set(first.sketch().near(second.sketch()))
 
@@ -124,14 +124,14 @@ def test_signatures_beyond_their_number_are_a_sample_by_hash() -> None:
     sketcher = SignatureSketcher(max_rows=100)
     for number in range(1_000):
         if sketcher.wanted(np.array([number], np.uint64)):
-            sketcher.add(number, question(number))
+            sketcher.add(number, question(number).encode())
 
     sketch = sketcher.sketch()
 
     assert 50 <= len(sketch.questions) <= 100
     assert set(sketch.questions) == set(range(0, 1_000, 1 << sketch.sampling_bits))
     alone = SignatureSketcher()
-    alone.add(992, question(992))
+    alone.add(992, question(992).encode())
     (row,) = np.flatnonzero(sketch.questions == 992)
     assert (sketch.signatures[row] == alone.sketch().signatures[0]).all()
 

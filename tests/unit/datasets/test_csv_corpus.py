@@ -11,7 +11,7 @@ import pytest
 
 from novaloop.datasets import DatasetOptions, DatasetRefused, DatasetSummary, RowFormat, convert
 from novaloop.datasets.csv_table import open_csv
-from novaloop.datasets.decoding import read_lines
+from novaloop.datasets.decoding import read_lines, read_text
 
 ROOT = Path(__file__).parents[3]
 CORPUS = Path(os.environ.get("NOVALOOP_SHARED", ROOT.parent / "shared")) / "data" / "csv-cases"
@@ -77,10 +77,10 @@ def delimiter(case: dict[str, str]) -> str | None:
 
 def read_rows(case: dict[str, str]) -> tuple[list[str], list[list[str]]]:
     with (CORPUS / "files" / case["file"]).open("rb") as file:
-        table = open_csv(read_lines(file, encoding(case)), delimiter(case))
-        rows = [record for _, records in table.batches for record in records]
-    assert all(len(record) == len(table.header) for record in rows)
-    return table.header, rows
+        table = open_csv(read_text(file, encoding(case)), delimiter(case))
+        every = range(len(table.header))
+        columns = [records.columns(every) for _, records in table.batches]
+    return table.header, [list(row) for each in columns for row in zip(*each, strict=True)]
 
 
 def convert_file(case: dict[str, str]) -> DatasetSummary:
@@ -88,8 +88,7 @@ def convert_file(case: dict[str, str]) -> DatasetSummary:
     path = CORPUS / "files" / case["file"]
     with path.open("rb") as file, suppress(DatasetRefused):
         header = ["", ""]
-        lines = read_lines(file, encoding(case))
-        header = open_csv(lines, delimiter(case)).header
+        header = open_csv(read_text(file, encoding(case)), delimiter(case)).header
     options = DatasetOptions(
         columns={"question": header[0], "answer": header[-1]},
         encoding=encoding(case),

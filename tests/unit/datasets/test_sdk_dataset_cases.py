@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from cli.main import main
 from novaloop.datasets import DatasetOptions, DatasetSummary, RowFormat, SourceFormat, convert
 from novaloop.datasets.csv_table import open_csv
-from novaloop.datasets.decoding import read_lines
+from novaloop.datasets.decoding import read_lines, read_text
 from novaloop.datasets.json_rows import objects
 from novaloop.datasets.rejects import RejectLog
 from novaloop.recipes import validate_rows
@@ -149,12 +149,13 @@ def load_is_equal(case: Mapping[str, Any]) -> bool:
     data, source_format = source(case)
     if source_format is None or not case["expected"]["ok"]:
         return (source_format is not None) is case["expected"]["ok"]
-    lines = read_lines([data], None)
     if source_format is SourceFormat.JSONL:
-        rows = [row for _, row in objects(lines, RejectLog(lambda _: None))]
+        rows = [row for _, row in objects(read_lines([data]), RejectLog(lambda _: None))]
     else:
-        table = open_csv(lines, None)
-        records = (record for _, batch in table.batches for record in batch)
+        table = open_csv(read_text([data]), None)
+        every = range(len(table.header))
+        columns = (records.columns(every) for _, records in table.batches)
+        records = (record for each in columns for record in zip(*each, strict=True))
         rows = [dict(zip(table.header, record, strict=True)) for record in records]
     return bool(rows == case["expected"]["loaded"])
 

@@ -3,19 +3,13 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
-from operator import itemgetter
+from operator import methodcaller
 from typing import Any, BinaryIO
 
 from .columns import assign_columns
-from .csv_table import (
-    CsvTable,
-    continue_csv,
-    count_lines,
-    delimiter_name,
-    open_csv,
-    other_delimiter,
-)
-from .decoding import read_lines, read_lines_from
+from .csv_records import Records
+from .csv_table import CsvTable, continue_csv, delimiter_name, open_csv, other_delimiter
+from .decoding import TextBlock, read_text, read_text_from
 from .errors import DatasetRefused, RowRejected
 from .json_rows import open_json_rows
 from .options import DatasetOptions, RowFormat, SourceFormat
@@ -54,9 +48,9 @@ def encoded_rows(
     source: Source, formats: Sequence[RowFormat], options: DatasetOptions, log: RejectLog
 ) -> Iterator[EncodedRows]:
     """Yield the accepted rows in batches and log the others; raises DatasetRefused."""
-    lines = read_lines(source, options.encoding)
+    blocks = read_text(source, options.encoding)
     open_rows = open_json_rows if options.source_format is SourceFormat.JSONL else _open_csv_rows
-    yield from _encode_all(open_rows(lines, formats, options, log), options, log)
+    yield from _encode_all(open_rows(blocks, formats, options, log), options, log)
 
 
 @dataclass(frozen=True)
@@ -75,8 +69,8 @@ def continued_rows(
     log: RejectLog,
 ) -> Iterator[EncodedRows]:
     """As encoded_rows, for records of UTF-8 CSV from the middle; their first line counts as 1."""
-    lines = read_lines_from(source, place.byte)
-    table = continue_csv(lines, place.header, options.delimiter)
+    blocks = read_text_from(source, place.byte)
+    table = continue_csv(blocks, place.header, options.delimiter)
     yield from _encode_all(_table_reader(table, formats, options), options, log)
 
 
@@ -91,7 +85,7 @@ def _encode_all(
 def _encode(
     reader: RowReader, line: int, rows: Sequence[Any], log: RejectLog
 ) -> Iterator[EncodedRows]:
-    """Yield a batch of good rows as a whole, those of another one by one."""
+    """Yield a batch of good rows as a whole, those of another half by half."""
     try:
         encoded = reader.encode(rows)
     except RowRejected as reason:
@@ -101,9 +95,9 @@ def _encode(
     else:
         yield encoded
         return
-    for row in rows:
-        yield from _encode(reader, line, [row], log)
-        line += reader.count_lines(row)
+    half = len(rows) // 2
+    yield from _encode(reader, line, rows[:half], log)
+    yield from _encode(reader, line + reader.count_lines(rows[:half]), rows[half:], log)
 
 
 def _without_excluded(rows: EncodedRows, options: DatasetOptions, log: RejectLog) -> EncodedRows:
@@ -181,9 +175,12 @@ class _Output:
 
 
 def _open_csv_rows(
-    lines: Iterator[str], formats: Sequence[RowFormat], options: DatasetOptions, log: RejectLog
+    blocks: Iterator[TextBlock],
+    formats: Sequence[RowFormat],
+    options: DatasetOptions,
+    log: RejectLog,
 ) -> RowReader:
-    table = open_csv(lines, options.delimiter)
+    table = open_csv(blocks, options.delimiter)
     other = other_delimiter(table.header)
     if other and options.delimiter is None:
         message = (
@@ -199,23 +196,9 @@ def _table_reader(
 ) -> RowReader:
     columns = assign_columns(table.header, options.columns, formats, table.header_line)
     encoder = PlainRowEncoder(columns, formats, options)
-    pick = _picker([table.header.index(name) for name in columns.columns])
-    width = len(table.header)
+    indexes = [table.header.index(name) for name in columns.columns]
 
-    def encode(records: Sequence[Sequence[str]]) -> EncodedRows:
-        if set(map(len, records)) != {width}:
-            message = (
-                f"{len(records[0])} cells where the header has {width}; quote cells with commas"
-            )
-            raise RowRejected("ragged-row", message)
-        return encoder.encode(list(map(pick, records)))
+    def encode(records: Records) -> EncodedRows:
+        return encoder.encode_columns(records.columns(indexes))
 
-    return RowReader(table.batches, encode, count_lines, columns)
-
-
-def _picker(indexes: Sequence[int]) -> Callable[[Sequence[str]], Sequence[str]]:
-    """Return what picks these cells out of a record."""
-    if len(indexes) == 1:
-        (only,) = indexes
-        return itemgetter(slice(only, only + 1))
-    return itemgetter(*indexes)
+    return RowReader(table.batches, encode, methodcaller("count_lines"), columns)

@@ -2,20 +2,26 @@
 
 import csv
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from itertools import chain, islice
 
+from .csv_records import ParsedRecords, Records, count_lines, scan
+from .decoding import TextBlock
 from .errors import DatasetRefused
+from .text_column import has_blank
 
 MAX_CELL_CHARS = 16 << 20
+# Longer records are left to the csv module, which holds no more than one of them.
+_MAX_SCANNED_BYTES = 8 << 20
 _BATCH_ROWS = 64
 _OTHER_DELIMITERS = {";": "semicolon", "\t": "tab", "|": "pipe"}
 
 # The limit belongs to the csv module as a whole; its default of 128 KiB is too small for text.
 csv.field_size_limit(MAX_CELL_CHARS)
 
-Batch = tuple[int, list[list[str]]]
+Batch = tuple[int, Records]
+_Run = tuple[int, list[list[str]]]
 
 
 @dataclass(frozen=True)
@@ -31,35 +37,26 @@ class CsvTable:
     batches: Iterator[Batch]
 
 
-def open_csv(lines: Iterator[str], delimiter: str | None) -> CsvTable:
+def open_csv(blocks: Iterator[TextBlock], delimiter: str | None) -> CsvTable:
     """Read the header; raises DatasetRefused, here or while the records are read."""
     if delimiter is not None and (len(delimiter) != 1 or delimiter in '"\r\n'):
         raise DatasetRefused("delimiter", "`delimiter:` must be one character, not a quote")
-    first_line = next(lines, None)
-    if first_line is None:
+    first_block = next(blocks, None)
+    if first_block is None:
         raise DatasetRefused("empty-file", "the file is empty; it needs a header and rows")
-    batches = _batches(chain([first_line], lines), delimiter or ",")
-    first = next(batches, None)
+    source = _LineSource(chain([first_block], blocks))
+    first = next(_parse(source.lines(), delimiter or ",", 1, batch_rows=1), None)
     if first is None:
         raise DatasetRefused("blank-file", "all lines are blank; the file needs a header and rows")
-    line, (header, *rows) = first
+    line, (header,) = first
     _check_header(header, line)
-    rest = [(line + count_lines(header), rows)] if rows else []
-    return CsvTable(header, line, chain(rest, batches))
+    next_line = line + count_lines(header)
+    return CsvTable(header, line, _batches(source.rest(), delimiter, len(header), next_line))
 
 
-def continue_csv(lines: Iterator[str], header: list[str], delimiter: str | None) -> CsvTable:
+def continue_csv(blocks: Iterator[TextBlock], header: list[str], delimiter: str | None) -> CsvTable:
     """Open records whose header stands elsewhere; lines are counted from the first of them."""
-    return CsvTable(header, 0, _batches(lines, delimiter or ","))
-
-
-def count_lines(record: list[str]) -> int:
-    """Return how many lines a record takes: its cells still have the line ends that they had."""
-    text = "".join(record)
-    if "\r" not in text:
-        return text.count("\n") + 1
-    # Cell by cell, since the end of one and the start of the next must not make a pair.
-    return 1 + sum(cell.count("\n") + cell.count("\r") - cell.count("\r\n") for cell in record)
+    return CsvTable(header, 0, _batches(blocks, delimiter, len(header), 1))
 
 
 def other_delimiter(header: list[str]) -> str | None:
@@ -75,27 +72,83 @@ def delimiter_name(delimiter: str) -> str:
     return _OTHER_DELIMITERS[delimiter]
 
 
-def _batches(lines: Iterator[str], delimiter: str) -> Iterator[Batch]:
+class _LineSource:
+    """The lines of blocks one by one, and what is left of the blocks."""
+
+    def __init__(self, blocks: Iterator[TextBlock]) -> None:
+        self._blocks = blocks
+        self._block = TextBlock(b"")
+        self._lines: Iterator[str] = iter(())
+
+    def lines(self) -> Iterator[str]:
+        for block in self._blocks:
+            self._block, self._lines = block, iter(block.lines())
+            yield from self._lines
+
+    def rest(self) -> Iterator[TextBlock]:
+        yield replace(self._block, utf8="".join(self._lines).encode())
+        yield from self._blocks
+
+
+def _batches(
+    blocks: Iterator[TextBlock], delimiter: str | None, width: int, line: int
+) -> Iterator[Batch]:
+    """Scan the blocks for records as long as they can be; parse where they can't."""
+    separator = delimiter or ","
+    text, enough = b"", 0
+    for block in blocks:
+        text += block.utf8
+        if block.lone_returns or not separator.isascii():
+            break
+        if len(text) < enough:
+            continue
+        found = scan(text, ord(separator))
+        if found is None or (not found.end and len(text) > _MAX_SCANNED_BYTES):
+            break
+        if not found.end:
+            enough = 2 * len(text)
+            continue
+        whole, text, enough = text[: found.end], text[found.end :], 0
+        records = found.records(width, MAX_CELL_CHARS)
+        # A blank line looks like a record of one column.
+        if records is None or (width == 1 and has_blank(*records.columns([0]))):
+            yield from _parsed(TextBlock(whole).lines(), separator, width, line)
+        else:
+            yield line, records
+        line += whole.count(b"\n")
+    lines = chain(TextBlock(text).lines(), _LineSource(blocks).lines())
+    yield from _parsed(lines, separator, width, line)
+
+
+def _parsed(lines: Iterable[str], delimiter: str, width: int, line: int) -> Iterator[Batch]:
+    for start, records in _parse(lines, delimiter, line):
+        yield start, ParsedRecords(records, width)
+
+
+def _parse(
+    lines: Iterable[str], delimiter: str, line: int, batch_rows: int = _BATCH_ROWS
+) -> Iterator[_Run]:
+    """Yield runs of records; `line` is the number of the first line."""
     reader = csv.reader(lines, delimiter=delimiter, strict=True)
     while True:
-        line = reader.line_num + 1
+        start = line + reader.line_num
         records: list[list[str]] = []
         refusal = None
         try:
             # What comes before an error stays in the list.
-            records.extend(islice(reader, _BATCH_ROWS))
+            records.extend(islice(reader, batch_rows))
         except csv.Error as error:
-            refusal = _broken_record(str(error), line + sum(map(count_lines, records)))
+            refusal = _broken_record(str(error), start + sum(map(count_lines, records)))
         except DatasetRefused as refused:
             refusal = refused
-        yield from _runs(line, records)
+        yield from _runs(start, records)
         if refusal:
             raise refusal
         if not records:
             return
 
 
-def _runs(line: int, records: list[list[str]]) -> Iterator[Batch]:
+def _runs(line: int, records: list[list[str]]) -> Iterator[_Run]:
     """Cut the records where one of them is a blank line, and leave that out."""
     if records and min(map(len, records)) > 1:
         yield line, records

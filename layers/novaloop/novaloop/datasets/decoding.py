@@ -4,9 +4,12 @@ import codecs
 import io
 import zlib
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from functools import partial
 from itertools import chain
 from typing import BinaryIO
+
+import numpy as np
 
 from .errors import DatasetRefused
 
@@ -16,6 +19,7 @@ CHUNK_BYTES = 1 << 18
 MAX_LINE_BYTES = 64 << 20
 GZIP_MAGIC = b"\x1f\x8b"
 GZIP_WINDOW_BITS = 31
+_LINE_FEED, _RETURN = b"\n\r"
 
 _NUL_MESSAGE = (
     "NUL character; remove it, or say `encoding: utf-16-le` (or utf-16-be) if the file is UTF-16"
@@ -32,8 +36,25 @@ _BYTE_ORDER_MARKS = (
 )
 
 
-def read_lines(source: BinaryIO | Iterable[bytes], encoding: str | None = None) -> Iterator[str]:
-    r"""Yield the decoded lines with their own line ends (`\n`, `\r\n` or `\r`), as they stand.
+@dataclass(frozen=True)
+class TextBlock:
+    r"""Whole lines in valid UTF-8 without NUL; only the very last may lack its end.
+
+    `lone_returns` tells whether a line ends in `\r` alone.
+    """
+
+    utf8: bytes
+    lone_returns: bool = False
+
+    def lines(self) -> list[str]:
+        r"""Return the lines with their ends: `\n`, `\r\n`, `\r` only, unlike str.splitlines."""
+        return list(io.TextIOWrapper(io.BytesIO(self.utf8), "utf-8", newline=""))
+
+
+def read_text(
+    source: BinaryIO | Iterable[bytes], encoding: str | None = None
+) -> Iterator[TextBlock]:
+    """Yield the decoded text as it stands, from its first line to its last.
 
     A gzip file is unpacked. Without `encoding` the text is UTF-8, or UTF-16 if its byte order mark
     says so. Memory stays at a few chunks whatever the size. Raises DatasetRefused.
@@ -41,12 +62,20 @@ def read_lines(source: BinaryIO | Iterable[bytes], encoding: str | None = None) 
     head, chunks = _peek(_chunks(source), len(GZIP_MAGIC))
     if head.startswith(GZIP_MAGIC):
         chunks = _gunzip(chunks)
-    return chain.from_iterable(_line_batches(chunks, encoding))
+    head, chunks = _peek(chunks, max(len(mark) for mark, _ in _BYTE_ORDER_MARKS))
+    codec, mark_size = codec_of(head, encoding)
+    utf8 = _skip(chunks, mark_size) if codec == "utf-8" else _transcode(chunks, codec, mark_size)
+    yield from _blocks(utf8, mark_size)
 
 
-def read_lines_from(source: BinaryIO | Iterable[bytes], byte: int) -> Iterator[str]:
-    """Yield the lines of UTF-8 that begins at `byte` of a file, as read_lines would in passing."""
-    return chain.from_iterable(_utf8_line_batches(_chunks(source), byte))
+def read_text_from(source: BinaryIO | Iterable[bytes], byte: int) -> Iterator[TextBlock]:
+    """Yield UTF-8 that begins at `byte` of a file, as read_text would in passing."""
+    return _blocks(_chunks(source), byte)
+
+
+def read_lines(source: BinaryIO | Iterable[bytes], encoding: str | None = None) -> Iterator[str]:
+    """Yield the lines of read_text."""
+    return chain.from_iterable(block.lines() for block in read_text(source, encoding))
 
 
 def _chunks(source: BinaryIO | Iterable[bytes]) -> Iterator[bytes]:
@@ -82,48 +111,43 @@ def _gunzip(chunks: Iterable[bytes]) -> Iterator[bytes]:
         raise DatasetRefused("gzip", "the gzip file ends too early; upload it again")
 
 
-def _line_batches(chunks: Iterator[bytes], encoding: str | None) -> Iterator[list[str]]:
-    """Yield the lines in runs; only the very last line may lack its end."""
-    head, chunks = _peek(chunks, max(len(mark) for mark, _ in _BYTE_ORDER_MARKS))
-    codec, mark_size = codec_of(head, encoding)
-    utf8 = _skip(chunks, mark_size) if codec == "utf-8" else _transcode(chunks, codec, mark_size)
-    yield from _utf8_line_batches(utf8, mark_size)
-
-
-def _utf8_line_batches(utf8: Iterable[bytes], position: int) -> Iterator[list[str]]:
+def _blocks(utf8: Iterable[bytes], position: int) -> Iterator[TextBlock]:
+    """Cut UTF-8 that begins at `position` of the file behind line ends."""
     lines, pending = 0, b""
     for chunk in utf8:
         pending += chunk
         if end := _last_line_end(pending):
-            yield (batch := _decode_lines(pending[:end], lines, position))
-            lines, position, pending = lines + len(batch), position + end, pending[end:]
+            block, pending = pending[:end], pending[end:]
+            _check_text(block, lines, position)
+            feeds, returns = _line_ends(block)
+            yield TextBlock(block, lone_returns=returns > 0)
+            lines, position = lines + feeds + returns, position + end
         elif len(pending) > MAX_LINE_BYTES:
             message = f"the line is longer than {MAX_LINE_BYTES:,} bytes"
             raise DatasetRefused("line-too-long", message, line=lines + 1)
-    yield _decode_lines(pending, lines, position)
+    if pending:
+        _check_text(pending, lines, position)
+        yield TextBlock(pending, lone_returns=_line_ends(pending)[1] > 0)
 
 
-def _decode_lines(block: bytes, lines: int, position: int) -> list[str]:
-    r"""Split UTF-8 at `\n`, `\r\n` and `\r` only (as str.splitlines does not) and decode it.
+def _line_ends(utf8: bytes) -> tuple[int, int]:
+    r"""Count the line ends with a `\n`, and those that are a lone `\r`."""
+    data = np.frombuffer(utf8, np.uint8)
+    returns = np.flatnonzero(data == _RETURN)
+    behind = np.append(data, 0)[returns + 1] if len(returns) else returns
+    return int(np.sum(data == _LINE_FEED)), int(np.sum(behind != _LINE_FEED))
 
-    `lines` and `position` are the lines and bytes before the block, for messages.
-    """
+
+def _check_text(block: bytes, lines: int, position: int) -> None:
+    """Raise DatasetRefused unless `block`, after as many lines and bytes, is UTF-8 without NUL."""
     if b"\0" in block:
         number = lines + _count_line_ends(block[: block.index(b"\0")].decode("utf-8", "replace"))
         raise DatasetRefused("nul", _NUL_MESSAGE, line=number + 1)
     try:
-        return list(io.TextIOWrapper(io.BytesIO(block), "utf-8", newline=""))
-    except UnicodeDecodeError:
-        raise _first_undecodable(block, lines, position) from None
-
-
-def _first_undecodable(block: bytes, lines: int, position: int) -> DatasetRefused:
-    try:
         block.decode()
     except UnicodeDecodeError as error:
         line = lines + _count_line_ends(block[: error.start].decode()) + 1
-        return _not_decodable("utf-8", position + error.start, line)
-    raise AssertionError
+        raise _not_decodable("utf-8", position + error.start, line) from None
 
 
 def _skip(chunks: Iterator[bytes], size: int) -> Iterator[bytes]:

@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 
 from .columns import FieldColumns, assign_columns
+from .decoding import TextBlock
 from .errors import DatasetRefused, RowRejected
 from .formatted_rows import formatted_row_encoder
 from .options import DatasetOptions, RowFormat
@@ -16,9 +17,13 @@ from .rows import RowReader
 
 
 def open_json_rows(
-    lines: Iterator[str], formats: Sequence[RowFormat], options: DatasetOptions, log: RejectLog
+    blocks: Iterator[TextBlock],
+    formats: Sequence[RowFormat],
+    options: DatasetOptions,
+    log: RejectLog,
 ) -> RowReader:
     """Take the fields from the first object; raises DatasetRefused. Blank lines are skipped."""
+    lines = chain.from_iterable(block.lines() for block in blocks)
     rows = objects(lines, log)
     first = next(rows, None)
     if first is None:
@@ -29,16 +34,12 @@ def open_json_rows(
     batches = ((number, [row]) for number, row in chain([first], rows))
     formatted = formatted_row_encoder(fields, formats, options, line)
     if formatted:
-        return RowReader(batches, formatted, _one_line)
+        return RowReader(batches, formatted, len)
     columns = assign_columns(list(fields), options.columns, formats, line)
     encoder = PlainRowEncoder(columns, formats, options)
     return RowReader(
-        batches, lambda rows: encoder.encode([_values(row, columns) for row in rows]), _one_line
+        batches, lambda rows: encoder.encode([_values(row, columns) for row in rows]), len
     )
-
-
-def _one_line(_: Any) -> int:
-    return 1
 
 
 def _values(row: dict[str, Any], columns: FieldColumns) -> list[Any]:

@@ -1,13 +1,12 @@
 """Surface features of questions that give away their label."""
 
-import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from zlib import crc32
 
 _FIRST_WORD_BUCKETS = 1_024
-_WORD = re.compile(r"\S+")
+_FIRST_WORD_BYTES = 100
 # A value has to cover this share of the rows, and so many rows, before it counts.
 MIN_SHARE = 0.05
 MIN_ROWS = 20
@@ -17,28 +16,28 @@ MIN_LIFT = 1.5
 FeatureCounts = Mapping[str, Mapping[str, Mapping[str, int]]]
 
 
-def line_ends(text: str) -> str:
+def line_ends(text: bytes) -> str:
     """Return which line ends a text has."""
-    if "\r" not in text:
-        return "LF" if "\n" in text else "none"
-    pairs = text.count("\r\n")
-    if pairs == text.count("\r") == text.count("\n"):
+    if b"\r" not in text:
+        return "LF" if b"\n" in text else "none"
+    pairs = text.count(b"\r\n")
+    if pairs == text.count(b"\r") == text.count(b"\n"):
         return "CRLF"
-    return "mixed" if "\n" in text else "CR"
+    return "mixed" if b"\n" in text else "CR"
 
 
-def length_class(text: str) -> str:
-    """Return the power of two at or below the text's length in characters."""
-    return f"from {1 << len(text).bit_length() - 1 if text else 0} characters"
+def length_class(text: bytes) -> str:
+    """Return the power of two at or below the text's length in bytes."""
+    return f"from {1 << len(text).bit_length() - 1 if text else 0} bytes"
 
 
-def first_word(text: str) -> str:
+def first_word(text: bytes) -> str:
     """Return the bucket of the first word, so that no text is kept."""
-    word = _WORD.search(text)
-    return f"bucket {crc32(word[0].casefold().encode()) % _FIRST_WORD_BUCKETS if word else 0}"
+    word = text[:_FIRST_WORD_BYTES].split(None, 1)[:1]
+    return f"bucket {crc32(word[0].lower()) % _FIRST_WORD_BUCKETS if word else 0}"
 
 
-FEATURES: Mapping[str, Callable[[str], str]] = {
+FEATURES: Mapping[str, Callable[[bytes], str]] = {
     "line ends": line_ends,
     "length": length_class,
     "first word": first_word,
@@ -49,21 +48,22 @@ class FeatureCounter:
     """Counts labels by feature value, in bounded memory as long as the labels are few."""
 
     def __init__(self) -> None:
-        self._counts: dict[str, defaultdict[str, Counter[str]]] = {
-            name: defaultdict(Counter) for name in FEATURES
-        }
+        self._counts: dict[str, Counter[tuple[str, str]]] = {name: Counter() for name in FEATURES}
 
-    def add(self, text: str, label: str) -> None:
-        """Take in one question and its label."""
+    def update(self, texts: Sequence[bytes], labels: Sequence[str]) -> None:
+        """Take in questions, in UTF-8, and their labels."""
         for name, feature in FEATURES.items():
-            self._counts[name][feature(text)][label] += 1
+            self._counts[name].update(zip(map(feature, texts), labels, strict=True))
 
     def counts(self) -> FeatureCounts:
         """Return the counts by feature, value and label."""
-        return {
-            name: {value: dict(labels) for value, labels in values.items()}
-            for name, values in self._counts.items()
+        counts: dict[str, defaultdict[str, dict[str, int]]] = {
+            name: defaultdict(dict) for name in FEATURES
         }
+        for name, pairs in self._counts.items():
+            for (value, label), rows in pairs.items():
+                counts[name][value][label] = rows
+        return counts
 
 
 def add_counts(one: FeatureCounts, other: FeatureCounts) -> FeatureCounts:

@@ -4,9 +4,11 @@ A. Broder, "On the resemblance and containment of documents", 1997; banding as i
 A. Rajaraman, J. Ullman, "Mining of Massive Datasets", section 3.4.
 """
 
-from array import array
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
+from itertools import islice
 from operator import add
 
 import numpy as np
@@ -18,12 +20,13 @@ from .sketch import Questions
 MAX_ROWS = 20_000
 PERMUTATIONS = 64
 SIMILARITY = 0.8
-# Questions are compared by their beginnings, so that a sketcher holds 20 MB of ASCII, at most 80.
-SIGNED_CHARS = 1_000
+# Questions are compared by their beginnings, so that a sketcher holds 20 MB.
+SIGNED_BYTES = 1_000
 # Sixteen bands of four find a pair of similarity 0.8 in all but 0.02 % of cases.
 _BAND_VALUES = 4
 _SEED = 1
 _MIN_WORDS = 8
+_BATCH_ROWS = 256
 
 Signatures = npt.NDArray[np.uint32]
 _Bands = dict[tuple[int, bytes], list[int]]
@@ -90,10 +93,11 @@ class SignatureSketcher:
         indexes: list[int] = np.flatnonzero(_sampled(questions, self._bits)).tolist()
         return indexes
 
-    def add(self, question: int, text: str) -> None:
-        """Take in a wanted question by its hash, and its text."""
-        # As UTF-8, because one emoji makes a str four times as large.
-        self._texts[question] = text[:SIGNED_CHARS].encode()
+    def add(self, question: int, text: bytes) -> None:
+        """Take in a wanted question by its hash, and its text in UTF-8."""
+        if question & ((1 << self._bits) - 1):
+            return  # No longer wanted, since one before it filled the sample.
+        self._texts[question] = text[:SIGNED_BYTES]
         if len(self._texts) > self._max_rows:
             self._bits += 1
             mask = (1 << self._bits) - 1
@@ -101,16 +105,21 @@ class SignatureSketcher:
 
     def sketch(self) -> SignatureSketch:
         """Return the signatures of the sample."""
-        signatures = array("I")
-        for text in self._texts.values():
-            minhash = RMinHash(num_perm=PERMUTATIONS, seed=_SEED)
-            minhash.update(_shingles(text.decode()))
-            signatures.extend(minhash.digest())
+        texts = iter(self._texts.values())
+        signatures = [np.array(rows, np.uint32) for rows in iter(partial(_signatures, texts), [])]
         return SignatureSketch(
             np.fromiter(self._texts, np.uint64, len(self._texts)),
-            np.array(signatures, np.uint32).reshape(-1, PERMUTATIONS),
+            np.concatenate([np.empty((0, PERMUTATIONS), np.uint32), *signatures]),
             self._bits,
         )
+
+
+def _signatures(texts: Iterator[bytes]) -> list[list[int]]:
+    """Return the signatures of the next texts."""
+    shingles = map(_shingles, islice(texts, _BATCH_ROWS))
+    matrix = RMinHash.digest_matrix_from_token_byte_sets(shingles, PERMUTATIONS, _SEED)
+    rows: list[list[int]] = matrix.to_rows()
+    return rows
 
 
 def _sampled(questions: Questions, bits: int) -> npt.NDArray[np.bool_]:
@@ -118,10 +127,11 @@ def _sampled(questions: Questions, bits: int) -> npt.NDArray[np.bool_]:
     return kept
 
 
-def _shingles(text: str) -> list[str]:
+def _shingles(text: bytes) -> list[bytes]:
     """Return pairs of words, or of characters where the text is short or knows no spaces."""
-    words = text.casefold().split()
-    units = words if len(words) >= _MIN_WORDS else list("".join(words))
+    units = text.lower().split()
+    if len(units) < _MIN_WORDS:
+        units = [unit.encode() for unit in "".join(text.decode(errors="ignore").lower().split())]
     return list(map(add, units, units[1:])) or units
 
 

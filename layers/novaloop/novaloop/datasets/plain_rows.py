@@ -3,14 +3,13 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import orjson
-
 from .columns import FIELDS, FieldColumns
 from .field_checks import field_check
 from .formats import RFT_DEFAULT_SYSTEM, RowTemplate, compile_template
 from .option_checks import check_options
 from .options import DatasetOptions, RowFormat
 from .rows import EncodedRows
+from .text_column import TextColumn, json_column
 from .text_rules import check_different, check_reserved_words
 
 _RESERVING_FORMATS = {RowFormat.SFT, RowFormat.DPO}
@@ -44,18 +43,22 @@ class PlainRowEncoder:
 
     def encode(self, rows: Sequence[Sequence[Any]]) -> EncodedRows:
         """Return the rows in all formats; raises RowRejected if one of them is bad."""
-        values: list[Sequence[Any]] = list(zip(*rows, strict=True))
+        return self.encode_columns(list(zip(*rows, strict=True)))
+
+    def encode_columns(self, columns: Sequence[Sequence[Any]]) -> EncodedRows:
+        """As encode, from the values of all rows for each field."""
+        values = list(columns)
         for index, check in self._checks:
             values[index] = check(values[index])
         for index, field in self._reserved:
             check_reserved_words(values[index], field)
         if self._pair:
             check_different(*(values[index] for index in self._pair))
-        encoded = [list(map(orjson.dumps, column)) for column in values]
+        encoded = list(map(json_column, values))
         lines = [template.render(encoded) for template in self._templates]
         answers = [_texts(values[index], encoded[index]) for index in self._answers]
         questions = _texts(values[0], encoded[0])
-        return EncodedRows(lines, questions, encoded[0], _joined(answers, len(rows)))
+        return EncodedRows(lines, questions, encoded[0], _joined(answers, len(questions)))
 
 
 def _reserving_fields(formats: Sequence[RowFormat]) -> set[str]:
@@ -66,7 +69,7 @@ def _reserving_fields(formats: Sequence[RowFormat]) -> set[str]:
 
 def _texts(values: Sequence[Any], encoded: Sequence[bytes]) -> Sequence[str]:
     """Return texts as they are and structured values as their JSON."""
-    if set(map(type, values)) == {str}:
+    if isinstance(values, TextColumn) or set(map(type, values)) == {str}:
         return values
     return [json.decode() for json in encoded]
 

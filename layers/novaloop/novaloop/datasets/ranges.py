@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from .csv_table import open_csv
-from .decoding import GZIP_MAGIC, codec_of, read_lines
+from .decoding import GZIP_MAGIC, codec_of, read_text
 from .errors import DatasetRefused
 from .options import DatasetOptions, SourceFormat
 
@@ -99,8 +99,8 @@ def header_of(head: bytes, options: DatasetOptions) -> list[str] | None:
     try:
         if codec_of(head, options.encoding)[0] != "utf-8":
             return None
-        lines = read_lines([head[: head.rfind(b"\n") + 1]], options.encoding)
-        return open_csv(lines, options.delimiter).header
+        text = read_text([head[: head.rfind(b"\n") + 1]], options.encoding)
+        return open_csv(text, options.delimiter).header
     except DatasetRefused:
         return None
 

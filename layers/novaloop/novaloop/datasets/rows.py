@@ -57,13 +57,12 @@ def join_rows(rows: Sequence[EncodedRows]) -> EncodedRows:
 class RowReader:
     """The rows of an open file, in batches of consecutive rows with the line of the first.
 
-    `encode` takes any number of rows and raises RowRejected if one of them is bad. `count_lines`
-    tells how many lines a row takes. With `columns` a row is a sequence of values in the order of
-    its fields; else it is formatted already.
+    `encode` takes any slice of a batch and raises RowRejected if one of its rows is bad;
+    `count_lines` tells how many lines it takes. Without `columns` the rows are formatted already.
     """
 
-    batches: Iterator[tuple[int, list[Any]]]
-    encode: Callable[[Sequence[Any]], EncodedRows]
+    batches: Iterator[tuple[int, Any]]
+    encode: Callable[[Any], EncodedRows]
     count_lines: Callable[[Any], int]
     columns: FieldColumns | None = None
 

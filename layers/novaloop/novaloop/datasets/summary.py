@@ -16,6 +16,7 @@ from .profile import MAX_DISTINCT_ANSWERS, DatasetProfile
 from .rejects import RejectedRows, RejectLog
 from .rows import EncodedRows
 from .sketch import RowSketcher
+from .text_column import utf8_at, utf8_column
 
 # Nova's tokenizer isn't published; English prose takes about 4.5 bytes a token, code about 3.
 BYTES_PER_TOKEN = 3.5
@@ -97,7 +98,7 @@ class RowStatistics:
                 (_shortened(question), _shortened(answer)) for question, answer in pairs
             ]
         self.rows += len(rows.questions)
-        answers = [answer.encode() for answer in rows.answers]
+        answers = utf8_column(rows.answers)
         self._digests += rows.question_digests
         self._answer_hashes += map(crc32, answers)
         self._question_sizes += [len(json) - 2 for json in rows.question_jsons]
@@ -165,10 +166,13 @@ class RowStatistics:
     def _sample(self, rows: EncodedRows) -> None:
         """Look closer at some of the rows, chosen by their hash."""
         keys = np.frombuffer(b"".join(rows.question_digests), np.uint64)
-        for row in self._signatures.wanted(keys):
-            self._signatures.add(int(keys[row]), rows.questions[row])
-            if self._labels is not None:
-                self._features.add(rows.questions[row], rows.answers[row])
+        wanted = self._signatures.wanted(keys)
+        texts = [utf8_at(rows.questions, row) for row in wanted]
+        for key, text in zip(keys[wanted].tolist(), texts, strict=True):
+            self._signatures.add(key, text)
+        if self._labels is not None:
+            answers = list(rows.answers)
+            self._features.update(texts, [answers[row] for row in wanted])
 
 
 def add_hash_sums(one: str, other: str) -> str:

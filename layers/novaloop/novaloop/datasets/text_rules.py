@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import cast
 
 from .errors import RowRejected
+from .text_column import TextColumn, has_blank, searchable
 
 # Nova's SFT containers use these as turn markers (case-sensitive substrings).
 RESERVED_WORDS = (
@@ -14,26 +15,27 @@ RESERVED_WORDS = (
 # A pattern that begins with one literal character is searched at the speed of memchr, so the
 # words are found from their colon backwards.
 _TURN_MARKER = re.compile(
-    ":(?:" + "|".join(f"(?<={re.escape(word)})" for word in RESERVED_WORDS if word[-1] == ":") + ")"
+    b":(?:%b)" % b"|".join(b"(?<=%b)" % word.encode() for word in RESERVED_WORDS if word[-1] == ":")
 )
-_TAG = re.compile("<(?:image|video|unk)>")
+_TAG = re.compile(b"<(?:image|video|unk)>")
 
 
 def check_texts(values: Sequence[object], field: str) -> Sequence[str]:
     """Return the texts; raises RowRejected unless all are strings with something in them."""
     texts = cast("Sequence[str]", values)
-    if set(map(type, values)) != {str}:
+    if not isinstance(values, TextColumn) and set(map(type, values)) != {str}:
         message = f"`{field}` is not text; write it as a JSON string"
         raise RowRejected("not-text", message, field)
-    if "" in texts or any(map(str.isspace, texts)):
+    if has_blank(texts):
         raise RowRejected("empty-text", f"`{field}` is empty; fill it in or remove the row", field)
     return texts
 
 
 def check_reserved_words(texts: Sequence[str], field: str) -> None:
     """Raise RowRejected if a text holds a word that the SFT containers reserve."""
-    text = "\n".join(texts)
-    if _TURN_MARKER.search(text) or "[EOS]" in text or _TAG.search(text):
+    utf8 = searchable(texts)
+    if _TURN_MARKER.search(utf8) or b"[EOS]" in utf8 or _TAG.search(utf8):
+        text = "\n".join(texts)
         word = next(word for word in RESERVED_WORDS if word in text)
         message = (
             f"`{field}` contains {word!r}, which Nova reserves; reword it, such as with a space"
