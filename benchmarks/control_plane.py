@@ -53,11 +53,6 @@ CALLS: Mapping[str, tuple[str, ...]] = {
     "ingester.request_checks": ("Lambda request",),
     "jobs.describe": ("SageMaker request",),
     "jobs.create": ("SageMaker request",),
-    "endpoints.describe": ("SageMaker request",) * 3,
-    "endpoints.launch": ("SageMaker request",) * 3,
-    "endpoints.proceed": ("SageMaker request",),
-    "endpoints.ask": ("SageMaker request",),
-    "endpoints.delete": ("SageMaker request",) * 3,
     "logs.read": ("SageMaker request",),
 }
 """The AWS calls behind each call of an adapter; commits and loads are computed from sizes."""
@@ -85,6 +80,8 @@ def _count(calls: list[str], record: Record, invocations: int) -> Counter[str]:
             counted["DynamoDB write unit"] += 2 * math.ceil(kilobytes) + 2 + 2 * 2
         elif call in {"store.load", "store.due", "store.history"}:
             counted["DynamoDB read unit"] += math.ceil(4 * kilobytes / 4)
+        elif call.startswith(("sagemaker.", "runtime.")):
+            counted["SageMaker request"] += 1
         else:
             counted.update(CALLS[call])
     counted["Lambda request"] += invocations

@@ -15,7 +15,8 @@ import boto3
 
 from novaloop.cloud.messages import IngestFunction, MetricsFunction
 from novaloop.usecases.ports import LogPage
-from tests.simulation.twins import TwinEndpoints, TwinJobs, TwinNotifier, VirtualClock
+from tests.simulation.twin_sagemaker import TwinSageMaker
+from tests.simulation.twins import TwinJobs, TwinNotifier, VirtualClock
 
 ROOT = Path(__file__).parents[2]
 CONTEXT: Any = SimpleNamespace(
@@ -84,13 +85,11 @@ class Application:
         self.jobs = TwinJobs(
             self.clock, objects, lambda _: "completes", self._at, self._job_changed
         )
-        self.endpoints = TwinEndpoints(
-            self.clock, lambda _: "completes", self._at, self._job_changed
-        )
+        self.hosting = TwinSageMaker(self.clock, lambda _: "completes", self._at, self._job_changed)
         world = replace(
             real,
             jobs=self.jobs,
-            endpoints=self.endpoints,
+            endpoints=self.hosting.adapter(lambda client, _: client),
             logs=SilentLogs(),
             scorer=MetricsFunction(functions, "metrics"),
             ingester=IngestFunction(functions, "ingest"),

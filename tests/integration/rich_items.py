@@ -72,6 +72,7 @@ def stage(**changes: Any) -> Stage:
         "job_arn": "arn:aws:sagemaker:us-east-1:123456789012:training-job/x",
         "claimed_at": NOW,
         "proceeded_at": NOW,
+        "former": "novaloop-questions-2--deploy-1",
         "started_at": NOW,
         "ended_at": LATER,
         "checked_at": LATER,

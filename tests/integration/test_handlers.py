@@ -238,7 +238,7 @@ def test_from_three_files_to_a_live_endpoint(
         f"novaloop-questions--{stage}-1"
         for stage in ("baseline", "sft", "after-sft", "rft", "after-rft")
     ]
-    assert application.endpoints.launches == ["novaloop-questions--deploy-1"]
+    assert application.hosting.launches == ["novaloop-questions--deploy-1"]
     assert snapshot.scores.keys() == {("baseline", 1), ("after-sft", 1), ("after-rft", 1)}
     reports = boto3.client("s3").list_objects_v2(Bucket="bucket", Prefix="reports/questions/")
     assert reports["KeyCount"] == 3

@@ -24,8 +24,8 @@ from novaloop.usecases.ingest import ingest
 from novaloop.usecases.reconcile import World, reconcile
 from novaloop.usecases.score import ScoreWorld, score
 from novaloop.usecases.sweep import SweepWorld, sweep
+from tests.simulation.twin_sagemaker import TwinSageMaker
 from tests.simulation.twins import (
-    TwinEndpoints,
     TwinJobs,
     TwinLogs,
     TwinNotifier,
@@ -131,15 +131,15 @@ class Simulation:
         self.jobs = TwinJobs(self.clock, self.objects, fate, self.later, self.job_changed)
         self.jobs.claimed = self.is_claimed
         self.logs = TwinLogs(self.jobs, self.clock, course)
-        self.endpoints = TwinEndpoints(self.clock, fate, self.later, self.job_changed)
+        self.hosting = TwinSageMaker(self.clock, fate, self.later, self.job_changed)
         self.notifier = TwinNotifier()
         self.hints_delivered = 0
-        self.world = self._world(self.crashes)
-        self.undisturbed = self._world(Crashes())
+        self.world = self.world_with(self.crashes)
+        self.undisturbed = self.world_with(Crashes())
         if chaos.sweeps:
             self.later(SWEEP_EVERY, self.run_sweep)
 
-    def _world(self, crashes: Crashes) -> World:
+    def world_with(self, crashes: Crashes) -> World:
         def port(target: object, name: str) -> Any:
             return Interruptible(target, name, crashes)
 
@@ -152,7 +152,7 @@ class Simulation:
             store=port(self.store, "store"),
             jobs=port(self.jobs, "jobs"),
             logs=port(self.logs, "logs"),
-            endpoints=port(self.endpoints, "endpoints"),
+            endpoints=self.hosting.adapter(port),
             objects=port(self.objects, "objects"),
             scorer=port(self, "scorer"),
             ingester=port(self, "ingester"),
@@ -292,9 +292,12 @@ class Simulation:
 
     def check(self, experiment_id: str) -> None:
         """Assert what must hold whatever happened."""
-        launches = [*self.jobs.launches, *self.endpoints.launches]
+        launches = [*self.jobs.launches, *self.hosting.launches]
         assert len(launches) == len(set(launches)), "a job was launched twice"
         record = self.record(experiment_id)
         if record.status.is_final:
-            assert not self.jobs.running, f"{record.status} but {self.jobs.running} runs"
-            assert not self.endpoints.left, f"{record.status} but {self.endpoints.left} is left"
+            own = f"novaloop-{experiment_id}--"
+            running = [name for name in self.jobs.running if name.startswith(own)]
+            assert not running, f"{record.status} but {running} runs"
+            left = self.hosting.left(experiment_id)
+            assert not left, f"{record.status} but {left} is left"

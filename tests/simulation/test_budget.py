@@ -149,7 +149,7 @@ def test_what_was_spent_before_a_retry_counts() -> None:
     assert simulation.reaches("demo", Status.HELD)
     record = simulation.record("demo")
     assert spent_usd(record) == pytest.approx(200, rel=0.05)
-    assert len(simulation.endpoints.launches) == 1
+    assert len(simulation.hosting.launches) == 1
 
 
 def test_a_job_that_was_stopped_for_its_time_counts_as_billed() -> None:

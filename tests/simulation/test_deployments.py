@@ -30,7 +30,7 @@ def calls() -> list[str]:
 
 
 CALLS = calls()
-FIRST = CALLS.index("endpoints.launch")
+FIRST = CALLS.index("sagemaker.create_model")
 BATCHES = range(FIRST, len(CALLS), 10)
 before_and_after = pytest.mark.parametrize("after_effect", [False, True], ids=["before", "after"])
 
@@ -38,7 +38,7 @@ before_and_after = pytest.mark.parametrize("after_effect", [False, True], ids=["
 def test_the_component_is_requested_once_its_endpoint_is_in_service() -> None:
     simulation = submitted()
     assert simulation.settles("demo") is Status.LIVE
-    assert simulation.endpoints.launches == [NAME, f"component {NAME}"]
+    assert simulation.hosting.launches == [NAME, f"component {NAME}"]
     assert simulation.reaches("demo", Status.EXPIRED)
     simulation.check("demo")
 
@@ -99,9 +99,9 @@ def test_what_becomes_of_the_component(fate: str, ends: Status) -> None:
 
 def test_a_component_that_vanishes_while_it_is_created_fails_the_stage() -> None:
     simulation = submitted()
-    assert simulation.run(lambda: NAME in simulation.endpoints.components)
+    assert simulation.run(lambda: NAME in simulation.hosting.components)
     simulation.run(lambda: False, timedelta(minutes=2))
-    del simulation.endpoints.components[NAME]
+    del simulation.hosting.components[NAME]
     assert simulation.settles("demo") is Status.FAILED
     assert simulation.record("demo").stage("deploy").state is StageState.FAILED
     simulation.check("demo")

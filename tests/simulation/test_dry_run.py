@@ -26,7 +26,7 @@ def test_it_ends_with_a_plan_and_nothing_launched() -> None:
     record = simulation.record("demo")
     assert record.reason.startswith("dry run: 6 stages for about ")
     assert KEY in record.reason
-    assert (simulation.jobs.launches, simulation.endpoints.launches) == ([], [])
+    assert (simulation.jobs.launches, simulation.hosting.launches) == ([], [])
     assert [subject for subject, _ in simulation.notifier.messages] == [
         "Novaloop: demo is COMPLETED"
     ]

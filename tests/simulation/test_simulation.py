@@ -68,7 +68,7 @@ def test_every_adapter_is_called(runtime: str) -> None:
     """Proves that the crashes below come everywhere."""
     ports = {call.partition(".")[0] for call in CALLS[runtime]}
     assert ports == {
-        *("store", "jobs", "logs", "endpoints", "objects"),
+        *("store", "jobs", "logs", "sagemaker", "runtime", "objects"),
         *("scorer", "ingester", "hints", "notifier"),
     }
 
@@ -244,7 +244,7 @@ def test_manual_approval(kind: CommandKind, ends: Status) -> None:
     simulation = Simulation()
     simulation.submit("demo", SPEC + b"approval: manual\n")
     assert simulation.settles("demo") is Status.AWAITING_APPROVAL
-    assert not simulation.endpoints.launches
+    assert not simulation.hosting.launches
     simulation.command("demo", kind)
     assert simulation.reaches("demo", ends)
     simulation.check("demo")

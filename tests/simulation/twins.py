@@ -17,7 +17,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, BinaryIO
 
 from novaloop.datasets.ranges import ByteRange
-from novaloop.experiment.launching import EndpointRef, PlannedRequest
+from novaloop.experiment.launching import PlannedRequest
 from novaloop.experiment.observation import Phase, Work
 from novaloop.experiment.record import (
     ChecksItem,
@@ -31,12 +31,10 @@ from novaloop.experiment.record import (
     SpecItem,
     StageState,
 )
-from novaloop.recipes.endpoints import EndpointPlan
 from novaloop.training.lines import LogLine
 from novaloop.usecases.ports import (
     LaunchRefused,
     LogPage,
-    NotServing,
     ObjectMissing,
     Upload,
     VersionConflict,
@@ -381,113 +379,6 @@ def _tar(files: Mapping[str, bytes]) -> bytes:
             member.size = len(content)
             archive.addfile(member, io.BytesIO(content))
     return body.getvalue()
-
-
-class TwinEndpoints:
-    """Endpoints with their models and configurations."""
-
-    def __init__(
-        self,
-        clock: VirtualClock,
-        fate: Fate,
-        later: Callable[[timedelta, Callable[[], None]], None],
-        on_change: Callable[[str], None],
-    ) -> None:
-        self.phases: dict[str, Phase] = {}
-        self.components: dict[str, Phase] = {}
-        self.parts: dict[str, set[str]] = {}
-        self.launches: list[str] = []
-        self.owners: dict[str, str] = {}
-        self.asked = 0
-        self._clock, self._fate, self._later, self._on_change = clock, fate, later, on_change
-        self._refused: set[str] = set()
-
-    def describe(self, ref: EndpointRef, owner: str | None) -> Work:
-        name = ref.endpoint
-        phase = self.phases.get(name)
-        if phase is None:
-            return Work(Phase.PARTIAL if self.parts.get(name) else Phase.ABSENT)
-        ours = owner is None or self.owners[name] == owner
-        if phase is Phase.READY and ref.component:
-            phase = self.components.get(ref.component, Phase.HALFWAY)
-        return Work(phase, ours=ours, arn=f"arn:endpoint/{name}", started_at=self._clock.now())
-
-    def launch(self, plan: EndpointPlan) -> None:
-        name = plan.create_endpoint["EndpointName"]
-        self.parts.setdefault(name, set()).update({"model", "config"})
-        if name in self.phases:
-            return
-        if self._fate(name) == "quota" and name not in self._refused:
-            self._refused.add(name)
-            raise LaunchRefused("quota: not now", for_now=True)
-        if self._fate(name) == "invalid":
-            raise LaunchRefused("invalid: never", for_now=False)
-        self.launches.append(name)
-        self.phases[name] = Phase.ACTIVE
-        tags = {tag["Key"]: tag["Value"] for tag in plan.create_endpoint["Tags"]}
-        self.owners[name] = tags["novaloop:experiment"]
-        self._later(timedelta(minutes=20), lambda: self._settle(self.phases, name))
-
-    def proceed(self, plan: EndpointPlan) -> None:
-        request = plan.create_inference_component
-        assert request is not None
-        name, endpoint = request["InferenceComponentName"], request["EndpointName"]
-        if name in self.components:
-            return
-        if self.phases.get(endpoint) is not Phase.READY:
-            raise LaunchRefused(f"{endpoint} is not in service", for_now=True)
-        if self._fate(name) == "component throttled" and f"component {name}" not in self._refused:
-            self._refused.add(f"component {name}")
-            raise LaunchRefused("throttled: not now", for_now=True)
-        if self._fate(name) == "component invalid":
-            raise LaunchRefused("invalid: never", for_now=False)
-        self.launches.append(f"component {name}")
-        self.components[name] = Phase.ACTIVE
-        self._later(timedelta(minutes=10), lambda: self._settle(self.components, name))
-
-    def _settle(self, phases: dict[str, Phase], name: str) -> None:
-        if phases.get(name) is Phase.ACTIVE:
-            ill = "component fails" if phases is self.components else "fails"
-            phases[name] = Phase.FAILED if self._fate(name) == ill else Phase.READY
-            self._on_change(name)
-
-    def delete(self, ref: EndpointRef) -> None:
-        name = ref.endpoint
-        if ref.component in self.components:
-            self._end(self.components, ref.component)
-        elif name in self.phases:
-            self._end(self.phases, name)
-        else:
-            self.parts.pop(name, None)
-
-    def _end(self, phases: dict[str, Phase], name: str) -> None:
-        if phases[name] is not Phase.ACTIVE:
-            phases[name] = Phase.ENDING
-            self._later(timedelta(minutes=5), lambda: self._gone(phases, name))
-
-    def _gone(self, phases: dict[str, Phase], name: str) -> None:
-        if phases.pop(name, None) is not None:
-            self._on_change(name)
-
-    def ask(self, ref: EndpointRef, body: Mapping[str, object]) -> str:
-        assert body["messages"]
-        served = [self.phases.get(ref.endpoint)]
-        served += [self.components.get(ref.component)] if ref.component else []
-        if set(served) != {Phase.READY}:
-            raise NotServing("ValidationError: not found", for_now=False)
-        name = ref.name
-        self.asked += 1
-        if self._fate(name) == "does not answer":
-            raise NotServing("ModelError: 500", for_now=True)
-        if self._fate(name) == "answers late" and self.asked < 3:
-            raise NotServing("ModelError: 503", for_now=True)
-        return "HQ"
-
-    @property
-    def left(self) -> list[str]:
-        return sorted(
-            {*self.phases, *self.components, *(name for name, parts in self.parts.items() if parts)}
-        )
 
 
 @dataclass

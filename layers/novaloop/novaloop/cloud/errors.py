@@ -59,3 +59,9 @@ def found(call: Callable[[], T]) -> T | None:
         if is_missing(error):
             return None
         raise
+
+
+def is_in_progress(error: ClientError) -> bool:
+    """Whether SageMaker refuses to change what it is changing already."""
+    message = str(error.response.get("Error", {}).get("Message", "")).lower()
+    return code_of(error) == "ValidationException" and "in-progress" in message

@@ -88,8 +88,8 @@ def collect(record: Record, seen: Observation, now: datetime, policy: Policy) ->
     if checks is None or checks.versions != versions_of(intake.accepted):
         reason = "checking the datasets against each other"
         return enter(record, Status.COLLECTING, reason, now, CheckDatasets())
-    if checks.refusal is not None:
-        return enter(record, Status.REJECTED, checks.refusal, now)
+    if refusal := checks.refusal or seen.endpoint_problem:
+        return enter(record, Status.REJECTED, refusal, now)
     return _start_when_quiet(record, intake, seen, now, policy)
 
 

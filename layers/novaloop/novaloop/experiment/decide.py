@@ -15,6 +15,7 @@ from novaloop.experiment.budget import last_moment, shortfall
 from novaloop.experiment.collecting import collect
 from novaloop.experiment.commands import obey
 from novaloop.experiment.gate import judge
+from novaloop.experiment.launching import endpoint_ref
 from novaloop.experiment.moves import (
     Announce,
     Decision,
@@ -25,7 +26,7 @@ from novaloop.experiment.moves import (
     put_stage,
     stay,
 )
-from novaloop.experiment.names import job_name
+from novaloop.experiment.names import experiment_of_job, job_name
 from novaloop.experiment.observation import TRAININGS, Observation, Phase, Refusal, Work
 from novaloop.experiment.record import (
     Endpoint,
@@ -172,20 +173,48 @@ def _finish(record: Record, now: datetime) -> Decision:
         return enter(record, Status.COMPLETED, "every stage succeeded", now)
     limit = last_moment(record, last)
     expires_at = min(filter(None, (now + timedelta(hours=plan.ttl_hours), limit)))
-    live = replace(record, endpoint=Endpoint(last.job_name, now, expires_at))
-    reason = f"{last.job_name} serves until {expires_at:%Y-%m-%d %H:%M} UTC"
+    ref = endpoint_ref(record, last, plan)
+    live = replace(record, endpoint=Endpoint(ref.endpoint, now, expires_at, ref.component))
+    reason = f"{ref.endpoint} serves until {expires_at:%Y-%m-%d %H:%M} UTC"
     return enter(live, Status.LIVE, reason, now)
 
 
 def _watch_endpoint(record: Record, seen: Observation, now: datetime, _: Policy) -> Decision:
-    if seen.work is not None and seen.work.phase is Phase.ABSENT:
-        gone = replace(record, stopping_to=Status.COMPLETED)
-        return enter(gone, Status.STOPPING, "the endpoint was deleted from outside", now)
+    gone = _why_no_more(record, seen.work) if seen.work is not None else None
+    if gone is not None:
+        return enter(replace(record, stopping_to=Status.COMPLETED), Status.STOPPING, gone, now)
     expires_at = record.endpoint.expires_at if record.endpoint else None
     if expires_at is not None and now >= expires_at:
         expired = replace(record, stopping_to=Status.EXPIRED)
         return enter(expired, Status.STOPPING, "the endpoint's time is up", now)
-    return stay(record)
+    return _hold(record, seen.work)
+
+
+def _why_no_more(record: Record, work: Work) -> str | None:
+    """Say why the endpoint serves this experiment no more, or None if it does.
+
+    What another experiment has put there for a trial may yet be taken back: until it holds the
+    endpoint, this one's configuration stays.
+    """
+    halfway = work.phase is Phase.HALFWAY
+    if work.phase in {Phase.ABSENT, Phase.PARTIAL} or (halfway and work.serving is None):
+        return "the endpoint was deleted from outside"
+    if not halfway or work.serving is None or record.endpoint is None:
+        return None
+    successor = experiment_of_job(record.prefix, work.serving)
+    if successor is None:
+        return f"{record.endpoint.name} was updated from outside and serves {work.serving} now"
+    if work.holder == record.experiment_id:
+        return None
+    return f"{record.endpoint.name} serves experiment {successor} now"
+
+
+def _hold(record: Record, work: Work | None) -> Decision:
+    """Take over an endpoint that serves this experiment and belongs to an earlier one."""
+    holder = work.holder if work is not None and work.phase is Phase.READY else None
+    if holder in {None, record.experiment_id} or record.focus is None:
+        return stay(record)
+    return Decision(record, (StageCommand(Ask.HOLD, record.focus.name),))
 
 
 def _wind_down(record: Record, seen: Observation, now: datetime, _: Policy) -> Decision:

@@ -8,7 +8,7 @@ from typing import Any
 
 from novaloop.experiment.budget import runtime_limit
 from novaloop.experiment.inputs import Input, inputs_of, validation_input_of
-from novaloop.experiment.names import evaluator_hub, model_package_group
+from novaloop.experiment.names import endpoint_name, evaluator_hub, model_package_group
 from novaloop.experiment.record import Record, Stage
 from novaloop.experiment.spec import (
     DeployStage,
@@ -80,17 +80,37 @@ class Launch:
 
 @dataclass(frozen=True)
 class EndpointRef:
-    """What an attempt at a deployment goes by: `name` names all that it creates for itself."""
+    """What an attempt at a deployment goes by: `name` names all that it creates for itself.
+
+    `endpoint` differs from it if it serves one experiment after the other; `former` is then the
+    configuration that it goes back to if this one does not answer.
+    """
 
     name: str
     endpoint: str
     component: str | None = None
+    former: str | None = None
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether the endpoint serves one experiment after the other."""
+        return self.endpoint != self.name
 
 
-def endpoint_ref(stage: Stage, plan: DeployStage) -> EndpointRef:
+def endpoint_ref(record: Record, stage: Stage, plan: DeployStage) -> EndpointRef:
     """Return what an attempt at a deployment goes by."""
     name = _name(stage)
-    return EndpointRef(name, name, name if plan.inference_component else None)
+    return EndpointRef(
+        name=name,
+        endpoint=shared_endpoint(record, plan) or name,
+        component=name if plan.inference_component else None,
+        former=stage.former,
+    )
+
+
+def shared_endpoint(record: Record, plan: DeployStage) -> str | None:
+    """Return the name of the endpoint that serves one experiment after the other, if any."""
+    return endpoint_name(record.prefix, plan.endpoint) if plan.endpoint else None
 
 
 def jobs_prefix(experiment_id: str) -> str:
@@ -238,6 +258,8 @@ def plan_deployment(record: Record, stage: Stage, plan: DeployStage, site: Site)
         raise ValueError(f"stage {stage.name} has no checkpoint to deploy")
     endpoint = Endpoint(
         name=_name(stage),
+        served_as=shared_endpoint(record, plan),
+        former=stage.former,
         model=record.spec.model,
         checkpoint=checkpoint,
         instance_type=plan.instance_type,

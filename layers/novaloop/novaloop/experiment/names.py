@@ -12,6 +12,7 @@ import re
 MAX_PREFIX = 8
 MAX_EXPERIMENT = 32
 MAX_STAGE = 16
+MAX_ENDPOINT = 32
 MAX_ATTEMPT = 999
 
 _WORDS = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
@@ -47,6 +48,14 @@ def model_package_group(prefix: str, experiment: str) -> str:
 def evaluator_hub(prefix: str) -> str:
     """Name the hub that holds a stack's reward functions as evaluators."""
     return f"{prefix}-evaluators"
+
+
+def endpoint_name(prefix: str, endpoint: str) -> str:
+    """Name the endpoint that one experiment after the other may serve under.
+
+    No such name holds `--`, so none is also the name of an attempt.
+    """
+    return f"{prefix}-{endpoint}"
 
 
 def experiment_of_job(prefix: str, name: str) -> str | None:

@@ -36,6 +36,9 @@ class Work:
     """The training job or the endpoint of a stage's attempt. READY: completed, or in service.
 
     `model_package_arn` is the model that a serverless job trained.
+
+    Of an endpoint that serves one experiment after the other, `holder` is the experiment that it
+    belongs to, and `serving` the configuration that it serves if that is not the attempt's own.
     """
 
     phase: Phase = Phase.ABSENT
@@ -47,6 +50,8 @@ class Work:
     ended_at: datetime | None = None
     billable_seconds: int = 0
     model_package_arn: str | None = None
+    serving: str | None = None
+    holder: str | None = None
 
     def is_over(self, kind: StageKind) -> bool:
         """Whether nothing runs or bills any more: an endpoint does until it is deleted."""
@@ -89,7 +94,8 @@ class Observation:
 
     `notified` and `warned` are what people were just told: a status, and stages with their ills.
     `planned` sums up the plan of a dry run that was just written. `proceeded`: the second step of
-    the work was just requested.
+    the work was just requested. `endpoint_problem` says why nothing may serve under the name that
+    the spec asks for.
     """
 
     snapshot: Snapshot
@@ -101,6 +107,7 @@ class Observation:
     warned: tuple[tuple[str, HealthKind], ...] = ()
     planned: str | None = None
     proceeded: bool = False
+    endpoint_problem: str | None = None
 
 
 TRAININGS = {StageKind.SFT, StageKind.DPO, StageKind.RFT}

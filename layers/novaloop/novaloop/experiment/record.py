@@ -74,8 +74,8 @@ class Stage:
     """One stage of the plan. Times are UTC; `tries` counts launches that came to
     nothing in a row, `checks` how often its outcome was asked for. `earlier_seconds` is what the
     attempts before this one were billed. `proceeded_at` is when the second step of work that takes
-    two was requested. `health` is what went wrong in its training, `warned` of what kinds of that
-    people were told."""
+    two was requested, `former` the endpoint configuration that served before it. `health` is what
+    went wrong in its training, `warned` of what kinds of that people were told."""
 
     kind: StageKind
     name: str
@@ -85,6 +85,7 @@ class Stage:
     job_arn: str | None = None
     claimed_at: datetime | None = None
     proceeded_at: datetime | None = None
+    former: str | None = None
     started_at: datetime | None = None
     ended_at: datetime | None = None
     checked_at: datetime | None = None
@@ -123,11 +124,12 @@ class GateVerdict:
 
 @dataclass(frozen=True)
 class Endpoint:
-    """The endpoint that serves the final checkpoint."""
+    """The endpoint, or the inference component on it, that serves the final checkpoint."""
 
     name: str
     live_at: datetime
     expires_at: datetime | None
+    component: str | None = None
 
 
 @dataclass(frozen=True)

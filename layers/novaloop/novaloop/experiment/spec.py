@@ -30,6 +30,9 @@ from novaloop.training.health import HealthKind
 
 Labels = tuple[Annotated[str, Field(min_length=1, max_length=100)], ...]
 StageName = Annotated[str, Field(description="words of a-z and 0-9 joined by hyphens, at most 16")]
+EndpointName = Annotated[
+    str, Field(description="words of a-z and 0-9 joined by hyphens, at most 32")
+]
 SftIll = Literal[HealthKind.LOSS_DIVERGENCE, HealthKind.STALLED_TRAINING]
 RftIll = Literal[
     HealthKind.REWARD_COLLAPSE,
@@ -188,7 +191,10 @@ JobStage = EvaluateStage | TrainStage
 
 
 class DeployStage(_Stage):
-    """Serve the newest checkpoint on a SageMaker endpoint until `ttl_hours` have passed."""
+    """Serve the newest checkpoint on a SageMaker endpoint until `ttl_hours` have passed.
+
+    With `endpoint`, serve under that lasting name, in the place of what serves there already.
+    """
 
     kind: Literal[StageKind.DEPLOY] = StageKind.DEPLOY
     name: StageName = "deploy"
@@ -199,7 +205,18 @@ class DeployStage(_Stage):
     max_concurrency: int = Field(default=16, ge=1)
     environment: Mapping[str, Any] = Field(default_factory=dict)
     inference_component: bool = False
+    endpoint: EndpointName | None = None
     ttl_hours: float = Field(default=24, gt=0, le=24 * 90)
+
+    @field_validator("endpoint")
+    @classmethod
+    def _legal_endpoint(cls, endpoint: str | None) -> str | None:
+        if endpoint is not None and not names.is_name(endpoint, names.MAX_ENDPOINT):
+            raise ValueError(
+                f"must be at most {names.MAX_ENDPOINT} characters: lower-case letters and digits, "
+                "in words joined by single hyphens"
+            )
+        return endpoint
 
 
 def _kind_of(stage: object) -> object:
@@ -330,6 +347,7 @@ class ExperimentSpec(_Model):
             *_order_problems(self),
             *_gate_problems(self),
             *_check_problems(self),
+            *_deploy_problems(self),
             *reward_problems(self.reward, self.labels),
         ]
 
@@ -371,6 +389,15 @@ def _order_problems(spec: ExperimentSpec) -> list[str]:
         if isinstance(stage, DeployStage) and index != len(spec.plan) - 1:
             problems.append(f"{where}: deploy must be the last stage")
     return problems
+
+
+def _deploy_problems(spec: ExperimentSpec) -> list[str]:
+    return [
+        f"plan[{index}].deploy: endpoint can't be combined with inference_component: an update in "
+        "place replaces the machines, and with them every component on them; leave out one of both"
+        for index, stage in enumerate(spec.plan)
+        if isinstance(stage, DeployStage) and stage.endpoint and stage.inference_component
+    ]
 
 
 def _check_problems(spec: ExperimentSpec) -> list[str]:

@@ -63,6 +63,7 @@ class Ask(StrEnum):
     """What the controller may do for a stage."""
 
     LAUNCH = "launch"
+    HOLD = "hold"
     PROCEED = "request the second step"
     CHECK = "check"
     END = "end"
@@ -277,7 +278,8 @@ def _follow(step: _Step) -> Stage:
     moved, work = step.moved, step.work
     if step.sight is Sight.OURS:
         started_at = work.started_at or step.now
-        moved = replace(moved, job_arn=work.arn, started_at=started_at, reason=None)
+        former = work.serving or moved.former
+        moved = replace(moved, job_arn=work.arn, started_at=started_at, former=former, reason=None)
     return replace(moved, progress=_progress(step), billable_seconds=work.billable_seconds)
 
 
@@ -312,6 +314,7 @@ def _succeed(step: _Step) -> Stage:
     outcome = step.seen.outcome or Outcome(ok=True)
     return replace(
         step.moved,
+        former=None,
         checkpoint=outcome.checkpoint,
         metrics=outcome.metrics,
         reason=outcome.reason or None,

@@ -24,11 +24,16 @@ ESCROW_TAG = "sagemaker.amazonaws.com/forge/escrow-uri"
 _MODEL_FOLDER = re.compile(r"s3://[a-zA-Z0-9.-]+(?:/[a-zA-Z0-9_.-]+)*/")
 _TAG_VALUE_LIMIT = 256
 _VARIANT = "primary"
+_UPDATE_SECONDS = 5400
+"""When SageMaker gives up an update: before the controller calls it overdue."""
 
 
 @dataclass(frozen=True)
 class Endpoint:
     """One endpoint for one checkpoint; all that is made for it carries the same ``name``.
+
+    With ``served_as``, an endpoint of that name serves it, in the place of the configuration
+    ``former`` if that was seen to serve there.
 
     ``environment`` holds further settings of the inference container, as a person wrote them.
     """
@@ -40,6 +45,8 @@ class Endpoint:
     context_length: int
     max_concurrency: int
     instance_count: int = 1
+    served_as: str | None = None
+    former: str | None = None
     environment: Mapping[str, object] = field(default_factory=dict)
     inference_component: bool = False
     tags: Mapping[str, str] = field(default_factory=dict)
@@ -49,13 +56,16 @@ class Endpoint:
 class EndpointPlan:
     """The requests that create an endpoint, in the order in which to send them.
 
-    ``create_inference_component`` is for when the endpoint is in service.
+    ``create_inference_component`` is for when the endpoint is in service, ``update_endpoint`` for
+    when there is one of that name already, as long as it serves ``former``.
     """
 
     create_model: dict[str, Any]
     create_endpoint_config: dict[str, Any]
     create_endpoint: dict[str, Any]
     create_inference_component: dict[str, Any] | None = None
+    update_endpoint: dict[str, Any] | None = None
+    former: str | None = None
 
 
 def plan_endpoint(endpoint: Endpoint, deployment: Deployment, at: str = "") -> EndpointPlan:
@@ -80,14 +90,37 @@ def plan_endpoint(endpoint: Endpoint, deployment: Deployment, at: str = "") -> E
         create_model=_create_model(endpoint, deployment),
         create_endpoint_config=_create_endpoint_config(endpoint, deployment),
         create_endpoint=without_none(
-            EndpointName=endpoint.name,
+            EndpointName=endpoint.served_as or endpoint.name,
             EndpointConfigName=endpoint.name,
             Tags=sagemaker_tags(endpoint.tags),
         ),
         create_inference_component=(
             _create_inference_component(endpoint) if endpoint.inference_component else None
         ),
+        update_endpoint=(
+            update_endpoint(endpoint.served_as, endpoint.name) if endpoint.served_as else None
+        ),
+        former=endpoint.former,
     )
+
+
+def update_endpoint(endpoint: str, config: str) -> dict[str, Any]:
+    """Return the request that lets an endpoint serve another configuration.
+
+    New machines are started beside the old ones, which serve until the new ones are in service and
+    go on serving if those never are.
+    https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_DeploymentConfig.html
+    """
+    blue_green = {
+        "TrafficRoutingConfiguration": {"Type": "ALL_AT_ONCE", "WaitIntervalInSeconds": 0},
+        "TerminationWaitInSeconds": 0,
+        "MaximumExecutionTimeoutInSeconds": _UPDATE_SECONDS,
+    }
+    return {
+        "EndpointName": endpoint,
+        "EndpointConfigName": config,
+        "DeploymentConfig": {"BlueGreenUpdatePolicy": blue_green},
+    }
 
 
 def validate_endpoint(
@@ -168,6 +201,7 @@ def _environment_value(name: str, value: object) -> str:
 def _problems(endpoint: Endpoint, deployment: Deployment, at: str) -> list[FieldError]:
     checks = {
         "name": problem_with_name(endpoint.name),
+        "endpoint": problem_with_name(endpoint.served_as) if endpoint.served_as else None,
         "checkpoint": _problem_with_checkpoint(endpoint.checkpoint),
         "instances": None if endpoint.instance_count >= 1 else "must be at least 1",
         "region": None

@@ -67,7 +67,7 @@ def _model_package(stage: Stage, jobs: Jobs) -> Outcome:
 def _smoke(record: Record, stage: Stage, plan: DeployStage, endpoints: Endpoints) -> Outcome:
     body = chat_request(SMOKE_QUESTION, record.spec.system_prompt, SMOKE_MAX_TOKENS)
     try:
-        answer = endpoints.ask(endpoint_ref(stage, plan), body)
+        answer = endpoints.ask(endpoint_ref(record, stage, plan), body)
     except NotServing as error:
         return Outcome(ok=None if error.for_now else False, reason=error.reason)
     if not answer.strip():

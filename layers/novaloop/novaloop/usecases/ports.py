@@ -157,6 +157,14 @@ class Endpoints(Protocol):
         """Request what could not be requested before the launch was done. Raises LaunchRefused."""
         ...
 
+    def problem_with(self, endpoint: str) -> str | None:
+        """Say why nothing of this stack may serve under that name, or None if it may."""
+        ...
+
+    def hold(self, ref: EndpointRef, tags: Mapping[str, str]) -> str | None:
+        """Let the endpoint belong to the experiment that it serves; return which it was before."""
+        ...
+
     def delete(self, ref: EndpointRef) -> None:
         """Delete the next of what the attempt made that can be deleted now."""
         ...

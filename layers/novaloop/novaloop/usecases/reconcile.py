@@ -17,6 +17,8 @@ from novaloop.experiment.launching import (
     endpoint_ref,
     plan_deployment,
     plan_job,
+    shared_endpoint,
+    tags,
 )
 from novaloop.experiment.moves import (
     Announce,
@@ -161,7 +163,20 @@ def observe(snapshot: Snapshot, feedback: _Feedback, world: World, news: _Heard)
         feedback.warned,
         feedback.planned,
         feedback.proceeded,
+        _endpoint_problem(snapshot, world),
     )
+
+
+def _endpoint_problem(snapshot: Snapshot, world: World) -> str | None:
+    """Say, before an experiment starts, why it could not serve where its spec says."""
+    record, item = snapshot.record, snapshot.spec
+    if record is None or not record.status.takes_uploads or item is None or item.spec is None:
+        return None
+    for index, plan in enumerate(item.spec.plan):
+        endpoint = shared_endpoint(record, plan) if isinstance(plan, DeployStage) else None
+        if endpoint is not None and (problem := world.endpoints.problem_with(endpoint)):
+            return f"experiment.yaml: plan[{index}].deploy.endpoint: {problem}"
+    return None
 
 
 def _listen(
@@ -179,7 +194,7 @@ def _work_of(record: Record, stage: Stage, world: World) -> Work:
     owner = record.experiment_id if stage.state is StageState.CLAIMED else None
     plan = record.plan_of(stage)
     if isinstance(plan, DeployStage):
-        return world.endpoints.describe(endpoint_ref(stage, plan), owner)
+        return world.endpoints.describe(endpoint_ref(record, stage, plan), owner)
     return world.jobs.describe(stage.job_name or "", owner)
 
 
@@ -237,6 +252,8 @@ def _act_on_stage(
     stage = record.stage(command.stage)
     if command.ask is Ask.END:
         _end(record, stage, world)
+    elif command.ask is Ask.HOLD:
+        _hold(record, stage, world)
     elif command.ask is Ask.CHECK:
         if stage.kind is StageKind.EVALUATE:
             world.scorer.request_score(record.experiment_id, stage.name, stage.attempt)
@@ -286,12 +303,21 @@ def _proceed(record: Record, stage: Stage, world: World) -> None:
         world.endpoints.proceed(plan_deployment(record, stage, plan, world.site))
 
 
+def _hold(record: Record, stage: Stage, world: World) -> None:
+    plan = record.plan_of(stage)
+    if isinstance(plan, DeployStage):
+        ref = endpoint_ref(record, stage, plan)
+        before = world.endpoints.hold(ref, tags(record, stage, world.site))
+        if before is not None:
+            world.hints.look_at(before)
+
+
 def _end(record: Record, stage: Stage, world: World) -> None:
     if stage.job_name is None:
         return
     plan = record.plan_of(stage)
     if isinstance(plan, DeployStage):
-        world.endpoints.delete(endpoint_ref(stage, plan))
+        world.endpoints.delete(endpoint_ref(record, stage, plan))
     else:
         world.jobs.stop(stage.job_name)
 

@@ -1,0 +1,251 @@
+"""Experiments that serve one after the other under one endpoint's name, under faults."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from functools import partial
+
+import pytest
+
+from novaloop.experiment.record import CommandKind, StageState, Status
+from novaloop.usecases.reconcile import reconcile
+from tests.simulation.simulation import SPEC, Chaos, Crashes, Simulation
+from tests.simulation.twin_sagemaker import Resource
+
+SHARED = SPEC + b"plan: [sft, deploy: {endpoint: bot, ttl_hours: 48}]\n"
+BOT = "novaloop-bot"
+OLD, NEW = "novaloop-old--deploy-1", "novaloop-demo--deploy-1"
+ROUGH = Chaos(duplicated=0.3, lost=0.2, delayed=0.3, crash=0.02)
+before_and_after = pytest.mark.parametrize("after_effect", [False, True], ids=["before", "after"])
+
+
+def both(fate: str = "completes", **settings: object) -> Simulation:
+    """Return a stack where `old` is live on the endpoint, and `demo` has just been submitted."""
+    crashes = settings.pop("crashes", None)
+    simulation = Simulation(fate=lambda name: fate if name == NEW else "completes", **settings)  # type: ignore[arg-type]
+    simulation.submit("old", SHARED)
+    assert simulation.settles("old") is Status.LIVE
+    if crashes is not None:
+        assert isinstance(crashes, Crashes)
+        simulation.crashes = crashes
+        simulation.world = simulation.world_with(crashes)
+    simulation.submit("demo", SHARED)
+    return simulation
+
+
+def calls() -> list[str]:
+    crashes = Crashes()
+    simulation = both(crashes=crashes)
+    assert simulation.settles("demo") is Status.LIVE
+    simulation.reaches("old", Status.COMPLETED)
+    return crashes.calls
+
+
+CALLS = calls()
+FIRST = CALLS.index("sagemaker.create_model")
+BATCHES = range(FIRST, len(CALLS), 10)
+
+
+def at_every_call(
+    first: int, after_effect: bool, meanwhile: Callable[[Simulation], object] | None = None
+) -> list[tuple[str, Simulation]]:
+    found = []
+    for call in range(first, min(first + 10, len(CALLS))):
+        crashes = Crashes(at=call, after_effect=after_effect)
+        simulation = both(crashes=crashes)
+        if meanwhile is not None:
+            crashes.meanwhile = partial(meanwhile, simulation)
+        found.append((CALLS[call], simulation))
+    return found
+
+
+def test_the_next_experiment_takes_the_place_of_the_former() -> None:
+    simulation = both()
+    assert simulation.settles("demo") is Status.LIVE
+    assert simulation.record("demo").endpoint is not None
+    assert simulation.record("demo").endpoint.name == BOT  # type: ignore[union-attr]
+    assert simulation.reaches("old", Status.COMPLETED)
+    assert "serves experiment demo" in simulation.record("old").reason
+    simulation.check("old")
+    assert simulation.hosting.updates == [(BOT, NEW)]
+    assert simulation.hosting.serving(BOT) == NEW
+    assert simulation.reaches("demo", Status.EXPIRED)
+    simulation.check("demo")
+    assert simulation.hosting.left() == []
+
+
+def test_the_former_is_told_at_once() -> None:
+    simulation = both()
+    assert simulation.settles("demo") is Status.LIVE
+    live_at = simulation.clock.now()
+    assert simulation.reaches("old", Status.COMPLETED)
+    assert simulation.clock.now() - live_at < timedelta(minutes=5)
+
+
+@before_and_after
+@pytest.mark.parametrize("first", BATCHES)
+def test_a_crash_at_any_call_heals(first: int, after_effect: bool) -> None:
+    for call, simulation in at_every_call(first, after_effect):
+        assert simulation.settles("demo") is Status.LIVE, call
+        assert simulation.reaches("old", Status.COMPLETED), call
+        simulation.check("old")
+        assert simulation.hosting.serving(BOT) == NEW
+        assert simulation.hosting.updates == [(BOT, NEW)], call
+
+
+@before_and_after
+@pytest.mark.parametrize("first", BATCHES)
+def test_a_second_controller_at_any_call_changes_nothing(first: int, after_effect: bool) -> None:
+    def look(simulation: Simulation) -> None:
+        reconcile("demo", simulation.undisturbed)
+        reconcile("old", simulation.undisturbed)
+
+    for call, simulation in at_every_call(first, after_effect, look):
+        assert simulation.settles("demo") is Status.LIVE, call
+        assert simulation.reaches("old", Status.COMPLETED), call
+        simulation.check("old")
+        assert simulation.hosting.updates == [(BOT, NEW)], call
+
+
+@before_and_after
+@pytest.mark.parametrize("first", BATCHES)
+def test_a_stop_at_any_call_leaves_nothing_of_it(first: int, after_effect: bool) -> None:
+    """What served before serves on, unless the new experiment had taken over for good."""
+
+    def stop(simulation: Simulation) -> None:
+        simulation.command("demo", CommandKind.STOP)
+        reconcile("demo", simulation.undisturbed)
+
+    for call, simulation in at_every_call(first, after_effect, stop):
+        assert simulation.reaches("demo", Status.STOPPED), call
+        simulation.run(lambda: False, timedelta(hours=6))
+        simulation.check("demo")
+        old = simulation.record("old").status
+        assert old in {Status.LIVE, Status.COMPLETED}, call
+        served = [
+            f"{kind} {name}"
+            for kind, name in (("model", OLD), ("endpoint configuration", OLD), ("endpoint", BOT))
+        ]
+        assert simulation.hosting.left() == (served if old is Status.LIVE else []), call
+        if old is Status.LIVE:
+            assert simulation.hosting.serving(BOT) == OLD, call
+
+
+@pytest.mark.parametrize("seed", range(15))
+def test_rough_weather(seed: int) -> None:
+    simulation = both(seed=seed, chaos=ROUGH)
+    assert simulation.settles("demo") is Status.LIVE
+    assert simulation.reaches("old", Status.COMPLETED)
+    assert simulation.reaches("demo", Status.EXPIRED)
+    assert simulation.hosting.left() == []
+
+
+@pytest.mark.parametrize(
+    ("fate", "says"),
+    [
+        ("update fails", "never became healthy"),
+        ("update breaks", "never became healthy"),
+        ("does not answer", "ModelError"),
+    ],
+)
+def test_what_fails_leaves_the_former_in_its_place(fate: str, says: str) -> None:
+    simulation = both(fate)
+    assert simulation.settles("demo") is Status.FAILED
+    assert says in simulation.record("demo").reason
+    simulation.check("demo")
+    assert simulation.hosting.serving(BOT) == OLD
+    assert simulation.record("old").status is Status.LIVE
+    assert simulation.reaches("old", Status.EXPIRED)
+    assert simulation.hosting.left() == []
+
+
+def test_the_former_stays_while_the_new_one_is_tried() -> None:
+    simulation = both("does not answer")
+    assert simulation.run(lambda: simulation.hosting.serving(BOT) == NEW)
+    reconcile("old", simulation.undisturbed)
+    assert simulation.record("old").status is Status.LIVE
+    assert simulation.settles("demo") is Status.FAILED
+
+
+def test_without_the_former_there_is_nothing_to_go_back_to() -> None:
+    """A person ends the former experiment while the new one is being tried."""
+    simulation = both("does not answer")
+    assert simulation.run(lambda: simulation.hosting.serving(BOT) == NEW)
+    simulation.command("old", CommandKind.CLEANUP)
+    assert simulation.reaches("old", Status.COMPLETED)
+    assert simulation.settles("demo") is Status.FAILED
+    assert simulation.hosting.left() == []
+
+
+def test_an_endpoint_of_somebody_else_is_refused_before_anything_is_launched() -> None:
+    simulation = Simulation()
+    simulation.hosting.endpoints[BOT] = foreign()
+    simulation.submit("demo", SHARED)
+    assert simulation.settles("demo") is Status.REJECTED
+    assert "plan[1].deploy.endpoint" in simulation.record("demo").reason
+    assert not simulation.jobs.launches
+    del simulation.hosting.endpoints[BOT]
+    assert simulation.reaches("demo", Status.LIVE)
+
+
+def test_an_endpoint_that_somebody_else_makes_meanwhile_is_left_alone() -> None:
+    simulation = Simulation()
+    simulation.submit("demo", SHARED)
+    assert simulation.reaches("demo", Status.RUNNING)
+    simulation.hosting.endpoints[BOT] = foreign()
+    assert simulation.settles("demo") is Status.FAILED
+    assert "not Novaloop's" in simulation.record("demo").reason
+    assert simulation.hosting.left() == [f"endpoint {BOT}"]
+
+
+def foreign() -> Resource:
+    arn = f"arn:aws:sagemaker:us-east-1:123456789012:endpoint/{BOT}"
+    described = {"EndpointConfigName": "theirs", "EndpointStatus": "InService", "EndpointArn": arn}
+    return Resource(described)
+
+
+def test_an_update_from_outside_ends_the_experiment_and_not_the_endpoint() -> None:
+    simulation = both()
+    assert simulation.settles("demo") is Status.LIVE
+    simulation.hosting.configs["by-hand"] = Resource({})
+    simulation.hosting.update_endpoint(EndpointName=BOT, EndpointConfigName="by-hand")
+    assert simulation.reaches("demo", Status.COMPLETED)
+    assert "updated from outside" in simulation.record("demo").reason
+    assert simulation.hosting.serving(BOT) == "by-hand"
+
+
+@pytest.mark.parametrize("minutes", range(0, 60, 4))
+def test_two_at_the_same_time_take_turns(minutes: int) -> None:
+    """Whoever comes second waits; in the end one of them serves, and the others know."""
+    simulation = both()
+    simulation.later(timedelta(minutes=minutes), lambda: simulation.submit("rival", SHARED))
+    assert simulation.reaches("rival", Status.LIVE, Status.FAILED)
+    simulation.run(lambda: False, timedelta(hours=12))
+    ends = {name: simulation.record(name).status for name in ("old", "demo", "rival")}
+    assert sorted(ends.values()) == [Status.COMPLETED, Status.COMPLETED, Status.LIVE]
+    winner = next(name for name, status in ends.items() if status is Status.LIVE)
+    assert simulation.hosting.serving(BOT) == f"novaloop-{winner}--deploy-1"
+    for name in ends:
+        simulation.check(name)
+
+
+def test_a_retry_updates_in_place_too() -> None:
+    simulation = both("does not answer")
+    assert simulation.settles("demo") is Status.FAILED
+    simulation.command("demo", CommandKind.RETRY)
+    assert simulation.reaches("demo", Status.LIVE)
+    assert simulation.record("demo").stage("deploy").state is StageState.SUCCEEDED
+    assert simulation.hosting.serving(BOT) == NEW.replace("-1", "-2")
+
+
+def test_two_create_the_endpoint_at_the_same_time() -> None:
+    simulation = Simulation()
+    simulation.submit("old", SHARED)
+    simulation.submit("demo", SHARED)
+    assert simulation.reaches("demo", Status.LIVE, Status.COMPLETED)
+    assert simulation.reaches("old", Status.LIVE, Status.COMPLETED)
+    simulation.run(lambda: False, timedelta(hours=12))
+    ends = sorted(simulation.record(name).status for name in ("old", "demo"))
+    assert ends == [Status.COMPLETED, Status.LIVE]
+    assert len(simulation.hosting.updates) == 1

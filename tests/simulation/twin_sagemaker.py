@@ -1,0 +1,269 @@
+"""A strict in-memory twin of SageMaker's hosting API, under a virtual clock.
+
+The production adapter runs over it unmodified, so every call of SageMaker may be the last one of a
+process. It is strict where SageMaker is, and where a mistake would take an endpoint down.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from novaloop.cloud.endpoints import SageMakerEndpoints
+from novaloop.experiment.launching import EXPERIMENT_TAG
+from tests.simulation.twins import Fate, VirtualClock
+
+CREATING = timedelta(minutes=20)
+UPDATING = timedelta(minutes=12)
+COMPONENT = timedelta(minutes=10)
+DELETING = timedelta(minutes=5)
+
+
+def refusal(code: str, message: str) -> ClientError:
+    return ClientError({"Error": {"Code": code, "Message": message}}, "Operation")
+
+
+@dataclass
+class Resource:
+    """A model, configuration, endpoint or component: its answer when described, and its tags."""
+
+    described: dict[str, Any]
+    tags: dict[str, str] = field(default_factory=dict)
+    target: str | None = None
+
+
+class TwinSageMaker:
+    """SageMaker's hosting: control plane and runtime. A fate belongs to a configuration's name."""
+
+    def __init__(
+        self,
+        clock: VirtualClock,
+        fate: Fate,
+        later: Callable[[timedelta, Callable[[], None]], None],
+        on_change: Callable[[str], None],
+    ) -> None:
+        self.models: dict[str, Resource] = {}
+        self.configs: dict[str, Resource] = {}
+        self.endpoints: dict[str, Resource] = {}
+        self.components: dict[str, Resource] = {}
+        self.launches: list[str] = []
+        self.updates: list[tuple[str, str]] = []
+        self.asked = 0
+        self._clock, self._fate, self._later, self._on_change = clock, fate, later, on_change
+        self._struck: set[str] = set()
+
+    def adapter(self, port: Callable[[object, str], Any]) -> SageMakerEndpoints:
+        """Return the production adapter over this twin, every call through `port`."""
+        return SageMakerEndpoints(port(self, "sagemaker"), port(self, "runtime"))
+
+    # ------------------------------------------------------------------ what there is
+    def _kinds(self) -> Mapping[str, dict[str, Resource]]:
+        return {
+            "model": self.models,
+            "endpoint configuration": self.configs,
+            "endpoint": self.endpoints,
+            "inference component": self.components,
+        }
+
+    def _named(self, kind: str, name: str) -> Resource:
+        try:
+            return self._kinds()[kind][name]
+        except KeyError:
+            raise refusal("ValidationException", f'Could not find {kind} "{name}".') from None
+
+    def _add(self, kind: str, name: str, request: Mapping[str, Any], **told: Any) -> Resource:
+        if name in self._kinds()[kind]:
+            raise refusal("ValidationException", f'Cannot create already existing {kind} "{name}".')
+        tags = {tag["Key"]: tag["Value"] for tag in request["Tags"]}
+        described = {**request, "CreationTime": self._clock.now(), **told}
+        resource = Resource(described, tags)
+        self._kinds()[kind][name] = resource
+        return resource
+
+    def left(self, experiment_id: str | None = None) -> list[str]:
+        """Return what carries an experiment's tag, or what there is at all."""
+        return [
+            f"{kind} {name}"
+            for kind, resources in self._kinds().items()
+            for name, resource in resources.items()
+            if experiment_id is None or resource.tags.get(EXPERIMENT_TAG) == experiment_id
+        ]
+
+    def serving(self, endpoint: str) -> str:
+        return str(self.endpoints[endpoint].described["EndpointConfigName"])
+
+    # ------------------------------------------------------------------ create
+    def create_model(self, **request: Any) -> None:
+        self._add("model", request["ModelName"], request)
+
+    def create_endpoint_config(self, **request: Any) -> None:
+        for variant in request["ProductionVariants"]:
+            if "ModelName" in variant:
+                self._named("model", variant["ModelName"])
+        self._add("endpoint configuration", request["EndpointConfigName"], request)
+
+    def create_endpoint(self, **request: Any) -> None:
+        name, config = request["EndpointName"], request["EndpointConfigName"]
+        self._named("endpoint configuration", config)
+        if name not in self.endpoints:
+            self._strike(config, {"quota": "ResourceLimitExceeded", "invalid": "AccessDenied"})
+            self.launches.append(config)
+        arn = f"arn:aws:sagemaker:us-east-1:123456789012:endpoint/{name}"
+        endpoint = self._add("endpoint", name, request, EndpointArn=arn, EndpointStatus="Creating")
+        ends = "Failed" if self._fate(config) == "fails" else "InService"
+        self._settle(CREATING, endpoint, "EndpointStatus", "Creating", ends, config)
+
+    def create_inference_component(self, **request: Any) -> None:
+        name = request["InferenceComponentName"]
+        endpoint = self._named("endpoint", request["EndpointName"])
+        if endpoint.described["EndpointStatus"] != "InService":
+            raise refusal("ValidationException", "The endpoint must be InService.")
+        if name not in self.components:
+            codes = {"component throttled": "ThrottlingException", "component invalid": "Invalid"}
+            self._strike(name, codes)
+            self.launches.append(f"component {name}")
+        status = "InferenceComponentStatus"
+        component = self._add("inference component", name, request, **{status: "Creating"})
+        ends = "Failed" if self._fate(name) == "component fails" else "InService"
+        self._settle(COMPONENT, component, status, "Creating", ends, name)
+
+    def _strike(self, name: str, codes: Mapping[str, str]) -> None:
+        """Refuse, as its fate says: once for what passes later, else always."""
+        code = codes.get(self._fate(name))
+        lasting = code in {"AccessDenied", "Invalid"}
+        if code is not None and (lasting or f"{code} {name}" not in self._struck):
+            self._struck.add(f"{code} {name}")
+            raise refusal(code, f"{self._fate(name)}: no")
+
+    def _settle(  # noqa: PLR0917
+        self,
+        after: timedelta,
+        resource: Resource,
+        field_name: str,
+        before: str,
+        status: str,
+        config: str,
+    ) -> None:
+        def settle() -> None:
+            if resource.described[field_name] == before:
+                resource.described[field_name] = status
+                self._on_change(config)
+
+        self._later(after, settle)
+
+    def add_tags(self, ResourceArn: str, Tags: list[dict[str, str]]) -> None:  # noqa: N803
+        endpoint = self._named("endpoint", ResourceArn.rpartition("/")[2])
+        endpoint.tags.update({tag["Key"]: tag["Value"] for tag in Tags})
+
+    # ------------------------------------------------------------------ update
+    def update_endpoint(self, **request: Any) -> None:
+        name, target = request["EndpointName"], request["EndpointConfigName"]
+        endpoint = self._named("endpoint", name)
+        self._named("endpoint configuration", target)
+        if endpoint.described["EndpointStatus"] in {"Creating", "Updating", "Deleting"}:
+            raise refusal("ValidationException", f'Cannot update in-progress endpoint "{name}".')
+        assert self.serving(name) != target, f"{name} serves {target} already"
+        self.updates.append((name, target))
+        endpoint.described["EndpointStatus"] = "Updating"
+        endpoint.target = target
+        self._later(UPDATING, lambda: self._updated(name, target))
+
+    def _updated(self, name: str, target: str) -> None:
+        endpoint = self.endpoints.get(name)
+        if endpoint is None or endpoint.target != target:
+            return
+        status = {"update fails": "InService", "update breaks": "UpdateRollbackFailed"}
+        fate = self._fate(target)
+        if fate in status:
+            endpoint.described["FailureReason"] = "the new machines never became healthy"
+        else:
+            endpoint.described["EndpointConfigName"] = target
+            endpoint.described.pop("FailureReason", None)
+        endpoint.target = None
+        endpoint.described["EndpointStatus"] = status.get(fate, "InService")
+        self._on_change(self.serving(name))
+
+    # ------------------------------------------------------------------ describe
+    def describe_model(self, ModelName: str) -> dict[str, Any]:  # noqa: N803
+        return self._named("model", ModelName).described
+
+    def describe_endpoint_config(self, EndpointConfigName: str) -> dict[str, Any]:  # noqa: N803
+        return self._named("endpoint configuration", EndpointConfigName).described
+
+    def describe_endpoint(self, EndpointName: str) -> dict[str, Any]:  # noqa: N803
+        return dict(self._named("endpoint", EndpointName).described)
+
+    def describe_inference_component(
+        self,
+        InferenceComponentName: str,  # noqa: N803
+    ) -> dict[str, Any]:
+        return dict(self._named("inference component", InferenceComponentName).described)
+
+    def list_tags(self, ResourceArn: str) -> dict[str, Any]:  # noqa: N803
+        tags = self._named("endpoint", ResourceArn.rpartition("/")[2]).tags
+        return {"Tags": [{"Key": key, "Value": value} for key, value in tags.items()]}
+
+    # ------------------------------------------------------------------ delete
+    def delete_model(self, ModelName: str) -> None:  # noqa: N803
+        self._named("model", ModelName)
+        assert ModelName not in self._in_use(), f"the model {ModelName} is in use"
+        del self.models[ModelName]
+
+    def delete_endpoint_config(self, EndpointConfigName: str) -> None:  # noqa: N803
+        self._named("endpoint configuration", EndpointConfigName)
+        assert EndpointConfigName not in self._in_use(), f"{EndpointConfigName} is in use"
+        del self.configs[EndpointConfigName]
+
+    def _in_use(self) -> set[str | None]:
+        """Return the names of the configurations, and their models, that endpoints are made of."""
+        serving = {self.serving(name) for name in self.endpoints}
+        return serving | {endpoint.target for endpoint in self.endpoints.values()}
+
+    def delete_endpoint(self, EndpointName: str) -> None:  # noqa: N803
+        endpoint = self._named("endpoint", EndpointName)
+        if endpoint.described["EndpointStatus"] in {"Creating", "Updating", "Deleting"}:
+            raise refusal("ValidationException", "Cannot update in-progress endpoint")
+        parts = [c.described["EndpointName"] for c in self.components.values()]
+        if EndpointName in parts:
+            raise refusal("ValidationException", "The endpoint has inference components.")
+        endpoint.described["EndpointStatus"] = "Deleting"
+        self._later(DELETING, lambda: self._gone(self.endpoints, EndpointName))
+
+    def delete_inference_component(self, InferenceComponentName: str) -> None:  # noqa: N803
+        component = self._named("inference component", InferenceComponentName)
+        if component.described["InferenceComponentStatus"] in {"Creating", "Deleting"}:
+            raise refusal("ValidationException", "The component is being changed.")
+        component.described["InferenceComponentStatus"] = "Deleting"
+        self._later(DELETING, lambda: self._gone(self.components, InferenceComponentName))
+
+    def _gone(self, resources: dict[str, Resource], name: str) -> None:
+        resource = resources.pop(name, None)
+        if resource is not None:
+            self._on_change(resource.described.get("EndpointConfigName", name))
+
+    # ------------------------------------------------------------------ runtime
+    def invoke_endpoint(self, **request: Any) -> dict[str, Any]:
+        assert json.loads(request["Body"])["messages"]
+        endpoint = self.endpoints.get(request["EndpointName"])
+        if endpoint is None or endpoint.described["EndpointStatus"] not in {
+            "InService",
+            "Updating",
+        }:
+            raise refusal("ValidationError", "Endpoint not found.")
+        component = request.get("InferenceComponentName")
+        if component is not None:
+            self._named("inference component", component)
+        config = self.serving(request["EndpointName"])
+        self.asked += 1
+        if self._fate(config) == "does not answer":
+            raise refusal("ModelError", "500")
+        if self._fate(config) == "answers late" and self.asked < 3:
+            raise refusal("ModelError", "503")
+        answer = {"choices": [{"message": {"role": "assistant", "content": "HQ"}}]}
+        return {"Body": io.BytesIO(json.dumps(answer).encode())}
