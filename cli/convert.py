@@ -14,11 +14,12 @@ from pydantic import ValidationError
 
 from cli.errors import USAGE, Refused
 from cli.folder import FolderObjects, folder_world
+from cli.ranges import convert_on_all_cores
 from novaloop.datasets.options import SourceFormat
 from novaloop.experiment.inputs import FORMATS
 from novaloop.experiment.record import DatasetItem, DatasetStatus
 from novaloop.experiment.spec import ExperimentSpec
-from novaloop.usecases.conversion import Conversion, convert_file
+from novaloop.usecases.conversion import Conversion
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -124,7 +125,8 @@ def _convert(
     now = datetime.now(UTC)
     item = DatasetItem(role, DatasetStatus.INGESTING, key, "local", now, "", now)
     world = folder_world("convert", scratch, {key: source})
-    (done,) = convert_file(Conversion("convert", spec, (item,)), world)
+    job = Conversion("convert", spec, (item,))
+    (done,) = convert_on_all_cores(job, source.stat().st_size, world)
     objects = FolderObjects(scratch, {})
     if done.outputs:
         objects.path(done.outputs[FORMATS[role]]).replace(target)

@@ -6,7 +6,7 @@ import shutil
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
-from io import BytesIO
+from io import BufferedReader, RawIOBase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -76,9 +76,8 @@ class FolderObjects:
             raise ObjectMissing(key) from None
         if span is None:
             return file
-        with file:
-            file.seek(span.start)
-            return BytesIO(file.read(span.end - span.start))
+        file.seek(span.start)
+        return BufferedReader(_Span(file, span.end - span.start))
 
     def concatenate(self, keys: Sequence[str], target: str) -> None:
         """Write the contents of `keys`, one after the other, to `target`."""
@@ -91,6 +90,26 @@ class FolderObjects:
         path = self._folder / key
         path.parent.mkdir(parents=True, exist_ok=True)
         return path
+
+
+class _Span(RawIOBase):
+    """The next bytes of a file."""
+
+    def __init__(self, file: BinaryIO, size: int) -> None:
+        self._file = file
+        self._left = size
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        read = self._file.readinto(memoryview(buffer)[: self._left])  # type: ignore[attr-defined]
+        self._left -= read
+        return int(read)
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
 
 
 def _upload(path: Path) -> Upload:

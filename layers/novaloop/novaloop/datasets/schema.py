@@ -10,7 +10,8 @@ from .errors import RowRejected
 class Strict(BaseModel):
     """A JSON object without unknown keys and without type conversions."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    # Most files never need them: they are built when the first row is validated.
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, defer_build=True)
 
 
 def _not_blank(text: str) -> str:

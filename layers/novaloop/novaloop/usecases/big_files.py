@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, BinaryIO
 
 from novaloop.datasets.convert import BLOCK_BYTES, Place
 from novaloop.datasets.options import SourceFormat
@@ -64,10 +64,15 @@ class BigFile:
 
 
 def is_big(job: Conversion, size: int, big_files: BigFiles) -> bool:
-    """Tell whether a file is to be converted by ranges; only a CSV file of one role can be."""
+    """Tell whether a file is to be converted by ranges."""
+    return is_cuttable(job) and size >= big_files.smallest
+
+
+def is_cuttable(job: Conversion) -> bool:
+    """Tell whether a file may be cut into ranges: only a CSV file of one role can be."""
     key = job.source.source_key
     plain = SourceFormat.of(key) is SourceFormat.CSV and not key.lower().endswith(".gz")
-    return plain and stem_of(key) != SPLIT_STEM and size >= big_files.smallest
+    return plain and stem_of(key) != SPLIT_STEM
 
 
 def hand_over(job: Conversion, size: int, big_files: BigFiles) -> None:
@@ -83,75 +88,83 @@ def hand_over(job: Conversion, size: int, big_files: BigFiles) -> None:
 
 
 def run_step(event: Mapping[str, Any], world: IngestWorld) -> Any:
-    """Run one step and return its result as JSON values."""
+    """Run one step and return its result as JSON values.
+
+    A step does nothing if the file or its settings have been replaced.
+    """
     file = BigFile(**event["file"])
     step: str = event["step"]
     if step == "scan":
-        return asdict(scan(file, ByteRange(**event["range"]), world))
-    if step == "plan":
-        scans = [RangeScan(**each) for each in event["scans"]]
-        return [asdict(each) for each in plan(file, scans, world)]
-    if step == "convert":
-        return convert_range(file, ByteRange(**event["range"]), world)
-    return join(file, [ByteRange(**each) for each in event["ranges"]], world)
-
-
-def scan(file: BigFile, span: ByteRange, world: IngestWorld) -> RangeScan:
-    """Scan one of the equal ranges."""
-    return scan_range(_chunks(file, span, world), span.start)
-
-
-def plan(file: BigFile, scans: Sequence[RangeScan], world: IngestWorld) -> list[ByteRange]:
-    """Return the ranges to convert; none if the file or its settings have been replaced."""
+        span = ByteRange(**event["range"])
+        return asdict(scan(file.source_key, file.version_id, span, world))
     job = _job(file, world)
     if job is None:
-        return []
-    # From here on the time that a conversion may take runs anew.
-    world.store.put_dataset(file.experiment_id, replace(job.source, updated_at=world.clock.now()))
+        return [] if step == "plan" else None
+    if step == "plan":
+        # From here on the time that a conversion may take runs anew.
+        item = replace(job.source, updated_at=world.clock.now())
+        world.store.put_dataset(file.experiment_id, item)
+        scans = [RangeScan(**each) for each in event["scans"]]
+        return [asdict(each) for each in plan(job, scans, file.size, world)]
+    if step == "convert":
+        convert_range(job, ByteRange(**event["range"]), world)
+    elif event["ranges"]:
+        for item in join(job, [ByteRange(**each) for each in event["ranges"]], world):
+            world.store.put_dataset(file.experiment_id, item)
+    return None
+
+
+def scan(key: str, version_id: str, span: ByteRange, world: IngestWorld) -> RangeScan:
+    """Scan one of the equal ranges of a file."""
+    with world.objects.get(key, version_id, span) as body:
+        return scan_range(_chunks(body), span.start)
+
+
+def plan(
+    job: Conversion, scans: Sequence[RangeScan], size: int, world: IngestWorld
+) -> list[ByteRange]:
+    """Return the ranges to convert: a single one if the file can't be cut."""
     options = options_of(job)
-    header = header_of(_read(file, 0, HEAD_BYTES, world), options)
-    ranges = record_ranges(scans, file.size)
+    header = header_of(_read(job, ByteRange(0, min(size, HEAD_BYTES)), world), options)
+    ranges = record_ranges(scans, size)
     trusted = header is not None and all(
-        begins_with_record(
-            _read(file, each.start, _PEEK_BYTES, world), len(header), options.delimiter
-        )
+        begins_with_record(_beginning(job, each, world), len(header), options.delimiter)
         for each in ranges[1:]
     )
-    return ranges if trusted else [ByteRange(0, file.size)]
+    return ranges if trusted else [ByteRange(0, size)]
 
 
-def convert_range(file: BigFile, span: ByteRange, world: IngestWorld) -> None:
+def _beginning(job: Conversion, span: ByteRange, world: IngestWorld) -> bytes:
+    return _read(job, ByteRange(span.start, min(span.start + _PEEK_BYTES, span.end)), world)
+
+
+def convert_range(job: Conversion, span: ByteRange, world: IngestWorld) -> None:
     """Convert one range of records to a part of each output."""
-    job = _job(file, world)
-    if job is None:
-        return
     options, folder = options_of(job), _part_folder(job, span)
-    header = header_of(_read(file, 0, HEAD_BYTES, world), options) or []
+    head = ByteRange(0, min(span.end, HEAD_BYTES))
+    place = Place(span.start, header_of(_read(job, head, world), options) or [])
     rejects: list[bytes] = []
-    with ExitStack() as uploads:
+    with ExitStack() as opened:
         outputs = {
-            each: uploads.enter_context(
+            each: opened.enter_context(
                 world.objects.writer(f"{folder}/{each.file_name}", JSON_LINES)
             )
-            for each in row_formats(job.spec, file.role)
+            for each in row_formats(job.spec, job.source.role)
         }
-        chunks = _chunks(file, span, world)
-        part = convert_part(chunks, Place(span.start, header), outputs, options, rejects.append)
+        body = opened.enter_context(_open(job, span, world))
+        part = convert_part(_chunks(body), place, outputs, options, rejects.append)
     world.objects.put(f"{folder}/rejects.jsonl", b"".join(rejects), JSON_LINES)
     world.objects.put(f"{folder}/part", part.to_bytes(), "application/octet-stream")
 
 
-def join(file: BigFile, ranges: Sequence[ByteRange], world: IngestWorld) -> None:
-    """Join the parts and finish the dataset."""
-    job = _job(file, world)
-    if job is None or not ranges:
-        return
+def join(
+    job: Conversion, ranges: Sequence[ByteRange], world: IngestWorld
+) -> tuple[DatasetItem, ...]:
+    """Join the parts and return the finished items, or convert anew where a cut was wrong."""
     try:
-        items = _joined(job, ranges, world)
+        return _joined(job, ranges, world)
     except CutMistaken:
-        items = convert_file(job, world)
-    for item in items:
-        world.store.put_dataset(file.experiment_id, item)
+        return convert_file(job, world)
 
 
 def _joined(
@@ -197,12 +210,14 @@ def _part_folder(job: Conversion, span: ByteRange) -> str:
     return f"parts/{job.experiment_id}/{_version(job)}/{span.start}"
 
 
-def _chunks(file: BigFile, span: ByteRange, world: IngestWorld) -> Iterator[bytes]:
-    with world.objects.get(file.source_key, file.version_id, span) as body:
-        yield from iter(partial(body.read, BLOCK_BYTES), b"")
+def _open(job: Conversion, span: ByteRange, world: IngestWorld) -> BinaryIO:
+    return world.objects.get(job.source.source_key, job.source.version_id, span)
 
 
-def _read(file: BigFile, start: int, size: int, world: IngestWorld) -> bytes:
-    span = ByteRange(start, min(start + size, file.size))
-    with world.objects.get(file.source_key, file.version_id, span) as body:
+def _read(job: Conversion, span: ByteRange, world: IngestWorld) -> bytes:
+    with _open(job, span, world) as body:
         return body.read()
+
+
+def _chunks(body: BinaryIO) -> Iterator[bytes]:
+    return iter(partial(body.read, BLOCK_BYTES), b"")
