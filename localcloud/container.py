@@ -8,16 +8,18 @@ from typing import Any, Literal
 
 import yaml
 
-Method = Literal["sft", "rft", "evaluation"]
+Method = Literal["sft", "dpo", "rft", "evaluation"]
 
 RECIPE_PATH = "/opt/ml/input/data/recipe/recipe.yaml"
 _IMAGE_METHODS: dict[str, Method] = {
     "nova-fine-tune-repo:SM-TJ-SFT": "sft",
+    "nova-fine-tune-repo:SM-TJ-DPO": "dpo",
     "nova-fine-tune-repo:SM-TJ-RFT": "rft",
     "nova-evaluation-repo:SM-TJ-Eval": "evaluation",
 }
 _TRAIN_DATA_TYPES: dict[Method, str] = {
     "sft": "Converse",
+    "dpo": "Converse",
     "rft": "S3Prefix",
     "evaluation": "S3Prefix",
 }
@@ -63,7 +65,14 @@ class Recipe:
         """Which kind of job the recipe describes."""
         if "evaluation" in self.document:
             return "evaluation"
+        if self.get("training_config.model.dpo_cfg") is not None:
+            return "dpo"
         return "rft" if self.get("training_config.rollout") is not None else "sft"
+
+    @property
+    def brings_questions(self) -> bool:
+        """Whether it is a benchmark's, which reads no data."""
+        return self.method == "evaluation" and not self.get("run.data_s3_path")
 
 
 def image_method(image: str) -> Method:
@@ -80,6 +89,11 @@ def channel_uri(request: Mapping[str, Any], name: str) -> str:
         if channel["ChannelName"] == name:
             return str(channel["DataSource"]["S3DataSource"]["S3Uri"])
     raise JobError(f"ClientError: the request has no input channel {name!r}")
+
+
+def has_channel(request: Mapping[str, Any], name: str) -> bool:
+    """Whether the request has an input channel of that name."""
+    return any(channel["ChannelName"] == name for channel in request.get("InputDataConfig", []))
 
 
 def check_consistency(request: Mapping[str, Any], recipe: Recipe) -> None:
@@ -102,9 +116,14 @@ def _comparisons(request: Mapping[str, Any], recipe: Recipe) -> list[tuple[str, 
         ("recipe path", RECIPE_PATH, hyper_parameters.get("sagemaker_recipe_local_path")),
         ("run.replicas", recipe.get("run.replicas"), request["ResourceConfig"]["InstanceCount"]),
         ("run.model_name_or_path", recipe.get("run.model_name_or_path"), model),
-        ("run.data_s3_path", recipe.get("run.data_s3_path"), channel_uri(request, "train")),
-        ("train channel S3DataType", _TRAIN_DATA_TYPES[method], _train_data_type(request)),
     ]
+    if recipe.brings_questions:
+        comparisons.append(("train channel", False, has_channel(request, "train")))
+    else:
+        comparisons += [
+            ("run.data_s3_path", recipe.get("run.data_s3_path"), channel_uri(request, "train")),
+            ("train channel S3DataType", _TRAIN_DATA_TYPES[method], _train_data_type(request)),
+        ]
     if method == "rft":
         reward = hyper_parameters.get("reward_lambda_arn")
         endpoint = "training_config.rollout.rewards.api_endpoint.lambda_arn"

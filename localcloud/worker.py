@@ -27,7 +27,15 @@ import numpy as np
 from botocore.exceptions import BotoCoreError, ClientError
 
 from localcloud import job_metrics
-from localcloud.container import JobError, Recipe, channel_uri, check_consistency
+from localcloud.answers import (
+    chat_prompt,
+    converse_prompt,
+    cut,
+    predictions,
+    preferences,
+    text_of,
+)
+from localcloud.container import JobError, Recipe, channel_uri, check_consistency, has_channel
 from localcloud.credentials import Credentials
 from localcloud.learner import (
     MODEL_ID,
@@ -39,11 +47,15 @@ from localcloud.learner import (
     draw,
     hash_prompts,
     policy_step,
+    preference_step,
     sampling_distribution,
     shuffled_batches,
+    supervised_loss,
     supervised_step,
     warmed_up,
 )
+from localcloud.schedules import Schedule
+from localcloud.tasks import TASKS, benchmark
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -116,15 +128,19 @@ class Container:
             ) from error
         return body.decode("utf-8")
 
-    def rows(self) -> list[dict[str, Any]]:
-        """The train channel's JSON lines."""
+    def rows(self, channel: str = "train") -> list[dict[str, Any]]:
+        """A channel's JSON lines."""
         try:
-            rows = [json.loads(line) for line in self.read("train").split("\n") if line.strip()]
+            rows = [json.loads(line) for line in self.read(channel).split("\n") if line.strip()]
         except json.JSONDecodeError as error:
-            raise JobError(f"ClientError: line {error.lineno} of train is not JSON") from error
+            raise JobError(f"ClientError: line {error.lineno} of {channel} is not JSON") from error
         if not rows:
-            raise JobError("ClientError: the train channel has no rows")
+            raise JobError(f"ClientError: the {channel} channel has no rows")
         return rows
+
+    def validation_rows(self) -> list[dict[str, Any]]:
+        """The validation channel's JSON lines, if the request has one."""
+        return self.rows("validation") if has_channel(self.job.request, "validation") else []
 
     def model(self) -> Model:
         """The base model, or the one in the checkpoint that the request names."""
@@ -137,8 +153,13 @@ class Container:
         concurrency = int(self.recipe.number(f"{place}.lambda_concurrency_limit"))
         function = RewardFunction(self._role, self.recipe.get(f"{place}.lambda_arn"))
         with ThreadPoolExecutor(concurrency) as pool:
-            batches = pool.map(function.score, _in_payloads(samples))
-            return [score for batch in batches for score in batch]
+            batches = pool.map(function.grade, _in_payloads(samples))
+            return [score_of(entry) for batch in batches for entry in batch]
+
+    def graded(self, samples: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+        """What the reward function of an evaluation says of each sample."""
+        function = RewardFunction(self._role, self.recipe.get("rl_env.reward_lambda_arn"))
+        return [entry for batch in _in_payloads(samples) for entry in function.grade(batch)]
 
     def log(self, line: str) -> None:
         """Add a line to the job's CloudWatch log stream."""
@@ -224,8 +245,8 @@ class RewardFunction:
         self._client = session.client("lambda")
         self._arn = arn
 
-    def score(self, samples: Sequence[dict[str, Any]]) -> list[float]:
-        """One finite score per sample, matched by id; raise JobError for any other answer."""
+    def grade(self, samples: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+        """One entry per sample, matched by id; raise JobError for any other answer."""
         payload = json.dumps(samples).encode("utf-8")
         try:
             answer = self._client.invoke(FunctionName=self._arn, Payload=payload)
@@ -235,10 +256,21 @@ class RewardFunction:
         if "FunctionError" in answer:
             raise JobError(f"AlgorithmError: reward function raised {body.get('errorType')}")
         try:
-            scores = {entry["id"]: float(entry["aggregate_reward_score"]) for entry in body}
-            return [scores[sample["id"]] for sample in samples]
-        except (KeyError, TypeError, ValueError) as error:
+            entries = {entry["id"]: entry for entry in body}
+            found = [entries[sample["id"]] for sample in samples]
+        except (KeyError, TypeError) as error:
             raise JobError("AlgorithmError: reward function answered no list of scores") from error
+        for entry in found:
+            score_of(entry)
+        return found
+
+
+def score_of(entry: Mapping[str, Any]) -> float:
+    """The score of a reward function's entry; raise JobError where there is none."""
+    try:
+        return float(entry["aggregate_reward_score"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise JobError("AlgorithmError: reward function answered no list of scores") from error
 
 
 def _in_payloads(samples: Sequence[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
@@ -278,27 +310,74 @@ Files = dict[str, str]
 
 def fine_tune(container: Container) -> Files:
     """Supervised fine-tuning on Converse rows."""
-    recipe, rows, model = container.recipe, container.rows(), container.model()
-    prompts = [_converse_prompt(row) for row in rows]
-    answers = [_text_of(row["messages"][-1]["content"]) for row in rows]
+    rows, model = container.rows(), container.model()
+    prompts = [converse_prompt(row) for row in rows]
+    answers = [text_of(row["messages"][-1]["content"]) for row in rows]
     model.read_labels(prompts)
     model.learn_answers(answers)
     targets = np.array([_index(model, answer) for answer in answers])
-    steps = int(recipe.number("training_config.max_steps"))
-    batch_size = int(recipe.number("training_config.global_batch_size"))
-    rate = recipe.number("training_config.optim_config.lr")
-    warmup = int(recipe.number("training_config.lr_scheduler.warmup_steps"))
-    hashed, optimiser, losses = hash_prompts(prompts), Adagrad(model), []
-    batches = shuffled_batches(len(rows), batch_size, container.random)
-    for step, chosen in enumerate(islice(batches, steps)):
-        now = warmed_up(rate, step, warmup)
-        losses.append(supervised_step(model, optimiser, hashed.take(chosen), targets[chosen], now))
-        epoch = step * batch_size // len(rows)
-        container.log(
-            f"Epoch {epoch}: global_step: {step + 1}, reduced_train_loss: {losses[-1]:.6f}, "
-            f"lr: {now:.3e}, consumed_samples: {(step + 1) * batch_size}"
+    hashed, optimiser = hash_prompts(prompts), Adagrad(model)
+
+    def take(chosen: Integers, rate: float) -> float:
+        return supervised_step(model, optimiser, hashed.take(chosen), targets[chosen], rate)
+
+    files = _train(container, model, len(rows), take)
+    if validation := container.validation_rows():
+        loss = _validation_loss(model, validation)
+        container.log(f"validation rows: {len(validation)}, val_loss: {loss:.6f}")
+    return files
+
+
+def _validation_loss(model: Model, rows: Sequence[dict[str, Any]]) -> float:
+    answers = [text_of(row["messages"][-1]["content"]) for row in rows]
+    model.learn_answers(answers)
+    targets = np.array([_index(model, answer) for answer in answers])
+    return supervised_loss(model, hash_prompts([converse_prompt(row) for row in rows]), targets)
+
+
+def prefer(container: Container) -> Files:
+    """Direct preference optimization on pairs of answers."""
+    rows, model = container.rows(), container.model()
+    prompts, pairs = [converse_prompt(row) for row in rows], [preferences(row) for row in rows]
+    model.read_labels(prompts)
+    model.learn_answers([answer for pair in pairs for answer in pair])
+    chosen_answers, others = (
+        np.array([_index(model, pair[place]) for pair in pairs]) for place in (0, 1)
+    )
+    reference, hashed, optimiser = model.copy(), hash_prompts(prompts), Adagrad(model)
+    beta = container.recipe.number("training_config.model.dpo_cfg.beta")
+
+    def take(chosen: Integers, rate: float) -> float:
+        return preference_step(
+            model,
+            optimiser,
+            reference,
+            hashed.take(chosen),
+            preferred=chosen_answers[chosen],
+            other=others[chosen],
+            rate=rate,
+            beta=beta,
         )
-    return _training_files(container, model, steps, _step_table(losses, batch_size, len(rows)))
+
+    return _train(container, model, len(rows), take)
+
+
+def _train(
+    container: Container, model: Model, rows: int, take: Callable[[Integers, float], float]
+) -> Files:
+    """Take the recipe's steps; `take` takes one on the given rows and returns their loss."""
+    schedule, losses = Schedule.of(container.recipe, rows), list[float]()
+    size = schedule.batch_size
+    batches = shuffled_batches(rows, size, container.random)
+    for step, chosen in enumerate(islice(batches, schedule.steps)):
+        rate = warmed_up(schedule.rate, step, schedule.warmup)
+        losses.append(take(chosen, rate))
+        container.log(
+            f"Epoch {step * size // rows}: global_step: {step + 1}, "
+            f"reduced_train_loss: {losses[-1]:.6f}, lr: {rate:.3e}, "
+            f"consumed_samples: {(step + 1) * size}"
+        )
+    return _training_files(container, model, schedule.steps, _step_table(losses, size, rows))
 
 
 def _index(model: Model, answer: str) -> int:
@@ -322,7 +401,7 @@ def _step_table(losses: Sequence[float], batch_size: int, rows: int) -> str:
 def reinforce(container: Container) -> Files:
     """Reinforcement fine-tuning: sample rollouts, ask the reward function, step."""
     recipe, rows, model = container.recipe, container.rows(), container.model()
-    prompts = [_chat_prompt(row["messages"]) for row in rows]
+    prompts = [chat_prompt(row["messages"]) for row in rows]
     model.read_labels(prompts)
     reference, optimiser, hashed = model.copy(), Adagrad(model), hash_prompts(prompts)
     steps = int(recipe.number("training_config.trainer.max_steps"))
@@ -398,38 +477,47 @@ def _training_files(container: Container, model: Model, steps: int, table: str) 
 
 
 def evaluate(container: Container) -> Files:
+    """Run the recipe's evaluation task."""
+    task = container.recipe.get("evaluation.task")
+    return answer_rows(container) if task == "gen_qa" else _run_task(container, task)
+
+
+def _run_task(container: Container, task: str) -> Files:
+    name, strategy = (container.recipe.get(path) for path in ("run.name", "evaluation.strategy"))
+    container.log(f"[{name}] Inferencing server has started.")
+    container.log(f"[{name}] Starting evaluation with task {task}")
+    scores = TASKS.get(task, benchmark)(container, container.model())
+    container.log(f"[{name}] Finished evaluation, closing the inference server")
+    # AWS's sample of rft_eval shows no `all`.
+    overall = {} if task == "rft_eval" else {"all": scores}
+    return _results_file(container, {f"custom|{task}_{strategy}|0": scores, **overall})
+
+
+def _results_file(container: Container, results: Mapping[str, Any]) -> Files:
+    stamp = time.strftime("%Y-%m-%dT%H-%M-%S", time.gmtime())
+    content = {
+        "config_general": {"model_name": MODEL_ID, "job_id": container.job.name},
+        "results": results,
+    }
+    path = f"{container.recipe.get('run.name')}/eval_results/results_{stamp}.json"
+    return {path: json.dumps(content, indent=2)}
+
+
+def answer_rows(container: Container) -> Files:
     """Generate an answer for every row and score it."""
     rows, model, name = container.rows(), container.model(), container.recipe.get("run.name")
     prompts = [Prompt(row.get("system") or "", row["query"]) for row in rows]
     model.read_labels(prompts)
     container.log(f"[{name}] Inferencing server has started.")
     container.log(f"[{name}] Starting evaluation with task gen_qa")
-    predictions = _predictions(container, model, prompts)
-    scores = job_metrics.evaluate(predictions, [row["response"] for row in rows])
+    answers = predictions(container.recipe, model, prompts, container.random)
+    scores = job_metrics.evaluate(answers, [row["response"] for row in rows])
     container.log(f"[{name}] Finished evaluation, closing the inference server")
-    results = {
-        "config_general": {"model_name": MODEL_ID, "job_id": container.job.name},
-        "results": {"custom|gen_qa_gen_qa|0": scores, "all": scores},
-    }
-    stamp = time.strftime("%Y-%m-%dT%H-%M-%S", time.gmtime())
-    lines = [_inference(*each) for each in zip(rows, prompts, predictions, strict=True)]
+    lines = [_inference(*each) for each in zip(rows, prompts, answers, strict=True)]
     return {
-        f"{name}/eval_results/results_{stamp}.json": json.dumps(results, indent=2),
+        **_results_file(container, {"custom|gen_qa_gen_qa|0": scores, "all": scores}),
         f"{name}/eval_results/inference_output.jsonl": "".join(line + "\n" for line in lines),
     }
-
-
-def _predictions(container: Container, model: Model, prompts: Sequence[Prompt]) -> list[str]:
-    recipe = container.recipe
-    distribution = sampling_distribution(
-        model.logits(hash_prompts(prompts)),
-        temperature=recipe.number("inference.temperature"),
-        top_k=int(recipe.number("inference.top_k")),
-        top_p=recipe.number("inference.top_p"),
-    )
-    limit = int(recipe.number("inference.max_new_tokens"))
-    drawn = draw(distribution, 1, container.random)[:, 0]
-    return [cut(model.answers[answer], limit) for answer in drawn]
 
 
 def _inference(row: Mapping[str, Any], prompt: Prompt, prediction: str) -> str:
@@ -444,32 +532,9 @@ def _inference(row: Mapping[str, Any], prompt: Prompt, prediction: str) -> str:
     return json.dumps(line, ensure_ascii=False)
 
 
-def cut(answer: str, max_new_tokens: int) -> str:
-    """The answer's first tokens; a word counts as one token."""
-    words = answer.split(" ")
-    return answer if len(words) <= max_new_tokens else " ".join(words[:max_new_tokens])
-
-
-def _converse_prompt(row: Mapping[str, Any]) -> Prompt:
-    system = " ".join(part["text"] for part in row.get("system", []))
-    turns = [_text_of(turn["content"]) for turn in row["messages"][:-1]]
-    return Prompt(system, "\n".join(turns))
-
-
-def _chat_prompt(messages: Sequence[Mapping[str, Any]]) -> Prompt:
-    system = [_text_of(turn["content"]) for turn in messages if turn["role"] == "system"]
-    others = [_text_of(turn["content"]) for turn in messages if turn["role"] != "system"]
-    return Prompt("\n".join(system), "\n".join(others))
-
-
-def _text_of(content: Any) -> str:
-    if isinstance(content, str):
-        return content
-    return "\n".join(part["text"] for part in content if "text" in part)
-
-
 _METHODS: dict[str, Callable[[Container], Files]] = {
     "sft": fine_tune,
+    "dpo": prefer,
     "rft": reinforce,
     "evaluation": evaluate,
 }

@@ -62,6 +62,9 @@ class FakeContainer:
             for row in range(20)
         ]
 
+    def validation_rows(self) -> list[dict[str, Any]]:
+        return []
+
     def model(self) -> Model:
         model = Model()
         model.learn_answers(["HQ", "LQ_EDIT", "word " * 50])
