@@ -11,7 +11,7 @@ from novaloop.datasets.profile import DatasetProfile
 from novaloop.experiment.collecting import data_fingerprint, versions_of
 from novaloop.experiment.inputs import roles
 from novaloop.experiment.record import ChecksItem, DatasetItem, DatasetStatus, Snapshot
-from novaloop.experiment.spec import ExperimentSpec
+from novaloop.experiment.spec import ExperimentSpec, Role
 from novaloop.usecases.conversion import Conversion, IngestWorld, convert_file
 from novaloop.usecases.spec_upload import present_spec
 
@@ -47,8 +47,11 @@ def _accepted(snapshot: Snapshot, spec: ExperimentSpec) -> list[DatasetItem] | N
 
 
 def _profiles(items: Sequence[DatasetItem], world: IngestWorld) -> dict[str, DatasetProfile]:
+    """Read the profiles; a judge's rows train nothing, so they may be about the same questions."""
     profiles: dict[str, DatasetProfile] = {}
     for item in items:
+        if item.role == Role.LLM_JUDGE:
+            continue
         with world.objects.get(item.profile_key or "") as body:
             profiles[item.role] = DatasetProfile.from_bytes(body.read())
     return profiles
