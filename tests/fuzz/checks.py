@@ -9,12 +9,14 @@ import math
 from typing import TYPE_CHECKING
 
 from novaloop.datasets import DatasetOptions, DatasetSummary, RowFormat, SourceFormat, convert
+from novaloop.datasets.columns import FIELDS
 from novaloop.rewards.reward import batch_summary, score_batch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-HEADER = b"question,answer\r\n"
+ONE_ANSWER = {16: RowFormat.SFT, 32: RowFormat.RFT, 64: RowFormat.EVALUATION}
+OTHER_FORMATS = (RowFormat.DPO, RowFormat.CPT, RowFormat.LLM_JUDGE, RowFormat.RFT_MULTITURN)
 LABELS = ("HQ", "LQ_EDIT", "LQ_CLOSE")
 LABEL = {"type": "label", "labels": LABELS}
 REWARDS: tuple[dict[str, object], ...] = (
@@ -36,16 +38,15 @@ def check_conversion(data: bytes) -> None:
     """
     choice, cut, content = data[:1], data[1:2], data[2:]
     bits = choice[0] if choice else 0
+    formats = _formats(bits)
     if bits & 1:
-        content = HEADER + content
+        content = ",".join(FIELDS[formats[0]].required).encode() + b"\r\n" + content
     options = DatasetOptions(
+        model="nova-lite" if formats == [RowFormat.DPO] else "nova-lite-2",
         source_format=SourceFormat.JSONL if bits & 2 else SourceFormat.CSV,
         delimiter=";" if bits & 4 else None,
         max_rejects=1000 if bits & 8 else 0,
     )
-    one_answer = (RowFormat.SFT, RowFormat.RFT, RowFormat.EVALUATION)
-    formats = [each for bit, each in zip((16, 32, 64), one_answer, strict=True) if bits & bit]
-    formats = formats or [RowFormat.RFT]
     at = len(content) * cut[0] // 256 if cut else 0
 
     summary, lines = _convert([content], formats, options)
@@ -60,6 +61,12 @@ def check_conversion(data: bytes) -> None:
         assert all(isinstance(json.loads(line), dict) for line in written)
     if bits & 2 == 0 and formats == [RowFormat.RFT]:
         _check_rewrite(lines[RowFormat.RFT])
+
+
+def _formats(bits: int) -> list[RowFormat]:
+    if bits & 128:
+        return [OTHER_FORMATS[bits >> 4 & 3]]
+    return [each for bit, each in ONE_ANSWER.items() if bits & bit] or [RowFormat.RFT]
 
 
 def _convert(

@@ -17,6 +17,7 @@ from novaloop.datasets import (
     check_datasets,
     convert,
 )
+from novaloop.datasets.histogram import Histogram
 from novaloop.datasets.near_duplicates import SignatureSketch, SignatureSketcher
 from novaloop.datasets.sketch import RowSketch
 
@@ -235,12 +236,24 @@ def test_policy_is_the_users_choice_but_not_to_drop_what_is_no_row() -> None:
         check_datasets(profiles, {Check.IMBALANCE: Policy.DROP})
 
 
+def test_rows_longer_than_the_model_reads_are_counted() -> None:
+    rows = [(question(number, words), "A") for number, words in enumerate([10, 10, 2_000, 4_000])]
+    profiles = {"sft": profile(rows), "rft": profile(rows), "eval": profile(labelled(range(9)))}
+    longest = profiles["sft"].tokens.max
+
+    findings = check_datasets(profiles, None, {"sft": 3_000, "rft": longest, "dpo": 1})
+
+    (finding,) = [each for each in findings if each.check is Check.LONG_ROWS]
+    assert (finding.roles, finding.rows, finding.policy) == (("sft",), 2, Policy.WARN)
+    assert f"max_length (3000) tokens, the longest {longest}" in finding.message
+
+
 def test_sampled_profiles_give_a_lower_bound_and_say_so() -> None:
     hashes = np.arange(1_000, dtype=np.uint64)
     none = SignatureSketch(hashes[:0], np.zeros((0, 64), np.uint32), 0)
 
     def of(sketch: RowSketch) -> DatasetProfile:
-        return DatasetProfile(1_000, None, {}, sketch, none)
+        return DatasetProfile(1_000, None, {}, sketch, none, Histogram().distribution())
 
     every = RowSketch(hashes, np.ones(1_000, np.uint32), 0)
     half = RowSketch(hashes[::2], np.ones(500, np.uint32), 1)

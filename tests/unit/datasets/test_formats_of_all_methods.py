@@ -344,6 +344,31 @@ def test_two_preferences_that_differ_in_the_worse_answer_are_not_duplicates() ->
     assert summary.duplicate_rows == 1
 
 
+@pytest.mark.parametrize(
+    ("row_format", "row", "size"),
+    [
+        (RowFormat.SFT, {"question": "q" * 35, "answer": "a" * 35}, 70),
+        (RowFormat.SFT, {"question": "q", "answer": "a", "reasoning_text": "r" * 68}, 70),
+        (RowFormat.SFT, {"question": "q", "answer": "a", "system": "s" * 68}, 70),
+        (RowFormat.CPT, {"text": "t" * 70}, 70),
+        (RowFormat.DPO, {"prompt": "p" * 35, "preferred": "a" * 17, "non_preferred": "b" * 17}, 70),
+        (RowFormat.DPO, preference(*PAIR, system=[{"text": "s" * 55}]), 8 + 55 + 8),
+        (RowFormat.RFT, {"messages": [{"role": "user", "content": "q" * 68}]}, 70),
+    ],
+)
+def test_tokens_are_estimated_from_all_text_of_a_row(
+    row_format: RowFormat, row: dict[str, Any], size: int
+) -> None:
+    summary, _ = converted(row_format, as_jsonl(row), SourceFormat.JSONL)
+    assert summary.tokens.total == int(size / 3.5) + 1
+
+
+def test_the_system_prompt_counts_in_every_row() -> None:
+    data = b"question,answer\nq,a\nq,a\n"
+    summary, _ = converted(RowFormat.SFT, data, SourceFormat.CSV, system_prompt="s" * 68)
+    assert summary.tokens.total == 2 * 21
+
+
 @pytest.mark.parametrize("field", ["system", "images"])
 def test_what_the_first_row_lacks_no_other_row_may_have(field: str) -> None:
     row = {"question": "q", "answer": "a"}

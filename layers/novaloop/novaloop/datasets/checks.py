@@ -22,6 +22,7 @@ class Check(StrEnum):
     CONTRADICTIONS = "contradictions"
     IMBALANCE = "imbalance"
     LABEL_LEAK = "label-leak"
+    LONG_ROWS = "long-rows"
 
 
 class Policy(StrEnum):
@@ -38,6 +39,7 @@ DEFAULT_POLICIES: Mapping[Check, Policy] = {
     Check.CONTRADICTIONS: Policy.WARN,
     Check.IMBALANCE: Policy.WARN,
     Check.LABEL_LEAK: Policy.WARN,
+    Check.LONG_ROWS: Policy.WARN,
 }
 DROPPABLE = {Check.SHARED_QUESTIONS, Check.NEAR_DUPLICATES, Check.CONTRADICTIONS}
 
@@ -58,18 +60,24 @@ class Finding:
 
 
 def check_datasets(
-    profiles: Mapping[str, DatasetProfile], policies: Mapping[Check, Policy] | None = None
+    profiles: Mapping[str, DatasetProfile],
+    policies: Mapping[Check, Policy] | None = None,
+    max_lengths: Mapping[str, int] | None = None,
 ) -> list[Finding]:
-    """Return the findings of all checks, by role; raises ValueError for a policy that can't be."""
+    """Return the findings of all checks, by role; raises ValueError for a policy that can't be.
+
+    `max_lengths` is the number of tokens that a row of a role may have.
+    """
     chosen = {**DEFAULT_POLICIES, **(policies or {})}
     for check, policy in chosen.items():
         if policy is Policy.DROP and check not in DROPPABLE:
             raise ValueError(f"{check} concerns the dataset, not rows; use refuse or warn")
-    return [
+    findings = [
         finding
         for each in (_shared, _near, _contradictions, _imbalance, _leaks)
         for finding in each(profiles, chosen)
     ]
+    return [*findings, *_long_rows(profiles, chosen, max_lengths or {})]
 
 
 _Policies = Mapping[Check, Policy]
@@ -145,6 +153,22 @@ def _leaks(profiles: _Profiles, policies: _Policies) -> Iterator[Finding]:
             rows = round(leak.share * profile.rows)
             policy = policies[Check.LABEL_LEAK]
             yield Finding(Check.LABEL_LEAK, policy, (role,), rows, message)
+
+
+def _long_rows(
+    profiles: _Profiles, policies: _Policies, max_lengths: Mapping[str, int]
+) -> Iterator[Finding]:
+    policy = policies[Check.LONG_ROWS]
+    for role, profile in profiles.items():
+        tokens, max_length = profile.tokens, max_lengths.get(role)
+        if max_length is None:
+            continue
+        if rows := tokens.count_above(max_length):
+            message = (
+                f"{rows} rows of {role} have more than max_length ({max_length}) tokens, the"
+                f" longest {tokens.max}, by an estimate; shorten them or raise max_length"
+            )
+            yield Finding(Check.LONG_ROWS, policy, (role,), rows, message)
 
 
 def _evaluation_pairs(profiles: _Profiles) -> Iterator[tuple[DatasetProfile, str, DatasetProfile]]:

@@ -211,6 +211,15 @@ def last_exchange(conversation: Conversation) -> tuple[str, str]:
     return _last_text(conversation, "user"), _last_text(conversation, "assistant")
 
 
+def text_size(conversation: Conversation) -> int:
+    """Return the bytes of all text that the model reads, tools included."""
+    sizes = [len(text.encode()) for _, text in _texts(conversation)]
+    tools = (
+        conversation.toolConfig.model_dump_json(by_alias=True) if conversation.toolConfig else ""
+    )
+    return sum(sizes) + len(tools)
+
+
 def _last_text(conversation: Conversation, role: str) -> str:
     turn = next(turn for turn in reversed(conversation.messages) if turn.role == role)
     return "\n".join(part.text for part in turn.content if part.text)

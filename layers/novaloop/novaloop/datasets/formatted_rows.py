@@ -69,7 +69,8 @@ class _ConversationEncoder:
         if RowFormat.RFT in self._formats:
             rows[RowFormat.RFT] = _with_reward(_prompt(conversation), self._options)
         lines = [[_line(rows[each])] for each in self._formats]
-        return EncodedRows(lines, [question], [orjson.dumps(question)], [answer])
+        others = converse.text_size(conversation) - _size(question, answer)
+        return EncodedRows(lines, [question], [orjson.dumps(question)], [answer], [others])
 
 
 class _PromptEncoder:
@@ -89,7 +90,8 @@ class _PromptEncoder:
             check_labels([text], frozenset(self._options.labels), "reference_answer")
         line = _line(_with_reward(row, self._options))
         question = rft_prompt.last_question(prompt)
-        return EncodedRows([[line]], [question], [orjson.dumps(question)], [text])
+        others = rft_prompt.text_size(prompt) - _size(question)
+        return EncodedRows([[line]], [question], [orjson.dumps(question)], [text], [others])
 
 
 class _PreferenceEncoder:
@@ -109,7 +111,9 @@ class _PreferenceEncoder:
         if self._options.labels:
             check_labels([preferred], frozenset(self._options.labels), "messages")
         answers = f"{preferred}\n{converse.last_exchange(pair[1])[1]}"
-        return EncodedRows([[_line(row)]], [question], [orjson.dumps(question)], [answers])
+        others = converse.text_size(pair[0]) - _size(question, preferred)
+        lines = [[_line(row)]]
+        return EncodedRows(lines, [question], [orjson.dumps(question)], [answers], [others])
 
 
 class _MultiturnEncoder:
@@ -130,7 +134,7 @@ class _MultiturnEncoder:
             RowFormat.RFT_MULTITURN_SERVERLESS: {"prompt": question},
         }
         lines = [[_line(rows[each])] for each in self._formats]
-        return EncodedRows(lines, [question], [orjson.dumps(question)], [""])
+        return EncodedRows(lines, [question], [orjson.dumps(question)], [""], [0])
 
 
 class _AllOrNone:
@@ -169,6 +173,10 @@ def _plain_text(turn: converse.Turn) -> str:
 
 def _with_reward(row: dict[str, Any], options: DatasetOptions) -> dict[str, Any]:
     return row if options.reward is None else {**row, "reward": dict(options.reward)}
+
+
+def _size(*texts: str) -> int:
+    return sum(len(text.encode()) for text in texts)
 
 
 def _line(row: dict[str, Any]) -> bytes:

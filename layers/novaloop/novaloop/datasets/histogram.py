@@ -23,6 +23,10 @@ class Distribution:
     max: int
     buckets: tuple[tuple[int, int], ...]
 
+    def count_above(self, size: int) -> int:
+        """Count what is larger than `size` for certain: all of it, or all but 1.6 % above it."""
+        return sum(count for bound, count in self.buckets if bound > size)
+
 
 class Histogram:
     """Counts sizes (integers from 0) in buckets of bounded relative width."""

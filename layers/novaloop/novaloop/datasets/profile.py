@@ -3,11 +3,13 @@
 import io
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 import orjson
 
+from .histogram import Distribution, Histogram
 from .label_leaks import FeatureCounts, add_counts
 from .near_duplicates import SignatureSketch, SignatureSketcher
 from .sketch import RowSketch, RowSketcher
@@ -24,17 +26,22 @@ class DatasetProfile:
     feature_counts: FeatureCounts
     sketch: RowSketch
     signatures: SignatureSketch
+    tokens: Distribution
 
     @classmethod
     def empty(cls) -> "DatasetProfile":
         """Return the profile of no rows."""
-        return cls(0, {}, add_counts({}, {}), RowSketcher().sketch(), SignatureSketcher().sketch())
+        sketch, signatures = RowSketcher().sketch(), SignatureSketcher().sketch()
+        return cls(0, {}, add_counts({}, {}), sketch, signatures, Histogram().distribution())
 
     def joined(self, other: "DatasetProfile") -> "DatasetProfile":
         """Return the profile of the rows of both, those of `other` after those here."""
         sketcher = RowSketcher()
         sketcher.absorb(self.sketch)
         sketcher.absorb(other.sketch)
+        tokens = Histogram()
+        tokens.absorb(self.tokens)
+        tokens.absorb(other.tokens)
         labels = _added(self.label_counts, other.label_counts)
         return DatasetProfile(
             rows=self.rows + other.rows,
@@ -44,6 +51,7 @@ class DatasetProfile:
             ),
             sketch=sketcher.sketch(),
             signatures=self.signatures.joined(other.signatures),
+            tokens=tokens.distribution(),
         )
 
     def to_bytes(self) -> bytes:
@@ -54,6 +62,7 @@ class DatasetProfile:
                 "label_counts": self.label_counts,
                 "feature_counts": self.feature_counts,
                 "sampling_bits": [self.sketch.sampling_bits, self.signatures.sampling_bits],
+                "tokens": asdict(self.tokens),
             }
         )
         buffer = io.BytesIO()
@@ -80,9 +89,15 @@ class DatasetProfile:
                     counts["feature_counts"],
                     RowSketch(file["questions"], file["answers"], row_bits),
                     SignatureSketch(file["signed_questions"], file["signatures"], signature_bits),
+                    _distribution(counts["tokens"]),
                 )
         except (OSError, ValueError, LookupError, TypeError) as error:
             raise ValueError("not a dataset profile") from error
+
+
+def _distribution(values: Mapping[str, Any]) -> Distribution:
+    buckets = tuple((bound, count) for bound, count in values["buckets"])
+    return Distribution(**{**values, "buckets": buckets})
 
 
 def _added(

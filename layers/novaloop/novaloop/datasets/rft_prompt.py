@@ -97,8 +97,18 @@ def used_features(prompt: Prompt) -> frozenset[str]:
     return frozenset(name for name in ALL_OR_NONE if getattr(prompt, name) is not None)
 
 
+def text_size(prompt: Prompt) -> int:
+    """Return the bytes of all text that the model reads, tools included."""
+    contents = [message.content for message in prompt.messages]
+    tools = [tool.model_dump() for tool in prompt.tools or []]
+    return sum(len(_as_text(each).encode()) for each in contents if each) + len(orjson.dumps(tools))
+
+
 def last_question(prompt: Prompt) -> str:
     """Return the last user text, for statistics."""
     contents = [message.content for message in prompt.messages if message.role == "user"]
-    last = contents[-1]
-    return last if isinstance(last, str) else orjson.dumps(last).decode()
+    return _as_text(contents[-1])
+
+
+def _as_text(content: Any) -> str:
+    return content if isinstance(content, str) else orjson.dumps(content).decode()

@@ -44,7 +44,7 @@ class DatasetSummary:
     sum, modulo 2^64, of a hash of each accepted row's question and answer: equal for equal rows in
     any order. `samples` are the first questions and answers, cut short: dataset text, which must
     not get into a log. `question_bytes` are sizes of the questions as JSON; `tokens` estimates
-    question and answer together.
+    all text of a row.
     """
 
     refusal: DatasetRefused | None
@@ -103,6 +103,7 @@ class RowStatistics:
         self._answer_hashes += map(crc32, answers)
         self._question_sizes += [len(json) - 2 for json in rows.question_jsons]
         self._answer_sizes += map(len, answers)
+        self._context_sizes += rows.context_sizes
         self._count_labels(rows.answers)
         self._sample(rows)
         if len(self._digests) >= _BATCH_ROWS:
@@ -120,6 +121,7 @@ class RowStatistics:
         labels = None if self._labels is None else dict(self._labels.most_common())
         features = {} if labels is None else self._features.counts()
         signatures = self._signatures.sketch()
+        tokens = self._tokens.distribution()
         return DatasetSummary(
             refusal=refusal,
             rows_in=self.rows + log.rows + log.excluded_rows,
@@ -129,9 +131,9 @@ class RowStatistics:
             outputs=outputs,
             duplicate_rows=sketch.duplicate_rows(),
             question_bytes=self._question_bytes.distribution(),
-            tokens=self._tokens.distribution(),
+            tokens=tokens,
             row_hash_sum=f"{self._hash_sum:016x}",
-            profile=DatasetProfile(self.rows, labels, features, sketch, signatures),
+            profile=DatasetProfile(self.rows, labels, features, sketch, signatures, tokens),
             samples=tuple(self._samples),
         )
 
@@ -144,6 +146,7 @@ class RowStatistics:
         self._sketcher.update(questions, answers)
         question_sizes = np.array(self._question_sizes, np.int64)
         sizes = question_sizes + np.array(self._answer_sizes, np.int64)
+        sizes += np.array(self._context_sizes, np.int64)
         self._question_bytes.update(question_sizes)
         self._tokens.update((sizes / BYTES_PER_TOKEN).astype(np.int64) + 1)
         self._clear()
@@ -153,6 +156,7 @@ class RowStatistics:
         self._answer_hashes: list[int] = []
         self._question_sizes: list[int] = []
         self._answer_sizes: list[int] = []
+        self._context_sizes: list[int] = []
 
     def _count_labels(self, answers: Sequence[str]) -> None:
         if self._labels is None:

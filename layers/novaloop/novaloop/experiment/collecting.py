@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from novaloop.experiment.inputs import inputs_of, roles, row_formats
+from novaloop.experiment.launching import settings_of
 from novaloop.experiment.moves import (
     CheckDatasets,
     Decision,
@@ -52,8 +53,23 @@ def data_fingerprint(spec: ExperimentSpec, role: Role) -> str:
     """Identify everything in the spec that the conversion of one role's rows depends on."""
     settings = spec.model_dump(mode="json", include=set(DATA_SETTINGS))
     settings |= {"role": str(role), "formats": row_formats(spec, role)}
+    # Not the rows depend on it, but what the checks across datasets find in them.
+    settings |= {"max_length": max_lengths(spec).get(role)}
     text = json.dumps(settings, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def max_lengths(spec: ExperimentSpec) -> dict[str, int]:
+    """Return how many tokens a row may have for the stages that train on it, by role."""
+    lengths: dict[str, int] = {}
+    for plan in spec.plan:
+        if not isinstance(plan, TrainStage):
+            continue
+        length = settings_of(spec, plan).get("max_length")
+        if length is not None:
+            for role, _ in inputs_of(plan):
+                lengths[role] = min(length, lengths.get(role, length))
+    return lengths
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from novaloop.datasets.card import finding_content
 from novaloop.datasets.checks import EVALUATION_ROLE, Finding, Policy, check_datasets
 from novaloop.datasets.profile import DatasetProfile
-from novaloop.experiment.collecting import data_fingerprint, versions_of
+from novaloop.experiment.collecting import data_fingerprint, max_lengths, versions_of
 from novaloop.experiment.inputs import roles
 from novaloop.experiment.record import ChecksItem, DatasetItem, DatasetStatus, Snapshot
 from novaloop.experiment.spec import ExperimentSpec, Role
@@ -26,7 +26,7 @@ def check_experiment(experiment_id: str, world: IngestWorld) -> None:
     versions = versions_of(accepted)
     if snapshot.checks is not None and snapshot.checks.versions == versions:
         return
-    findings = check_datasets(_profiles(accepted, world), spec.checks)
+    findings = check_datasets(_profiles(accepted, world), spec.checks, max_lengths(spec))
     _drop_rows(experiment_id, spec, accepted, findings, world)
     contents = tuple(finding_content(finding) for finding in findings)
     item = ChecksItem(versions, world.clock.now(), _refusal(findings), contents)
