@@ -124,6 +124,7 @@ class _Resolver:
             "Fn::If": self._if,
             "Fn::Equals": lambda pair: self.resolve(pair[0]) == self.resolve(pair[1]),
             "Fn::Not": lambda one: not self.resolve(one[0]),
+            "Fn::Split": lambda pair: self.resolve(pair[1]).split(pair[0]),
         }
 
     def resolve(self, value: Any) -> Any:

@@ -329,6 +329,14 @@ def test_the_key_and_the_vpc_are_usable_only_when_they_are_configured() -> None:
     ) == ["Allowed", "ImplicitlyDenied", "Allowed"]
 
 
+def test_jobs_call_only_the_processor_functions_that_are_configured() -> None:
+    ours, other = (f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{n}" for n in ("ours", "other"))
+    policies = deployed(ProcessorFunctionArns=ours).policies(JOBS)
+    called = [Request(policies, "lambda:InvokeFunction", each) for each in (ours, other)]
+    without = Request(STACK.policies(JOBS), "lambda:InvokeFunction", ours)
+    assert verdicts([*called, without]) == ["Allowed", "ImplicitlyDenied", "ImplicitlyDenied"]
+
+
 WILDCARDS = {
     ("BigFilesRole", "DeliverLogs"): "log deliveries know no resources",
     ("BigFilesRole", "Traces"): "traces can't be restricted to a resource",
