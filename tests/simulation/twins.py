@@ -303,6 +303,9 @@ class TwinJobs:
             manifest = {"checkpoint_s3_bucket": f"s3://customer-escrow-1-smtj-x/{name}/step_9"}
             return {"manifest.json": json.dumps(manifest).encode()}
         data = request["InputDataConfig"][0]["DataSource"]["S3DataSource"]["S3Uri"]
+        if not data.endswith("gen_qa.jsonl"):  # a benchmark's only channel is the recipe
+            reported = {"results": {"all": {"accuracy": 0.6, "accuracy_stderr": 0.05}}}
+            return {f"{name}/eval_results/results_1.json": json.dumps(reported).encode()}
         rows = self._objects.get(data.removeprefix("s3://bucket/")).read().splitlines()
         trained = (
             "base_model_location" in request["HyperParameters"] or "ModelPackageConfig" in request
