@@ -16,6 +16,7 @@ IMAGE = {"image": {"format": "png", "source": LOCATION}}
 VIDEO = {"video": {"format": "mp4", "source": LOCATION}}
 DOCUMENT = {"document": {"format": "pdf", "source": LOCATION}}
 REASONING = {"reasoningContent": {"reasoningText": {"text": "because"}}}
+RESULTS = "messages[2].content[0].toolResult.content"
 QUESTION, ANSWER = {"text": "q"}, {"text": "a"}
 
 
@@ -29,6 +30,10 @@ def row(*turns: list[dict[str, Any]], **top: object) -> dict[str, Any]:
 
 def tools(*turns: list[dict[str, Any]]) -> dict[str, Any]:
     return row(*turns, toolConfig={"tools": [TOOL]})
+
+
+def result(*content: dict[str, Any]) -> dict[str, Any]:
+    return {"toolResult": {"toolUseId": "1", "content": list(content)}}
 
 
 def bad_uri() -> dict[str, Any]:
@@ -75,6 +80,9 @@ def test_valid_conversation_is_accepted(good: dict[str, Any]) -> None:
         (tools([QUESTION, RESULT], [ANSWER]), "messages[0].content[1]"),
         (row([QUESTION], [ANSWER], toolConfig={"tools": [TOOL, TOOL]}), "toolConfig"),
         (row([QUESTION], [ANSWER], id="1"), "id"),
+        (tools([QUESTION], [USE], [result()], [ANSWER]), RESULTS),
+        (tools([QUESTION], [USE], [result({})], [ANSWER]), f"{RESULTS}[0]"),
+        (tools([QUESTION], [USE], [result({"text": "a", "json": 1})], [ANSWER]), f"{RESULTS}[0]"),
     ],
 )
 def test_invalid_conversation_is_rejected_with_its_path(bad: dict[str, Any], path: str) -> None:

@@ -18,6 +18,14 @@ TURNS = [
     {"role": "assistant", "content": None, "tool_calls": [CALL]},
     {"role": "tool", "tool_call_id": "c", "content": "noon"},
 ]
+CHAT_USER = {"role": "user", "content": "q"}
+CHAT_ANSWER = {"role": "assistant", "content": "a"}
+CHAT_IMAGE = {
+    "role": "user",
+    "content": [{"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}],
+}
+USER = {"role": "user", "content": [{"text": "q"}]}
+ASSISTANT = {"role": "assistant", "content": [{"text": "a"}]}
 TOOLS = [
     {
         "type": "function",
@@ -273,6 +281,9 @@ def test_messages_reach_a_serverless_agent_as_one_text() -> None:
             },
             "images or videos",
         ),
+        (RowFormat.SFT, {"messages": [CHAT_IMAGE, CHAT_ANSWER]}, "with S3 locations"),
+        (RowFormat.RFT, {"messages": [{"role": "user"}]}, "needs content or tool_calls"),
+        (RowFormat.EVALUATION, {"messages": TURNS}, "need plain fields `question` and `answer`"),
         (RowFormat.RFT, {"question": "q", "answer": "a", "tools": "[{"}, "not valid JSON"),
         (RowFormat.RFT, {"question": "q", "answer": "a", "tools": TOOLS * 2}, "same name"),
     ],
@@ -367,6 +378,27 @@ def test_the_system_prompt_counts_in_every_row() -> None:
     data = b"question,answer\nq,a\nq,a\n"
     summary, _ = converted(RowFormat.SFT, data, SourceFormat.CSV, system_prompt="s" * 68)
     assert summary.tokens.total == 2 * 21
+
+
+@pytest.mark.parametrize(
+    ("row_format", "turns"),
+    [
+        (RowFormat.SFT, {"schemaVersion": SCHEMA, "messages": [USER, ASSISTANT]}),
+        (RowFormat.SFT, {"messages": [CHAT_USER, {"role": "assistant", "content": "a"}]}),
+        (RowFormat.DPO, preference(*PAIR)),
+        (RowFormat.RFT, {"messages": [CHAT_USER], "reference_answer": "a"}),
+        (RowFormat.RFT, {"schemaVersion": SCHEMA, "messages": [USER, ASSISTANT]}),
+    ],
+)
+def test_the_system_prompt_stands_in_formatted_rows_that_have_none(
+    row_format: RowFormat, turns: dict[str, Any]
+) -> None:
+    data = as_jsonl(turns)
+    _, (row,) = converted(row_format, data, SourceFormat.JSONL, system_prompt="Judge.")
+    own = row["messages"][0] if row_format is RowFormat.RFT else row["system"][0]
+    assert own in ({"role": "system", "content": "Judge."}, {"text": "Judge."})
+    _, (same,) = converted(row_format, as_jsonl(row), SourceFormat.JSONL, system_prompt="Other.")
+    assert same == row
 
 
 @pytest.mark.parametrize("field", ["system", "images"])

@@ -58,6 +58,7 @@ class _ConversationEncoder:
     def _encode(self, row: dict[str, Any]) -> EncodedRows:
         if "schemaVersion" not in row:
             row = to_conversation(row)
+        row = _with_system(row, self._options.system_prompt)
         conversation = converse.check_conversation(row, self._options.model)
         if RowFormat.SFT in self._formats:
             converse.check_reserved(conversation)
@@ -82,6 +83,7 @@ class _PromptEncoder:
         return join_rows([self._encode(row) for row in rows])
 
     def _encode(self, row: dict[str, Any]) -> EncodedRows:
+        row = _with_system_message(row, self._options.system_prompt)
         prompt = rft_prompt.check_prompt(row)
         self._features.check(rft_prompt.used_features(prompt))
         answer = prompt.reference_answer
@@ -103,6 +105,7 @@ class _PreferenceEncoder:
         return join_rows([self._encode(row) for row in rows])
 
     def _encode(self, row: dict[str, Any]) -> EncodedRows:
+        row = _with_system(row, self._options.system_prompt)
         pair = check_preference(row, self._options.model)
         for conversation in pair:
             converse.check_reserved(conversation)
@@ -169,6 +172,21 @@ def _plain_text(turn: converse.Turn) -> str:
         message = "only conversations of texts can become RFT rows; give RFT its own file"
         raise RowRejected("format", message, "messages")
     return "\n".join(part.text or "" for part in turn.content)
+
+
+def _with_system(row: dict[str, Any], prompt: str | None) -> dict[str, Any]:
+    if prompt is None or row.get("system"):
+        return row
+    return {**row, "system": [{"text": prompt}]}
+
+
+def _with_system_message(row: dict[str, Any], prompt: str | None) -> dict[str, Any]:
+    messages = row.get("messages")
+    if prompt is None or not isinstance(messages, list):
+        return row
+    if any(isinstance(each, dict) and each.get("role") == "system" for each in messages):
+        return row
+    return {**row, "messages": [{"role": "system", "content": prompt}, *messages]}
 
 
 def _with_reward(row: dict[str, Any], options: DatasetOptions) -> dict[str, Any]:
