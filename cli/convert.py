@@ -15,7 +15,9 @@ from pydantic import ValidationError
 from cli.errors import USAGE, Refused
 from cli.folder import FolderObjects, folder_world
 from cli.ranges import convert_on_all_cores
+from novaloop.datasets.checks import Finding, check_datasets
 from novaloop.datasets.options import SourceFormat
+from novaloop.datasets.profile import DatasetProfile
 from novaloop.experiment.inputs import FORMATS
 from novaloop.experiment.record import DatasetItem, DatasetStatus
 from novaloop.experiment.spec import ExperimentSpec
@@ -52,6 +54,7 @@ _ANY_PLAN = [{"evaluate": "eval"}]
 @click.option("--system-prompt", metavar="TEXT|@FILE", help="For rows that have none.")
 @click.option("--delimiter", help="The character between cells.")
 @click.option("--encoding", help="The file's encoding, if it is not UTF-8.")
+@click.option("--max-length", type=int, help="Say how many rows have more tokens.")
 @click.option("--allow-rejects", is_flag=True, help="Leave unusable rows out.")
 @click.pass_context
 def convert(
@@ -63,6 +66,7 @@ def convert(
     method: str,
     columns: tuple[str, ...],
     system_prompt: str | None,
+    max_length: int | None,
     allow_rejects: bool,
     **settings: Any,
 ) -> None:
@@ -80,8 +84,11 @@ def convert(
     with TemporaryDirectory(dir=_folder_of(target)) as scratch:
         spec = _spec(given)
         item, card = _convert(source, target, method, spec, Path(scratch))
+        findings = list(_findings(item, max_length, Path(scratch)))
     for line in brief(item, card, source, target, spec.labels):
         click.echo(line)
+    for finding in findings:
+        click.echo(f"  {finding.check}: {finding.message}")
     context.exit(0 if item.status is DatasetStatus.ACCEPTED else USAGE)
 
 
@@ -135,6 +142,14 @@ def _convert(
     if done.card_key is None:
         return done, {}
     return done, json.loads(objects.path(done.card_key).with_suffix(".json").read_bytes())
+
+
+def _findings(item: DatasetItem, max_length: int | None, scratch: Path) -> Iterator[Finding]:
+    """Yield what the checks before a start find in this file alone."""
+    if item.profile_key:
+        data = FolderObjects(scratch, {}).path(item.profile_key).read_bytes()
+        profiles = {item.role: DatasetProfile.from_bytes(data)}
+        yield from check_datasets(profiles, None, {item.role: max_length} if max_length else {})
 
 
 def _rejects_of(target: Path) -> Path:

@@ -101,6 +101,15 @@ def test_rejected_rows_can_be_left_out(source: Path) -> None:
     assert "rejected 1 rows: empty-text, first in line 6" in output
 
 
+def test_what_the_checks_would_find_is_said(source: Path) -> None:
+    source.write_text(CSV + "4,another,good\n5," + "long " * 1_000 + ",good\n")
+    code, output, _ = converted(source, "sft", *OPTIONS, "--max-length", "1000")
+    assert code == 0, output
+    assert "contradictions: 2 rows of sft have another answer elsewhere" in output
+    assert "long-rows: 1 rows of sft have more than max_length (1000) tokens" in output
+    assert "long-rows" not in converted(source, "sft", *OPTIONS, "--max-length", "2000")[1]
+
+
 def test_a_prompt_can_come_from_a_file(source: Path) -> None:
     prompt = source.with_name("prompt.txt")
     prompt.write_text("From a file,\nof two lines.")

@@ -2,7 +2,7 @@
 
 import gzip
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -34,13 +34,19 @@ TOOLS = [
 ]
 
 
+VIDEO = {"video": {"format": "mp4", "source": {"s3Location": LOCATION}}}
+IMAGE = {"image": {"format": "png", "source": {"s3Location": LOCATION}}}
+
+
 def candidate(text: str, label: str) -> dict[str, Any]:
     return {"content": [{"text": text}], "preferenceLabel": label}
 
 
-def preference(*candidates: dict[str, Any], **top: Any) -> dict[str, Any]:
+def preference(
+    *candidates: dict[str, Any], media: Sequence[dict[str, Any]] = (), **top: Any
+) -> dict[str, Any]:
     turns = [
-        {"role": "user", "content": [{"text": "How\nso?"}]},
+        {"role": "user", "content": [*media, {"text": "How\nso?"}]},
         {"role": "assistant", "candidates": list(candidates)},
     ]
     return {"schemaVersion": SCHEMA, **top, "messages": turns}
@@ -185,6 +191,7 @@ def test_plain_rows_become_the_rows_of_the_method(
         (RowFormat.DPO, preference(*PAIR)),
         (RowFormat.DPO, preference(*reversed(PAIR), system=[{"text": "s"}])),
         (RowFormat.DPO, {"messages": preference(*PAIR)["messages"]}),
+        (RowFormat.DPO, preference(*PAIR, media=[IMAGE, IMAGE])),
         (RowFormat.CPT, {"text": "t"}),
         (RowFormat.LLM_JUDGE, {"prompt": "q", "response_A": "a", "response_B": "b"}),
         (RowFormat.RFT_MULTITURN, {"id": "1", "metadata": {"prompt": TURNS}}),
@@ -218,6 +225,7 @@ def test_messages_reach_a_serverless_agent_as_one_text() -> None:
         (RowFormat.DPO, preference(PAIR[0], candidate("bad", "worse")), "preferenceLabel"),
         (RowFormat.DPO, preference(PAIR[0], candidate("User: x", "non-preferred")), "'User:'"),
         (RowFormat.DPO, preference(*PAIR, extra=1), "extra"),
+        (RowFormat.DPO, preference(*PAIR, media=[VIDEO]), "texts and images only"),
         (RowFormat.DPO, {"messages": []}, "messages"),
         (RowFormat.DPO, {"prompt": "q", "preferred": "a", "non_preferred": "a"}, "the same"),
         (RowFormat.DPO, {"prompt": "User: q", "preferred": "a", "non_preferred": "b"}, "'User:'"),
@@ -314,7 +322,7 @@ def test_a_model_that_can_not_use_the_rows_is_refused(
 
 
 def test_a_medium_without_its_kind_is_refused_only_if_it_was_asked_for() -> None:
-    row = {"question": "q", "answer": "a", **MEDIUM}
+    row = {"question": "q", "answer": "a", "s3_uri": "no URI", "bucket_owner": ""}
     ignored, _ = converted(RowFormat.SFT, as_csv(row), SourceFormat.CSV)
     asked, _ = converted(RowFormat.SFT, as_csv(row), SourceFormat.CSV, columns={"s3_uri": "s3_uri"})
     assert ignored.ok
