@@ -75,6 +75,54 @@ class Recipe:
         return self.method == "evaluation" and not self.get("run.data_s3_path")
 
 
+def serverless_recipe(request: Mapping[str, Any], reward_function_arn: str | None) -> Recipe:
+    """What a serverless job does by its hyperparameters, in the words of a recipe.
+
+    Nobody outside knows the service's own defaults for what can't be sent; the stand-in's let its
+    small model learn.
+    """
+    told = request.get("HyperParameters", {})
+    technique = request["ServerlessJobConfig"].get("CustomizationTechnique")
+    build = {"SFT": _supervised, "RLVR": _reinforced, None: _evaluated}[technique]
+    try:
+        return Recipe({"run": {"name": told["name"]}, **build(told, reward_function_arn)})
+    except (KeyError, ValueError) as problem:
+        raise JobError(f"AlgorithmError: hyperparameters: {problem!r}") from problem
+
+
+def _supervised(told: Mapping[str, str], _: str | None) -> dict[str, Any]:
+    training = {
+        "max_steps": int(told["max_steps"]),
+        "global_batch_size": int(told["global_batch_size"]),
+        "lr_scheduler": {"warmup_steps": int(told["warmup_steps"])},
+        "optim_config": {"lr": float(told["learning_rate"])},
+    }
+    return {"training_config": training}
+
+
+def _reinforced(told: Mapping[str, str], reward_function_arn: str | None) -> dict[str, Any]:
+    endpoint = {"lambda_arn": reward_function_arn, "lambda_concurrency_limit": 12}
+    rollout = {
+        "advantage_strategy": {"number_generation": 4},
+        "generator": {"max_new_tokens": 6000, "temperature": 1.0, "top_k": -1},
+        "rewards": {"api_endpoint": endpoint},
+    }
+    trainer = {
+        "max_steps": int(told["max_steps"]),
+        "ent_coeff": 0.0,
+        "kl_loss_coef": 0.001,
+        "optim_config": {"lr": float(told["learning_rate"])},
+    }
+    batch_size = int(told["global_batch_size"])
+    training = {"global_batch_size": batch_size, "rollout": rollout, "trainer": trainer}
+    return {"training_config": training}
+
+
+def _evaluated(_: Mapping[str, str], __: str | None) -> dict[str, Any]:
+    inference = {"max_new_tokens": 32768, "top_k": -1, "top_p": 1.0, "temperature": 0.0}
+    return {"evaluation": {"task": "gen_qa"}, "inference": inference}
+
+
 def image_method(image: str) -> Method:
     """The method that a Nova training image implements; raise JobError for any other image."""
     for part, method in _IMAGE_METHODS.items():

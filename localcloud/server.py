@@ -22,9 +22,9 @@ from localcloud import ministack_hooks as emulator
 from localcloud.bedrock.resources import CustomModels
 from localcloud.bedrock.service import Bedrock
 from localcloud.credentials import ADMINISTRATOR
-from localcloud.sagemaker.errors import ServiceError
 from localcloud.sagemaker.faults import Faults
 from localcloud.sagemaker.hosting import Hosting
+from localcloud.sagemaker.registry import Registry
 from localcloud.sagemaker.service import SageMaker
 from localcloud.sagemaker.training_jobs import Setting, TrainingJobs
 
@@ -63,20 +63,17 @@ def install_stand_ins(settings: ServerSettings) -> None:
     """Let the emulator serve SageMaker and Bedrock."""
     directory = Path(settings.directory)
     faults = Faults(directory / "faults")
+    registry = Registry()
     setting = Setting(
-        faults, directory, ADMINISTRATOR, settings.starting_seconds, EscrowBucket().name
+        faults, directory, ADMINISTRATOR, settings.starting_seconds, EscrowBucket().name, registry
     )
-    hosting = Hosting(faults, settings.endpoint_seconds)
-    service = SageMaker(TrainingJobs(setting), hosting, faults)
+    hosting = Hosting(faults, settings.endpoint_seconds, registry.package_uri, ADMINISTRATOR)
+    service = SageMaker(TrainingJobs(setting), hosting, registry, faults)
     emulator.register("sagemaker", service.handle, "SageMaker.")
-    models = CustomModels(faults, settings.endpoint_seconds, _package_uri)
+    models = CustomModels(faults, settings.endpoint_seconds, registry.package_uri)
     bedrock = Bedrock(models, faults)
     for name in ("bedrock", "bedrock-runtime"):
         emulator.register(name, bedrock.handle)
-
-
-def _package_uri(arn: str) -> str:
-    raise ServiceError("ValidationException", f"There is no model package {arn}.")
 
 
 def write_certificates(directory: Path) -> None:

@@ -35,7 +35,14 @@ from localcloud.answers import (
     preferences,
     text_of,
 )
-from localcloud.container import JobError, Recipe, channel_uri, check_consistency, has_channel
+from localcloud.container import (
+    JobError,
+    Recipe,
+    channel_uri,
+    check_consistency,
+    has_channel,
+    serverless_recipe,
+)
 from localcloud.credentials import Credentials
 from localcloud.learner import (
     MODEL_ID,
@@ -75,6 +82,8 @@ class Job:
     role: Credentials
     service: Credentials
     escrow_bucket: str
+    source_uri: str | None = None
+    reward_function_arn: str | None = None
 
     @classmethod
     def parse(cls, text: str) -> Job:
@@ -85,7 +94,13 @@ class Job:
             Credentials(**document["role"]),
             Credentials(**document["service"]),
             document["escrow_bucket"],
+            **document["references"],
         )
+
+    @property
+    def is_serverless(self) -> bool:
+        """Whether the job runs without machines, image and recipe."""
+        return "ServerlessJobConfig" in self.request
 
     @property
     def name(self) -> str:
@@ -113,9 +128,16 @@ class Container:
         self._role = job.role.session()
         self._s3 = self._role.client("s3")
         self._logs = JobLog(self._role, job.name)
-        self.recipe = Recipe.parse(self.read("recipe"))
-        check_consistency(job.request, self.recipe)
+        self.recipe = self._recipe()
         self.random = np.random.default_rng(crc32(str(self.recipe.get("run.name")).encode()))
+
+    def _recipe(self) -> Recipe:
+        request = self.job.request
+        if self.job.is_serverless:
+            return serverless_recipe(request, self.job.reward_function_arn)
+        recipe = Recipe.parse(self.read("recipe"))
+        check_consistency(request, recipe)
+        return recipe
 
     def read(self, channel: str) -> str:
         """The text of a channel's single object."""
@@ -143,7 +165,9 @@ class Container:
         return self.rows("validation") if has_channel(self.job.request, "validation") else []
 
     def model(self) -> Model:
-        """The base model, or the one in the checkpoint that the request names."""
+        """The base model, or the one in the checkpoint or package that the request names."""
+        if self.job.source_uri is not None:  # the service's own: no role of the account reads it
+            return load_checkpoint(self.job.service.session().client("s3"), self.job.source_uri)
         location = self.job.request["HyperParameters"].get("base_model_location")
         return Model() if location is None else load_checkpoint(self._s3, location)
 
@@ -173,26 +197,39 @@ class Container:
             for file in Path(directory).iterdir():
                 key = f"{self.job.name}/{step}/{file.name}"
                 escrow.upload_file(str(file), self.job.escrow_bucket, key)
-        return f"s3://{self.job.escrow_bucket}/{self.job.name}/{step}"
+        uri = f"s3://{self.job.escrow_bucket}/{self.job.name}/{step}"
+        _tell(checkpoint=uri)
+        return uri
 
-    def write_archive(self, files: Mapping[str, str]) -> None:
-        """Upload output.tar.gz with the given members."""
-        archive = io.BytesIO()
-        with tarfile.open(fileobj=archive, mode="w:gz") as tar:
-            for name, text in files.items():
-                member = tarfile.TarInfo(name)
-                content = text.encode("utf-8")
-                member.size, member.mtime = len(content), int(time.time())
-                tar.addfile(member, io.BytesIO(content))
-        bucket, key = split_uri(f"{self.job.output_prefix}/output.tar.gz")
+    def write_output(self, files: Mapping[str, str]) -> None:
+        """Upload the files: one by one if serverless, else as output.tar.gz."""
+        if not self.job.is_serverless:
+            self._upload("output.tar.gz", _archive(files))
+            return
+        for name, text in files.items():
+            self._upload(f"output/{name}", text.encode())
+
+    def _upload(self, name: str, body: bytes) -> None:
+        bucket, key = split_uri(f"{self.job.output_prefix}/{name}")
         try:
-            self._s3.put_object(Bucket=bucket, Key=key, Body=archive.getvalue())
+            self._s3.put_object(Bucket=bucket, Key=key, Body=body)
         except ClientError as error:
             raise JobError(f"ClientError: Artifact upload failed: {_told(error)}") from error
 
     def close(self) -> None:
         """Send what is left of the log."""
         self._logs.flush()
+
+
+def _archive(files: Mapping[str, str]) -> bytes:
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w:gz") as tar:
+        for name, text in files.items():
+            member = tarfile.TarInfo(name)
+            content = text.encode("utf-8")
+            member.size, member.mtime = len(content), int(time.time())
+            tar.addfile(member, io.BytesIO(content))
+    return archive.getvalue()
 
 
 FLUSH_SECONDS = 1.0
@@ -550,7 +587,7 @@ def run(job: Job) -> None:
     finally:
         container.close()
     _tell(secondary_status="Uploading")
-    container.write_archive(files)
+    container.write_output(files)
 
 
 def _tell(**news: str) -> None:

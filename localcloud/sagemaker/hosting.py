@@ -22,8 +22,9 @@ from localcloud.sagemaker.training_jobs import (
 from localcloud.worker import load_checkpoint
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
+    from localcloud.credentials import Credentials
     from localcloud.sagemaker.faults import Fault, Faults
 
 _EVENT_STATUS = {"Creating": "CREATING", "InService": "IN_SERVICE", "Failed": "FAILED"} | {
@@ -86,7 +87,15 @@ class Catalogue:
 class Hosting:
     """The hosting half of SageMaker's control plane, and a door to its runtime."""
 
-    def __init__(self, faults: Faults, endpoint_seconds: float) -> None:
+    def __init__(
+        self,
+        faults: Faults,
+        endpoint_seconds: float,
+        package_uri: Callable[[str], str],
+        service: Credentials,
+    ) -> None:
+        self._package_uri = package_uri
+        self._service = service
         self._faults = faults
         self._endpoint_seconds = endpoint_seconds
         self.models = Catalogue("model", "model")
@@ -96,6 +105,9 @@ class Hosting:
     def create_model(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """CreateModel."""
         require_assumable(request["ExecutionRoleArn"])
+        package = request["PrimaryContainer"].get("ModelPackageName")
+        if package is not None:
+            self._package_uri(package)
         model = self.models.add(request["ModelName"], request)
         model.described["ModelArn"] = model.arn
         return {"ModelArn": model.arn}
@@ -176,13 +188,18 @@ class Hosting:
         variant = self.configurations.named(configuration).described["ProductionVariants"][0]
         model = self.models.named(variant["ModelName"]).described
         container = model["PrimaryContainer"]
-        source = container.get("ModelDataSource", {}).get("S3DataSource", {})
-        credentials = emulator.role_credentials(model["ExecutionRoleArn"], "SageMaker")
-        weights = Model()
-        if source:
-            s3 = credentials.session().client("s3")
-            weights = load_checkpoint(s3, source["S3Uri"])
+        weights = self._weights(container, model["ExecutionRoleArn"])
         return InferenceServer(weights, container.get("Environment", {}), variant["VariantName"])
+
+    def _weights(self, container: Mapping[str, Any], role: str) -> Model:
+        if "ModelPackageName" in container:  # the service's own: no role of the account reads it
+            s3 = self._service.session().client("s3")
+            return load_checkpoint(s3, self._package_uri(container["ModelPackageName"]))
+        source = container.get("ModelDataSource", {}).get("S3DataSource", {})
+        if not source:
+            return Model()
+        s3 = emulator.role_credentials(role, "SageMaker").session().client("s3")
+        return load_checkpoint(s3, source["S3Uri"])
 
     def _move(self, name: str, endpoint: Resource, status: str) -> None:
         endpoint.described |= {"EndpointStatus": status, "LastModifiedTime": time.time()}

@@ -13,6 +13,7 @@ import botocore.session
 from localcloud import ministack_hooks as emulator
 from localcloud.sagemaker.errors import ServiceError, invalid
 from localcloud.sagemaker.inference import chat_completion, event_stream, parsed
+from localcloud.sagemaker.registry import content_arn, content_key, hub_arn
 from localcloud.sagemaker.request_validation import request_problems
 from localcloud.sagemaker.training_jobs import TrainingJobs, arn_of
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from localcloud.sagemaker.faults import Faults
     from localcloud.sagemaker.hosting import Catalogue, Hosting
+    from localcloud.sagemaker.registry import Registry
 
 _INVOCATION = re.compile(r"^/endpoints/(?P<name>[^/]+)/invocations(?P<stream>-response-stream)?$")
 _JSON = "application/x-amz-json-1.1"
@@ -36,12 +38,17 @@ class Operation:
     kind: str
     name_field: str
     perform: Callable[[Request], dict[str, Any]]
+    resources: Callable[[Request], list[str]] | None = None
+    """The ARNs that it acts on, where they aren't simply `<kind>/<name>`."""
 
 
 class SageMaker:
     """The service as the emulator sees it: one handler for control plane and runtime."""
 
-    def __init__(self, jobs: TrainingJobs, hosting: Hosting, faults: Faults) -> None:
+    def __init__(
+        self, jobs: TrainingJobs, hosting: Hosting, registry: Registry, faults: Faults
+    ) -> None:
+        self._registry = registry
         self._jobs = jobs
         self._hosting = hosting
         self._faults = faults
@@ -66,9 +73,25 @@ class SageMaker:
             "AddTags": Operation("", "ResourceArn", self._add_tags),
             "ListTags": Operation("", "ResourceArn", self._list_tags),
         }
-        table |= _reads("Model", "ModelName", hosting.models)
+        table |= self._registry_table() | _reads("Model", "ModelName", hosting.models)
         table |= _reads("EndpointConfig", "EndpointConfigName", hosting.configurations)
         return table | {"ListEndpoints": Operation("endpoint", "", self._list_endpoints)}
+
+    def _registry_table(self) -> dict[str, Operation]:
+        registry = self._registry
+        groups = _reads("ModelPackageGroup", "ModelPackageGroupName", registry.groups)
+        return groups | {
+            "CreateModelPackageGroup": Operation(
+                "model-package-group", "ModelPackageGroupName", registry.create_group
+            ),
+            "DescribeModelPackage": Operation("", "ModelPackageName", registry.describe_package),
+            "CreateHub": Operation("hub", "HubName", registry.create_hub),
+            "DescribeHub": _reads("Hub", "HubName", registry.hubs)["DescribeHub"],
+            "ImportHubContent": Operation("", "HubContentName", registry.import_content, _content),
+            "DescribeHubContent": Operation(
+                "", "HubContentName", registry.describe_content, _content
+            ),
+        }
 
     async def handle(
         self, method: str, path: str, headers: dict[str, str], body: bytes, query: dict[str, Any]
@@ -117,7 +140,8 @@ class SageMaker:
         resource = request.get(operation.name_field, "")
         arn = arn_of(operation.kind, resource) if operation.kind and resource else resource or "*"
         keys = self._condition_keys(operation, request)
-        checks = [(f"sagemaker:{name}", arn, keys)]
+        arns = operation.resources(request) if operation.resources else [arn]
+        checks = [(f"sagemaker:{name}", each, keys) for each in arns]
         if name.startswith("Create") and request.get("Tags"):
             checks.append(("sagemaker:AddTags", arn, keys))
         role = request.get("RoleArn") or request.get("ExecutionRoleArn")
@@ -189,6 +213,8 @@ class SageMaker:
                 self._hosting.models,
                 self._hosting.configurations,
                 self._hosting.endpoints,
+                self._registry.groups,
+                self._registry.hubs,
             )
             for catalogue in catalogues:
                 if catalogue.kind == kind:
@@ -216,6 +242,11 @@ def _reads(noun: str, name_field: str, catalogue: Catalogue) -> dict[str, Operat
         f"Describe{noun}": Operation(catalogue.kind, name_field, describe),
         f"Delete{noun}": Operation(catalogue.kind, name_field, delete),
     }
+
+
+def _content(request: Request) -> list[str]:
+    hub, kind, name = content_key(request)
+    return [hub_arn(hub), content_arn(hub, kind, name)]
 
 
 def _listed(tags: Mapping[str, str]) -> list[dict[str, str]]:

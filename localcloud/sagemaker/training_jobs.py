@@ -16,10 +16,18 @@ from typing import TYPE_CHECKING, Any
 
 from localcloud import ministack_hooks as emulator
 from localcloud.sagemaker.errors import ServiceError, invalid
+from localcloud.sagemaker.serverless import (
+    References,
+    is_serverless,
+    require_runtime,
+    resolved,
+    trains,
+)
 
 if TYPE_CHECKING:
     from localcloud.credentials import Credentials
     from localcloud.sagemaker.faults import Faults
+    from localcloud.sagemaker.registry import Registry
 
 _REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -53,6 +61,7 @@ class Setting:
     service: Credentials
     starting_seconds: float
     escrow_bucket: Callable[[], str]
+    registry: Registry
 
 
 @dataclass
@@ -62,6 +71,8 @@ class TrainingJob:
     request: dict[str, Any]
     arn: str
     created: float
+    references: References
+    model_package_arn: str | None = None
     secondary_status: str = "Starting"
     transitions: list[dict[str, Any]] = field(default_factory=list)
     started: float | None = None
@@ -113,7 +124,9 @@ class TrainingJob:
             answer |= self._times()
             if self.failure is not None:
                 answer["FailureReason"] = self.failure
-            if self.status == "Completed":
+            if self.model_package_arn is not None:
+                answer["OutputModelPackageArn"] = self.model_package_arn
+            if self.status == "Completed" and not is_serverless(self.request):
                 output = self.request["OutputDataConfig"]["S3OutputPath"].rstrip("/")
                 artifact = f"{output}/{self.name}/output/model.tar.gz"
                 answer["ModelArtifacts"] = {"S3ModelArtifacts": artifact}
@@ -168,8 +181,10 @@ class TrainingJobs:
                 "Training job names must be unique within an AWS account and region, and a "
                 f"training job with this name already exists ({arn})",
             )
+        require_runtime(request)
+        references = resolved(request, self._setting.registry)
         require_assumable(request["RoleArn"])
-        job = TrainingJob(request, arn, time.time(), tags=tags_of(request))
+        job = TrainingJob(request, arn, time.time(), references, tags=tags_of(request))
         self._jobs[name] = job
         job.move_to("Starting")
         in_background(lambda: _Supervisor(job, self._setting).run())
@@ -238,13 +253,14 @@ class _Supervisor:
 
     def _work(self) -> None:
         process = self._start_worker()
-        limit = self._job.request["StoppingCondition"].get("MaxRuntimeInSeconds", 86400)
+        stopping = self._job.request.get("StoppingCondition", {})
+        limit = stopping.get("MaxRuntimeInSeconds", 86400)
         overrun = threading.Timer(limit, self._overrun)
         overrun.daemon = True
         overrun.start()
-        failure = self._follow(process)
+        news = self._follow(process)
         overrun.cancel()
-        self._end(process.wait(), failure)
+        self._end(process.wait(), news)
 
     def _start_worker(self) -> subprocess.Popen[str]:
         job, setting = self._job, self._setting
@@ -271,6 +287,7 @@ class _Supervisor:
             "role": asdict(role),
             "service": asdict(self._setting.service),
             "escrow_bucket": self._setting.escrow_bucket(),
+            "references": asdict(self._job.references),
         }
         if process.stdin is not None:
             try:
@@ -279,29 +296,38 @@ class _Supervisor:
             except BrokenPipeError:  # it was stopped before it read its job
                 return
 
-    def _follow(self, process: subprocess.Popen[str]) -> str | None:
-        failure = None
+    def _follow(self, process: subprocess.Popen[str]) -> dict[str, str]:
+        """Move as the worker says; return the last of everything that it told."""
+        told: dict[str, str] = {}
         for line in process.stdout or ():
             news = json.loads(line)
-            failure = news.get("failure", failure)
+            told |= news
             if "secondary_status" in news and not self._job.stop_requested.is_set():
                 self._move(news["secondary_status"])
-        return failure
+        return told
 
     def _overrun(self) -> None:
         self._job.overran = True
         if self._job.process is not None:
             self._job.process.terminate()
 
-    def _end(self, exit_status: int, failure: str | None) -> None:
+    def _end(self, exit_status: int, told: Mapping[str, str]) -> None:
         if self._job.stop_requested.is_set():
             self._stop()
         elif self._job.overran:
             self._move("MaxRuntimeExceeded")
         elif exit_status == 0:
+            self._register(told.get("checkpoint"))
             self._move("Completed")
         else:
-            self._fail(failure or "InternalServerError: the stand-in's worker died; see its log.")
+            died = "InternalServerError: the stand-in's worker died; see its log."
+            self._fail(told.get("failure", died))
+
+    def _register(self, checkpoint: str | None) -> None:
+        request = self._job.request
+        if checkpoint is not None and is_serverless(request) and trains(request):
+            group = request["ModelPackageConfig"]["ModelPackageGroupArn"]
+            self._job.model_package_arn = self._setting.registry.add_package(group, checkpoint)
 
     def _stop(self) -> None:
         self._move("Stopping", "Stopped")

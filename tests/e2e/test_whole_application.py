@@ -71,19 +71,22 @@ def reaches(stack: Stack, name: str, *statuses: Status, seconds: float = 90) -> 
     return stack.load(name)[1]
 
 
-def test_default_plan_from_csv_files_to_cleaned_up(stack: Stack, cloud: LocalCloud) -> None:
-    folder = Path("demo")
-    questions.write(folder, sft=300, rft=80, eval=90)
-    (folder / "experiment.yaml").write_text(SPEC, encoding="utf-8")
-
-    assert run("submit", "demo").exit_code == 0
-    assert run("watch", "demo").exit_code == 0
-    snapshot, record = stack.load("demo")
+def goes_live(stack: Stack, name: str, spec: str) -> Record:
+    questions.write(Path(name), sft=300, rft=80, eval=90)
+    Path(name, "experiment.yaml").write_text(spec, encoding="utf-8")
+    assert run("submit", name).exit_code == 0
+    assert run("watch", name).exit_code == 0
+    snapshot, record = stack.load(name)
     assert record.status is Status.LIVE
     assert [stage.state for stage in record.stages] == [StageState.SUCCEEDED] * 6
     assert record.stage("after-sft").metrics["em"] > record.stage("baseline").metrics["em"] + 0.2
     assert (record.stage("deploy").reason or "").startswith("answered the smoke request")
     assert {stage for stage, _ in snapshot.scores} == {"baseline", "after-sft", "after-rft"}
+    return record
+
+
+def test_default_plan_from_csv_files_to_cleaned_up(stack: Stack, cloud: LocalCloud) -> None:
+    goes_live(stack, "demo", SPEC)
 
     report = run("report", "demo", "--json")
     assert json.loads(report.stdout)["status"] == "LIVE"
@@ -95,6 +98,39 @@ def test_default_plan_from_csv_files_to_cleaned_up(stack: Stack, cloud: LocalClo
     assert run("cleanup", "demo").exit_code == 0
     assert stack.load("demo")[1].status is Status.COMPLETED
     sagemaker = cloud.session().client("sagemaker")
+    assert sagemaker.list_endpoints()["Endpoints"] == []
+
+
+def test_the_same_files_go_live_without_machines(stack: Stack, cloud: LocalCloud) -> None:
+    record = goes_live(stack, "hands-off", SPEC + "runtime: serverless\n")
+    sagemaker = cloud.session().client("sagemaker")
+    jobs = {
+        stage.name: sagemaker.describe_training_job(TrainingJobName=stage.job_name)
+        for stage in record.stages[:-1]
+        if stage.job_name
+    }
+    assert not any(
+        job.keys() & {"AlgorithmSpecification", "ResourceConfig"} for job in jobs.values()
+    )
+
+    group = "arn:aws:sagemaker:us-east-1:000000000000:model-package/novaloop-hands-off"
+    assert [record.stage(name).checkpoint for name in ("sft", "rft")] == [
+        f"{group}/1",
+        f"{group}/2",
+    ]
+    sources = {
+        name: job.get("ModelPackageConfig", {}).get("SourceModelPackageArn")
+        for name, job in jobs.items()
+    }
+    trained = {"after-sft": f"{group}/1", "rft": f"{group}/1", "after-rft": f"{group}/2"}
+    assert sources == {"baseline": None, "sft": None, **trained}
+    model = sagemaker.describe_model(ModelName=record.stage("deploy").job_name)
+    assert model["PrimaryContainer"]["ModelPackageName"] == f"{group}/2"
+
+    prefix = f"jobs/hands-off/{record.stage('after-rft').job_name}/"
+    left = stack.s3.list_objects_v2(Bucket=stack.bucket, Prefix=prefix)["Contents"]
+    assert not any(each["Key"].endswith((".tar.gz", "recipe.yaml")) for each in left)
+    assert run("cleanup", "hands-off").exit_code == 0
     assert sagemaker.list_endpoints()["Endpoints"] == []
 
 

@@ -87,6 +87,18 @@ MODEL, ON_DEMAND, PROVISIONED = map(
 )
 
 
+GROUP = own("model-package-group", "novaloop-questions")
+EVALUATORS = own("hub", "novaloop-evaluators")
+EVALUATOR = own("hub-content", "novaloop-evaluators/JsonDoc/reward-1/0.0.1")
+PUBLIC_HUB, NOVA = (
+    f"arn:aws:sagemaker:{REGION}:aws:{resource}"
+    for resource in (
+        "hub/SageMakerPublicHub",
+        "hub-content/SageMakerPublicHub/Model/nova-textgeneration-lite-v2/3.0.0",
+    )
+)
+
+
 @dataclass(frozen=True)
 class Case:
     """What a role wants to do."""
@@ -129,6 +141,19 @@ ALLOWED = [
     Case(CONTROLLER, "lambda:InvokeFunction", INGEST),
     Case(CONTROLLER, "sns:Publish", TOPIC),
     Case(CONTROLLER, "sagemaker:CreateTrainingJob", own("training-job"), ASKED),
+    Case(CONTROLLER, "sagemaker:CreateModelPackageGroup", GROUP, ASKED),
+    Case(CONTROLLER, "sagemaker:AddTags", GROUP, ASKED),
+    Case(CONTROLLER, "sagemaker:DescribeModelPackageGroup", GROUP),
+    Case(CONTROLLER, "sagemaker:ListTags", GROUP),
+    *(
+        Case(CONTROLLER, f"sagemaker:{action}", resource)
+        for action in ("ImportHubContent", "DescribeHubContent")
+        for resource in (EVALUATORS, EVALUATOR)
+    ),
+    Case(CONTROLLER, "sagemaker:CreateHub", EVALUATORS),
+    Case(CONTROLLER, "sagemaker:DescribeHub", EVALUATORS),
+    Case(CONTROLLER, "sagemaker:DescribeHubContent", PUBLIC_HUB),
+    Case(CONTROLLER, "sagemaker:DescribeHubContent", NOVA),
     Case(CONTROLLER, "sagemaker:CreateModel", own("model"), ASKED),
     Case(CONTROLLER, "sagemaker:CreateEndpointConfig", own("endpoint-config"), ASKED),
     Case(CONTROLLER, "sagemaker:CreateEndpoint", own("endpoint"), ASKED),
@@ -180,6 +205,13 @@ ALLOWED = [
 ]  # fmt: skip
 
 FORBIDDEN = [
+    Case(CONTROLLER, "sagemaker:CreateModelPackageGroup", GROUP),
+    Case(CONTROLLER, "sagemaker:CreateModelPackageGroup", own("model-package-group", "a"), ASKED),
+    Case(CONTROLLER, "sagemaker:DeleteModelPackageGroup", GROUP, TAGGED),
+    Case(CONTROLLER, "sagemaker:CreateHub", own("hub", "others")),
+    Case(CONTROLLER, "sagemaker:ImportHubContent", own("hub-content", "others/JsonDoc/a/0.0.1")),
+    Case(CONTROLLER, "sagemaker:DeleteHubContent", EVALUATOR),
+    Case(CONTROLLER, "sagemaker:DescribeHubContent", NOVA.replace("nova-", "llama-")),
     Case(INGESTER, "s3:DeleteObject", f"{BUCKET}/parts/questions/a/0/sft.jsonl"),
     Case(INGESTER, "states:StartExecution", f"{BIG_FILES}-of-others"),
     Case(INGESTER, "lambda:InvokeFunction", INGEST),

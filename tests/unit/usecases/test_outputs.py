@@ -5,17 +5,21 @@ from __future__ import annotations
 import io
 import json
 import tarfile
+from datetime import UTC, datetime
+from http.client import HTTPResponse
 from typing import TYPE_CHECKING, Any
 
 import boto3
 import pytest
+import urllib3
+from botocore.response import StreamingBody
 from moto import mock_aws
 
 from novaloop.cloud.objects import Bucket
 from novaloop.metrics.archive import ArchiveError, checkpoint_of
 from novaloop.metrics.score import score_output
 from novaloop.usecases.outputs import find_output
-from novaloop.usecases.ports import ObjectMissing
+from novaloop.usecases.ports import ObjectMissing, Upload
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -158,3 +162,38 @@ def test_long_files_are_not_read_byte_by_byte(
     monkeypatch.setattr(bucket, "get", lambda _: body)
     assert sum(1 for member in find_output(bucket, JOB) for _ in member.lines()) == 2000
     assert body.reads < 100
+
+
+class Connection:
+    """A socket from which one answer of S3 can be read."""
+
+    def __init__(self, body: bytes) -> None:
+        self._answer = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+
+    def makefile(self, _: str) -> io.BytesIO:
+        return io.BytesIO(self._answer)
+
+
+class OverHttp:
+    """A bucket whose bodies come as botocore hands them out."""
+
+    def __init__(self, body: bytes) -> None:
+        self.body = body
+
+    def uploads(self, prefix: str) -> Iterator[tuple[str, Upload]]:
+        yield f"{prefix}output/output/run/{NAME}", Upload("", NOW, len(self.body))
+
+    def get(self, _: str) -> Any:
+        answer = HTTPResponse(Connection(self.body))  # type: ignore[arg-type]
+        answer.begin()
+        return StreamingBody(urllib3.HTTPResponse(answer, preload_content=False), len(self.body))
+
+
+NAME = "eval_results/inference_output.jsonl"
+NOW = datetime(2026, 1, 5, tzinfo=UTC)
+
+
+def test_lines_of_a_body_that_ends_before_they_are_read() -> None:
+    """Its connection closes with the last byte, while lines of it still wait to be read."""
+    for member in find_output(OverHttp(ANSWERS), JOB):  # type: ignore[arg-type]
+        assert b"".join(member.lines()) == ANSWERS

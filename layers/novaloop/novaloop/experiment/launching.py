@@ -212,17 +212,18 @@ def _plan_serverless(record: Record, stage: Stage, plan: JobStage, site: Site) -
         max_runtime_seconds=plan.max_runtime_seconds,
         tags=tags(record, stage, site),
     )
-    requests = [PlannedRequest("CreateTrainingJob", serverless_job(job, deployment))]
+    request = serverless_job(job, deployment)
+    needed: list[PlannedRequest] = []
+    if "ModelPackageConfig" in request:
+        created = registry.create_group(group, experiment_tags(record, site))
+        needed.append(PlannedRequest("CreateModelPackageGroup", created))
     if reward:
         imported = registry.import_evaluator(hub, reward)
-        requests.insert(0, PlannedRequest("ImportHubContent", imported))
-        requests.insert(0, PlannedRequest("CreateHub", registry.create_hub(hub)))
-    if not isinstance(plan, EvaluateStage):
-        created = registry.create_group(group, experiment_tags(record, site))
-        requests.insert(0, PlannedRequest("CreateModelPackageGroup", created))
+        needed.append(PlannedRequest("CreateHub", registry.create_hub(hub)))
+        needed.append(PlannedRequest("ImportHubContent", imported))
     return Launch(
         uploads=tuple(_joined_rows(record, plan, name, site)),
-        requests=tuple(requests),
+        requests=(*needed, PlannedRequest("CreateTrainingJob", request)),
         max_runtime_seconds=job.max_runtime_seconds,
     )
 

@@ -194,14 +194,14 @@ def _check_stage(spec: ExperimentSpec, stage: StagePlan, at: str) -> Iterator[Fi
         )
         return
     method = method_of(stage)
+    if isinstance(stage, EvaluateStage):
+        yield from validate_evaluation(method, model, stage.subtask, stage.processor, at)
     if spec.runtime is Runtime.SERVERLESS:
         yield from _check_serverless(method, model, stage, at)
         return
     image = problem_with_image(stage.image)
     if image is not None:
         yield FieldError(f"{at}.image", image)
-    if isinstance(stage, EvaluateStage):
-        yield from validate_evaluation(method, model, stage.subtask, stage.processor, at)
     yield from validate_infrastructure(method, model, stage.instance_type, stage.instances, at)
     yield from validate_overrides(
         method, model, stage.overrides, instance_type=stage.instance_type, at=f"{at}.overrides"

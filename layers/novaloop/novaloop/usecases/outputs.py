@@ -40,6 +40,7 @@ def find_output(objects: Objects, prefix: str) -> Iterator[Member]:
 
 def _loose_members(objects: Objects, prefix: str, sizes: Mapping[str, int]) -> Iterator[Member]:
     for key, size in sizes.items():
-        # An S3 body by itself finds the ends of lines byte by byte.
-        with objects.get(key) as body, BufferedReader(cast("RawIOBase", body)) as stream:
+        # An S3 body by itself finds the ends of lines byte by byte. As a context manager it would
+        # hand out the connection's stream, which counts as closed once its last byte was read.
+        with BufferedReader(cast("RawIOBase", objects.get(key))) as stream:
             yield Member(key.removeprefix(prefix), size, stream)
