@@ -16,10 +16,11 @@ from botocore.response import StreamingBody
 from botocore.stub import Stubber
 
 from novaloop.cloud.endpoints import SageMakerEndpoints
-from novaloop.cloud.jobs import TrainingJobs
+from novaloop.cloud.jobs import TrainingJobs, work_of_job
 from novaloop.experiment.launching import EndpointRef, PlannedRequest
 from novaloop.experiment.observation import Phase, Work
 from novaloop.experiment.record import Progress
+from novaloop.recipes import registry
 from novaloop.recipes.endpoints import EndpointPlan
 from novaloop.usecases.ports import LaunchRefused, NotServing
 from tests.template.stack import ACCOUNT, REGION
@@ -645,3 +646,143 @@ def test_a_component_is_asked_by_its_name(endpoints: SageMakerEndpoints, runtime
     answer = {"Body": StreamingBody(io.BytesIO(body), len(body))}
     runtime.add_response("invoke_endpoint", answer, request)
     assert endpoints.ask(WITH_COMPONENT, BODY) == "yes"
+
+
+GROUP = "novaloop-questions"
+GROUP_ARN = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:model-package-group/{GROUP}"
+PACKAGE = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:model-package/{GROUP}/1"
+HUB = "novaloop-evaluators"
+EVALUATOR = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:hub-content/{HUB}/JsonDoc/reward-1/0.0.1"
+BASE = f"arn:aws:sagemaker:{REGION}:aws:hub-content/SageMakerPublicHub/Model/nova-lite"
+FUNCTION = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:novaloop-SageMaker-reward"
+NO_HUB = ("ResourceNotFound", f"Hub {HUB} does not exist")
+NO_MODEL = ("ResourceNotFound", "Hub content does not exist")
+CREATE_GROUP = PlannedRequest(
+    "CreateModelPackageGroup", registry.create_group(GROUP, {"novaloop:experiment": "questions"})
+)
+CREATE_HUB = PlannedRequest("CreateHub", registry.create_hub(HUB))
+IMPORT = PlannedRequest("ImportHubContent", registry.import_evaluator(HUB, FUNCTION))
+SERVERLESS = {
+    "TrainingJobName": JOB,
+    "RoleArn": ROLE,
+    "OutputDataConfig": {"S3OutputPath": "s3://bucket/jobs/questions", "CompressionType": "NONE"},
+    "ServerlessJobConfig": {
+        "BaseModelArn": BASE,
+        "AcceptEula": True,
+        "JobType": "FineTuning",
+        "CustomizationTechnique": "RLVR",
+        "EvaluatorArn": EVALUATOR,
+    },
+    "ModelPackageConfig": {"ModelPackageGroupArn": GROUP_ARN},
+}
+LAUNCH_SERVERLESS = PlannedRequest("CreateTrainingJob", SERVERLESS)
+
+
+def told_content(arn: str, status: str = "Available") -> dict[str, Any]:
+    _, hub, kind, name, version = arn.split("/")
+    return {
+        "HubContentName": name,
+        "HubContentArn": arn,
+        "HubContentVersion": version,
+        "HubContentType": kind,
+        "DocumentSchemaVersion": "2.0.0",
+        "HubName": hub,
+        "HubArn": arn.partition(":hub-content/")[0] + f":hub/{hub}",
+        "HubContentDocument": "{}",
+        "HubContentStatus": status,
+        "CreationTime": NOW,
+    }
+
+
+def told_hub(status: str) -> dict[str, Any]:
+    arn = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:hub/{HUB}"
+    times = {"CreationTime": NOW, "LastModifiedTime": NOW}
+    return {"HubName": HUB, "HubArn": arn, "HubStatus": status, **times}
+
+
+def asked(hub: str, kind: str, name: str, **version: str) -> dict[str, str]:
+    return {"HubName": hub, "HubContentType": kind, "HubContentName": name, **version}
+
+
+OF_BASE = asked("SageMakerPublicHub", "Model", "nova-lite")
+OF_EVALUATOR = asked(HUB, "JsonDoc", "reward-1", HubContentVersion="0.0.1")
+
+
+def test_a_serverless_job_names_what_the_hub_has_now(
+    jobs: TrainingJobs, sagemaker: Stubber
+) -> None:
+    sagemaker.add_response("describe_hub_content", told_content(f"{BASE}/3.0.0"), OF_BASE)
+    sagemaker.add_response("describe_hub_content", told_content(EVALUATOR), OF_EVALUATOR)
+    resolved = {**SERVERLESS["ServerlessJobConfig"], "BaseModelArn": f"{BASE}/3.0.0"}  # type: ignore[dict-item]
+    request = {**SERVERLESS, "ServerlessJobConfig": resolved}
+    sagemaker.add_response("create_training_job", {"TrainingJobArn": JOB_ARN}, request)
+    jobs.create(LAUNCH_SERVERLESS)
+    sagemaker.assert_no_pending_responses()
+
+
+@pytest.mark.parametrize(("status", "for_now"), [("Importing", True), ("ImportFailed", False)])
+def test_a_job_waits_for_its_evaluator(
+    jobs: TrainingJobs, sagemaker: Stubber, status: str, *, for_now: bool
+) -> None:
+    sagemaker.add_response("describe_hub_content", told_content(f"{BASE}/3.0.0"), OF_BASE)
+    sagemaker.add_response("describe_hub_content", told_content(EVALUATOR, status), OF_EVALUATOR)
+    with pytest.raises(LaunchRefused, match=f"reward-1 of {HUB} is {status}") as refused:
+        jobs.create(LAUNCH_SERVERLESS)
+    assert refused.value.for_now is for_now
+
+
+def test_a_base_model_that_is_not_in_the_region_is_refused_for_good(
+    jobs: TrainingJobs, sagemaker: Stubber
+) -> None:
+    fails(sagemaker, "describe_hub_content", NO_MODEL)
+    with pytest.raises(LaunchRefused, match="does not exist") as refused:
+        jobs.create(LAUNCH_SERVERLESS)
+    assert refused.value.for_now is False
+
+
+def test_a_group_that_exists_is_used_if_it_is_the_experiments(
+    jobs: TrainingJobs, sagemaker: Stubber
+) -> None:
+    for owner in ("questions", "others"):
+        fails(
+            sagemaker,
+            "create_model_package_group",
+            ("ValidationException", "Model Package Group already exists."),
+        )
+        group = {"ModelPackageGroupName": GROUP, "ModelPackageGroupArn": GROUP_ARN}
+        rest = {"CreationTime": NOW, "CreatedBy": {}, "ModelPackageGroupStatus": "Completed"}
+        sagemaker.add_response(
+            "describe_model_package_group", group | rest, {"ModelPackageGroupName": GROUP}
+        )
+        tags = [{"Key": "novaloop:experiment", "Value": owner}]
+        sagemaker.add_response("list_tags", {"Tags": tags}, {"ResourceArn": GROUP_ARN})
+    jobs.create(CREATE_GROUP)
+    with pytest.raises(LaunchRefused, match="belongs to somebody else") as refused:
+        jobs.create(CREATE_GROUP)
+    assert refused.value.for_now is False
+
+
+def test_a_hub_and_an_evaluator_that_exist_are_no_error(
+    jobs: TrainingJobs, sagemaker: Stubber
+) -> None:
+    fails(sagemaker, "create_hub", ("ResourceInUse", "a hub of this name"))
+    sagemaker.add_response("describe_hub", told_hub("InService"), {"HubName": HUB})
+    fails(sagemaker, "import_hub_content", ("ResourceInUse", "such a version"))
+    jobs.create(CREATE_HUB)
+    jobs.create(IMPORT)
+    sagemaker.assert_no_pending_responses()
+
+
+def test_a_hub_that_is_not_there_yet_is_waited_for(jobs: TrainingJobs, sagemaker: Stubber) -> None:
+    fails(sagemaker, "describe_hub", NO_HUB)
+    sagemaker.add_response("describe_hub", told_hub("Creating"), {"HubName": HUB})
+    for said in ("does not exist", "is Creating"):
+        with pytest.raises(LaunchRefused, match=said) as refused:
+            jobs.create(IMPORT)
+        assert refused.value.for_now is True
+
+
+def test_a_job_says_which_model_package_it_made() -> None:
+    job = described_job("Completed", "Completed")
+    assert work_of_job(job).model_package_arn is None
+    assert work_of_job({**job, "OutputModelPackageArn": PACKAGE}).model_package_arn == PACKAGE

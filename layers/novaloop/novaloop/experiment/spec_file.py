@@ -39,7 +39,12 @@ from novaloop.recipes.checks import (
 )
 from novaloop.recipes.endpoints import validate_endpoint
 from novaloop.recipes.errors import FieldError
-from novaloop.recipes.serverless import problem_with_method, sent_settings, serverless
+from novaloop.recipes.serverless import (
+    problem_with_method,
+    problem_with_package,
+    sent_settings,
+    serverless,
+)
 from novaloop.recipes.settings import listed
 
 MAX_BYTES = 256 * 1024
@@ -166,8 +171,8 @@ def _unknown_key(location: tuple[str | int, ...]) -> str:
 
 def check_settings(spec: ExperimentSpec) -> Iterator[FieldError]:
     """Yield what is wrong with the overrides, machines and endpoint that the plan asks for."""
-    models = serverless().models
-    if spec.runtime is Runtime.SERVERLESS and spec.model not in models:
+    is_serverless, models = spec.runtime is Runtime.SERVERLESS, serverless().models
+    if is_serverless and spec.model not in models:
         yield FieldError("model", f"runtime serverless has {listed(models)}, not {spec.model}")
     for index, stage in enumerate(spec.plan):
         at = f"plan[{index}].{stage.kind}"
@@ -175,7 +180,8 @@ def check_settings(spec: ExperimentSpec) -> Iterator[FieldError]:
             yield from _check_stage(spec, stage, at)
         except ValueError as problem:
             yield FieldError(at, str(problem))
-    if refused := problem_with_checkpoint(spec.checkpoint):
+    usable = problem_with_package if is_serverless else problem_with_checkpoint
+    if refused := usable(spec.checkpoint):
         yield FieldError("checkpoint", refused)
     yield from price_problems(spec)
 

@@ -138,7 +138,7 @@ def _problems(job: ServerlessJob, method: Method, chosen: Blueprint, at: str) ->
     checks = {
         "job_name": problem_with_name(job.job_name),
         "data_uri": _problem_with_data(job, chosen),
-        "checkpoint": _problem_with_checkpoint(job.checkpoint),
+        "checkpoint": problem_with_package(job.checkpoint),
         "evaluator_arn": "is needed for reinforcement fine-tuning: register the reward function"
         if method.technique == "RLVR" and not job.evaluator_arn
         else None,
@@ -153,7 +153,8 @@ def _problem_with_data(job: ServerlessJob, chosen: Blueprint) -> str | None:
     return problem_with_object(job.data_uri) if job.data_uri else f"{job.method} needs a data set"
 
 
-def _problem_with_checkpoint(checkpoint: str | None) -> str | None:
+def problem_with_package(checkpoint: str | None) -> str | None:
+    """Return why no serverless job can start from ``checkpoint``, if none can."""
     if checkpoint is None or MODEL_PACKAGE_ARN.fullmatch(checkpoint):
         return None
     return f"{shown(checkpoint)} must be a model package ARN: this runtime takes no escrow URI"
