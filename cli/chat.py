@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING, Any
 import click
 from botocore.exceptions import ClientError
 
+from cli import bedrock_chat
 from cli.errors import Failed, Refused
 from cli.sse import events
 from cli.stack import Stack, with_stack
 from novaloop.experiment.record import Record, Status
+from novaloop.experiment.spec import OnDemandStage, ProvisionedStage
+from novaloop.recipes.bedrock_serving import native_request
 from novaloop.usecases.outcomes import chat_request
 
 if TYPE_CHECKING:
@@ -42,14 +45,18 @@ def answer(
     """Yield the answer's text as it arrives. Raises Refused, Failed."""
     if record.status is not Status.LIVE or record.endpoint is None:
         raise Refused(f"{record.experiment_id} is {record.status}: no endpoint is live")
-    body = chat_request(question, record.spec.system_prompt, max_tokens)
-    ask = _streamed if stream else _whole
+    name, plan = record.endpoint.name, record.spec.plan[-1]
     try:
-        yield from ask(stack, record.endpoint.name, body)
+        if isinstance(plan, OnDemandStage | ProvisionedStage):
+            request = native_request(question, record.spec.system_prompt, max_tokens)
+            yield from bedrock_chat.answer(stack, name, plan.to, request, stream=stream)
+            return
+        body = chat_request(question, record.spec.system_prompt, max_tokens)
+        yield from (_streamed if stream else _whole)(stack, name, body)
     except ClientError as error:
-        if error.response["Error"]["Code"] == "ModelError":
+        if error.response["Error"]["Code"] in {"ModelError", "ModelErrorException"}:
             message = error.response["Error"]["Message"]
-            raise Failed(f"{record.endpoint.name} could not answer: {message}") from None
+            raise Failed(f"{name} could not answer: {message}") from None
         raise
 
 

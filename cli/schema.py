@@ -14,6 +14,8 @@ from novaloop.experiment.spec import (
     DpoStage,
     EvaluateStage,
     ExperimentSpec,
+    OnDemandStage,
+    ProvisionedStage,
     RftStage,
     SftStage,
 )
@@ -24,7 +26,15 @@ if TYPE_CHECKING:
 
 SCHEMA_FILE = "experiment.schema.json"
 STATES_FILE = "states.md"
-STAGES = (EvaluateStage, SftStage, DpoStage, RftStage, DeployStage)
+STAGES = (
+    EvaluateStage,
+    SftStage,
+    DpoStage,
+    RftStage,
+    DeployStage,
+    OnDemandStage,
+    ProvisionedStage,
+)
 _ENDS = (StageState.SUCCEEDED, StageState.FAILED)
 
 
@@ -65,10 +75,13 @@ def experiment_schema() -> dict[str, Any]:
 
 
 def _forms(stage: Any) -> Iterator[dict[str, Any]]:
-    """Yield the ways in which a stage may be written; evaluations can't go without a name."""
+    """Yield the ways in which a stage may be written; some can't go without a setting."""
     kind = str(stage.model_fields["kind"].default)
-    settings = [{"$ref": f"#/$defs/{stage.__name__}"}, {"type": "string"}]
-    if not stage.model_fields["name"].is_required():
+    settings = [{"$ref": f"#/$defs/{stage.__name__}"}]
+    needed = {name for name, field in stage.model_fields.items() if field.is_required()}
+    if needed <= {"name"}:
+        settings.append({"type": "string"})
+    if not needed:
         settings.append({"type": "null"})
         yield {"const": kind}
     yield {

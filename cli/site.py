@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 PREFIX = "novaloop"
-_NEEDED = {"BucketName", "ExecutionRoleArn", "RewardFunctionArn", "JobNamePrefix"}
+_NEEDED = {"BucketName", "ExecutionRoleArn", "BedrockRoleArn", "RewardFunctionArn", "JobNamePrefix"}
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,9 @@ def placeholder_site(region: str) -> PlannedSite:
             f"arn:aws:lambda:{region}:000000000000:function:placeholder-SageMaker-reward"
         ),
     )
-    return PlannedSite(Site("placeholder-bucket", deployment), PREFIX, is_placeholder=True)
+    role = "arn:aws:iam::000000000000:role/placeholder"
+    site = Site("placeholder-bucket", deployment, bedrock_role_arn=role)
+    return PlannedSite(site, PREFIX, is_placeholder=True)
 
 
 def stack_site(name: str) -> PlannedSite:
@@ -48,9 +50,8 @@ def stack_site(name: str) -> PlannedSite:
         subnets=_listed(stack, "SubnetIds"),
         security_group_ids=_listed(stack, "SecurityGroupIds"),
     )
-    return PlannedSite(
-        Site(stack["BucketName"], deployment), stack["JobNamePrefix"], is_placeholder=False
-    )
+    site = Site(stack["BucketName"], deployment, stack["BedrockRoleArn"])
+    return PlannedSite(site, stack["JobNamePrefix"], is_placeholder=False)
 
 
 def _listed(stack: Mapping[str, str], name: str) -> tuple[str, ...]:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Set
     from datetime import datetime
 
+    from mypy_boto3_bedrock import BedrockClient
+    from mypy_boto3_bedrock_runtime import BedrockRuntimeClient
     from mypy_boto3_logs import CloudWatchLogsClient
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_sagemaker_runtime import SageMakerRuntimeClient
@@ -65,6 +67,18 @@ class Stack:
     def runtime(self) -> SageMakerRuntimeClient:
         """The client that invokes endpoints."""
         client: SageMakerRuntimeClient = boto3.client("sagemaker-runtime")
+        return client
+
+    @cached_property
+    def bedrock(self) -> BedrockClient:
+        """The client that looks up what Bedrock serves."""
+        client: BedrockClient = boto3.client("bedrock")
+        return client
+
+    @cached_property
+    def bedrock_runtime(self) -> BedrockRuntimeClient:
+        """The client that asks what Bedrock serves."""
+        client: BedrockRuntimeClient = boto3.client("bedrock-runtime")
         return client
 
     def caller(self) -> str:

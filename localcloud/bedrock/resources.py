@@ -120,6 +120,13 @@ def in_use(message: str) -> ServiceError:
     return ServiceError("ConflictException", message)
 
 
+def _summaries(
+    resources: Catalogue, keys: tuple[str, ...], request: Mapping[str, Any]
+) -> list[dict[str, Any]]:
+    wanted = (each for each in resources if request.get("nameContains", "") in each.name)
+    return [{key: each.described.get(key, each.name) for key in keys} for each in wanted]
+
+
 def require_assumable(role_arn: str) -> None:
     """Raise as AWS does unless Bedrock may assume the role."""
     if not emulator.role_trusts(role_arn, SERVICE):
@@ -173,6 +180,17 @@ class CustomModels:
     def get_model(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """GetCustomModel."""
         return self.models.named(request["modelIdentifier"]).described
+
+    def list_models(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """ListCustomModels, in one page."""
+        keys = ("modelArn", "modelName", "creationTime", "modelStatus", "customizationType")
+        return {"modelSummaries": _summaries(self.models, keys, request)}
+
+    def list_deployments(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """ListCustomModelDeployments, in one page."""
+        names = ("customModelDeploymentArn", "customModelDeploymentName", "modelArn")
+        keys = (*names, "createdAt", "status")
+        return {"modelDeploymentSummaries": _summaries(self.deployments, keys, request)}
 
     def delete_model(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """DeleteCustomModel, not while it is being created or serves."""

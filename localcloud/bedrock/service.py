@@ -54,6 +54,8 @@ class Bedrock:
         return {
             "CreateCustomModel": Operation(all_of.create_model, creates=models),
             "GetCustomModel": Operation(all_of.get_model, "modelIdentifier", models),
+            "ListCustomModels": Operation(all_of.list_models),
+            "ListCustomModelDeployments": Operation(all_of.list_deployments),
             "DeleteCustomModel": Operation(all_of.delete_model, "modelIdentifier", models),
             "CreateCustomModelDeployment": Operation(
                 all_of.create_deployment, "modelArn", models, deployments

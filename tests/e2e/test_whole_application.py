@@ -37,7 +37,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def cloud(home: Path) -> Iterator[LocalCloud]:
-    with up(home / "local", parameters={"StartDelaySeconds": "0"}) as running:
+    parameters = {"StartDelaySeconds": "0", "LookSeconds": "2"}
+    with up(home / "local", parameters=parameters) as running:
         yield running
 
 
@@ -132,6 +133,34 @@ def test_the_same_files_go_live_without_machines(stack: Stack, cloud: LocalCloud
     assert not any(each["Key"].endswith((".tar.gz", "recipe.yaml")) for each in left)
     assert run("cleanup", "hands-off").exit_code == 0
     assert sagemaker.list_endpoints()["Endpoints"] == []
+
+
+BEDROCK_PLANS = {
+    "on-demand": "[evaluate: baseline, sft, evaluate: after, deploy: {to: bedrock-on-demand}]",
+    "provisioned": "[sft, deploy: {to: bedrock-provisioned, model_units: 2}]",
+}
+
+
+def test_bedrock_serves_on_demand_and_with_provisioned_throughput(
+    stack: Stack, cloud: LocalCloud
+) -> None:
+    for name, plan in BEDROCK_PLANS.items():
+        questions.write(Path(name), sft=200, rft=0, eval=60)
+        spec = f"{SPEC.partition('gate')[0]}plan: {plan}\n"
+        Path(name, "experiment.yaml").write_text(spec, encoding="utf-8")
+        Path(name, "rft.csv").unlink()
+        assert run("submit", name).exit_code == 0
+    bedrock = cloud.session().client("bedrock")
+    for name in BEDROCK_PLANS:
+        record = reaches(stack, name, Status.LIVE)
+        assert (record.stage("deploy").reason or "").startswith("answered the smoke request")
+        for options in ([], ["--no-stream"]):
+            answer = run("invoke", name, "plz fix my code its broken", *options)
+            assert answer.stdout.strip() in questions.LABELS
+        assert run("cleanup", name).exit_code == 0
+        assert stack.load(name)[1].status is Status.COMPLETED
+    assert bedrock.list_custom_models()["modelSummaries"] == []
+    assert bedrock.list_custom_model_deployments()["modelDeploymentSummaries"] == []
 
 
 def test_no_text_of_a_dataset_is_logged(stack: Stack, home: Path) -> None:

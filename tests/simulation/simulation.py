@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
+from novaloop.cloud.deployments import Deployments
 from novaloop.experiment.launching import Site
 from novaloop.experiment.moves import Policy
 from novaloop.experiment.names import experiment_of_job
@@ -24,6 +25,7 @@ from novaloop.usecases.ingest import ingest
 from novaloop.usecases.reconcile import World, reconcile
 from novaloop.usecases.score import ScoreWorld, score
 from novaloop.usecases.sweep import SweepWorld, sweep
+from tests.simulation.twin_bedrock import TwinBedrock
 from tests.simulation.twin_sagemaker import TwinSageMaker
 from tests.simulation.twins import (
     TwinJobs,
@@ -132,6 +134,7 @@ class Simulation:
         self.jobs.claimed = self.is_claimed
         self.logs = TwinLogs(self.jobs, self.clock, course)
         self.hosting = TwinSageMaker(self.clock, fate, self.later, self.job_changed)
+        self.bedrock = TwinBedrock(self.clock, fate, self.later)
         self.notifier = TwinNotifier()
         self.hints_delivered = 0
         self.world = self.world_with(self.crashes)
@@ -152,14 +155,14 @@ class Simulation:
             store=port(self.store, "store"),
             jobs=port(self.jobs, "jobs"),
             logs=port(self.logs, "logs"),
-            endpoints=self.hosting.adapter(port),
+            endpoints=Deployments(self.hosting.adapter(port), *self.bedrock.adapters(port)),
             objects=port(self.objects, "objects"),
             scorer=port(self, "scorer"),
             ingester=port(self, "ingester"),
             hints=port(self, "hints"),
             notifier=port(self.notifier, "notifier"),
             clock=self.clock,
-            site=Site("bucket", deployment),
+            site=Site("bucket", deployment, "arn:aws:iam::123456789012:role/Bedrock"),
             policy=Policy(start_delay=timedelta(seconds=30)),
         )
 
@@ -292,12 +295,12 @@ class Simulation:
 
     def check(self, experiment_id: str) -> None:
         """Assert what must hold whatever happened."""
-        launches = [*self.jobs.launches, *self.hosting.launches]
+        launches = [*self.jobs.launches, *self.hosting.launches, *self.bedrock.launches]
         assert len(launches) == len(set(launches)), "a job was launched twice"
         record = self.record(experiment_id)
         if record.status.is_final:
             own = f"novaloop-{experiment_id}--"
             running = [name for name in self.jobs.running if name.startswith(own)]
             assert not running, f"{record.status} but {running} runs"
-            left = self.hosting.left(experiment_id)
+            left = [*self.hosting.left(experiment_id), *self.bedrock.left(experiment_id)]
             assert not left, f"{record.status} but {left} is left"

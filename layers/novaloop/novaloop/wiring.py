@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
 import boto3
 from botocore.config import Config
 
+from novaloop.cloud.bedrock import OnDemandDeployments, ProvisionedThroughputs
 from novaloop.cloud.big_files import BigFileMachine
+from novaloop.cloud.deployments import Deployments
 from novaloop.cloud.endpoints import SageMakerEndpoints
 from novaloop.cloud.job_logs import TrainingJobLogs
 from novaloop.cloud.jobs import TrainingJobs
@@ -22,6 +25,9 @@ from novaloop.usecases.conversion import IngestWorld
 from novaloop.usecases.reconcile import World
 from novaloop.usecases.score import ScoreWorld
 from novaloop.usecases.sweep import SweepWorld
+
+if TYPE_CHECKING:
+    from mypy_boto3_sagemaker.client import SageMakerClient
 
 _CONFIG = Config(
     retries={"mode": "standard", "total_max_attempts": 5},
@@ -46,17 +52,25 @@ def controller_world() -> World:
         store=ExperimentTable(settings.table_name, settings.aws_region),
         jobs=TrainingJobs(sagemaker),
         logs=TrainingJobLogs(boto3.client("logs", config=_LOGS_CONFIG)),
-        endpoints=SageMakerEndpoints(
-            sagemaker, boto3.client("sagemaker-runtime", config=_SMOKE_CONFIG)
-        ),
+        endpoints=_deployments(sagemaker),
         objects=Bucket(boto3.client("s3", config=_CONFIG), settings.bucket_name),
         scorer=MetricsFunction(functions, settings.metrics_function_name),
         ingester=IngestFunction(functions, settings.ingest_function_name),
         hints=HintQueue(boto3.client("sqs", config=_CONFIG), settings.hint_queue_url),
         notifier=Topic(boto3.client("sns", config=_CONFIG), settings.topic_arn),
         clock=UtcClock(),
-        site=Site(settings.bucket_name, _deployment(settings)),
+        site=Site(settings.bucket_name, _deployment(settings), settings.bedrock_role_arn),
         policy=Policy(settings.job_name_prefix, settings.start_delay, settings.look_every),
+    )
+
+
+def _deployments(sagemaker: SageMakerClient) -> Deployments:
+    bedrock = boto3.client("bedrock", config=_CONFIG)
+    runtime = boto3.client("bedrock-runtime", config=_SMOKE_CONFIG)
+    return Deployments(
+        SageMakerEndpoints(sagemaker, boto3.client("sagemaker-runtime", config=_SMOKE_CONFIG)),
+        OnDemandDeployments(bedrock, runtime),
+        ProvisionedThroughputs(bedrock, runtime),
     )
 
 

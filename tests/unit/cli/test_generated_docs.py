@@ -18,6 +18,8 @@ from novaloop.experiment.spec import (
     EvaluateStage,
     ExperimentSpec,
     Gate,
+    OnDemandStage,
+    ProvisionedStage,
     RftStage,
     SftStage,
     Split,
@@ -38,6 +40,8 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "dpo": DpoStage,
     "rft": RftStage,
     "deploy": DeployStage,
+    "bedrock-on-demand": OnDemandStage,
+    "bedrock-provisioned": ProvisionedStage,
     "gate": Gate,
 }
 
@@ -74,6 +78,8 @@ ACCEPTED = [
     "plan: [{evaluate: baseline}, sft, {evaluate: {name: after}}]",
     "plan: [{sft: {instances: 4}}, deploy]",
     "plan: [{evaluate: base}, {sft: null}, {deploy: {ttl_hours: 1.5}}]",
+    "plan: [sft, {deploy: {to: bedrock-on-demand, ttl_hours: 1.5}}]",
+    "plan: [sft, {deploy: {to: bedrock-provisioned, model_units: 2}}]",
 ]
 REFUSED = [
     "modle: nova-lite-2",
@@ -81,6 +87,9 @@ REFUSED = [
     "plan: [{evaluate: baseline, sft: {}}]",
     "plan: [{sft: {instances: 0}}]",
     "plan: [{deploy: {ttl: 1}}]",
+    "plan: [sft, {deploy: {to: bedrock}}]",
+    "plan: [sft, {deploy: {to: bedrock-on-demand, model_units: 2}}]",
+    "plan: [sft, {deploy: {to: bedrock-provisioned, instance_type: ml.p5.48xlarge}}]",
     "gate: {confidence: 2}",
 ]
 

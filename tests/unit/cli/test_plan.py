@@ -238,6 +238,7 @@ def test_a_stack_fills_in_the_placeholders(
     outputs = {
         **conftest.OUTPUTS,
         "ExecutionRoleArn": role,
+        "BedrockRoleArn": "arn:aws:iam::123456789012:role/bedrock",
         "RewardFunctionArn": reward,
         "JobNamePrefix": "team",
     }
@@ -275,6 +276,7 @@ def test_a_stacks_region_is_the_accounts_unless_asked_otherwise(
     outputs = {
         **conftest.OUTPUTS,
         "ExecutionRoleArn": "arn:aws:iam::111122223333:role/stack-ExecutionRole",
+        "BedrockRoleArn": "arn:aws:iam::123456789012:role/bedrock",
         "RewardFunctionArn": f"arn:aws:lambda:{expected}:111122223333:function:x-SageMaker-y",
         "JobNamePrefix": "team",
     }

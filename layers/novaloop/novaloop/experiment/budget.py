@@ -12,7 +12,15 @@ from datetime import datetime, timedelta
 
 from novaloop.experiment.costs import packaged_prices
 from novaloop.experiment.record import Record, Stage
-from novaloop.experiment.spec import DeployStage, ExperimentSpec, Runtime, StagePlan
+from novaloop.experiment.spec import (
+    DeployStage,
+    ExperimentSpec,
+    OnDemandStage,
+    ProvisionedStage,
+    Runtime,
+    ServingStage,
+    StagePlan,
+)
 from novaloop.recipes.errors import FieldError
 
 MINIMUM_SECONDS = 600
@@ -27,21 +35,27 @@ def price_problems(spec: ExperimentSpec) -> Iterator[FieldError]:
         message = "can't be kept: serverless jobs are billed by tokens, whose price is not known"
         yield FieldError("budget_usd", f"{message}; remove it or use runtime training-job")
     for index, plan in enumerate(spec.plan):
-        if has_machines(spec, plan) and usd(spec, plan, 1) is None:
-            message = f"budget_usd can't be kept: no price of {plan.instance_type} is known"
-            yield FieldError(f"plan[{index}].{plan.kind}.instance_type", message)
+        message = "budget_usd can't be kept: no price of {} is known"
+        if isinstance(plan, OnDemandStage | ProvisionedStage):
+            yield FieldError(f"plan[{index}].{plan.kind}.to", message.format(plan.to))
+        elif machines(spec, plan) and usd(spec, plan, 1) is None:
+            at = f"plan[{index}].{plan.kind}.instance_type"
+            yield FieldError(at, message.format(plan.instance_type))
 
 
-def has_machines(spec: ExperimentSpec, plan: StagePlan) -> bool:
-    """Whether a stage runs on machines that the experiment chooses and pays by the hour."""
-    return spec.runtime is Runtime.TRAINING_JOB or isinstance(plan, DeployStage)
+def machines(spec: ExperimentSpec, plan: StagePlan) -> tuple[str, int] | None:
+    """Return the type and number of machines that a stage chooses and pays by the hour."""
+    if isinstance(plan, OnDemandStage | ProvisionedStage):
+        return None
+    if spec.runtime is not Runtime.TRAINING_JOB and not isinstance(plan, DeployStage):
+        return None
+    return plan.instance_type, plan.instances
 
 
 def usd(spec: ExperimentSpec, plan: StagePlan, seconds: float) -> float | None:
     """Return what a stage costs that is billed for so long; None if no price is known."""
-    if not has_machines(spec, plan):
-        return None
-    return packaged_prices().usd(plan.instance_type, plan.instances, seconds)
+    chosen = machines(spec, plan)
+    return packaged_prices().usd(*chosen, seconds) if chosen else None
 
 
 def spent_usd(record: Record) -> float:
@@ -68,12 +82,14 @@ def affordable_seconds(record: Record, plan: StagePlan) -> float:
 def shortfall(record: Record, stage: Stage) -> str | None:
     """Say why the budget does not allow to launch `stage`, or None if it does."""
     plan = record.plan_of(stage)
-    if affordable_seconds(record, plan) >= MINIMUM_SECONDS:
+    chosen = machines(record.spec, plan)
+    if chosen is None or affordable_seconds(record, plan) >= MINIMUM_SECONDS:
         return None
+    instance_type, instances = chosen
     return (
         f"budget: {spent_usd(record):,.2f} of {record.spec.budget_usd:,.2f} USD are spent, and the "
         f"rest pays for less than {MINIMUM_SECONDS // 60} minutes of {stage.name} on "
-        f"{plan.instances} {plan.instance_type}; approve to go on without a budget"
+        f"{instances} {instance_type}; approve to go on without a budget"
     )
 
 
@@ -85,6 +101,6 @@ def runtime_limit(record: Record, plan: StagePlan, longest_seconds: int) -> int:
 def last_moment(record: Record, stage: Stage) -> datetime | None:
     """Return when the endpoint of `stage` will have used up the budget; None if never."""
     seconds = affordable_seconds(record, record.plan_of(stage))
-    if not isinstance(record.plan_of(stage), DeployStage) or seconds == math.inf:
+    if not isinstance(record.plan_of(stage), ServingStage) or seconds == math.inf:
         return None
     return (stage.started_at or record.created_at) + timedelta(seconds=seconds)

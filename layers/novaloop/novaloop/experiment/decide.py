@@ -36,7 +36,13 @@ from novaloop.experiment.record import (
     StageState,
     Status,
 )
-from novaloop.experiment.spec import DeployStage, ExperimentSpec, StagePlan
+from novaloop.experiment.spec import (
+    ExperimentSpec,
+    OnDemandStage,
+    ProvisionedStage,
+    ServingStage,
+    StagePlan,
+)
 from novaloop.experiment.stages import (
     CHECK_AGAIN,
     LAUNCH_LEASE,
@@ -114,7 +120,7 @@ def _advance(record: Record, seen: Observation, now: datetime, _: Policy) -> Dec
     if problem is not None:
         return enter(record, Status.HELD, problem, now)
     plan = record.plan_of(stage)
-    if stage.state is StageState.PENDING and isinstance(plan, DeployStage):
+    if stage.state is StageState.PENDING and isinstance(plan, ServingStage):
         held = _before_deploy(record, seen, now)
         if held is not None:
             return held
@@ -169,7 +175,7 @@ def _before_deploy(record: Record, seen: Observation, now: datetime) -> Decision
 def _finish(record: Record, now: datetime) -> Decision:
     last = record.stages[-1]
     plan = record.plan_of(last)
-    if not isinstance(plan, DeployStage) or last.job_name is None:
+    if not isinstance(plan, ServingStage) or last.job_name is None:
         return enter(record, Status.COMPLETED, "every stage succeeded", now)
     limit = last_moment(record, last)
     expires_at = min(filter(None, (now + timedelta(hours=plan.ttl_hours), limit)))
@@ -339,7 +345,7 @@ def _due_at(record: Record, now: datetime, policy: Policy) -> datetime | None:
     stage = record.active
     if stage is not None and stage.state is StageState.WAITING and stage.next_try_at:
         due = stage.next_try_at
-    if stage is not None and stage.kind in TRAININGS and stage.state is StageState.RUNNING:
+    if _is_unannounced(record):
         due = min(due, now + policy.look_every)
     if stage is not None and stage.state is StageState.RUNNING and stage.proceeded_at:
         settled_at = stage.proceeded_at + SETTLING
@@ -349,6 +355,17 @@ def _due_at(record: Record, now: datetime, policy: Policy) -> datetime | None:
     if record.status is Status.LIVE and record.endpoint and record.endpoint.expires_at:
         due = min(due, record.endpoint.expires_at)
     return due
+
+
+def _is_unannounced(record: Record) -> bool:
+    """Whether something changes of which no event tells: a training's log, a Bedrock deployment."""
+    stage = record.focus
+    if stage is None:
+        return False
+    is_running = stage.state is StageState.RUNNING
+    if isinstance(record.plan_of(stage), OnDemandStage | ProvisionedStage):
+        return is_running or record.status is Status.STOPPING
+    return is_running and stage.kind in TRAININGS
 
 
 def _all_told(record: Record) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from novaloop.experiment.budget import runtime_limit
@@ -15,14 +15,19 @@ from novaloop.experiment.spec import (
     EvaluateStage,
     ExperimentSpec,
     JobStage,
+    ProvisionedStage,
     RftStage,
     Runtime,
+    ServingPlan,
+    Target,
 )
 from novaloop.experiment.spec_file import method_of
 from novaloop.recipes import registry
+from novaloop.recipes.bedrock_serving import BedrockPlan, BedrockServing, plan_bedrock_serving
 from novaloop.recipes.catalog import blueprint
 from novaloop.recipes.endpoints import Endpoint, EndpointPlan, plan_endpoint
 from novaloop.recipes.jobs import Deployment, TrainingJob
+from novaloop.recipes.names import bedrock_name
 from novaloop.recipes.overrides import resolve
 from novaloop.recipes.plans import plan_training_job
 from novaloop.recipes.serverless import ServerlessJob, sent_settings, serverless_job
@@ -30,6 +35,8 @@ from novaloop.recipes.steps import optimizer_steps
 
 EXPERIMENT_TAG = "novaloop:experiment"
 STAGE_TAG = "novaloop:stage"
+PREFIX_TAG = "novaloop:prefix"
+"""Which stack's something is, where its name does not tell: Bedrock's ARNs are not ours."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +45,7 @@ class Site:
 
     bucket: str
     deployment: Deployment
+    bedrock_role_arn: str = ""
     extra_tags: Mapping[str, str] = field(default_factory=dict)
 
     def uri(self, key: str) -> str:
@@ -90,6 +98,7 @@ class EndpointRef:
     endpoint: str
     component: str | None = None
     former: str | None = None
+    to: Target = "sagemaker"
 
     @property
     def is_shared(self) -> bool:
@@ -97,9 +106,11 @@ class EndpointRef:
         return self.endpoint != self.name
 
 
-def endpoint_ref(record: Record, stage: Stage, plan: DeployStage) -> EndpointRef:
+def endpoint_ref(record: Record, stage: Stage, plan: ServingPlan) -> EndpointRef:
     """Return what an attempt at a deployment goes by."""
     name = _name(stage)
+    if not isinstance(plan, DeployStage):
+        return EndpointRef(bedrock_name(name), bedrock_name(name), to=plan.to)
     return EndpointRef(
         name=name,
         endpoint=shared_endpoint(record, plan) or name,
@@ -252,11 +263,31 @@ def settings_of(spec: ExperimentSpec, plan: JobStage) -> Mapping[str, Any]:
     return {path.rpartition(".")[2]: value for path, value in values.items()}
 
 
-def plan_deployment(record: Record, stage: Stage, plan: DeployStage, site: Site) -> EndpointPlan:
+def plan_deployment(
+    record: Record, stage: Stage, plan: ServingPlan, site: Site
+) -> EndpointPlan | BedrockPlan:
     """Return the requests that deploy the newest checkpoint. Raises RecipeError."""
     checkpoint = record.checkpoint_before(stage)
     if checkpoint is None:
         raise ValueError(f"stage {stage.name} has no checkpoint to deploy")
+    if isinstance(plan, DeployStage):
+        return _plan_endpoint(record, stage, plan, site, checkpoint)
+    serving = BedrockServing(
+        name=bedrock_name(_name(stage)),
+        checkpoint=checkpoint,
+        model_units=plan.model_units if isinstance(plan, ProvisionedStage) else None,
+        tags={**tags(record, stage, site), PREFIX_TAG: record.prefix},
+    )
+    return plan_bedrock_serving(serving, _on_bedrock(site))
+
+
+def _on_bedrock(site: Site) -> Deployment:
+    return replace(site.deployment, execution_role_arn=site.bedrock_role_arn)
+
+
+def _plan_endpoint(
+    record: Record, stage: Stage, plan: DeployStage, site: Site, checkpoint: str
+) -> EndpointPlan:
     endpoint = Endpoint(
         name=_name(stage),
         served_as=shared_endpoint(record, plan),

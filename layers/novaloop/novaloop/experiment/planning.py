@@ -12,7 +12,7 @@ from functools import reduce
 from operator import add
 from typing import Any
 
-from novaloop.experiment.budget import affordable_seconds, has_machines
+from novaloop.experiment.budget import affordable_seconds, machines
 from novaloop.experiment.collecting import pending_stages
 from novaloop.experiment.costs import CostRange, PriceTable, endpoint_cost, job_cost
 from novaloop.experiment.inputs import inputs_of
@@ -27,12 +27,14 @@ from novaloop.experiment.launching import (
 )
 from novaloop.experiment.names import job_name, model_package_group
 from novaloop.experiment.record import Record, Stage, StageState
-from novaloop.experiment.spec import DeployStage, EvaluateStage, JobStage, Runtime
+from novaloop.experiment.spec import EvaluateStage, JobStage, Runtime, ServingPlan, ServingStage
 from novaloop.experiment.spec_file import method_of
+from novaloop.recipes.bedrock_serving import BedrockPlan
 from novaloop.recipes.endpoints import EndpointPlan
 from novaloop.recipes.registry import group_arn
 
 PLACEHOLDER_ESCROW = "s3://customer-escrow-000000000000-smtj-placeholder"
+PLACEHOLDER_MODEL = "arn:aws:bedrock:{}:000000000000:custom-model/imported/placeholder0"
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,7 @@ def _planned_stages(record: Record, site: Site, prices: PriceTable) -> Iterator[
         stage = replace(pending, job_name=name)
         record = _with_stage(record, index, stage)
         plan = record.plan_of(stage)
-        if isinstance(plan, DeployStage):
+        if isinstance(plan, ServingStage):
             yield _planned_deployment(record, stage, plan, site, prices)
             continue
         yield _planned_job(record, stage, plan, site, prices)
@@ -131,15 +133,16 @@ def _planned_job(
 ) -> PlannedStage:
     launch = plan_job(record, stage, plan, site)
     steps = steps_of(record, plan) or 0
-    on_machines = has_machines(record.spec, plan)
+    chosen = machines(record.spec, plan)
+    instance_type, instances = chosen or (None, 0)
     return PlannedStage(
         name=stage.name,
         method=method_of(plan),
-        instance_type=plan.instance_type if on_machines else None,
-        instances=plan.instances if on_machines else 0,
+        instance_type=instance_type,
+        instances=instances,
         steps=steps,
         hours=launch.max_runtime_seconds / 3600,
-        cost=_cost(record, plan, prices, steps, launch) if on_machines else None,
+        cost=_cost(record, plan, prices, steps, launch) if chosen else None,
         uploads=launch.uploads,
         requests=launch.requests,
     )
@@ -161,29 +164,42 @@ def _cost(
 
 
 def _planned_deployment(
-    record: Record, stage: Stage, plan: DeployStage, site: Site, prices: PriceTable
+    record: Record, stage: Stage, plan: ServingPlan, site: Site, prices: PriceTable
 ) -> PlannedStage:
-    endpoint = plan_deployment(record, stage, plan, site)
+    planned = plan_deployment(record, stage, plan, site)
     hours = min(plan.ttl_hours, affordable_seconds(record, plan) / 3600)
+    chosen = machines(record.spec, plan)
+    instance_type, instances = chosen or (None, 0)
     return PlannedStage(
         name=stage.name,
-        method="endpoint",
-        instance_type=plan.instance_type,
-        instances=plan.instances,
+        method="endpoint" if plan.to == "sagemaker" else plan.to,
+        instance_type=instance_type,
+        instances=instances,
         steps=0,
         hours=hours,
-        cost=endpoint_cost(prices, plan.instance_type, plan.instances, hours),
+        cost=endpoint_cost(prices, *chosen, hours) if chosen else None,
         uploads=(),
-        requests=(
-            PlannedRequest("CreateModel", endpoint.create_model),
-            PlannedRequest("CreateEndpointConfig", endpoint.create_endpoint_config),
-            PlannedRequest("CreateEndpoint", endpoint.create_endpoint),
-            *_component(endpoint),
+        requests=tuple(
+            _of_endpoint(planned)
+            if isinstance(planned, EndpointPlan)
+            else _of_bedrock(planned, site)
         ),
     )
 
 
-def _component(endpoint: EndpointPlan) -> Iterator[PlannedRequest]:
+def _of_bedrock(plan: BedrockPlan, site: Site) -> Iterator[PlannedRequest]:
+    if plan.create_model is not None:
+        yield PlannedRequest("CreateCustomModel", plan.create_model)
+    provisioned = plan.model_units is not None
+    operation = "CreateProvisionedModelThroughput" if provisioned else "CreateCustomModelDeployment"
+    model_arn = plan.model_arn or PLACEHOLDER_MODEL.format(site.deployment.region)
+    yield PlannedRequest(operation, plan.create_deployment(model_arn))
+
+
+def _of_endpoint(endpoint: EndpointPlan) -> Iterator[PlannedRequest]:
+    yield PlannedRequest("CreateModel", endpoint.create_model)
+    yield PlannedRequest("CreateEndpointConfig", endpoint.create_endpoint_config)
+    yield PlannedRequest("CreateEndpoint", endpoint.create_endpoint)
     if endpoint.create_inference_component is not None:
         yield PlannedRequest("CreateInferenceComponent", endpoint.create_inference_component)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import (
     BaseModel,
@@ -190,14 +190,20 @@ TrainStage = SftStage | DpoStage | RftStage
 JobStage = EvaluateStage | TrainStage
 
 
-class DeployStage(_Stage):
+class ServingStage(_Stage):
+    """What all ways to serve the newest checkpoint have in common: they end."""
+
+    kind: Literal[StageKind.DEPLOY] = StageKind.DEPLOY
+    name: StageName = "deploy"
+    ttl_hours: float = Field(default=24, gt=0, le=24 * 90)
+
+
+class DeployStage(ServingStage):
     """Serve the newest checkpoint on a SageMaker endpoint until `ttl_hours` have passed.
 
     With `endpoint`, serve under that lasting name, in the place of what serves there already.
     """
 
-    kind: Literal[StageKind.DEPLOY] = StageKind.DEPLOY
-    name: StageName = "deploy"
     to: Literal["sagemaker"] = "sagemaker"
     instance_type: str = GPU_INSTANCE
     instances: int = Field(default=1, ge=1)
@@ -206,7 +212,6 @@ class DeployStage(_Stage):
     environment: Mapping[str, Any] = Field(default_factory=dict)
     inference_component: bool = False
     endpoint: EndpointName | None = None
-    ttl_hours: float = Field(default=24, gt=0, le=24 * 90)
 
     @field_validator("endpoint")
     @classmethod
@@ -219,8 +224,32 @@ class DeployStage(_Stage):
         return endpoint
 
 
+class OnDemandStage(ServingStage):
+    """Serve the newest checkpoint on Bedrock, paid by the token."""
+
+    to: Literal["bedrock-on-demand"]
+
+
+class ProvisionedStage(ServingStage):
+    """Serve the newest checkpoint on Bedrock, paid by the hour and model unit."""
+
+    to: Literal["bedrock-provisioned"]
+    model_units: int = Field(default=1, ge=1)
+
+
+ServingPlan = DeployStage | OnDemandStage | ProvisionedStage
+Target = Literal["sagemaker", "bedrock-on-demand", "bedrock-provisioned"]
+TARGETS: tuple[Target, ...] = get_args(Target)
+BEDROCK_TARGETS = TARGETS[1:]
+
+
 def _kind_of(stage: object) -> object:
-    return stage.get("kind") if isinstance(stage, dict) else getattr(stage, "kind", None)
+    """Return the tag of a stage: its kind, or for a deployment to Bedrock its target."""
+    if isinstance(stage, dict):
+        kind, to = stage.get("kind"), stage.get("to")
+    else:
+        kind, to = getattr(stage, "kind", None), getattr(stage, "to", None)
+    return to if kind == StageKind.DEPLOY and to in BEDROCK_TARGETS else kind
 
 
 StagePlan = Annotated[
@@ -228,7 +257,9 @@ StagePlan = Annotated[
     | Annotated[SftStage, Tag("sft")]
     | Annotated[DpoStage, Tag("dpo")]
     | Annotated[RftStage, Tag("rft")]
-    | Annotated[DeployStage, Tag("deploy")],
+    | Annotated[DeployStage, Tag("deploy")]
+    | Annotated[OnDemandStage, Tag("bedrock-on-demand")]
+    | Annotated[ProvisionedStage, Tag("bedrock-provisioned")],
     Discriminator(_kind_of),
 ]
 
@@ -384,9 +415,9 @@ def _order_problems(spec: ExperimentSpec) -> list[str]:
             if trained and trained[-1].peft != stage.peft:
                 problems.append(f"{where}: peft must stay {trained[-1].peft} along the plan")
             trained.append(stage)
-        if isinstance(stage, DeployStage) and not trained and spec.checkpoint is None:
+        if isinstance(stage, ServingStage) and not trained and spec.checkpoint is None:
             problems.append(f"{where}: nothing was trained before it, so there is no checkpoint")
-        if isinstance(stage, DeployStage) and index != len(spec.plan) - 1:
+        if isinstance(stage, ServingStage) and index != len(spec.plan) - 1:
             problems.append(f"{where}: deploy must be the last stage")
     return problems
 

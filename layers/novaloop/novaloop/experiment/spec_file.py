@@ -15,13 +15,17 @@ from novaloop.experiment.budget import price_problems
 from novaloop.experiment.inputs import validation_input_of
 from novaloop.experiment.reward import REWARD_TYPES, LengthPenalty, WeightedPart
 from novaloop.experiment.spec import (
+    BEDROCK_TARGETS,
     FIELDS_ONLY,
+    TARGETS,
     DeployStage,
     DpoStage,
     EvaluateStage,
     ExperimentSpec,
     Gate,
     JobStage,
+    OnDemandStage,
+    ProvisionedStage,
     RftStage,
     Runtime,
     SftStage,
@@ -57,6 +61,8 @@ _SECTIONS: Mapping[str, type[BaseModel]] = {
     "dpo": DpoStage,
     "rft": RftStage,
     "deploy": DeployStage,
+    "bedrock-on-demand": OnDemandStage,
+    "bedrock-provisioned": ProvisionedStage,
     **REWARD_TYPES,
     "parts": WeightedPart,
     "length_penalty": LengthPenalty,
@@ -138,6 +144,7 @@ def _describe(error: Mapping[str, Any]) -> str:
 
 
 def _path(location: tuple[str | int, ...]) -> str:
+    location = tuple("deploy" if part in BEDROCK_TARGETS else part for part in location)
     parts = [f"[{part}]" if isinstance(part, int) else f".{part}" for part in location]
     written = [
         part for part, after in zip(parts, (None, *location), strict=False) if after != "reward"
@@ -151,6 +158,8 @@ def _message(error: Mapping[str, Any]) -> str:
     if error["loc"][-1:] == ("reward",) and str(error["type"]).startswith("union_tag"):
         types = [each for each in REWARD_TYPES if each != "weighted" or "parts" not in error["loc"]]
         return f"type must be one of {', '.join(types)}"
+    if error["loc"][-2:] == ("deploy", "to"):
+        return f"must be one of {', '.join(TARGETS)}"
     if error["type"] == "union_tag_invalid":
         return "is no kind of stage; write evaluate, sft, dpo, rft or deploy"
     if error["type"] == "union_tag_not_found":
@@ -187,6 +196,8 @@ def check_settings(spec: ExperimentSpec) -> Iterator[FieldError]:
 
 
 def _check_stage(spec: ExperimentSpec, stage: StagePlan, at: str) -> Iterator[FieldError]:
+    if isinstance(stage, OnDemandStage | ProvisionedStage):
+        return
     model = spec.model
     if isinstance(stage, DeployStage):
         yield from validate_endpoint(

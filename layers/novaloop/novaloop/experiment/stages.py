@@ -13,7 +13,7 @@ from enum import StrEnum
 
 from novaloop.experiment.observation import Observation, Outcome, Phase, Work
 from novaloop.experiment.record import Progress, Stage, StageState
-from novaloop.experiment.spec import DAY_SECONDS, DeployStage, StagePlan, TrainStage
+from novaloop.experiment.spec import DAY_SECONDS, ServingStage, StagePlan, TrainStage
 from novaloop.training.health import unknown
 
 LAUNCH_LEASE = timedelta(minutes=5)
@@ -189,7 +189,7 @@ def deadline(stage: Stage, plan: StagePlan) -> datetime:
     begun = stage.started_at or stage.claimed_at
     if begun is None:
         raise ValueError(f"stage {stage.name} was never claimed")
-    if isinstance(plan, DeployStage):
+    if isinstance(plan, ServingStage):
         return begun + ENDPOINT_START
     return begun + timedelta(seconds=plan.max_runtime_seconds + DAY_SECONDS) + OVERDUE_MARGIN
 

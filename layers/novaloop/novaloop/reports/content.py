@@ -7,8 +7,15 @@ import math
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from novaloop import __version__
-from novaloop.experiment.budget import has_machines, usd
-from novaloop.experiment.spec import DeployStage, ExperimentSpec, Runtime, StageKind, StagePlan
+from novaloop.experiment.budget import machines, usd
+from novaloop.experiment.spec import (
+    DeployStage,
+    ExperimentSpec,
+    Runtime,
+    ServingStage,
+    StageKind,
+    StagePlan,
+)
 from novaloop.experiment.spec_file import method_of
 from novaloop.metrics.estimates import Estimate, Share
 from novaloop.metrics.names import LENIENT_ACCURACY
@@ -406,7 +413,7 @@ def _gate(gate: GateVerdict) -> Gate:
 def _stage_line(record: Record, stage: Stage) -> StageLine:
     begun, ended = stage.started_at or stage.claimed_at, stage.ended_at
     plan, billed = record.plan_of(stage), stage.billable_seconds + stage.earlier_seconds
-    instances = plan.instances if has_machines(record.spec, plan) else 0
+    _, instances = machines(record.spec, plan) or (None, 0)
     return StageLine(
         name=stage.name,
         kind=str(stage.kind),
@@ -431,7 +438,7 @@ def _stage_line(record: Record, stage: Stage) -> StageLine:
 def _image(spec: ExperimentSpec, plan: StagePlan) -> str | None:
     if isinstance(plan, DeployStage):
         return facts().inference_image
-    if spec.runtime is Runtime.SERVERLESS:
+    if isinstance(plan, ServingStage) or spec.runtime is Runtime.SERVERLESS:
         return None
     if plan.image is not None:
         return plan.image

@@ -5,8 +5,9 @@ from __future__ import annotations
 from novaloop.experiment.launching import endpoint_ref, output_prefix
 from novaloop.experiment.observation import Outcome
 from novaloop.experiment.record import Record, Snapshot, Stage
-from novaloop.experiment.spec import DeployStage, EvaluateStage, Runtime
+from novaloop.experiment.spec import DeployStage, EvaluateStage, Runtime, ServingPlan, ServingStage
 from novaloop.metrics.archive import ArchiveError, checkpoint_of
+from novaloop.recipes.bedrock_serving import native_request
 from novaloop.usecases.outputs import find_output
 from novaloop.usecases.ports import Endpoints, Jobs, NotServing, ObjectMissing, Objects
 
@@ -27,7 +28,7 @@ def outcome_of(
     match record.plan_of(stage):
         case EvaluateStage():
             return _score(stage, snapshot)
-        case DeployStage() as plan:
+        case ServingStage() as plan:
             return _smoke(record, stage, plan, endpoints)
         case _ if record.spec.runtime is Runtime.SERVERLESS:
             return _model_package(stage, jobs)
@@ -64,8 +65,9 @@ def _model_package(stage: Stage, jobs: Jobs) -> Outcome:
     return Outcome(ok=True, checkpoint=arn)
 
 
-def _smoke(record: Record, stage: Stage, plan: DeployStage, endpoints: Endpoints) -> Outcome:
-    body = chat_request(SMOKE_QUESTION, record.spec.system_prompt, SMOKE_MAX_TOKENS)
+def _smoke(record: Record, stage: Stage, plan: ServingPlan, endpoints: Endpoints) -> Outcome:
+    request = chat_request if isinstance(plan, DeployStage) else native_request
+    body = request(SMOKE_QUESTION, record.spec.system_prompt, SMOKE_MAX_TOKENS)
     try:
         answer = endpoints.ask(endpoint_ref(record, stage, plan), body)
     except NotServing as error:

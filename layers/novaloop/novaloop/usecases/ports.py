@@ -20,6 +20,7 @@ from novaloop.experiment.record import (
     Snapshot,
     SpecItem,
 )
+from novaloop.recipes.bedrock_serving import BedrockPlan
 from novaloop.recipes.endpoints import EndpointPlan
 from novaloop.training.lines import LogLine
 
@@ -149,11 +150,11 @@ class Endpoints(Protocol):
         """
         ...
 
-    def launch(self, plan: EndpointPlan) -> None:
+    def launch(self, plan: EndpointPlan | BedrockPlan) -> None:
         """Create model, configuration and endpoint, whichever is missing. Raises LaunchRefused."""
         ...
 
-    def proceed(self, plan: EndpointPlan) -> None:
+    def proceed(self, plan: EndpointPlan | BedrockPlan) -> None:
         """Request what could not be requested before the launch was done. Raises LaunchRefused."""
         ...
 

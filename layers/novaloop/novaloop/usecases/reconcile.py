@@ -43,7 +43,7 @@ from novaloop.experiment.observation import (
     needs_work,
 )
 from novaloop.experiment.record import Record, Snapshot, Stage, StageState
-from novaloop.experiment.spec import DeployStage, StageKind
+from novaloop.experiment.spec import DeployStage, ServingStage, StageKind
 from novaloop.experiment.stages import Ask
 from novaloop.recipes.errors import RecipeError
 from novaloop.training.health import HealthKind
@@ -193,7 +193,7 @@ def _listen(
 def _work_of(record: Record, stage: Stage, world: World) -> Work:
     owner = record.experiment_id if stage.state is StageState.CLAIMED else None
     plan = record.plan_of(stage)
-    if isinstance(plan, DeployStage):
+    if isinstance(plan, ServingStage):
         return world.endpoints.describe(endpoint_ref(record, stage, plan), owner)
     return world.jobs.describe(stage.job_name or "", owner)
 
@@ -279,7 +279,7 @@ def _launch(record: Record, stage: Stage, world: World, *, proceed: bool) -> Ref
 
 def _send(record: Record, stage: Stage, world: World) -> None:
     plan = record.plan_of(stage)
-    if isinstance(plan, DeployStage):
+    if isinstance(plan, ServingStage):
         world.endpoints.launch(plan_deployment(record, stage, plan, world.site))
         return
     launch = plan_job(record, stage, plan, world.site)
@@ -299,7 +299,7 @@ def _write(upload: PlannedUpload, world: World) -> None:
 
 def _proceed(record: Record, stage: Stage, world: World) -> None:
     plan = record.plan_of(stage)
-    if isinstance(plan, DeployStage):
+    if isinstance(plan, ServingStage):
         world.endpoints.proceed(plan_deployment(record, stage, plan, world.site))
 
 
@@ -316,7 +316,7 @@ def _end(record: Record, stage: Stage, world: World) -> None:
     if stage.job_name is None:
         return
     plan = record.plan_of(stage)
-    if isinstance(plan, DeployStage):
+    if isinstance(plan, ServingStage):
         world.endpoints.delete(endpoint_ref(record, stage, plan))
     else:
         world.jobs.stop(stage.job_name)

@@ -1,0 +1,54 @@
+"""`novaloop invoke` where Bedrock serves: Nova's native schema, streamed or not."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from cli.errors import Failed
+from novaloop.recipes.bedrock_serving import native_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from cli.stack import Stack
+    from novaloop.experiment.spec import Target
+
+_BROKEN = "answered with something that is none of a Nova model's answers"
+
+
+def answer(
+    stack: Stack, name: str, to: Target, request: dict[str, object], *, stream: bool
+) -> Iterator[str]:
+    """Yield the text that what is called `name` answers, as it arrives. Raises Failed."""
+    model, body = _arn(stack, name, to), json.dumps(request)
+    if stream:
+        response = stack.bedrock_runtime.invoke_model_with_response_stream(modelId=model, body=body)
+        yield from _deltas(name, response["body"])
+        return
+    reply = stack.bedrock_runtime.invoke_model(modelId=model, body=body)["body"].read()
+    try:
+        yield native_text(json.loads(reply))
+    except (ValueError, LookupError, TypeError):
+        raise Failed(f"{name} {_BROKEN}") from None
+
+
+def _arn(stack: Stack, name: str, to: Target) -> str:
+    """Return what to ask: Bedrock chose its ARN."""
+    if to == "bedrock-provisioned":
+        throughput = stack.bedrock.get_provisioned_model_throughput(provisionedModelId=name)
+        return throughput["provisionedModelArn"]
+    deployment = stack.bedrock.get_custom_model_deployment(customModelDeploymentIdentifier=name)
+    return deployment["customModelDeploymentArn"]
+
+
+def _deltas(name: str, events: Any) -> Iterator[str]:
+    for event in events:
+        if "chunk" not in event:
+            ((kind, told),) = event.items()
+            raise Failed(f"the answer broke off: {told.get('message', kind)}")
+        try:
+            chunk = json.loads(event["chunk"]["bytes"])
+            yield chunk.get("contentBlockDelta", {}).get("delta", {}).get("text", "")
+        except (ValueError, AttributeError):
+            raise Failed(f"{name} {_BROKEN}") from None

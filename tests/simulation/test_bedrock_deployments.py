@@ -1,0 +1,137 @@
+"""Deployments to Bedrock under faults: nothing is made twice, nothing is left behind."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from functools import partial
+
+import pytest
+
+from novaloop.experiment.record import CommandKind, Status
+from novaloop.usecases.reconcile import reconcile
+from tests.simulation.simulation import SPEC, Chaos, Crashes, Simulation
+
+ON_DEMAND = SPEC + b"plan: [sft, deploy: {to: bedrock-on-demand}]\n"
+PROVISIONED = SPEC + b"plan: [sft, deploy: {to: bedrock-provisioned, model_units: 2}]\n"
+NAME = "novaloop-demo_deploy-1"
+ROUGH = Chaos(duplicated=0.3, lost=0.2, delayed=0.3, crash=0.02)
+
+
+def submitted(
+    crashes: Crashes | None = None, spec: bytes = ON_DEMAND, **settings: object
+) -> Simulation:
+    simulation = Simulation(crashes=crashes, **settings)  # type: ignore[arg-type]
+    simulation.submit("demo", spec)
+    return simulation
+
+
+def calls() -> list[str]:
+    crashes = Crashes()
+    simulation = submitted(crashes)
+    simulation.settles("demo")
+    return crashes.calls
+
+
+CALLS = calls()
+FIRST = CALLS.index("bedrock.create_custom_model")
+BATCHES = range(FIRST, len(CALLS), 10)
+before_and_after = pytest.mark.parametrize("after_effect", [False, True], ids=["before", "after"])
+
+
+@pytest.mark.parametrize(
+    ("spec", "kind"), [(ON_DEMAND, "custom-model-deployment"), (PROVISIONED, "provisioned-model")]
+)
+def test_the_model_is_deployed_once_it_is_active_and_deleted_last(spec: bytes, kind: str) -> None:
+    simulation = submitted(spec=spec)
+    assert simulation.settles("demo") is Status.LIVE
+    assert simulation.bedrock.launches == [f"custom-model {NAME}", f"{kind} {NAME}"]
+    endpoint = simulation.record("demo").endpoint
+    assert endpoint is not None
+    assert endpoint.name == NAME
+    assert simulation.reaches("demo", Status.EXPIRED)
+    simulation.check("demo")
+
+
+@before_and_after
+@pytest.mark.parametrize("first", BATCHES)
+def test_a_crash_at_any_call_heals(first: int, after_effect: bool) -> None:
+    for call in range(first, min(first + 10, len(CALLS))):
+        crashes = Crashes(at=call, after_effect=after_effect)
+        simulation = submitted(crashes)
+        assert simulation.settles("demo") is Status.LIVE, CALLS[call]
+        assert crashes.happened == 1, CALLS[call]
+        simulation.check("demo")
+
+
+@before_and_after
+@pytest.mark.parametrize("first", BATCHES)
+def test_a_second_controller_at_any_call_changes_nothing(first: int, after_effect: bool) -> None:
+    for call in range(first, min(first + 10, len(CALLS))):
+        crashes = Crashes(at=call, after_effect=after_effect)
+        simulation = submitted(crashes)
+        crashes.meanwhile = partial(reconcile, "demo", simulation.undisturbed)
+        assert simulation.settles("demo") is Status.LIVE, CALLS[call]
+        simulation.check("demo")
+
+
+@before_and_after
+@pytest.mark.parametrize("first", BATCHES)
+def test_a_stop_at_any_call_leaves_nothing(first: int, after_effect: bool) -> None:
+    for call in range(first, min(first + 10, len(CALLS))):
+        crashes = Crashes(at=call, after_effect=after_effect)
+        simulation = submitted(crashes)
+        crashes.meanwhile = partial(stop_now, simulation)
+        assert simulation.reaches("demo", Status.STOPPED), CALLS[call]
+        simulation.run(lambda: False, timedelta(hours=6))
+        simulation.check("demo")
+
+
+def stop_now(simulation: Simulation) -> None:
+    simulation.command("demo", CommandKind.STOP)
+    reconcile("demo", simulation.undisturbed)
+
+
+@pytest.mark.parametrize(
+    ("fate", "ends"),
+    [
+        ("custom-model fails", Status.FAILED),
+        ("custom-model invalid", Status.FAILED),
+        ("custom-model quota", Status.LIVE),
+        ("custom-model-deployment fails", Status.FAILED),
+        ("custom-model-deployment invalid", Status.FAILED),
+        ("custom-model-deployment quota", Status.LIVE),
+        ("answers late", Status.LIVE),
+    ],
+)
+def test_what_becomes_of_the_model_and_its_deployment(fate: str, ends: Status) -> None:
+    simulation = submitted(fate=lambda name: fate if "deploy" in name else "completes")
+    assert simulation.settles("demo") is ends
+    if ends is Status.LIVE:
+        assert simulation.reaches("demo", Status.EXPIRED)
+    simulation.check("demo")
+
+
+def test_a_deployment_deleted_from_outside_takes_its_model_along() -> None:
+    simulation = submitted()
+    assert simulation.settles("demo") is Status.LIVE
+    simulation.bedrock.deployments.clear()
+    assert simulation.reaches("demo", Status.COMPLETED)
+    assert "deleted from outside" in simulation.record("demo").reason
+    simulation.check("demo")
+
+
+def test_without_the_sweep_nothing_tells_that_the_model_is_active() -> None:
+    simulation = submitted()
+    assert simulation.reaches("demo", Status.DEPLOYING)
+    simulation.chaos = Chaos(sweeps=False)
+    simulation.agenda = [each for each in simulation.agenda if each[2] != simulation.run_sweep]
+    simulation.run(lambda: False, timedelta(days=1))
+    assert simulation.record("demo").status is Status.DEPLOYING
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_rough_weather(seed: int) -> None:
+    simulation = submitted(seed=seed, chaos=ROUGH)
+    assert simulation.settles("demo") is Status.LIVE
+    assert simulation.reaches("demo", Status.EXPIRED)
+    simulation.check("demo")

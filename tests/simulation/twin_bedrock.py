@@ -1,0 +1,206 @@
+"""A strict in-memory twin of Bedrock's custom models, under a virtual clock.
+
+The production adapters run over it unmodified, so every call of Bedrock may be the last one of a
+process. No event tells of anything here.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from novaloop.cloud.bedrock import OnDemandDeployments, ProvisionedThroughputs
+from novaloop.experiment.launching import EXPERIMENT_TAG
+from tests.simulation.twin_sagemaker import refusal
+from tests.simulation.twins import Fate, VirtualClock
+
+CREATING = timedelta(minutes=40)
+DELETING = timedelta(minutes=3)
+ARN = "arn:aws:bedrock:us-east-1:123456789012:"
+
+
+@dataclass
+class Resource:
+    """A custom model, a deployment or provisioned throughput."""
+
+    name: str
+    arn: str
+    model_arn: str
+    tags: Mapping[str, str]
+    created_at: Any
+    status: str = "Creating"
+
+    @property
+    def is_being_made(self) -> bool:
+        return self.status == "Creating"
+
+
+class TwinBedrock:
+    """Bedrock's control plane and runtime. A fate belongs to the name of an attempt."""
+
+    def __init__(
+        self,
+        clock: VirtualClock,
+        fate: Fate,
+        later: Callable[[timedelta, Callable[[], None]], None],
+    ) -> None:
+        self.models: dict[str, Resource] = {}
+        self.deployments: dict[str, Resource] = {}
+        self.throughputs: dict[str, Resource] = {}
+        self.launches: list[str] = []
+        self.asked = 0
+        self._clock, self._fate, self._later = clock, fate, later
+        self._tokens: set[str] = set()
+        self._struck: set[str] = set()
+
+    def adapters(
+        self, port: Callable[[object, str], Any]
+    ) -> tuple[OnDemandDeployments, ProvisionedThroughputs]:
+        """Return the production adapters over this twin, every call through `port`."""
+        clients = port(self, "bedrock"), port(self, "bedrock_runtime")
+        return OnDemandDeployments(*clients), ProvisionedThroughputs(*clients)
+
+    def left(self, experiment_id: str) -> list[str]:
+        return [
+            f"{kind} {name}"
+            for kind, resources in self._kinds().items()
+            for name, resource in resources.items()
+            if resource.tags.get(EXPERIMENT_TAG) == experiment_id
+        ]
+
+    def _kinds(self) -> Mapping[str, dict[str, Resource]]:
+        return {
+            "custom-model": self.models,
+            "custom-model-deployment": self.deployments,
+            "provisioned-model": self.throughputs,
+        }
+
+    # ------------------------------------------------------------------ create
+    def _add(self, kind: str, name: str, request: Mapping[str, Any], ready: str) -> Resource:
+        """Register a resource, once for each token; it is ready, or failed, some time later."""
+        resources, token = self._kinds()[kind], f"{kind} {request['clientRequestToken']}"
+        if token in self._tokens:
+            return resources[name]
+        if name in resources:
+            code = "ConflictException" if kind == "custom-model" else "ValidationException"
+            raise refusal(code, f"{kind} {name} already exists")
+        self._strike(kind, name)
+        tags = request.get("modelTags") or request["tags"]
+        resource = Resource(
+            name,
+            f"{ARN}{kind}/{'imported/' if kind == 'custom-model' else ''}{len(self._tokens):012}",
+            request.get("modelArn") or request.get("modelId", ""),
+            {tag["key"]: tag["value"] for tag in tags},
+            self._clock.now(),
+        )
+        resources[name] = resource
+        self._tokens.add(token)
+        self.launches.append(f"{kind} {name}")
+        fails = self._fate(name) == f"{kind} fails"
+        self._later(CREATING, lambda: self._settle(resource, "Failed" if fails else ready))
+        return resource
+
+    def _settle(self, resource: Resource, status: str) -> None:
+        if resource.is_being_made:
+            resource.status = status
+
+    def _strike(self, kind: str, name: str) -> None:
+        """Refuse, as its fate says: once for what passes later, else always."""
+        fate = self._fate(name)
+        if fate == f"{kind} invalid":
+            raise refusal("AccessDeniedException", "no")
+        if fate == f"{kind} quota" and name not in self._struck:
+            self._struck.add(name)
+            raise refusal("ServiceQuotaExceededException", "not now")
+
+    def create_custom_model(self, **request: Any) -> None:
+        self._add("custom-model", request["modelName"], request, "Active")
+
+    def create_custom_model_deployment(self, **request: Any) -> None:
+        self._require_active(request["modelArn"])
+        name = request["modelDeploymentName"]
+        self._add("custom-model-deployment", name, request, "Active")
+
+    def create_provisioned_model_throughput(self, **request: Any) -> None:
+        self._require_active(request["modelId"])
+        self._add("provisioned-model", request["provisionedModelName"], request, "InService")
+
+    def _require_active(self, arn: str) -> None:
+        model = next((each for each in self.models.values() if each.arn == arn), None)
+        if model is None:
+            raise refusal("ResourceNotFoundException", f"no {arn}")
+        if model.status != "Active":
+            raise refusal("ValidationException", f"The model is {model.status}.")
+
+    # ------------------------------------------------------------------ look
+    def _found(self, kind: str, name: str) -> Resource:
+        try:
+            return self._kinds()[kind][name]
+        except KeyError:
+            raise refusal("ResourceNotFoundException", f"no {kind} {name}") from None
+
+    def get_custom_model(self, modelIdentifier: str) -> dict[str, Any]:  # noqa: N803
+        model = self._found("custom-model", modelIdentifier)
+        told = {"modelArn": model.arn, "modelStatus": model.status}
+        return {**told, "creationTime": model.created_at}
+
+    def get_custom_model_deployment(
+        self,
+        customModelDeploymentIdentifier: str,  # noqa: N803
+    ) -> dict[str, Any]:
+        found = self._found("custom-model-deployment", customModelDeploymentIdentifier)
+        told = {"customModelDeploymentArn": found.arn, "status": found.status}
+        return {**told, "createdAt": found.created_at}
+
+    def get_provisioned_model_throughput(self, provisionedModelId: str) -> dict[str, Any]:  # noqa: N803
+        found = self._found("provisioned-model", provisionedModelId)
+        told = {"provisionedModelArn": found.arn, "status": found.status}
+        return {**told, "creationTime": found.created_at}
+
+    def list_tags_for_resource(self, resourceARN: str) -> dict[str, Any]:  # noqa: N803
+        for resources in self._kinds().values():
+            for resource in resources.values():
+                if resource.arn == resourceARN:
+                    return {"tags": [{"key": k, "value": v} for k, v in resource.tags.items()]}
+        raise refusal("ResourceNotFoundException", f"no {resourceARN}")
+
+    # ------------------------------------------------------------------ delete and ask
+    def delete_custom_model(self, modelIdentifier: str) -> None:  # noqa: N803
+        found = [each for each in self.models.values() if each.arn == modelIdentifier]
+        if not found:
+            raise refusal("AccessDeniedException", "nothing there carries our tag")
+        (model,) = found
+        serving = [*self.deployments.values(), *self.throughputs.values()]
+        if model.is_being_made or any(each.model_arn == model.arn for each in serving):
+            raise refusal("ConflictException", "The model is being created or in use.")
+        del self.models[model.name]
+
+    def delete_custom_model_deployment(self, customModelDeploymentIdentifier: str) -> None:  # noqa: N803
+        self._delete("custom-model-deployment", customModelDeploymentIdentifier)
+
+    def delete_provisioned_model_throughput(self, provisionedModelId: str) -> None:  # noqa: N803
+        self._delete("provisioned-model", provisionedModelId)
+
+    def _delete(self, kind: str, name: str) -> None:
+        resource = self._kinds()[kind].get(name)
+        if resource is None:
+            raise refusal("AccessDeniedException", "nothing there carries our tag")
+        if resource.is_being_made:
+            raise refusal("ConflictException", f"{name} is being created.")
+        self._later(DELETING, lambda: self._kinds()[kind].pop(name, None))  # type: ignore[arg-type]
+
+    def invoke_model(self, modelId: str, body: str) -> dict[str, Any]:  # noqa: N803
+        self.asked += 1
+        serving = [*self.deployments.values(), *self.throughputs.values()]
+        (found,) = (each for each in serving if each.arn == modelId)
+        assert found.status in {"Active", "InService"}
+        assert json.loads(body)["messages"]
+        if self._fate(found.name) == "answers late" and self.asked < 3:
+            raise refusal("ModelNotReadyException", "not yet")
+        content = [{"text": "HQ"}]
+        answer = {"output": {"message": {"role": "assistant", "content": content}}}
+        return {"body": io.BytesIO(json.dumps(answer).encode())}
