@@ -103,6 +103,7 @@ def record(experiment_id: str = "questions", **changes: Any) -> Record:
         "gate": complete(GateVerdict("PROMOTE", True, "better", ({"met": True, "n": None},))),
         "approved_by": "jane",
         "budget_lifted_by": "joe",
+        "base_checkpoint": "s3://customer-escrow-1-smtj-x/earlier/40",
         "endpoint": Endpoint("novaloop-questions--deploy-1", NOW, None),
         "stopping_to": Status.STOPPED,
         "started_at": NOW,

@@ -82,3 +82,54 @@ def test_what_a_plan_needs_is_named_while_it_is_missing() -> None:
     record = simulation.record("demo")
     assert record.status is Status.COLLECTING
     assert record.reason == "waiting for dpo.csv, validation.csv"
+
+
+def test_an_experiment_goes_on_from_another_ones_checkpoint_once_there_is_one() -> None:
+    simulation = Simulation()
+    simulation.submit("first")
+    later = b"checkpoint: first/sft\nplan: [{evaluate: {name: known, task: mmlu}}, rft, deploy]\n"
+    simulation.submit("second", SPEC + later)
+    assert simulation.reaches("first", Status.RUNNING)
+    assert simulation.record("second").status is Status.COLLECTING
+    assert simulation.settles("first") is Status.LIVE
+    assert simulation.reaches("second", Status.LIVE)
+    record = simulation.record("second")
+    assert record.base_checkpoint == simulation.record("first").stage("sft").checkpoint
+    for stage in ("known", "rft"):
+        job = simulation.jobs.jobs[f"novaloop-second--{stage}-1"]
+        assert job.request["HyperParameters"]["base_model_location"] == record.base_checkpoint
+
+
+@pytest.mark.parametrize(
+    ("checkpoint", "says"),
+    [
+        (b"nobody/sft", "no experiment is called nobody"),
+        (b"first/baseline", "first/baseline is no training"),
+        (b"first/rft", "was reinforcement, which only reinforcement can follow"),
+    ],
+)
+def test_a_checkpoint_that_can_not_be_is_refused(checkpoint: bytes, says: str) -> None:
+    simulation = Simulation()
+    simulation.submit("first")
+    assert simulation.settles("first") is Status.LIVE
+    simulation.submit("second", SPEC + b"checkpoint: " + checkpoint + b"\nplan: [sft]\n")
+    assert simulation.settles("second") is Status.REJECTED
+    assert says in simulation.record("second").reason
+
+
+def test_a_checkpoint_that_will_never_be_is_refused() -> None:
+    simulation = Simulation(fate=lambda name: "fails" if "first--sft" in name else "completes")
+    simulation.submit("first")
+    assert simulation.settles("first") is Status.FAILED
+    simulation.submit("second", SPEC + b"checkpoint: first/sft\nplan: [rft]\n")
+    assert simulation.settles("second") is Status.REJECTED
+    assert "first is FAILED and sft has no checkpoint" in simulation.record("second").reason
+
+
+def test_a_plan_without_any_dataset_starts_by_its_spec_alone() -> None:
+    checkpoint = b"checkpoint: s3://customer-escrow-1-smtj-x/earlier/40\n"
+    plan = b"plan: [{evaluate: {name: known, task: mmlu}}, deploy]\n"
+    simulation = Simulation()
+    simulation.upload("demo", "experiment.yaml", checkpoint + plan)
+    assert simulation.settles("demo") is Status.LIVE
+    assert simulation.record("demo").datasets == {}

@@ -144,6 +144,13 @@ def test_an_earlier_checkpoint_can_be_deployed_as_it_is() -> None:
     assert ESCROW in str(stage.requests[0].parameters)
 
 
+def test_another_experiments_checkpoint_is_a_placeholder_in_a_plan() -> None:
+    first, _ = planned("checkpoint: other/sft\nplan: [rft, deploy]").stages
+    location = first.requests[-1].parameters["HyperParameters"]["base_model_location"]
+    assert location.startswith("s3://customer-escrow-000000000000-smtj-placeholder/")
+    assert "novaloop-other--sft-1" in location
+
+
 def test_epochs_are_counted_in_steps() -> None:
     found = record("model: nova-lite\nplan: [{dpo: {overrides: {global_batch_size: 64}}}]")
     assert steps_of(found, found.spec.plan[0]) == 2 * 3  # type: ignore[arg-type]
@@ -180,7 +187,8 @@ REFUSED = {
     "plan: [{rft: {validation: true}}]": "plan[0].rft.validation: is not a known setting",
     "plan: [{sft: {validation: true}}]": "val_check_interval is 2500, more than max_steps (10)",
     "model: nova-lite\nplan: [{sft: {peft: full}}, dpo]": "plan[1].dpo: peft must stay full",
-    "checkpoint: earlier": "checkpoint: 'earlier' must be",
+    "checkpoint: earlier": "checkpoint: 'earlier' must be s3://bucket/key, a model package's ARN",
+    f"runtime: serverless\ncheckpoint: {ESCROW}": "takes no escrow URI",
     "checkpoint: s3://customer-escrow-123456789012-hp-abc/x": "trained on HyperPod",
     f"runtime: serverless\nplan: [evaluate: {MMLU}]": "plan[0].evaluate.task",
     f"runtime: serverless\nplan: [{{sft: {{image: '{IMAGE}'}}}}]": "plan[0].sft.image",

@@ -104,9 +104,17 @@ def collect(record: Record, seen: Observation, now: datetime, policy: Policy) ->
     if checks is None or checks.versions != versions_of(intake.accepted):
         reason = "checking the datasets against each other"
         return enter(record, Status.COLLECTING, reason, now, CheckDatasets())
-    if refusal := checks.refusal or seen.endpoint_problem:
-        return enter(record, Status.REJECTED, refusal, now)
+    missing = _missing_checkpoint(seen)
+    if refusal := checks.refusal or seen.endpoint_problem or missing:
+        waits = refusal == missing and seen.origin is not None and seen.origin.for_now
+        return enter(record, Status.COLLECTING if waits else Status.REJECTED, refusal, now)
     return _start_when_quiet(record, intake, seen, now, policy)
+
+
+def _missing_checkpoint(seen: Observation) -> str | None:
+    if seen.origin is None or seen.origin.checkpoint is not None:
+        return None
+    return f"experiment.yaml: checkpoint: {seen.origin.problem}"
 
 
 def _spec_problem(item: SpecItem | None) -> str | None:
@@ -126,7 +134,9 @@ def _start_when_quiet(
     record: Record, intake: _Intake, seen: Observation, now: datetime, policy: Policy
 ) -> Decision:
     """Start some time after the last upload: a person may still be dropping files."""
-    starts_at = max(item.uploaded_at for item in intake.accepted) + policy.start_delay
+    uploads = [item.uploaded_at for item in intake.accepted]
+    uploads += [seen.snapshot.spec.uploaded_at] if seen.snapshot.spec else []
+    starts_at = max(uploads) + policy.start_delay
     if now >= starts_at:
         return _start(record, intake, seen, now)
     reason = f"starts at {starts_at:%H:%M:%S} UTC unless a newer upload comes"
@@ -191,14 +201,15 @@ def row_count_problems(spec: ExperimentSpec, items: Iterable[DatasetItem]) -> li
 
 
 def _start(record: Record, intake: _Intake, seen: Observation, now: datetime) -> Decision:
-    record = replace(record, datasets=dataset_refs(intake.accepted))
+    origin = seen.origin.checkpoint if seen.origin else record.spec.checkpoint
+    record = replace(record, datasets=dataset_refs(intake.accepted), base_checkpoint=origin)
     if record.spec.dry_run:
         return _dry_run(record, seen, now)
     findings = seen.snapshot.checks.findings if seen.snapshot.checks else ()
     notices = tuple(f"{finding['check']}: {finding['message']}" for finding in findings)
     stages = pending_stages(record.spec)
     started = replace(record, stages=stages, started_at=now, notices=notices)
-    rows = ", ".join(f"{item.role} {item.rows:,}" for item in intake.accepted)
+    rows = ", ".join(f"{item.role} {item.rows:,}" for item in intake.accepted) or "no"
     return enter(started, Status.RUNNING, f"started with {rows} rows", now)
 
 

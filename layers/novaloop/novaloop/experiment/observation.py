@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+from novaloop.experiment.origins import Origin
 from novaloop.experiment.record import Progress, Snapshot, StageState, Status
 from novaloop.experiment.spec import StageKind
 from novaloop.training.health import HealthKind, HealthNote
@@ -95,7 +96,7 @@ class Observation:
     `notified` and `warned` are what people were just told: a status, and stages with their ills.
     `planned` sums up the plan of a dry run that was just written. `proceeded`: the second step of
     the work was just requested. `endpoint_problem` says why nothing may serve under the name that
-    the spec asks for.
+    the spec asks for. `origin` is the checkpoint of another experiment that the spec names.
     """
 
     snapshot: Snapshot
@@ -108,6 +109,7 @@ class Observation:
     planned: str | None = None
     proceeded: bool = False
     endpoint_problem: str | None = None
+    origin: Origin | None = None
 
 
 TRAININGS = {StageKind.SFT, StageKind.DPO, StageKind.RFT}

@@ -26,6 +26,7 @@ from novaloop.experiment.launching import (
     steps_of,
 )
 from novaloop.experiment.names import job_name, model_package_group
+from novaloop.experiment.origins import named_origin
 from novaloop.experiment.record import Record, Stage, StageState
 from novaloop.experiment.spec import EvaluateStage, JobStage, Runtime, ServingPlan, ServingStage
 from novaloop.experiment.spec_file import method_of
@@ -79,12 +80,22 @@ class ExperimentPlan:
 
 def plan_experiment(record: Record, site: Site, prices: PriceTable) -> ExperimentPlan:
     """Return the plan of a record whose datasets are known. Raises RecipeError."""
-    record = replace(record, stages=pending_stages(record.spec))
+    origin = record.base_checkpoint or _origin(record, site)
+    record = replace(record, stages=pending_stages(record.spec), base_checkpoint=origin)
     stages = tuple(_planned_stages(record, site, prices))
     costs = [stage.cost for stage in stages if stage.cost is not None]
     total = reduce(add, costs) if len(costs) == len(stages) else None
     source = f"{prices.as_of}, {prices.region}, not verified"
     return ExperimentPlan(stages, _quotas(stages), _within(total, record.spec.budget_usd), source)
+
+
+def _origin(record: Record, site: Site) -> str | None:
+    """Return what the plan starts from; a placeholder for another experiment's checkpoint."""
+    named = named_origin(record.spec)
+    if named is None:
+        return record.spec.checkpoint
+    source = replace(record, experiment_id=named[0], stages=())
+    return _placeholder(source, job_name(record.prefix, *named, 1), site)
 
 
 def _within(cost: CostRange | None, budget: float | None) -> CostRange | None:

@@ -134,7 +134,10 @@ class Endpoint:
 
 @dataclass(frozen=True)
 class Record:
-    """What was decided so far about one experiment. `version` counts commits."""
+    """What was decided so far about one experiment. `version` counts commits.
+
+    `base_checkpoint` is what the first stages start from, if not from the base model.
+    """
 
     experiment_id: str
     spec: ExperimentSpec
@@ -155,6 +158,7 @@ class Record:
     notified: str = ""
     notices: tuple[str, ...] = ()
     handled_commands: tuple[str, ...] = ()
+    base_checkpoint: str | None = None
     prefix: str = "novaloop"
 
     @property
@@ -179,10 +183,10 @@ class Record:
         return next(plan for plan in self.spec.plan if plan.name == stage.name)
 
     def checkpoint_before(self, stage: Stage) -> str | None:
-        """Return the newest checkpoint before `stage`: another stage's, or the spec's."""
+        """Return the newest checkpoint before `stage`: another stage's, or the first one."""
         before = self.stages[: self.stages.index(stage)]
         newest = next((s.checkpoint for s in reversed(before) if s.checkpoint), None)
-        return newest or self.spec.checkpoint
+        return newest or self.base_checkpoint
 
 
 @dataclass(frozen=True)

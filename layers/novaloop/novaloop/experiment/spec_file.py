@@ -13,6 +13,7 @@ from pydantic_core import ErrorDetails
 
 from novaloop.experiment.budget import price_problems
 from novaloop.experiment.inputs import validation_input_of
+from novaloop.experiment.origins import named_origin
 from novaloop.experiment.reward import REWARD_TYPES, LengthPenalty, WeightedPart
 from novaloop.experiment.spec import (
     BEDROCK_TARGETS,
@@ -189,10 +190,18 @@ def check_settings(spec: ExperimentSpec) -> Iterator[FieldError]:
             yield from _check_stage(spec, stage, at)
         except ValueError as problem:
             yield FieldError(at, str(problem))
-    usable = problem_with_package if is_serverless else problem_with_checkpoint
-    if refused := usable(spec.checkpoint):
+    if refused := _problem_with_checkpoint(spec):
         yield FieldError("checkpoint", refused)
     yield from price_problems(spec)
+
+
+def _problem_with_checkpoint(spec: ExperimentSpec) -> str | None:
+    if spec.checkpoint is None or named_origin(spec) is not None:
+        return None
+    if spec.runtime is Runtime.SERVERLESS:
+        return problem_with_package(spec.checkpoint)
+    refused = problem_with_checkpoint(spec.checkpoint)
+    return refused and f"{refused}, a model package's ARN or experiment/stage"
 
 
 def _check_stage(spec: ExperimentSpec, stage: StagePlan, at: str) -> Iterator[FieldError]:

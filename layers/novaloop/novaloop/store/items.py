@@ -84,6 +84,7 @@ class RecordModel(Item, discriminator="RECORD"):
     notified = UnicodeAttribute()
     notices = ListAttribute[Any]()
     handled_commands = ListAttribute[Any]()
+    base_checkpoint = UnicodeAttribute(null=True)
 
 
 class SpecModel(Item, discriminator="SPEC"):

@@ -42,6 +42,7 @@ from novaloop.experiment.observation import (
     needs_training,
     needs_work,
 )
+from novaloop.experiment.origins import Origin, named_origin, origin_of
 from novaloop.experiment.record import Record, Snapshot, Stage, StageState
 from novaloop.experiment.spec import DeployStage, ServingStage, StageKind
 from novaloop.experiment.stages import Ask
@@ -164,7 +165,17 @@ def observe(snapshot: Snapshot, feedback: _Feedback, world: World, news: _Heard)
         feedback.planned,
         feedback.proceeded,
         _endpoint_problem(snapshot, world),
+        _origin(snapshot, world),
     )
+
+
+def _origin(snapshot: Snapshot, world: World) -> Origin | None:
+    """Look up, before an experiment starts, the checkpoint of another one that its spec names."""
+    record, item = snapshot.record, snapshot.spec
+    if record is None or not record.status.takes_uploads or item is None or item.spec is None:
+        return None
+    named = named_origin(item.spec)
+    return origin_of(item.spec, world.store.load(named[0]).record) if named else None
 
 
 def _endpoint_problem(snapshot: Snapshot, world: World) -> str | None:
