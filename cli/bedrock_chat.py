@@ -37,9 +37,9 @@ def _arn(stack: Stack, name: str, to: Target) -> str:
     """Return what to ask: Bedrock chose its ARN."""
     if to == "bedrock-provisioned":
         throughput = stack.bedrock.get_provisioned_model_throughput(provisionedModelId=name)
-        return throughput["provisionedModelArn"]
+        return str(throughput["provisionedModelArn"])
     deployment = stack.bedrock.get_custom_model_deployment(customModelDeploymentIdentifier=name)
-    return deployment["customModelDeploymentArn"]
+    return str(deployment["customModelDeploymentArn"])
 
 
 def _deltas(name: str, events: Any) -> Iterator[str]:
