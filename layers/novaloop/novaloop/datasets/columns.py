@@ -28,20 +28,21 @@ class FormatFields:
         return (*self.required, *self.optional)
 
 
-_MEDIUM = ("s3_uri", "bucket_owner")
-_MEDIUM_FORMATS = ("image_format", "video_format")
+_LOCATION = ("s3_uri", "bucket_owner")
+MEDIUM_FORMATS = ("image_format", "video_format")
+MEDIUM_FIELDS = (*MEDIUM_FORMATS, *_LOCATION)
 FIELDS: Mapping[RowFormat, FormatFields] = {
     RowFormat.SFT: FormatFields(
         "question",
         ("answer",),
-        optional=("system", "reasoning_text", *_MEDIUM_FORMATS, *_MEDIUM),
+        optional=("system", "reasoning_text", *MEDIUM_FIELDS),
     ),
     RowFormat.RFT: FormatFields("question", ("answer",), optional=("system", "id", "tools")),
     RowFormat.EVALUATION: FormatFields(
         "question", ("answer",), optional=("system", "metadata", "images")
     ),
     RowFormat.DPO: FormatFields(
-        "prompt", ("preferred", "non_preferred"), optional=("system", "image_format", *_MEDIUM)
+        "prompt", ("preferred", "non_preferred"), optional=("system", "image_format", *_LOCATION)
     ),
     RowFormat.CPT: FormatFields("text"),
     RowFormat.LLM_JUDGE: FormatFields("prompt", ("response_A", "response_B")),
@@ -116,7 +117,7 @@ def assign_columns(
         tuple(assigned.values()),
         answers=len(ordered[0].answers),
         extras=tuple(extras),
-        absent=frozenset(optional.keys() - assigned.keys() - mapping.keys() - set(_MEDIUM)),
+        absent=frozenset(optional.keys() - assigned.keys() - mapping.keys() - set(_LOCATION)),
     )
 
 
@@ -147,11 +148,11 @@ def _complete_medium(
     line: int | None,
 ) -> None:
     """See to it that a row's medium has one format, a URI and an owner, or that there is none."""
-    formats = [name for name in _MEDIUM_FORMATS if name in assigned]
+    formats = [name for name in MEDIUM_FORMATS if name in assigned]
     if len(formats) > 1:
         message = "a file has images or videos: set `image_format` or `video_format` to null"
         raise DatasetRefused("medium", message, line=line)
-    for name in _MEDIUM:
+    for name in _LOCATION:
         if formats and name not in assigned:
             assigned[name] = _existing(name, mapping.get(name) or name, available, line)
         if not formats and name in assigned:

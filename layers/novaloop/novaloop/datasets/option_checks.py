@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
+from .columns import MEDIUM_FORMATS
 from .errors import DatasetRefused, RowRejected
 from .media import TEXT_ONLY_MODEL
 from .options import DatasetOptions, RowFormat
@@ -35,7 +36,7 @@ def check_options(
 def _problems_with_model(
     fields: Sequence[str], formats: Sequence[RowFormat], model: str
 ) -> Iterator[str]:
-    media = [name for name in ("image_format", "video_format") if name in fields]
+    media = [name for name in MEDIUM_FORMATS if name in fields]
     nova_2_only = [each.upper() for each in _NOVA_2_FORMATS if each in formats]
     nova_2_only += ["`reasoning_text`"] if "reasoning_text" in fields else []
     if RowFormat.DPO in formats and model == _NOVA_2:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .columns import FIELDS, FieldColumns
+from .columns import FIELDS, MEDIUM_FIELDS, FieldColumns
 from .field_checks import field_check
 from .formats import RFT_DEFAULT_SYSTEM, RowTemplate, compile_template
 from .option_checks import check_options
@@ -14,7 +14,6 @@ from .text_rules import check_different, check_reserved_words
 
 _RESERVING_FORMATS = {RowFormat.SFT, RowFormat.DPO}
 _CONTEXT_FIELDS = {"system", "reasoning_text", "tools"}
-_UNSPOKEN_FIELDS = {"image_format", "video_format", "s3_uri", "bucket_owner"}
 
 
 class PlainRowEncoder:
@@ -86,7 +85,7 @@ def _has_system(row_format: RowFormat) -> bool:
 def _reserving_fields(formats: Sequence[RowFormat]) -> set[str]:
     """Return the fields that may not hold a word that Nova reserves."""
     spoken = {name for each in _RESERVING_FORMATS & set(formats) for name in FIELDS[each].all}
-    return spoken - _UNSPOKEN_FIELDS
+    return spoken - set(MEDIUM_FIELDS)
 
 
 def _texts(values: Sequence[Any], encoded: Sequence[bytes]) -> Sequence[str]:
