@@ -70,8 +70,8 @@ class _ConversationEncoder:
         if RowFormat.RFT in self._formats:
             rows[RowFormat.RFT] = _with_reward(_prompt(conversation), self._options)
         lines = [[_line(rows[each])] for each in self._formats]
-        others = converse.text_size(conversation) - _size(question, answer)
-        return EncodedRows(lines, [question], [orjson.dumps(question)], [answer], [others])
+        size = converse.text_size(conversation)
+        return EncodedRows(lines, [question], [orjson.dumps(question)], [answer], [size])
 
 
 class _PromptEncoder:
@@ -92,8 +92,8 @@ class _PromptEncoder:
             check_labels([text], frozenset(self._options.labels), "reference_answer")
         line = _line(_with_reward(row, self._options))
         question = rft_prompt.last_question(prompt)
-        others = rft_prompt.text_size(prompt) - _size(question)
-        return EncodedRows([[line]], [question], [orjson.dumps(question)], [text], [others])
+        size = rft_prompt.text_size(prompt)
+        return EncodedRows([[line]], [question], [orjson.dumps(question)], [text], [size])
 
 
 class _PreferenceEncoder:
@@ -114,9 +114,8 @@ class _PreferenceEncoder:
         if self._options.labels:
             check_labels([preferred], frozenset(self._options.labels), "messages")
         answers = f"{preferred}\n{converse.last_exchange(pair[1])[1]}"
-        others = converse.text_size(pair[0]) - _size(question, preferred)
-        lines = [[_line(row)]]
-        return EncodedRows(lines, [question], [orjson.dumps(question)], [answers], [others])
+        size, lines = max(map(converse.text_size, pair)), [[_line(row)]]
+        return EncodedRows(lines, [question], [orjson.dumps(question)], [answers], [size])
 
 
 class _MultiturnEncoder:
@@ -137,7 +136,8 @@ class _MultiturnEncoder:
             RowFormat.RFT_MULTITURN_SERVERLESS: {"prompt": question},
         }
         lines = [[_line(rows[each])] for each in self._formats]
-        return EncodedRows(lines, [question], [orjson.dumps(question)], [""], [0])
+        size = len(question.encode())
+        return EncodedRows(lines, [question], [orjson.dumps(question)], [""], [size])
 
 
 class _AllOrNone:
@@ -191,10 +191,6 @@ def _with_system_message(row: dict[str, Any], prompt: str | None) -> dict[str, A
 
 def _with_reward(row: dict[str, Any], options: DatasetOptions) -> dict[str, Any]:
     return row if options.reward is None else {**row, "reward": dict(options.reward)}
-
-
-def _size(*texts: str) -> int:
-    return sum(len(text.encode()) for text in texts)
 
 
 def _line(row: dict[str, Any]) -> bytes:

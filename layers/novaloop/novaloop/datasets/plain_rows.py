@@ -11,9 +11,9 @@ from .options import DatasetOptions, RowFormat
 from .rows import EncodedRows
 from .text_column import TextColumn, json_column
 from .text_rules import check_different, check_reserved_words
+from .text_sizes import TextSizes
 
 _RESERVING_FORMATS = {RowFormat.SFT, RowFormat.DPO}
-_CONTEXT_FIELDS = {"system", "reasoning_text", "tools"}
 
 
 class PlainRowEncoder:
@@ -39,10 +39,7 @@ class PlainRowEncoder:
             if RowFormat.DPO in formats
             else []
         )
-        self._context = [
-            index for index, name in enumerate(columns.fields) if name in _CONTEXT_FIELDS
-        ]
-        self._constant_size = 0 if "system" in columns.fields else _system_size(formats, options)
+        self._sizes = TextSizes(columns.fields, formats, options)
         self._templates = [_template(each, columns, options) for each in formats]
 
     def encode(self, rows: Sequence[Sequence[Any]]) -> EncodedRows:
@@ -62,24 +59,8 @@ class PlainRowEncoder:
         lines = [template.render(encoded) for template in self._templates]
         answers = [_texts(values[index], encoded[index]) for index in self._answers]
         questions = _texts(values[0], encoded[0])
-        sizes = self._context_sizes(encoded, len(questions))
+        sizes = self._sizes.of(encoded)
         return EncodedRows(lines, questions, encoded[0], _joined(answers, len(questions)), sizes)
-
-    def _context_sizes(self, encoded: Sequence[Sequence[bytes]], rows: int) -> Sequence[int]:
-        sizes = [self._constant_size] * rows
-        for index in self._context:
-            sizes = [size + len(json) - 2 for size, json in zip(sizes, encoded[index], strict=True)]
-        return sizes
-
-
-def _system_size(formats: Sequence[RowFormat], options: DatasetOptions) -> int:
-    """Return the bytes of the longest system prompt that stands in every row."""
-    prompts = [constants(each, options).get("system") for each in formats if _has_system(each)]
-    return max((len(str(prompt).encode()) for prompt in prompts if prompt), default=0)
-
-
-def _has_system(row_format: RowFormat) -> bool:
-    return "system" in FIELDS[row_format].optional
 
 
 def _reserving_fields(formats: Sequence[RowFormat]) -> set[str]:

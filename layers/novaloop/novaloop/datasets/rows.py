@@ -19,14 +19,14 @@ class EncodedRows:
     """Accepted rows: their lines by wanted format, and what the statistics need.
 
     `question_jsons` are the questions once more, as JSON; `answers` are texts or, for structured
-    reference answers, their JSON; `context_sizes` are bytes of all other text that the model reads.
+    reference answers, their JSON; `text_sizes` are the bytes of text that a model reads in one go.
     """
 
     lines: Sequence[Sequence[bytes]]
     questions: Sequence[str]
     question_jsons: Sequence[bytes]
     answers: Sequence[str]
-    context_sizes: Sequence[int]
+    text_sizes: Sequence[int]
 
     @cached_property
     def question_digests(self) -> list[bytes]:
@@ -41,7 +41,7 @@ class EncodedRows:
             [self.questions[row] for row in rows],
             [self.question_jsons[row] for row in rows],
             [self.answers[row] for row in rows],
-            [self.context_sizes[row] for row in rows],
+            [self.text_sizes[row] for row in rows],
         )
 
 
@@ -52,7 +52,7 @@ def join_rows(rows: Sequence[EncodedRows]) -> EncodedRows:
         [row.questions[0] for row in rows],
         [row.question_jsons[0] for row in rows],
         [row.answers[0] for row in rows],
-        [row.context_sizes[0] for row in rows],
+        [row.text_sizes[0] for row in rows],
     )
 
 

@@ -44,7 +44,7 @@ class DatasetSummary:
     sum, modulo 2^64, of a hash of each accepted row's question and answer: equal for equal rows in
     any order. `samples` are the first questions and answers, cut short: dataset text, which must
     not get into a log. `question_bytes` are sizes of the questions as JSON; `tokens` estimates
-    all text of a row.
+    the text of a row that a model reads in one go.
     """
 
     refusal: DatasetRefused | None
@@ -102,8 +102,7 @@ class RowStatistics:
         self._digests += rows.question_digests
         self._answer_hashes += map(crc32, answers)
         self._question_sizes += [len(json) - 2 for json in rows.question_jsons]
-        self._answer_sizes += map(len, answers)
-        self._context_sizes += rows.context_sizes
+        self._text_sizes += rows.text_sizes
         self._count_labels(rows.answers)
         self._sample(rows)
         if len(self._digests) >= _BATCH_ROWS:
@@ -145,8 +144,7 @@ class RowStatistics:
         self._hash_sum = (self._hash_sum + int(row_hashes.sum(dtype=np.uint64))) & _WORD
         self._sketcher.update(questions, answers)
         question_sizes = np.array(self._question_sizes, np.int64)
-        sizes = question_sizes + np.array(self._answer_sizes, np.int64)
-        sizes += np.array(self._context_sizes, np.int64)
+        sizes = np.array(self._text_sizes, np.int64)
         self._question_bytes.update(question_sizes)
         self._tokens.update((sizes / BYTES_PER_TOKEN).astype(np.int64) + 1)
         self._clear()
@@ -155,8 +153,7 @@ class RowStatistics:
         self._digests: list[bytes] = []
         self._answer_hashes: list[int] = []
         self._question_sizes: list[int] = []
-        self._answer_sizes: list[int] = []
-        self._context_sizes: list[int] = []
+        self._text_sizes: list[int] = []
 
     def _count_labels(self, answers: Sequence[str]) -> None:
         if self._labels is None:
