@@ -108,8 +108,8 @@ def test_well_formed_text_is_scanned_as_it_was_written(
 ) -> None:
     rows = [row for row in rows if len(row) > 1]
     text = well_formed(rows, line_end)
-    if "\r" in text.replace("\r\n", ""):
-        return  # the tables above have them
+    if any("\r" in cell.replace("\r\n", "") for row in rows for cell in row):
+        return  # the tables above have them, and the writer doesn't quote all of them
     found = scan(text.encode(), ord(","))
 
     assert found is not None
