@@ -12,7 +12,7 @@ export AWS_EC2_METADATA_DISABLED := true
 export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check conformance format unit e2e build validate docs lock bench-metrics bench-control-plane bench-ingest bench-ingest-cloud bench-reward fuzz clean
+.PHONY: help setup demo test check conformance format unit e2e build validate docs lock bench-metrics bench-control-plane bench-ingest bench-ingest-memory bench-ingest-cloud bench-reward fuzz clean
 
 help:  ## List the commands
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -57,7 +57,8 @@ validate: setup  ## Lint the SAM template, and what it transforms to
 	$(SAM)/bin/sam validate --lint --template template.yaml --region us-east-1
 	$(BIN)/pytest -q tests/template
 
-unit: setup  ## Unit, integration and simulation tests
+unit: setup  ## Unit, integration and simulation tests, and a short fuzz run
+	@$(MAKE) --silent .tools/fuzz/.ready || echo "No fuzzer for this machine: its short runs are skipped."
 	$(BIN)/pytest -q -n auto -m "not e2e" tests
 
 conformance: setup  ## Compare with the Nova Forge SDK's verified behaviour, in one table
@@ -100,6 +101,9 @@ bench-control-plane: setup  ## Count what the control plane does and costs for o
 bench-ingest: setup  ## Time ingest against the Nova Forge SDK; MB=1000, PEER_PYTHON=python3.12
 	$(BIN)/python benchmarks/ingest.py --mb $(or $(MB),200) $(if $(PEER_PYTHON),--peer-python $(PEER_PYTHON))
 
+bench-ingest-memory: $(VENV)/.ready  ## Memory of ingest on 100 MB and on 2 GB, which go to a temporary folder
+	$(BIN)/python benchmarks/ingest.py --memory
+
 bench-ingest-cloud: setup  ## Drop a 200 MB CSV into the local cloud; time and memory of its function
 	$(BIN)/python benchmarks/ingest_cloud.py --mb $(or $(MB),200)
 
@@ -107,16 +111,17 @@ bench-reward: $(VENV)/.ready  ## Time the reward function against a plain one
 	$(BIN)/python benchmarks/reward.py
 
 fuzz: .tools/fuzz/.ready  ## Look for bytes that break ingest or the reward function; SECONDS=3600
-	@for check in convert reward; do \
+	@for check in convert records reward; do \
 		mkdir -p .tools/fuzz/corpus/$$check; \
 		.tools/fuzz/bin/python tests/fuzz/fuzz.py $$check -max_total_time=$(or $(SECONDS),60) \
 			.tools/fuzz/corpus/$$check tests/fuzz/seeds/$$check || exit 1; \
 	done
 
-# Compiled against libFuzzer, for Linux only: not among the requirements of development.
+# Compiled against libFuzzer, with wheels for Linux: not among the requirements of development.
 .tools/fuzz/.ready: Makefile $(LAYER)/requirements.txt
 	$(PYTHON) -m venv .tools/fuzz
-	.tools/fuzz/bin/python $(PIP_INSTALL) --requirement $(LAYER)/requirements.txt 'atheris>=3,<4'
+	.tools/fuzz/bin/python $(PIP_INSTALL) --requirement $(LAYER)/requirements.txt
+	.tools/fuzz/bin/python $(PIP_INSTALL) --only-binary atheris 'atheris>=3,<4'
 	@touch $@
 
 clean:  ## Remove everything that the other commands made

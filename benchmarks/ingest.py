@@ -1,7 +1,11 @@
 """Ingest against the Nova Forge SDK's CSV loader: same file, same interpreter, same run.
 
-Prints rows/s, MB per CPU-second, peak RSS and whether every row is identical. The SDK does load,
-transform, validate and save; ours its whole pass: checks, rejects, statistics, sketches, hashes.
+Prints rows/s, MB per CPU-second, peak memory and whether every row is identical. The SDK does
+load, transform, validate and save; ours its whole pass: checks, rejects, statistics, sketches,
+hashes. With --memory: ours alone, on a small file and on a big one.
+
+Memory is the larger of one process's peak RSS and, where Linux tells it, the sum over all
+processes, which counts a page that they share once, looked at twenty times a second.
 """
 
 import argparse
@@ -11,10 +15,13 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import venv
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -25,8 +32,12 @@ from benchmarks.stackoverflow_like import LABELS, content_hash, generate  # noqa
 PEER = "amzn-nova-forge==1.4.10"
 PEER_ENVIRONMENT = ROOT / ".tools" / "bench-ingest"
 # What our side needs beside the peer, in the peer's environment.
-OWN_REQUIREMENTS = ("orjson>=3.11,<4", "numpy>=2.3,<3", "pydantic>=2.12,<3", "rensa>=0.5,<0.6")
+OWN_REQUIREMENTS = (
+    *("jinja2>=3.1.6,<4", "numpy>=2.3,<3", "orjson>=3.11,<4", "pydantic>=2.12,<3"),
+    *("pyyaml>=6.0.3,<7", "rensa>=0.5,<0.6"),
+)
 MEGA = 1_000_000
+MEMORY_MB = (100, 2_000)
 
 
 @dataclass(frozen=True)
@@ -34,39 +45,51 @@ class Result:
     """One engine's measurements."""
 
     engine: str
+    size_mb: float
     rows: int
     wall_s: float
     cpu_s: float
-    peak_rss_mb: float
+    peak_mb: float
     identical: bool
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Generate the file, run the engines in processes of their own and print one table."""
+    """Run the engines in processes of their own on generated files and print one table."""
     options = _parse(arguments)
     if options.engine:
         ENGINES[options.engine](options.source, options.target)
         return 0
-    python = _peer_python(options.peer_python)
+    python = sys.executable if options.memory else _peer_python(options.peer_python)
+    engines = OURS if options.memory else [*ENGINES]
+    results: list[Result] = []
+    for size in MEMORY_MB if options.memory else [options.mb]:
+        results += _run_all(engines, python, size, options.repeat)
+    _print_table(results)
+    if not options.memory:
+        _print_ratios(results)
+    return 0 if all(each.identical for each in results if each.engine in OURS) else 1
+
+
+def _run_all(engines: Sequence[str], python: str, mb: int, repeat: int) -> list[Result]:
+    """Return each engine's best of `repeat` runs, which take turns."""
     with tempfile.TemporaryDirectory(prefix="bench-ingest-") as folder:
         source = Path(folder) / "questions.csv"
-        rows, content = generate(source, options.mb * MEGA)
+        rows, content = generate(source, mb * MEGA)
         size = source.stat().st_size / MEGA
-        print(f"{size:.0f} MB, {rows:,} rows, 87 % multi-line; {_version(python)}\n", flush=True)
+        print(f"{size:.0f} MB, {rows:,} rows, 87 % multi-line; {_version(python)}", flush=True)
         results = [
             _measure(engine, python, source, rows, content)
-            for engine in ENGINES
-            for _ in range(options.repeat)
+            for _ in range(repeat)
+            for engine in engines
         ]
-    best = [min(_of(results, engine), key=lambda each: each.cpu_s) for engine in ENGINES]
-    _print_table(best, size)
-    return 0 if best[0].identical else 1
+    return [min(_of(results, engine), key=lambda each: each.cpu_s) for engine in engines]
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--mb", type=int, default=200, help="size of the generated file")
     parser.add_argument("--repeat", type=int, default=1, help="runs per engine; the best counts")
+    parser.add_argument("--memory", action="store_true", help="ours alone, at two sizes")
     parser.add_argument(
         "--peer-python", help="a Python >= 3.12 to make the peer's environment with"
     )
@@ -99,20 +122,65 @@ def _of(results: Sequence[Result], engine: str) -> list[Result]:
 
 
 def _measure(engine: str, python: str, source: Path, rows: int, content: int) -> Result:
-    target = source.with_name(f"{engine}.jsonl")
+    target = source.with_name(f"{engine.replace(' ', '-')}.jsonl")
     command = [python, __file__, "--engine", engine, str(source), str(target)]
     environment = {**os.environ, "TELEMETRY_OPT_OUT": "true"}
-    started = time.perf_counter()
-    # wait4 tells this child's use alone; RUSAGE_CHILDREN would keep the largest of all so far.
-    child = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
-    _, status, used = os.wait4(child.pid, 0)
-    wall = time.perf_counter() - started
-    child.returncode = os.waitstatus_to_exitcode(status)
-    if child.returncode:
-        raise SystemExit(f"{engine} failed")
-    cpu = used.ru_utime + used.ru_stime
+    with source.with_name("log").open("w+") as log:
+        started = time.perf_counter()
+        child = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+        memory = _MemoryWatch(child.pid)
+        # wait4 tells this child's use alone; RUSAGE_CHILDREN would keep the largest of all so far.
+        _, status, used = os.wait4(child.pid, 0)
+        wall = time.perf_counter() - started
+        child.returncode = os.waitstatus_to_exitcode(status)
+        if child.returncode:
+            log.seek(0)
+            raise SystemExit(f"{engine} failed:\n{log.read()[-3000:]}")
     peak = used.ru_maxrss / (MEGA if sys.platform == "darwin" else 1_000)
-    return Result(engine, rows, wall, cpu, peak, _content(target) == (rows, content))
+    return Result(
+        engine=engine,
+        size_mb=source.stat().st_size / MEGA,
+        rows=rows,
+        wall_s=wall,
+        cpu_s=used.ru_utime + used.ru_stime,
+        peak_mb=max(peak, memory.peak_mb()),
+        identical=_content(target) == (rows, content),
+    )
+
+
+class _MemoryWatch(threading.Thread):
+    """Looks at the memory of a process and its descendants until it ends."""
+
+    def __init__(self, pid: int) -> None:
+        super().__init__(daemon=True)
+        self._pid = pid
+        self._peak_kb = 0
+        self.start()
+
+    def run(self) -> None:
+        while used := sum(map(_proportional_kb, _family(self._pid))):
+            self._peak_kb = max(self._peak_kb, used)
+            time.sleep(0.05)
+
+    def peak_mb(self) -> float:
+        self.join()
+        return self._peak_kb * 1024 / MEGA
+
+
+def _family(pid: int) -> Iterator[int]:
+    yield pid
+    with suppress(OSError):
+        for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+            yield from _family(int(child))
+
+
+def _proportional_kb(pid: int) -> int:
+    """Return the memory of a process, where each page that it shares counts in part."""
+    with suppress(OSError):
+        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                return int(line.split()[1])
+    return 0
 
 
 def _content(path: Path) -> tuple[int, int]:
@@ -126,29 +194,35 @@ def _content(path: Path) -> tuple[int, int]:
     return rows, content
 
 
-def _print_table(results: Sequence[Result], size: float) -> None:
-    heading = ("engine", "wall s", "CPU s", "rows/s", "MB/CPU-s", "peak RSS MB", "identical")
-    print(" | ".join(heading))
+def _print_table(results: Sequence[Result]) -> None:
+    heading = ("engine", "MB", "wall s", "CPU s", "rows/s", "MB/CPU-s", "peak MB", "identical")
+    print("\n" + " | ".join(heading))
     for each in results:
         cells = (
             each.engine,
+            f"{each.size_mb:.0f}",
             f"{each.wall_s:.1f}",
             f"{each.cpu_s:.1f}",
             f"{each.rows / each.wall_s:,.0f}",
-            f"{size / each.cpu_s:.1f}",
-            f"{each.peak_rss_mb:,.0f}",
+            f"{each.size_mb / each.cpu_s:.1f}",
+            f"{each.peak_mb:,.0f}",
             "yes" if each.identical else "NO",
         )
         print(" | ".join(cells))
-    ours, peer = results[0], results[-1]
-    print(
-        f"\nours against the SDK: {peer.cpu_s / ours.cpu_s:.1f}x per CPU-second,"
-        f" {peer.wall_s / ours.wall_s:.1f}x by the clock,"
-        f" {peer.peak_rss_mb / ours.peak_rss_mb:.0f}x less memory"
-    )
 
 
-def _run_ours(source: Path, target: Path) -> None:
+def _print_ratios(results: Sequence[Result]) -> None:
+    *ours, peer = results
+    print()
+    for each in ours:
+        print(
+            f"{each.engine} against the SDK: {peer.cpu_s / each.cpu_s:.1f}x per CPU-second,"
+            f" {peer.wall_s / each.wall_s:.1f}x by the clock,"
+            f" {peer.peak_mb / each.peak_mb:.0f}x less memory"
+        )
+
+
+def _run_in_one_process(source: Path, target: Path) -> None:
     from novaloop.datasets import DatasetOptions, RowFormat, convert  # noqa: PLC0415
 
     options = DatasetOptions(columns={"question": "Body", "answer": "Y"}, labels=LABELS)
@@ -157,6 +231,26 @@ def _run_ours(source: Path, target: Path) -> None:
         summary = convert(file, {RowFormat.SFT: out.write}, options, rejects.append)
     if summary.refusal:
         raise summary.refusal
+
+
+def _run_on_all_cores(source: Path, target: Path) -> None:
+    from cli.folder import folder_world  # noqa: PLC0415
+    from cli.ranges import convert_on_all_cores  # noqa: PLC0415
+    from novaloop.experiment.record import DatasetItem, DatasetStatus  # noqa: PLC0415
+    from novaloop.experiment.spec import ExperimentSpec, Role  # noqa: PLC0415
+    from novaloop.usecases.conversion import Conversion  # noqa: PLC0415
+
+    settings = {"columns": {"question": "Body", "answer": "Y"}, "labels": LABELS, "plan": ["sft"]}
+    key, now = "inbox/bench/sft.csv", datetime.now(UTC)
+    item = DatasetItem(Role.SFT, DatasetStatus.INGESTING, key, "local", now, "", now)
+    job = Conversion("bench", ExperimentSpec.model_validate(settings), (item,))
+    folder = target.with_suffix("")
+    world = folder_world("bench", folder, {key: source})
+    (done,) = convert_on_all_cores(job, source.stat().st_size, world)
+    if done.status is not DatasetStatus.ACCEPTED:
+        raise SystemExit(done.reason)
+    (folder / done.outputs["sft"]).replace(target)
+    shutil.rmtree(folder)
 
 
 def _run_sdk(source: Path, target: Path) -> None:
@@ -180,7 +274,12 @@ def _run_sdk(source: Path, target: Path) -> None:
     shutil.move(loader.save(str(target)), target)
 
 
-ENGINES: dict[str, Callable[[Path, Path], None]] = {"ours": _run_ours, "sdk": _run_sdk}
+OURS = ("ours, one process", "ours, all cores")
+ENGINES: dict[str, Callable[[Path, Path], None]] = {
+    OURS[0]: _run_in_one_process,
+    OURS[1]: _run_on_all_cores,
+    "sdk": _run_sdk,
+}
 
 if __name__ == "__main__":
     sys.exit(main())

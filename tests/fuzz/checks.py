@@ -10,10 +10,16 @@ from typing import TYPE_CHECKING
 
 from novaloop.datasets import DatasetOptions, DatasetSummary, RowFormat, SourceFormat, convert
 from novaloop.datasets.columns import FIELDS
+from novaloop.datasets.csv_records import ScannedRecords
+from novaloop.datasets.csv_table import Batch, open_csv
+from novaloop.datasets.decoding import read_text
+from novaloop.datasets.errors import DatasetRefused
 from novaloop.rewards.reward import batch_summary, score_batch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
+
+    Row = tuple[int, list[str]]
 
 ONE_ANSWER = {16: RowFormat.SFT, 32: RowFormat.RFT, 64: RowFormat.EVALUATION}
 OTHER_FORMATS = (RowFormat.DPO, RowFormat.CPT, RowFormat.LLM_JUDGE, RowFormat.RFT_MULTITURN)
@@ -130,4 +136,72 @@ def _check_scores(event: object) -> None:
     assert len(score_batch(event)) == len(samples)
 
 
-CHECKS: dict[str, Callable[[bytes], None]] = {"convert": check_conversion, "reward": check_reward}
+def check_records(data: bytes) -> None:
+    """Records and their lines are those of the csv module, wherever the text is cut.
+
+    The first byte chooses the delimiter, the second where the text is cut in two.
+    """
+    try:
+        text = data[2:].decode().removeprefix("\ufeff")
+    except UnicodeDecodeError:
+        return
+    if not text or "\0" in text:
+        return
+    delimiter = ",;\t|"[data[0] % 4]
+    expected, broken = as_the_csv_module_reads(text, delimiter)
+    content = text.encode()
+    at = len(content) * data[1] // 256
+    rows, refused = as_we_read([content[:at], content[at:]], delimiter)
+    if broken is None and refused is None:
+        assert rows == expected
+    elif broken is not None:
+        assert refused is not None
+        assert refused <= broken
+
+
+def as_the_csv_module_reads(text: str, delimiter: str) -> tuple[list[Row], int | None]:
+    """Return header and rows with their lines, and the line of the record that is broken."""
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    rows: list[Row] = []
+    line = 1
+    try:
+        for row in reader:
+            if len(row) > 1 or "".join(row).strip():
+                rows.append((line, row))
+            line = reader.line_num + 1
+    except csv.Error:
+        return rows, line
+    return rows, None
+
+
+def as_we_read(chunks: Sequence[bytes], delimiter: str) -> tuple[list[Row], int | None]:
+    """As above; rows before what is broken may lack, since a refused file is not used."""
+    rows: list[Row] = []
+    try:
+        table = open_csv(read_text(chunks), delimiter)
+        rows.append((table.header_line, table.header))
+        for batch in table.batches:
+            rows += one_by_one(batch)
+    except DatasetRefused as refusal:
+        return rows, refusal.line
+    return rows, None
+
+
+def one_by_one(batch: Batch) -> Iterator[Row]:
+    """Yield the records of a batch with their lines."""
+    line, records = batch
+    for index in range(len(records)):
+        record = records[index : index + 1]
+        if isinstance(record, ScannedRecords):
+            columns = record.columns(range(record.starts.shape[1]))
+            yield line, [text for (text,) in columns]
+        else:
+            yield line, record.records[0]  # type: ignore[attr-defined]
+        line += record.count_lines()
+
+
+CHECKS: dict[str, Callable[[bytes], None]] = {
+    "convert": check_conversion,
+    "records": check_records,
+    "reward": check_reward,
+}

@@ -108,14 +108,15 @@ def _batches(
         if not found.end:
             enough = 2 * len(text)
             continue
-        whole, text, enough = text[: found.end], text[found.end :], 0
         records = found.records(width, MAX_CELL_CHARS)
         # A blank line looks like a record of one column.
         if records is None or (width == 1 and has_blank(*records.columns([0]))):
-            yield from _parsed(TextBlock(whole).lines(), separator, width, line)
+            whole = TextBlock(text[: found.end])
+            yield from _parsed(whole.lines(), separator, width, line)
         else:
             yield line, records
-        line += whole.count(b"\n")
+        line += text.count(b"\n", 0, found.end)
+        text, enough = text[found.end :], 0
     lines = chain(TextBlock(text).lines(), _LineSource(blocks).lines())
     yield from _parsed(lines, separator, width, line)
 

@@ -134,8 +134,9 @@ def _line_ends(utf8: bytes) -> tuple[int, int]:
     r"""Count the line ends with a `\n`, and those that are a lone `\r`."""
     data = np.frombuffer(utf8, np.uint8)
     returns = np.flatnonzero(data == _RETURN)
-    behind = np.append(data, 0)[returns + 1] if len(returns) else returns
-    return int(np.sum(data == _LINE_FEED)), int(np.sum(behind != _LINE_FEED))
+    # Behind a return at the very end stands, by "clip", the return itself.
+    lone = np.count_nonzero(data.take(returns + 1, mode="clip") != _LINE_FEED)
+    return int(np.count_nonzero(data == _LINE_FEED)), int(lone)
 
 
 def _check_text(block: bytes, lines: int, position: int) -> None:
