@@ -45,6 +45,7 @@ PLACEHOLDERS = (
     "Bucket, role and function ARNs are placeholders; --stack NAME fills in a deployed stack's."
 )
 TOKENS = "Serverless jobs are billed by tokens; their price is not known, so their cost isn't."
+BASE_MODEL = "The base model's ARN gets its version from SageMaker's hub at launch."
 CHECKPOINTS = "The checkpoints that later stages start from are placeholders until a run."
 
 
@@ -172,7 +173,7 @@ def _content(
         role: {"rows": item.rows, "rejected_rows": item.rejected_rows, "sha256": item.sha256}
         for role, item in sorted(checked.datasets.items())
     }
-    notes = [CHECKPOINTS, *([PLACEHOLDERS] if site.is_placeholder else [])]
+    notes = list(_notes(checked.spec, site))
     head = {"experiment": name, "datasets": datasets, "findings": list(checked.findings)}
     return {**head, **planned.to_dict(), "notes": notes}
 
@@ -199,7 +200,8 @@ def _stages(planned: ExperimentPlan) -> Table:
     for title in ("steps", "hours", "low $", "likely $", "most $"):
         table.add_column(title, justify="right")
     for stage in planned.stages:
-        machines = f"{stage.instances} {stage.instance_type}" if stage.instance_type else ""
+        on_machines = stage.instance_type is not None
+        machines = f"{stage.instances} {stage.instance_type}" if on_machines else "serverless"
         steps, hours = str(stage.steps or ""), f"{stage.hours:.1f}"
         table.add_row(stage.name, stage.method, machines, steps, hours, *_usd(stage.cost))
     table.add_row("all", "", "", "", "", *_usd(planned.cost), style="bold")
@@ -217,15 +219,20 @@ def _remarks(spec: ExperimentSpec, planned: ExperimentPlan, site: PlannedSite) -
         yield "Quotas needed:"
     for quota in planned.quotas:
         yield f"  {quota.needed}  {quota.name}"
-    if spec.runtime is Runtime.SERVERLESS:
-        yield TOKENS
     yield f"Prices of {planned.prices}; expected run times are assumptions, not measurements."
     if spec.budget_usd is not None:
         yield _budget_remark(spec.budget_usd, planned.cost)
+    yield from _notes(spec, site)
+    yield "Nothing was launched."
+
+
+def _notes(spec: ExperimentSpec, site: PlannedSite) -> Iterator[str]:
+    if spec.runtime is Runtime.SERVERLESS:
+        yield TOKENS
+        yield BASE_MODEL
     yield CHECKPOINTS
     if site.is_placeholder:
         yield PLACEHOLDERS
-    yield "Nothing was launched."
 
 
 def _budget_remark(budget: float, cost: CostRange | None) -> str:

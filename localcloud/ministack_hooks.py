@@ -66,8 +66,17 @@ def denial(
     `keys` are condition keys with their values, for example
     `**{"iam:PassedToService": "sagemaker.amazonaws.com"}`.
     """
+    return _denial(router.extract_access_key_id(headers, query), action, resource, keys)
+
+
+def denial_of_role(role_arn: str, action: str, resource: str) -> str | None:
+    """Why a role may not do `action`, in AWS's words, or None when it may."""
+    return _denial(role_credentials(role_arn, "SageMaker").access_key_id, action, resource, {})
+
+
+def _denial(access_key_id: str, action: str, resource: str, keys: Mapping[str, Any]) -> str | None:
     refused = iam_evaluator.enforce(
-        router.extract_access_key_id(headers, query),
+        access_key_id,
         action,
         action.partition(":")[0],
         region(),

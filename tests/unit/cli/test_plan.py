@@ -284,3 +284,16 @@ def test_a_stacks_region_is_the_accounts_unless_asked_otherwise(
     content = planned(folder, "--stack", "deployed", *options)
     request = content["stages"][0]["requests"][0]["parameters"]
     assert f".{expected}." in request["AlgorithmSpecification"]["TrainingImage"]
+
+
+def test_a_serverless_plan_has_no_machines_and_no_price(folder: Path) -> None:
+    settings = WALKTHROUGH.partition("plan:")[0] + "runtime: serverless\n"
+    (folder / "experiment.yaml").write_text(settings)
+    result = novaloop("plan", str(folder))
+    assert result.exit_code == 0, result.output
+    row = next(line for line in result.stdout.splitlines() if line.startswith("rft "))
+    assert row.split() == ["rft", "rft-lora", "serverless", "40", "24.0", "?", "?", "?"]
+    assert "billed by tokens" in result.stdout
+    notes = " ".join(planned(folder)["notes"])
+    assert "base model" in notes
+    assert "price is not known" in notes

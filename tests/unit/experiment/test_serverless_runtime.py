@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,6 +26,7 @@ from novaloop.experiment.spec import (
 )
 from novaloop.experiment.spec_file import SpecRefused, read_spec
 from novaloop.recipes.jobs import Deployment
+from novaloop.recipes.serverless import serverless
 from tests.unit.recipes.wire import assert_valid
 
 OWN = "arn:aws:sagemaker:us-east-1:123456789012"
@@ -116,6 +119,17 @@ def test_the_default_plan_keeps_the_settings_that_reach_the_job() -> None:
         *("temperature", "ent_coeff", "top_k"),
     }
     assert [stage.name for stage in spec().plan] == [stage.name for stage in read_spec(b"").plan]
+
+
+def test_the_documented_settings_are_those_that_reach_the_job() -> None:
+    page = Path(__file__).parents[3].joinpath("docs", "runtimes.md").read_text(encoding="utf-8")
+    table = re.findall(r"^\| `(sft|rft|evaluate)` \| (.+) \|$", page, re.M)
+    documented = {stage: re.findall(r"`(\w+)`", names) for stage, names in table}
+    methods = {"sft": "sft-lora", "rft": "rft-lora", "evaluate": "gen_qa"}
+    assert documented == {
+        stage: list(serverless().methods[method].hyperparameters)
+        for stage, method in methods.items()
+    }
 
 
 def test_only_settings_that_reach_the_job_count_as_its_settings() -> None:
