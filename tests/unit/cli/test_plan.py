@@ -291,7 +291,7 @@ def test_a_serverless_plan_has_no_machines_and_no_price(folder: Path) -> None:
     (folder / "experiment.yaml").write_text(settings)
     result = novaloop("plan", str(folder))
     assert result.exit_code == 0, result.output
-    row = next(line for line in result.stdout.splitlines() if line.startswith("rft "))
+    row = next(line for line in result.stdout.splitlines() if "rft-lora" in line)
     assert row.split() == ["rft", "rft-lora", "serverless", "40", "24.0", "?", "?", "?"]
     assert "billed by tokens" in result.stdout
     notes = " ".join(planned(folder)["notes"])
