@@ -213,6 +213,16 @@ def test_what_can_not_be_is_refused_at_its_field(text: str) -> None:
     assert REFUSED[text] in str(refused.value)
 
 
+def test_a_misspelled_task_is_told_once_and_with_the_right_one() -> None:
+    text = b"plan: [evaluate: {name: m, task: mmluu, subtask: anatomy}]\napproval: manul"
+    with pytest.raises(SpecRefused) as refused:
+        read_spec(text)
+    task, approval = refused.value.errors
+    assert task.startswith("plan[0].evaluate.task: input should be 'gen_qa', ")
+    assert task.endswith("did you mean mmlu?")
+    assert approval == "approval: input should be 'auto' or 'manual'; did you mean manual?"
+
+
 @pytest.mark.parametrize(
     "gate",
     [

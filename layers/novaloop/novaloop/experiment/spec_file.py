@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from difflib import get_close_matches
@@ -70,6 +71,11 @@ _SECTIONS: Mapping[str, type[BaseModel]] = {
 }
 
 
+_FOLLOWERS: Mapping[int | str, tuple[str, ...]] = {
+    "task": ("subtask", "processor", "overrides", "instance_type")
+}
+
+
 class SpecRefused(Exception):  # noqa: N818 - a verdict on the input, not a fault of the program
     """`experiment.yaml` can't be used; `errors` holds one line per problem."""
 
@@ -84,12 +90,18 @@ def read_spec(content: bytes) -> ExperimentSpec:
     try:
         spec = ExperimentSpec.model_validate(raw, context=FIELDS_ONLY)
     except ValidationError as error:
-        found = error.errors()
+        found = _without_echoes(error.errors())
         raise SpecRefused((*map(_describe, found), *_errors_in_the_rest(raw, found))) from None
     errors = (*spec.contradictions(), *map(str, check_settings(spec)))
     if errors:
         raise SpecRefused(errors)
     return spec
+
+
+def _without_echoes(found: Sequence[ErrorDetails]) -> list[ErrorDetails]:
+    """Leave out that a list is too short because what is wrong with its items was told."""
+    inside = {error["loc"][:1] for error in found if len(error["loc"]) > 1}
+    return [e for e in found if not (e["type"] == "too_short" and e["loc"] in inside)]
 
 
 def _errors_in_the_rest(raw: Mapping[str, Any], found: Sequence[ErrorDetails]) -> Iterator[str]:
@@ -105,7 +117,7 @@ def _errors_in_the_rest(raw: Mapping[str, Any], found: Sequence[ErrorDetails]) -
 
 
 def _leave_out(section: Any, location: tuple[int | str, ...]) -> None:
-    """Remove the field at `location`, if the file has it there."""
+    """Remove the field at `location`, if the file has it there, and what means nothing without."""
     *parents, field = location
     for part in parents:
         try:
@@ -113,7 +125,8 @@ def _leave_out(section: Any, location: tuple[int | str, ...]) -> None:
         except (KeyError, IndexError, TypeError):
             return
     if isinstance(section, dict):
-        section.pop(field, None)
+        for name in (field, *_FOLLOWERS.get(field, ())):
+            section.pop(name, None)
 
 
 def _parse(content: bytes) -> Mapping[str, Any]:
@@ -166,7 +179,15 @@ def _message(error: Mapping[str, Any]) -> str:
     if error["type"] == "union_tag_not_found":
         return "must be one stage, such as `- evaluate: baseline` or `- sft: {instances: 4}`"
     text = str(error["msg"]).removeprefix("Value error, ")
-    return text[:1].lower() + text[1:]
+    return text[:1].lower() + text[1:] + _near_choice(error)
+
+
+def _near_choice(error: Mapping[str, Any]) -> str:
+    if error["type"] not in {"enum", "literal_error"}:
+        return ""
+    choices = re.findall(r"'([^']+)'", str(error["ctx"]["expected"]))
+    near = get_close_matches(str(error["input"]), choices, 1)
+    return f"; did you mean {near[0]}?" if near else ""
 
 
 def _unknown_key(location: tuple[str | int, ...]) -> str:
