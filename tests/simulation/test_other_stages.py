@@ -133,3 +133,13 @@ def test_a_plan_without_any_dataset_starts_by_its_spec_alone() -> None:
     simulation.upload("demo", "experiment.yaml", checkpoint + plan)
     assert simulation.settles("demo") is Status.LIVE
     assert simulation.record("demo").datasets == {}
+
+
+def test_a_judge_may_be_asked_about_the_questions_of_the_evaluation() -> None:
+    simulation = Simulation()
+    plan = b"plan: [evaluate: base, evaluate: {name: judged, task: rubric_llm_judge}]\n"
+    simulation.upload("demo", "experiment.yaml", SPEC + plan)
+    simulation.upload("demo", "eval.csv", questions_csv(24, 1))
+    rows = questions_csv(24, 1).replace(b"Id,Body,Y", b"response_A,Body,response_B")
+    simulation.upload("demo", "llm-judge.csv", rows)
+    assert simulation.settles("demo") is Status.COMPLETED, simulation.record("demo").reason
