@@ -68,6 +68,31 @@ def test_rows_survive_csv_and_json(
     assert converted([data]) == rows
 
 
+@pytest.mark.parametrize(
+    ("row_format", "fields"),
+    [(RowFormat.CPT, ["text"]), (RowFormat.LLM_JUDGE, ["prompt", "response_A", "response_B"])],
+)
+@pytest.mark.parametrize("line_end", ["\n", "\r\n", "\r"])
+@settings(deadline=None)
+@given(st.data())
+def test_rows_of_one_and_of_three_texts_survive(
+    row_format: RowFormat, fields: list[str], line_end: str, draw: st.DataObject
+) -> None:
+    row = st.tuples(*([texts] * len(fields)))
+    rows = draw.draw(st.lists(row, min_size=1, max_size=5))
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator=line_end, quoting=csv.QUOTE_ALL)
+    writer.writerows([fields, *rows])
+    written: list[bytes] = []
+    data = buffer.getvalue().encode()
+
+    summary = convert([data], {row_format: written.append}, DatasetOptions(), lambda _: None)
+
+    assert summary.refusal is None
+    lines = b"".join(written).splitlines()
+    assert [tuple(json.loads(line)[name] for name in fields) for line in lines] == rows
+
+
 @settings(deadline=None)
 @given(tables, st.data())
 def test_rows_survive_any_way_of_cutting_the_bytes(
