@@ -629,3 +629,129 @@ def test_a_deleted_endpoint_is_gone(sagemaker: Any, endpoint: str) -> None:
         return not sagemaker.list_endpoints()["Endpoints"]
 
     _eventually(gone)
+
+
+OWN = f"arn:aws:sagemaker:us-east-1:{ACCOUNT}"
+REWARD_ARN = f"arn:aws:lambda:us-east-1:{ACCOUNT}:function:nova-SageMaker-reward"
+MODEL_CONTENT = ("SageMakerPublicHub", "Model", "nova-textgeneration-lite-v2")
+CHAIN_STEPS = {
+    "global_batch_size": "64",
+    "max_steps": "40",
+    "learning_rate": "5e-06",
+    "warmup_steps": "4",
+}
+
+
+def _hub_content(sagemaker: Any, hub: str, kind: str, name: str) -> str:
+    described = sagemaker.describe_hub_content(
+        HubName=hub, HubContentType=kind, HubContentName=name
+    )
+    assert described["HubContentStatus"] == "Available"
+    return str(described["HubContentArn"])
+
+
+@pytest.fixture(scope="module")
+def evaluator(sagemaker: Any) -> str:
+    content = json.dumps({"Reference": REWARD_ARN, "EvaluatorType": "RewardFunction"})
+    sagemaker.create_hub(HubName="mine", HubDescription="rewards")
+    sagemaker.import_hub_content(
+        HubName="mine",
+        HubContentName="reward",
+        HubContentType="JsonDoc",
+        HubContentVersion="0.0.1",
+        DocumentSchemaVersion="2.0.0",
+        HubContentDocument=json.dumps({"SubType": "AWS/Evaluator", "JsonContent": content}),
+    )
+    sagemaker.create_model_package_group(ModelPackageGroupName="mine")
+    return _hub_content(sagemaker, "mine", "JsonDoc", "reward")
+
+
+def _serverless(
+    sagemaker: Any, name: str, data: str, source: str | None = None, **config: str
+) -> dict[str, Any]:
+    packages = {"ModelPackageGroupArn": f"{OWN}:model-package-group/mine"}
+    if source:
+        packages["SourceModelPackageArn"] = source
+    technique = config.get("CustomizationTechnique")
+    request = {
+        "TrainingJobName": name,
+        "RoleArn": f"arn:aws:iam::{ACCOUNT}:role/execution",
+        "HyperParameters": {"name": name, **CHAIN_STEPS},
+        "InputDataConfig": [
+            _channel("train", data, "Converse" if technique == "SFT" else "S3Prefix")
+        ],
+        "OutputDataConfig": {"S3OutputPath": f"s3://{BUCKET}/jobs", "CompressionType": "NONE"},
+        "ServerlessJobConfig": {
+            "BaseModelArn": _hub_content(sagemaker, *MODEL_CONTENT),
+            "AcceptEula": True,
+            "JobType": "FineTuning" if technique else "Evaluation",
+            **({"Peft": "LORA"} if technique else {"EvaluationType": "CustomScorerEvaluation"}),
+            **config,
+        },
+    }
+    return request | ({"ModelPackageConfig": packages} if technique or source else {})
+
+
+def _package(sagemaker: Any, name: str) -> str:
+    job = _finished(sagemaker, name, seconds=90)
+    assert job["TrainingJobStatus"] == "Completed", job.get("FailureReason")
+    return str(job["OutputModelPackageArn"])
+
+
+def test_serverless_jobs_chain_by_package(
+    cloud: LocalCloud, sagemaker: Any, evaluator: str
+) -> None:
+    rows = {"sft": _sft_rows(300), "rft": _rft_rows(80), "eval": _evaluation_rows(120)}
+    data = {role: _put(cloud, f"data/{role}.jsonl", _lines(each)) for role, each in rows.items()}
+    sft = _serverless(sagemaker, "free-sft", data["sft"], CustomizationTechnique="SFT")
+    sagemaker.create_training_job(**sft)
+    first = _package(sagemaker, "free-sft")
+    reinforced = {"CustomizationTechnique": "RLVR", "EvaluatorArn": evaluator}
+    rft = _serverless(sagemaker, "free-rft", data["rft"], first, **reinforced)
+    sagemaker.create_training_job(**rft)
+    second = _package(sagemaker, "free-rft")
+    assert [first, second] == [f"{OWN}:model-package/mine/{version}" for version in (1, 2)]
+    described = sagemaker.describe_model_package(ModelPackageName=second)
+    (container,) = described["InferenceSpecification"]["Containers"]
+    assert "customer-escrow" in container["ModelDataSource"]["S3DataSource"]["S3Uri"]
+
+    for name, source in (("free-base", None), ("free-tuned", second)):
+        sagemaker.create_training_job(**_serverless(sagemaker, name, data["eval"], source))
+        job = _finished(sagemaker, name, seconds=90)
+        assert job["TrainingJobStatus"] == "Completed", job.get("FailureReason")
+        assert "OutputModelPackageArn" not in job
+    base, tuned = (_loose_scores(cloud, name) for name in ("free-base", "free-tuned"))
+    assert tuned["em"] > base["em"] + 0.2
+
+
+def _loose_scores(cloud: LocalCloud, name: str) -> dict[str, float]:
+    s3 = cloud.session().client("s3")
+    prefix = f"jobs/{name}/output/output/{name}/eval_results/"
+    left = s3.list_objects_v2(Bucket=BUCKET, Prefix=prefix)["Contents"]
+    key = next(each["Key"] for each in left if "/results_" in each["Key"])
+    scores: dict[str, float] = json.loads(s3.get_object(Bucket=BUCKET, Key=key)["Body"].read())[
+        "results"
+    ]["all"]
+    return scores
+
+
+def test_serverless_requests_that_lead_nowhere_are_refused(sagemaker: Any, evaluator: str) -> None:
+    missing = f"{OWN}:model-package/mine/99"
+    sft = _serverless(sagemaker, "lost", "s3://b/k", missing, CustomizationTechnique="SFT")
+    assert missing in _refused(sagemaker.create_training_job, **sft)[1]
+    rft = {"CustomizationTechnique": "RLVR", "EvaluatorArn": evaluator.replace("reward", "other")}
+    request = _serverless(sagemaker, "lost", "s3://b/k", **rft)
+    assert _refused(sagemaker.create_training_job, **request)[0] == "ResourceNotFound"
+    assert _refused(sagemaker.describe_training_job, TrainingJobName="lost")
+
+
+def test_a_role_must_be_allowed_the_package_that_it_serves(sagemaker: Any, evaluator: str) -> None:
+    """Runs after the chain; the execution role of this module may not."""
+    code, message = _refused(
+        sagemaker.create_model,
+        ModelName="packaged",
+        ExecutionRoleArn=f"arn:aws:iam::{ACCOUNT}:role/execution",
+        PrimaryContainer={"ModelPackageName": f"{OWN}:model-package/mine/1"},
+    )
+    assert code == "ValidationException"
+    assert "AccessModelPackage" in message
