@@ -117,29 +117,50 @@ def keep(stack: Stack, name: str, hours: float) -> None:
 @click.argument("name")
 @with_stack
 def cleanup(stack: Stack, name: str) -> None:
-    """Delete the endpoint and wait until it is gone."""
-    _, record = stack.load(name)
-    if record.status.is_final:
-        click.echo(f"{name} is {record.status}: nothing of it runs.")
-        return
-    _say(clean_up(stack, name))
+    """Delete everything with the experiment's tag, and wait until nothing is left.
+
+    Checkpoints are kept. Harmless when repeated.
+    """
+    record = clean_up(stack, name)
+    for line in _deleted(stack, name):
+        click.echo(line)
+    _say(record)
+    for stage in record.stages:
+        if stage.checkpoint:
+            click.echo(f"kept: the checkpoint of {stage.name}, {stage.checkpoint}")
+
+
+def _deleted(stack: Stack, name: str) -> list[str]:
+    """Return what the history says of the last cleanup."""
+    lines: list[str] = []
+    for entry in stack.table.history(name):
+        if entry.what.startswith("cleanup by "):
+            lines = []
+        elif entry.what == "cleanup":
+            lines.append(entry.why)
+    return lines
 
 
 def clean_up(stack: Stack, name: str) -> Record:
-    """Ask for the endpoint's deletion unless it is under way; wait until nothing is left.
+    """Ask for everything's deletion; wait until nothing is left.
 
-    The controller leaves STOPPING only when endpoint, configuration and model are gone.
+    The controller finds it by its tag, whatever is recorded, and looks until it finds nothing.
     """
     _, record = stack.load(name)
-    if record.status is not Status.STOPPING:
-        give(stack, name, CommandKind.CLEANUP)
+    if record.status is Status.STOPPING:
+        _wait_until_gone(stack, name)
+    give(stack, name, CommandKind.CLEANUP)
+    return _wait_until_gone(stack, name)
+
+
+def _wait_until_gone(stack: Stack, name: str) -> Record:
     deadline = time.monotonic() + GONE_WITHIN.total_seconds()
     while time.monotonic() < deadline:
         _, record = stack.load(name)
-        if record.status.is_final:
+        if record.status.is_final and record.cleanup is None:
             return record
         time.sleep(POLL_SECONDS)
-    raise Failed(f"{name}: the endpoint is still being deleted; see `novaloop watch {name}`")
+    raise Failed(f"{name}: it is still being deleted; see `novaloop watch {name}`")
 
 
 ALL = (approve, reject, stop, retry, keep, cleanup)

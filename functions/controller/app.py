@@ -67,4 +67,5 @@ def _experiment_of(record: SQSRecord | DynamoDBRecord) -> str | None:
     hint = json.loads(record["body"])
     if "experiment_id" in hint:
         return str(hint["experiment_id"])
-    return experiment_of_job(world().policy.prefix, str(hint["job_name"]))
+    prefix, named = world().policy.prefix, (hint["job_name"], hint.get("config_name", ""))
+    return next(filter(None, (experiment_of_job(prefix, name) for name in named)), None)

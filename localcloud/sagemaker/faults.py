@@ -8,7 +8,9 @@
 | an operation's name            | the call fails with `code` and `reason`                       |
 | `training-job`                 | `outcome` Failed: the job fails with `reason` while training; |
 |                                | Stopped: no capacity, it stops with no billable second        |
-| `endpoint`                     | the endpoint ends as Failed with `reason`                     |
+| `endpoint`                     | the endpoint ends as Failed with `reason`; while it is        |
+|                                | updated, it goes back to what it served before                |
+| `inference-component`          | the component ends as Failed with `reason`                    |
 | `custom-model`, `provisioned-model`, `custom-model-deployment`                                |
 |                                | Bedrock's: it ends as Failed with `reason`                    |
 | `event`                        | `outcome` lost or duplicated: the next event of the resource  |

@@ -1,4 +1,4 @@
-"""Models, endpoint configurations and endpoints."""
+"""Models, endpoint configurations, endpoints and inference components."""
 
 from __future__ import annotations
 
@@ -29,13 +29,15 @@ if TYPE_CHECKING:
 
 _EVENT_STATUS = {"Creating": "CREATING", "InService": "IN_SERVICE", "Failed": "FAILED"} | {
     "Updating": "UPDATING",
+    "RollingBack": "ROLLING_BACK",
     "Deleting": "DELETING",
 }
+_CHANGING = {"Creating", "Updating", "RollingBack", "Deleting"}
 
 
 @dataclass
 class Resource:
-    """A model, an endpoint configuration or an endpoint."""
+    """A model, an endpoint configuration, an endpoint or an inference component."""
 
     arn: str
     described: dict[str, Any]
@@ -79,6 +81,10 @@ class Catalogue:
         self.named(name)
         del self._resources[name]
 
+    def resources(self) -> list[Resource]:
+        """Every resource, oldest first."""
+        return list(self._resources.values())
+
     def names(self) -> list[str]:
         """Every name, oldest first."""
         return list(self._resources)
@@ -101,6 +107,12 @@ class Hosting:
         self.models = Catalogue("model", "model")
         self.configurations = Catalogue("endpoint-config", "endpoint configuration")
         self.endpoints = Catalogue("endpoint", "endpoint")
+        self.components = Catalogue("inference-component", "inference component")
+
+    @property
+    def catalogues(self) -> tuple[Catalogue, ...]:
+        """Every kind of resource."""
+        return (self.models, self.configurations, self.endpoints, self.components)
 
     def create_model(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """CreateModel."""
@@ -121,7 +133,10 @@ class Hosting:
     def create_configuration(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """CreateEndpointConfig."""
         for variant in request["ProductionVariants"]:
-            self.models.named(variant["ModelName"])
+            if "ModelName" in variant:
+                self.models.named(variant["ModelName"])
+            else:
+                require_assumable(request["ExecutionRoleArn"])
         name = request["EndpointConfigName"]
         configuration = self.configurations.add(name, request)
         configuration.described["EndpointConfigArn"] = configuration.arn
@@ -133,24 +148,96 @@ class Hosting:
         name = request["EndpointName"]
         endpoint = self.endpoints.add(name, request, EndpointStatus="Creating")
         endpoint.described["EndpointArn"] = endpoint.arn
-        self._deploy(name, endpoint, "Creating")
+        self._deploy(name, endpoint)
         return {"EndpointArn": endpoint.arn}
 
     def update_endpoint(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        """UpdateEndpoint: the old model serves until the new one is loaded."""
-        name = request["EndpointName"]
+        """UpdateEndpoint: the old model serves until the new one is loaded, or for good."""
+        name, configuration = request["EndpointName"], request["EndpointConfigName"]
         endpoint = self.endpoints.named(name)
-        self.configurations.named(request["EndpointConfigName"])
-        if endpoint.described["EndpointStatus"] in {"Creating", "Updating", "Deleting"}:
+        self.configurations.named(configuration)
+        if endpoint.described["EndpointStatus"] in _CHANGING:
             raise invalid(f'Cannot update in-progress endpoint "{endpoint.arn}".')
-        endpoint.described["EndpointConfigName"] = request["EndpointConfigName"]
-        self._deploy(name, endpoint, "Updating")
+        endpoint.described["PendingDeploymentSummary"] = {"EndpointConfigName": configuration}
+        self._move(name, endpoint, "Updating")
+        in_background(lambda: self._update(name, endpoint, configuration))
         return {"EndpointArn": endpoint.arn}
+
+    def _update(self, name: str, endpoint: Resource, configuration: str) -> None:
+        time.sleep(self._endpoint_seconds)
+        fault = self._faults.strike("endpoint", name)
+        try:
+            server = self._load(configuration, fault)
+        except (JobError, ServiceError) as failure:
+            self._move(name, endpoint, "RollingBack")
+            endpoint.described["FailureReason"] = str(failure)
+        else:
+            endpoint.server = server
+            endpoint.described["EndpointConfigName"] = configuration
+            endpoint.described.pop("FailureReason", None)
+        del endpoint.described["PendingDeploymentSummary"]
+        self._move(name, endpoint, "InService")
+
+    def create_component(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """CreateInferenceComponent, on an endpoint whose variants name no model."""
+        endpoint = self.endpoints.named(request["EndpointName"])
+        self.models.named(request["Specification"]["ModelName"])
+        if endpoint.described["EndpointStatus"] != "InService":
+            raise invalid(f'The endpoint "{endpoint.arn}" must be in service.')
+        component = self.components.add(
+            request["InferenceComponentName"],
+            request,
+            InferenceComponentStatus="Creating",
+            EndpointArn=endpoint.arn,
+        )
+        component.described["InferenceComponentArn"] = component.arn
+        in_background(lambda: self._place(component))
+        return {"InferenceComponentArn": component.arn}
+
+    def _place(self, component: Resource) -> None:
+        time.sleep(self._endpoint_seconds)
+        name = component.described["InferenceComponentName"]
+        try:
+            fault = self._faults.strike("inference-component", name)
+            model, variant = component.described["Specification"]["ModelName"], "primary"
+            component.server = self._server(model, variant, fault)
+        except (JobError, ServiceError) as failure:
+            told = {"InferenceComponentStatus": "Failed", "FailureReason": str(failure)}
+        else:
+            told = {"InferenceComponentStatus": "InService"}
+        component.described |= told
+
+    def describe_component(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """DescribeInferenceComponent."""
+        described = dict(self.components.named(request["InferenceComponentName"]).described)
+        copies = described["RuntimeConfig"]["CopyCount"]
+        described["RuntimeConfig"] = {"DesiredCopyCount": copies, "CurrentCopyCount": copies}
+        return {"LastModifiedTime": described["CreationTime"], **described}
+
+    def delete_component(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """DeleteInferenceComponent; the component is gone a moment later."""
+        name = request["InferenceComponentName"]
+        component = self.components.named(name)
+        if component.described["InferenceComponentStatus"] in _CHANGING:
+            raise invalid(f'The inference component "{component.arn}" is being changed.')
+        component.described["InferenceComponentStatus"] = "Deleting"
+        component.server = None
+
+        def finish() -> None:
+            time.sleep(self._endpoint_seconds / 2)
+            self.components.remove(name)
+
+        in_background(finish)
+        return {}
 
     def delete_endpoint(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """DeleteEndpoint; the endpoint is gone a moment later."""
         name = request["EndpointName"]
         endpoint = self.endpoints.named(name)
+        if endpoint.described["EndpointStatus"] in _CHANGING:
+            raise invalid(f'Cannot update in-progress endpoint "{endpoint.arn}".')
+        if any(name == part.described["EndpointName"] for part in self.components.resources()):
+            raise invalid(f'The endpoint "{endpoint.arn}" has inference components.')
         endpoint.server = None
         self._move(name, endpoint, "Deleting")
 
@@ -161,17 +248,17 @@ class Hosting:
         in_background(finish)
         return {}
 
-    def serving(self, name: str) -> InferenceServer:
+    def serving(self, name: str, component: str | None) -> InferenceServer:
         """The server behind an endpoint that is in service; raise as the runtime does."""
-        endpoint = self.endpoints.find(name)
-        if endpoint is None or endpoint.server is None:
+        found = self.components.find(component) if component else self.endpoints.find(name)
+        if found is None or found.server is None or found.described["EndpointName"] != name:
             raise ServiceError(
                 "ValidationError", f"Endpoint {name} of account {emulator.account_id()} not found."
             )
-        return endpoint.server
+        return found.server
 
-    def _deploy(self, name: str, endpoint: Resource, status: str) -> None:
-        self._move(name, endpoint, status)
+    def _deploy(self, name: str, endpoint: Resource) -> None:
+        self._move(name, endpoint, "Creating")
 
         def finish() -> None:
             time.sleep(self._endpoint_seconds)
@@ -182,20 +269,27 @@ class Hosting:
                 endpoint.described["FailureReason"] = str(failure)
                 self._move(name, endpoint, "Failed")
                 return
-            if endpoint.described["EndpointStatus"] == status:
-                endpoint.server = server
-                self._move(name, endpoint, "InService")
+            endpoint.server = server
+            self._move(name, endpoint, "InService")
 
         in_background(finish)
 
-    def _load(self, configuration: str, fault: Fault | None) -> InferenceServer:
+    def _load(self, configuration: str, fault: Fault | None) -> InferenceServer | None:
+        """The server of a configuration's model; None where components bring their own."""
         if fault is not None:
             raise JobError(fault.reason)
         variant = self.configurations.named(configuration).described["ProductionVariants"][0]
-        model = self.models.named(variant["ModelName"]).described
+        if "ModelName" not in variant:
+            return None
+        return self._server(variant["ModelName"], variant["VariantName"], fault)
+
+    def _server(self, name: str, variant: str, fault: Fault | None) -> InferenceServer:
+        if fault is not None:
+            raise JobError(fault.reason)
+        model = self.models.named(name).described
         container = model["PrimaryContainer"]
         weights = self._weights(container, model["ExecutionRoleArn"])
-        return InferenceServer(weights, container.get("Environment", {}), variant["VariantName"])
+        return InferenceServer(weights, container.get("Environment", {}), variant)
 
     def _weights(self, container: Mapping[str, Any], role: str) -> Model:
         if "ModelPackageName" in container:  # the service's own: no role of the account reads it

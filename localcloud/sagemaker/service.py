@@ -70,6 +70,15 @@ class SageMaker:
             "UpdateEndpoint": Operation("endpoint", "EndpointName", hosting.update_endpoint),
             "DescribeEndpoint": Operation("endpoint", "EndpointName", hosting.describe_endpoint),
             "DeleteEndpoint": Operation("endpoint", "EndpointName", hosting.delete_endpoint),
+            "CreateInferenceComponent": Operation(
+                "inference-component", "InferenceComponentName", hosting.create_component
+            ),
+            "DescribeInferenceComponent": Operation(
+                "inference-component", "InferenceComponentName", hosting.describe_component
+            ),
+            "DeleteInferenceComponent": Operation(
+                "inference-component", "InferenceComponentName", hosting.delete_component
+            ),
             "AddTags": Operation("", "ResourceArn", self._add_tags),
             "ListTags": Operation("", "ResourceArn", self._list_tags),
         }
@@ -178,7 +187,8 @@ class SageMaker:
         arn = arn_of("endpoint", name)
         _require(emulator.denial(headers, query, f"sagemaker:{action}", arn))
         self._strike(action, name)
-        server, request = self._hosting.serving(name), parsed(body)
+        component = headers.get("x-amzn-sagemaker-inference-component")
+        server, request = self._hosting.serving(name, component), parsed(body)
         completion = server.complete(request)
         told = {"x-amzn-invoked-production-variant": server.variant}
         if not stream:
@@ -209,14 +219,8 @@ class SageMaker:
         try:
             if kind == "training-job":
                 return self._jobs.named(name).tags
-            catalogues = (
-                self._hosting.models,
-                self._hosting.configurations,
-                self._hosting.endpoints,
-                self._registry.groups,
-                self._registry.hubs,
-            )
-            for catalogue in catalogues:
+            registry = (self._registry.groups, self._registry.hubs)
+            for catalogue in (*self._hosting.catalogues, *registry):
                 if catalogue.kind == kind:
                     return catalogue.named(name).tags
         except ServiceError:

@@ -90,6 +90,7 @@ class Application:
             real,
             jobs=self.jobs,
             endpoints=self.hosting.adapter(lambda client, _: client),
+            leftovers=self.hosting.tagged(lambda client, _: client),
             logs=SilentLogs(),
             scorer=MetricsFunction(functions, "metrics"),
             ingester=IngestFunction(functions, "ingest"),

@@ -8,6 +8,7 @@ from typing import Any
 
 from novaloop.experiment.record import (
     ChecksItem,
+    Cleanup,
     CommandItem,
     CommandKind,
     DatasetItem,
@@ -106,6 +107,7 @@ def record(experiment_id: str = "questions", **changes: Any) -> Record:
         "base_checkpoint": "s3://customer-escrow-1-smtj-x/earlier/40",
         "endpoint": Endpoint("novaloop-questions--deploy-1", NOW, None),
         "stopping_to": Status.STOPPED,
+        "cleanup": Cleanup("jane", "sagemaker:model novaloop-questions--deploy-1"),
         "started_at": NOW,
         "ended_at": LATER,
         "due_at": LATER,

@@ -106,6 +106,14 @@ def test_jobs_that_are_not_ours_are_ignored(controller: ModuleType, table: str, 
     assert boto3.client("dynamodb").scan(TableName=table)["Count"] == 0
 
 
+def test_an_endpoint_of_several_experiments_is_told_by_its_configuration(
+    controller: ModuleType, store: ExperimentTable
+) -> None:
+    hint = {"job_name": "novaloop-bot", "config_name": "novaloop-questions--deploy-1"}
+    assert failures(controller.handler(hints(json.dumps(hint)), CONTEXT)) == []
+    assert store.load("questions").record is not None
+
+
 def test_the_stream_is_handled_and_its_bad_record_named(
     controller: ModuleType, store: ExperimentTable
 ) -> None:

@@ -156,6 +156,7 @@ class Simulation:
             jobs=port(self.jobs, "jobs"),
             logs=port(self.logs, "logs"),
             endpoints=Deployments(self.hosting.adapter(port), *self.bedrock.adapters(port)),
+            leftovers=self.hosting.tagged(port),
             objects=port(self.objects, "objects"),
             scorer=port(self, "scorer"),
             ingester=port(self, "ingester"),

@@ -16,12 +16,14 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from novaloop.cloud.endpoints import SageMakerEndpoints
+from novaloop.cloud.leftovers import TaggedResources
 from novaloop.experiment.launching import EXPERIMENT_TAG
 from tests.simulation.twins import Fate, VirtualClock
 
 CREATING = timedelta(minutes=20)
 UPDATING = timedelta(minutes=12)
 COMPONENT = timedelta(minutes=10)
+_ARN = "arn:aws:sagemaker:us-east-1:123456789012:"
 DELETING = timedelta(minutes=5)
 
 
@@ -54,6 +56,7 @@ class TwinSageMaker:
         self.components: dict[str, Resource] = {}
         self.launches: list[str] = []
         self.updates: list[tuple[str, str]] = []
+        self.deleted: dict[str, dict[str, Resource]] = {}
         self.asked = 0
         self._clock, self._fate, self._later, self._on_change = clock, fate, later, on_change
         self._struck: set[str] = set()
@@ -61,6 +64,27 @@ class TwinSageMaker:
     def adapter(self, port: Callable[[object, str], Any]) -> SageMakerEndpoints:
         """Return the production adapter over this twin, every call through `port`."""
         return SageMakerEndpoints(port(self, "sagemaker"), port(self, "runtime"))
+
+    def tagged(self, port: Callable[[object, str], Any]) -> TaggedResources:
+        """Return the production adapter for leftovers over this twin."""
+        client = port(self, "sagemaker")
+        return TaggedResources(port(self, "tagging"), client, client, "novaloop")
+
+    def get_paginator(self, operation: str) -> TwinSageMaker:
+        assert operation == "get_resources"
+        return self
+
+    def paginate(self, **request: Any) -> list[dict[str, Any]]:
+        """Answer GetResources, a resource on each page; what was deleted lately is still named."""
+        (wanted,) = request["TagFilters"]
+        words = {"endpoint configuration": "endpoint-config"}
+        return [
+            {"ResourceTagMappingList": [{"ResourceARN": f"{_ARN}{kind}/{name}"}]}
+            for kind, resources in self._kinds().items()
+            for kind in (words.get(kind, kind.replace(" ", "-")),)
+            for name, resource in {**self.deleted.get(kind, {}), **resources}.items()
+            if resource.tags.get(wanted["Key"]) in wanted["Values"]
+        ]
 
     # ------------------------------------------------------------------ what there is
     def _kinds(self) -> Mapping[str, dict[str, Resource]]:
@@ -114,7 +138,7 @@ class TwinSageMaker:
         if name not in self.endpoints:
             self._strike(config, {"quota": "ResourceLimitExceeded", "invalid": "AccessDenied"})
             self.launches.append(config)
-        arn = f"arn:aws:sagemaker:us-east-1:123456789012:endpoint/{name}"
+        arn = f"{_ARN}endpoint/{name}"
         endpoint = self._add("endpoint", name, request, EndpointArn=arn, EndpointStatus="Creating")
         ends = "Failed" if self._fate(config) == "fails" else "InService"
         self._settle(CREATING, endpoint, "EndpointStatus", "Creating", ends, config)
@@ -213,7 +237,7 @@ class TwinSageMaker:
     def delete_model(self, ModelName: str) -> None:  # noqa: N803
         self._named("model", ModelName)
         assert ModelName not in self._in_use(), f"the model {ModelName} is in use"
-        del self.models[ModelName]
+        self.deleted.setdefault("model", {})[ModelName] = self.models.pop(ModelName)
 
     def delete_endpoint_config(self, EndpointConfigName: str) -> None:  # noqa: N803
         self._named("endpoint configuration", EndpointConfigName)

@@ -14,6 +14,7 @@ from novaloop.cloud.deployments import Deployments
 from novaloop.cloud.endpoints import SageMakerEndpoints
 from novaloop.cloud.job_logs import TrainingJobLogs
 from novaloop.cloud.jobs import TrainingJobs
+from novaloop.cloud.leftovers import TaggedResources
 from novaloop.cloud.messages import HintQueue, IngestFunction, MetricsFunction, Topic, UtcClock
 from novaloop.cloud.objects import Bucket
 from novaloop.experiment.launching import Site
@@ -53,6 +54,12 @@ def controller_world() -> World:
         jobs=TrainingJobs(sagemaker),
         logs=TrainingJobLogs(boto3.client("logs", config=_LOGS_CONFIG)),
         endpoints=_deployments(sagemaker),
+        leftovers=TaggedResources(
+            boto3.client("resourcegroupstaggingapi", config=_CONFIG),
+            sagemaker,
+            boto3.client("bedrock", config=_CONFIG),
+            settings.job_name_prefix,
+        ),
         objects=Bucket(boto3.client("s3", config=_CONFIG), settings.bucket_name),
         scorer=MetricsFunction(functions, settings.metrics_function_name),
         ingester=IngestFunction(functions, settings.ingest_function_name),

@@ -11,7 +11,7 @@ import pytest
 from cli import commands
 from novaloop.experiment.decide import decide
 from novaloop.experiment.moves import Policy
-from novaloop.experiment.observation import Observation, Phase, Work
+from novaloop.experiment.observation import Leftover, Observation, Phase, Work
 from novaloop.experiment.record import Record, StageState, Status
 from tests.unit.cli.conftest import novaloop
 from tests.unit.reports import finished_experiment as example
@@ -24,11 +24,13 @@ NAME = example.NAME
 
 @pytest.fixture
 def controlled(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> Stack:
-    """Let the controller take one step whenever the command waits."""
+    """Let the controller take one step whenever the command waits; one leftover is there."""
+    left = [Leftover("sagemaker:model", "novaloop-questions--deploy-1")]
 
     def step(_: float) -> None:
         snapshot = stack.table.load(NAME)
-        seen = Observation(snapshot, Work(phase=Phase.ABSENT))
+        seen = Observation(snapshot, Work(phase=Phase.ABSENT), leftovers=tuple(left))
+        left.clear()
         decision = decide(seen, datetime.now(UTC), Policy())
         stack.table.commit(decision.record, decision.history)
 
@@ -96,7 +98,7 @@ def test_keep_moves_the_expiry(controlled: Stack) -> None:
         (["stop"], Status.STOPPED, "the experiment is STOPPED"),
         (["retry", "--from", "nothing"], Status.FAILED, "no stage is called nothing"),
         (["keep", "--hours", "1"], Status.RUNNING, "no endpoint is live"),
-        (["cleanup"], Status.RUNNING, "no endpoint is live"),
+        (["cleanup"], Status.RUNNING, "stop it first"),
     ],
 )
 def test_what_does_not_apply_fails_and_says_why(
@@ -115,19 +117,24 @@ def test_cleanup_waits_until_the_endpoint_is_gone(controlled: Stack) -> None:
     result = novaloop("cleanup", NAME)
     assert result.exit_code == 0, result.output
     assert stored(controlled).status is Status.COMPLETED
-    assert result.stdout.startswith(f"{NAME} is COMPLETED")
+    assert f"{NAME} is COMPLETED" in result.stdout
 
 
 def test_cleanup_waits_on_for_what_is_being_deleted(controlled: Stack) -> None:
-    put(controlled, Status.STOPPING, stopping_to=Status.COMPLETED)
+    put(controlled, Status.STOPPING, stopping_to=Status.STOPPED)
     assert novaloop("cleanup", NAME).exit_code == 0
-    assert stored(controlled).status is Status.COMPLETED
-    assert stored(controlled).handled_commands == ()
+    assert stored(controlled).status is Status.STOPPED
+    assert stored(controlled).cleanup is None
 
 
-def test_cleanup_of_what_is_over_does_nothing(stack: Stack) -> None:
-    put(stack, Status.EXPIRED)
-    assert "nothing of it runs" in novaloop("cleanup", NAME).stdout
+def test_cleanup_of_what_is_over_says_what_it_deletes_and_what_it_keeps(controlled: Stack) -> None:
+    put(controlled, Status.EXPIRED)
+    again = [novaloop("cleanup", NAME).stdout for _ in range(2)]
+    assert "deleting" not in again[1]
+    for printed in again:
+        assert "nothing is left" in printed
+        assert "kept: the checkpoint of sft" in printed
+    assert stored(controlled).status is Status.EXPIRED
 
 
 def test_a_controller_that_does_not_answer_is_not_waited_for_without_end(

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from novaloop.experiment.budget import last_moment, shortfall
 from novaloop.experiment.moves import Decision, enter
 from novaloop.experiment.record import (
+    Cleanup,
     CommandItem,
     CommandKind,
     HistoryEntry,
@@ -86,7 +87,13 @@ def _retry(record: Record, command: CommandItem, now: datetime) -> _Reply:
     again = (_again(stage, until) for stage in record.stages[first:])
     stages = (*record.stages[:first], *again)
     retried = replace(
-        record, stages=stages, gate=None, approved_by=None, endpoint=None, stopping_to=None
+        record,
+        stages=stages,
+        gate=None,
+        approved_by=None,
+        endpoint=None,
+        stopping_to=None,
+        cleanup=None,
     )
     return None, enter(retried, Status.RUNNING, f"retried from {start} by {command.by}", now)
 
@@ -120,9 +127,12 @@ def _keep(record: Record, command: CommandItem, now: datetime) -> _Reply:
 
 
 def _cleanup(record: Record, command: CommandItem, now: datetime) -> _Reply:
+    cleanup = Cleanup(command.by)
+    if record.status.is_final:
+        return None, Decision(replace(record, cleanup=cleanup))
     if record.status is not Status.LIVE:
-        return _refuse(record, f"the experiment is {record.status}, no endpoint is live")
-    stopping = replace(record, stopping_to=Status.COMPLETED)
+        return _refuse(record, f"the experiment is {record.status}; stop it first")
+    stopping = replace(record, stopping_to=Status.COMPLETED, cleanup=cleanup)
     return None, enter(stopping, Status.STOPPING, f"cleaned up by {command.by}", now)
 
 

@@ -19,6 +19,7 @@ from novaloop.experiment.launching import endpoint_ref
 from novaloop.experiment.moves import (
     Announce,
     Decision,
+    DeleteLeftovers,
     Policy,
     StageCommand,
     Warn,
@@ -29,6 +30,7 @@ from novaloop.experiment.moves import (
 from novaloop.experiment.names import experiment_of_job, job_name
 from novaloop.experiment.observation import TRAININGS, Observation, Phase, Refusal, Work
 from novaloop.experiment.record import (
+    Cleanup,
     Endpoint,
     HistoryEntry,
     Record,
@@ -225,6 +227,34 @@ def _hold(record: Record, work: Work | None) -> Decision:
 
 def _wind_down(record: Record, seen: Observation, now: datetime, _: Policy) -> Decision:
     """End what runs, and leave STOPPING only when nothing of ours is left."""
+    cleanup, lines = _noted(record, seen, now)
+    decision = _end_focus(replace(record, cleanup=cleanup), seen, now)
+    return replace(decision, history=(*lines, *decision.history))
+
+
+def _clear_away(record: Record, seen: Observation, now: datetime, _: Policy) -> Decision:
+    """Once nothing runs any more, delete whatever else carries the experiment's tag, if asked."""
+    if record.cleanup is None or seen.leftovers is None:
+        return stay(record)
+    if not seen.leftovers:
+        line = HistoryEntry(now, "cleanup", "nothing is left")
+        return Decision(replace(record, cleanup=None), history=(line,))
+    cleanup, lines = _noted(record, seen, now)
+    cleaning = replace(record, cleanup=cleanup)
+    return Decision(cleaning, (DeleteLeftovers(seen.leftovers),), lines)
+
+
+def _noted(
+    record: Record, seen: Observation, now: datetime
+) -> tuple[Cleanup | None, tuple[HistoryEntry, ...]]:
+    """Note what a cleanup has left to delete, with a line of history where that is new."""
+    left = ", ".join(map(str, seen.leftovers or ()))
+    if record.cleanup is None or not left or left == record.cleanup.left:
+        return record.cleanup, ()
+    return replace(record.cleanup, left=left), (HistoryEntry(now, "cleanup", f"deleting {left}"),)
+
+
+def _end_focus(record: Record, seen: Observation, now: datetime) -> Decision:
     stage = record.focus
     if stage is None or stage.job_name is None:
         to = record.stopping_to or Status.STOPPED
@@ -276,10 +306,10 @@ _STEPS: Mapping[Status, _Step] = {
     Status.AWAITING_APPROVAL: _nothing_to_do,
     Status.LIVE: _watch_endpoint,
     Status.STOPPING: _wind_down,
-    Status.COMPLETED: _nothing_to_do,
-    Status.EXPIRED: _nothing_to_do,
-    Status.STOPPED: _nothing_to_do,
-    Status.FAILED: _nothing_to_do,
+    Status.COMPLETED: _clear_away,
+    Status.EXPIRED: _clear_away,
+    Status.STOPPED: _clear_away,
+    Status.FAILED: _clear_away,
 }
 
 
@@ -340,7 +370,7 @@ def _with_due(decision: Decision, before: Record, now: datetime, policy: Policy)
 
 def _due_at(record: Record, now: datetime, policy: Policy) -> datetime | None:
     if record.status.is_final:
-        return None if _all_told(record) else now + timedelta(minutes=5)
+        return None if _all_told(record) and not record.cleanup else now + CHECK_AGAIN
     due = now + LOOK_AGAIN[record.status]
     stage = record.active
     if stage is not None and stage.state is StageState.WAITING and stage.next_try_at:
@@ -349,7 +379,7 @@ def _due_at(record: Record, now: datetime, policy: Policy) -> datetime | None:
         due = min(due, now + policy.look_every)
     if stage is not None and stage.state is StageState.RUNNING and stage.proceeded_at:
         settled_at = stage.proceeded_at + SETTLING
-        due = min(due, settled_at) if now < settled_at else due
+        due = min(due, settled_at if now < settled_at else now + policy.look_every)
     if stage is not None and stage.state is StageState.SCORING and stage.checked_at:
         due = min(due, stage.checked_at + CHECK_AGAIN)
     if record.status is Status.LIVE and record.endpoint and record.endpoint.expires_at:

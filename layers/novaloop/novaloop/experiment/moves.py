@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from novaloop.experiment.observation import Leftover
 from novaloop.experiment.record import HistoryEntry, Record, Stage, Status
 from novaloop.experiment.stages import Ask
 from novaloop.training.health import HealthNote
@@ -30,6 +31,13 @@ class StageCommand:
 
     ask: Ask
     stage: str
+
+
+@dataclass(frozen=True)
+class DeleteLeftovers:
+    """Delete the first kind of these; the next look sees to the rest."""
+
+    leftovers: tuple[Leftover, ...]
 
 
 @dataclass(frozen=True)
@@ -64,7 +72,9 @@ class Warn:
     note: HealthNote
 
 
-Command = StageCommand | IngestCommand | CheckDatasets | WritePlan | Announce | Warn
+Command = (
+    StageCommand | DeleteLeftovers | IngestCommand | CheckDatasets | WritePlan | Announce | Warn
+)
 
 
 @dataclass(frozen=True)

@@ -90,6 +90,17 @@ class Refusal:
 
 
 @dataclass(frozen=True)
+class Leftover:
+    """What carries an experiment's tag and bills, or stands in the way of a name."""
+
+    kind: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.name}"
+
+
+@dataclass(frozen=True)
 class Observation:
     """Everything that a decision may look at; `work` is None where nobody looked.
 
@@ -97,6 +108,7 @@ class Observation:
     `planned` sums up the plan of a dry run that was just written. `proceeded`: the second step of
     the work was just requested. `endpoint_problem` says why nothing may serve under the name that
     the spec asks for. `origin` is the checkpoint of another experiment that the spec names.
+    `leftovers` stand in the order in which to delete them.
     """
 
     snapshot: Snapshot
@@ -110,6 +122,7 @@ class Observation:
     proceeded: bool = False
     endpoint_problem: str | None = None
     origin: Origin | None = None
+    leftovers: tuple[Leftover, ...] | None = None
 
 
 TRAININGS = {StageKind.SFT, StageKind.DPO, StageKind.RFT}
@@ -125,6 +138,11 @@ def needs_work(snapshot: Snapshot) -> bool:
     return record.status in _WORK_MATTERS or (
         not record.status.is_final and record.focus.state in _WORKING
     )
+
+
+def needs_leftovers(snapshot: Snapshot) -> bool:
+    """Whether a decision needs to see everything that carries the experiment's tag."""
+    return snapshot.record is not None and snapshot.record.cleanup is not None
 
 
 def needs_training(snapshot: Snapshot) -> bool:

@@ -133,6 +133,14 @@ class Endpoint:
 
 
 @dataclass(frozen=True)
+class Cleanup:
+    """Everything that carries the experiment's tag is being deleted: who asked, what is left."""
+
+    by: str
+    left: str = ""
+
+
+@dataclass(frozen=True)
 class Record:
     """What was decided so far about one experiment. `version` counts commits.
 
@@ -152,6 +160,7 @@ class Record:
     budget_lifted_by: str | None = None
     endpoint: Endpoint | None = None
     stopping_to: Status | None = None
+    cleanup: Cleanup | None = None
     started_at: datetime | None = None
     ended_at: datetime | None = None
     due_at: datetime | None = None

@@ -77,6 +77,7 @@ class RecordModel(Item, discriminator="RECORD"):
     budget_lifted_by = UnicodeAttribute(null=True)
     endpoint = MapAttribute[str, Any](null=True)
     stopping_to = UnicodeAttribute(null=True)
+    cleanup = MapAttribute[str, Any](null=True)
     created_at = UnicodeAttribute()
     started_at = UnicodeAttribute(null=True)
     ended_at = UnicodeAttribute(null=True)

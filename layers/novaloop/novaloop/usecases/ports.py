@@ -10,7 +10,7 @@ from typing import BinaryIO, Protocol
 
 from novaloop.datasets.ranges import ByteRange
 from novaloop.experiment.launching import EndpointRef, PlannedRequest
-from novaloop.experiment.observation import Work
+from novaloop.experiment.observation import Leftover, Work
 from novaloop.experiment.record import (
     ChecksItem,
     DatasetItem,
@@ -172,6 +172,18 @@ class Endpoints(Protocol):
 
     def ask(self, ref: EndpointRef, body: Mapping[str, object]) -> str:
         """Send one chat request and return the answer's text. Raises NotServing."""
+        ...
+
+
+class Leftovers(Protocol):
+    """Everything in the account that carries an experiment's tag and can be deleted or stopped."""
+
+    def find(self, experiment_id: str) -> tuple[Leftover, ...]:
+        """Return what is there, in the order in which to delete it."""
+        ...
+
+    def delete(self, leftovers: Sequence[Leftover]) -> None:
+        """Delete those of the first kind that can be deleted now."""
         ...
 
 

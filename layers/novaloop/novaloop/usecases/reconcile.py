@@ -25,6 +25,7 @@ from novaloop.experiment.moves import (
     CheckDatasets,
     Command,
     Decision,
+    DeleteLeftovers,
     IngestCommand,
     Policy,
     StageCommand,
@@ -38,6 +39,7 @@ from novaloop.experiment.observation import (
     Refusal,
     TrainingNews,
     Work,
+    needs_leftovers,
     needs_outcome,
     needs_training,
     needs_work,
@@ -58,6 +60,7 @@ from novaloop.usecases.ports import (
     JobLogs,
     Jobs,
     LaunchRefused,
+    Leftovers,
     Notifier,
     Objects,
     Scorer,
@@ -80,6 +83,7 @@ class World:
     jobs: Jobs
     logs: JobLogs
     endpoints: Endpoints
+    leftovers: Leftovers
     objects: Objects
     scorer: Scorer
     ingester: Ingester
@@ -166,6 +170,7 @@ def observe(snapshot: Snapshot, feedback: _Feedback, world: World, news: _Heard)
         feedback.proceeded,
         _endpoint_problem(snapshot, world),
         _origin(snapshot, world),
+        world.leftovers.find(snapshot.experiment_id) if needs_leftovers(snapshot) else None,
     )
 
 
@@ -234,6 +239,8 @@ def act(commands: Iterable[Command], record: Record, world: World) -> _Feedback:
         match command:
             case StageCommand():
                 feedback = _act_on_stage(command, record, world, feedback)
+            case DeleteLeftovers():
+                world.leftovers.delete(command.leftovers)
             case IngestCommand():
                 world.ingester.request_ingest(command.source_key)
             case CheckDatasets():

@@ -1,0 +1,176 @@
+"""Cleanup by tag: whatever a crash left is found, deleted in order, and confirmed to be gone."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from functools import partial
+
+import pytest
+
+from novaloop.experiment.launching import EXPERIMENT_TAG
+from novaloop.experiment.record import CommandKind, Status
+from novaloop.usecases.reconcile import reconcile
+from tests.simulation.simulation import SPEC, Crashes, Simulation
+from tests.simulation.twin_sagemaker import TwinSageMaker
+
+PLAN = SPEC + b"plan: [sft, deploy: {inference_component: true}]\n"
+ORPHAN = "novaloop-demo--deploy-7"
+TAGS = [{"Key": EXPERIMENT_TAG, "Value": "demo"}]
+before_and_after = pytest.mark.parametrize("after_effect", [False, True], ids=["before", "after"])
+
+
+def leave(hosting: TwinSageMaker, name: str = ORPHAN) -> None:
+    """Make what a process outside, or a lost record, may leave."""
+    hosting.create_model(ModelName=name, Tags=TAGS)
+    hosting.create_endpoint_config(EndpointConfigName=name, ProductionVariants=[], Tags=TAGS)
+    hosting.create_endpoint(EndpointName=name, EndpointConfigName=name, Tags=TAGS)
+
+
+def failed(crashes: Crashes | None = None) -> Simulation:
+    simulation = Simulation(fate=lambda name: "fails" if "sft" in name else "completes")
+    simulation.submit("demo", PLAN)
+    assert simulation.settles("demo") is Status.FAILED
+    leave(simulation.hosting)
+    simulation.run(lambda: False, timedelta(hours=1))
+    hosting = simulation.hosting
+    hosting.create_inference_component(
+        InferenceComponentName=ORPHAN, EndpointName=ORPHAN, Tags=TAGS
+    )
+    simulation.run(lambda: False, timedelta(hours=1))
+    if crashes is not None:
+        simulation.crashes = crashes
+        simulation.world = simulation.world_with(crashes)
+    return simulation
+
+
+def cleaned(simulation: Simulation) -> bool:
+    simulation.command("demo", CommandKind.CLEANUP)
+    simulation.emit("demo")
+    return is_clean(simulation)
+
+
+def is_clean(simulation: Simulation) -> bool:
+    def done() -> bool:
+        record = simulation.record("demo")
+        handled = len(record.handled_commands) == len(simulation.store.load("demo").commands)
+        return handled and record.status.is_final and record.cleanup is None
+
+    return simulation.run(done)
+
+
+def lines(simulation: Simulation) -> list[str]:
+    return [e.why for e in simulation.store.history("demo") if e.what == "cleanup"]
+
+
+def test_leftovers_of_an_experiment_that_is_over_are_deleted_in_order() -> None:
+    simulation = failed()
+    ended_at = simulation.record("demo").ended_at
+    assert cleaned(simulation)
+    assert simulation.hosting.left() == []
+    assert lines(simulation) == [
+        deleting("inference-component", "endpoint", "endpoint-config", "model"),
+        deleting("endpoint", "endpoint-config", "model"),
+        deleting("endpoint-config", "model"),
+        deleting("model"),
+        "nothing is left",
+    ]
+    record = simulation.record("demo")
+    assert (record.status, record.ended_at) == (Status.FAILED, ended_at)
+
+
+def deleting(*kinds: str) -> str:
+    return "deleting " + ", ".join(f"sagemaker:{kind} {ORPHAN}" for kind in kinds)
+
+
+def test_a_second_cleanup_finds_nothing() -> None:
+    simulation = failed()
+    assert cleaned(simulation)
+    assert cleaned(simulation)
+    assert lines(simulation)[-2:] == ["nothing is left", "nothing is left"]
+
+
+def calls() -> list[str]:
+    crashes = Crashes()
+    assert cleaned(failed(crashes))
+    return crashes.calls
+
+
+CALLS = calls()
+BATCHES = range(0, len(CALLS), 10)
+
+
+@before_and_after
+@pytest.mark.parametrize("first", BATCHES)
+def test_a_crash_at_any_call_heals(first: int, after_effect: bool) -> None:
+    for call in range(first, min(first + 10, len(CALLS))):
+        simulation = failed(Crashes(at=call, after_effect=after_effect))
+        assert cleaned(simulation), CALLS[call]
+        assert simulation.hosting.left() == [], CALLS[call]
+
+
+@before_and_after
+@pytest.mark.parametrize("first", BATCHES)
+def test_what_a_retry_launches_meanwhile_is_not_deleted(first: int, after_effect: bool) -> None:
+    def retry(simulation: Simulation) -> None:
+        simulation.command("demo", CommandKind.RETRY)
+        reconcile("demo", simulation.undisturbed)
+
+    for call in range(first, min(first + 10, len(CALLS))):
+        crashes = Crashes(at=call, after_effect=after_effect)
+        simulation = failed(crashes)
+        crashes.meanwhile = partial(retry, simulation)
+        simulation.command("demo", CommandKind.CLEANUP)
+        simulation.emit("demo")
+        launched = first_running(simulation)
+        simulation.run(lambda: False, timedelta(minutes=10))
+        assert [name for name in launched if simulation.jobs.jobs[name].stop_asked] == []
+
+
+def first_running(simulation: Simulation) -> list[str]:
+    simulation.run(lambda: bool(simulation.jobs.running))
+    return simulation.jobs.running
+
+
+def test_cleanup_of_a_live_experiment_takes_all_attempts() -> None:
+    simulation = Simulation()
+    simulation.submit("demo", PLAN)
+    assert simulation.settles("demo") is Status.LIVE
+    leave(simulation.hosting)
+    assert cleaned(simulation)
+    assert simulation.record("demo").status is Status.COMPLETED
+    assert simulation.hosting.left() == []
+    assert lines(simulation)[-1] == "nothing is left"
+    assert "novaloop-demo--deploy-1" in lines(simulation)[0]
+
+
+def test_an_endpoint_that_serves_another_experiment_is_not_deleted() -> None:
+    """Its tag is that of the former experiment until the new one holds it."""
+    simulation = failed()
+    hosting = simulation.hosting
+    hosting.create_endpoint_config(
+        EndpointConfigName="novaloop-other--deploy-1", ProductionVariants=[], Tags=[]
+    )
+    config = hosting.endpoints[ORPHAN].described
+    config["EndpointConfigName"] = "novaloop-other--deploy-1"
+    del hosting.components[ORPHAN]
+    assert cleaned(simulation)
+    assert hosting.left("demo") == [f"endpoint {ORPHAN}"]
+
+
+def test_what_another_stack_made_is_not_deleted() -> None:
+    simulation = failed()
+    leave(simulation.hosting, "second-demo--deploy-1")
+    assert cleaned(simulation)
+    assert {entry.rpartition(" ")[2] for entry in simulation.hosting.left()} == {
+        "second-demo--deploy-1"
+    }
+
+
+def test_an_experiment_that_runs_must_be_stopped_first() -> None:
+    simulation = Simulation()
+    simulation.submit("demo", PLAN)
+    assert simulation.reaches("demo", Status.RUNNING)
+    simulation.command("demo", CommandKind.CLEANUP)
+    reconcile("demo", simulation.undisturbed)
+    assert any("stop it first" in entry.why for entry in simulation.store.history("demo"))
+    assert simulation.settles("demo") is Status.LIVE
