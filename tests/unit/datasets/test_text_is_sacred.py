@@ -107,6 +107,27 @@ def test_rows_survive_any_way_of_cutting_the_bytes(
     assert converted(chunks) == rows
 
 
+small_texts = st.text(st.sampled_from('a,"\n\ré🙂 '), min_size=1, max_size=4).map("x".__add__)
+small_tables = st.lists(st.tuples(small_texts, small_texts), min_size=1, max_size=3)
+
+
+@settings(deadline=None, max_examples=15)
+@given(
+    small_tables,
+    st.sampled_from(["\n", "\r\n", "\r"]),
+    st.sampled_from(["utf-8", "utf-8-sig", "utf-16"]),
+    st.booleans(),
+)
+def test_rows_survive_every_cut(
+    rows: list[tuple[str, str]], line_end: str, encoding: str, packed: bool
+) -> None:
+    data = as_csv(rows, line_end).encode(encoding)
+    data = gzip.compress(data) if packed else data
+
+    for at in range(len(data) + 1):
+        assert converted(in_two(data, at)) == rows
+
+
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "gb18030", "shift_jis"])
 @pytest.mark.parametrize("line_end", ["\n", "\r\n", "\r"])
 def test_every_chunk_boundary_gives_the_same_rows(encoding: str, line_end: str) -> None:
