@@ -37,6 +37,7 @@ JOB_ARN = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:training-job/{JOB}"
 ENDPOINT_ARN = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:endpoint/{NAME}"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/novaloop-ExecutionRole"
 NOW = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
+BASE = f"arn:aws:sagemaker:{REGION}:aws:hub-content/SageMakerPublicHub/Model/nova-lite"
 BODY = {"messages": [{"role": "user", "content": "hello"}], "max_tokens": 50}
 
 TAKEN = (
@@ -131,6 +132,8 @@ JOB_STANDS = [
      "InternalServerError: retry"),
     ("Stopped", "Stopped", {"BillableTimeInSeconds": 12}, Phase.STOPPED, None),
     ("Stopped", "Stopped", {}, Phase.LOST, "no capacity: stopped without a billable second"),
+    ("Stopped", "Stopped",
+     {"ServerlessJobConfig": {"BaseModelArn": BASE, "JobType": "FineTuning"}}, Phase.STOPPED, None),
     ("Stopped", "MaxRuntimeExceeded", {"BillableTimeInSeconds": 3600}, Phase.FAILED,
      "ran into its longest run time of 3600 seconds"),
     ("Stopped", "MaxRuntimeExceeded", {}, Phase.FAILED,
@@ -653,7 +656,6 @@ GROUP_ARN = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:model-package-group/{GROUP}"
 PACKAGE = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:model-package/{GROUP}/1"
 HUB = "novaloop-evaluators"
 EVALUATOR = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:hub-content/{HUB}/JsonDoc/reward-1/0.0.1"
-BASE = f"arn:aws:sagemaker:{REGION}:aws:hub-content/SageMakerPublicHub/Model/nova-lite"
 FUNCTION = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:novaloop-SageMaker-reward"
 NO_HUB = ("ResourceNotFound", f"Hub {HUB} does not exist")
 NO_MODEL = ("ResourceNotFound", "Hub content does not exist")

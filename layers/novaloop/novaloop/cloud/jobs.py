@@ -161,7 +161,8 @@ def _phase(job: Mapping[str, Any], reason: str) -> tuple[Phase, str]:
     if job.get("SecondaryStatus") == "MaxRuntimeExceeded":
         longest = job.get("StoppingCondition", {}).get("MaxRuntimeInSeconds")
         return Phase.FAILED, f"ran into its longest run time of {longest} seconds"
-    if not job.get("BillableTimeInSeconds"):
+    # A serverless job waits for no machines and is billed by tokens, so it tells nothing by that.
+    if "ServerlessJobConfig" not in job and not job.get("BillableTimeInSeconds"):
         return Phase.LOST, reason or "no capacity: stopped without a billable second"
     return phase, reason
 
