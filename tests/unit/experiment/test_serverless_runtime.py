@@ -206,6 +206,24 @@ def test_a_package_of_another_experiment_is_evaluated_in_a_group_that_exists() -
     }
 
 
+def test_a_supervised_job_validates_by_rows_of_its_own() -> None:
+    chosen = spec("plan: [{sft: {validation: true, overrides: {val_check_interval: 5}}}]")
+    validation = replace(DATASETS["sft"], outputs={"sft": "datasets/demo/validation/1/s"})
+    record = Record("demo", chosen, datetime(2026, 1, 5, tzinfo=UTC))
+    record = replace(record, datasets={**DATASETS, "validation": validation})
+    (*_, (_, _, job)) = requests(plan_experiment(record, SITE, packaged_prices()))
+    channels = {
+        each["ChannelName"]: each["DataSource"]["S3DataSource"]["S3Uri"]
+        for each in job["InputDataConfig"]
+    }
+    assert channels == {
+        "train": "s3://application-bucket/datasets/demo/sft/1/s",
+        "validation": "s3://application-bucket/datasets/demo/validation/1/s",
+    }
+    late = refusals("plan: [{sft: {validation: true, overrides: {val_check_interval: 500}}}]")
+    assert late.keys() == {"plan[0].sft.validation"}
+
+
 def test_its_cost_is_unknown_and_no_quota_is_needed_but_the_endpoints() -> None:
     plan = planned(spec())
     assert plan.cost is None

@@ -203,7 +203,7 @@ def _plan_training_job(record: Record, stage: Stage, plan: JobStage, site: Site)
 
 def _plan_serverless(record: Record, stage: Stage, plan: JobStage, site: Site) -> Launch:
     name, deployment = _name(stage), site.deployment
-    data = data_key(record, plan, name)
+    data, validation = data_key(record, plan, name), validation_input_of(plan)
     group = model_package_group(record.prefix, record.experiment_id)
     reward = deployment.reward_function_arn if isinstance(plan, RftStage) else None
     hub = evaluator_hub(record.prefix)
@@ -213,6 +213,7 @@ def _plan_serverless(record: Record, stage: Stage, plan: JobStage, site: Site) -
         run_name=name,
         job_name=name,
         data_uri=site.uri(data) if data else None,
+        validation_uri=site.uri(_key(record, validation)) if validation else None,
         output_uri=site.uri(jobs_prefix(record.experiment_id)),
         base_model_arn=registry.base_model_arn(record.spec.model, deployment.region),
         model_package_group_arn=registry.group_arn(group, deployment),

@@ -264,7 +264,7 @@ def _check_serverless(method: str, model: str, stage: JobStage, at: str) -> Iter
         if machines in stage.model_fields_set:
             message = "runtime serverless chooses the machines; remove it"
             yield FieldError(f"{at}.{machines}", f"{message} or use runtime training-job")
-    for name in ("image", "validation", "subtask"):
+    for name in ("image", "subtask"):
         if getattr(stage, name, None):
             message = "runtime serverless would ignore it; remove it or use runtime training-job"
             yield FieldError(f"{at}.{name}", message)
@@ -275,10 +275,12 @@ def _check_serverless(method: str, model: str, stage: JobStage, at: str) -> Iter
     if model not in serverless().models:
         return  # told once, for the whole plan
     problem = problem_with_method(method, model)
-    if problem is None:
-        yield from sent_settings(method, model, stage.overrides, f"{at}.overrides")[1]
-    else:
+    if problem is not None:
         yield FieldError(f"{at}.peft" if "peft" in stage.model_fields_set else at, problem)
+        return
+    yield from sent_settings(method, model, stage.overrides, f"{at}.overrides")[1]
+    if validation_input_of(stage) is not None:
+        yield from validate_holdout(method, model, stage.overrides, at=at)
 
 
 def method_of(stage: JobStage) -> str:

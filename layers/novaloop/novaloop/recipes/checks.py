@@ -136,7 +136,7 @@ def validate_inputs(
         "region": _problem_with_region(deployment.region, chosen.family.image),
         "job_name": problem_with_name(job.job_name),
         "data_uri": _problem_with_data(job, chosen),
-        "validation_uri": _problem_with_validation(job, chosen),
+        "validation_uri": problem_with_validation(job.validation_uri, chosen),
         "recipe_uri": _problem_with_recipe(job.recipe_uri),
         "checkpoint": problem_with_checkpoint(job.checkpoint),
         "reward_function_arn": _problem_with_reward(deployment.reward_function_arn, chosen),
@@ -177,12 +177,13 @@ def _problem_with_data(job: TrainingJob, chosen: Blueprint) -> str | None:
     return problem_with_object(job.data_uri)
 
 
-def _problem_with_validation(job: TrainingJob, chosen: Blueprint) -> str | None:
-    if job.validation_uri is None:
+def problem_with_validation(uri: str | None, chosen: Blueprint) -> str | None:
+    """Return why a job of ``chosen`` can't validate by the rows at ``uri``, if it can't."""
+    if uri is None:
         return None
     if not chosen.family.holdout:
-        return f"{job.method} takes no validation data and would ignore it"
-    return problem_with_object(job.validation_uri)
+        return f"{chosen.method} takes no validation data and would ignore it"
+    return problem_with_object(uri)
 
 
 def problem_with_object(uri: str) -> str | None:

@@ -11,7 +11,12 @@ import yaml
 from pydantic import BaseModel, ConfigDict
 
 from novaloop.recipes.catalog import Blueprint, blueprint
-from novaloop.recipes.checks import problem_with_function, problem_with_name, problem_with_object
+from novaloop.recipes.checks import (
+    problem_with_function,
+    problem_with_name,
+    problem_with_object,
+    problem_with_validation,
+)
 from novaloop.recipes.errors import FieldError, RecipeError, UnacceptableError, joined, shown
 from novaloop.recipes.jobs import DEFAULT_MAX_RUNTIME_SECONDS, MODEL_PACKAGE_ARN, Deployment
 from novaloop.recipes.overrides import find, resolve
@@ -58,6 +63,7 @@ class ServerlessJob:
     base_model_arn: str
     model_package_group_arn: str
     data_uri: str | None = None
+    validation_uri: str | None = None
     checkpoint: str | None = None
     evaluator_arn: str | None = None
     processor_function_arn: str | None = None
@@ -138,6 +144,7 @@ def _problems(job: ServerlessJob, method: Method, chosen: Blueprint, at: str) ->
     checks = {
         "job_name": problem_with_name(job.job_name),
         "data_uri": _problem_with_data(job, chosen),
+        "validation_uri": problem_with_validation(job.validation_uri, chosen),
         "checkpoint": problem_with_package(job.checkpoint),
         "evaluator_arn": "is needed for reinforcement fine-tuning: register the reward function"
         if method.technique == "RLVR" and not job.evaluator_arn
@@ -175,13 +182,14 @@ def _request(
     values: Mapping[str, Any],
     deployment: Deployment,
 ) -> dict[str, Any]:
+    data = {"train": job.data_uri, "validation": job.validation_uri}
     data_type = chosen.family.channel
     return without_none(
         TrainingJobName=job.job_name,
         RoleArn=deployment.execution_role_arn,
         HyperParameters=_hyperparameters(job, method, values),
-        InputDataConfig=[channel("train", data_type, job.data_uri)]
-        if data_type and job.data_uri
+        InputDataConfig=[channel(name, data_type, uri) for name, uri in data.items() if uri]
+        if data_type
         else None,
         OutputDataConfig=without_none(
             S3OutputPath=job.output_uri,
