@@ -166,7 +166,8 @@ def as_the_csv_module_reads(text: str, delimiter: str) -> tuple[list[Row], int |
     line = 1
     try:
         for row in reader:
-            if len(row) > 1 or "".join(row).strip():
+            one_column = bool(rows) and len(rows[0][1]) == 1
+            if len(row) > 1 or (row and (one_column or row[0].strip())):
                 rows.append((line, row))
             line = reader.line_num + 1
     except csv.Error:

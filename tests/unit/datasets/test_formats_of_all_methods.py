@@ -329,6 +329,17 @@ def test_a_medium_without_its_kind_is_refused_only_if_it_was_asked_for() -> None
     assert "needs `image_format`" in str(asked.refusal)
 
 
+@pytest.mark.parametrize("blank", ['" "', '""', "  "])
+def test_white_space_in_a_file_of_one_column_is_a_row_but_an_empty_line_is_none(
+    blank: str,
+) -> None:
+    summary, _ = converted(RowFormat.CPT, b"text\n\na\n\nb\n", SourceFormat.CSV)
+    assert (summary.ok, summary.rows_in) == (True, 2)
+    data = f"text\n\na\n{blank}\nb\n".encode()
+    summary, _ = converted(RowFormat.CPT, data, SourceFormat.CSV)
+    assert str(summary.refusal).startswith("line 4: `text` is empty")
+
+
 def test_one_file_can_feed_dpo_and_sft() -> None:
     written: dict[RowFormat, list[bytes]] = {RowFormat.DPO: [], RowFormat.SFT: []}
     columns = {"prompt": "Q", "question": "Q", "answer": "good", "preferred": "good"}

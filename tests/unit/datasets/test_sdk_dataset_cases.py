@@ -198,7 +198,6 @@ DIFFERENT = {
     "TR-069": "blank-text",
     "TR-061": "multi-turn-formats",
     "TR-064": "multi-turn-formats",
-    "PIPE-106": "blank-line",
     "PIPE-059": "dpo-rows",
     "VAL-171": "dpo-rows",
     "PIPE-099": "judge-rows",

@@ -28,8 +28,8 @@ _Run = tuple[int, list[list[str]]]
 class CsvTable:
     """An open CSV file; `batches` yields, once, runs of consecutive records.
 
-    Each run comes with the number of the line it begins on. Lines of white space only are left
-    out. Records may differ from the header in width.
+    Each run comes with the number of the line it begins on. Blank lines are left out. Records may
+    differ from the header in width.
     """
 
     header: list[str]
@@ -122,14 +122,19 @@ def _batches(
 
 
 def _parsed(lines: Iterable[str], delimiter: str, width: int, line: int) -> Iterator[Batch]:
-    for start, records in _parse(lines, delimiter, line):
+    for start, records in _parse(lines, delimiter, line, width=width):
         yield start, ParsedRecords(records, width)
 
 
 def _parse(
-    lines: Iterable[str], delimiter: str, line: int, batch_rows: int = _BATCH_ROWS
+    lines: Iterable[str],
+    delimiter: str,
+    line: int,
+    *,
+    batch_rows: int = _BATCH_ROWS,
+    width: int | None = None,
 ) -> Iterator[_Run]:
-    """Yield runs of records; `line` is the number of the first line."""
+    """Yield runs of records; `line` is the number of the first line, `width` of the header."""
     reader = csv.reader(lines, delimiter=delimiter, strict=True)
     while True:
         start = line + reader.line_num
@@ -142,22 +147,25 @@ def _parse(
             refusal = _broken_record(str(error), start + sum(map(count_lines, records)))
         except DatasetRefused as refused:
             refusal = refused
-        yield from _runs(start, records)
+        yield from _runs(start, records, width)
         if refusal:
             raise refusal
         if not records:
             return
 
 
-def _runs(line: int, records: list[list[str]]) -> Iterator[_Run]:
-    """Cut the records where one of them is a blank line, and leave that out."""
+def _runs(line: int, records: list[list[str]], width: int | None) -> Iterator[_Run]:
+    """Cut the records where one of them is a blank line, and leave that out.
+
+    In a table of one column, a line of white space is a record.
+    """
     if records and min(map(len, records)) > 1:
         yield line, records
         return
     start, run = line, []
     for record in records:
         line += count_lines(record)
-        if len(record) > 1 or "".join(record).strip():
+        if len(record) > 1 or (record and (width == 1 or record[0].strip())):
             run.append(record)
         else:
             if run:
