@@ -12,12 +12,13 @@ from rich.table import Table
 from cli import views
 from cli.errors import Refused
 from cli.show import as_json, print_json
-from novaloop.metrics.archive import ArchiveError
+from novaloop.metrics.archive import ArchiveError, NoAnswers, archive_members
 from novaloop.metrics.classification import NO_VALID_LABEL
 from novaloop.metrics.comparison import DifferentRowsError
 from novaloop.metrics.inferences import InferenceError
-from novaloop.metrics.score import score_archive, score_lines
-from novaloop.reports.content import METRIC_TITLES
+from novaloop.metrics.score import Score, score_archive, score_lines
+from novaloop.metrics.tasks import TaskScore, score_task
+from novaloop.reports.content import METRIC_TITLES, task_reports
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from novaloop.metrics.comparison import Comparison, Difference
     from novaloop.metrics.estimates import Estimate, Share
     from novaloop.metrics.rows import RowScores
-    from novaloop.metrics.score import Score
 
 _existing = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -42,16 +42,33 @@ _existing = click.Path(exists=True, dir_okay=False, path_type=Path)
 def score(
     file: Path, labels: str | None, against: Path | None, max_new_tokens: int | None, json_: bool
 ) -> None:
-    """Score FILE, an inference_output.jsonl or an output.tar.gz, without AWS."""
+    """Score FILE, an inference_output.jsonl or an output.tar.gz, without AWS.
+
+    The output of a benchmark, a judge or rft_eval holds no answers: its own numbers are shown.
+    """
     names = tuple(label.strip() for label in (labels or "").split(",") if label.strip())
-    earlier: dict[str, RowScores] = {}
-    if against is not None:
-        earlier[against.name] = _score(against, names, None, {})[1]
-    found, _ = _score(file, names, max_new_tokens, earlier)
+    found: Score | TaskScore
+    try:
+        earlier = {against.name: _score(against, names, None, {})[1]} if against else {}
+        found, _ = _score(file, names, max_new_tokens, earlier)
+    except NoAnswers:
+        before = {against.name: _task(against, {})} if against else {}
+        found = _task(file, before)
     if json_:
         print_json(found.to_dict())
-    else:
+    elif isinstance(found, Score):
         _print(found, views.console())
+    else:
+        (content,) = task_reports({**before, file.name: found})
+        views.console().print(views.task(content))
+
+
+def _task(file: Path, earlier: Mapping[str, TaskScore]) -> TaskScore:
+    try:
+        with file.open("rb") as content:
+            return score_task(archive_members(content), "reported", None, earlier)
+    except (ArchiveError, OSError) as error:
+        raise Refused(f"{file}: {error}") from error
 
 
 def _score(
@@ -64,6 +81,8 @@ def _score(
         read = score_archive if tarfile.is_tarfile(file) else score_lines
         with file.open("rb") as content:
             return read(content, labels=labels, max_new_tokens=max_new_tokens, earlier=earlier)
+    except NoAnswers:
+        raise
     except (ArchiveError, InferenceError, DifferentRowsError, OSError) as error:
         raise Refused(f"{file}: {error}") from error
     except ValueError as error:
@@ -90,8 +109,8 @@ def _metrics(found: Score, compared: Comparison | None) -> Table:
     for heading in ("value", "± error", *(("change", "95 % interval") if compared else ())):
         table.add_column(heading, justify="right", no_wrap=True)
     for name, estimate in found.metrics.items():
-        difference = compared.metrics[name] if compared else None
-        table.add_row(METRIC_TITLES[name], *_estimate(estimate), *_change(difference))
+        difference = compared.metrics.get(name) if compared else None
+        table.add_row(METRIC_TITLES.get(name, name), *_estimate(estimate), *_change(difference))
     return table
 
 

@@ -109,3 +109,47 @@ def test_labels_that_can_not_be_told_apart_are_refused(right: Path) -> None:
     result = novaloop(right, "--labels", "HQ,hq")
     assert result.exit_code == 2
     assert "--labels: two labels differ only in case" in result.output
+
+
+def output(path: Path, files: dict[str, object]) -> Path:
+    with tarfile.open(path, "w:gz") as archive:
+        for name, document in files.items():
+            content = json.dumps(document).encode()
+            member = tarfile.TarInfo(f"job/eval_results/{name}")
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    return path
+
+
+def benchmark(path: Path, accuracy: float) -> Path:
+    metrics = {"accuracy": accuracy, "accuracy_stderr": 0.01}
+    return output(path, {"results_1.json": {"results": {"custom|mmlu_zs_cot|0": metrics}}})
+
+
+def test_a_benchmarks_own_numbers_are_shown_and_compared(tmp_path: Path) -> None:
+    before, after = (benchmark(tmp_path / f"{a}.tar.gz", a / 10) for a in (5, 6))
+    result = novaloop(after, "--against", before)
+    assert result.exit_code == 0, result.output
+    line = next(row for row in result.output.splitlines() if "6.tar.gz" in row)
+    assert line.split() == [
+        *["accuracy", "6.tar.gz", "0.600", "±0.010", "0.580", "to", "0.620", "+0.100"]
+    ]
+    change = json.loads(novaloop(after, "--against", before, "--json").output)["changes"]
+    assert change["5.tar.gz"]["accuracy"]["verdict"] == "better"
+
+
+def test_an_output_without_answers_and_numbers_is_refused(tmp_path: Path) -> None:
+    result = novaloop(output(tmp_path / "o.tar.gz", {"log.json": {}}))
+    assert result.exit_code == 2
+    assert "holds no results_*.json" in result.output
+
+
+def test_what_a_processor_measured_stands_with_the_rest(tmp_path: Path) -> None:
+    line = {"prompt": "q", "inference": ["a"], "gold": "a"}
+    results = {"results": {"all": {"politeness": 0.7, "politeness_stderr": 0.1}}}
+    path = output(
+        tmp_path / "o.tar.gz", {"inference_output.jsonl": line, "results_1.json": results}
+    )
+    result = novaloop(path, "--against", path)
+    assert result.exit_code == 0, result.output
+    assert "politeness" in result.output

@@ -29,6 +29,10 @@ class ArchiveError(ValueError):
     """The output is damaged, or does not hold what such a job writes."""
 
 
+class NoAnswers(ArchiveError):  # noqa: N818 - it may be the output of a task that leaves none
+    """The output holds no inference_output.jsonl."""
+
+
 def is_wanted(name: str) -> bool:
     """Whether a file of this name is read here; what else jobs write can stay where it is."""
     base = posixpath.basename(name)
@@ -82,7 +86,7 @@ class EvaluationOutput:
                 newest = base
                 self.reported = reported_metrics(member.read(MAX_JSON_BYTES))
         if not found:
-            raise ArchiveError(f"the output holds no {INFERENCES}")
+            raise NoAnswers(f"the output holds no {INFERENCES}")
 
 
 def is_results(name: str) -> bool:

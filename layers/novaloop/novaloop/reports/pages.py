@@ -15,6 +15,7 @@ from novaloop.metrics.estimates import CONFIDENCE, quantile
 from novaloop.metrics.format_failures import FormatFailure
 from novaloop.metrics.tasks import TEST
 from novaloop.reports import charts
+from novaloop.reports.content import METRIC_TITLES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -90,7 +91,8 @@ def _format_failures(scored: list[Evaluation]) -> list[FormatFailure]:
 
 def recomputed(score: dict[str, Any], name: str) -> str:
     """Write our number for what the job reports as `name`, if we have one."""
-    metric = score["metrics"].get(name.removesuffix(STDERR_SUFFIX))
+    base = name.removesuffix(STDERR_SUFFIX)
+    metric = score["metrics"].get(base) if base in METRIC_TITLES else None
     value = metric and metric["stderr" if name.endswith(STDERR_SUFFIX) else "value"]
     return "–" if value is None else f"{value:.4f}"  # noqa: RUF001
 
