@@ -44,7 +44,7 @@ DEFAULT_REGION = "us-east-1"
 PLACEHOLDERS = (
     "Bucket, role and function ARNs are placeholders; --stack NAME fills in a deployed stack's."
 )
-TOKENS = "Serverless jobs are billed by tokens; their price is not known, so their cost isn't."
+TOKENS = "These jobs are billed by tokens; their price is not known, so their cost isn't."
 BASE_MODEL = "The base model's ARN gets its version from SageMaker's hub at launch."
 CHECKPOINTS = "The checkpoints that later stages start from are placeholders until a run."
 
@@ -227,8 +227,9 @@ def _remarks(spec: ExperimentSpec, planned: ExperimentPlan, site: PlannedSite) -
 
 
 def _notes(spec: ExperimentSpec, site: PlannedSite) -> Iterator[str]:
-    if spec.runtime is Runtime.SERVERLESS:
+    if spec.runtime is not Runtime.TRAINING_JOB:
         yield TOKENS
+    if spec.runtime is Runtime.SERVERLESS:
         yield BASE_MODEL
     yield CHECKPOINTS
     if site.is_placeholder:

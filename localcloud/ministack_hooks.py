@@ -129,10 +129,12 @@ def role_credentials(role_arn: str, session_name: str) -> Credentials:
     return Credentials(key, secret, token)
 
 
-def publish(detail_type: str, resource: str, detail: Mapping[str, Any]) -> None:
-    """Put an `aws.sagemaker` event on the default bus."""
+def publish(
+    detail_type: str, resource: str, detail: Mapping[str, Any], source: str = "aws.sagemaker"
+) -> None:
+    """Put a service's event on the default bus."""
     entry = {
-        "Source": "aws.sagemaker",
+        "Source": source,
         "DetailType": detail_type,
         "Detail": json.dumps(detail),
         "Resources": [resource],

@@ -19,6 +19,7 @@ from pathlib import Path
 import trustme  # type: ignore[import-not-found]
 
 from localcloud import ministack_hooks as emulator
+from localcloud.bedrock.jobs import CustomizationJobs
 from localcloud.bedrock.resources import CustomModels
 from localcloud.bedrock.service import Bedrock
 from localcloud.credentials import ADMINISTRATOR
@@ -71,7 +72,7 @@ def install_stand_ins(settings: ServerSettings) -> None:
     service = SageMaker(TrainingJobs(setting), hosting, registry, faults)
     emulator.register("sagemaker", service.handle, "SageMaker.")
     models = CustomModels(faults, settings.endpoint_seconds, registry.package_uri)
-    bedrock = Bedrock(models, faults)
+    bedrock = Bedrock(models, CustomizationJobs(setting, models), faults)
     for name in ("bedrock", "bedrock-runtime"):
         emulator.register(name, bedrock.handle)
 

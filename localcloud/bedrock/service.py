@@ -17,6 +17,7 @@ from localcloud.sagemaker.request_validation import request_problems
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from localcloud.bedrock.jobs import CustomizationJobs
     from localcloud.sagemaker.faults import Faults
 
 _JSON = "application/json"
@@ -42,8 +43,8 @@ class Operation:
 class Bedrock:
     """The service as the emulator sees it: one handler for control plane and runtime."""
 
-    def __init__(self, models: CustomModels, faults: Faults) -> None:
-        self._models, self._faults = models, faults
+    def __init__(self, models: CustomModels, jobs: CustomizationJobs, faults: Faults) -> None:
+        self._models, self._jobs, self._faults = models, jobs, faults
         self._control, self._runtime = RestApi("bedrock"), RestApi("bedrock-runtime")
         self._operations = self._table()
 
@@ -72,6 +73,15 @@ class Bedrock:
             ),
             "DeleteProvisionedModelThroughput": Operation(
                 all_of.delete_throughput, throughput, throughputs
+            ),
+            "CreateModelCustomizationJob": Operation(
+                self._jobs.create, "baseModelIdentifier", creates=self._jobs.catalogue
+            ),
+            "GetModelCustomizationJob": Operation(
+                self._jobs.describe, "jobIdentifier", self._jobs.catalogue
+            ),
+            "StopModelCustomizationJob": Operation(
+                self._jobs.stop, "jobIdentifier", self._jobs.catalogue
             ),
             "ListTagsForResource": Operation(self._list_tags, "resourceARN"),
         }
@@ -174,7 +184,9 @@ class Bedrock:
 
     def tagged(self) -> Iterator[tuple[str, dict[str, str]]]:
         """Yield the ARN and the tags of everything there is."""
-        for catalogue in (self._models.models, self._models.deployments, self._models.throughputs):
+        all_of = self._models
+        kinds = (all_of.models, all_of.deployments, all_of.throughputs, self._jobs.catalogue)
+        for catalogue in kinds:
             for resource in catalogue:
                 yield resource.arn, resource.tags
 

@@ -11,7 +11,7 @@
 | `endpoint`                     | the endpoint ends as Failed with `reason`; while it is        |
 |                                | updated, it goes back to what it served before                |
 | `inference-component`          | the component ends as Failed with `reason`                    |
-| `custom-model`, `provisioned-model`, `custom-model-deployment`                                |
+| `custom-model`, `provisioned-model`, `custom-model-deployment`, `model-customization-job`     |
 |                                | Bedrock's: it ends as Failed with `reason`                    |
 | `event`                        | `outcome` lost or duplicated: the next event of the resource  |
 

@@ -135,31 +135,40 @@ def test_the_same_files_go_live_without_machines(stack: Stack, cloud: LocalCloud
     assert sagemaker.list_endpoints()["Endpoints"] == []
 
 
-BEDROCK_PLANS = {
-    "on-demand": "[evaluate: baseline, sft, evaluate: after, deploy: {to: bedrock-on-demand}]",
-    "provisioned": "[sft, deploy: {to: bedrock-provisioned, model_units: 2}]",
+BEDROCK = {
+    "imported": "plan: [evaluate: baseline, sft, evaluate: after, deploy: {to: bedrock-on-demand}]",
+    "packaged": "runtime: serverless\nplan: [sft, deploy: {to: bedrock-provisioned}]",
+    "customized": "runtime: bedrock",
+    "reinforced": """
+runtime: bedrock
+plan:
+  - rft: {include_sft_rows: false, overrides: {batchSize: 64}}
+  - deploy: {to: bedrock-provisioned, model_units: 2}
+""",
 }
+"""Ways of a model into Bedrock: imported from a checkpoint or a package, or trained there."""
 
 
-def test_bedrock_serves_on_demand_and_with_provisioned_throughput(
-    stack: Stack, cloud: LocalCloud
-) -> None:
-    for name, plan in BEDROCK_PLANS.items():
-        questions.write(Path(name), sft=200, rft=0, eval=60)
-        spec = f"{SPEC.partition('gate')[0]}plan: {plan}\n"
+def test_bedrock_trains_and_serves(stack: Stack, cloud: LocalCloud) -> None:
+    for name, plan in BEDROCK.items():
+        questions.write(Path(name), sft=200, rft=120, eval=60)
+        needed = {"imported": {"sft", "eval"}, "reinforced": {"rft"}}.get(name, {"sft"})
+        for role in {"sft", "rft", "eval"} - needed:
+            Path(name, f"{role}.csv").unlink()
+        spec = f"{SPEC.partition('gate')[0]}{plan}\n"
         Path(name, "experiment.yaml").write_text(spec, encoding="utf-8")
-        Path(name, "rft.csv").unlink()
         assert run("submit", name).exit_code == 0
     bedrock = cloud.session().client("bedrock")
-    for name in BEDROCK_PLANS:
-        record = reaches(stack, name, Status.LIVE)
+    for name in BEDROCK:
+        record = reaches(stack, name, Status.LIVE, seconds=240)
         assert (record.stage("deploy").reason or "").startswith("answered the smoke request")
         for options in ([], ["--no-stream"]):
             answer = run("invoke", name, "plz fix my code its broken", *options)
             assert answer.stdout.strip() in questions.LABELS
         assert run("cleanup", name).exit_code == 0
         assert stack.load(name)[1].status is Status.COMPLETED
-    assert bedrock.list_custom_models()["modelSummaries"] == []
+    kept = {model["modelName"] for model in bedrock.list_custom_models()["modelSummaries"]}
+    assert kept == {"novaloop-customized_sft-1", "novaloop-reinforced_rft-1"}
     assert bedrock.list_custom_model_deployments()["modelDeploymentSummaries"] == []
 
 

@@ -786,5 +786,5 @@ def test_a_hub_that_is_not_there_yet_is_waited_for(jobs: TrainingJobs, sagemaker
 
 def test_a_job_says_which_model_package_it_made() -> None:
     job = described_job("Completed", "Completed")
-    assert work_of_job(job).model_package_arn is None
-    assert work_of_job({**job, "OutputModelPackageArn": PACKAGE}).model_package_arn == PACKAGE
+    assert work_of_job(job).model_arn is None
+    assert work_of_job({**job, "OutputModelPackageArn": PACKAGE}).model_arn == PACKAGE

@@ -155,6 +155,7 @@ class Simulation:
             store=port(self.store, "store"),
             jobs=port(self.jobs, "jobs"),
             logs=port(self.logs, "logs"),
+            customizations=port(self.jobs, "customizations"),
             endpoints=Deployments(self.hosting.adapter(port), *self.bedrock.adapters(port)),
             leftovers=self.hosting.tagged(port),
             objects=port(self.objects, "objects"),

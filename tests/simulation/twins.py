@@ -224,7 +224,7 @@ class TwinJobs:
             started_at=job.created_at,
             ended_at=job.ended_at,
             billable_seconds=0 if job.phase is Phase.LOST else 60,
-            model_package_arn=self.packages.get(name),
+            model_arn=self.packages.get(name),
         )
 
     def create(self, request: PlannedRequest) -> None:

@@ -99,6 +99,10 @@ PUBLIC_HUB, NOVA = (
 )
 
 
+CUSTOMIZATION = on_bedrock("model-customization-job/amazon.nova-2-lite-v1:0:256k")
+FOUNDATION = f"arn:aws:bedrock:{REGION}::foundation-model/amazon.nova-2-lite-v1:0:256k"
+
+
 @dataclass(frozen=True)
 class Case:
     """What a role wants to do."""
@@ -192,7 +196,14 @@ ALLOWED = [
     Case(CONTROLLER, "bedrock:DeleteProvisionedModelThroughput", PROVISIONED, TAGGED_HERE),
     Case(CONTROLLER, "bedrock:InvokeModel", ON_DEMAND, TAGGED_HERE),
     Case(CONTROLLER, "bedrock:InvokeModel", PROVISIONED, TAGGED_HERE),
+    Case(CONTROLLER, "bedrock:CreateModelCustomizationJob", FOUNDATION, ASKED_HERE),
+    Case(CONTROLLER, "bedrock:TagResource", CUSTOMIZATION, ASKED_HERE),
+    Case(CONTROLLER, "bedrock:GetModelCustomizationJob", CUSTOMIZATION),
+    Case(CONTROLLER, "bedrock:StopModelCustomizationJob", CUSTOMIZATION, TAGGED_HERE),
     Case(IMPORTS, "s3:GetObject", f"{ESCROW}/job/step_10/weights"),
+    Case(IMPORTS, "s3:GetObject", f"{BUCKET}/datasets/questions/sft/a/sft.jsonl"),
+    Case(IMPORTS, "s3:PutObject", f"{BUCKET}/jobs/questions/a/output/metrics.csv"),
+    Case(IMPORTS, "lambda:InvokeFunction", REWARD),
     Case(IMPORTS, "sagemaker:AccessModelPackage", own("model-package", "novaloop-questions/3")),
     Case(CONTROLLER, "logs:DescribeLogStreams", f"{LOGS}/aws/sagemaker/TrainingJobs"),
     Case(CONTROLLER, "logs:FilterLogEvents", f"{LOGS}/aws/sagemaker/TrainingJobs"),
@@ -269,6 +280,12 @@ FORBIDDEN = [
     Case(CONTROLLER, "bedrock:InvokeModel", ON_DEMAND),
     Case(CONTROLLER, "bedrock:InvokeModel", f"arn:aws:bedrock:{REGION}::foundation-model/a.b"),
     Case(CONTROLLER, "bedrock:DeleteGuardrail", on_bedrock("guardrail"), TAGGED_HERE),
+    Case(CONTROLLER, "bedrock:CreateModelCustomizationJob", FOUNDATION, ASKED),
+    Case(CONTROLLER, "bedrock:CreateModelCustomizationJob",
+         f"arn:aws:bedrock:{REGION}::foundation-model/meta.llama", ASKED_HERE),
+    Case(CONTROLLER, "bedrock:StopModelCustomizationJob", CUSTOMIZATION, TAGGED_ELSEWHERE),
+    Case(IMPORTS, "s3:PutObject", f"{BUCKET}/datasets/questions/sft/a/sft.jsonl"),
+    Case(IMPORTS, "lambda:InvokeFunction", METRICS),
     Case(IMPORTS, "s3:PutObject", f"{ESCROW}/job/step_10/weights"),
     Case(IMPORTS, "s3:GetObject", f"{BUCKET}/inbox/questions/sft.csv"),
     Case(IMPORTS, "s3:GetObject", "arn:aws:s3:::customer-escrow-999999999999-smtj-a/weights"),
@@ -397,6 +414,7 @@ WILDCARDS = {
     ): "CreateCustomModel knows no resources; tags limit it",
     ("ExecutionRole", "ServiceMetrics"): "PutMetricData knows no resources; a namespace limits it",
     ("ExecutionRole", "ImageLogin"): "GetAuthorizationToken knows no resources",
+    ("BedrockRole", "NetworkInterfaces"): "what Bedrock's documentation asks for in a VPC",
     ("ExecutionRole", "NetworkInterfaces"): "what SageMaker's documentation asks for in a VPC",
 }
 """The statements on every resource, each with its reason."""

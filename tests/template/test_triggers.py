@@ -20,10 +20,12 @@ EVENTS = Path(__file__).parents[2] / "events"
 STACK = deployed()
 DEAD_LETTERS = "arn:aws:sqs:us-east-1:123456789012:novaloop-DeadLetterQueue-EXAMPLE"
 UPLOADS, TRAINING, ENDPOINTS = "IngestFunctionUpload", "TrainingJobRule", "EndpointRule"
+CUSTOMIZATIONS = "CustomizationRule"
 RULE_OF = {
     "s3-object-created.json": UPLOADS,
     "training-job-state-change.json": TRAINING,
     "endpoint-state-change.json": ENDPOINTS,
+    "customization-job-state-change.json": CUSTOMIZATIONS,
 }
 
 
@@ -54,6 +56,7 @@ def test_each_sample_matches_exactly_its_rule(name: str, rule: str) -> None:
         ("training-job-state-change.json", ("TrainingJobName",), "other-questions--sft-1"),
         ("training-job-state-change.json", ("TrainingJobName",), "novaloop2-questions--sft-1"),
         ("endpoint-state-change.json", ("EndpointName",), "production"),
+        ("customization-job-state-change.json", ("jobName",), "other-questions--sft-1"),
     ],
 )
 def test_what_is_not_ours_matches_nothing(name: str, path: tuple[str, ...], value: str) -> None:
@@ -73,7 +76,7 @@ def test_two_stacks_of_an_account_do_not_hear_each_other() -> None:
     assert rules_for(event, JobNamePrefix="second") == {TRAINING}
 
 
-@pytest.mark.parametrize(("rule", "number"), [(TRAINING, 0), (ENDPOINTS, 1)])
+@pytest.mark.parametrize(("rule", "number"), [(TRAINING, 0), (CUSTOMIZATIONS, 0), (ENDPOINTS, 1)])
 def test_the_rules_make_hints_of_events(rule: str, number: int) -> None:
     event = sample(next(name for name, its in RULE_OF.items() if its == rule))
     (target,) = STACK.properties(rule)["Targets"]

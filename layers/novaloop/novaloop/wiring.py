@@ -10,6 +10,7 @@ from botocore.config import Config
 
 from novaloop.cloud.bedrock import OnDemandDeployments, ProvisionedThroughputs
 from novaloop.cloud.big_files import BigFileMachine
+from novaloop.cloud.customization import CustomizationJobs
 from novaloop.cloud.deployments import Deployments
 from novaloop.cloud.endpoints import SageMakerEndpoints
 from novaloop.cloud.job_logs import TrainingJobLogs
@@ -28,6 +29,7 @@ from novaloop.usecases.score import ScoreWorld
 from novaloop.usecases.sweep import SweepWorld
 
 if TYPE_CHECKING:
+    from mypy_boto3_bedrock.client import BedrockClient
     from mypy_boto3_sagemaker.client import SageMakerClient
 
 _CONFIG = Config(
@@ -48,16 +50,18 @@ def controller_world() -> World:
     """Return the controller's world, as its environment describes it."""
     settings = ControllerSettings.from_environment(os.environ)
     sagemaker = boto3.client("sagemaker", config=_CONFIG)
+    bedrock = boto3.client("bedrock", config=_CONFIG)
     functions = boto3.client("lambda", config=_CONFIG)
     return World(
         store=ExperimentTable(settings.table_name, settings.aws_region),
         jobs=TrainingJobs(sagemaker),
         logs=TrainingJobLogs(boto3.client("logs", config=_LOGS_CONFIG)),
-        endpoints=_deployments(sagemaker),
+        customizations=CustomizationJobs(bedrock),
+        endpoints=_deployments(sagemaker, bedrock),
         leftovers=TaggedResources(
             boto3.client("resourcegroupstaggingapi", config=_CONFIG),
             sagemaker,
-            boto3.client("bedrock", config=_CONFIG),
+            bedrock,
             settings.job_name_prefix,
         ),
         objects=Bucket(boto3.client("s3", config=_CONFIG), settings.bucket_name),
@@ -71,8 +75,7 @@ def controller_world() -> World:
     )
 
 
-def _deployments(sagemaker: SageMakerClient) -> Deployments:
-    bedrock = boto3.client("bedrock", config=_CONFIG)
+def _deployments(sagemaker: SageMakerClient, bedrock: BedrockClient) -> Deployments:
     runtime = boto3.client("bedrock-runtime", config=_SMOKE_CONFIG)
     return Deployments(
         SageMakerEndpoints(sagemaker, boto3.client("sagemaker-runtime", config=_SMOKE_CONFIG)),

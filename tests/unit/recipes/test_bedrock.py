@@ -29,12 +29,12 @@ DEPLOYMENT = Deployment(
 SFT = CustomizationJob(
     method="sft-lora",
     model="nova-lite-2",
-    name="novaloop-exp1_sft-1",
+    name="novaloop-exp1--sft-1",
     data_uri="s3://bucket/sft.jsonl",
     rows=3500,
     output_uri="s3://bucket/jobs/exp1",
 )
-RFT = replace(SFT, method="rft-lora", name="novaloop-exp1_rft-1")
+RFT = replace(SFT, method="rft-lora", name="novaloop-exp1--rft-1")
 
 
 def refused(job: CustomizationJob, deployment: Deployment = DEPLOYMENT) -> dict[str, str]:
@@ -48,6 +48,8 @@ def test_supervised_fine_tuning_sends_strings() -> None:
 
     assert_valid("bedrock", "CreateModelCustomizationJob", request)
     assert request["customizationType"] == "FINE_TUNING"
+    names = {"jobName": "novaloop-exp1--sft-1", "customModelName": "novaloop-exp1_sft-1"}
+    assert {key: request[key] for key in names} == names
     assert request["baseModelIdentifier"] == (
         "arn:aws:bedrock:us-east-1::foundation-model/amazon.nova-2-lite-v1:0:256k"
     )
@@ -102,7 +104,7 @@ def test_a_setting_bedrock_would_drop_is_refused(name: str) -> None:
         ({"rows": 199}, "data"),
         ({"rows": 20001}, "data"),
         ({"validation_uri": "s3://bucket/val.jsonl"}, "validation_uri"),
-        ({"name": "novaloop-exp1--sft-1"}, "name"),
+        ({"name": "novaloop-exp1_sft-1"}, "name"),
         ({"method": "dpo-lora"}, "method"),
         ({"overrides": {"epochCount": 6}}, "overrides.epochCount"),
     ],

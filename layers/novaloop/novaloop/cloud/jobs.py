@@ -148,7 +148,7 @@ def work_of_job(job: Mapping[str, Any], *, ours: bool = True) -> Work:
         started_at=job.get("TrainingStartTime"),
         ended_at=job.get("TrainingEndTime"),
         billable_seconds=job.get("BillableTimeInSeconds", 0),
-        model_package_arn=job.get("OutputModelPackageArn"),
+        model_arn=job.get("OutputModelPackageArn"),
     )
 
 

@@ -1,6 +1,7 @@
 """What carries an experiment's tag, whatever record or crash it comes from.
 
-Checkpoints stay: escrow buckets and model packages are no kind of leftover.
+Checkpoints stay: escrow buckets and model packages are no kind of leftover, nor are the custom
+models that Bedrock trained; those that it imported are.
 """
 
 from __future__ import annotations
@@ -82,6 +83,10 @@ class TaggedResources:
             return False
         if leftover.kind == "sagemaker:training-job":
             return described["TrainingJobStatus"] in _RUNNING
+        if leftover.kind == "bedrock:model-customization-job":
+            return described["status"] in _RUNNING
+        if leftover.kind == "bedrock:custom-model":
+            return described.get("customizationType") == "IMPORTED"
         if leftover.kind == "sagemaker:endpoint":
             # What another experiment serves is not this one's to delete, whatever the tag says.
             return experiment_of_job(self._prefix, described["EndpointConfigName"]) == experiment_id
@@ -123,6 +128,10 @@ def _on_sagemaker(sagemaker: SageMakerClient) -> dict[str, _Kind]:
 def _on_bedrock(bedrock: BedrockClient) -> dict[str, _Kind]:
     """Return Bedrock's kinds, in the order in which to delete; their names are ARNs."""
     return {
+        "bedrock:model-customization-job": _Kind(
+            lambda arn: bedrock.get_model_customization_job(jobIdentifier=arn),
+            lambda arn: bedrock.stop_model_customization_job(jobIdentifier=arn),
+        ),
         "bedrock:custom-model-deployment": _Kind(
             lambda arn: bedrock.get_custom_model_deployment(customModelDeploymentIdentifier=arn),
             lambda arn: bedrock.delete_custom_model_deployment(customModelDeploymentIdentifier=arn),

@@ -31,8 +31,9 @@ def price_problems(spec: ExperimentSpec) -> Iterator[FieldError]:
     """Yield the stages whose cost can't be told, so that no budget can hold them."""
     if spec.budget_usd is None:
         return
-    if spec.runtime is Runtime.SERVERLESS:
-        message = "can't be kept: serverless jobs are billed by tokens, whose price is not known"
+    if spec.runtime is not Runtime.TRAINING_JOB:
+        jobs = f"jobs of runtime {spec.runtime}"
+        message = f"can't be kept: {jobs} are billed by tokens, whose price is not known"
         yield FieldError("budget_usd", f"{message}; remove it or use runtime training-job")
     for index, plan in enumerate(spec.plan):
         message = "budget_usd can't be kept: no price of {} is known"

@@ -29,8 +29,9 @@ from novaloop.experiment.record import (
     Stage,
     Status,
 )
-from novaloop.experiment.spec import ExperimentSpec, Role, TrainStage
+from novaloop.experiment.spec import ExperimentSpec, Role, Runtime, TrainStage
 from novaloop.experiment.spec_file import method_of
+from novaloop.recipes.bedrock import problem_with_rows
 from novaloop.recipes.checks import validate_rows
 
 CONVERSION = timedelta(minutes=16)
@@ -195,6 +196,10 @@ def row_count_problems(spec: ExperimentSpec, items: Iterable[DatasetItem]) -> li
         if isinstance(plan, TrainStage):
             count = sum(rows[role] for role, _ in inputs_of(plan))
             at = f"plan[{index}].{plan.kind}"
+            if spec.runtime is Runtime.BEDROCK:
+                problem = problem_with_rows(method_of(plan), spec.model, count)
+                problems += [f"{at}: {problem}"] if problem else []
+                continue
             found = validate_rows(method_of(plan), spec.model, count, plan.overrides, at)
             problems += map(str, found)
     return problems

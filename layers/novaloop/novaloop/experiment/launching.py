@@ -23,6 +23,7 @@ from novaloop.experiment.spec import (
 )
 from novaloop.experiment.spec_file import method_of
 from novaloop.recipes import registry
+from novaloop.recipes.bedrock import CustomizationJob, customization_job, settings_by_recipe
 from novaloop.recipes.bedrock_serving import BedrockPlan, BedrockServing, plan_bedrock_serving
 from novaloop.recipes.catalog import blueprint
 from novaloop.recipes.endpoints import Endpoint, EndpointPlan, plan_endpoint
@@ -167,6 +168,8 @@ def plan_job(record: Record, stage: Stage, plan: JobStage, site: Site) -> Launch
     """Return what launches a stage's attempt. Raises RecipeError."""
     if record.spec.runtime is Runtime.SERVERLESS:
         return _plan_serverless(record, stage, plan, site)
+    if record.spec.runtime is Runtime.BEDROCK:
+        return _plan_customization(record, stage, plan, site)
     return _plan_training_job(record, stage, plan, site)
 
 
@@ -240,6 +243,30 @@ def _plan_serverless(record: Record, stage: Stage, plan: JobStage, site: Site) -
     )
 
 
+def _plan_customization(record: Record, stage: Stage, plan: JobStage, site: Site) -> Launch:
+    name = _name(stage)
+    job = CustomizationJob(
+        method=method_of(plan),
+        model=record.spec.model,
+        name=name,
+        data_uri=site.uri(data_key(record, plan, name) or ""),
+        rows=sum(record.datasets[role].rows for role, _ in inputs_of(plan)),
+        output_uri=site.uri(f"{jobs_prefix(record.experiment_id)}/{name}/output"),
+        overrides=plan.overrides,
+        tags=_tags_on_bedrock(record, stage, site),
+    )
+    request = {**customization_job(job, _on_bedrock(site)), "clientRequestToken": name}
+    return Launch(
+        uploads=tuple(_joined_rows(record, plan, name, site)),
+        requests=(PlannedRequest("CreateModelCustomizationJob", request),),
+        max_runtime_seconds=plan.max_runtime_seconds,
+    )
+
+
+def _tags_on_bedrock(record: Record, stage: Stage, site: Site) -> dict[str, str]:
+    return {**tags(record, stage, site), PREFIX_TAG: record.prefix}
+
+
 def _joined_rows(
     record: Record, plan: JobStage, job_name: str, site: Site
 ) -> Iterator[PlannedUpload]:
@@ -259,6 +286,8 @@ def settings_of(spec: ExperimentSpec, plan: JobStage) -> Mapping[str, Any]:
     method = method_of(plan)
     if spec.runtime is Runtime.SERVERLESS:
         return sent_settings(method, spec.model, plan.overrides)[0]
+    if spec.runtime is Runtime.BEDROCK:
+        return settings_by_recipe(method, plan.overrides)
     chosen = blueprint(method, spec.model, plan.instance_type)
     values, _ = resolve(chosen, plan.overrides, "overrides")
     return {path.rpartition(".")[2]: value for path, value in values.items()}
@@ -277,7 +306,7 @@ def plan_deployment(
         name=bedrock_name(_name(stage)),
         checkpoint=checkpoint,
         model_units=plan.model_units if isinstance(plan, ProvisionedStage) else None,
-        tags={**tags(record, stage, site), PREFIX_TAG: record.prefix},
+        tags=_tags_on_bedrock(record, stage, site),
     )
     return plan_bedrock_serving(serving, _on_bedrock(site))
 

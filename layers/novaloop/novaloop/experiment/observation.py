@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from novaloop.experiment.origins import Origin
 from novaloop.experiment.record import Progress, Snapshot, StageState, Status
-from novaloop.experiment.spec import StageKind
+from novaloop.experiment.spec import Runtime, StageKind
 from novaloop.training.health import HealthKind, HealthNote
 
 
@@ -36,7 +36,7 @@ class Phase(StrEnum):
 class Work:
     """The training job or the endpoint of a stage's attempt. READY: completed, or in service.
 
-    `model_package_arn` is the model that a serverless job trained.
+    `model_arn` is the model that a serverless job or one of Bedrock trained.
 
     Of an endpoint that serves one experiment after the other, `holder` is the experiment that it
     belongs to, and `serving` the configuration that it serves if that is not the attempt's own.
@@ -50,7 +50,7 @@ class Work:
     started_at: datetime | None = None
     ended_at: datetime | None = None
     billable_seconds: int = 0
-    model_package_arn: str | None = None
+    model_arn: str | None = None
     serving: str | None = None
     holder: str | None = None
 
@@ -146,10 +146,15 @@ def needs_leftovers(snapshot: Snapshot) -> bool:
 
 
 def needs_training(snapshot: Snapshot) -> bool:
-    """Whether a decision needs to see how the training of the stage in focus goes."""
+    """Whether a decision needs to see how the training of the stage in focus goes.
+
+    Bedrock's jobs keep no log.
+    """
     record = snapshot.record
     focus = record.focus if record else None
     if record is None or focus is None or record.status is not Status.RUNNING:
+        return False
+    if record.spec.runtime is Runtime.BEDROCK:
         return False
     return focus.kind in TRAININGS and focus.state is StageState.RUNNING
 

@@ -30,6 +30,7 @@ from novaloop.experiment.origins import named_origin
 from novaloop.experiment.record import Record, Stage, StageState
 from novaloop.experiment.spec import EvaluateStage, JobStage, Runtime, ServingPlan, ServingStage
 from novaloop.experiment.spec_file import method_of
+from novaloop.recipes import facts
 from novaloop.recipes.bedrock_serving import BedrockPlan
 from novaloop.recipes.endpoints import EndpointPlan
 from novaloop.recipes.registry import group_arn
@@ -126,6 +127,9 @@ def _placeholder(record: Record, job_name: str, site: Site) -> str:
     """Return a checkpoint such as the job may leave; only a run can tell which it is."""
     if record.spec.runtime is Runtime.TRAINING_JOB:
         return f"{PLACEHOLDER_ESCROW}/{job_name}/outputs/checkpoints/last"
+    if record.spec.runtime is Runtime.BEDROCK:
+        base = facts.model(record.spec.model).bedrock_model
+        return PLACEHOLDER_MODEL.format(site.deployment.region).replace("imported", base)
     trained = sum(stage.checkpoint is not None for stage in record.stages)
     group = model_package_group(record.prefix, record.experiment_id)
     return group_arn(group, site.deployment).replace("-group/", "/") + f"/{trained + 1}"

@@ -61,6 +61,7 @@ class Runtime(StrEnum):
 
     TRAINING_JOB = "training-job"
     SERVERLESS = "serverless"
+    BEDROCK = "bedrock"
 
 
 class Role(StrEnum):
@@ -305,6 +306,8 @@ def default_plan(runtime: Runtime = Runtime.TRAINING_JOB) -> tuple[StagePlan, ..
 
     Its settings are the walkthrough's too, as far as the runtime can carry them.
     """
+    if runtime is Runtime.BEDROCK:
+        return (SftStage(), OnDemandStage(to="bedrock-on-demand"))
     serverless = runtime is Runtime.SERVERLESS
     return (
         EvaluateStage(name="baseline"),

@@ -12,6 +12,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from novaloop.experiment import on_bedrock
 from novaloop.experiment.budget import price_problems
 from novaloop.experiment.inputs import validation_input_of
 from novaloop.experiment.origins import named_origin
@@ -54,6 +55,11 @@ from novaloop.recipes.serverless import (
 from novaloop.recipes.settings import listed
 
 MAX_BYTES = 256 * 1024
+NO_HYPERPOD = (
+    "what its command submits to a cluster is rendered by charts that AWS does not publish, so no "
+    "request can be checked here; use runtime training-job, which runs the same recipes"
+)
+NO_MULTI_TURN = "its jobs can't be checked here; use rft, in which an answer is one turn"
 _SECTIONS: Mapping[str, type[BaseModel]] = {
     "": ExperimentSpec,
     "split": Split,
@@ -172,12 +178,12 @@ def _message(error: Mapping[str, Any]) -> str:
     if error["loc"][-1:] == ("reward",) and str(error["type"]).startswith("union_tag"):
         types = [each for each in REWARD_TYPES if each != "weighted" or "parts" not in error["loc"]]
         return f"type must be one of {', '.join(types)}"
+    if error["loc"] == ("runtime",):
+        return _no_runtime(error["input"])
     if error["loc"][-2:] == ("deploy", "to"):
         return f"must be one of {', '.join(TARGETS)}"
-    if error["type"] == "union_tag_invalid":
-        return "is no kind of stage; write evaluate, sft, dpo, rft or deploy"
-    if error["type"] == "union_tag_not_found":
-        return "must be one stage, such as `- evaluate: baseline` or `- sft: {instances: 4}`"
+    if str(error["type"]).startswith("union_tag"):
+        return _no_stage(error)
     text = str(error["msg"]).removeprefix("Value error, ")
     return text[:1].lower() + text[1:] + _near_choice(error)
 
@@ -188,6 +194,23 @@ def _near_choice(error: Mapping[str, Any]) -> str:
     choices = re.findall(r"'([^']+)'", str(error["ctx"]["expected"]))
     near = get_close_matches(str(error["input"]), choices, 1)
     return f"; did you mean {near[0]}?" if near else ""
+
+
+def _no_stage(error: Mapping[str, Any]) -> str:
+    if error["type"] == "union_tag_not_found":
+        return "must be one stage, such as `- evaluate: baseline` or `- sft: {instances: 4}`"
+    if "multi" in str(error["ctx"]["tag"]):
+        return f"multi-turn reinforcement is refused: {NO_MULTI_TURN}"
+    return "is no kind of stage; write evaluate, sft, dpo, rft or deploy"
+
+
+def _no_runtime(asked: object) -> str:
+    offered = ", ".join(Runtime)
+    return (
+        f"hyperpod is refused: {NO_HYPERPOD}"
+        if asked == "hyperpod"
+        else f"must be one of {offered}"
+    )
 
 
 def _unknown_key(location: tuple[str | int, ...]) -> str:
@@ -211,7 +234,9 @@ def check_settings(spec: ExperimentSpec) -> Iterator[FieldError]:
             yield from _check_stage(spec, stage, at)
         except ValueError as problem:
             yield FieldError(at, str(problem))
-    if refused := _problem_with_checkpoint(spec):
+    if spec.runtime is Runtime.BEDROCK:
+        yield from on_bedrock.plan_problems(spec)
+    elif refused := _problem_with_checkpoint(spec):
         yield FieldError("checkpoint", refused)
     yield from price_problems(spec)
 
@@ -245,6 +270,9 @@ def _check_stage(spec: ExperimentSpec, stage: StagePlan, at: str) -> Iterator[Fi
         yield from validate_evaluation(method, model, stage.subtask, stage.processor, at)
     if spec.runtime is Runtime.SERVERLESS:
         yield from _check_serverless(method, model, stage, at)
+        return
+    if spec.runtime is Runtime.BEDROCK:
+        yield from on_bedrock.job_problems(method, spec, stage, at)
         return
     image = problem_with_image(stage.image)
     if image is not None:

@@ -14,7 +14,7 @@ from novaloop.recipes import facts
 from novaloop.recipes.checks import problem_with_function, problem_with_object
 from novaloop.recipes.endpoints import ESCROW_TAG, escrow_tag_value
 from novaloop.recipes.errors import FieldError, RecipeError, UnacceptableError, joined, shown
-from novaloop.recipes.names import LEGAL_BEDROCK_NAME
+from novaloop.recipes.names import LEGAL_BEDROCK_NAME, LEGAL_NAME, bedrock_name
 from novaloop.recipes.overrides import unknown_setting
 from novaloop.recipes.settings import Setting, listed
 
@@ -45,7 +45,7 @@ class Bedrock(BaseModel):
 
 @dataclass(frozen=True)
 class CustomizationJob:
-    """One fine-tuning job on Bedrock; ``name`` names the job and the model it makes."""
+    """One fine-tuning job on Bedrock; ``name`` names the job and, made legal, its model."""
 
     method: str
     model: str
@@ -73,18 +73,46 @@ def customization_job(
     Raises:
         RecipeError: with everything that is wrong; ``at`` is put before each field's name.
     """
-    method = bedrock().methods.get(job.method)
-    if method is None or job.model not in method.rows:
-        offered = [
-            f"{name} on {model}" for name, one in bedrock().methods.items() for model in one.rows
-        ]
-        message = f"Bedrock has no {job.method} on {job.model}; it has {listed(tuple(offered))}"
-        raise RecipeError([FieldError(joined(at, "method"), message)])
+    problem = problem_with_method(job.method, job.model)
+    if problem is not None:
+        raise RecipeError([FieldError(joined(at, "method"), problem)])
+    method = bedrock().methods[job.method]
     settings, errors = _settings(method, job.overrides, joined(at, "overrides"))
     errors += _problems(job, method, deployment, at)
     if errors:
         raise RecipeError(errors)
     return _request(job, method, settings, deployment)
+
+
+def problem_with_method(method: str, model: str) -> str | None:
+    """Return that Bedrock has no such method for ``model``, if it has none."""
+    methods = bedrock().methods
+    if method in methods and model in methods[method].rows:
+        return None
+    offered = [f"{name} on {model}" for name, one in methods.items() for model in one.rows]
+    return f"Bedrock has no {method} on {model}; it has {listed(tuple(offered))}"
+
+
+def validate_overrides(
+    method: str, overrides: Mapping[str, object], at: str = "overrides"
+) -> list[FieldError]:
+    """Return everything that is wrong with ``overrides``. KeyError if there is no ``method``."""
+    return _settings(bedrock().methods[method], overrides, at)[1]
+
+
+def settings_by_recipe(method: str, overrides: Mapping[str, object]) -> dict[str, Any]:
+    """Return the settings that reach a job, by what a training job's recipe calls them."""
+    one = bedrock().methods[method]
+    values, _ = _settings(one, overrides, "")
+    return {str(one.settings[name].parameter): value for name, value in values.items()}
+
+
+def problem_with_rows(method: str, model: str, rows: int) -> str | None:
+    """Return that a dataset is too small or too big, if it is. KeyError if there is no method."""
+    least, most = bedrock().methods[method].rows[model]
+    if least <= rows <= most:
+        return None
+    return f"has {rows} rows; {method} on Bedrock takes {least} to {most} for {model}"
 
 
 def _settings(
@@ -110,9 +138,9 @@ def _problems(
     job: CustomizationJob, method: Method, deployment: Deployment, at: str
 ) -> list[FieldError]:
     checks = {
-        "name": problem_with_name(job.name),
+        "name": _problem_with_job_name(job.name),
         "data_uri": problem_with_object(job.data_uri),
-        "data": _problem_with_rows(job, method),
+        "data": problem_with_rows(job.method, job.model, job.rows),
         "validation_uri": _problem_with_validation(job),
         "reward_function_arn": _problem_with_reward(method, deployment),
         "region": problem_with_region(deployment.region),
@@ -127,11 +155,11 @@ def problem_with_name(name: str) -> str | None:
     return f"{shown(name)} must be at most 63 letters and digits, with single hyphens between"
 
 
-def _problem_with_rows(job: CustomizationJob, method: Method) -> str | None:
-    least, most = method.rows[job.model]
-    if least <= job.rows <= most:
+def _problem_with_job_name(name: str) -> str | None:
+    """Bedrock's jobs are named as SageMaker's: unlike its models', their names hold no ``_``."""
+    if LEGAL_NAME.fullmatch(name):
         return None
-    return f"has {job.rows} rows; {job.method} on Bedrock takes {least} to {most} for {job.model}"
+    return f"{shown(name)} must be at most 63 letters and digits, with hyphens between"
 
 
 def _problem_with_validation(job: CustomizationJob) -> str | None:
@@ -167,7 +195,7 @@ def _request(
     model = facts.model(job.model).bedrock_model
     request: dict[str, Any] = {
         "jobName": job.name,
-        "customModelName": job.name,
+        "customModelName": bedrock_name(job.name),
         "roleArn": deployment.execution_role_arn,
         "baseModelIdentifier": f"arn:aws:bedrock:{deployment.region}::foundation-model/{model}",
         "customizationType": method.customization_type,

@@ -438,7 +438,7 @@ def _stage_line(record: Record, stage: Stage) -> StageLine:
 def _image(spec: ExperimentSpec, plan: StagePlan) -> str | None:
     if isinstance(plan, DeployStage):
         return facts().inference_image
-    if isinstance(plan, ServingStage) or spec.runtime is Runtime.SERVERLESS:
+    if isinstance(plan, ServingStage) or spec.runtime is not Runtime.TRAINING_JOB:
         return None
     if plan.image is not None:
         return plan.image

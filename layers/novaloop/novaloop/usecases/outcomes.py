@@ -30,8 +30,8 @@ def outcome_of(
             return _score(stage, snapshot)
         case ServingStage() as plan:
             return _smoke(record, stage, plan, endpoints)
-        case _ if record.spec.runtime is Runtime.SERVERLESS:
-            return _model_package(stage, jobs)
+        case _ if record.spec.runtime is not Runtime.TRAINING_JOB:
+            return _model(stage, jobs)
         case _:
             return _checkpoint(record, stage, objects)
 
@@ -57,11 +57,11 @@ def _checkpoint(record: Record, stage: Stage, objects: Objects) -> Outcome:
         return Outcome(ok=False, reason=f"no checkpoint under {prefix}: {error}")
 
 
-def _model_package(stage: Stage, jobs: Jobs) -> Outcome:
-    """Read which model package the job made; it may be told a moment after the job's end."""
-    arn = jobs.describe(stage.job_name or "", None).model_package_arn
+def _model(stage: Stage, jobs: Jobs) -> Outcome:
+    """Read which model the job made; it may be told a moment after the job's end."""
+    arn = jobs.describe(stage.job_name or "", None).model_arn
     if arn is None:
-        return Outcome(ok=None, reason="the job completed, but names no model package")
+        return Outcome(ok=None, reason="the job completed, but names no model")
     return Outcome(ok=True, checkpoint=arn)
 
 

@@ -46,7 +46,7 @@ from novaloop.experiment.observation import (
 )
 from novaloop.experiment.origins import Origin, named_origin, origin_of
 from novaloop.experiment.record import Record, Snapshot, Stage, StageState
-from novaloop.experiment.spec import DeployStage, ServingStage, StageKind
+from novaloop.experiment.spec import DeployStage, Runtime, ServingStage, StageKind
 from novaloop.experiment.stages import Ask
 from novaloop.recipes.errors import RecipeError
 from novaloop.training.health import HealthKind
@@ -81,6 +81,7 @@ class World:
 
     store: Store
     jobs: Jobs
+    customizations: Jobs
     logs: JobLogs
     endpoints: Endpoints
     leftovers: Leftovers
@@ -155,7 +156,7 @@ def observe(snapshot: Snapshot, feedback: _Feedback, world: World, news: _Heard)
                 stage,
                 snapshot,
                 objects=world.objects,
-                jobs=world.jobs,
+                jobs=_jobs(record, world),
                 endpoints=world.endpoints,
             )
     return Observation(
@@ -211,7 +212,11 @@ def _work_of(record: Record, stage: Stage, world: World) -> Work:
     plan = record.plan_of(stage)
     if isinstance(plan, ServingStage):
         return world.endpoints.describe(endpoint_ref(record, stage, plan), owner)
-    return world.jobs.describe(stage.job_name or "", owner)
+    return _jobs(record, world).describe(stage.job_name or "", owner)
+
+
+def _jobs(record: Record, world: World) -> Jobs:
+    return world.customizations if record.spec.runtime is Runtime.BEDROCK else world.jobs
 
 
 def _commit(decision: Decision, snapshot: Snapshot, world: World) -> Record:
@@ -304,7 +309,7 @@ def _send(record: Record, stage: Stage, world: World) -> None:
     for upload in launch.uploads:
         _write(upload, world)
     for request in launch.requests:
-        world.jobs.create(request)
+        _jobs(record, world).create(request)
 
 
 def _write(upload: PlannedUpload, world: World) -> None:
@@ -337,7 +342,7 @@ def _end(record: Record, stage: Stage, world: World) -> None:
     if isinstance(plan, ServingStage):
         world.endpoints.delete(endpoint_ref(record, stage, plan))
     else:
-        world.jobs.stop(stage.job_name)
+        _jobs(record, world).stop(stage.job_name)
 
 
 def _announce(record: Record, world: World) -> None:

@@ -1,0 +1,83 @@
+"""Bedrock's model customization jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
+
+from novaloop.cloud.errors import FOR_NOW, code_of, exists_already, found, is_missing, text_of
+from novaloop.experiment.launching import EXPERIMENT_TAG
+from novaloop.experiment.observation import Phase, Work
+from novaloop.experiment.record import Progress
+from novaloop.usecases.ports import LaunchRefused
+
+if TYPE_CHECKING:
+    from mypy_boto3_bedrock.client import BedrockClient
+
+    from novaloop.experiment.launching import PlannedRequest
+
+_PHASES: Mapping[str, Phase] = {
+    "InProgress": Phase.ACTIVE,
+    "Completed": Phase.READY,
+    "Failed": Phase.FAILED,
+    "Stopping": Phase.ENDING,
+    "Stopped": Phase.STOPPED,
+}
+_STEPS = ("trainingDetails", "dataProcessingDetails", "validationDetails")
+
+
+class CustomizationJobs:
+    """Customization jobs of the account; implements the port `Jobs`."""
+
+    def __init__(self, bedrock: BedrockClient) -> None:
+        self._bedrock = bedrock
+
+    def describe(self, name: str, owner: str | None) -> Work:
+        """Say how the job stands; ABSENT if there is none of that name."""
+        job: Any = found(lambda: self._bedrock.get_model_customization_job(jobIdentifier=name))
+        if job is None:
+            return Work()
+        return Work(
+            phase=_PHASES.get(job["status"], Phase.ACTIVE),
+            ours=owner is None or self._owner(job["jobArn"]) == owner,
+            arn=job["jobArn"],
+            progress=Progress(_step(job)),
+            reason=job.get("failureMessage"),
+            started_at=job["creationTime"],
+            ended_at=job.get("endTime"),
+            model_arn=job.get("outputModelArn"),
+        )
+
+    def _owner(self, arn: str) -> str | None:
+        tags = self._bedrock.list_tags_for_resource(resourceARN=arn).get("tags", [])
+        return next((tag["value"] for tag in tags if tag["key"] == EXPERIMENT_TAG), None)
+
+    def create(self, request: PlannedRequest) -> None:
+        """Create the job; do nothing if one of that name exists. Raises LaunchRefused."""
+        try:
+            self._bedrock.create_model_customization_job(**request.parameters)
+        except ClientError as error:
+            if not exists_already(error):
+                for_now = code_of(error) in FOR_NOW
+                raise LaunchRefused(text_of(error), for_now=for_now) from error
+
+    def stop(self, name: str) -> None:
+        """Ask the job to stop; do nothing if it is over."""
+        try:
+            self._bedrock.stop_model_customization_job(jobIdentifier=name)
+        except ClientError as error:
+            over = code_of(error) in {"ConflictException", "ValidationException"}
+            if not over and not is_missing(error):
+                raise
+
+
+def _step(job: Mapping[str, Any]) -> str:
+    """Return the last step that has begun, such as `training InProgress`, else the job's status."""
+    details = job.get("statusDetails", {})
+    for step in _STEPS:
+        status = details.get(step, {}).get("status", "NotStarted")
+        if status != "NotStarted":
+            return f"{step.removesuffix('Details')} {status}"
+    return str(job["status"])
