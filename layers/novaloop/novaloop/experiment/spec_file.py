@@ -56,8 +56,8 @@ from novaloop.recipes.settings import listed
 
 MAX_BYTES = 256 * 1024
 NO_HYPERPOD = (
-    "a job there is a set of Kubernetes resources that fit one cluster only, which nothing here can "
-    "check; use runtime training-job, which runs the same recipes"
+    "a job there is a set of Kubernetes resources that fit one cluster only, which nothing here "
+    "can check; use runtime training-job, which runs the same recipes"
 )
 NO_MULTI_TURN = "its jobs can't be checked here; use rft, in which an answer is one turn"
 _SECTIONS: Mapping[str, type[BaseModel]] = {
