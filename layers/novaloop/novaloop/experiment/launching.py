@@ -205,12 +205,25 @@ def _plan_training_job(record: Record, stage: Stage, plan: JobStage, site: Site)
 
 
 def _plan_serverless(record: Record, stage: Stage, plan: JobStage, site: Site) -> Launch:
+    job = _serverless_job(record, stage, plan, site)
+    request = serverless_job(job, site.deployment)
+    return Launch(
+        uploads=tuple(_joined_rows(record, plan, job.job_name, site)),
+        requests=(
+            *_registrations(record, request, site),
+            PlannedRequest("CreateTrainingJob", request),
+        ),
+        max_runtime_seconds=job.max_runtime_seconds,
+    )
+
+
+def _serverless_job(record: Record, stage: Stage, plan: JobStage, site: Site) -> ServerlessJob:
     name, deployment = _name(stage), site.deployment
     data, validation = data_key(record, plan, name), validation_input_of(plan)
     group = model_package_group(record.prefix, record.experiment_id)
-    reward = deployment.reward_function_arn if isinstance(plan, RftStage) else None
     hub = evaluator_hub(record.prefix)
-    job = ServerlessJob(
+    reward = deployment.reward_function_arn if isinstance(plan, RftStage) else None
+    return ServerlessJob(
         method=method_of(plan),
         model=record.spec.model,
         run_name=name,
@@ -227,20 +240,21 @@ def _plan_serverless(record: Record, stage: Stage, plan: JobStage, site: Site) -
         max_runtime_seconds=plan.max_runtime_seconds,
         tags=tags(record, stage, site),
     )
-    request = serverless_job(job, deployment)
-    needed: list[PlannedRequest] = []
+
+
+def _registrations(
+    record: Record, request: Mapping[str, Any], site: Site
+) -> Iterator[PlannedRequest]:
+    """Yield the requests for what a serverless job's request refers to."""
     if "ModelPackageConfig" in request:
+        group = model_package_group(record.prefix, record.experiment_id)
         created = registry.create_group(group, experiment_tags(record, site))
-        needed.append(PlannedRequest("CreateModelPackageGroup", created))
-    if reward:
-        imported = registry.import_evaluator(hub, reward)
-        needed.append(PlannedRequest("CreateHub", registry.create_hub(hub)))
-        needed.append(PlannedRequest("ImportHubContent", imported))
-    return Launch(
-        uploads=tuple(_joined_rows(record, plan, name, site)),
-        requests=(*needed, PlannedRequest("CreateTrainingJob", request)),
-        max_runtime_seconds=job.max_runtime_seconds,
-    )
+        yield PlannedRequest("CreateModelPackageGroup", created)
+    reward = site.deployment.reward_function_arn
+    if reward is not None and "EvaluatorArn" in request["ServerlessJobConfig"]:
+        hub = evaluator_hub(record.prefix)
+        yield PlannedRequest("CreateHub", registry.create_hub(hub))
+        yield PlannedRequest("ImportHubContent", registry.import_evaluator(hub, reward))
 
 
 def _plan_customization(record: Record, stage: Stage, plan: JobStage, site: Site) -> Launch:
