@@ -78,6 +78,15 @@ def read_lines(source: BinaryIO | Iterable[bytes], encoding: str | None = None) 
     return chain.from_iterable(block.lines() for block in read_text(source, encoding))
 
 
+def line_ends(utf8: bytes) -> tuple[int, int]:
+    r"""Return how many lines end with a `\n`, and those that are a lone `\r`."""
+    data = np.frombuffer(utf8, np.uint8)
+    returns = np.flatnonzero(data == _RETURN)
+    # Behind a return at the very end stands, by "clip", the return itself.
+    lone = np.count_nonzero(data.take(returns + 1, mode="clip") != _LINE_FEED)
+    return int(np.count_nonzero(data == _LINE_FEED)), int(lone)
+
+
 def _chunks(source: BinaryIO | Iterable[bytes]) -> Iterator[bytes]:
     read = getattr(source, "read", None)
     return iter(partial(read, CHUNK_BYTES), b"") if read else filter(None, source)
@@ -119,7 +128,7 @@ def _blocks(utf8: Iterable[bytes], position: int) -> Iterator[TextBlock]:
         if end := _last_line_end(pending):
             block, pending = pending[:end], pending[end:]
             _check_text(block, lines, position)
-            feeds, returns = _line_ends(block)
+            feeds, returns = line_ends(block)
             yield TextBlock(block, lone_returns=returns > 0)
             lines, position = lines + feeds + returns, position + end
         elif len(pending) > MAX_LINE_BYTES:
@@ -127,16 +136,7 @@ def _blocks(utf8: Iterable[bytes], position: int) -> Iterator[TextBlock]:
             raise DatasetRefused("line-too-long", message, line=lines + 1)
     if pending:
         _check_text(pending, lines, position)
-        yield TextBlock(pending, lone_returns=_line_ends(pending)[1] > 0)
-
-
-def _line_ends(utf8: bytes) -> tuple[int, int]:
-    r"""Count the line ends with a `\n`, and those that are a lone `\r`."""
-    data = np.frombuffer(utf8, np.uint8)
-    returns = np.flatnonzero(data == _RETURN)
-    # Behind a return at the very end stands, by "clip", the return itself.
-    lone = np.count_nonzero(data.take(returns + 1, mode="clip") != _LINE_FEED)
-    return int(np.count_nonzero(data == _LINE_FEED)), int(lone)
+        yield TextBlock(pending, lone_returns=line_ends(pending)[1] > 0)
 
 
 def _check_text(block: bytes, lines: int, position: int) -> None:

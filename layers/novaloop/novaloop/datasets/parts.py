@@ -7,6 +7,7 @@ from hashlib import sha256
 from pydantic import TypeAdapter
 
 from .convert import DatasetWriter, Place, Sink, check_rejects, continued_rows, encoded_rows
+from .decoding import line_ends
 from .errors import DatasetRefused
 from .histogram import Distribution, Histogram
 from .options import DatasetOptions, RowFormat
@@ -129,8 +130,7 @@ class _Lines:
             yield chunk
 
     def _add(self, chunk: bytes) -> None:
-        pairs = chunk.count(b"\r\n") if b"\r" in chunk else 0
-        self.count += chunk.count(b"\n") + chunk.count(b"\r") - pairs
+        self.count += sum(line_ends(chunk))
         self.count -= self._after_return and chunk.startswith(b"\n")
         self._after_return = chunk.endswith(b"\r")
 

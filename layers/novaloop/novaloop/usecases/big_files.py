@@ -13,7 +13,8 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any, BinaryIO
 
-from novaloop.datasets.convert import BLOCK_BYTES, Place
+from novaloop.datasets.convert import Place
+from novaloop.datasets.decoding import CHUNK_BYTES
 from novaloop.datasets.options import SourceFormat
 from novaloop.datasets.parts import CutMistaken, Part, convert_part, merge_parts
 from novaloop.datasets.ranges import (
@@ -220,4 +221,4 @@ def _read(job: Conversion, span: ByteRange, world: IngestWorld) -> bytes:
 
 
 def _chunks(body: BinaryIO) -> Iterator[bytes]:
-    return iter(partial(body.read, BLOCK_BYTES), b"")
+    return iter(partial(body.read, CHUNK_BYTES), b"")
