@@ -97,6 +97,13 @@ def test_a_report_of_benchmarks_alone_is_whole() -> None:
     json.dumps(content, allow_nan=False)
 
 
+def test_the_lineage_begins_with_the_checkpoint_that_it_started_from(content: Report) -> None:
+    assert "starts from" not in reports.html(content)
+    started = replace(record(), base_checkpoint="s3://customer-escrow-1-smtj-x/earlier/40")
+    page = reports.html(reports.report(started, items()))
+    assert "starts from s3://customer-escrow-1-smtj-x/earlier/40" in page
+
+
 def test_the_terminal_shows_tasks(content: Report) -> None:
     out = Console(width=80, record=True, file=StringIO())
     print_results(content, out)

@@ -182,6 +182,7 @@ class Report(TypedDict):
     status: str
     reason: str
     model: str
+    base_checkpoint: str | None
     code_version: str
     labels: list[str]
     created_at: str
@@ -225,6 +226,7 @@ def report(
         status=str(record.status),
         reason=record.reason,
         model=record.spec.model,
+        base_checkpoint=record.base_checkpoint,
         code_version=__version__,
         labels=list(record.spec.labels),
         created_at=record.created_at.isoformat(),
