@@ -123,7 +123,8 @@ def test_the_default_plan_keeps_the_settings_that_reach_the_job() -> None:
 
 def test_the_documented_settings_are_those_that_reach_the_job() -> None:
     page = Path(__file__).parents[3].joinpath("docs", "runtimes.md").read_text(encoding="utf-8")
-    table = re.findall(r"^\| `(sft|rft|evaluate)` \| (.+) \|$", page, re.M)
+    section = page.partition("## Settings that reach a serverless job")[2].partition("\n## ")[0]
+    table = re.findall(r"^\| `(sft|rft|evaluate)` \| (.+) \|$", section, re.M)
     documented = {stage: re.findall(r"`(\w+)`", names) for stage, names in table}
     methods = {"sft": "sft-lora", "rft": "rft-lora", "evaluate": "gen_qa"}
     assert documented == {
