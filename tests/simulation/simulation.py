@@ -134,7 +134,8 @@ class Simulation:
         self.jobs.claimed = self.is_claimed
         self.logs = TwinLogs(self.jobs, self.clock, course)
         self.hosting = TwinSageMaker(self.clock, fate, self.later, self.job_changed)
-        self.bedrock = TwinBedrock(self.clock, fate, self.later)
+        self.bedrock = TwinBedrock(self.clock, fate, self.later, self.job_changed)
+        self.bedrock.claimed = self.is_claimed
         self.notifier = TwinNotifier()
         self.hints_delivered = 0
         self.world = self.world_with(self.crashes)
@@ -155,7 +156,7 @@ class Simulation:
             store=port(self.store, "store"),
             jobs=port(self.jobs, "jobs"),
             logs=port(self.logs, "logs"),
-            customizations=port(self.jobs, "customizations"),
+            customizations=self.bedrock.customizations(port),
             endpoints=Deployments(self.hosting.adapter(port), *self.bedrock.adapters(port)),
             leftovers=self.hosting.tagged(port),
             objects=port(self.objects, "objects"),
@@ -264,9 +265,9 @@ class Simulation:
         if self.random.random() >= self.chaos.lost:
             self.request_ingest(key)
 
-    def submit(self, experiment_id: str, spec: bytes = SPEC) -> None:
+    def submit(self, experiment_id: str, spec: bytes = SPEC, sft_rows: int = 70) -> None:
         self.upload(experiment_id, "experiment.yaml", spec)
-        for seed, (role, rows) in enumerate({"sft": 70, "rft": 20, "eval": 24}.items()):
+        for seed, (role, rows) in enumerate({"sft": sft_rows, "rft": 20, "eval": 24}.items()):
             self.upload(experiment_id, f"{role}.csv", questions_csv(rows, seed))
 
     def command(self, experiment_id: str, kind: CommandKind, **details: Any) -> None:
@@ -302,7 +303,9 @@ class Simulation:
         record = self.record(experiment_id)
         if record.status.is_final:
             own = f"novaloop-{experiment_id}--"
-            running = [name for name in self.jobs.running if name.startswith(own)]
+            running = [
+                name for name in (*self.jobs.running, *self.bedrock.running) if name.startswith(own)
+            ]
             assert not running, f"{record.status} but {running} runs"
             left = [*self.hosting.left(experiment_id), *self.bedrock.left(experiment_id)]
             assert not left, f"{record.status} but {left} is left"

@@ -13,6 +13,7 @@ from tests.simulation.simulation import SPEC, Chaos, Crashes, Simulation
 
 ON_DEMAND = SPEC + b"plan: [sft, deploy: {to: bedrock-on-demand}]\n"
 PROVISIONED = SPEC + b"plan: [sft, deploy: {to: bedrock-provisioned, model_units: 2}]\n"
+TRAINED = SPEC + b"runtime: bedrock\n"
 NAME = "novaloop-demo_deploy-1"
 ROUGH = Chaos(duplicated=0.3, lost=0.2, delayed=0.3, crash=0.02)
 
@@ -21,20 +22,33 @@ def submitted(
     crashes: Crashes | None = None, spec: bytes = ON_DEMAND, **settings: object
 ) -> Simulation:
     simulation = Simulation(crashes=crashes, **settings)  # type: ignore[arg-type]
-    simulation.submit("demo", spec)
+    simulation.submit("demo", spec, sft_rows=200 if spec is TRAINED else 70)
     return simulation
 
 
-def calls() -> list[str]:
+def calls(spec: bytes) -> list[str]:
     crashes = Crashes()
-    simulation = submitted(crashes)
+    simulation = submitted(crashes, spec)
     simulation.settles("demo")
     return crashes.calls
 
 
-CALLS = calls()
-FIRST = CALLS.index("bedrock.create_custom_model")
-BATCHES = range(FIRST, len(CALLS), 10)
+def batches(spec: bytes, first: str) -> list[tuple[bytes, range]]:
+    """Cut the calls from `first` on into batches of ten."""
+    names = calls(spec)
+    starts = range(names.index(first), len(names), 10)
+    return [(spec, range(start, min(start + 10, len(names)))) for start in starts]
+
+
+BATCHES = [
+    *batches(ON_DEMAND, "bedrock.create_custom_model"),
+    *batches(TRAINED, "bedrock.create_model_customization_job"),
+]
+at_any_call = pytest.mark.parametrize(
+    ("spec", "numbers"),
+    BATCHES,
+    ids=[f"{'trained' if spec is TRAINED else 'imported'}-{each[0]}" for spec, each in BATCHES],
+)
 before_and_after = pytest.mark.parametrize("after_effect", [False, True], ids=["before", "after"])
 
 
@@ -53,35 +67,37 @@ def test_the_model_is_deployed_once_it_is_active_and_deleted_last(spec: bytes, k
 
 
 @before_and_after
-@pytest.mark.parametrize("first", BATCHES)
-def test_a_crash_at_any_call_heals(first: int, after_effect: bool) -> None:
-    for call in range(first, min(first + 10, len(CALLS))):
+@at_any_call
+def test_a_crash_at_any_call_heals(spec: bytes, numbers: range, after_effect: bool) -> None:
+    for call in numbers:
         crashes = Crashes(at=call, after_effect=after_effect)
-        simulation = submitted(crashes)
-        assert simulation.settles("demo") is Status.LIVE, CALLS[call]
-        assert crashes.happened == 1, CALLS[call]
+        simulation = submitted(crashes, spec)
+        assert simulation.settles("demo") is Status.LIVE, call
+        assert crashes.happened == 1, call
         simulation.check("demo")
 
 
 @before_and_after
-@pytest.mark.parametrize("first", BATCHES)
-def test_a_second_controller_at_any_call_changes_nothing(first: int, after_effect: bool) -> None:
-    for call in range(first, min(first + 10, len(CALLS))):
+@at_any_call
+def test_a_second_controller_at_any_call_changes_nothing(
+    spec: bytes, numbers: range, after_effect: bool
+) -> None:
+    for call in numbers:
         crashes = Crashes(at=call, after_effect=after_effect)
-        simulation = submitted(crashes)
+        simulation = submitted(crashes, spec)
         crashes.meanwhile = partial(reconcile, "demo", simulation.undisturbed)
-        assert simulation.settles("demo") is Status.LIVE, CALLS[call]
+        assert simulation.settles("demo") is Status.LIVE, call
         simulation.check("demo")
 
 
 @before_and_after
-@pytest.mark.parametrize("first", BATCHES)
-def test_a_stop_at_any_call_leaves_nothing(first: int, after_effect: bool) -> None:
-    for call in range(first, min(first + 10, len(CALLS))):
+@at_any_call
+def test_a_stop_at_any_call_leaves_nothing(spec: bytes, numbers: range, after_effect: bool) -> None:
+    for call in numbers:
         crashes = Crashes(at=call, after_effect=after_effect)
-        simulation = submitted(crashes)
+        simulation = submitted(crashes, spec)
         crashes.meanwhile = partial(stop_now, simulation)
-        assert simulation.reaches("demo", Status.STOPPED), CALLS[call]
+        assert simulation.reaches("demo", Status.STOPPED), call
         simulation.run(lambda: False, timedelta(hours=6))
         simulation.check("demo")
 
@@ -111,6 +127,33 @@ def test_what_becomes_of_the_model_and_its_deployment(fate: str, ends: Status) -
     simulation.check("demo")
 
 
+def test_what_bedrock_trained_is_deployed_as_it_is_and_stays() -> None:
+    simulation = submitted(spec=TRAINED)
+    assert simulation.settles("demo") is Status.LIVE
+    job, model = "novaloop-demo--sft-1", "novaloop-demo_sft-1"
+    launches = [f"model-customization-job {job}", f"custom-model-deployment {NAME}"]
+    assert simulation.bedrock.launches == launches
+    checkpoint = simulation.record("demo").stage("sft").checkpoint
+    assert checkpoint == simulation.bedrock.models[model].arn
+    assert simulation.reaches("demo", Status.EXPIRED)
+    assert list(simulation.bedrock.models) == [model]
+    simulation.check("demo")
+
+
+@pytest.mark.parametrize(
+    ("fate", "ends"),
+    [
+        ("training fails", Status.FAILED),
+        ("model-customization-job invalid", Status.FAILED),
+        ("model-customization-job quota", Status.LIVE),
+    ],
+)
+def test_what_becomes_of_a_customization_job(fate: str, ends: Status) -> None:
+    simulation = submitted(spec=TRAINED, fate=lambda name: fate if "sft" in name else "completes")
+    assert simulation.settles("demo") is ends
+    simulation.check("demo")
+
+
 def test_a_deployment_deleted_from_outside_takes_its_model_along() -> None:
     simulation = submitted()
     assert simulation.settles("demo") is Status.LIVE
@@ -130,8 +173,9 @@ def test_without_the_sweep_nothing_tells_that_the_model_is_active() -> None:
 
 
 @pytest.mark.parametrize("seed", range(10))
-def test_rough_weather(seed: int) -> None:
-    simulation = submitted(seed=seed, chaos=ROUGH)
+@pytest.mark.parametrize("spec", [ON_DEMAND, TRAINED], ids=["imported", "trained"])
+def test_rough_weather(spec: bytes, seed: int) -> None:
+    simulation = submitted(spec=spec, seed=seed, chaos=ROUGH)
     assert simulation.settles("demo") is Status.LIVE
     assert simulation.reaches("demo", Status.EXPIRED)
     simulation.check("demo")

@@ -1,7 +1,7 @@
 """A strict in-memory twin of Bedrock's custom models, under a virtual clock.
 
 The production adapters run over it unmodified, so every call of Bedrock may be the last one of a
-process. No event tells of anything here.
+process. Events tell of customization jobs, and of nothing else.
 """
 
 from __future__ import annotations
@@ -14,11 +14,14 @@ from datetime import timedelta
 from typing import Any
 
 from novaloop.cloud.bedrock import OnDemandDeployments, ProvisionedThroughputs
+from novaloop.cloud.customization import CustomizationJobs
 from novaloop.experiment.launching import EXPERIMENT_TAG
 from tests.simulation.twin_sagemaker import refusal
 from tests.simulation.twins import Fate, VirtualClock
 
 CREATING = timedelta(minutes=40)
+TRAINING = timedelta(hours=3)
+STOPPING = timedelta(minutes=4)
 DELETING = timedelta(minutes=3)
 ARN = "arn:aws:bedrock:us-east-1:123456789012:"
 
@@ -33,6 +36,7 @@ class Resource:
     tags: Mapping[str, str]
     created_at: Any
     status: str = "Creating"
+    trained: str | None = None
 
     @property
     def is_being_made(self) -> bool:
@@ -47,13 +51,16 @@ class TwinBedrock:
         clock: VirtualClock,
         fate: Fate,
         later: Callable[[timedelta, Callable[[], None]], None],
+        on_change: Callable[[str], None],
     ) -> None:
+        self.jobs: dict[str, Resource] = {}
         self.models: dict[str, Resource] = {}
         self.deployments: dict[str, Resource] = {}
         self.throughputs: dict[str, Resource] = {}
         self.launches: list[str] = []
         self.asked = 0
-        self._clock, self._fate, self._later = clock, fate, later
+        self._clock, self._fate, self._later, self._on_change = clock, fate, later, on_change
+        self.claimed: Callable[[str], bool] = lambda _: True
         self._tokens: set[str] = set()
         self._struck: set[str] = set()
 
@@ -64,16 +71,27 @@ class TwinBedrock:
         clients = port(self, "bedrock"), port(self, "bedrock_runtime")
         return OnDemandDeployments(*clients), ProvisionedThroughputs(*clients)
 
+    def customizations(self, port: Callable[[object, str], Any]) -> CustomizationJobs:
+        """Return the production adapter for jobs over this twin, every call through `port`."""
+        return CustomizationJobs(port(self, "bedrock"))
+
+    @property
+    def running(self) -> list[str]:
+        return [name for name, job in self.jobs.items() if job.status in {"InProgress", "Stopping"}]
+
     def left(self, experiment_id: str) -> list[str]:
+        """Return what carries an experiment's tag; what was trained here is a checkpoint."""
         return [
             f"{kind} {name}"
             for kind, resources in self._kinds().items()
             for name, resource in resources.items()
             if resource.tags.get(EXPERIMENT_TAG) == experiment_id
+            and not (resource.trained or resource in self.jobs.values())
         ]
 
     def _kinds(self) -> Mapping[str, dict[str, Resource]]:
         return {
+            "model-customization-job": self.jobs,
             "custom-model": self.models,
             "custom-model-deployment": self.deployments,
             "provisioned-model": self.throughputs,
@@ -89,7 +107,7 @@ class TwinBedrock:
             code = "ConflictException" if kind == "custom-model" else "ValidationException"
             raise refusal(code, f"{kind} {name} already exists")
         self._strike(kind, name)
-        tags = request.get("modelTags") or request["tags"]
+        tags = request.get("modelTags") or request.get("jobTags") or request["tags"]
         resource = Resource(
             name,
             f"{ARN}{kind}/{'imported/' if kind == 'custom-model' else ''}{len(self._tokens):012}",
@@ -116,6 +134,44 @@ class TwinBedrock:
         if fate == f"{kind} quota" and name not in self._struck:
             self._struck.add(name)
             raise refusal("ServiceQuotaExceededException", "not now")
+
+    def create_model_customization_job(self, **request: Any) -> None:
+        name, model = request["jobName"], request["customModelName"]
+        assert name in self.jobs or self.claimed(name), f"no record claims {name}"
+        assert name in self.jobs or model not in self.models
+        if f"model-customization-job {request['clientRequestToken']}" in self._tokens:
+            return
+        job = self._add("model-customization-job", name, request, "")
+        job.status = "InProgress"
+        self._later(TRAINING, lambda: self._trained(job, model))
+        self._on_change(name)
+
+    def _trained(self, job: Resource, model: str) -> None:
+        if job.status != "InProgress":
+            return
+        job.status = "Failed" if self._fate(job.name) == "training fails" else "Completed"
+        if job.status == "Completed":
+            arn = f"{ARN}custom-model/amazon.nova-2-lite-v1:0:256k/{job.arn[-12:]}"
+            made = Resource(model, arn, "", job.tags, self._clock.now(), "Active", trained=job.name)
+            self.models[model] = made
+        self._on_change(job.name)
+
+    def stop_model_customization_job(self, jobIdentifier: str) -> None:  # noqa: N803
+        job = self._found("model-customization-job", jobIdentifier)
+        if job.status != "InProgress":
+            raise refusal("ConflictException", f"The job is {job.status}.")
+        job.status = "Stopping"
+        self._later(STOPPING, lambda: self._stopped(job))
+
+    def _stopped(self, job: Resource) -> None:
+        job.status = "Stopped"
+        self._on_change(job.name)
+
+    def get_model_customization_job(self, jobIdentifier: str) -> dict[str, Any]:  # noqa: N803
+        job = self._found("model-customization-job", jobIdentifier)
+        made = next((each.arn for each in self.models.values() if each.trained == job.name), None)
+        told = {"jobArn": job.arn, "status": job.status, "creationTime": job.created_at}
+        return told | ({"outputModelArn": made} if made else {})
 
     def create_custom_model(self, **request: Any) -> None:
         self._add("custom-model", request["modelName"], request, "Active")

@@ -42,6 +42,7 @@ from novaloop.experiment.spec import (
     ExperimentSpec,
     OnDemandStage,
     ProvisionedStage,
+    Runtime,
     ServingStage,
     StagePlan,
 )
@@ -395,7 +396,8 @@ def _is_unannounced(record: Record) -> bool:
     is_running = stage.state is StageState.RUNNING
     if isinstance(record.plan_of(stage), OnDemandStage | ProvisionedStage):
         return is_running or record.status is Status.STOPPING
-    return is_running and stage.kind in TRAININGS
+    keeps_a_log = stage.kind in TRAININGS and record.spec.runtime is not Runtime.BEDROCK
+    return is_running and keeps_a_log
 
 
 def _all_told(record: Record) -> bool:
