@@ -1,0 +1,166 @@
+"""What Bedrock says of jobs and of what carries a tag, in the controller's words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from novaloop.cloud.customization import CustomizationJobs
+from novaloop.cloud.leftovers import TaggedResources
+from novaloop.experiment.launching import PlannedRequest
+from novaloop.experiment.observation import Phase
+from novaloop.usecases.ports import LaunchRefused
+
+ARN = "arn:aws:bedrock:us-east-1:123456789012"
+JOB = f"{ARN}:model-customization-job/amazon.nova-2-lite-v1:0:256k/0123456789ab"
+IMPORTED = f"{ARN}:custom-model/imported/aaaaaaaaaaaa"
+TRAINED = f"{ARN}:custom-model/amazon.nova-2-lite-v1:0:256k/bbbbbbbbbbbb"
+DEPLOYMENT = f"{ARN}:custom-model-deployment/cccccccccccc"
+ELSEWHERE = f"{ARN}:custom-model/imported/dddddddddddd"
+
+
+def refusal(code: str) -> ClientError:
+    return ClientError({"Error": {"Code": code, "Message": "no"}}, "Operation")
+
+
+class Bedrock:
+    """Answers as prepared, and remembers what it was asked to end."""
+
+    def __init__(self, **job: Any) -> None:
+        self.job = {"jobArn": JOB, "creationTime": datetime(2026, 1, 5, tzinfo=UTC), **job}
+        self.ended: list[str] = []
+        self.refuses: str | None = None
+
+    def _perform(self, what: str) -> None:
+        if self.refuses:
+            raise refusal(self.refuses)
+        self.ended.append(what)
+
+    def get_model_customization_job(self, jobIdentifier: str) -> dict[str, Any]:  # noqa: N803
+        if jobIdentifier == "none":
+            raise refusal("ResourceNotFoundException")
+        return self.job
+
+    def list_tags_for_resource(self, resourceARN: str) -> dict[str, Any]:  # noqa: N803
+        assert resourceARN == JOB
+        return {"tags": [{"key": "novaloop:experiment", "value": "demo"}]}
+
+    def create_model_customization_job(self, **request: str) -> None:
+        self._perform(request["jobName"])
+
+    def stop_model_customization_job(self, jobIdentifier: str) -> None:  # noqa: N803
+        self._perform(jobIdentifier)
+
+    def get_custom_model(self, modelIdentifier: str) -> dict[str, str]:  # noqa: N803
+        imported = modelIdentifier == IMPORTED
+        return {"customizationType": "IMPORTED" if imported else "FINE_TUNING"}
+
+    def get_custom_model_deployment(
+        self,
+        customModelDeploymentIdentifier: str,  # noqa: N803
+    ) -> dict[str, str]:
+        return {"status": "Active"}
+
+    def delete_custom_model(self, modelIdentifier: str) -> None:  # noqa: N803
+        self._perform(modelIdentifier)
+
+    def delete_custom_model_deployment(self, customModelDeploymentIdentifier: str) -> None:  # noqa: N803
+        self._perform(customModelDeploymentIdentifier)
+
+
+class Tagging:
+    """The tag index: everything there is, with the stack that it belongs to."""
+
+    def get_paginator(self, _: str) -> Tagging:
+        return self
+
+    def paginate(self, **_: Any) -> Iterator[dict[str, Any]]:
+        for arn in (IMPORTED, TRAINED, JOB, ELSEWHERE, DEPLOYMENT):
+            prefix = "second" if arn == ELSEWHERE else "novaloop"
+            tags = [{"Key": "novaloop:prefix", "Value": prefix}]
+            yield {"ResourceTagMappingList": [{"ResourceARN": arn, "Tags": tags}]}
+
+
+def leftovers(bedrock: Any) -> TaggedResources:
+    tagging: Any = Tagging()
+    unused: Any = None
+    return TaggedResources(tagging, unused, bedrock, "novaloop")
+
+
+def jobs(bedrock: Any) -> CustomizationJobs:
+    return CustomizationJobs(bedrock)
+
+
+@pytest.mark.parametrize(
+    ("status", "phase"),
+    [
+        ("InProgress", Phase.ACTIVE),
+        ("Completed", Phase.READY),
+        ("Failed", Phase.FAILED),
+        ("Stopping", Phase.ENDING),
+        ("Stopped", Phase.STOPPED),
+    ],
+)
+def test_a_job_stands_as_bedrock_says(status: str, phase: Phase) -> None:
+    work = jobs(Bedrock(status=status, outputModelArn=TRAINED)).describe("job", "demo")
+    assert (work.phase, work.ours, work.arn, work.model_arn) == (phase, True, JOB, TRAINED)
+    assert not jobs(Bedrock(status=status)).describe("job", "another").ours
+    assert jobs(Bedrock()).describe("none", "demo").phase is Phase.ABSENT
+
+
+def test_the_step_that_a_job_is_at_is_shown() -> None:
+    details = {
+        "validationDetails": {"status": "Completed"},
+        "dataProcessingDetails": {"status": "InProgress"},
+        "trainingDetails": {"status": "NotStarted"},
+    }
+    work = jobs(Bedrock(status="InProgress", statusDetails=details)).describe("job", None)
+    assert work.progress is not None
+    assert work.progress.phase == "dataProcessing InProgress"
+
+
+@pytest.mark.parametrize(
+    ("code", "for_now"),
+    [
+        ("ConflictException", None),
+        ("ServiceQuotaExceededException", True),
+        ("ThrottlingException", True),
+        ("AccessDeniedException", False),
+    ],
+)
+def test_a_job_is_refused_for_now_or_for_good(code: str, for_now: bool | None) -> None:
+    bedrock = Bedrock()
+    bedrock.refuses = code
+    request = PlannedRequest("CreateModelCustomizationJob", {"jobName": "job"})
+    if for_now is None:
+        jobs(bedrock).create(request)
+        return
+    with pytest.raises(LaunchRefused) as caught:
+        jobs(bedrock).create(request)
+    assert caught.value.for_now is for_now
+
+
+@pytest.mark.parametrize("code", ["ConflictException", "ResourceNotFoundException"])
+def test_what_is_over_needs_no_stop(code: str) -> None:
+    bedrock = Bedrock()
+    bedrock.refuses = code
+    jobs(bedrock).stop("job")
+
+
+def test_what_was_imported_is_a_leftover_and_what_was_trained_is_not() -> None:
+    bedrock = Bedrock(status="InProgress")
+    found = leftovers(bedrock).find("demo")
+    assert [each.name for each in found] == [JOB, DEPLOYMENT, IMPORTED]
+    leftovers(bedrock).delete(found)
+    leftovers(bedrock).delete(found[1:])
+    leftovers(bedrock).delete(found[2:])
+    assert bedrock.ended == [JOB, DEPLOYMENT, IMPORTED]
+
+
+def test_a_job_that_is_over_is_no_leftover() -> None:
+    found = leftovers(Bedrock(status="Completed")).find("demo")
+    assert [each.name for each in found] == [DEPLOYMENT, IMPORTED]
