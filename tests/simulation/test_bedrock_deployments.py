@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 
@@ -161,6 +162,21 @@ def test_a_deployment_deleted_from_outside_takes_its_model_along() -> None:
     assert simulation.reaches("demo", Status.COMPLETED)
     assert "deleted from outside" in simulation.record("demo").reason
     simulation.check("demo")
+
+
+@pytest.mark.parametrize("deleting", [False, True])
+def test_it_is_looked_at_as_often_as_the_stack_says(deleting: bool) -> None:
+    simulation = submitted()
+    often = timedelta(seconds=20)
+    policy = replace(simulation.world.policy, look_every=often)
+    simulation.world = replace(simulation.world, policy=policy)
+    assert simulation.reaches("demo", Status.DEPLOYING)
+    if deleting:
+        assert simulation.reaches("demo", Status.STOPPING)
+    simulation.run(lambda: False, timedelta(minutes=1))
+    due_at = simulation.record("demo").due_at
+    assert due_at is not None
+    assert due_at - simulation.clock.now() <= often
 
 
 def test_without_the_sweep_nothing_tells_that_the_model_is_active() -> None:
