@@ -28,6 +28,7 @@ from localcloud.sagemaker.hosting import Hosting
 from localcloud.sagemaker.registry import Registry
 from localcloud.sagemaker.service import SageMaker
 from localcloud.sagemaker.training_jobs import Setting, TrainingJobs
+from localcloud.tagging import Tagging
 
 SETTINGS_VARIABLE = "NOVALOOP_LOCAL_CLOUD"
 
@@ -69,12 +70,15 @@ def install_stand_ins(settings: ServerSettings) -> None:
         faults, directory, ADMINISTRATOR, settings.starting_seconds, EscrowBucket().name, registry
     )
     hosting = Hosting(faults, settings.endpoint_seconds, registry.package_uri, ADMINISTRATOR)
-    service = SageMaker(TrainingJobs(setting), hosting, registry, faults)
+    jobs = TrainingJobs(setting)
+    service = SageMaker(jobs, hosting, registry, faults)
     emulator.register("sagemaker", service.handle, "SageMaker.")
     models = CustomModels(faults, settings.endpoint_seconds, registry.package_uri)
     bedrock = Bedrock(models, CustomizationJobs(setting, models), faults)
     for name in ("bedrock", "bedrock-runtime"):
         emulator.register(name, bedrock.handle)
+    tagging = Tagging(jobs.tagged, hosting.tagged, models.tagged)
+    emulator.register("tagging", tagging.handle, "ResourceGroupsTaggingAPI_20170126")
 
 
 def write_certificates(directory: Path) -> None:

@@ -72,6 +72,10 @@ class Catalogue:
         by_arn = (each for each in self._resources.values() if each.arn == identifier)
         return self._resources.get(identifier) or next(by_arn, None)
 
+    def resources(self) -> list[Resource]:
+        """Every resource, oldest first."""
+        return list(self._resources.values())
+
     def named(self, identifier: str) -> Resource:
         """The resource of this name or ARN."""
         found = self.find(identifier)
@@ -145,6 +149,11 @@ class CustomModels:
         self.throughputs = Catalogue(
             "provisioned-model", "provisioned model", "ValidationException"
         )
+
+    def tagged(self) -> list[tuple[str, dict[str, str]]]:
+        """ARN and tags of everything."""
+        kinds = (self.models, self.deployments, self.throughputs)
+        return [(each.arn, each.tags) for kind in kinds for each in kind.resources()]
 
     def create_model(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """CreateCustomModel: the checkpoint is read with the role's credentials."""

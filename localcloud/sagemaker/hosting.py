@@ -109,6 +109,10 @@ class Hosting:
         self.endpoints = Catalogue("endpoint", "endpoint")
         self.components = Catalogue("inference-component", "inference component")
 
+    def tagged(self) -> list[tuple[str, dict[str, str]]]:
+        """ARN and tags of everything."""
+        return [(each.arn, each.tags) for kind in self.catalogues for each in kind.resources()]
+
     @property
     def catalogues(self) -> tuple[Catalogue, ...]:
         """Every kind of resource."""

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -216,6 +216,10 @@ class TrainingJobs:
             and request.get("StatusEquals", job.status) == job.status
         ]
         return {"TrainingJobSummaries": [_summary(job.described()) for job in wanted]}
+
+    def tagged(self) -> Iterator[tuple[str, dict[str, str]]]:
+        """ARN and tags of every job."""
+        return iter([(job.arn, job.tags) for job in self._jobs.values()])
 
     def named(self, name: str) -> TrainingJob:
         """The job of this name; raise as AWS does when there is none."""

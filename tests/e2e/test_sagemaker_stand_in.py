@@ -401,12 +401,12 @@ def test_the_execution_role_bounds_the_job(cloud: LocalCloud, sagemaker: Any) ->
     assert "AccessDenied" in job["FailureReason"]
 
 
-def _controller(cloud: LocalCloud) -> Any:
+def _controller(cloud: LocalCloud, service: str = "sagemaker") -> Any:
     role = f"arn:aws:iam::{ACCOUNT}:role/controller"
     sts = cloud.session().client("sts")
     key = sts.assume_role(RoleArn=role, RoleSessionName="test")["Credentials"]
     return boto3.client(
-        "sagemaker",
+        service,
         region_name="us-east-1",
         endpoint_url=cloud.state.endpoint_url,
         verify=cloud.state.ca_bundle,
@@ -755,3 +755,86 @@ def test_a_role_must_be_allowed_the_package_that_it_serves(sagemaker: Any, evalu
     )
     assert code == "ValidationException"
     assert "AccessModelPackage" in message
+
+
+def test_everything_with_a_tag_is_found(cloud: LocalCloud, sagemaker: Any) -> None:
+    tags = [{"Key": "owner", "Value": "finder"}]
+    role = f"arn:aws:iam::{ACCOUNT}:role/execution"
+    for name, its in {"found": tags, "not-found": []}.items():
+        sagemaker.create_model(ModelName=name, ExecutionRoleArn=role, PrimaryContainer={}, Tags=its)
+    tagging = cloud.session().client("resourcegroupstaggingapi")
+    wanted = {"TagFilters": [{"Key": "owner", "Values": ["finder"]}]}
+    (found,) = tagging.get_resources(**wanted)["ResourceTagMappingList"]
+    assert found["ResourceARN"].endswith(":model/found")
+    assert found["Tags"] == tags
+    others = tagging.get_resources(**wanted, ResourceTypeFilters=["sagemaker:endpoint"])
+    assert others["ResourceTagMappingList"] == []
+
+
+def test_who_may_not_look_for_tags_is_told_so(cloud: LocalCloud) -> None:
+    with pytest.raises(ClientError, match="tag:GetResources"):
+        _controller(cloud, "resourcegroupstaggingapi").get_resources()
+
+
+def test_an_update_that_fails_leaves_what_served(cloud: LocalCloud, sagemaker: Any) -> None:
+    role = f"arn:aws:iam::{ACCOUNT}:role/execution"
+    for name in ("one", "two", "three"):
+        sagemaker.create_model(ModelName=name, ExecutionRoleArn=role, PrimaryContainer={})
+        variant = {"VariantName": "primary", "ModelName": name, "InitialInstanceCount": 1}
+        variants = [{**variant, "InstanceType": "ml.p5.48xlarge"}]
+        sagemaker.create_endpoint_config(EndpointConfigName=name, ProductionVariants=variants)
+    sagemaker.create_endpoint(EndpointName="lasting", EndpointConfigName="one")
+    assert _rests(sagemaker)["EndpointConfigName"] == "one"
+    sagemaker.update_endpoint(EndpointName="lasting", EndpointConfigName="two")
+    with pytest.raises(ClientError, match="in-progress"):
+        sagemaker.update_endpoint(EndpointName="lasting", EndpointConfigName="three")
+    assert _rests(sagemaker)["EndpointConfigName"] == "two"
+    cloud.inject(Fault("endpoint", "lasting", reason="made up"))
+    sagemaker.update_endpoint(EndpointName="lasting", EndpointConfigName="three")
+    described = _rests(sagemaker)
+    assert (described["EndpointConfigName"], described["FailureReason"]) == ("two", "made up")
+
+
+def _rests(sagemaker: Any) -> Any:
+    def rests() -> Any:
+        described = sagemaker.describe_endpoint(EndpointName="lasting")
+        return described if described["EndpointStatus"] == "InService" else None
+
+    return _eventually(rests)
+
+
+def test_an_inference_component_serves_and_is_deleted_first(sagemaker: Any) -> None:
+    role = f"arn:aws:iam::{ACCOUNT}:role/execution"
+    variant = {"VariantName": "primary", "InitialInstanceCount": 1}
+    sagemaker.create_endpoint_config(
+        EndpointConfigName="empty",
+        ExecutionRoleArn=role,
+        ProductionVariants=[{**variant, "InstanceType": "ml.p5.48xlarge"}],
+    )
+    sagemaker.create_model(ModelName="part", ExecutionRoleArn=role, PrimaryContainer={})
+    sagemaker.create_endpoint(EndpointName="lasting-parts", EndpointConfigName="empty")
+    request = {
+        "InferenceComponentName": "part",
+        "EndpointName": "lasting-parts",
+        "VariantName": "primary",
+        "Specification": {
+            "ModelName": "part",
+            "ComputeResourceRequirements": {"MinMemoryRequiredInMb": 1024},
+        },
+        "RuntimeConfig": {"CopyCount": 1},
+    }
+    with pytest.raises(ClientError, match="must be in service"):
+        sagemaker.create_inference_component(**request)
+
+    def status(describe: Callable[..., Any], field: str, **names: str) -> Callable[[], bool]:
+        return lambda: describe(**names)[field] == "InService"
+
+    named = {"EndpointName": "lasting-parts"}
+    assert _eventually(status(sagemaker.describe_endpoint, "EndpointStatus", **named))
+    sagemaker.create_inference_component(**request)
+    part = {"InferenceComponentName": "part"}
+    describe = sagemaker.describe_inference_component
+    assert _eventually(status(describe, "InferenceComponentStatus", **part))
+    with pytest.raises(ClientError, match="has inference components"):
+        sagemaker.delete_endpoint(**named)
+    sagemaker.delete_inference_component(**part)
