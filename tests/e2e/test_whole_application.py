@@ -172,6 +172,48 @@ def test_bedrock_trains_and_serves(stack: Stack, cloud: LocalCloud) -> None:
     assert bedrock.list_custom_model_deployments()["modelDeploymentSummaries"] == []
 
 
+IN_PLACE = SPEC.partition("gate")[0] + "plan: [sft, deploy: {endpoint: bot}]\n"
+
+
+def test_one_experiment_takes_the_place_of_the_other(
+    stack: Stack, cloud: LocalCloud, tmp_path: Path
+) -> None:
+    """Two serve one after the other under one name; what fails there changes nothing."""
+    questions.write(tmp_path, sft=80, rft=1, eval=1)
+    rows = (tmp_path / "sft.csv").read_bytes()
+
+    def submit(name: str) -> None:
+        for file, body in {"experiment.yaml": IN_PLACE.encode(), "sft.csv": rows}.items():
+            stack.s3.put_object(Bucket=stack.bucket, Key=f"inbox/{name}/{file}", Body=body)
+
+    sagemaker = cloud.session().client("sagemaker")
+
+    def serving() -> str:
+        described = sagemaker.describe_endpoint(EndpointName="novaloop-bot")
+        return str(described["EndpointConfigName"])
+
+    submit("former")
+    reaches(stack, "former", Status.LIVE)
+    submit("next")
+    reaches(stack, "next", Status.LIVE)
+    assert serving() == "novaloop-next--deploy-1"
+    assert "serves experiment next" in reaches(stack, "former", Status.COMPLETED).reason
+
+    cloud.inject(Fault("endpoint", "novaloop-bot", reason="no healthy machine"))
+    submit("unlucky")
+    assert "no healthy machine" in reaches(stack, "unlucky", Status.FAILED).reason
+    assert serving() == "novaloop-next--deploy-1"
+    assert run("invoke", "next", "plz fix my code").stdout.strip() in questions.LABELS
+
+    printed = run("cleanup", "next").stdout
+    assert "sagemaker:endpoint novaloop-bot" in printed
+    assert "nothing is left" in printed
+    tagging = cloud.session().client("resourcegroupstaggingapi")
+    kinds = ["endpoint", "endpoint-config", "model", "inference-component"]
+    left = tagging.get_resources(ResourceTypeFilters=[f"sagemaker:{kind}" for kind in kinds])
+    assert left["ResourceTagMappingList"] == []
+
+
 def test_no_text_of_a_dataset_is_logged(stack: Stack, home: Path) -> None:
     """Runs after the default plan and reads what its functions and jobs have logged."""
     stack.load("demo")

@@ -75,7 +75,7 @@ LOOK_AGAIN: Mapping[Status, timedelta] = {
     Status.REJECTED: timedelta(minutes=15),
     Status.RUNNING: timedelta(minutes=10),
     Status.DEPLOYING: timedelta(minutes=5),
-    Status.STOPPING: timedelta(minutes=2),
+    Status.STOPPING: timedelta(seconds=30),
     Status.HELD: timedelta(hours=1),
     Status.AWAITING_APPROVAL: timedelta(hours=1),
     Status.LIVE: timedelta(hours=1),
@@ -371,7 +371,9 @@ def _with_due(decision: Decision, before: Record, now: datetime, policy: Policy)
 
 def _due_at(record: Record, now: datetime, policy: Policy) -> datetime | None:
     if record.status.is_final:
-        return None if _all_told(record) and not record.cleanup else now + CHECK_AGAIN
+        if record.cleanup:
+            return now + LOOK_AGAIN[Status.STOPPING]
+        return None if _all_told(record) else now + CHECK_AGAIN
     due = now + LOOK_AGAIN[record.status]
     stage = record.active
     if stage is not None and stage.state is StageState.WAITING and stage.next_try_at:
