@@ -13,7 +13,7 @@ from cli import bedrock_chat
 from cli.errors import Failed, Refused
 from cli.sse import events
 from cli.stack import Stack, with_stack
-from novaloop.experiment.record import Record, Status
+from novaloop.experiment.record import Endpoint, Record, Status
 from novaloop.experiment.spec import OnDemandStage, ProvisionedStage
 from novaloop.recipes.bedrock_serving import native_request
 from novaloop.usecases.outcomes import chat_request
@@ -52,7 +52,7 @@ def answer(
             yield from bedrock_chat.answer(stack, name, plan.to, request, stream=stream)
             return
         body = chat_request(question, record.spec.system_prompt, max_tokens)
-        yield from (_streamed if stream else _whole)(stack, name, body)
+        yield from (_streamed if stream else _whole)(stack, record.endpoint, body)
     except ClientError as error:
         if error.response["Error"]["Code"] in {"ModelError", "ModelErrorException"}:
             message = error.response["Error"]["Message"]
@@ -60,13 +60,19 @@ def answer(
         raise
 
 
-def _streamed(stack: Stack, endpoint: str, body: dict[str, object]) -> Iterator[str]:
+def _target(endpoint: Endpoint) -> dict[str, Any]:
+    """Return the parameters by which the runtime finds what serves."""
+    component = {"InferenceComponentName": endpoint.component} if endpoint.component else {}
+    return {"EndpointName": endpoint.name, **component}
+
+
+def _streamed(stack: Stack, endpoint: Endpoint, body: dict[str, object]) -> Iterator[str]:
     request = json.dumps(body | {"stream": True})
     response = stack.runtime.invoke_endpoint_with_response_stream(
-        EndpointName=endpoint, ContentType=JSON, Body=request
+        **_target(endpoint), ContentType=JSON, Body=request
     )
     for data in events(_payloads(response["Body"])):
-        for choice in _parse(endpoint, data).get("choices", []):
+        for choice in _parse(endpoint.name, data).get("choices", []):
             yield choice.get("delta", {}).get("content") or ""
 
 
@@ -78,11 +84,11 @@ def _payloads(stream: Any) -> Iterator[bytes]:
         yield part["PayloadPart"]["Bytes"]
 
 
-def _whole(stack: Stack, endpoint: str, body: dict[str, object]) -> Iterator[str]:
+def _whole(stack: Stack, endpoint: Endpoint, body: dict[str, object]) -> Iterator[str]:
     response = stack.runtime.invoke_endpoint(
-        EndpointName=endpoint, ContentType=JSON, Accept=JSON, Body=json.dumps(body)
+        **_target(endpoint), ContentType=JSON, Accept=JSON, Body=json.dumps(body)
     )
-    reply = _parse(endpoint, response["Body"].read())
+    reply = _parse(endpoint.name, response["Body"].read())
     for choice in reply.get("choices", []):
         yield choice.get("message", {}).get("content") or ""
 

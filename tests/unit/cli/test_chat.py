@@ -86,6 +86,25 @@ def test_the_request_is_the_chat_that_the_model_was_trained_for(
     assert [message["content"] for message in body["messages"]] == ["Classify.", "from stdin"]
 
 
+def test_wherever_two_parts_meet_the_answer_is_the_same() -> None:
+    whole = list(events([STREAM]))
+    assert len(whole) == len(TEXTS)
+    for cut in range(len(STREAM) + 1):
+        assert list(events([STREAM[:cut], STREAM[cut:]])) == whole, cut
+
+
+@pytest.mark.parametrize("option", ["--stream", "--no-stream"])
+def test_a_component_is_asked_by_its_name(stack: Stack, runtime: Runtime, option: str) -> None:
+    record = example.record()
+    assert record.endpoint is not None
+    served = replace(record.endpoint, component="novaloop-quality--deploy-1")
+    stack.table.commit(replace(record, endpoint=served), ())
+    assert novaloop("invoke", example.NAME, "hello", option).exit_code == 0
+    (request,) = runtime.requests
+    assert request["EndpointName"] == example.ENDPOINT
+    assert request["InferenceComponentName"] == "novaloop-quality--deploy-1"
+
+
 def test_without_streaming_the_other_call_is_used(live: Stack, runtime: Runtime) -> None:
     result = novaloop("invoke", example.NAME, "hello", "--no-stream")
     assert result.stdout == "Grüße\n"

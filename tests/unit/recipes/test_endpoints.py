@@ -7,6 +7,7 @@ from hashlib import sha256
 
 import pytest
 
+from novaloop.experiment.stages import ENDPOINT_START
 from novaloop.recipes import (
     Deployment,
     Endpoint,
@@ -208,3 +209,16 @@ def test_a_component_must_fit_its_machine(
 def test_the_accelerators_of_every_machine_that_hosts_are_known() -> None:
     hosts = {machine for tiers in facts().endpoint_tiers.values() for machine in tiers}
     assert hosts == set(facts().accelerators)
+
+
+def test_an_update_in_place_is_valid_and_given_up_before_it_is_overdue() -> None:
+    planned = plan_endpoint(replace(ENDPOINT, served_as="novaloop-bot"), DEPLOYMENT)
+
+    update = planned.update_endpoint
+    assert update is not None
+    assert_valid("sagemaker", "UpdateEndpoint", update)
+    assert (update["EndpointName"], update["EndpointConfigName"]) == ("novaloop-bot", ENDPOINT.name)
+    assert planned.create_endpoint["EndpointName"] == "novaloop-bot"
+    assert planned.create_model["ModelName"] == ENDPOINT.name
+    longest = update["DeploymentConfig"]["BlueGreenUpdatePolicy"]
+    assert longest["MaximumExecutionTimeoutInSeconds"] < ENDPOINT_START.total_seconds()

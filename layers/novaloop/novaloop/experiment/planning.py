@@ -217,6 +217,8 @@ def _of_endpoint(endpoint: EndpointPlan) -> Iterator[PlannedRequest]:
     yield PlannedRequest("CreateEndpoint", endpoint.create_endpoint)
     if endpoint.create_inference_component is not None:
         yield PlannedRequest("CreateInferenceComponent", endpoint.create_inference_component)
+    if endpoint.update_endpoint is not None:
+        yield PlannedRequest("UpdateEndpoint", endpoint.update_endpoint)
 
 
 def _quotas(stages: tuple[PlannedStage, ...]) -> tuple[Quota, ...]:
