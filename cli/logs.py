@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 
 from cli.errors import Failed, Refused
 from cli.stack import Stack, with_stack
-from novaloop.experiment.spec import StageKind
+from novaloop.experiment.spec import OnDemandStage, ProvisionedStage, Runtime, StageKind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -59,16 +59,32 @@ def logs(
 
 
 def pick_stage(record: Record, name: str | None) -> Stage:
-    """Return the stage of that name, or the newest that has begun. Raises Refused."""
+    """Return the stage of that name, or the newest that has a log. Raises Refused."""
     begun = [stage for stage in record.stages if stage.job_name]
-    if name is None and begun:
-        return begun[-1]
-    stage = next((stage for stage in begun if stage.name == name), None)
+    logged = [stage for stage in begun if not _is_on_bedrock(record, stage)]
+    if name is None and logged:
+        return logged[-1]
+    stage = next((stage for stage in logged if stage.name == name), None)
     if stage is None:
-        which = f"stage {name} has not begun" if name else "no stage has begun"
-        names = ", ".join(stage.name for stage in begun) or "none yet"
+        names = ", ".join(stage.name for stage in logged) or "none yet"
+        which = _why_no_log(name, begun)
         raise Refused(f"{record.experiment_id}: {which}; stages with logs: {names}")
     return stage
+
+
+def _is_on_bedrock(record: Record, stage: Stage) -> bool:
+    plan = record.plan_of(stage)
+    is_job = stage.kind is not StageKind.DEPLOY
+    deployed = isinstance(plan, OnDemandStage | ProvisionedStage)
+    return deployed or (is_job and record.spec.runtime is Runtime.BEDROCK)
+
+
+def _why_no_log(name: str | None, begun: list[Stage]) -> str:
+    if name is None:
+        return "nothing runs but on Bedrock, which keeps no log" if begun else "no stage has begun"
+    if any(stage.name == name for stage in begun):
+        return f"stage {name} runs on Bedrock, which keeps no log"
+    return f"stage {name} has not begun"
 
 
 def read(

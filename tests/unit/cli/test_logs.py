@@ -9,6 +9,7 @@ import pytest
 
 from cli import logs
 from novaloop.experiment.record import Status
+from novaloop.experiment.spec_file import read_spec
 from tests.unit.cli.conftest import novaloop
 from tests.unit.reports import finished_experiment as example
 
@@ -88,6 +89,22 @@ def test_a_job_without_logs_is_one_line(stack: Stack) -> None:
     result = novaloop("logs", example.NAME, "--stage", "sft")
     assert result.exit_code == 1
     assert "has written no logs yet" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("spec", "options", "says"),
+    [
+        ("plan: [sft, deploy: {to: bedrock-on-demand}]", ["--stage", "deploy"], "deploy runs on"),
+        ("runtime: bedrock", [], "nothing runs but on Bedrock"),
+    ],
+)
+def test_bedrock_keeps_no_log(stack: Stack, spec: str, options: list[str], says: str) -> None:
+    record = replace(example.record(), spec=read_spec(spec.encode()))
+    stages = [stage for stage in record.stages if stage.name in {"sft", "deploy"}]
+    stack.table.commit(replace(record, stages=tuple(stages)), ())
+    result = novaloop("logs", example.NAME, *options)
+    assert result.exit_code == 2
+    assert says in result.stderr
 
 
 def test_an_unknown_stage_names_those_that_have_logs(stack: Stack) -> None:
