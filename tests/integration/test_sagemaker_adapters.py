@@ -21,7 +21,7 @@ from novaloop.experiment.launching import EndpointRef, PlannedRequest
 from novaloop.experiment.observation import Phase, Work
 from novaloop.experiment.record import Progress
 from novaloop.recipes import registry
-from novaloop.recipes.endpoints import EndpointPlan
+from novaloop.recipes.endpoints import EndpointPlan, update_endpoint
 from novaloop.usecases.ports import LaunchRefused, NotServing
 from tests.template.stack import ACCOUNT, REGION
 
@@ -788,3 +788,92 @@ def test_a_job_says_which_model_package_it_made() -> None:
     job = described_job("Completed", "Completed")
     assert work_of_job(job).model_arn is None
     assert work_of_job({**job, "OutputModelPackageArn": PACKAGE}).model_arn == PACKAGE
+
+
+BOT = "novaloop-bot"
+OLD = "novaloop-old--deploy-1"
+BOT_ARN = ENDPOINT_ARN.replace(NAME, BOT)
+SHARED = EndpointRef(NAME, BOT, former=OLD)
+UPDATE = {"EndpointName": BOT, "EndpointConfigName": NAME}
+IN_PLACE = replace(PLAN, update_endpoint=UPDATE, former=OLD)
+
+
+def serves(sagemaker: Stubber, config: str, status: str = "InService") -> None:
+    names = {"EndpointName": BOT, "EndpointArn": BOT_ARN, "EndpointConfigName": config}
+    answer = {**described_endpoint(status), **names}
+    sagemaker.add_response("describe_endpoint", answer, {"EndpointName": BOT})
+
+
+def held_by(sagemaker: Stubber, experiment: str) -> None:
+    tags = [{"Key": "novaloop:experiment", "Value": experiment}]
+    sagemaker.add_response("list_tags", {"Tags": tags}, {"ResourceArn": BOT_ARN})
+
+
+def test_an_endpoint_is_updated_in_place(endpoints: SageMakerEndpoints, sagemaker: Stubber) -> None:
+    serves(sagemaker, OLD)
+    held_by(sagemaker, "old")
+    sagemaker.add_response("update_endpoint", {"EndpointArn": BOT_ARN}, UPDATE)
+    endpoints.proceed(IN_PLACE)
+
+
+def test_an_update_that_is_done_is_not_sent_again(
+    endpoints: SageMakerEndpoints, sagemaker: Stubber
+) -> None:
+    serves(sagemaker, NAME)
+    endpoints.proceed(IN_PLACE)
+
+
+@pytest.mark.parametrize(
+    ("config", "status", "holder", "says"),
+    [
+        (
+            "novaloop-rival--deploy-1",
+            "InService",
+            None,
+            "serves novaloop-rival--deploy-1 meanwhile",
+        ),
+        (OLD, "Updating", None, "is Updating"),
+        (OLD, "InService", "older", "is being deployed to by experiment old"),
+    ],
+    ids=["another was faster", "an update is under way", "another is being tried"],
+)
+def test_an_update_waits_for_its_turn(  # noqa: PLR0917
+    endpoints: SageMakerEndpoints,
+    sagemaker: Stubber,
+    config: str,
+    status: str,
+    holder: str | None,
+    says: str,
+) -> None:
+    serves(sagemaker, config, status)
+    if holder is not None:
+        held_by(sagemaker, holder)
+    with pytest.raises(LaunchRefused, match=says) as refused:
+        endpoints.proceed(IN_PLACE)
+    assert refused.value.for_now is True
+
+
+def test_what_did_not_answer_gives_way_to_what_served_before(
+    endpoints: SageMakerEndpoints, sagemaker: Stubber
+) -> None:
+    serves(sagemaker, NAME)
+    sagemaker.add_response("describe_endpoint_config", {**CONFIG, "EndpointConfigName": OLD})
+    sagemaker.add_response("update_endpoint", {"EndpointArn": BOT_ARN}, update_endpoint(BOT, OLD))
+    endpoints.delete(SHARED)
+
+
+def test_an_endpoint_that_serves_something_else_is_not_deleted(
+    endpoints: SageMakerEndpoints, sagemaker: Stubber
+) -> None:
+    serves(sagemaker, OLD)
+    sagemaker.add_response("delete_endpoint_config", {}, {"EndpointConfigName": NAME})
+    sagemaker.add_response("delete_model", {}, {"ModelName": NAME})
+    endpoints.delete(SHARED)
+
+
+def test_nothing_is_deleted_in_the_middle_of_an_update(
+    endpoints: SageMakerEndpoints, sagemaker: Stubber
+) -> None:
+    """The configuration may be the one that the endpoint is updated to."""
+    serves(sagemaker, OLD, "Updating")
+    endpoints.delete(SHARED)
