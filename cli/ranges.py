@@ -7,14 +7,20 @@ import os
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from novaloop.datasets.ranges import equal_ranges
 from novaloop.usecases.big_files import convert_range, is_cuttable, join, plan, scan
 from novaloop.usecases.conversion import Conversion, IngestWorld, convert_file
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from concurrent.futures import Executor
+
     from novaloop.experiment.record import DatasetItem
+
+Part = TypeVar("Part")
+Done = TypeVar("Done")
 
 SMALLEST = 16 << 20
 """Below, starting processes takes longer than it saves."""
@@ -29,14 +35,20 @@ def convert_on_all_cores(
     if processes < 2 or not is_cuttable(job):
         return convert_file(job, world)
     source = job.source
-    with ProcessPoolExecutor(processes) as pool:
+    with ProcessPoolExecutor(processes - 1) as pool:
         scan_of = partial(scan, source.source_key, source.version_id, world=world)
-        scans = list(pool.map(scan_of, equal_ranges(size, -(-size // processes))))
+        scans = _shared(pool, scan_of, equal_ranges(size, -(-size // processes)))
         ranges = plan(job, scans, size, world)
         if len(ranges) == 1:
             return convert_file(job, world)
-        list(pool.map(partial(convert_range, job, world=world), ranges))
+        _shared(pool, partial(convert_range, job, world=world), ranges)
     return tuple(_with_digest(item, world) for item in join(job, ranges, world))
+
+
+def _shared(pool: Executor, work: Callable[[Part], Done], parts: Sequence[Part]) -> list[Done]:
+    """Do the first part in this process, whose memory counts anyway, and the others in the pool."""
+    others = pool.map(work, parts[1:])
+    return [work(parts[0]), *others]
 
 
 def _cores() -> int:
