@@ -13,8 +13,8 @@ from cli import bedrock_chat
 from cli.errors import Failed, Refused
 from cli.sse import events
 from cli.stack import Stack, with_stack
+from novaloop.experiment.plan import OnDemandStage, ProvisionedStage
 from novaloop.experiment.record import Endpoint, Record, Status
-from novaloop.experiment.spec import OnDemandStage, ProvisionedStage
 from novaloop.recipes.bedrock_serving import native_request
 from novaloop.usecases.outcomes import chat_request
 

@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 
 from cli.errors import Failed, Refused
 from cli.stack import Stack, with_stack
-from novaloop.experiment.spec import OnDemandStage, ProvisionedStage, Runtime, StageKind
+from novaloop.experiment.plan import OnDemandStage, ProvisionedStage, Runtime, StageKind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -29,9 +29,10 @@ from novaloop.experiment.costs import (
     packaged_prices,
     read_prices,
 )
+from novaloop.experiment.plan import Runtime
 from novaloop.experiment.planning import ExperimentPlan, plan_experiment
 from novaloop.experiment.record import DatasetItem, DatasetStatus, Record, Snapshot
-from novaloop.experiment.spec import ExperimentSpec, Runtime
+from novaloop.experiment.spec import ExperimentSpec
 from novaloop.recipes.errors import RecipeError
 from novaloop.usecases.dataset_checks import check_experiment
 from novaloop.usecases.ingest import ingest

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from novaloop.experiment.record import StageState
-from novaloop.experiment.spec import (
+from novaloop.experiment.plan import (
     DeployStage,
     DpoStage,
     EvaluateStage,
-    ExperimentSpec,
     OnDemandStage,
     ProvisionedStage,
     RftStage,
     SftStage,
 )
+from novaloop.experiment.record import StageState
+from novaloop.experiment.spec import ExperimentSpec
 from novaloop.experiment.stages import TABLE
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from localcloud.emulator import Timing
 from localcloud.learner import Model
 from localcloud.sagemaker.faults import Fault
 from novaloop.cloud.bedrock import OnDemandDeployments, ProvisionedThroughputs
-from novaloop.experiment.launching import EndpointRef
+from novaloop.experiment.deploying import EndpointRef
 from novaloop.experiment.observation import Phase
 from novaloop.recipes.bedrock_serving import BedrockServing, native_request, plan_bedrock_serving
 from novaloop.recipes.jobs import Deployment

@@ -6,6 +6,7 @@ from dataclasses import MISSING, fields
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from novaloop.experiment.plan import StageKind
 from novaloop.experiment.record import (
     ChecksItem,
     Cleanup,
@@ -25,7 +26,7 @@ from novaloop.experiment.record import (
     StageState,
     Status,
 )
-from novaloop.experiment.spec import ExperimentSpec, StageKind
+from novaloop.experiment.spec import ExperimentSpec
 from novaloop.experiment.spec_file import read_spec
 from novaloop.training.health import HealthKind, HealthNote
 

@@ -17,7 +17,8 @@ from botocore.stub import Stubber
 
 from novaloop.cloud.endpoints import SageMakerEndpoints
 from novaloop.cloud.jobs import TrainingJobs, work_of_job
-from novaloop.experiment.launching import EndpointRef, PlannedRequest
+from novaloop.experiment.deploying import EndpointRef
+from novaloop.experiment.launching import PlannedRequest
 from novaloop.experiment.observation import Phase, Work
 from novaloop.experiment.record import Progress
 from novaloop.recipes import registry

@@ -14,10 +14,10 @@ from datetime import timedelta
 from typing import Any
 
 from novaloop.cloud.deployments import Deployments
-from novaloop.experiment.launching import Site
 from novaloop.experiment.moves import Policy
 from novaloop.experiment.names import experiment_of_job
 from novaloop.experiment.record import CommandItem, CommandKind, Record, Status
+from novaloop.experiment.site import Site
 from novaloop.recipes.jobs import Deployment
 from novaloop.usecases.conversion import IngestWorld
 from novaloop.usecases.dataset_checks import check_experiment

@@ -7,8 +7,8 @@ from functools import partial
 
 import pytest
 
-from novaloop.experiment.launching import EXPERIMENT_TAG
 from novaloop.experiment.record import CommandKind, Status
+from novaloop.experiment.site import EXPERIMENT_TAG
 from novaloop.usecases.reconcile import reconcile
 from tests.simulation.simulation import SPEC, Crashes, Simulation
 from tests.simulation.twin_sagemaker import TwinSageMaker

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -143,3 +144,28 @@ def test_a_judge_may_be_asked_about_the_questions_of_the_evaluation() -> None:
     rows = questions_csv(24, 1).replace(b"Id,Body,Y", b"response_A,Body,response_B")
     simulation.upload("demo", "llm-judge.csv", rows)
     assert simulation.settles("demo") is Status.COMPLETED, simulation.record("demo").reason
+
+
+@pytest.mark.parametrize(
+    ("region", "spec", "told"),
+    [
+        ("eu-north-1", SPEC, "plan[0].evaluate: Nova images are not published in eu-north-1"),
+        ("eu-north-1", b"runtime: bedrock\n" + SPEC, "plan[0].sft: Bedrock customizes Nova in"),
+        (
+            "us-west-2",
+            SPEC + b"plan: [sft, deploy: {to: bedrock-on-demand}]\n",
+            "plan[1].deploy: Bedrock customizes Nova in",
+        ),
+    ],
+)
+def test_what_the_region_does_not_have_launches_nothing(
+    region: str, spec: bytes, told: str
+) -> None:
+    simulation = Simulation()
+    site = simulation.world.site
+    there = replace(site, deployment=replace(site.deployment, region=region))
+    simulation.world = replace(simulation.world, site=there)
+    simulation.submit("demo", spec)
+    assert simulation.settles("demo") is Status.REJECTED
+    assert told in simulation.record("demo").reason
+    assert not simulation.jobs.launches

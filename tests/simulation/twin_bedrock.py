@@ -15,7 +15,7 @@ from typing import Any
 
 from novaloop.cloud.bedrock import OnDemandDeployments, ProvisionedThroughputs
 from novaloop.cloud.customization import CustomizationJobs
-from novaloop.experiment.launching import EXPERIMENT_TAG
+from novaloop.experiment.site import EXPERIMENT_TAG
 from tests.simulation.twin_sagemaker import refusal
 from tests.simulation.twins import Fate, VirtualClock
 

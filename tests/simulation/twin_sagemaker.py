@@ -17,7 +17,7 @@ from botocore.exceptions import ClientError
 
 from novaloop.cloud.endpoints import SageMakerEndpoints
 from novaloop.cloud.leftovers import TaggedResources
-from novaloop.experiment.launching import EXPERIMENT_TAG
+from novaloop.experiment.site import EXPERIMENT_TAG
 from tests.simulation.twins import Fate, VirtualClock
 
 CREATING = timedelta(minutes=20)

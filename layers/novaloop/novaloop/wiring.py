@@ -18,8 +18,8 @@ from novaloop.cloud.jobs import TrainingJobs
 from novaloop.cloud.leftovers import TaggedResources
 from novaloop.cloud.messages import HintQueue, IngestFunction, MetricsFunction, Topic, UtcClock
 from novaloop.cloud.objects import Bucket
-from novaloop.experiment.launching import Site
 from novaloop.experiment.moves import Policy
+from novaloop.experiment.site import Site
 from novaloop.recipes.jobs import Deployment
 from novaloop.settings import BucketSettings, ControllerSettings, IngestSettings, SweeperSettings
 from novaloop.store.table import ExperimentTable

@@ -12,18 +12,16 @@ import yaml
 
 from cli import schema
 from cli.main import main
-from novaloop.experiment.spec import (
+from novaloop.experiment.plan import (
     DeployStage,
     DpoStage,
     EvaluateStage,
-    ExperimentSpec,
-    Gate,
     OnDemandStage,
     ProvisionedStage,
     RftStage,
     SftStage,
-    Split,
 )
+from novaloop.experiment.spec import ExperimentSpec, Gate, Split
 from novaloop.experiment.spec_file import read_spec
 from novaloop.experiment.stages import TABLE
 

@@ -10,9 +10,9 @@ import pytest
 
 from novaloop.experiment.collecting import row_count_problems
 from novaloop.experiment.costs import packaged_prices
-from novaloop.experiment.launching import Site
 from novaloop.experiment.planning import ExperimentPlan, plan_experiment
 from novaloop.experiment.record import DatasetItem, DatasetRef, DatasetStatus, Record
+from novaloop.experiment.site import Site
 from novaloop.experiment.spec import ExperimentSpec
 from novaloop.experiment.spec_file import SpecRefused, read_spec
 from novaloop.recipes.errors import RecipeError

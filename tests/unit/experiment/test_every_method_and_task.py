@@ -9,11 +9,12 @@ import pytest
 
 from novaloop.experiment.costs import packaged_prices
 from novaloop.experiment.inputs import roles, row_formats, split_roles
-from novaloop.experiment.launching import Site, steps_of
+from novaloop.experiment.launching import steps_of
+from novaloop.experiment.plan import Task, method_of
 from novaloop.experiment.planning import ExperimentPlan, plan_experiment
 from novaloop.experiment.record import DatasetRef, Record
-from novaloop.experiment.spec import Task
-from novaloop.experiment.spec_file import SpecRefused, method_of, read_spec
+from novaloop.experiment.site import Site
+from novaloop.experiment.spec_file import SpecRefused, read_spec
 from novaloop.recipes.catalog import families
 from novaloop.recipes.jobs import Deployment
 from tests.unit.recipes.wire import assert_valid

@@ -10,8 +10,9 @@ import pytest
 from novaloop.experiment.collecting import pending_stages
 from novaloop.experiment.gate import judge
 from novaloop.experiment.origins import named_origin, origin_of
+from novaloop.experiment.plan import StageKind
 from novaloop.experiment.record import Record, ScoreItem, Stage, StageState, Status
-from novaloop.experiment.spec import ExperimentSpec, StageKind
+from novaloop.experiment.spec import ExperimentSpec
 from novaloop.experiment.spec_file import read_spec
 
 NOW = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)

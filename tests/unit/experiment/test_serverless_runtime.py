@@ -12,18 +12,19 @@ from typing import Any
 import pytest
 
 from novaloop.experiment.costs import packaged_prices
-from novaloop.experiment.launching import Site, settings_of
-from novaloop.experiment.planning import ExperimentPlan, plan_experiment
-from novaloop.experiment.record import DatasetRef, Record
-from novaloop.experiment.spec import (
+from novaloop.experiment.launching import settings_of
+from novaloop.experiment.plan import (
     RFT_OVERRIDES,
     SFT_OVERRIDES,
     EvaluateStage,
-    ExperimentSpec,
     RftStage,
     Runtime,
     SftStage,
 )
+from novaloop.experiment.planning import ExperimentPlan, plan_experiment
+from novaloop.experiment.record import DatasetRef, Record
+from novaloop.experiment.site import Site
+from novaloop.experiment.spec import ExperimentSpec
 from novaloop.experiment.spec_file import SpecRefused, read_spec
 from novaloop.recipes.jobs import Deployment
 from novaloop.recipes.serverless import serverless

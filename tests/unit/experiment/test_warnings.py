@@ -9,8 +9,9 @@ from pydantic import ValidationError
 from novaloop.experiment.decide import decide
 from novaloop.experiment.moves import Decision, Policy, Warn
 from novaloop.experiment.observation import Observation
+from novaloop.experiment.plan import StageKind
 from novaloop.experiment.record import Record, Snapshot, Stage, StageState, Status
-from novaloop.experiment.spec import ExperimentSpec, StageKind
+from novaloop.experiment.spec import ExperimentSpec
 from novaloop.training.health import HealthKind, HealthNote
 
 NOW = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)

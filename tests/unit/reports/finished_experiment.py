@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import TYPE_CHECKING
 
+from novaloop.experiment.plan import StageKind, default_plan
 from novaloop.experiment.record import (
     DatasetItem,
     DatasetRef,
@@ -23,7 +24,7 @@ from novaloop.experiment.record import (
     StageState,
     Status,
 )
-from novaloop.experiment.spec import ExperimentSpec, Gate, StageKind, default_plan
+from novaloop.experiment.spec import ExperimentSpec, Gate
 from novaloop.metrics.flips import Flips, listed_rows, pair_up, read_answers
 from novaloop.metrics.score import Score, score_lines
 

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError, HTTPClientError
 
 from novaloop.cloud.errors import FOR_NOW, code_of, exists_already, found, is_missing, text_of
-from novaloop.experiment.launching import EXPERIMENT_TAG
 from novaloop.experiment.observation import Phase, Work
 from novaloop.experiment.record import Progress
+from novaloop.experiment.site import EXPERIMENT_TAG
 from novaloop.recipes.bedrock_serving import BedrockPlan, native_text
 from novaloop.usecases.ports import LaunchRefused, NotServing
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from mypy_boto3_bedrock.client import BedrockClient
     from mypy_boto3_bedrock_runtime.client import BedrockRuntimeClient
 
-    from novaloop.experiment.launching import EndpointRef
+    from novaloop.experiment.deploying import EndpointRef
 
 _MODEL_PHASES: Mapping[str, Phase] = {"Active": Phase.HALFWAY, "Failed": Phase.FAILED}
 _DEPLOYMENT_PHASES: Mapping[str, Phase] = {

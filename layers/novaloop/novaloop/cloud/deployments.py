@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from novaloop.cloud.bedrock import OnDemandDeployments, ProvisionedThroughputs
     from novaloop.cloud.endpoints import SageMakerEndpoints
-    from novaloop.experiment.launching import EndpointRef
+    from novaloop.experiment.deploying import EndpointRef
     from novaloop.experiment.observation import Work
     from novaloop.recipes.bedrock_serving import BedrockPlan
 

@@ -18,10 +18,10 @@ from novaloop.cloud.errors import (
     text_of,
 )
 from novaloop.cloud.errors import found as _found
-from novaloop.experiment.launching import EXPERIMENT_TAG
 from novaloop.experiment.names import experiment_of_job
 from novaloop.experiment.observation import Phase, Work
 from novaloop.experiment.record import Progress
+from novaloop.experiment.site import EXPERIMENT_TAG
 from novaloop.recipes.endpoints import update_endpoint
 from novaloop.recipes.requests import sagemaker_tags
 from novaloop.usecases.ports import LaunchRefused, NotServing
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from mypy_boto3_sagemaker.client import SageMakerClient
     from mypy_boto3_sagemaker_runtime.client import SageMakerRuntimeClient
 
-    from novaloop.experiment.launching import EndpointRef
+    from novaloop.experiment.deploying import EndpointRef
     from novaloop.recipes.endpoints import EndpointPlan
 
 _PHASES: Mapping[str, Phase] = {

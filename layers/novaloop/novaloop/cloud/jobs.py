@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from novaloop.cloud.errors import FOR_NOW, code_of, exists_already, is_missing, text_of
-from novaloop.experiment.launching import EXPERIMENT_TAG, PlannedRequest
+from novaloop.experiment.launching import PlannedRequest
 from novaloop.experiment.observation import Phase, Work
 from novaloop.experiment.record import Progress
+from novaloop.experiment.site import EXPERIMENT_TAG
 from novaloop.usecases.ports import LaunchRefused
 
 if TYPE_CHECKING:

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from novaloop.cloud.errors import code_of, found, is_missing
-from novaloop.experiment.launching import EXPERIMENT_TAG, PREFIX_TAG
 from novaloop.experiment.names import experiment_of_job
 from novaloop.experiment.observation import Leftover
+from novaloop.experiment.site import EXPERIMENT_TAG, PREFIX_TAG
 
 if TYPE_CHECKING:
     from mypy_boto3_bedrock.client import BedrockClient

@@ -11,16 +11,16 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 from novaloop.experiment.costs import packaged_prices
-from novaloop.experiment.record import Record, Stage
-from novaloop.experiment.spec import (
+from novaloop.experiment.plan import (
     DeployStage,
-    ExperimentSpec,
     OnDemandStage,
     ProvisionedStage,
     Runtime,
     ServingStage,
     StagePlan,
 )
+from novaloop.experiment.record import Record, Stage
+from novaloop.experiment.spec import ExperimentSpec
 from novaloop.recipes.errors import FieldError
 
 MINIMUM_SECONDS = 600

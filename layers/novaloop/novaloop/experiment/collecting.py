@@ -20,6 +20,7 @@ from novaloop.experiment.moves import (
 )
 from novaloop.experiment.names import experiment_name_error
 from novaloop.experiment.observation import Observation
+from novaloop.experiment.plan import Runtime, TrainStage, method_of
 from novaloop.experiment.record import (
     DatasetItem,
     DatasetRef,
@@ -29,8 +30,7 @@ from novaloop.experiment.record import (
     Stage,
     Status,
 )
-from novaloop.experiment.spec import ExperimentSpec, Role, Runtime, TrainStage
-from novaloop.experiment.spec_file import method_of
+from novaloop.experiment.spec import ExperimentSpec, Role
 from novaloop.recipes.bedrock import problem_with_rows
 from novaloop.recipes.checks import validate_rows
 
@@ -91,10 +91,10 @@ class _Intake:
 
 def collect(record: Record, seen: Observation, now: datetime, policy: Policy) -> Decision:
     """Take the newest spec and datasets; start when all that the plan needs are accepted."""
-    problem = experiment_name_error(record.experiment_id) or _spec_problem(seen.snapshot.spec)
-    if problem is not None:
-        return enter(record, Status.REJECTED, problem, now)
     item = seen.snapshot.spec
+    problem = experiment_name_error(record.experiment_id) or _spec_problem(item)
+    if problem := problem or seen.site_problem:
+        return enter(record, Status.REJECTED, problem, now)
     record = replace(record, spec=item.spec if item and item.spec else ExperimentSpec())
     intake = _sort(record.spec, seen.snapshot.datasets.values())
     checks = seen.snapshot.checks
@@ -106,7 +106,7 @@ def collect(record: Record, seen: Observation, now: datetime, policy: Policy) ->
         reason = "checking the datasets against each other"
         return enter(record, Status.COLLECTING, reason, now, CheckDatasets())
     missing = _missing_checkpoint(seen)
-    if refusal := checks.refusal or seen.endpoint_problem or missing:
+    if refusal := checks.refusal or missing:
         waits = refusal == missing and seen.origin is not None and seen.origin.for_now
         return enter(record, Status.COLLECTING if waits else Status.REJECTED, refusal, now)
     return _start_when_quiet(record, intake, seen, now, policy)

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 from novaloop.experiment.budget import last_moment, shortfall
 from novaloop.experiment.moves import Decision, enter
+from novaloop.experiment.plan import StageKind
 from novaloop.experiment.record import (
     Cleanup,
     CommandItem,
@@ -18,7 +19,6 @@ from novaloop.experiment.record import (
     StageState,
     Status,
 )
-from novaloop.experiment.spec import StageKind
 
 REMEMBERED_COMMANDS = 50
 _WAITS_FOR_A_PERSON = {Status.HELD, Status.AWAITING_APPROVAL}

@@ -14,8 +14,8 @@ from datetime import datetime, timedelta
 from novaloop.experiment.budget import last_moment, shortfall
 from novaloop.experiment.collecting import collect
 from novaloop.experiment.commands import obey
+from novaloop.experiment.deploying import endpoint_ref
 from novaloop.experiment.gate import judge
-from novaloop.experiment.launching import endpoint_ref
 from novaloop.experiment.moves import (
     Announce,
     Decision,
@@ -29,6 +29,13 @@ from novaloop.experiment.moves import (
 )
 from novaloop.experiment.names import experiment_of_job, job_name
 from novaloop.experiment.observation import TRAININGS, Observation, Phase, Refusal, Work
+from novaloop.experiment.plan import (
+    OnDemandStage,
+    ProvisionedStage,
+    Runtime,
+    ServingStage,
+    StagePlan,
+)
 from novaloop.experiment.record import (
     Cleanup,
     Endpoint,
@@ -38,14 +45,7 @@ from novaloop.experiment.record import (
     StageState,
     Status,
 )
-from novaloop.experiment.spec import (
-    ExperimentSpec,
-    OnDemandStage,
-    ProvisionedStage,
-    Runtime,
-    ServingStage,
-    StagePlan,
-)
+from novaloop.experiment.spec import ExperimentSpec
 from novaloop.experiment.stages import (
     CHECK_AGAIN,
     LAUNCH_LEASE,

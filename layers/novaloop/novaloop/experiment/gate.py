@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict
 
+from novaloop.experiment.plan import StageKind
 from novaloop.experiment.record import GateVerdict, Record, ScoreItem
-from novaloop.experiment.spec import StageKind
 from novaloop.metrics import gate
 from novaloop.metrics.tasks import read_score
 

@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from novaloop.datasets.options import RowFormat
-from novaloop.experiment.spec import (
+from novaloop.experiment.plan import (
     JUDGES,
     DpoStage,
     EvaluateStage,
-    ExperimentSpec,
     JobStage,
     RftStage,
-    Role,
     SftStage,
     Task,
 )
+from novaloop.experiment.spec import ExperimentSpec, Role
 
 Input = tuple[Role, RowFormat]
 

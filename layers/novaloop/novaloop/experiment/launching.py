@@ -1,61 +1,42 @@
-"""From a stage of a record to the requests that launch it."""
+"""From a stage of a record to what launches its training or evaluation."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from typing import Any
 
 from novaloop.experiment.budget import runtime_limit
 from novaloop.experiment.inputs import Input, inputs_of, validation_input_of
-from novaloop.experiment.names import endpoint_name, evaluator_hub, model_package_group
-from novaloop.experiment.record import Record, Stage
-from novaloop.experiment.spec import (
+from novaloop.experiment.names import evaluator_hub, model_package_group
+from novaloop.experiment.plan import (
     DeployStage,
     EvaluateStage,
-    ExperimentSpec,
     JobStage,
+    OnDemandStage,
     ProvisionedStage,
     RftStage,
     Runtime,
-    ServingPlan,
-    Target,
+    StagePlan,
+    method_of,
 )
-from novaloop.experiment.spec_file import method_of
-from novaloop.recipes import registry
+from novaloop.experiment.record import Record, Stage
+from novaloop.experiment.site import (
+    Site,
+    experiment_tags,
+    jobs_prefix,
+    tags,
+    tags_on_bedrock,
+)
+from novaloop.experiment.spec import ExperimentSpec
+from novaloop.recipes import bedrock, facts, registry
 from novaloop.recipes.bedrock import CustomizationJob, customization_job, settings_by_recipe
-from novaloop.recipes.bedrock_serving import BedrockPlan, BedrockServing, plan_bedrock_serving
 from novaloop.recipes.catalog import blueprint
-from novaloop.recipes.endpoints import Endpoint, EndpointPlan, plan_endpoint
-from novaloop.recipes.jobs import Deployment, TrainingJob
-from novaloop.recipes.names import bedrock_name
+from novaloop.recipes.jobs import TrainingJob
 from novaloop.recipes.overrides import resolve
 from novaloop.recipes.plans import plan_training_job
 from novaloop.recipes.serverless import ServerlessJob, sent_settings, serverless_job
 from novaloop.recipes.steps import optimizer_steps
-
-EXPERIMENT_TAG = "novaloop:experiment"
-STAGE_TAG = "novaloop:stage"
-PREFIX_TAG = "novaloop:prefix"
-"""Which stack's something is, where its name does not tell: Bedrock's ARNs are not ours."""
-
-
-@dataclass(frozen=True)
-class Site:
-    """Where a stack keeps its objects and what its jobs run with."""
-
-    bucket: str
-    deployment: Deployment
-    bedrock_role_arn: str = ""
-    extra_tags: Mapping[str, str] = field(default_factory=dict)
-
-    def uri(self, key: str) -> str:
-        """Return the S3 URI of a key in the application's bucket."""
-        return f"s3://{self.bucket}/{key}"
-
-    def key(self, uri: str) -> str:
-        """Return the key of an S3 URI in the application's bucket."""
-        return uri.removeprefix(self.uri(""))
 
 
 @dataclass(frozen=True)
@@ -87,52 +68,13 @@ class Launch:
     max_runtime_seconds: int
 
 
-@dataclass(frozen=True)
-class EndpointRef:
-    """What an attempt at a deployment goes by: `name` names all that it creates for itself.
-
-    `endpoint` differs from it if it serves one experiment after the other; `former` is then the
-    configuration that it goes back to if this one does not answer.
-    """
-
-    name: str
-    endpoint: str
-    component: str | None = None
-    former: str | None = None
-    to: Target = "sagemaker"
-
-    @property
-    def is_shared(self) -> bool:
-        """Whether the endpoint serves one experiment after the other."""
-        return self.endpoint != self.name
-
-
-def endpoint_ref(record: Record, stage: Stage, plan: ServingPlan) -> EndpointRef:
-    """Return what an attempt at a deployment goes by."""
-    name = _name(stage)
-    if not isinstance(plan, DeployStage):
-        return EndpointRef(bedrock_name(name), bedrock_name(name), to=plan.to)
-    return EndpointRef(
-        name=name,
-        endpoint=shared_endpoint(record, plan) or name,
-        component=name if plan.inference_component else None,
-        former=stage.former,
-    )
-
-
-def shared_endpoint(record: Record, plan: DeployStage) -> str | None:
-    """Return the name of the endpoint that serves one experiment after the other, if any."""
-    return endpoint_name(record.prefix, plan.endpoint) if plan.endpoint else None
-
-
-def jobs_prefix(experiment_id: str) -> str:
-    """Return the key prefix under which the jobs of an experiment write."""
-    return f"jobs/{experiment_id}"
-
-
-def output_prefix(experiment_id: str, stage: Stage) -> str:
-    """Return the key prefix under which the service puts what a stage's job leaves."""
-    return f"{jobs_prefix(experiment_id)}/{_name(stage)}/"
+def region_problem(spec: ExperimentSpec, plan: StagePlan, region: str) -> str | None:
+    """Return why a stage can't run in the stack's region, if it can't."""
+    if isinstance(plan, OnDemandStage | ProvisionedStage):
+        return bedrock.problem_with_region(region)
+    if isinstance(plan, DeployStage) or spec.runtime is Runtime.TRAINING_JOB:
+        return facts.problem_with_region(region)
+    return bedrock.problem_with_region(region) if spec.runtime is Runtime.BEDROCK else None
 
 
 def data_keys(record: Record, plan: JobStage) -> tuple[str, ...]:
@@ -154,16 +96,6 @@ def _key(record: Record, needed: Input) -> str:
     return record.datasets[role].outputs[row_format]
 
 
-def experiment_tags(record: Record, site: Site) -> dict[str, str]:
-    """Return the tags by which everything that an experiment creates is found again."""
-    return {**site.extra_tags, EXPERIMENT_TAG: record.experiment_id}
-
-
-def tags(record: Record, stage: Stage, site: Site) -> dict[str, str]:
-    """Return the tags by which everything that an attempt creates is found again."""
-    return {**experiment_tags(record, site), STAGE_TAG: f"{stage.name}-{stage.attempt}"}
-
-
 def plan_job(record: Record, stage: Stage, plan: JobStage, site: Site) -> Launch:
     """Return what launches a stage's attempt. Raises RecipeError."""
     if record.spec.runtime is Runtime.SERVERLESS:
@@ -174,7 +106,7 @@ def plan_job(record: Record, stage: Stage, plan: JobStage, site: Site) -> Launch
 
 
 def _plan_training_job(record: Record, stage: Stage, plan: JobStage, site: Site) -> Launch:
-    name, prefix = _name(stage), jobs_prefix(record.experiment_id)
+    name, prefix = stage.claimed_name, jobs_prefix(record.experiment_id)
     data, validation = data_key(record, plan, name), validation_input_of(plan)
     job = TrainingJob(
         method=method_of(plan),
@@ -218,7 +150,7 @@ def _plan_serverless(record: Record, stage: Stage, plan: JobStage, site: Site) -
 
 
 def _serverless_job(record: Record, stage: Stage, plan: JobStage, site: Site) -> ServerlessJob:
-    name, deployment = _name(stage), site.deployment
+    name, deployment = stage.claimed_name, site.deployment
     data, validation = data_key(record, plan, name), validation_input_of(plan)
     group = model_package_group(record.prefix, record.experiment_id)
     hub = evaluator_hub(record.prefix)
@@ -258,7 +190,7 @@ def _registrations(
 
 
 def _plan_customization(record: Record, stage: Stage, plan: JobStage, site: Site) -> Launch:
-    name = _name(stage)
+    name = stage.claimed_name
     job = CustomizationJob(
         method=method_of(plan),
         model=record.spec.model,
@@ -267,18 +199,14 @@ def _plan_customization(record: Record, stage: Stage, plan: JobStage, site: Site
         rows=sum(record.datasets[role].rows for role, _ in inputs_of(plan)),
         output_uri=site.uri(f"{jobs_prefix(record.experiment_id)}/{name}/output"),
         overrides=plan.overrides,
-        tags=_tags_on_bedrock(record, stage, site),
+        tags=tags_on_bedrock(record, stage, site),
     )
-    request = {**customization_job(job, _on_bedrock(site)), "clientRequestToken": name}
+    request = {**customization_job(job, site.on_bedrock), "clientRequestToken": name}
     return Launch(
         uploads=tuple(_joined_rows(record, plan, name, site)),
         requests=(PlannedRequest("CreateModelCustomizationJob", request),),
         max_runtime_seconds=plan.max_runtime_seconds,
     )
-
-
-def _tags_on_bedrock(record: Record, stage: Stage, site: Site) -> dict[str, str]:
-    return {**tags(record, stage, site), PREFIX_TAG: record.prefix}
 
 
 def _joined_rows(
@@ -305,51 +233,3 @@ def settings_of(spec: ExperimentSpec, plan: JobStage) -> Mapping[str, Any]:
     chosen = blueprint(method, spec.model, plan.instance_type)
     values, _ = resolve(chosen, plan.overrides, "overrides")
     return {path.rpartition(".")[2]: value for path, value in values.items()}
-
-
-def plan_deployment(
-    record: Record, stage: Stage, plan: ServingPlan, site: Site
-) -> EndpointPlan | BedrockPlan:
-    """Return the requests that deploy the newest checkpoint. Raises RecipeError."""
-    checkpoint = record.checkpoint_before(stage)
-    if checkpoint is None:
-        raise ValueError(f"stage {stage.name} has no checkpoint to deploy")
-    if isinstance(plan, DeployStage):
-        return _plan_endpoint(record, stage, plan, site, checkpoint)
-    serving = BedrockServing(
-        name=bedrock_name(_name(stage)),
-        checkpoint=checkpoint,
-        model_units=plan.model_units if isinstance(plan, ProvisionedStage) else None,
-        tags=_tags_on_bedrock(record, stage, site),
-    )
-    return plan_bedrock_serving(serving, _on_bedrock(site))
-
-
-def _on_bedrock(site: Site) -> Deployment:
-    return replace(site.deployment, execution_role_arn=site.bedrock_role_arn)
-
-
-def _plan_endpoint(
-    record: Record, stage: Stage, plan: DeployStage, site: Site, checkpoint: str
-) -> EndpointPlan:
-    endpoint = Endpoint(
-        name=_name(stage),
-        served_as=shared_endpoint(record, plan),
-        former=stage.former,
-        model=record.spec.model,
-        checkpoint=checkpoint,
-        instance_type=plan.instance_type,
-        instance_count=plan.instances,
-        context_length=plan.context_length,
-        max_concurrency=plan.max_concurrency,
-        environment=plan.environment,
-        inference_component=plan.inference_component,
-        tags=tags(record, stage, site),
-    )
-    return plan_endpoint(endpoint, site.deployment)
-
-
-def _name(stage: Stage) -> str:
-    if stage.job_name is None:
-        raise ValueError(f"stage {stage.name} was never claimed")
-    return stage.job_name

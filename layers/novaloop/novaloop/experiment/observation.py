@@ -8,8 +8,8 @@ from datetime import datetime
 from enum import StrEnum
 
 from novaloop.experiment.origins import Origin
+from novaloop.experiment.plan import Runtime, StageKind
 from novaloop.experiment.record import Progress, Snapshot, StageState, Status
-from novaloop.experiment.spec import Runtime, StageKind
 from novaloop.training.health import HealthKind, HealthNote
 
 
@@ -106,8 +106,8 @@ class Observation:
 
     `notified` and `warned` are what people were just told: a status, and stages with their ills.
     `planned` sums up the plan of a dry run that was just written. `proceeded`: the second step of
-    the work was just requested. `endpoint_problem` says why nothing may serve under the name that
-    the spec asks for. `origin` is the checkpoint of another experiment that the spec names.
+    the work was just requested. `site_problem` says why this stack can't do what the spec
+    asks for. `origin` is the checkpoint of another experiment that the spec names.
     `leftovers` stand in the order in which to delete them.
     """
 
@@ -120,7 +120,7 @@ class Observation:
     warned: tuple[tuple[str, HealthKind], ...] = ()
     planned: str | None = None
     proceeded: bool = False
-    endpoint_problem: str | None = None
+    site_problem: str | None = None
     origin: Origin | None = None
     leftovers: tuple[Leftover, ...] | None = None
 

@@ -4,14 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from novaloop.experiment.spec import (
-    DeployStage,
-    EvaluateStage,
-    ExperimentSpec,
-    JobStage,
-    StagePlan,
-    TrainStage,
-)
+from novaloop.experiment.plan import DeployStage, EvaluateStage, JobStage, StagePlan, TrainStage
+from novaloop.experiment.spec import ExperimentSpec
 from novaloop.recipes.bedrock import problem_with_method, validate_overrides
 from novaloop.recipes.errors import FieldError
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from novaloop.experiment import names
-from novaloop.experiment.record import Record
-from novaloop.experiment.spec import (
-    ExperimentSpec,
+from novaloop.experiment.plan import (
     OnDemandStage,
     ProvisionedStage,
     RftStage,
@@ -15,6 +13,8 @@ from novaloop.experiment.spec import (
     StagePlan,
     TrainStage,
 )
+from novaloop.experiment.record import Record
+from novaloop.experiment.spec import ExperimentSpec
 from novaloop.recipes.bedrock_serving import CUSTOM_MODEL_ARN
 from novaloop.recipes.jobs import MODEL_PACKAGE_ARN
 

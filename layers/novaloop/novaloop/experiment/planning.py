@@ -15,21 +15,21 @@ from typing import Any
 from novaloop.experiment.budget import affordable_seconds, machines
 from novaloop.experiment.collecting import pending_stages
 from novaloop.experiment.costs import CostRange, PriceTable, endpoint_cost, job_cost
+from novaloop.experiment.deploying import plan_deployment
 from novaloop.experiment.inputs import inputs_of
-from novaloop.experiment.launching import (
-    Launch,
-    PlannedRequest,
-    PlannedUpload,
-    Site,
-    plan_deployment,
-    plan_job,
-    steps_of,
-)
+from novaloop.experiment.launching import Launch, PlannedRequest, PlannedUpload, plan_job, steps_of
 from novaloop.experiment.names import job_name, model_package_group
 from novaloop.experiment.origins import named_origin
+from novaloop.experiment.plan import (
+    EvaluateStage,
+    JobStage,
+    Runtime,
+    ServingPlan,
+    ServingStage,
+    method_of,
+)
 from novaloop.experiment.record import Record, Stage, StageState
-from novaloop.experiment.spec import EvaluateStage, JobStage, Runtime, ServingPlan, ServingStage
-from novaloop.experiment.spec_file import method_of
+from novaloop.experiment.site import Site
 from novaloop.recipes import facts
 from novaloop.recipes.bedrock_serving import BedrockPlan
 from novaloop.recipes.endpoints import EndpointPlan

@@ -12,7 +12,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from novaloop.experiment.spec import ExperimentSpec, StageKind, StagePlan
+from novaloop.experiment.plan import StageKind, StagePlan
+from novaloop.experiment.spec import ExperimentSpec
 from novaloop.training.health import HealthKind, HealthNote
 
 
@@ -100,6 +101,13 @@ class Stage:
     billable_seconds: int = 0
     earlier_seconds: int = 0
     reason: str | None = None
+
+    @property
+    def claimed_name(self) -> str:
+        """The name of its present attempt's work. Raises ValueError if it was never claimed."""
+        if self.job_name is None:
+            raise ValueError(f"stage {self.name} was never claimed")
+        return self.job_name
 
 
 @dataclass(frozen=True)

@@ -5,14 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Discriminator,
     Field,
-    Tag,
     ValidationInfo,
     field_validator,
     model_validator,
@@ -20,48 +16,29 @@ from pydantic import (
 
 from novaloop.datasets.checks import DROPPABLE, Check
 from novaloop.datasets.checks import Policy as CheckPolicy
-from novaloop.experiment import names
+from novaloop.experiment.plan import (
+    JUDGES,
+    DeployStage,
+    EvaluateStage,
+    RftStage,
+    Runtime,
+    ServingStage,
+    SftStage,
+    SpecModel,
+    StagePlan,
+    Task,
+    TrainStage,
+    default_plan,
+    tagged,
+)
 from novaloop.experiment.reward import Reward, reward_problems
 from novaloop.metrics.names import ROW_METRICS
 from novaloop.recipes.catalog import metric_of
-from novaloop.recipes.serverless import carried
 from novaloop.rewards.labels import LabelReader
-from novaloop.training.health import HealthKind
 
 Labels = tuple[Annotated[str, Field(min_length=1, max_length=100)], ...]
-StageName = Annotated[str, Field(description="words of a-z and 0-9 joined by hyphens, at most 16")]
-EndpointName = Annotated[
-    str, Field(description="words of a-z and 0-9 joined by hyphens, at most 32")
-]
-SftIll = Literal[HealthKind.LOSS_DIVERGENCE, HealthKind.STALLED_TRAINING]
-RftIll = Literal[
-    HealthKind.REWARD_COLLAPSE,
-    HealthKind.POLICY_INSTABILITY,
-    HealthKind.LENGTH_CLIPPING,
-    HealthKind.STALLED_TRAINING,
-]
-GPU_INSTANCE = "ml.p5.48xlarge"
-DAY_SECONDS = 86_400
 FIELDS_ONLY = "fields only"
 """The validation context in which an ExperimentSpec may contradict itself."""
-
-
-class StageKind(StrEnum):
-    """The kinds of stage that a plan can hold."""
-
-    EVALUATE = "evaluate"
-    SFT = "sft"
-    DPO = "dpo"
-    RFT = "rft"
-    DEPLOY = "deploy"
-
-
-class Runtime(StrEnum):
-    """Where training and evaluation jobs run."""
-
-    TRAINING_JOB = "training-job"
-    SERVERLESS = "serverless"
-    BEDROCK = "bedrock"
 
 
 class Role(StrEnum):
@@ -75,31 +52,7 @@ class Role(StrEnum):
     LLM_JUDGE = "llm-judge"
 
 
-class Task(StrEnum):
-    """What an evaluation does, by the name that its recipe gives it."""
-
-    GEN_QA = "gen_qa"
-    RFT_EVAL = "rft_eval"
-    LLM_JUDGE = "llm_judge"
-    RUBRIC_LLM_JUDGE = "rubric_llm_judge"
-    MMLU = "mmlu"
-    MMLU_PRO = "mmlu_pro"
-    BBH = "bbh"
-    GPQA = "gpqa"
-    MATH = "math"
-    STRONG_REJECT = "strong_reject"
-    IFEVAL = "ifeval"
-    MMMU = "mmmu"
-
-
-JUDGES = {Task.LLM_JUDGE, Task.RUBRIC_LLM_JUDGE}
-
-
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Split(_Model):
+class Split(SpecModel):
     """How `data.csv` is divided: counts (whole numbers) or fractions (at most 1 together)."""
 
     sft: int | float = Field(ge=0)
@@ -123,149 +76,7 @@ class Split(_Model):
         return self.model_dump(exclude={"seed"}, exclude_none=True)
 
 
-class _Stage(_Model):
-    name: StageName
-
-    @field_validator("name")
-    @classmethod
-    def _legal_name(cls, name: str) -> str:
-        if not names.is_name(name, names.MAX_STAGE):
-            raise ValueError(
-                f"must be at most {names.MAX_STAGE} characters: lower-case letters and digits, "
-                "in words joined by single hyphens"
-            )
-        return name
-
-
-class _JobStage(_Stage):
-    instance_type: str = GPU_INSTANCE
-    instances: int = Field(default=1, ge=1)
-    image: str | None = None
-    overrides: Mapping[str, Any] = Field(default_factory=dict)
-    max_runtime_seconds: int = Field(default=DAY_SECONDS, ge=600, le=28 * DAY_SECONDS)
-
-
-class EvaluateStage(_JobStage):
-    """Evaluate the newest checkpoint before this stage, or the base model if there is none."""
-
-    kind: Literal[StageKind.EVALUATE] = StageKind.EVALUATE
-    task: Task = Task.GEN_QA
-    subtask: str | None = None
-    processor: str | None = None
-
-
-class SftStage(_JobStage):
-    """Supervised fine-tuning from the newest checkpoint before this stage."""
-
-    kind: Literal[StageKind.SFT] = StageKind.SFT
-    name: StageName = "sft"
-    peft: Literal["lora", "full"] = "lora"
-    instances: int = Field(default=4, ge=1)
-    validation: bool = False
-    stop_on: tuple[SftIll, ...] = ()
-
-
-class DpoStage(_JobStage):
-    """Direct preference optimization from the newest checkpoint before this stage."""
-
-    kind: Literal[StageKind.DPO] = StageKind.DPO
-    name: StageName = "dpo"
-    peft: Literal["lora", "full"] = "lora"
-    instances: int = Field(default=4, ge=1)
-    validation: bool = False
-    stop_on: tuple[SftIll, ...] = ()
-
-
-class RftStage(_JobStage):
-    """Reinforcement fine-tuning with the reward function, from the newest checkpoint."""
-
-    kind: Literal[StageKind.RFT] = StageKind.RFT
-    name: StageName = "rft"
-    peft: Literal["lora", "full"] = "lora"
-    instances: int = Field(default=2, ge=1)
-    include_sft_rows: bool = True
-    stop_on: tuple[RftIll, ...] = ()
-
-
-TrainStage = SftStage | DpoStage | RftStage
-JobStage = EvaluateStage | TrainStage
-
-
-class ServingStage(_Stage):
-    """What all ways to serve the newest checkpoint have in common: they end."""
-
-    kind: Literal[StageKind.DEPLOY] = StageKind.DEPLOY
-    name: StageName = "deploy"
-    ttl_hours: float = Field(default=24, gt=0, le=24 * 90)
-
-
-class DeployStage(ServingStage):
-    """Serve the newest checkpoint on a SageMaker endpoint until `ttl_hours` have passed.
-
-    With `endpoint`, serve under that lasting name, in the place of what serves there already.
-    """
-
-    to: Literal["sagemaker"] = "sagemaker"
-    instance_type: str = GPU_INSTANCE
-    instances: int = Field(default=1, ge=1)
-    context_length: int = Field(default=12_000, ge=1)
-    max_concurrency: int = Field(default=16, ge=1)
-    environment: Mapping[str, Any] = Field(default_factory=dict)
-    inference_component: bool = False
-    endpoint: EndpointName | None = None
-
-    @field_validator("endpoint")
-    @classmethod
-    def _legal_endpoint(cls, endpoint: str | None) -> str | None:
-        if endpoint is not None and not names.is_name(endpoint, names.MAX_ENDPOINT):
-            raise ValueError(
-                f"must be at most {names.MAX_ENDPOINT} characters: lower-case letters and digits, "
-                "in words joined by single hyphens"
-            )
-        return endpoint
-
-
-class OnDemandStage(ServingStage):
-    """Serve the newest checkpoint on Bedrock, paid by the token."""
-
-    to: Literal["bedrock-on-demand"]
-
-
-class ProvisionedStage(ServingStage):
-    """Serve the newest checkpoint on Bedrock, paid by the hour and model unit."""
-
-    to: Literal["bedrock-provisioned"]
-    model_units: int = Field(default=1, ge=1)
-
-
-ServingPlan = DeployStage | OnDemandStage | ProvisionedStage
-Target = Literal["sagemaker", "bedrock-on-demand", "bedrock-provisioned"]
-TARGETS: tuple[Target, ...] = get_args(Target)
-BEDROCK_TARGETS = TARGETS[1:]
-
-
-def _kind_of(stage: object) -> object:
-    """Return the tag of a stage: its kind, or for a deployment to Bedrock its target."""
-    if isinstance(stage, dict):
-        kind, to = stage.get("kind"), stage.get("to")
-    else:
-        kind, to = getattr(stage, "kind", None), getattr(stage, "to", None)
-    return to if kind == StageKind.DEPLOY and to in BEDROCK_TARGETS else kind
-
-
-StagePlan = Annotated[
-    Annotated[EvaluateStage, Tag("evaluate")]
-    | Annotated[SftStage, Tag("sft")]
-    | Annotated[DpoStage, Tag("dpo")]
-    | Annotated[RftStage, Tag("rft")]
-    | Annotated[DeployStage, Tag("deploy")]
-    | Annotated[OnDemandStage, Tag("bedrock-on-demand")]
-    | Annotated[ProvisionedStage, Tag("bedrock-provisioned")],
-    Discriminator(_kind_of),
-]
-
-
-class Gate(_Model):
+class Gate(SpecModel):
     """What the last evaluation must show before anything is deployed."""
 
     evaluation: str | None = None
@@ -279,51 +90,11 @@ class Gate(_Model):
     when_inconclusive: Literal["hold", "promote"] = "hold"
 
 
-SFT_OVERRIDES: Mapping[str, Any] = {
-    "lr": 5e-6,
-    "warmup_steps": 17,
-    "max_steps": 100,
-    "global_batch_size": 64,
-    "max_length": 8192,
-}
-RFT_OVERRIDES: Mapping[str, Any] = {
-    "lr": 1e-5,
-    "number_generation": 4,
-    "reasoning_effort": None,
-    "max_new_tokens": 50,
-    "kl_loss_coef": 0.02,
-    "temperature": 1,
-    "ent_coeff": 0.01,
-    "max_steps": 40,
-    "save_steps": 30,
-    "top_k": 5,
-    "global_batch_size": 64,
-}
-
-
-def default_plan(runtime: Runtime = Runtime.TRAINING_JOB) -> tuple[StagePlan, ...]:
-    """Plan the stages of AWS's walkthrough of the Nova Forge SDK.
-
-    Its settings are the walkthrough's too, as far as the runtime can carry them.
-    """
-    if runtime is Runtime.BEDROCK:
-        return (SftStage(), OnDemandStage(to="bedrock-on-demand"))
-    serverless = runtime is Runtime.SERVERLESS
-    return (
-        EvaluateStage(name="baseline"),
-        SftStage(overrides=carried("sft-lora", SFT_OVERRIDES) if serverless else SFT_OVERRIDES),
-        EvaluateStage(name="after-sft"),
-        RftStage(overrides=carried("rft-lora", RFT_OVERRIDES) if serverless else RFT_OVERRIDES),
-        EvaluateStage(name="after-rft"),
-        DeployStage(),
-    )
-
-
 def _plan_of(fields: dict[str, Any]) -> tuple[StagePlan, ...]:
     return default_plan(fields.get("runtime", Runtime.TRAINING_JOB))
 
 
-class ExperimentSpec(_Model):
+class ExperimentSpec(SpecModel):
     """One experiment, as asked for in `experiment.yaml`."""
 
     model: Literal["nova-micro", "nova-lite", "nova-pro", "nova-lite-2"] = "nova-lite-2"
@@ -365,7 +136,7 @@ class ExperimentSpec(_Model):
     @field_validator("plan", mode="before")
     @classmethod
     def _one_key_each(cls, plan: object) -> object:
-        return [_stage(item) for item in plan] if isinstance(plan, list | tuple) else plan
+        return [tagged(item) for item in plan] if isinstance(plan, list | tuple) else plan
 
     @model_validator(mode="after")
     def _plan_makes_sense(self, info: ValidationInfo) -> Self:
@@ -384,20 +155,6 @@ class ExperimentSpec(_Model):
             *_deploy_problems(self),
             *reward_problems(self.reward, self.labels),
         ]
-
-
-def _stage(item: object) -> object:
-    """Turn `{sft: {...}}`, `{evaluate: name}` or `sft` into the tagged form `{kind: sft, ...}`."""
-    if isinstance(item, str):
-        return {"kind": item}
-    if not isinstance(item, dict) or len(item) != 1 or "kind" in item:
-        return item
-    ((kind, settings),) = item.items()
-    if isinstance(settings, str):
-        return {"kind": kind, "name": settings}
-    if settings is None:
-        return {"kind": kind}
-    return {"kind": kind, **settings} if isinstance(settings, dict) else item
 
 
 def _name_problems(spec: ExperimentSpec) -> list[str]:

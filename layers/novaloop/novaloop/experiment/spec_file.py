@@ -12,47 +12,21 @@ import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from novaloop.experiment import on_bedrock
-from novaloop.experiment.budget import price_problems
-from novaloop.experiment.inputs import validation_input_of
-from novaloop.experiment.origins import named_origin
-from novaloop.experiment.reward import REWARD_TYPES, LengthPenalty, WeightedPart
-from novaloop.experiment.spec import (
+from novaloop.experiment.plan import (
     BEDROCK_TARGETS,
-    FIELDS_ONLY,
     TARGETS,
     DeployStage,
     DpoStage,
     EvaluateStage,
-    ExperimentSpec,
-    Gate,
-    JobStage,
     OnDemandStage,
     ProvisionedStage,
     RftStage,
     Runtime,
     SftStage,
-    Split,
-    StagePlan,
-    Task,
 )
-from novaloop.recipes.checks import (
-    problem_with_checkpoint,
-    problem_with_image,
-    validate_evaluation,
-    validate_holdout,
-    validate_infrastructure,
-    validate_overrides,
-)
-from novaloop.recipes.endpoints import validate_endpoint
-from novaloop.recipes.errors import FieldError
-from novaloop.recipes.serverless import (
-    problem_with_method,
-    problem_with_package,
-    sent_settings,
-    serverless,
-)
-from novaloop.recipes.settings import listed
+from novaloop.experiment.reward import REWARD_TYPES, LengthPenalty, WeightedPart
+from novaloop.experiment.spec import FIELDS_ONLY, ExperimentSpec, Gate, Split
+from novaloop.experiment.stage_checks import check_settings
 
 MAX_BYTES = 256 * 1024
 NO_HYPERPOD = (
@@ -221,96 +195,3 @@ def _unknown_key(location: tuple[str | int, ...]) -> str:
     near = get_close_matches(str(key), known, 1)
     hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"
     return f"is not a known setting; {hint}"
-
-
-def check_settings(spec: ExperimentSpec) -> Iterator[FieldError]:
-    """Yield what is wrong with the overrides, machines and endpoint that the plan asks for."""
-    is_serverless, models = spec.runtime is Runtime.SERVERLESS, serverless().models
-    if is_serverless and spec.model not in models:
-        yield FieldError("model", f"runtime serverless has {listed(models)}, not {spec.model}")
-    for index, stage in enumerate(spec.plan):
-        at = f"plan[{index}].{stage.kind}"
-        try:
-            yield from _check_stage(spec, stage, at)
-        except ValueError as problem:
-            yield FieldError(at, str(problem))
-    if spec.runtime is Runtime.BEDROCK:
-        yield from on_bedrock.plan_problems(spec)
-    elif refused := _problem_with_checkpoint(spec):
-        yield FieldError("checkpoint", refused)
-    yield from price_problems(spec)
-
-
-def _problem_with_checkpoint(spec: ExperimentSpec) -> str | None:
-    if spec.checkpoint is None or named_origin(spec) is not None:
-        return None
-    if spec.runtime is Runtime.SERVERLESS:
-        return problem_with_package(spec.checkpoint)
-    refused = problem_with_checkpoint(spec.checkpoint)
-    return refused and f"{refused}, a model package's ARN or experiment/stage"
-
-
-def _check_stage(spec: ExperimentSpec, stage: StagePlan, at: str) -> Iterator[FieldError]:
-    if isinstance(stage, OnDemandStage | ProvisionedStage):
-        return
-    model = spec.model
-    if isinstance(stage, DeployStage):
-        yield from validate_endpoint(
-            model,
-            stage.instance_type,
-            stage.context_length,
-            stage.max_concurrency,
-            stage.environment,
-            inference_component=stage.inference_component,
-            at=at,
-        )
-        return
-    method = method_of(stage)
-    if isinstance(stage, EvaluateStage):
-        yield from validate_evaluation(method, model, stage.subtask, stage.processor, at)
-    if spec.runtime is Runtime.SERVERLESS:
-        yield from _check_serverless(method, model, stage, at)
-        return
-    if spec.runtime is Runtime.BEDROCK:
-        yield from on_bedrock.job_problems(method, spec, stage, at)
-        return
-    image = problem_with_image(stage.image)
-    if image is not None:
-        yield FieldError(f"{at}.image", image)
-    yield from validate_infrastructure(method, model, stage.instance_type, stage.instances, at)
-    yield from validate_overrides(
-        method, model, stage.overrides, instance_type=stage.instance_type, at=f"{at}.overrides"
-    )
-    if validation_input_of(stage) is not None:
-        yield from validate_holdout(
-            method, model, stage.overrides, instance_type=stage.instance_type, at=at
-        )
-
-
-def _check_serverless(method: str, model: str, stage: JobStage, at: str) -> Iterator[FieldError]:
-    for machines in ("instance_type", "instances"):
-        if machines in stage.model_fields_set:
-            message = "runtime serverless chooses the machines; remove it"
-            yield FieldError(f"{at}.{machines}", f"{message} or use runtime training-job")
-    for name in ("image", "subtask"):
-        if getattr(stage, name, None):
-            message = "runtime serverless would ignore it; remove it or use runtime training-job"
-            yield FieldError(f"{at}.{name}", message)
-    if isinstance(stage, EvaluateStage) and stage.task is not Task.GEN_QA:
-        message = f"no request is known that tells runtime serverless to run {stage.task}"
-        yield FieldError(f"{at}.task", f"{message}; use runtime training-job")
-        return
-    if model not in serverless().models:
-        return  # told once, for the whole plan
-    problem = problem_with_method(method, model)
-    if problem is not None:
-        yield FieldError(f"{at}.peft" if "peft" in stage.model_fields_set else at, problem)
-        return
-    yield from sent_settings(method, model, stage.overrides, f"{at}.overrides")[1]
-    if validation_input_of(stage) is not None:
-        yield from validate_holdout(method, model, stage.overrides, at=at)
-
-
-def method_of(stage: JobStage) -> str:
-    """Return what the recipes call the stage's method."""
-    return str(stage.task) if isinstance(stage, EvaluateStage) else f"{stage.kind}-{stage.peft}"

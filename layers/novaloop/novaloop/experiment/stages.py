@@ -12,8 +12,8 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from novaloop.experiment.observation import Observation, Outcome, Phase, Work
+from novaloop.experiment.plan import DAY_SECONDS, ServingStage, StagePlan, TrainStage
 from novaloop.experiment.record import Progress, Stage, StageState
-from novaloop.experiment.spec import DAY_SECONDS, ServingStage, StagePlan, TrainStage
 from novaloop.training.health import unknown
 
 LAUNCH_LEASE = timedelta(minutes=5)

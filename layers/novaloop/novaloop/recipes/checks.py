@@ -133,7 +133,7 @@ def validate_inputs(
 ) -> list[FieldError]:
     """Return what is wrong with everything but the overrides and the machines."""
     checks = {
-        "region": _problem_with_region(deployment.region, chosen.family.image),
+        "region": facts.problem_with_region(deployment.region),
         "job_name": problem_with_name(job.job_name),
         "data_uri": _problem_with_data(job, chosen),
         "validation_uri": problem_with_validation(job.validation_uri, chosen),
@@ -146,14 +146,6 @@ def validate_inputs(
         "max_runtime_seconds": None if job.max_runtime_seconds > 0 else "must be positive",
     }
     return [FieldError(joined(at, name), problem) for name, problem in checks.items() if problem]
-
-
-def _problem_with_region(region: str, image: str) -> str | None:
-    try:
-        facts.image_uri(image, region)
-    except ValueError as problem:
-        return str(problem)
-    return None
 
 
 def problem_with_name(name: str) -> str | None:

@@ -204,9 +204,7 @@ def _problems(endpoint: Endpoint, deployment: Deployment, at: str) -> list[Field
         "endpoint": problem_with_name(endpoint.served_as) if endpoint.served_as else None,
         "checkpoint": _problem_with_checkpoint(endpoint.checkpoint),
         "instances": None if endpoint.instance_count >= 1 else "must be at least 1",
-        "region": None
-        if deployment.region in facts.facts().registry_accounts
-        else f"Nova can't be hosted in {deployment.region}",
+        "region": facts.problem_with_region(deployment.region),
     }
     return [FieldError(joined(at, name), problem) for name, problem in checks.items() if problem]
 

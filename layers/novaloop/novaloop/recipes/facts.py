@@ -65,14 +65,21 @@ def model(name: str) -> Model:
     return known[name]
 
 
+def problem_with_region(region: str) -> str | None:
+    """Return why no Nova job or endpoint can run on SageMaker in ``region``, if none can."""
+    accounts = facts().registry_accounts
+    if region in accounts:
+        return None
+    return f"Nova images are not published in {region}; deploy to one of {listed(tuple(accounts))}"
+
+
 def image_uri(image: str, region: str) -> str:
     """Return the registry address of ``image`` (``repository:tag``) in ``region``.
 
     Raises:
         ValueError: if Nova images are not published there.
     """
-    accounts = facts().registry_accounts
-    if region not in accounts:
-        regions = listed(tuple(accounts))
-        raise ValueError(f"Nova images are not published in {region}; deploy to one of {regions}")
-    return f"{accounts[region]}.dkr.ecr.{region}.amazonaws.com/{image}"
+    problem = problem_with_region(region)
+    if problem is not None:
+        raise ValueError(problem)
+    return f"{facts().registry_accounts[region]}.dkr.ecr.{region}.amazonaws.com/{image}"

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 from novaloop import __version__
 from novaloop.experiment.budget import machines, usd
-from novaloop.experiment.spec import (
+from novaloop.experiment.plan import (
     DeployStage,
-    ExperimentSpec,
     Runtime,
     ServingStage,
     StageKind,
     StagePlan,
+    method_of,
 )
-from novaloop.experiment.spec_file import method_of
+from novaloop.experiment.spec import ExperimentSpec
 from novaloop.metrics.estimates import Estimate, Share
 from novaloop.metrics.names import LENIENT_ACCURACY
 from novaloop.metrics.score import Score

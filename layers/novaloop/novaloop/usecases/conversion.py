@@ -17,9 +17,10 @@ from novaloop.datasets.options import DatasetOptions, RowFormat, SourceFormat
 from novaloop.datasets.split import Split, convert_split
 from novaloop.datasets.summary import DatasetSummary
 from novaloop.experiment.inputs import row_formats
+from novaloop.experiment.plan import EvaluateStage, Task
 from novaloop.experiment.record import DatasetItem, DatasetStatus
 from novaloop.experiment.reward import reward_settings
-from novaloop.experiment.spec import EvaluateStage, ExperimentSpec, Task
+from novaloop.experiment.spec import ExperimentSpec
 from novaloop.usecases.ports import BigFiles, Clock, DatasetStore, Objects
 
 SPLIT_STEM = "data"

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from novaloop.experiment.launching import endpoint_ref, output_prefix
+from novaloop.experiment.deploying import endpoint_ref
 from novaloop.experiment.observation import Outcome
+from novaloop.experiment.plan import DeployStage, EvaluateStage, Runtime, ServingPlan, ServingStage
 from novaloop.experiment.record import Record, Snapshot, Stage
-from novaloop.experiment.spec import DeployStage, EvaluateStage, Runtime, ServingPlan, ServingStage
+from novaloop.experiment.site import output_prefix
 from novaloop.metrics.archive import ArchiveError, checkpoint_of
 from novaloop.recipes.bedrock_serving import native_request
 from novaloop.usecases.outputs import find_output

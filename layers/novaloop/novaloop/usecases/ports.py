@@ -9,7 +9,8 @@ from datetime import datetime, timedelta
 from typing import BinaryIO, Protocol
 
 from novaloop.datasets.ranges import ByteRange
-from novaloop.experiment.launching import EndpointRef, PlannedRequest
+from novaloop.experiment.deploying import EndpointRef
+from novaloop.experiment.launching import PlannedRequest
 from novaloop.experiment.observation import Leftover, Work
 from novaloop.experiment.record import (
     ChecksItem,

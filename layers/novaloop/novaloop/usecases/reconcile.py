@@ -11,15 +11,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from novaloop.experiment.decide import decide
-from novaloop.experiment.launching import (
-    PlannedUpload,
-    Site,
-    endpoint_ref,
-    plan_deployment,
-    plan_job,
-    shared_endpoint,
-    tags,
-)
+from novaloop.experiment.deploying import endpoint_ref, plan_deployment, shared_endpoint
+from novaloop.experiment.launching import PlannedUpload, plan_job, region_problem
 from novaloop.experiment.moves import (
     Announce,
     CheckDatasets,
@@ -45,8 +38,10 @@ from novaloop.experiment.observation import (
     needs_work,
 )
 from novaloop.experiment.origins import Origin, named_origin, origin_of
+from novaloop.experiment.plan import DeployStage, Runtime, ServingStage, StageKind
 from novaloop.experiment.record import Record, Snapshot, Stage, StageState
-from novaloop.experiment.spec import DeployStage, Runtime, ServingStage, StageKind
+from novaloop.experiment.site import Site, tags
+from novaloop.experiment.spec import ExperimentSpec
 from novaloop.experiment.stages import Ask
 from novaloop.recipes.errors import RecipeError
 from novaloop.training.health import HealthKind
@@ -169,7 +164,7 @@ def observe(snapshot: Snapshot, feedback: _Feedback, world: World, news: _Heard)
         feedback.warned,
         feedback.planned,
         feedback.proceeded,
-        _endpoint_problem(snapshot, world),
+        _site_problem(snapshot, world),
         _origin(snapshot, world),
         world.leftovers.find(snapshot.experiment_id) if needs_leftovers(snapshot) else None,
     )
@@ -184,15 +179,21 @@ def _origin(snapshot: Snapshot, world: World) -> Origin | None:
     return origin_of(item.spec, world.store.load(named[0]).record) if named else None
 
 
-def _endpoint_problem(snapshot: Snapshot, world: World) -> str | None:
-    """Say, before an experiment starts, why it could not serve where its spec says."""
-    record, item = snapshot.record, snapshot.spec
-    if record is None or not record.status.takes_uploads or item is None or item.spec is None:
+def _site_problem(snapshot: Snapshot, world: World) -> str | None:
+    """Say, before an experiment starts, why this stack can't do what its spec asks for."""
+    record = snapshot.record
+    if record is None or not record.status.takes_uploads:
         return None
-    for index, plan in enumerate(item.spec.plan):
+    spec = snapshot.spec.spec if snapshot.spec else ExperimentSpec()
+    if spec is None:
+        return None
+    for index, plan in enumerate(spec.plan):
+        at = f"experiment.yaml: plan[{index}].{plan.kind}"
+        if problem := region_problem(spec, plan, world.site.deployment.region):
+            return f"{at}: {problem}"
         endpoint = shared_endpoint(record, plan) if isinstance(plan, DeployStage) else None
         if endpoint is not None and (problem := world.endpoints.problem_with(endpoint)):
-            return f"experiment.yaml: plan[{index}].deploy.endpoint: {problem}"
+            return f"{at}.endpoint: {problem}"
     return None
 
 

@@ -6,9 +6,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
-from novaloop.experiment.launching import output_prefix, settings_of
+from novaloop.experiment.launching import settings_of
+from novaloop.experiment.plan import EvaluateStage, StageKind, Task
 from novaloop.experiment.record import Record, ScoreItem, Snapshot, Stage, StageState
-from novaloop.experiment.spec import EvaluateStage, StageKind, Task
+from novaloop.experiment.site import output_prefix
 from novaloop.metrics.archive import ArchiveError, EvaluationOutput
 from novaloop.metrics.comparison import DifferentRowsError
 from novaloop.metrics.flips import (

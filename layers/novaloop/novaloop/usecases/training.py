@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 
 from pydantic import TypeAdapter
 
-from novaloop.experiment.launching import jobs_prefix, settings_of, steps_of
+from novaloop.experiment.launching import settings_of, steps_of
 from novaloop.experiment.observation import TRAININGS, Phase, TrainingNews, Work
+from novaloop.experiment.plan import TrainStage
 from novaloop.experiment.record import Record, Stage
-from novaloop.experiment.spec import TrainStage
+from novaloop.experiment.site import jobs_prefix
 from novaloop.training.curve import Curve
 from novaloop.training.health import Limits, Training, follow, stalled, unknown
 from novaloop.training.lines import points

@@ -1,0 +1,62 @@
+"""Where a stack keeps things, and by which tags what it creates is found again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from novaloop.experiment.record import Record, Stage
+from novaloop.recipes.jobs import Deployment
+
+EXPERIMENT_TAG = "novaloop:experiment"
+STAGE_TAG = "novaloop:stage"
+PREFIX_TAG = "novaloop:prefix"
+"""Which stack's something is, where its name does not tell: Bedrock's ARNs are not ours."""
+
+
+@dataclass(frozen=True)
+class Site:
+    """Where a stack keeps its objects and what its jobs run with."""
+
+    bucket: str
+    deployment: Deployment
+    bedrock_role_arn: str = ""
+    extra_tags: Mapping[str, str] = field(default_factory=dict)
+
+    def uri(self, key: str) -> str:
+        """Return the S3 URI of a key in the application's bucket."""
+        return f"s3://{self.bucket}/{key}"
+
+    def key(self, uri: str) -> str:
+        """Return the key of an S3 URI in the application's bucket."""
+        return uri.removeprefix(self.uri(""))
+
+    @property
+    def on_bedrock(self) -> Deployment:
+        """What jobs and models on Bedrock run with: a role that Bedrock may assume."""
+        return replace(self.deployment, execution_role_arn=self.bedrock_role_arn)
+
+
+def jobs_prefix(experiment_id: str) -> str:
+    """Return the key prefix under which the jobs of an experiment write."""
+    return f"jobs/{experiment_id}"
+
+
+def output_prefix(experiment_id: str, stage: Stage) -> str:
+    """Return the key prefix under which the service puts what a stage's job leaves."""
+    return f"{jobs_prefix(experiment_id)}/{stage.claimed_name}/"
+
+
+def experiment_tags(record: Record, site: Site) -> dict[str, str]:
+    """Return the tags by which everything that an experiment creates is found again."""
+    return {**site.extra_tags, EXPERIMENT_TAG: record.experiment_id}
+
+
+def tags(record: Record, stage: Stage, site: Site) -> dict[str, str]:
+    """Return the tags by which everything that an attempt creates is found again."""
+    return {**experiment_tags(record, site), STAGE_TAG: f"{stage.name}-{stage.attempt}"}
+
+
+def tags_on_bedrock(record: Record, stage: Stage, site: Site) -> dict[str, str]:
+    """Return the tags of what an attempt creates on Bedrock."""
+    return {**tags(record, stage, site), PREFIX_TAG: record.prefix}

@@ -1,0 +1,96 @@
+"""What is wrong with the settings of a plan, before anything is uploaded or launched."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from novaloop.experiment import on_bedrock, on_serverless
+from novaloop.experiment.budget import price_problems
+from novaloop.experiment.inputs import validation_input_of
+from novaloop.experiment.origins import named_origin
+from novaloop.experiment.plan import (
+    DeployStage,
+    EvaluateStage,
+    OnDemandStage,
+    ProvisionedStage,
+    Runtime,
+    StagePlan,
+    method_of,
+)
+from novaloop.experiment.spec import ExperimentSpec
+from novaloop.recipes.checks import (
+    problem_with_checkpoint,
+    problem_with_image,
+    validate_evaluation,
+    validate_holdout,
+    validate_infrastructure,
+    validate_overrides,
+)
+from novaloop.recipes.endpoints import validate_endpoint
+from novaloop.recipes.errors import FieldError
+from novaloop.recipes.serverless import (
+    problem_with_package,
+)
+
+
+def check_settings(spec: ExperimentSpec) -> Iterator[FieldError]:
+    """Yield what is wrong with the overrides, machines and endpoint that the plan asks for."""
+    for index, stage in enumerate(spec.plan):
+        at = f"plan[{index}].{stage.kind}"
+        try:
+            yield from _check_stage(spec, stage, at)
+        except ValueError as problem:
+            yield FieldError(at, str(problem))
+    if spec.runtime is Runtime.SERVERLESS:
+        yield from on_serverless.plan_problems(spec)
+    if spec.runtime is Runtime.BEDROCK:
+        yield from on_bedrock.plan_problems(spec)
+    elif refused := _problem_with_checkpoint(spec):
+        yield FieldError("checkpoint", refused)
+    yield from price_problems(spec)
+
+
+def _problem_with_checkpoint(spec: ExperimentSpec) -> str | None:
+    if spec.checkpoint is None or named_origin(spec) is not None:
+        return None
+    if spec.runtime is Runtime.SERVERLESS:
+        return problem_with_package(spec.checkpoint)
+    refused = problem_with_checkpoint(spec.checkpoint)
+    return refused and f"{refused}, a model package's ARN or experiment/stage"
+
+
+def _check_stage(spec: ExperimentSpec, stage: StagePlan, at: str) -> Iterator[FieldError]:
+    if isinstance(stage, OnDemandStage | ProvisionedStage):
+        return
+    model = spec.model
+    if isinstance(stage, DeployStage):
+        yield from validate_endpoint(
+            model,
+            stage.instance_type,
+            stage.context_length,
+            stage.max_concurrency,
+            stage.environment,
+            inference_component=stage.inference_component,
+            at=at,
+        )
+        return
+    method = method_of(stage)
+    if isinstance(stage, EvaluateStage):
+        yield from validate_evaluation(method, model, stage.subtask, stage.processor, at)
+    if spec.runtime is Runtime.SERVERLESS:
+        yield from on_serverless.job_problems(method, spec, stage, at)
+        return
+    if spec.runtime is Runtime.BEDROCK:
+        yield from on_bedrock.job_problems(method, spec, stage, at)
+        return
+    image = problem_with_image(stage.image)
+    if image is not None:
+        yield FieldError(f"{at}.image", image)
+    yield from validate_infrastructure(method, model, stage.instance_type, stage.instances, at)
+    yield from validate_overrides(
+        method, model, stage.overrides, instance_type=stage.instance_type, at=f"{at}.overrides"
+    )
+    if validation_input_of(stage) is not None:
+        yield from validate_holdout(
+            method, model, stage.overrides, instance_type=stage.instance_type, at=at
+        )
