@@ -104,13 +104,6 @@ def test_an_evaluation_of_the_base_model_names_no_package() -> None:
     }
 
 
-def test_a_benchmark_has_no_data() -> None:
-    planned = request(replace(EVALUATION, method="mmlu", data_uri=None, checkpoint=PACKAGE))
-
-    assert "InputDataConfig" not in planned
-    assert planned["ServerlessJobConfig"]["EvaluationType"] == "BenchmarkEvaluation"
-
-
 @pytest.mark.parametrize(
     "overrides",
     [

@@ -33,7 +33,7 @@ class Method(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     technique: Literal["SFT", "RLVR"] | None = None
-    evaluation: Literal["CustomScorerEvaluation", "BenchmarkEvaluation"] | None = None
+    evaluation: Literal["CustomScorerEvaluation"] | None = None
     hyperparameters: dict[str, str]
 
 
@@ -143,7 +143,9 @@ def _dropped(
 def _problems(job: ServerlessJob, method: Method, chosen: Blueprint, at: str) -> list[FieldError]:
     checks = {
         "job_name": problem_with_name(job.job_name),
-        "data_uri": _problem_with_data(job, chosen),
+        "data_uri": problem_with_object(job.data_uri)
+        if job.data_uri
+        else f"{job.method} needs a data set",
         "validation_uri": problem_with_validation(job.validation_uri, chosen),
         "checkpoint": problem_with_package(job.checkpoint),
         "evaluator_arn": "is needed for reinforcement fine-tuning: register the reward function"
@@ -152,12 +154,6 @@ def _problems(job: ServerlessJob, method: Method, chosen: Blueprint, at: str) ->
         "processor_function_arn": _problem_with_processor(job, method),
     }
     return [FieldError(joined(at, name), problem) for name, problem in checks.items() if problem]
-
-
-def _problem_with_data(job: ServerlessJob, chosen: Blueprint) -> str | None:
-    if chosen.family.channel is None:
-        return job.data_uri and f"{job.method} brings its own questions and would ignore it"
-    return problem_with_object(job.data_uri) if job.data_uri else f"{job.method} needs a data set"
 
 
 def problem_with_package(checkpoint: str | None) -> str | None:
@@ -170,7 +166,7 @@ def problem_with_package(checkpoint: str | None) -> str | None:
 def _problem_with_processor(job: ServerlessJob, method: Method) -> str | None:
     if job.processor_function_arn is None:
         return None
-    if method.evaluation != "CustomScorerEvaluation":
+    if method.evaluation is None:
         return f"{job.method} takes no processor function and would ignore it"
     return problem_with_function(job.processor_function_arn)
 
