@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError, HTTPClientError
 
-from novaloop.cloud.errors import FOR_NOW, code_of, exists_already, found, is_missing, text_of
+from novaloop.cloud.errors import (
+    FOR_NOW,
+    code_of,
+    create_unless_taken,
+    found,
+    is_missing,
+    text_of,
+)
 from novaloop.experiment.observation import Phase, Work
 from novaloop.experiment.record import Progress
 from novaloop.experiment.site import EXPERIMENT_TAG
 from novaloop.recipes.bedrock_serving import BedrockPlan, native_text
-from novaloop.usecases.ports import LaunchRefused, NotServing
+from novaloop.usecases.ports import NotServing
 
 if TYPE_CHECKING:
     from mypy_boto3_bedrock.client import BedrockClient
@@ -97,15 +104,15 @@ class BedrockEndpoints(ABC):
     def launch(self, plan: BedrockPlan) -> None:
         """Create the model, or the deployment of one that exists. Raises LaunchRefused."""
         if plan.create_model is not None:
-            _request(self._bedrock.create_custom_model, plan.create_model)
+            create_unless_taken(self._bedrock.create_custom_model, plan.create_model)
         elif plan.model_arn is not None:
-            _request(self._create, plan.create_deployment(plan.model_arn))
+            create_unless_taken(self._create, plan.create_deployment(plan.model_arn))
 
     def proceed(self, plan: BedrockPlan) -> None:
         """Create the deployment of the model, now active. Raises LaunchRefused."""
         model = self._model(plan.name)
         if model is not None:
-            _request(self._create, plan.create_deployment(model.arn))
+            create_unless_taken(self._create, plan.create_deployment(model.arn))
 
     def delete(self, ref: EndpointRef) -> None:
         """Delete the deployment or, once it is gone, the model; nothing without our tag."""
@@ -190,14 +197,3 @@ class ProvisionedThroughputs(BedrockEndpoints):
 
     def _delete(self, name: str) -> object:
         return self._bedrock.delete_provisioned_model_throughput(provisionedModelId=name)
-
-
-def _request(create: Callable[..., object], request: Mapping[str, Any]) -> None:
-    """Send a request that creates something, unless it is there already. Raises LaunchRefused."""
-    try:
-        create(**request)
-    except ClientError as error:
-        if not exists_already(error):
-            # A deployment may not see yet the model that was created a moment ago.
-            for_now = code_of(error) in FOR_NOW or is_missing(error)
-            raise LaunchRefused(text_of(error), for_now=for_now) from error

@@ -7,11 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from novaloop.cloud.errors import FOR_NOW, code_of, exists_already, found, is_missing, text_of
+from novaloop.cloud.errors import (
+    code_of,
+    create_unless_taken,
+    found,
+    is_missing,
+)
 from novaloop.experiment.observation import Phase, Work
 from novaloop.experiment.record import Progress
 from novaloop.experiment.site import EXPERIMENT_TAG
-from novaloop.usecases.ports import LaunchRefused
 
 if TYPE_CHECKING:
     from mypy_boto3_bedrock.client import BedrockClient
@@ -56,12 +60,7 @@ class CustomizationJobs:
 
     def create(self, request: PlannedRequest) -> None:
         """Create the job; do nothing if one of that name exists. Raises LaunchRefused."""
-        try:
-            self._bedrock.create_model_customization_job(**request.parameters)
-        except ClientError as error:
-            if not exists_already(error):
-                for_now = code_of(error) in FOR_NOW
-                raise LaunchRefused(text_of(error), for_now=for_now) from error
+        create_unless_taken(self._bedrock.create_model_customization_job, request.parameters)
 
     def stop(self, name: str) -> None:
         """Ask the job to stop; do nothing if it is over."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError, HTTPClientError
 from novaloop.cloud.errors import (
     FOR_NOW,
     code_of,
-    exists_already,
+    create_unless_taken,
     is_in_progress,
     is_missing,
     text_of,
@@ -129,14 +129,14 @@ class SageMakerEndpoints:
             problem = self.problem_with(plan.update_endpoint["EndpointName"])
             if problem is not None:
                 raise LaunchRefused(problem, for_now=False)
-        _create(self._sagemaker.create_model, plan.create_model)
-        _create(self._sagemaker.create_endpoint_config, plan.create_endpoint_config)
-        _create(self._sagemaker.create_endpoint, plan.create_endpoint)
+        create_unless_taken(self._sagemaker.create_model, plan.create_model)
+        create_unless_taken(self._sagemaker.create_endpoint_config, plan.create_endpoint_config)
+        create_unless_taken(self._sagemaker.create_endpoint, plan.create_endpoint)
 
     def proceed(self, plan: EndpointPlan) -> None:
         """Create the component on the endpoint, or update the endpoint. Raises LaunchRefused."""
         if plan.create_inference_component is not None:
-            _create(
+            create_unless_taken(
                 self._sagemaker.create_inference_component,
                 plan.create_inference_component,
                 # The endpoint bills while its component waits for a quota.
@@ -235,21 +235,6 @@ def _text(answer: Any) -> str:
     if not isinstance(text, str):
         raise TypeError("content is not a text")
     return text
-
-
-def _create(
-    create: Callable[..., object],
-    request: Mapping[str, Any],
-    never: Set[str] = frozenset(),
-) -> None:
-    """Send a request unless its name is taken. Raises LaunchRefused, for good with `never`."""
-    try:
-        create(**request)
-    except ClientError as error:
-        if not exists_already(error):
-            # What was created a moment ago may not be seen yet.
-            for_now = code_of(error) in FOR_NOW - never or is_missing(error)
-            raise LaunchRefused(text_of(error), for_now=for_now) from error
 
 
 def _beside(work: Work, serving: str) -> Work:

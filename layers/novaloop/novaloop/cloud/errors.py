@@ -1,11 +1,13 @@
-"""What AWS's error codes mean to the controller."""
+"""What AWS's errors mean to the controller."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Mapping, Set
+from typing import Any, TypeVar
 
 from botocore.exceptions import ClientError
+
+from novaloop.usecases.ports import LaunchRefused
 
 T = TypeVar("T")
 FOR_NOW = {
@@ -65,3 +67,18 @@ def is_in_progress(error: ClientError) -> bool:
     """Whether SageMaker refuses to change what it is changing already."""
     message = str(error.response.get("Error", {}).get("Message", "")).lower()
     return code_of(error) == "ValidationException" and "in-progress" in message
+
+
+def create_unless_taken(
+    create: Callable[..., object],
+    request: Mapping[str, Any],
+    never: Set[str] = frozenset(),
+) -> None:
+    """Send a request unless its name is taken. Raises LaunchRefused, for good with `never`."""
+    try:
+        create(**request)
+    except ClientError as error:
+        if not exists_already(error):
+            # What was created a moment ago may not be seen yet.
+            for_now = code_of(error) in FOR_NOW - never or is_missing(error)
+            raise LaunchRefused(text_of(error), for_now=for_now) from error

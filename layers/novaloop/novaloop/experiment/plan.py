@@ -23,8 +23,8 @@ StageName = Annotated[str, Field(description="words of a-z and 0-9 joined by hyp
 EndpointName = Annotated[
     str, Field(description="words of a-z and 0-9 joined by hyphens, at most 32")
 ]
-SftIll = Literal[HealthKind.LOSS_DIVERGENCE, HealthKind.STALLED_TRAINING]
-RftIll = Literal[
+LossIll = Literal[HealthKind.LOSS_DIVERGENCE, HealthKind.STALLED_TRAINING]
+RewardIll = Literal[
     HealthKind.REWARD_COLLAPSE,
     HealthKind.POLICY_INSTABILITY,
     HealthKind.LENGTH_CLIPPING,
@@ -109,37 +109,38 @@ class EvaluateStage(_JobStage):
     processor: str | None = None
 
 
-class SftStage(_JobStage):
+class _TrainStage(_JobStage):
+    peft: Literal["lora", "full"] = "lora"
+
+
+class _OnExamples(_TrainStage):
+    instances: int = Field(default=4, ge=1)
+    validation: bool = False
+    stop_on: tuple[LossIll, ...] = ()
+
+
+class SftStage(_OnExamples):
     """Supervised fine-tuning from the newest checkpoint before this stage."""
 
     kind: Literal[StageKind.SFT] = StageKind.SFT
     name: StageName = "sft"
-    peft: Literal["lora", "full"] = "lora"
-    instances: int = Field(default=4, ge=1)
-    validation: bool = False
-    stop_on: tuple[SftIll, ...] = ()
 
 
-class DpoStage(_JobStage):
+class DpoStage(_OnExamples):
     """Direct preference optimization from the newest checkpoint before this stage."""
 
     kind: Literal[StageKind.DPO] = StageKind.DPO
     name: StageName = "dpo"
-    peft: Literal["lora", "full"] = "lora"
-    instances: int = Field(default=4, ge=1)
-    validation: bool = False
-    stop_on: tuple[SftIll, ...] = ()
 
 
-class RftStage(_JobStage):
+class RftStage(_TrainStage):
     """Reinforcement fine-tuning with the reward function, from the newest checkpoint."""
 
     kind: Literal[StageKind.RFT] = StageKind.RFT
     name: StageName = "rft"
-    peft: Literal["lora", "full"] = "lora"
     instances: int = Field(default=2, ge=1)
     include_sft_rows: bool = True
-    stop_on: tuple[RftIll, ...] = ()
+    stop_on: tuple[RewardIll, ...] = ()
 
 
 TrainStage = SftStage | DpoStage | RftStage
