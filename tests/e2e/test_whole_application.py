@@ -63,7 +63,7 @@ def wait_for(condition: Callable[[], bool], seconds: float) -> bool:
     return False
 
 
-def reaches(stack: Stack, name: str, *statuses: Status, seconds: float = 90) -> Record:
+def reaches(stack: Stack, name: str, *statuses: Status, seconds: float = 240) -> Record:
     def there() -> bool:
         record = stack.table.load(name).record
         return record is not None and record.status in statuses
