@@ -23,9 +23,9 @@ from localcloud.bedrock.resources import (
     require_assumable,
 )
 from localcloud.container import JobError
+from localcloud.job_io import load_checkpoint, split_uri
 from localcloud.sagemaker.errors import ServiceError
 from localcloud.sagemaker.training_jobs import in_background
-from localcloud.worker import load_checkpoint, split_uri
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from localcloud import ministack_hooks as emulator
 from localcloud.container import JobError
+from localcloud.job_io import load_checkpoint
 from localcloud.learner import Model
 from localcloud.sagemaker.errors import ServiceError
 from localcloud.sagemaker.training_jobs import in_background
-from localcloud.worker import load_checkpoint
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from localcloud import ministack_hooks as emulator
 from localcloud.container import JobError
+from localcloud.job_io import load_checkpoint
 from localcloud.learner import Model
 from localcloud.sagemaker.errors import ServiceError, invalid
 from localcloud.sagemaker.inference import InferenceServer
@@ -19,7 +20,6 @@ from localcloud.sagemaker.training_jobs import (
     require_assumable,
     tags_of,
 )
-from localcloud.worker import load_checkpoint
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

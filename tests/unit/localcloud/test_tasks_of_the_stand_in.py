@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from localcloud import worker
+from localcloud import methods
+from localcloud.answers import converse_prompt
 from localcloud.container import JobError, Recipe, check_consistency
 from localcloud.learner import Model, hash_prompts, softmax
 from localcloud.tasks import benchmark, judge, reward_evaluation
@@ -88,7 +89,7 @@ def preference(number: int) -> dict[str, Any]:
 
 def test_preferences_move_the_model_from_the_one_answer_to_the_other() -> None:
     container = FakeContainer({"training_config": DPO}, [preference(n) for n in range(20)])
-    files = worker.prefer(container)  # type: ignore[arg-type]
+    files = methods.prefer(container)  # type: ignore[arg-type]
     assert json.loads(files["manifest.json"])["checkpoint_s3_bucket"] == "s3://escrow/15"
     losses = [
         float(line.split("reduced_train_loss: ")[1].split(",")[0]) for line in container.lines
@@ -97,7 +98,7 @@ def test_preferences_move_the_model_from_the_one_answer_to_the_other() -> None:
     assert losses[-1] < losses[0]
 
     (trained,) = container.saved
-    prompts, fresh = [worker.converse_prompt(preference(3))], Model()
+    prompts, fresh = [converse_prompt(preference(3))], Model()
     fresh.read_labels(prompts)
     batch = hash_prompts(prompts)
     share = {m: softmax(model.logits(batch))[0] for m, model in (("new", trained), ("old", fresh))}
@@ -118,7 +119,7 @@ def test_a_supervised_training_tells_the_loss_on_its_validation_rows() -> None:
         "model": {"optim": {"lr": 1e-5, "sched": {"warmup_steps": 1}}},
     }
     container = FakeContainer({"training_config": config}, [row] * 4, [row] * 3)
-    worker.fine_tune(container)  # type: ignore[arg-type]
+    methods.fine_tune(container)  # type: ignore[arg-type]
     assert container.lines[-1].startswith("validation rows: 3, val_loss: ")
     assert len(container.lines) == 5  # 4 rows in batches of 2, twice
 
@@ -134,7 +135,7 @@ def test_a_benchmark_is_a_matter_of_chance_to_the_stand_in() -> None:
 
 def test_results_have_the_layout_that_the_application_reads() -> None:
     recipe = {"evaluation": {"task": "mmlu", "strategy": "zs_cot", "metric": "accuracy"}}
-    files = worker.evaluate(FakeContainer(recipe))  # type: ignore[arg-type]
+    files = methods.evaluate(FakeContainer(recipe))  # type: ignore[arg-type]
     ((path, text),) = files.items()
     assert path.startswith("test/eval_results/results_")
     found = estimates(metrics_by_task(text.encode()))

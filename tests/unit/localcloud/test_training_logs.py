@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from localcloud import worker
+from localcloud import methods
 from localcloud.container import Recipe
 from localcloud.learner import Model
 from novaloop.training.health import HealthKind, Limits, Training, follow
@@ -87,7 +87,7 @@ def course(container: FakeContainer, max_new_tokens: int | None = None) -> Train
 
 def test_supervised_fine_tuning_logs_loss_and_learning_rate() -> None:
     container = FakeContainer(SFT)
-    worker.fine_tune(container)
+    methods.fine_tune(container)
     curve = course(container).curve
     assert set(curve.series) == {"loss", "learning_rate"}
     assert curve.steps_done == STEPS
@@ -96,7 +96,7 @@ def test_supervised_fine_tuning_logs_loss_and_learning_rate() -> None:
 
 def test_reinforcement_logs_what_the_checks_look_at() -> None:
     container = FakeContainer(RFT)
-    worker.reinforce(container)
+    methods.reinforce(container)
     curve = course(container).curve
     assert curve.steps_done == STEPS
     assert set(curve.series) == {
@@ -115,7 +115,7 @@ def test_a_reward_function_that_turns_bad_is_seen_as_a_collapse() -> None:
         return 1.0 if asked <= 6 * 16 else -1.0
 
     container = FakeContainer(RFT, turning)
-    worker.reinforce(container)
+    methods.reinforce(container)
     kinds = [note.kind for note in course(container).notes]
     assert HealthKind.REWARD_COLLAPSE in kinds
 
@@ -125,6 +125,6 @@ def test_a_limit_that_cuts_answers_off_is_seen_as_clipping(limit: int, *, is_cli
     generator = {**RFT["rollout"]["generator"], "max_new_tokens": limit}
     config = {**RFT, "rollout": {**RFT["rollout"], "generator": generator}}
     container = FakeContainer(config)
-    worker.reinforce(container)
+    methods.reinforce(container)
     kinds = [note.kind for note in course(container, limit).notes]
     assert (HealthKind.LENGTH_CLIPPING in kinds) is is_clipped
