@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from novaloop.cloud.bedrock import OnDemandDeployments
 from novaloop.cloud.customization import CustomizationJobs
 from novaloop.cloud.leftovers import TaggedResources
+from novaloop.experiment.deploying import EndpointRef
 from novaloop.experiment.launching import PlannedRequest
 from novaloop.experiment.observation import Phase
 from novaloop.usecases.ports import LaunchRefused
@@ -164,3 +166,36 @@ def test_what_was_imported_is_a_leftover_and_what_was_trained_is_not() -> None:
 def test_a_job_that_is_over_is_no_leftover() -> None:
     found = leftovers(Bedrock(status="Completed")).find("demo")
     assert [each.name for each in found] == [DEPLOYMENT, IMPORTED]
+
+
+class Vanishing:
+    """A deployment that may be gone by the time that it is to be deleted."""
+
+    def __init__(self, *, goes: bool) -> None:
+        self.goes, self.there = goes, True
+
+    def get_custom_model_deployment(
+        self,
+        customModelDeploymentIdentifier: str,  # noqa: N803
+    ) -> dict[str, Any]:
+        if not self.there:
+            raise refusal("ResourceNotFoundException")
+        at = datetime(2026, 1, 5, tzinfo=UTC)
+        return {"customModelDeploymentArn": DEPLOYMENT, "status": "Active", "createdAt": at}
+
+    def list_tags_for_resource(self, resourceARN: str) -> dict[str, Any]:  # noqa: N803
+        assert resourceARN == DEPLOYMENT
+        return {"tags": [{"key": "novaloop:experiment", "value": "demo"}]}
+
+    def delete_custom_model_deployment(self, **_: str) -> None:
+        self.there = not self.goes
+        raise refusal("AccessDeniedException")
+
+
+def test_what_goes_before_it_is_deleted_needs_no_permission() -> None:
+    ref = EndpointRef("demo", "demo", to="bedrock-on-demand")
+    gone: Any = Vanishing(goes=True)
+    OnDemandDeployments(gone, gone).delete(ref)
+    stays: Any = Vanishing(goes=False)
+    with pytest.raises(ClientError, match="AccessDenied"):
+        OnDemandDeployments(stays, stays).delete(ref)

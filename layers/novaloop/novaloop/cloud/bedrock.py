@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -118,15 +118,14 @@ class BedrockEndpoints(ABC):
         """Delete the deployment or, once it is gone, the model; nothing without our tag."""
         name = ref.endpoint
         deployment = self._deployment(name)
-        try:
-            if deployment is not None and deployment.owner is not None:
-                self._delete(name)
-            elif (model := self._model(name)) is not None and model.owner is not None:
-                self._bedrock.delete_custom_model(modelIdentifier=model.arn)
-        except ClientError as error:
-            # What is being created or deleted can't be deleted: the next look does it.
-            if not is_missing(error) and code_of(error) not in _NOT_NOW:
-                raise
+        if deployment is not None and deployment.owner is not None:
+            _end(lambda: self._delete(name), lambda: self._deployment(name))
+        elif (model := self._model(name)) is not None and model.owner is not None:
+            arn = model.arn
+            _end(
+                lambda: self._bedrock.delete_custom_model(modelIdentifier=arn),
+                lambda: self._model(name),
+            )
 
     def ask(self, ref: EndpointRef, body: Mapping[str, object]) -> str:
         """Send one request and return the answer's text. Raises NotServing."""
@@ -197,3 +196,15 @@ class ProvisionedThroughputs(BedrockEndpoints):
 
     def _delete(self, name: str) -> object:
         return self._bedrock.delete_provisioned_model_throughput(provisionedModelId=name)
+
+
+def _end(end: Callable[[], object], look: Callable[[], object]) -> None:
+    """Delete something; nothing happens while it is being created or deleted, or if it is gone."""
+    try:
+        end()
+    except ClientError as error:
+        if is_missing(error) or code_of(error) in _NOT_NOW:
+            return
+        # What went meanwhile took its tags along, and with them the permission to delete it.
+        if code_of(error) != "AccessDeniedException" or look() is not None:
+            raise
