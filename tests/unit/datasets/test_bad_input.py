@@ -5,16 +5,12 @@ import json
 
 import pytest
 
-from novaloop.datasets import (
-    DatasetOptions,
-    DatasetRefused,
-    DatasetSummary,
-    RowFormat,
-    SourceFormat,
-    convert,
-)
+from novaloop.datasets.convert import convert
 from novaloop.datasets.csv_table import MAX_CELL_CHARS
 from novaloop.datasets.decoding import read_lines
+from novaloop.datasets.errors import DatasetRefused
+from novaloop.datasets.options import DatasetOptions, RowFormat, SourceFormat
+from novaloop.datasets.summary import DatasetSummary
 
 HEADER = b"question,answer\n"
 

@@ -3,17 +3,11 @@
 import json
 from html.parser import HTMLParser
 
-from novaloop.datasets import (
-    Check,
-    DatasetOptions,
-    DatasetSummary,
-    Finding,
-    Policy,
-    RowFormat,
-    card_html,
-    convert,
-    dataset_card,
-)
+from novaloop.datasets.card import card_html, dataset_card
+from novaloop.datasets.checks import Check, Finding, Policy
+from novaloop.datasets.convert import convert
+from novaloop.datasets.options import DatasetOptions, RowFormat
+from novaloop.datasets.summary import DatasetSummary
 
 EVIL = "<script>alert(1)</script>"
 

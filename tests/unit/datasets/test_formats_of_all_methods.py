@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
-from novaloop.datasets import DatasetOptions, DatasetSummary, RowFormat, SourceFormat, convert
+from novaloop.datasets.convert import convert
+from novaloop.datasets.options import DatasetOptions, RowFormat, SourceFormat
+from novaloop.datasets.summary import DatasetSummary
 
 SCHEMA = "bedrock-conversation-2024"
 LOCATION = {"uri": "s3://bucket/a/b-1.png", "bucketOwner": "111122223333"}

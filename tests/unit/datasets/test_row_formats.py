@@ -6,9 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from novaloop.datasets import DatasetOptions, DatasetSummary, RowFormat, SourceFormat, convert
+from novaloop.datasets.convert import convert
 from novaloop.datasets.histogram import Histogram
+from novaloop.datasets.options import DatasetOptions, RowFormat, SourceFormat
 from novaloop.datasets.sketch import RowSketcher
+from novaloop.datasets.summary import DatasetSummary
 
 CSV = b'Id,Body,Y,Sys\r\n1,"How?\n100%",HQ,Judge.\r\n2,plz,LQ,\r\n'
 COLUMNS = {"question": "Body", "answer": "Y"}

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 
 import pytest
 
-from novaloop.datasets import DatasetOptions, RowFormat, Split, SplitSummary, convert_split
+from novaloop.datasets.options import DatasetOptions, RowFormat
+from novaloop.datasets.split import Split, SplitSummary, convert_split
 
 ROLES = {
     "sft": (RowFormat.SFT, RowFormat.RFT),

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from novaloop.datasets import DatasetOptions, RowFormat, SourceFormat, convert
+from novaloop.datasets.convert import convert
 from novaloop.datasets.decoding import read_lines
+from novaloop.datasets.options import DatasetOptions, RowFormat, SourceFormat
 
 # Everything that strict UTF-8 can carry but NUL, which is refused; never blank, which is rejected.
 texts = st.text(

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from novaloop.datasets import RowFormat, SourceFormat, convert
+from novaloop.datasets.convert import convert
+from novaloop.datasets.options import RowFormat, SourceFormat
 from novaloop.experiment.collecting import data_fingerprint
 from novaloop.experiment.reward import REWARD_TYPES
 from novaloop.experiment.spec import ExperimentSpec, Role
