@@ -4,7 +4,6 @@ Rows are sampled by their question's hash, so two files keep the same questions 
 sampling: E. Cohen, "Sampling Big Data Sketches", 2023). Up to MAX_ROWS rows all are kept.
 """
 
-from array import array
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,21 +40,22 @@ class RowSketch:
 
 
 class RowSketcher:
-    """Builds a RowSketch batch by batch."""
+    """Builds a RowSketch batch by batch, in 12 bytes a row of the sample."""
 
     def __init__(self, max_rows: int = MAX_ROWS) -> None:
-        self._max_rows = max_rows
-        self._questions = array("Q")
-        self._answers = array("I")
+        # Rows beyond `_rows` are unused, and take no memory until then.
+        self._questions = np.empty(max_rows, np.uint64)
+        self._answers = np.empty(max_rows, np.uint32)
+        self._rows = 0
         self._bits = 0
 
     def update(self, questions: Questions, answers: Answers) -> None:
         """Take in the question and answer hashes of some rows."""
         kept = self._sampled(questions)
-        self._questions.frombytes(questions[kept].tobytes())
-        self._answers.frombytes(answers[kept].tobytes())
-        while len(self._questions) > self._max_rows:
+        while self._rows + np.count_nonzero(kept) > len(self._questions):
             self._halve()
+            kept = self._sampled(questions)
+        self._append(questions[kept], answers[kept])
 
     def absorb(self, other: RowSketch) -> None:
         """Take in the rows of another sketch, as if after those here."""
@@ -65,13 +65,9 @@ class RowSketcher:
 
     def sketch(self) -> RowSketch:
         """Return the sample taken so far."""
-        questions, answers = self._arrays()
+        questions, answers = self._questions[: self._rows], self._answers[: self._rows]
         order = np.argsort(questions, kind="stable")
         return RowSketch(questions[order], answers[order], self._bits)
-
-    def _arrays(self) -> tuple[Questions, Answers]:
-        # Copies: an array can't grow while NumPy looks into it.
-        return np.array(self._questions, np.uint64), np.array(self._answers, np.uint32)
 
     def _sampled(self, questions: Questions) -> npt.NDArray[np.bool_]:
         kept: npt.NDArray[np.bool_] = (questions & np.uint64((1 << self._bits) - 1)) == 0
@@ -79,7 +75,13 @@ class RowSketcher:
 
     def _halve(self) -> None:
         self._bits += 1
-        questions, answers = self._arrays()
+        questions, answers = self._questions[: self._rows], self._answers[: self._rows]
         kept = self._sampled(questions)
-        self._questions = array("Q", questions[kept].tobytes())
-        self._answers = array("I", answers[kept].tobytes())
+        self._rows = 0
+        self._append(questions[kept], answers[kept])
+
+    def _append(self, questions: Questions, answers: Answers) -> None:
+        end = self._rows + len(questions)
+        self._questions[self._rows : end] = questions
+        self._answers[self._rows : end] = answers
+        self._rows = end
