@@ -34,7 +34,7 @@ PEER_ENVIRONMENT = ROOT / ".tools" / "bench-ingest"
 # What our side needs beside the peer, in the peer's environment.
 OWN_REQUIREMENTS = (
     *("jinja2>=3.1.6,<4", "numpy>=2.3,<3", "orjson>=3.11,<4", "pydantic>=2.12,<3"),
-    *("pyyaml>=6.0.3,<7", "rensa>=0.5,<0.6"),
+    *("pyyaml>=6.0.3,<7", "rensa>=0.5,<0.6", "xxhash>=3.5,<5"),
 )
 MEGA = 1_000_000
 MEMORY_MB = (100, 2_000)
@@ -124,7 +124,7 @@ def _of(results: Sequence[Result], engine: str) -> list[Result]:
 def _measure(engine: str, python: str, source: Path, rows: int, content: int) -> Result:
     target = source.with_name(f"{engine.replace(' ', '-')}.jsonl")
     command = [python, __file__, "--engine", engine, str(source), str(target)]
-    environment = {**os.environ, "TELEMETRY_OPT_OUT": "true"}
+    environment = {**os.environ, "TELEMETRY_OPT_OUT": "true", "OPENBLAS_NUM_THREADS": "1"}
     with source.with_name("log").open("w+") as log:
         started = time.perf_counter()
         child = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
@@ -223,7 +223,8 @@ def _print_ratios(results: Sequence[Result]) -> None:
 
 
 def _run_in_one_process(source: Path, target: Path) -> None:
-    from novaloop.datasets import DatasetOptions, RowFormat, convert  # noqa: PLC0415
+    from novaloop.datasets.convert import convert  # noqa: PLC0415
+    from novaloop.datasets.options import DatasetOptions, RowFormat  # noqa: PLC0415
 
     options = DatasetOptions(columns={"question": "Body", "answer": "Y"}, labels=LABELS)
     rejects: list[bytes] = []

@@ -6,20 +6,14 @@ from collections.abc import Callable, Iterable, Mapping
 import numpy as np
 import pytest
 
-from novaloop.datasets import (
-    Check,
-    DatasetOptions,
-    DatasetProfile,
-    DatasetSummary,
-    Finding,
-    Policy,
-    RowFormat,
-    check_datasets,
-    convert,
-)
+from novaloop.datasets.checks import Check, Finding, Policy, check_datasets
+from novaloop.datasets.convert import convert
 from novaloop.datasets.histogram import Histogram
 from novaloop.datasets.near_duplicates import SignatureSketch, SignatureSketcher
+from novaloop.datasets.options import DatasetOptions, RowFormat
+from novaloop.datasets.profile import DatasetProfile
 from novaloop.datasets.sketch import RowSketch
+from novaloop.datasets.summary import DatasetSummary
 
 WORDS = [f"word{number}" for number in range(2_000)]
 LABELS = ("A", "B", "C")
@@ -105,8 +99,8 @@ def test_near_duplicates_agree_with_the_exact_similarity() -> None:
     first, second = SignatureSketcher(), SignatureSketcher()
     for number, (text, keep) in enumerate(pairs):
         other = text.split()[:keep] + question(number + 10_000).split()[keep:]
-        first.add(2 * number, text.encode())
-        second.add(2 * number + 1, " ".join(other).encode())
+        first.add([2 * number], [text.encode()])
+        second.add([2 * number + 1], [" ".join(other).encode()])
 
     near = set(first.sketch().near(second.sketch()))
 
@@ -125,14 +119,14 @@ def test_signatures_beyond_their_number_are_a_sample_by_hash() -> None:
     sketcher = SignatureSketcher(max_rows=100)
     for number in range(1_000):
         if sketcher.wanted(np.array([number], np.uint64)):
-            sketcher.add(number, question(number).encode())
+            sketcher.add([number], [question(number).encode()])
 
     sketch = sketcher.sketch()
 
     assert 50 <= len(sketch.questions) <= 100
     assert set(sketch.questions) == set(range(0, 1_000, 1 << sketch.sampling_bits))
     alone = SignatureSketcher()
-    alone.add(992, question(992).encode())
+    alone.add([992], [question(992).encode()])
     (row,) = np.flatnonzero(sketch.questions == 992)
     assert (sketch.signatures[row] == alone.sketch().signatures[0]).all()
 

@@ -239,7 +239,7 @@ def test_sampled_signatures_join_to_what_one_sketcher_takes() -> None:
     for number, question in enumerate(questions):
         for sketcher in (whole, parts[number // 100]):
             if sketcher.wanted(np.array([question], np.uint64)):
-                sketcher.add(question, f"question {number}".encode())
+                sketcher.add([question], [f"question {number}".encode()])
     first, *others = [part.sketch() for part in parts]
     for other in others:
         first = first.joined(other, 50)

@@ -103,7 +103,7 @@ def _encode(
 def _without_excluded(rows: EncodedRows, options: DatasetOptions, log: RejectLog) -> EncodedRows:
     if not options.exclude_questions:
         return rows
-    hashes = (int.from_bytes(digest, "little") for digest in rows.question_digests)
+    hashes: list[int] = rows.question_hashes.tolist()
     kept = [row for row, value in enumerate(hashes) if value not in options.exclude_questions]
     log.excluded_rows += len(rows.questions) - len(kept)
     return rows.select(kept)

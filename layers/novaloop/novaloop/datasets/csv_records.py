@@ -109,13 +109,14 @@ class ScannedRecords:
 
 @dataclass(frozen=True)
 class Scan:
-    """The whole records at the beginning of a text: they stop at `end`.
+    """The whole records at the beginning of a text: they stop at `end` and take `lines` lines.
 
     `cell_ends` are the offsets of the delimiters and line feeds that end their cells.
     """
 
     text: bytes
     end: int
+    lines: int
     cell_ends: Offsets
 
     def records(self, width: int, max_cell: int) -> ScannedRecords | None:
@@ -139,13 +140,14 @@ def scan(text: bytes, delimiter: int) -> Scan | None:
     number of quotes does not tell where records end.
     """
     data = np.frombuffer(text, np.uint8)
-    marks = np.flatnonzero((data == _QUOTE) | (data == delimiter) | (data == _LINE_FEED))
+    line_feeds = data == _LINE_FEED
+    marks = np.flatnonzero((data == _QUOTE) | (data == delimiter) | line_feeds)
     quoting = data[marks] == _QUOTE
     outside = np.cumsum(quoting, dtype=np.uint32) & 1 == 0
     cell_ends = marks[outside & ~quoting]
     record_ends = np.flatnonzero(data[cell_ends] == _LINE_FEED)
     if not len(record_ends):
-        return Scan(text, 0, cell_ends[:0])
+        return Scan(text, 0, 0, cell_ends[:0])
     cell_ends = cell_ends[: record_ends[-1] + 1]
     end = int(cell_ends[-1]) + 1
     quotes = marks[quoting]
@@ -153,7 +155,8 @@ def scan(text: bytes, delimiter: int) -> Scan | None:
     opening, closing = quotes[::2], quotes[1::2]
     neighbours = np.append(data[np.maximum(opening - 1, 0)], data[closing + 1])
     placed = _set_of(_QUOTE, delimiter, _LINE_FEED, _RETURN)[neighbours].all()
-    return Scan(text, end, cell_ends) if placed else None
+    lines = int(np.count_nonzero(line_feeds[:end]))
+    return Scan(text, end, lines, cell_ends) if placed else None
 
 
 def _set_of(*members: int) -> npt.NDArray[np.bool_]:

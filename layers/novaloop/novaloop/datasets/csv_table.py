@@ -115,7 +115,7 @@ def _batches(
             yield from _parsed(whole.lines(), separator, width, line)
         else:
             yield line, records
-        line += text.count(b"\n", 0, found.end)
+        line += found.lines
         text, enough = text[found.end :], 0
     lines = chain(TextBlock(text).lines(), _LineSource(blocks).lines())
     yield from _parsed(lines, separator, width, line)

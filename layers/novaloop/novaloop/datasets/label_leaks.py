@@ -3,6 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 from zlib import crc32
 
 _FIRST_WORD_BUCKETS = 1_024
@@ -26,21 +27,29 @@ def line_ends(text: bytes) -> str:
     return "mixed" if b"\n" in text else "CR"
 
 
-def length_class(text: bytes) -> str:
-    """Return the power of two at or below the text's length in bytes."""
-    return f"from {1 << len(text).bit_length() - 1 if text else 0} bytes"
+def length_bits(text: bytes) -> int:
+    """Return the bits that it takes to write the text's length in bytes."""
+    return len(text).bit_length()
 
 
-def first_word(text: bytes) -> str:
+def first_word(text: bytes) -> int:
     """Return the bucket of the first word, so that no text is kept."""
     word = text[:_FIRST_WORD_BYTES].split(None, 1)[:1]
-    return f"bucket {crc32(word[0].lower()) % _FIRST_WORD_BUCKETS if word else 0}"
+    return crc32(word[0].lower()) % _FIRST_WORD_BUCKETS if word else 0
 
 
-FEATURES: Mapping[str, Callable[[bytes], str]] = {
-    "line ends": line_ends,
-    "length": length_class,
-    "first word": first_word,
+@dataclass(frozen=True)
+class Feature:
+    """A feature of a text, and its values in words."""
+
+    of: Callable[[bytes], Any]
+    describe: Callable[[Any], str]
+
+
+FEATURES: Mapping[str, Feature] = {
+    "line ends": Feature(line_ends, str),
+    "length": Feature(length_bits, lambda bits: f"from {1 << bits >> 1} bytes"),
+    "first word": Feature(first_word, lambda bucket: f"bucket {bucket}"),
 }
 
 
@@ -48,12 +57,12 @@ class FeatureCounter:
     """Counts labels by feature value, in bounded memory as long as the labels are few."""
 
     def __init__(self) -> None:
-        self._counts: dict[str, Counter[tuple[str, str]]] = {name: Counter() for name in FEATURES}
+        self._counts: dict[str, Counter[tuple[Any, str]]] = {name: Counter() for name in FEATURES}
 
     def update(self, texts: Sequence[bytes], labels: Sequence[str]) -> None:
         """Take in questions, in UTF-8, and their labels."""
         for name, feature in FEATURES.items():
-            self._counts[name].update(zip(map(feature, texts), labels, strict=True))
+            self._counts[name].update(zip(map(feature.of, texts), labels, strict=True))
 
     def counts(self) -> FeatureCounts:
         """Return the counts by feature, value and label."""
@@ -62,7 +71,7 @@ class FeatureCounter:
         }
         for name, pairs in self._counts.items():
             for (value, label), rows in pairs.items():
-                counts[name][value][label] = rows
+                counts[name][FEATURES[name].describe(value)][label] = rows
         return counts
 
 

@@ -15,7 +15,7 @@ from .options import RowFormat
 from .profile import MAX_DISTINCT_ANSWERS, DatasetProfile
 from .rejects import RejectedRows, RejectLog
 from .rows import EncodedRows
-from .sketch import RowSketcher
+from .sketch import Questions, RowSketcher
 from .text_column import utf8_at, utf8_column
 
 # Nova's tokenizer isn't published; English prose takes about 4.5 bytes a token, code about 3.
@@ -99,13 +99,13 @@ class RowStatistics:
             ]
         self.rows += len(rows.questions)
         answers = utf8_column(rows.answers)
-        self._digests += rows.question_digests
+        self._question_hashes.append(rows.question_hashes)
         self._answer_hashes += map(crc32, answers)
         self._question_sizes += [len(json) - 2 for json in rows.question_jsons]
         self._text_sizes += rows.text_sizes
         self._count_labels(rows.answers)
         self._sample(rows)
-        if len(self._digests) >= _BATCH_ROWS:
+        if len(self._text_sizes) >= _BATCH_ROWS:
             self._flush()
 
     def summary(
@@ -137,7 +137,7 @@ class RowStatistics:
         )
 
     def _flush(self) -> None:
-        questions = np.frombuffer(b"".join(self._digests), np.uint64)
+        questions = np.concatenate([np.empty(0, np.uint64), *self._question_hashes])
         answers = np.array(self._answer_hashes, np.uint32)
         # A product, not a sum: two rows that swap their answers must change it.
         row_hashes = questions * (2 * answers.astype(np.uint64) + 1)
@@ -150,7 +150,7 @@ class RowStatistics:
         self._clear()
 
     def _clear(self) -> None:
-        self._digests: list[bytes] = []
+        self._question_hashes: list[Questions] = []
         self._answer_hashes: list[int] = []
         self._question_sizes: list[int] = []
         self._text_sizes: list[int] = []
@@ -166,11 +166,9 @@ class RowStatistics:
 
     def _sample(self, rows: EncodedRows) -> None:
         """Look closer at some of the rows, chosen by their hash."""
-        keys = np.frombuffer(b"".join(rows.question_digests), np.uint64)
-        wanted = self._signatures.wanted(keys)
+        wanted = self._signatures.wanted(rows.question_hashes)
         texts = [utf8_at(rows.questions, row) for row in wanted]
-        for key, text in zip(keys[wanted].tolist(), texts, strict=True):
-            self._signatures.add(key, text)
+        self._signatures.add(rows.question_hashes[wanted].tolist(), texts)
         if self._labels is not None:
             answers = list(rows.answers)
             self._features.update(texts, [answers[row] for row in wanted])

@@ -7,7 +7,13 @@ from typing import Any, overload
 import numpy as np
 import orjson
 
-_QUOTE, _BACKSLASH = b'"\\'
+_ESCAPES = (
+    (b"\\", b"\\\\"),
+    (b'""', b'\\"'),
+    (b"\n", b"\\n"),
+    (b"\r", b"\\r"),
+    (b"\t", b"\\t"),
+)
 _FIRST_PRINTABLE = 32
 
 
@@ -27,11 +33,9 @@ class TextColumn(Sequence[str]):
 
     def json(self) -> list[bytes]:
         """Return the texts as JSON strings (RFC 8259, section 7)."""
-        data = np.frombuffer(bytearray(self.joined.replace(b"\\", b"\\\\")), np.uint8)
-        data[np.flatnonzero(data == _QUOTE)[::2]] = _BACKSLASH
-        escaped = (
-            data.tobytes().replace(b"\n", b"\\n").replace(b"\r", b"\\r").replace(b"\t", b"\\t")
-        )
+        escaped = self.joined
+        for text, escape in _ESCAPES:
+            escaped = escaped.replace(text, escape)
         controls = np.count_nonzero(np.frombuffer(escaped, np.uint8) < _FIRST_PRINTABLE)
         if controls > len(self) - 1:
             return list(map(orjson.dumps, self))
