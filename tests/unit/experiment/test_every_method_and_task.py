@@ -219,9 +219,9 @@ def test_a_misspelled_task_is_told_once_and_with_the_right_one() -> None:
     with pytest.raises(SpecRefused) as refused:
         read_spec(text)
     task, approval = refused.value.errors
-    assert task.startswith("plan[0].evaluate.task: input should be 'gen_qa', ")
+    assert task.startswith("plan[0].evaluate.task: must be one of gen_qa, ")
     assert task.endswith("did you mean mmlu?")
-    assert approval == "approval: input should be 'auto' or 'manual'; did you mean manual?"
+    assert approval == "approval: must be one of auto, manual; did you mean manual?"
 
 
 @pytest.mark.parametrize(

@@ -32,10 +32,11 @@ from novaloop.experiment.plan import (
     tagged,
 )
 from novaloop.experiment.reward import Reward, reward_problems
-from novaloop.metrics.names import ROW_METRICS
+from novaloop.metrics.names import BLEU, ROW_METRICS
 from novaloop.recipes.catalog import metric_of
 from novaloop.rewards.labels import LabelReader
 
+Share = Annotated[float, Field(ge=0, le=1)]
 Labels = tuple[Annotated[str, Field(min_length=1, max_length=100)], ...]
 FIELDS_ONLY = "fields only"
 """The validation context in which an ExperimentSpec may contradict itself."""
@@ -84,9 +85,9 @@ class Gate(SpecModel):
     at_least: float | None = None
     better_than: str | None = None
     confidence: float = Field(default=0.95, gt=0.5, lt=1)
-    class_floors: Mapping[str, float] = Field(default_factory=dict)
-    max_format_failures: float | None = Field(default=None, ge=0, le=1)
-    max_truncated: float | None = Field(default=None, ge=0, le=1)
+    class_floors: Mapping[str, Share] = Field(default_factory=dict)
+    max_format_failures: Share | None = None
+    max_truncated: Share | None = None
     when_inconclusive: Literal["hold", "promote"] = "hold"
 
 
@@ -246,7 +247,16 @@ def _measurement_problems(gate: Gate, judged: EvaluateStage) -> list[str]:
         "max_truncated": gate.max_truncated is not None,
     }
     if judged.task is Task.GEN_QA:
-        known = gate.metric in ROW_METRICS or judged.processor is not None
-        return [] if known else [f"gate.metric: {gate.metric} is none of {', '.join(ROW_METRICS)}"]
+        return _row_metric_problems(gate, judged)
     advice = f"{judged.name} runs {judged.task}, which leaves no rows to measure that by"
     return [f"gate.{name}: {advice}" for name, is_asked in asked.items() if is_asked]
+
+
+def _row_metric_problems(gate: Gate, judged: EvaluateStage) -> list[str]:
+    if gate.metric not in ROW_METRICS:
+        names = ", ".join(ROW_METRICS)
+        return [] if judged.processor else [f"gate.metric: {gate.metric} is none of {names}"]
+    most = 100 if gate.metric == BLEU else 1
+    if gate.at_least is None or 0 <= gate.at_least <= most:
+        return []
+    return [f"gate.at_least: {gate.metric} lies between 0 and {most}; {gate.at_least:g} does not"]

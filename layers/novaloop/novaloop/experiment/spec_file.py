@@ -2,58 +2,34 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
-from difflib import get_close_matches
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from novaloop.experiment.plan import (
-    BEDROCK_TARGETS,
-    TARGETS,
-    DeployStage,
-    DpoStage,
-    EvaluateStage,
-    OnDemandStage,
-    ProvisionedStage,
-    RftStage,
-    Runtime,
-    SftStage,
-)
-from novaloop.experiment.reward import REWARD_TYPES, LengthPenalty, WeightedPart
-from novaloop.experiment.spec import FIELDS_ONLY, ExperimentSpec, Gate, Split
+from novaloop.experiment.spec import FIELDS_ONLY, ExperimentSpec
+from novaloop.experiment.spec_errors import describe
 from novaloop.experiment.stage_checks import check_settings
 
 MAX_BYTES = 256 * 1024
-NO_HYPERPOD = (
-    "a job there is a set of Kubernetes resources that fit one cluster only, which nothing here "
-    "can check; use runtime training-job, which runs the same recipes"
-)
-NO_MULTI_TURN = "its jobs can't be checked here; use rft, in which an answer is one turn"
-_SECTIONS: Mapping[str, type[BaseModel]] = {
-    "": ExperimentSpec,
-    "split": Split,
-    "gate": Gate,
-    "evaluate": EvaluateStage,
-    "sft": SftStage,
-    "dpo": DpoStage,
-    "rft": RftStage,
-    "deploy": DeployStage,
-    "bedrock-on-demand": OnDemandStage,
-    "bedrock-provisioned": ProvisionedStage,
-    **REWARD_TYPES,
-    "parts": WeightedPart,
-    "length_penalty": LengthPenalty,
-}
-
-
+MAX_ERRORS = 50
+_LONGEST_ERROR = 2_000
+"""Characters; together with MAX_ERRORS, what an item of the table holds."""
 _FOLLOWERS: Mapping[int | str, tuple[str, ...]] = {
     "task": ("subtask", "processor", "overrides", "instance_type")
 }
+_YAML_ADVICE = {
+    "mapping values are not allowed": "put a text with a colon in quotes",
+    "expected ',' or": "close what was opened with [ or {",
+    "'\\t'": "indent with spaces",
+    "constructor for the tag": "put a text that begins with ! in quotes",
+    "another document": "write one experiment only, without a line of dashes",
+    "cannot start any token": "put a text that begins with it in quotes",
+}
+"""What to do, by a part of PyYAML's message."""
 
 
 class SpecRefused(Exception):  # noqa: N818 - a verdict on the input, not a fault of the program
@@ -64,6 +40,27 @@ class SpecRefused(Exception):  # noqa: N818 - a verdict on the input, not a faul
         self.errors = errors
 
 
+class _Loader(yaml.SafeLoader):
+    """Refuses what PyYAML takes without a word, and says where what PyYAML trips over."""
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        node = super().compose_mapping_node(anchor)
+        seen: set[str] = set()
+        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
+            if key.value in seen:
+                problem = f"`{key.value}` stands twice; keep one of them"
+                raise yaml.composer.ComposerError(None, None, problem, key.start_mark)
+            seen.add(key.value)
+        return node
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        try:
+            return super().construct_object(node, deep=deep)
+        except (ArithmeticError, AttributeError, LookupError, ValueError):
+            problem = f"this is no {node.tag.rpartition(':')[2]}; put a text in quotes"
+            raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark) from None
+
+
 def read_spec(content: bytes) -> ExperimentSpec:
     """Parse and check a spec. Raises SpecRefused with everything that is wrong with it."""
     raw = _parse(content)
@@ -71,17 +68,36 @@ def read_spec(content: bytes) -> ExperimentSpec:
         spec = ExperimentSpec.model_validate(raw, context=FIELDS_ONLY)
     except ValidationError as error:
         found = _without_echoes(error.errors())
-        raise SpecRefused((*map(_describe, found), *_errors_in_the_rest(raw, found))) from None
+        raise _refusal((*map(describe, found), *_errors_in_the_rest(raw, found))) from None
     errors = (*spec.contradictions(), *map(str, check_settings(spec)))
     if errors:
-        raise SpecRefused(errors)
+        raise _refusal(errors)
     return spec
 
 
+def _refusal(errors: tuple[str, ...]) -> SpecRefused:
+    told = tuple(
+        error if len(error) <= _LONGEST_ERROR else f"{error[:_LONGEST_ERROR]}..."
+        for error in errors[:MAX_ERRORS]
+    )
+    left = len(errors) - len(told)
+    return SpecRefused((*told, f"and {left:,} more errors") if left else told)
+
+
 def _without_echoes(found: Sequence[ErrorDetails]) -> list[ErrorDetails]:
-    """Leave out that a list is too short because what is wrong with its items was told."""
+    """Leave out what only follows from what else is told.
+
+    A list is too short if its items are wrong, the default plan is not made if anything is wrong,
+    and what is neither a whole number nor a fraction is told as both.
+    """
     inside = {error["loc"][:1] for error in found if len(error["loc"]) > 1}
-    return [e for e in found if not (e["type"] == "too_short" and e["loc"] in inside)]
+    return [
+        error
+        for error in found
+        if not (error["type"] == "too_short" and error["loc"] in inside)
+        and error["type"] != "default_factory_not_called"
+        and (error["loc"][:1], error["loc"][-1:]) != (("split",), ("int",))
+    ]
 
 
 def _errors_in_the_rest(raw: Mapping[str, Any], found: Sequence[ErrorDetails]) -> Iterator[str]:
@@ -113,10 +129,15 @@ def _parse(content: bytes) -> Mapping[str, Any]:
     if len(content) > MAX_BYTES:
         raise SpecRefused((f"has {len(content):,} bytes; at most {MAX_BYTES:,} are read",))
     try:
-        raw = yaml.safe_load(content.decode("utf-8-sig"))
+        text = content.decode("utf-8-sig")
+        raw = _Loader(text).get_single_data()
     except UnicodeDecodeError as error:
         raise SpecRefused((f"is not UTF-8 at byte {error.start}; save it as UTF-8",)) from None
-    except yaml.YAMLError as error:
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        problem = f"line {line}: the character U+{error.character:04X} is not allowed; remove it"
+        raise SpecRefused((problem,)) from None
+    except yaml.MarkedYAMLError as error:
         raise SpecRefused((_yaml_problem(error),)) from None
     except RecursionError:
         raise SpecRefused(("is nested too deeply",)) from None
@@ -125,73 +146,8 @@ def _parse(content: bytes) -> Mapping[str, Any]:
     return raw or {}
 
 
-def _yaml_problem(error: yaml.YAMLError) -> str:
-    mark = getattr(error, "problem_mark", None)
+def _yaml_problem(error: yaml.MarkedYAMLError) -> str:
+    mark, problem = error.problem_mark, error.problem or "unreadable"
     where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
-    return f"{where}is not YAML: {getattr(error, 'problem', None) or 'unreadable'}"
-
-
-def _describe(error: Mapping[str, Any]) -> str:
-    path = _path(error["loc"])
-    message = _message(error)
-    return f"{path}: {message}" if path else message
-
-
-def _path(location: tuple[str | int, ...]) -> str:
-    location = tuple("deploy" if part in BEDROCK_TARGETS else part for part in location)
-    parts = [f"[{part}]" if isinstance(part, int) else f".{part}" for part in location]
-    written = [
-        part for part, after in zip(parts, (None, *location), strict=False) if after != "reward"
-    ]
-    return "".join(written).removeprefix(".")
-
-
-def _message(error: Mapping[str, Any]) -> str:
-    if error["type"] == "extra_forbidden":
-        return _unknown_key(error["loc"])
-    if error["loc"][-1:] == ("reward",) and str(error["type"]).startswith("union_tag"):
-        types = [each for each in REWARD_TYPES if each != "weighted" or "parts" not in error["loc"]]
-        return f"type must be one of {', '.join(types)}"
-    if error["loc"] == ("runtime",):
-        return _no_runtime(error["input"])
-    if error["loc"][-2:] == ("deploy", "to"):
-        return f"must be one of {', '.join(TARGETS)}"
-    if str(error["type"]).startswith("union_tag"):
-        return _no_stage(error)
-    text = str(error["msg"]).removeprefix("Value error, ")
-    return text[:1].lower() + text[1:] + _near_choice(error)
-
-
-def _near_choice(error: Mapping[str, Any]) -> str:
-    if error["type"] not in {"enum", "literal_error"}:
-        return ""
-    choices = re.findall(r"'([^']+)'", str(error["ctx"]["expected"]))
-    near = get_close_matches(str(error["input"]), choices, 1)
-    return f"; did you mean {near[0]}?" if near else ""
-
-
-def _no_stage(error: Mapping[str, Any]) -> str:
-    if error["type"] == "union_tag_not_found":
-        return "must be one stage, such as `- evaluate: baseline` or `- sft: {instances: 4}`"
-    if "multi" in str(error["ctx"]["tag"]):
-        return f"multi-turn reinforcement is refused: {NO_MULTI_TURN}"
-    return "is no kind of stage; write evaluate, sft, dpo, rft or deploy"
-
-
-def _no_runtime(asked: object) -> str:
-    offered = ", ".join(Runtime)
-    return (
-        f"hyperpod is refused: {NO_HYPERPOD}"
-        if asked == "hyperpod"
-        else f"must be one of {offered}"
-    )
-
-
-def _unknown_key(location: tuple[str | int, ...]) -> str:
-    *parents, key = location
-    section = next((str(part) for part in reversed(parents) if isinstance(part, str)), "")
-    fields = _SECTIONS.get(section, ExperimentSpec).model_fields
-    known = sorted({field.alias or name for name, field in fields.items()} - {"kind"})
-    near = get_close_matches(str(key), known, 1)
-    hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"
-    return f"is not a known setting; {hint}"
+    advice = next((f"; {do}" for part, do in _YAML_ADVICE.items() if part in problem), "")
+    return f"{where}is not YAML: {problem}{advice}"

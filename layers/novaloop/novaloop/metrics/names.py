@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 SHORT_NAMES: Mapping[str, str] = {"exact_match": "em", "quasi_exact_match": "qem"}
 LENIENT_ACCURACY = "lenient_accuracy"
+BLEU = "bleu"
 ROW_METRICS = (
     *SHORT_NAMES,
     *SHORT_NAMES.values(),
@@ -12,7 +13,7 @@ ROW_METRICS = (
     "rouge1",
     "rouge2",
     "rougeL",
-    "bleu",
+    BLEU,
     LENIENT_ACCURACY,
 )
 """What is measured by the rows of an evaluation."""

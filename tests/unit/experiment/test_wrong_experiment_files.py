@@ -1,0 +1,95 @@
+"""Files that are no experiment: what is wrong, where, and what to do."""
+
+from __future__ import annotations
+
+import pytest
+
+from novaloop.experiment.spec_file import MAX_ERRORS, SpecRefused, read_spec
+
+
+def errors_of(text: str) -> list[str]:
+    with pytest.raises(SpecRefused) as refused:
+        read_spec(text.encode())
+    return list(refused.value.errors)
+
+
+@pytest.mark.parametrize(
+    ("text", "where", "advice"),
+    [
+        ("model: [nova\n", "line 2, column 1: is not YAML: ", "close what was opened"),
+        ("gate:\n\tmetric: em\n", "line 2, column 1: is not YAML: ", "indent with spaces"),
+        ("system_prompt: Sort: this\n", "line 1, column 20: ", "put a text with a colon in quotes"),
+        ("model: nova-pro\nmodel: nova-lite\n", "line 2, column 1: ", "`model` stands twice"),
+        ("gate:\n  at_least: 0\n  at_least: 1\n", "line 3, column 3: ", "`at_least` stands twice"),
+        ("model: nova-lite\n---\nmodel: nova-pro\n", "line 2, column 1: ", "one experiment only"),
+        ("system_prompt: @all\n", "line 1, column 16: ", "begins with it in quotes"),
+        ("system_prompt: !!Important\n", "line 1, column 16: ", "begins with ! in quotes"),
+        ("labels: [a, b]\nmodel: 'a\0b'\n", "line 2: ", "U+0000 is not allowed; remove it"),
+        ("system_prompt: 2020-13-45\n", "line 1, column 16: ", "put a text in quotes"),
+        ("budget_usd: !!float much\n", "line 1, column 13: ", "this is no float"),
+        ("? [a, b]\n: x\n", "line 1, column 3: ", "unhashable key"),
+        ("- sft\n- rft\n", "must hold `key: value` lines", "such as `model: nova-lite-2`"),
+        ("hello\n", "must hold `key: value` lines", "such as `model: nova-lite-2`"),
+    ],
+)
+def test_what_is_not_yaml_is_told_with_line_and_advice(text: str, where: str, advice: str) -> None:
+    (error,) = errors_of(text)
+    assert error.startswith(where)
+    assert advice in error
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        ("plan: sft", "plan: must be a list, such as `[a, b]`"),
+        ("plan: []", "plan: must have at least 1 item after validation, not 0"),
+        ("plan:", "plan: has no value; give it one, or remove the line"),
+        ("plan: [evaluate]", "plan[0].evaluate.name: is missing; add it"),
+        ("gate: exact_match", "gate: must be settings, such as `{key: value}`"),
+        ("gate: {confidence: 95}", "gate.confidence: must be less than 1"),
+        ("labels: [1, b]", "labels[0]: must be a text; put it in quotes"),
+        ("system_prompt: 2020-01-01", "system_prompt: must be a text; put it in quotes"),
+        ("dry_run: perhaps", "dry_run: must be true or false"),
+        ("approval: yes", "approval: must be one of auto, manual"),
+        ("budget_usd: -3", "budget_usd: must be greater than 0"),
+        ("budget_usd: .inf", "budget_usd: must be a finite number"),
+        ("budget_usd: lots", "budget_usd: must be a number"),
+        ("delimiter: ';;'", "delimiter: must have at most 1 character"),
+        ("split: {sft: many, eval: 1, rft: 1}", "split.sft: must be a number"),
+        ("columns: {int: [1]}", "columns.int: must be a text; put it in quotes"),
+        ("checks: {label-leak: maybe}", "checks.label-leak: must be one of refuse, drop, warn"),
+        (
+            "plan: [{sft: {stop_on: [reward_collapse]}}]",
+            "plan[0].sft.stop_on[0]: must be one of loss_divergence, stalled_training",
+        ),
+        (
+            "gate: {at_least: 70}",
+            "gate.at_least: exact_match lies between 0 and 1; 70 does not",
+        ),
+        (
+            "labels: [good, bad]\ngate: {class_floors: {bad: 70}}",
+            "gate.class_floors.bad: must be less than or equal to 1",
+        ),
+    ],
+)
+def test_a_wrong_setting_is_told_once_with_its_path(text: str, error: str) -> None:
+    assert errors_of(text) == [error]
+
+
+def test_a_level_of_bleu_goes_up_to_100() -> None:
+    gate = read_spec(b"gate: {metric: bleu, at_least: 30}").gate
+    assert gate is not None
+    assert gate.at_least == 30
+
+
+def test_settings_may_be_shared_by_anchors() -> None:
+    spec = read_spec(
+        b"plan:\n  - evaluate: {<<: &a {instances: 1, name: x}, name: y}\n  - evaluate: *a\n"
+    )
+    assert [stage.name for stage in spec.plan] == ["y", "x"]
+
+
+def test_no_file_tells_more_errors_than_the_table_holds() -> None:
+    errors = errors_of("".join(f"{'k' * 1000}{n}: 1\n" for n in range(200)))
+    assert errors[-1] == f"and {200 - MAX_ERRORS} more errors"
+    assert len("".join(errors)) < 200_000
