@@ -1,8 +1,7 @@
-"""What Bedrock says of jobs and of what carries a tag, in the controller's words."""
+"""What Bedrock says of jobs and deployments, in the controller's words."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,7 +10,6 @@ from botocore.exceptions import ClientError
 
 from novaloop.cloud.bedrock import OnDemandDeployments
 from novaloop.cloud.customization import CustomizationJobs
-from novaloop.cloud.leftovers import TaggedResources
 from novaloop.experiment.deploying import EndpointRef
 from novaloop.experiment.launching import PlannedRequest
 from novaloop.experiment.observation import Phase
@@ -19,10 +17,8 @@ from novaloop.usecases.ports import LaunchRefused
 
 ARN = "arn:aws:bedrock:us-east-1:123456789012"
 JOB = f"{ARN}:model-customization-job/amazon.nova-2-lite-v1:0:256k/0123456789ab"
-IMPORTED = f"{ARN}:custom-model/imported/aaaaaaaaaaaa"
 TRAINED = f"{ARN}:custom-model/amazon.nova-2-lite-v1:0:256k/bbbbbbbbbbbb"
 DEPLOYMENT = f"{ARN}:custom-model-deployment/cccccccccccc"
-ELSEWHERE = f"{ARN}:custom-model/imported/dddddddddddd"
 
 
 def refusal(code: str) -> ClientError:
@@ -56,41 +52,6 @@ class Bedrock:
 
     def stop_model_customization_job(self, jobIdentifier: str) -> None:  # noqa: N803
         self._perform(jobIdentifier)
-
-    def get_custom_model(self, modelIdentifier: str) -> dict[str, str]:  # noqa: N803
-        imported = modelIdentifier == IMPORTED
-        return {"customizationType": "IMPORTED" if imported else "FINE_TUNING"}
-
-    def get_custom_model_deployment(
-        self,
-        customModelDeploymentIdentifier: str,  # noqa: N803
-    ) -> dict[str, str]:
-        return {"status": "Active"}
-
-    def delete_custom_model(self, modelIdentifier: str) -> None:  # noqa: N803
-        self._perform(modelIdentifier)
-
-    def delete_custom_model_deployment(self, customModelDeploymentIdentifier: str) -> None:  # noqa: N803
-        self._perform(customModelDeploymentIdentifier)
-
-
-class Tagging:
-    """The tag index: everything there is, with the stack that it belongs to."""
-
-    def get_paginator(self, _: str) -> Tagging:
-        return self
-
-    def paginate(self, **_: Any) -> Iterator[dict[str, Any]]:
-        for arn in (IMPORTED, TRAINED, JOB, ELSEWHERE, DEPLOYMENT):
-            prefix = "second" if arn == ELSEWHERE else "novaloop"
-            tags = [{"Key": "novaloop:prefix", "Value": prefix}]
-            yield {"ResourceTagMappingList": [{"ResourceARN": arn, "Tags": tags}]}
-
-
-def leftovers(bedrock: Any) -> TaggedResources:
-    tagging: Any = Tagging()
-    unused: Any = None
-    return TaggedResources(tagging, unused, bedrock, "novaloop")
 
 
 def jobs(bedrock: Any) -> CustomizationJobs:
@@ -151,21 +112,6 @@ def test_what_is_over_needs_no_stop(code: str) -> None:
     bedrock = Bedrock()
     bedrock.refuses = code
     jobs(bedrock).stop("job")
-
-
-def test_what_was_imported_is_a_leftover_and_what_was_trained_is_not() -> None:
-    bedrock = Bedrock(status="InProgress")
-    found = leftovers(bedrock).find("demo")
-    assert [each.name for each in found] == [JOB, DEPLOYMENT, IMPORTED]
-    leftovers(bedrock).delete(found)
-    leftovers(bedrock).delete(found[1:])
-    leftovers(bedrock).delete(found[2:])
-    assert bedrock.ended == [JOB, DEPLOYMENT, IMPORTED]
-
-
-def test_a_job_that_is_over_is_no_leftover() -> None:
-    found = leftovers(Bedrock(status="Completed")).find("demo")
-    assert [each.name for each in found] == [DEPLOYMENT, IMPORTED]
 
 
 class Vanishing:

@@ -1,10 +1,10 @@
-"""Bedrock: custom models, each deployed under the same name."""
+"""Bedrock's custom models and what serves them."""
 
 from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -15,8 +15,8 @@ from novaloop.cloud.errors import (
     FOR_NOW,
     code_of,
     create_unless_taken,
+    end_if_possible,
     found,
-    is_missing,
     text_of,
 )
 from novaloop.experiment.observation import Phase, Work
@@ -38,7 +38,6 @@ _DEPLOYMENT_PHASES: Mapping[str, Phase] = {
     "Updating": Phase.READY,
     "Failed": Phase.FAILED,
 }
-_NOT_NOW = {"ConflictException", "ValidationException"}
 
 
 @dataclass(frozen=True)
@@ -64,7 +63,7 @@ class _Resource:
 
 
 class BedrockEndpoints(ABC):
-    """Custom models and what serves them; implements the port `BedrockEndpoints`.
+    """Custom models and what serves them, each under the same name.
 
     Where the checkpoint is a custom model already, there is none of the deployment's name.
     """
@@ -119,10 +118,10 @@ class BedrockEndpoints(ABC):
         name = ref.endpoint
         deployment = self._deployment(name)
         if deployment is not None and deployment.owner is not None:
-            _end(lambda: self._delete(name), lambda: self._deployment(name))
+            end_if_possible(lambda: self._delete(name), lambda: self._deployment(name))
         elif (model := self._model(name)) is not None and model.owner is not None:
             arn = model.arn
-            _end(
+            end_if_possible(
                 lambda: self._bedrock.delete_custom_model(modelIdentifier=arn),
                 lambda: self._model(name),
             )
@@ -196,15 +195,3 @@ class ProvisionedThroughputs(BedrockEndpoints):
 
     def _delete(self, name: str) -> object:
         return self._bedrock.delete_provisioned_model_throughput(provisionedModelId=name)
-
-
-def _end(end: Callable[[], object], look: Callable[[], object]) -> None:
-    """Delete something; nothing happens while it is being created or deleted, or if it is gone."""
-    try:
-        end()
-    except ClientError as error:
-        if is_missing(error) or code_of(error) in _NOT_NOW:
-            return
-        # What went meanwhile took its tags along, and with them the permission to delete it.
-        if code_of(error) != "AccessDeniedException" or look() is not None:
-            raise

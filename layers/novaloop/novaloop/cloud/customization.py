@@ -5,14 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import ClientError
-
-from novaloop.cloud.errors import (
-    code_of,
-    create_unless_taken,
-    found,
-    is_missing,
-)
+from novaloop.cloud.errors import create_unless_taken, end_if_possible, found
 from novaloop.experiment.observation import Phase, Work
 from novaloop.experiment.record import Progress
 from novaloop.experiment.site import EXPERIMENT_TAG
@@ -64,12 +57,7 @@ class CustomizationJobs:
 
     def stop(self, name: str) -> None:
         """Ask the job to stop; do nothing if it is over."""
-        try:
-            self._bedrock.stop_model_customization_job(jobIdentifier=name)
-        except ClientError as error:
-            over = code_of(error) in {"ConflictException", "ValidationException"}
-            if not over and not is_missing(error):
-                raise
+        end_if_possible(lambda: self._bedrock.stop_model_customization_job(jobIdentifier=name))
 
 
 def _step(job: Mapping[str, Any]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
@@ -13,11 +13,12 @@ from novaloop.cloud.errors import (
     FOR_NOW,
     code_of,
     create_unless_taken,
+    end_if_possible,
+    found,
     is_in_progress,
     is_missing,
     text_of,
 )
-from novaloop.cloud.errors import found as _found
 from novaloop.experiment.names import experiment_of_job
 from novaloop.experiment.observation import Phase, Work
 from novaloop.experiment.record import Progress
@@ -89,13 +90,13 @@ class SageMakerEndpoints:
         )
 
     def _endpoint(self, name: str) -> Any | None:
-        return _found(lambda: self._sagemaker.describe_endpoint(EndpointName=name))
+        return found(lambda: self._sagemaker.describe_endpoint(EndpointName=name))
 
     def _config(self, name: str) -> Any | None:
-        return _found(lambda: self._sagemaker.describe_endpoint_config(EndpointConfigName=name))
+        return found(lambda: self._sagemaker.describe_endpoint_config(EndpointConfigName=name))
 
     def _model(self, name: str) -> Any | None:
-        return _found(lambda: self._sagemaker.describe_model(ModelName=name))
+        return found(lambda: self._sagemaker.describe_model(ModelName=name))
 
     def _has_leftovers(self, name: str) -> bool:
         return bool(self._config(name) or self._model(name))
@@ -104,7 +105,7 @@ class SageMakerEndpoints:
         if ref.component is None:
             return None
         name = ref.component
-        return _found(
+        return found(
             lambda: self._sagemaker.describe_inference_component(InferenceComponentName=name)
         )
 
@@ -115,8 +116,8 @@ class SageMakerEndpoints:
 
     def problem_with(self, endpoint: str) -> str | None:
         """Say why nothing of this stack may serve under that name, or None if it may."""
-        found = self._endpoint(endpoint)
-        if found is None or self._holder(found) is not None:
+        there = self._endpoint(endpoint)
+        if there is None or self._holder(there) is not None:
             return None
         return (
             f"an endpoint {endpoint} exists and is not Novaloop's: it has no tag {EXPERIMENT_TAG}; "
@@ -190,22 +191,24 @@ class SageMakerEndpoints:
         sagemaker = self._sagemaker
         if component := self._component(ref):
             name = component["InferenceComponentName"]
-            _attempt(lambda: sagemaker.delete_inference_component(InferenceComponentName=name))
+            end_if_possible(
+                lambda: sagemaker.delete_inference_component(InferenceComponentName=name)
+            )
             return
         endpoint = self._endpoint(ref.endpoint)
         if endpoint is not None and endpoint["EndpointConfigName"] == ref.name:
             self._take_out_of_service(ref)
         elif endpoint is None or endpoint["EndpointStatus"] in _PHASES:
-            _found(lambda: sagemaker.delete_endpoint_config(EndpointConfigName=ref.name))
-            _found(lambda: sagemaker.delete_model(ModelName=ref.name))
+            end_if_possible(lambda: sagemaker.delete_endpoint_config(EndpointConfigName=ref.name))
+            end_if_possible(lambda: sagemaker.delete_model(ModelName=ref.name))
 
     def _take_out_of_service(self, ref: EndpointRef) -> None:
         sagemaker = self._sagemaker
         if ref.former is not None and self._config(ref.former) is not None:
             request = update_endpoint(ref.endpoint, ref.former)
-            _attempt(lambda: sagemaker.update_endpoint(**request))
+            end_if_possible(lambda: sagemaker.update_endpoint(**request))
         else:
-            _attempt(lambda: sagemaker.delete_endpoint(EndpointName=ref.endpoint))
+            end_if_possible(lambda: sagemaker.delete_endpoint(EndpointName=ref.endpoint))
 
     def ask(self, ref: EndpointRef, body: Mapping[str, object]) -> str:
         """Send one chat request and return the answer's text. Raises NotServing."""
@@ -242,12 +245,3 @@ def _beside(work: Work, serving: str) -> Work:
     phase = Phase.ACTIVE if work.phase in {Phase.ACTIVE, Phase.ENDING} else Phase.HALFWAY
     reason = work.reason or f"the endpoint serves {serving}"
     return replace(work, phase=phase, reason=reason, serving=serving)
-
-
-def _attempt(change: Callable[[], object]) -> None:
-    """Change or delete; what is in the middle of a change refuses, and the next look does it."""
-    try:
-        change()
-    except ClientError as error:
-        if code_of(error) != "ValidationException":
-            raise

@@ -23,6 +23,7 @@ FOR_NOW = {
     "InternalServerException",
     "ModelNotReadyException",
 }
+_NOT_NOW = {"ValidationException", "ConflictException"}
 
 
 def code_of(error: ClientError) -> str:
@@ -67,6 +68,21 @@ def is_in_progress(error: ClientError) -> bool:
     """Whether SageMaker refuses to change what it is changing already."""
     message = str(error.response.get("Error", {}).get("Message", "")).lower()
     return code_of(error) == "ValidationException" and "in-progress" in message
+
+
+def end_if_possible(end: Callable[[], object], look: Callable[[], object] | None = None) -> None:
+    """Stop or delete something, or put it out of service; what is gone or over needs no end.
+
+    What is being created, changed or deleted can't be ended now; the next look sees to it. `look`
+    returns None if it is gone: its tags went along, and with them the permission to delete it.
+    """
+    try:
+        end()
+    except ClientError as error:
+        if is_missing(error) or code_of(error) in _NOT_NOW:
+            return
+        if code_of(error) != "AccessDeniedException" or look is None or look() is not None:
+            raise
 
 
 def create_unless_taken(

@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from novaloop.cloud.errors import FOR_NOW, code_of, exists_already, is_missing, text_of
+from novaloop.cloud.errors import (
+    FOR_NOW,
+    code_of,
+    end_if_possible,
+    exists_already,
+    found,
+    is_missing,
+    text_of,
+)
 from novaloop.experiment.launching import PlannedRequest
 from novaloop.experiment.observation import Phase, Work
 from novaloop.experiment.record import Progress
@@ -40,12 +48,9 @@ class TrainingJobs:
 
     def describe(self, name: str, owner: str | None) -> Work:
         """Say how the job stands; ABSENT if there is none of that name."""
-        try:
-            job = self._sagemaker.describe_training_job(TrainingJobName=name)
-        except ClientError as error:
-            if is_missing(error):
-                return Work()
-            raise
+        job = found(lambda: self._sagemaker.describe_training_job(TrainingJobName=name))
+        if job is None:
+            return Work()
         ours = owner is None or is_tagged(self._sagemaker, job["TrainingJobArn"], owner)
         return work_of_job(job, ours=ours)
 
@@ -107,11 +112,7 @@ class TrainingJobs:
 
     def stop(self, name: str) -> None:
         """Ask the job to stop; do nothing if it is over."""
-        try:
-            self._sagemaker.stop_training_job(TrainingJobName=name)
-        except ClientError as error:
-            if code_of(error) not in {"ValidationException", "ResourceNotFound"}:
-                raise
+        end_if_possible(lambda: self._sagemaker.stop_training_job(TrainingJobName=name))
 
 
 def _unless_there(create: Callable[[], object]) -> bool:

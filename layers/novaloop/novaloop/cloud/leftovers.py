@@ -6,13 +6,11 @@ models that Bedrock trained; those that it imported are.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import ClientError
-
-from novaloop.cloud.errors import code_of, found, is_missing
+from novaloop.cloud.errors import end_if_possible, found
 from novaloop.experiment.names import experiment_of_job
 from novaloop.experiment.observation import Leftover
 from novaloop.experiment.site import EXPERIMENT_TAG, PREFIX_TAG
@@ -22,17 +20,47 @@ if TYPE_CHECKING:
     from mypy_boto3_resourcegroupstaggingapi.client import ResourceGroupsTaggingAPIClient
     from mypy_boto3_sagemaker.client import SageMakerClient
 
-_NOT_NOW = {"ValidationException", "ConflictException"}
-"""What is being created, changed or deleted answers so; the next look sees to it."""
 _RUNNING = {"InProgress", "Stopping"}
 
 
 @dataclass(frozen=True)
 class _Kind:
-    """How to look at a resource of a kind by its name, and how to end it."""
+    """Which calls look at a resource of a kind and end it, and the parameter that names it."""
 
-    describe: Callable[[str], Mapping[str, Any]]
-    end: Callable[[str], object]
+    describe: str
+    end: str
+    parameter: str
+
+
+_KINDS = {
+    "sagemaker:training-job": _Kind(
+        "describe_training_job", "stop_training_job", "TrainingJobName"
+    ),
+    "sagemaker:inference-component": _Kind(
+        "describe_inference_component", "delete_inference_component", "InferenceComponentName"
+    ),
+    "sagemaker:endpoint": _Kind("describe_endpoint", "delete_endpoint", "EndpointName"),
+    "sagemaker:endpoint-config": _Kind(
+        "describe_endpoint_config", "delete_endpoint_config", "EndpointConfigName"
+    ),
+    "sagemaker:model": _Kind("describe_model", "delete_model", "ModelName"),
+    "bedrock:model-customization-job": _Kind(
+        "get_model_customization_job", "stop_model_customization_job", "jobIdentifier"
+    ),
+    "bedrock:custom-model-deployment": _Kind(
+        "get_custom_model_deployment",
+        "delete_custom_model_deployment",
+        "customModelDeploymentIdentifier",
+    ),
+    "bedrock:provisioned-model": _Kind(
+        "get_provisioned_model_throughput",
+        "delete_provisioned_model_throughput",
+        "provisionedModelId",
+    ),
+    "bedrock:custom-model": _Kind("get_custom_model", "delete_custom_model", "modelIdentifier"),
+}
+"""In the order in which to delete; Bedrock's are named by their ARNs."""
+_ORDER = list(_KINDS)
 
 
 class TaggedResources:
@@ -50,26 +78,25 @@ class TaggedResources:
     ) -> None:
         self._tagging = tagging
         self._prefix = prefix
-        self._kinds = {**_on_sagemaker(sagemaker), **_on_bedrock(bedrock)}
-        self._order = list(self._kinds)
+        self._clients: Mapping[str, Any] = {"sagemaker": sagemaker, "bedrock": bedrock}
 
     def find(self, experiment_id: str) -> tuple[Leftover, ...]:
         """Return what is there, in the order in which to delete it."""
         leftovers = [
             each for each in self._tagged(experiment_id) if self._is_left(each, experiment_id)
         ]
-        return tuple(sorted(leftovers, key=lambda each: (self._order.index(each.kind), each.name)))
+        return tuple(sorted(leftovers, key=lambda each: (_ORDER.index(each.kind), each.name)))
 
     def _tagged(self, experiment_id: str) -> Iterator[Leftover]:
         pages = self._tagging.get_paginator("get_resources").paginate(
             TagFilters=[{"Key": EXPERIMENT_TAG, "Values": [experiment_id]}],
-            ResourceTypeFilters=self._order,
+            ResourceTypeFilters=_ORDER,
         )
         for page in pages:
             for resource in page["ResourceTagMappingList"]:
                 leftover = _leftover(resource["ResourceARN"])
                 tags = {tag["Key"]: tag["Value"] for tag in resource.get("Tags", [])}
-                if leftover.kind in self._kinds and self._is_own(leftover, tags):
+                if leftover.kind in _KINDS and self._is_own(leftover, tags):
                     yield leftover
 
     def _is_own(self, leftover: Leftover, tags: Mapping[str, str]) -> bool:
@@ -78,7 +105,7 @@ class TaggedResources:
         return named or tags.get(PREFIX_TAG) == self._prefix
 
     def _is_left(self, leftover: Leftover, experiment_id: str) -> bool:
-        described = found(lambda: self._kinds[leftover.kind].describe(leftover.name))
+        described = self._describe(leftover)
         if described is None:
             return False
         if leftover.kind == "sagemaker:training-job":
@@ -92,59 +119,27 @@ class TaggedResources:
             return experiment_of_job(self._prefix, described["EndpointConfigName"]) == experiment_id
         return True
 
+    def _describe(self, leftover: Leftover) -> Mapping[str, Any] | None:
+        return found(lambda: self._call(_KINDS[leftover.kind].describe, leftover))
+
+    def _call(self, operation: str, leftover: Leftover) -> Mapping[str, Any]:
+        client = self._clients[leftover.kind.partition(":")[0]]
+        called: Mapping[str, Any] = getattr(client, operation)(
+            **{_KINDS[leftover.kind].parameter: leftover.name}
+        )
+        return called
+
     def delete(self, leftovers: Sequence[Leftover]) -> None:
         """Delete those of the first kind that can be deleted now."""
         for leftover in leftovers:
             if leftover.kind == leftovers[0].kind:
-                _attempt(self._kinds[leftover.kind].end, leftover.name)
+                self._end(leftover)
 
-
-def _on_sagemaker(sagemaker: SageMakerClient) -> dict[str, _Kind]:
-    """Return SageMaker's kinds, in the order in which to delete."""
-    return {
-        "sagemaker:training-job": _Kind(
-            lambda name: sagemaker.describe_training_job(TrainingJobName=name),
-            lambda name: sagemaker.stop_training_job(TrainingJobName=name),
-        ),
-        "sagemaker:inference-component": _Kind(
-            lambda name: sagemaker.describe_inference_component(InferenceComponentName=name),
-            lambda name: sagemaker.delete_inference_component(InferenceComponentName=name),
-        ),
-        "sagemaker:endpoint": _Kind(
-            lambda name: sagemaker.describe_endpoint(EndpointName=name),
-            lambda name: sagemaker.delete_endpoint(EndpointName=name),
-        ),
-        "sagemaker:endpoint-config": _Kind(
-            lambda name: sagemaker.describe_endpoint_config(EndpointConfigName=name),
-            lambda name: sagemaker.delete_endpoint_config(EndpointConfigName=name),
-        ),
-        "sagemaker:model": _Kind(
-            lambda name: sagemaker.describe_model(ModelName=name),
-            lambda name: sagemaker.delete_model(ModelName=name),
-        ),
-    }
-
-
-def _on_bedrock(bedrock: BedrockClient) -> dict[str, _Kind]:
-    """Return Bedrock's kinds, in the order in which to delete; their names are ARNs."""
-    return {
-        "bedrock:model-customization-job": _Kind(
-            lambda arn: bedrock.get_model_customization_job(jobIdentifier=arn),
-            lambda arn: bedrock.stop_model_customization_job(jobIdentifier=arn),
-        ),
-        "bedrock:custom-model-deployment": _Kind(
-            lambda arn: bedrock.get_custom_model_deployment(customModelDeploymentIdentifier=arn),
-            lambda arn: bedrock.delete_custom_model_deployment(customModelDeploymentIdentifier=arn),
-        ),
-        "bedrock:provisioned-model": _Kind(
-            lambda arn: bedrock.get_provisioned_model_throughput(provisionedModelId=arn),
-            lambda arn: bedrock.delete_provisioned_model_throughput(provisionedModelId=arn),
-        ),
-        "bedrock:custom-model": _Kind(
-            lambda arn: bedrock.get_custom_model(modelIdentifier=arn),
-            lambda arn: bedrock.delete_custom_model(modelIdentifier=arn),
-        ),
-    }
+    def _end(self, leftover: Leftover) -> None:
+        end_if_possible(
+            lambda: self._call(_KINDS[leftover.kind].end, leftover),
+            lambda: self._describe(leftover),
+        )
 
 
 def _leftover(arn: str) -> Leftover:
@@ -152,11 +147,3 @@ def _leftover(arn: str) -> Leftover:
     service, resource = arn.split(":")[2], arn.split(":", 5)[5]
     kind, _, name = resource.partition("/")
     return Leftover(f"{service}:{kind}", name if service == "sagemaker" else arn)
-
-
-def _attempt(end: Callable[[str], object], name: str) -> None:
-    try:
-        end(name)
-    except ClientError as error:
-        if not is_missing(error) and code_of(error) not in _NOT_NOW:
-            raise

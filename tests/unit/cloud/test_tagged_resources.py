@@ -1,0 +1,288 @@
+"""What carries an experiment's tag, and how it is ended: requests as botocore's model has them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError
+from botocore.stub import Stubber
+
+from novaloop.cloud.leftovers import TaggedResources
+from novaloop.experiment.observation import Leftover
+
+SAGEMAKER, BEDROCK = (f"arn:aws:{name}:us-east-1:123456789012" for name in ("sagemaker", "bedrock"))
+NAME = "novaloop-demo--sft-1"
+AT = datetime(2026, 1, 5, tzinfo=UTC)
+ROLE = "arn:aws:iam::123456789012:role/jobs"
+BASE = f"{BEDROCK.replace(':123456789012', ':')}:foundation-model/amazon.nova-2-lite-v1:0"
+JOB = f"{BEDROCK}:model-customization-job/amazon.nova-2-lite-v1:0:256k/0123456789ab"
+DEPLOYMENT = f"{BEDROCK}:custom-model-deployment/cccccccccccc"
+PROVISIONED = f"{BEDROCK}:provisioned-model/eeeeeeeeeeee"
+IMPORTED = f"{BEDROCK}:custom-model/imported/aaaaaaaaaaaa"
+TRAINED = f"{BEDROCK}:custom-model/amazon.nova-2-lite-v1:0:256k/bbbbbbbbbbbb"
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A resource of a kind, and the calls by which it is looked at and ended."""
+
+    arn: str
+    describe: str
+    end: str
+    parameter: str
+    answer: dict[str, Any]
+
+    @property
+    def named(self) -> dict[str, str]:
+        on_sagemaker = self.arn.startswith(SAGEMAKER)
+        return {self.parameter: self.arn.rpartition("/")[2] if on_sagemaker else self.arn}
+
+
+KINDS = [
+    Kind(
+        f"{SAGEMAKER}:training-job/{NAME}",
+        "describe_training_job",
+        "stop_training_job",
+        "TrainingJobName",
+        {
+            "TrainingJobName": NAME,
+            "TrainingJobArn": f"{SAGEMAKER}:training-job/{NAME}",
+            "ModelArtifacts": {"S3ModelArtifacts": "s3://bucket/output"},
+            "TrainingJobStatus": "InProgress",
+            "SecondaryStatus": "Training",
+            "AlgorithmSpecification": {"TrainingInputMode": "File"},
+            "ResourceConfig": {"VolumeSizeInGB": 1},
+            "StoppingCondition": {},
+            "CreationTime": AT,
+        },
+    ),
+    Kind(
+        f"{SAGEMAKER}:inference-component/{NAME}",
+        "describe_inference_component",
+        "delete_inference_component",
+        "InferenceComponentName",
+        {
+            "InferenceComponentName": NAME,
+            "InferenceComponentArn": f"{SAGEMAKER}:inference-component/{NAME}",
+            "EndpointName": NAME,
+            "EndpointArn": f"{SAGEMAKER}:endpoint/{NAME}",
+            "CreationTime": AT,
+            "LastModifiedTime": AT,
+        },
+    ),
+    Kind(
+        f"{SAGEMAKER}:endpoint/{NAME}",
+        "describe_endpoint",
+        "delete_endpoint",
+        "EndpointName",
+        {
+            "EndpointName": NAME,
+            "EndpointArn": f"{SAGEMAKER}:endpoint/{NAME}",
+            "EndpointConfigName": NAME,
+            "EndpointStatus": "InService",
+            "CreationTime": AT,
+            "LastModifiedTime": AT,
+        },
+    ),
+    Kind(
+        f"{SAGEMAKER}:endpoint-config/{NAME}",
+        "describe_endpoint_config",
+        "delete_endpoint_config",
+        "EndpointConfigName",
+        {
+            "EndpointConfigName": NAME,
+            "EndpointConfigArn": f"{SAGEMAKER}:endpoint-config/{NAME}",
+            "ProductionVariants": [{"VariantName": "primary"}],
+            "CreationTime": AT,
+        },
+    ),
+    Kind(
+        f"{SAGEMAKER}:model/{NAME}",
+        "describe_model",
+        "delete_model",
+        "ModelName",
+        {"ModelName": NAME, "ModelArn": f"{SAGEMAKER}:model/{NAME}", "CreationTime": AT},
+    ),
+    Kind(
+        JOB,
+        "get_model_customization_job",
+        "stop_model_customization_job",
+        "jobIdentifier",
+        {
+            "jobArn": JOB,
+            "jobName": NAME,
+            "outputModelName": NAME,
+            "roleArn": ROLE,
+            "status": "InProgress",
+            "creationTime": AT,
+            "baseModelArn": BASE,
+            "trainingDataConfig": {},
+            "validationDataConfig": {"validators": []},
+            "outputDataConfig": {"s3Uri": "s3://bucket/output"},
+        },
+    ),
+    Kind(
+        DEPLOYMENT,
+        "get_custom_model_deployment",
+        "delete_custom_model_deployment",
+        "customModelDeploymentIdentifier",
+        {
+            "customModelDeploymentArn": DEPLOYMENT,
+            "modelDeploymentName": NAME,
+            "modelArn": IMPORTED,
+            "status": "Active",
+            "createdAt": AT,
+        },
+    ),
+    Kind(
+        PROVISIONED,
+        "get_provisioned_model_throughput",
+        "delete_provisioned_model_throughput",
+        "provisionedModelId",
+        {
+            "modelUnits": 1,
+            "desiredModelUnits": 1,
+            "provisionedModelName": NAME,
+            "provisionedModelArn": PROVISIONED,
+            "modelArn": IMPORTED,
+            "desiredModelArn": IMPORTED,
+            "foundationModelArn": BASE,
+            "status": "InService",
+            "creationTime": AT,
+            "lastModifiedTime": AT,
+        },
+    ),
+    Kind(
+        IMPORTED,
+        "get_custom_model",
+        "delete_custom_model",
+        "modelIdentifier",
+        {
+            "modelArn": IMPORTED,
+            "modelName": NAME,
+            "customizationType": "IMPORTED",
+            "creationTime": AT,
+        },
+    ),
+]
+BY_ARN = {kind.arn: kind for kind in KINDS}
+
+
+class Account:
+    """The three services, answering what is expected of them and nothing else."""
+
+    def __init__(self, stack: ExitStack) -> None:
+        clients: list[Any] = [
+            boto3.client(
+                name,
+                region_name="us-east-1",
+                aws_access_key_id="testing",
+                aws_secret_access_key="testing",
+            )
+            for name in ("resourcegroupstaggingapi", "sagemaker", "bedrock")
+        ]
+        self.tagging, self.sagemaker, self.bedrock = (
+            stack.enter_context(Stubber(client)) for client in clients
+        )
+        self.resources = TaggedResources(*clients, "novaloop")
+
+    def service_of(self, kind: Kind) -> Stubber:
+        return self.sagemaker if kind.arn.startswith(SAGEMAKER) else self.bedrock
+
+    def holds(self, *arns: str, prefix: str = "novaloop") -> None:
+        tags = [{"Key": "novaloop:prefix", "Value": prefix}]
+        listed = [{"ResourceARN": arn, "Tags": tags} for arn in arns]
+        self.tagging.add_response("get_resources", {"ResourceTagMappingList": listed})
+
+    def describes(self, kind: Kind, **changes: Any) -> None:
+        self.service_of(kind).add_response(kind.describe, {**kind.answer, **changes}, kind.named)
+
+    def refuses(self, kind: Kind, operation: str, code: str) -> None:
+        self.service_of(kind).add_client_error(operation, code, "no", expected_params=kind.named)
+
+    def find(self) -> list[str]:
+        return [each.name for each in self.resources.find("demo")]
+
+
+@pytest.fixture
+def account() -> Iterator[Account]:
+    with ExitStack() as stack:
+        account = Account(stack)
+        yield account
+        for service in (account.tagging, account.sagemaker, account.bedrock):
+            service.assert_no_pending_responses()
+
+
+def leftover_of(kind: Kind) -> Leftover:
+    service, resource = kind.arn.split(":")[2], kind.arn.split(":", 5)[5]
+    return Leftover(f"{service}:{resource.partition('/')[0]}", *kind.named.values())
+
+
+def test_everything_is_found_in_the_order_in_which_to_end_it(account: Account) -> None:
+    account.holds(*reversed(BY_ARN))
+    for kind in reversed(KINDS):
+        account.describes(kind)
+    assert list(account.resources.find("demo")) == [leftover_of(kind) for kind in KINDS]
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.end)
+def test_one_of_each_kind_is_ended_by_its_name(account: Account, kind: Kind) -> None:
+    account.service_of(kind).add_response(kind.end, {}, kind.named)
+    others = [leftover_of(each) for each in KINDS[KINDS.index(kind) + 1 :]]
+    account.resources.delete([leftover_of(kind), *others])
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.describe)
+def test_what_the_tags_still_name_but_is_gone_is_not_left(account: Account, kind: Kind) -> None:
+    account.holds(kind.arn)
+    account.refuses(kind, kind.describe, "ResourceNotFoundException")
+    assert account.find() == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "status"),
+    [
+        (KINDS[0], {"TrainingJobStatus": "Completed"}),
+        (BY_ARN[JOB], {"status": "Completed"}),
+        (replace(BY_ARN[IMPORTED], arn=TRAINED), {"customizationType": "FINE_TUNING"}),
+        (KINDS[2], {"EndpointConfigName": "novaloop-other--deploy-1"}),
+    ],
+    ids=["training job", "customization job", "trained model", "endpoint of another experiment"],
+)
+def test_what_is_over_or_stays_is_not_left(
+    account: Account, kind: Kind, status: dict[str, Any]
+) -> None:
+    account.holds(kind.arn)
+    account.describes(kind, **status)
+    assert account.find() == []
+
+
+def test_what_another_stack_made_on_bedrock_is_not_looked_at(account: Account) -> None:
+    account.holds(IMPORTED, DEPLOYMENT, prefix="second")
+    assert account.find() == []
+
+
+@pytest.mark.parametrize(
+    "code", ["ResourceNotFoundException", "ConflictException", "ValidationException"]
+)
+def test_what_is_gone_or_busy_is_left_to_the_next_look(account: Account, code: str) -> None:
+    kind = BY_ARN[DEPLOYMENT]
+    account.refuses(kind, kind.end, code)
+    account.resources.delete([leftover_of(kind)])
+
+
+def test_what_went_with_its_tags_needs_no_permission(account: Account) -> None:
+    kind = BY_ARN[DEPLOYMENT]
+    account.refuses(kind, kind.end, "AccessDeniedException")
+    account.refuses(kind, kind.describe, "ResourceNotFoundException")
+    account.resources.delete([leftover_of(kind)])
+    account.refuses(kind, kind.end, "AccessDeniedException")
+    account.describes(kind)
+    with pytest.raises(ClientError, match="AccessDenied"):
+        account.resources.delete([leftover_of(kind)])
