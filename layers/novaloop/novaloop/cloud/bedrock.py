@@ -9,16 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import ClientError, HTTPClientError
-
-from novaloop.cloud.errors import (
-    FOR_NOW,
-    code_of,
-    create_unless_taken,
-    end_if_possible,
-    found,
-    text_of,
-)
+from novaloop.cloud.errors import asking, create_unless_taken, end_if_possible, found
 from novaloop.experiment.observation import Phase, Work
 from novaloop.experiment.record import Progress
 from novaloop.experiment.site import EXPERIMENT_TAG
@@ -131,17 +122,10 @@ class BedrockEndpoints(ABC):
         deployment = self._deployment(ref.endpoint)
         if deployment is None:
             raise NotServing("the deployment does not exist", for_now=False)
-        try:
+        for_now = {"ModelErrorException", "ModelTimeoutException"}
+        with asking("an answer of a Nova model", for_now):
             response = self._runtime.invoke_model(modelId=deployment.arn, body=json.dumps(body))
             return native_text(json.loads(response["body"].read()))
-        except HTTPClientError as error:
-            raise NotServing(type(error).__name__, for_now=True) from error
-        except ClientError as error:
-            for_now = code_of(error) in {*FOR_NOW, "ModelErrorException", "ModelTimeoutException"}
-            raise NotServing(text_of(error), for_now=for_now) from error
-        except (ValueError, LookupError, TypeError) as error:
-            reason = "the answer is none of a Nova model"
-            raise NotServing(reason, for_now=False) from error
 
     def _model(self, name: str) -> _Resource | None:
         model = found(lambda: self._bedrock.get_custom_model(modelIdentifier=name))

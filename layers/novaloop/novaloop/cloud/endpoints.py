@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
-from botocore.exceptions import ClientError, HTTPClientError
+from botocore.exceptions import ClientError
 
 from novaloop.cloud.errors import (
     FOR_NOW,
+    asking,
     code_of,
     create_unless_taken,
     end_if_possible,
@@ -25,7 +26,7 @@ from novaloop.experiment.record import Progress
 from novaloop.experiment.site import EXPERIMENT_TAG
 from novaloop.recipes.endpoints import update_endpoint
 from novaloop.recipes.requests import sagemaker_tags
-from novaloop.usecases.ports import LaunchRefused, NotServing
+from novaloop.usecases.ports import LaunchRefused
 
 if TYPE_CHECKING:
     from mypy_boto3_sagemaker.client import SageMakerClient
@@ -213,7 +214,7 @@ class SageMakerEndpoints:
     def ask(self, ref: EndpointRef, body: Mapping[str, object]) -> str:
         """Send one chat request and return the answer's text. Raises NotServing."""
         component = {"InferenceComponentName": ref.component} if ref.component else {}
-        try:
+        with asking("a chat completion", for_now={"ModelError"}):
             response = self._runtime.invoke_endpoint(
                 EndpointName=ref.endpoint,
                 ContentType="application/json",
@@ -222,14 +223,6 @@ class SageMakerEndpoints:
                 **component,
             )
             return _text(json.loads(response["Body"].read()))
-        except HTTPClientError as error:
-            raise NotServing(type(error).__name__, for_now=True) from error
-        except ClientError as error:
-            for_now = code_of(error) in {*FOR_NOW, "ModelError"}
-            raise NotServing(text_of(error), for_now=for_now) from error
-        except (ValueError, LookupError, TypeError) as error:
-            reason = "the endpoint's answer is not a chat completion"
-            raise NotServing(reason, for_now=False) from error
 
 
 def _text(answer: Any) -> str:

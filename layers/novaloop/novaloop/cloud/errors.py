@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Callable, Iterator, Mapping, Set
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, HTTPClientError
 
-from novaloop.usecases.ports import LaunchRefused
+from novaloop.usecases.ports import LaunchRefused, NotServing
 
 T = TypeVar("T")
 FOR_NOW = {
@@ -68,6 +69,22 @@ def is_in_progress(error: ClientError) -> bool:
     """Whether SageMaker refuses to change what it is changing already."""
     message = str(error.response.get("Error", {}).get("Message", "")).lower()
     return code_of(error) == "ValidationException" and "in-progress" in message
+
+
+@contextmanager
+def asking(what: str, for_now: Set[str]) -> Iterator[None]:
+    """Raise NotServing for whatever keeps a model from answering with `what`.
+
+    `for_now` are the codes, besides FOR_NOW, after which it may answer later.
+    """
+    try:
+        yield
+    except HTTPClientError as error:
+        raise NotServing(type(error).__name__, for_now=True) from error
+    except ClientError as error:
+        raise NotServing(text_of(error), for_now=code_of(error) in FOR_NOW | for_now) from error
+    except (ValueError, LookupError, TypeError) as error:
+        raise NotServing(f"the answer is not {what}", for_now=False) from error
 
 
 def end_if_possible(end: Callable[[], object], look: Callable[[], object] | None = None) -> None:
