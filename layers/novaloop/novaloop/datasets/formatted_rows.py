@@ -1,5 +1,6 @@
 """Rows that are formatted for Nova, or for OpenAI's chat API, already."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -28,7 +29,7 @@ def formatted_row_encoder(
     """
     if isinstance(row.get("metadata"), dict) and multiturn.FORMATS & set(formats):
         check_options((), formats, options)
-        return _MultiturnEncoder(formats).encode
+        return _MultiturnEncoder(formats, options).encode
     if "schemaVersion" not in row and "messages" not in row:
         return None
     if plain := [each for each in formats if each not in _CONVERSATIONAL]:
@@ -40,13 +41,13 @@ def formatted_row_encoder(
         if len(formats) > 1:
             message = "rows with two candidates are for DPO only; give DPO its own file"
             raise DatasetRefused("format", message, line=line)
-        return _PreferenceEncoder(options).encode
+        return _PreferenceEncoder(formats, options).encode
     if "schemaVersion" not in row and RowFormat.SFT not in formats:
-        return _PromptEncoder(options).encode
+        return _PromptEncoder(formats, options).encode
     return _ConversationEncoder(formats, options).encode
 
 
-class _ConversationEncoder:
+class _Encoder(ABC):
     def __init__(self, formats: Sequence[RowFormat], options: DatasetOptions) -> None:
         self._formats = formats
         self._options = options
@@ -55,6 +56,16 @@ class _ConversationEncoder:
     def encode(self, rows: Sequence[dict[str, Any]]) -> EncodedRows:
         return join_rows([self._encode(row) for row in rows])
 
+    @abstractmethod
+    def _encode(self, row: dict[str, Any]) -> EncodedRows:
+        """Return one row in every format. Raises RowRejected."""
+
+    def _check_label(self, answer: str, field: str) -> None:
+        if self._options.labels:
+            check_labels([answer], frozenset(self._options.labels), field)
+
+
+class _ConversationEncoder(_Encoder):
     def _encode(self, row: dict[str, Any]) -> EncodedRows:
         if "schemaVersion" not in row:
             row = to_conversation(row)
@@ -64,46 +75,27 @@ class _ConversationEncoder:
             converse.check_reserved(conversation)
         self._features.check(converse.used_features(conversation))
         question, answer = converse.last_exchange(conversation)
-        if self._options.labels:
-            check_labels([answer], frozenset(self._options.labels), "messages")
+        self._check_label(answer, "messages")
         rows = {RowFormat.SFT: row}
         if RowFormat.RFT in self._formats:
             rows[RowFormat.RFT] = _with_reward(_prompt(conversation), self._options)
-        lines = [[_line(rows[each])] for each in self._formats]
         size = converse.text_size(conversation)
-        return EncodedRows(lines, [question], [orjson.dumps(question)], [answer], [size])
+        return _encoded([rows[each] for each in self._formats], question, answer, size)
 
 
-class _PromptEncoder:
-    def __init__(self, options: DatasetOptions) -> None:
-        self._options = options
-        self._features = _AllOrNone()
-
-    def encode(self, rows: Sequence[dict[str, Any]]) -> EncodedRows:
-        return join_rows([self._encode(row) for row in rows])
-
+class _PromptEncoder(_Encoder):
     def _encode(self, row: dict[str, Any]) -> EncodedRows:
         row = _with_system_message(row, self._options.system_prompt)
         prompt = rft_prompt.check_prompt(row)
         self._features.check(rft_prompt.used_features(prompt))
         answer = prompt.reference_answer
         text = answer if isinstance(answer, str) else orjson.dumps(answer or "").decode()
-        if self._options.labels:
-            check_labels([text], frozenset(self._options.labels), "reference_answer")
-        line = _line(_with_reward(row, self._options))
-        question = rft_prompt.last_question(prompt)
-        size = rft_prompt.text_size(prompt)
-        return EncodedRows([[line]], [question], [orjson.dumps(question)], [text], [size])
+        self._check_label(text, "reference_answer")
+        rows = [_with_reward(row, self._options)]
+        return _encoded(rows, rft_prompt.last_question(prompt), text, rft_prompt.text_size(prompt))
 
 
-class _PreferenceEncoder:
-    def __init__(self, options: DatasetOptions) -> None:
-        self._options = options
-        self._features = _AllOrNone()
-
-    def encode(self, rows: Sequence[dict[str, Any]]) -> EncodedRows:
-        return join_rows([self._encode(row) for row in rows])
-
+class _PreferenceEncoder(_Encoder):
     def _encode(self, row: dict[str, Any]) -> EncodedRows:
         row = _with_system(row, self._options.system_prompt)
         pair = check_preference(row, self._options.model)
@@ -111,21 +103,12 @@ class _PreferenceEncoder:
             converse.check_reserved(conversation)
         self._features.check(converse.used_features(pair[0]))
         question, preferred = converse.last_exchange(pair[0])
-        if self._options.labels:
-            check_labels([preferred], frozenset(self._options.labels), "messages")
+        self._check_label(preferred, "messages")
         answers = f"{preferred}\n{converse.last_exchange(pair[1])[1]}"
-        size, lines = max(map(converse.text_size, pair)), [[_line(row)]]
-        return EncodedRows(lines, [question], [orjson.dumps(question)], [answers], [size])
+        return _encoded([row], question, answers, max(map(converse.text_size, pair)))
 
 
-class _MultiturnEncoder:
-    def __init__(self, formats: Sequence[RowFormat]) -> None:
-        self._formats = formats
-        self._features = _AllOrNone()
-
-    def encode(self, rows: Sequence[dict[str, Any]]) -> EncodedRows:
-        return join_rows([self._encode(row) for row in rows])
-
+class _MultiturnEncoder(_Encoder):
     def _encode(self, row: dict[str, Any]) -> EncodedRows:
         multiturn.check_row(row)
         metadata = row["metadata"]
@@ -135,9 +118,8 @@ class _MultiturnEncoder:
             RowFormat.RFT_MULTITURN: row,
             RowFormat.RFT_MULTITURN_SERVERLESS: {"prompt": question},
         }
-        lines = [[_line(rows[each])] for each in self._formats]
         size = len(question.encode())
-        return EncodedRows(lines, [question], [orjson.dumps(question)], [""], [size])
+        return _encoded([rows[each] for each in self._formats], question, "", size)
 
 
 class _AllOrNone:
@@ -193,5 +175,9 @@ def _with_reward(row: dict[str, Any], options: DatasetOptions) -> dict[str, Any]
     return row if options.reward is None else {**row, "reward": dict(options.reward)}
 
 
-def _line(row: dict[str, Any]) -> bytes:
-    return orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE)
+def _encoded(
+    rows: Sequence[Mapping[str, Any]], question: str, answer: str, text_size: int
+) -> EncodedRows:
+    """Return one row, given in every format."""
+    lines = [[orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE)] for row in rows]
+    return EncodedRows(lines, [question], [orjson.dumps(question)], [answer], [text_size])
