@@ -157,7 +157,7 @@ def score(attempt: int = 1) -> ScoreItem:
         "notes": ["a note", ""],
         "confusion": [[1, 2], [3, 0]],
     }
-    return ScoreItem("baseline", attempt, NOW, "wrong size", content, "rows", "report")
+    return ScoreItem("baseline", attempt, NOW, "wrong size", content, "rows")
 
 
 CHECKS = ChecksItem("v", NOW, "leak", ({"check": "overlap", "rows": [1, 2]},))

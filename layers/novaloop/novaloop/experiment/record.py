@@ -274,7 +274,6 @@ class ScoreItem:
     error: str | None = None
     score: Mapping[str, Any] = field(default_factory=dict)
     rows_key: str | None = None
-    report_key: str | None = None
 
 
 class CommandKind(StrEnum):

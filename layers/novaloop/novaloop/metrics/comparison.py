@@ -26,7 +26,6 @@ from novaloop.metrics.rows import row_name
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from novaloop.metrics.estimates import Estimate
     from novaloop.metrics.rows import RowScores
 
 POWER = 0.8
@@ -106,17 +105,6 @@ def compare(earlier: RowScores, later: RowScores) -> Comparison:
     )
 
 
-def unpaired_p_value(earlier: Estimate, later: Estimate) -> float:
-    """Two-sided p-value of a change between two published means, when no rows are at hand.
-
-    Raises ValueError when a standard error is missing or both are 0.
-    """
-    if not earlier.stderr and not later.stderr:
-        raise ValueError("without standard errors a difference can't be tested")
-    spread = math.hypot(earlier.stderr or 0.0, later.stderr or 0.0)
-    return 2 * NormalDist().cdf(-abs(later.value - earlier.value) / spread)
-
-
 def in_words(difference: Difference, n: int) -> str:
     """One sentence: the verdict, the numbers, and what would settle an open question."""
     change = (
@@ -160,8 +148,7 @@ def _row_difference(
     # With no change seen in n rows, up to 3 in n may still change (the rule of three).
     spread = math.sqrt(max(float(change.var()), 3 / n))
     if _is_yes_no(earlier) and _is_yes_no(later):
-        p_no_gain = binomial_upper_tail(improved, improved + regressed)
-        p_no_loss = binomial_upper_tail(regressed, improved + regressed)
+        p_no_gain, p_no_loss = mcnemar_p_values(improved, regressed)
     else:
         p_no_gain, p_no_loss = normal_p_values(difference, spread / math.sqrt(n))
     low, high = _interval(resampled)
@@ -210,8 +197,14 @@ def _bleu_difference(
     )
 
 
+def mcnemar_p_values(improved: int, regressed: int) -> tuple[float, float]:
+    """Return the one-sided exact p-values of "not better" and "not worse" (McNemar, 1947)."""
+    flips = improved + regressed
+    return binomial_upper_tail(improved, flips), binomial_upper_tail(regressed, flips)
+
+
 def normal_p_values(difference: float, stderr: float) -> tuple[float, float]:
-    """Return the one-sided p-values of "not better" and of "not worse" by a normal test."""
+    """Return the one-sided p-values of "not better" and "not worse" by a normal test."""
     p_no_gain = NormalDist().cdf(-difference / stderr)
     return p_no_gain, 1 - p_no_gain
 

@@ -108,8 +108,3 @@ def binomial_upper_tail(successes: int, n: int) -> float:
 
 def _log_choose(n: int, k: int) -> float:
     return math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)
-
-
-def mcnemar(improved: int, regressed: int) -> float:
-    """Two-sided exact McNemar p-value of paired yes/no outcomes (McNemar, 1947)."""
-    return min(1.0, 2 * binomial_upper_tail(max(improved, regressed), improved + regressed))

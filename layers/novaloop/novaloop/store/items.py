@@ -137,7 +137,6 @@ class ScoreModel(Item, discriminator="SCORE"):
     error = UnicodeAttribute(null=True)
     score = MapAttribute[str, Any]()
     rows_key = UnicodeAttribute(null=True)
-    report_key = UnicodeAttribute(null=True)
 
 
 class CommandModel(Item, discriminator="COMMAND"):
