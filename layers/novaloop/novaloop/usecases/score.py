@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from novaloop.experiment.launching import settings_of
 from novaloop.experiment.plan import EvaluateStage, StageKind, Task
@@ -40,6 +41,15 @@ class ScoreWorld:
     clock: Clock
 
 
+@dataclass(frozen=True)
+class _Scored:
+    """What an archive tells, as the score item holds it."""
+
+    score: Mapping[str, Any] = field(default_factory=dict)
+    rows_key: str | None = None
+    error: str | None = None
+
+
 def score(experiment_id: str, stage_name: str, attempt: int, world: ScoreWorld) -> ScoreItem | None:
     """Score one attempt at an evaluation and write its item; None if the attempt is outdated."""
     snapshot = world.store.load(experiment_id)
@@ -49,7 +59,9 @@ def score(experiment_id: str, stage_name: str, attempt: int, world: ScoreWorld) 
     known = snapshot.scores.get((stage_name, attempt))
     if known is not None:
         return known
-    item = _score(snapshot.record, stage, snapshot, world)
+    scored = _score(snapshot.record, stage, snapshot, world.objects)
+    scored_at = world.clock.now()
+    item = ScoreItem(stage.name, attempt, scored_at, scored.error, scored.score, scored.rows_key)
     world.store.put_score(experiment_id, item)
     return item
 
@@ -59,49 +71,44 @@ def _stage(snapshot: Snapshot, name: str, attempt: int) -> Stage | None:
     return next((s for s in stages if s.name == name and s.attempt == attempt), None)
 
 
-def _score(record: Record, stage: Stage, snapshot: Snapshot, world: ScoreWorld) -> ScoreItem:
-    now = world.clock.now()
-    prefix = output_prefix(record.experiment_id, stage)
+def _score(record: Record, stage: Stage, snapshot: Snapshot, objects: Objects) -> _Scored:
     plan = record.plan_of(stage)
     try:
         if isinstance(plan, EvaluateStage) and plan.task is not Task.GEN_QA:
-            return _score_task(record, stage, plan, snapshot, world)
-        return _score_rows(record, stage, snapshot, world)
+            return _score_task(record, stage, plan, snapshot, objects)
+        return _score_rows(record, stage, snapshot, objects)
     except ObjectMissing as missing:
-        return ScoreItem(stage.name, stage.attempt, now, error=str(missing))
+        return _Scored(error=str(missing))
     except _UNUSABLE as error:
-        return ScoreItem(stage.name, stage.attempt, now, error=f"{prefix}: {error}")
+        return _Scored(error=f"{output_prefix(record.experiment_id, stage)}: {error}")
 
 
 def _score_task(
-    record: Record, stage: Stage, plan: EvaluateStage, snapshot: Snapshot, world: ScoreWorld
-) -> ScoreItem:
+    record: Record, stage: Stage, plan: EvaluateStage, snapshot: Snapshot, objects: Objects
+) -> _Scored:
     """Take the job's own numbers, and compare them with those of the same task before."""
     earlier = {
         past.name: TaskScore.from_dict(item.score)
         for past, item in _earlier_scores(record, stage, snapshot)
         if (item.score.get("task"), item.score.get("subtask")) == (plan.task, plan.subtask)
     }
-    members = find_output(world.objects, output_prefix(record.experiment_id, stage))
-    result = score_task(members, plan.task, plan.subtask, earlier)
-    return ScoreItem(stage.name, stage.attempt, world.clock.now(), score=result.to_dict())
+    members = find_output(objects, output_prefix(record.experiment_id, stage))
+    return _Scored(score_task(members, plan.task, plan.subtask, earlier).to_dict())
 
 
-def _score_rows(record: Record, stage: Stage, snapshot: Snapshot, world: ScoreWorld) -> ScoreItem:
+def _score_rows(record: Record, stage: Stage, snapshot: Snapshot, objects: Objects) -> _Scored:
     result, rows = score_output(
-        find_output(world.objects, output_prefix(record.experiment_id, stage)),
+        find_output(objects, output_prefix(record.experiment_id, stage)),
         labels=record.spec.labels,
         max_new_tokens=_max_new_tokens(record, stage),
-        earlier=_earlier_rows(record, stage, snapshot, world.objects),
+        earlier=_earlier_rows(record, stage, snapshot, objects),
     )
     rows_key = f"scores/{record.experiment_id}/{stage.name}-{stage.attempt}.jsonl"
-    world.objects.put(rows_key, b"".join(rows.to_lines()), "application/jsonl")
+    objects.put(rows_key, b"".join(rows.to_lines()), "application/jsonl")
     if record.spec.report_rows and result.comparisons:
         with suppress(ObjectMissing, *_UNUSABLE):  # an archive that has gone since costs no score
-            _keep_flips(record, stage, result, world.objects)
-    content = result.to_dict()
-    problem = _wrong_size(record, result)
-    return ScoreItem(stage.name, stage.attempt, world.clock.now(), problem, content, rows_key)
+            _keep_flips(record, stage, result, objects)
+    return _Scored(result.to_dict(), rows_key, _wrong_size(record, result))
 
 
 def flips_key(experiment_id: str, stage: Stage) -> str:
