@@ -8,6 +8,8 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from novaloop.experiment.names import MAX_PREFIX
+
 
 class Settings(BaseModel):
     """Read from environment variables of the fields' names in upper case."""
@@ -55,7 +57,7 @@ class ControllerSettings(SweeperSettings):
     execution_role_arn: str
     bedrock_role_arn: str
     reward_function_arn: str
-    job_name_prefix: str = Field(pattern=r"^[a-z0-9]{1,8}$")
+    job_name_prefix: str = Field(pattern=rf"^[a-z0-9]{{1,{MAX_PREFIX}}}$")
     start_delay_seconds: float = Field(ge=0, le=900)
     look_seconds: float = Field(ge=1, le=3600)
     output_kms_key_id: str = ""
