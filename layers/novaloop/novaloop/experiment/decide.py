@@ -372,7 +372,7 @@ def _with_due(decision: Decision, before: Record, now: datetime, policy: Policy)
 def _due_at(record: Record, now: datetime, policy: Policy) -> datetime | None:
     if record.status.is_final:
         if record.cleanup:
-            return now + LOOK_AGAIN[Status.STOPPING]
+            return now + min(LOOK_AGAIN[Status.STOPPING], policy.look_every)
         return None if _all_told(record) else now + CHECK_AGAIN
     due = now + LOOK_AGAIN[record.status]
     stage = record.active
@@ -391,13 +391,18 @@ def _due_at(record: Record, now: datetime, policy: Policy) -> datetime | None:
 
 
 def _is_unannounced(record: Record) -> bool:
-    """Whether something changes of which no event tells: a training's log, a Bedrock deployment."""
+    """Whether something changes of which no event tells.
+
+    None tells of a training's log, of a deployment to Bedrock, and of what is gone.
+    """
+    if record.status is Status.STOPPING:
+        return True
     stage = record.focus
     if stage is None:
         return False
     is_running = stage.state is StageState.RUNNING
     if isinstance(record.plan_of(stage), OnDemandStage | ProvisionedStage):
-        return is_running or record.status is Status.STOPPING
+        return is_running
     keeps_a_log = stage.kind in TRAININGS and record.spec.runtime is not Runtime.BEDROCK
     return is_running and keeps_a_log
 

@@ -15,9 +15,9 @@ from novaloop.training.health import HealthNote
 class Policy:
     """What a deployment decides for all of its experiments.
 
-    `look_every` is how long a running training's log, or a deployment to Bedrock, may go without
-    a look, as no event tells of them: a little less than the sweep's period, so that every sweep
-    finds it due.
+    `look_every` is how long a running training's log, a deployment to Bedrock, or a deletion may
+    go without a look, as no event tells of them: a little less than the sweep's period, so that
+    every sweep finds it due. A deletion is never left for longer than half a minute.
     """
 
     prefix: str = "novaloop"

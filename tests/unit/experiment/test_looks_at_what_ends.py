@@ -1,0 +1,42 @@
+"""No event tells that something is gone: it is looked at again soon."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from novaloop.experiment.decide import decide
+from novaloop.experiment.moves import Policy
+from novaloop.experiment.observation import Leftover, Observation, Phase, Work
+from novaloop.experiment.plan import StageKind
+from novaloop.experiment.record import Cleanup, Record, Snapshot, Stage, StageState, Status
+from novaloop.experiment.spec import ExperimentSpec
+
+NOW = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
+ENDING = Record(
+    "demo",
+    ExperimentSpec(),
+    NOW,
+    status=Status.STOPPING,
+    stages=(
+        Stage(StageKind.DEPLOY, "deploy", StageState.SUCCEEDED, job_name="novaloop-demo--deploy-1"),
+    ),
+)
+CLEARING = replace(ENDING, status=Status.COMPLETED, cleanup=Cleanup("jane"))
+SEEN = {
+    "stopping": Observation(Snapshot("demo", ENDING), Work(Phase.ENDING)),
+    "clearing away": Observation(
+        Snapshot("demo", CLEARING), leftovers=(Leftover("sagemaker:model", "orphan"),)
+    ),
+}
+
+
+@pytest.mark.parametrize("seen", SEEN.values(), ids=SEEN)
+@pytest.mark.parametrize(("look_seconds", "waits"), [(270, 30), (2, 2)])
+def test_as_often_as_the_stack_says_and_at_least_each_half_minute(
+    seen: Observation, look_seconds: int, waits: int
+) -> None:
+    after = decide(seen, NOW, Policy(look_every=timedelta(seconds=look_seconds))).record
+    assert after.due_at == NOW + timedelta(seconds=waits)
