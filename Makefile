@@ -39,7 +39,7 @@ $(SAM)/.ready: Makefile
 # Builds the layer for this machine once, so that the local cloud starts from SAM's cache.
 .aws-sam/.ready: $(VENV)/.ready $(EMULATOR)/.ready $(SAM)/.ready
 	$(BIN)/python -c 'from pathlib import Path; from localcloud.deployment import build; \
-		build(Path("template.yaml"), Path(".aws-sam/local"), Path("/dev/null"))'
+		build(Path("template.yaml"), Path("/dev/null"))'
 	@touch $@
 
 demo: setup  ## Run a whole experiment on this machine, without AWS; DATA=DIR for your own data

@@ -80,8 +80,7 @@ class LocalCloud:
     def deploy(self, template: Path, parameters: Mapping[str, str] | None = None) -> None:
         """Build and deploy a template as the stack."""
         log = self.directory / "deployment.log"
-        built = deployment.build(template, self.directory / "build", log)
-        deployment.deploy(built, self.state, parameters or {}, log)
+        deployment.deploy(template, self.state, parameters or {}, log)
 
     def inject(self, fault: Fault, times: int = 1) -> None:
         """Let the SageMaker stand-in fail at the next `times` occasions."""

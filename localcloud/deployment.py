@@ -2,51 +2,38 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from localcloud.emulator import EMULATOR_PYTHON, REPOSITORY, LocalCloudError, State
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
+    from collections.abc import Iterator, Mapping
 
 SAM = REPOSITORY / ".tools" / "sam" / "bin" / "sam"
-CACHE_DIRECTORY = REPOSITORY / ".aws-sam" / "local-cache"
+BUILDS = Path(".aws-sam") / "local"
+"""Beside a template, what was built from it: SAM knows by its notes there what has not changed."""
+POLL_SECONDS = "0.2"
 
 
-def build(template: Path, directory: Path, log: Path) -> Path:
-    """Build for the emulator's own Python into `directory`; returns the built template."""
-    _sam(
-        [
-            "build",
-            "--template-file",
-            str(template),
-            "--build-dir",
-            str(directory),
-            "--cached",
-            "--cache-dir",
-            str(CACHE_DIRECTORY),
-        ],
-        {
-            "NOVALOOP_LAYER_TARGET": "host",
-            "PYTHON": str(EMULATOR_PYTHON),  # functions run on the emulator's interpreter
-            "AWS_DEFAULT_REGION": "us-east-1",
-        },
-        log,
-    )
-    return directory / "template.yaml"
+def build(template: Path, log: Path) -> None:
+    """Build for the emulator's own Python, so that `deploy` starts from SAM's cache."""
+    with _turn(template) as builds:
+        _build(template, builds, log)
 
 
-def deploy(built: Path, state: State, parameters: Mapping[str, str], log: Path) -> None:
-    """Deploy a built template as the state's stack."""
+def deploy(template: Path, state: State, parameters: Mapping[str, str], log: Path) -> None:
+    """Build a template and deploy it as the state's stack."""
     overrides = [f"{key}={value}" for key, value in parameters.items()]
-    _sam(
-        [
+    with _turn(template) as builds:
+        arguments = [
             "deploy",
             "--template-file",
-            str(built),
+            str(_build(template, builds, log)),
             "--stack-name",
             state.stack_name,
             "--region",
@@ -58,10 +45,38 @@ def deploy(built: Path, state: State, parameters: Mapping[str, str], log: Path) 
             "--capabilities",
             "CAPABILITY_IAM",
             *(["--parameter-overrides", *overrides] if overrides else []),
-        ],
-        state.environment(),
-        log,
-    )
+        ]
+        _sam(arguments, {**state.environment(), "SAM_CLI_POLL_DELAY": POLL_SECONDS}, log)
+
+
+@contextmanager
+def _turn(template: Path) -> Iterator[Path]:
+    """Wait until nobody else builds or deploys this template; yield the place of its builds."""
+    builds = template.resolve().parent / BUILDS
+    builds.mkdir(parents=True, exist_ok=True)
+    with (builds / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield builds
+
+
+def _build(template: Path, builds: Path, log: Path) -> Path:
+    arguments = [
+        "build",
+        "--template-file",
+        str(template),
+        "--build-dir",
+        str(builds / "build"),
+        "--cached",
+        "--cache-dir",
+        str(builds / "cache"),
+    ]
+    environment = {
+        "NOVALOOP_LAYER_TARGET": "host",
+        "PYTHON": str(EMULATOR_PYTHON),  # functions run on the emulator's interpreter
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }
+    _sam(arguments, environment, log)
+    return builds / "build" / "template.yaml"
 
 
 def _sam(arguments: list[str], environment: Mapping[str, str], log: Path) -> None:
