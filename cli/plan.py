@@ -29,7 +29,8 @@ from novaloop.experiment.costs import (
     packaged_prices,
     read_prices,
 )
-from novaloop.experiment.plan import Runtime
+from novaloop.experiment.origins import named_origin
+from novaloop.experiment.plan import OnDemandStage, ProvisionedStage, Runtime, TrainStage
 from novaloop.experiment.planning import ExperimentPlan, plan_experiment
 from novaloop.experiment.record import DatasetItem, DatasetStatus, Record, Snapshot
 from novaloop.experiment.spec import ExperimentSpec
@@ -47,7 +48,9 @@ PLACEHOLDERS = (
 )
 TOKENS = "These jobs are billed by tokens; their price is not known, so their cost isn't."
 BASE_MODEL = "The base model's ARN gets its version from SageMaker's hub at launch."
+ON_BEDROCK = "Prices of Bedrock's deployments are not known, so their cost isn't."
 CHECKPOINTS = "The checkpoints that later stages start from are placeholders until a run."
+ORIGIN = "The checkpoint of {} is a placeholder: it is looked up when the experiment starts."
 
 
 @dataclass(frozen=True)
@@ -232,7 +235,12 @@ def _notes(spec: ExperimentSpec, site: PlannedSite) -> Iterator[str]:
         yield TOKENS
     if spec.runtime is Runtime.SERVERLESS:
         yield BASE_MODEL
-    yield CHECKPOINTS
+    if any(isinstance(stage, OnDemandStage | ProvisionedStage) for stage in spec.plan):
+        yield ON_BEDROCK
+    if any(isinstance(stage, TrainStage) for stage in spec.plan):
+        yield CHECKPOINTS
+    if named_origin(spec) is not None:
+        yield ORIGIN.format(spec.checkpoint)
     if site.is_placeholder:
         yield PLACEHOLDERS
 

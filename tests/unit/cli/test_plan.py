@@ -297,3 +297,22 @@ def test_a_serverless_plan_has_no_machines_and_no_price(folder: Path) -> None:
     notes = " ".join(planned(folder)["notes"])
     assert "base model" in notes
     assert "price is not known" in notes
+
+
+def test_the_checkpoint_of_another_experiment_is_told_as_a_placeholder(folder: Path) -> None:
+    settings = WALKTHROUGH.partition("plan:")[0] + "plan: [evaluate: again, deploy]\n"
+    (folder / "experiment.yaml").write_text(settings + "checkpoint: first/sft\n")
+    content = planned(folder)
+    (request,) = content["stages"][0]["requests"]
+    started_from = request["parameters"]["HyperParameters"]["base_model_location"]
+    assert started_from.startswith("s3://customer-escrow-000000000000-smtj-placeholder/")
+    assert "novaloop-first--sft-1" in started_from
+    assert content["notes"][0].startswith("The checkpoint of first/sft is a placeholder")
+
+
+def test_a_deployment_without_a_known_price_is_told(folder: Path) -> None:
+    settings = WALKTHROUGH.replace("  - deploy\n", "  - deploy: {to: bedrock-on-demand}\n")
+    (folder / "experiment.yaml").write_text(settings)
+    content = planned(folder)
+    assert content["cost"] is None
+    assert any("Bedrock's deployments are not known" in note for note in content["notes"])
