@@ -12,15 +12,24 @@ from botocore.exceptions import ClientError
 
 from cli.errors import Failed, Refused
 from cli.stack import Stack, with_stack
-from novaloop.experiment.plan import OnDemandStage, ProvisionedStage, Runtime, StageKind
+from novaloop.experiment.deploying import endpoint_ref
+from novaloop.experiment.plan import (
+    DeployStage,
+    OnDemandStage,
+    ProvisionedStage,
+    Runtime,
+    StageKind,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from novaloop.experiment.deploying import EndpointRef
     from novaloop.experiment.record import Record, Stage
 
 JOB_LOGS = "/aws/sagemaker/TrainingJobs"
 ENDPOINT_LOGS = "/aws/sagemaker/Endpoints"
+COMPONENT_LOGS = "/aws/sagemaker/InferenceComponents"
 POLL_SECONDS = 2.0
 LATE = timedelta(seconds=10)
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
@@ -54,7 +63,8 @@ def logs(
     _, record = stack.load(name)
     stage = pick_stage(record, stage_name)
     begin = datetime.now(UTC) - since if since else stage.claimed_at
-    for line in _follow(stack, name, stage, begin) if follow else read(stack, stage, begin):
+    lines = _follow(stack, record, stage, begin) if follow else read(stack, record, stage, begin)
+    for line in lines:
         click.echo(line)
 
 
@@ -88,12 +98,19 @@ def _why_no_log(name: str | None, begun: list[Stage]) -> str:
 
 
 def read(
-    stack: Stack, stage: Stage, begin: datetime | None, seen: set[str] | None = None
+    stack: Stack,
+    record: Record,
+    stage: Stage,
+    begin: datetime | None,
+    seen: set[str] | None = None,
 ) -> Iterator[str]:
-    """Yield the lines of every machine of a stage's job, in the order of their times."""
+    """Yield the lines of every machine of a stage's job, in the order of their times.
+
+    Raises Failed if there is no log yet.
+    """
     seen = set() if seen is None else seen
     try:
-        for event in _events(stack, stage, begin):
+        for event in _events(stack, _where(stack, record, stage), begin):
             if event["eventId"] not in seen:
                 seen.add(event["eventId"])
                 at = datetime.fromtimestamp(event["timestamp"] / 1000, UTC)
@@ -101,38 +118,50 @@ def read(
     except ClientError as error:
         if error.response["Error"]["Code"] != "ResourceNotFoundException":
             raise
-        raise Failed(f"{stage.job_name} has written no logs yet; try again shortly") from None
+        raise _no_logs(stage) from None
 
 
-def _events(stack: Stack, stage: Stage, begin: datetime | None) -> Iterator[Any]:
+def _no_logs(stage: Stage) -> Failed:
+    return Failed(f"{stage.job_name} has written no logs yet; try again shortly")
+
+
+def _events(stack: Stack, where: Any, begin: datetime | None) -> Iterator[Any]:
     start = int(begin.timestamp() * 1000) if begin else 0
     pages = stack.logs.get_paginator("filter_log_events")
-    for page in pages.paginate(startTime=start, **_where(stack, stage)):
+    for page in pages.paginate(startTime=start, **where):
         yield from sorted(page["events"], key=lambda event: event["timestamp"])
 
 
-def _where(stack: Stack, stage: Stage) -> Any:
+def _where(stack: Stack, record: Record, stage: Stage) -> Any:
     """Return the log group, and which of its streams: a job has one for each machine."""
-    if stage.kind is StageKind.DEPLOY:
-        return {"logGroupName": f"{ENDPOINT_LOGS}/{stage.job_name}"}
+    plan = record.plan_of(stage)
+    if isinstance(plan, DeployStage):
+        return {"logGroupName": _group_of(endpoint_ref(record, stage, plan))}
     found = stack.logs.describe_log_streams(
         logGroupName=JOB_LOGS, logStreamNamePrefix=f"{stage.job_name}/"
     )
-    return {
-        "logGroupName": JOB_LOGS,
-        "logStreamNames": [stream["logStreamName"] for stream in found["logStreams"]],
-    }
+    streams = [stream["logStreamName"] for stream in found["logStreams"]]
+    if not streams:
+        raise _no_logs(stage)
+    return {"logGroupName": JOB_LOGS, "logStreamNames": streams}
 
 
-def _follow(stack: Stack, name: str, stage: Stage, begin: datetime | None) -> Iterator[str]:
+def _group_of(ref: EndpointRef) -> str:
+    """Return where the containers of an endpoint write, those of a component by its name."""
+    if ref.component is not None:
+        return f"{COMPONENT_LOGS}/{ref.component}"
+    return f"{ENDPOINT_LOGS}/{ref.endpoint}"
+
+
+def _follow(stack: Stack, record: Record, stage: Stage, begin: datetime | None) -> Iterator[str]:
     seen: set[str] = set()
     while True:
-        _, record = stack.load(name)
+        _, record = stack.load(record.experiment_id)
         now = record.stage(stage.name)
         over = now.ended_at is not None or now.job_name != stage.job_name
         looked_at = datetime.now(UTC)
         try:
-            yield from read(stack, stage, begin, seen)
+            yield from read(stack, record, stage, begin, seen)
         except Failed:
             if over:
                 raise

@@ -219,6 +219,10 @@ ALLOWED = [
     Case(JOBS, "s3:PutObject", f"{BUCKET}/jobs/questions/a/output/output.tar.gz"),
     Case(JOBS, "s3:PutObject", f"{ESCROW}/job/step_10/weights"),
     Case(JOBS, "sagemaker:AccessModelPackage", own("model-package", "novaloop-questions/1")),
+    *(
+        Case(JOBS, "logs:PutLogEvents", f"{LOGS}/aws/sagemaker/{group}:log-stream:a")
+        for group in ("TrainingJobs", "Endpoints/novaloop-a", "InferenceComponents/novaloop-a")
+    ),
     Case(JOBS, "lambda:InvokeFunction", REWARD),
     Case(JOBS, "cloudwatch:PutMetricData", "*", {"cloudwatch:namespace": "/aws/sagemaker/x"}),
     Case("SweeperFunctionSweepRole", "lambda:InvokeFunction",

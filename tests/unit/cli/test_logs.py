@@ -60,6 +60,28 @@ def test_an_endpoint_has_a_log_group_of_its_own(logged: Stack) -> None:
     assert "serving" in novaloop("logs", example.NAME).stdout
 
 
+@pytest.mark.parametrize(
+    ("deploy", "group"),
+    [
+        ("{endpoint: bot}", "/aws/sagemaker/Endpoints/novaloop-bot"),
+        ("{inference_component: true}", f"/aws/sagemaker/InferenceComponents/{example.ENDPOINT}"),
+    ],
+)
+def test_what_serves_writes_under_its_own_name(stack: Stack, deploy: str, group: str) -> None:
+    spec = read_spec(f"plan: [sft, deploy: {deploy}]".encode())
+    record = replace(example.record(), spec=spec)
+    stages = [stage for stage in record.stages if stage.name in {"sft", "deploy"}]
+    stack.table.commit(replace(record, stages=tuple(stages)), ())
+    write("AllTraffic/i-1", (datetime.now(UTC), "serving"), group=group)
+    assert "serving" in novaloop("logs", example.NAME, "--stage", "deploy").stdout
+
+
+def test_a_job_that_writes_later_than_others_is_one_line(logged: Stack) -> None:
+    result = novaloop("logs", example.NAME, "--stage", "baseline")
+    assert result.exit_code == 1
+    assert "has written no logs yet" in result.stderr
+
+
 def test_following_prints_each_line_once_until_the_stage_is_over(
     stack: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
