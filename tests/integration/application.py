@@ -16,7 +16,8 @@ import boto3
 from novaloop.cloud.messages import IngestFunction, MetricsFunction
 from novaloop.usecases.ports import LogPage
 from tests.simulation.twin_sagemaker import TwinSageMaker
-from tests.simulation.twins import TwinJobs, TwinNotifier, VirtualClock
+from tests.simulation.twin_training import TwinJobs
+from tests.simulation.twins import TwinNotifier, VirtualClock
 
 ROOT = Path(__file__).parents[2]
 CONTEXT: Any = SimpleNamespace(

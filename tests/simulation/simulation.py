@@ -6,12 +6,16 @@ fail, stop and wait for capacity. `Report` says what must never differ from zero
 
 from __future__ import annotations
 
+import copy
 import heapq
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any
+from functools import partial
+from itertools import chain
+from types import MethodType
+from typing import Any, Never
 
 from novaloop.cloud.deployments import Deployments
 from novaloop.experiment.moves import Policy
@@ -27,9 +31,8 @@ from novaloop.usecases.score import ScoreWorld, score
 from novaloop.usecases.sweep import SweepWorld, sweep
 from tests.simulation.twin_bedrock import TwinBedrock
 from tests.simulation.twin_sagemaker import TwinSageMaker
+from tests.simulation.twin_training import TwinJobs, TwinLogs
 from tests.simulation.twins import (
-    TwinJobs,
-    TwinLogs,
     TwinNotifier,
     TwinObjects,
     TwinStore,
@@ -62,21 +65,24 @@ class Chaos:
     sweeps: bool = True
 
 
+def crash() -> Never:
+    raise Crash
+
+
 @dataclass
 class Crashes:
-    """Crashes at the nth call of a port, or at random; each crash happens once.
+    """What happens at the nth call of a port, once, or at random calls: the process crashes.
 
-    With `meanwhile`, the nth call is not the last one: the process is held up there, that happens
+    Any other `fault` is not the end of it: the process is held up at the call, that happens
     meanwhile, and the process goes on.
     """
 
     at: int | None = None
     after_effect: bool = False
-    meanwhile: Callable[[], object] | None = None
+    fault: Callable[[], object] = crash
     probability: float = 0.0
     random: random.Random = field(default_factory=random.Random)
     calls: list[str] = field(default_factory=list)
-    happened: int = 0
 
     def around(self, name: str, call: Callable[[], Any]) -> Any:
         number = len(self.calls)
@@ -84,18 +90,12 @@ class Crashes:
         hit = number == self.at or self.random.random() < self.probability
         after = self.after_effect if number == self.at else self.random.random() < 0.5
         if hit and not after:
-            self._crash(name)
+            self.fault()
         try:
             return call()
         finally:
-            if hit:
-                self._crash(name)
-
-    def _crash(self, name: str) -> None:
-        self.happened += 1
-        if self.meanwhile is None:
-            raise Crash(name)
-        self.meanwhile()
+            if hit and after:
+                self.fault()
 
 
 class Interruptible:
@@ -105,6 +105,8 @@ class Interruptible:
         self._port, self._name, self._crashes = port, name, crashes
 
     def __getattr__(self, method: str) -> Callable[..., Any]:
+        if method.startswith("__"):  # what copying asks for
+            raise AttributeError(method)
         target = getattr(self._port, method)
         name = f"{self._name}.{method}"
         return lambda *args, **kwargs: self._crashes.around(name, lambda: target(*args, **kwargs))
@@ -178,11 +180,33 @@ class Simulation:
         """Let virtual time pass until the condition holds; False if it never does."""
         end = self.clock.now() + at_most
         while self.agenda and self.agenda[0][0] <= end:
-            self.clock.time, _, action = heapq.heappop(self.agenda)
-            action()
+            self.step()
             if until():
                 return True
         return False
+
+    def step(self) -> None:
+        """Do what comes next."""
+        self.clock.time, _, action = heapq.heappop(self.agenda)
+        action()
+
+    def copied(self) -> Simulation:
+        """Return another one that stands where this one stands, and goes on by itself.
+
+        Its adapters are new ones, as in a new process: those of this one hold its ports.
+        """
+        for _, _, action in self.agenda:
+            called = action.func if isinstance(action, partial) else action
+            assert isinstance(called, MethodType), f"{called} would act on the original"
+        shared = [*self.store.snapshots.values(), *chain(*self.store.entries.values())]
+        memo: dict[int, object] = {id(frozen): frozen for frozen in shared}
+        memo |= {id(self.world): None, id(self.undisturbed): None}
+        other = copy.deepcopy(self, memo)
+        other.world, other.undisturbed = (
+            other.world_with(other.crashes),
+            other.world_with(Crashes()),
+        )
+        return other
 
     # ------------------------------------------------------------------ deliveries
     def emit(self, experiment_id: str) -> None:
@@ -190,7 +214,7 @@ class Simulation:
         copies = 2 if self.random.random() < self.chaos.duplicated else 1
         for _ in range(copies):
             if self.random.random() >= self.chaos.lost:
-                self.later(self._delay(), lambda: self.deliver(experiment_id, 1))
+                self.later(self._delay(), partial(self.deliver, experiment_id, 1))
 
     def _delay(self) -> timedelta:
         late = self.random.random() < self.chaos.delayed
@@ -198,7 +222,7 @@ class Simulation:
 
     def look_at(self, experiment_id: str, delay: timedelta = timedelta(0)) -> None:
         """The port `Hints`."""
-        self.later(delay, lambda: self.deliver(experiment_id, 1))
+        self.later(delay, partial(self.deliver, experiment_id, 1))
 
     def job_changed(self, name: str) -> None:
         experiment_id = experiment_of_job("novaloop", name)
@@ -218,39 +242,40 @@ class Simulation:
             if receive >= MAX_RECEIVES:
                 self.dead_letters.append(experiment_id)
                 return
-            self.later(VISIBILITY, lambda: self.deliver(experiment_id, receive + 1))
+            self.later(VISIBILITY, partial(self.deliver, experiment_id, receive + 1))
 
     def asynchronously(self, call: Callable[[], object], attempt: int = 1) -> None:
         """Run a function as an asynchronous invocation does: a failure is tried twice more."""
+        self.later(timedelta(seconds=1), partial(self._invoke, call, attempt))
 
-        def run() -> None:
-            try:
-                call()
-            except Crash:
-                if attempt < 3:
-                    self.later(
-                        timedelta(minutes=attempt), lambda: self.asynchronously(call, attempt + 1)
-                    )
-
-        self.later(timedelta(seconds=1), run)
+    def _invoke(self, call: Callable[[], object], attempt: int) -> None:
+        try:
+            call()
+        except Crash:
+            if attempt < 3:
+                again = partial(self.asynchronously, call, attempt + 1)
+                self.later(timedelta(minutes=attempt), again)
 
     def request_score(self, experiment_id: str, stage: str, attempt: int) -> None:
         """The port `Scorer`."""
-        world = ScoreWorld(self.world.store, self.world.objects, self.clock)
-        self.asynchronously(lambda: score(experiment_id, stage, attempt, world))
+        self.asynchronously(partial(score, experiment_id, stage, attempt, self._score_world()))
 
     def request_report(self, experiment_id: str) -> None:
         """The port `Scorer`; the report is tested with its own room."""
 
     def request_ingest(self, source_key: str) -> None:
         """The port `Ingester`."""
-        world = IngestWorld(self.world.store, self.world.objects, self.clock)
-        self.asynchronously(lambda: ingest(source_key, world))
+        self.asynchronously(partial(ingest, source_key, self._ingest_world()))
 
     def request_checks(self, experiment_id: str) -> None:
         """The port `Ingester`."""
-        world = IngestWorld(self.world.store, self.world.objects, self.clock)
-        self.asynchronously(lambda: check_experiment(experiment_id, world))
+        self.asynchronously(partial(check_experiment, experiment_id, self._ingest_world()))
+
+    def _score_world(self) -> ScoreWorld:
+        return ScoreWorld(self.world.store, self.world.objects, self.clock)
+
+    def _ingest_world(self) -> IngestWorld:
+        return IngestWorld(self.world.store, self.world.objects, self.clock)
 
     def run_sweep(self) -> None:
         self.later(SWEEP_EVERY, self.run_sweep)
@@ -279,13 +304,13 @@ class Simulation:
     def record(self, experiment_id: str) -> Record:
         return self.store.record(experiment_id)
 
+    def is_in(self, experiment_id: str, *statuses: Status) -> bool:
+        record = self.store.load(experiment_id).record
+        return record is not None and record.status in statuses
+
     def reaches(self, experiment_id: str, *statuses: Status) -> bool:
         """Run until the experiment has one of these statuses."""
-
-        def there() -> bool:
-            record = self.store.load(experiment_id).record
-            return record is not None and record.status in statuses
-
+        there = partial(self.is_in, experiment_id, *statuses)
         return there() or self.run(there)
 
     def settles(self, experiment_id: str) -> Status:

@@ -8,9 +8,16 @@ from functools import partial
 
 import pytest
 
-from novaloop.experiment.record import CommandKind, Status
-from novaloop.usecases.reconcile import reconcile
-from tests.simulation.simulation import SPEC, Chaos, Crashes, Simulation
+from novaloop.experiment.record import Status
+from tests.simulation.faults import (
+    Calls,
+    Scenario,
+    at_any_call,
+    crash_here,
+    second_controller,
+    stop,
+)
+from tests.simulation.simulation import SPEC, Chaos, Simulation
 
 ON_DEMAND = SPEC + b"plan: [sft, deploy: {to: bedrock-on-demand}]\n"
 PROVISIONED = SPEC + b"plan: [sft, deploy: {to: bedrock-provisioned, model_units: 2}]\n"
@@ -19,38 +26,22 @@ NAME = "novaloop-demo_deploy-1"
 ROUGH = Chaos(duplicated=0.3, lost=0.2, delayed=0.3, crash=0.02)
 
 
-def submitted(
-    crashes: Crashes | None = None, spec: bytes = ON_DEMAND, **settings: object
-) -> Simulation:
-    simulation = Simulation(crashes=crashes, **settings)  # type: ignore[arg-type]
+def submitted(spec: bytes = ON_DEMAND, **settings: object) -> Simulation:
+    simulation = Simulation(**settings)  # type: ignore[arg-type]
     simulation.submit("demo", spec, sft_rows=200 if spec is TRAINED else 70)
     return simulation
 
 
-def calls(spec: bytes) -> list[str]:
-    crashes = Crashes()
-    simulation = submitted(crashes, spec)
-    simulation.settles("demo")
-    return crashes.calls
+def is_live(simulation: Simulation) -> bool:
+    return simulation.is_in("demo", Status.LIVE)
 
 
-def batches(spec: bytes, first: str) -> list[tuple[bytes, range]]:
-    """Cut the calls from `first` on into batches of ten."""
-    names = calls(spec)
-    starts = range(names.index(first), len(names), 10)
-    return [(spec, range(start, min(start + 10, len(names)))) for start in starts]
-
-
-BATCHES = [
-    *batches(ON_DEMAND, "bedrock.create_custom_model"),
-    *batches(TRAINED, "bedrock.create_model_customization_job"),
-]
-at_any_call = pytest.mark.parametrize(
-    ("spec", "numbers"),
-    BATCHES,
-    ids=[f"{'trained' if spec is TRAINED else 'imported'}-{each[0]}" for spec, each in BATCHES],
-)
-before_and_after = pytest.mark.parametrize("after_effect", [False, True], ids=["before", "after"])
+SCENARIOS = {
+    "imported": Scenario(submitted, is_live, "bedrock.create_custom_model"),
+    "trained": Scenario(
+        partial(submitted, TRAINED), is_live, "bedrock.create_model_customization_job"
+    ),
+}
 
 
 @pytest.mark.parametrize(
@@ -67,45 +58,29 @@ def test_the_model_is_deployed_once_it_is_active_and_deleted_last(spec: bytes, k
     simulation.check("demo")
 
 
-@before_and_after
 @at_any_call
-def test_a_crash_at_any_call_heals(spec: bytes, numbers: range, after_effect: bool) -> None:
-    for call in numbers:
-        crashes = Crashes(at=call, after_effect=after_effect)
-        simulation = submitted(crashes, spec)
-        assert simulation.settles("demo") is Status.LIVE, call
-        assert crashes.happened == 1, call
-        simulation.check("demo")
-
-
-@before_and_after
-@at_any_call
-def test_a_second_controller_at_any_call_changes_nothing(
-    spec: bytes, numbers: range, after_effect: bool
-) -> None:
-    for call in numbers:
-        crashes = Crashes(at=call, after_effect=after_effect)
-        simulation = submitted(crashes, spec)
-        crashes.meanwhile = partial(reconcile, "demo", simulation.undisturbed)
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_a_crash_at_any_call_heals(scenario: str, calls: Calls) -> None:
+    for call, simulation in SCENARIOS[scenario].struck(crash_here, calls):
         assert simulation.settles("demo") is Status.LIVE, call
         simulation.check("demo")
 
 
-@before_and_after
 @at_any_call
-def test_a_stop_at_any_call_leaves_nothing(spec: bytes, numbers: range, after_effect: bool) -> None:
-    for call in numbers:
-        crashes = Crashes(at=call, after_effect=after_effect)
-        simulation = submitted(crashes, spec)
-        crashes.meanwhile = partial(stop_now, simulation)
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_a_second_controller_at_any_call_changes_nothing(scenario: str, calls: Calls) -> None:
+    for call, simulation in SCENARIOS[scenario].struck(second_controller, calls):
+        assert simulation.settles("demo") is Status.LIVE, call
+        simulation.check("demo")
+
+
+@at_any_call
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_a_stop_at_any_call_leaves_nothing(scenario: str, calls: Calls) -> None:
+    for call, simulation in SCENARIOS[scenario].struck(stop, calls):
         assert simulation.reaches("demo", Status.STOPPED), call
         simulation.run(lambda: False, timedelta(hours=6))
         simulation.check("demo")
-
-
-def stop_now(simulation: Simulation) -> None:
-    simulation.command("demo", CommandKind.STOP)
-    reconcile("demo", simulation.undisturbed)
 
 
 @pytest.mark.parametrize(

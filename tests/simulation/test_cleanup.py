@@ -5,18 +5,16 @@ from __future__ import annotations
 from datetime import timedelta
 from functools import partial
 
-import pytest
-
 from novaloop.experiment.record import CommandKind, Status
 from novaloop.experiment.site import EXPERIMENT_TAG
 from novaloop.usecases.reconcile import reconcile
-from tests.simulation.simulation import SPEC, Crashes, Simulation
+from tests.simulation.faults import Calls, Scenario, at_any_call, crash_here, second_controller
+from tests.simulation.simulation import SPEC, Simulation
 from tests.simulation.twin_sagemaker import TwinSageMaker
 
 PLAN = SPEC + b"plan: [sft, deploy: {inference_component: true}]\n"
 ORPHAN = "novaloop-demo--deploy-7"
 TAGS = [{"Key": EXPERIMENT_TAG, "Value": "demo"}]
-before_and_after = pytest.mark.parametrize("after_effect", [False, True], ids=["before", "after"])
 
 
 def leave(hosting: TwinSageMaker, name: str = ORPHAN) -> None:
@@ -26,7 +24,7 @@ def leave(hosting: TwinSageMaker, name: str = ORPHAN) -> None:
     hosting.create_endpoint(EndpointName=name, EndpointConfigName=name, Tags=TAGS)
 
 
-def failed(crashes: Crashes | None = None) -> Simulation:
+def failed() -> Simulation:
     simulation = Simulation(fate=lambda name: "fails" if "sft" in name else "completes")
     simulation.submit("demo", PLAN)
     assert simulation.settles("demo") is Status.FAILED
@@ -37,25 +35,26 @@ def failed(crashes: Crashes | None = None) -> Simulation:
         InferenceComponentName=ORPHAN, EndpointName=ORPHAN, Tags=TAGS
     )
     simulation.run(lambda: False, timedelta(hours=1))
-    if crashes is not None:
-        simulation.crashes = crashes
-        simulation.world = simulation.world_with(crashes)
     return simulation
+
+
+def asked_to_clean_up() -> Simulation:
+    simulation = failed()
+    simulation.command("demo", CommandKind.CLEANUP)
+    simulation.emit("demo")
+    return simulation
+
+
+def is_clean(simulation: Simulation) -> bool:
+    record = simulation.record("demo")
+    handled = len(record.handled_commands) == len(simulation.store.load("demo").commands)
+    return handled and record.status.is_final and record.cleanup is None
 
 
 def cleaned(simulation: Simulation) -> bool:
     simulation.command("demo", CommandKind.CLEANUP)
     simulation.emit("demo")
-    return is_clean(simulation)
-
-
-def is_clean(simulation: Simulation) -> bool:
-    def done() -> bool:
-        record = simulation.record("demo")
-        handled = len(record.handled_commands) == len(simulation.store.load("demo").commands)
-        return handled and record.status.is_final and record.cleanup is None
-
-    return simulation.run(done)
+    return simulation.run(partial(is_clean, simulation))
 
 
 def lines(simulation: Simulation) -> list[str]:
@@ -89,46 +88,28 @@ def test_a_second_cleanup_finds_nothing() -> None:
     assert lines(simulation)[-2:] == ["nothing is left", "nothing is left"]
 
 
-def calls() -> list[str]:
-    crashes = Crashes()
-    assert cleaned(failed(crashes))
-    return crashes.calls
+SCENARIO = Scenario(asked_to_clean_up, is_clean)
 
 
-CALLS = calls()
-BATCHES = range(0, len(CALLS), 10)
+@at_any_call
+def test_a_crash_at_any_call_heals(calls: Calls) -> None:
+    for call, simulation in SCENARIO.struck(crash_here, calls):
+        assert is_clean(simulation) or simulation.run(partial(is_clean, simulation)), call
+        assert simulation.hosting.left() == [], call
 
 
-@before_and_after
-@pytest.mark.parametrize("first", BATCHES)
-def test_a_crash_at_any_call_heals(first: int, after_effect: bool) -> None:
-    for call in range(first, min(first + 10, len(CALLS))):
-        simulation = failed(Crashes(at=call, after_effect=after_effect))
-        assert cleaned(simulation), CALLS[call]
-        assert simulation.hosting.left() == [], CALLS[call]
+def retry(simulation: Simulation) -> None:
+    simulation.command("demo", CommandKind.RETRY)
+    second_controller(simulation)
 
 
-@before_and_after
-@pytest.mark.parametrize("first", BATCHES)
-def test_what_a_retry_launches_meanwhile_is_not_deleted(first: int, after_effect: bool) -> None:
-    def retry(simulation: Simulation) -> None:
-        simulation.command("demo", CommandKind.RETRY)
-        reconcile("demo", simulation.undisturbed)
-
-    for call in range(first, min(first + 10, len(CALLS))):
-        crashes = Crashes(at=call, after_effect=after_effect)
-        simulation = failed(crashes)
-        crashes.meanwhile = partial(retry, simulation)
-        simulation.command("demo", CommandKind.CLEANUP)
-        simulation.emit("demo")
-        launched = first_running(simulation)
+@at_any_call
+def test_what_a_retry_launches_meanwhile_is_not_deleted(calls: Calls) -> None:
+    for call, simulation in SCENARIO.struck(retry, calls):
+        assert simulation.run(lambda: bool(simulation.jobs.running)), call  # noqa: B023
         simulation.run(lambda: False, timedelta(minutes=10))
-        assert [name for name in launched if simulation.jobs.jobs[name].stop_asked] == []
-
-
-def first_running(simulation: Simulation) -> list[str]:
-    simulation.run(lambda: bool(simulation.jobs.running))
-    return simulation.jobs.running
+        assert simulation.jobs.launches[1:] == ["novaloop-demo--sft-2"], call
+        assert not simulation.jobs.jobs["novaloop-demo--sft-2"].stop_asked, call
 
 
 def test_cleanup_of_a_live_experiment_takes_all_attempts() -> None:

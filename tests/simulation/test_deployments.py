@@ -3,36 +3,34 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from functools import partial
 
 import pytest
 
-from novaloop.experiment.record import CommandKind, StageState, Status
-from novaloop.usecases.reconcile import reconcile
-from tests.simulation.simulation import SPEC, Chaos, Crashes, Simulation
+from novaloop.experiment.record import StageState, Status
+from tests.simulation.faults import (
+    Calls,
+    Scenario,
+    at_any_call,
+    crash_here,
+    second_controller,
+    stop,
+)
+from tests.simulation.simulation import SPEC, Chaos, Simulation
 
 COMPONENT = SPEC + b"plan: [sft, deploy: {inference_component: true}]\n"
 NAME = "novaloop-demo--deploy-1"
 ROUGH = Chaos(duplicated=0.3, lost=0.2, delayed=0.3, crash=0.02)
 
 
-def submitted(crashes: Crashes | None = None, **settings: object) -> Simulation:
-    simulation = Simulation(crashes=crashes, **settings)  # type: ignore[arg-type]
+def submitted(**settings: object) -> Simulation:
+    simulation = Simulation(**settings)  # type: ignore[arg-type]
     simulation.submit("demo", COMPONENT)
     return simulation
 
 
-def calls() -> list[str]:
-    crashes = Crashes()
-    simulation = submitted(crashes)
-    simulation.settles("demo")
-    return crashes.calls
-
-
-CALLS = calls()
-FIRST = CALLS.index("sagemaker.create_model")
-BATCHES = range(FIRST, len(CALLS), 10)
-before_and_after = pytest.mark.parametrize("after_effect", [False, True], ids=["before", "after"])
+SCENARIO = Scenario(
+    submitted, lambda simulation: simulation.is_in("demo", Status.LIVE), "sagemaker.create_model"
+)
 
 
 def test_the_component_is_requested_once_its_endpoint_is_in_service() -> None:
@@ -43,43 +41,26 @@ def test_the_component_is_requested_once_its_endpoint_is_in_service() -> None:
     simulation.check("demo")
 
 
-@before_and_after
-@pytest.mark.parametrize("first", BATCHES)
-def test_a_crash_at_any_call_heals(first: int, after_effect: bool) -> None:
-    for call in range(first, min(first + 10, len(CALLS))):
-        crashes = Crashes(at=call, after_effect=after_effect)
-        simulation = submitted(crashes)
-        assert simulation.settles("demo") is Status.LIVE, CALLS[call]
-        assert crashes.happened == 1, CALLS[call]
+@at_any_call
+def test_a_crash_at_any_call_heals(calls: Calls) -> None:
+    for call, simulation in SCENARIO.struck(crash_here, calls):
+        assert simulation.settles("demo") is Status.LIVE, call
         simulation.check("demo")
 
 
-@before_and_after
-@pytest.mark.parametrize("first", BATCHES)
-def test_a_second_controller_at_any_call_changes_nothing(first: int, after_effect: bool) -> None:
-    for call in range(first, min(first + 10, len(CALLS))):
-        crashes = Crashes(at=call, after_effect=after_effect)
-        simulation = submitted(crashes)
-        crashes.meanwhile = partial(reconcile, "demo", simulation.undisturbed)
-        assert simulation.settles("demo") is Status.LIVE, CALLS[call]
+@at_any_call
+def test_a_second_controller_at_any_call_changes_nothing(calls: Calls) -> None:
+    for call, simulation in SCENARIO.struck(second_controller, calls):
+        assert simulation.settles("demo") is Status.LIVE, call
         simulation.check("demo")
 
 
-@before_and_after
-@pytest.mark.parametrize("first", BATCHES)
-def test_a_stop_at_any_call_leaves_nothing(first: int, after_effect: bool) -> None:
-    for call in range(first, min(first + 10, len(CALLS))):
-        crashes = Crashes(at=call, after_effect=after_effect)
-        simulation = submitted(crashes)
-        crashes.meanwhile = partial(stop_now, simulation)
-        assert simulation.reaches("demo", Status.STOPPED), CALLS[call]
+@at_any_call
+def test_a_stop_at_any_call_leaves_nothing(calls: Calls) -> None:
+    for call, simulation in SCENARIO.struck(stop, calls):
+        assert simulation.reaches("demo", Status.STOPPED), call
         simulation.run(lambda: False, timedelta(hours=6))
         simulation.check("demo")
-
-
-def stop_now(simulation: Simulation) -> None:
-    simulation.command("demo", CommandKind.STOP)
-    reconcile("demo", simulation.undisturbed)
 
 
 @pytest.mark.parametrize(

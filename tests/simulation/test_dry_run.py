@@ -8,15 +8,21 @@ from dataclasses import replace
 import pytest
 
 from novaloop.experiment.record import CommandKind, Status
-from tests.simulation.simulation import SPEC, Chaos, Crashes, Simulation
+from tests.simulation.faults import Calls, Scenario, at_any_call, crash_here
+from tests.simulation.simulation import SPEC, Chaos, Simulation
 
 DRY = SPEC + b"dry_run: true\n"
 KEY = "reports/demo/plan.json"
 
 
-def dry_run(crashes: Crashes | None = None, **options: object) -> Simulation:
-    simulation = Simulation(crashes=crashes, **options)  # type: ignore[arg-type]
+def submitted(**options: object) -> Simulation:
+    simulation = Simulation(**options)  # type: ignore[arg-type]
     simulation.submit("demo", DRY)
+    return simulation
+
+
+def dry_run(**options: object) -> Simulation:
+    simulation = submitted(**options)
     assert simulation.settles("demo") is Status.COMPLETED
     return simulation
 
@@ -83,13 +89,12 @@ def test_data_that_is_refused_is_refused_in_a_dry_run_too() -> None:
     assert simulation.settles("demo") is Status.REJECTED
 
 
-@pytest.mark.parametrize("after_effect", [False, True])
-def test_a_crash_at_any_call_heals(after_effect: bool) -> None:
-    counted = Crashes()
-    dry_run(counted)
-    for call in range(len(counted.calls)):
-        simulation = dry_run(Crashes(at=call, after_effect=after_effect))
-        assert simulation.objects.newest(KEY), counted.calls[call]
+@at_any_call
+def test_a_crash_at_any_call_heals(calls: Calls) -> None:
+    scenario = Scenario(submitted, lambda simulation: simulation.is_in("demo", Status.COMPLETED))
+    for call, simulation in scenario.struck(crash_here, calls):
+        assert simulation.settles("demo") is Status.COMPLETED, call
+        assert simulation.objects.newest(KEY), call
         assert simulation.jobs.launches == []
 
 

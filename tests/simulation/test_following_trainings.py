@@ -11,8 +11,9 @@ import pytest
 from novaloop.experiment.record import CommandKind, Progress, Stage, StageState, Status
 from novaloop.training.health import HealthKind
 from novaloop.usecases.training import load_training
-from tests.simulation.simulation import SPEC, Chaos, Crashes, Simulation
-from tests.simulation.twins import LINES_PER_LOOK
+from tests.simulation.faults import Calls, Scenario, at_any_call, crash_here
+from tests.simulation.simulation import SPEC, Chaos, Simulation
+from tests.simulation.twin_training import LINES_PER_LOOK
 
 PLAN = b"""
 plan:
@@ -184,29 +185,19 @@ def test_a_curve_of_another_version_is_read_anew() -> None:
     assert simulation.record("demo").stage("rft").health
 
 
-def _calls_while_it_collapses() -> list[str]:
-    crashes = Crashes()
-    simulation = Simulation(crashes=crashes, course=lambda _: "collapses")
+def collapsing() -> Simulation:
+    simulation = simulate("collapses")
     simulation.submit("demo", SPEC + STOP)
-    simulation.settles("demo")
-    return crashes.calls
+    return simulation
 
 
-CALLS = _calls_while_it_collapses()
-LOOKS = [number for number, call in enumerate(CALLS) if call in {"logs.read", "notifier.publish"}]
+SCENARIO = Scenario(collapsing, lambda simulation: simulation.is_in("demo", Status.FAILED))
 
 
-@pytest.mark.parametrize("after_effect", [False, True], ids=["before", "after"])
-@pytest.mark.parametrize("offset", [-1, 0, 1])
-def test_a_crash_around_any_look_at_a_log_or_any_warning_heals(
-    offset: int, *, after_effect: bool
-) -> None:
-    for look in LOOKS:
-        crashes = Crashes(at=look + offset, after_effect=after_effect)
-        simulation = Simulation(crashes=crashes, course=lambda _: "collapses")
-        simulation.submit("demo", SPEC + STOP)
-        assert simulation.settles("demo") is Status.FAILED, CALLS[look]
-        assert crashes.happened == 1
+@at_any_call
+def test_a_crash_at_any_call_heals(calls: Calls) -> None:
+    for call, simulation in SCENARIO.struck(crash_here, calls):
+        assert simulation.settles("demo") is Status.FAILED, call
         stage: Stage = simulation.record("demo").stage("rft")
         assert "reward_collapse" in (stage.reason or "")
         assert len(lines(simulation, "rft reward_collapse")) == 1

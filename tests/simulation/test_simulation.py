@@ -8,8 +8,15 @@ from functools import partial
 import pytest
 
 from novaloop.experiment.record import CommandKind, StageState, Status
-from novaloop.usecases.reconcile import reconcile
-from tests.simulation.simulation import SPEC, Chaos, Crashes, Simulation
+from tests.simulation.faults import (
+    Calls,
+    Scenario,
+    at_any_call,
+    crash_here,
+    second_controller,
+    stop,
+)
+from tests.simulation.simulation import SPEC, Chaos, Simulation
 from tests.simulation.twins import questions_csv
 
 ROUGH = Chaos(duplicated=0.3, lost=0.2, delayed=0.3, crash=0.02)
@@ -41,85 +48,62 @@ def test_default_plan_reaches_live_and_expires(runtime: str) -> None:
     ]
 
 
-def _calls_of(spec: bytes) -> list[str]:
-    crashes = Crashes()
-    simulation = Simulation(crashes=crashes)
+def _submitted(spec: bytes) -> Simulation:
+    simulation = Simulation()
     simulation.submit("demo", spec)
-    simulation.settles("demo")
-    return crashes.calls
+    return simulation
+
+
+def _is_live(simulation: Simulation) -> bool:
+    return simulation.is_in("demo", Status.LIVE)
 
 
 SHORT_PLAN = b"plan: [sft, {evaluate: tuned}, {rft: {overrides: {save_steps: 5}}}, deploy]\n"
-CRASHED = {"training-job": SPECS["training-job"], "serverless": SPECS["serverless"] + SHORT_PLAN}
+SCENARIOS = {
+    "training-job": Scenario(partial(_submitted, SPECS["training-job"]), _is_live),
+    "serverless": Scenario(partial(_submitted, SPECS["serverless"] + SHORT_PLAN), _is_live),
+}
 """What is tried at every call: the default plan, and all that serverless does differently."""
-CALLS = {runtime: _calls_of(spec) for runtime, spec in CRASHED.items()}
 LAUNCHES = {"training-job": 5, "serverless": 3}
-EVERY_CALL = [
-    (runtime, first) for runtime, calls in CALLS.items() for first in range(0, len(calls), 20)
-]
 
 
-def _from(runtime: str, first: int) -> range:
-    return range(first, min(first + 20, len(CALLS[runtime])))
-
-
-@pytest.mark.parametrize("runtime", SPECS)
+@pytest.mark.parametrize("runtime", SCENARIOS)
 def test_every_adapter_is_called(runtime: str) -> None:
-    """Proves that the crashes below come everywhere."""
-    ports = {call.partition(".")[0] for call in CALLS[runtime]}
+    """Proves that the faults below strike everywhere."""
+    ports = {call.partition(".")[0] for call in SCENARIOS[runtime].calls()}
     assert ports == {
         *("store", "jobs", "logs", "sagemaker", "runtime", "objects"),
         *("scorer", "ingester", "hints", "notifier"),
     }
 
 
-@pytest.mark.parametrize("after_effect", [False, True], ids=["before", "after"])
-@pytest.mark.parametrize(("runtime", "first"), EVERY_CALL)
-def test_a_crash_at_any_call_heals(runtime: str, first: int, after_effect: bool) -> None:
-    for call in _from(runtime, first):
-        crashes = Crashes(at=call, after_effect=after_effect)
-        simulation = Simulation(crashes=crashes)
-        simulation.submit("demo", CRASHED[runtime])
-        assert simulation.settles("demo") is Status.LIVE, CALLS[runtime][call]
-        assert crashes.happened == 1, CALLS[runtime][call]
-        assert len(simulation.jobs.launches) == LAUNCHES[runtime], CALLS[runtime][call]
+@at_any_call
+@pytest.mark.parametrize("runtime", SCENARIOS)
+def test_a_crash_at_any_call_heals(runtime: str, calls: Calls) -> None:
+    for call, simulation in SCENARIOS[runtime].struck(crash_here, calls):
+        assert simulation.settles("demo") is Status.LIVE, call
+        assert len(simulation.jobs.launches) == LAUNCHES[runtime], call
         simulation.check("demo")
 
 
-@pytest.mark.parametrize("after_effect", [False, True], ids=["before", "after"])
-@pytest.mark.parametrize(("runtime", "first"), EVERY_CALL)
-def test_a_second_controller_at_any_call_changes_nothing(
-    runtime: str, first: int, after_effect: bool
-) -> None:
+@at_any_call
+@pytest.mark.parametrize("runtime", SCENARIOS)
+def test_a_second_controller_at_any_call_changes_nothing(runtime: str, calls: Calls) -> None:
     """The first one is held up at the call, a second one runs to its end, the first goes on."""
-    for call in _from(runtime, first):
-        crashes = Crashes(at=call, after_effect=after_effect)
-        simulation = Simulation(crashes=crashes)
-        crashes.meanwhile = partial(reconcile, "demo", simulation.undisturbed)
-        simulation.submit("demo", CRASHED[runtime])
-        assert simulation.settles("demo") is Status.LIVE, CALLS[runtime][call]
-        assert len(simulation.jobs.launches) == LAUNCHES[runtime], CALLS[runtime][call]
+    for call, simulation in SCENARIOS[runtime].struck(second_controller, calls):
+        assert simulation.settles("demo") is Status.LIVE, call
+        assert len(simulation.jobs.launches) == LAUNCHES[runtime], call
         simulation.check("demo")
 
 
-@pytest.mark.parametrize("after_effect", [False, True], ids=["before", "after"])
-@pytest.mark.parametrize(("runtime", "first"), EVERY_CALL)
-def test_a_stop_at_any_call_leaves_nothing(runtime: str, first: int, after_effect: bool) -> None:
+@at_any_call
+@pytest.mark.parametrize("runtime", SCENARIOS)
+def test_a_stop_at_any_call_leaves_nothing(runtime: str, calls: Calls) -> None:
     """A controller is held up at the call, a person stops the experiment, it goes on."""
-    for call in _from(runtime, first):
-        crashes = Crashes(at=call, after_effect=after_effect)
-        simulation = Simulation(crashes=crashes)
-        crashes.meanwhile = partial(stop_now, simulation)
-        simulation.submit("demo", CRASHED[runtime])
-        assert simulation.reaches("demo", Status.STOPPED), CALLS[runtime][call]
+    for call, simulation in SCENARIOS[runtime].struck(stop, calls):
+        assert simulation.reaches("demo", Status.STOPPED), call
         simulation.run(lambda: False, timedelta(hours=6))
         simulation.check("demo")
-
-
-def stop_now(simulation: Simulation) -> None:
-    """Stop the experiment and let a second controller see to it."""
-    simulation.command("demo", CommandKind.STOP)
-    reconcile("demo", simulation.undisturbed)
 
 
 @pytest.mark.parametrize(

@@ -2,62 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import timedelta
-from functools import partial
 
 import pytest
 
 from novaloop.experiment.record import CommandKind, StageState, Status
 from novaloop.usecases.reconcile import reconcile
-from tests.simulation.simulation import SPEC, Chaos, Crashes, Simulation
+from tests.simulation.faults import (
+    Calls,
+    Scenario,
+    at_any_call,
+    crash_here,
+    second_controller,
+    stop,
+)
+from tests.simulation.simulation import SPEC, Chaos, Simulation
 from tests.simulation.twin_sagemaker import Resource
 
 SHARED = SPEC + b"plan: [sft, deploy: {endpoint: bot, ttl_hours: 48}]\n"
 BOT = "novaloop-bot"
 OLD, NEW = "novaloop-old--deploy-1", "novaloop-demo--deploy-1"
 ROUGH = Chaos(duplicated=0.3, lost=0.2, delayed=0.3, crash=0.02)
-before_and_after = pytest.mark.parametrize("after_effect", [False, True], ids=["before", "after"])
 
 
 def both(fate: str = "completes", **settings: object) -> Simulation:
     """Return a stack where `old` is live on the endpoint, and `demo` has just been submitted."""
-    crashes = settings.pop("crashes", None)
     simulation = Simulation(fate=lambda name: fate if name == NEW else "completes", **settings)  # type: ignore[arg-type]
     simulation.submit("old", SHARED)
     assert simulation.settles("old") is Status.LIVE
-    if crashes is not None:
-        assert isinstance(crashes, Crashes)
-        simulation.crashes = crashes
-        simulation.world = simulation.world_with(crashes)
     simulation.submit("demo", SHARED)
     return simulation
 
 
-def calls() -> list[str]:
-    crashes = Crashes()
-    simulation = both(crashes=crashes)
-    assert simulation.settles("demo") is Status.LIVE
-    simulation.reaches("old", Status.COMPLETED)
-    return crashes.calls
+def has_taken_over(simulation: Simulation) -> bool:
+    return simulation.is_in("demo", Status.LIVE) and simulation.is_in("old", Status.COMPLETED)
 
 
-CALLS = calls()
-FIRST = CALLS.index("sagemaker.create_model")
-BATCHES = range(FIRST, len(CALLS), 10)
-
-
-def at_every_call(
-    first: int, after_effect: bool, meanwhile: Callable[[Simulation], object] | None = None
-) -> list[tuple[str, Simulation]]:
-    found = []
-    for call in range(first, min(first + 10, len(CALLS))):
-        crashes = Crashes(at=call, after_effect=after_effect)
-        simulation = both(crashes=crashes)
-        if meanwhile is not None:
-            crashes.meanwhile = partial(meanwhile, simulation)
-        found.append((CALLS[call], simulation))
-    return found
+SCENARIO = Scenario(both, has_taken_over, "sagemaker.create_model")
 
 
 def test_the_next_experiment_takes_the_place_of_the_former() -> None:
@@ -83,10 +64,9 @@ def test_the_former_is_told_at_once() -> None:
     assert simulation.clock.now() - live_at < timedelta(minutes=5)
 
 
-@before_and_after
-@pytest.mark.parametrize("first", BATCHES)
-def test_a_crash_at_any_call_heals(first: int, after_effect: bool) -> None:
-    for call, simulation in at_every_call(first, after_effect):
+@at_any_call
+def test_a_crash_at_any_call_heals(calls: Calls) -> None:
+    for call, simulation in SCENARIO.struck(crash_here, calls):
         assert simulation.settles("demo") is Status.LIVE, call
         assert simulation.reaches("old", Status.COMPLETED), call
         simulation.check("old")
@@ -94,30 +74,19 @@ def test_a_crash_at_any_call_heals(first: int, after_effect: bool) -> None:
         assert simulation.hosting.updates == [(BOT, NEW)], call
 
 
-@before_and_after
-@pytest.mark.parametrize("first", BATCHES)
-def test_a_second_controller_at_any_call_changes_nothing(first: int, after_effect: bool) -> None:
-    def look(simulation: Simulation) -> None:
-        reconcile("demo", simulation.undisturbed)
-        reconcile("old", simulation.undisturbed)
-
-    for call, simulation in at_every_call(first, after_effect, look):
+@at_any_call
+def test_a_second_controller_at_any_call_changes_nothing(calls: Calls) -> None:
+    for call, simulation in SCENARIO.struck(second_controller, calls):
         assert simulation.settles("demo") is Status.LIVE, call
         assert simulation.reaches("old", Status.COMPLETED), call
         simulation.check("old")
         assert simulation.hosting.updates == [(BOT, NEW)], call
 
 
-@before_and_after
-@pytest.mark.parametrize("first", BATCHES)
-def test_a_stop_at_any_call_leaves_nothing_of_it(first: int, after_effect: bool) -> None:
+@at_any_call
+def test_a_stop_at_any_call_leaves_nothing_of_it(calls: Calls) -> None:
     """What served before serves on, unless the new experiment had taken over for good."""
-
-    def stop(simulation: Simulation) -> None:
-        simulation.command("demo", CommandKind.STOP)
-        reconcile("demo", simulation.undisturbed)
-
-    for call, simulation in at_every_call(first, after_effect, stop):
+    for call, simulation in SCENARIO.struck(stop, calls):
         assert simulation.reaches("demo", Status.STOPPED), call
         simulation.run(lambda: False, timedelta(hours=6))
         simulation.check("demo")

@@ -6,18 +6,17 @@ process. Events tell of customization jobs, and of nothing else.
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from novaloop.cloud.bedrock import OnDemandDeployments, ProvisionedThroughputs
 from novaloop.cloud.customization import CustomizationJobs
-from novaloop.experiment.site import EXPERIMENT_TAG
-from tests.simulation.twin_sagemaker import refusal
-from tests.simulation.twins import Fate, VirtualClock
+from tests.simulation.twin_service import Fate, Later, TwinService, refusal
+from tests.simulation.twins import VirtualClock
 
 CREATING = timedelta(minutes=40)
 TRAINING = timedelta(hours=3)
@@ -43,26 +42,20 @@ class Resource:
         return self.status == "Creating"
 
 
-class TwinBedrock:
-    """Bedrock's control plane and runtime. A fate belongs to the name of an attempt."""
+class TwinBedrock(TwinService):
+    """Bedrock's custom models. A fate belongs to the name of an attempt."""
+
+    missing = "ResourceNotFoundException"
 
     def __init__(
-        self,
-        clock: VirtualClock,
-        fate: Fate,
-        later: Callable[[timedelta, Callable[[], None]], None],
-        on_change: Callable[[str], None],
+        self, clock: VirtualClock, fate: Fate, later: Later, on_change: Callable[[str], None]
     ) -> None:
+        super().__init__(clock, fate, later, on_change)
         self.jobs: dict[str, Resource] = {}
         self.models: dict[str, Resource] = {}
         self.deployments: dict[str, Resource] = {}
         self.throughputs: dict[str, Resource] = {}
-        self.launches: list[str] = []
-        self.asked = 0
-        self._clock, self._fate, self._later, self._on_change = clock, fate, later, on_change
-        self.claimed: Callable[[str], bool] = lambda _: True
         self._tokens: set[str] = set()
-        self._struck: set[str] = set()
 
     def adapters(
         self, port: Callable[[object, str], Any]
@@ -79,15 +72,11 @@ class TwinBedrock:
     def running(self) -> list[str]:
         return [name for name, job in self.jobs.items() if job.status in {"InProgress", "Stopping"}]
 
-    def left(self, experiment_id: str) -> list[str]:
-        """Return what carries an experiment's tag; what was trained here is a checkpoint."""
-        return [
-            f"{kind} {name}"
-            for kind, resources in self._kinds().items()
-            for name, resource in resources.items()
-            if resource.tags.get(EXPERIMENT_TAG) == experiment_id
-            and not (resource.trained or resource in self.jobs.values())
-        ]
+    def left(self, experiment_id: str | None = None) -> list[str]:
+        """Return what is left; what was trained here is a checkpoint, which is kept."""
+        kept = [f"model-customization-job {name}" for name in self.jobs]
+        kept += [f"custom-model {name}" for name, model in self.models.items() if model.trained]
+        return [each for each in super().left(experiment_id) if each not in kept]
 
     def _kinds(self) -> Mapping[str, dict[str, Resource]]:
         return {
@@ -106,7 +95,8 @@ class TwinBedrock:
         if name in resources:
             code = "ConflictException" if kind == "custom-model" else "ValidationException"
             raise refusal(code, f"{kind} {name} already exists")
-        self._strike(kind, name)
+        once = {f"{kind} quota": "ServiceQuotaExceededException"}
+        self._strike(name, once, {f"{kind} invalid": "AccessDeniedException"})
         tags = request.get("modelTags") or request.get("jobTags") or request["tags"]
         resource = Resource(
             name,
@@ -119,21 +109,12 @@ class TwinBedrock:
         self._tokens.add(token)
         self.launches.append(f"{kind} {name}")
         fails = self._fate(name) == f"{kind} fails"
-        self._later(CREATING, lambda: self._settle(resource, "Failed" if fails else ready))
+        self._later(CREATING, partial(self._settle, resource, "Failed" if fails else ready))
         return resource
 
     def _settle(self, resource: Resource, status: str) -> None:
         if resource.is_being_made:
             resource.status = status
-
-    def _strike(self, kind: str, name: str) -> None:
-        """Refuse, as its fate says: once for what passes later, else always."""
-        fate = self._fate(name)
-        if fate == f"{kind} invalid":
-            raise refusal("AccessDeniedException", "no")
-        if fate == f"{kind} quota" and name not in self._struck:
-            self._struck.add(name)
-            raise refusal("ServiceQuotaExceededException", "not now")
 
     def create_model_customization_job(self, **request: Any) -> None:
         name, model = request["jobName"], request["customModelName"]
@@ -143,7 +124,7 @@ class TwinBedrock:
             return
         job = self._add("model-customization-job", name, request, "")
         job.status = "InProgress"
-        self._later(TRAINING, lambda: self._trained(job, model))
+        self._later(TRAINING, partial(self._trained, job, model))
         self._on_change(name)
 
     def _trained(self, job: Resource, model: str) -> None:
@@ -157,18 +138,18 @@ class TwinBedrock:
         self._on_change(job.name)
 
     def stop_model_customization_job(self, jobIdentifier: str) -> None:  # noqa: N803
-        job = self._found("model-customization-job", jobIdentifier)
+        job = self._named("model-customization-job", jobIdentifier)
         if job.status != "InProgress":
             raise refusal("ConflictException", f"The job is {job.status}.")
         job.status = "Stopping"
-        self._later(STOPPING, lambda: self._stopped(job))
+        self._later(STOPPING, partial(self._stopped, job))
 
     def _stopped(self, job: Resource) -> None:
         job.status = "Stopped"
         self._on_change(job.name)
 
     def get_model_customization_job(self, jobIdentifier: str) -> dict[str, Any]:  # noqa: N803
-        job = self._found("model-customization-job", jobIdentifier)
+        job = self._named("model-customization-job", jobIdentifier)
         made = next((each.arn for each in self.models.values() if each.trained == job.name), None)
         told = {"jobArn": job.arn, "status": job.status, "creationTime": job.created_at}
         return told | ({"outputModelArn": made} if made else {})
@@ -193,14 +174,8 @@ class TwinBedrock:
             raise refusal("ValidationException", f"The model is {model.status}.")
 
     # ------------------------------------------------------------------ look
-    def _found(self, kind: str, name: str) -> Resource:
-        try:
-            return self._kinds()[kind][name]
-        except KeyError:
-            raise refusal("ResourceNotFoundException", f"no {kind} {name}") from None
-
     def get_custom_model(self, modelIdentifier: str) -> dict[str, Any]:  # noqa: N803
-        model = self._found("custom-model", modelIdentifier)
+        model = self._named("custom-model", modelIdentifier)
         told = {"modelArn": model.arn, "modelStatus": model.status}
         return {**told, "creationTime": model.created_at}
 
@@ -208,12 +183,12 @@ class TwinBedrock:
         self,
         customModelDeploymentIdentifier: str,  # noqa: N803
     ) -> dict[str, Any]:
-        found = self._found("custom-model-deployment", customModelDeploymentIdentifier)
+        found = self._named("custom-model-deployment", customModelDeploymentIdentifier)
         told = {"customModelDeploymentArn": found.arn, "status": found.status}
         return {**told, "createdAt": found.created_at}
 
     def get_provisioned_model_throughput(self, provisionedModelId: str) -> dict[str, Any]:  # noqa: N803
-        found = self._found("provisioned-model", provisionedModelId)
+        found = self._named("provisioned-model", provisionedModelId)
         told = {"provisionedModelArn": found.arn, "status": found.status}
         return {**told, "creationTime": found.created_at}
 
@@ -247,16 +222,16 @@ class TwinBedrock:
             raise refusal("AccessDeniedException", "nothing there carries our tag")
         if resource.is_being_made:
             raise refusal("ConflictException", f"{name} is being created.")
-        self._later(DELETING, lambda: self._kinds()[kind].pop(name, None))  # type: ignore[arg-type]
+        self._later(DELETING, partial(self._deleted, kind, name))
+
+    def _deleted(self, kind: str, name: str) -> None:
+        self._kinds()[kind].pop(name, None)
 
     def invoke_model(self, modelId: str, body: str) -> dict[str, Any]:  # noqa: N803
-        self.asked += 1
         serving = [*self.deployments.values(), *self.throughputs.values()]
         (found,) = (each for each in serving if each.arn == modelId)
         assert found.status in {"Active", "InService"}
         assert json.loads(body)["messages"]
-        if self._fate(found.name) == "answers late" and self.asked < 3:
-            raise refusal("ModelNotReadyException", "not yet")
         content = [{"text": "HQ"}]
         answer = {"output": {"message": {"role": "assistant", "content": content}}}
-        return {"body": io.BytesIO(json.dumps(answer).encode())}
+        return {"body": self._answered(found.name, "ModelNotReadyException", answer)}

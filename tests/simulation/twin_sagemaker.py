@@ -6,29 +6,23 @@ process. It is strict where SageMaker is, and where a mistake would take an endp
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from typing import Any
-
-from botocore.exceptions import ClientError
 
 from novaloop.cloud.endpoints import SageMakerEndpoints
 from novaloop.cloud.leftovers import TaggedResources
-from novaloop.experiment.site import EXPERIMENT_TAG
-from tests.simulation.twins import Fate, VirtualClock
+from tests.simulation.twin_service import Fate, Later, TwinService, refusal
+from tests.simulation.twins import VirtualClock
 
 CREATING = timedelta(minutes=20)
 UPDATING = timedelta(minutes=12)
 COMPONENT = timedelta(minutes=10)
 _ARN = "arn:aws:sagemaker:us-east-1:123456789012:"
 DELETING = timedelta(minutes=5)
-
-
-def refusal(code: str, message: str) -> ClientError:
-    return ClientError({"Error": {"Code": code, "Message": message}}, "Operation")
 
 
 @dataclass
@@ -40,26 +34,21 @@ class Resource:
     target: str | None = None
 
 
-class TwinSageMaker:
-    """SageMaker's hosting: control plane and runtime. A fate belongs to a configuration's name."""
+class TwinSageMaker(TwinService):
+    """SageMaker's hosting. A fate belongs to a configuration's name."""
+
+    missing = "ValidationException"
 
     def __init__(
-        self,
-        clock: VirtualClock,
-        fate: Fate,
-        later: Callable[[timedelta, Callable[[], None]], None],
-        on_change: Callable[[str], None],
+        self, clock: VirtualClock, fate: Fate, later: Later, on_change: Callable[[str], None]
     ) -> None:
+        super().__init__(clock, fate, later, on_change)
         self.models: dict[str, Resource] = {}
         self.configs: dict[str, Resource] = {}
         self.endpoints: dict[str, Resource] = {}
         self.components: dict[str, Resource] = {}
-        self.launches: list[str] = []
         self.updates: list[tuple[str, str]] = []
         self.deleted: dict[str, dict[str, Resource]] = {}
-        self.asked = 0
-        self._clock, self._fate, self._later, self._on_change = clock, fate, later, on_change
-        self._struck: set[str] = set()
 
     def adapter(self, port: Callable[[object, str], Any]) -> SageMakerEndpoints:
         """Return the production adapter over this twin, every call through `port`."""
@@ -95,12 +84,6 @@ class TwinSageMaker:
             "inference component": self.components,
         }
 
-    def _named(self, kind: str, name: str) -> Resource:
-        try:
-            return self._kinds()[kind][name]
-        except KeyError:
-            raise refusal("ValidationException", f'Could not find {kind} "{name}".') from None
-
     def _add(self, kind: str, name: str, request: Mapping[str, Any], **told: Any) -> Resource:
         if name in self._kinds()[kind]:
             raise refusal("ValidationException", f'Cannot create already existing {kind} "{name}".')
@@ -109,15 +92,6 @@ class TwinSageMaker:
         resource = Resource(described, tags)
         self._kinds()[kind][name] = resource
         return resource
-
-    def left(self, experiment_id: str | None = None) -> list[str]:
-        """Return what carries an experiment's tag, or what there is at all."""
-        return [
-            f"{kind} {name}"
-            for kind, resources in self._kinds().items()
-            for name, resource in resources.items()
-            if experiment_id is None or resource.tags.get(EXPERIMENT_TAG) == experiment_id
-        ]
 
     def serving(self, endpoint: str) -> str:
         return str(self.endpoints[endpoint].described["EndpointConfigName"])
@@ -136,12 +110,12 @@ class TwinSageMaker:
         name, config = request["EndpointName"], request["EndpointConfigName"]
         self._named("endpoint configuration", config)
         if name not in self.endpoints:
-            self._strike(config, {"quota": "ResourceLimitExceeded", "invalid": "AccessDenied"})
+            self._strike(config, {"quota": "ResourceLimitExceeded"}, {"invalid": "AccessDenied"})
             self.launches.append(config)
         arn = f"{_ARN}endpoint/{name}"
         endpoint = self._add("endpoint", name, request, EndpointArn=arn, EndpointStatus="Creating")
         ends = "Failed" if self._fate(config) == "fails" else "InService"
-        self._settle(CREATING, endpoint, "EndpointStatus", "Creating", ends, config)
+        self._later(CREATING, partial(self._settle, endpoint, "EndpointStatus", ends, config))
 
     def create_inference_component(self, **request: Any) -> None:
         name = request["InferenceComponentName"]
@@ -149,37 +123,18 @@ class TwinSageMaker:
         if endpoint.described["EndpointStatus"] != "InService":
             raise refusal("ValidationException", "The endpoint must be InService.")
         if name not in self.components:
-            codes = {"component throttled": "ThrottlingException", "component invalid": "Invalid"}
-            self._strike(name, codes)
+            once = {"component throttled": "ThrottlingException"}
+            self._strike(name, once, {"component invalid": "Invalid"})
             self.launches.append(f"component {name}")
         status = "InferenceComponentStatus"
         component = self._add("inference component", name, request, **{status: "Creating"})
         ends = "Failed" if self._fate(name) == "component fails" else "InService"
-        self._settle(COMPONENT, component, status, "Creating", ends, name)
+        self._later(COMPONENT, partial(self._settle, component, status, ends, name))
 
-    def _strike(self, name: str, codes: Mapping[str, str]) -> None:
-        """Refuse, as its fate says: once for what passes later, else always."""
-        code = codes.get(self._fate(name))
-        lasting = code in {"AccessDenied", "Invalid"}
-        if code is not None and (lasting or f"{code} {name}" not in self._struck):
-            self._struck.add(f"{code} {name}")
-            raise refusal(code, f"{self._fate(name)}: no")
-
-    def _settle(  # noqa: PLR0917
-        self,
-        after: timedelta,
-        resource: Resource,
-        field_name: str,
-        before: str,
-        status: str,
-        config: str,
-    ) -> None:
-        def settle() -> None:
-            if resource.described[field_name] == before:
-                resource.described[field_name] = status
-                self._on_change(config)
-
-        self._later(after, settle)
+    def _settle(self, resource: Resource, field_name: str, status: str, name: str) -> None:
+        if resource.described[field_name] == "Creating":
+            resource.described[field_name] = status
+            self._on_change(name)
 
     def add_tags(self, ResourceArn: str, Tags: list[dict[str, str]]) -> None:  # noqa: N803
         endpoint = self._named("endpoint", ResourceArn.rpartition("/")[2])
@@ -196,7 +151,7 @@ class TwinSageMaker:
         self.updates.append((name, target))
         endpoint.described["EndpointStatus"] = "Updating"
         endpoint.target = target
-        self._later(UPDATING, lambda: self._updated(name, target))
+        self._later(UPDATING, partial(self._updated, name, target))
 
     def _updated(self, name: str, target: str) -> None:
         endpoint = self.endpoints.get(name)
@@ -215,10 +170,10 @@ class TwinSageMaker:
 
     # ------------------------------------------------------------------ describe
     def describe_model(self, ModelName: str) -> dict[str, Any]:  # noqa: N803
-        return self._named("model", ModelName).described
+        return dict(self._named("model", ModelName).described)
 
     def describe_endpoint_config(self, EndpointConfigName: str) -> dict[str, Any]:  # noqa: N803
-        return self._named("endpoint configuration", EndpointConfigName).described
+        return dict(self._named("endpoint configuration", EndpointConfigName).described)
 
     def describe_endpoint(self, EndpointName: str) -> dict[str, Any]:  # noqa: N803
         return dict(self._named("endpoint", EndpointName).described)
@@ -257,14 +212,14 @@ class TwinSageMaker:
         if EndpointName in parts:
             raise refusal("ValidationException", "The endpoint has inference components.")
         endpoint.described["EndpointStatus"] = "Deleting"
-        self._later(DELETING, lambda: self._gone(self.endpoints, EndpointName))
+        self._later(DELETING, partial(self._gone, self.endpoints, EndpointName))
 
     def delete_inference_component(self, InferenceComponentName: str) -> None:  # noqa: N803
         component = self._named("inference component", InferenceComponentName)
         if component.described["InferenceComponentStatus"] in {"Creating", "Deleting"}:
             raise refusal("ValidationException", "The component is being changed.")
         component.described["InferenceComponentStatus"] = "Deleting"
-        self._later(DELETING, lambda: self._gone(self.components, InferenceComponentName))
+        self._later(DELETING, partial(self._gone, self.components, InferenceComponentName))
 
     def _gone(self, resources: dict[str, Resource], name: str) -> None:
         resource = resources.pop(name, None)
@@ -283,11 +238,6 @@ class TwinSageMaker:
         component = request.get("InferenceComponentName")
         if component is not None:
             self._named("inference component", component)
-        config = self.serving(request["EndpointName"])
-        self.asked += 1
-        if self._fate(config) == "does not answer":
-            raise refusal("ModelError", "500")
-        if self._fate(config) == "answers late" and self.asked < 3:
-            raise refusal("ModelError", "503")
         answer = {"choices": [{"message": {"role": "assistant", "content": "HQ"}}]}
-        return {"Body": io.BytesIO(json.dumps(answer).encode())}
+        config = self.serving(request["EndpointName"])
+        return {"Body": self._answered(config, "ModelError", answer)}

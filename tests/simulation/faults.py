@@ -1,0 +1,91 @@
+"""A fault at every call that a scenario makes: a crash, a second controller, a person's stop.
+
+The scenario runs once, and is copied before each of its steps. So a disturbed run begins where the
+undisturbed one stands, not all over again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+
+import pytest
+
+from novaloop.experiment.record import CommandKind
+from novaloop.usecases.reconcile import reconcile
+from tests.simulation.simulation import Simulation, crash
+
+PARTS = 4
+Fault = Callable[[Simulation], object]
+
+
+@dataclass(frozen=True)
+class Calls:
+    """One part of a scenario's calls, and on which side of their effect the fault strikes."""
+
+    part: int
+    after_effect: bool
+
+
+at_any_call = pytest.mark.parametrize(
+    "calls",
+    [Calls(part, after_effect) for part in range(PARTS) for after_effect in (False, True)],
+    ids=lambda calls: f"{'after' if calls.after_effect else 'before'}-{calls.part}",
+)
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A simulation that begins and ends; faults strike from its first call of `first` on."""
+
+    begin: Callable[[], Simulation]
+    is_over: Callable[[Simulation], bool]
+    first: str | None = None
+
+    def calls(self) -> list[str]:
+        """Return what it calls while nothing disturbs it."""
+        simulation = self.begin()
+        begun = len(simulation.crashes.calls)
+        while not self.is_over(simulation):
+            simulation.step()
+        names = simulation.crashes.calls[begun:]
+        return names[names.index(self.first) if self.first else 0 :]
+
+    def struck(self, fault: Fault, calls: Calls) -> Iterator[tuple[str, Simulation]]:
+        """Yield each of the calls with a simulation that the fault has just struck there."""
+        simulation, skipping = self.begin(), self.first is not None
+        names = simulation.crashes.calls
+        while not self.is_over(simulation):
+            before, seen = simulation.copied(), len(names)
+            simulation.step()
+            for number in range(seen, len(names)):
+                skipping = skipping and names[number] != self.first
+                if not skipping and number % PARTS == calls.part:
+                    yield names[number], _struck(before.copied(), number, fault, calls)
+
+
+def _struck(simulation: Simulation, call: int, fault: Fault, calls: Calls) -> Simulation:
+    crashes = simulation.crashes
+    crashes.at, crashes.after_effect = call, calls.after_effect
+    crashes.fault = partial(fault, simulation)
+    simulation.step()
+    assert len(crashes.calls) > call, "the copy went another way than the original"
+    return simulation
+
+
+def crash_here(_: Simulation) -> None:
+    """End the process."""
+    crash()
+
+
+def second_controller(simulation: Simulation) -> None:
+    """Let another process look at everything, and go as far as it can."""
+    for experiment_id in sorted({"demo", *simulation.store.snapshots}):
+        reconcile(experiment_id, simulation.undisturbed)
+
+
+def stop(simulation: Simulation) -> None:
+    """Stop the experiment and let a second controller see to it."""
+    simulation.command("demo", CommandKind.STOP)
+    second_controller(simulation)

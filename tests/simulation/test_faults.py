@@ -1,0 +1,71 @@
+"""Faults strike every call once, and a copy of a simulation goes the way of the original."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import timedelta
+from itertools import count
+
+import pytest
+
+from novaloop.experiment.record import CommandKind, Status
+from tests.simulation.faults import PARTS, Calls, Scenario, crash_here
+from tests.simulation.simulation import SPEC, Chaos, Simulation
+
+PLANS = {
+    "on SageMaker": b"plan: [sft, evaluate: tuned, deploy: {inference_component: true}]\n",
+    "on Bedrock": b"runtime: bedrock\nplan: [sft, deploy: {to: bedrock-on-demand}]\n",
+}
+ROUGH = Chaos(duplicated=0.3, lost=0.2, delayed=0.3, crash=0.02)
+
+
+def submitted(plan: bytes, chaos: Chaos) -> Simulation:
+    simulation = Simulation(chaos=chaos)
+    simulation.submit("demo", SPEC + plan, sft_rows=200)
+    simulation.submit("other", SPEC + plan, sft_rows=200)
+    return simulation
+
+
+def end(simulation: Simulation) -> tuple[object, ...]:
+    """Delete everything at the end, and return all that was seen on the way."""
+    for experiment_id in ("demo", "other"):
+        assert simulation.reaches(experiment_id, Status.LIVE)
+        simulation.command(experiment_id, CommandKind.CLEANUP)
+        assert simulation.reaches(experiment_id, Status.COMPLETED)
+    entries = [simulation.store.history(each) for each in ("demo", "other")]
+    return simulation.crashes.calls, simulation.store.snapshots, entries, simulation.objects.keys()
+
+
+@pytest.mark.parametrize("plan", PLANS.values(), ids=PLANS)
+def test_a_copy_goes_the_way_of_the_original_and_leaves_it_alone(plan: bytes) -> None:
+    expected = end(submitted(plan, ROUGH))
+    simulation = submitted(plan, ROUGH)
+    for number in count():
+        if simulation.is_in("demo", Status.LIVE):
+            break
+        if number % 9 == 0:
+            assert end(simulation.copied()) == expected
+        simulation.step()
+    assert end(simulation) == expected
+
+
+def test_a_copy_refuses_to_share_what_is_to_come() -> None:
+    simulation = submitted(PLANS["on SageMaker"], Chaos())
+    simulation.later(timedelta(0), lambda: None)
+    with pytest.raises(AssertionError, match="would act on the original"):
+        simulation.copied()
+
+
+@pytest.mark.parametrize("first", [None, "sagemaker.create_model"])
+def test_every_call_is_struck_once(first: str | None) -> None:
+    def begin() -> Simulation:
+        simulation = Simulation()
+        simulation.submit("demo", SPEC + PLANS["on SageMaker"])
+        return simulation
+
+    scenario = Scenario(begin, lambda simulation: simulation.is_in("demo", Status.LIVE), first)
+    struck = Counter(
+        call for part in range(PARTS) for call, _ in scenario.struck(crash_here, Calls(part, False))
+    )
+    assert struck == Counter(scenario.calls())
+    assert first is None or scenario.calls()[0] == first
