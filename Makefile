@@ -57,9 +57,11 @@ validate: setup  ## Lint the SAM template, and what it transforms to
 	$(SAM)/bin/sam validate --lint --template template.yaml --region us-east-1
 	$(BIN)/pytest -q tests/template
 
+# There are as many processes as cores already.
+unit: export OPENBLAS_NUM_THREADS := 1
 unit: setup  ## Unit, integration and simulation tests, and a short fuzz run
 	@$(MAKE) --silent .tools/fuzz/.ready || echo "No fuzzer for this machine: its short runs are skipped."
-	$(BIN)/pytest -q -n auto -m "not e2e" tests
+	$(BIN)/pytest -q -n auto --dist worksteal -m "not e2e" tests
 
 conformance: setup  ## Compare with the Nova Forge SDK's verified behaviour, in one table
 	$(BIN)/python -m tests.conformance
