@@ -67,7 +67,7 @@ conformance: setup  ## Compare with the Nova Forge SDK's verified behaviour, in 
 	$(BIN)/python -m tests.conformance
 
 e2e: setup  ## The whole application on the local cloud
-	$(BIN)/pytest -q -m e2e tests
+	$(BIN)/pytest -q -n 4 --dist loadfile tests/e2e
 
 format: setup  ## Format the code
 	$(BIN)/ruff format .

@@ -3,43 +3,28 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from benchmarks.stackoverflow_like import LABELS, generate
-from cli.stack import Stack, local_stack
-from localcloud.cloud import LocalCloud, up
+from cli.stack import Stack
+from localcloud.cloud import LocalCloud
 from novaloop.cloud.objects import Bucket
 from novaloop.datasets.convert import convert
 from novaloop.datasets.options import DatasetOptions, RowFormat
 from novaloop.experiment.record import DatasetItem, DatasetStatus
+from tests.e2e.application import BIG_FILE_BYTES
 
 pytestmark = pytest.mark.e2e
 
-SMALLEST = 1_000_000
 SPEC = """
 columns: {question: Body, answer: Y}
 labels: [HQ, LQ_EDIT, LQ_CLOSE]
 plan: [evaluate: baseline]
 dry_run: true
 """
-
-
-@pytest.fixture(scope="module")
-def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCloud]:
-    parameters = {"StartDelaySeconds": "0", "BigFileBytes": str(SMALLEST)}
-    with up(tmp_path_factory.mktemp("home") / "local", parameters=parameters) as running:
-        yield running
-
-
-@pytest.fixture
-def stack(cloud: LocalCloud, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stack]:
-    monkeypatch.setattr("cli.stack.attach", lambda: cloud)
-    with local_stack(cloud) as found:
-        yield found
 
 
 def converted(stack: Stack, name: str, data: bytes) -> DatasetItem:
@@ -79,7 +64,7 @@ def rows_of(stack: Stack, item: DatasetItem) -> bytes:
 def test_a_big_file_comes_out_as_from_one_stream(
     stack: Stack, cloud: LocalCloud, tmp_path: Path
 ) -> None:
-    generate(tmp_path / "eval.csv", 3 * SMALLEST)
+    generate(tmp_path / "eval.csv", BIG_FILE_BYTES * 5 // 4)
     data = (tmp_path / "eval.csv").read_bytes()
     item = converted(stack, "big", data)
     (execution,) = executions(cloud, "big")
@@ -96,7 +81,7 @@ def test_a_big_file_comes_out_as_from_one_stream(
 def test_stray_quotes_send_a_big_file_through_one_stream(
     stack: Stack, cloud: LocalCloud, tmp_path: Path
 ) -> None:
-    generate(tmp_path / "eval.csv", 2 * SMALLEST)
+    generate(tmp_path / "eval.csv", BIG_FILE_BYTES * 5 // 4)
     header, _, records = (tmp_path / "eval.csv").read_bytes().partition(b"\r\n")
     stray = b'1,5" disk,body,tags,2020-01-01 00:00:00,HQ'
     data = b"\r\n".join([header, stray, records])
@@ -111,7 +96,7 @@ def test_stray_quotes_send_a_big_file_through_one_stream(
 def test_a_reject_far_into_a_big_file_is_named_by_its_line(
     stack: Stack, cloud: LocalCloud, tmp_path: Path
 ) -> None:
-    generate(tmp_path / "eval.csv", 2 * SMALLEST)
+    generate(tmp_path / "eval.csv", BIG_FILE_BYTES * 5 // 4)
     data = (tmp_path / "eval.csv").read_bytes()
     line = data.count(b"\n") + 1
     item = converted(stack, "bad-row", data + b"1,t,body,tags,2020,LQ_CLOSED\r\n")

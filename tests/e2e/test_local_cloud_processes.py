@@ -21,9 +21,10 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.e2e
 
 _STARTER = """
-import sys, time
+import signal, sys, time
 from pathlib import Path
 from localcloud.cloud import up
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in a shell's background
 with up(Path(sys.argv[1]), template=None) as cloud:
     print(cloud.state.pid, flush=True)
     time.sleep(60)

@@ -1,0 +1,70 @@
+"""One local cloud with the application in it, for all tests and processes that need one."""
+
+from __future__ import annotations
+
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from cli.stack import Stack, local_stack
+from localcloud.cloud import LocalCloud, up
+from localcloud.emulator import LocalCloudError, Timing
+from tests.e2e.application import BIG_FILE_BYTES
+
+PARAMETERS = {
+    "StartDelaySeconds": "0",
+    "LookSeconds": "2",
+    "BigFileBytes": str(BIG_FILE_BYTES),
+}
+TIMING = Timing(job_starting=0.2, endpoint_creating=0.2)
+
+
+@pytest.fixture(scope="session")
+def cloud(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterator[LocalCloud]:
+    """The local cloud with the application; in the same directory for all processes of a run."""
+    base = tmp_path_factory.getbasetemp()
+    directory = (base if worker_id == "master" else base.parent) / "application"
+    directory.mkdir(exist_ok=True)
+    with _shared(directory) as running:
+        yield running
+
+
+@contextmanager
+def _shared(directory: Path) -> Iterator[LocalCloud]:
+    """Start the cloud, or attach to it; the process that started it ends it, after all others.
+
+    The locks go with the process that holds them, so nobody waits for one that has died.
+    """
+    with (directory / "starting").open("w") as starting, (directory / "using").open("w") as using:
+        fcntl.flock(starting, fcntl.LOCK_EX)
+        try:
+            cloud = LocalCloud.attach(directory)
+        except LocalCloudError:
+            cloud = up(directory, parameters=PARAMETERS, timing=TIMING)
+        fcntl.flock(using, fcntl.LOCK_SH)
+        fcntl.flock(starting, fcntl.LOCK_UN)
+        try:
+            yield cloud
+        finally:
+            if cloud.process is not None:
+                fcntl.flock(using, fcntl.LOCK_EX)
+                cloud.stop()
+
+
+@pytest.fixture(scope="module")
+def deployed(cloud: LocalCloud) -> Iterator[Stack]:
+    with local_stack(cloud) as found:
+        yield found
+
+
+@pytest.fixture
+def stack(
+    cloud: LocalCloud, deployed: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Stack:
+    """The application for one test, which works in a folder of its own, as do its commands."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("cli.stack.attach", lambda: cloud)
+    return deployed

@@ -1,0 +1,56 @@
+"""Experiments that serve under one name, one after the other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from cli.stack import Stack
+from localcloud import questions
+from localcloud.cloud import LocalCloud
+from localcloud.sagemaker.faults import Fault
+from novaloop.experiment.record import Status
+from novaloop.experiment.site import EXPERIMENT_TAG
+from tests.e2e.application import WITHOUT_PLAN, put, reaches, run
+
+pytestmark = pytest.mark.e2e
+
+IN_PLACE = WITHOUT_PLAN + "plan: [sft, deploy: {endpoint: bot}]\n"
+
+
+def test_one_experiment_takes_the_place_of_the_other(
+    stack: Stack, cloud: LocalCloud, tmp_path: Path
+) -> None:
+    """Two serve one after the other under one name; what fails there changes nothing."""
+    questions.write(tmp_path, sft=80, rft=1, eval=1)
+    files = {"experiment.yaml": IN_PLACE, "sft.csv": (tmp_path / "sft.csv").read_text("utf-8")}
+    sagemaker = cloud.session().client("sagemaker")
+
+    def serving() -> str:
+        described = sagemaker.describe_endpoint(EndpointName="novaloop-bot")
+        return str(described["EndpointConfigName"])
+
+    put(stack, "former", files)
+    reaches(stack, "former", Status.LIVE)
+    put(stack, "next", files)
+    reaches(stack, "next", Status.LIVE)
+    assert serving() == "novaloop-next--deploy-1"
+    assert "serves experiment next" in reaches(stack, "former", Status.COMPLETED).reason
+
+    cloud.inject(Fault("endpoint", "novaloop-bot", reason="no healthy machine"))
+    put(stack, "unlucky", files)
+    assert "no healthy machine" in reaches(stack, "unlucky", Status.FAILED).reason
+    assert serving() == "novaloop-next--deploy-1"
+    assert run("invoke", "next", "plz fix my code").stdout.strip() in questions.LABELS
+
+    printed = run("cleanup", "next").stdout
+    assert "sagemaker:endpoint novaloop-bot" in printed
+    assert "nothing is left" in printed
+    tagging = cloud.session().client("resourcegroupstaggingapi")
+    kinds = ["endpoint", "endpoint-config", "model", "inference-component"]
+    left = tagging.get_resources(
+        TagFilters=[{"Key": EXPERIMENT_TAG, "Values": ["former", "next", "unlucky"]}],
+        ResourceTypeFilters=[f"sagemaker:{kind}" for kind in kinds],
+    )
+    assert left["ResourceTagMappingList"] == []
