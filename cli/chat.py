@@ -13,7 +13,7 @@ from cli import bedrock_chat
 from cli.errors import Failed, Refused
 from cli.sse import events
 from cli.stack import Stack, with_stack
-from novaloop.experiment.plan import OnDemandStage, ProvisionedStage
+from novaloop.experiment.plan import OnBedrock
 from novaloop.experiment.record import Endpoint, Record, Status
 from novaloop.recipes.bedrock_serving import native_request
 from novaloop.usecases.outcomes import chat_request
@@ -47,7 +47,7 @@ def answer(
         raise Refused(f"{record.experiment_id} is {record.status}: no endpoint is live")
     name, plan = record.endpoint.name, record.spec.plan[-1]
     try:
-        if isinstance(plan, OnDemandStage | ProvisionedStage):
+        if isinstance(plan, OnBedrock):
             request = native_request(question, record.spec.system_prompt, max_tokens)
             yield from bedrock_chat.answer(stack, name, plan.to, request, stream=stream)
             return

@@ -13,13 +13,7 @@ from botocore.exceptions import ClientError
 from cli.errors import Failed, Refused
 from cli.stack import Stack, with_stack
 from novaloop.experiment.deploying import endpoint_ref
-from novaloop.experiment.plan import (
-    DeployStage,
-    OnDemandStage,
-    ProvisionedStage,
-    Runtime,
-    StageKind,
-)
+from novaloop.experiment.plan import DeployStage, OnBedrock, Runtime, StageKind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -85,7 +79,7 @@ def pick_stage(record: Record, name: str | None) -> Stage:
 def _is_on_bedrock(record: Record, stage: Stage) -> bool:
     plan = record.plan_of(stage)
     is_job = stage.kind is not StageKind.DEPLOY
-    deployed = isinstance(plan, OnDemandStage | ProvisionedStage)
+    deployed = isinstance(plan, OnBedrock)
     return deployed or (is_job and record.spec.runtime is Runtime.BEDROCK)
 
 

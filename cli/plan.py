@@ -30,7 +30,7 @@ from novaloop.experiment.costs import (
     read_prices,
 )
 from novaloop.experiment.origins import named_origin
-from novaloop.experiment.plan import OnDemandStage, ProvisionedStage, Runtime, TrainStage
+from novaloop.experiment.plan import OnBedrock, Runtime, TrainStage
 from novaloop.experiment.planning import ExperimentPlan, plan_experiment
 from novaloop.experiment.record import DatasetItem, DatasetStatus, Record, Snapshot
 from novaloop.experiment.spec import ExperimentSpec
@@ -235,7 +235,7 @@ def _notes(spec: ExperimentSpec, site: PlannedSite) -> Iterator[str]:
         yield TOKENS
     if spec.runtime is Runtime.SERVERLESS:
         yield BASE_MODEL
-    if any(isinstance(stage, OnDemandStage | ProvisionedStage) for stage in spec.plan):
+    if any(isinstance(stage, OnBedrock) for stage in spec.plan):
         yield ON_BEDROCK
     if any(isinstance(stage, TrainStage) for stage in spec.plan):
         yield CHECKPOINTS

@@ -11,14 +11,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 from novaloop.experiment.costs import packaged_prices
-from novaloop.experiment.plan import (
-    DeployStage,
-    OnDemandStage,
-    ProvisionedStage,
-    Runtime,
-    ServingStage,
-    StagePlan,
-)
+from novaloop.experiment.plan import DeployStage, OnBedrock, Runtime, ServingStage, StagePlan
 from novaloop.experiment.record import Record, Stage
 from novaloop.experiment.spec import ExperimentSpec
 from novaloop.recipes.errors import FieldError
@@ -37,7 +30,7 @@ def price_problems(spec: ExperimentSpec) -> Iterator[FieldError]:
         yield FieldError("budget_usd", f"{message}; remove it or use runtime training-job")
     for index, plan in enumerate(spec.plan):
         message = "budget_usd can't be kept: no price of {} is known"
-        if isinstance(plan, OnDemandStage | ProvisionedStage):
+        if isinstance(plan, OnBedrock):
             yield FieldError(f"plan[{index}].{plan.kind}.to", message.format(plan.to))
         elif machines(spec, plan) and usd(spec, plan, 1) is None:
             at = f"plan[{index}].{plan.kind}.instance_type"
@@ -46,7 +39,7 @@ def price_problems(spec: ExperimentSpec) -> Iterator[FieldError]:
 
 def machines(spec: ExperimentSpec, plan: StagePlan) -> tuple[str, int] | None:
     """Return the type and number of machines that a stage chooses and pays by the hour."""
-    if isinstance(plan, OnDemandStage | ProvisionedStage):
+    if isinstance(plan, OnBedrock):
         return None
     if spec.runtime is not Runtime.TRAINING_JOB and not isinstance(plan, DeployStage):
         return None

@@ -29,13 +29,7 @@ from novaloop.experiment.moves import (
 )
 from novaloop.experiment.names import experiment_of_job, job_name
 from novaloop.experiment.observation import TRAININGS, Observation, Phase, Refusal, Work
-from novaloop.experiment.plan import (
-    OnDemandStage,
-    ProvisionedStage,
-    Runtime,
-    ServingStage,
-    StagePlan,
-)
+from novaloop.experiment.plan import OnBedrock, Runtime, ServingStage, StagePlan
 from novaloop.experiment.record import (
     Cleanup,
     Endpoint,
@@ -401,7 +395,7 @@ def _is_unannounced(record: Record) -> bool:
     if stage is None:
         return False
     is_running = stage.state is StageState.RUNNING
-    if isinstance(record.plan_of(stage), OnDemandStage | ProvisionedStage):
+    if isinstance(record.plan_of(stage), OnBedrock):
         return is_running
     keeps_a_log = stage.kind in TRAININGS and record.spec.runtime is not Runtime.BEDROCK
     return is_running and keeps_a_log

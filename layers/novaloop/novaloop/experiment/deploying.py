@@ -5,18 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from novaloop.experiment.names import endpoint_name
-from novaloop.experiment.plan import (
-    DeployStage,
-    ProvisionedStage,
-    ServingPlan,
-    Target,
-)
+from novaloop.experiment.plan import DeployStage, ProvisionedStage, ServingPlan, Target
 from novaloop.experiment.record import Record, Stage
-from novaloop.experiment.site import (
-    Site,
-    tags,
-    tags_on_bedrock,
-)
+from novaloop.experiment.site import Site, tags, tags_on_bedrock
 from novaloop.recipes.bedrock_serving import BedrockPlan, BedrockServing, plan_bedrock_serving
 from novaloop.recipes.endpoints import Endpoint, EndpointPlan, plan_endpoint
 from novaloop.recipes.names import bedrock_name

@@ -13,21 +13,14 @@ from novaloop.experiment.plan import (
     DeployStage,
     EvaluateStage,
     JobStage,
-    OnDemandStage,
-    ProvisionedStage,
+    OnBedrock,
     RftStage,
     Runtime,
     StagePlan,
     method_of,
 )
 from novaloop.experiment.record import Record, Stage
-from novaloop.experiment.site import (
-    Site,
-    experiment_tags,
-    jobs_prefix,
-    tags,
-    tags_on_bedrock,
-)
+from novaloop.experiment.site import Site, experiment_tags, jobs_prefix, tags, tags_on_bedrock
 from novaloop.experiment.spec import ExperimentSpec
 from novaloop.recipes import bedrock, facts, registry
 from novaloop.recipes.bedrock import CustomizationJob, customization_job, settings_by_recipe
@@ -70,7 +63,7 @@ class Launch:
 
 def region_problem(spec: ExperimentSpec, plan: StagePlan, region: str) -> str | None:
     """Return why a stage can't run in the stack's region, if it can't."""
-    if isinstance(plan, OnDemandStage | ProvisionedStage):
+    if isinstance(plan, OnBedrock):
         return bedrock.problem_with_region(region)
     if isinstance(plan, DeployStage) or spec.runtime is Runtime.TRAINING_JOB:
         return facts.problem_with_region(region)

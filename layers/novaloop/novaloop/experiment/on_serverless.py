@@ -5,21 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from novaloop.experiment.inputs import validation_input_of
-from novaloop.experiment.plan import (
-    EvaluateStage,
-    JobStage,
-    Task,
-)
+from novaloop.experiment.plan import EvaluateStage, JobStage, Task
 from novaloop.experiment.spec import ExperimentSpec
-from novaloop.recipes.checks import (
-    validate_holdout,
-)
+from novaloop.recipes.checks import validate_holdout
 from novaloop.recipes.errors import FieldError
-from novaloop.recipes.serverless import (
-    problem_with_method,
-    sent_settings,
-    serverless,
-)
+from novaloop.recipes.serverless import problem_with_method, sent_settings, serverless
 from novaloop.recipes.settings import listed
 
 

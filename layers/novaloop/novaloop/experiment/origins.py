@@ -5,14 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from novaloop.experiment import names
-from novaloop.experiment.plan import (
-    OnDemandStage,
-    ProvisionedStage,
-    RftStage,
-    Runtime,
-    StagePlan,
-    TrainStage,
-)
+from novaloop.experiment.plan import OnBedrock, RftStage, Runtime, StagePlan, TrainStage
 from novaloop.experiment.record import Record
 from novaloop.experiment.spec import ExperimentSpec
 from novaloop.recipes.bedrock_serving import CUSTOM_MODEL_ARN
@@ -52,7 +45,7 @@ def origin_of(spec: ExperimentSpec, source: Record | None) -> Origin:
         return Origin(problem=problem, for_now=not source.status.is_final)
     if spec.runtime is Runtime.SERVERLESS and not MODEL_PACKAGE_ARN.fullmatch(stage.checkpoint):
         return Origin(problem=f"{experiment} did not run serverless, so {name} left no package")
-    to_bedrock = all(isinstance(each, OnDemandStage | ProvisionedStage) for each in spec.plan)
+    to_bedrock = all(isinstance(each, OnBedrock) for each in spec.plan)
     if CUSTOM_MODEL_ARN.fullmatch(stage.checkpoint) and not to_bedrock:
         return Origin(problem=f"{experiment} ran on Bedrock, so {name} can only be deployed there")
     return Origin(stage.checkpoint)

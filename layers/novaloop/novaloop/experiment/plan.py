@@ -4,24 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
+from functools import partial
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Discriminator,
-    Field,
-    Tag,
-    field_validator,
-)
+from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag
 
 from novaloop.experiment import names
 from novaloop.recipes.serverless import carried
 from novaloop.training.health import HealthKind
 
-StageName = Annotated[str, Field(description="words of a-z and 0-9 joined by hyphens, at most 16")]
+
+def _checked(name: str, longest: int) -> str:
+    if not names.is_name(name, longest):
+        raise ValueError(
+            f"must be at most {longest} characters: lower-case letters and digits, "
+            "in words joined by single hyphens"
+        )
+    return name
+
+
+StageName = Annotated[
+    str,
+    AfterValidator(partial(_checked, longest=names.MAX_STAGE)),
+    Field(description=f"words of a-z and 0-9 joined by hyphens, at most {names.MAX_STAGE}"),
+]
 EndpointName = Annotated[
-    str, Field(description="words of a-z and 0-9 joined by hyphens, at most 32")
+    str,
+    AfterValidator(partial(_checked, longest=names.MAX_ENDPOINT)),
+    Field(description=f"words of a-z and 0-9 joined by hyphens, at most {names.MAX_ENDPOINT}"),
 ]
 LossIll = Literal[HealthKind.LOSS_DIVERGENCE, HealthKind.STALLED_TRAINING]
 RewardIll = Literal[
@@ -80,16 +90,6 @@ class SpecModel(BaseModel):
 
 class _Stage(SpecModel):
     name: StageName
-
-    @field_validator("name")
-    @classmethod
-    def _legal_name(cls, name: str) -> str:
-        if not names.is_name(name, names.MAX_STAGE):
-            raise ValueError(
-                f"must be at most {names.MAX_STAGE} characters: lower-case letters and digits, "
-                "in words joined by single hyphens"
-            )
-        return name
 
 
 class _JobStage(_Stage):
@@ -170,16 +170,6 @@ class DeployStage(ServingStage):
     inference_component: bool = False
     endpoint: EndpointName | None = None
 
-    @field_validator("endpoint")
-    @classmethod
-    def _legal_endpoint(cls, endpoint: str | None) -> str | None:
-        if endpoint is not None and not names.is_name(endpoint, names.MAX_ENDPOINT):
-            raise ValueError(
-                f"must be at most {names.MAX_ENDPOINT} characters: lower-case letters and digits, "
-                "in words joined by single hyphens"
-            )
-        return endpoint
-
 
 class OnDemandStage(ServingStage):
     """Serve the newest checkpoint on Bedrock, paid by the token."""
@@ -194,7 +184,8 @@ class ProvisionedStage(ServingStage):
     model_units: int = Field(default=1, ge=1)
 
 
-ServingPlan = DeployStage | OnDemandStage | ProvisionedStage
+OnBedrock = OnDemandStage | ProvisionedStage
+ServingPlan = DeployStage | OnBedrock
 Target = Literal["sagemaker", "bedrock-on-demand", "bedrock-provisioned"]
 TARGETS: tuple[Target, ...] = get_args(Target)
 BEDROCK_TARGETS = TARGETS[1:]

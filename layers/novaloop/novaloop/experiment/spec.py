@@ -7,12 +7,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import (
-    Field,
-    ValidationInfo,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from novaloop.datasets.checks import DROPPABLE, Check
 from novaloop.datasets.checks import Policy as CheckPolicy

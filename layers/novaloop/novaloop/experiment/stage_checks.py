@@ -11,8 +11,7 @@ from novaloop.experiment.origins import named_origin
 from novaloop.experiment.plan import (
     DeployStage,
     EvaluateStage,
-    OnDemandStage,
-    ProvisionedStage,
+    OnBedrock,
     Runtime,
     StagePlan,
     method_of,
@@ -28,9 +27,7 @@ from novaloop.recipes.checks import (
 )
 from novaloop.recipes.endpoints import validate_endpoint
 from novaloop.recipes.errors import FieldError
-from novaloop.recipes.serverless import (
-    problem_with_package,
-)
+from novaloop.recipes.serverless import problem_with_package
 
 
 def check_settings(spec: ExperimentSpec) -> Iterator[FieldError]:
@@ -60,7 +57,7 @@ def _problem_with_checkpoint(spec: ExperimentSpec) -> str | None:
 
 
 def _check_stage(spec: ExperimentSpec, stage: StagePlan, at: str) -> Iterator[FieldError]:
-    if isinstance(stage, OnDemandStage | ProvisionedStage):
+    if isinstance(stage, OnBedrock):
         return
     model = spec.model
     if isinstance(stage, DeployStage):
