@@ -15,21 +15,20 @@ from novaloop.experiment.budget import last_moment, shortfall
 from novaloop.experiment.collecting import collect
 from novaloop.experiment.commands import obey
 from novaloop.experiment.deploying import endpoint_ref
+from novaloop.experiment.due import LOOK_AGAIN, with_due
 from novaloop.experiment.gate import judge
 from novaloop.experiment.moves import (
-    Announce,
     Decision,
     DeleteLeftovers,
     Policy,
     StageCommand,
-    Warn,
     enter,
     put_stage,
     stay,
 )
 from novaloop.experiment.names import experiment_of_job, job_name
-from novaloop.experiment.observation import TRAININGS, Observation, Phase, Refusal, Work
-from novaloop.experiment.plan import OnBedrock, Runtime, ServingStage, StagePlan
+from novaloop.experiment.observation import Observation, Phase, Refusal, Work
+from novaloop.experiment.plan import ServingStage, StagePlan
 from novaloop.experiment.record import (
     Cleanup,
     Endpoint,
@@ -40,41 +39,8 @@ from novaloop.experiment.record import (
     Status,
 )
 from novaloop.experiment.spec import ExperimentSpec
-from novaloop.experiment.stages import (
-    CHECK_AGAIN,
-    LAUNCH_LEASE,
-    SETTLING,
-    TABLE,
-    Ask,
-    heard,
-    look,
-    move,
-    proceeded,
-)
-
-TOLD = {
-    Status.REJECTED,
-    Status.HELD,
-    Status.AWAITING_APPROVAL,
-    Status.LIVE,
-    Status.COMPLETED,
-    Status.EXPIRED,
-    Status.STOPPED,
-    Status.FAILED,
-}
-"""The statuses that people are notified of."""
-
-LOOK_AGAIN: Mapping[Status, timedelta] = {
-    Status.COLLECTING: timedelta(minutes=15),
-    Status.REJECTED: timedelta(minutes=15),
-    Status.RUNNING: timedelta(minutes=10),
-    Status.DEPLOYING: timedelta(minutes=5),
-    Status.STOPPING: timedelta(seconds=30),
-    Status.HELD: timedelta(hours=1),
-    Status.AWAITING_APPROVAL: timedelta(hours=1),
-    Status.LIVE: timedelta(hours=1),
-}
-"""How long an experiment may go without a look when no event calls for one."""
+from novaloop.experiment.stages import LAUNCH_LEASE, TABLE, Ask, heard, look, move, proceeded
+from novaloop.experiment.telling import with_notification, with_warnings
 
 
 def decide(seen: Observation, now: datetime, policy: Policy) -> Decision:
@@ -90,8 +56,8 @@ def decide(seen: Observation, now: datetime, policy: Policy) -> Decision:
         obey(record, command, now) if command else _STEPS[record.status](record, seen, now, policy)
     )
     decision = _notice_late_uploads(decision, seen, now)
-    decision = _with_warnings(_with_notification(decision, seen), seen)
-    return _with_due(decision, record, now, policy)
+    decision = with_warnings(with_notification(decision, seen), seen)
+    return with_due(decision, record, now, policy)
 
 
 def _new(experiment_id: str, now: datetime, policy: Policy) -> Record:
@@ -324,83 +290,3 @@ def _notice_late_uploads(decision: Decision, seen: Observation, now: datetime) -
     noticed = replace(record, notices=(*record.notices, *new))
     lines = tuple(HistoryEntry(now, "late upload", notice) for notice in new)
     return replace(decision, record=noticed, history=(*decision.history, *lines))
-
-
-def _with_notification(decision: Decision, seen: Observation) -> Decision:
-    """Tell people of the status until the notifier says that it did: at least once."""
-    record = decision.record
-    if seen.notified is not None:
-        return replace(decision, record=replace(record, notified=seen.notified))
-    mark = f"{record.status}: {record.reason}"
-    if record.status not in TOLD or record.notified == mark:
-        return decision
-    return replace(decision, commands=(*decision.commands, Announce(mark)))
-
-
-def _with_warnings(decision: Decision, seen: Observation) -> Decision:
-    """Tell people of each ill of a training until the notifier says that it did: at least once."""
-    stages = tuple(_after_warnings(stage, seen) for stage in decision.record.stages)
-    warnings = tuple(
-        Warn(stage.name, note)
-        for stage in stages
-        for note in stage.health
-        if note.kind not in stage.warned
-    )
-    record = replace(decision.record, stages=stages)
-    return replace(decision, record=record, commands=(*decision.commands, *warnings))
-
-
-def _after_warnings(stage: Stage, seen: Observation) -> Stage:
-    told = (kind for name, kind in seen.warned if name == stage.name)
-    return replace(stage, warned=tuple(dict.fromkeys((*stage.warned, *told))))
-
-
-def _with_due(decision: Decision, before: Record, now: datetime, policy: Policy) -> Decision:
-    """Set when the sweep must look again; keep the old time while it is still ahead."""
-    record = decision.record
-    due_at = min(filter(None, (_due_at(record, now, policy), decision.look_at)), default=None)
-    keeps = before.due_at is not None and due_at is not None and now < before.due_at <= due_at
-    return replace(decision, record=replace(record, due_at=before.due_at if keeps else due_at))
-
-
-def _due_at(record: Record, now: datetime, policy: Policy) -> datetime | None:
-    if record.status.is_final:
-        if record.cleanup:
-            return now + min(LOOK_AGAIN[Status.STOPPING], policy.look_every)
-        return None if _all_told(record) else now + CHECK_AGAIN
-    due = now + LOOK_AGAIN[record.status]
-    stage = record.active
-    if stage is not None and stage.state is StageState.WAITING and stage.next_try_at:
-        due = stage.next_try_at
-    if _is_unannounced(record):
-        due = min(due, now + policy.look_every)
-    if stage is not None and stage.state is StageState.RUNNING and stage.proceeded_at:
-        settled_at = stage.proceeded_at + SETTLING
-        due = min(due, settled_at if now < settled_at else now + policy.look_every)
-    if stage is not None and stage.state is StageState.SCORING and stage.checked_at:
-        due = min(due, stage.checked_at + CHECK_AGAIN)
-    if record.status is Status.LIVE and record.endpoint and record.endpoint.expires_at:
-        due = min(due, record.endpoint.expires_at)
-    return due
-
-
-def _is_unannounced(record: Record) -> bool:
-    """Whether something changes of which no event tells.
-
-    None tells of a training's log, of a deployment to Bedrock, and of what is gone.
-    """
-    if record.status is Status.STOPPING:
-        return True
-    stage = record.focus
-    if stage is None:
-        return False
-    is_running = stage.state is StageState.RUNNING
-    if isinstance(record.plan_of(stage), OnBedrock):
-        return is_running
-    keeps_a_log = stage.kind in TRAININGS and record.spec.runtime is not Runtime.BEDROCK
-    return is_running and keeps_a_log
-
-
-def _all_told(record: Record) -> bool:
-    warned = all(len(stage.warned) >= len(stage.health) for stage in record.stages)
-    return warned and record.notified == f"{record.status}: {record.reason}"

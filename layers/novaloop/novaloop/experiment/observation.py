@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from novaloop.experiment.origins import Origin
 from novaloop.experiment.plan import Runtime, StageKind
-from novaloop.experiment.record import Progress, Snapshot, StageState, Status
+from novaloop.experiment.record import Progress, Record, Snapshot, Stage, StageState, Status
 from novaloop.training.health import HealthKind, HealthNote
 
 
@@ -146,17 +146,17 @@ def needs_leftovers(snapshot: Snapshot) -> bool:
 
 
 def needs_training(snapshot: Snapshot) -> bool:
-    """Whether a decision needs to see how the training of the stage in focus goes.
-
-    Bedrock's jobs keep no log.
-    """
+    """Whether a decision needs to see how the training of the stage in focus goes."""
     record = snapshot.record
     focus = record.focus if record else None
     if record is None or focus is None or record.status is not Status.RUNNING:
         return False
-    if record.spec.runtime is Runtime.BEDROCK:
-        return False
-    return focus.kind in TRAININGS and focus.state is StageState.RUNNING
+    return focus.state is StageState.RUNNING and keeps_log(record, focus)
+
+
+def keeps_log(record: Record, stage: Stage) -> bool:
+    """Whether a stage is a training whose log can be followed; Bedrock's jobs keep none."""
+    return stage.kind in TRAININGS and record.spec.runtime is not Runtime.BEDROCK
 
 
 def needs_outcome(snapshot: Snapshot) -> bool:

@@ -11,6 +11,7 @@ from novaloop.experiment.origins import named_origin
 from novaloop.experiment.plan import (
     DeployStage,
     EvaluateStage,
+    JobStage,
     OnBedrock,
     Runtime,
     StagePlan,
@@ -59,35 +60,43 @@ def _problem_with_checkpoint(spec: ExperimentSpec) -> str | None:
 def _check_stage(spec: ExperimentSpec, stage: StagePlan, at: str) -> Iterator[FieldError]:
     if isinstance(stage, OnBedrock):
         return
-    model = spec.model
     if isinstance(stage, DeployStage):
-        yield from validate_endpoint(
-            model,
-            stage.instance_type,
-            stage.context_length,
-            stage.max_concurrency,
-            stage.environment,
-            inference_component=stage.inference_component,
-            at=at,
-        )
+        yield from _check_endpoint(spec, stage, at)
         return
     method = method_of(stage)
     if isinstance(stage, EvaluateStage):
-        yield from validate_evaluation(method, model, stage.subtask, stage.processor, at)
-    if spec.runtime is Runtime.SERVERLESS:
-        yield from on_serverless.job_problems(method, spec, stage, at)
-        return
-    if spec.runtime is Runtime.BEDROCK:
-        yield from on_bedrock.job_problems(method, spec, stage, at)
-        return
+        yield from validate_evaluation(method, spec.model, stage.subtask, stage.processor, at)
+    match spec.runtime:
+        case Runtime.TRAINING_JOB:
+            yield from _check_training_job(method, spec, stage, at)
+        case Runtime.SERVERLESS:
+            yield from on_serverless.job_problems(method, spec, stage, at)
+        case Runtime.BEDROCK:
+            yield from on_bedrock.job_problems(method, spec, stage, at)
+
+
+def _check_endpoint(spec: ExperimentSpec, stage: DeployStage, at: str) -> Iterator[FieldError]:
+    yield from validate_endpoint(
+        spec.model,
+        stage.instance_type,
+        stage.context_length,
+        stage.max_concurrency,
+        stage.environment,
+        inference_component=stage.inference_component,
+        at=at,
+    )
+
+
+def _check_training_job(
+    method: str, spec: ExperimentSpec, stage: JobStage, at: str
+) -> Iterator[FieldError]:
+    model, machine, overrides = spec.model, stage.instance_type, stage.overrides
     image = problem_with_image(stage.image)
     if image is not None:
         yield FieldError(f"{at}.image", image)
-    yield from validate_infrastructure(method, model, stage.instance_type, stage.instances, at)
+    yield from validate_infrastructure(method, model, machine, stage.instances, at)
     yield from validate_overrides(
-        method, model, stage.overrides, instance_type=stage.instance_type, at=f"{at}.overrides"
+        method, model, overrides, instance_type=machine, at=f"{at}.overrides"
     )
     if validation_input_of(stage) is not None:
-        yield from validate_holdout(
-            method, model, stage.overrides, instance_type=stage.instance_type, at=at
-        )
+        yield from validate_holdout(method, model, overrides, instance_type=machine, at=at)

@@ -1,0 +1,69 @@
+"""When an experiment must be looked at again, if no event calls for a look before."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from novaloop.experiment.moves import Decision, Policy
+from novaloop.experiment.observation import keeps_log
+from novaloop.experiment.plan import OnBedrock
+from novaloop.experiment.record import Record, StageState, Status
+from novaloop.experiment.stages import CHECK_AGAIN, SETTLING
+from novaloop.experiment.telling import all_told
+
+LOOK_AGAIN: Mapping[Status, timedelta] = {
+    Status.COLLECTING: timedelta(minutes=15),
+    Status.REJECTED: timedelta(minutes=15),
+    Status.RUNNING: timedelta(minutes=10),
+    Status.DEPLOYING: timedelta(minutes=5),
+    Status.STOPPING: timedelta(seconds=30),
+    Status.HELD: timedelta(hours=1),
+    Status.AWAITING_APPROVAL: timedelta(hours=1),
+    Status.LIVE: timedelta(hours=1),
+}
+"""How long an experiment may go without a look when no event calls for one."""
+
+
+def with_due(decision: Decision, before: Record, now: datetime, policy: Policy) -> Decision:
+    """Set when the sweep must look again; keep the old time while it is still ahead."""
+    record = decision.record
+    due_at = min(filter(None, (_due_at(record, now, policy), decision.look_at)), default=None)
+    keeps = before.due_at is not None and due_at is not None and now < before.due_at <= due_at
+    return replace(decision, record=replace(record, due_at=before.due_at if keeps else due_at))
+
+
+def _due_at(record: Record, now: datetime, policy: Policy) -> datetime | None:
+    if record.status.is_final:
+        if record.cleanup:
+            return now + min(LOOK_AGAIN[Status.STOPPING], policy.look_every)
+        return None if all_told(record) else now + CHECK_AGAIN
+    due = now + LOOK_AGAIN[record.status]
+    stage = record.active
+    if stage is not None and stage.state is StageState.WAITING and stage.next_try_at:
+        due = stage.next_try_at
+    if _is_unannounced(record):
+        due = min(due, now + policy.look_every)
+    if stage is not None and stage.state is StageState.RUNNING and stage.proceeded_at:
+        settled_at = stage.proceeded_at + SETTLING
+        due = min(due, settled_at if now < settled_at else now + policy.look_every)
+    if stage is not None and stage.state is StageState.SCORING and stage.checked_at:
+        due = min(due, stage.checked_at + CHECK_AGAIN)
+    if record.status is Status.LIVE and record.endpoint and record.endpoint.expires_at:
+        due = min(due, record.endpoint.expires_at)
+    return due
+
+
+def _is_unannounced(record: Record) -> bool:
+    """Whether something changes of which no event tells.
+
+    None tells of a training's log, of a deployment to Bedrock, and of what is gone.
+    """
+    if record.status is Status.STOPPING:
+        return True
+    stage = record.focus
+    if stage is None:
+        return False
+    on_bedrock = isinstance(record.plan_of(stage), OnBedrock)
+    return stage.state is StageState.RUNNING and (on_bedrock or keeps_log(record, stage))

@@ -1,0 +1,60 @@
+"""What people are told of: statuses, and what goes wrong in trainings."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from novaloop.experiment.moves import Announce, Decision, Warn
+from novaloop.experiment.observation import Observation
+from novaloop.experiment.record import Record, Stage, Status
+
+TOLD = {
+    Status.REJECTED,
+    Status.HELD,
+    Status.AWAITING_APPROVAL,
+    Status.LIVE,
+    Status.COMPLETED,
+    Status.EXPIRED,
+    Status.STOPPED,
+    Status.FAILED,
+}
+"""The statuses that people are notified of."""
+
+
+def with_notification(decision: Decision, seen: Observation) -> Decision:
+    """Tell people of the status until the notifier says that it did: at least once."""
+    record = decision.record
+    if seen.notified is not None:
+        return replace(decision, record=replace(record, notified=seen.notified))
+    mark = _mark(record)
+    if record.status not in TOLD or record.notified == mark:
+        return decision
+    return replace(decision, commands=(*decision.commands, Announce(mark)))
+
+
+def with_warnings(decision: Decision, seen: Observation) -> Decision:
+    """Tell people of each ill of a training until the notifier says that it did: at least once."""
+    stages = tuple(_after_warnings(stage, seen) for stage in decision.record.stages)
+    warnings = tuple(
+        Warn(stage.name, note)
+        for stage in stages
+        for note in stage.health
+        if note.kind not in stage.warned
+    )
+    record = replace(decision.record, stages=stages)
+    return replace(decision, record=record, commands=(*decision.commands, *warnings))
+
+
+def _after_warnings(stage: Stage, seen: Observation) -> Stage:
+    told = (kind for name, kind in seen.warned if name == stage.name)
+    return replace(stage, warned=tuple(dict.fromkeys((*stage.warned, *told))))
+
+
+def all_told(record: Record) -> bool:
+    """Whether the notifier said that people were told of everything."""
+    warned = all(len(stage.warned) >= len(stage.health) for stage in record.stages)
+    return warned and record.notified == _mark(record)
+
+
+def _mark(record: Record) -> str:
+    return f"{record.status}: {record.reason}"
