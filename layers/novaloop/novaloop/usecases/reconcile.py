@@ -26,8 +26,8 @@ from novaloop.experiment.moves import (
     WritePlan,
 )
 from novaloop.experiment.observation import (
+    Leftover,
     Observation,
-    Outcome,
     Phase,
     Refusal,
     TrainingNews,
@@ -135,39 +135,47 @@ def reconcile(experiment_id: str, world: World) -> Record:
 
 def observe(snapshot: Snapshot, feedback: _Feedback, world: World, news: _Heard) -> Observation:
     """Look at what the next decision needs, and at nothing else."""
-    work: Work | None = None
-    outcome: Outcome | None = None
-    training: TrainingNews | None = None
-    record = snapshot.record
-    if record is not None and record.focus is not None:
-        stage = record.focus
-        if needs_work(snapshot):
-            work = _work_of(record, stage, world)
-        if needs_training(snapshot) and work is not None:
-            training = _listen(record, stage, work, world, news)
-        if needs_outcome(snapshot):
-            outcome = outcome_of(
-                record,
-                stage,
-                snapshot,
-                objects=world.objects,
-                jobs=_jobs(record, world),
-                endpoints=world.endpoints,
-            )
-    return Observation(
+    stage = snapshot.record.focus if snapshot.record else None
+    seen = Observation(
         snapshot,
-        work,
-        outcome,
-        feedback.refusal,
-        feedback.notified,
-        training,
-        feedback.warned,
-        feedback.planned,
-        feedback.proceeded,
-        _site_problem(snapshot, world),
-        _origin(snapshot, world),
-        world.leftovers.find(snapshot.experiment_id) if needs_leftovers(snapshot) else None,
+        refusal=feedback.refusal,
+        notified=feedback.notified,
+        warned=feedback.warned,
+        planned=feedback.planned,
+        proceeded=feedback.proceeded,
+        site_problem=_site_problem(snapshot, world),
+        origin=_origin(snapshot, world),
+        leftovers=_leftovers(snapshot, world),
     )
+    if snapshot.record is None or stage is None:
+        return seen
+    return _look_at_stage(seen, snapshot.record, stage, world, news)
+
+
+def _look_at_stage(
+    seen: Observation, record: Record, stage: Stage, world: World, news: _Heard
+) -> Observation:
+    if needs_work(seen.snapshot):
+        seen = replace(seen, work=_work_of(record, stage, world))
+    if needs_training(seen.snapshot) and seen.work is not None:
+        seen = replace(seen, training=_listen(record, stage, seen.work, world, news))
+    if not needs_outcome(seen.snapshot):
+        return seen
+    outcome = outcome_of(
+        record,
+        stage,
+        seen.snapshot,
+        objects=world.objects,
+        jobs=_jobs(record, world),
+        endpoints=world.endpoints,
+    )
+    return replace(seen, outcome=outcome)
+
+
+def _leftovers(snapshot: Snapshot, world: World) -> tuple[Leftover, ...] | None:
+    if not needs_leftovers(snapshot):
+        return None
+    return world.leftovers.find(snapshot.experiment_id)
 
 
 def _origin(snapshot: Snapshot, world: World) -> Origin | None:
