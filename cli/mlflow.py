@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from novaloop.experiment.record import Record
     from novaloop.reports import Report
-    from novaloop.reports.content import StageLine
+    from novaloop.reports.schema import StageLine
 
 EXPERIMENT_PREFIX = "novaloop/"
 MAX_PARAMETER = 500  # characters; the strictest of the tracking stores

@@ -18,7 +18,7 @@ from novaloop.metrics.comparison import DifferentRowsError
 from novaloop.metrics.inferences import InferenceError
 from novaloop.metrics.score import Score, score_archive, score_lines
 from novaloop.metrics.tasks import TaskScore, score_task
-from novaloop.reports.content import METRIC_TITLES, task_reports
+from novaloop.reports.measurements import METRIC_TITLES, task_reports
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

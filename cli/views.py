@@ -26,7 +26,7 @@ from novaloop.reports.pages import cell, change, duration, interval
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from novaloop.reports.content import MetricRow, Report, TaskReport
+    from novaloop.reports.schema import MetricRow, Report, TaskReport
 
 MARKS: Mapping[StageState, tuple[str, str]] = {
     StageState.PENDING: ("·", "dim"),

@@ -19,7 +19,7 @@ from novaloop.experiment.spec import ExperimentSpec
 from novaloop.metrics.estimates import Estimate
 from novaloop.metrics.score import Score
 from novaloop.metrics.tasks import TaskScore, estimates, score_task
-from novaloop.reports.content import Report
+from novaloop.reports.schema import Report
 from tests.unit.metrics.test_task_scores import member
 from tests.unit.reports.finished_experiment import scores
 

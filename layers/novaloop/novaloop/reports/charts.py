@@ -10,7 +10,7 @@ import pygal
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from novaloop.reports.content import Evaluation
+    from novaloop.reports.schema import Evaluation
 
 _SCRIPTS_AND_STYLES = {"script", "style"}
 

@@ -15,12 +15,12 @@ from novaloop.metrics.estimates import CONFIDENCE, quantile
 from novaloop.metrics.format_failures import FormatFailure
 from novaloop.metrics.tasks import TEST
 from novaloop.reports import charts
-from novaloop.reports.content import METRIC_TITLES
+from novaloop.reports.measurements import METRIC_TITLES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from novaloop.reports.content import Evaluation, Measurement, MetricRow, Report
+    from novaloop.reports.schema import Evaluation, Measurement, MetricRow, Report
     from novaloop.reports.trainings import TrainingReport
 
 _GOOD = {"LIVE", "COMPLETED", "PROMOTE", "SUCCEEDED", "met", "better"}

@@ -1,0 +1,130 @@
+"""The metrics of all evaluations, each with its change and what a test says of that."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from novaloop.metrics.estimates import Estimate, Share
+from novaloop.metrics.names import LENIENT_ACCURACY
+from novaloop.metrics.score import Score
+from novaloop.metrics.tasks import TaskScore
+from novaloop.reports.schema import Measurement, MetricRow, TaskReport
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+METRIC_TITLES: Mapping[str, str] = {
+    "em": "Exact match",
+    "qem": "Quasi exact match",
+    "f1": "F1",
+    "f1_score_quasi": "F1 (quasi)",
+    "rouge1": "ROUGE-1",
+    "rouge2": "ROUGE-2",
+    "rougeL": "ROUGE-L",
+    "bleu": "BLEU (0-100)",
+    "strict_accuracy": "Accuracy, strict",
+    LENIENT_ACCURACY: "Accuracy, lenient",
+    "no_valid_label": "No valid label",
+}
+
+
+def metric_rows(measured: Mapping[str, Score]) -> Iterator[MetricRow]:
+    """Yield what was measured by the rows, one metric after the other, at each evaluation."""
+    estimates = {stage: _estimates(score) for stage, score in measured.items()}
+    changes = {stage: _paired_verdicts(score) for stage, score in measured.items()}
+    for name, title in METRIC_TITLES.items():
+        row = _metric_row(name, title, estimates, changes)
+        if row["measurements"]:
+            yield row
+
+
+def task_reports(read: Mapping[str, Score | TaskScore]) -> Iterator[TaskReport]:
+    """Yield what the jobs themselves measured, by task: benchmarks, judges, processor functions."""
+    by_title: dict[str, dict[str, Score | TaskScore]] = {}
+    for stage, score in read.items():
+        if _own_estimates(score):
+            by_title.setdefault(_title(score), {})[stage] = score
+    for title, scores in by_title.items():
+        estimates = {stage: _own_estimates(score) for stage, score in scores.items()}
+        changes = {stage: _task_verdicts(score) for stage, score in scores.items()}
+        names = dict.fromkeys(name for each in estimates.values() for name in each)
+        rows = [_metric_row(name, name, estimates, changes) for name in names]
+        yield TaskReport(title=title, stages=list(scores), metrics=rows)
+
+
+def _title(score: Score | TaskScore) -> str:
+    if isinstance(score, Score):
+        return "processor function"
+    return " ".join(filter(None, (score.task, score.subtask)))
+
+
+def _own_estimates(score: Score | TaskScore) -> dict[str, Estimate]:
+    """Return what only the job measured."""
+    if isinstance(score, TaskScore):
+        return score.metrics
+    return {name: each for name, each in score.metrics.items() if name not in METRIC_TITLES}
+
+
+_Verdicts = dict[str, dict[str, str]]
+"""What a test says of each metric's change, by the earlier evaluation and the metric."""
+
+
+def _paired_verdicts(score: Score) -> _Verdicts:
+    return {
+        stage: {name: str(each.verdict) for name, each in compared.metrics.items()}
+        for stage, compared in score.comparisons.items()
+    }
+
+
+def _task_verdicts(score: Score | TaskScore) -> _Verdicts:
+    if isinstance(score, Score):
+        return {}
+    return {
+        stage: {name: str(each.verdict) for name, each in changes.items()}
+        for stage, changes in score.changes.items()
+    }
+
+
+def _metric_row(
+    name: str,
+    title: str,
+    estimates: Mapping[str, Mapping[str, Estimate]],
+    verdicts: Mapping[str, _Verdicts],
+) -> MetricRow:
+    measurements: list[Measurement] = []
+    for stage, each in estimates.items():
+        if estimate := each.get(name):
+            before = measurements[-1] if measurements else None
+            measurements.append(_measurement(stage, name, estimate, verdicts[stage], before))
+    return MetricRow(name=name, title=title, measurements=measurements)
+
+
+def _measurement(
+    stage: str, name: str, estimate: Estimate, verdicts: _Verdicts, before: Measurement | None
+) -> Measurement:
+    return Measurement(
+        stage=stage,
+        value=estimate.value,
+        stderr=estimate.stderr,
+        delta=estimate.value - before["value"] if before else None,
+        verdict=verdicts.get(before["stage"], {}).get(name) if before else None,
+    )
+
+
+def _estimates(score: Score) -> dict[str, Estimate]:
+    if score.classification is None:
+        return dict(score.metrics)
+    strict, lenient = score.classification.strict, score.classification.lenient
+    shares = {
+        "strict_accuracy": strict.accuracy,
+        LENIENT_ACCURACY: lenient.accuracy,
+        "no_valid_label": strict.without_label,
+    }
+    return score.metrics | {name: _estimate(share) for name, share in shares.items()}
+
+
+def _estimate(share: Share) -> Estimate:
+    """Give a share the standard error of the mean of its rows, as the other metrics have it."""
+    p = share.count / share.n
+    return Estimate(p, math.sqrt(p * (1 - p) / (share.n - 1)) if share.n > 1 else None)

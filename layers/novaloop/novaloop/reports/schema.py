@@ -1,0 +1,155 @@
+"""What a report is: plain JSON content from which every page and table is made."""
+
+from __future__ import annotations
+
+from typing import Any, TypedDict
+
+from novaloop.reports.trainings import TrainingReport
+
+
+class Measurement(TypedDict):
+    """One metric at one evaluation. `delta`: change from the evaluation before; `verdict`: what
+    the paired test says of that change (see `metrics.comparison.Verdict`)."""
+
+    stage: str
+    value: float
+    stderr: float | None
+    delta: float | None
+    verdict: str | None
+
+
+class MetricRow(TypedDict):
+    """One metric at every evaluation that has it."""
+
+    name: str
+    title: str
+    measurements: list[Measurement]
+
+
+class TaskReport(TypedDict):
+    """What the jobs of one task report, at each evaluation that ran it."""
+
+    title: str
+    stages: list[str]
+    metrics: list[MetricRow]
+
+
+class Evaluation(TypedDict):
+    """One evaluation; `score` is `Score.to_dict()`.
+
+    It is None with the `error` that prevented it, and for a task without rows (see `TaskReport`).
+    """
+
+    stage: str
+    attempt: int
+    error: str | None
+    score: dict[str, Any] | None
+
+
+class FlipLine(TypedDict):
+    """A row whose exact match changed: excerpts of its texts."""
+
+    row: str
+    question: str
+    gold: str
+    before: str
+    after: str
+
+
+class Comparison(TypedDict):
+    """An evaluation against the one before: counts of rows by exact match, and the verdict.
+
+    improved_rows, regressed_rows: some of those rows; None where their texts are not kept.
+    """
+
+    stage: str
+    against: str
+    improved: int
+    regressed: int
+    same: int
+    summary: str
+    improved_rows: list[FlipLine] | None
+    regressed_rows: list[FlipLine] | None
+
+
+class StageLine(TypedDict):
+    """One stage of the plan; times are ISO 8601, `seconds` is wall-clock time.
+
+    instance_hours: billed time of all attempts on all instances; `usd` is None without a price.
+    image: repository and tag of the container, the same in every region, or the one asked for.
+    A serverless job has no instances, recipe and image.
+    """
+
+    name: str
+    kind: str
+    state: str
+    attempt: int
+    job_name: str | None
+    job_arn: str | None
+    started_at: str | None
+    ended_at: str | None
+    seconds: float | None
+    billable_seconds: int
+    instances: int
+    instance_hours: float
+    usd: float | None
+    recipe_key: str | None
+    image: str | None
+    checkpoint: str | None
+    reason: str | None
+
+
+class DatasetLine(TypedDict):
+    """One dataset, by the version that was used."""
+
+    role: str
+    source_key: str | None
+    version_id: str
+    sha256: str
+    rows: int
+    rejected_rows: int | None
+
+
+class HistoryLine(TypedDict):
+    """One line of the history."""
+
+    at: str
+    what: str
+    why: str
+
+
+class Gate(TypedDict):
+    """The gate's verdict with each condition that it looked at."""
+
+    verdict: str
+    promotes: bool
+    summary: str
+    ledger: list[dict[str, Any]]
+
+
+class Report(TypedDict):
+    """A whole report."""
+
+    experiment: str
+    status: str
+    reason: str
+    model: str
+    base_checkpoint: str | None
+    code_version: str
+    labels: list[str]
+    created_at: str
+    started_at: str | None
+    ended_at: str | None
+    gate: Gate | None
+    approved_by: str | None
+    endpoint: str | None
+    endpoint_expires_at: str | None
+    notices: list[str]
+    metrics: list[MetricRow]
+    tasks: list[TaskReport]
+    comparisons: list[Comparison]
+    evaluations: list[Evaluation]
+    stages: list[StageLine]
+    trainings: list[TrainingReport]
+    datasets: list[DatasetLine]
+    history: list[HistoryLine]
