@@ -93,7 +93,7 @@ def _news(
 ) -> RenderableType:
     """Return what is worth knowing of a stage now."""
     if stage.state is StageState.WAITING:
-        return Text(f"next try {_in(stage.next_try_at, now)}: {stage.reason or ''}", "yellow")
+        return Text(_wait(stage, now), "yellow")
     if stage.state is StageState.SUCCEEDED:
         return _result(stage, scores)
     if stage.reason:
@@ -103,8 +103,13 @@ def _news(
     return ""
 
 
-def _in(time: datetime | None, now: datetime) -> str:
-    return f"in {duration(max(0.0, (time - now).total_seconds()))}" if time else "soon"
+def _wait(stage: Stage, now: datetime) -> str:
+    reason = stage.reason or ""
+    return f"next try {_in(stage.next_try_at, now)}: {reason}" if stage.next_try_at else reason
+
+
+def _in(time: datetime, now: datetime) -> str:
+    return f"in {duration(max(0.0, (time - now).total_seconds()))}"
 
 
 def _progress(stage: Stage, now: datetime) -> RenderableType:

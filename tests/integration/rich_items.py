@@ -80,6 +80,7 @@ def stage(**changes: Any) -> Stage:
         "checked_at": LATER,
         "checks": 3,
         "next_try_at": LATER,
+        "queued_at": NOW,
         "tries": 4,
         "progress": complete(Progress("Training", 7, 100, LATER)),
         "health": (HealthNote(HealthKind.LOSS_DIVERGENCE, 7, "the loss rose"),),

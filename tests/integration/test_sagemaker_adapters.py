@@ -245,6 +245,34 @@ def test_a_name_that_is_taken_is_no_error(jobs: TrainingJobs, sagemaker: Stubber
     jobs.create(LAUNCH)
 
 
+def quota_of_instances(limit: int, used: int, wanted: int) -> tuple[str, str]:
+    """Return SageMaker's refusal as it is quoted in many public bug reports."""
+    message = (
+        f"The account-level service limit 'ml.p5.48xlarge for training job usage' is {limit}"
+        f" Instances, with current utilization of {used} Instances and a request delta of {wanted}"
+        " Instances. Please use AWS Service Quotas to request an increase for this quota."
+    )
+    return "ResourceLimitExceeded", message
+
+
+@pytest.mark.parametrize(
+    ("error", "quota"),
+    [
+        (quota_of_instances(limit=4, used=4, wanted=4), True),
+        (quota_of_instances(limit=2, used=0, wanted=4), False),
+        (QUOTA, True),
+        (("ThrottlingException", "Rate exceeded"), False),
+    ],
+)
+def test_what_others_have_used_up_is_told_from_what_is_too_small(
+    jobs: TrainingJobs, sagemaker: Stubber, error: tuple[str, str], *, quota: bool
+) -> None:
+    fails(sagemaker, "create_training_job", error)
+    with pytest.raises(LaunchRefused) as refused:
+        jobs.create(LAUNCH)
+    assert (refused.value.for_now, refused.value.quota) == (True, quota)
+
+
 REFUSALS = [
     (QUOTA, True),
     (("ThrottlingException", "Rate exceeded"), True),

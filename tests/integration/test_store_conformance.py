@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING
 import boto3
 import pytest
 
-from novaloop.experiment.record import Record, Snapshot, Status
+from novaloop.experiment.admission import Place
+from novaloop.experiment.plan import StageKind
+from novaloop.experiment.record import Record, Snapshot, Stage, StageState, Status
+from novaloop.experiment.spec import ExperimentSpec
 from novaloop.store.table import SMALLEST_NUMBER, ExperimentTable
 from novaloop.usecases.ports import VersionConflict
 from tests.integration import rich_items
@@ -158,6 +161,29 @@ def test_due_are_those_whose_time_has_come(store: Store) -> None:
     assert settled is not None
     store.commit(replace(settled, due_at=None), [])
     assert list(store.due(LATER)) == ["a"]
+
+
+def test_who_has_waited_longest_for_a_quota_stands_first(store: Store) -> None:
+    p5, p4d = "ml.p5.48xlarge for training job usage", "ml.p4d.24xlarge for training job usage"
+    small = ExperimentSpec.model_validate(
+        {"plan": [{"evaluate": {"name": "baseline", "instance_type": "ml.p4d.24xlarge"}}]}
+    )
+    waits = {"a": 2, "b": 0, "c": 1, "d": None}
+    records = {name: queued(name, ExperimentSpec(), hours) for name, hours in waits.items()}
+    for record in (*records.values(), queued("other", small, 3)):
+        store.commit(record, [])
+    assert [place.experiment_id for place in store.queue(p5)] == ["b", "c", "a"]
+    assert list(store.queue(p4d)) == [Place("other", p4d, NOW + timedelta(hours=3))]
+    first = store.load("b").record
+    assert first is not None
+    store.commit(replace(first, status=Status.STOPPING), [])
+    assert [place.experiment_id for place in store.queue(p5)] == ["c", "a"]
+
+
+def queued(name: str, spec: ExperimentSpec, hours: int | None) -> Record:
+    at = None if hours is None else NOW + timedelta(hours=hours)
+    stage = Stage(StageKind.EVALUATE, "baseline", StageState.WAITING, queued_at=at)
+    return Record(name, spec, NOW, status=Status.RUNNING, stages=(stage,))
 
 
 def test_the_longest_overdue_comes_first(experiments: ExperimentTable) -> None:

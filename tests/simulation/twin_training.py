@@ -62,6 +62,8 @@ class TwinJobs(Scheduled):
         self.existing: set[str] = set()
         self.packages: dict[str, str] = {}
         self.refused: dict[str, int] = {}
+        self.limit = 1_000
+        self.asked: list[str] = []
         self._objects = objects
 
     def describe(self, name: str, owner: str | None) -> Work:
@@ -105,7 +107,11 @@ class TwinJobs(Scheduled):
         fate = self._fate(name)
         if fate in REFUSALS and (fate == "invalid" or self.refused.get(name, 0) < 2):
             self.refused[name] = self.refused.get(name, 0) + 1
-            raise LaunchRefused(f"{fate}: not now", for_now=REFUSALS[fate])
+            quota = fate == "quota"
+            raise LaunchRefused(f"{fate}: not now", for_now=REFUSALS[fate], quota=quota)
+        self.asked.append(name)
+        if len(self.running) >= self.limit:
+            raise LaunchRefused("the quota is used up", for_now=True, quota=True)
         self.launches.append(name)
         ending = "completes" if fate in REFUSALS else fate
         self.jobs[name] = SimulatedJob(request, ending, self._clock.now())

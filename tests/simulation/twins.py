@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from typing import Any, BinaryIO
 
 from novaloop.datasets.ranges import ByteRange
+from novaloop.experiment.admission import Place, held_place
 from novaloop.experiment.record import (
     ChecksItem,
     CommandItem,
@@ -74,6 +75,11 @@ class TwinStore:
 
     def history(self, experiment_id: str) -> Sequence[HistoryEntry]:
         return self.entries.get(experiment_id, [])
+
+    def queue(self, quota: str) -> list[Place]:
+        records = [snapshot.record for snapshot in self.snapshots.values() if snapshot.record]
+        places = [place for record in records if (place := held_place(record))]
+        return sorted((p for p in places if p.quota == quota), key=lambda p: p.since)
 
     def due(self, now: datetime) -> Iterator[str]:
         for experiment_id, snapshot in self.snapshots.items():

@@ -14,6 +14,7 @@ STACK = deployed()
 BUCKET = "arn:aws:s3:::novaloop-bucket-example"
 TABLE = f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/novaloop-Table-EXAMPLE"
 DUE_INDEX = f"{TABLE}/index/due-index"
+QUOTA_INDEX = f"{TABLE}/index/quota-index"
 OTHER_TABLE = f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/other"
 HINTS = f"arn:aws:sqs:{REGION}:{ACCOUNT}:novaloop-HintQueue-EXAMPLE"
 DEAD_LETTERS = f"arn:aws:sqs:{REGION}:{ACCOUNT}:novaloop-DeadLetterQueue-EXAMPLE"
@@ -133,6 +134,7 @@ ALLOWED = [
     Case(INGESTER, "sqs:SendMessage", DEAD_LETTERS),
     Case(CONTROLLER, "dynamodb:Query", TABLE),
     Case(CONTROLLER, "dynamodb:PutItem", TABLE),
+    Case(CONTROLLER, "dynamodb:Query", QUOTA_INDEX),
     Case(CONTROLLER, "sqs:ReceiveMessage", HINTS),
     Case(CONTROLLER, "sqs:SendMessage", HINTS),
     Case(CONTROLLER, "s3:GetObject", f"{BUCKET}/jobs/questions/a/output/output.tar.gz"),
@@ -302,6 +304,7 @@ FORBIDDEN = [
     Case(CONTROLLER, "s3:PutObject", f"{BUCKET}/reports/questions/report.html"),
     Case(CONTROLLER, "s3:GetObject", f"{ESCROW}/job/step_10/weights"),
     Case(CONTROLLER, "dynamodb:DeleteItem", TABLE),
+    Case(CONTROLLER, "dynamodb:Query", DUE_INDEX),
     Case(CONTROLLER, "logs:FilterLogEvents", f"{LOGS}/aws/sagemaker/Endpoints/production"),
     Case(CONTROLLER, "lambda:InvokeFunction", REWARD),
     Case(SCORER, "s3:GetObject", f"{BUCKET}/inbox/questions/eval.csv"),

@@ -238,6 +238,15 @@ def test_stages_show_progress_waiting_and_results() -> None:
     assert widest(text) <= 80
 
 
+def test_who_stands_behind_another_experiment_has_no_next_try() -> None:
+    record = running()
+    reason = "waits behind first, which has waited longer for the same quota"
+    behind = replace(record.stages[2], next_try_at=None, reason=reason)
+    text = rendered(replace(record, stages=(*record.stages[:2], behind, record.stages[3])))
+    assert "waits behind first" in text
+    assert "next try" not in text
+
+
 def test_changes_name_what_moved_and_nothing_else() -> None:
     before = running()
     moved = replace(before.stages[1], state=StageState.SCORING)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Set
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -11,9 +12,11 @@ from botocore.exceptions import ClientError, HTTPClientError
 from novaloop.usecases.ports import LaunchRefused, NotServing
 
 T = TypeVar("T")
-FOR_NOW = {
-    "ResourceLimitExceeded",
-    "ServiceQuotaExceededException",
+_QUOTA = {"ResourceLimitExceeded", "ServiceQuotaExceededException"}
+_NUMBERS = re.compile(r"is (?P<limit>\d+) .* request delta of (?P<wanted>\d+)")
+"""How SageMaker tells of a quota: '... is 4 Instances, with current utilization of 4 Instances and
+a request delta of 1 Instances. ...'"""
+FOR_NOW = _QUOTA | {
     "ThrottlingException",
     "Throttling",
     "TooManyRequestsException",
@@ -36,6 +39,14 @@ def text_of(error: ClientError) -> str:
     """Return code and message in one line of at most 500 characters."""
     message = str(error.response.get("Error", {}).get("Message", ""))
     return f"{code_of(error)}: {' '.join(message.split())}"[:500]
+
+
+def is_used_up(error: ClientError) -> bool:
+    """Whether a quota is used up; one that is too small for this request alone is not."""
+    message = str(error.response.get("Error", {}).get("Message", ""))
+    told = _NUMBERS.search(message)
+    too_small = told is not None and int(told["wanted"]) > int(told["limit"])
+    return code_of(error) in _QUOTA and not too_small
 
 
 def is_missing(error: ClientError) -> bool:
@@ -114,4 +125,5 @@ def create_unless_taken(
         if not exists_already(error):
             # What was created a moment ago may not be seen yet.
             for_now = code_of(error) in FOR_NOW - never or is_missing(error)
-            raise LaunchRefused(text_of(error), for_now=for_now) from error
+            quota = is_used_up(error)
+            raise LaunchRefused(text_of(error), for_now=for_now, quota=quota) from error

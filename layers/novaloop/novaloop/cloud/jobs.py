@@ -14,6 +14,7 @@ from novaloop.cloud.errors import (
     exists_already,
     found,
     is_missing,
+    is_used_up,
     text_of,
 )
 from novaloop.experiment.launching import PlannedRequest
@@ -67,7 +68,8 @@ class TrainingJobs:
         except ClientError as error:
             spreads = error.operation_name in _ON_THE_HUB and is_missing(error)
             for_now = code_of(error) in FOR_NOW or spreads
-            raise LaunchRefused(text_of(error), for_now=for_now) from error
+            quota = is_used_up(error)
+            raise LaunchRefused(text_of(error), for_now=for_now, quota=quota) from error
 
     def _create_job(self, request: Mapping[str, Any]) -> None:
         serverless = request.get("ServerlessJobConfig")

@@ -83,10 +83,14 @@ class TrainingNews:
 
 @dataclass(frozen=True)
 class Refusal:
-    """A launch that the service turned down; `for_now`: the same request may pass later."""
+    """A launch that the service turned down; `for_now`: the same request may pass later.
+
+    `quota`: it may pass once others that count towards the same quota have ended.
+    """
 
     reason: str
     for_now: bool
+    quota: bool = False
 
 
 @dataclass(frozen=True)
@@ -108,7 +112,8 @@ class Observation:
     `planned` sums up the plan of a dry run that was just written. `proceeded`: the second step of
     the work was just requested. `site_problem` says why this stack can't do what the spec
     asks for. `origin` is the checkpoint of another experiment that the spec names.
-    `leftovers` stand in the order in which to delete them.
+    `leftovers` stand in the order in which to delete them. `before` is the experiment that has
+    waited longest for the quota which the next launch counts towards, if that is not this one.
     """
 
     snapshot: Snapshot
@@ -123,6 +128,7 @@ class Observation:
     site_problem: str | None = None
     origin: Origin | None = None
     leftovers: tuple[Leftover, ...] | None = None
+    before: str | None = None
 
 
 TRAININGS = {StageKind.SFT, StageKind.DPO, StageKind.RFT}

@@ -72,11 +72,12 @@ class Progress:
 
 @dataclass(frozen=True)
 class Stage:
-    """One stage of the plan. Times are UTC; `tries` counts launches that came to
-    nothing in a row, `checks` how often its outcome was asked for. `earlier_seconds` is what the
-    attempts before this one were billed. `proceeded_at` is when the second step of work that takes
-    two was requested, `former` the endpoint configuration that served before it. `health` is what
-    went wrong in its training, `warned` of what kinds of that people were told."""
+    """One stage of the plan. Times are UTC; `queued_at` is since when it waits for a quota, if
+    it does. `tries` counts launches that came to nothing in a row, `checks` how often its outcome
+    was asked for. `earlier_seconds` is what the attempts before this one were billed.
+    `proceeded_at` is when the second step of work that takes two was requested, `former` the
+    endpoint configuration that served before it. `health` is what went wrong in its training,
+    `warned` of what kinds of that people were told."""
 
     kind: StageKind
     name: str
@@ -92,6 +93,7 @@ class Stage:
     checked_at: datetime | None = None
     checks: int = 0
     next_try_at: datetime | None = None
+    queued_at: datetime | None = None
     tries: int = 0
     progress: Progress | None = None
     health: tuple[HealthNote, ...] = ()

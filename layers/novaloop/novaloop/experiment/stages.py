@@ -28,6 +28,8 @@ MAX_CHECKS = 5
 MAX_LOST = 5
 FIRST_WAIT = timedelta(minutes=1)
 LONGEST_WAIT = timedelta(minutes=30)
+LONGEST_WAIT_AS_FIRST = timedelta(minutes=10)
+"""For a quota, where only the first in the queue asks."""
 
 
 class Sight(StrEnum):
@@ -40,6 +42,7 @@ class Sight(StrEnum):
     REFUSED_FOR_NOW = "the service can't take it now"
     REFUSED = "the service refused it"
     DUE = "the wait is over"
+    BEHIND = "another experiment has waited longer for the same quota"
     NOT_DUE = "the wait goes on"
     ACTIVE = "it is in progress"
     HALFWAY = "its first step is done"
@@ -80,12 +83,14 @@ class Rule:
 _S = StageState
 TABLE: Mapping[tuple[StageState, Sight], Rule] = {
     (_S.PENDING, Sight.TURN): Rule(_S.CLAIMED, Ask.LAUNCH),
+    (_S.PENDING, Sight.BEHIND): Rule(_S.WAITING),
     (_S.CLAIMED, Sight.ABSENT): Rule(_S.CLAIMED, Ask.LAUNCH),
     (_S.CLAIMED, Sight.OURS): Rule(_S.RUNNING),
     (_S.CLAIMED, Sight.FOREIGN): Rule(_S.FAILED),
     (_S.CLAIMED, Sight.REFUSED_FOR_NOW): Rule(_S.WAITING),
     (_S.CLAIMED, Sight.REFUSED): Rule(_S.FAILED),
     (_S.WAITING, Sight.NOT_DUE): Rule(_S.WAITING),
+    (_S.WAITING, Sight.BEHIND): Rule(_S.WAITING),
     (_S.WAITING, Sight.DUE): Rule(_S.CLAIMED, Ask.LAUNCH),
     (_S.RUNNING, Sight.ACTIVE): Rule(_S.RUNNING),
     (_S.RUNNING, Sight.HALFWAY): Rule(_S.RUNNING, Ask.PROCEED),
@@ -121,12 +126,14 @@ def look(stage: Stage, plan: StagePlan, seen: Observation, now: datetime) -> Sig
     """Say in the table's words what is seen of `stage`."""
     match stage.state:
         case StageState.PENDING:
-            return Sight.TURN
+            return Sight.BEHIND if seen.before else Sight.TURN
         case StageState.CLAIMED:
             return _look_at_claim(seen)
         case StageState.WAITING:
             waits = stage.next_try_at is not None and now < stage.next_try_at
-            return Sight.NOT_DUE if waits else Sight.DUE
+            if waits:
+                return Sight.NOT_DUE
+            return Sight.BEHIND if seen.before else Sight.DUE
         case StageState.RUNNING:
             return _look_at_refusal(seen) or _look_at_work(stage, plan, seen.work or Work(), now)
         case StageState.SCORING:
@@ -194,15 +201,15 @@ def deadline(stage: Stage, plan: StagePlan) -> datetime:
     return begun + timedelta(seconds=plan.max_runtime_seconds + DAY_SECONDS) + OVERDUE_MARGIN
 
 
-def wait(stage: Stage) -> timedelta:
+def wait(stage: Stage, longest: timedelta = LONGEST_WAIT) -> timedelta:
     """Return how long to wait before the next try: doubling, capped, with a derived jitter.
 
     The jitter keeps experiments that were refused together from coming back together; it comes
     from the job's name, so that a decision stays a function of what it looks at.
     """
-    longest = min(FIRST_WAIT * (1 << min(stage.tries, 10)), LONGEST_WAIT)
+    at_most = min(FIRST_WAIT * (1 << min(stage.tries, 10)), longest)
     share = zlib.crc32(f"{stage.job_name}/{stage.tries}".encode()) / 2**32
-    return longest * (0.5 + share / 2)
+    return at_most * (0.5 + share / 2)
 
 
 @dataclass(frozen=True)
@@ -256,16 +263,20 @@ def _claim(step: _Step) -> Stage:
 
 
 def _put_off(step: _Step) -> Stage:
-    stage = step.stage
+    stage, refusal = step.stage, step.seen.refusal
     if step.sight is Sight.NOT_DUE:
         return stage
+    if step.sight is Sight.BEHIND:
+        return _queue_up(step)
+    is_queued = refusal is not None and refusal.quota
     return replace(
         step.moved,
         attempt=stage.attempt + 1 if step.sight is Sight.LOST else stage.attempt,
         earlier_seconds=stage.earlier_seconds + step.work.billable_seconds,
         billable_seconds=0,
         tries=stage.tries + 1,
-        next_try_at=step.now + wait(stage),
+        next_try_at=step.now + wait(stage, LONGEST_WAIT_AS_FIRST if is_queued else LONGEST_WAIT),
+        queued_at=(stage.queued_at or step.now) if is_queued else None,
         started_at=None,
         progress=None,
         health=(),
@@ -274,12 +285,19 @@ def _put_off(step: _Step) -> Stage:
     )
 
 
+def _queue_up(step: _Step) -> Stage:
+    queued_at = step.stage.queued_at or step.now
+    reason = f"waits behind {step.seen.before}, which has waited longer for the same quota"
+    return replace(step.moved, queued_at=queued_at, next_try_at=None, reason=reason)
+
+
 def _follow(step: _Step) -> Stage:
     moved, work = step.moved, step.work
     if step.sight is Sight.OURS:
         started_at = work.started_at or step.now
         former = work.serving or moved.former
         moved = replace(moved, job_arn=work.arn, started_at=started_at, former=former, reason=None)
+        moved = replace(moved, queued_at=None)
     return replace(moved, progress=_progress(step), billable_seconds=work.billable_seconds)
 
 

@@ -1,8 +1,9 @@
 """The table's items as PynamoDB models.
 
 Attributes have the names and values of the domain's dataclasses, so that a person who opens the
-table reads what the code reads. `kind` tells the items apart and is the hash key of both indexes;
-only records have a `created_at`, and only those that are due for a look some time a `due_at`.
+table reads what the code reads. `kind` tells the items apart and is the hash key of two indexes;
+only records have a `created_at`, and only those that are due for a look some time a `due_at`. The
+third index holds records that wait for a quota: `waits_for` and `waits_since` follow from the rest.
 """
 
 from __future__ import annotations
@@ -46,6 +47,19 @@ class ExperimentsIndex(GlobalSecondaryIndex[Any]):
     created_at = UnicodeAttribute(range_key=True)
 
 
+class QuotaIndex(GlobalSecondaryIndex[Any]):
+    """Records that wait for a quota, by the time since which they do."""
+
+    class Meta:
+        """Index definition."""
+
+        index_name = "quota-index"
+        projection = IncludeProjection(["kind"])
+
+    waits_for = UnicodeAttribute(hash_key=True)
+    waits_since = UnicodeAttribute(range_key=True)
+
+
 class Item(Model):
     """What all items have in common."""
 
@@ -60,6 +74,7 @@ class Item(Model):
     ttl = NumberAttribute(null=True)
     due_index = DueIndex()
     experiments_index = ExperimentsIndex()
+    quota_index = QuotaIndex()
 
 
 class RecordModel(Item, discriminator="RECORD"):
@@ -86,6 +101,8 @@ class RecordModel(Item, discriminator="RECORD"):
     notices = ListAttribute[Any]()
     handled_commands = ListAttribute[Any]()
     base_checkpoint = UnicodeAttribute(null=True)
+    waits_for = UnicodeAttribute(null=True)
+    waits_since = UnicodeAttribute(null=True)
 
 
 class SpecModel(Item, discriminator="SPEC"):

@@ -12,6 +12,7 @@ from pynamodb.connection import Connection
 from pynamodb.exceptions import PutError, TransactWriteError
 from pynamodb.transactions import TransactWrite
 
+from novaloop.experiment.admission import Place, held_place
 from novaloop.experiment.record import (
     ChecksItem,
     CommandItem,
@@ -48,6 +49,7 @@ _CHECKS = TypeAdapter(ChecksItem)
 _SCORE = TypeAdapter(ScoreItem)
 _COMMAND = TypeAdapter(CommandItem)
 _HISTORY = TypeAdapter(HistoryEntry)
+_PLACE = TypeAdapter(Place)
 
 
 @dataclass(frozen=True)
@@ -107,6 +109,16 @@ class ExperimentTable:
         """Return the experiments whose `due_at` has passed, the longest overdue first."""
         due = Item.due_index.query("RECORD", DueIndex.due_at <= _iso(now))
         return (item.experiment_id for item in due)
+
+    def queue(self, quota: str) -> Iterator[Place]:
+        """Return the places held in the queue for a quota, the longest first.
+
+        The index may lack what was committed in the last few seconds.
+        """
+        for item in Item.quota_index.query(quota, page_size=2):
+            yield _PLACE.validate_python(
+                {"experiment_id": item.experiment_id, "quota": quota, "since": item.waits_since}
+            )
 
     def put_spec(self, experiment_id: str, item: SpecItem) -> None:
         """Write the spec item."""
@@ -178,6 +190,9 @@ def _storable(value: Any) -> Any:
 
 def _record_model(record: Record) -> RecordModel:
     values = _plain(_RECORD, record)
+    place = held_place(record)
+    if place is not None:
+        values |= {"waits_for": place.quota, "waits_since": _iso(place.since)}
     return RecordModel(values.pop("experiment_id"), "RECORD", **values)
 
 

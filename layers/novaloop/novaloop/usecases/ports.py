@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import BinaryIO, Protocol
 
 from novaloop.datasets.ranges import ByteRange
+from novaloop.experiment.admission import Place
 from novaloop.experiment.deploying import EndpointRef
 from novaloop.experiment.launching import PlannedRequest
 from novaloop.experiment.observation import Leftover, Work
@@ -31,12 +32,13 @@ class VersionConflict(Exception):  # noqa: N818
 
 
 class LaunchRefused(Exception):  # noqa: N818
-    """The service turned a launch down; `for_now`: the same request may pass later."""
+    """The service turned a launch down; `for_now` and `quota` as in Refusal."""
 
-    def __init__(self, reason: str, *, for_now: bool) -> None:
+    def __init__(self, reason: str, *, for_now: bool, quota: bool = False) -> None:
         super().__init__(reason)
         self.reason = reason
         self.for_now = for_now
+        self.quota = quota
 
 
 class NotServing(Exception):  # noqa: N818
@@ -92,6 +94,13 @@ class Store(DatasetStore, Protocol):
 
     def history(self, experiment_id: str) -> Sequence[HistoryEntry]:
         """Return the history of one experiment, oldest first."""
+        ...
+
+    def queue(self, quota: str) -> Iterable[Place]:
+        """Return the places held in the queue for a quota, the longest first.
+
+        What was committed in the last few seconds may be missing.
+        """
         ...
 
     def due(self, now: datetime) -> Iterable[str]:

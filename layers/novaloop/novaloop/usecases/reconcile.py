@@ -10,6 +10,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from novaloop.experiment.admission import (
+    first_before,
+    first_other,
+    held_place,
+    sought_place,
+)
 from novaloop.experiment.decide import decide
 from novaloop.experiment.deploying import endpoint_ref, plan_deployment, shared_endpoint
 from novaloop.experiment.launching import PlannedUpload, plan_job, region_problem
@@ -65,6 +71,8 @@ from novaloop.usecases.ports import (
 from novaloop.usecases.training import training_news
 
 MAX_ROUNDS = 50
+SEEN_BY_ALL = timedelta(seconds=5)
+"""When a commit shows in the queue for a quota."""
 SOON = timedelta(minutes=4)
 """What is due sooner than this gets a delayed hint; the sweep sees to the rest. Less than its
 period: what it sees to anyway must not keep a chain of hints going."""
@@ -146,6 +154,7 @@ def observe(snapshot: Snapshot, feedback: _Feedback, world: World, news: _Heard)
         site_problem=_site_problem(snapshot, world),
         origin=_origin(snapshot, world),
         leftovers=_leftovers(snapshot, world),
+        before=_before(snapshot.record, world),
     )
     if snapshot.record is None or stage is None:
         return seen
@@ -176,6 +185,13 @@ def _leftovers(snapshot: Snapshot, world: World) -> tuple[Leftover, ...] | None:
     if not needs_leftovers(snapshot):
         return None
     return world.leftovers.find(snapshot.experiment_id)
+
+
+def _before(record: Record | None, world: World) -> str | None:
+    """Look up, when a job could be launched, who has waited longer for its quota."""
+    place = sought_place(record, world.clock.now()) if record is not None else None
+    first = first_before(world.store.queue(place.quota), place) if place is not None else None
+    return first.experiment_id if first is not None else None
 
 
 def _origin(snapshot: Snapshot, world: World) -> Origin | None:
@@ -230,14 +246,26 @@ def _jobs(record: Record, world: World) -> Jobs:
 
 def _commit(decision: Decision, snapshot: Snapshot, world: World) -> Record:
     """Commit what changed; what is due soon gets a hint of its own."""
-    if decision.record == snapshot.record:
+    former = snapshot.record
+    if decision.record == former:
         return decision.record
-    before = snapshot.record.due_at if snapshot.record else None
     record = world.store.commit(decision.record, decision.history)
-    delay = _delay(record, before, world.clock.now())
+    delay = _delay(record, former.due_at if former else None, world.clock.now())
     if delay is not None:
         world.hints.look_at(record.experiment_id, delay)
+    if former is not None:
+        _wake_next(former, record, world)
     return record
+
+
+def _wake_next(former: Record, record: Record, world: World) -> None:
+    """Hint at the next in the queue for a quota when this experiment has left it."""
+    left = held_place(former)
+    if left is None or held_place(record) is not None:
+        return
+    following = first_other(world.store.queue(left.quota), left)
+    if following is not None:
+        world.hints.look_at(following.experiment_id, SEEN_BY_ALL)
 
 
 def _delay(record: Record, before: datetime | None, now: datetime) -> timedelta | None:
@@ -303,7 +331,7 @@ def _launch(record: Record, stage: Stage, world: World, *, proceed: bool) -> Ref
         else:
             _send(record, stage, world)
     except LaunchRefused as refused:
-        return Refusal(refused.reason, refused.for_now)
+        return Refusal(refused.reason, refused.for_now, refused.quota)
     except RecipeError as error:
         return Refusal("; ".join(map(str, error.errors)), for_now=False)
     return None

@@ -1,0 +1,75 @@
+"""Experiments that wait for the same quota are let in by how long they have waited.
+
+Only the first in the queue asks the service, so that waiting costs as many requests as there are
+quotas. Those behind it are woken when it has left, and look again by themselves after a while.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from novaloop.experiment.plan import Runtime, ServingStage, StagePlan
+from novaloop.experiment.record import Record, Stage, StageState, Status
+from novaloop.experiment.spec import ExperimentSpec
+
+_HOLDS_ITS_PLACE = {StageState.WAITING, StageState.CLAIMED}
+
+
+@dataclass(frozen=True)
+class Place:
+    """An experiment's place in the queue for a quota: who has waited longer stands before it."""
+
+    experiment_id: str
+    quota: str
+    since: datetime
+
+
+def quota_of(spec: ExperimentSpec, plan: StagePlan) -> str | None:
+    """Name the quota that a stage's job counts towards, as SageMaker does where it has machines.
+
+    None for what serves a model: that is not waited for, since it follows a gate.
+    """
+    if isinstance(plan, ServingStage):
+        return None
+    if spec.runtime is Runtime.TRAINING_JOB:
+        return f"{plan.instance_type} for training job usage"
+    return f"jobs of runtime {spec.runtime}"
+
+
+def held_place(record: Record) -> Place | None:
+    """Return the place that an experiment holds, also while it asks the service once more."""
+    stage = record.active
+    if record.status is not Status.RUNNING or stage is None or stage.queued_at is None:
+        return None
+    return _place(record, stage, stage.queued_at) if stage.state in _HOLDS_ITS_PLACE else None
+
+
+def sought_place(record: Record, now: datetime) -> Place | None:
+    """Return the place, perhaps a new one, of an experiment whose next step is to launch a job."""
+    stage = record.active
+    if record.status is not Status.RUNNING or stage is None:
+        return None
+    is_next = stage.state is StageState.PENDING or (
+        stage.state is StageState.WAITING
+        and (stage.next_try_at is None or stage.next_try_at <= now)
+    )
+    return _place(record, stage, stage.queued_at or now) if is_next else None
+
+
+def _place(record: Record, stage: Stage, since: datetime) -> Place | None:
+    quota = quota_of(record.spec, record.plan_of(stage))
+    return Place(record.experiment_id, quota, since) if quota else None
+
+
+def first_before(queue: Iterable[Place], place: Place) -> Place | None:
+    """Return the first of a queue, which is in order, if it stands before `place`."""
+    first = first_other(queue, place)
+    return first if first is not None and first.since < place.since else None
+
+
+def first_other(queue: Iterable[Place], place: Place) -> Place | None:
+    """Return the first of a queue but for the experiment that holds `place`."""
+    others = (each for each in queue if each.experiment_id != place.experiment_id)
+    return next(others, None)

@@ -1,0 +1,140 @@
+"""Experiments that wait for the same quota: in fair order, and with few requests."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from novaloop.experiment.record import CommandKind, StageState, Status
+from tests.simulation.faults import (
+    Calls,
+    Fault,
+    Scenario,
+    at_any_call,
+    crash_here,
+    second_controller,
+)
+from tests.simulation.simulation import Chaos, Simulation
+
+SPEC = b"""
+columns: {question: Body, answer: Y}
+labels: [HQ, LQ_EDIT, LQ_CLOSE]
+plan: [evaluate: {name: baseline}]
+"""
+NAMES = [f"x{number}" for number in range(6)]
+
+
+def passes(simulation: Simulation, time: timedelta) -> None:
+    simulation.run(lambda: False, at_most=time)
+
+
+def queued(simulation: Simulation, names: list[str] = NAMES, spec: bytes = SPEC) -> None:
+    """Submit experiments a minute apart, so that it is known who came first."""
+    for name in names:
+        simulation.submit(name, spec)
+        passes(simulation, timedelta(minutes=1))
+
+
+def test_a_quota_of_one_lets_experiments_in_in_the_order_of_their_coming() -> None:
+    simulation = Simulation()
+    simulation.jobs.limit = 1
+
+    queued(simulation)
+    for name in NAMES:
+        assert simulation.settles(name) is Status.COMPLETED
+
+    assert simulation.jobs.launches == [f"novaloop-{name}--baseline-1" for name in NAMES]
+
+
+def test_only_the_first_in_the_queue_asks_the_service() -> None:
+    simulation = Simulation(fate=lambda name: "hangs" if "-x0-" in name else "completes")
+    simulation.jobs.limit = 1
+    queued(simulation)
+    simulation.jobs.asked.clear()
+
+    passes(simulation, timedelta(hours=10))
+
+    assert set(simulation.jobs.asked) == {"novaloop-x1--baseline-1"}
+    assert 60 <= len(simulation.jobs.asked) <= 120
+    behind = simulation.record("x5").stages[0]
+    assert behind.state is StageState.WAITING
+    assert behind.reason == "waits behind x1, which has waited longer for the same quota"
+
+
+def test_the_next_gets_in_at_once_when_the_first_gives_up() -> None:
+    simulation = Simulation(fate=lambda name: "hangs" if "-x0-" in name else "completes")
+    simulation.jobs.limit = 1
+    queued(simulation, NAMES[:3])
+    passes(simulation, timedelta(hours=1))
+
+    simulation.command("x1", CommandKind.STOP)
+    assert simulation.reaches("x1", Status.STOPPING, Status.STOPPED)
+    simulation.jobs.limit = 2
+    passes(simulation, timedelta(minutes=1))
+
+    assert simulation.jobs.launches[1:] == ["novaloop-x2--baseline-1"]
+
+
+def test_who_comes_later_waits_behind_even_when_there_is_room_by_chance() -> None:
+    simulation = Simulation(fate=lambda name: "hangs" if "-x0-" in name else "completes")
+    simulation.jobs.limit = 1
+    queued(simulation, NAMES[:2])
+    passes(simulation, timedelta(hours=1))
+
+    simulation.jobs.limit = 2
+    simulation.submit("x2", SPEC)
+    passes(simulation, timedelta(minutes=2))
+
+    assert simulation.record("x2").stages[0].state is StageState.WAITING
+    assert simulation.settles("x2") is Status.COMPLETED
+    assert [name.split("-")[1] for name in simulation.jobs.launches] == ["x0", "x1", "x2"]
+
+
+def test_other_instance_types_have_queues_of_their_own() -> None:
+    other = SPEC.replace(b"baseline", b"baseline, instance_type: ml.p4d.24xlarge")
+    simulation = Simulation(fate=lambda name: "hangs" if "-x0-" in name else "completes")
+    simulation.jobs.limit = 1
+    queued(simulation, NAMES[:2])
+    passes(simulation, timedelta(hours=1))
+
+    simulation.jobs.limit = 2
+    simulation.submit("other", other)
+    passes(simulation, timedelta(minutes=2))
+
+    assert "novaloop-other--baseline-1" in simulation.jobs.launches
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_everybody_gets_in_whatever_goes_wrong(seed: int) -> None:
+    chaos = Chaos(duplicated=0.3, lost=0.3, delayed=0.3, crash=0.02)
+    simulation = Simulation(seed, chaos)
+    simulation.jobs.limit = 2
+
+    queued(simulation)
+    for name in NAMES:
+        assert simulation.settles(name) is Status.COMPLETED
+        simulation.check(name)
+
+
+def two_for_one() -> Simulation:
+    simulation = Simulation()
+    simulation.jobs.limit = 1
+    queued(simulation, NAMES[:2])
+    return simulation
+
+
+def both_are_over(simulation: Simulation) -> bool:
+    return all(simulation.record(name).status is Status.COMPLETED for name in NAMES[:2])
+
+
+TWO_FOR_ONE = Scenario(two_for_one, both_are_over)
+
+
+@at_any_call
+@pytest.mark.parametrize("fault", [crash_here, second_controller])
+def test_both_get_in_after_a_fault_at_any_call(fault: Fault, calls: Calls) -> None:
+    for call, simulation in TWO_FOR_ONE.struck(fault, calls):
+        assert [simulation.settles(name) for name in NAMES[:2]] == 2 * [Status.COMPLETED], call
+        for name in NAMES[:2]:
+            simulation.check(name)
