@@ -8,26 +8,36 @@ from cli.stack import Stack
 from localcloud.cloud import LocalCloud
 from localcloud.sagemaker.faults import Fault
 from novaloop.experiment.record import StageState, Status
-from tests.e2e.application import ONE_EVALUATION, put, reaches, wait_for
+from tests.e2e.application import ONE_EVALUATION, ONLY_BASELINE, put, reaches, wait_for
 
 pytestmark = pytest.mark.e2e
 
 
-def is_waiting(stack: Stack, name: str) -> bool:
+def waits(stack: Stack, name: str) -> str | None:
+    """Return why an experiment's first stage waits, if it does."""
     record = stack.table.load(name).record
-    return record is not None and any(s.state is StageState.WAITING for s in record.stages)
+    first = record.stages[0] if record is not None and record.stages else None
+    return first.reason if first is not None and first.state is StageState.WAITING else None
 
 
-def test_a_refused_launch_waits_and_a_failed_job_fails(stack: Stack, cloud: LocalCloud) -> None:
+def test_a_failed_job_fails(stack: Stack, cloud: LocalCloud) -> None:
+    cloud.inject(Fault("training-job", "*failing*", outcome="Failed", reason="AlgorithmError: no"))
+    put(stack, "failing", ONE_EVALUATION)
+    assert "AlgorithmError" in reaches(stack, "failing", Status.FAILED).reason
+
+
+def test_a_refused_launch_waits_and_the_next_one_behind_it(stack: Stack, cloud: LocalCloud) -> None:
+    # A queue of its own: the other tests' experiments run on the default instance type.
+    other = "{name: baseline, instance_type: ml.p4d.24xlarge}"
+    files = {**ONE_EVALUATION, "experiment.yaml": ONLY_BASELINE.replace("baseline", other)}
     cloud.inject(
         Fault("CreateTrainingJob", "*quota*", code="ResourceLimitExceeded", reason="no quota")
     )
-    cloud.inject(Fault("training-job", "*failing*", outcome="Failed", reason="AlgorithmError: no"))
-    for name in ("quota", "failing"):
-        put(stack, name, ONE_EVALUATION)
-    failed = reaches(stack, "failing", Status.FAILED)
-    assert "AlgorithmError" in failed.reason
-    assert wait_for(lambda: is_waiting(stack, "quota"), 30)
-    waiting = stack.load("quota")[1].stages[0]
-    assert "ResourceLimitExceeded" in (waiting.reason or "")
-    assert reaches(stack, "quota", Status.COMPLETED).stages[0].attempt == 1
+    put(stack, "quota", files)
+    assert wait_for(lambda: waits(stack, "quota") == "ResourceLimitExceeded: no quota", 30)
+    put(stack, "behind", files)
+    assert wait_for(lambda: "behind quota" in (waits(stack, "behind") or ""), 30)
+    first, second = (reaches(stack, name, Status.COMPLETED) for name in ("quota", "behind"))
+    assert [record.stages[0].attempt for record in (first, second)] == [1, 1]
+    begun = [record.stages[0].started_at for record in (first, second)]
+    assert begun == sorted(filter(None, begun))
