@@ -20,7 +20,8 @@ from novaloop.datasets.options import SourceFormat
 from novaloop.datasets.profile import DatasetProfile
 from novaloop.experiment.inputs import FORMATS
 from novaloop.experiment.record import DatasetItem, DatasetStatus
-from novaloop.experiment.spec import ExperimentSpec
+from novaloop.experiment.spec import FIELDS_ONLY, ExperimentSpec
+from novaloop.experiment.wording import in_words
 from novaloop.usecases.conversion import Conversion
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 MANY_ROWS = 10**12
 # A spec needs a plan; this one asks nothing of the files of other methods.
 _ANY_PLAN = [{"evaluate": "eval"}]
+_SINGULAR = {"labels": "label", "columns": "column"}
 
 
 @click.command()
@@ -54,7 +56,7 @@ _ANY_PLAN = [{"evaluate": "eval"}]
 @click.option("--system-prompt", metavar="TEXT|@FILE", help="For rows that have none.")
 @click.option("--delimiter", help="The character between cells.")
 @click.option("--encoding", help="The file's encoding, if it is not UTF-8.")
-@click.option("--max-length", type=int, help="Say how many rows have more tokens.")
+@click.option("--max-length", type=click.IntRange(1), help="Say how many rows have more tokens.")
 @click.option("--allow-rejects", is_flag=True, help="Leave unusable rows out.")
 @click.pass_context
 def convert(
@@ -116,10 +118,15 @@ def _folder_of(target: Path) -> Path:
 
 def _spec(settings: Mapping[str, Any]) -> ExperimentSpec:
     try:
-        return ExperimentSpec.model_validate(settings)
+        return ExperimentSpec.model_validate(settings, context=FIELDS_ONLY)
     except ValidationError as error:
-        problems = (f"--{each['loc'][0]}: {each['msg']}" for each in error.errors())
-        raise Refused("\n  ".join(problems).replace("_", "-")) from None
+        problems = (f"{_option(each['loc'])}: {in_words(each)}" for each in error.errors())
+        raise Refused("\n  ".join(problems)) from None
+
+
+def _option(location: tuple[int | str, ...]) -> str:
+    name = str(location[0])
+    return f"--{_SINGULAR.get(name, name).replace('_', '-')}"
 
 
 def _convert(

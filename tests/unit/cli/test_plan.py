@@ -167,13 +167,34 @@ def test_a_budget_caps_the_run_times(folder: Path) -> None:
     assert "will probably hold" in novaloop("plan", str(folder)).output
 
 
-@pytest.mark.parametrize("prices", ["usd_per_instance_hour: {ml.p5.48xlarge: much}", "- 1", "\xff"])
-def test_prices_that_can_not_be_used_are_refused(folder: Path, tmp_path: Path, prices: str) -> None:
+@pytest.mark.parametrize(
+    ("prices", "reason"),
+    [
+        (
+            "usd_per_instance_hour: {ml.p5.48xlarge: much}",
+            "usd_per_instance_hour.ml.p5.48xlarge: must be a number",
+        ),
+        (
+            "usd_per_instance_hour: {ml.p5.48xlarge: -5}",
+            "usd_per_instance_hour.ml.p5.48xlarge: must be greater than or equal to 0",
+        ),
+        ("run_times: {sft: {start_seconds: .inf}}", "start_seconds: must be a finite number"),
+        ("as_of: tomorrow", "as_of: must be a date, such as 2026-11-01"),
+        ("price: 1", "price: is not a known setting; remove it"),
+        ("region: a\nregion: b", "line 2, column 1: is not YAML: `region` stands twice"),
+        ("- 1", "must hold `key: value` lines, such as `as_of: 2026-11-01`"),
+        ("\xff", "is not UTF-8 at byte 0; save it as UTF-8"),
+    ],
+)
+def test_prices_that_can_not_be_used_are_refused(
+    folder: Path, tmp_path: Path, prices: str, reason: str
+) -> None:
     file = tmp_path / "prices.yaml"
     file.write_bytes(prices.encode("latin-1"))
     result = novaloop("plan", str(folder), "--prices", str(file))
     assert result.exit_code == 2
     assert "prices.yaml can't be used" in result.stderr
+    assert reason in result.stderr
 
 
 def test_everything_that_is_wrong_with_the_settings_is_told_at_once(folder: Path) -> None:

@@ -21,7 +21,7 @@ def errors_of(text: str) -> list[str]:
         ("system_prompt: Sort: this\n", "line 1, column 20: ", "put a text with a colon in quotes"),
         ("model: nova-pro\nmodel: nova-lite\n", "line 2, column 1: ", "`model` stands twice"),
         ("gate:\n  at_least: 0\n  at_least: 1\n", "line 3, column 3: ", "`at_least` stands twice"),
-        ("model: nova-lite\n---\nmodel: nova-pro\n", "line 2, column 1: ", "one experiment only"),
+        ("model: nova-lite\n---\nmodel: nova-pro\n", "line 2, column 1: ", "keep one of them"),
         ("system_prompt: @all\n", "line 1, column 16: ", "begins with it in quotes"),
         ("system_prompt: !!Important\n", "line 1, column 16: ", "begins with ! in quotes"),
         ("labels: [a, b]\nmodel: 'a\0b'\n", "line 2: ", "U+0000 is not allowed; remove it"),

@@ -7,10 +7,13 @@ from dataclasses import dataclass
 from datetime import date
 from functools import cache
 from importlib.resources import files
-from typing import Any
+from typing import Annotated, Any
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from novaloop.experiment.settings_file import NotSettings, read_settings
+from novaloop.experiment.wording import in_words
 
 _HOUR = 3600
 _LOW_SHARE = 0.5
@@ -25,7 +28,7 @@ class PricesRefused(Exception):  # noqa: N818 - a verdict on the input, not a fa
 
 
 class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class RunTime(_Model):
@@ -42,7 +45,7 @@ class PriceTable(_Model):
     as_of: date
     region: str
     source: str
-    usd_per_instance_hour: Mapping[str, float]
+    usd_per_instance_hour: Mapping[str, Annotated[float, Field(ge=0)]]
     run_times: Mapping[str, RunTime]
 
     def usd(self, instance_type: str, instances: int, seconds: float) -> float | None:
@@ -68,13 +71,10 @@ def _packaged_text() -> str:
 def read_prices(content: bytes) -> PriceTable:
     """Return the packaged prices with what `content` says otherwise. Raises PricesRefused."""
     try:
-        changes = yaml.safe_load(content.decode("utf-8-sig"))
-    except (UnicodeDecodeError, yaml.YAMLError):
-        raise PricesRefused(("is not YAML in UTF-8",)) from None
-    if not isinstance(changes, dict):
-        raise PricesRefused(("must hold `key: value` lines, as the packaged prices.yaml does",))
-    try:
+        changes = read_settings(content, example="as_of: 2026-11-01")
         return PriceTable.model_validate(_merged(yaml.safe_load(_packaged_text()), changes))
+    except NotSettings as problem:
+        raise PricesRefused((str(problem),)) from None
     except ValidationError as error:
         raise PricesRefused(tuple(map(_line, error.errors()))) from None
 
@@ -88,7 +88,7 @@ def _changed(old: object, new: object) -> object:
 
 
 def _line(error: Mapping[str, Any]) -> str:
-    return f"{'.'.join(map(str, error['loc']))}: {str(error['msg']).lower()}"
+    return f"{'.'.join(map(str, error['loc']))}: {in_words(error)}"
 
 
 @dataclass(frozen=True)

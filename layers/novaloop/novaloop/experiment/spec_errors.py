@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import Any
@@ -23,12 +22,12 @@ from novaloop.experiment.plan import (
 )
 from novaloop.experiment.reward import REWARD_TYPES, LengthPenalty, WeightedPart
 from novaloop.experiment.spec import ExperimentSpec, Gate, Split
+from novaloop.experiment.wording import in_words
 
 NO_HYPERPOD = (
     "a job there is a set of Kubernetes resources that fit one cluster only, which nothing here "
     "can check; use runtime training-job, which runs the same recipes"
 )
-_NO_VALUE = "has no value; give it one, or remove the line"
 NO_MULTI_TURN = "its jobs can't be checked here; use rft, in which an answer is one turn"
 _SECTIONS: Mapping[str, type[BaseModel]] = {
     "": ExperimentSpec,
@@ -45,21 +44,6 @@ _SECTIONS: Mapping[str, type[BaseModel]] = {
     "parts": WeightedPart,
     "length_penalty": LengthPenalty,
 }
-_WANTED = {
-    "tuple_type": "a list, such as `[a, b]`",
-    "dict_type": "settings, such as `{key: value}`",
-    "model_type": "settings, such as `{key: value}`",
-    "model_attributes_type": "settings, such as `{key: value}`",
-    "string_type": "a text; put it in quotes",
-    "float_type": "a number",
-    "float_parsing": "a number",
-    "int_type": "a whole number",
-    "int_parsing": "a whole number",
-    "int_from_float": "a whole number",
-    "bool_type": "true or false",
-    "bool_parsing": "true or false",
-}
-"""What a field must be, by pydantic's type of the error."""
 
 
 def describe(error: Mapping[str, Any]) -> str:
@@ -81,7 +65,9 @@ def _path(location: tuple[str | int, ...]) -> str:
 
 
 def _message(error: Mapping[str, Any]) -> str:
-    return _message_of_field(error) or _message_of_type(error)
+    if error["type"] == "extra_forbidden":
+        return _unknown_key(error["loc"])
+    return _message_of_field(error) or in_words(error)
 
 
 def _message_of_field(error: Mapping[str, Any]) -> str | None:
@@ -95,27 +81,6 @@ def _message_of_field(error: Mapping[str, Any]) -> str | None:
     if error["loc"][-2:] == ("deploy", "to"):
         return f"must be one of {', '.join(TARGETS)}"
     return _no_stage(error) if is_union else None
-
-
-def _message_of_type(error: Mapping[str, Any]) -> str:
-    if error["type"] == "extra_forbidden":
-        return _unknown_key(error["loc"])
-    if error["type"] in {"enum", "literal_error"}:
-        return _no_choice(error)
-    if error["type"] == "missing":
-        return "is missing; add it"
-    if error["type"] in _WANTED:
-        return f"must be {_WANTED[error['type']]}" if error["input"] is not None else _NO_VALUE
-    text = str(error["msg"]).removeprefix("Value error, ")
-    text = re.sub(r"^(Input|String|Tuple) should", "must", text)
-    return text[:1].lower() + text[1:]
-
-
-def _no_choice(error: Mapping[str, Any]) -> str:
-    choices = re.findall(r"'([^']+)'", str(error["ctx"]["expected"]))
-    near = get_close_matches(str(error["input"]), choices, 1)
-    hint = f"; did you mean {near[0]}?" if near else ""
-    return f"must be one of {', '.join(choices)}{hint}"
 
 
 def _no_stage(error: Mapping[str, Any]) -> str:

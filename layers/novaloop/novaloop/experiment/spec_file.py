@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from novaloop.experiment.settings_file import NotSettings, read_settings
 from novaloop.experiment.spec import FIELDS_ONLY, ExperimentSpec
 from novaloop.experiment.spec_errors import describe
 from novaloop.experiment.stage_checks import check_settings
@@ -21,15 +21,6 @@ _LONGEST_ERROR = 2_000
 _FOLLOWERS: Mapping[int | str, tuple[str, ...]] = {
     "task": ("subtask", "processor", "overrides", "instance_type")
 }
-_YAML_ADVICE = {
-    "mapping values are not allowed": "put a text with a colon in quotes",
-    "expected ',' or": "close what was opened with [ or {",
-    "'\\t'": "indent with spaces",
-    "constructor for the tag": "put a text that begins with ! in quotes",
-    "another document": "write one experiment only, without a line of dashes",
-    "cannot start any token": "put a text that begins with it in quotes",
-}
-"""What to do, by a part of PyYAML's message."""
 
 
 class SpecRefused(Exception):  # noqa: N818 - a verdict on the input, not a fault of the program
@@ -38,27 +29,6 @@ class SpecRefused(Exception):  # noqa: N818 - a verdict on the input, not a faul
     def __init__(self, errors: tuple[str, ...]) -> None:
         super().__init__("\n".join(errors))
         self.errors = errors
-
-
-class _Loader(yaml.SafeLoader):
-    """Refuses what PyYAML takes without a word, and says where what PyYAML trips over."""
-
-    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
-        node = super().compose_mapping_node(anchor)
-        seen: set[str] = set()
-        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
-            if key.value in seen:
-                problem = f"`{key.value}` stands twice; keep one of them"
-                raise yaml.composer.ComposerError(None, None, problem, key.start_mark)
-            seen.add(key.value)
-        return node
-
-    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
-        try:
-            return super().construct_object(node, deep=deep)
-        except (ArithmeticError, AttributeError, LookupError, ValueError):
-            problem = f"this is no {node.tag.rpartition(':')[2]}; put a text in quotes"
-            raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark) from None
 
 
 def read_spec(content: bytes) -> ExperimentSpec:
@@ -129,25 +99,6 @@ def _parse(content: bytes) -> Mapping[str, Any]:
     if len(content) > MAX_BYTES:
         raise SpecRefused((f"has {len(content):,} bytes; at most {MAX_BYTES:,} are read",))
     try:
-        text = content.decode("utf-8-sig")
-        raw = _Loader(text).get_single_data()
-    except UnicodeDecodeError as error:
-        raise SpecRefused((f"is not UTF-8 at byte {error.start}; save it as UTF-8",)) from None
-    except yaml.reader.ReaderError as error:
-        line = text.count("\n", 0, error.position) + 1
-        problem = f"line {line}: the character U+{error.character:04X} is not allowed; remove it"
-        raise SpecRefused((problem,)) from None
-    except yaml.MarkedYAMLError as error:
-        raise SpecRefused((_yaml_problem(error),)) from None
-    except RecursionError:
-        raise SpecRefused(("is nested too deeply",)) from None
-    if raw is not None and not isinstance(raw, dict):
-        raise SpecRefused(("must hold `key: value` lines, such as `model: nova-lite-2`",))
-    return raw or {}
-
-
-def _yaml_problem(error: yaml.MarkedYAMLError) -> str:
-    mark, problem = error.problem_mark, error.problem or "unreadable"
-    where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
-    advice = next((f"; {do}" for part, do in _YAML_ADVICE.items() if part in problem), "")
-    return f"{where}is not YAML: {problem}{advice}"
+        return read_settings(content, example="model: nova-lite-2")
+    except NotSettings as problem:
+        raise SpecRefused((str(problem),)) from None
