@@ -12,9 +12,14 @@ from novaloop.datasets.options import SourceFormat
 from novaloop.experiment.inputs import roles, split_roles
 from novaloop.experiment.names import experiment_name_error
 from novaloop.experiment.spec import ExperimentSpec
-from novaloop.experiment.spec_file import SpecRefused, read_spec
+from novaloop.experiment.spec_file import (
+    SPEC_FILE,
+    SpecRefused,
+    problem_with_file_name,
+    read_spec,
+)
 from novaloop.usecases.conversion import SPLIT_STEM, stem_of
-from novaloop.usecases.spec_upload import INBOX, SPEC_FILE
+from novaloop.usecases.spec_upload import INBOX
 
 
 @click.command()
@@ -35,6 +40,9 @@ def files_to_upload(directory: Path, name: str) -> list[Path]:
     """Check a folder; return its files in the order of upload. Raises Refused."""
     if problem := experiment_name_error(name):
         raise Refused(f"{name}: {problem}, or give --name")
+    for file in directory.iterdir():
+        if problem := problem_with_file_name(file.name):
+            raise Refused(f"{file}: {problem}")
     spec_file = directory / SPEC_FILE
     data = data_files(directory, _read_spec(spec_file))
     # The spec goes first, so that ingest converts each file with the settings meant for it.

@@ -112,6 +112,17 @@ def test_a_spec_that_is_wrong_is_refused_with_the_path_of_the_field(
     assert uploads(stack) == {}
 
 
+@pytest.mark.parametrize("name", ["experiment.yml", "Experiment.YAML"])
+def test_a_spec_under_another_name_is_not_passed_over(
+    stack: Stack, folder: Path, name: str
+) -> None:
+    (folder / "experiment.yaml").rename(folder / name)
+    result = novaloop("submit", str(folder))
+    assert result.exit_code == 2
+    assert f"{name}: is not read; call it experiment.yaml" in result.stderr
+    assert uploads(stack) == {}
+
+
 def test_missing_files_are_named(stack: Stack, folder: Path) -> None:
     (folder / "rft.csv").unlink()
     (folder / "eval.csv").unlink()

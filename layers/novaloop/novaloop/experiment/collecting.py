@@ -26,11 +26,12 @@ from novaloop.experiment.record import (
     DatasetRef,
     DatasetStatus,
     Record,
-    SpecItem,
+    Snapshot,
     Stage,
     Status,
 )
 from novaloop.experiment.spec import ExperimentSpec, Role
+from novaloop.experiment.spec_file import problem_with_file_name
 from novaloop.recipes.bedrock import problem_with_rows
 from novaloop.recipes.checks import validate_rows
 
@@ -92,7 +93,7 @@ class _Intake:
 def collect(record: Record, seen: Observation, now: datetime, policy: Policy) -> Decision:
     """Take the newest spec and datasets; start when all that the plan needs are accepted."""
     item = seen.snapshot.spec
-    problem = experiment_name_error(record.experiment_id) or _spec_problem(item)
+    problem = experiment_name_error(record.experiment_id) or _spec_problem(seen.snapshot)
     if problem := problem or seen.site_problem:
         return enter(record, Status.REJECTED, problem, now)
     record = replace(record, spec=item.spec if item and item.spec else ExperimentSpec())
@@ -118,7 +119,13 @@ def _missing_checkpoint(seen: Observation) -> str | None:
     return f"experiment.yaml: checkpoint: {seen.origin.problem}"
 
 
-def _spec_problem(item: SpecItem | None) -> str | None:
+def _spec_problem(snapshot: Snapshot) -> str | None:
+    item = snapshot.spec
+    for file in snapshot.datasets.values():
+        if item is None or item.uploaded_at < file.uploaded_at:
+            problem = problem_with_file_name(file.role)
+            if problem is not None:
+                return f"{file.role} {problem}"
     return _first_of(item.errors) if item is not None and item.spec is None else None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from typing import Any
@@ -14,6 +15,7 @@ from novaloop.experiment.spec import FIELDS_ONLY, ExperimentSpec
 from novaloop.experiment.spec_errors import describe
 from novaloop.experiment.stage_checks import check_settings
 
+SPEC_FILE = "experiment.yaml"
 MAX_BYTES = 256 * 1024
 MAX_ERRORS = 50
 _LONGEST_ERROR = 2_000
@@ -29,6 +31,12 @@ class SpecRefused(Exception):  # noqa: N818 - a verdict on the input, not a faul
     def __init__(self, errors: tuple[str, ...]) -> None:
         super().__init__("\n".join(errors))
         self.errors = errors
+
+
+def problem_with_file_name(file: str) -> str | None:
+    """Return that a file is a spec by its looks but would not be read, if it is."""
+    looks_so = re.fullmatch(r"experiment\.ya?ml", file, re.IGNORECASE)
+    return f"is not read; call it {SPEC_FILE}" if looks_so and file != SPEC_FILE else None
 
 
 def read_spec(content: bytes) -> ExperimentSpec:

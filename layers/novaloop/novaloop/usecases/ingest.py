@@ -14,6 +14,7 @@ from novaloop.experiment.inputs import split_roles
 from novaloop.experiment.names import experiment_name_error
 from novaloop.experiment.record import DatasetItem, DatasetStatus
 from novaloop.experiment.spec import Role, Split
+from novaloop.experiment.spec_file import SPEC_FILE
 from novaloop.usecases.big_files import hand_over, is_big
 from novaloop.usecases.conversion import (
     SPLIT_STEM,
@@ -23,7 +24,7 @@ from novaloop.usecases.conversion import (
     stem_of,
 )
 from novaloop.usecases.ports import Upload
-from novaloop.usecases.spec_upload import INBOX, SPEC_FILE, present_spec, spec_item
+from novaloop.usecases.spec_upload import INBOX, present_spec, spec_item
 
 MAX_ATTEMPTS = 6
 _SHARED = [role for role in Role if role in Split.model_fields]

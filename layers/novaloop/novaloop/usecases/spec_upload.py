@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from novaloop.experiment.record import SpecItem
 from novaloop.experiment.spec import ExperimentSpec
-from novaloop.experiment.spec_file import SpecRefused, read_spec
+from novaloop.experiment.spec_file import SPEC_FILE, SpecRefused, read_spec
 from novaloop.usecases.conversion import IngestWorld
 from novaloop.usecases.ports import Upload
 
 INBOX = "inbox/"
-SPEC_FILE = "experiment.yaml"
 
 
 def spec_item(key: str, upload: Upload, world: IngestWorld) -> SpecItem:

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from novaloop.experiment.record import DatasetItem, Snapshot
+from novaloop.experiment.spec_file import SPEC_FILE
 from novaloop.usecases.ports import Clock, Hints, Ingester, Objects, Store, Upload
-from novaloop.usecases.spec_upload import INBOX, SPEC_FILE
+from novaloop.usecases.spec_upload import INBOX
 
 GRACE = timedelta(minutes=2)
 """How long an upload's own event has to arrive."""
