@@ -35,6 +35,7 @@ GIGABYTES = 1.0
 """Assumed of every invocation; measured looks are far shorter."""
 
 CALLS: Mapping[str, tuple[str, ...]] = {
+    "store.queue": ("DynamoDB read unit",),
     "store.put_spec": ("DynamoDB write unit",) * 4,
     "store.put_dataset": ("DynamoDB write unit",) * 4,
     "store.put_checks": ("DynamoDB write unit",) * 4,
