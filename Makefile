@@ -17,28 +17,33 @@ export PYTHONDONTWRITEBYTECODE := 1
 help:  ## List the commands
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
-setup: $(VENV)/.ready $(EMULATOR)/.ready $(SAM)/.ready .aws-sam/.ready  ## Install what the project needs, into this folder only
+setup:  ## Install what the project needs, into this folder only
+	@$(MAKE) --silent --jobs=3 .aws-sam/.ready
 
 $(VENV)/.ready: pyproject.toml $(LAYER)/requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Novaloop needs Python 3.11 or newer; set PYTHON=python3.13, for example")'
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python $(PIP_INSTALL) --editable '.[dev]' --constraint $(LAYER)/requirements.txt
+	@echo "Installing what the project and its tests import into $(VENV)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python $(PIP_INSTALL) --editable '.[dev]' --constraint $(LAYER)/requirements.txt
 	@touch $@
 
 # The emulator pins its own botocore, and the SAM CLI its own everything: each gets an environment.
 $(EMULATOR)/.ready: localcloud/requirements.txt
-	$(PYTHON) -m venv $(EMULATOR)
-	$(EMULATOR)/bin/python $(PIP_INSTALL) --requirement localcloud/requirements.txt
+	@echo "Installing the AWS emulator into $(EMULATOR)"
+	@$(PYTHON) -m venv $(EMULATOR)
+	@$(EMULATOR)/bin/python $(PIP_INSTALL) --requirement localcloud/requirements.txt
 	@touch $@
 
 $(SAM)/.ready: Makefile
-	$(PYTHON) -m venv $(SAM)
-	$(SAM)/bin/python $(PIP_INSTALL) aws-sam-cli==1.170.0
+	@echo "Installing the SAM CLI into $(SAM)"
+	@$(PYTHON) -m venv $(SAM)
+	@$(SAM)/bin/python $(PIP_INSTALL) aws-sam-cli==1.170.0
 	@touch $@
 
 # Builds the layer for this machine once, so that the local cloud starts from SAM's cache.
 .aws-sam/.ready: $(VENV)/.ready $(EMULATOR)/.ready $(SAM)/.ready
-	$(BIN)/python -c 'from pathlib import Path; from localcloud.deployment import build; \
+	@echo "Building the layer for the local cloud"
+	@$(BIN)/python -c 'from pathlib import Path; from localcloud.deployment import build; \
 		build(Path("template.yaml"), Path("/dev/null"))'
 	@touch $@
 
