@@ -10,11 +10,13 @@ import click
 
 from cli.errors import Failed
 from cli.stack import Stack, with_stack
+from novaloop.experiment.plan import LONGEST_TTL_HOURS
 from novaloop.experiment.record import CommandItem, CommandKind, Record, Status
 
 TAKEN_UP_WITHIN = timedelta(seconds=60)
 GONE_WITHIN = timedelta(minutes=15)
 POLL_SECONDS = 1.0
+_HOURS = click.FloatRange(min=0, min_open=True, max=LONGEST_TTL_HOURS)
 
 
 def give(
@@ -106,7 +108,7 @@ def retry(stack: Stack, name: str, stage: str | None) -> None:
 
 @click.command()
 @click.argument("name")
-@click.option("--hours", type=click.FloatRange(min=0, min_open=True), required=True)
+@click.option("--hours", type=_HOURS, required=True)
 @with_stack
 def keep(stack: Stack, name: str, hours: float) -> None:
     """Let the endpoint live some hours longer."""

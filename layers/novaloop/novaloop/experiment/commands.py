@@ -8,7 +8,8 @@ from datetime import datetime, timedelta
 
 from novaloop.experiment.budget import last_moment, shortfall
 from novaloop.experiment.moves import Decision, enter
-from novaloop.experiment.plan import StageKind
+from novaloop.experiment.names import MAX_ATTEMPT
+from novaloop.experiment.plan import LONGEST_TTL_HOURS, StageKind
 from novaloop.experiment.record import (
     Cleanup,
     CommandItem,
@@ -83,6 +84,9 @@ def _retry(record: Record, command: CommandItem, now: datetime) -> _Reply:
     unfinished = [s.name for s in record.stages[:first] if s.state is not StageState.SUCCEEDED]
     if unfinished:
         return _refuse(record, f"{unfinished[0]} comes before {start} and has not succeeded")
+    if used_up := [s.name for s in record.stages[first:] if s.attempt >= MAX_ATTEMPT]:
+        why = f"{used_up[0]} has used up its {MAX_ATTEMPT} attempts; submit it under a new name"
+        return _refuse(record, why)
     until = record.ended_at or now
     again = (_again(stage, until) for stage in record.stages[first:])
     stages = (*record.stages[:first], *again)
@@ -115,8 +119,8 @@ def _billed_seconds(stage: Stage, until: datetime) -> int:
 def _keep(record: Record, command: CommandItem, now: datetime) -> _Reply:
     if record.status is not Status.LIVE or record.endpoint is None:
         return _refuse(record, f"the experiment is {record.status}, no endpoint is live")
-    if not command.hours or command.hours <= 0:
-        return _refuse(record, "keep needs a number of hours above 0")
+    if command.hours is None or not 0 < command.hours <= LONGEST_TTL_HOURS:
+        return _refuse(record, f"keep needs a number of hours above 0, up to {LONGEST_TTL_HOURS:,}")
     base = max(now, record.endpoint.expires_at or now)
     expires_at = base + timedelta(hours=command.hours)
     limit = last_moment(record, record.stages[-1])

@@ -42,6 +42,7 @@ RewardIll = Literal[
 ]
 GPU_INSTANCE = "ml.p5.48xlarge"
 DAY_SECONDS = 86_400
+LONGEST_TTL_HOURS = 24 * 90
 
 
 class StageKind(StrEnum):
@@ -152,7 +153,7 @@ class ServingStage(_Stage):
 
     kind: Literal[StageKind.DEPLOY] = StageKind.DEPLOY
     name: StageName = "deploy"
-    ttl_hours: float = Field(default=24, gt=0, le=24 * 90)
+    ttl_hours: float = Field(default=24, gt=0, le=LONGEST_TTL_HOURS)
 
 
 class DeployStage(ServingStage):

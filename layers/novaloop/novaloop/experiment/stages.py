@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from novaloop.experiment.names import MAX_ATTEMPT
 from novaloop.experiment.observation import Observation, Outcome, Phase, Work
 from novaloop.experiment.plan import DAY_SECONDS, ServingStage, StagePlan, TrainStage
 from novaloop.experiment.record import Progress, Stage, StageState
@@ -159,7 +160,8 @@ def _look_at_refusal(seen: Observation) -> Sight | None:
 
 def _look_at_work(stage: Stage, plan: StagePlan, work: Work, now: datetime) -> Sight:
     if work.phase is Phase.LOST:
-        return Sight.LOST if stage.tries < MAX_LOST or is_capacity(work) else Sight.LOST_TOO_OFTEN
+        goes_on = stage.tries < MAX_LOST or is_capacity(work)
+        return Sight.LOST if goes_on and stage.attempt < MAX_ATTEMPT else Sight.LOST_TOO_OFTEN
     if work.phase is Phase.HALFWAY and not _settles(stage, now):
         return Sight.UNDONE if stage.proceeded_at else Sight.HALFWAY
     if work.phase in {Phase.ACTIVE, Phase.HALFWAY}:

@@ -1,0 +1,77 @@
+"""No command and no run of bad luck may end in an experiment that can't be looked at any more."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from novaloop.experiment.decide import decide
+from novaloop.experiment.moves import Decision, Policy
+from novaloop.experiment.names import MAX_ATTEMPT
+from novaloop.experiment.observation import Observation, Phase, Work
+from novaloop.experiment.plan import LONGEST_TTL_HOURS, StageKind
+from novaloop.experiment.record import (
+    CommandItem,
+    CommandKind,
+    Endpoint,
+    Record,
+    Snapshot,
+    Stage,
+    StageState,
+    Status,
+)
+from novaloop.experiment.spec import ExperimentSpec
+
+NOW = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
+LIVE = Record(
+    "demo",
+    ExperimentSpec(),
+    NOW,
+    status=Status.LIVE,
+    stages=(
+        Stage(StageKind.DEPLOY, "deploy", StageState.SUCCEEDED, job_name="novaloop-demo--d-1"),
+    ),
+    endpoint=Endpoint("novaloop-demo--d-1", NOW, NOW + timedelta(hours=1)),
+)
+LAST_TRY = Stage(
+    StageKind.SFT,
+    "sft",
+    StageState.RUNNING,
+    attempt=MAX_ATTEMPT,
+    job_name=f"novaloop-demo--sft-{MAX_ATTEMPT}",
+    claimed_at=NOW,
+)
+NO_CAPACITY = Work(Phase.LOST, reason="CapacityError: no capacity")
+
+
+def told(record: Record, command: CommandItem | None = None, work: Work | None = None) -> Decision:
+    commands = (command,) if command else ()
+    return decide(Observation(Snapshot("demo", record, commands=commands), work), NOW, Policy())
+
+
+@pytest.mark.parametrize("hours", [0, -1, math.nan, math.inf, 1e12, LONGEST_TTL_HOURS + 1])
+def test_hours_that_no_endpoint_can_live_are_ignored(hours: float) -> None:
+    keep = CommandItem("1", CommandKind.KEEP, "jane", NOW, hours=hours)
+    decision = told(LIVE, keep)
+    assert decision.history[0].why.startswith("ignored: keep needs a number of hours above 0")
+    assert decision.record.endpoint == LIVE.endpoint
+    assert decision.record.handled_commands == ("1",)
+
+
+def test_a_stage_without_capacity_fails_when_its_attempts_are_used_up() -> None:
+    running = replace(LIVE, status=Status.RUNNING, stages=(LAST_TRY,), endpoint=None)
+    before = replace(LAST_TRY, attempt=MAX_ATTEMPT - 1)
+    waiting = told(replace(running, stages=(before,)), work=NO_CAPACITY).record.stages[0]
+    assert (waiting.state, waiting.attempt) == (StageState.WAITING, MAX_ATTEMPT)
+    assert told(running, work=NO_CAPACITY).record.stages[0].state is StageState.FAILED
+
+
+def test_a_retry_beyond_the_last_attempt_is_ignored() -> None:
+    failed = replace(LAST_TRY, state=StageState.FAILED)
+    record = replace(LIVE, status=Status.FAILED, stages=(failed,), endpoint=None)
+    decision = told(record, CommandItem("1", CommandKind.RETRY, "jane", NOW))
+    assert "used up its 999 attempts" in decision.history[0].why
+    assert decision.record.stages == (failed,)
