@@ -12,7 +12,7 @@ export AWS_EC2_METADATA_DISABLED := true
 export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check conformance format unit e2e build validate docs lock bench-metrics bench-control-plane bench-ingest bench-ingest-memory bench-ingest-cloud bench-reward fuzz clean
+.PHONY: help setup demo test check conformance format unit e2e build validate docs lock bench-metrics bench-control-plane bench-ingest bench-ingest-memory bench-ingest-cloud bench-reward chaos fuzz clean
 
 help:  ## List the commands
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -94,6 +94,9 @@ lock:  ## Renew the layer's pinned requirements
 		print("# Written by `make lock` from requirements.in."); \
 		print("\n".join(f"{name}=={version}" for name, version in sorted(pins)))' > $(LAYER)/requirements.tmp
 	mv $(LAYER)/requirements.tmp $(LAYER)/requirements.txt
+
+chaos: $(VENV)/.ready  ## Simulate experiments at random, in random weather; RUNS=1000 SEED=0
+	$(BIN)/python -m tests.simulation.chaos --runs $(or $(RUNS),1000) --seed $(or $(SEED),0)
 
 bench-metrics: $(VENV)/.ready .tools/bench-metrics/.ready  ## Time the metrics against lighteval, rouge_score and sacrebleu
 	$(BIN)/python benchmarks/metrics.py
