@@ -6,14 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from functools import cache
-from importlib.resources import files
 from typing import Annotated, Any
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from novaloop.experiment.settings_file import NotSettings, read_settings
 from novaloop.experiment.wording import in_words
+from novaloop.recipes.packaged import packaged_yaml
 
 _HOUR = 3600
 _LOW_SHARE = 0.5
@@ -61,18 +60,18 @@ class PriceTable(_Model):
 @cache
 def packaged_prices() -> PriceTable:
     """Return the packaged price table."""
-    return PriceTable.model_validate(yaml.safe_load(_packaged_text()))
+    return PriceTable.model_validate(_packaged())
 
 
-def _packaged_text() -> str:
-    return files("novaloop.experiment").joinpath("prices.yaml").read_text(encoding="utf-8")
+def _packaged() -> Any:
+    return packaged_yaml("novaloop.experiment", "prices.yaml")
 
 
 def read_prices(content: bytes) -> PriceTable:
     """Return the packaged prices with what `content` says otherwise. Raises PricesRefused."""
     try:
         changes = read_settings(content, example="as_of: 2026-11-01")
-        return PriceTable.model_validate(_merged(yaml.safe_load(_packaged_text()), changes))
+        return PriceTable.model_validate(_merged(_packaged(), changes))
     except NotSettings as problem:
         raise PricesRefused((str(problem),)) from None
     except ValidationError as error:

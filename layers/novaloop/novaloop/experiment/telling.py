@@ -46,7 +46,9 @@ def with_warnings(decision: Decision, seen: Observation) -> Decision:
 
 
 def _after_warnings(stage: Stage, seen: Observation) -> Stage:
-    told = (kind for name, kind in seen.warned if name == stage.name)
+    told = [kind for name, kind in seen.warned if name == stage.name]
+    if not told:
+        return stage
     return replace(stage, warned=tuple(dict.fromkeys((*stage.warned, *told))))
 
 

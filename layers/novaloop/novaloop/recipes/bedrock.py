@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cache
-from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-import yaml
 from pydantic import BaseModel, ConfigDict
 
 from novaloop.recipes import facts
@@ -16,6 +14,7 @@ from novaloop.recipes.endpoints import ESCROW_TAG, escrow_tag_value
 from novaloop.recipes.errors import FieldError, RecipeError, UnacceptableError, joined, shown
 from novaloop.recipes.names import LEGAL_BEDROCK_NAME, LEGAL_NAME, bedrock_name
 from novaloop.recipes.overrides import unknown_setting
+from novaloop.recipes.packaged import packaged_yaml
 from novaloop.recipes.settings import Setting, listed
 
 if TYPE_CHECKING:
@@ -61,8 +60,7 @@ class CustomizationJob:
 @cache
 def bedrock() -> Bedrock:
     """Return the packaged facts about Bedrock."""
-    text = files("novaloop.recipes").joinpath("bedrock.yaml").read_text(encoding="utf-8")
-    return Bedrock.model_validate(yaml.safe_load(text))
+    return Bedrock.model_validate(packaged_yaml("novaloop.recipes", "bedrock.yaml"))
 
 
 def customization_job(

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, TypeAdapter, model_validator
 
+from novaloop.recipes.packaged import packaged_yaml
 from novaloop.recipes.settings import Leaf, Setting, listed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
 _LEAF: TypeAdapter[Leaf] = TypeAdapter(Leaf)
 
@@ -110,10 +110,20 @@ class Blueprint:
         """What the method itself adds."""
         return self.family.methods[self.method]
 
-    @property
-    def settings(self) -> dict[str, Setting]:
+    @cached_property
+    def settings(self) -> Mapping[str, Setting]:
         """The leaves that an override may change, by dotted path."""
         return {path: leaf for path, leaf in self.leaves.items() if isinstance(leaf, Setting)}
+
+    @cached_property
+    def paths(self) -> Mapping[str, Sequence[str]]:
+        """The leaves' dotted paths by all that names them: the path, or an end of it."""
+        named: dict[str, list[str]] = {}
+        for path in self.leaves:
+            names = path.split(".")
+            for start in range(len(names)):
+                named.setdefault(".".join(names[start:]), []).append(path)
+        return named
 
 
 @cache
@@ -121,9 +131,9 @@ def families() -> Mapping[str, Family]:
     """Return every packaged family by file name."""
     folder = files("novaloop.recipes").joinpath("families")
     return {
-        file.name: Family.model_validate(yaml.safe_load(file.read_text(encoding="utf-8")))
-        for file in sorted(folder.iterdir(), key=lambda file: file.name)
-        if file.name.endswith(".yaml")
+        file: Family.model_validate(packaged_yaml("novaloop.recipes", f"families/{file}"))
+        for file in sorted(file.name for file in folder.iterdir())
+        if file.endswith(".yaml")
     }
 
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from functools import cache
-from importlib.resources import files
 
-import yaml
 from pydantic import BaseModel, ConfigDict
 
+from novaloop.recipes.packaged import packaged_yaml
 from novaloop.recipes.settings import Setting, listed
 
 
@@ -49,8 +48,7 @@ class Facts(BaseModel):
 @cache
 def facts() -> Facts:
     """Return the packaged facts."""
-    text = files("novaloop.recipes").joinpath("facts.yaml").read_text(encoding="utf-8")
-    return Facts.model_validate(yaml.safe_load(text))
+    return Facts.model_validate(packaged_yaml("novaloop.recipes", "facts.yaml"))
 
 
 def model(name: str) -> Model:

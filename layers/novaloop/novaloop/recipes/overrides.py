@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from novaloop.recipes.errors import FieldError, UnacceptableError, joined, shown
-from novaloop.recipes.settings import Fixed, Leaf, Setting, listed
+from novaloop.recipes.settings import Fixed, Setting, listed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,7 +39,7 @@ def _choose(
     for name, value in overrides.items():
         field = joined(at, str(name))
         try:
-            path, setting = find(blueprint.leaves, str(name))
+            path, setting = find(blueprint, str(name))
             if path in chosen:
                 errors.append(FieldError(field, "is set twice, by name and by path; keep one"))
             chosen[path] = value  # out of bounds or not, its order relative to others is judged
@@ -49,19 +49,18 @@ def _choose(
     return chosen, errors
 
 
-def find(leaves: Mapping[str, Leaf], name: str) -> tuple[str, Setting]:
+def find(blueprint: Blueprint, name: str) -> tuple[str, Setting]:
     """Return the one setting that ``name`` means, with its dotted path.
 
     Raises:
         UnacceptableError: if no leaf, several leaves or a leaf that can't be set has that name.
     """
-    paths = [path for path in leaves if path == name or path.endswith(f".{name}")]
+    paths = blueprint.paths.get(name, ())
     if not paths:
-        settings = {path: leaf for path, leaf in leaves.items() if isinstance(leaf, Setting)}
-        raise UnacceptableError(unknown_setting(settings, name))
+        raise UnacceptableError(unknown_setting(blueprint.settings, name))
     if len(paths) > 1:
         raise UnacceptableError(f"names several settings; write one of {listed(tuple(paths))}")
-    leaf = leaves[paths[0]]
+    leaf = blueprint.leaves[paths[0]]
     if isinstance(leaf, Setting):
         return paths[0], leaf
     reason = f"is always {shown(leaf.fixed)}" if isinstance(leaf, Fixed) else "follows from the job"

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cache
-from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict
 
 from novaloop.recipes.catalog import Blueprint, blueprint
@@ -20,6 +18,7 @@ from novaloop.recipes.checks import (
 from novaloop.recipes.errors import FieldError, RecipeError, UnacceptableError, joined, shown
 from novaloop.recipes.jobs import DEFAULT_MAX_RUNTIME_SECONDS, MODEL_PACKAGE_ARN, Deployment
 from novaloop.recipes.overrides import find, resolve
+from novaloop.recipes.packaged import packaged_yaml
 from novaloop.recipes.requests import channel, sagemaker_tags, vpc_config, without_none
 from novaloop.recipes.settings import listed
 
@@ -75,8 +74,7 @@ class ServerlessJob:
 @cache
 def serverless() -> Serverless:
     """Return the packaged facts about the serverless runtime."""
-    text = files("novaloop.recipes").joinpath("serverless.yaml").read_text(encoding="utf-8")
-    return Serverless.model_validate(yaml.safe_load(text))
+    return Serverless.model_validate(packaged_yaml("novaloop.recipes", "serverless.yaml"))
 
 
 def serverless_job(job: ServerlessJob, deployment: Deployment, at: str = "") -> dict[str, Any]:
@@ -131,7 +129,7 @@ def _dropped(
     errors = []
     for name in map(str, overrides):
         try:
-            leaf_name = find(chosen.leaves, name)[0].rpartition(".")[2]
+            leaf_name = find(chosen, name)[0].rpartition(".")[2]
         except UnacceptableError:
             continue  # told already
         if leaf_name not in method.hyperparameters:
