@@ -14,10 +14,11 @@ import pytest
 
 from novaloop.experiment.record import CommandKind
 from novaloop.usecases.reconcile import reconcile
-from tests.simulation.simulation import Simulation, crash
+from tests.simulation.simulation import Simulation
 
 PARTS = 4
 Fault = Callable[[Simulation], object]
+"""What happens at a call: `simulation.crash`, or what a held-up process does not see."""
 
 
 @dataclass(frozen=True)
@@ -72,11 +73,6 @@ def _struck(simulation: Simulation, call: int, fault: Fault, calls: Calls) -> Si
     simulation.step()
     assert len(crashes.calls) > call, "the copy went another way than the original"
     return simulation
-
-
-def crash_here(_: Simulation) -> None:
-    """End the process."""
-    crash()
 
 
 def second_controller(simulation: Simulation) -> None:

@@ -65,7 +65,8 @@ class Chaos:
     sweeps: bool = True
 
 
-def crash() -> Never:
+def crash(*_: object) -> Never:
+    """End the process."""
     raise Crash
 
 

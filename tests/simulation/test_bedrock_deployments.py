@@ -13,11 +13,10 @@ from tests.simulation.faults import (
     Calls,
     Scenario,
     at_any_call,
-    crash_here,
     second_controller,
     stop,
 )
-from tests.simulation.simulation import SPEC, Chaos, Simulation
+from tests.simulation.simulation import SPEC, Chaos, Simulation, crash
 
 ON_DEMAND = SPEC + b"plan: [sft, deploy: {to: bedrock-on-demand}]\n"
 PROVISIONED = SPEC + b"plan: [sft, deploy: {to: bedrock-provisioned, model_units: 2}]\n"
@@ -61,7 +60,7 @@ def test_the_model_is_deployed_once_it_is_active_and_deleted_last(spec: bytes, k
 @at_any_call
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_a_crash_at_any_call_heals(scenario: str, calls: Calls) -> None:
-    for call, simulation in SCENARIOS[scenario].struck(crash_here, calls):
+    for call, simulation in SCENARIOS[scenario].struck(crash, calls):
         assert simulation.settles("demo") is Status.LIVE, call
         simulation.check("demo")
 

@@ -11,11 +11,10 @@ from tests.simulation.faults import (
     Calls,
     Scenario,
     at_any_call,
-    crash_here,
     second_controller,
     stop,
 )
-from tests.simulation.simulation import SPEC, Chaos, Simulation
+from tests.simulation.simulation import SPEC, Chaos, Simulation, crash
 
 COMPONENT = SPEC + b"plan: [sft, deploy: {inference_component: true}]\n"
 NAME = "novaloop-demo--deploy-1"
@@ -43,7 +42,7 @@ def test_the_component_is_requested_once_its_endpoint_is_in_service() -> None:
 
 @at_any_call
 def test_a_crash_at_any_call_heals(calls: Calls) -> None:
-    for call, simulation in SCENARIO.struck(crash_here, calls):
+    for call, simulation in SCENARIO.struck(crash, calls):
         assert simulation.settles("demo") is Status.LIVE, call
         simulation.check("demo")
 

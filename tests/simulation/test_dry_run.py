@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 
 from novaloop.experiment.record import CommandKind, Status
-from tests.simulation.faults import Calls, Scenario, at_any_call, crash_here
-from tests.simulation.simulation import SPEC, Chaos, Simulation
+from tests.simulation.faults import Calls, Scenario, at_any_call
+from tests.simulation.simulation import SPEC, Chaos, Simulation, crash
 
 DRY = SPEC + b"dry_run: true\n"
 KEY = "reports/demo/plan.json"
@@ -92,7 +92,7 @@ def test_data_that_is_refused_is_refused_in_a_dry_run_too() -> None:
 @at_any_call
 def test_a_crash_at_any_call_heals(calls: Calls) -> None:
     scenario = Scenario(submitted, lambda simulation: simulation.is_in("demo", Status.COMPLETED))
-    for call, simulation in scenario.struck(crash_here, calls):
+    for call, simulation in scenario.struck(crash, calls):
         assert simulation.settles("demo") is Status.COMPLETED, call
         assert simulation.objects.newest(KEY), call
         assert simulation.jobs.launches == []

@@ -9,8 +9,8 @@ from itertools import count
 import pytest
 
 from novaloop.experiment.record import CommandKind, Status
-from tests.simulation.faults import PARTS, Calls, Scenario, crash_here
-from tests.simulation.simulation import SPEC, Chaos, Simulation
+from tests.simulation.faults import PARTS, Calls, Scenario
+from tests.simulation.simulation import SPEC, Chaos, Simulation, crash
 
 PLANS = {
     "on SageMaker": b"plan: [sft, evaluate: tuned, deploy: {inference_component: true}]\n",
@@ -65,7 +65,7 @@ def test_every_call_is_struck_once(first: str | None) -> None:
 
     scenario = Scenario(begin, lambda simulation: simulation.is_in("demo", Status.LIVE), first)
     struck = Counter(
-        call for part in range(PARTS) for call, _ in scenario.struck(crash_here, Calls(part, False))
+        call for part in range(PARTS) for call, _ in scenario.struck(crash, Calls(part, False))
     )
     assert struck == Counter(scenario.calls())
     assert first is None or scenario.calls()[0] == first

@@ -11,8 +11,8 @@ import pytest
 from novaloop.experiment.record import CommandKind, Progress, Stage, StageState, Status
 from novaloop.training.health import HealthKind
 from novaloop.usecases.training import load_training
-from tests.simulation.faults import Calls, Scenario, at_any_call, crash_here
-from tests.simulation.simulation import SPEC, Chaos, Simulation
+from tests.simulation.faults import Calls, Scenario, at_any_call
+from tests.simulation.simulation import SPEC, Chaos, Simulation, crash
 from tests.simulation.twin_training import LINES_PER_LOOK
 
 PLAN = b"""
@@ -196,7 +196,7 @@ SCENARIO = Scenario(collapsing, lambda simulation: simulation.is_in("demo", Stat
 
 @at_any_call
 def test_a_crash_at_any_call_heals(calls: Calls) -> None:
-    for call, simulation in SCENARIO.struck(crash_here, calls):
+    for call, simulation in SCENARIO.struck(crash, calls):
         assert simulation.settles("demo") is Status.FAILED, call
         stage: Stage = simulation.record("demo").stage("rft")
         assert "reward_collapse" in (stage.reason or "")

@@ -12,11 +12,10 @@ from tests.simulation.faults import (
     Calls,
     Scenario,
     at_any_call,
-    crash_here,
     second_controller,
     stop,
 )
-from tests.simulation.simulation import SPEC, Chaos, Simulation
+from tests.simulation.simulation import SPEC, Chaos, Simulation, crash
 from tests.simulation.twins import questions_csv
 
 ROUGH = Chaos(duplicated=0.3, lost=0.2, delayed=0.3, crash=0.02)
@@ -80,7 +79,7 @@ def test_every_adapter_is_called(runtime: str) -> None:
 @at_any_call
 @pytest.mark.parametrize("runtime", SCENARIOS)
 def test_a_crash_at_any_call_heals(runtime: str, calls: Calls) -> None:
-    for call, simulation in SCENARIOS[runtime].struck(crash_here, calls):
+    for call, simulation in SCENARIOS[runtime].struck(crash, calls):
         assert simulation.settles("demo") is Status.LIVE, call
         assert len(simulation.jobs.launches) == LAUNCHES[runtime], call
         simulation.check("demo")

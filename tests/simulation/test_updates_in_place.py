@@ -12,11 +12,10 @@ from tests.simulation.faults import (
     Calls,
     Scenario,
     at_any_call,
-    crash_here,
     second_controller,
     stop,
 )
-from tests.simulation.simulation import SPEC, Chaos, Simulation
+from tests.simulation.simulation import SPEC, Chaos, Simulation, crash
 from tests.simulation.twin_sagemaker import Resource
 
 SHARED = SPEC + b"plan: [sft, deploy: {endpoint: bot, ttl_hours: 48}]\n"
@@ -66,7 +65,7 @@ def test_the_former_is_told_at_once() -> None:
 
 @at_any_call
 def test_a_crash_at_any_call_heals(calls: Calls) -> None:
-    for call, simulation in SCENARIO.struck(crash_here, calls):
+    for call, simulation in SCENARIO.struck(crash, calls):
         assert simulation.settles("demo") is Status.LIVE, call
         assert simulation.reaches("old", Status.COMPLETED), call
         simulation.check("old")
