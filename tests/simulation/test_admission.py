@@ -13,10 +13,9 @@ from tests.simulation.faults import (
     Fault,
     Scenario,
     at_any_call,
-    crash_here,
     second_controller,
 )
-from tests.simulation.simulation import Chaos, Simulation
+from tests.simulation.simulation import Chaos, Simulation, crash
 from tests.simulation.twins import TwinStore
 
 SPEC = b"""
@@ -146,7 +145,7 @@ TWO_FOR_ONE = Scenario(two_for_one, both_are_over)
 
 
 @at_any_call
-@pytest.mark.parametrize("fault", [crash_here, second_controller])
+@pytest.mark.parametrize("fault", [crash, second_controller])
 def test_both_get_in_after_a_fault_at_any_call(fault: Fault, calls: Calls) -> None:
     for call, simulation in TWO_FOR_ONE.struck(fault, calls):
         assert [simulation.settles(name) for name in NAMES[:2]] == 2 * [Status.COMPLETED], call
