@@ -23,6 +23,7 @@ from rich.progress import track
 from rich.table import Table
 
 from novaloop.experiment.record import CommandKind, Record, Status
+from tests.simulation.faults import second_controller
 from tests.simulation.simulation import SPEC, Chaos, Crashes, Simulation, crash
 
 PLANS = (
@@ -99,12 +100,19 @@ def _stack(seed: int, dice: random.Random, weather: Counter[str]) -> Simulation:
         crash=dice.choice((0, 0.01, 0.03)),
     )
 
-    def counted_crash() -> None:
-        weather["crashes"] += 1
-        crash()
-
-    crashes = Crashes(probability=chaos.crash, random=random.Random(seed), fault=counted_crash)  # noqa: S311
+    crashes = Crashes(probability=chaos.crash, random=random.Random(seed))  # noqa: S311
     simulation = Simulation(seed, chaos, crashes, fate=_fates(seed))
+    simulation.jobs.claimed = simulation.bedrock.claimed = simulation.is_looked_for
+
+    def fault() -> None:
+        if crashes.random.random() < 0.3:
+            weather["controllers held up while another one goes on"] += 1
+            second_controller(simulation)
+        else:
+            weather["crashes"] += 1
+            crash()
+
+    crashes.fault = fault
     simulation.jobs.limit = dice.choice((1, 2, 1_000))
     return simulation
 

@@ -38,6 +38,7 @@ from tests.simulation.twins import (
     TwinStore,
     VirtualClock,
     claims,
+    looks_for,
     questions_csv,
 )
 
@@ -233,6 +234,10 @@ class Simulation:
     def is_claimed(self, name: str) -> bool:
         experiment_id = experiment_of_job("novaloop", name) or ""
         return claims(self.store.record(experiment_id), name)
+
+    def is_looked_for(self, name: str) -> bool:
+        experiment_id = experiment_of_job("novaloop", name) or ""
+        return looks_for(self.store.record(experiment_id), name)
 
     def deliver(self, experiment_id: str, receive: int) -> None:
         """Hand a hint to the controller; a crash brings it back after the visibility timeout."""

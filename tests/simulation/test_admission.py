@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from functools import partial
 
 import pytest
 
@@ -16,7 +15,6 @@ from tests.simulation.faults import (
     second_controller,
 )
 from tests.simulation.simulation import Chaos, Simulation, crash
-from tests.simulation.twins import TwinStore
 
 SPEC = b"""
 columns: {question: Body, answer: Y}
@@ -118,21 +116,10 @@ def test_everybody_gets_in_whatever_goes_wrong(seed: int) -> None:
         simulation.check(name)
 
 
-def is_named(store: TwinStore, job_name: str) -> bool:
-    """Whether the record will look for the job before anything else is launched.
-
-    A controller that was held up may launch what another one has been refused meanwhile: the
-    stage waits, and its next try adopts the job.
-    """
-    record = store.record(job_name.split("-")[1])
-    states = {StageState.CLAIMED, StageState.WAITING}
-    return any(each.job_name == job_name and each.state in states for each in record.stages)
-
-
 def two_for_one() -> Simulation:
     simulation = Simulation()
     simulation.jobs.limit = 1
-    simulation.jobs.claimed = partial(is_named, simulation.store)
+    simulation.jobs.claimed = simulation.is_looked_for
     queued(simulation, NAMES[:2])
     return simulation
 
