@@ -31,13 +31,13 @@ $(VENV)/.ready: pyproject.toml $(LAYER)/requirements.txt
 $(EMULATOR)/.ready: localcloud/requirements.txt
 	@echo "Installing the AWS emulator into $(EMULATOR)"
 	@$(PYTHON) -m venv $(EMULATOR)
-	@$(EMULATOR)/bin/python $(PIP_INSTALL) --requirement localcloud/requirements.txt
+	@$(EMULATOR)/bin/python $(PIP_INSTALL) --requirement $<
 	@touch $@
 
-$(SAM)/.ready: Makefile
+$(SAM)/.ready: localcloud/requirements-sam.txt
 	@echo "Installing the SAM CLI into $(SAM)"
 	@$(PYTHON) -m venv $(SAM)
-	@$(SAM)/bin/python $(PIP_INSTALL) aws-sam-cli==1.170.0
+	@$(SAM)/bin/python $(PIP_INSTALL) --requirement $<
 	@touch $@
 
 # Builds the layer for this machine once, so that the local cloud starts from SAM's cache.

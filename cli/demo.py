@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 NAME = "demo"
 REPORT_FOLDER = Path("novaloop-report")
 POLL_SECONDS = 0.5
-QUESTION = "my code dont work since yesterday, plz tell me whats wrong with it, its urgent!!"
+QUESTION = "my code dont work since yesterday, plz tell me whats wrong, its urgent!!"
 SPEC = f"""\
 columns: {{question: Body, answer: Y}}
 labels: [{", ".join(questions.LABELS)}]
