@@ -19,7 +19,8 @@ PARAMETERS = {
     "LookSeconds": "2",
     "BigFileBytes": str(BIG_FILE_BYTES),
 }
-TIMING = Timing(job_starting=0.2, endpoint_creating=0.2)
+TIMING = Timing(job_starting=0.2, endpoint_creating=2.0)
+"""An update that fails while the look that requested it goes on would be requested once more."""
 
 
 @pytest.fixture(scope="session")
