@@ -133,12 +133,24 @@ def reconcile(experiment_id: str, world: World) -> Record:
         try:
             record = _commit(decision, snapshot, world)
         except VersionConflict:
-            snapshot, feedback = world.store.load(experiment_id), _Feedback()
+            before, snapshot = snapshot, world.store.load(experiment_id)
+            feedback = _still_true(feedback, before, snapshot)
             continue
         feedback = act(decision.commands, record, world)
         done.update(decision.commands)
         snapshot = replace(snapshot, record=record)
     raise RuntimeError(f"experiment {experiment_id} does not come to rest")
+
+
+def _still_true(feedback: _Feedback, before: Snapshot, after: Snapshot) -> _Feedback:
+    """Return what acting taught that holds whoever commits: that a second step was requested."""
+    proceeded = feedback.proceeded and _work_in_focus(before) == _work_in_focus(after)
+    return _Feedback(proceeded=proceeded)
+
+
+def _work_in_focus(snapshot: Snapshot) -> str | None:
+    stage = snapshot.record.focus if snapshot.record else None
+    return stage.job_name if stage else None
 
 
 def observe(snapshot: Snapshot, feedback: _Feedback, world: World, news: _Heard) -> Observation:
