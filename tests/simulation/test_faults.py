@@ -10,7 +10,7 @@ import pytest
 
 from novaloop.experiment.record import CommandKind, Status
 from tests.simulation.faults import PARTS, Calls, Scenario
-from tests.simulation.simulation import SPEC, Chaos, Simulation, crash
+from tests.simulation.simulation import SPEC, Chaos, Simulation
 
 PLANS = {
     "on SageMaker": b"plan: [sft, evaluate: tuned, deploy: {inference_component: true}]\n",
@@ -56,16 +56,39 @@ def test_a_copy_refuses_to_share_what_is_to_come() -> None:
         simulation.copied()
 
 
+def begin() -> Simulation:
+    simulation = Simulation()
+    simulation.submit("demo", SPEC + PLANS["on SageMaker"])
+    return simulation
+
+
+def is_live(simulation: Simulation) -> bool:
+    return simulation.is_in("demo", Status.LIVE)
+
+
 @pytest.mark.parametrize("first", [None, "sagemaker.create_model"])
 def test_every_call_is_struck_once(first: str | None) -> None:
-    def begin() -> Simulation:
-        simulation = Simulation()
-        simulation.submit("demo", SPEC + PLANS["on SageMaker"])
-        return simulation
+    scenario, struck = Scenario(begin, is_live, first), Counter[str]()
 
-    scenario = Scenario(begin, lambda simulation: simulation.is_in("demo", Status.LIVE), first)
-    struck = Counter(
-        call for part in range(PARTS) for call, _ in scenario.struck(crash, Calls(part, False))
-    )
+    def strike(simulation: Simulation) -> None:
+        struck[simulation.crashes.calls[-1]] += 1
+
+    for part in range(PARTS):
+        yielded = [call for call, _ in scenario.struck(strike, Calls(part, after_effect=False))]
+        assert yielded
     assert struck == Counter(scenario.calls())
     assert first is None or scenario.calls()[0] == first
+
+
+@pytest.mark.parametrize("after_effect", [False, True])
+def test_a_fault_strikes_before_or_after_the_effect(after_effect: bool) -> None:
+    scenario, found = Scenario(begin, is_live), []
+
+    def look(simulation: Simulation) -> None:
+        if simulation.crashes.calls[-1] == "sagemaker.create_model":
+            found.append(len(simulation.hosting.models))
+
+    for part in range(PARTS):
+        for _ in scenario.struck(look, Calls(part, after_effect)):
+            pass
+    assert found == [int(after_effect)]
