@@ -103,7 +103,6 @@ class TwinJobs(Scheduled):
             return
         missing = set(_references(request)) - {*self.existing, *self.packages.values()}
         assert not missing, f"{name} was launched before {missing}"
-        assert self.claimed(name), f"{name} was launched without a record that claims it"
         fate = self._fate(name)
         if fate in REFUSALS and (fate == "invalid" or self.refused.get(name, 0) < 2):
             self.refused[name] = self.refused.get(name, 0) + 1
@@ -112,6 +111,7 @@ class TwinJobs(Scheduled):
         self.asked.append(name)
         if len(self.running) >= self.limit:
             raise LaunchRefused("the quota is used up", for_now=True, quota=True)
+        assert self.claimed(name), f"{name} was launched without a record that claims it"
         self.launches.append(name)
         ending = "completes" if fate in REFUSALS else fate
         self.jobs[name] = SimulatedJob(request, ending, self._clock.now())
