@@ -9,20 +9,19 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
-from operator import add, itemgetter
+from operator import add
 
 import numpy as np
 import numpy.typing as npt
 from rensa import RMinHash  # type: ignore[import-untyped]
 
-from .sketch import Questions
+from .sketch import Questions, sampled
 
 MAX_ROWS = 20_000
 PERMUTATIONS = 64
 SIMILARITY = 0.8
 # Questions are compared by their beginnings, so that a sketcher holds 20 MB.
 SIGNED_BYTES = 1_000
-_SIGNED = slice(SIGNED_BYTES)
 # Sixteen bands of four find a pair of similarity 0.8 in all but 0.02 % of cases.
 _BAND_VALUES = 4
 _SEED = 1
@@ -51,10 +50,10 @@ class SignatureSketch:
         bits = max(self.sampling_bits, other.sampling_bits)
         # A repeated question keeps its first place.
         kept = np.sort(np.unique(questions, return_index=True)[1])
-        kept = kept[_sampled(questions[kept], bits)]
+        kept = kept[sampled(questions[kept], bits)]
         while len(kept) > max_rows:
             bits += 1
-            kept = kept[_sampled(questions[kept], bits)]
+            kept = kept[sampled(questions[kept], bits)]
         return SignatureSketch(questions[kept], signatures[kept], bits)
 
     def near(self, others: "SignatureSketch") -> Questions:
@@ -91,12 +90,12 @@ class SignatureSketcher:
 
     def wanted(self, questions: Questions) -> list[int]:
         """Return which of some questions belong to the sample, by their index."""
-        indexes: list[int] = np.flatnonzero(_sampled(questions, self._bits)).tolist()
+        indexes: list[int] = np.flatnonzero(sampled(questions, self._bits)).tolist()
         return indexes
 
     def add(self, questions: Iterable[int], texts: Iterable[bytes]) -> None:
         """Take in wanted questions by their hashes, and their texts in UTF-8."""
-        self._texts.update(zip(questions, map(itemgetter(_SIGNED), texts), strict=True))
+        self._texts.update(zip(questions, (text[:SIGNED_BYTES] for text in texts), strict=True))
         while len(self._texts) > self._max_rows:
             self._bits += 1
             mask = (1 << self._bits) - 1
@@ -119,11 +118,6 @@ def _signatures(texts: Iterator[bytes]) -> list[list[int]]:
     matrix = RMinHash.digest_matrix_from_token_byte_sets(shingles, PERMUTATIONS, _SEED)
     rows: list[list[int]] = matrix.to_rows()
     return rows
-
-
-def _sampled(questions: Questions, bits: int) -> npt.NDArray[np.bool_]:
-    kept: npt.NDArray[np.bool_] = (questions & np.uint64((1 << bits) - 1)) == 0
-    return kept
 
 
 def _shingles(text: bytes) -> list[bytes]:

@@ -39,6 +39,12 @@ class RowSketch:
         return int(np.count_nonzero(same)) << self.sampling_bits
 
 
+def sampled(questions: Questions, sampling_bits: int) -> npt.NDArray[np.bool_]:
+    """Tell which hashes belong to the sample: those divisible by 2**`sampling_bits`."""
+    kept: npt.NDArray[np.bool_] = (questions & np.uint64((1 << sampling_bits) - 1)) == 0
+    return kept
+
+
 class RowSketcher:
     """Builds a RowSketch batch by batch, in 12 bytes a row of the sample."""
 
@@ -51,10 +57,10 @@ class RowSketcher:
 
     def update(self, questions: Questions, answers: Answers) -> None:
         """Take in the question and answer hashes of some rows."""
-        kept = self._sampled(questions)
+        kept = sampled(questions, self._bits)
         while self._rows + np.count_nonzero(kept) > len(self._questions):
             self._halve()
-            kept = self._sampled(questions)
+            kept = sampled(questions, self._bits)
         self._append(questions[kept], answers[kept])
 
     def absorb(self, other: RowSketch) -> None:
@@ -69,14 +75,10 @@ class RowSketcher:
         order = np.argsort(questions, kind="stable")
         return RowSketch(questions[order], answers[order], self._bits)
 
-    def _sampled(self, questions: Questions) -> npt.NDArray[np.bool_]:
-        kept: npt.NDArray[np.bool_] = (questions & np.uint64((1 << self._bits) - 1)) == 0
-        return kept
-
     def _halve(self) -> None:
         self._bits += 1
         questions, answers = self._questions[: self._rows], self._answers[: self._rows]
-        kept = self._sampled(questions)
+        kept = sampled(questions, self._bits)
         self._rows = 0
         self._append(questions[kept], answers[kept])
 

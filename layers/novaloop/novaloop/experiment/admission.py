@@ -51,11 +51,10 @@ def sought_place(record: Record, now: datetime) -> Place | None:
     stage = record.active
     if record.status is not Status.RUNNING or stage is None:
         return None
-    is_next = stage.state is StageState.PENDING or (
-        stage.state is StageState.WAITING
-        and (stage.next_try_at is None or stage.next_try_at <= now)
-    )
-    return _place(record, stage, stage.queued_at or now) if is_next else None
+    before_launch = stage.state in {StageState.PENDING, StageState.WAITING}
+    if not before_launch or stage.waits_until_later(now):
+        return None
+    return _place(record, stage, stage.queued_at or now)
 
 
 def _place(record: Record, stage: Stage, since: datetime) -> Place | None:

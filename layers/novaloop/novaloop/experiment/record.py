@@ -104,6 +104,10 @@ class Stage:
     earlier_seconds: int = 0
     reason: str | None = None
 
+    def waits_until_later(self, now: datetime) -> bool:
+        """Whether it has a next try, which lies ahead."""
+        return self.next_try_at is not None and now < self.next_try_at
+
     @property
     def claimed_name(self) -> str:
         """The name of its present attempt's work. Raises ValueError if it was never claimed."""

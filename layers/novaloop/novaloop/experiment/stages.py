@@ -131,8 +131,7 @@ def look(stage: Stage, plan: StagePlan, seen: Observation, now: datetime) -> Sig
         case StageState.CLAIMED:
             return _look_at_claim(seen)
         case StageState.WAITING:
-            waits = stage.next_try_at is not None and now < stage.next_try_at
-            if waits:
+            if stage.waits_until_later(now):
                 return Sight.NOT_DUE
             return Sight.BEHIND if seen.before else Sight.DUE
         case StageState.RUNNING:
@@ -298,8 +297,14 @@ def _follow(step: _Step) -> Stage:
     if step.sight is Sight.OURS:
         started_at = work.started_at or step.now
         former = work.serving or moved.former
-        moved = replace(moved, job_arn=work.arn, started_at=started_at, former=former, reason=None)
-        moved = replace(moved, queued_at=None)
+        moved = replace(
+            moved,
+            job_arn=work.arn,
+            started_at=started_at,
+            queued_at=None,
+            former=former,
+            reason=None,
+        )
     return replace(moved, progress=_progress(step), billable_seconds=work.billable_seconds)
 
 
