@@ -83,7 +83,7 @@ def _run(seed: int, outcome: Outcome) -> None:
         wish = partial(_wish, simulation, dice.choice(names), dice.choice(WISHES))
         simulation.later(_within(dice, hours=12), wish)
         outcome.weather["commands"] += 1
-    _let_pass(simulation, timedelta(hours=13))
+    simulation.passes(timedelta(hours=13))
     for name in names:
         outcome.ends[str(simulation.settles(name))] += 1
         simulation.check(name)
@@ -137,10 +137,6 @@ def _wish(simulation: Simulation, name: str, kind: CommandKind) -> None:
         simulation.command(name, kind)
 
 
-def _let_pass(simulation: Simulation, time: timedelta) -> None:
-    simulation.run(lambda: False, at_most=time)
-
-
 def _clear_away(simulation: Simulation, names: Sequence[str]) -> None:
     """Stop and clean up as a person would, in good weather, and assert that nothing is left."""
     simulation.chaos, simulation.crashes.probability = Chaos(), 0.0
@@ -149,7 +145,7 @@ def _clear_away(simulation: Simulation, names: Sequence[str]) -> None:
             simulation.command(name, CommandKind.STOP)
             _assert_soon(simulation, name, lambda record: record.status.is_final)
         simulation.command(name, CommandKind.CLEANUP)
-        _let_pass(simulation, timedelta(minutes=1))
+        simulation.passes(timedelta(minutes=1))
         _assert_soon(simulation, name, lambda record: record.cleanup is None)
         simulation.check(name)
 

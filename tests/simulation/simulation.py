@@ -20,7 +20,7 @@ from typing import Any, Never
 from novaloop.cloud.deployments import Deployments
 from novaloop.experiment.moves import Policy
 from novaloop.experiment.names import experiment_of_job
-from novaloop.experiment.record import CommandItem, CommandKind, Record, Status
+from novaloop.experiment.record import CommandItem, CommandKind, Record, StageState, Status
 from novaloop.experiment.site import Site
 from novaloop.recipes.jobs import Deployment
 from novaloop.usecases.conversion import IngestWorld
@@ -38,7 +38,6 @@ from tests.simulation.twins import (
     TwinStore,
     VirtualClock,
     claims,
-    looks_for,
     questions_csv,
 )
 
@@ -64,6 +63,9 @@ class Chaos:
     delayed: float = 0.0
     crash: float = 0.0
     sweeps: bool = True
+
+
+ROUGH = Chaos(duplicated=0.3, lost=0.2, delayed=0.3, crash=0.02)
 
 
 def crash(*_: object) -> Never:
@@ -187,6 +189,10 @@ class Simulation:
                 return True
         return False
 
+    def passes(self, time: timedelta) -> None:
+        """Let that much virtual time pass."""
+        self.run(lambda: False, time)
+
     def step(self) -> None:
         """Do what comes next."""
         self.clock.time, _, action = heapq.heappop(self.agenda)
@@ -233,11 +239,17 @@ class Simulation:
 
     def is_claimed(self, name: str) -> bool:
         experiment_id = experiment_of_job("novaloop", name) or ""
-        return claims(self.store.record(experiment_id), name)
+        return claims(self.store.record(experiment_id), name, StageState.CLAIMED)
 
     def is_looked_for(self, name: str) -> bool:
+        """As is_claimed, or the job will be looked for before anything else is launched.
+
+        A controller that was held up may launch what another one was refused meanwhile: the stage
+        waits, and its next try adopts the job.
+        """
         experiment_id = experiment_of_job("novaloop", name) or ""
-        return looks_for(self.store.record(experiment_id), name)
+        record = self.store.record(experiment_id)
+        return claims(record, name, StageState.CLAIMED, StageState.WAITING)
 
     def deliver(self, experiment_id: str, receive: int) -> None:
         """Hand a hint to the controller; a crash brings it back after the visibility timeout."""

@@ -24,15 +24,20 @@ plan: [evaluate: {name: baseline}]
 NAMES = [f"x{number}" for number in range(6)]
 
 
-def passes(simulation: Simulation, time: timedelta) -> None:
-    simulation.run(lambda: False, at_most=time)
-
-
 def queued(simulation: Simulation, names: list[str] = NAMES, spec: bytes = SPEC) -> None:
     """Submit experiments a minute apart, so that it is known who came first."""
     for name in names:
         simulation.submit(name, spec)
-        passes(simulation, timedelta(minutes=1))
+        simulation.passes(timedelta(minutes=1))
+
+
+def held_up(names: list[str] = NAMES) -> Simulation:
+    """The first of these experiments holds the whole quota, and the others have waited for long."""
+    simulation = Simulation(fate=lambda name: "hangs" if "-x0-" in name else "completes")
+    simulation.jobs.limit = 1
+    queued(simulation, names)
+    simulation.passes(timedelta(hours=1))
+    return simulation
 
 
 def test_a_quota_of_one_lets_experiments_in_in_the_order_of_their_coming() -> None:
@@ -47,12 +52,10 @@ def test_a_quota_of_one_lets_experiments_in_in_the_order_of_their_coming() -> No
 
 
 def test_only_the_first_in_the_queue_asks_the_service() -> None:
-    simulation = Simulation(fate=lambda name: "hangs" if "-x0-" in name else "completes")
-    simulation.jobs.limit = 1
-    queued(simulation)
+    simulation = held_up()
     simulation.jobs.asked.clear()
 
-    passes(simulation, timedelta(hours=10))
+    simulation.passes(timedelta(hours=10))
 
     assert set(simulation.jobs.asked) == {"novaloop-x1--baseline-1"}
     assert 60 <= len(simulation.jobs.asked) <= 120
@@ -62,28 +65,22 @@ def test_only_the_first_in_the_queue_asks_the_service() -> None:
 
 
 def test_the_next_gets_in_at_once_when_the_first_gives_up() -> None:
-    simulation = Simulation(fate=lambda name: "hangs" if "-x0-" in name else "completes")
-    simulation.jobs.limit = 1
-    queued(simulation, NAMES[:3])
-    passes(simulation, timedelta(hours=1))
+    simulation = held_up(NAMES[:3])
 
     simulation.command("x1", CommandKind.STOP)
     assert simulation.reaches("x1", Status.STOPPING, Status.STOPPED)
     simulation.jobs.limit = 2
-    passes(simulation, timedelta(minutes=1))
+    simulation.passes(timedelta(minutes=1))
 
     assert simulation.jobs.launches[1:] == ["novaloop-x2--baseline-1"]
 
 
 def test_who_comes_later_waits_behind_even_when_there_is_room_by_chance() -> None:
-    simulation = Simulation(fate=lambda name: "hangs" if "-x0-" in name else "completes")
-    simulation.jobs.limit = 1
-    queued(simulation, NAMES[:2])
-    passes(simulation, timedelta(hours=1))
+    simulation = held_up(NAMES[:2])
 
     simulation.jobs.limit = 2
     simulation.submit("x2", SPEC)
-    passes(simulation, timedelta(minutes=2))
+    simulation.passes(timedelta(minutes=2))
 
     assert simulation.record("x2").stages[0].state is StageState.WAITING
     assert simulation.settles("x2") is Status.COMPLETED
@@ -92,14 +89,11 @@ def test_who_comes_later_waits_behind_even_when_there_is_room_by_chance() -> Non
 
 def test_other_instance_types_have_queues_of_their_own() -> None:
     other = SPEC.replace(b"baseline", b"baseline, instance_type: ml.p4d.24xlarge")
-    simulation = Simulation(fate=lambda name: "hangs" if "-x0-" in name else "completes")
-    simulation.jobs.limit = 1
-    queued(simulation, NAMES[:2])
-    passes(simulation, timedelta(hours=1))
+    simulation = held_up(NAMES[:2])
 
     simulation.jobs.limit = 2
     simulation.submit("other", other)
-    passes(simulation, timedelta(minutes=2))
+    simulation.passes(timedelta(minutes=2))
 
     assert "novaloop-other--baseline-1" in simulation.jobs.launches
 

@@ -16,13 +16,12 @@ from tests.simulation.faults import (
     second_controller,
     stop,
 )
-from tests.simulation.simulation import SPEC, Chaos, Simulation, crash
+from tests.simulation.simulation import ROUGH, SPEC, Chaos, Simulation, crash
 
 ON_DEMAND = SPEC + b"plan: [sft, deploy: {to: bedrock-on-demand}]\n"
 PROVISIONED = SPEC + b"plan: [sft, deploy: {to: bedrock-provisioned, model_units: 2}]\n"
 TRAINED = SPEC + b"runtime: bedrock\n"
 NAME = "novaloop-demo_deploy-1"
-ROUGH = Chaos(duplicated=0.3, lost=0.2, delayed=0.3, crash=0.02)
 
 
 def submitted(spec: bytes = ON_DEMAND, **settings: object) -> Simulation:
@@ -78,7 +77,7 @@ def test_a_second_controller_at_any_call_changes_nothing(scenario: str, calls: C
 def test_a_stop_at_any_call_leaves_nothing(scenario: str, calls: Calls) -> None:
     for call, simulation in SCENARIOS[scenario].struck(stop, calls):
         assert simulation.reaches("demo", Status.STOPPED), call
-        simulation.run(lambda: False, timedelta(hours=6))
+        simulation.passes(timedelta(hours=6))
         simulation.check("demo")
 
 
@@ -147,7 +146,7 @@ def test_it_is_looked_at_as_often_as_the_stack_says(deleting: bool) -> None:
     assert simulation.reaches("demo", Status.DEPLOYING)
     if deleting:
         assert simulation.reaches("demo", Status.STOPPING)
-    simulation.run(lambda: False, timedelta(minutes=1))
+    simulation.passes(timedelta(minutes=1))
     due_at = simulation.record("demo").due_at
     assert due_at is not None
     assert due_at - simulation.clock.now() <= often
@@ -158,7 +157,7 @@ def test_without_the_sweep_nothing_tells_that_the_model_is_active() -> None:
     assert simulation.reaches("demo", Status.DEPLOYING)
     simulation.chaos = Chaos(sweeps=False)
     simulation.agenda = [each for each in simulation.agenda if each[2] != simulation.run_sweep]
-    simulation.run(lambda: False, timedelta(days=1))
+    simulation.passes(timedelta(days=1))
     assert simulation.record("demo").status is Status.DEPLOYING
 
 

@@ -11,13 +11,12 @@ import pytest
 from novaloop.experiment.budget import last_moment, spent_usd
 from novaloop.experiment.costs import packaged_prices
 from novaloop.experiment.record import CommandKind, Record, Status
-from tests.simulation.simulation import SPEC, Chaos, Simulation
+from tests.simulation.simulation import ROUGH, SPEC, Simulation
 
 if TYPE_CHECKING:
     from novaloop.experiment.observation import Work
 
 P5 = packaged_prices().usd_per_instance_hour["ml.p5.48xlarge"]
-ROUGH = Chaos(duplicated=0.3, lost=0.2, delayed=0.3, crash=0.02)
 
 
 def submitted(budget: float, **options: Any) -> Simulation:
@@ -135,7 +134,7 @@ def test_an_endpoint_is_not_kept_past_the_budget() -> None:
     assert simulation.settles("demo") is Status.LIVE
     before = simulation.record("demo")
     simulation.command("demo", CommandKind.KEEP, hours=1)
-    simulation.run(lambda: False, timedelta(minutes=5))
+    simulation.passes(timedelta(minutes=5))
     assert simulation.record("demo").endpoint == before.endpoint
     assert "ignored: the budget lasts until" in simulation.store.history("demo")[-1].why
     assert last_moment(before, before.stages[-1]) == before.endpoint.expires_at  # type: ignore[union-attr]

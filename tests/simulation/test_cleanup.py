@@ -29,12 +29,12 @@ def failed() -> Simulation:
     simulation.submit("demo", PLAN)
     assert simulation.settles("demo") is Status.FAILED
     leave(simulation.hosting)
-    simulation.run(lambda: False, timedelta(hours=1))
+    simulation.passes(timedelta(hours=1))
     hosting = simulation.hosting
     hosting.create_inference_component(
         InferenceComponentName=ORPHAN, EndpointName=ORPHAN, Tags=TAGS
     )
-    simulation.run(lambda: False, timedelta(hours=1))
+    simulation.passes(timedelta(hours=1))
     return simulation
 
 
@@ -109,7 +109,7 @@ def has_relaunched(simulation: Simulation) -> bool:
 def test_what_a_retry_launches_meanwhile_is_not_deleted(calls: Calls) -> None:
     for call, simulation in SCENARIO.struck(retry, calls):
         assert simulation.run(partial(has_relaunched, simulation)), call
-        simulation.run(lambda: False, timedelta(minutes=10))
+        simulation.passes(timedelta(minutes=10))
         assert simulation.jobs.launches[1:] == ["novaloop-demo--sft-2"], call
         assert not simulation.jobs.jobs["novaloop-demo--sft-2"].stop_asked, call
 

@@ -14,11 +14,10 @@ from tests.simulation.faults import (
     second_controller,
     stop,
 )
-from tests.simulation.simulation import SPEC, Chaos, Simulation, crash
+from tests.simulation.simulation import ROUGH, SPEC, Simulation, crash
 
 COMPONENT = SPEC + b"plan: [sft, deploy: {inference_component: true}]\n"
 NAME = "novaloop-demo--deploy-1"
-ROUGH = Chaos(duplicated=0.3, lost=0.2, delayed=0.3, crash=0.02)
 
 
 def submitted(**settings: object) -> Simulation:
@@ -58,7 +57,7 @@ def test_a_second_controller_at_any_call_changes_nothing(calls: Calls) -> None:
 def test_a_stop_at_any_call_leaves_nothing(calls: Calls) -> None:
     for call, simulation in SCENARIO.struck(stop, calls):
         assert simulation.reaches("demo", Status.STOPPED), call
-        simulation.run(lambda: False, timedelta(hours=6))
+        simulation.passes(timedelta(hours=6))
         simulation.check("demo")
 
 
@@ -80,7 +79,7 @@ def test_what_becomes_of_the_component(fate: str, ends: Status) -> None:
 def test_a_component_that_vanishes_while_it_is_created_fails_the_stage() -> None:
     simulation = submitted()
     assert simulation.run(lambda: NAME in simulation.hosting.components)
-    simulation.run(lambda: False, timedelta(minutes=2))
+    simulation.passes(timedelta(minutes=2))
     del simulation.hosting.components[NAME]
     assert simulation.settles("demo") is Status.FAILED
     assert simulation.record("demo").stage("deploy").state is StageState.FAILED

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
 from novaloop.experiment.record import CommandKind, Status
 from tests.simulation.faults import Calls, Scenario, at_any_call
-from tests.simulation.simulation import SPEC, Chaos, Simulation, crash
+from tests.simulation.simulation import ROUGH, SPEC, Simulation, crash
 
 DRY = SPEC + b"dry_run: true\n"
 KEY = "reports/demo/plan.json"
@@ -67,7 +68,7 @@ def without_checkpoint(request: dict[str, object]) -> dict[str, object]:
 def test_a_retry_does_not_make_it_real() -> None:
     simulation = dry_run()
     simulation.command("demo", CommandKind.RETRY)
-    simulation.run(lambda: False)
+    simulation.passes(timedelta(days=10))
     assert simulation.record("demo").status is Status.COMPLETED
     assert simulation.jobs.launches == []
 
@@ -100,5 +101,4 @@ def test_a_crash_at_any_call_heals(calls: Calls) -> None:
 
 @pytest.mark.parametrize("seed", range(5))
 def test_rough_weather(seed: int) -> None:
-    rough = Chaos(duplicated=0.3, lost=0.2, delayed=0.3, crash=0.02)
-    assert dry_run(seed=seed, chaos=rough).jobs.launches == []
+    assert dry_run(seed=seed, chaos=ROUGH).jobs.launches == []

@@ -10,13 +10,12 @@ import pytest
 
 from novaloop.experiment.record import CommandKind, Status
 from tests.simulation.faults import PARTS, Calls, Scenario
-from tests.simulation.simulation import SPEC, Chaos, Simulation
+from tests.simulation.simulation import ROUGH, SPEC, Chaos, Simulation
 
 PLANS = {
     "on SageMaker": b"plan: [sft, evaluate: tuned, deploy: {inference_component: true}]\n",
     "on Bedrock": b"runtime: bedrock\nplan: [sft, deploy: {to: bedrock-on-demand}]\n",
 }
-ROUGH = Chaos(duplicated=0.3, lost=0.2, delayed=0.3, crash=0.02)
 
 
 def submitted(plan: bytes, chaos: Chaos) -> Simulation:

@@ -12,7 +12,7 @@ from novaloop.experiment.record import CommandKind, Progress, Stage, StageState,
 from novaloop.training.health import HealthKind
 from novaloop.usecases.training import load_training
 from tests.simulation.faults import Calls, Scenario, at_any_call
-from tests.simulation.simulation import SPEC, Chaos, Simulation, crash
+from tests.simulation.simulation import ROUGH, SPEC, Chaos, Simulation, crash
 from tests.simulation.twin_training import LINES_PER_LOOK
 
 PLAN = b"""
@@ -208,11 +208,10 @@ def test_a_crash_at_any_call_heals(calls: Calls) -> None:
 
 @pytest.mark.parametrize("seed", range(10))
 def test_rough_weather(seed: int) -> None:
-    rough = Chaos(duplicated=0.3, lost=0.2, delayed=0.3, crash=0.02)
-    simulation = simulate("collapses", rough, seed)
+    simulation = simulate("collapses", ROUGH, seed)
     simulation.submit("demo", SPEC + STOP)
     status = simulation.settles("demo")
-    simulation.run(lambda: False, timedelta(hours=3))
+    simulation.passes(timedelta(hours=3))
     health = simulation.record("demo").stage("rft").health
     assert [note.kind for note in health] == [HealthKind.REWARD_COLLAPSE]
     assert warnings(simulation)

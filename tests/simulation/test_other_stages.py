@@ -79,7 +79,7 @@ def test_a_score_knows_the_earlier_one_of_its_task() -> None:
 def test_what_a_plan_needs_is_named_while_it_is_missing() -> None:
     simulation = Simulation()
     simulation.submit("demo", PLAN)
-    simulation.run(lambda: False, timedelta(hours=1))
+    simulation.passes(timedelta(hours=1))
     record = simulation.record("demo")
     assert record.status is Status.COLLECTING
     assert record.reason == "waiting for dpo.csv, validation.csv"

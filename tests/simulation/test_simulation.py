@@ -15,10 +15,9 @@ from tests.simulation.faults import (
     second_controller,
     stop,
 )
-from tests.simulation.simulation import SPEC, Chaos, Simulation, crash
+from tests.simulation.simulation import ROUGH, SPEC, Chaos, Simulation, crash
 from tests.simulation.twins import questions_csv
 
-ROUGH = Chaos(duplicated=0.3, lost=0.2, delayed=0.3, crash=0.02)
 SPECS = {
     runtime: SPEC + f"runtime: {runtime}\n".encode() for runtime in ("training-job", "serverless")
 }
@@ -101,7 +100,7 @@ def test_a_stop_at_any_call_leaves_nothing(runtime: str, calls: Calls) -> None:
     """A controller is held up at the call, a person stops the experiment, it goes on."""
     for call, simulation in SCENARIOS[runtime].struck(stop, calls):
         assert simulation.reaches("demo", Status.STOPPED), call
-        simulation.run(lambda: False, timedelta(hours=6))
+        simulation.passes(timedelta(hours=6))
         simulation.check("demo")
 
 
@@ -204,7 +203,7 @@ def test_stop_at_any_time_leaves_nothing(minutes: int) -> None:
         timedelta(minutes=minutes), lambda: simulation.command("demo", CommandKind.STOP)
     )
     assert simulation.reaches("demo", Status.STOPPED)
-    simulation.run(lambda: False, timedelta(days=1))
+    simulation.passes(timedelta(days=1))
     simulation.check("demo")
 
 

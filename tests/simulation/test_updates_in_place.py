@@ -15,13 +15,12 @@ from tests.simulation.faults import (
     second_controller,
     stop,
 )
-from tests.simulation.simulation import SPEC, Chaos, Simulation, crash
+from tests.simulation.simulation import ROUGH, SPEC, Simulation, crash
 from tests.simulation.twin_sagemaker import Resource
 
 SHARED = SPEC + b"plan: [sft, deploy: {endpoint: bot, ttl_hours: 48}]\n"
 BOT = "novaloop-bot"
 OLD, NEW = "novaloop-old--deploy-1", "novaloop-demo--deploy-1"
-ROUGH = Chaos(duplicated=0.3, lost=0.2, delayed=0.3, crash=0.02)
 
 
 def both(fate: str = "completes", **settings: object) -> Simulation:
@@ -87,7 +86,7 @@ def test_a_stop_at_any_call_leaves_nothing_of_it(calls: Calls) -> None:
     """What served before serves on, unless the new experiment had taken over for good."""
     for call, simulation in SCENARIO.struck(stop, calls):
         assert simulation.reaches("demo", Status.STOPPED), call
-        simulation.run(lambda: False, timedelta(hours=6))
+        simulation.passes(timedelta(hours=6))
         simulation.check("demo")
         old = simulation.record("old").status
         assert old in {Status.LIVE, Status.COMPLETED}, call
@@ -189,7 +188,7 @@ def test_two_at_the_same_time_take_turns(minutes: int) -> None:
     simulation = both()
     simulation.later(timedelta(minutes=minutes), lambda: simulation.submit("rival", SHARED))
     assert simulation.reaches("rival", Status.LIVE, Status.FAILED)
-    simulation.run(lambda: False, timedelta(hours=12))
+    simulation.passes(timedelta(hours=12))
     ends = {name: simulation.record(name).status for name in ("old", "demo", "rival")}
     assert sorted(ends.values()) == [Status.COMPLETED, Status.COMPLETED, Status.LIVE]
     winner = next(name for name, status in ends.items() if status is Status.LIVE)
@@ -213,7 +212,7 @@ def test_two_create_the_endpoint_at_the_same_time() -> None:
     simulation.submit("demo", SHARED)
     assert simulation.reaches("demo", Status.LIVE, Status.COMPLETED)
     assert simulation.reaches("old", Status.LIVE, Status.COMPLETED)
-    simulation.run(lambda: False, timedelta(hours=12))
+    simulation.passes(timedelta(hours=12))
     ends = sorted(simulation.record(name).status for name in ("old", "demo"))
     assert ends == [Status.COMPLETED, Status.LIVE]
     assert len(simulation.hosting.updates) == 1

@@ -181,16 +181,6 @@ def questions_csv(rows: int, seed: int) -> bytes:
     return text.getvalue().encode()
 
 
-def claims(record: Record, name: str) -> bool:
-    """Whether the record says that this launch is about to happen."""
-    return any(s.job_name == name and s.state is StageState.CLAIMED for s in record.stages)
-
-
-def looks_for(record: Record, name: str) -> bool:
-    """Whether the record will look for this job before anything else is launched.
-
-    A controller that was held up may launch what another one was refused meanwhile: the stage
-    waits, and its next try adopts the job.
-    """
-    states = {StageState.CLAIMED, StageState.WAITING}
+def claims(record: Record, name: str, *states: StageState) -> bool:
+    """Whether the record knows of this launch, in a stage of one of these states."""
     return any(s.job_name == name and s.state in states for s in record.stages)
