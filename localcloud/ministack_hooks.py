@@ -13,11 +13,11 @@ import shutil
 import threading
 import uuid
 import zipfile
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from http import HTTPStatus
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from ministack import app  # type: ignore[import-not-found]
 from ministack.core import iam_actions, iam_evaluator, lambda_runtime, responses, router  # type: ignore[import-not-found]
@@ -25,10 +25,10 @@ from ministack.services import eventbridge, iam, s3, sts  # type: ignore[import-
 
 from localcloud.credentials import Credentials
 
-PINNED_VERSION = "1.5.33"
+if TYPE_CHECKING:
+    from localcloud.host import Handler, Response
 
-Response = tuple[int, dict[str, str], bytes]
-Handler = Callable[[str, str, dict[str, str], bytes, dict[str, Any]], Awaitable[Response]]
+PINNED_VERSION = "1.5.33"
 
 _unpacking = threading.Lock()
 _version_of_event: contextvars.ContextVar[str | None] = contextvars.ContextVar("version_id")

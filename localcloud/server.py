@@ -12,23 +12,13 @@ import signal
 import sys
 import threading
 import time
-import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
 import trustme  # type: ignore[import-not-found]
 
 from localcloud import ministack_hooks as emulator
-from localcloud.bedrock.jobs import CustomizationJobs
-from localcloud.bedrock.resources import CustomModels
-from localcloud.bedrock.service import Bedrock
-from localcloud.credentials import ADMINISTRATOR
-from localcloud.sagemaker.faults import Faults
-from localcloud.sagemaker.hosting import Hosting
-from localcloud.sagemaker.registry import Registry
-from localcloud.sagemaker.service import SageMaker
-from localcloud.sagemaker.training_jobs import Setting, TrainingJobs
-from localcloud.tagging import Tagging
+from localcloud import stand_ins
 
 SETTINGS_VARIABLE = "NOVALOOP_LOCAL_CLOUD"
 
@@ -41,44 +31,6 @@ class ServerSettings:
     attached: bool
     starting_seconds: float
     endpoint_seconds: float
-
-
-class EscrowBucket:
-    """The service's own bucket for weights, made when the first job needs it."""
-
-    def __init__(self) -> None:
-        self._identifier = uuid.uuid4().hex[:8]
-        self._lock = threading.Lock()
-        self._name: str | None = None
-
-    def name(self) -> str:
-        """The bucket's name, with the account of the current request in it."""
-        with self._lock:
-            if self._name is None:
-                name = f"customer-escrow-{emulator.account_id()}-smtj-{self._identifier}"
-                ADMINISTRATOR.session().client("s3").create_bucket(Bucket=name)
-                self._name = name
-            return self._name
-
-
-def install_stand_ins(settings: ServerSettings) -> None:
-    """Let the emulator serve SageMaker and Bedrock."""
-    directory = Path(settings.directory)
-    faults = Faults(directory / "faults")
-    registry = Registry()
-    setting = Setting(
-        faults, directory, ADMINISTRATOR, settings.starting_seconds, EscrowBucket().name, registry
-    )
-    hosting = Hosting(faults, settings.endpoint_seconds, registry.package_uri, ADMINISTRATOR)
-    jobs = TrainingJobs(setting)
-    service = SageMaker(jobs, hosting, registry, faults)
-    emulator.register("sagemaker", service.handle, "SageMaker.")
-    models = CustomModels(faults, settings.endpoint_seconds, registry.package_uri)
-    bedrock = Bedrock(models, CustomizationJobs(setting, models), faults)
-    for name in ("bedrock", "bedrock-runtime"):
-        emulator.register(name, bedrock.handle)
-    tagging = Tagging(jobs.tagged, hosting.tagged, models.tagged)
-    emulator.register("tagging", tagging.handle, "ResourceGroupsTaggingAPI_20170126")
 
 
 def write_certificates(directory: Path) -> None:
@@ -102,13 +54,18 @@ def _end_with_parent() -> None:
 def main() -> None:
     """Run until told to stop."""
     settings = ServerSettings(**json.loads(os.environ.pop(SETTINGS_VARIABLE)))
-    write_certificates(Path(settings.directory))
+    directory = Path(settings.directory)
+    write_certificates(directory)
     if settings.attached:
         threading.Thread(target=_end_with_parent, daemon=True).start()
     emulator.add_version_ids()
     emulator.serve_ranges_of_versions()
-    emulator.extract_layers_once(Path(settings.directory) / "layers")
-    install_stand_ins(settings)
+    emulator.extract_layers_once(directory / "layers")
+    stand_ins.install(
+        directory,
+        starting_seconds=settings.starting_seconds,
+        endpoint_seconds=settings.endpoint_seconds,
+    )
     emulator.serve()
 
 

@@ -11,7 +11,7 @@ from botocore.model import ShapeResolver, StructureShape
 from botocore.parsers import RpcV2CBORParser
 from botocore.serialize import RpcV2CBORSerializer
 
-from localcloud import ministack_hooks as emulator
+from localcloud.host import Response, emulator
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -39,14 +39,14 @@ class Tagging:
 
     async def handle(
         self, method: str, path: str, headers: dict[str, str], body: bytes, query: dict[str, Any]
-    ) -> emulator.Response:
+    ) -> Response:
         """Answer one HTTP request."""
         del method
         return await asyncio.to_thread(self._answer, path, headers, body, query)
 
     def _answer(
         self, path: str, headers: Mapping[str, str], body: bytes, query: Mapping[str, Any]
-    ) -> emulator.Response:
+    ) -> Response:
         is_cbor = _CBOR in headers.get("content-type", "")
         asked = headers.get("x-amz-target", path).replace("/", ".").rpartition(".")[2]
         if asked != _OPERATION:
@@ -72,7 +72,7 @@ class Tagging:
         return {"PaginationToken": "", "ResourceTagMappingList": found}
 
 
-def _error(code: str, message: str, *, is_cbor: bool) -> emulator.Response:
+def _error(code: str, message: str, *, is_cbor: bool) -> Response:
     told = {"__type": code, "message": message}
     if is_cbor:
         return 400, _CBOR_HEADERS, _cbor(told, _ERROR)

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from localcloud import ministack_hooks as emulator
 from localcloud.bedrock.resources import (
     Catalogue,
     CustomModels,
@@ -23,6 +22,7 @@ from localcloud.bedrock.resources import (
     require_assumable,
 )
 from localcloud.container import JobError
+from localcloud.host import emulator
 from localcloud.job_io import load_checkpoint, split_uri
 from localcloud.sagemaker.errors import ServiceError
 from localcloud.sagemaker.training_jobs import in_background

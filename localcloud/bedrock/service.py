@@ -7,10 +7,10 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from localcloud import ministack_hooks as emulator
 from localcloud.bedrock import runtime
 from localcloud.bedrock.resources import SERVICE, Catalogue, CustomModels, arn_of, tags_of
 from localcloud.bedrock.rest import Call, RestApi
+from localcloud.host import Response, emulator
 from localcloud.sagemaker.errors import ServiceError
 from localcloud.sagemaker.request_validation import request_problems
 
@@ -88,7 +88,7 @@ class Bedrock:
 
     async def handle(
         self, method: str, path: str, headers: dict[str, str], body: bytes, query: dict[str, Any]
-    ) -> emulator.Response:
+    ) -> Response:
         """Answer one HTTP request; blocking work runs in a thread."""
         try:
             return await asyncio.to_thread(self._answer, method, path, headers, body, query)
@@ -103,7 +103,7 @@ class Bedrock:
         headers: Mapping[str, str],
         body: bytes,
         query: dict[str, Any],
-    ) -> emulator.Response:
+    ) -> Response:
         api = self._runtime if path.startswith("/model/") else self._control
         call = api.call(method, path, query, body)
         if call is None or call.operation not in {*self._operations, *_INVOCATIONS}:
@@ -155,9 +155,7 @@ class Bedrock:
         if fault is not None:
             raise ServiceError(fault.code, fault.reason)
 
-    def _invoke(
-        self, call: Call, headers: Mapping[str, str], query: dict[str, Any]
-    ) -> emulator.Response:
+    def _invoke(self, call: Call, headers: Mapping[str, str], query: dict[str, Any]) -> Response:
         arn = call.parameters["modelId"]
         tags = self._tags(arn) or {}
         keys = {f"aws:ResourceTag/{key}": value for key, value in tags.items()}

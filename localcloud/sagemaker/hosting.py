@@ -6,8 +6,8 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from localcloud import ministack_hooks as emulator
 from localcloud.container import JobError
+from localcloud.host import emulator
 from localcloud.job_io import load_checkpoint
 from localcloud.learner import Model
 from localcloud.sagemaker.errors import ServiceError, invalid

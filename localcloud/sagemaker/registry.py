@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from localcloud import ministack_hooks as emulator
+from localcloud.host import emulator
 from localcloud.sagemaker.errors import ServiceError, invalid
 from localcloud.sagemaker.hosting import Catalogue
 

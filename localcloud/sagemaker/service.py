@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import botocore.session
 
-from localcloud import ministack_hooks as emulator
+from localcloud.host import Response, emulator
 from localcloud.sagemaker.errors import ServiceError, invalid
 from localcloud.sagemaker.inference import chat_completion, event_stream, parsed
 from localcloud.sagemaker.registry import content_arn, content_key, hub_arn
@@ -104,7 +104,7 @@ class SageMaker:
 
     async def handle(
         self, method: str, path: str, headers: dict[str, str], body: bytes, query: dict[str, Any]
-    ) -> emulator.Response:
+    ) -> Response:
         """Answer one HTTP request; blocking work runs in a thread."""
         del method
         try:
@@ -115,7 +115,7 @@ class SageMaker:
 
     def _answer(
         self, path: str, headers: Mapping[str, str], body: bytes, query: Mapping[str, Any]
-    ) -> emulator.Response:
+    ) -> Response:
         invocation = _INVOCATION.match(path)
         if invocation is not None:
             return self._invoke(
@@ -182,7 +182,7 @@ class SageMaker:
         headers: Mapping[str, str],
         body: bytes,
         query: Mapping[str, Any],
-    ) -> emulator.Response:
+    ) -> Response:
         action = "InvokeEndpointWithResponseStream" if stream else "InvokeEndpoint"
         arn = arn_of("endpoint", name)
         _require(emulator.denial(headers, query, f"sagemaker:{action}", arn))

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from localcloud import ministack_hooks as emulator
+from localcloud.host import emulator
 from localcloud.sagemaker.errors import ServiceError, invalid
 from localcloud.sagemaker.serverless import (
     References,
