@@ -33,6 +33,7 @@ from novaloop.experiment.origins import named_origin
 from novaloop.experiment.plan import OnBedrock, Runtime, TrainStage
 from novaloop.experiment.planning import ExperimentPlan, plan_experiment
 from novaloop.experiment.record import DatasetItem, DatasetStatus, Record, Snapshot
+from novaloop.experiment.settings_file import MAX_BYTES
 from novaloop.experiment.spec import ExperimentSpec
 from novaloop.recipes.errors import RecipeError
 from novaloop.usecases.dataset_checks import check_experiment
@@ -108,7 +109,8 @@ def _prices(file: Path | None) -> PriceTable:
     if file is None:
         return packaged_prices()
     try:
-        return read_prices(file.read_bytes())
+        with file.open("rb") as opened:
+            return read_prices(opened.read(MAX_BYTES + 1))
     except PricesRefused as refused:
         raise Refused("\n  ".join((f"{file} can't be used:", *refused.errors))) from None
 

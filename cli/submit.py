@@ -11,6 +11,7 @@ from cli.stack import Stack, with_stack
 from novaloop.datasets.options import SourceFormat
 from novaloop.experiment.inputs import roles, split_roles
 from novaloop.experiment.names import experiment_name_error
+from novaloop.experiment.settings_file import MAX_BYTES
 from novaloop.experiment.spec import ExperimentSpec
 from novaloop.experiment.spec_file import (
     SPEC_FILE,
@@ -53,7 +54,8 @@ def _read_spec(file: Path) -> ExperimentSpec:
     if not file.exists():
         return ExperimentSpec()
     try:
-        return read_spec(file.read_bytes())
+        with file.open("rb") as opened:
+            return read_spec(opened.read(MAX_BYTES + 1))
     except SpecRefused as refused:
         raise Refused("\n  ".join((f"{file} can't be used:", *refused.errors))) from None
 

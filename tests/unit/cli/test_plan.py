@@ -181,7 +181,7 @@ def test_a_budget_caps_the_run_times(folder: Path) -> None:
         ("run_times: {sft: {start_seconds: .inf}}", "start_seconds: must be a finite number"),
         ("as_of: tomorrow", "as_of: must be a date, such as 2026-11-01"),
         ("price: 1", "price: is not a known setting; remove it"),
-        ("region: a\nregion: b", "line 2, column 1: is not YAML: `region` stands twice"),
+        ("region: a\nregion: b", "line 2, column 1: `region` stands twice"),
         ("- 1", "must hold `key: value` lines, such as `as_of: 2026-11-01`"),
         ("\xff", "is not UTF-8 at byte 0; save it as UTF-8"),
     ],

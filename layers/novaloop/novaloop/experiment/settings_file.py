@@ -1,4 +1,10 @@
-"""Files of settings in YAML, read more strictly than PyYAML does by itself."""
+"""Files of settings in YAML, read more strictly than PyYAML does by itself.
+
+Whoever may upload may upload anything, so what it costs to read a file is bounded before it is
+read: its bytes, its values and how deep they are nested. What makes much out of little (aliases,
+merge keys) and what makes other objects than JSON has (tags) is refused where it stands, before
+anything is built of it.
+"""
 
 from __future__ import annotations
 
@@ -6,55 +12,122 @@ from typing import Any
 
 import yaml
 
+MAX_BYTES = 256 * 1024
+"""Readers of a file read one byte more, never the rest."""
+MAX_VALUES = 5_000
+"""Keys count too. With them and the bytes, what a file becomes fits into an item of the table."""
+MAX_DEPTH = 24
+"""DynamoDB holds 32 levels in an attribute, and those of the item come on top.
+
+https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html
+"""
+_LONGEST_NUMBER = 64
+"""Characters; Python takes time that is quadratic in the digits of a whole number."""
 _ADVICE = {
     "mapping values are not allowed": "put a text with a colon in quotes",
     "expected ',' or": "close what was opened with [ or {",
     "'\\t'": "indent with spaces",
-    "constructor for the tag": "put a text that begins with ! in quotes",
+    "tag handle": "put a text that begins with ! in quotes",
+    "expected alphabetic or numeric": "put a text that begins with & or * in quotes",
     "another document": "keep one of them, and no line of dashes",
     "cannot start any token": "put a text that begins with it in quotes",
 }
 """What to do, by a part of PyYAML's message."""
+_MERGE = "tag:yaml.org,2002:merge"
+_TEXT = "tag:yaml.org,2002:str"
 
 
 class NotSettings(Exception):  # noqa: N818 - a verdict on the input, not a fault of the program
     """A file holds no settings; `str()` is one line with the place, the reason and what to do."""
 
 
+class _Refused(yaml.MarkedYAMLError):
+    """YAML, but nothing that settings need."""
+
+    def __init__(self, problem: str, node: Any) -> None:
+        super().__init__(None, None, problem, node.start_mark)
+
+
 class _Loader(yaml.SafeLoader):
     """Refuses what PyYAML takes without a word, and says where what PyYAML trips over."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self._values = 0
+        self._depth = 0
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        # The parser works event by event: what is refused here was not read past yet.
+        event: yaml.NodeEvent = self.peek_event()  # type: ignore[no-untyped-call]
+        self._values += 1
+        if problem := self._problem_with(event):
+            raise _Refused(problem, event)
+        self._depth += 1
+        node = super().compose_node(parent, index)
+        self._depth -= 1
+        return node
+
+    def _problem_with(self, event: yaml.NodeEvent) -> str | None:
+        if isinstance(event, yaml.AliasEvent):
+            return (
+                "aliases are refused; write the value out here, "
+                "or put a text that begins with * in quotes"
+            )
+        if event.anchor is not None:
+            return "anchors are refused; remove it, or put a text that begins with & in quotes"
+        if getattr(event, "tag", None) is not None:
+            return "tags are refused; remove it, or put a text that begins with ! in quotes"
+        if self._depth == MAX_DEPTH:
+            return f"this is nested deeper than {MAX_DEPTH} levels; use fewer"
+        if self._values > MAX_VALUES:
+            return f"from here on there are more than {MAX_VALUES:,} keys and values; use fewer"
+        return None
+
+    def compose_scalar_node(self, anchor: Any) -> yaml.ScalarNode:
+        node = super().compose_scalar_node(anchor)
+        try:
+            node.value.encode()
+        except UnicodeEncodeError:
+            problem = "this holds half a character (a surrogate); write the character itself"
+            raise _Refused(problem, node) from None
+        return node
 
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
         node = super().compose_mapping_node(anchor)
         seen: set[str] = set()
         for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
+            if key.tag == _MERGE:
+                raise _Refused("merge keys (<<) are refused; write the settings out here", key)
             if key.value in seen:
-                problem = f"`{key.value}` stands twice; keep one of them"
-                raise yaml.composer.ComposerError(None, None, problem, key.start_mark)
+                raise _Refused(f"`{key.value}` stands twice; keep one of them", key)
             seen.add(key.value)
         return node
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        problem = f"this is no {node.tag.rpartition(':')[2]}; put a text in quotes"
+        is_text = not isinstance(node, yaml.ScalarNode) or node.tag == _TEXT
+        if not is_text and len(node.value) > _LONGEST_NUMBER:
+            raise _Refused(problem, node)
         try:
             return super().construct_object(node, deep=deep)
         except (ArithmeticError, AttributeError, LookupError, ValueError):
-            problem = f"this is no {node.tag.rpartition(':')[2]}; put a text in quotes"
-            raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark) from None
+            raise _Refused(problem, node) from None
 
 
 def read_settings(content: bytes, example: str) -> dict[str, Any]:
     """Return the settings in a file, none if it is empty. Raises NotSettings.
 
-    `example` is a line such as the file should hold, for the message.
+    `content` is what a file begins with, up to one byte more than MAX_BYTES. `example` is a line
+    such as the file should hold, for the message.
     """
+    if len(content) > MAX_BYTES:
+        raise NotSettings(f"has more than {MAX_BYTES:,} bytes; make it shorter")
     try:
         raw = _load(content)
     except UnicodeDecodeError as error:
         raise NotSettings(f"is not UTF-8 at byte {error.start}; save it as UTF-8") from None
     except yaml.MarkedYAMLError as error:
         raise NotSettings(_yaml_problem(error)) from None
-    except RecursionError:
-        raise NotSettings("is nested too deeply") from None
     if raw is not None and not isinstance(raw, dict):
         raise NotSettings(f"must hold `key: value` lines, such as `{example}`")
     return raw or {}
@@ -63,15 +136,26 @@ def read_settings(content: bytes, example: str) -> dict[str, Any]:
 def _load(content: bytes) -> Any:
     text = content.decode("utf-8-sig")
     try:
-        return _Loader(text).get_single_data()
+        loader = _Loader(text)
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         problem = f"line {line}: the character U+{error.character:04X} is not allowed; remove it"
         raise NotSettings(problem) from None
+    try:
+        return loader.get_single_data()
+    except (OverflowError, ValueError):
+        # PyYAML's scanner turns the digits of an escape or a directive into numbers unchecked.
+        problem = "this is the code of no character; write the character itself"
+        raise NotSettings(f"{_place(loader.get_mark())}{problem}") from None
 
 
 def _yaml_problem(error: yaml.MarkedYAMLError) -> str:
-    mark, problem = error.problem_mark, error.problem or "unreadable"
-    where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+    where, problem = _place(error.problem_mark), error.problem or "unreadable"
+    if isinstance(error, _Refused):
+        return f"{where}{problem}"
     advice = next((f"; {do}" for part, do in _ADVICE.items() if part in problem), "")
     return f"{where}is not YAML: {problem}{advice}"
+
+
+def _place(mark: yaml.Mark | None) -> str:
+    return f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""

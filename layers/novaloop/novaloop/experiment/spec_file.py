@@ -16,7 +16,6 @@ from novaloop.experiment.spec_errors import describe
 from novaloop.experiment.stage_checks import check_settings
 
 SPEC_FILE = "experiment.yaml"
-MAX_BYTES = 256 * 1024
 MAX_ERRORS = 50
 _LONGEST_ERROR = 2_000
 """Characters; together with MAX_ERRORS, what an item of the table holds."""
@@ -40,7 +39,10 @@ def problem_with_file_name(file: str) -> str | None:
 
 
 def read_spec(content: bytes) -> ExperimentSpec:
-    """Parse and check a spec. Raises SpecRefused with everything that is wrong with it."""
+    """Parse and check a spec. Raises SpecRefused with everything that is wrong with it.
+
+    `content` is what a file begins with, up to one byte more than MAX_BYTES of settings_file.py.
+    """
     raw = _parse(content)
     try:
         spec = ExperimentSpec.model_validate(raw, context=FIELDS_ONLY)
@@ -104,8 +106,6 @@ def _leave_out(section: Any, location: tuple[int | str, ...]) -> None:
 
 
 def _parse(content: bytes) -> Mapping[str, Any]:
-    if len(content) > MAX_BYTES:
-        raise SpecRefused((f"has {len(content):,} bytes; at most {MAX_BYTES:,} are read",))
     try:
         return read_settings(content, example="model: nova-lite-2")
     except NotSettings as problem:

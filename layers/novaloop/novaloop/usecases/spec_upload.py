@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from novaloop.experiment.record import SpecItem
+from novaloop.experiment.settings_file import MAX_BYTES
 from novaloop.experiment.spec import ExperimentSpec
 from novaloop.experiment.spec_file import SPEC_FILE, SpecRefused, read_spec
 from novaloop.usecases.conversion import IngestWorld
@@ -14,7 +15,7 @@ INBOX = "inbox/"
 def spec_item(key: str, upload: Upload, world: IngestWorld) -> SpecItem:
     """Read an uploaded spec."""
     with world.objects.get(key, upload.version_id) as body:
-        content = body.read()
+        content = body.read(MAX_BYTES + 1)
     try:
         return SpecItem(upload.version_id, upload.uploaded_at, read_spec(content))
     except SpecRefused as refused:
