@@ -46,8 +46,10 @@ def give(
 def _taken_up(stack: Stack, name: str, item: CommandItem) -> Record:
     deadline = time.monotonic() + TAKEN_UP_WITHIN.total_seconds()
     while time.monotonic() < deadline:
-        _, record = stack.load(name)
-        if item.command_id in record.handled_commands:
+        snapshot, record = stack.load(name)
+        pending = {command.command_id for command in snapshot.commands}
+        # A stack of release 0.1.0 leaves the item there and remembers its id.
+        if item.command_id not in pending - set(record.handled_commands):
             _fail_if_ignored(stack, name, item)
             return record
         time.sleep(POLL_SECONDS)

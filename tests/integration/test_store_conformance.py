@@ -153,6 +153,27 @@ def test_commands_come_in_the_order_in_which_they_were_given(store: Store) -> No
     assert list(store.load("questions").commands) == given
 
 
+def test_an_obeyed_command_goes_with_the_commit(store: Store) -> None:
+    first, second = (rich_items.command(name, NOW) for name in "ab")
+    for each in (first, second):
+        store.put_command("questions", each)
+    record = store.commit(rich_items.record(), ENTRIES[:1], [first])
+    assert store.load("questions").commands == (second,)
+    with pytest.raises(VersionConflict):
+        store.commit(record, ENTRIES[1:], [first])
+    assert store.load("questions").record == record
+    assert list(store.history("questions")) == ENTRIES[:1]
+
+
+def test_a_commit_that_comes_too_late_deletes_no_command(store: Store) -> None:
+    late = store.commit(rich_items.record(), [])
+    store.commit(late, [])
+    store.put_command("questions", rich_items.command("a"))
+    with pytest.raises(VersionConflict):
+        store.commit(late, [], [rich_items.command("a")])
+    assert store.load("questions").commands == (rich_items.command("a"),)
+
+
 def test_due_are_those_whose_time_has_come(store: Store) -> None:
     for name, due_at in {"a": LATER, "b": NOW, "c": None, "d": LATER + timedelta(1)}.items():
         store.commit(rich_items.record(name, due_at=due_at), [])

@@ -40,8 +40,11 @@ def failed() -> Simulation:
 
 def is_clean(simulation: Simulation) -> bool:
     record = simulation.record("demo")
-    handled = len(record.handled_commands) == len(simulation.store.load("demo").commands)
-    return handled and record.status.is_final and record.cleanup is None
+    return (
+        simulation.store.load("demo").commands == ()
+        and record.status.is_final
+        and record.cleanup is None
+    )
 
 
 def ask(simulation: Simulation) -> Simulation:

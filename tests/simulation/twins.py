@@ -63,13 +63,19 @@ class TwinStore:
         assert record is not None, f"{experiment_id} has no record"
         return record
 
-    def commit(self, record: Record, history: Sequence[HistoryEntry]) -> Record:
+    def commit(
+        self,
+        record: Record,
+        history: Sequence[HistoryEntry],
+        obeyed: Sequence[CommandItem] = (),
+    ) -> Record:
         snapshot = self.load(record.experiment_id)
         stored = snapshot.record.version if snapshot.record else 0
-        if stored != record.version:
+        if stored != record.version or not set(obeyed) <= set(snapshot.commands):
             raise VersionConflict(record.experiment_id)
         committed = replace(record, version=stored + 1)
-        self.snapshots[record.experiment_id] = replace(snapshot, record=committed)
+        pending = tuple(each for each in snapshot.commands if each not in obeyed)
+        self.snapshots[record.experiment_id] = replace(snapshot, record=committed, commands=pending)
         self.entries.setdefault(record.experiment_id, []).extend(history)
         return committed
 

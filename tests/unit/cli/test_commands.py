@@ -32,7 +32,7 @@ def controlled(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> Stack:
         seen = Observation(snapshot, Work(phase=Phase.ABSENT), leftovers=tuple(left))
         left.clear()
         decision = decide(seen, datetime.now(UTC), Policy())
-        stack.table.commit(decision.record, decision.history)
+        stack.table.commit(decision.record, decision.history, decision.obeyed)
 
     monkeypatch.setattr(commands.time, "sleep", step)
     return stack

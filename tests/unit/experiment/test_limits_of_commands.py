@@ -58,7 +58,7 @@ def test_hours_that_no_endpoint_can_live_are_ignored(hours: float) -> None:
     decision = told(LIVE, keep)
     assert decision.history[0].why.startswith("ignored: keep needs a number of hours above 0")
     assert decision.record.endpoint == LIVE.endpoint
-    assert decision.record.handled_commands == ("1",)
+    assert decision.obeyed == (keep,)
 
 
 def test_a_stage_without_capacity_fails_when_its_attempts_are_used_up() -> None:

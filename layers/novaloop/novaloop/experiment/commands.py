@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -21,18 +21,28 @@ from novaloop.experiment.record import (
     Status,
 )
 
-REMEMBERED_COMMANDS = 50
 _WAITS_FOR_A_PERSON = {Status.HELD, Status.AWAITING_APPROVAL}
 _RETRIABLE = {Status.HELD, Status.FAILED, Status.STOPPED, Status.EXPIRED, Status.COMPLETED}
 
 
 def obey(record: Record, command: CommandItem, now: datetime) -> Decision:
-    """Carry out one command, or say in the history why it does not apply."""
-    handled = (*record.handled_commands, command.command_id)[-REMEMBERED_COMMANDS:]
-    record = replace(record, handled_commands=handled)
+    """Carry out one command, or say in the history why it does not apply.
+
+    Its item goes with the commit, so that nobody needs to remember what was obeyed: any memory of
+    ids would be shorter than the items live, and a time says nothing where clocks differ.
+    """
     refusal, decision = _HANDLERS[command.kind](record, command, now)
     asked = HistoryEntry(now, f"{command.kind} by {command.by}", refusal or command.note or "")
-    return replace(decision, history=(asked, *decision.history))
+    return replace(decision, history=(asked, *decision.history), obeyed=(command,))
+
+
+def forget(record: Record, commands: Iterable[CommandItem]) -> Decision:
+    """Let go of what release 0.1.0 obeyed: it left the items in the table, their ids in the record.
+
+    There are 50 ids at most, so one commit can hold them all.
+    """
+    spent = tuple(c for c in commands if c.command_id in record.handled_commands)
+    return Decision(replace(record, handled_commands=()), obeyed=spent)
 
 
 _Reply = tuple[str | None, Decision]

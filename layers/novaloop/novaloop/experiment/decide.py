@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 
 from novaloop.experiment.budget import last_moment, shortfall
 from novaloop.experiment.collecting import collect
-from novaloop.experiment.commands import obey
+from novaloop.experiment.commands import forget, obey
 from novaloop.experiment.deploying import endpoint_ref
 from novaloop.experiment.due import LOOK_AGAIN, with_due
 from novaloop.experiment.gate import judge
@@ -49,12 +49,12 @@ def decide(seen: Observation, now: datetime, policy: Policy) -> Decision:
     record = snapshot.record
     if record is None:
         return stay(_new(snapshot.experiment_id, now, policy))
-    command = next(
-        (c for c in snapshot.commands if c.command_id not in record.handled_commands), None
-    )
-    decision = (
-        obey(record, command, now) if command else _STEPS[record.status](record, seen, now, policy)
-    )
+    if record.handled_commands:
+        decision = forget(record, snapshot.commands)
+    elif snapshot.commands:
+        decision = obey(record, snapshot.commands[0], now)
+    else:
+        decision = _STEPS[record.status](record, seen, now, policy)
     decision = _notice_late_uploads(decision, seen, now)
     decision = with_warnings(with_notification(decision, seen), seen)
     return with_due(decision, record, now, policy)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from novaloop.experiment.observation import Leftover
-from novaloop.experiment.record import HistoryEntry, Record, Stage, Status
+from novaloop.experiment.record import CommandItem, HistoryEntry, Record, Stage, Status
 from novaloop.experiment.stages import Ask
 from novaloop.training.health import HealthNote
 
@@ -81,13 +81,15 @@ Command = (
 class Decision:
     """One step: commit `record` and `history` together, then carry out `commands`.
 
-    `look_at` calls for a look sooner than the status alone would.
+    `obeyed` are people's commands, whose items are deleted by the same commit. `look_at` calls for
+    a look sooner than the status alone would.
     """
 
     record: Record
     commands: tuple[Command, ...] = ()
     history: tuple[HistoryEntry, ...] = ()
     look_at: datetime | None = None
+    obeyed: tuple[CommandItem, ...] = ()
 
 
 def stay(record: Record) -> Decision:

@@ -159,6 +159,7 @@ class Record:
     """What was decided so far about one experiment. `version` counts commits.
 
     `base_checkpoint` is what the first stages start from, if not from the base model.
+    `handled_commands` are ids that release 0.1.0 remembered; the next commit lets go of them.
     """
 
     experiment_id: str

@@ -85,10 +85,16 @@ class ExperimentTable:
             between = Item.item.between(low, high)
             yield from Item.query(experiment_id, between, consistent_read=True)
 
-    def commit(self, record: Record, history: Sequence[HistoryEntry]) -> Record:
+    def commit(
+        self,
+        record: Record,
+        history: Sequence[HistoryEntry],
+        obeyed: Sequence[CommandItem] = (),
+    ) -> Record:
         """Write the record and its history in one transaction; return its next version.
 
-        Raises VersionConflict if the stored version is not `record.version`.
+        The items of the commands that were obeyed are deleted in it. Raises VersionConflict if the
+        stored version is not `record.version`, or if one of the commands is not there any more.
         """
         committed = replace(record, version=record.version + 1)
         unseen = RecordModel.experiment_id.does_not_exist()
@@ -98,6 +104,9 @@ class ExperimentTable:
                 transaction.save(_record_model(committed), condition=unchanged)
                 for number, entry in enumerate(history):
                     transaction.save(_history_model(committed, number, entry))
+                for command in obeyed:
+                    item = CommandModel(record.experiment_id, _command_key(command))
+                    transaction.delete(item, condition=CommandModel.item.exists())
         except TransactWriteError as error:
             reasons = {reason.code for reason in error.cancellation_reasons if reason}
             if reasons & _CONFLICTS:
@@ -148,11 +157,11 @@ class ExperimentTable:
         ScoreModel(experiment_id, key, **_plain(_SCORE, item)).save()
 
     def put_command(self, experiment_id: str, item: CommandItem) -> None:
-        """Write a person's command; it is forgotten after KEEP_COMMANDS."""
+        """Write a person's command. It goes when it is obeyed, or after KEEP_COMMANDS."""
         values = _plain(_COMMAND, item)
         values["command"] = values.pop("kind")
         ttl = int((item.at + KEEP_COMMANDS).timestamp())
-        CommandModel(experiment_id, f"COMMAND#{item.command_id}", ttl=ttl, **values).save()
+        CommandModel(experiment_id, _command_key(item), ttl=ttl, **values).save()
 
     def history(self, experiment_id: str) -> list[HistoryEntry]:
         """Return an experiment's history, oldest first."""
@@ -200,6 +209,10 @@ def _history_model(record: Record, number: int, entry: HistoryEntry) -> HistoryM
     key = f"HISTORY#{_iso(entry.at)}#{record.version:06}-{number}"
     ttl = int((entry.at + KEEP_HISTORY).timestamp())
     return HistoryModel(record.experiment_id, key, ttl=ttl, **_plain(_HISTORY, entry))
+
+
+def _command_key(item: CommandItem) -> str:
+    return f"COMMAND#{item.command_id}"
 
 
 def _values(item: Item) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from novaloop.experiment.launching import PlannedRequest
 from novaloop.experiment.observation import Leftover, Work
 from novaloop.experiment.record import (
     ChecksItem,
+    CommandItem,
     DatasetItem,
     HistoryEntry,
     Record,
@@ -85,10 +86,17 @@ class DatasetStore(Protocol):
 class Store(DatasetStore, Protocol):
     """The experiments table."""
 
-    def commit(self, record: Record, history: Sequence[HistoryEntry]) -> Record:
+    def commit(
+        self,
+        record: Record,
+        history: Sequence[HistoryEntry],
+        obeyed: Sequence[CommandItem] = (),
+    ) -> Record:
         """Write the record and its history together and return it with its next version.
 
-        Raises VersionConflict if the stored version is not `record.version`.
+        The items of the commands that were obeyed are deleted in the same transaction. Raises
+        VersionConflict if the stored version is not `record.version`, or if one of the commands
+        is not there any more.
         """
         ...
 

@@ -125,11 +125,14 @@ def reconcile(experiment_id: str, world: World) -> Record:
     feedback = _Feedback()
     done: set[Command] = set()
     news = _Heard()
-    for _ in range(MAX_ROUNDS):
+    rounds = 0
+    while rounds < MAX_ROUNDS:
         seen = observe(snapshot, feedback, world, news)
         decision = decide(seen, world.clock.now(), world.policy)
-        if decision.record == snapshot.record and done.issuperset(decision.commands):
+        if _is_at_rest(decision, snapshot, done):
             return decision.record
+        # A command that is obeyed is gone, so any number of them comes to an end.
+        rounds += not decision.obeyed
         try:
             record = _commit(decision, snapshot, world)
         except VersionConflict:
@@ -138,8 +141,14 @@ def reconcile(experiment_id: str, world: World) -> Record:
             continue
         feedback = act(decision.commands, record, world)
         done.update(decision.commands)
-        snapshot = replace(snapshot, record=record)
+        pending = tuple(c for c in snapshot.commands if c not in decision.obeyed)
+        snapshot = replace(snapshot, record=record, commands=pending)
     raise RuntimeError(f"experiment {experiment_id} does not come to rest")
+
+
+def _is_at_rest(decision: Decision, snapshot: Snapshot, done: set[Command]) -> bool:
+    unchanged = decision.record == snapshot.record and not decision.obeyed
+    return unchanged and done.issuperset(decision.commands)
 
 
 def _still_true(feedback: _Feedback, before: Snapshot, after: Snapshot) -> _Feedback:
@@ -259,9 +268,9 @@ def _jobs(record: Record, world: World) -> Jobs:
 def _commit(decision: Decision, snapshot: Snapshot, world: World) -> Record:
     """Commit what changed; what is due soon gets a hint of its own."""
     former = snapshot.record
-    if decision.record == former:
+    if decision.record == former and not decision.obeyed:
         return decision.record
-    record = world.store.commit(decision.record, decision.history)
+    record = world.store.commit(decision.record, decision.history, decision.obeyed)
     delay = _delay(record, former.due_at if former else None, world.clock.now())
     if delay is not None:
         world.hints.look_at(record.experiment_id, delay)

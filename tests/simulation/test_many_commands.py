@@ -1,0 +1,127 @@
+"""Any number of commands: each is obeyed once, however many came before it and whoever obeys it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from datetime import timedelta
+from functools import partial
+
+from novaloop.experiment.record import CommandItem, CommandKind, Status
+from novaloop.usecases.reconcile import reconcile
+from tests.simulation.faults import Calls, Scenario, at_any_call, second_controller
+from tests.simulation.simulation import SPEC, Simulation, crash
+
+PLAN = SPEC + b"plan: [sft, deploy: {ttl_hours: 2}]\n"
+HOURS = 40 * 24
+
+
+def live() -> Simulation:
+    simulation = Simulation()
+    simulation.submit("demo", PLAN)
+    assert simulation.settles("demo") is Status.LIVE
+    return simulation
+
+
+def asked(simulation: Simulation) -> Counter[str]:
+    return Counter(entry.what for entry in simulation.store.history("demo"))
+
+
+def test_a_keep_every_hour_for_forty_days_is_forty_days_and_no_more() -> None:
+    simulation = live()
+    endpoint = simulation.record("demo").endpoint
+    assert endpoint is not None
+    assert endpoint.expires_at is not None
+    for _ in range(HOURS):
+        simulation.command("demo", CommandKind.KEEP, hours=1)
+        simulation.passes(timedelta(hours=1))
+    kept = simulation.record("demo").endpoint
+    assert kept is not None
+    assert kept.expires_at == endpoint.expires_at + timedelta(hours=HOURS)
+    assert asked(simulation)["keep by somebody"] == HOURS
+    lines = len(simulation.store.history("demo"))
+    assert lines < 2 * HOURS + 50  # who asked, and until when it is kept
+    assert simulation.store.load("demo").commands == ()
+    assert simulation.reaches("demo", Status.EXPIRED)
+    assert asked(simulation)["keep by somebody"] == HOURS
+    simulation.check("demo")
+
+
+def test_commands_that_piled_up_are_obeyed_in_one_look() -> None:
+    simulation = live()
+    for number in range(300):
+        simulation.command("demo", CommandKind.KEEP, hours=0.1, note=str(number))
+    record = reconcile("demo", simulation.undisturbed)
+    assert record.status is Status.LIVE
+    assert asked(simulation)["keep by somebody"] == 300
+    notes = [e.why for e in simulation.store.history("demo") if e.what == "keep by somebody"]
+    assert notes == [str(number) for number in range(300)]
+
+
+def test_what_is_ignored_is_ignored_once() -> None:
+    simulation = live()
+    simulation.command("demo", CommandKind.APPROVE)
+    simulation.passes(timedelta(hours=1))
+    assert asked(simulation)["approve by somebody"] == 1
+    assert simulation.store.load("demo").commands == ()
+
+
+def begun() -> Simulation:
+    simulation = live()
+    for kind, hours in (
+        (CommandKind.KEEP, 1.0),
+        (CommandKind.APPROVE, None),
+        (CommandKind.KEEP, 2.0),
+    ):
+        simulation.command("demo", kind, hours=hours)
+    return simulation
+
+
+def all_obeyed(simulation: Simulation) -> bool:
+    return simulation.store.load("demo").commands == ()
+
+
+SCENARIO = Scenario(begun, all_obeyed)
+
+
+def assert_obeyed_once(simulation: Simulation, call: str) -> None:
+    assert all_obeyed(simulation) or simulation.run(partial(all_obeyed, simulation)), call
+    endpoint = simulation.record("demo").endpoint
+    assert endpoint is not None
+    assert endpoint.expires_at == endpoint.live_at + timedelta(hours=2 + 3), call
+    assert asked(simulation)["keep by somebody"] == 2, call
+    assert asked(simulation)["approve by somebody"] == 1, call
+
+
+@at_any_call
+def test_a_crash_at_any_call_obeys_nothing_twice(calls: Calls) -> None:
+    for call, simulation in SCENARIO.struck(crash, calls):
+        assert_obeyed_once(simulation, call)
+
+
+@at_any_call
+def test_two_controllers_obey_nothing_twice(calls: Calls) -> None:
+    for call, simulation in SCENARIO.struck(second_controller, calls):
+        assert_obeyed_once(simulation, call)
+
+
+def test_what_an_earlier_release_obeyed_and_remembered_is_not_obeyed_again() -> None:
+    """Release 0.1.0 left the items where they were, and their ids in the record."""
+    simulation = live()
+    record = simulation.record("demo")
+    before = record.endpoint
+    now = simulation.clock.now()
+    ids = [f"c{number}" for number in range(50)]
+    for name in ids:
+        item = CommandItem(name, CommandKind.KEEP, "somebody", now, hours=1)
+        simulation.store.put_command("demo", item)
+    simulation.store.commit(replace(record, handled_commands=tuple(ids)), [])
+    simulation.command("demo", CommandKind.KEEP, hours=3)
+    after = reconcile("demo", simulation.undisturbed)
+    assert before is not None
+    assert before.expires_at is not None
+    assert after.endpoint is not None
+    assert after.endpoint.expires_at == before.expires_at + timedelta(hours=3)
+    assert after.handled_commands == ()
+    assert simulation.store.load("demo").commands == ()
+    assert asked(simulation)["keep by somebody"] == 1
