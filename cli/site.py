@@ -46,7 +46,7 @@ def stack_site(name: str) -> PlannedSite:
         region=aws_region(),
         execution_role_arn=stack["ExecutionRoleArn"],
         reward_function_arn=stack["RewardFunctionArn"],
-        kms_key_id=stack.get("OutputKmsKeyId") or None,
+        kms_key_arn=stack.get("OutputKmsKeyArn") or None,
         subnets=_listed(stack, "SubnetIds"),
         security_group_ids=_listed(stack, "SecurityGroupIds"),
     )

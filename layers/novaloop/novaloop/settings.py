@@ -60,7 +60,7 @@ class ControllerSettings(SweeperSettings):
     job_name_prefix: str = Field(pattern=rf"^[a-z0-9]{{1,{MAX_PREFIX}}}$")
     start_delay_seconds: float = Field(ge=0, le=900)
     look_seconds: float = Field(ge=1, le=3600)
-    output_kms_key_id: str = ""
+    output_kms_key_arn: str = ""
     subnet_ids: str = ""
     security_group_ids: str = ""
 

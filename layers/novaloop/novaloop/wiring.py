@@ -89,7 +89,7 @@ def _deployment(settings: ControllerSettings) -> Deployment:
         region=settings.aws_region,
         execution_role_arn=settings.execution_role_arn,
         reward_function_arn=settings.reward_function_arn,
-        kms_key_id=settings.output_kms_key_id or None,
+        kms_key_arn=settings.output_kms_key_arn or None,
         subnets=_listed(settings.subnet_ids),
         security_group_ids=_listed(settings.security_group_ids),
     )

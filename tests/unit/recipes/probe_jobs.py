@@ -85,7 +85,7 @@ PROBES: dict[str, Probe] = {
     "missing data": sft(),
     "kms+vpc+val": lambda: errors_of(
         job("sft-lora", "exp1", "sft", 4, validation_uri="s3://my-bucket/exp1/data/val.jsonl"),
-        replace(DEPLOYMENT, kms_key_id="key", subnets=("subnet-1",), security_group_ids=("sg-1",)),
+        replace(DEPLOYMENT, kms_key_arn="key", subnets=("subnet-1",), security_group_ids=("sg-1",)),
     ),
     "RFT name w/o SageMaker": rft(
         deployment=replace(

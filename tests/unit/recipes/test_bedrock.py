@@ -19,12 +19,12 @@ from tests.unit.recipes.captures import capture
 from tests.unit.recipes.wire import assert_valid
 
 REWARD = "arn:aws:lambda:us-east-1:123456789012:function:nova-SageMaker-reward"
-KEY = "11111111-2222-3333-4444-555555555555"
+KEY = "arn:aws:kms:us-east-1:123456789012:key/11111111-2222-3333-4444-555555555555"
 DEPLOYMENT = Deployment(
     region="us-east-1",
     execution_role_arn="arn:aws:iam::123456789012:role/BedrockDeployModelExecutionRole",
     reward_function_arn=REWARD,
-    kms_key_id=KEY,
+    kms_key_arn=KEY,
 )
 SFT = CustomizationJob(
     method="sft-lora",

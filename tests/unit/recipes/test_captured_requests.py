@@ -65,7 +65,7 @@ CASES = {
         job("sft-lora", "exp1-x", "sft", 4, max_runtime_seconds=3600),
         replace(
             DEPLOYMENT,
-            kms_key_id="11111111-2222-3333-4444-555555555555",
+            kms_key_arn="11111111-2222-3333-4444-555555555555",
             subnets=("subnet-1",),
             security_group_ids=("sg-1",),
         ),

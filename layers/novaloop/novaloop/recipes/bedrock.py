@@ -208,8 +208,8 @@ def _request(
         request["hyperParameters"] = {name: str(value) for name, value in settings.items()}
     if job.validation_uri:
         request["validationDataConfig"] = {"validators": [{"s3Uri": job.validation_uri}]}
-    if deployment.kms_key_id:
-        request["customModelKmsKeyId"] = deployment.kms_key_id
+    if deployment.kms_key_arn:
+        request["customModelKmsKeyId"] = deployment.kms_key_arn
     if deployment.subnets or deployment.security_group_ids:
         request["vpcConfig"] = {
             "subnetIds": list(deployment.subnets),
@@ -240,12 +240,11 @@ def custom_model(
     errors = [FieldError(field, problem) for field, problem in checks.items() if problem]
     if errors or source is None:
         raise RecipeError(errors)
-    key = kms_key_arn(deployment)
     return {
         "modelName": name,
         "roleArn": deployment.execution_role_arn,
         **source,
-        **({"modelKmsKeyArn": key} if key else {}),
+        **({"modelKmsKeyArn": deployment.kms_key_arn} if deployment.kms_key_arn else {}),
         "modelTags": _tags({ESCROW_TAG: escrow_tag_value(checkpoint), **(tags or {})}),
     }
 
@@ -257,15 +256,6 @@ def _source(checkpoint: str) -> dict[str, Any] | None:
         package = {"modelPackageArnDataSource": {"modelPackageArn": checkpoint}}
         return {"customModelDataSource": package}
     return None
-
-
-def kms_key_arn(deployment: Deployment) -> str | None:
-    """Return the deployment's key as an ARN: a bare key id belongs to the role's account."""
-    key = deployment.kms_key_id
-    if key is None or key.startswith("arn:"):
-        return key
-    account = deployment.execution_role_arn.split(":")[4]
-    return f"arn:aws:kms:{deployment.region}:{account}:key/{key}"
 
 
 def on_demand_deployment(

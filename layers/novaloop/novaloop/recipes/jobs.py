@@ -23,7 +23,7 @@ class Deployment:
     region: str
     execution_role_arn: str
     reward_function_arn: str | None = None
-    kms_key_id: str | None = None
+    kms_key_arn: str | None = None
     subnets: tuple[str, ...] = ()
     security_group_ids: tuple[str, ...] = ()
 

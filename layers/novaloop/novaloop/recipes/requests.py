@@ -30,7 +30,7 @@ def create_training_job(
         "HyperParameters": _hyperparameters(job, chosen, deployment),
         "InputDataConfig": _channels(job, chosen),
         "OutputDataConfig": without_none(
-            S3OutputPath=job.output_uri, KmsKeyId=deployment.kms_key_id
+            S3OutputPath=job.output_uri, KmsKeyId=deployment.kms_key_arn
         ),
         "ResourceConfig": {
             "InstanceType": job.instance_type,

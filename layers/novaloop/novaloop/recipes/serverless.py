@@ -187,7 +187,7 @@ def _request(
         else None,
         OutputDataConfig=without_none(
             S3OutputPath=job.output_uri,
-            KmsKeyId=deployment.kms_key_id,
+            KmsKeyId=deployment.kms_key_arn,
             CompressionType="NONE",
         ),
         StoppingCondition={"MaxRuntimeInSeconds": job.max_runtime_seconds},
