@@ -61,6 +61,15 @@ def on_bedrock(kind: str) -> str:
     return f"arn:aws:bedrock:{REGION}:{ACCOUNT}:{kind}/0123456789ab"
 
 
+LINEAGE = {
+    "action": ("CreateAction", "DescribeAction", "UpdateAction", "AddAssociation", "AddTags"),
+    "artifact": ("CreateArtifact", "DescribeArtifact", "UpdateArtifact", "AddAssociation"),
+    "context": ("CreateContext", "DescribeContext", "AddAssociation"),
+}
+"""What the service records of evaluations as the execution role, by the kind of resource.
+
+Source: sagemaker-core 2.27, `helper/iam_policies.py`, `evaluation_policy`, without its deletions.
+"""
 LASTING = own("endpoint", "novaloop-bot")
 MODEL, ON_DEMAND, PROVISIONED = map(
     on_bedrock, ("custom-model/imported", "custom-model-deployment", "provisioned-model")
@@ -211,7 +220,53 @@ ALLOWED = [
     Case(JOBS, "s3:GetObject", f"{BUCKET}/datasets/questions/sft/a/sft.jsonl"),
     Case(JOBS, "s3:PutObject", f"{BUCKET}/jobs/questions/a/output/output.tar.gz"),
     Case(JOBS, "s3:PutObject", f"{ESCROW}/job/step_10/weights"),
-    Case(JOBS, "sagemaker:AccessModelPackage", own("model-package", "novaloop-questions/1")),
+    Case(JOBS, "s3:GetBucketLocation", BUCKET),
+    Case(IMPORTS, "s3:GetBucketLocation", BUCKET),
+    *(
+        Case(JOBS, f"sagemaker:{action}", own("model-package", package))
+        for action in ("AccessModelPackage", "DescribeModelPackage")
+        for package in ("novaloop-questions/1", "made-elsewhere/7")
+    ),
+    *(
+        Case(JOBS, f"sagemaker:{action}", resource)
+        for action in ("DescribeHub", "ListHubContents")
+        for resource in (PUBLIC_HUB, EVALUATORS)
+    ),
+    *(
+        Case(JOBS, "sagemaker:DescribeHubContent", resource)
+        for resource in (PUBLIC_HUB, NOVA, EVALUATORS, EVALUATOR)
+    ),
+    *(
+        Case(JOBS, f"sagemaker:{action}", GROUP)
+        for action in ("CreateModelPackageGroup", "DescribeModelPackageGroup", "AddTags")
+    ),
+    *(
+        Case(JOBS, f"sagemaker:{action}", own("model-package", "novaloop-questions/1"))
+        for action in (
+            "CreateModelPackage",
+            "ListModelPackages",
+            "UpdateModelPackage",
+            "AddTags",
+        )
+    ),
+    *(
+        Case(JOBS, f"sagemaker:{action}", own(kind, "0a1b2c"))
+        for kind, actions in LINEAGE.items()
+        for action in actions
+    ),
+    *(
+        Case(JOBS, f"sagemaker:{action}", "*")
+        for action in ("ListActions", "ListArtifacts", "ListAssociations")
+    ),
+    *(
+        Case(JOBS, f"ecr:{action}", f"arn:aws:ecr:{REGION}:{account}:repository/{repository}")
+        for action in ("BatchCheckLayerAvailability", "GetDownloadUrlForLayer", "BatchGetImage")
+        for account, repository in (
+            ("708977205387", "nova-fine-tune-repo"),
+            (ACCOUNT, "my-inference"),
+        )
+    ),
+    Case(JOBS, "ecr:GetAuthorizationToken", "*"),
     *(
         Case(JOBS, "logs:PutLogEvents", f"{LOGS}/aws/sagemaker/{group}:log-stream:a")
         for group in ("TrainingJobs", "Endpoints/novaloop-a", "InferenceComponents/novaloop-a")
@@ -328,7 +383,17 @@ FORBIDDEN = [
     Case(JOBS, "s3:GetObject", "arn:aws:s3:::customer-escrow-999999999999-smtj-a/weights"),
     Case(JOBS, "lambda:InvokeFunction", METRICS),
     Case(JOBS, "sagemaker:CreateEndpoint", own("endpoint"), ASKED),
-    Case(JOBS, "sagemaker:CreateModelPackageGroup", GROUP, ASKED),
+    Case(JOBS, "sagemaker:CreateModelPackageGroup", own("model-package-group", "others")),
+    Case(JOBS, "sagemaker:CreateModelPackage", own("model-package", "others/1")),
+    Case(JOBS, "sagemaker:UpdateModelPackage", own("model-package", "others/1")),
+    Case(JOBS, "sagemaker:DeleteModelPackage", own("model-package", "novaloop-questions/1")),
+    Case(JOBS, "sagemaker:AddTags", own("training-job")),
+    Case(JOBS, "sagemaker:CreateTrainingJob", own("training-job")),
+    Case(JOBS, "sagemaker:DeleteAction", own("action", "0a1b2c")),
+    Case(JOBS, "sagemaker:DescribeHubContent", own("hub-content", "others/JsonDoc/a/0.0.1")),
+    Case(JOBS, "sagemaker:ImportHubContent", EVALUATOR),
+    Case(JOBS, "ecr:BatchGetImage", f"arn:aws:ecr:{REGION}:999999999999:repository/other"),
+    Case(JOBS, "ecr:PutImage", f"arn:aws:ecr:{REGION}:{ACCOUNT}:repository/my-inference"),
     Case(JOBS, "cloudwatch:PutMetricData", "*", {"cloudwatch:namespace": "Novaloop"}),
     Case(JOBS, "ec2:CreateNetworkInterface", f"arn:aws:ec2:{REGION}:{ACCOUNT}:network-interface/*"),
     Case(JOBS, "kms:Decrypt", f"arn:aws:kms:{REGION}:{ACCOUNT}:key/1"),
@@ -477,6 +542,7 @@ WILDCARDS = {
     ("ControllerFunctionRole", "ImportModel"): "CreateCustomModel knows none; tags limit it",
     ("ControllerFunctionRole", "FindStream"): "ListStreams knows no resources; it only reads",
     ("ExecutionRole", "ServiceMetrics"): "PutMetricData knows no resources; a namespace limits it",
+    ("ExecutionRole", "FindLineage"): "listing lineage knows no resources; it only reads",
     ("ExecutionRole", "ImageLogin"): "GetAuthorizationToken knows no resources",
     ("BedrockRole", "NetworkInterfaces"): "what Bedrock's documentation asks for in a VPC",
     ("ExecutionRole", "NetworkInterfaces"): "what SageMaker's documentation asks for in a VPC",
