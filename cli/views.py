@@ -33,6 +33,7 @@ MARKS: Mapping[StageState, tuple[str, str]] = {
     StageState.CLAIMED: ("○", "cyan"),
     StageState.WAITING: ("◌", "yellow"),
     StageState.RUNNING: ("●", "cyan"),
+    StageState.CLEARING: ("◌", "yellow"),
     StageState.SCORING: ("●", "cyan"),
     StageState.SUCCEEDED: ("✓", "green"),
     StageState.FAILED: ("✗", "red"),

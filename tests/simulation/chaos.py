@@ -42,6 +42,8 @@ FATES = {
     "throttled": 3,
     "no capacity": 3,
     "service fault": 3,
+    "component no capacity": 1,
+    "custom-model-deployment service fault": 1,
     "fails": 2,
     "no manifest": 1,
     "stopped outside": 2,

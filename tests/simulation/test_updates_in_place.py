@@ -111,8 +111,9 @@ def test_rough_weather(seed: int) -> None:
 @pytest.mark.parametrize(
     ("fate", "says"),
     [
-        ("update fails", "never became healthy"),
-        ("update breaks", "never became healthy"),
+        ("update fails", "did not pass the ping health check"),
+        ("update breaks", "did not pass the ping health check"),
+        ("update breaks for capacity", "InsufficientInstanceCapacity"),
         ("does not answer", "ModelError"),
     ],
 )

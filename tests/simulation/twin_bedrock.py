@@ -36,6 +36,7 @@ class Resource:
     created_at: Any
     status: str = "Creating"
     trained: str | None = None
+    reason: str | None = None
 
     @property
     def is_being_made(self) -> bool:
@@ -108,13 +109,19 @@ class TwinBedrock(TwinService):
         resources[name] = resource
         self._tokens.add(token)
         self.launches.append(f"{kind} {name}")
-        fails = self._fate(name) == f"{kind} fails"
-        self._later(CREATING, partial(self._settle, resource, "Failed" if fails else ready))
+        resource.reason = self._failure(name, kind, "The model's files can't be read.")
+        settled = "Failed" if resource.reason else ready
+        self._later(CREATING, partial(self._settle, resource, settled))
         return resource
 
     def _settle(self, resource: Resource, status: str) -> None:
         if resource.is_being_made:
             resource.status = status
+
+    def _told(self, resource: Resource) -> dict[str, str]:
+        """Return why it failed, once it has."""
+        failed = resource.reason is not None and resource.status == "Failed"
+        return {"failureMessage": str(resource.reason)} if failed else {}
 
     def create_model_customization_job(self, **request: Any) -> None:
         name, model = request["jobName"], request["customModelName"]
@@ -130,7 +137,8 @@ class TwinBedrock(TwinService):
     def _trained(self, job: Resource, model: str) -> None:
         if job.status != "InProgress":
             return
-        job.status = "Failed" if self._fate(job.name) == "training fails" else "Completed"
+        job.reason = self._failure(job.name, "training", "The training data can't be read.")
+        job.status = "Failed" if job.reason else "Completed"
         if job.status == "Completed":
             arn = f"{ARN}custom-model/amazon.nova-2-lite-v1:0:256k/{job.arn[-12:]}"
             made = Resource(model, arn, "", job.tags, self._clock.now(), "Active", trained=job.name)
@@ -152,7 +160,7 @@ class TwinBedrock(TwinService):
         job = self._named("model-customization-job", jobIdentifier)
         made = next((each.arn for each in self.models.values() if each.trained == job.name), None)
         told = {"jobArn": job.arn, "status": job.status, "creationTime": job.created_at}
-        return told | ({"outputModelArn": made} if made else {})
+        return told | ({"outputModelArn": made} if made else {}) | self._told(job)
 
     def create_custom_model(self, **request: Any) -> None:
         self._add("custom-model", request["modelName"], request, "Active")
@@ -177,7 +185,7 @@ class TwinBedrock(TwinService):
     def get_custom_model(self, modelIdentifier: str) -> dict[str, Any]:  # noqa: N803
         model = self._named("custom-model", modelIdentifier)
         told = {"modelArn": model.arn, "modelStatus": model.status}
-        return {**told, "creationTime": model.created_at}
+        return {**told, "creationTime": model.created_at, **self._told(model)}
 
     def get_custom_model_deployment(
         self,
@@ -185,12 +193,12 @@ class TwinBedrock(TwinService):
     ) -> dict[str, Any]:
         found = self._named("custom-model-deployment", customModelDeploymentIdentifier)
         told = {"customModelDeploymentArn": found.arn, "status": found.status}
-        return {**told, "createdAt": found.created_at}
+        return {**told, "createdAt": found.created_at, **self._told(found)}
 
     def get_provisioned_model_throughput(self, provisionedModelId: str) -> dict[str, Any]:  # noqa: N803
         found = self._named("provisioned-model", provisionedModelId)
         told = {"provisionedModelArn": found.arn, "status": found.status}
-        return {**told, "creationTime": found.created_at}
+        return {**told, "creationTime": found.created_at, **self._told(found)}
 
     def list_tags_for_resource(self, resourceARN: str) -> dict[str, Any]:  # noqa: N803
         for resources in self._kinds().values():

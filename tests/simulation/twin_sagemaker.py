@@ -15,7 +15,7 @@ from typing import Any
 
 from novaloop.cloud.endpoints import SageMakerEndpoints
 from novaloop.cloud.leftovers import TaggedResources
-from tests.simulation.twin_service import Fate, Later, TwinService, refusal
+from tests.simulation.twin_service import LOSSES, Fate, Later, TwinService, refusal
 from tests.simulation.twins import VirtualClock
 
 CREATING = timedelta(minutes=20)
@@ -23,6 +23,14 @@ UPDATING = timedelta(minutes=12)
 COMPONENT = timedelta(minutes=10)
 _ARN = "arn:aws:sagemaker:us-east-1:123456789012:"
 DELETING = timedelta(minutes=5)
+UNHEALTHY = (
+    "The primary container for production variant primary did not pass the ping health check."
+)
+TOO_BIG = (
+    "There is not enough hardware resources on the instances for this endpoint to create a copy of "
+    "the inference component."
+)
+"""Faults of the container and of the request: trying again changes nothing."""
 
 
 @dataclass
@@ -114,8 +122,8 @@ class TwinSageMaker(TwinService):
             self.launches.append(config)
         arn = f"{_ARN}endpoint/{name}"
         endpoint = self._add("endpoint", name, request, EndpointArn=arn, EndpointStatus="Creating")
-        ends = "Failed" if self._fate(config) == "fails" else "InService"
-        self._later(CREATING, partial(self._settle, endpoint, "EndpointStatus", ends, config))
+        reason = self._failure(config, "endpoint", UNHEALTHY)
+        self._later(CREATING, partial(self._settle, endpoint, "EndpointStatus", reason, config))
 
     def create_inference_component(self, **request: Any) -> None:
         name = request["InferenceComponentName"]
@@ -128,13 +136,16 @@ class TwinSageMaker(TwinService):
             self.launches.append(f"component {name}")
         status = "InferenceComponentStatus"
         component = self._add("inference component", name, request, **{status: "Creating"})
-        ends = "Failed" if self._fate(name) == "component fails" else "InService"
-        self._later(COMPONENT, partial(self._settle, component, status, ends, name))
+        reason = self._failure(name, "component", TOO_BIG)
+        self._later(COMPONENT, partial(self._settle, component, status, reason, name))
 
-    def _settle(self, resource: Resource, field_name: str, status: str, name: str) -> None:
-        if resource.described[field_name] == "Creating":
-            resource.described[field_name] = status
-            self._on_change(name)
+    def _settle(self, resource: Resource, field_name: str, reason: str | None, name: str) -> None:
+        if resource.described[field_name] != "Creating":
+            return
+        resource.described[field_name] = "Failed" if reason else "InService"
+        if reason:
+            resource.described["FailureReason"] = reason
+        self._on_change(name)
 
     def add_tags(self, ResourceArn: str, Tags: list[dict[str, str]]) -> None:  # noqa: N803
         endpoint = self._named("endpoint", ResourceArn.rpartition("/")[2])
@@ -147,6 +158,9 @@ class TwinSageMaker(TwinService):
         self._named("endpoint configuration", target)
         if endpoint.described["EndpointStatus"] in {"Creating", "Updating", "Deleting"}:
             raise refusal("ValidationException", f'Cannot update in-progress endpoint "{name}".')
+        # "DeleteEndpoint is the only operation that can be performed on a failed endpoint": the
+        # API's reference of EndpointSummary.
+        assert endpoint.described["EndpointStatus"] != "Failed", f"{name} can only be deleted"
         assert self.serving(name) != target, f"{name} serves {target} already"
         self.updates.append((name, target))
         endpoint.described["EndpointStatus"] = "Updating"
@@ -157,15 +171,17 @@ class TwinSageMaker(TwinService):
         endpoint = self.endpoints.get(name)
         if endpoint is None or endpoint.target != target:
             return
-        status = {"update fails": "InService", "update breaks": "UpdateRollbackFailed"}
+        breaks = {"update breaks": UNHEALTHY, "update breaks for capacity": LOSSES["no capacity"]}
         fate = self._fate(target)
-        if fate in status:
-            endpoint.described["FailureReason"] = "the new machines never became healthy"
+        reason = breaks.get(fate) or self._failure(target, "update", UNHEALTHY)
+        if reason:
+            endpoint.described["FailureReason"] = reason
         else:
             endpoint.described["EndpointConfigName"] = target
             endpoint.described.pop("FailureReason", None)
         endpoint.target = None
-        endpoint.described["EndpointStatus"] = status.get(fate, "InService")
+        broken = fate in breaks
+        endpoint.described["EndpointStatus"] = "UpdateRollbackFailed" if broken else "InService"
         self._on_change(self.serving(name))
 
     # ------------------------------------------------------------------ describe

@@ -18,6 +18,13 @@ Fate = Callable[[str], str]
 """What becomes of what has this name: how it ends, or why it is refused."""
 Later = Callable[[timedelta, Callable[[], None]], None]
 _NONE: Mapping[str, str] = {}
+LOSSES: Mapping[str, str] = {
+    "no capacity": "Unable to provision requested ML compute capacity due to "
+    "InsufficientInstanceCapacity error. Please retry using a different ML instance type or after "
+    "some time.",
+    "service fault": "InternalServerError: We encountered an internal error. Please try again.",
+}
+"""What AWS says of what it lost by itself, by fate; cloud/failures.py has the texts' sources."""
 
 
 def refusal(code: str, message: str) -> ClientError:
@@ -77,6 +84,15 @@ class TwinService(Scheduled, ABC):
         if fate in once and (fate, name) not in self._struck:
             self._struck.add((fate, name))
             raise refusal(once[fate], f"{fate}: not now")
+
+    def _failure(self, name: str, kind: str, fault: str) -> str | None:
+        """Return why the thing of this name fails, or None if it does not.
+
+        A fate is that of all things of a name, or with the kind before it that of one kind.
+        """
+        fate = self._fate(name)
+        said = {**LOSSES, "fails": fault}
+        return said.get(fate) or said.get(fate.removeprefix(f"{kind} "))
 
     def _answered(self, name: str, code: str, answer: object) -> io.BytesIO:
         """Answer a request, unless that is the fate of what serves: late, or never."""

@@ -11,12 +11,13 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
+from novaloop.cloud.failures import judged
 from novaloop.experiment.launching import PlannedRequest
 from novaloop.experiment.observation import Phase, Work
 from novaloop.experiment.record import Progress
 from novaloop.training.lines import LogLine
 from novaloop.usecases.ports import LaunchRefused, LogPage
-from tests.simulation.twin_service import Fate, Later, Scheduled
+from tests.simulation.twin_service import LOSSES, Fate, Later, Scheduled
 from tests.simulation.twins import TwinObjects, VirtualClock
 
 
@@ -39,9 +40,8 @@ ENDINGS = {
     "no manifest": (Phase.READY, None),
     "bad archive": (Phase.READY, None),
     "fails": (Phase.FAILED, "AlgorithmError: it did not converge"),
-    "no capacity": (Phase.LOST, "CapacityError: no instances"),
-    "service fault": (Phase.LOST, "InternalServerError: try again"),
     "stopped outside": (Phase.STOPPED, None),
+    **{fate: (Phase.FAILED, reason) for fate, reason in LOSSES.items()},
 }
 TRAINING = timedelta(minutes=40)
 
@@ -71,7 +71,7 @@ class TwinJobs(Scheduled):
         if job is None:
             return Work()
         tags = {tag["Key"]: tag["Value"] for tag in job.request.get("Tags", [])}
-        return Work(
+        work = Work(
             phase=job.phase,
             ours=owner is None or tags.get("novaloop:experiment") == owner,
             arn=f"arn:job/{name}",
@@ -79,9 +79,10 @@ class TwinJobs(Scheduled):
             reason=job.reason,
             started_at=job.created_at,
             ended_at=job.ended_at,
-            billable_seconds=0 if job.phase is Phase.LOST else 60,
+            billable_seconds=0 if job.ending in LOSSES else 60,
             model_arn=self.packages.get(name),
         )
+        return judged(work)
 
     def create(self, request: PlannedRequest) -> None:
         match request.operation, request.parameters:
@@ -124,7 +125,8 @@ class TwinJobs(Scheduled):
         if job.ended_at is not None:
             return
         stopped = (Phase.STOPPED, None)
-        job.phase, job.reason = stopped if job.stop_asked else ENDINGS[job.ending]
+        ending = ENDINGS.get(job.ending, ENDINGS["completes"])
+        job.phase, job.reason = stopped if job.stop_asked else ending
         job.ended_at = self._clock.now()
         if job.phase is Phase.READY and "ServerlessJobConfig" in job.request:
             self._write_loose_files(name, job)

@@ -11,7 +11,7 @@ import pytest
 from novaloop.experiment.decide import decide
 from novaloop.experiment.moves import Decision, Policy
 from novaloop.experiment.names import MAX_ATTEMPT
-from novaloop.experiment.observation import Observation, Phase, Work
+from novaloop.experiment.observation import Cause, Observation, Phase, Work
 from novaloop.experiment.plan import LONGEST_TTL_HOURS, StageKind
 from novaloop.experiment.record import (
     CommandItem,
@@ -44,7 +44,7 @@ LAST_TRY = Stage(
     job_name=f"novaloop-demo--sft-{MAX_ATTEMPT}",
     claimed_at=NOW,
 )
-NO_CAPACITY = Work(Phase.LOST, reason="CapacityError: no capacity")
+NO_CAPACITY = Work(Phase.LOST, reason="CapacityError: no capacity", cause=Cause.CAPACITY)
 
 
 def told(record: Record, command: CommandItem | None = None, work: Work | None = None) -> Decision:

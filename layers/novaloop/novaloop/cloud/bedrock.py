@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from novaloop.cloud.errors import asking, create_unless_taken, end_if_possible, found
+from novaloop.cloud.failures import judged
 from novaloop.experiment.observation import Phase, Work
 from novaloop.experiment.record import Progress
 from novaloop.experiment.site import EXPERIMENT_TAG
@@ -43,13 +44,15 @@ class _Resource:
 
     def work(self, phases: Mapping[str, Phase], kind: str, owner: str | None) -> Work:
         """Say how it stands; with an `owner`, say too whether it is that experiment's."""
-        return Work(
-            phase=phases.get(self.status, Phase.ACTIVE),
-            ours=owner is None or self.owner == owner,
-            arn=self.arn,
-            progress=Progress(f"{kind} {self.status}"),
-            reason=self.reason,
-            started_at=self.created_at,
+        return judged(
+            Work(
+                phase=phases.get(self.status, Phase.ACTIVE),
+                ours=owner is None or self.owner == owner,
+                arn=self.arn,
+                progress=Progress(f"{kind} {self.status}"),
+                reason=self.reason,
+                started_at=self.created_at,
+            )
         )
 
 

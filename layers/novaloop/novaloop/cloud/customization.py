@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from novaloop.cloud.errors import create_unless_taken, end_if_possible, found
+from novaloop.cloud.failures import judged
 from novaloop.experiment.observation import Phase, Work
 from novaloop.experiment.record import Progress
 from novaloop.experiment.site import EXPERIMENT_TAG
@@ -36,15 +37,17 @@ class CustomizationJobs:
         job: Any = found(lambda: self._bedrock.get_model_customization_job(jobIdentifier=name))
         if job is None:
             return Work()
-        return Work(
-            phase=_PHASES.get(job["status"], Phase.ACTIVE),
-            ours=owner is None or self._owner(job["jobArn"]) == owner,
-            arn=job["jobArn"],
-            progress=Progress(_step(job)),
-            reason=job.get("failureMessage"),
-            started_at=job["creationTime"],
-            ended_at=job.get("endTime"),
-            model_arn=job.get("outputModelArn"),
+        return judged(
+            Work(
+                phase=_PHASES.get(job["status"], Phase.ACTIVE),
+                ours=owner is None or self._owner(job["jobArn"]) == owner,
+                arn=job["jobArn"],
+                progress=Progress(_step(job)),
+                reason=job.get("failureMessage"),
+                started_at=job["creationTime"],
+                ended_at=job.get("endTime"),
+                model_arn=job.get("outputModelArn"),
+            )
         )
 
     def _owner(self, arn: str) -> str | None:

@@ -20,6 +20,7 @@ from novaloop.cloud.errors import (
     is_missing,
     text_of,
 )
+from novaloop.cloud.failures import cause_of, judged
 from novaloop.experiment.names import experiment_of_job
 from novaloop.experiment.observation import Phase, Work
 from novaloop.experiment.record import Progress
@@ -73,7 +74,10 @@ class SageMakerEndpoints:
         )
         if serving != ref.name:
             return _beside(work, serving)
-        return self._with_component(ref, work) if work.phase is Phase.READY else work
+        if work.phase is Phase.READY:
+            return self._with_component(ref, work)
+        # Rolling back came to nothing: what serves now is for a person to see.
+        return work if endpoint["EndpointStatus"] == "UpdateRollbackFailed" else judged(work)
 
     def _with_component(self, ref: EndpointRef, endpoint: Work) -> Work:
         """Say how the component stands, if there must be one, of an endpoint that is in service."""
@@ -83,11 +87,13 @@ class SageMakerEndpoints:
         if component is None:
             return replace(endpoint, phase=Phase.HALFWAY)
         status = component["InferenceComponentStatus"]
-        return replace(
-            endpoint,
-            phase=_PHASES.get(status, Phase.ACTIVE),
-            progress=Progress(f"component {status}"),
-            reason=component.get("FailureReason"),
+        return judged(
+            replace(
+                endpoint,
+                phase=_PHASES.get(status, Phase.ACTIVE),
+                progress=Progress(f"component {status}"),
+                reason=component.get("FailureReason"),
+            )
         )
 
     def _endpoint(self, name: str) -> Any | None:
@@ -234,7 +240,12 @@ def _text(answer: Any) -> str:
 
 
 def _beside(work: Work, serving: str) -> Work:
-    """Say how an attempt stands whose endpoint serves another configuration."""
+    """Say how an attempt stands whose endpoint serves another configuration.
+
+    An endpoint that went back to what served before says why, and is in service all the while:
+    hashicorp/terraform-provider-aws#39099.
+    """
     phase = Phase.ACTIVE if work.phase in {Phase.ACTIVE, Phase.ENDING} else Phase.HALFWAY
+    cause = cause_of(work.reason) if work.phase is Phase.READY else None
     reason = work.reason or f"the endpoint serves {serving}"
-    return replace(work, phase=phase, reason=reason, serving=serving)
+    return replace(work, phase=phase, reason=reason, cause=cause, serving=serving)

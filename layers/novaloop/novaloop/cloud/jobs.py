@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
@@ -17,8 +18,9 @@ from novaloop.cloud.errors import (
     is_used_up,
     text_of,
 )
+from novaloop.cloud.failures import LONGEST_REASON, cause_of, judged
 from novaloop.experiment.launching import PlannedRequest
-from novaloop.experiment.observation import Phase, Work
+from novaloop.experiment.observation import Cause, Phase, Work
 from novaloop.experiment.record import Progress
 from novaloop.experiment.site import EXPERIMENT_TAG
 from novaloop.usecases.ports import LaunchRefused
@@ -34,9 +36,6 @@ _PHASES: Mapping[str, Phase] = {
     "Stopped": Phase.STOPPED,
     "Deleting": Phase.ENDING,
 }
-LOST_PREFIXES = ("CapacityError", "InternalServerError")
-"""How FailureReason starts when a job failed for want of capacity or by a service fault."""
-_LONGEST_REASON = 500
 _ON_THE_HUB = {"DescribeHub", "ImportHubContent"}
 """Calls which may not see yet the hub that was created a moment ago."""
 
@@ -141,34 +140,39 @@ def is_tagged(sagemaker: SageMakerClient, arn: str, owner: str) -> bool:
 
 def work_of_job(job: Mapping[str, Any], *, ours: bool = True) -> Work:
     """Translate the answer of DescribeTrainingJob."""
-    reason = " ".join(str(job.get("FailureReason", "")).split())[:_LONGEST_REASON]
-    phase, reason = _phase(job, reason)
-    return Work(
-        phase=phase,
+    reason = " ".join(str(job.get("FailureReason", "")).split())[:LONGEST_REASON] or None
+    work = Work(
+        phase=_PHASES.get(job["TrainingJobStatus"], Phase.ACTIVE),
         ours=ours,
         arn=job["TrainingJobArn"],
         progress=_progress(job),
-        reason=reason or None,
+        reason=reason,
         started_at=job.get("TrainingStartTime"),
         ended_at=job.get("TrainingEndTime"),
         billable_seconds=job.get("BillableTimeInSeconds", 0),
         model_arn=job.get("OutputModelPackageArn"),
     )
+    return _stopped(work, job) if work.phase is Phase.STOPPED else judged(work)
 
 
-def _phase(job: Mapping[str, Any], reason: str) -> tuple[Phase, str]:
-    phase = _PHASES.get(job["TrainingJobStatus"], Phase.ACTIVE)
-    if phase is Phase.FAILED and reason.startswith(LOST_PREFIXES):
-        return Phase.LOST, reason
-    if phase is not Phase.STOPPED:
-        return phase, reason
-    if job.get("SecondaryStatus") == "MaxRuntimeExceeded":
-        longest = job.get("StoppingCondition", {}).get("MaxRuntimeInSeconds")
-        return Phase.FAILED, f"ran into its longest run time of {longest} seconds"
-    # A serverless job waits for no machines and is billed by tokens, so it tells nothing by that.
-    if "ServerlessJobConfig" not in job and not job.get("BillableTimeInSeconds"):
-        return Phase.LOST, reason or "no capacity: stopped without a billable second"
-    return phase, reason
+def _stopped(work: Work, job: Mapping[str, Any]) -> Work:
+    """Say what stopped a job: its time, want of capacity, or somebody.
+
+    A job that never got a billable second tells nothing by that: a person may have stopped it while
+    it waited, and what a person stopped is not launched again. Only what SageMaker names as a wait
+    that took too long, or as want of capacity, is lost.
+    """
+    match job.get("SecondaryStatus"):
+        case "MaxRuntimeExceeded":
+            longest = job.get("StoppingCondition", {}).get("MaxRuntimeInSeconds")
+            reason = f"ran into its longest run time of {longest} seconds"
+            return replace(work, phase=Phase.FAILED, reason=reason)
+        case "MaxWaitTimeExceeded":
+            reason = work.reason or "no capacity: it waited longer than it may"
+            return replace(work, phase=Phase.LOST, reason=reason, cause=Cause.CAPACITY)
+        case _:
+            cause = cause_of(work.reason)
+            return replace(work, phase=Phase.LOST, cause=cause) if cause else work
 
 
 def _progress(job: Mapping[str, Any]) -> Progress:

@@ -48,6 +48,8 @@ def _due_at(record: Record, now: datetime, policy: Policy) -> datetime | None:
     if stage is not None and stage.state is StageState.RUNNING and stage.proceeded_at:
         settled_at = stage.proceeded_at + SETTLING
         due = min(due, settled_at if now < settled_at else now + policy.look_every)
+    if stage is not None and stage.state is StageState.CLEARING:
+        due = min(due, now + min(LOOK_AGAIN[Status.STOPPING], policy.look_every))
     if stage is not None and stage.state is StageState.SCORING and stage.checked_at:
         due = min(due, stage.checked_at + CHECK_AGAIN)
     if record.status is Status.LIVE and record.endpoint and record.endpoint.expires_at:

@@ -32,11 +32,19 @@ class Phase(StrEnum):
     ENDING = "ENDING"
 
 
+class Cause(StrEnum):
+    """Why work came to nothing by no fault of its own."""
+
+    CAPACITY = "CAPACITY"
+    SERVICE_FAULT = "SERVICE_FAULT"
+
+
 @dataclass(frozen=True)
 class Work:
     """The training job or the endpoint of a stage's attempt. READY: completed, or in service.
 
-    `model_arn` is the model that a serverless job or one of Bedrock trained.
+    `model_arn` is the model that a serverless job or one of Bedrock trained. `cause` is why it was
+    lost, or why the update of an endpoint came to nothing, if that was no fault of its own.
 
     Of an endpoint that serves one experiment after the other, `holder` is the experiment that it
     belongs to, and `serving` the configuration that it serves if that is not the attempt's own.
@@ -47,6 +55,7 @@ class Work:
     arn: str | None = None
     progress: Progress | None = None
     reason: str | None = None
+    cause: Cause | None = None
     started_at: datetime | None = None
     ended_at: datetime | None = None
     billable_seconds: int = 0
@@ -132,7 +141,7 @@ class Observation:
 
 
 TRAININGS = {StageKind.SFT, StageKind.DPO, StageKind.RFT}
-_WORKING = {StageState.CLAIMED, StageState.RUNNING}
+_WORKING = {StageState.CLAIMED, StageState.RUNNING, StageState.CLEARING}
 _WORK_MATTERS = {Status.LIVE, Status.STOPPING}
 
 

@@ -45,12 +45,17 @@ class Status(StrEnum):
 
 
 class StageState(StrEnum):
-    """Where a stage stands. SCORING means that its job ended well and its outcome is checked."""
+    """Where a stage stands.
+
+    CLEARING: what was lost is being deleted before the next try. SCORING: its job ended well, and
+    its outcome is checked.
+    """
 
     PENDING = "PENDING"
     CLAIMED = "CLAIMED"
     WAITING = "WAITING"
     RUNNING = "RUNNING"
+    CLEARING = "CLEARING"
     SCORING = "SCORING"
     SUCCEEDED = "SUCCEEDED"
     FAILED = "FAILED"

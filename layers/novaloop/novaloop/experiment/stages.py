@@ -12,8 +12,14 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from novaloop.experiment.names import MAX_ATTEMPT
-from novaloop.experiment.observation import Observation, Outcome, Phase, Work
-from novaloop.experiment.plan import DAY_SECONDS, ServingStage, StagePlan, TrainStage
+from novaloop.experiment.observation import Cause, Observation, Outcome, Phase, Work
+from novaloop.experiment.plan import (
+    DAY_SECONDS,
+    DeployStage,
+    ServingStage,
+    StagePlan,
+    TrainStage,
+)
 from novaloop.experiment.record import Progress, Stage, StageState
 from novaloop.training.health import unknown
 
@@ -51,7 +57,10 @@ class Sight(StrEnum):
     READY = "it ended well"
     FAILED = "it failed"
     LOST = "it was lost to capacity or a service fault"
+    LOST_WITH_REMAINS = "it was lost likewise, and something is left of it"
     LOST_TOO_OFTEN = "it was lost too often"
+    REMAINS = "something is left of it"
+    CLEARED = "nothing is left of it"
     STOPPED = "it was stopped from outside"
     VANISHED = "it does not exist any more"
     OVERDUE = "it is overdue"
@@ -101,11 +110,14 @@ TABLE: Mapping[tuple[StageState, Sight], Rule] = {
     (_S.RUNNING, Sight.READY): Rule(_S.SCORING, Ask.CHECK),
     (_S.RUNNING, Sight.FAILED): Rule(_S.FAILED),
     (_S.RUNNING, Sight.LOST): Rule(_S.WAITING),
+    (_S.RUNNING, Sight.LOST_WITH_REMAINS): Rule(_S.CLEARING, Ask.END),
     (_S.RUNNING, Sight.LOST_TOO_OFTEN): Rule(_S.FAILED),
     (_S.RUNNING, Sight.STOPPED): Rule(_S.FAILED),
     (_S.RUNNING, Sight.VANISHED): Rule(_S.FAILED),
     (_S.RUNNING, Sight.OVERDUE): Rule(_S.FAILED),
     (_S.RUNNING, Sight.UNHEALTHY): Rule(_S.FAILED),
+    (_S.CLEARING, Sight.REMAINS): Rule(_S.CLEARING, Ask.END),
+    (_S.CLEARING, Sight.CLEARED): Rule(_S.WAITING),
     (_S.SCORING, Sight.CONFIRMED): Rule(_S.SUCCEEDED),
     (_S.SCORING, Sight.REFUTED): Rule(_S.FAILED),
     (_S.SCORING, Sight.UNCONFIRMED): Rule(_S.SCORING),
@@ -131,11 +143,13 @@ def look(stage: Stage, plan: StagePlan, seen: Observation, now: datetime) -> Sig
         case StageState.CLAIMED:
             return _look_at_claim(seen)
         case StageState.WAITING:
-            if stage.waits_until_later(now):
-                return Sight.NOT_DUE
-            return Sight.BEHIND if seen.before else Sight.DUE
+            due = Sight.BEHIND if seen.before else Sight.DUE
+            return Sight.NOT_DUE if stage.waits_until_later(now) else due
         case StageState.RUNNING:
             return _look_at_refusal(seen) or _look_at_work(stage, plan, seen.work or Work(), now)
+        case StageState.CLEARING:
+            gone = (seen.work or Work()).is_over(stage.kind)
+            return Sight.CLEARED if gone else Sight.REMAINS
         case StageState.SCORING:
             return _look_at_outcome(stage, seen.outcome, now)
         case _:
@@ -159,15 +173,30 @@ def _look_at_refusal(seen: Observation) -> Sight | None:
 
 def _look_at_work(stage: Stage, plan: StagePlan, work: Work, now: datetime) -> Sight:
     if work.phase is Phase.LOST:
-        goes_on = stage.tries < MAX_LOST or is_capacity(work)
-        return Sight.LOST if goes_on and stage.attempt < MAX_ATTEMPT else Sight.LOST_TOO_OFTEN
+        return _look_at_loss(stage, plan, work)
     if work.phase is Phase.HALFWAY and not _settles(stage, now):
-        return Sight.UNDONE if stage.proceeded_at else Sight.HALFWAY
+        if stage.proceeded_at is None:
+            return Sight.HALFWAY
+        return _look_at_loss(stage, plan, work) if work.cause else Sight.UNDONE
     if work.phase in {Phase.ACTIVE, Phase.HALFWAY}:
         if now > deadline(stage, plan):
             return Sight.OVERDUE
         return Sight.UNHEALTHY if _must_stop(stage, plan) else Sight.ACTIVE
     return _RUNNING_SIGHTS[work.phase]
+
+
+def _look_at_loss(stage: Stage, plan: StagePlan, work: Work) -> Sight:
+    """Try again without end for want of capacity, a few times where a try costs or fails.
+
+    A component's endpoint is in service, and bills, by the time that the component is lost.
+    """
+    is_free = not (isinstance(plan, DeployStage) and plan.inference_component)
+    goes_on = stage.tries < MAX_LOST or (
+        work.cause is Cause.CAPACITY and (is_free or stage.proceeded_at is None)
+    )
+    if not goes_on or stage.attempt >= MAX_ATTEMPT:
+        return Sight.LOST_TOO_OFTEN
+    return Sight.LOST_WITH_REMAINS if isinstance(plan, ServingStage) else Sight.LOST
 
 
 def _settles(stage: Stage, now: datetime) -> bool:
@@ -185,11 +214,6 @@ def _look_at_outcome(stage: Stage, outcome: Outcome | None, now: datetime) -> Si
     if stage.checked_at is not None and now < stage.checked_at + CHECK_AGAIN:
         return Sight.UNCONFIRMED
     return Sight.UNCONFIRMED_LATE if stage.checks < MAX_CHECKS else Sight.UNCONFIRMED_FOR_GOOD
-
-
-def is_capacity(work: Work) -> bool:
-    """Whether work was lost for want of capacity, which is worth waiting for without end."""
-    return "capacity" in (work.reason or "").lower()
 
 
 def deadline(stage: Stage, plan: StagePlan) -> datetime:
@@ -270,9 +294,10 @@ def _put_off(step: _Step) -> Stage:
     if step.sight is Sight.BEHIND:
         return _queue_up(step)
     is_queued = refusal is not None and refusal.quota
+    is_lost = step.sight in {Sight.LOST, Sight.CLEARED}
     return replace(
         step.moved,
-        attempt=stage.attempt + 1 if step.sight is Sight.LOST else stage.attempt,
+        attempt=stage.attempt + 1 if is_lost else stage.attempt,
         earlier_seconds=stage.earlier_seconds + step.work.billable_seconds,
         billable_seconds=0,
         tries=stage.tries + 1,
@@ -282,8 +307,14 @@ def _put_off(step: _Step) -> Stage:
         progress=None,
         health=(),
         warned=(),
-        reason=_why(step.sight, step.seen),
+        reason=stage.reason if step.sight is Sight.CLEARED else _why(step.sight, step.seen),
     )
+
+
+def _clear(step: _Step) -> Stage:
+    if step.sight is Sight.REMAINS:
+        return step.stage
+    return replace(step.moved, reason=_why(step.sight, step.seen))
 
 
 def _queue_up(step: _Step) -> Stage:
@@ -359,6 +390,7 @@ _MOVES: Mapping[StageState, Callable[[_Step], Stage]] = {
     StageState.CLAIMED: _claim,
     StageState.WAITING: _put_off,
     StageState.RUNNING: _follow,
+    StageState.CLEARING: _clear,
     StageState.SCORING: _check,
     StageState.SUCCEEDED: _succeed,
     StageState.FAILED: _fail,

@@ -1,0 +1,109 @@
+"""Whose fault a failure is, by what AWS says of it.
+
+One table for training jobs, endpoints, inference components, and Bedrock's jobs, models,
+deployments and throughput. No service documents these texts; each row names where it was read.
+Of Bedrock's `failureMessage` no public thread shows one for want of capacity or for a fault of
+the service: its rows go by the words of its API's own errors.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+
+from novaloop.experiment.observation import Cause, Phase, Work
+
+LONGEST_REASON = 500
+
+
+@dataclass(frozen=True)
+class Saying:
+    """What AWS says of a failure, why it came to that, and where that was read.
+
+    No `cause`: the request, the model or its container is at fault, and would be again.
+    """
+
+    pattern: re.Pattern[str]
+    cause: Cause | None
+    source: str
+
+
+_CAPACITY, _SERVICE_FAULT = Cause.CAPACITY, Cause.SERVICE_FAULT
+# The first that matches counts. What a container wrote stands in some of these texts, so the
+# sayings that quote one come before those that look for words anywhere.
+SAYINGS = tuple(
+    Saying(re.compile(pattern, re.IGNORECASE), cause, source)
+    for pattern, cause, source in (
+        (r"^(AlgorithmError|ClientError)\b", None, "DIAGNijmegen/rse-grand-challenge"),
+        (
+            r"^Received (client|server) error",
+            None,
+            "aws/amazon-sagemaker-examples#2815 and #3089",
+        ),
+        (
+            r"did not pass the ping health check",
+            None,
+            "aws/amazon-sagemaker-examples#210, #379 and #1113",
+        ),
+        (r"^CapacityError\b", _CAPACITY, "DIAGNijmegen/rse-grand-challenge#2631"),
+        (
+            r"unable to provision requested ML compute capacity",
+            _CAPACITY,
+            "aws/sagemaker-pytorch-training-toolkit#171, aws/deep-learning-containers#6673",
+        ),
+        (
+            r"insufficient ?(instance ?)?capacity",
+            _CAPACITY,
+            "aws/deep-learning-containers#6411; botocore, SecondaryStatusTransition",
+        ),
+        (
+            r"temporarily unavailable in supported availability zones",
+            _CAPACITY,
+            "aws/amazon-sagemaker-feedback#99",
+        ),
+        (
+            r"^(ResourceLimitExceeded|ServiceQuotaExceeded)|account-level service limit",
+            _CAPACITY,
+            "aws/amazon-sagemaker-examples#307 and #3432",
+        ),
+        (
+            r"^(InternalServer(Error|Exception)|InternalFailure)\b",
+            _SERVICE_FAULT,
+            "aws/sagemaker-python-sdk#70 and #2496, aws/sagemaker-spark#76",
+        ),
+        (
+            r"encountered an internal error",
+            _SERVICE_FAULT,
+            "aws/amazon-sagemaker-examples#1316",
+        ),
+        (
+            r"\binternal (server )?error occurred",
+            _SERVICE_FAULT,
+            "Bedrock API, InternalServerException",
+        ),
+        (
+            r"^Request to service failed",
+            _SERVICE_FAULT,
+            "philschmid/cdk-samples#6, aws-samples/aws-genai-llm-chatbot#30",
+        ),
+        (
+            r"^ServiceUnavailable|service (isn't|is not) (currently )?available",
+            _SERVICE_FAULT,
+            "Bedrock API, ServiceUnavailableException",
+        ),
+        (r"^Throttling|\brate exceeded\b", _SERVICE_FAULT, "aws/deep-learning-containers#1018"),
+    )
+)
+
+
+def cause_of(reason: str | None) -> Cause | None:
+    """Return why something failed by no fault of its own; None if that is not said."""
+    said = (each for each in SAYINGS if each.pattern.search(reason or ""))
+    first = next(said, None)
+    return first.cause if first else None
+
+
+def judged(work: Work) -> Work:
+    """Return failed work as LOST, with the cause, where the service says that it is no fault."""
+    cause = cause_of(work.reason) if work.phase is Phase.FAILED else None
+    return replace(work, phase=Phase.LOST, cause=cause) if cause else work

@@ -1,0 +1,131 @@
+"""AWS's own words for failures, as public threads quote them, and whose fault each is."""
+
+from __future__ import annotations
+
+import pytest
+
+from novaloop.cloud.failures import SAYINGS, cause_of, judged
+from novaloop.experiment.observation import Cause, Phase, Work
+
+CAPACITY, FAULT, OWN = Cause.CAPACITY, Cause.SERVICE_FAULT, None
+QUOTED = [
+    # DIAGNijmegen/rse-grand-challenge#2631
+    (
+        (
+            "CapacityError: Unable to provision requested ML compute capacity. Please retry"
+            " using a different ML instance type."
+        ),
+        CAPACITY,
+    ),
+    # aws/deep-learning-containers#6673, of an endpoint
+    (
+        (
+            "Unable to provision requested ML compute capacity due to "
+            "InsufficientInstanceCapacity error. Please retry using a different ML instance"
+            " type or after some time."
+        ),
+        CAPACITY,
+    ),
+    # botocore's documentation of SecondaryStatusTransition
+    (
+        ("Insufficient capacity error from EC2 while launching instances, retrying!"),
+        CAPACITY,
+    ),
+    # aws/amazon-sagemaker-feedback#99
+    (
+        (
+            "EC2InsufficientCapacityError: Instance type 'ml.g5.48xlarge' is temporarily "
+            "unavailable in supported availability zones [euw1-az1]. Try again in a few "
+            "minutes, or try a different instance type."
+        ),
+        CAPACITY,
+    ),
+    # aws/amazon-sagemaker-examples#307
+    (
+        (
+            "ResourceLimitExceeded: The account-level service limit 'ml.m4.xlarge for "
+            "endpoint usage' is 0 Instances, with current utilization of 0 Instances and a "
+            "request delta of 1 Instances."
+        ),
+        CAPACITY,
+    ),
+    # aws/sagemaker-python-sdk#70, and #2496 of a processing job
+    (
+        ("InternalServerError: We encountered an internal error. Please try again."),
+        FAULT,
+    ),
+    # aws/amazon-sagemaker-examples#1316
+    (
+        (
+            "InternalServerError: We encountered an internal error - Platform Error: "
+            "SageMaker pipe channel timed out"
+        ),
+        FAULT,
+    ),
+    # philschmid/cdk-samples#6
+    (
+        ("Request to service failed. If failure persists after retry, contact customer support."),
+        FAULT,
+    ),
+    # Bedrock's API, InternalServerException and ServiceUnavailableException
+    ("An internal server error occurred. Retry your request.", FAULT),
+    ("The service isn't currently available. Try again later.", FAULT),
+    # aws/deep-learning-containers#1018
+    ("ThrottlingException: Rate exceeded", FAULT),
+    # What the job, the model or the request is at fault for, and would be again.
+    (
+        ("AlgorithmError: ExecuteUserScriptError: InternalServerError of my own service"),
+        OWN,
+    ),
+    (
+        (
+            "ClientError: Please use an instance type with more memory, or reduce the size "
+            "of job data processed on an instance."
+        ),
+        OWN,
+    ),
+    ("ClientError: Insufficient capacity on the disk", OWN),
+    (
+        (
+            "The primary container for production variant AllTraffic did not pass the ping "
+            "health check. Please check CloudWatch logs for this endpoint."
+        ),
+        OWN,
+    ),
+    (
+        (
+            'Received server error (0) from model with message "An internal error occurred '
+            'while the model process exited."'
+        ),
+        OWN,
+    ),
+    (
+        (
+            "There is not enough hardware resources on the instances for this endpoint to "
+            "create a copy of the inference component."
+        ),
+        OWN,
+    ),
+    ("The training data can't be read.", OWN),
+    ("", OWN),
+    (None, OWN),
+]
+
+
+@pytest.mark.parametrize(("reason", "cause"), QUOTED)
+def test_whose_fault_it_is(reason: str | None, cause: Cause | None) -> None:
+    assert cause_of(reason) is cause
+    failed = Work(Phase.FAILED, reason=reason)
+    assert judged(failed) == (Work(Phase.LOST, reason=reason, cause=cause) if cause else failed)
+
+
+@pytest.mark.parametrize("phase", set(Phase) - {Phase.FAILED})
+def test_only_a_failure_is_judged(phase: Phase) -> None:
+    work = Work(phase, reason="CapacityError: no instances")
+    assert judged(work) == work
+
+
+def test_every_saying_is_quoted_and_names_its_source() -> None:
+    for saying in SAYINGS:
+        assert any(saying.pattern.search(reason or "") for reason, _ in QUOTED), saying.pattern
+        assert saying.source
