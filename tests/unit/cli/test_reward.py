@@ -115,7 +115,7 @@ def test_rows_that_cannot_be_scored_are_told_by_line(file: Path) -> None:
     assert "line 3: is not JSON in UTF-8" in result.stderr
     assert "line 4: is not JSON in UTF-8" in result.stderr
     assert "line 5: is not a JSON object" in result.stderr
-    assert "line 6: reward.pattern is no valid regular expression" in result.stderr
+    assert "line 6: reward.pattern: is no regular expression of Python" in result.stderr
     assert "line 7: reference_answer is none of reward.labels" in result.stderr
     assert "secret" not in result.stderr
     assert "Traceback" not in result.stderr

@@ -22,11 +22,11 @@ from __future__ import annotations
 import json
 import math
 import re
-from functools import lru_cache
 
 from novaloop.rewards.custom import CUSTOM_SCORERS
 from novaloop.rewards.labels import LabelReader, label_reader
 from novaloop.rewards.outcome import RIGHT, WRONG, UnusableSampleError
+from novaloop.rewards.patterns import RefusedPattern, compile_pattern, search
 from novaloop.rewards.schema import violations
 
 TYPE_CHECKING = False
@@ -36,10 +36,10 @@ if TYPE_CHECKING:
 
     from novaloop.rewards.outcome import Outcome, Scorer
 
-MAX_REGEX_CHARACTERS = 20_000
 MAX_PARTS = 20
 _NUMBER = re.compile(r"[-+]?(?:\d[\d,]*\.?\d*|\.\d+)(?:[eE][-+]?\d{1,3})?")
-_FENCED = re.compile(r"\A```\w*\s*(.*?)\s*```\Z", re.DOTALL)
+_FENCE = "```"
+_LANGUAGE = re.compile(r"\w*")
 _REFERENCE_KEYS = ("text", "answer", "label", "response", "value")
 
 
@@ -112,13 +112,8 @@ def score_regex(answer: str, reference: object, settings: Mapping[str, Any]) -> 
 def _found(answer: str, settings: Mapping[str, Any]) -> str | None:
     """Group 1 of the pattern, if it has one, else what it matches; None where it isn't found."""
     pattern = _compiled(settings)
-    match = pattern.search(answer[:MAX_REGEX_CHARACTERS])
+    match = search(pattern, answer)
     return match and (match[1 if pattern.groups else 0] or "").strip()
-
-
-@lru_cache(maxsize=64)
-def _compile(pattern: str) -> re.Pattern[str]:
-    return re.compile(pattern)
 
 
 def _compiled(settings: Mapping[str, Any]) -> re.Pattern[str]:
@@ -126,9 +121,9 @@ def _compiled(settings: Mapping[str, Any]) -> re.Pattern[str]:
     if not isinstance(pattern, str):
         raise UnusableSampleError("reward.pattern must be a regular expression")
     try:
-        return _compile(pattern)
-    except (re.error, OverflowError, RecursionError) as error:
-        raise UnusableSampleError("reward.pattern is no valid regular expression") from error
+        return compile_pattern(pattern)
+    except RefusedPattern as problem:
+        raise UnusableSampleError(f"reward.pattern: {problem}") from problem
 
 
 def score_json(answer: str, _reference: object, settings: Mapping[str, Any]) -> Outcome:
@@ -145,8 +140,10 @@ def score_json(answer: str, _reference: object, settings: Mapping[str, Any]) -> 
 
 
 def _unfenced(answer: str) -> str:
-    fenced = _FENCED.match(answer)
-    return fenced[1] if fenced else answer
+    fenced = answer.startswith(_FENCE) and answer.endswith(_FENCE)
+    if not fenced or len(answer) < 2 * len(_FENCE):
+        return answer
+    return _LANGUAGE.sub("", answer[len(_FENCE) : -len(_FENCE)], count=1).strip()
 
 
 def score_f1(answer: str, reference: object, _settings: Mapping[str, Any]) -> Outcome:

@@ -1,0 +1,434 @@
+r"""Which regular expressions a reward may use: those that `re` searches for in bounded time.
+
+`re` tries one way after the other, so `(a+)+$` takes twice as long for every further `a`. A pattern
+is accepted if the steps that it can take from one place of a text of MAX_CHARACTERS, counted by the
+rules below and never too low, are at most MAX_STEPS. A search begins at every place, so it takes at
+most MAX_CHARACTERS times as many, whatever the text.
+
+`ways` are in how many ways a part can match from one place and leave the rest anything to try,
+`steps` what trying them all takes:
+
+- A character has one way and takes one step; so has an assertion.
+- In a sequence, ways are multiplied, and what follows is tried once for each way.
+- Alternatives add up. They have no more ways than one of them if no two begin with the same.
+- A repetition has as many ways as it can stop in, but one way if nothing that can follow begins
+  with what it begins with: where it stops too early, what follows fails at once.
+- What can't fail, up to the end of the pattern, never asks for another way: the search is over.
+- What is repeated without end must have a single way, and take a character each time. Then a text
+  is read by it in one way only, and the steps are in proportion to the text.
+
+What parts begin with are sets of characters, ASCII one by one and the rest by kind. They are never
+too small, so that parts said to differ do differ. Assertions count as if they always held.
+
+Refused too is what the rules don't cover: backreferences, looks around, conditions, atomic groups,
+possessive repetitions, comments, and flags other than i, m and s.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+MAX_CHARACTERS = 5_000
+"""Of an answer: its last ones are searched, since what a model reasons ends in what it says."""
+MAX_STEPS = 50 * MAX_CHARACTERS
+MAX_DEPTH = 20
+"""Groups inside of groups."""
+
+_SPACE, _DIGIT, _LETTER, _OTHER = (1 << 128 + kind for kind in range(4))
+"""The characters beyond ASCII, by what `\\s`, `\\d` and `\\w` say of them."""
+_BEYOND = _SPACE | _DIGIT | _LETTER | _OTHER
+_ALL = _BEYOND | (1 << 128) - 1
+
+
+def _ascii(kind: str) -> int:
+    return sum(1 << code for code in range(128) if re.match(kind, chr(code)))
+
+
+_KINDS = {
+    "d": _ascii(r"\d") | _DIGIT,
+    "w": _ascii(r"\w") | _DIGIT | _LETTER,
+    "s": _ascii(r"\s") | _SPACE,
+}
+_KINDS |= {kind.upper(): _ALL ^ chars for kind, chars in _KINDS.items()}
+_LETTERS = _ascii("[A-Za-z]")
+_CONTROLS = {"n": 10, "t": 9, "r": 13, "f": 12, "v": 11, "a": 7}
+_CODES = {"x": 2, "u": 4, "U": 8}
+_ASSERTIONS = "AZbB"
+_COUNT = re.compile(r"\{(?!\})(\d*)(,?)(\d*)\}")
+_FLAGS = re.compile(r"\(\?([ims]+)\)")
+_GROUP = re.compile(r"\((?:\?:|\?P<\w+>|(?!\?))")
+_REFUSED = {
+    "(?=": "looks ahead",
+    "(?!": "looks ahead",
+    "(?<": "looks behind",
+    "(?P=": "refers back",
+    "(?(": "is a condition",
+    "(?>": "is an atomic group",
+    "(?#": "is a comment",
+}
+
+
+class RefusedPattern(ValueError):  # noqa: N818 - a verdict on the input
+    """A pattern is none of those that can be searched for in bounded time, or none at all."""
+
+
+@lru_cache(maxsize=64)
+def compile_pattern(pattern: str) -> re.Pattern[str]:
+    """Compile a pattern that passes. Raises RefusedPattern: which part, where, what to do."""
+    try:
+        compiled = re.compile(pattern)
+    except (re.error, ArithmeticError, ValueError, RecursionError) as problem:
+        raise RefusedPattern(f"is no regular expression of Python: {problem}") from None
+    parser = _Parser(pattern)
+    whole = parser.alternatives(0)
+    count = _Count(pattern)
+    if count.cost(whole, _After(0, 0, certain=True))[1] > MAX_STEPS:
+        raise RefusedPattern(count.complaint())
+    return compiled
+
+
+def search(pattern: re.Pattern[str], text: str) -> re.Match[str] | None:
+    """Look for a compiled pattern at the end of a text. `^` is still where all of it begins."""
+    return pattern.search(text, max(0, len(text) - MAX_CHARACTERS))
+
+
+class _Part:
+    """A part of a pattern, from `start` to `end`: what kind it is, and what it is made of.
+
+    `first` is the set of what it may begin with, `empty` whether it may match nothing, `certain`
+    whether it matches anywhere, `tries` how many parts are tried at a place before one takes a
+    character, `size` how many parts it has, `depth` how many repetitions inside each other.
+    The only part of a repetition may stand `low` to `high` times.
+    """
+
+    __slots__ = (
+        *("certain", "depth", "empty", "end", "first", "high", "kind"),
+        *("low", "parts", "size", "start", "tries"),
+    )
+
+    def __init__(self, kind: str, start: int, end: int, parts: Sequence[_Part] = ()) -> None:
+        self.kind = kind
+        self.start = start
+        self.end = end
+        self.parts = parts
+        self.first = 0
+        self.empty = True
+        self.certain = False
+        self.tries = 1
+        self.depth: int = max((part.depth for part in parts), default=0)
+        self.size: int = 1 + sum(part.size for part in parts)
+        self.low = self.high = 1
+
+
+def _character(start: int, end: int, first: int) -> _Part:
+    part = _Part("character", start, end)
+    part.first, part.empty = first, False
+    return part
+
+
+def _sequence(start: int, end: int, parts: Sequence[_Part]) -> _Part:
+    whole = _Part("sequence", start, end, parts)
+    whole.certain = all(part.certain for part in parts)
+    for part in parts:
+        if whole.empty:
+            whole.first |= part.first
+            whole.tries += part.tries
+            whole.empty = part.empty
+    return whole
+
+
+def _alternatives(start: int, end: int, parts: Sequence[_Part]) -> _Part:
+    whole = _Part("alternatives", start, end, parts)
+    whole.empty = any(part.empty for part in parts)
+    whole.certain = any(part.certain for part in parts)
+    for part in parts:
+        whole.first |= part.first
+        whole.tries += part.tries
+    return whole
+
+
+def _repetition(start: int, end: int, part: _Part, low: int, high: int) -> _Part:
+    whole = _Part("repetition", start, end, (part,))
+    whole.first, whole.tries = part.first, 1 + part.tries
+    whole.depth += 1
+    whole.empty = part.empty or low == 0
+    whole.certain = part.certain or low == 0
+    whole.low, whole.high = min(low, MAX_CHARACTERS), min(high, MAX_CHARACTERS)
+    return whole
+
+
+class _Parser:
+    """Reads a pattern that `re` has accepted."""
+
+    def __init__(self, pattern: str) -> None:
+        self._text = pattern
+        self._at = 0
+        self._ignores_case = self._any_is_all = False
+        flags = _FLAGS.match(pattern)
+        if flags:
+            self._ignores_case = "i" in flags[1]
+            self._any_is_all = "s" in flags[1]
+            self._at = flags.end()
+
+    def alternatives(self, depth: int) -> _Part:
+        """Read up to the end of the group or of the pattern."""
+        if depth > MAX_DEPTH:
+            raise self._refused(self._at, f"is deeper than {MAX_DEPTH} groups; use fewer")
+        start = self._at
+        branches = [self._sequence(depth)]
+        while self._text[self._at : self._at + 1] == "|":
+            self._at += 1
+            branches.append(self._sequence(depth))
+        return branches[0] if len(branches) == 1 else _alternatives(start, self._at, branches)
+
+    def _sequence(self, depth: int) -> _Part:
+        start, parts = self._at, []
+        while self._at < len(self._text) and self._text[self._at] not in "|)":
+            parts.append(self._repeated(self._item(depth)))
+        return _sequence(start, self._at, parts)
+
+    def _repeated(self, part: _Part) -> _Part:
+        rest = self._text[self._at :]
+        count = _COUNT.match(rest)
+        if count:
+            least, comma, most = count.groups()
+            low = int(least or 0)
+            high = (int(most) if most else MAX_CHARACTERS) if comma else low
+        elif rest[:1] in {"*", "+", "?"}:
+            low = int(rest[0] == "+")
+            high = 1 if rest[0] == "?" else MAX_CHARACTERS
+        else:
+            return part
+        self._at += count.end() if count else 1
+        if self._text[self._at : self._at + 1] == "+":
+            self._at += 1
+            raise self._refused(part.start, "is possessive; leave out the last +")
+        self._at += self._text[self._at : self._at + 1] == "?"
+        return _repetition(part.start, self._at, part, low, high)
+
+    def _item(self, depth: int) -> _Part:
+        start, letter = self._at, self._text[self._at]
+        if letter == "(":
+            return self._group(depth)
+        if letter == "[":
+            chars = self._class()
+            return _character(start, self._at, chars)
+        if letter == "\\" and self._text[start + 1] in _ASSERTIONS:
+            self._at += 2
+            return _Part("assertion", start, self._at)
+        if letter in "^$":
+            self._at += 1
+            return _Part("assertion", start, self._at)
+        if letter == ".":
+            self._at += 1
+            return _character(start, self._at, _ALL if self._any_is_all else _ALL ^ 1 << 10)
+        chars = self._character()[0]
+        return _character(start, self._at, chars)
+
+    def _group(self, depth: int) -> _Part:
+        start = self._at
+        opening = _GROUP.match(self._text, start)
+        if opening is None:
+            does = next((does for begins, does in _REFUSED.items() if self._begins(begins)), None)
+            self._at = start + 3
+            raise self._refused(start, f"{does or 'sets flags here'}; write it without")
+        self._at = opening.end()
+        inner = self.alternatives(depth + 1)
+        self._at += 1
+        return _sequence(start, self._at, (inner,))
+
+    def _begins(self, text: str) -> bool:
+        return self._text.startswith(text, self._at)
+
+    def _character(self) -> tuple[int, int, int | None]:
+        """Read one character or kind; return its set, never too small, then what is certainly in
+        it, never too large, and its code if it has one."""
+        start, letter = self._at, self._text[self._at]
+        self._at += 1
+        if letter != "\\":
+            return self._of_code(ord(letter))
+        letter = self._text[self._at]
+        self._at += 1
+        if letter in _KINDS:
+            return _KINDS[letter], _KINDS[letter], None
+        if letter in _CONTROLS:
+            return self._of_code(_CONTROLS[letter])
+        if letter in _CODES:
+            digits = self._text[self._at : self._at + _CODES[letter]]
+            self._at += len(digits)
+            return self._of_code(int(digits, 16))
+        if letter.isascii() and letter.isalnum():
+            what = "refers back" if letter in "123456789" else "is no escape that is read here"
+            raise self._refused(start, f"{what}; write it without")
+        return self._of_code(ord(letter))
+
+    def _of_code(self, code: int) -> tuple[int, int, int]:
+        certain = 1 << code if code < 128 else 0
+        return self._in_any_case(certain or _kind_of(code)), certain, code
+
+    def _in_any_case(self, chars: int) -> int:
+        """Widen a set by what differs in case alone; a few letters have twins beyond ASCII."""
+        if not self._ignores_case or not chars & (_LETTERS | _BEYOND):
+            return chars
+        return chars | _LETTERS | _LETTER | _OTHER
+
+    def _class(self) -> int:
+        self._at += 1
+        negated = self._begins("^")
+        self._at += negated
+        widest = certain = 0
+        first = True
+        while first or not self._begins("]"):
+            first = False
+            chars, sure, low = self._character()
+            if low is not None and self._begins("-") and not self._text.startswith("-]", self._at):
+                self._at += 1
+                high = self._character()[2]
+                chars, sure = self._of_range(low, low if high is None else high)
+            widest |= chars
+            certain |= sure
+        self._at += 1
+        return _ALL ^ certain if negated else widest
+
+    def _of_range(self, low: int, high: int) -> tuple[int, int]:
+        certain = sum(1 << code for code in range(low, min(high, 127) + 1))
+        return self._in_any_case(certain | (_BEYOND if high > 127 else 0)), certain
+
+    def _refused(self, start: int, why: str) -> RefusedPattern:
+        return RefusedPattern(_about(self._text, start, self._at, why))
+
+
+def _kind_of(code: int) -> int:
+    letter = chr(code)
+    if letter.isspace():
+        return _SPACE
+    if letter.isdecimal():
+        return _DIGIT
+    return _LETTER if letter.isalnum() else _OTHER
+
+
+class _After:
+    """What follows a part: what that may begin with, its tries, and whether it can't fail."""
+
+    __slots__ = ("certain", "first", "tries")
+
+    def __init__(self, first: int, tries: int, *, certain: bool) -> None:
+        self.first = first
+        self.tries = tries
+        self.certain = certain
+
+    def behind(self, part: _Part) -> _After:
+        """Return what follows that which `part` follows: the part, and this too if it is empty."""
+        if not part.empty:
+            return _After(part.first, part.tries, certain=False)
+        certain = self.certain and part.certain
+        return _After(part.first | self.first, part.tries + self.tries, certain=certain)
+
+    def or_again(self, body: _Part, low: int) -> _After:
+        """Return what follows each repetition of `body`: another one, or this."""
+        certain = self.certain and low <= 1
+        return _After(body.first | self.first, body.tries + self.tries, certain=certain)
+
+
+class _Count:
+    """Counts ways and steps by the rules above."""
+
+    def __init__(self, pattern: str) -> None:
+        self._pattern = pattern
+        self._widest: tuple[int, _Part] | None = None
+
+    def complaint(self) -> str:
+        """Say which part is most to blame for too many steps."""
+        if self._widest is None:
+            return "tries too many alternatives at every place; use fewer"
+        part = self._widest[1]
+        why = (
+            "can end in many places, and at each of them all that follows is tried; let what "
+            "follows begin with another character, or say how often at most, as in {1,20}"
+        )
+        return _about(self._pattern, part.start, part.end, why)
+
+    def cost(self, part: _Part, after: _After) -> tuple[int, int]:
+        """Return the ways and steps of a part. No number is above twice MAX_STEPS."""
+        if part.kind == "sequence":
+            ways, steps = self._sequence(part, after)
+        elif part.kind == "alternatives":
+            ways, steps = self._alternatives(part, after)
+        elif part.kind == "repetition":
+            ways, steps = self._repetition(part, after)
+        else:
+            ways, steps = 1, 1
+        # What can't fail never asks for another way.
+        return 1 if after.certain else min(ways, 2 * MAX_STEPS), min(steps, 2 * MAX_STEPS)
+
+    def _sequence(self, part: _Part, after: _After) -> tuple[int, int]:
+        ways, steps = 1, 0
+        for each in reversed(part.parts):
+            its_ways, its_steps = self.cost(each, after)
+            ways, steps = its_ways * ways, its_steps + its_ways * steps
+            after = after.behind(each)
+        return ways, 1 + steps
+
+    def _alternatives(self, part: _Part, after: _After) -> tuple[int, int]:
+        costs = [self.cost(each, after) for each in part.parts]
+        seen, differ = 0, True
+        for each in part.parts:
+            begins = after.behind(each).first
+            differ = differ and not seen & begins
+            seen |= begins
+        if differ:
+            return max(ways for ways, _ in costs), part.tries + max(steps for _, steps in costs)
+        return sum(ways for ways, _ in costs), sum(steps for _, steps in costs)
+
+    def _repetition(self, part: _Part, after: _After) -> tuple[int, int]:
+        (body,), low, high = part.parts, part.low, part.high
+        again = after if high <= 1 else after.or_again(body, low)
+        once, steps = self.cost(body, again)
+        if high == MAX_CHARACTERS and (once > 1 or body.empty):
+            raise self._refused(part, body)
+        if once == 1 and not body.empty:
+            ways = high - low + 1 if body.first & after.first else 1
+            if after.certain and body.kind == "character":
+                # Once it has stood often enough the search is over, which is counted once.
+                steps = 1 + low
+            else:
+                # At each place every part is tried once on the way there. On the way back each
+                # repetition inside and this one may stop there, and try all that may follow.
+                there_and_back = body.size + (1 + body.depth) * (body.size + after.tries)
+                steps = min(high * (1 + steps + after.tries), MAX_CHARACTERS * there_and_back)
+        else:
+            ways, steps = self._in_many_ways(once, steps, low, high)
+        if not after.certain and ways > 1 and (self._widest is None or self._widest[0] < ways):
+            self._widest = ways, part
+        return ways, steps
+
+    def _in_many_ways(self, once: int, steps: int, low: int, high: int) -> tuple[int, int]:
+        """Return the ways and steps of up to `high` in sequence, each in `once` ways."""
+        so_far, all_ways, all_steps = 1, int(low == 0), 0
+        for number in range(1, high + 1):
+            all_steps += so_far * steps
+            so_far *= once
+            all_ways += so_far if number >= low else 0
+            if all_steps > MAX_STEPS:
+                break
+        return max(1, all_ways), all_steps
+
+    def _refused(self, part: _Part, body: _Part) -> RefusedPattern:
+        why = (
+            "repeats what can match nothing; let every repetition take a character"
+            if body.empty
+            else "repeats what can match the same text in several ways, so that the time doubles "
+            "with every further character; write it so that it can be read in one way only, such "
+            "as [ab]+ for (?:a|b+)+"
+        )
+        return RefusedPattern(_about(self._pattern, part.start, part.end, why))
+
+
+def _about(pattern: str, start: int, end: int, why: str) -> str:
+    shown = pattern[start:end] if end - start <= 40 else f"{pattern[start : start + 40]}..."
+    return f"`{shown}` at character {start + 1} {why}"
