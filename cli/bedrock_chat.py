@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from cli.errors import Failed
+from cli.spoken import Piece, spoken
 from novaloop.recipes.bedrock_serving import native_text
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ def answer(
     model, body = _arn(stack, name, to), json.dumps(request)
     if stream:
         response = stack.bedrock_runtime.invoke_model_with_response_stream(modelId=model, body=body)
-        yield from _deltas(name, response["body"])
+        yield from spoken(_deltas(name, response["body"]))
         return
     reply = stack.bedrock_runtime.invoke_model(modelId=model, body=body)["body"].read()
     try:
@@ -42,13 +43,14 @@ def _arn(stack: Stack, name: str, to: Target) -> str:
     return str(deployment["customModelDeploymentArn"])
 
 
-def _deltas(name: str, events: Any) -> Iterator[str]:
+def _deltas(name: str, events: Any) -> Iterator[Piece]:
     for event in events:
         if "chunk" not in event:
             ((kind, told),) = event.items()
             raise Failed(f"the answer broke off: {told.get('message', kind)}")
         try:
             chunk = json.loads(event["chunk"]["bytes"])
-            yield chunk.get("contentBlockDelta", {}).get("delta", {}).get("text", "")
+            delta = chunk.get("contentBlockDelta", {}).get("delta", {})
+            yield delta.get("text", ""), delta.get("reasoningContent", {}).get("text", "")
         except (ValueError, AttributeError):
             raise Failed(f"{name} {_BROKEN}") from None

@@ -11,6 +11,7 @@ from botocore.exceptions import ClientError
 
 from cli import bedrock_chat
 from cli.errors import Failed, Refused
+from cli.spoken import Piece, spoken
 from cli.sse import events
 from cli.stack import Stack, with_stack
 from novaloop.experiment.plan import OnBedrock
@@ -19,7 +20,7 @@ from novaloop.recipes.bedrock_serving import native_request
 from novaloop.usecases.outcomes import chat_request
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 JSON = "application/json"
 
@@ -52,7 +53,7 @@ def answer(
             yield from bedrock_chat.answer(stack, name, plan.to, request, stream=stream)
             return
         body = chat_request(question, record.spec.system_prompt, max_tokens)
-        yield from (_streamed if stream else _whole)(stack, record.endpoint, body)
+        yield from spoken((_streamed if stream else _whole)(stack, record.endpoint, body))
     except ClientError as error:
         if error.response["Error"]["Code"] in {"ModelError", "ModelErrorException"}:
             message = error.response["Error"]["Message"]
@@ -66,14 +67,14 @@ def _target(endpoint: Endpoint) -> dict[str, Any]:
     return {"EndpointName": endpoint.name, **component}
 
 
-def _streamed(stack: Stack, endpoint: Endpoint, body: dict[str, object]) -> Iterator[str]:
+def _streamed(stack: Stack, endpoint: Endpoint, body: dict[str, object]) -> Iterator[Piece]:
     request = json.dumps(body | {"stream": True})
     response = stack.runtime.invoke_endpoint_with_response_stream(
         **_target(endpoint), ContentType=JSON, Body=request
     )
     for data in events(_payloads(response["Body"])):
         for choice in _parse(endpoint.name, data).get("choices", []):
-            yield choice.get("delta", {}).get("content") or ""
+            yield _piece(choice.get("delta", {}))
 
 
 def _payloads(stream: Any) -> Iterator[bytes]:
@@ -84,13 +85,18 @@ def _payloads(stream: Any) -> Iterator[bytes]:
         yield part["PayloadPart"]["Bytes"]
 
 
-def _whole(stack: Stack, endpoint: Endpoint, body: dict[str, object]) -> Iterator[str]:
+def _whole(stack: Stack, endpoint: Endpoint, body: dict[str, object]) -> Iterator[Piece]:
     response = stack.runtime.invoke_endpoint(
         **_target(endpoint), ContentType=JSON, Accept=JSON, Body=json.dumps(body)
     )
     reply = _parse(endpoint.name, response["Body"].read())
     for choice in reply.get("choices", []):
-        yield choice.get("message", {}).get("content") or ""
+        yield _piece(choice.get("message", {}))
+
+
+def _piece(message: Mapping[str, Any]) -> Piece:
+    reasoning = message.get("reasoning_content") or message.get("reasoning")
+    return message.get("content") or "", reasoning or ""
 
 
 def _parse(endpoint: str, text: str | bytes) -> dict[str, Any]:

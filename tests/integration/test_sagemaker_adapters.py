@@ -515,6 +515,16 @@ def test_an_answer_is_the_text_of_the_chat(endpoints: SageMakerEndpoints, runtim
     assert endpoints.ask(REF, BODY) == "sorted(rows)"
 
 
+@pytest.mark.parametrize("field", ["reasoning_content", "reasoning"])
+@pytest.mark.parametrize("content", [None, ""])
+def test_reasoning_that_used_up_all_tokens_is_an_answer(
+    endpoints: SageMakerEndpoints, runtime: Stubber, field: str, content: str | None
+) -> None:
+    message = {"role": "assistant", "content": content, field: "The user wants to sort rows."}
+    answers(runtime, json.dumps({"choices": [{"message": message}]}).encode())
+    assert endpoints.ask(REF, BODY) == "The user wants to sort rows."
+
+
 @pytest.mark.parametrize(
     "body",
     [
@@ -525,6 +535,8 @@ def test_an_answer_is_the_text_of_the_chat(endpoints: SageMakerEndpoints, runtim
         b'"text"',
         b'{"choices": []}',
         b'{"choices": [{"message": {}}]}',
+        b'{"choices": [{"message": "text"}]}',
+        b'{"choices": [{"message": {"content": null, "reasoning_content": null}}]}',
         b'{"choices": [{"message": {"content": null}}]}',
         b'{"choices": [{"message": {"content": ["a"]}}]}',
         b'{"error": "model not found"}',
@@ -542,10 +554,13 @@ def test_an_answer_that_is_no_chat_is_refused(
 @pytest.mark.parametrize(
     ("error", "for_now"),
     [
-        (("ModelError", "Received server error (500) from primary"), True),
         (("ModelNotReadyException", "try again"), True),
         (("ThrottlingException", "Rate exceeded"), True),
-        (("ValidationError", "Endpoint not found"), False),
+        (("InternalDependencyException", "Contact customer support."), True),
+        (("InternalFailure", "An internal failure occurred."), True),
+        (("ServiceUnavailable", "Try your call again."), True),
+        (("ValidationError", "Endpoint x of account 123456789012 not found."), True),
+        (("ValidationError", "1 validation error detected"), False),
         (DENIED, False),
     ],
 )
@@ -553,6 +568,31 @@ def test_an_endpoint_that_does_not_serve(
     endpoints: SageMakerEndpoints, runtime: Stubber, error: tuple[str, str], *, for_now: bool
 ) -> None:
     fails(runtime, "invoke_endpoint", error)
+    with pytest.raises(NotServing) as refused:
+        endpoints.ask(REF, BODY)
+    assert refused.value.for_now is for_now
+
+
+@pytest.mark.parametrize(
+    ("status", "for_now"),
+    [
+        (None, True),
+        (0, True),  # "Received server error (0)": the container has not answered at all
+        (500, True),
+        (503, True),
+        (408, True),
+        (425, True),
+        (429, True),
+        (400, False),
+        (404, False),
+        (422, False),
+    ],
+)
+def test_what_the_container_answered_tells_whether_it_may_answer_later(
+    endpoints: SageMakerEndpoints, runtime: Stubber, status: int | None, *, for_now: bool
+) -> None:
+    fields = {"OriginalStatusCode": status} if status is not None else {}
+    runtime.add_client_error("invoke_endpoint", "ModelError", "no", 424, modeled_fields=fields)
     with pytest.raises(NotServing) as refused:
         endpoints.ask(REF, BODY)
     assert refused.value.for_now is for_now

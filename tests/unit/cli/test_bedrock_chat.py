@@ -111,3 +111,12 @@ def test_what_is_no_answer_is_one_line(bedrock: Bedrock, answer: bytes) -> None:
     result = novaloop("invoke", example.NAME, "hello", "--no-stream")
     assert result.exit_code == 1
     assert "answered with something that is none of a Nova model's answers" in result.stderr
+
+
+def test_where_reasoning_used_up_all_tokens_it_is_the_answer(bedrock: Bedrock) -> None:
+    thought = {"contentBlockDelta": {"delta": {"reasoningContent": {"text": "The user greets."}}}}
+    thinking = {"chunk": {"bytes": json.dumps(thought).encode()}}
+    answered, bedrock.events = [thinking, *bedrock.events], [thinking]
+    assert novaloop("invoke", example.NAME, "hello").stdout == "The user greets.\n"
+    bedrock.events = answered
+    assert novaloop("invoke", example.NAME, "hello").stdout == "".join(TEXTS) + "\n"

@@ -111,6 +111,32 @@ def test_without_streaming_the_other_call_is_used(live: Stack, runtime: Runtime)
     assert "stream" not in json.loads(str(runtime.requests[0]["Body"]))
 
 
+@pytest.mark.parametrize("content", [None, ""])
+@pytest.mark.parametrize("field", ["reasoning_content", "reasoning"])
+def test_where_reasoning_used_up_all_tokens_it_is_the_answer(
+    live: Stack,
+    runtime: Runtime,
+    monkeypatch: pytest.MonkeyPatch,
+    field: str,
+    content: str | None,
+) -> None:
+    def delta(text: str, more: str | None) -> dict[str, object]:
+        choice = {"delta": {field: text, "content": more}, "message": {field: text}}
+        return {"PayloadPart": {"Bytes": f"data: {json.dumps({'choices': [choice]})}\n\n".encode()}}
+
+    thoughts = [delta("The user ", content), delta("greets.", content)]
+    monkeypatch.setattr(runtime, "pieces", lambda: iter(thoughts))
+    assert novaloop("invoke", example.NAME, "hello").stdout == "The user greets.\n"
+    answered = [*thoughts, delta("", "Grüße")]
+    monkeypatch.setattr(runtime, "pieces", lambda: iter(answered))
+    assert novaloop("invoke", example.NAME, "hello").stdout == "Grüße\n"
+    reply = {"choices": [{"message": {"content": content, field: "The user greets."}}]}
+    body = {"Body": io.BytesIO(json.dumps(reply).encode())}
+    monkeypatch.setattr(runtime, "invoke_endpoint", lambda **_: body)
+    result = novaloop("invoke", example.NAME, "hello", "--no-stream")
+    assert result.stdout == "The user greets.\n"
+
+
 def test_what_is_not_live_is_not_asked(stack: Stack, runtime: Runtime) -> None:
     stack.table.commit(replace(example.record(), status=Status.EXPIRED), ())
     result = novaloop("invoke", example.NAME, "hello")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import json
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,7 +15,7 @@ from novaloop.cloud.customization import CustomizationJobs
 from novaloop.experiment.deploying import EndpointRef
 from novaloop.experiment.launching import PlannedRequest
 from novaloop.experiment.observation import Phase
-from novaloop.usecases.ports import LaunchRefused
+from novaloop.usecases.ports import LaunchRefused, NotServing
 
 ARN = "arn:aws:bedrock:us-east-1:123456789012"
 JOB = f"{ARN}:model-customization-job/amazon.nova-2-lite-v1:0:256k/0123456789ab"
@@ -145,3 +147,88 @@ def test_what_goes_before_it_is_deleted_needs_no_permission() -> None:
     stays: Any = Vanishing(goes=False)
     with pytest.raises(ClientError, match="AccessDenied"):
         OnDemandDeployments(stays, stays).delete(ref)
+
+
+class Runtime:
+    """A runtime that refuses, or answers with a message of these blocks."""
+
+    def __init__(self, blocks: list[dict[str, Any]], refusal: ClientError | None = None) -> None:
+        self.blocks, self.refusal = blocks, refusal
+
+    def invoke_model(self, modelId: str, body: str) -> dict[str, Any]:  # noqa: N803
+        assert (modelId, body) == (DEPLOYMENT, "{}")
+        if self.refusal:
+            raise self.refusal
+        answer = {"output": {"message": {"role": "assistant", "content": self.blocks}}}
+        return {"body": io.BytesIO(json.dumps(answer).encode())}
+
+
+class Deployed:
+    """One deployment, or none."""
+
+    def __init__(self, *, there: bool = True) -> None:
+        self.there = there
+
+    def get_custom_model_deployment(self, **_: str) -> dict[str, Any]:
+        if not self.there:
+            raise refusal("ResourceNotFoundException")
+        created_at = datetime(2026, 1, 5, tzinfo=UTC)
+        told = {"customModelDeploymentArn": DEPLOYMENT, "status": "Active"}
+        return {**told, "createdAt": created_at}
+
+    def list_tags_for_resource(self, **_: str) -> dict[str, Any]:
+        return {"tags": []}
+
+
+def asked(runtime: Runtime, bedrock: Deployed | None = None) -> str:
+    endpoints = OnDemandDeployments(bedrock or Deployed(), runtime)  # type: ignore[arg-type]
+    return endpoints.ask(EndpointRef("demo", "demo", to="bedrock-on-demand"), {})
+
+
+REASONING = {"reasoningContent": {"reasoningText": {"text": "The user wants"}}}
+
+
+@pytest.mark.parametrize(
+    ("blocks", "text"),
+    [
+        ([{"text": "Sor"}, {"text": "ted"}], "Sorted"),
+        ([REASONING, {"text": "Sorted"}], "Sorted"),
+        ([REASONING], "The user wants"),
+        ([REASONING, {"text": ""}], "The user wants"),
+        ([{"reasoningContent": {"redactedContent": "eHg="}}], ""),
+        ([], ""),
+    ],
+)
+def test_the_answer_is_its_text_or_else_its_reasoning(
+    blocks: list[dict[str, Any]], text: str
+) -> None:
+    assert asked(Runtime(blocks)) == text
+
+
+@pytest.mark.parametrize(
+    ("code", "fields", "for_now"),
+    [
+        ("ModelNotReadyException", {}, True),
+        ("ModelTimeoutException", {}, True),
+        ("InternalServerException", {}, True),
+        ("ServiceUnavailableException", {}, True),
+        ("ThrottlingException", {}, True),
+        ("ResourceNotFoundException", {}, True),
+        ("ModelErrorException", {"originalStatusCode": 500}, True),
+        ("ModelErrorException", {"originalStatusCode": 400}, False),
+        ("ValidationException", {}, False),
+        ("AccessDeniedException", {}, False),
+    ],
+)
+def test_a_model_that_does_not_answer(code: str, fields: dict[str, int], *, for_now: bool) -> None:
+    error = refusal(code)
+    error.response.update(fields)  # type: ignore[typeddict-item]
+    with pytest.raises(NotServing) as refused:
+        asked(Runtime([], error))
+    assert refused.value.for_now is for_now
+
+
+def test_a_deployment_that_one_look_did_not_find_may_answer_later() -> None:
+    with pytest.raises(NotServing, match="does not exist") as refused:
+        asked(Runtime([]), Deployed(there=False))
+    assert refused.value.for_now

@@ -124,9 +124,9 @@ class BedrockEndpoints(ABC):
         """Send one request and return the answer's text. Raises NotServing."""
         deployment = self._deployment(ref.endpoint)
         if deployment is None:
-            raise NotServing("the deployment does not exist", for_now=False)
-        for_now = {"ModelErrorException", "ModelTimeoutException"}
-        with asking("an answer of a Nova model", for_now):
+            # One look that does not find it says nothing yet.
+            raise NotServing("the deployment does not exist", for_now=True)
+        with asking("an answer of a Nova model"):
             response = self._runtime.invoke_model(modelId=deployment.arn, body=json.dumps(body))
             return native_text(json.loads(response["body"].read()))
 

@@ -25,7 +25,7 @@ from novaloop.experiment.names import experiment_of_job
 from novaloop.experiment.observation import Phase, Work
 from novaloop.experiment.record import Progress
 from novaloop.experiment.site import EXPERIMENT_TAG
-from novaloop.recipes.endpoints import update_endpoint
+from novaloop.recipes.endpoints import chat_text, update_endpoint
 from novaloop.recipes.requests import sagemaker_tags
 from novaloop.usecases.ports import LaunchRefused
 
@@ -220,7 +220,7 @@ class SageMakerEndpoints:
     def ask(self, ref: EndpointRef, body: Mapping[str, object]) -> str:
         """Send one chat request and return the answer's text. Raises NotServing."""
         component = {"InferenceComponentName": ref.component} if ref.component else {}
-        with asking("a chat completion", for_now={"ModelError"}):
+        with asking("a chat completion"):
             response = self._runtime.invoke_endpoint(
                 EndpointName=ref.endpoint,
                 ContentType="application/json",
@@ -228,15 +228,8 @@ class SageMakerEndpoints:
                 Body=json.dumps(body),
                 **component,
             )
-            return _text(json.loads(response["Body"].read()))
-
-
-def _text(answer: Any) -> str:
-    """Return the text of a chat completion. Raises LookupError or TypeError if it is none."""
-    text = answer["choices"][0]["message"]["content"]
-    if not isinstance(text, str):
-        raise TypeError("content is not a text")
-    return text
+            answer = json.loads(response["Body"].read())
+            return chat_text(answer["choices"][0]["message"])
 
 
 def _beside(work: Work, serving: str) -> Work:

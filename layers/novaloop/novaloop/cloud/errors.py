@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping, Set
 from contextlib import contextmanager
+from http import HTTPStatus
 from typing import Any, TypeVar
 
 from botocore.exceptions import ClientError, HTTPClientError
+from botocore.exceptions import ConnectionError as BotocoreConnectionError
 
 from novaloop.usecases.ports import LaunchRefused, NotServing
 
@@ -28,6 +30,10 @@ FOR_NOW = _QUOTA | {
     "ModelNotReadyException",
 }
 _NOT_NOW = {"ValidationException", "ConflictException"}
+_NOT_YET = FOR_NOW | {"InternalDependencyException", "ModelTimeoutException"}
+"""Errors of InvokeEndpoint and of Bedrock's InvokeModel, after which a model may answer later."""
+_OF_THE_CONTAINER = {"ModelError", "ModelErrorException"}
+_LATER_STATUS = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS}
 
 
 def code_of(error: ClientError) -> str:
@@ -82,19 +88,32 @@ def is_in_progress(error: ClientError) -> bool:
     return code_of(error) == "ValidationException" and "in-progress" in message
 
 
-@contextmanager
-def asking(what: str, for_now: Set[str]) -> Iterator[None]:
-    """Raise NotServing for whatever keeps a model from answering with `what`.
+def may_answer_later(error: ClientError) -> bool:
+    """Whether the same question may be answered later.
 
-    `for_now` are the codes, besides FOR_NOW, after which it may answer later.
+    A container that answers 4xx refuses the question for good; while it starts or is overloaded,
+    it answers 5xx, or not at all, of which SageMaker says "Received server error (0)". What was
+    created a moment ago may not be found yet.
     """
+    code, message = code_of(error), str(error.response.get("Error", {}).get("Message", ""))
+    if code not in _OF_THE_CONTAINER:
+        not_found = code == "ValidationError" and "not found" in message.lower()
+        return code in _NOT_YET or not_found or is_missing(error)
+    told: Mapping[str, Any] = error.response
+    status = told.get("OriginalStatusCode", told.get("originalStatusCode", 0))
+    return status // 100 != HTTPStatus.BAD_REQUEST // 100 or status in _LATER_STATUS
+
+
+@contextmanager
+def asking(what: str) -> Iterator[None]:
+    """Raise NotServing for whatever keeps a model from answering with `what`."""
     try:
         yield
-    except HTTPClientError as error:
+    except (HTTPClientError, BotocoreConnectionError) as error:
         raise NotServing(type(error).__name__, for_now=True) from error
     except ClientError as error:
-        raise NotServing(text_of(error), for_now=code_of(error) in FOR_NOW | for_now) from error
-    except (ValueError, LookupError, TypeError) as error:
+        raise NotServing(text_of(error), for_now=may_answer_later(error)) from error
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise NotServing(f"the answer is not {what}", for_now=False) from error
 
 

@@ -95,7 +95,12 @@ def native_request(question: str, system_prompt: str | None, max_tokens: int) ->
 
 
 def native_text(answer: Any) -> str:
-    """Return the text of a model's answer; LookupError or TypeError if it is none."""
+    """Return the text of a model's answer, or else its reasoning, on which it may have spent all
+    its tokens; LookupError or TypeError if it is none.
+
+    Source: `ReasoningContentBlock` of the Converse API, whose blocks Nova's own schema shares.
+    """
     blocks = answer["output"]["message"]["content"]
-    texts = [block["text"] for block in blocks if "text" in block]
-    return "".join(texts)
+    thoughts = [block.get("reasoningContent", {}).get("reasoningText", {}) for block in blocks]
+    text = "".join(block.get("text", "") for block in blocks)
+    return text or "".join(thought.get("text", "") for thought in thoughts)

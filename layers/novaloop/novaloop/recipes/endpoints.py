@@ -293,3 +293,19 @@ def _create_inference_component(endpoint: Endpoint) -> dict[str, Any]:
         RuntimeConfig={"CopyCount": endpoint.instance_count},
         Tags=sagemaker_tags(endpoint.tags),
     )
+
+
+def chat_text(message: Mapping[str, Any]) -> str:
+    """Return the text of a chat message, or of a piece of one: its content, or else its reasoning.
+
+    A model that reasons may spend all its tokens on that, and `content` is null then. vLLM calls
+    the reasoning `reasoning_content`, later releases `reasoning`.
+
+    Raises:
+        TypeError: if the message has neither.
+    """
+    texts = [message.get(name) for name in ("content", "reasoning_content", "reasoning")]
+    text = next(filter(None, texts), texts[0])
+    if not isinstance(text, str):
+        raise TypeError("the message has no text")
+    return text
