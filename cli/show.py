@@ -92,7 +92,7 @@ def _print(snapshot: Snapshot, record: Record, history: list[HistoryEntry]) -> N
     if record.endpoint and record.status is Status.LIVE:
         out.print(Text.assemble(("endpoint  ", "dim"), record.endpoint.name))
     found = snapshot.checks.findings if snapshot.checks else ()
-    for notice in (*record.notices, *(finding["message"] for finding in found)):
+    for notice in (*record.remarks, *(finding["message"] for finding in found)):
         out.print(Text(f"note: {notice}", "yellow"))
     out.print()
     out.print(views.history(history[-SHOWN_HISTORY:]))

@@ -65,7 +65,7 @@ def test_a_corrected_upload_goes_on(stack: Stack) -> None:
     assert second["query"] == "and\r\nthat?"
 
     put(stack, "corrected", {"eval.csv": GOOD_EVAL + "4,d,HQ\n"})
-    assert wait_for(lambda: bool(stack.load("corrected")[1].notices), 30)
+    assert wait_for(lambda: bool(stack.load("corrected")[1].unused_uploads), 30)
     assert stack.load("corrected")[1].datasets == record.datasets
 
 

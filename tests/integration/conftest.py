@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from typing import Any
 
 import boto3
 import pytest
+from boto3.dynamodb.types import TypeDeserializer
 from botocore.loaders import create_loader
 from moto import mock_aws
+from moto.dynamodb.exceptions import MockValidationException
+from moto.dynamodb.models import DynamoDBBackend
 
+from tests.dynamodb import ValidationException, check_item, check_transaction
 from tests.template.stack import REGION, deployed, physical_name
 
 STACK = deployed()
@@ -41,8 +45,36 @@ def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
     monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
     monkeypatch.setenv("AWS_REGION", REGION)
+    real = DynamoDBBackend.put_item, DynamoDBBackend.transact_write_items
+
+    def put_item(backend: DynamoDBBackend, table: str, item: Any, *rest: Any, **more: Any) -> Any:
+        refused(lambda: check_item(values(item)))
+        return real[0](backend, table, item, *rest, **more)
+
+    def transact_write_items(backend: DynamoDBBackend, actions: list[dict[str, Any]]) -> Any:
+        puts = [values(action["Put"]["Item"]) for action in actions if "Put" in action]
+        refused(lambda: check_transaction(puts, len(actions) - len(puts)))
+        return real[1](backend, actions)
+
+    # moto's own limits are fewer and vaguer than DynamoDB's.
+    monkeypatch.setattr(DynamoDBBackend, "put_item", put_item)
+    monkeypatch.setattr(DynamoDBBackend, "transact_write_items", transact_write_items)
     with mock_aws():
         yield
+
+
+def values(item: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an item that came over the wire as Python's own values."""
+    read = TypeDeserializer().deserialize
+    return {name: read(value) for name, value in item.items()}
+
+
+def refused(check: Callable[[], object]) -> None:
+    """Answer as DynamoDB does where it refuses."""
+    try:
+        check()
+    except ValidationException as error:
+        raise MockValidationException(str(error)) from None
 
 
 @pytest.fixture

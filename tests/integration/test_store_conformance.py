@@ -13,7 +13,8 @@ from novaloop.experiment.admission import Place
 from novaloop.experiment.plan import StageKind
 from novaloop.experiment.record import Record, Snapshot, Stage, StageState, Status
 from novaloop.experiment.spec import ExperimentSpec
-from novaloop.store.table import SMALLEST_NUMBER, ExperimentTable
+from novaloop.store.serialisation import SMALLEST_NUMBER
+from novaloop.store.table import ExperimentTable
 from novaloop.usecases.ports import VersionConflict
 from tests.integration import rich_items
 from tests.integration.rich_items import ENTRIES, LATER, NOW, complete

@@ -27,11 +27,13 @@ from novaloop.experiment.record import (
     SpecItem,
     StageState,
 )
+from novaloop.store.serialisation import Stored, plain
 from novaloop.usecases.ports import (
     ObjectMissing,
     Upload,
     VersionConflict,
 )
+from tests.dynamodb import check_item, check_transaction
 
 START = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
 LABELS = ("HQ", "LQ_EDIT", "LQ_CLOSE")
@@ -47,8 +49,13 @@ class VirtualClock:
         return self.time
 
 
+def as_item(experiment_id: str, key: str, value: Stored) -> dict[str, Any]:
+    """Return a value as an item of the table."""
+    return {"experiment_id": experiment_id, "item": key, **plain(value)}
+
+
 class TwinStore:
-    """The table: strict compare-and-set on the record's version."""
+    """The table: strict compare-and-set on the record's version, and DynamoDB's limits."""
 
     def __init__(self, on_item: Callable[[str], None]) -> None:
         self.snapshots: dict[str, Snapshot] = {}
@@ -74,6 +81,9 @@ class TwinStore:
         if stored != record.version or not set(obeyed) <= set(snapshot.commands):
             raise VersionConflict(record.experiment_id)
         committed = replace(record, version=stored + 1)
+        name = record.experiment_id
+        lines = [as_item(name, f"HISTORY#{number}", entry) for number, entry in enumerate(history)]
+        check_transaction([as_item(name, "RECORD", committed), *lines], len(obeyed))
         pending = tuple(each for each in snapshot.commands if each not in obeyed)
         self.snapshots[record.experiment_id] = replace(snapshot, record=committed, commands=pending)
         self.entries.setdefault(record.experiment_id, []).extend(history)
@@ -97,9 +107,11 @@ class TwinStore:
         self._on_item(experiment_id)
 
     def put_spec(self, experiment_id: str, item: SpecItem) -> None:
+        check_item(as_item(experiment_id, "SPEC", item))
         self._put(experiment_id, spec=item)
 
     def put_dataset(self, experiment_id: str, item: DatasetItem) -> bool:
+        check_item(as_item(experiment_id, f"DATASET#{item.role}", item))
         datasets = dict(self.load(experiment_id).datasets)
         old = datasets.get(item.role)
         if old is not None and old.uploaded_at > item.uploaded_at:
@@ -108,13 +120,16 @@ class TwinStore:
         return True
 
     def put_checks(self, experiment_id: str, item: ChecksItem) -> None:
+        check_item(as_item(experiment_id, "CHECKS", item))
         self._put(experiment_id, checks=item)
 
     def put_score(self, experiment_id: str, item: ScoreItem) -> None:
+        check_item(as_item(experiment_id, f"SCORE#{item.stage}#{item.attempt}", item))
         scores = {**self.load(experiment_id).scores, (item.stage, item.attempt): item}
         self._put(experiment_id, scores=scores)
 
     def put_command(self, experiment_id: str, item: CommandItem) -> None:
+        check_item(as_item(experiment_id, f"COMMAND#{item.command_id}", item))
         self._put(experiment_id, commands=(*self.load(experiment_id).commands, item))
 
 

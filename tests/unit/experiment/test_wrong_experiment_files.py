@@ -63,6 +63,13 @@ def test_what_is_not_yaml_is_told_with_line_and_advice(text: str, where: str, ad
             "plan[0].sft.stop_on[0]: must be one of loss_divergence, stalled_training",
         ),
         (
+            f"labels: [{', '.join(f'l{n}' for n in range(151))}]",
+            (
+                "labels: 151 are given; at most 150 fit into a score with its confusion matrix; "
+                "merge rare ones, or leave labels out, so that answers are compared as texts"
+            ),
+        ),
+        (
             "gate: {at_least: 70}",
             "gate.at_least: exact_match lies between 0 and 1; 70 does not",
         ),

@@ -7,7 +7,7 @@ this; stages move by the table in `stages`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -31,6 +31,7 @@ from novaloop.experiment.observation import Observation, Phase, Refusal, Work
 from novaloop.experiment.plan import ServingStage, StagePlan
 from novaloop.experiment.record import (
     Cleanup,
+    DatasetItem,
     Endpoint,
     HistoryEntry,
     Record,
@@ -210,9 +211,11 @@ def _noted(
 ) -> tuple[Cleanup | None, tuple[HistoryEntry, ...]]:
     """Note what a cleanup has left to delete, with a line of history where that is new."""
     left = ", ".join(map(str, seen.leftovers or ()))
-    if record.cleanup is None or not left or left == record.cleanup.left:
+    if record.cleanup is None or not left:
         return record.cleanup, ()
-    return replace(record.cleanup, left=left), (HistoryEntry(now, "cleanup", f"deleting {left}"),)
+    noted = replace(record.cleanup, left=left)
+    lines = (HistoryEntry(now, "cleanup", f"deleting {left}"),)
+    return noted, lines if noted != record.cleanup else ()
 
 
 def _end_focus(record: Record, seen: Observation, now: datetime) -> Decision:
@@ -275,18 +278,38 @@ _STEPS: Mapping[Status, _Step] = {
 
 
 def _notice_late_uploads(decision: Decision, seen: Observation, now: datetime) -> Decision:
+    """Say which uploads the experiment started without.
+
+    All of them in one sentence, which follows from the items that are there: whatever is uploaded,
+    nothing needs to remember what was said before.
+    """
     record = decision.record
     if record.started_at is None:
         return decision
-    late = [
-        f"{item.source_key.rpartition('/')[2]} version {item.version_id} came after the start "
-        "and was not used; submit it under a new experiment name"
-        for role, item in sorted(seen.snapshot.datasets.items())
+    unused = [
+        item
+        for role, item in seen.snapshot.datasets.items()
         if role not in record.datasets or item.version_id != record.datasets[role].version_id
     ]
-    new = [notice for notice in late if notice not in record.notices]
-    if not new:
+    noticed = replace(record, unused_uploads=_told_of(unused))
+    if noticed == record or not unused:
         return decision
-    noticed = replace(record, notices=(*record.notices, *new))
-    lines = tuple(HistoryEntry(now, "late upload", notice) for notice in new)
-    return replace(decision, record=noticed, history=(*decision.history, *lines))
+    line = HistoryEntry(now, "late upload", noticed.unused_uploads)
+    return replace(decision, record=noticed, history=(*decision.history, line))
+
+
+def _told_of(unused: Sequence[DatasetItem]) -> str:
+    number = len(unused)
+    if not number:
+        return ""
+    last = max(unused, key=lambda item: (item.uploaded_at, item.role))
+    file = f"{last.source_key.rpartition('/')[2]} version {last.version_id}"
+    if number == 1:
+        return (
+            f"{file} is not used: the experiment started without it; submit it under a new "
+            "experiment name"
+        )
+    return (
+        f"{number:,} uploads are not used: the experiment started without them; the last of them "
+        f"is {file}; submit them under a new experiment name"
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -9,6 +10,9 @@ from novaloop.experiment.observation import Leftover
 from novaloop.experiment.record import CommandItem, HistoryEntry, Record, Stage, Status
 from novaloop.experiment.stages import Ask
 from novaloop.training.health import HealthNote
+
+MAX_LINES = 40
+"""Of history in one commit: with the record and 50 commands, fewer than 100 actions."""
 
 
 @dataclass(frozen=True)
@@ -101,11 +105,19 @@ def enter(
     record: Record, status: Status, reason: str, now: datetime, *commands: Command
 ) -> Decision:
     """Decide on a new status, or on a new reason for the present one."""
-    if (record.status, record.reason) == (status, reason):
+    entered = replace(record, status=status, reason=reason)
+    if entered == record:
         return Decision(record, commands)
-    ended_at = now if status.is_final else None
-    entered = replace(record, status=status, reason=reason, ended_at=ended_at)
+    entered = replace(entered, ended_at=now if status.is_final else None)
     return Decision(entered, commands, (HistoryEntry(now, str(status), reason),))
+
+
+def condensed(lines: Sequence[HistoryEntry]) -> tuple[HistoryEntry, ...]:
+    """Return as many lines as one commit may hold, the last of which says how many more."""
+    if len(lines) <= MAX_LINES:
+        return tuple(lines)
+    more = f"and {len(lines) - MAX_LINES + 1:,} more lines"
+    return (*lines[: MAX_LINES - 1], HistoryEntry(lines[-1].at, "more", more))
 
 
 def put_stage(record: Record, stage: Stage) -> Record:

@@ -10,11 +10,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any
 
+from novaloop.experiment.bounds import Bounded, First, Prose
 from novaloop.experiment.plan import StageKind, StagePlan
 from novaloop.experiment.spec import ExperimentSpec
 from novaloop.training.health import HealthKind, HealthNote
+
+MAX_METRICS = 30
+MAX_NOTICES = 10
+MAX_ERRORS = 51
 
 
 class Status(StrEnum):
@@ -76,7 +81,7 @@ class Progress:
 
 
 @dataclass(frozen=True)
-class Stage:
+class Stage(Bounded):
     """One stage of the plan. Times are UTC; `queued_at` is since when it waits for a quota, if
     it does. `tries` counts launches that came to nothing in a row, `checks` how often its outcome
     was asked for. `earlier_seconds` is what the attempts before this one were billed.
@@ -104,10 +109,10 @@ class Stage:
     health: tuple[HealthNote, ...] = ()
     warned: tuple[HealthKind, ...] = ()
     checkpoint: str | None = None
-    metrics: Mapping[str, float] = field(default_factory=dict)
+    metrics: Annotated[Mapping[str, float], First(MAX_METRICS)] = field(default_factory=dict)
     billable_seconds: int = 0
     earlier_seconds: int = 0
-    reason: str | None = None
+    reason: Prose | None = None
 
     def waits_until_later(self, now: datetime) -> bool:
         """Whether it has a next try, which lies ahead."""
@@ -132,12 +137,12 @@ class DatasetRef:
 
 
 @dataclass(frozen=True)
-class GateVerdict:
+class GateVerdict(Bounded):
     """What the gate said, whether that allows a deployment, and each condition it looked at."""
 
     verdict: str
     promotes: bool
-    summary: str
+    summary: Prose
     ledger: tuple[Mapping[str, Any], ...] = ()
 
 
@@ -152,19 +157,20 @@ class Endpoint:
 
 
 @dataclass(frozen=True)
-class Cleanup:
+class Cleanup(Bounded):
     """Everything that carries the experiment's tag is being deleted: who asked, what is left."""
 
-    by: str
-    left: str = ""
+    by: Prose
+    left: Prose = ""
 
 
 @dataclass(frozen=True)
-class Record:
+class Record(Bounded):
     """What was decided so far about one experiment. `version` counts commits.
 
     `base_checkpoint` is what the first stages start from, if not from the base model.
-    `handled_commands` are ids that release 0.1.0 remembered; the next commit lets go of them.
+    `unused_uploads` says what came too late to be used. `handled_commands` are ids that release
+    0.1.0 remembered; the next commit lets go of them.
     """
 
     experiment_id: str
@@ -172,20 +178,21 @@ class Record:
     created_at: datetime
     version: int = 0
     status: Status = Status.COLLECTING
-    reason: str = ""
+    reason: Prose = ""
     stages: tuple[Stage, ...] = ()
     datasets: Mapping[str, DatasetRef] = field(default_factory=dict)
     gate: GateVerdict | None = None
-    approved_by: str | None = None
-    budget_lifted_by: str | None = None
+    approved_by: Prose | None = None
+    budget_lifted_by: Prose | None = None
     endpoint: Endpoint | None = None
     stopping_to: Status | None = None
     cleanup: Cleanup | None = None
     started_at: datetime | None = None
     ended_at: datetime | None = None
     due_at: datetime | None = None
-    notified: str = ""
-    notices: tuple[str, ...] = ()
+    notified: Prose = ""
+    notices: Annotated[tuple[str, ...], First(MAX_NOTICES)] = ()
+    unused_uploads: Prose = ""
     handled_commands: tuple[str, ...] = ()
     base_checkpoint: str | None = None
     prefix: str = "novaloop"
@@ -194,6 +201,11 @@ class Record:
     def active(self) -> Stage | None:
         """The first stage that has not succeeded."""
         return next((s for s in self.stages if s.state is not StageState.SUCCEEDED), None)
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What people should know of it: the notices, and which uploads were not used."""
+        return (*self.notices, *filter(None, [self.unused_uploads]))
 
     @property
     def focus(self) -> Stage | None:
@@ -219,13 +231,13 @@ class Record:
 
 
 @dataclass(frozen=True)
-class SpecItem:
+class SpecItem(Bounded):
     """`experiment.yaml` as uploaded: the valid spec, or why it isn't one."""
 
     version_id: str
     uploaded_at: datetime
     spec: ExperimentSpec | None = None
-    errors: tuple[str, ...] = ()
+    errors: Annotated[tuple[str, ...], First(MAX_ERRORS)] = ()
 
 
 class DatasetStatus(StrEnum):
@@ -237,7 +249,7 @@ class DatasetStatus(StrEnum):
 
 
 @dataclass(frozen=True)
-class DatasetItem:
+class DatasetItem(Bounded):
     """One dataset of an experiment, as ingest left it.
 
     `fingerprint` identifies the settings that it was converted with; `outputs` maps each row
@@ -252,7 +264,7 @@ class DatasetItem:
     fingerprint: str
     updated_at: datetime
     ingest_attempts: int = 1
-    reason: str = ""
+    reason: Prose = ""
     rows: int = 0
     rejected_rows: int = 0
     sha256: str = ""
@@ -264,7 +276,7 @@ class DatasetItem:
 
 
 @dataclass(frozen=True)
-class ChecksItem:
+class ChecksItem(Bounded):
     """What the checks across the datasets found; `versions` identifies what they looked at.
 
     A finding holds its check, policy, roles, rows and message.
@@ -272,18 +284,18 @@ class ChecksItem:
 
     versions: str
     checked_at: datetime
-    refusal: str | None = None
+    refusal: Prose | None = None
     findings: tuple[Mapping[str, Any], ...] = ()
 
 
 @dataclass(frozen=True)
-class ScoreItem:
+class ScoreItem(Bounded):
     """What metrics measured at one attempt at an evaluation; `error` if it could not."""
 
     stage: str
     attempt: int
     scored_at: datetime
-    error: str | None = None
+    error: Prose | None = None
     score: Mapping[str, Any] = field(default_factory=dict)
     rows_key: str | None = None
 
@@ -300,25 +312,25 @@ class CommandKind(StrEnum):
 
 
 @dataclass(frozen=True)
-class CommandItem:
+class CommandItem(Bounded):
     """A person's command. `stage` belongs to retry, `hours` to keep."""
 
     command_id: str
     kind: CommandKind
-    by: str
+    by: Prose
     at: datetime
-    stage: str | None = None
+    stage: Prose | None = None
     hours: float | None = None
-    note: str | None = None
+    note: Prose | None = None
 
 
 @dataclass(frozen=True)
-class HistoryEntry:
+class HistoryEntry(Bounded):
     """One line of an experiment's history."""
 
     at: datetime
-    what: str
-    why: str = ""
+    what: Prose
+    why: Prose = ""
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,8 @@ from novaloop.recipes.catalog import metric_of
 from novaloop.rewards.labels import LabelReader
 
 Share = Annotated[float, Field(ge=0, le=1)]
+MAX_LABELS = 150
+"""Their confusion matrix, read in two ways, has to fit into an item of the table."""
 Labels = tuple[Annotated[str, Field(min_length=1, max_length=100)], ...]
 FIELDS_ONLY = "fields only"
 """The validation context in which an ExperimentSpec may contradict itself."""
@@ -148,6 +150,7 @@ class ExperimentSpec(SpecModel):
             *_order_problems(self),
             *_gate_problems(self),
             *_check_problems(self),
+            *_label_problems(self),
             *_deploy_problems(self),
             *reward_problems(self.reward, self.labels),
         ]
@@ -157,6 +160,19 @@ def _name_problems(spec: ExperimentSpec) -> list[str]:
     uses = Counter(stage.name for stage in spec.plan)
     twice = sorted(name for name, count in uses.items() if count > 1)
     return [f"plan: two stages are called {name}; give each its own name" for name in twice]
+
+
+def _label_problems(spec: ExperimentSpec) -> list[str]:
+    number = len(spec.labels)
+    if number <= MAX_LABELS:
+        return []
+    return [
+        (
+            f"labels: {number:,} are given; at most {MAX_LABELS} fit into a score with its "
+            "confusion matrix; merge rare ones, or leave labels out, so that answers are "
+            "compared as texts"
+        )
+    ]
 
 
 def _order_problems(spec: ExperimentSpec) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from novaloop.experiment.bounds import cut
 from novaloop.experiment.moves import Announce, Decision, Warn
 from novaloop.experiment.observation import Observation
 from novaloop.experiment.record import Record, Stage, Status
@@ -59,4 +60,4 @@ def all_told(record: Record) -> bool:
 
 
 def _mark(record: Record) -> str:
-    return f"{record.status}: {record.reason}"
+    return cut(f"{record.status}: {record.reason}")

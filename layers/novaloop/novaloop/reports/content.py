@@ -82,7 +82,7 @@ def report(
         approved_by=record.approved_by,
         endpoint=endpoint.name if endpoint else None,
         endpoint_expires_at=_iso(endpoint.expires_at) if endpoint else None,
-        notices=list(record.notices),
+        notices=list(record.remarks),
         metrics=list(metric_rows(measured)),
         tasks=list(task_reports(read)),
         comparisons=list(_comparisons(measured, flips or {})),

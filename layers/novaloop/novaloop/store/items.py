@@ -99,6 +99,7 @@ class RecordModel(Item, discriminator="RECORD"):
     due_at = UnicodeAttribute(null=True)
     notified = UnicodeAttribute()
     notices = ListAttribute[Any]()
+    unused_uploads = UnicodeAttribute()
     handled_commands = ListAttribute[Any]()
     base_checkpoint = UnicodeAttribute(null=True)
     waits_for = UnicodeAttribute(null=True)

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
-from typing import Any
+from datetime import datetime
 
 from pydantic import TypeAdapter
 from pynamodb.connection import Connection
 from pynamodb.exceptions import PutError, TransactWriteError
 from pynamodb.transactions import TransactWrite
 
-from novaloop.experiment.admission import Place, held_place
+from novaloop.experiment.admission import Place
 from novaloop.experiment.record import (
     ChecksItem,
     CommandItem,
@@ -23,32 +22,25 @@ from novaloop.experiment.record import (
     Snapshot,
     SpecItem,
 )
-from novaloop.store.items import (
-    ChecksModel,
-    CommandModel,
-    DatasetModel,
-    DueIndex,
-    HistoryModel,
-    Item,
-    RecordModel,
-    ScoreModel,
-    SpecModel,
+from novaloop.store.items import CommandModel, DatasetModel, DueIndex, Item, RecordModel
+from novaloop.store.serialisation import (
+    checks_item,
+    command_item,
+    command_key,
+    dataset_item,
+    entry_of,
+    history_item,
+    iso,
+    record_item,
+    score_item,
+    snapshot_of,
+    spec_item,
+    values_of,
 )
 from novaloop.usecases.ports import VersionConflict
 
-KEEP_HISTORY = timedelta(days=400)
-KEEP_COMMANDS = timedelta(days=30)
-SMALLEST_NUMBER = 1e-130
-"""DynamoDB refuses numbers nearer to 0 than this."""
 _CONFLICTS = {"ConditionalCheckFailed", "TransactionConflict"}
 
-_RECORD = TypeAdapter(Record)
-_SPEC = TypeAdapter(SpecItem)
-_DATASET = TypeAdapter(DatasetItem)
-_CHECKS = TypeAdapter(ChecksItem)
-_SCORE = TypeAdapter(ScoreItem)
-_COMMAND = TypeAdapter(CommandItem)
-_HISTORY = TypeAdapter(HistoryEntry)
 _PLACE = TypeAdapter(Place)
 
 
@@ -77,7 +69,7 @@ class ExperimentTable:
 
     def load(self, experiment_id: str) -> Snapshot:
         """Return the item collection of one experiment, history aside, strongly consistent."""
-        return _snapshot(experiment_id, self._items(experiment_id))
+        return snapshot_of(experiment_id, self._items(experiment_id))
 
     def _items(self, experiment_id: str) -> Iterator[Item]:
         """Read around HISTORY#, the only part of the collection that grows."""
@@ -101,11 +93,11 @@ class ExperimentTable:
         unchanged = unseen if record.version == 0 else RecordModel.version == record.version
         try:
             with TransactWrite(connection=self._connection) as transaction:
-                transaction.save(_record_model(committed), condition=unchanged)
+                transaction.save(record_item(committed), condition=unchanged)
                 for number, entry in enumerate(history):
-                    transaction.save(_history_model(committed, number, entry))
+                    transaction.save(history_item(committed, number, entry))
                 for command in obeyed:
-                    item = CommandModel(record.experiment_id, _command_key(command))
+                    item = CommandModel(record.experiment_id, command_key(command))
                     transaction.delete(item, condition=CommandModel.item.exists())
         except TransactWriteError as error:
             reasons = {reason.code for reason in error.cancellation_reasons if reason}
@@ -116,7 +108,7 @@ class ExperimentTable:
 
     def due(self, now: datetime) -> Iterable[str]:
         """Return the experiments whose `due_at` has passed, the longest overdue first."""
-        due = Item.due_index.query("RECORD", DueIndex.due_at <= _iso(now))
+        due = Item.due_index.query("RECORD", DueIndex.due_at <= iso(now))
         return (item.experiment_id for item in due)
 
     def queue(self, quota: str) -> Iterator[Place]:
@@ -131,11 +123,11 @@ class ExperimentTable:
 
     def put_spec(self, experiment_id: str, item: SpecItem) -> None:
         """Write the spec item."""
-        SpecModel(experiment_id, "SPEC", **_plain(_SPEC, item)).save()
+        spec_item(experiment_id, item).save()
 
     def put_dataset(self, experiment_id: str, item: DatasetItem) -> bool:
         """Write the dataset item unless a later upload's is there; say whether it was written."""
-        model = DatasetModel(experiment_id, f"DATASET#{item.role}", **_plain(_DATASET, item))
+        model = dataset_item(experiment_id, item)
         newest = DatasetModel.uploaded_at.does_not_exist() | (
             DatasetModel.uploaded_at <= model.uploaded_at
         )
@@ -149,100 +141,23 @@ class ExperimentTable:
 
     def put_checks(self, experiment_id: str, item: ChecksItem) -> None:
         """Write the checks item."""
-        ChecksModel(experiment_id, "CHECKS", **_plain(_CHECKS, item)).save()
+        checks_item(experiment_id, item).save()
 
     def put_score(self, experiment_id: str, item: ScoreItem) -> None:
         """Write the score item."""
-        key = f"SCORE#{item.stage}#{item.attempt}"
-        ScoreModel(experiment_id, key, **_plain(_SCORE, item)).save()
+        score_item(experiment_id, item).save()
 
     def put_command(self, experiment_id: str, item: CommandItem) -> None:
         """Write a person's command. It goes when it is obeyed, or after KEEP_COMMANDS."""
-        values = _plain(_COMMAND, item)
-        values["command"] = values.pop("kind")
-        ttl = int((item.at + KEEP_COMMANDS).timestamp())
-        CommandModel(experiment_id, _command_key(item), ttl=ttl, **values).save()
+        command_item(experiment_id, item).save()
 
     def history(self, experiment_id: str) -> list[HistoryEntry]:
         """Return an experiment's history, oldest first."""
         entries = Item.query(experiment_id, Item.item.startswith("HISTORY#"), consistent_read=True)
-        return [_HISTORY.validate_python(_values(entry)) for entry in entries]
+        return [entry_of(entry) for entry in entries]
 
     def experiments(self) -> Iterator[ExperimentSummary]:
         """Return all experiments, the newest first."""
         adapter = TypeAdapter(ExperimentSummary)
         for item in Item.experiments_index.query("RECORD", scan_index_forward=False):
-            yield adapter.validate_python(_values(item) | {"experiment_id": item.experiment_id})
-
-
-def _iso(time: datetime) -> str:
-    """Write a time as the items do, so that text order is time order."""
-    return time.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-
-
-def _plain(adapter: TypeAdapter[Any], value: object) -> dict[str, Any]:
-    plain: dict[str, Any] = _storable(adapter.dump_python(value, mode="json"))
-    for name, time in vars(value).items():
-        if isinstance(time, datetime):
-            plain[name] = _iso(time)
-    return plain
-
-
-def _storable(value: Any) -> Any:
-    """Make 0 of numbers too small for DynamoDB, such as the p-value of a gain in every row."""
-    if isinstance(value, float) and abs(value) < SMALLEST_NUMBER:
-        return 0.0
-    if isinstance(value, dict):
-        return {name: _storable(item) for name, item in value.items()}
-    return [_storable(item) for item in value] if isinstance(value, list) else value
-
-
-def _record_model(record: Record) -> RecordModel:
-    values = _plain(_RECORD, record)
-    place = held_place(record)
-    if place is not None:
-        values |= {"waits_for": place.quota, "waits_since": _iso(place.since)}
-    return RecordModel(values.pop("experiment_id"), "RECORD", **values)
-
-
-def _history_model(record: Record, number: int, entry: HistoryEntry) -> HistoryModel:
-    key = f"HISTORY#{_iso(entry.at)}#{record.version:06}-{number}"
-    ttl = int((entry.at + KEEP_HISTORY).timestamp())
-    return HistoryModel(record.experiment_id, key, ttl=ttl, **_plain(_HISTORY, entry))
-
-
-def _command_key(item: CommandItem) -> str:
-    return f"COMMAND#{item.command_id}"
-
-
-def _values(item: Item) -> dict[str, Any]:
-    """Return an item's attributes as plain values, without the keys that all items have."""
-    common = {"experiment_id", "item", "kind", "ttl"}
-    values = item.to_simple_dict()
-    return {name: value for name, value in values.items() if name not in common}
-
-
-def _snapshot(experiment_id: str, items: Iterable[Item]) -> Snapshot:
-    found: dict[type[Item], list[Mapping[str, Any]]] = {}
-    for item in items:
-        found.setdefault(type(item), []).append(_values(item))
-    records = [{**v, "experiment_id": experiment_id} for v in found.get(RecordModel, [])]
-    specs = found.get(SpecModel, [])
-    checks = found.get(ChecksModel, [])
-    datasets = [_DATASET.validate_python(v) for v in found.get(DatasetModel, [])]
-    scores = [_SCORE.validate_python(v) for v in found.get(ScoreModel, [])]
-    commands = [_COMMAND.validate_python(_as_command(v)) for v in found.get(CommandModel, [])]
-    return Snapshot(
-        experiment_id=experiment_id,
-        record=_RECORD.validate_python(records[0]) if records else None,
-        spec=_SPEC.validate_python(specs[0]) if specs else None,
-        datasets={item.role: item for item in datasets},
-        checks=_CHECKS.validate_python(checks[0]) if checks else None,
-        scores={(item.stage, item.attempt): item for item in scores},
-        commands=tuple(sorted(commands, key=lambda command: command.at)),
-    )
-
-
-def _as_command(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Give the command's kind its own name back: in the table, `kind` tells items apart."""
-    return {("kind" if name == "command" else name): value for name, value in values.items()}
+            yield adapter.validate_python(values_of(item) | {"experiment_id": item.experiment_id})

@@ -30,6 +30,7 @@ from novaloop.experiment.moves import (
     StageCommand,
     Warn,
     WritePlan,
+    condensed,
 )
 from novaloop.experiment.observation import (
     Leftover,
@@ -270,7 +271,7 @@ def _commit(decision: Decision, snapshot: Snapshot, world: World) -> Record:
     former = snapshot.record
     if decision.record == former and not decision.obeyed:
         return decision.record
-    record = world.store.commit(decision.record, decision.history, decision.obeyed)
+    record = world.store.commit(decision.record, condensed(decision.history), decision.obeyed)
     delay = _delay(record, former.due_at if former else None, world.clock.now())
     if delay is not None:
         world.hints.look_at(record.experiment_id, delay)

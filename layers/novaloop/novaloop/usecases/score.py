@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -29,6 +30,8 @@ from novaloop.metrics.tasks import TaskScore, score_task
 from novaloop.usecases.outputs import find_output
 from novaloop.usecases.ports import Clock, ObjectMissing, Objects, Store
 
+MAX_SCORE_BYTES = 300_000
+"""As JSON. An item of the table has 400 KB."""
 _UNUSABLE = (ArchiveError, InferenceError, DifferentRowsError, RowsError)
 
 
@@ -59,11 +62,22 @@ def score(experiment_id: str, stage_name: str, attempt: int, world: ScoreWorld) 
     known = snapshot.scores.get((stage_name, attempt))
     if known is not None:
         return known
-    scored = _score(snapshot.record, stage, snapshot, world.objects)
+    scored = _fitting(_score(snapshot.record, stage, snapshot, world.objects))
     scored_at = world.clock.now()
     item = ScoreItem(stage.name, attempt, scored_at, scored.error, scored.score, scored.rows_key)
     world.store.put_score(experiment_id, item)
     return item
+
+
+def _fitting(scored: _Scored) -> _Scored:
+    size = len(json.dumps(scored.score))
+    if size <= MAX_SCORE_BYTES:
+        return scored
+    numbers = len(scored.score["metrics"])
+    return _Scored(
+        error=f"the score has {size:,} bytes, and at most {MAX_SCORE_BYTES:,} are kept; the "
+        f"evaluation reports {numbers:,} metrics"
+    )
 
 
 def _stage(snapshot: Snapshot, name: str, attempt: int) -> Stage | None:

@@ -1,0 +1,166 @@
+"""From the domain's dataclasses to the table's items, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from novaloop.experiment.admission import held_place
+from novaloop.experiment.record import (
+    ChecksItem,
+    CommandItem,
+    DatasetItem,
+    HistoryEntry,
+    Record,
+    ScoreItem,
+    Snapshot,
+    SpecItem,
+)
+from novaloop.store.items import (
+    ChecksModel,
+    CommandModel,
+    DatasetModel,
+    HistoryModel,
+    Item,
+    RecordModel,
+    ScoreModel,
+    SpecModel,
+)
+
+KEEP_HISTORY = timedelta(days=400)
+KEEP_COMMANDS = timedelta(days=30)
+SMALLEST_NUMBER = 1e-130
+"""DynamoDB refuses numbers nearer to 0 than this."""
+
+Stored = Record | SpecItem | DatasetItem | ChecksItem | ScoreItem | CommandItem | HistoryEntry
+_RECORD = TypeAdapter(Record)
+_SPEC = TypeAdapter(SpecItem)
+_DATASET = TypeAdapter(DatasetItem)
+_CHECKS = TypeAdapter(ChecksItem)
+_SCORE = TypeAdapter(ScoreItem)
+_COMMAND = TypeAdapter(CommandItem)
+_HISTORY = TypeAdapter(HistoryEntry)
+_ADAPTERS: Mapping[type[Stored], TypeAdapter[Any]] = {
+    Record: _RECORD,
+    SpecItem: _SPEC,
+    DatasetItem: _DATASET,
+    ChecksItem: _CHECKS,
+    ScoreItem: _SCORE,
+    CommandItem: _COMMAND,
+    HistoryEntry: _HISTORY,
+}
+
+
+def record_item(record: Record) -> RecordModel:
+    """Return the item of a record."""
+    values = plain(record)
+    place = held_place(record)
+    if place is not None:
+        values |= {"waits_for": place.quota, "waits_since": iso(place.since)}
+    return RecordModel(values.pop("experiment_id"), "RECORD", **values)
+
+
+def history_item(record: Record, number: int, entry: HistoryEntry) -> HistoryModel:
+    """Return the item of a commit's history line by its number; forgotten after KEEP_HISTORY."""
+    key = f"HISTORY#{iso(entry.at)}#{record.version:06}-{number}"
+    ttl = int((entry.at + KEEP_HISTORY).timestamp())
+    return HistoryModel(record.experiment_id, key, ttl=ttl, **plain(entry))
+
+
+def spec_item(experiment_id: str, item: SpecItem) -> SpecModel:
+    """Return the item of a spec."""
+    return SpecModel(experiment_id, "SPEC", **plain(item))
+
+
+def dataset_item(experiment_id: str, item: DatasetItem) -> DatasetModel:
+    """Return the item of a dataset."""
+    return DatasetModel(experiment_id, f"DATASET#{item.role}", **plain(item))
+
+
+def checks_item(experiment_id: str, item: ChecksItem) -> ChecksModel:
+    """Return the item of what was found across the datasets."""
+    return ChecksModel(experiment_id, "CHECKS", **plain(item))
+
+
+def score_item(experiment_id: str, item: ScoreItem) -> ScoreModel:
+    """Return the item of a score."""
+    key = f"SCORE#{item.stage}#{item.attempt}"
+    return ScoreModel(experiment_id, key, **plain(item))
+
+
+def command_item(experiment_id: str, item: CommandItem) -> CommandModel:
+    """Return the item of a command; forgotten after KEEP_COMMANDS."""
+    values = plain(item)
+    values["command"] = values.pop("kind")
+    ttl = int((item.at + KEEP_COMMANDS).timestamp())
+    return CommandModel(experiment_id, command_key(item), ttl=ttl, **values)
+
+
+def command_key(item: CommandItem) -> str:
+    """Return the sort key of a command's item."""
+    return f"COMMAND#{item.command_id}"
+
+
+def entry_of(item: Item) -> HistoryEntry:
+    """Return what a history item says."""
+    return _HISTORY.validate_python(values_of(item))
+
+
+def snapshot_of(experiment_id: str, items: Iterable[Item]) -> Snapshot:
+    """Put an experiment's items together."""
+    found: dict[type[Item], list[Mapping[str, Any]]] = {}
+    for item in items:
+        found.setdefault(type(item), []).append(values_of(item))
+    records = [{**v, "experiment_id": experiment_id} for v in found.get(RecordModel, [])]
+    specs = found.get(SpecModel, [])
+    checks = found.get(ChecksModel, [])
+    datasets = [_DATASET.validate_python(v) for v in found.get(DatasetModel, [])]
+    scores = [_SCORE.validate_python(v) for v in found.get(ScoreModel, [])]
+    commands = [_COMMAND.validate_python(_as_command(v)) for v in found.get(CommandModel, [])]
+    return Snapshot(
+        experiment_id=experiment_id,
+        record=_RECORD.validate_python(records[0]) if records else None,
+        spec=_SPEC.validate_python(specs[0]) if specs else None,
+        datasets={item.role: item for item in datasets},
+        checks=_CHECKS.validate_python(checks[0]) if checks else None,
+        scores={(item.stage, item.attempt): item for item in scores},
+        commands=tuple(sorted(commands, key=lambda command: command.at)),
+    )
+
+
+def _as_command(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Give the command's kind its own name back: in the table, `kind` tells items apart."""
+    return {("kind" if name == "command" else name): value for name, value in values.items()}
+
+
+def values_of(item: Item) -> dict[str, Any]:
+    """Return an item's attributes as plain values, without the keys that all items have."""
+    common = {"experiment_id", "item", "kind", "ttl"}
+    values = item.to_simple_dict()
+    return {name: value for name, value in values.items() if name not in common}
+
+
+def iso(time: datetime) -> str:
+    """Write a time as the items do, so that text order is time order."""
+    return time.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def plain(value: Stored) -> dict[str, Any]:
+    """Return what an item holds of a value, as JSON has it."""
+    values: dict[str, Any] = _storable(_ADAPTERS[type(value)].dump_python(value, mode="json"))
+    for name, time in vars(value).items():
+        if isinstance(time, datetime):
+            values[name] = iso(time)
+    return values
+
+
+def _storable(value: Any) -> Any:
+    """Make 0 of numbers too small for DynamoDB, such as the p-value of a gain in every row."""
+    if isinstance(value, float) and abs(value) < SMALLEST_NUMBER:
+        return 0.0
+    if isinstance(value, dict):
+        return {name: _storable(item) for name, item in value.items()}
+    return [_storable(item) for item in value] if isinstance(value, list) else value

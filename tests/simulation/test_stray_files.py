@@ -1,0 +1,63 @@
+"""Files that the plan does not use, in any number, hold nothing up and fill nothing."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from novaloop.experiment.record import CommandKind, Status
+from tests.simulation.simulation import SPEC, Simulation
+
+PLAN = SPEC + b"plan: [sft, deploy: {ttl_hours: 2}]\n"
+STRAYS = 150
+
+
+def drop(simulation: Simulation, number: int) -> None:
+    simulation.upload("demo", f"notes-{number}.txt", b"what I did")
+
+
+def late_lines(simulation: Simulation) -> list[str]:
+    return [e.why for e in simulation.store.history("demo") if e.what == "late upload"]
+
+
+def test_strays_beside_the_files_do_not_keep_it_from_starting() -> None:
+    simulation = Simulation()
+    for number in range(STRAYS):
+        drop(simulation, number)
+    simulation.submit("demo", PLAN)
+    assert simulation.settles("demo") is Status.LIVE
+    assert len(late_lines(simulation)) == 1
+    assert f"{STRAYS + 2} uploads are not used" in simulation.record("demo").unused_uploads
+    assert simulation.reaches("demo", Status.EXPIRED)
+    simulation.check("demo")
+
+
+@pytest.mark.parametrize("ends", [Status.STOPPED, Status.EXPIRED])
+def test_strays_while_it_is_live_keep_nobody_from_ending_it(ends: Status) -> None:
+    simulation = Simulation()
+    simulation.submit("demo", PLAN)
+    assert simulation.settles("demo") is Status.LIVE
+    simulation.chaos = type(simulation.chaos)(lost=1.0)  # no event: all of them come up at once
+    for number in range(STRAYS):
+        drop(simulation, number)
+    simulation.chaos = type(simulation.chaos)()
+    simulation.passes(timedelta(minutes=10))
+    if ends is Status.STOPPED:
+        simulation.command("demo", CommandKind.STOP)
+    assert simulation.reaches("demo", ends)
+    assert simulation.record("demo").status is ends
+    simulation.check("demo")
+
+
+def test_the_same_file_over_and_over_does_not_fill_the_record() -> None:
+    simulation = Simulation()
+    simulation.submit("demo", PLAN)
+    assert simulation.settles("demo") is Status.LIVE
+    for _ in range(STRAYS):
+        simulation.upload("demo", "sft.csv", b"Id,Body,Y\n1,other,HQ\n")
+        simulation.passes(timedelta(seconds=30))
+    record = simulation.record("demo")
+    assert f"the last of them is sft.csv version v{STRAYS + 1};" in record.unused_uploads
+    assert record.notices == ()
+    assert len(late_lines(simulation)) == STRAYS + 1  # the files that came before count as one

@@ -1,0 +1,168 @@
+"""Whatever comes in, what is stored fits into an item and a commit into a transaction."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from datetime import UTC, datetime
+from typing import Any, get_type_hints
+
+import pytest
+
+from novaloop.experiment.bounds import TEXT_BYTES, Bounded, cut, first_of
+from novaloop.experiment.decide import decide
+from novaloop.experiment.moves import MAX_LINES, Policy, condensed
+from novaloop.experiment.observation import Observation
+from novaloop.experiment.plan import EvaluateStage, SftStage, StageKind
+from novaloop.experiment.record import (
+    ChecksItem,
+    Cleanup,
+    CommandItem,
+    CommandKind,
+    DatasetItem,
+    DatasetRef,
+    Endpoint,
+    GateVerdict,
+    HistoryEntry,
+    Record,
+    ScoreItem,
+    Snapshot,
+    SpecItem,
+    Stage,
+    Status,
+)
+from novaloop.experiment.settings_file import MAX_BYTES
+from novaloop.experiment.spec import ExperimentSpec, Role
+from novaloop.store.serialisation import plain
+from novaloop.training.health import HealthKind, HealthNote
+from tests.dynamodb import check_item, check_transaction
+
+NOW = datetime(2026, 5, 4, tzinfo=UTC)
+LONG = "é€😀" * 3_000
+ARN = "arn:aws:sagemaker:us-east-1:123456789012:training-job/" + "n" * 63
+URI = "s3://" + "u" * 1_024
+NOTES = tuple(HealthNote(kind, 10**9, "m" * 300) for kind in HealthKind)
+
+
+@pytest.mark.parametrize("text", ["", "short", "x" * TEXT_BYTES, "x" * (TEXT_BYTES + 1), LONG])
+@pytest.mark.parametrize("most", [10, 250, TEXT_BYTES])
+def test_a_text_is_cut_between_characters_and_only_once(text: str, most: int) -> None:
+    short = cut(text, most)
+    assert len(short.encode()) <= most
+    assert cut(short, most) == short
+    assert short == text or (short.endswith("...") and text.startswith(short[:-3]))
+
+
+def test_a_list_says_how_many_more_there_are() -> None:
+    assert first_of(["a", "b", "c"], 3) == ("a", "b", "c")
+    assert first_of(["a", "b", "c", "d"], 3) == ("a", "b", "and 2 more")
+    assert first_of(first_of(list("abcdef"), 3), 3) == ("a", "b", "and 4 more")
+
+
+def test_the_lines_of_a_commit_fit_with_all_that_0_1_0_remembered() -> None:
+    lines = [HistoryEntry(NOW, "what", str(number)) for number in range(MAX_LINES + 5)]
+    assert condensed(lines[:MAX_LINES]) == tuple(lines[:MAX_LINES])
+    few = condensed(lines)
+    assert few[-1].why == "and 6 more lines"
+    items = [{"experiment_id": "a", "item": str(n), **plain(line)} for n, line in enumerate(few)]
+    check_transaction(items, others=1 + 50)
+
+
+def largest() -> Record:
+    evaluation, training = EvaluateStage(name="e" * 16), SftStage(name="s" * 16)
+    spec = ExperimentSpec().model_copy(
+        update={"system_prompt": "p" * MAX_BYTES, "plan": (evaluation, training) * 10}
+    )
+    metrics = {"m" * 64 + str(number): 1 / 3 for number in range(1_000)}
+    stages = tuple(
+        Stage(
+            plan.kind,
+            plan.name,
+            job_name="n" * 63,
+            job_arn=ARN,
+            checkpoint=URI,
+            reason=LONG,
+            claimed_at=NOW,
+            started_at=NOW,
+            ended_at=NOW,
+            metrics=metrics if plan.kind is StageKind.EVALUATE else {},
+            health=NOTES if plan.kind is StageKind.SFT else (),
+            warned=tuple(HealthKind) if plan.kind is StageKind.SFT else (),
+        )
+        for plan in spec.plan
+    )
+    outputs = dict.fromkeys(("sft", "rft", "dpo", "evaluation", "llm_judge"), "d" * 200)
+    return Record(
+        "x" * 32,
+        spec,
+        NOW,
+        reason=LONG,
+        stages=stages,
+        datasets={role: DatasetRef("v" * 1_024, "a" * 64, 10**9, outputs) for role in Role},
+        gate=GateVerdict("HOLD", False, LONG, ({"condition": "c" * 200},) * 10),
+        approved_by=LONG,
+        budget_lifted_by=LONG,
+        endpoint=Endpoint("n" * 63, NOW, NOW, "n" * 63),
+        cleanup=Cleanup(LONG, LONG),
+        notified=LONG,
+        notices=(LONG,) * 500,
+        unused_uploads=LONG,
+        handled_commands=("c" * 32,) * 50,
+        base_checkpoint=URI,
+    )
+
+
+def test_the_largest_record_fits_into_an_item() -> None:
+    item = {"experiment_id": "x" * 32, "item": "RECORD", **plain(largest())}
+    assert check_item(item) > 250_000
+
+
+STORED = (
+    Record, Stage, GateVerdict, Cleanup, SpecItem, DatasetItem, ChecksItem, ScoreItem, CommandItem,
+    HistoryEntry,
+)  # fmt: skip
+NAMED = {
+    "name", "job_name", "job_arn", "former", "checkpoint", "base_checkpoint", "experiment_id",
+    "prefix", "verdict", "version_id", "role", "source_key", "fingerprint", "sha256",
+    "rejects_key", "card_key", "profile_key", "rows_key", "versions", "command_id",
+}  # fmt: skip
+"""What services, or the application itself, bound: names, keys, ids, URIs, digests."""
+
+
+@pytest.mark.parametrize("kind", STORED, ids=lambda kind: kind.__name__)
+def test_every_text_is_cut_or_is_a_name(kind: type[Any]) -> None:
+    assert issubclass(kind, Bounded)
+    hints = get_type_hints(kind, include_extras=True)
+    free = {name for name, hint in hints.items() if hint in (str, str | None)}
+    if kind is not ScoreItem:
+        assert not free - NAMED, "mark it as Prose"
+
+
+@pytest.mark.parametrize("kind", STORED, ids=lambda kind: kind.__name__)
+def test_what_is_marked_is_cut(kind: type[Any]) -> None:
+    hints = get_type_hints(kind, include_extras=True)
+    required = {each.name: None for each in fields(kind) if "|" not in str(each.type)}
+    for name, hint in hints.items():
+        if "Cut" in str(hint):
+            made = kind(**{**required, name: LONG})
+            assert len(getattr(made, name).encode()) <= TEXT_BYTES, name
+
+
+def test_a_reason_that_was_cut_is_entered_and_told_once() -> None:
+    refused = SpecItem("v1", NOW, None, (LONG,))
+    record = Record("demo", ExperimentSpec(), NOW)
+    seen = Observation(Snapshot("demo", record, spec=refused))
+    first = decide(seen, NOW, Policy())
+    assert first.record.status is Status.REJECTED
+    assert len(first.commands) == 1
+    told = replace(seen, snapshot=replace(seen.snapshot, record=first.record))
+    second = decide(replace(told, notified=first.commands[0].mark), NOW, Policy())
+    third = decide(
+        replace(told, snapshot=replace(seen.snapshot, record=second.record)), NOW, Policy()
+    )
+    assert third.record == second.record
+    assert third.commands == ()
+
+
+def test_a_command_of_any_length_fits() -> None:
+    command = CommandItem("1", CommandKind.APPROVE, LONG, NOW, LONG, 1.0, LONG)
+    check_item({"experiment_id": "a", "item": "COMMAND#1", **plain(command)})
