@@ -177,8 +177,10 @@ class Container:
 
     def _upload(self, name: str, body: bytes) -> None:
         bucket, key = split_uri(f"{self.job.output_prefix}/{name}")
+        kms_key = self.job.request["OutputDataConfig"].get("KmsKeyId")
+        under = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": kms_key} if kms_key else {}
         try:
-            self._s3.put_object(Bucket=bucket, Key=key, Body=body)
+            self._s3.put_object(Bucket=bucket, Key=key, Body=body, **under)
         except ClientError as error:
             raise JobError(f"ClientError: Artifact upload failed: {_told(error)}") from error
 

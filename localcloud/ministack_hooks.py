@@ -18,15 +18,23 @@ from http import HTTPStatus
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, ClassVar
+from urllib.parse import unquote
 
 from ministack import app  # type: ignore[import-not-found]
 from ministack.core import iam_actions, iam_evaluator, lambda_runtime, responses, router  # type: ignore[import-not-found]
-from ministack.services import eventbridge, iam, s3, sts  # type: ignore[import-not-found]
+from ministack.services import eventbridge, iam, s3, sqs, stepfunctions, sts  # type: ignore[import-not-found]
+from ministack.services.cloudformation import changesets, handlers, stacks  # type: ignore[import-not-found]
 
+from localcloud import limits, templates
 from localcloud.credentials import Credentials
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from localcloud.host import Handler, Response
+
+    _KeyUses = Sequence[tuple[str, str]]
+    """Actions with the id or the ARN of the key."""
 
 PINNED_VERSION = "1.5.33"
 
@@ -226,6 +234,175 @@ class _LayerZip(zipfile.ZipFile):
     def _digest(self) -> str:
         with Path(str(self.filename)).open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def refuse_templates() -> None:
+    """Let CloudFormation refuse what AWS's does; see `localcloud.templates`."""
+
+    def parse(body: str) -> dict[str, Any]:
+        template: dict[str, Any] = stacks_parse(body)
+        _raise(templates.null_problem(template))
+        return template
+
+    def support(template: Any, conditions: Any, params: Any = None) -> None:
+        stacks_support(template, conditions, params=params)
+        if params is not None:  # ValidateTemplate has none, and so knows no conditions
+            _raise(templates.null_problem(template))
+            _raise(templates.reference_problem(template, conditions))
+
+    def provision(kind: str, logical_id: str, properties: Any, *rest: Any) -> Any:
+        _raise(templates.property_problem(kind, logical_id, properties))
+        return stacks_provision(kind, logical_id, properties, *rest)
+
+    def update(kind: str, identifier: str, old: Any, properties: Any, *rest: Any) -> Any:
+        _raise(templates.property_problem(kind, identifier, properties))
+        return stacks_update(kind, identifier, old, properties, *rest)
+
+    stacks_parse, stacks_support = changesets._parse_template, changesets.validate_template_support  # noqa: SLF001
+    stacks_provision, stacks_update = stacks._provision_resource, stacks._update_resource  # noqa: SLF001
+    for module in (changesets, handlers):
+        module._parse_template, module.validate_template_support = parse, support  # noqa: SLF001
+    stacks._provision_resource, stacks._update_resource = provision, update  # noqa: SLF001
+
+
+def _raise(problem: str | None) -> None:
+    if problem is not None:
+        raise ValueError(problem)
+
+
+def refuse_requests() -> None:
+    """Let each service refuse what AWS's does; see `localcloud.limits`."""
+    for service in ("sns", "events", "lambda", "states"):
+        app.SERVICE_HANDLERS[service] = _limited(service, app.SERVICE_HANDLERS[service])
+    execute, complete = s3._dispatch, s3._complete_multipart_upload  # noqa: SLF001
+    send = sqs._act_send_message  # noqa: SLF001
+
+    def send_soon(message: Mapping[str, Any], queue: str) -> Any:
+        problem = limits.delay_problem(int(message.get("DelaySeconds") or 0))
+        if problem is not None:
+            raise sqs._Err(problem.code, problem.message)  # noqa: SLF001
+        return send(message, queue)
+
+    def dispatch(method: str, bucket: str, key: str, headers: Any, *rest: Any) -> Response:
+        problem = limits.object_problem(key, headers)
+        if problem is not None:
+            return s3._error(problem.code, problem.message, problem.status)  # type: ignore[no-any-return]  # noqa: SLF001
+        return execute(method, bucket, key, headers, *rest)  # type: ignore[no-any-return]
+
+    def complete_whole(bucket: str, key: str, body: bytes, query: Any, *rest: Any) -> Response:
+        upload = s3._multipart_uploads.get(s3._qp(query, "uploadId"), {"parts": {}})  # noqa: SLF001
+        sizes = [part["size"] for _, part in sorted(upload["parts"].items())]
+        problem = limits.parts_problem(sizes)
+        if problem is not None:
+            return s3._error(problem.code, problem.message, problem.status)  # type: ignore[no-any-return]  # noqa: SLF001
+        return complete(bucket, key, body, query, *rest)  # type: ignore[no-any-return]
+
+    sqs._act_send_message = sqs._HANDLERS["SendMessage"] = send_soon  # noqa: SLF001
+    s3._dispatch, s3._complete_multipart_upload = dispatch, complete_whole  # noqa: SLF001
+    for state in ("_execute_pass", "_execute_task", "_execute_map", "_execute_parallel"):
+        setattr(stepfunctions, state, _bounded(getattr(stepfunctions, state)))
+
+
+def enforce_keys() -> None:
+    """Let S3 write under a KMS key, and read what is under one, only for who may use the key.
+
+    Sources: https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingKMSEncryption.html and, for
+    uploads in parts, https://docs.aws.amazon.com/AmazonS3/latest/userguide/mpuoverview.html.
+    """
+    execute = s3._dispatch  # noqa: SLF001
+
+    def dispatch(method: str, bucket: str, key: str, headers: Any, *rest: Any) -> Response:
+        query = rest[-1]
+        denied = _key_denial(headers, query, _keys_to_write(method, bucket, key, headers, query))
+        if denied is not None:
+            return denied
+        answer: Response = execute(method, bucket, key, headers, *rest)
+        is_read = method == "GET" and key and answer[0] < HTTPStatus.MULTIPLE_CHOICES
+        reads = [("kms:Decrypt", answer[1][_KMS_KEY])] if is_read and _KMS_KEY in answer[1] else []
+        return _key_denial(headers, query, reads) or answer
+
+    s3._dispatch = dispatch  # noqa: SLF001
+
+
+_KMS_KEY = "x-amz-server-side-encryption-aws-kms-key-id"
+
+
+def _keys_to_write(method: str, bucket: str, key: str, headers: Any, query: Any) -> _KeyUses:
+    """Which keys a request uses before anything is written."""
+    if not key or method not in {"PUT", "POST"} or "tagging" in query:
+        return []
+    uses: list[tuple[str, str]] = []
+    upload = s3._multipart_uploads.get(s3._qp(query, "uploadId"))  # noqa: SLF001
+    if upload is not None:
+        told = upload["preserved_headers"]
+        uses += [
+            (action, told.get(_KMS_KEY, "")) for action in ("kms:GenerateDataKey", "kms:Decrypt")
+        ]
+    else:
+        told = s3._resolve_sse_write_headers(headers, bucket)[0] or {}  # noqa: SLF001
+        uses.append(("kms:GenerateDataKey", told.get(_KMS_KEY, "")))
+    if "x-amz-copy-source" in headers:
+        path, _, version = (
+            unquote(headers["x-amz-copy-source"]).lstrip("/").partition("?versionId=")
+        )
+        source, _, name = path.partition("/")
+        which = {"versionId": [version]} if version else {}
+        read = s3._head_object(source, name, {}, which)[1]  # noqa: SLF001
+        uses.append(("kms:Decrypt", read.get(_KMS_KEY, "")))
+    return [(action, used) for action, used in uses if used]
+
+
+def _key_denial(headers: Any, query: Any, uses: _KeyUses) -> Response | None:
+    for action, used in uses:
+        arn = used
+        if not used.startswith("arn:"):
+            path = used if used.startswith("alias/") else f"key/{used}"
+            arn = f"arn:aws:kms:{region()}:{account_id()}:{path}"
+        via = {"kms:ViaService": f"s3.{region()}.amazonaws.com"}
+        denied = denial(headers, query, action, arn, **via)
+        if denied is not None:
+            return s3._error("AccessDenied", denied, HTTPStatus.FORBIDDEN)  # type: ignore[no-any-return]  # noqa: SLF001
+    return None
+
+
+def _limited(service: str, handle: Handler) -> Handler:
+    async def limited(
+        method: str, path: str, headers: dict[str, str], body: bytes, query: dict[str, Any]
+    ) -> Response:
+        problem = limits.refusal(service, path, headers, body)
+        if problem is None:
+            status, told, answer = await handle(method, path, headers, body, query)
+            large = limits.too_large(answer) if service == "lambda" else None
+            return (status, told, answer) if large is None else (200, _UNHANDLED, large)
+        answer_error = responses.error_response_json
+        if service == "sns":
+            answer_error = responses.error_response_xml
+        return answer_error(problem.code, problem.message, problem.status)  # type: ignore[no-any-return]
+
+    return limited
+
+
+_UNHANDLED = {"Content-Type": "application/json", "X-Amz-Function-Error": "Unhandled"}
+
+
+def _bounded(execute: Callable[..., Any]) -> Callable[..., Any]:
+    """Run a state, whose output may be no larger than a message.
+
+    Neither Retry nor Catch sees the error. Source:
+    https://docs.aws.amazon.com/step-functions/latest/dg/concepts-error-handling.html
+    """
+
+    def bounded(*arguments: Any) -> Any:
+        output, following = execute(*arguments)
+        if len(json.dumps(output).encode()) > limits.MESSAGE_BYTES:
+            raise stepfunctions._ExecutionError(  # noqa: SLF001
+                "States.DataLimitExceeded",
+                "The state/task returned a result with a size exceeding the maximum number of "
+                "bytes service limit.",
+            )
+        return output, following
+
+    return bounded
 
 
 def serve() -> None:

@@ -61,6 +61,9 @@ def main() -> None:
     emulator.add_version_ids()
     emulator.serve_ranges_of_versions()
     emulator.extract_layers_once(directory / "layers")
+    emulator.refuse_templates()
+    emulator.refuse_requests()
+    emulator.enforce_keys()
     stand_ins.install(
         directory,
         starting_seconds=settings.starting_seconds,

@@ -1,0 +1,367 @@
+"""The emulator refuses what AWS refuses: each rule once, through boto3 and the SAM CLI."""
+
+from __future__ import annotations
+
+import io
+import json
+import time
+import zipfile
+from collections.abc import Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+from localcloud.cloud import LocalCloud, up
+from localcloud.emulator import LocalCloudError
+from localcloud.limits import MESSAGE_BYTES, REQUEST_BYTES, RESPONSE_BYTES
+
+pytestmark = pytest.mark.e2e
+
+ACCOUNT = "000000000000"
+ROLE = f"arn:aws:iam::{ACCOUNT}:role/anything"
+FAST = Config(retries={"total_max_attempts": 1}, parameter_validation=False)
+CODE = 'def h(event, _):\n    return "x" * event["bytes"]\n'
+TOPIC = "AWS::SNS::Topic"
+PASS = {"StartAt": "P", "States": {"P": {"Type": "Pass", "End": True}}}
+
+
+@pytest.fixture(scope="module")
+def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCloud]:
+    with up(tmp_path_factory.mktemp("cloud"), template=None) as running:
+        client = partial(running.session().client, config=FAST)
+        trusted = ["lambda.amazonaws.com", "states.amazonaws.com"]
+        _role(client("iam"), "anything", trusted, [{"Effect": "Allow", "Action": "*"}])
+        client("s3").create_bucket(Bucket="bucket")
+        code = io.BytesIO()
+        with zipfile.ZipFile(code, "w") as archive:
+            archive.writestr("f.py", CODE)
+        client("lambda").create_function(
+            FunctionName="f",
+            Runtime="python3.13",
+            Role=ROLE,
+            Handler="f.h",
+            Code={"ZipFile": code.getvalue()},
+        )
+        yield running
+
+
+def _role(iam: Any, name: str, services: list[str], statements: list[dict[str, Any]]) -> None:
+    trust = {"Effect": "Allow", "Principal": {"Service": services}, "Action": "sts:AssumeRole"}
+    trust["Principal"]["AWS"] = f"arn:aws:iam::{ACCOUNT}:root"  # type: ignore[index]
+    iam.create_role(RoleName=name, AssumeRolePolicyDocument=_policy([trust]))
+    sound = [{"Resource": "*", **statement} for statement in statements]
+    iam.put_role_policy(RoleName=name, PolicyName="own", PolicyDocument=_policy(sound))
+
+
+def _policy(statements: list[dict[str, Any]]) -> str:
+    return json.dumps({"Version": "2012-10-17", "Statement": statements})
+
+
+def _refused(call: Any, **arguments: Any) -> str:
+    with pytest.raises(ClientError) as caught:
+        call(**arguments)
+    return str(caught.value.response["Error"]["Code"])
+
+
+@pytest.fixture(scope="module")
+def table(cloud: LocalCloud) -> Any:
+    dynamodb = cloud.session().client("dynamodb", config=FAST)
+    names = ("key", "sort", "indexed")
+    dynamodb.create_table(
+        TableName="table",
+        BillingMode="PAY_PER_REQUEST",
+        AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in names],
+        KeySchema=[
+            {"AttributeName": "key", "KeyType": "HASH"},
+            {"AttributeName": "sort", "KeyType": "RANGE"},
+        ],
+        GlobalSecondaryIndexes=[
+            {
+                "IndexName": "index",
+                "KeySchema": [{"AttributeName": "indexed", "KeyType": "HASH"}],
+                "Projection": {"ProjectionType": "ALL"},
+            }
+        ],
+    )
+    return dynamodb
+
+
+def _item(**attributes: Any) -> dict[str, Any]:
+    return {"key": {"S": "k"}, "sort": {"S": "s"}, **attributes}
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        {"data": {"S": "x" * 410_000}},
+        {"data": {"N": "1" * 39}},
+        {"data": {"M": {"deep": {"L": [{"N": "1" * 39}]}}}},
+        {"data": {"N": "1E126"}},
+        {"data": {"N": "1E-131"}},
+        {"data": {"N": "NaN"}},
+        {"key": {"S": ""}},
+        {"sort": {"S": "s" * 1_025}},
+        {"indexed": {"S": ""}},
+        {"data": {"SS": []}},
+    ],
+    ids=str,
+)
+def test_dynamodb_refuses_an_item(table: Any, attributes: dict[str, Any]) -> None:
+    code = _refused(table.put_item, TableName="table", Item=_item(**attributes))
+    assert code == "ValidationException"
+
+
+@pytest.mark.parametrize(("count", "size"), [(101, 1), (12, 390_000)])
+def test_dynamodb_refuses_a_transaction(table: Any, count: int, size: int) -> None:
+    items = [_item(sort={"S": str(number)}, data={"S": "x" * size}) for number in range(count)]
+    puts = [{"Put": {"TableName": "table", "Item": item}} for item in items]
+    code = _refused(table.transact_write_items, TransactItems=puts)
+    assert code == "ValidationException"
+
+
+def test_a_query_s_page_ends_at_one_megabyte(table: Any) -> None:
+    for number in range(4):
+        data = {"key": {"S": "big"}, "data": {"S": "x" * 390_000}}
+        table.put_item(TableName="table", Item=_item(sort={"S": str(number)}, **data))
+    page = table.query(
+        TableName="table",
+        KeyConditionExpression="#k = :k",
+        ExpressionAttributeNames={"#k": "key"},
+        ExpressionAttributeValues={":k": {"S": "big"}},
+    )
+    assert len(page["Items"]) < 4
+    assert page["LastEvaluatedKey"]
+
+
+def test_sqs_refuses_a_message(cloud: LocalCloud) -> None:
+    sqs = cloud.session().client("sqs", config=FAST)
+    queue = sqs.create_queue(QueueName="queue")["QueueUrl"]
+    send = partial(sqs.send_message, QueueUrl=queue)
+    assert _refused(send, MessageBody="x", DelaySeconds=901) == "InvalidParameterValue"
+    assert _refused(send, MessageBody="x" * (1_048_576 + 1)) == "InvalidParameterValue"
+    assert _refused(send, MessageBody="\x01") == "InvalidMessageContents"
+    assert _refused(send, MessageBody="") == "MissingParameter"
+    entries = [{"Id": "slow", "MessageBody": "x", "DelaySeconds": 901}]
+    entries.append({"Id": "sound", "MessageBody": "x", "DelaySeconds": 900})
+    answer = sqs.send_message_batch(QueueUrl=queue, Entries=entries)
+    assert [each["Id"] for each in answer["Successful"]] == ["sound"]
+    assert [each["Id"] for each in answer["Failed"]] == ["slow"]
+    many = [{"Id": str(number), "MessageBody": "x"} for number in range(11)]
+    code = _refused(sqs.send_message_batch, QueueUrl=queue, Entries=many)
+    assert code.endswith("TooManyEntriesInBatchRequest")
+
+
+def test_sns_refuses_a_message(cloud: LocalCloud) -> None:
+    sns = cloud.session().client("sns", config=FAST)
+    publish = partial(sns.publish, TopicArn=sns.create_topic(Name="topic")["TopicArn"])
+    assert publish(Message="m", Subject="s" * 100)["MessageId"]
+    assert _refused(publish, Message="m", Subject="s" * 101) == "InvalidParameter"
+    assert _refused(publish, Message="m", Subject="two\nlines") == "InvalidParameter"
+    assert _refused(publish, Message="m" * (MESSAGE_BYTES + 1)) == "InvalidParameter"
+
+
+def test_eventbridge_refuses_a_large_event(cloud: LocalCloud) -> None:
+    events = cloud.session().client("events", config=FAST)
+    entry = {"Source": "s", "DetailType": "d", "Detail": json.dumps("x" * MESSAGE_BYTES)}
+    assert _refused(events.put_events, Entries=[entry]) == "ValidationException"
+
+
+def test_lambda_refuses_a_large_payload_and_answer(cloud: LocalCloud) -> None:
+    invoke = partial(cloud.session().client("lambda", config=FAST).invoke, FunctionName="f")
+    for kind, longest in {"Event": MESSAGE_BYTES, "RequestResponse": REQUEST_BYTES}.items():
+        payload = json.dumps("x" * longest)
+        code = _refused(invoke, InvocationType=kind, Payload=payload)
+        assert code == "RequestEntityTooLargeException"
+    answer = invoke(Payload=json.dumps({"bytes": RESPONSE_BYTES}))
+    assert answer["FunctionError"] == "Unhandled"
+    assert json.load(answer["Payload"])["errorType"] == "Function.ResponseSizeTooLarge"
+
+
+def test_step_functions_bound_what_goes_between_states(cloud: LocalCloud) -> None:
+    states = cloud.session().client("stepfunctions", config=FAST)
+    call: dict[str, Any] = {"Type": "Task", "Resource": "arn:aws:states:::lambda:invoke"}
+    parameters = {"FunctionName": "f", "Payload": {"bytes": MESSAGE_BYTES}}
+    catch = [{"ErrorEquals": ["States.ALL"], "Next": "P"}]
+    call |= {"Parameters": parameters, "Next": "P", "Catch": catch}
+    machine = {"StartAt": "Call", "States": {"Call": call, **PASS["States"]}}  # type: ignore[dict-item]
+    arn = states.create_state_machine(name="machine", definition=json.dumps(machine), roleArn=ROLE)[
+        "stateMachineArn"
+    ]
+    start = partial(states.start_execution, stateMachineArn=arn)
+    assert _refused(start, input=json.dumps("x" * MESSAGE_BYTES)) == "ValidationException"
+    assert _refused(start, name="n" * 81) == "InvalidName"
+    execution = start()["executionArn"]
+    deadline = time.monotonic() + 20
+    while (told := states.describe_execution(executionArn=execution))["status"] == "RUNNING":
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    assert (told["status"], told["error"]) == ("FAILED", "States.DataLimitExceeded")
+
+
+def test_s3_refuses_a_key_metadata_and_small_parts(cloud: LocalCloud) -> None:
+    s3 = cloud.session().client("s3", config=FAST)
+    put = partial(s3.put_object, Bucket="bucket", Body=b"")
+    assert _refused(put, Key="k" * 1_025) == "KeyTooLongError"
+    assert _refused(put, Key="k", Metadata={"m": "v" * 2_048}) == "MetadataTooLarge"
+    upload = {"Bucket": "bucket", "Key": "parts"}
+    upload["UploadId"] = s3.create_multipart_upload(**upload)["UploadId"]
+    parts = [
+        {
+            "PartNumber": number,
+            "ETag": s3.upload_part(**upload, PartNumber=number, Body=b"x")["ETag"],
+        }
+        for number in (1, 2)
+    ]
+    complete = partial(s3.complete_multipart_upload, **upload)
+    assert _refused(complete, MultipartUpload={"Parts": parts}) == "EntityTooSmall"
+
+
+def _change_set(cloud: LocalCloud, name: str, template: Mapping[str, Any], **values: str) -> Any:
+    stacks = cloud.session().client("cloudformation", config=FAST)
+    stacks.create_change_set(
+        StackName=name,
+        ChangeSetName="first",
+        ChangeSetType="CREATE",
+        Capabilities=["CAPABILITY_NAMED_IAM"],
+        TemplateBody=json.dumps(template),
+        Parameters=[{"ParameterKey": k, "ParameterValue": v} for k, v in values.items()],
+    )
+    return stacks
+
+
+def _topic(properties: dict[str, Any], **more: Any) -> dict[str, Any]:
+    return {"Resources": {"T": {"Type": TOPIC, "Properties": properties}}, **more}
+
+
+_RULE = {"Assert": {"Fn::Equals": [{"Ref": "P"}, "x"]}, "AssertDescription": "P must be x."}
+
+
+@pytest.mark.parametrize(
+    ("template", "told"),
+    [
+        (_topic({"DisplayName": None}), "'null' values are not allowed in templates"),
+        (_topic({"DisplayName": {"Ref": "Nope"}}), "Unresolved resource dependencies [Nope]"),
+        (_topic({}, Parameters={"P": {"Type": "String", "AllowedPattern": "a"}}), "pattern a"),
+        (_topic({}, Parameters={"P": {"Type": "Number", "MinValue": 3}}), "not less than 3"),
+        (_topic({}, Parameters={"P": {"Type": "Number", "AllowedValues": [3]}}), "AllowedValues"),
+        (
+            _topic({}, Parameters={"P": {"Type": "String"}}, Rules={"R": {"Assertions": [_RULE]}}),
+            "P must be x.",
+        ),
+    ],
+)
+def test_cloudformation_refuses_a_change_set(
+    cloud: LocalCloud, template: dict[str, Any], told: str
+) -> None:
+    values = {"P": "2"} if "Parameters" in template else {}
+    with pytest.raises(ClientError) as caught:
+        _change_set(cloud, "refused", template, **values)
+    assert told in caught.value.response["Error"]["Message"]
+
+
+def test_cloudformation_rolls_back_what_can_not_be_made(cloud: LocalCloud) -> None:
+    resources = _topic({"DisplayName": "x" * 101})
+    stacks = _change_set(cloud, "too-long", resources)
+    stacks.execute_change_set(StackName="too-long", ChangeSetName="first")
+    deadline = time.monotonic() + 20
+    while (status := _status(stacks)).endswith("IN_PROGRESS"):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    events = stacks.describe_stack_events(StackName="too-long")["StackEvents"]
+    told = " ".join(event.get("ResourceStatusReason", "") for event in events)
+    assert status == "ROLLBACK_COMPLETE"
+    assert "#/DisplayName: expected maxLength: 100, actual: 101" in told
+
+
+def _status(stacks: Any) -> str:
+    return str(stacks.describe_stacks(StackName="too-long")["Stacks"][0]["StackStatus"])
+
+
+def test_a_deployment_with_a_null_fails(cloud: LocalCloud, tmp_path: Path) -> None:
+    definition = {"StartAt": "P", "States": {"P": {"Type": "Pass", "ResultPath": None}}}
+    properties = {"RoleArn": ROLE, "Definition": definition}
+    machine = {"Type": "AWS::StepFunctions::StateMachine", "Properties": properties}
+    template = tmp_path / "template.yaml"
+    template.write_text(json.dumps({"Resources": {"M": machine}}), encoding="utf-8")
+    with pytest.raises(LocalCloudError, match="'null' values are not allowed in templates"):
+        cloud.deploy(template)
+
+
+KEY = f"arn:aws:kms:us-east-1:{ACCOUNT}:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+UNDER_KEY = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": KEY}
+
+
+def _s3_of(cloud: LocalCloud, name: str, *key_actions: str) -> Any:
+    """S3 as a role sees it that may do anything with objects, and this with the key."""
+    session = cloud.session()
+    statements = [{"Effect": "Allow", "Action": "s3:*"}]
+    if key_actions:
+        statements.append({"Effect": "Allow", "Action": list(key_actions), "Resource": KEY})  # type: ignore[dict-item]
+    _role(session.client("iam"), name, ["sagemaker.amazonaws.com"], statements)
+    told = session.client("sts").assume_role(
+        RoleArn=f"arn:aws:iam::{ACCOUNT}:role/{name}", RoleSessionName="test"
+    )["Credentials"]
+    return boto3.client(
+        "s3",
+        region_name="us-east-1",
+        endpoint_url=cloud.state.endpoint_url,
+        verify=cloud.state.ca_bundle,
+        aws_access_key_id=told["AccessKeyId"],
+        aws_secret_access_key=told["SecretAccessKey"],
+        aws_session_token=told["SessionToken"],
+        config=FAST,
+    )
+
+
+def test_what_is_under_a_key_is_read_by_who_may_decrypt(cloud: LocalCloud) -> None:
+    administrator = cloud.session().client("s3", config=FAST)
+    administrator.put_object(Bucket="bucket", Key="secret", Body=b"secret", **UNDER_KEY)
+    administrator.put_object(Bucket="bucket", Key="open", Body=b"open")
+    reader = _s3_of(cloud, "key-reader", "kms:Decrypt")
+    assert reader.get_object(Bucket="bucket", Key="secret")["Body"].read() == b"secret"
+    stranger = _s3_of(cloud, "key-stranger", "kms:GenerateDataKey")
+    assert stranger.get_object(Bucket="bucket", Key="open")["Body"].read() == b"open"
+    assert stranger.head_object(Bucket="bucket", Key="secret")["SSEKMSKeyId"] == KEY
+    for more in ({}, {"Range": "bytes=0-1"}):
+        assert (
+            _refused(stranger.get_object, Bucket="bucket", Key="secret", **more) == "AccessDenied"
+        )
+    source = {"Bucket": "bucket", "Key": "secret"}
+    copy = partial(stranger.copy_object, Bucket="bucket", Key="copy", CopySource=source)
+    assert _refused(copy) == "AccessDenied"
+
+
+def test_what_is_under_a_key_is_written_by_who_may_generate_a_data_key(cloud: LocalCloud) -> None:
+    writer = _s3_of(cloud, "key-writer", "kms:GenerateDataKey")
+    assert writer.put_object(Bucket="bucket", Key="mine", Body=b"", **UNDER_KEY)
+    stranger = _s3_of(cloud, "key-decrypter", "kms:Decrypt")
+    assert stranger.put_object(Bucket="bucket", Key="mine", Body=b"")
+    put = partial(stranger.put_object, Bucket="bucket", Key="mine", Body=b"")
+    assert _refused(put, **UNDER_KEY) == "AccessDenied"
+    begin = partial(stranger.create_multipart_upload, Bucket="bucket", Key="mine")
+    assert _refused(begin, **UNDER_KEY) == "AccessDenied"
+    # S3 decrypts the parts that are there before it takes another.
+    upload = {"Bucket": "bucket", "Key": "mine"}
+    upload["UploadId"] = writer.create_multipart_upload(**upload, **UNDER_KEY)["UploadId"]
+    assert _refused(writer.upload_part, **upload, PartNumber=1, Body=b"") == "AccessDenied"
+    both = _s3_of(cloud, "key-owner", "kms:GenerateDataKey", "kms:Decrypt")
+    assert both.upload_part(**upload, PartNumber=1, Body=b"x")["ETag"]
+
+
+def test_a_bucket_s_own_key_holds_for_what_names_none(cloud: LocalCloud) -> None:
+    administrator = cloud.session().client("s3", config=FAST)
+    administrator.create_bucket(Bucket="encrypted")
+    default = {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": KEY}
+    rules = [{"ApplyServerSideEncryptionByDefault": default}]
+    administrator.put_bucket_encryption(
+        Bucket="encrypted", ServerSideEncryptionConfiguration={"Rules": rules}
+    )
+    stranger = _s3_of(cloud, "bucket-stranger")
+    assert _refused(stranger.put_object, Bucket="encrypted", Key="k", Body=b"") == "AccessDenied"
+    administrator.put_object(Bucket="encrypted", Key="k", Body=b"")
+    assert _refused(stranger.get_object, Bucket="encrypted", Key="k") == "AccessDenied"
