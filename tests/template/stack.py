@@ -24,6 +24,7 @@ PSEUDO = {
     "AWS::StackName": "novaloop",
 }
 _ARNS = {
+    "AWS::CloudWatch::Alarm": f"arn:aws:cloudwatch:{REGION}:{ACCOUNT}:alarm:",
     "AWS::DynamoDB::Table": f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/",
     "AWS::Events::Rule": f"arn:aws:events:{REGION}:{ACCOUNT}:rule/",
     "AWS::Logs::LogGroup": f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:",
@@ -145,6 +146,19 @@ def deployed(**parameters: str) -> Stack:
         if "Condition" not in resource or resolver.condition(resource["Condition"])
     }
     return Stack(template["Parameters"], resolver.resolve(kept), template["Outputs"])
+
+
+def broken_rules(**parameters: str) -> list[str]:
+    """Return the rules of the template by which these parameters are refused."""
+    template = transformed()
+    defaults = {name: spec["Default"] for name, spec in template["Parameters"].items()}
+    resolver = _Resolver(template, {**defaults, **parameters, **PSEUDO})
+    return [
+        name
+        for name, rule in template["Rules"].items()
+        if resolver.resolve(rule["RuleCondition"])
+        and not all(resolver.resolve(each["Assert"]) for each in rule["Assertions"])
+    ]
 
 
 def physical_name(logical_id: str, kind: str) -> str:

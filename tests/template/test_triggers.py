@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
@@ -14,13 +15,14 @@ from moto.events.models import EventPattern
 
 from novaloop.cloud.messages import MAX_DELAY
 from novaloop.experiment.stages import LAUNCH_LEASE
-from tests.template.stack import deployed
+from tests.template.stack import broken_rules, deployed
 
 EVENTS = Path(__file__).parents[2] / "events"
 STACK = deployed()
 DEAD_LETTERS = "arn:aws:sqs:us-east-1:123456789012:novaloop-DeadLetterQueue-EXAMPLE"
 UPLOADS, TRAINING, ENDPOINTS = "IngestFunctionUpload", "TrainingJobRule", "EndpointRule"
 CUSTOMIZATIONS = "CustomizationRule"
+PROCESSOR = "arn:aws:lambda:us-east-1:123456789012:function:scores"
 RULE_OF = {
     "s3-object-created.json": UPLOADS,
     "training-job-state-change.json": TRAINING,
@@ -191,3 +193,130 @@ def test_the_dead_letter_queue_keeps_longer_than_the_hint_queue() -> None:
     }
     # A message keeps its age when it moves.
     assert kept["DeadLetterQueue"] > kept["HintQueue"]
+
+
+NEW_ACCOUNT = 10
+"""How many functions a new account may run at once.
+
+Source: Lambda's developer guide, "Lambda quotas" ("new AWS accounts have reduced concurrency");
+aws-samples/alarm-context-tool#2 shows an account of 10, in which every reservation fails.
+"""
+
+
+def test_the_controllers_triggers_leave_a_new_account_room_for_everything_else() -> None:
+    hints = STACK.properties("ControllerFunctionHints")["ScalingConfig"]["MaximumConcurrency"]
+    assert 2 <= hints <= NEW_ACCOUNT // 2  # 2 is the least that Lambda takes
+    assert STACK.properties("ControllerFunctionItems")["ParallelizationFactor"] == 1
+
+
+@pytest.mark.parametrize(
+    ("given", "fits"),
+    [("0", True), ("10", True), ("900", True), ("", False), ("9", False), ("-1", False)],
+)
+def test_calls_of_the_controller_are_reserved_only_where_asked_for(given: str, fits: bool) -> None:
+    spec = STACK.parameters["ControllerReservedConcurrency"]
+    assert (re.fullmatch(spec["AllowedPattern"], given) is not None) is fits
+    if not fits:
+        return
+    functions = deployed(ControllerReservedConcurrency=given).of_type("AWS::Lambda::Function")
+    reserved = {
+        name: function["ReservedConcurrentExecutions"]
+        for name, function in functions.items()
+        if "ReservedConcurrentExecutions" in function
+    }
+    assert reserved == ({} if given == "0" else {"ControllerFunction": given})
+    # With less, the queue's poller would be throttled, and hints end in the dead-letter queue.
+    hints = STACK.properties("ControllerFunctionHints")["ScalingConfig"]["MaximumConcurrency"]
+    assert given == "0" or int(given) >= hints
+
+
+@pytest.mark.parametrize(("given", "used"), [({}, 4), ({"BigFileConcurrency": "200"}, 200)])
+def test_a_big_file_takes_as_many_calls_at_once_as_the_parameter_says(
+    given: dict[str, str], used: int
+) -> None:
+    definition = json.loads(deployed(**given).properties("BigFiles")["DefinitionString"])
+    maps = [state for state in definition["States"].values() if state["Type"] == "Map"]
+    assert [state["MaxConcurrency"] for state in maps] == [used, used]
+    assert STACK.parameters["BigFileConcurrency"]["Default"] < NEW_ACCOUNT
+
+
+IN_THE_LOOP = {
+    "ControllerFunction": "its hints come back to it",
+    "IngestFunction": "the controller asks it from within the loop",
+    "MetricsFunction": "the controller asks it from within the loop",
+}
+
+
+def test_lambda_does_not_cut_the_loop_where_it_is_meant() -> None:
+    """A chain through SQS or calls of functions is cut at about 16 calls of one function.
+
+    Source: Lambda's developer guide, "Use Lambda recursive loop detection".
+    """
+    functions = STACK.of_type("AWS::Lambda::Function")
+    allowed = {name for name, function in functions.items() if "RecursiveLoop" in function}
+    assert allowed == set(IN_THE_LOOP)
+    assert {functions[name]["RecursiveLoop"] for name in allowed} == {"Allow"}
+
+
+def test_every_rule_and_alarm_may_send_what_it_sends() -> None:
+    stack = deployed()
+    queue, topic = (
+        {
+            statement["Sid"]: statement
+            for statement in stack.properties(name)["PolicyDocument"]["Statement"]
+        }
+        for name in ("QueuePolicy", "TopicPolicy")
+    )
+    senders = queue["UndeliveredEvents"]["Condition"]["ArnEquals"]["aws:SourceArn"]
+    rule = "arn:aws:events:us-east-1:123456789012:rule/"
+    assert sorted(senders) == sorted(
+        f"{rule}novaloop-{name}-EXAMPLE" for name in stack.of_type("AWS::Events::Rule")
+    )
+    publishers = topic["Alarms"]["Condition"]["ArnEquals"]["aws:SourceArn"]
+    alarm = "arn:aws:cloudwatch:us-east-1:123456789012:alarm:"
+    assert sorted(publishers) == sorted(
+        f"{alarm}novaloop-{name}-EXAMPLE" for name in stack.of_type("AWS::CloudWatch::Alarm")
+    )
+
+
+@pytest.mark.parametrize(
+    ("subnets", "groups", "refused"),
+    [
+        ("", "", None),
+        ("subnet-1", "sg-1", None),
+        ("subnet-1", "", "SubnetsNeedSecurityGroups"),
+        ("", "sg-1", "SecurityGroupsNeedSubnets"),
+    ],
+)
+def test_subnets_and_security_groups_come_together(
+    subnets: str, groups: str, refused: str | None
+) -> None:
+    assert broken_rules(SubnetIds=subnets, SecurityGroupIds=groups) == [refused] * bool(refused)
+
+
+@pytest.mark.parametrize(
+    ("parameter", "given", "fits"),
+    [
+        ("SubnetIds", "", True),
+        ("SubnetIds", "subnet-1,subnet-0a", True),
+        ("SubnetIds", "subnet-1, subnet-2", False),
+        ("SubnetIds", "subnet-1,", False),
+        ("SubnetIds", ",".join(["subnet-1"] * 17), False),
+        ("SecurityGroupIds", "sg-1,sg-2", True),
+        ("SecurityGroupIds", "subnet-1", False),
+        ("SecurityGroupIds", ",".join(["sg-1"] * 6), False),
+        ("ProcessorFunctionArns", "", True),
+        ("ProcessorFunctionArns", ",".join([PROCESSOR] * 2), True),
+        ("ProcessorFunctionArns", f"{PROCESSOR},", False),
+        ("ProcessorFunctionArns", f"{PROCESSOR}:live", False),
+        ("ProcessorFunctionArns", f"{PROCESSOR}, {PROCESSOR}", False),
+        ("ProcessorFunctionArns", "scores", False),
+        ("ProcessorFunctionArns", "*", False),
+    ],
+)
+def test_lists_are_refused_that_a_policy_or_a_request_would_choke_on(
+    parameter: str, given: str, fits: bool
+) -> None:
+    """Limits of VpcConfig: SageMaker's API reference, 16 subnets and 5 groups."""
+    spec = STACK.parameters[parameter]
+    assert (re.fullmatch(spec["AllowedPattern"], given) is not None) is fits
