@@ -17,31 +17,58 @@ from samtranslator.yaml_helper import yaml_parse
 
 TEMPLATE = Path(__file__).parents[2] / "template.yaml"
 ACCOUNT, REGION = "123456789012", "us-east-1"
-PSEUDO = {
-    "AWS::AccountId": ACCOUNT,
-    "AWS::Region": REGION,
-    "AWS::Partition": "aws",
-    "AWS::StackName": "novaloop",
-}
+
+
+@dataclass(frozen=True)
+class Where:
+    """What stack a deployment makes, and how CloudFormation ends the names that it generates."""
+
+    stack: str = "novaloop"
+    region: str = REGION
+    suffix: str = "EXAMPLE"
+
+    @property
+    def pseudo_parameters(self) -> dict[str, str]:
+        return {
+            "AWS::AccountId": ACCOUNT,
+            "AWS::Region": self.region,
+            "AWS::Partition": "aws",
+            "AWS::StackName": self.stack,
+        }
+
+
+_HERE = Where()
 _ARNS = {
-    "AWS::CloudWatch::Alarm": f"arn:aws:cloudwatch:{REGION}:{ACCOUNT}:alarm:",
-    "AWS::DynamoDB::Table": f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/",
-    "AWS::Events::Rule": f"arn:aws:events:{REGION}:{ACCOUNT}:rule/",
-    "AWS::Logs::LogGroup": f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:",
-    "AWS::StepFunctions::StateMachine": f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:",
-    "AWS::IAM::ManagedPolicy": f"arn:aws:iam::{ACCOUNT}:policy/",
-    "AWS::IAM::Role": f"arn:aws:iam::{ACCOUNT}:role/",
-    "AWS::Lambda::Function": f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:",
+    "AWS::CloudWatch::Alarm": "arn:aws:cloudwatch:{region}:{account}:alarm:",
+    "AWS::DynamoDB::Table": "arn:aws:dynamodb:{region}:{account}:table/",
+    "AWS::Events::Rule": "arn:aws:events:{region}:{account}:rule/",
+    "AWS::Logs::LogGroup": "arn:aws:logs:{region}:{account}:log-group:",
+    "AWS::StepFunctions::StateMachine": "arn:aws:states:{region}:{account}:stateMachine:",
+    "AWS::IAM::ManagedPolicy": "arn:aws:iam::{account}:policy/",
+    "AWS::IAM::Role": "arn:aws:iam::{account}:role/",
+    "AWS::Lambda::Function": "arn:aws:lambda:{region}:{account}:function:",
     "AWS::S3::Bucket": "arn:aws:s3:::",
-    "AWS::SNS::Topic": f"arn:aws:sns:{REGION}:{ACCOUNT}:",
-    "AWS::SQS::Queue": f"arn:aws:sqs:{REGION}:{ACCOUNT}:",
+    "AWS::SNS::Topic": "arn:aws:sns:{region}:{account}:",
+    "AWS::SQS::Queue": "arn:aws:sqs:{region}:{account}:",
 }
+_LONGEST_NAMES = {
+    "AWS::Events::Rule": 64,
+    "AWS::IAM::Role": 64,
+    "AWS::Lambda::Function": 64,
+    "AWS::S3::Bucket": 63,
+    "AWS::SQS::Queue": 80,
+}
+"""How long a name is that CloudFormation generates, for the kinds where that matters.
+
+Sources: ministackorg/ministack#57 lists them by service; convox/rack#2297 shows how a name is cut
+to them: to 24 characters of the logical id, and then of the stack's name.
+"""
 _REF_IS_ARN = {
     "AWS::IAM::ManagedPolicy",
     "AWS::SNS::Topic",
     "AWS::StepFunctions::StateMachine",
 }
-_GIVEN_NAMES = ("FunctionName", "LogGroupName", "StateMachineName")
+_GIVEN_NAMES = ("DashboardName", "FunctionName", "LogGroupName", "Name", "StateMachineName")
 NO_VALUE = object()
 
 
@@ -98,6 +125,7 @@ def transformed() -> dict[str, Any]:
 class Stack:
     """The transformed template with parameters filled in and every reference resolved."""
 
+    where: Where
     parameters: Mapping[str, Mapping[str, Any]]
     resources: Mapping[str, Mapping[str, Any]]
     outputs: Mapping[str, Any]
@@ -112,8 +140,19 @@ class Stack:
 
     def properties(self, name: str) -> Mapping[str, Any]:
         """Return the properties of one resource."""
-        properties: Mapping[str, Any] = self.resources[name]["Properties"]
+        properties: Mapping[str, Any] = self.resources[name].get("Properties", {})
         return properties
+
+    def name(self, logical_id: str) -> str:
+        """Return a resource's physical name."""
+        kind = self.resources[logical_id]["Type"]
+        properties = self.properties(logical_id)
+        given = next((properties[key] for key in _GIVEN_NAMES if key in properties), None)
+        return str(given or physical_name(logical_id, kind, self.where))
+
+    def arn(self, logical_id: str) -> str:
+        """Return a resource's ARN."""
+        return arn_prefix(self.resources[logical_id]["Type"], self.where) + self.name(logical_id)
 
     def inline_policies(self, role: str) -> list[Mapping[str, Any]]:
         """Return the documents of a role's inline policies."""
@@ -123,7 +162,7 @@ class Stack:
     def policies(self, role: str) -> list[Mapping[str, Any]]:
         """Return every document by which a role may do something: inline, the stack's, AWS's."""
         managed = {
-            _ARNS["AWS::IAM::ManagedPolicy"] + physical_name(name, ""): policy["PolicyDocument"]
+            self.arn(name): policy["PolicyDocument"]
             for name, policy in self.of_type("AWS::IAM::ManagedPolicy").items()
         } | AWS_MANAGED
         attached = self.properties(role).get("ManagedPolicyArns", [])
@@ -137,22 +176,28 @@ class Stack:
 
 def deployed(**parameters: str) -> Stack:
     """Return the stack that a deployment with these parameters would have."""
-    template = transformed()
-    defaults = {name: spec["Default"] for name, spec in template["Parameters"].items()}
-    resolver = _Resolver(template, {**defaults, **parameters, **PSEUDO})
+    return deployment(transformed(), parameters)
+
+
+def deployment(
+    template: Mapping[str, Any], parameters: Mapping[str, str], where: Where = _HERE
+) -> Stack:
+    """Return the stack that a deployment of any template anywhere would have."""
+    resolver = _Resolver(template, where, parameters)
     kept = {
         name: resource
         for name, resource in template["Resources"].items()
         if "Condition" not in resource or resolver.condition(resource["Condition"])
     }
-    return Stack(template["Parameters"], resolver.resolve(kept), template["Outputs"])
+    return Stack(
+        where, template["Parameters"], resolver.resolve(kept), resolver.resolve(template["Outputs"])
+    )
 
 
 def broken_rules(**parameters: str) -> list[str]:
     """Return the rules of the template by which these parameters are refused."""
     template = transformed()
-    defaults = {name: spec["Default"] for name, spec in template["Parameters"].items()}
-    resolver = _Resolver(template, {**defaults, **parameters, **PSEUDO})
+    resolver = _Resolver(template, _HERE, parameters)
     return [
         name
         for name, rule in template["Rules"].items()
@@ -161,16 +206,31 @@ def broken_rules(**parameters: str) -> list[str]:
     ]
 
 
-def physical_name(logical_id: str, kind: str) -> str:
-    """Return the name that the sample events use for a resource."""
-    name = f"novaloop-{logical_id}-EXAMPLE"
+def physical_name(logical_id: str, kind: str, where: Where = _HERE) -> str:
+    """Return the name that CloudFormation generates for a resource."""
+    room = _LONGEST_NAMES.get(kind, 255)
+    ending = f"-{where.suffix}"
+    if len(f"{where.stack}-{logical_id}{ending}") > room:
+        ending = f"-{logical_id[:24]}{ending}"
+        name = where.stack[: room - len(ending)] + ending
+    else:
+        name = f"{where.stack}-{logical_id}{ending}"
     return name.lower() if kind == "AWS::S3::Bucket" else name
 
 
+def arn_prefix(kind: str, where: Where = _HERE) -> str:
+    """Return what stands before the name in the ARN of a resource of this kind."""
+    return _ARNS[kind].format(region=where.region, account=ACCOUNT)
+
+
 class _Resolver:
-    def __init__(self, template: Mapping[str, Any], values: Mapping[str, Any]) -> None:
+    def __init__(
+        self, template: Mapping[str, Any], where: Where, parameters: Mapping[str, str]
+    ) -> None:
         self._template = template
-        self._values = values
+        self._where = where
+        defaults = {name: spec["Default"] for name, spec in template["Parameters"].items()}
+        self._values = {**defaults, **parameters, **where.pseudo_parameters}
         self._functions: dict[str, Callable[[Any], Any]] = {
             "Ref": self._ref,
             "Fn::GetAtt": self._get_att,
@@ -209,12 +269,15 @@ class _Resolver:
         resource = self._template["Resources"][logical_id]
         properties = resource.get("Properties", {})
         given = next((properties[key] for key in _GIVEN_NAMES if key in properties), None)
-        return str(self.resolve(given)) if given else physical_name(logical_id, resource["Type"])
+        if given:
+            return str(self.resolve(given))
+        return physical_name(logical_id, resource["Type"], self._where)
 
     def _get_att(self, path: list[str]) -> str:
         name, attribute = path
         if attribute == "Arn":
-            return _ARNS[self._template["Resources"][name]["Type"]] + self._name(name)
+            kind = self._template["Resources"][name]["Type"]
+            return arn_prefix(kind, self._where) + self._name(name)
         if attribute == "StreamArn":
             return self._get_att([name, "Arn"]) + "/stream/2026-01-05T09:00:00.000"
         return f"{self._name(name)}.{attribute}"

@@ -420,6 +420,7 @@ def test_forbidden(case: Case, verdict_of: Mapping[str, str]) -> None:
 RESOURCE_POLICIES = {
     "BucketPolicy": ("s3:GetObject", f"{BUCKET}/inbox/questions/sft.csv"),
     "QueuePolicy": ("sqs:SendMessage", HINTS),
+    "DeadLetterQueuePolicy": ("sqs:SendMessage", DEAD_LETTERS),
     "TopicPolicy": ("sns:Publish", TOPIC),
 }
 
@@ -598,7 +599,7 @@ def test_who_may_invoke_a_function_is_bound_to_its_source() -> None:
 
 
 def test_what_services_may_send_is_bound_to_this_account_and_source() -> None:
-    for name in ("QueuePolicy", "TopicPolicy"):
+    for name in ("QueuePolicy", "DeadLetterQueuePolicy", "TopicPolicy"):
         for statement in STACK.properties(name)["PolicyDocument"]["Statement"]:
             if statement["Effect"] == "Allow":
                 keys = {key for operator in statement["Condition"].values() for key in operator}

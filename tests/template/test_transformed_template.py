@@ -5,7 +5,6 @@ cfn-lint looks at neither the policies nor the events of a SAM function, so the 
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 from cfnlint.api import lint
@@ -35,22 +34,6 @@ def test_the_linter_sees_into_policies_and_events() -> None:
     statements[1]["Action"] = "s3:GetObjekt"
     codes = {each.partition(" ")[0] for each in findings(json.dumps(broken))}
     assert {"E3510", "W3037"} <= codes
-
-
-def nulls(value: Any, at: str = "") -> list[str]:
-    """Return where a template holds null, which CloudFormation refuses wherever it stands.
-
-    Source: aws/serverless-application-model#1618, "'null' values are not allowed in templates".
-    """
-    if isinstance(value, dict):
-        return [found for key, each in value.items() for found in nulls(each, f"{at}/{key}")]
-    if isinstance(value, list):
-        return [found for n, each in enumerate(value) for found in nulls(each, f"{at}/{n}")]
-    return [at] if value is None else []
-
-
-def test_no_null_stands_anywhere_in_the_template() -> None:
-    assert nulls(transformed()) == []
 
 
 def test_every_function_has_code_and_runs_on_the_architecture_of_the_layer() -> None:

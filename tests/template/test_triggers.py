@@ -265,7 +265,7 @@ def test_every_rule_and_alarm_may_send_what_it_sends() -> None:
             statement["Sid"]: statement
             for statement in stack.properties(name)["PolicyDocument"]["Statement"]
         }
-        for name in ("QueuePolicy", "TopicPolicy")
+        for name in ("DeadLetterQueuePolicy", "TopicPolicy")
     )
     senders = queue["UndeliveredEvents"]["Condition"]["ArnEquals"]["aws:SourceArn"]
     rule = "arn:aws:events:us-east-1:123456789012:rule/"
@@ -312,6 +312,12 @@ def test_subnets_and_security_groups_come_together(
         ("ProcessorFunctionArns", f"{PROCESSOR}, {PROCESSOR}", False),
         ("ProcessorFunctionArns", "scores", False),
         ("ProcessorFunctionArns", "*", False),
+        ("SweepSchedule", "rate(1 minute)", True),
+        ("SweepSchedule", "rate(10 hours)", True),
+        ("SweepSchedule", "rate(1 minutes)", False),
+        ("SweepSchedule", "rate(2 hour)", False),
+        ("SweepSchedule", "rate(0 minutes)", False),
+        ("SweepSchedule", "cron(0 * * * ? *)", False),
     ],
 )
 def test_lists_are_refused_that_a_policy_or_a_request_would_choke_on(

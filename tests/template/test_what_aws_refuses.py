@@ -1,0 +1,675 @@
+"""What AWS refuses at deployment, and neither cfn-lint nor an emulator sees.
+
+Each rule says where it is from. It looks at the transformed template as a deployment resolves it:
+with every combination of the optional parameters, in a stack of the longest name that is promised,
+and each is shown to catch a template that breaks it.
+"""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import json
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from fnmatch import fnmatchcase
+from functools import cache
+from typing import Any
+
+import pytest
+
+from tests.template.stack import TEMPLATE, Stack, Where, deployment, transformed
+
+LONGEST_STACK_NAME = 47
+"""Lambda's 64 characters for a function's name, without those of `-SageMaker-reward`."""
+
+LONGEST = Where(stack="n" * LONGEST_STACK_NAME, region="ap-northeast-1", suffix="1GRP3N0TVA1LD")
+"""A stack as long as can be, in a region of Nova's with a name as long as can be."""
+
+OPTIONAL: dict[str, tuple[dict[str, str], ...]] = {
+    "email": ({}, {"NotificationEmail": f"{'a' * 64}@{'example.' * 20}com"}),
+    "key": (
+        {},
+        {"OutputKmsKeyArn": f"arn:aws:kms:ap-northeast-1:210987654321:key/{'0a1b-' * 7}0"},
+    ),
+    "vpc": (
+        {},
+        {
+            "SubnetIds": ",".join([f"subnet-{'0' * 17}"] * 16),
+            "SecurityGroupIds": ",".join([f"sg-{'0' * 17}"] * 5),
+        },
+    ),
+    "processors": (
+        {},
+        {
+            "ProcessorFunctionArns": ",".join(
+                [f"arn:aws:lambda:ap-northeast-1:123456789012:function:{'f' * 64}"] * 34
+            )
+        },
+    ),
+    "reservation": ({}, {"ControllerReservedConcurrency": "100"}),
+}
+"""Parameters that switch something on: without each, and with it at its longest."""
+
+
+@cache
+def deployments() -> list[Stack]:
+    """Return a stack for each combination of the optional parameters."""
+    return list(_deployments_of(transformed()))
+
+
+def _deployments_of(template: Mapping[str, Any]) -> Iterator[Stack]:
+    for chosen in itertools.product(*OPTIONAL.values()):
+        parameters = {name: value for each in chosen for name, value in each.items()}
+        yield deployment(template, {"JobNamePrefix": "novaloop", **parameters}, LONGEST)
+
+
+def leaves(value: Any, at: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield everything that holds nothing else, with its path."""
+    if value and isinstance(value, Mapping | list):
+        nested = value.items() if isinstance(value, Mapping) else enumerate(value)
+        for key, each in nested:
+            yield from leaves(each, f"{at}/{key}")
+    else:
+        yield at, value
+
+
+def size(value: Any) -> int:
+    """Return the size of a value as JSON, without white space: characters of ASCII are bytes."""
+    return len(json.dumps(value, separators=(",", ":")))
+
+
+def listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+# ------------------------------------------------------------------ of the template itself
+
+
+def template_quotas(template: Mapping[str, Any]) -> Iterator[str]:
+    """A template has quotas: awsdocs/aws-cloudformation-user-guide, cloudformation-limits.md.
+
+    1 MB from a bucket, as `sam deploy` hands it over (51,200 bytes in the request itself), 500
+    resources, 200 parameters, 200 outputs, a description of 1,024 bytes.
+    """
+    limits = {"Resources": 500, "Parameters": 200, "Outputs": 200, "Mappings": 200}
+    for section, most in limits.items():
+        if len(template.get(section, {})) > most:
+            yield f"{section}: more than {most}"
+    if len(json.dumps(template, indent=2)) > 1_000_000:
+        yield "the template is larger than 1 MB"
+    if len(template["Description"].encode()) > 1024:
+        yield "Description: more than 1,024 bytes"
+    for section in ("Parameters", "Outputs"):
+        for name, spec in template[section].items():
+            if len(name) > 255 or not name.isalnum():
+                yield f"{section}/{name}: not 1 to 255 letters and digits"
+            if len(spec.get("Description", "")) > (4000 if section == "Parameters" else 1024):
+                yield f"{section}/{name}: the description is too long"
+            if len(str(spec.get("Default", ""))) > 4096:
+                yield f"{section}/{name}: the default is longer than 4,096 bytes"
+
+
+def nulls(template: Mapping[str, Any]) -> Iterator[str]:
+    """CloudFormation takes null nowhere: aws/serverless-application-model#1618."""
+    for at, value in leaves(template):
+        if value is None:
+            yield f"{at} is null"
+
+
+def defaults(template: Mapping[str, Any]) -> Iterator[str]:
+    """A default must keep to its parameter's own constraints: CloudFormation's "Parameters"."""
+    for name, spec in template["Parameters"].items():
+        default = str(spec.get("Default", ""))
+        if "AllowedPattern" in spec and not re.fullmatch(spec["AllowedPattern"], default):
+            yield f"{name}: {default!r} does not match {spec['AllowedPattern']}"
+        if spec["Type"] != "Number" and {"MinValue", "MaxValue"} & spec.keys():
+            yield f"{name}: limits of a number on a {spec['Type']}"
+        elif not spec.get("MinValue", 0) <= (float(default) if "MinValue" in spec else 0):
+            yield f"{name}: {default} is below {spec['MinValue']}"
+        if "AllowedValues" in spec and default not in map(str, spec["AllowedValues"]):
+            yield f"{name}: {default} is not allowed"
+        if len(spec.get("ConstraintDescription", "")) > 4000:
+            yield f"{name}: the description of its constraint is too long"
+
+
+# ------------------------------------------------------------------ of what is deployed
+
+
+NAMES: dict[str, tuple[str, int, str]] = {
+    "AWS::CloudWatch::Dashboard": ("DashboardName", 255, r"[A-Za-z0-9_-]+"),
+    "AWS::Lambda::Function": ("FunctionName", 64, r"[A-Za-z0-9_-]+"),
+    "AWS::Lambda::LayerVersion": ("LayerName", 64, r"[A-Za-z0-9_-]+"),
+    "AWS::Logs::LogGroup": ("LogGroupName", 512, r"[A-Za-z0-9_/.#-]+"),
+    "AWS::Scheduler::Schedule": ("Name", 64, r"[A-Za-z0-9_.-]+"),
+    "AWS::StepFunctions::StateMachine": ("StateMachineName", 80, r"[A-Za-z0-9_-]+"),
+}
+"""Where names are given: the property, how long it may be and of which characters.
+
+Source: each service's API reference. A name that CloudFormation generates is cut to fit; one that
+the template gives is refused (aws-samples/amazon-transcribe-live-meeting-assistant#13).
+"""
+
+
+def given_names(stack: Stack) -> Iterator[str]:
+    """A name that the template gives must fit the service's limit: see NAMES."""
+    for logical_id, resource in stack.resources.items():
+        name_property, longest, pattern = NAMES.get(resource["Type"], ("", 0, ""))
+        name = resource.get("Properties", {}).get(name_property)
+        if name is not None and not (len(name) <= longest and re.fullmatch(pattern, name)):
+            yield f"{logical_id}: {name_property} {name} has {len(name)} characters of {longest}"
+
+
+def empty_values(stack: Stack) -> Iterator[str]:
+    """Services refuse empty names, lists and blocks; only an environment variable may be empty.
+
+    Sources: the minimum lengths in each API reference; Lambda's `EnvironmentVariables` has none.
+    """
+    for at, value in leaves(stack.resources):
+        if value in ("", [], {}) and "/Environment/Variables/" not in at:
+            yield f"{at} is empty"
+
+
+def dangling_references(stack: Stack) -> Iterator[str]:
+    """What is deployed can't refer to what its condition leaves out ("Unresolved resource
+    dependencies"): CloudFormation's user guide, "Conditions".
+    """
+    for logical_id in transformed()["Resources"].keys() - stack.resources.keys():
+        for at, value in leaves([stack.resources, stack.outputs]):
+            if isinstance(value, str) and f"-{logical_id}-{stack.where.suffix}" in value:
+                yield f"{at} refers to {logical_id}, which is not deployed"
+
+
+DESCRIPTIONS: dict[str, tuple[str, int]] = {
+    "AWS::CloudWatch::Alarm": ("AlarmDescription", 1024),
+    "AWS::Events::Rule": ("Description", 512),
+    "AWS::IAM::ManagedPolicy": ("Description", 1000),
+    "AWS::IAM::Role": ("Description", 1000),
+    "AWS::Lambda::Function": ("Description", 256),
+    "AWS::Lambda::LayerVersion": ("Description", 256),
+}
+"""How long descriptions may be: each service's API reference."""
+
+
+def descriptions(stack: Stack) -> Iterator[str]:
+    """Descriptions have limits, see DESCRIPTIONS; IAM's are Latin-1 without control characters."""
+    for logical_id, resource in stack.resources.items():
+        name, longest = DESCRIPTIONS.get(resource["Type"], ("", 0))
+        text = resource.get("Properties", {}).get(name, "")
+        if len(text) > longest:
+            yield f"{logical_id}: {name} has {len(text)} characters of {longest}"
+        if "IAM" in resource["Type"] and not re.fullmatch("[\t\n\r\x20-\x7e\xa1-\xff]*", text):
+            yield f"{logical_id}: {name} has a character that IAM refuses"
+
+
+def policy_sizes(stack: Stack) -> Iterator[str]:
+    """Policies have sizes, white space not counted.
+
+    Sources: IAM's user guide, "IAM and STS quotas" (a role's inline policies 10,240 together, a
+    managed policy 6,144, a trust policy 2,048, ten managed policies for a role); S3's "Bucket
+    policies" (20 KB); SNS's `SetTopicAttributes` (30 KB); SQS's "Amazon SQS policy quotas" (8,192).
+    """
+    for role, properties in stack.of_type("AWS::IAM::Role").items():
+        inline = sum(map(size, stack.inline_policies(role)))
+        if inline > 10_240:
+            yield f"{role}: its inline policies have {inline} characters of 10,240"
+        if size(properties["AssumeRolePolicyDocument"]) > 2048:
+            yield f"{role}: its trust policy has more than 2,048 characters"
+        if len(properties.get("ManagedPolicyArns", [])) > 10:
+            yield f"{role}: more than 10 managed policies"
+    limits = {
+        "AWS::IAM::ManagedPolicy": 6144,
+        "AWS::S3::BucketPolicy": 20 * 1024,
+        "AWS::SNS::TopicPolicy": 30 * 1024,
+        "AWS::SQS::QueuePolicy": 8192,
+    }
+    for kind, most in limits.items():
+        for name, properties in stack.of_type(kind).items():
+            if (found := size(properties["PolicyDocument"])) > most:
+                yield f"{name}: its policy has {found} characters of {most}"
+
+
+def documents(stack: Stack) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield every policy document that the stack makes, with its place."""
+    for name, resource in stack.resources.items():
+        properties = resource.get("Properties", {})
+        for key in ("PolicyDocument", "AssumeRolePolicyDocument"):
+            if key in properties:
+                yield f"{name}/{key}", properties[key]
+        for policy in properties.get("Policies", []):
+            yield f"{name}/{policy['PolicyName']}", policy["PolicyDocument"]
+
+
+def statements(stack: Stack) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield every statement of every policy document, with its place."""
+    for at, document in documents(stack):
+        for number, statement in enumerate(document["Statement"]):
+            yield f"{at}/{statement.get('Sid', number)}", statement
+
+
+def statement_ids(stack: Stack) -> Iterator[str]:
+    """A Sid is unique in its policy, of letters and digits: IAM's JSON elements, "Sid"."""
+    for at, document in documents(stack):
+        sids = [str(each["Sid"]) for each in document["Statement"] if "Sid" in each]
+        for sid, times in Counter(sids).items():
+            if times > 1:
+                yield f"{at}: {sid} stands {times} times"
+            if not sid.isalnum() or not sid.isascii():
+                yield f"{at}: {sid} is not of letters and digits"
+
+
+def grammar(stack: Stack) -> Iterator[str]:
+    """IAM reads resources as ARNs: "Resource X must be in ARN format or '*'", the same for S3's and
+    IAM's regions and accounts, and actions as service:name. Source: IAM's "Troubleshoot policies".
+    """
+    for at, statement in statements(stack):
+        for action in listed(statement["Action"]):
+            if not re.fullmatch(r"[a-z0-9-]+:[A-Za-z*]+", action):
+                yield f"{at}: {action} is no action"
+        for resource in listed(statement.get("Resource", "*")):
+            parts = resource.split(":", 5)
+            if resource != "*" and (len(parts) != 6 or parts[0] != "arn" or not parts[2]):
+                yield f"{at}: {resource} is no ARN"
+            elif resource != "*" and parts[2] in ("s3", "iam") and parts[3]:
+                yield f"{at}: {resource} may name no region"
+            elif resource != "*" and parts[2] == "s3" and parts[4]:
+                yield f"{at}: {resource} may name no account"
+
+
+def queue_policies(stack: Stack) -> Iterator[str]:
+    """SQS takes one resource in a statement (remind101/stacker_blueprints#71), which must be there
+    (aws/aws-cdk#1675), 7 actions in one (ministryofjustice/cloud-platform-environments#9082), 20
+    statements, 50 principals and 10 conditions in all ("Amazon SQS policy quotas").
+    """
+    for name, properties in stack.of_type("AWS::SQS::QueuePolicy").items():
+        found = properties["PolicyDocument"]["Statement"]
+        for statement in found:
+            if len(listed(statement.get("Resource", []))) != 1:
+                yield f"{name}/{statement['Sid']}: not one resource"
+            if len(listed(statement["Action"])) > 7:
+                yield f"{name}/{statement['Sid']}: more than 7 actions"
+        conditions = sum(len(keys) for each in found for keys in each["Condition"].values())
+        if len(found) > 20 or conditions > 10:
+            yield f"{name}: {len(found)} statements, {conditions} conditions"
+
+
+ON_TOPICS = {
+    "sns:AddPermission",
+    "sns:DeleteTopic",
+    "sns:GetTopicAttributes",
+    "sns:ListSubscriptionsByTopic",
+    "sns:Publish",
+    "sns:Receive",
+    "sns:RemovePermission",
+    "sns:SetTopicAttributes",
+    "sns:Subscribe",
+}
+
+
+def topic_policies(stack: Stack) -> Iterator[str]:
+    """SNS takes only a topic's own actions ("Policy statement action out of service scope!").
+
+    Sources: hashicorp/terraform#12740, aws/aws-cli#3143, nccgroup/ScoutSuite#1415.
+    """
+    for name, properties in stack.of_type("AWS::SNS::TopicPolicy").items():
+        for statement in properties["PolicyDocument"]["Statement"]:
+            if outside := set(listed(statement["Action"])) - ON_TOPICS:
+                yield f"{name}/{statement['Sid']}: {sorted(outside)}"
+
+
+OURS = {
+    "AWS::CloudWatch::Alarm",
+    "AWS::DynamoDB::Table",
+    "AWS::Events::Rule",
+    "AWS::Lambda::Function",
+    "AWS::SNS::Topic",
+    "AWS::SQS::Queue",
+    "AWS::StepFunctions::StateMachine",
+}
+"""Kinds of which policies name only what the stack itself makes."""
+
+
+def missed_resources(stack: Stack) -> Iterator[str]:
+    """A policy that names resources of the stack by a pattern must meet them, whatever is cut.
+
+    CloudFormation cuts a long stack's name short in the names that it generates
+    (aws-solutions/aws-waf-security-automations#143, convox/rack#2297).
+    """
+    arns = [stack.arn(name) for kind in OURS for name in stack.of_type(kind)]
+    services = {arn.split(":")[2] for arn in arns}
+    for at, statement in statements(stack):
+        conditions = statement.get("Condition", {})
+        named = [
+            *listed(statement.get("Resource", "*")),
+            *(arn for keys in conditions.values() for arn in listed(keys.get("aws:SourceArn", []))),
+        ]
+        for pattern in named:
+            service = pattern.split(":")[2] if pattern.startswith("arn:") else ""
+            if service not in services or at.endswith("/Processors"):
+                continue
+            # An index, a stream, an execution: what belongs to a resource is met with it.
+            owner = re.sub(r"/(index|stream)/.*", "", pattern)
+            owner = owner.replace(":execution:", ":stateMachine:").removesuffix("/*")
+            if not any(fnmatchcase(arn, owner) for arn in arns):
+                yield f"{at}: {pattern} meets nothing of the stack"
+
+
+def environments(stack: Stack) -> Iterator[str]:
+    """A function's variables hold 4 KB, under names that Lambda does not keep for itself.
+
+    Source: Lambda's developer guide, "Lambda quotas" and "Using environment variables".
+    """
+    for name, properties in stack.of_type("AWS::Lambda::Function").items():
+        variables = properties["Environment"]["Variables"]
+        if size({key: str(value) for key, value in variables.items()}) > 4096:
+            yield f"{name}: its environment variables have more than 4 KB"
+        for variable in variables:
+            kept = variable.startswith(("AWS_", "LAMBDA_")) or variable in ("_HANDLER", "TZ")
+            if kept or not re.fullmatch(r"[A-Za-z]\w+", variable):
+                yield f"{name}: {variable} can't be set"
+
+
+def functions(stack: Stack) -> Iterator[str]:
+    """A queue hides a message at least as long as its function may take ("Queue visibility timeout
+    ... is less than Function timeout"); batches, filters and concurrency have limits.
+
+    Source: Lambda's developer guide, "Creating and configuring an Amazon SQS event source mapping",
+    and the API reference of CreateEventSourceMapping.
+    """
+    named = {
+        stack.name(name): each for name, each in stack.of_type("AWS::Lambda::Function").items()
+    }
+    queues = {stack.arn(name): each for name, each in stack.of_type("AWS::SQS::Queue").items()}
+    for name, source in stack.of_type("AWS::Lambda::EventSourceMapping").items():
+        queue = queues.get(source["EventSourceArn"])
+        if queue and queue["VisibilityTimeout"] < named[source["FunctionName"]]["Timeout"]:
+            yield f"{name}: its queue hides messages for less than the function's timeout"
+        most = source.get("ScalingConfig", {}).get("MaximumConcurrency", 2)
+        if not 2 <= most <= 1000:
+            yield f"{name}: MaximumConcurrency is not 2 to 1,000"
+        if queue and source["BatchSize"] > 10 and not source.get("MaximumBatchingWindowInSeconds"):
+            yield f"{name}: more than 10 messages need a batching window"
+        filters = source.get("FilterCriteria", {}).get("Filters", [])
+        if len(filters) > 5 or any(len(each["Pattern"]) > 4096 for each in filters):
+            yield f"{name}: more than 5 filters, or one of more than 4,096 characters"
+    for name, function in named.items():
+        if len(function.get("Layers", [])) > 5 or not 1 <= function["Timeout"] <= 900:
+            yield f"{name}: more than 5 layers, or a timeout beyond 900 seconds"
+
+
+def rules_and_alarms(stack: Stack) -> Iterator[str]:
+    """Event patterns have 4,096 characters, templates 8,192; an alarm looks back one day at most.
+
+    Sources: EventBridge's "Quotas" and `InputTransformer`; CloudWatch's `PutMetricAlarm`.
+    """
+    for name, rule in stack.of_type("AWS::Events::Rule").items():
+        if size(rule["EventPattern"]) > 4096:
+            yield f"{name}: its pattern has more than 4,096 characters"
+        for target in rule["Targets"]:
+            transformer = target.get("InputTransformer", {})
+            if len(transformer.get("InputTemplate", "")) > 8192 or len(target["Id"]) > 64:
+                yield f"{name}: an input template or an id of a target is too long"
+            used = set(re.findall(r"<(\w+)>", transformer.get("InputTemplate", "")))
+            if used != transformer.get("InputPathsMap", {}).keys():
+                yield f"{name}: its template uses {used}"
+    for name, alarm in stack.of_type("AWS::CloudWatch::Alarm").items():
+        if alarm["Period"] % 60 or alarm["Period"] * alarm["EvaluationPeriods"] > 86_400:
+            yield f"{name}: periods of minutes, one day at most"
+
+
+def dashboards(stack: Stack) -> Iterator[str]:
+    """A dashboard's body is JSON of at most 500 widgets, 24 columns wide: CloudWatch's "Dashboard
+    body structure and syntax".
+    """
+    for name, properties in stack.of_type("AWS::CloudWatch::Dashboard").items():
+        try:
+            widgets = json.loads(properties["DashboardBody"])["widgets"]
+        except ValueError as error:
+            yield f"{name}: {error}"
+            continue
+        if not 0 < len(widgets) <= 500 or any(not 0 < each["width"] <= 24 for each in widgets):
+            yield f"{name}: not 1 to 500 widgets of 1 to 24 columns"
+
+
+STATES = {
+    "Map": {"ItemProcessor", "ItemsPath", "ItemSelector", "MaxConcurrency"},
+    "Task": {"Resource", "Parameters", "ResultSelector", "TimeoutSeconds"},
+}
+EVERYWHERE = {"Type", "Comment", "Next", "End", "ResultPath", "OutputPath", "Retry"}
+
+
+def state_machines(stack: Stack) -> Iterator[str]:
+    """A definition is Amazon States Language: https://states-language.net/spec.html, of 1 MB at
+    most; what its tasks call must be of the stack.
+    """
+    arns = {stack.arn(name) for name in stack.of_type("AWS::Lambda::Function")}
+    for name, properties in stack.of_type("AWS::StepFunctions::StateMachine").items():
+        try:
+            definition = json.loads(properties["DefinitionString"])
+        except ValueError as error:
+            yield f"{name}: {error}"
+            continue
+        if "${" in properties["DefinitionString"] or size(definition) > 1_000_000:
+            yield f"{name}: something is not substituted, or more than 1 MB"
+        yield from (f"{name}/{problem}" for problem in _states(definition, arns))
+
+
+def _states(machine: Mapping[str, Any], functions: set[str]) -> Iterator[str]:
+    states = machine["States"]
+    reached = {machine.get("StartAt"), *(each.get("Next") for each in states.values())} - {None}
+    if reached != states.keys():
+        yield f"{sorted(reached ^ states.keys())} can't be reached, or do not exist"
+    if not any(each.get("End") for each in states.values()):
+        yield "no state ends it"
+    for name, state in states.items():
+        if len(name) > 80 or ("Next" in state) == state.get("End", False):
+            yield f"{name}: a name of 80 characters, and either Next or End"
+        if unknown := state.keys() - EVERYWHERE - STATES[state["Type"]]:
+            yield f"{name}: {sorted(unknown)} is not of a {state['Type']}"
+        if state["Type"] == "Task" and state["Parameters"]["FunctionName"] not in functions:
+            yield f"{name}: calls {state['Parameters']['FunctionName']}"
+        if state["Type"] == "Map":
+            most = state["MaxConcurrency"]
+            if isinstance(most, bool) or not isinstance(most, int) or most < 0:
+                yield f"{name}: MaxConcurrency {most!r} is no whole number"
+            yield from (f"{name}/{each}" for each in _states(state["ItemProcessor"], functions))
+
+
+Rule = Callable[[Any], Iterator[str]]
+
+OF_THE_TEMPLATE: tuple[Rule, ...] = (template_quotas, nulls, defaults)
+OF_A_STACK: tuple[Rule, ...] = (
+    given_names,
+    empty_values,
+    dangling_references,
+    descriptions,
+    policy_sizes,
+    statement_ids,
+    grammar,
+    queue_policies,
+    topic_policies,
+    missed_resources,
+    environments,
+    functions,
+    rules_and_alarms,
+    dashboards,
+    state_machines,
+)
+
+
+def problems(rule: Rule, template: Mapping[str, Any]) -> list[str]:
+    """Return what a rule finds, in the template or in any stack that it makes."""
+    if rule in OF_THE_TEMPLATE:
+        return list(rule(template))
+    stacks = deployments() if template is transformed() else _deployments_of(template)
+    return sorted({problem for stack in stacks for problem in rule(stack)})
+
+
+@pytest.mark.parametrize("rule", [*OF_THE_TEMPLATE, *OF_A_STACK], ids=lambda rule: rule.__name__)
+def test_aws_refuses_nothing(rule: Rule) -> None:
+    assert problems(rule, transformed()) == []
+
+
+def test_a_stacks_name_may_be_as_long_as_is_promised_and_no_longer() -> None:
+    longer = Where(stack="n" * (LONGEST_STACK_NAME + 1))
+    assert list(given_names(deployment(transformed(), {}, longer)))
+    promised = f"at most {LONGEST_STACK_NAME} characters"
+    assert promised in (TEMPLATE.parent / "docs" / "operations.md").read_text()
+
+
+# ------------------------------------------------------------------ and each rule catches
+
+
+def at(template: Any, path: str) -> Any:
+    """Return what stands at a path of keys and numbers."""
+    for key in path.split("/"):
+        template = template[int(key) if key.isdigit() else key]
+    return template
+
+
+def put(path: str, value: Any) -> Callable[[Any], None]:
+    """Return a change that puts a value somewhere."""
+    parent, _, last = path.rpartition("/")
+
+    def change(template: Any) -> None:
+        place = at(template, parent) if parent else template
+        place[int(last) if last.isdigit() else last] = value
+
+    return change
+
+
+def edit(path: str, old: str, new: str) -> Callable[[Any], None]:
+    """Return a change that replaces a part of a text or of an intrinsic function's text."""
+
+    def change(template: Any) -> None:
+        before = at(template, path)
+        assert old in before
+        put(path, before.replace(old, new))(template)
+
+    return change
+
+
+def without(path: str) -> Callable[[Any], None]:
+    """Return a change that takes something away."""
+    parent, _, last = path.rpartition("/")
+    return lambda template: at(template, parent).pop(last)
+
+
+def sub(text: str) -> dict[str, str]:
+    return {"Fn::Sub": text}
+
+
+RULES = "arn:aws:events:${AWS::Region}:${AWS::AccountId}:rule/${AWS::StackName}-*"
+HAND_OVER = "IngestFunctionRole/Properties/Policies/1/PolicyDocument/Statement/3/Resource/Fn::Sub"
+TEMPLATE_OF_HINTS = "EndpointRule/Properties/Targets/0/InputTransformer/InputTemplate"
+QUEUES = [{"Fn::GetAtt": ["HintQueue", "Arn"]}, {"Fn::GetAtt": ["DeadLetterQueue", "Arn"]}]
+LIMIT = '"MaxConcurrency": ${BigFileConcurrency}'
+QUOTED_LIMIT = '"MaxConcurrency": "${BigFileConcurrency}"'
+R = "Resources"
+P = "Properties"
+CONTROLLER = f"{R}/ControllerFunctionRole/{P}/Policies/0/PolicyDocument/Statement"
+HINTS = f"{R}/QueuePolicy/{P}/PolicyDocument/Statement"
+UNDELIVERED = f"{R}/DeadLetterQueuePolicy/{P}/PolicyDocument/Statement/1/Condition"
+MACHINE = f"{R}/BigFiles/{P}/DefinitionString/Fn::Sub"
+LONG_STATEMENT = {
+    "Effect": "Allow",
+    "Action": "s3:GetObject",
+    "Resource": "arn:aws:s3:::" + "b" * 6144,
+}
+
+BROKEN: list[tuple[Rule, Callable[[Any], None]]] = [
+    (template_quotas, put("Description", "d" * 1025)),
+    (template_quotas, put("Metadata", {"more": "m" * 1_000_000})),
+    (template_quotas, put(R, {str(n): {} for n in range(501)})),
+    (template_quotas, put("Outputs/Bucket-Name", {"Value": "b"})),
+    (nulls, put(f"{R}/BigFiles/{P}/TracingConfiguration", None)),
+    (defaults, put("Parameters/JobNamePrefix/Default", "Novaloop")),
+    (defaults, put("Parameters/LookSeconds/Default", 0)),
+    (defaults, put("Parameters/LogRetentionDays/Default", 2)),
+    (
+        given_names,
+        put(f"{R}/RewardFunction/{P}/FunctionName", sub("${AWS::StackName}-SageMaker-rewards")),
+    ),
+    (
+        given_names,
+        put(f"{R}/SweeperFunctionSweep/{P}/Name", sub("${AWS::StackName}-looks-for-lost-events")),
+    ),
+    (
+        given_names,
+        put(
+            f"{R}/BigFiles/{P}/StateMachineName",
+            sub("${AWS::StackName}-converts-the-big-files-of-experiments"),
+        ),
+    ),
+    (given_names, put(f"{R}/RewardLogs/{P}/LogGroupName", "/aws/lambda/a b")),
+    (empty_values, put(f"{R}/NotificationSubscription/Condition", "HasVpc")),
+    (
+        empty_values,
+        put(
+            f"{R}/ExecutionRole/{P}/Policies/1",
+            {"PolicyName": "P", "PolicyDocument": {"Statement": []}},
+        ),
+    ),
+    (
+        dangling_references,
+        put("Outputs/Subscription", {"Value": {"Ref": "NotificationSubscription"}}),
+    ),
+    (descriptions, put(f"{R}/IngestFunction/{P}/Description", "d" * 257)),
+    (
+        descriptions,
+        put(f"{R}/ExecutionRole/{P}/Description", "what jobs run with \N{EM DASH} and endpoints"),
+    ),
+    (policy_sizes, put(f"{CONTROLLER}/0/Resource", "arn:aws:s3:::" + "b" * 5000)),
+    (policy_sizes, put(f"{R}/ControllerOnBedrock/{P}/PolicyDocument/Statement/0", LONG_STATEMENT)),
+    (policy_sizes, put(f"{HINTS}/0/Resource", "arn:aws:sqs:::" + "b" * 8192)),
+    (
+        policy_sizes,
+        put(f"{R}/SweeperFunctionRole/{P}/ManagedPolicyArns", [f"arn:{n}" for n in range(11)]),
+    ),
+    (statement_ids, put(f"{CONTROLLER}/1/Sid", "ReceiveHints")),
+    (statement_ids, put(f"{CONTROLLER}/1/Sid", "Read-Stream")),
+    (grammar, put(f"{CONTROLLER}/0/Resource", {"Ref": "HintQueue"})),
+    (grammar, put(f"{CONTROLLER}/0/Resource", "arn:aws:s3:us-east-1:123456789012:bucket")),
+    (grammar, put(f"{CONTROLLER}/0/Action", "ReceiveMessage")),
+    (queue_policies, put(f"{HINTS}/0/Resource", QUEUES)),
+    (queue_policies, without(f"{HINTS}/0/Resource")),
+    (queue_policies, put(f"{HINTS}/0/Action", [f"sqs:{n}" for n in range(8)])),
+    (
+        topic_policies,
+        put(f"{R}/TopicPolicy/{P}/PolicyDocument/Statement/0/Action", "sns:CreateTopic"),
+    ),
+    (missed_resources, put(UNDELIVERED, {"ArnLike": {"aws:SourceArn": sub(RULES)}})),
+    (missed_resources, edit(f"{R}/{HAND_OVER}", "big-files", "big-file")),
+    (environments, put(f"{R}/ControllerFunction/{P}/Environment/Variables/MORE", "m" * 4000)),
+    (environments, put(f"{R}/ControllerFunction/{P}/Environment/Variables/AWS_REGION", "r")),
+    (functions, put(f"{R}/HintQueue/{P}/VisibilityTimeout", 60)),
+    (functions, put(f"{R}/ControllerFunctionHints/{P}/ScalingConfig/MaximumConcurrency", 1)),
+    (functions, put(f"{R}/ControllerFunctionHints/{P}/BatchSize", 100)),
+    (rules_and_alarms, edit(f"{R}/{TEMPLATE_OF_HINTS}", "<config>", "<conf>")),
+    (
+        rules_and_alarms,
+        put(f"{R}/EndpointRule/{P}/EventPattern/detail", {"EndpointName": ["e" * 4096]}),
+    ),
+    (rules_and_alarms, put(f"{R}/SweepAlarm/{P}/EvaluationPeriods", 100)),
+    (dashboards, edit(f"{R}/Dashboard/{P}/DashboardBody/Fn::Sub", "]}", "],}")),
+    (state_machines, edit(MACHINE, LIMIT, QUOTED_LIMIT)),
+    (state_machines, edit(MACHINE, '"Next": "Join"', '"Next": "Merge"')),
+    (state_machines, edit(MACHINE, '"StartAt": "Scan"', '"StartAt": "Start"')),
+    (state_machines, edit(MACHINE, '"OutputPath"', '"Output"')),
+    (state_machines, edit(MACHINE, "${IngestFunction.Arn}", "${!Ingest}")),
+]
+"""For each rule, templates that break it."""
+
+
+def test_every_rule_is_shown_to_catch() -> None:
+    assert {rule for rule, _ in BROKEN} == {*OF_THE_TEMPLATE, *OF_A_STACK}
+
+
+@pytest.mark.parametrize(
+    ("rule", "change"), BROKEN, ids=[f"{n}-{rule.__name__}" for n, (rule, _) in enumerate(BROKEN)]
+)
+def test_a_broken_template_is_caught(rule: Rule, change: Callable[[Any], None]) -> None:
+    broken = copy.deepcopy(transformed())
+    change(broken)
+    assert problems(rule, broken) != []
