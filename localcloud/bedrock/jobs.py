@@ -99,7 +99,7 @@ class CustomizationJobs:
         except JobError as failure:
             self._end(job, "Failed", str(failure))
             return
-        self._end(job, "Failed" if fault else "Completed", fault.reason if fault else None)
+        self._end(job, "Failed" if fault else "Completed", fault.told if fault else None)
 
     def _end(self, job: Job, status: str, reason: str | None) -> None:
         if job.stop_requested.is_set():

@@ -303,7 +303,7 @@ class CustomModels:
             time.sleep(self._seconds)
             fault = self._faults.strike(kind, resource.name)
             if fault is not None:
-                resource.described |= {key: "Failed", "failureMessage": fault.reason}
+                resource.described |= {key: "Failed", "failureMessage": fault.told}
                 return
             try:
                 resource.model = load()

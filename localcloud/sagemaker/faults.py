@@ -7,13 +7,15 @@
 |--------------------------------|---------------------------------------------------------------|
 | an operation's name            | the call fails with `code` and `reason`                       |
 | `training-job`                 | `outcome` Failed: the job fails with `reason` while training; |
-|                                | Stopped: no capacity, it stops with no billable second        |
+|                                | Stopped: somebody stops it before its first billable second   |
 | `endpoint`                     | the endpoint ends as Failed with `reason`; while it is        |
 |                                | updated, it goes back to what it served before                |
 | `inference-component`          | the component ends as Failed with `reason`                    |
 | `custom-model`, `provisioned-model`, `custom-model-deployment`, `model-customization-job`     |
 |                                | Bedrock's: it ends as Failed with `reason`                    |
 | `event`                        | `outcome` lost or duplicated: the next event of the resource  |
+
+Whatever ends as Failed does so in AWS's own words if `outcome` is NoCapacity or ServiceFault.
 
 `name` is a shell pattern for the resource's name. A fault strikes once.
 """
@@ -30,6 +32,19 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+# As public threads quote them: DIAGNijmegen/rse-grand-challenge#2631 of a job,
+# aws/deep-learning-containers#6673 of an endpoint, aws/sagemaker-python-sdk#70 of a fault.
+_NO_JOB = (
+    "CapacityError: Unable to provision requested ML compute capacity. "
+    "Please retry using a different ML instance type."
+)
+_NO_MACHINE = (
+    "Unable to provision requested ML compute capacity due to InsufficientInstanceCapacity error. "
+    "Please retry using a different ML instance type or after some time."
+)
+_INTERNAL = "InternalServerError: We encountered an internal error. Please try again."
+
+
 @dataclass(frozen=True)
 class Fault:
     """One planned fault; see the module's table."""
@@ -39,6 +54,13 @@ class Fault:
     outcome: str = ""
     code: str = ""
     reason: str = "Injected by the local cloud."
+
+    @property
+    def told(self) -> str:
+        """What FailureReason or failureMessage says of it."""
+        if self.outcome == "NoCapacity":
+            return _NO_JOB if self.on == "training-job" else _NO_MACHINE
+        return _INTERNAL if self.outcome == "ServiceFault" else self.reason
 
 
 class Faults:

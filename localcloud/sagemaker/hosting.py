@@ -281,7 +281,7 @@ class Hosting:
     def _load(self, configuration: str, fault: Fault | None) -> InferenceServer | None:
         """The server of a configuration's model; None where components bring their own."""
         if fault is not None:
-            raise JobError(fault.reason)
+            raise JobError(fault.told)
         variant = self.configurations.named(configuration).described["ProductionVariants"][0]
         if "ModelName" not in variant:
             return None
@@ -289,7 +289,7 @@ class Hosting:
 
     def _server(self, name: str, variant: str, fault: Fault | None) -> InferenceServer:
         if fault is not None:
-            raise JobError(fault.reason)
+            raise JobError(fault.told)
         model = self.models.named(name).described
         container = model["PrimaryContainer"]
         weights = self._weights(container, model["ExecutionRoleArn"])

@@ -106,7 +106,11 @@ def model_error(message: str) -> ServiceError:
     """The runtime's error for a container that answered 400."""
     told = json.dumps({"error": {"message": message, "type": "BadRequestError", "code": 400}})
     return ServiceError(
-        "ModelError", f"Received client error (400) from primary with message '{told}'", 424
+        "ModelError",
+        f"Received client error (400) from primary with message '{told}'",
+        424,
+        OriginalStatusCode=400,
+        OriginalMessage=told,
     )
 
 

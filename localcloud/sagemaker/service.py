@@ -110,7 +110,8 @@ class SageMaker:
         try:
             return await asyncio.to_thread(self._answer, path, headers, body, query)
         except ServiceError as error:
-            told = json.dumps({"__type": error.code, "message": error.message}).encode()
+            said = {"__type": error.code, "message": error.message, **error.fields}
+            told = json.dumps(said).encode()
             return error.status, {"Content-Type": _JSON, "x-amzn-errortype": error.code}, told
 
     def _answer(

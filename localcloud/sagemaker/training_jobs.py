@@ -251,7 +251,7 @@ class _Supervisor:
             self._stop()
         elif fault is not None:
             self._move("Downloading", "Training")
-            self._fail(fault.reason)
+            self._fail(fault.told)
         else:
             self._work()
 

@@ -26,6 +26,19 @@ def test_a_failed_job_fails(stack: Stack, cloud: LocalCloud) -> None:
     assert "AlgorithmError" in reaches(stack, "failing", Status.FAILED).reason
 
 
+def test_what_is_lost_is_launched_again(stack: Stack, cloud: LocalCloud) -> None:
+    cloud.inject(Fault("training-job", "*-lost--baseline-1", outcome="NoCapacity"))
+    put(stack, "lost", ONE_EVALUATION)
+    assert wait_for(lambda: "CapacityError" in (waits(stack, "lost") or ""), 30)
+    assert reaches(stack, "lost", Status.COMPLETED).stages[0].attempt == 2
+
+
+def test_what_somebody_stopped_is_not(stack: Stack, cloud: LocalCloud) -> None:
+    cloud.inject(Fault("training-job", "*-halted--baseline-1", outcome="Stopped"))
+    put(stack, "halted", ONE_EVALUATION)
+    assert "stopped from outside" in reaches(stack, "halted", Status.FAILED).reason
+
+
 def test_a_refused_launch_waits_and_the_next_one_behind_it(stack: Stack, cloud: LocalCloud) -> None:
     # A queue of its own: the other tests' experiments run on the default instance type.
     other = "{name: baseline, instance_type: ml.p4d.24xlarge}"

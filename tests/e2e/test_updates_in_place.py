@@ -12,7 +12,7 @@ from localcloud.cloud import LocalCloud
 from localcloud.sagemaker.faults import Fault
 from novaloop.experiment.record import Status
 from novaloop.experiment.site import EXPERIMENT_TAG
-from tests.e2e.application import WITHOUT_PLAN, put, reaches, run
+from tests.e2e.application import WITHOUT_PLAN, put, reaches, run, wait_for
 
 pytestmark = pytest.mark.e2e
 
@@ -33,15 +33,19 @@ def test_one_experiment_takes_the_place_of_the_other(
 
     put(stack, "former", files)
     reaches(stack, "former", Status.LIVE)
+    cloud.inject(Fault("endpoint", "novaloop-bot", outcome="NoCapacity"))
     put(stack, "next", files)
+    reaches(stack, "next", Status.DEPLOYING)
+    assert wait_for(lambda: stack.load("next")[1].stage("deploy").attempt == 2, 60)
+    assert serving() == "novaloop-former--deploy-1"
     reaches(stack, "next", Status.LIVE)
-    assert serving() == "novaloop-next--deploy-1"
+    assert serving() == "novaloop-next--deploy-2"
     assert "serves experiment next" in reaches(stack, "former", Status.COMPLETED).reason
 
     cloud.inject(Fault("endpoint", "novaloop-bot", reason="no healthy machine"))
     put(stack, "unlucky", files)
     assert "no healthy machine" in reaches(stack, "unlucky", Status.FAILED).reason
-    assert serving() == "novaloop-next--deploy-1"
+    assert serving() == "novaloop-next--deploy-2"
     assert run("invoke", "next", "plz fix my code").stdout.strip() in questions.LABELS
 
     printed = run("cleanup", "next").stdout

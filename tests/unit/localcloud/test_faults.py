@@ -3,6 +3,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from localcloud.sagemaker.faults import Fault, Faults
+from novaloop.cloud.failures import cause_of
+from novaloop.experiment.observation import Cause
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,3 +29,15 @@ def test_a_fault_waits_for_its_occasion(tmp_path: Path) -> None:
 def test_planner_and_service_share_a_directory(tmp_path: Path) -> None:
     Faults(tmp_path).plan(Fault("endpoint"))
     assert Faults(tmp_path).strike("endpoint", "any") == Fault("endpoint")
+
+
+def test_what_is_lost_is_told_in_the_words_of_aws() -> None:
+    """The application has these words from public threads, as the stand-in has."""
+    told = {
+        (on, outcome): cause_of(Fault(on, outcome=outcome).told)
+        for on in ("training-job", "endpoint", "custom-model-deployment")
+        for outcome in ("NoCapacity", "ServiceFault", "Failed")
+    }
+    causes = {"NoCapacity": Cause.CAPACITY, "ServiceFault": Cause.SERVICE_FAULT, "Failed": None}
+    assert told == {(on, outcome): causes[outcome] for on, outcome in told}
+    assert Fault("endpoint", reason="made up").told == "made up"
