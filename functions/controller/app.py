@@ -44,11 +44,11 @@ class _Looker:
         self._seen: set[str] = set()
 
     def __call__(self, record: SQSRecord | DynamoDBRecord) -> None:
-        experiment_id = _experiment_of(record)
+        experiment_id, depth = _hint_of(record)
         if experiment_id is None or experiment_id in self._seen:
             return
         with logger.append_context_keys(experiment_id=experiment_id):
-            after = reconcile(experiment_id, world())
+            after = reconcile(experiment_id, world(), depth)
             logger.info("looked", extra=_state_of(after))
         self._seen.add(experiment_id)
 
@@ -60,12 +60,13 @@ def _state_of(record: Record) -> dict[str, object]:
     return {"status": record.status, "version": record.version, **state}
 
 
-def _experiment_of(record: SQSRecord | DynamoDBRecord) -> str | None:
+def _hint_of(record: SQSRecord | DynamoDBRecord) -> tuple[str | None, int]:
+    """Return the experiment to look at, if it is one of ours, and how many hints led to this."""
     stream = record.get("dynamodb")
     if stream is not None:
-        return str(stream["Keys"]["experiment_id"]["S"])
+        return str(stream["Keys"]["experiment_id"]["S"]), 0
     hint = json.loads(record["body"])
     if "experiment_id" in hint:
-        return str(hint["experiment_id"])
+        return str(hint["experiment_id"]), int(hint.get("depth", 0))
     prefix, named = world().policy.prefix, (hint["job_name"], hint.get("config_name", ""))
-    return next(filter(None, (experiment_of_job(prefix, name) for name in named)), None)
+    return next(filter(None, (experiment_of_job(prefix, name) for name in named)), None), 0

@@ -85,16 +85,47 @@ def test_one_experiment_that_fails_does_not_hold_up_the_others(
 ) -> None:
     real = controller.reconcile
 
-    def fails_for_one(experiment_id: str, world: Any) -> Any:
+    def fails_for_one(experiment_id: str, world: Any, depth: int) -> Any:
         if experiment_id == "broken":
             raise RuntimeError("experiment broken does not come to rest")
-        return real(experiment_id, world)
+        return real(experiment_id, world, depth)
 
     monkeypatch.setattr(controller, "reconcile", fails_for_one)
     names = ("a", "broken", "b", "broken")
     batch = hints(*(json.dumps({"experiment_id": name}) for name in names))
     assert failures(controller.handler(batch, CONTEXT)) == ["m1", "m3"]
     assert store.load("b").record is not None
+
+
+@pytest.mark.parametrize(
+    ("told", "depth"),
+    [
+        ({"experiment_id": "a"}, 0),
+        ({"experiment_id": "a", "depth": 7}, 7),
+        ({"job_name": "novaloop-a--sft-1"}, 0),
+    ],
+)
+def test_the_depth_of_a_hint_is_told(
+    controller: ModuleType, monkeypatch: pytest.MonkeyPatch, told: dict[str, Any], depth: int
+) -> None:
+    real, depths = controller.reconcile, []
+
+    def noted(experiment_id: str, world: Any, depth: int) -> Any:
+        depths.append(depth)
+        return real(experiment_id, world, depth)
+
+    monkeypatch.setattr(controller, "reconcile", noted)
+    assert failures(controller.handler(hints(json.dumps(told)), CONTEXT)) == []
+    assert depths == [depth]
+
+
+@pytest.mark.parametrize("depth", [None, "deep", [1]])
+def test_a_hint_of_no_depth_that_can_be_read_comes_again(
+    controller: ModuleType, depth: object
+) -> None:
+    bad = json.dumps({"experiment_id": "a", "depth": depth})
+    batch = hints('{"experiment_id": "b"}', bad)
+    assert failures(controller.handler(batch, CONTEXT)) == ["m1"]
 
 
 @pytest.mark.parametrize(
@@ -230,7 +261,9 @@ def test_the_sweep_hints_at_what_is_due(
     module, _ = sweeper
     module.handler(sample("sweep-schedule.json"), CONTEXT)
     found = boto3.client("sqs").receive_message(QueueUrl=hint_queue)["Messages"]
-    assert [json.loads(message["Body"]) for message in found] == [{"experiment_id": "questions"}]
+    assert [json.loads(message["Body"]) for message in found] == [
+        {"experiment_id": "questions", "depth": 0}
+    ]
 
 
 def test_from_three_files_to_a_live_endpoint(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import heapq
+import json
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from types import MethodType
 from typing import Any, Never
 
 from novaloop.cloud.deployments import Deployments
+from novaloop.cloud.messages import HintQueue
 from novaloop.experiment.moves import Policy
 from novaloop.experiment.names import experiment_of_job
 from novaloop.experiment.record import CommandItem, CommandKind, Record, StageState, Status
@@ -26,7 +28,7 @@ from novaloop.recipes.jobs import Deployment
 from novaloop.usecases.conversion import IngestWorld
 from novaloop.usecases.dataset_checks import check_experiment
 from novaloop.usecases.ingest import ingest
-from novaloop.usecases.reconcile import World, reconcile
+from novaloop.usecases.reconcile import MAX_DEPTH, World, reconcile
 from novaloop.usecases.score import ScoreWorld, score
 from novaloop.usecases.sweep import SweepWorld, sweep
 from tests.simulation.twin_bedrock import TwinBedrock
@@ -48,6 +50,8 @@ labels: [HQ, LQ_EDIT, LQ_CLOSE]
 SWEEP_EVERY = timedelta(minutes=5)
 VISIBILITY = timedelta(minutes=12)
 MAX_RECEIVES = 5
+MAX_MESSAGE_BYTES = 262_144
+MAX_DELAY_SECONDS = 900
 
 
 class Crash(BaseException):
@@ -144,6 +148,9 @@ class Simulation:
         self.bedrock.claimed = self.is_claimed
         self.notifier = TwinNotifier()
         self.hints_delivered = 0
+        self.hops: int | None = None
+        """How many hints led to the one that is being handled; None while none is."""
+        self.deepest = 0
         self.world = self.world_with(self.crashes)
         self.undisturbed = self.world_with(Crashes())
         if chaos.sweeps:
@@ -168,7 +175,7 @@ class Simulation:
             objects=port(self.objects, "objects"),
             scorer=port(self, "scorer"),
             ingester=port(self, "ingester"),
-            hints=port(self, "hints"),
+            hints=HintQueue(port(self, "hints"), "hints"),
             notifier=port(self.notifier, "notifier"),
             clock=self.clock,
             site=Site("bucket", deployment, "arn:aws:iam::123456789012:role/Bedrock"),
@@ -222,15 +229,30 @@ class Simulation:
         copies = 2 if self.random.random() < self.chaos.duplicated else 1
         for _ in range(copies):
             if self.random.random() >= self.chaos.lost:
-                self.later(self._delay(), partial(self.deliver, experiment_id, 1))
+                self.later(self._delay(), partial(self.deliver, experiment_id, 1, 0))
 
     def _delay(self) -> timedelta:
         late = self.random.random() < self.chaos.delayed
         return timedelta(seconds=self.random.uniform(0, 3000 if late else 2))
 
-    def look_at(self, experiment_id: str, delay: timedelta = timedelta(0)) -> None:
-        """The port `Hints`."""
-        self.later(delay, partial(self.deliver, experiment_id, 1))
+    def send_message(self, QueueUrl: str, MessageBody: str, DelaySeconds: int) -> None:  # noqa: N803
+        """SQS's, under the production adapter of the port `Hints`.
+
+        Bounds of a message: the API's reference of SendMessage, and the quotas of SQS. The depth
+        that the message tells is compared with that of the hint which is being handled.
+        """
+        assert QueueUrl == "hints"
+        assert len(MessageBody.encode()) <= MAX_MESSAGE_BYTES
+        assert 0 <= DelaySeconds <= MAX_DELAY_SECONDS
+        hint = json.loads(MessageBody)
+        depth = hint["depth"]
+        if self.hops is not None:
+            assert DelaySeconds > 0, "a hint that comes at once can spin"
+            assert depth == self.hops + 1
+        assert depth <= MAX_DEPTH
+        self.deepest = max(self.deepest, depth)
+        deliver = partial(self.deliver, hint["experiment_id"], 1, depth)
+        self.later(timedelta(seconds=DelaySeconds), deliver)
 
     def job_changed(self, name: str) -> None:
         experiment_id = experiment_of_job("novaloop", name)
@@ -251,16 +273,19 @@ class Simulation:
         record = self.store.record(experiment_id)
         return claims(record, name, StageState.CLAIMED, StageState.WAITING)
 
-    def deliver(self, experiment_id: str, receive: int) -> None:
+    def deliver(self, experiment_id: str, receive: int, depth: int) -> None:
         """Hand a hint to the controller; a crash brings it back after the visibility timeout."""
         self.hints_delivered += 1
+        self.hops = depth
         try:
-            reconcile(experiment_id, self.world)
+            reconcile(experiment_id, self.world, depth)
         except Crash:
             if receive >= MAX_RECEIVES:
                 self.dead_letters.append(experiment_id)
                 return
-            self.later(VISIBILITY, partial(self.deliver, experiment_id, receive + 1))
+            self.later(VISIBILITY, partial(self.deliver, experiment_id, receive + 1, depth))
+        finally:
+            self.hops = None
 
     def asynchronously(self, call: Callable[[], object], attempt: int = 1) -> None:
         """Run a function as an asynchronous invocation does: a failure is tried twice more."""
@@ -299,7 +324,8 @@ class Simulation:
         self.later(SWEEP_EVERY, self.run_sweep)
         if self.random.random() < self.chaos.crash:
             return
-        sweep(SweepWorld(self.store, self.objects, self, self, self.clock))
+        hints = HintQueue(self, "hints")  # type: ignore[arg-type]
+        sweep(SweepWorld(self.store, self.objects, hints, self, self.clock))
 
     # ------------------------------------------------------------------ what people do
     def upload(self, experiment_id: str, file: str, body: bytes) -> None:

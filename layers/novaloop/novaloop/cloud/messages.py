@@ -24,11 +24,11 @@ class HintQueue:
         self._sqs = sqs
         self._queue_url = queue_url
 
-    def look_at(self, experiment_id: str, delay: timedelta = timedelta(0)) -> None:
+    def look_at(self, experiment_id: str, delay: timedelta = timedelta(0), depth: int = 0) -> None:
         """Put a hint on the queue."""
         self._sqs.send_message(
             QueueUrl=self._queue_url,
-            MessageBody=json.dumps({"experiment_id": experiment_id}),
+            MessageBody=json.dumps({"experiment_id": experiment_id, "depth": depth}),
             # Rounded up: a hint that comes a moment early finds nothing to do.
             DelaySeconds=math.ceil(min(delay, MAX_DELAY).total_seconds()),
         )

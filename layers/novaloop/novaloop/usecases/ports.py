@@ -286,8 +286,11 @@ class BigFiles(Protocol):
 class Hints(Protocol):
     """The queue of experiments to look at."""
 
-    def look_at(self, experiment_id: str, delay: timedelta = timedelta(0)) -> None:
-        """Put a hint on the queue; `delay` is at most 15 minutes."""
+    def look_at(self, experiment_id: str, delay: timedelta = timedelta(0), depth: int = 0) -> None:
+        """Put a hint on the queue; `delay` is at most 15 minutes.
+
+        `depth` counts the hints that led to this one: none to that of an event or of the sweep.
+        """
         ...
 
 

@@ -72,8 +72,14 @@ from novaloop.usecases.ports import (
 from novaloop.usecases.training import training_news
 
 MAX_ROUNDS = 50
-SEEN_BY_ALL = timedelta(seconds=5)
-"""When a commit shows in the queue for a quota."""
+SHORTEST_DELAY = timedelta(seconds=5)
+"""Of a hint that another one leads to, so that no chain of them can spin. A commit shows in the
+queue for a quota by then."""
+MAX_DEPTH = 500
+"""How many hints lead to one another before the sweep has to begin anew. Ending what can't be ended
+yet takes a look each half minute: 500 of them last over four hours, and a chain as fast as
+SHORTEST_DELAY allows ends after 42 minutes. Lambda would end it after 16 hops, but for
+RecursiveLoop in the template."""
 SOON = timedelta(minutes=4)
 """What is due sooner than this gets a delayed hint; the sweep sees to the rest. Less than its
 period: what it sees to anyway must not keep a chain of hints going."""
@@ -117,11 +123,30 @@ class _Heard(dict[tuple[str, Phase], TrainingNews | None]):
     """
 
 
-def reconcile(experiment_id: str, world: World) -> Record:
+@dataclass(frozen=True)
+class _Chain:
+    """The hints that a look of this depth leads to; none where the chain has grown too long.
+
+    The `depth` of `look_at` counts from here.
+    """
+
+    hints: Hints
+    depth: int
+
+    def look_at(
+        self, experiment_id: str, delay: timedelta = SHORTEST_DELAY, depth: int = 1
+    ) -> None:
+        if self.depth + depth <= MAX_DEPTH:
+            self.hints.look_at(experiment_id, max(delay, SHORTEST_DELAY), self.depth + depth)
+
+
+def reconcile(experiment_id: str, world: World, depth: int = 0) -> Record:
     """Bring one experiment as far as it goes now, and return its record.
 
-    Raises RuntimeError if it does not come to rest, which would be a defect of `decide`.
+    `depth` is that of the hint that led here. Raises RuntimeError if the experiment does not come
+    to rest, which would be a defect of `decide`.
     """
+    world = replace(world, hints=_Chain(world.hints, depth))
     snapshot = world.store.load(experiment_id)
     feedback = _Feedback()
     done: set[Command] = set()
@@ -287,13 +312,13 @@ def _wake_next(former: Record, record: Record, world: World) -> None:
         return
     following = first_other(world.store.queue(left.quota), left)
     if following is not None:
-        world.hints.look_at(following.experiment_id, SEEN_BY_ALL)
+        world.hints.look_at(following.experiment_id)
 
 
 def _delay(record: Record, before: datetime | None, now: datetime) -> timedelta | None:
     if record.due_at is None or record.due_at == before or record.due_at - now >= SOON:
         return None
-    return max(record.due_at - now, timedelta(0))
+    return record.due_at - now
 
 
 def act(commands: Iterable[Command], record: Record, world: World) -> _Feedback:
