@@ -14,17 +14,17 @@ Then = Callable[[int], bool]
 
 
 class CountingMatcher:
-    """Matches a pattern to `text`; `steps` counts characters and assertions that were tried."""
+    """Matches a pattern to `text`, in `at_most` steps: characters and assertions that are tried."""
 
-    def __init__(self, pattern: str, text: str) -> None:
+    def __init__(self, pattern: str, text: str, at_most: int) -> None:
         self._tree = _parser.parse(pattern)
         self._flags = self._tree.state.flags
         self._text = text
-        self.steps = 0
+        self._left = at_most
 
-    def matches(self, start: int) -> bool:
-        """Match from `start` on."""
-        return self._run(self._tree, 0, start, lambda _: True)
+    def matches(self) -> bool:
+        """Match from the beginning of the text. Fails if that takes more steps."""
+        return self._run(self._tree, 0, 0, lambda _: True)
 
     def _run(self, items: Any, index: int, at: int, then: Then) -> bool:
         if index == len(items):
@@ -40,7 +40,8 @@ class CountingMatcher:
             return self._run(av[3], 0, at, rest)
         if op in {c.MAX_REPEAT, c.MIN_REPEAT}:
             return self._repeat(op, av, 0, at, rest)
-        self.steps += 1
+        assert self._left > 0, "takes more steps"
+        self._left -= 1
         if op is c.AT:
             return bool(re.compile(_ASSERTIONS[av]).match(self._text, at)) and rest(at)
         return at < len(self._text) and self._takes(op, av, self._text[at]) and rest(at + 1)

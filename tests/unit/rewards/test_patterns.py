@@ -159,28 +159,78 @@ PATTERNS = st.tuples(
 ).map("".join)
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
-@given(PATTERNS, st.integers(1, 6))
-def test_no_text_takes_more_steps_than_counted(pattern: str, size: int) -> None:
-    """Every text of a few characters, and every place in it."""
-    whole = patterns.MAX_CHARACTERS
-    patterns.MAX_CHARACTERS = size
-    try:
-        part = patterns._Parser(pattern).alternatives(0)
-        after = patterns._After(0, 0, certain=True)
-        _, counted = patterns._Count(pattern).cost(part, after)
-    except (RefusedPattern, re.error):
-        assume(False)
-    finally:
-        patterns.MAX_CHARACTERS = whole
+def hold_to_its_count(monkeypatch: pytest.MonkeyPatch, pattern: str, texts: list[str]) -> None:
+    """Match from the beginning of texts of one length: no more steps than counted for that."""
+    size = len(texts[0])
+    with monkeypatch.context() as patch:
+        patch.setattr(patterns, "MAX_CHARACTERS", size)
+        try:
+            part = patterns._Parser(pattern).alternatives(0)
+            after = patterns._After(0, 0, certain=True)
+            _, counted = patterns._Count(pattern).cost(part, after)
+        except (RefusedPattern, re.error):
+            return
+    if counted > patterns.MAX_STEPS:
+        return
     compiled = re.compile(pattern)
-    for letters in product("ab1 "[: 4 if size < 4 else 2], repeat=size):
-        text = "".join(letters)
-        for start in range(size):
-            matcher = CountingMatcher(pattern, text)
-            assert matcher.matches(start) == (compiled.match(text, start) is not None)
-            # Where a search succeeds it reads to the end of the text once, for each repetition.
-            assert matcher.steps <= counted + part.size * size, (text, start)
+    for text in texts:
+        # Where a search succeeds, what can't fail reads up to the end of the text once.
+        matcher = CountingMatcher(pattern, text, at_most=counted + size)
+        assert matcher.matches() == (compiled.match(text) is not None), text
+
+
+def runs(size: int) -> list[str]:
+    """Texts of one length that repeat a few characters and may end otherwise."""
+    repeated = ("".join(each) for length in (1, 2, 3) for each in product("ab1 ", repeat=length))
+    return [(text * size)[: size - len(end)] + end for text in repeated for end in ("", "!", "b")]
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+@given(pattern=PATTERNS)
+def test_no_text_takes_more_steps_than_counted(
+    monkeypatch: pytest.MonkeyPatch, pattern: str
+) -> None:
+    hold_to_its_count(monkeypatch, pattern, ["".join(each) for each in product("ab1 ", repeat=3)])
+    hold_to_its_count(monkeypatch, pattern, runs(20))
+
+
+TRICKY = r"""
+(a+)+$
+(a|a)*b
+(?:a|ab)*c
+(?:\w+\s?)*$
+(?:\w+\s)*x
+(?:\w+\s)*\w
+(?:\w{1,3} )*\w{1,3}!
+a*a*a*x
+a*b?a*x
+a*(?:b|1?)a*x
+a*\ba*\b!
+a*(?:^|a)b
+(?:a*b)*a*x
+(?:[^a]b)*[^b]x
+(?i)A*a*x
+(?i)[^A]*[^b]*x
+(?:a?){30}x
+(?:a|1|b| )*!
+(?:a{1,3}b){1,5}x
+(?:(?:ab)*1)*x
+(?:a(?:b(?:1)*)*)*!
+(?:a(?:b|1)?)*(?:a|b)!
+a+?a+?a+?x
+a{2,}a{2,}x
+.*(?:a|b|1)x
+(?:a+b?)+
+(?:a+b?){2,}x
+(?:a|b+)*(?:ab)?$
+"""
+
+
+@pytest.mark.parametrize("pattern", [*TRICKY.strip().splitlines(), *documented(), *PRACTICAL])
+def test_tricky_patterns_take_no_more_steps_than_counted(
+    monkeypatch: pytest.MonkeyPatch, pattern: str
+) -> None:
+    hold_to_its_count(monkeypatch, pattern, runs(30))
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
