@@ -154,7 +154,7 @@ def test_a_judge_may_be_asked_about_the_questions_of_the_evaluation() -> None:
         (
             "us-west-2",
             SPEC + b"plan: [sft, deploy: {to: bedrock-on-demand}]\n",
-            "plan[1].deploy: Bedrock customizes Nova in",
+            "plan[1].deploy: bedrock-on-demand serves Nova in",
         ),
     ],
 )

@@ -52,6 +52,9 @@ def test_what_names_a_stage(checkpoint: str | None, named: tuple[str, str] | Non
 def test_the_checkpoint_that_the_stage_left() -> None:
     assert origin_of(spec(), source()).checkpoint == ESCROW
     assert origin_of(spec("[evaluate: a]"), source()).checkpoint == ESCROW
+    full = source("plan: [sft: {peft: full}]")
+    assert origin_of(spec("[deploy: {to: bedrock-provisioned}]"), full).checkpoint == ESCROW
+    assert origin_of(spec("[deploy: {to: bedrock-on-demand}]"), source()).checkpoint == ESCROW
 
 
 @pytest.mark.parametrize(
@@ -62,6 +65,11 @@ def test_the_checkpoint_that_the_stage_left() -> None:
             spec(),
             source("plan: [sft: {peft: full}]"),
             "trained with peft full, rft is to with lora",
+        ),
+        (
+            spec("[deploy: {to: bedrock-on-demand}]"),
+            source("plan: [sft: {peft: full}]"),
+            "bedrock-on-demand takes models trained with peft lora, not full",
         ),
         (spec(), source("plan: [rft]"), "first/sft is no training"),
         (spec(more="runtime: serverless"), source(), "left no package"),

@@ -154,6 +154,6 @@ def test_a_model_package_is_imported_as_such() -> None:
 
 def test_an_import_tells_all_that_is_wrong() -> None:
     with pytest.raises(RecipeError) as caught:
-        custom_model("a--b", "latest", replace(DEPLOYMENT, region="eu-west-2"))
+        custom_model("a--b", "latest", DEPLOYMENT)
 
-    assert {error.path for error in caught.value.errors} == {"name", "checkpoint", "region"}
+    assert {error.path for error in caught.value.errors} == {"name", "checkpoint"}

@@ -22,7 +22,7 @@ from novaloop.experiment.plan import (
 from novaloop.experiment.record import Record, Stage
 from novaloop.experiment.site import Site, experiment_tags, jobs_prefix, tags, tags_on_bedrock
 from novaloop.experiment.spec import ExperimentSpec
-from novaloop.recipes import bedrock, facts, registry
+from novaloop.recipes import bedrock, facts, registry, serverless
 from novaloop.recipes.bedrock import CustomizationJob, customization_job, settings_by_recipe
 from novaloop.recipes.catalog import blueprint
 from novaloop.recipes.jobs import TrainingJob
@@ -64,10 +64,12 @@ class Launch:
 def region_problem(spec: ExperimentSpec, plan: StagePlan, region: str) -> str | None:
     """Return why a stage can't run in the stack's region, if it can't."""
     if isinstance(plan, OnBedrock):
-        return bedrock.problem_with_region(region)
+        return bedrock.problem_with_serving_region(plan.to, region)
     if isinstance(plan, DeployStage) or spec.runtime is Runtime.TRAINING_JOB:
         return facts.problem_with_region(region)
-    return bedrock.problem_with_region(region) if spec.runtime is Runtime.BEDROCK else None
+    if spec.runtime is Runtime.BEDROCK:
+        return bedrock.problem_with_training_region(method_of(plan), region)
+    return serverless.problem_with_region(region)
 
 
 def data_keys(record: Record, plan: JobStage) -> tuple[str, ...]:

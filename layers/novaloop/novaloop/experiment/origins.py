@@ -8,6 +8,7 @@ from novaloop.experiment import names
 from novaloop.experiment.plan import OnBedrock, RftStage, Runtime, StagePlan, TrainStage
 from novaloop.experiment.record import Record
 from novaloop.experiment.spec import ExperimentSpec
+from novaloop.recipes.bedrock import problem_with_peft
 from novaloop.recipes.bedrock_serving import CUSTOM_MODEL_ARN
 from novaloop.recipes.jobs import MODEL_PACKAGE_ARN
 
@@ -60,6 +61,11 @@ def _problem_with(
     if source.model != spec.model:
         return f"{where} trained {source.model}, not {spec.model}"
     first = next((stage for stage in spec.plan if isinstance(stage, TrainStage)), None)
+    for deployed in spec.plan if first is None else ():
+        if isinstance(deployed, OnBedrock) and (
+            problem := problem_with_peft(deployed.to, plan.peft)
+        ):
+            return f"{where} was trained with peft {plan.peft}: {deployed.to} {problem}"
     if first is not None and first.peft != plan.peft:
         return f"{where} trained with peft {plan.peft}, {first.name} is to with {first.peft}"
     if isinstance(plan, RftStage) and first is not None and not isinstance(first, RftStage):

@@ -15,9 +15,11 @@ from novaloop.experiment.plan import (
     OnBedrock,
     Runtime,
     StagePlan,
+    TrainStage,
     method_of,
 )
 from novaloop.experiment.spec import ExperimentSpec
+from novaloop.recipes.bedrock import problem_with_peft
 from novaloop.recipes.checks import (
     problem_with_checkpoint,
     problem_with_image,
@@ -59,6 +61,7 @@ def _problem_with_checkpoint(spec: ExperimentSpec) -> str | None:
 
 def _check_stage(spec: ExperimentSpec, stage: StagePlan, at: str) -> Iterator[FieldError]:
     if isinstance(stage, OnBedrock):
+        yield from _check_on_bedrock(spec, stage, at)
         return
     if isinstance(stage, DeployStage):
         yield from _check_endpoint(spec, stage, at)
@@ -73,6 +76,18 @@ def _check_stage(spec: ExperimentSpec, stage: StagePlan, at: str) -> Iterator[Fi
             yield from on_serverless.job_problems(method, spec, stage, at)
         case Runtime.BEDROCK:
             yield from on_bedrock.job_problems(method, spec, stage, at)
+
+
+def _check_on_bedrock(spec: ExperimentSpec, stage: OnBedrock, at: str) -> Iterator[FieldError]:
+    """Yield that Bedrock can't serve what the newest training before a deployment makes.
+
+    Of a `checkpoint` from outside nobody knows how it was trained; of another experiment's stage
+    it is checked when that is looked up.
+    """
+    before = spec.plan[: spec.plan.index(stage)]
+    newest = next((each for each in reversed(before) if isinstance(each, TrainStage)), None)
+    if newest is not None and (problem := problem_with_peft(stage.to, newest.peft)):
+        yield FieldError(f"{at}.to", problem)
 
 
 def _check_endpoint(spec: ExperimentSpec, stage: DeployStage, at: str) -> Iterator[FieldError]:

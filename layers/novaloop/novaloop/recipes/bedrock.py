@@ -29,8 +29,18 @@ class Method(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     customization_type: str
+    regions: tuple[str, ...]
     rows: dict[str, tuple[int, int]]
     settings: dict[str, Setting]
+
+
+class ServingTarget(BaseModel):
+    """One way to serve on Bedrock: where, and with which ``peft`` SageMaker must have trained."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    regions: tuple[str, ...]
+    peft: tuple[str, ...]
 
 
 class Bedrock(BaseModel):
@@ -38,7 +48,7 @@ class Bedrock(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    regions: tuple[str, ...]
+    targets: dict[str, ServingTarget]
     methods: dict[str, Method]
 
 
@@ -141,7 +151,7 @@ def _problems(
         "data": problem_with_rows(job.method, job.model, job.rows),
         "validation_uri": _problem_with_validation(job),
         "reward_function_arn": _problem_with_reward(method, deployment),
-        "region": problem_with_region(deployment.region),
+        "region": problem_with_training_region(job.method, deployment.region),
     }
     return [FieldError(joined(at, name), problem) for name, problem in checks.items() if problem]
 
@@ -175,12 +185,32 @@ def _problem_with_reward(method: Method, deployment: Deployment) -> str | None:
     return problem_with_function(arn) if arn else "is needed for reinforcement fine-tuning"
 
 
-def problem_with_region(region: str) -> str | None:
-    """Return why Bedrock can't customize Nova in ``region``, if it can't."""
-    regions = bedrock().regions
+def problem_with_training_region(method: str, region: str) -> str | None:
+    """Return why Bedrock can't train in ``region``, if it can't. KeyError if there is no method."""
+    regions = bedrock().methods[method].regions
     if region in regions:
         return None
     return f"Bedrock customizes Nova in {listed(regions)}, not in {region}"
+
+
+def problem_with_serving_region(to: str, region: str) -> str | None:
+    """Return why Bedrock can't serve a custom Nova in ``region``, if it can't."""
+    regions = bedrock().targets[to].regions
+    if region in regions:
+        return None
+    return f"{to} serves Nova in {listed(regions)}, not in {region}; use to: sagemaker there"
+
+
+def problem_with_peft(to: str, peft: str) -> str | None:
+    """Return why Bedrock can't serve what SageMaker trained with ``peft``, if it can't."""
+    targets = bedrock().targets
+    if peft in targets[to].peft:
+        return None
+    others = [name for name, target in targets.items() if peft in target.peft]
+    return (
+        f"takes models trained with peft {listed(targets[to].peft)}, not {peft}; "
+        f"use to: {' or '.join((*others, 'sagemaker'))}, or train with peft: {targets[to].peft[0]}"
+    )
 
 
 def _is_reinforced(method: Method) -> bool:
@@ -235,7 +265,6 @@ def custom_model(
     checks = {
         "name": problem_with_name(name),
         "checkpoint": None if source else f"{shown(checkpoint)} must be s3:// or a model package",
-        "region": problem_with_region(deployment.region),
     }
     errors = [FieldError(field, problem) for field, problem in checks.items() if problem]
     if errors or source is None:

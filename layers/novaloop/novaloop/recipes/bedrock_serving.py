@@ -10,7 +10,7 @@ from novaloop.recipes.bedrock import (
     custom_model,
     on_demand_deployment,
     problem_with_name,
-    problem_with_region,
+    problem_with_serving_region,
     provisioned_throughput,
 )
 from novaloop.recipes.errors import FieldError, RecipeError
@@ -60,17 +60,18 @@ class BedrockPlan:
 
 def plan_bedrock_serving(serving: BedrockServing, deployment: Deployment) -> BedrockPlan:
     """Return the requests that serve a checkpoint. Raises RecipeError with all that is wrong."""
-    if not CUSTOM_MODEL_ARN.fullmatch(serving.checkpoint):
-        model = custom_model(serving.name, serving.checkpoint, deployment, serving.tags)
-        create = _once(model, serving.name)
-        return BedrockPlan(serving.name, create, None, serving.model_units, serving.tags)
+    to = "bedrock-on-demand" if serving.model_units is None else "bedrock-provisioned"
     checks = {
         "name": problem_with_name(serving.name),
-        "region": problem_with_region(deployment.region),
+        "region": problem_with_serving_region(to, deployment.region),
     }
     errors = [FieldError(name, problem) for name, problem in checks.items() if problem]
     if errors:
         raise RecipeError(errors)
+    if not CUSTOM_MODEL_ARN.fullmatch(serving.checkpoint):
+        model = custom_model(serving.name, serving.checkpoint, deployment, serving.tags)
+        create = _once(model, serving.name)
+        return BedrockPlan(serving.name, create, None, serving.model_units, serving.tags)
     return BedrockPlan(serving.name, None, serving.checkpoint, serving.model_units, serving.tags)
 
 

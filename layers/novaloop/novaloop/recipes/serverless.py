@@ -41,6 +41,7 @@ class Serverless(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    regions: tuple[str, ...]
     methods: dict[str, Method]
     models: tuple[str, ...]
 
@@ -75,6 +76,14 @@ class ServerlessJob:
 def serverless() -> Serverless:
     """Return the packaged facts about the serverless runtime."""
     return Serverless.model_validate(packaged_yaml("novaloop.recipes", "serverless.yaml"))
+
+
+def problem_with_region(region: str) -> str | None:
+    """Return why SageMaker runs no serverless job of Nova in ``region``, if it doesn't."""
+    regions = serverless().regions
+    if region in regions:
+        return None
+    return f"SageMaker customizes Nova serverless in {listed(regions)}, not in {region}"
 
 
 def serverless_job(job: ServerlessJob, deployment: Deployment, at: str = "") -> dict[str, Any]:
