@@ -1,8 +1,8 @@
 """What the control plane itself does and costs for one experiment: calls counted, not timed.
 
 Runs the default plan in the simulation, counts every call of an adapter, and prices the AWS calls
-behind each. Run it with `make bench-control-plane`. The functions' durations can't be counted: they
-are assumed, generously, and priced too.
+behind each; then the sweep, over stacks of different ages. Run it with `make bench-control-plane`.
+The functions' durations can't be counted: they are assumed, generously, and priced too.
 """
 
 from __future__ import annotations
@@ -10,13 +10,17 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping
+from datetime import timedelta
 
 from pydantic import TypeAdapter
 from rich.console import Console
 from rich.table import Table
 
 from novaloop.experiment.record import Record, Status
+from novaloop.usecases.ports import Round
 from tests.simulation.simulation import Crashes, Simulation
+from tests.simulation.twin_inbox import LongHistory
+from tests.simulation.twins import START
 
 AS_OF = "2025-01, us-east-1, on demand, from AWS's public price pages; check yours"
 USD = {
@@ -70,6 +74,7 @@ def main() -> None:
     record = simulation.record("demo")
     counted = _count(crashes.calls, record, simulation.hints_delivered)
     _print(counted, record, len(crashes.calls))
+    _print_sweeps()
 
 
 def _count(calls: list[str], record: Record, invocations: int) -> Counter[str]:
@@ -106,6 +111,56 @@ def _print(counted: Counter[str], record: Record, calls: int) -> None:
     console.print(f"{calls} adapter calls, {record.version} commits of the record.")
     console.print(table)
     console.print(f"Prices: {AS_OF}. Looks are assumed to take {SECONDS_PER_LOOK:g} s at 1 GB.")
+
+
+SWEEP_CALLS: Mapping[str, tuple[str, ...]] = {
+    "query due": ("DynamoDB read unit",),
+    "query": ("DynamoDB read unit",) * 2,
+    "get round": ("DynamoDB read unit",),
+    "put round": ("DynamoDB write unit",),
+    "list": ("S3 PUT or LIST",),
+    "send": ("SQS request",),
+    "invoke": ("Lambda request",),
+}
+SECONDS_PER_LISTING = 0.1
+"""What it takes to read a listing of 1,000 keys, measured; calls are taken to last `CALL`."""
+SWEEPER_GIGABYTES = 1769 / 1024
+STACKS = {
+    "idle": (LongHistory(), timedelta(minutes=5)),
+    "10,000 live experiments": (LongHistory(live=10_000), timedelta(minutes=5)),
+    "and 1,000,000 old uploads": (LongHistory(1_000_000, live=10_000), timedelta(minutes=150)),
+}
+"""Each with how long a round round its inbox took before."""
+
+
+def _print_sweeps() -> None:
+    table = Table(
+        "the sweep", "calls", "seconds", "worst", "sweeps in a round", "USD a month",
+        box=None, pad_edge=False,
+    )  # fmt: skip
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for name, (stack, before) in STACKS.items():
+        stack.round = Round("", started=START, since=START - before)
+        sweeps = [_sweep(stack)]
+        while stack.round.after:
+            sweeps.append(_sweep(stack))
+        calls, seconds = (sum(each[number] for each in sweeps) / len(sweeps) for number in range(2))
+        usd = sum(each[2] for each in sweeps) / len(sweeps) * 12 * 24 * 30
+        worst = max(each[0] for each in sweeps)
+        table.add_row(
+            name, f"{calls:.0f}", f"{seconds:.1f}", f"{worst}", f"{len(sweeps)}", f"{usd:.2f}"
+        )
+    Console(width=80).print("\n", table)
+
+
+def _sweep(stack: LongHistory) -> tuple[int, float, float]:
+    """Return what one sweep takes: calls, seconds, USD."""
+    _, calls, took = stack.sweep()
+    seconds = took.total_seconds() + SECONDS_PER_LISTING * stack.calls["list"]
+    usd = sum(USD[what] * n for call, n in stack.calls.items() for what in SWEEP_CALLS[call])
+    usd += USD["Lambda request"] + USD["Lambda GB-second"] * seconds * SWEEPER_GIGABYTES
+    return calls, seconds, usd
 
 
 if __name__ == "__main__":

@@ -40,15 +40,15 @@ class FolderObjects:
         path = self.path(key)
         return _upload(path) if path.is_file() else None
 
-    def uploads(self, prefix: str) -> Iterator[tuple[str, Upload]]:
-        """Return the objects under a prefix."""
+    def uploads(self, prefix: str, after: str = "") -> Iterator[tuple[str, Upload]]:
+        """Return the objects under a prefix, in the order of their keys, from `after` on."""
         written = {
             path.relative_to(self._folder).as_posix(): path
             for path in self._folder.rglob("*")
             if path.is_file()
         }
         for key, path in sorted({**written, **self._uploads}.items()):
-            if key.startswith(prefix):
+            if key.startswith(prefix) and key > after:
                 yield key, _upload(path)
 
     @contextmanager

@@ -37,8 +37,9 @@ from novaloop.experiment.settings_file import MAX_BYTES
 from novaloop.experiment.spec import ExperimentSpec
 from novaloop.recipes.errors import RecipeError
 from novaloop.usecases.dataset_checks import check_experiment
+from novaloop.usecases.inbox import INBOX
 from novaloop.usecases.ingest import ingest
-from novaloop.usecases.spec_upload import INBOX, present_spec
+from novaloop.usecases.spec_upload import present_spec
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

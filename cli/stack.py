@@ -17,7 +17,7 @@ from cli.errors import Failed, Refused
 from localcloud.cloud import LocalCloud
 from localcloud.emulator import LocalCloudError
 from novaloop.store.table import ExperimentTable
-from novaloop.usecases.spec_upload import INBOX
+from novaloop.usecases.inbox import INBOX
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Set

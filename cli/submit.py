@@ -20,7 +20,7 @@ from novaloop.experiment.spec_file import (
     read_spec,
 )
 from novaloop.usecases.conversion import SPLIT_STEM, stem_of
-from novaloop.usecases.spec_upload import INBOX
+from novaloop.usecases.inbox import INBOX
 
 
 @click.command()

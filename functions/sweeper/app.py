@@ -17,12 +17,18 @@ if TYPE_CHECKING:
 logger = Logger()
 metrics = Metrics()
 world = cache(sweep_world)
+SHOWN = 20
+"""How many of a kind stand in one line of the log."""
 
 
 @metrics.log_metrics
 def handler(_: dict[str, Any], __: LambdaContext) -> None:
-    """Handle the schedule."""
+    """Handle the schedule. Raises RuntimeError, when all is done, if some of it could not be."""
     swept = sweep(world())
     metrics.add_metric("ExperimentsDue", MetricUnit.Count, swept.due)
     metrics.add_metric("UploadsWithoutItem", MetricUnit.Count, swept.uploads)
-    logger.info("swept", extra={"due": swept.due, "uploads": swept.uploads})
+    metrics.add_metric("UnusableKeys", MetricUnit.Count, len(swept.unusable))
+    told = {"due": swept.due, "uploads": swept.uploads, "unusable": swept.unusable[:SHOWN]}
+    logger.info("swept", extra=told)
+    if swept.failures:
+        raise RuntimeError(f"{len(swept.failures)} failures: {'; '.join(swept.failures[:SHOWN])}")

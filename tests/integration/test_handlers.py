@@ -266,6 +266,66 @@ def test_the_sweep_hints_at_what_is_due(
     ]
 
 
+STRAY = ("inbox//sft.csv", "inbox/sft.csv", "inbox/folder/", "inbox/", "inbox/Größe/a\nb")
+
+
+def test_stray_keys_are_counted_and_keep_no_other_upload_from_being_found(
+    sweeper: tuple[ModuleType, Invocations], capsys: pytest.CaptureFixture[str]
+) -> None:
+    module, invoked = sweeper
+    for key in (*STRAY, "inbox/questions/sft.csv"):
+        put(key, FILES["sft.csv"])
+    module.handler(sample("sweep-schedule.json"), CONTEXT)
+    keys = [payload["key"] for _, payload in invoked.payloads]
+    assert keys == ["inbox/Größe/a\nb", "inbox/questions/sft.csv"]
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    (emitted,) = [line for line in lines if "_aws" in line]
+    assert emitted["UnusableKeys"] == [2.0]
+
+
+@pytest.mark.parametrize("key", STRAY)
+def test_ingest_leaves_a_key_of_no_experiment_alone(
+    environment: Callable[[str], None], table: str, key: str
+) -> None:
+    environment("IngestFunction")
+    put(key, FILES["sft.csv"])
+    load("ingest").handler({"key": key}, CONTEXT)
+    items = boto3.client("dynamodb").scan(TableName=table)["Items"]
+    assert [item["experiment_id"]["S"] for item in items] == ["Größe"] * ("Größe" in key)
+
+
+def test_a_file_in_a_folder_of_the_folder_takes_the_place_of_no_other(
+    environment: Callable[[str], None], store: ExperimentTable
+) -> None:
+    environment("IngestFunction")
+    for file in ("sft.csv", "old/sft.csv"):
+        put(f"inbox/questions/{file}", FILES["sft.csv"])
+        load("ingest").handler({"key": f"inbox/questions/{file}"}, CONTEXT)
+    found = store.load("questions").datasets
+    assert found["sft"].source_key == "inbox/questions/sft.csv"
+    assert found["old/sft.csv"].reason.startswith("is not a file of an experiment")
+
+
+def test_what_the_sweep_could_not_do_is_an_error_when_the_rest_is_done(
+    sweeper: tuple[ModuleType, Invocations], table: str, hint_queue: str
+) -> None:
+    module, invoked = sweeper
+    put("inbox/questions/sft.csv", FILES["sft.csv"])
+    put("inbox/rest/sft.csv", FILES["sft.csv"])
+    boto3.client("dynamodb").put_item(
+        TableName=table,
+        Item={name: {"S": name} for name in ("experiment_id", "item")}
+        | {"experiment_id": {"S": "questions"}, "item": {"S": "SPEC"}, "kind": {"S": "SPEC"}},
+    )
+    with pytest.raises(RuntimeError, match="1 failures: the items of questions can't be read"):
+        module.handler(sample("sweep-schedule.json"), CONTEXT)
+    assert [payload["key"] for _, payload in invoked.payloads] == ["inbox/rest/sft.csv"]
+    found = boto3.client("sqs").receive_message(QueueUrl=hint_queue)["Messages"]
+    assert [json.loads(message["Body"]) for message in found] == [
+        {"experiment_id": "rest", "depth": 0}
+    ]
+
+
 def test_from_three_files_to_a_live_endpoint(
     application: Application, store: ExperimentTable
 ) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import boto3
 import pytest
@@ -79,6 +79,42 @@ def test_uploads_are_the_newest_objects_under_the_prefix(objects: Objects) -> No
         ("inbox/a/x", 2),
         ("inbox/b/x", 2),
     ]
+
+
+ODD = (
+    "inbox/\t/x",
+    "inbox/a-b/x",
+    "inbox/a/x",
+    "inbox/a/\u00e4",
+    "inbox/a/\uff5e",
+    "inbox/a/\U0001f600",
+)
+"""In the order of their UTF-8 bytes, as S3 lists: that of Python's strings, but not of UTF-16."""
+
+
+def test_uploads_go_on_after_any_key(objects: Objects) -> None:
+    for key in reversed(ODD):
+        objects.put(key, b"12", TEXT)
+    for number, key in enumerate(ODD):
+        assert [key for key, _ in objects.uploads("inbox/", after=key)] == [*ODD[number + 1 :]]
+    assert [key for key, _ in objects.uploads("inbox/", after="inbox/a/gone")] == [*ODD[2:]]
+    assert not list(objects.uploads("inbox/", after="inboy/"))
+
+
+def test_a_listing_is_asked_for_page_by_page(real: Bucket, bucket: str) -> None:
+    client: Any = boto3.client("s3")
+    asked: list[dict[str, Any]] = []
+    client.meta.events.register(
+        "before-parameter-build.s3.ListObjectsV2",
+        lambda params, **_: asked.append(dict(params)),
+    )
+    for number in range(1_001):
+        real.put(f"inbox/x/{number:04}", b"", TEXT)
+    uploads = Bucket(client, bucket).uploads("inbox/")
+    assert [next(uploads)[0] for _ in range(1_000)][-1] == "inbox/x/0999"
+    assert len(asked) == 1
+    assert len(list(uploads)) == 1
+    assert len(asked) == 2
 
 
 @pytest.mark.parametrize("blocks", [[], [b""], [b"one line\n"], [b"a", b"b" * 1000, b"\r\nc"]])

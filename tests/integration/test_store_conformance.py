@@ -15,7 +15,7 @@ from novaloop.experiment.record import Record, Snapshot, Stage, StageState, Stat
 from novaloop.experiment.spec import ExperimentSpec
 from novaloop.store.serialisation import SMALLEST_NUMBER
 from novaloop.store.table import ExperimentTable
-from novaloop.usecases.ports import VersionConflict
+from novaloop.usecases.ports import Round, VersionConflict
 from tests.integration import rich_items
 from tests.integration.rich_items import ENTRIES, LATER, NOW, complete
 from tests.simulation.twins import TwinStore
@@ -243,3 +243,48 @@ def test_a_person_can_read_the_items(experiments: ExperimentTable, table: str) -
     assert item["created_at"] == {"S": "2026-01-05T09:00:00.123456Z"}
     assert item["version"] == {"N": "1"}
     assert item["stages"]["L"][1]["M"]["metrics"]["M"]["bleu"] == {"N": "100.0"}
+
+
+def test_the_sweep_remembers_how_far_it_came(store: Store) -> None:
+    assert store.sweep_round() is None
+    for place in (Round("inbox/a/ä", NOW, LATER), Round("", LATER, LATER)):
+        store.put_sweep_round(place)
+        assert store.sweep_round() == place
+
+
+def test_the_sweeps_item_is_no_experiment(experiments: ExperimentTable) -> None:
+    """Not even where somebody uploads to a folder of its name."""
+    experiments.put_sweep_round(Round("inbox/a/sft.csv", NOW, LATER))
+    assert list(experiments.experiments()) == []
+    assert list(experiments.due(LATER)) == []
+    assert experiments.load("SWEEP") == Snapshot("SWEEP")
+    experiments.put_dataset("SWEEP", rich_items.dataset())
+    assert experiments.load("SWEEP").datasets.keys() == {"sft"}
+    assert experiments.sweep_round() == Round("inbox/a/sft.csv", NOW, LATER)
+
+
+def test_a_place_that_cannot_be_read_begins_anew(experiments: ExperimentTable, table: str) -> None:
+    experiments.put_sweep_round(Round("inbox/a/sft.csv", NOW, LATER))
+    boto3.resource("dynamodb").Table(table).update_item(
+        Key={"experiment_id": "SWEEP", "item": "SWEEP"},
+        UpdateExpression="SET started = :x",
+        ExpressionAttributeValues={":x": "yesterday"},
+    )
+    assert experiments.sweep_round() is None
+
+
+def test_of_several_experiments_those_that_cannot_be_read_are_left_out(
+    experiments: ExperimentTable, table: str
+) -> None:
+    names = [f"x{number}" for number in range(20)]
+    for name in names:
+        experiments.put_dataset(name, rich_items.dataset(name))
+    boto3.resource("dynamodb").Table(table).update_item(
+        Key={"experiment_id": "x7", "item": "DATASET#x7"},
+        UpdateExpression="SET uploaded_at = :x",
+        ExpressionAttributeValues={":x": "yesterday"},
+    )
+    read = experiments.load_all([*names, "nobody"])
+    assert [*read] == [name for name in names if name != "x7"] + ["nobody"]
+    assert read["x3"] == experiments.load("x3")
+    assert read["nobody"] == Snapshot("nobody")

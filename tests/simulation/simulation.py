@@ -11,6 +11,7 @@ import heapq
 import json
 import random
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
@@ -254,6 +255,19 @@ class Simulation:
         deliver = partial(self.deliver, hint["experiment_id"], 1, depth)
         self.later(timedelta(seconds=DelaySeconds), deliver)
 
+    def send_message_batch(self, QueueUrl: str, Entries: list[dict[str, str]]) -> Any:  # noqa: N803
+        """SQS's: it may take some entries and refuse others, with a success of the whole call.
+
+        Bounds of a batch: the API's reference of SendMessageBatch.
+        """
+        assert 1 <= len(Entries) <= 10
+        assert len({entry["Id"] for entry in Entries}) == len(Entries)
+        failed = [entry for entry in Entries if self.random.random() < self.chaos.crash]
+        for entry in Entries:
+            if entry not in failed:
+                self.send_message(QueueUrl, entry["MessageBody"], 0)
+        return {"Failed": [{"Id": entry["Id"]} for entry in failed]} if failed else {}
+
     def job_changed(self, name: str) -> None:
         experiment_id = experiment_of_job("novaloop", name)
         if experiment_id:
@@ -322,10 +336,16 @@ class Simulation:
 
     def run_sweep(self) -> None:
         self.later(SWEEP_EVERY, self.run_sweep)
-        if self.random.random() < self.chaos.crash:
-            return
-        hints = HintQueue(self, "hints")  # type: ignore[arg-type]
-        sweep(SweepWorld(self.store, self.objects, hints, self, self.clock))
+        crashes = Crashes(probability=self.chaos.crash, random=self.random)
+        ports = {"store": self.store, "objects": self.objects, "sqs": self, "ingester": self}
+        calls: dict[str, Any] = {
+            name: Interruptible(port, name, crashes) for name, port in ports.items()
+        }
+        # In one thread: the order of what happens is that of the seed.
+        hints = HintQueue(calls.pop("sqs"), "hints", senders=1)
+        with suppress(Crash):
+            for failure in sweep(SweepWorld(**calls, hints=hints, clock=self.clock)).failures:
+                assert "hints were not taken" in failure, failure
 
     # ------------------------------------------------------------------ what people do
     def upload(self, experiment_id: str, file: str, body: bytes) -> None:

@@ -24,12 +24,6 @@ STOP = PLAN % b", stop_on: [reward_collapse]"
 STOP_IF_STALLED = PLAN % b", stop_on: [stalled_training]"
 
 
-@pytest.fixture
-def old_upload(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep the sweep from hinting at experiments only because their upload is recent."""
-    monkeypatch.setattr("novaloop.usecases.sweep.REMEMBER", timedelta(0))
-
-
 def simulate(course: str, chaos: Chaos | None = None, seed: int = 0) -> Simulation:
     return Simulation(
         seed, chaos or Chaos(), course=lambda job: course if "--rft" in job else "healthy"
@@ -61,7 +55,6 @@ def lines(simulation: Simulation, what: str) -> list[str]:
     return [entry.why for entry in simulation.store.history("demo") if entry.what == what]
 
 
-@pytest.mark.usefixtures("old_upload")
 def test_progress_moves_by_the_sweep_alone() -> None:
     """A job that runs tells nobody of its steps: without looks there is only its start and end."""
     simulation = simulate("healthy")
@@ -77,7 +70,6 @@ def test_progress_moves_by_the_sweep_alone() -> None:
     assert ends == {started + timedelta(minutes=40)}
 
 
-@pytest.mark.usefixtures("old_upload")
 def test_looks_at_a_training_are_few() -> None:
     """One for each sweep of the 40 minutes, and one for each event: no chain of hints."""
     simulation = simulate("healthy")

@@ -30,6 +30,7 @@ from novaloop.experiment.record import (
 from novaloop.store.serialisation import Stored, plain
 from novaloop.usecases.ports import (
     ObjectMissing,
+    Round,
     Upload,
     VersionConflict,
 )
@@ -60,10 +61,17 @@ class TwinStore:
     def __init__(self, on_item: Callable[[str], None]) -> None:
         self.snapshots: dict[str, Snapshot] = {}
         self.entries: dict[str, list[HistoryEntry]] = {}
+        self.round: Round | None = None
         self._on_item = on_item
 
     def load(self, experiment_id: str) -> Snapshot:
+        if not experiment_id:  # as DynamoDB: "The AttributeValue for a key attribute cannot
+            # contain an empty string value. Key: experiment_id" (ValidationException)
+            raise ValueError("a key attribute cannot contain an empty string value")
         return self.snapshots.get(experiment_id, Snapshot(experiment_id))
+
+    def load_all(self, experiment_ids: Sequence[str]) -> dict[str, Snapshot]:
+        return {each: self.load(each) for each in experiment_ids}
 
     def record(self, experiment_id: str) -> Record:
         record = self.load(experiment_id).record
@@ -98,9 +106,9 @@ class TwinStore:
         return sorted((p for p in places if p.quota == quota), key=lambda p: p.since)
 
     def due(self, now: datetime) -> Iterator[str]:
-        for experiment_id, snapshot in self.snapshots.items():
-            if snapshot.record and snapshot.record.due_at and snapshot.record.due_at <= now:
-                yield experiment_id
+        records = [snapshot.record for snapshot in self.snapshots.values() if snapshot.record]
+        due = [(record.due_at, record.experiment_id) for record in records if record.due_at]
+        return (experiment_id for due_at, experiment_id in sorted(due) if due_at <= now)
 
     def _put(self, experiment_id: str, **items: Any) -> None:
         self.snapshots[experiment_id] = replace(self.load(experiment_id), **items)
@@ -122,6 +130,12 @@ class TwinStore:
     def put_checks(self, experiment_id: str, item: ChecksItem) -> None:
         check_item(as_item(experiment_id, "CHECKS", item))
         self._put(experiment_id, checks=item)
+
+    def sweep_round(self) -> Round | None:
+        return self.round
+
+    def put_sweep_round(self, place: Round) -> None:
+        self.round = place
 
     def put_score(self, experiment_id: str, item: ScoreItem) -> None:
         check_item(as_item(experiment_id, f"SCORE#{item.stage}#{item.attempt}", item))
@@ -147,8 +161,8 @@ class TwinObjects:
         body, at = versions[-1]
         return Upload(f"v{len(versions)}", at, len(body))
 
-    def uploads(self, prefix: str) -> Iterator[tuple[str, Upload]]:
-        for key in sorted(key for key in self._versions if key.startswith(prefix)):
+    def uploads(self, prefix: str, after: str = "") -> Iterator[tuple[str, Upload]]:
+        for key in sorted(k for k in self._versions if k.startswith(prefix) and k > after):
             upload = self.newest(key)
             if upload:
                 yield key, replace(upload, version_id="")

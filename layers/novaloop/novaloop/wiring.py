@@ -40,10 +40,10 @@ _CONFIG = Config(
 )
 _SMOKE_CONFIG = _CONFIG.merge(Config(retries={"mode": "standard", "total_max_attempts": 1}))
 """The next look asks again; retries here would outlast the function."""
-_LOGS_CONFIG = _CONFIG.merge(
+_HASTY_CONFIG = _CONFIG.merge(
     Config(retries={"mode": "standard", "total_max_attempts": 2}, connect_timeout=2, read_timeout=8)
 )
-"""Logs are worth no long wait: the stages go on without them."""
+"""For what is worth no long wait: stages go on without logs, the next sweep without the last."""
 
 
 def controller_world() -> World:
@@ -55,7 +55,7 @@ def controller_world() -> World:
     return World(
         store=ExperimentTable(settings.table_name, settings.aws_region),
         jobs=TrainingJobs(sagemaker),
-        logs=TrainingJobLogs(boto3.client("logs", config=_LOGS_CONFIG)),
+        logs=TrainingJobLogs(boto3.client("logs", config=_HASTY_CONFIG)),
         customizations=CustomizationJobs(bedrock),
         endpoints=_deployments(sagemaker, bedrock),
         leftovers=TaggedResources(
@@ -102,11 +102,11 @@ def _listed(text: str) -> tuple[str, ...]:
 def sweep_world() -> SweepWorld:
     """Return the sweeper's world, as its environment describes it."""
     settings = SweeperSettings.from_environment(os.environ)
-    functions = boto3.client("lambda", config=_CONFIG)
+    functions = boto3.client("lambda", config=_HASTY_CONFIG)
     return SweepWorld(
         store=ExperimentTable(settings.table_name, settings.aws_region),
-        objects=Bucket(boto3.client("s3", config=_CONFIG), settings.bucket_name),
-        hints=HintQueue(boto3.client("sqs", config=_CONFIG), settings.hint_queue_url),
+        objects=Bucket(boto3.client("s3", config=_HASTY_CONFIG), settings.bucket_name),
+        hints=HintQueue(boto3.client("sqs", config=_HASTY_CONFIG), settings.hint_queue_url),
         ingester=IngestFunction(functions, settings.ingest_function_name),
         clock=UtcClock(),
     )

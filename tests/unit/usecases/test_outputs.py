@@ -180,7 +180,7 @@ class OverHttp:
     def __init__(self, body: bytes) -> None:
         self.body = body
 
-    def uploads(self, prefix: str) -> Iterator[tuple[str, Upload]]:
+    def uploads(self, prefix: str, after: str = "") -> Iterator[tuple[str, Upload]]:
         yield f"{prefix}output/output/run/{NAME}", Upload("", NOW, len(self.body))
 
     def get(self, _: str) -> Any:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from itertools import chain
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -17,21 +19,61 @@ MAX_DELAY = timedelta(minutes=15)
 _MAX_SUBJECT = 100
 
 
-class HintQueue:
-    """Hints on an SQS queue; implements the port `Hints`."""
+_BATCH = 10
+"""What SQS takes in one SendMessageBatch (TooManyEntriesInBatchRequest above it)."""
 
-    def __init__(self, sqs: SQSClient, queue_url: str) -> None:
+
+class HintQueue:
+    """Hints on an SQS queue; implements the ports `Hints` and `HintBatches`.
+
+    `senders` is how many batches are sent at once: a call takes tens of milliseconds, most of it
+    waiting.
+    """
+
+    def __init__(self, sqs: SQSClient, queue_url: str, senders: int = 4) -> None:
         self._sqs = sqs
         self._queue_url = queue_url
+        self._senders = senders
 
     def look_at(self, experiment_id: str, delay: timedelta = timedelta(0), depth: int = 0) -> None:
         """Put a hint on the queue."""
         self._sqs.send_message(
             QueueUrl=self._queue_url,
-            MessageBody=json.dumps({"experiment_id": experiment_id, "depth": depth}),
+            MessageBody=_hint(experiment_id, depth),
             # Rounded up: a hint that comes a moment early finds nothing to do.
             DelaySeconds=math.ceil(min(delay, MAX_DELAY).total_seconds()),
         )
+
+    def look_at_all(self, experiment_ids: Sequence[str]) -> list[str]:
+        """Put a hint for each on the queue, in batches; return those that were not taken.
+
+        SQS answers for each message of a batch by itself, with a success of the whole call
+        (docs.aws.amazon.com, SendMessageBatch). What it did not take is sent once more. A call
+        that fails as a whole raises what SQS says, after the other batches were sent.
+        """
+        starts = range(0, len(experiment_ids), _BATCH)
+        batches = [experiment_ids[start : start + _BATCH] for start in starts]
+        with ThreadPoolExecutor(self._senders) as senders:
+            return list(chain.from_iterable(senders.map(self._send_twice, batches)))
+
+    def _send_twice(self, experiment_ids: Sequence[str]) -> Sequence[str]:
+        refused = self._send(experiment_ids)
+        return self._send(refused) if refused else []
+
+    def _send(self, experiment_ids: Sequence[str]) -> Sequence[str]:
+        """Send one batch and return those that were not taken."""
+        answer = self._sqs.send_message_batch(
+            QueueUrl=self._queue_url,
+            Entries=[
+                {"Id": str(number), "MessageBody": _hint(experiment_id, depth=0)}
+                for number, experiment_id in enumerate(experiment_ids)
+            ],
+        )
+        return [experiment_ids[int(failed["Id"])] for failed in answer.get("Failed", [])]
+
+
+def _hint(experiment_id: str, depth: int) -> str:
+    return json.dumps({"experiment_id": experiment_id, "depth": depth})
 
 
 class MetricsFunction:

@@ -38,10 +38,16 @@ class Bucket:
             raise
         return Upload(head.get("VersionId", "null"), head["LastModified"], head["ContentLength"])
 
-    def uploads(self, prefix: str) -> Iterator[tuple[str, Upload]]:
-        """Return the objects under a prefix; a listing does not know their version ids."""
+    def uploads(self, prefix: str, after: str = "") -> Iterator[tuple[str, Upload]]:
+        """Return the objects under a prefix, in the order of their keys, from `after` on.
+
+        A listing does not know their version ids. Each thousand is one request, made when the
+        thousand before was taken. S3 lists by the bytes of the keys' UTF-8, and `StartAfter` need
+        not be the key of an object that is still there (docs.aws.amazon.com, ListObjectsV2).
+        """
         pages = self._s3.get_paginator("list_objects_v2")
-        for page in pages.paginate(Bucket=self._name, Prefix=prefix):
+        start = {"StartAfter": after} if after else {}
+        for page in pages.paginate(Bucket=self._name, Prefix=prefix, **start):  # type: ignore[arg-type]
             for item in page.get("Contents", []):
                 yield item["Key"], Upload("", item["LastModified"], item["Size"])
 

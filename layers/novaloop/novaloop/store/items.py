@@ -169,6 +169,14 @@ class CommandModel(Item, discriminator="COMMAND"):
     note = UnicodeAttribute(null=True)
 
 
+class SweepModel(Item, discriminator="SWEEP"):
+    """`SWEEP`, in a collection of its own: how far the sweep has walked round the inbox."""
+
+    after = UnicodeAttribute()
+    started = UnicodeAttribute()
+    since = UnicodeAttribute()
+
+
 class HistoryModel(Item, discriminator="HISTORY"):
     """`HISTORY#<time>#<n>`: what changed, and why."""
 

@@ -28,14 +28,22 @@ from novaloop.store.items import (
     RecordModel,
     ScoreModel,
     SpecModel,
+    SweepModel,
 )
+from novaloop.usecases.ports import Round
 
 KEEP_HISTORY = timedelta(days=400)
 KEEP_COMMANDS = timedelta(days=30)
 SMALLEST_NUMBER = 1e-130
 """DynamoDB refuses numbers nearer to 0 than this."""
 
-Stored = Record | SpecItem | DatasetItem | ChecksItem | ScoreItem | CommandItem | HistoryEntry
+SWEEP = "SWEEP"
+"""Both keys of the sweep's item. An experiment may have a folder of that name, though it is refused
+for its capitals; its items have other sort keys, and its snapshot is read around this one."""
+
+Stored = (
+    Record | SpecItem | DatasetItem | ChecksItem | ScoreItem | CommandItem | HistoryEntry | Round
+)
 _RECORD = TypeAdapter(Record)
 _SPEC = TypeAdapter(SpecItem)
 _DATASET = TypeAdapter(DatasetItem)
@@ -43,6 +51,7 @@ _CHECKS = TypeAdapter(ChecksItem)
 _SCORE = TypeAdapter(ScoreItem)
 _COMMAND = TypeAdapter(CommandItem)
 _HISTORY = TypeAdapter(HistoryEntry)
+_ROUND = TypeAdapter(Round)
 _ADAPTERS: Mapping[type[Stored], TypeAdapter[Any]] = {
     Record: _RECORD,
     SpecItem: _SPEC,
@@ -51,6 +60,7 @@ _ADAPTERS: Mapping[type[Stored], TypeAdapter[Any]] = {
     ScoreItem: _SCORE,
     CommandItem: _COMMAND,
     HistoryEntry: _HISTORY,
+    Round: _ROUND,
 }
 
 
@@ -102,6 +112,16 @@ def command_item(experiment_id: str, item: CommandItem) -> CommandModel:
 def command_key(item: CommandItem) -> str:
     """Return the sort key of a command's item."""
     return f"COMMAND#{item.command_id}"
+
+
+def round_item(place: Round) -> SweepModel:
+    """Return the item of how far the sweep has come."""
+    return SweepModel(SWEEP, SWEEP, **plain(place))
+
+
+def round_of(item: Item) -> Round:
+    """Return how far the sweep has come. Raises pydantic's ValidationError."""
+    return _ROUND.validate_python(values_of(item))
 
 
 def entry_of(item: Item) -> HistoryEntry:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 from pynamodb.connection import Connection
 from pynamodb.exceptions import PutError, TransactWriteError
 from pynamodb.transactions import TransactWrite
@@ -24,6 +26,7 @@ from novaloop.experiment.record import (
 )
 from novaloop.store.items import CommandModel, DatasetModel, DueIndex, Item, RecordModel
 from novaloop.store.serialisation import (
+    SWEEP,
     checks_item,
     command_item,
     command_key,
@@ -32,16 +35,20 @@ from novaloop.store.serialisation import (
     history_item,
     iso,
     record_item,
+    round_item,
+    round_of,
     score_item,
     snapshot_of,
     spec_item,
     values_of,
 )
-from novaloop.usecases.ports import VersionConflict
+from novaloop.usecases.ports import Round, VersionConflict
 
 _CONFLICTS = {"ConditionalCheckFailed", "TransactionConflict"}
 
 _PLACE = TypeAdapter(Place)
+_READERS = 8
+"""How many queries are under way at once; the client keeps ten connections."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +77,16 @@ class ExperimentTable:
     def load(self, experiment_id: str) -> Snapshot:
         """Return the item collection of one experiment, history aside, strongly consistent."""
         return snapshot_of(experiment_id, self._items(experiment_id))
+
+    def load_all(self, experiment_ids: Sequence[str]) -> dict[str, Snapshot]:
+        """Return several collections, without those that can't be read, for whatever reason.
+
+        One query each, several at a time. Fetching all items with BatchGetItem would take their
+        names beforehand, and a file of an experiment can have any.
+        """
+        with ThreadPoolExecutor(_READERS) as readers:
+            reading = {each: readers.submit(self.load, each) for each in experiment_ids}
+        return {each: read.result() for each, read in reading.items() if read.exception() is None}
 
     def _items(self, experiment_id: str) -> Iterator[Item]:
         """Read around HISTORY#, the only part of the collection that grows."""
@@ -110,6 +127,20 @@ class ExperimentTable:
         """Return the experiments whose `due_at` has passed, the longest overdue first."""
         due = Item.due_index.query("RECORD", DueIndex.due_at <= iso(now))
         return (item.experiment_id for item in due)
+
+    def sweep_round(self) -> Round | None:
+        """Return how far the sweep has come; None if there was none yet, or it can't be read.
+
+        The sweep may begin anew at any time: it then asks for what was asked for before.
+        """
+        for item in Item.query(SWEEP, Item.item == SWEEP, consistent_read=True):
+            with suppress(ValidationError):
+                return round_of(item)
+        return None
+
+    def put_sweep_round(self, place: Round) -> None:
+        """Remember how far the sweep has come."""
+        round_item(place).save()
 
     def queue(self, quota: str) -> Iterator[Place]:
         """Return the places held in the queue for a quota, the longest first.

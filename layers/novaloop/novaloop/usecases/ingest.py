@@ -23,19 +23,26 @@ from novaloop.usecases.conversion import (
     convert_file,
     stem_of,
 )
+from novaloop.usecases.inbox import InboxFile, read_key
 from novaloop.usecases.ports import Upload
-from novaloop.usecases.spec_upload import INBOX, present_spec, spec_item
+from novaloop.usecases.spec_upload import present_spec, spec_item
 
 MAX_ATTEMPTS = 6
 _SHARED = [role for role in Role if role in Split.model_fields]
 
 
 def ingest(key: str, world: IngestWorld) -> None:
-    """Look at an uploaded file and bring its item up to date."""
-    experiment_id, _, file = key.removeprefix(INBOX).partition("/")
-    upload = world.objects.newest(key)
-    if not key.startswith(INBOX) or not file or upload is None:
+    """Look at an uploaded file and bring its item up to date.
+
+    A key that belongs to no experiment is left alone; the sweep counts those.
+    """
+    named = read_key(key)
+    if not isinstance(named, InboxFile):
         return
+    upload = world.objects.newest(key)
+    if upload is None:
+        return
+    experiment_id, file = named.experiment_id, named.name
     if file == SPEC_FILE:
         world.store.put_spec(experiment_id, spec_item(key, upload, world))
         return
@@ -49,7 +56,8 @@ def ingest(key: str, world: IngestWorld) -> None:
 
 
 def _file_problem(file: str) -> str | None:
-    if stem_of(file) in {*Role, SPLIT_STEM} and SourceFormat.of(file) is not None:
+    is_nested = "/" in file  # such as `old/sft.csv`, which must not take the place of `sft.csv`
+    if not is_nested and stem_of(file) in {*Role, SPLIT_STEM} and SourceFormat.of(file) is not None:
         return None
     return (
         f"is not a file of an experiment; those are experiment.yaml and {', '.join(Role)} "

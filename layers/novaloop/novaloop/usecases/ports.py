@@ -83,6 +83,39 @@ class DatasetStore(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Round:
+    """How far the sweep has walked round the inbox.
+
+    `after` is the key that it looked at last, empty between two rounds; `started` is when the
+    present round began, and `since` when the one before it did.
+    """
+
+    after: str
+    started: datetime
+    since: datetime
+
+
+class SweepStore(Protocol):
+    """The part of the experiments table that the sweep works with."""
+
+    def load_all(self, experiment_ids: Sequence[str]) -> Mapping[str, Snapshot]:
+        """Return the item collections of several experiments, without those that can't be read."""
+        ...
+
+    def due(self, now: datetime) -> Iterable[str]:
+        """Return the experiments whose `due_at` has passed, the longest overdue first."""
+        ...
+
+    def sweep_round(self) -> Round | None:
+        """Return how far the sweep has come; None if there was none yet, or it can't be read."""
+        ...
+
+    def put_sweep_round(self, place: Round) -> None:
+        """Remember how far the sweep has come."""
+        ...
+
+
 class Store(DatasetStore, Protocol):
     """The experiments table."""
 
@@ -109,10 +142,6 @@ class Store(DatasetStore, Protocol):
 
         What was committed in the last few seconds may be missing.
         """
-        ...
-
-    def due(self, now: datetime) -> Iterable[str]:
-        """Return the experiments whose `due_at` has passed."""
         ...
 
     def put_score(self, experiment_id: str, item: ScoreItem) -> None:
@@ -221,8 +250,11 @@ class Objects(Protocol):
         """Return the newest version of an object, or None if there is none."""
         ...
 
-    def uploads(self, prefix: str) -> Iterable[tuple[str, Upload]]:
-        """Return the objects under a prefix. Their `version_id` may be empty."""
+    def uploads(self, prefix: str, after: str = "") -> Iterable[tuple[str, Upload]]:
+        """Return the objects under a prefix, in the order of their keys, from `after` on.
+
+        They are listed a thousand at a time, as they are taken. Their `version_id` may be empty.
+        """
         ...
 
     def writer(
@@ -291,6 +323,14 @@ class Hints(Protocol):
 
         `depth` counts the hints that led to this one: none to that of an event or of the sweep.
         """
+        ...
+
+
+class HintBatches(Protocol):
+    """The same queue, for many hints at once."""
+
+    def look_at_all(self, experiment_ids: Sequence[str]) -> Sequence[str]:
+        """Put a hint for each on the queue, in batches; return those that were not taken."""
         ...
 
 

@@ -7,9 +7,8 @@ from novaloop.experiment.settings_file import MAX_BYTES
 from novaloop.experiment.spec import ExperimentSpec
 from novaloop.experiment.spec_file import SPEC_FILE, SpecRefused, read_spec
 from novaloop.usecases.conversion import IngestWorld
+from novaloop.usecases.inbox import INBOX
 from novaloop.usecases.ports import Upload
-
-INBOX = "inbox/"
 
 
 def spec_item(key: str, upload: Upload, world: IngestWorld) -> SpecItem:

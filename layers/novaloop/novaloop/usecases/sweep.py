@@ -1,73 +1,172 @@
-"""The sweep: finds what events should have brought up and did not."""
+"""The sweep: finds what events should have brought up and did not.
+
+It has two jobs, and neither can keep the other from being done: each has time of its own, what
+goes wrong in one is told when both are over, and what goes wrong with one experiment or one upload
+is told when the rest is done.
+
+**Experiments that are due** are hinted at, the longest overdue first, ten a message batch. So the
+cost follows open work: only records that will change by themselves are ever due.
+
+**Uploads without an item** can only be found by listing the bucket, and a listing knows no other
+order than that of the keys: all uploads ever made come along. So the sweep walks round the inbox,
+at most `KEYS` of them at a time, and remembers where it was. It compares an upload with its
+experiment's items when it first comes by after each of `AGES`. So an old upload costs its share of
+a listing and nothing else, and a recent one a few queries, however often the walk comes by.
+
+Listing only the folders of experiments that still collect would be cheaper, but finds nothing of an
+experiment whose first uploads were all lost, and then there would be two ways to find an upload.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from datetime import timedelta
+from bisect import bisect_right
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from functools import partial
+from itertools import islice
 
-from novaloop.experiment.record import DatasetItem, Snapshot
+from novaloop.experiment.record import Snapshot
 from novaloop.experiment.spec_file import SPEC_FILE
-from novaloop.usecases.ports import Clock, Hints, Ingester, Objects, Store, Upload
-from novaloop.usecases.spec_upload import INBOX
+from novaloop.usecases.conversion import stem_of
+from novaloop.usecases.inbox import INBOX, InboxFile, Unusable, read_key
+from novaloop.usecases.ports import Clock, HintBatches, Ingester, Objects, Round, SweepStore, Upload
 
-GRACE = timedelta(minutes=2)
-"""How long an upload's own event has to arrive."""
-REMEMBER = timedelta(hours=24)
-"""How far back the sweep looks for uploads; a later one comes up with its own event."""
+AGES = tuple(timedelta(minutes=minutes) for minutes in (2, 15, 60, 240, 960))
+"""The ages at which an upload is compared with the items. By the first its own event should have
+arrived; the others are for asks that came to nothing, and grow like those of any such retry."""
+KEYS, COMPARISONS = 50_000, 400
+"""How many uploads one sweep walks past at most, in listings of 1,000, and after how many queries
+and asks it leaves the rest to the next."""
+HINTS_AT_ONCE, KEYS_AT_ONCE = 1_000, 200
+"""How much of each job is begun before the clock is asked again: seconds, if all is to be done."""
+TIME_FOR_DUE, TIME_FOR_UPLOADS = timedelta(seconds=12), timedelta(seconds=18)
+"""After this time a job begins nothing new. Far below the function's timeout: the last call may be
+slow, and a sweep that is cut off remembers nothing."""
 
 
 @dataclass(frozen=True)
 class SweepWorld:
     """Everything that the sweep works with."""
 
-    store: Store
+    store: SweepStore
     objects: Objects
-    hints: Hints
+    hints: HintBatches
     ingester: Ingester
     clock: Clock
 
 
-@dataclass(frozen=True)
+@dataclass
 class Swept:
-    """How many experiments were due for a look, and how many uploads nobody had picked up."""
+    """What one sweep did.
 
-    due: int
-    uploads: int
+    How many experiments were due for a look, how many uploads nobody had picked up, which keys
+    belong to no experiment, and what could not be done, in words that hold nothing of any data.
+    """
+
+    due: int = 0
+    uploads: int = 0
+    unusable: list[str] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
 
 
 def sweep(world: SweepWorld) -> Swept:
-    """Hint at every experiment that is due and at every upload without an item."""
-    due = list(world.store.due(world.clock.now()))
-    for experiment_id in due:
-        world.hints.look_at(experiment_id)
-    lost = list(_lost_uploads(world))
-    for key in lost:
-        world.ingester.request_ingest(key)
-    return Swept(len(due), len(lost))
+    """Hint at every experiment that is due, and ask for every upload without an item."""
+    swept = Swept()
+    _try("hinting at what is due", swept, partial(_hint_at_due, world, swept))
+    _try("looking for lost uploads", swept, partial(_look_for_uploads, world, swept))
+    return swept
 
 
-def _lost_uploads(world: SweepWorld) -> Iterable[str]:
+def _try(what: str, swept: Swept, job: Callable[[], None]) -> None:
+    """Do one thing; its failure is kept for later, by type, as its text may quote an item."""
+    try:
+        job()
+    except Exception as error:
+        swept.failures.append(f"{what}: {type(error).__name__}")
+
+
+def _hint_at_due(world: SweepWorld, swept: Swept) -> None:
     now = world.clock.now()
-    recent: dict[str, dict[str, Upload]] = {}
-    for key, upload in world.objects.uploads(INBOX):
-        experiment_id, _, file = key.removeprefix(INBOX).partition("/")
-        if file and now - REMEMBER <= upload.uploaded_at <= now - GRACE:
-            recent.setdefault(experiment_id, {})[key] = upload
-    for experiment_id, uploads in recent.items():
-        snapshot = world.store.load(experiment_id)
-        yield from _without_item(snapshot, uploads)
-        if snapshot.record is None:
-            # The record comes with the first look, and only a hint brings that about.
-            world.hints.look_at(experiment_id)
+    due = iter(world.store.due(now))
+    while world.clock.now() < now + TIME_FOR_DUE and (some := list(islice(due, HINTS_AT_ONCE))):
+        swept.due += len(some)
+        _hint_at(some, world, swept)
 
 
-def _without_item(snapshot: Snapshot, uploads: Mapping[str, Upload]) -> Iterable[str]:
-    by_key: dict[str, DatasetItem] = {item.source_key: item for item in snapshot.datasets.values()}
-    for key, upload in uploads.items():
-        if key.endswith(f"/{SPEC_FILE}"):
-            known = snapshot.spec.uploaded_at if snapshot.spec else None
-        else:
-            known = by_key[key].uploaded_at if key in by_key else None
-        if known is None or known < upload.uploaded_at:
-            yield key
+def _hint_at(experiment_ids: Sequence[str], world: SweepWorld, swept: Swept) -> None:
+    refused = world.hints.look_at_all(experiment_ids)
+    if refused:
+        swept.failures.append(f"{len(refused)} hints were not taken, such as {refused[0]}'s")
+
+
+def _look_for_uploads(world: SweepWorld, swept: Swept) -> None:
+    """Walk on from where the last sweep was, and remember how far it was, whatever happens."""
+    now = world.clock.now()
+    place = world.store.sweep_round() or Round("", started=now, since=now - AGES[-1])
+    if not place.after:
+        place = replace(place, started=now)
+    since, walked, calls = place.since, 0, 0
+    uploads = iter(world.objects.uploads(INBOX, place.after))
+    try:
+        while walked < KEYS and calls < COMPARISONS and world.clock.now() < now + TIME_FOR_UPLOADS:
+            some = list(islice(uploads, KEYS_AT_ONCE))
+            if not some:
+                place = Round("", started=place.started, since=place.started)
+                break
+            aged = {key: upload for key, upload in some if is_time(upload.uploaded_at, since, now)}
+            calls += _compare(aged, world, swept)
+            place, walked = replace(place, after=some[-1][0]), walked + len(some)
+    finally:
+        world.store.put_sweep_round(place)
+
+
+def _compare(uploads: Mapping[str, Upload], world: SweepWorld, swept: Swept) -> int:
+    """Ask for each upload that has no item, and for a look where there is no record yet.
+
+    Returns how many queries and asks it took.
+    """
+    files: dict[str, dict[str, InboxFile]] = {}
+    for key in uploads:
+        file = read_key(key)
+        if isinstance(file, Unusable):
+            swept.unusable.append(key)
+        elif file is not None:
+            files.setdefault(file.experiment_id, {})[key] = file
+    snapshots = world.store.load_all(list(files))
+    for experiment_id in files.keys() - snapshots.keys():
+        swept.failures.append(f"the items of {experiment_id} can't be read")
+    lost = [
+        key
+        for experiment_id, snapshot in snapshots.items()
+        for key, file in files[experiment_id].items()
+        if not _has_item(key, file, uploads[key], snapshot)
+    ]
+    swept.uploads += len(lost)
+    for key in lost:
+        _try(f"asking for {key}", swept, partial(world.ingester.request_ingest, key))
+    # The record comes with the first look, and only a hint brings that about.
+    unseen = [name for name, snapshot in snapshots.items() if snapshot.record is None]
+    if unseen:
+        _hint_at(unseen, world, swept)
+    return len(files) + len(lost)
+
+
+def is_time(uploaded_at: datetime, since: datetime, now: datetime) -> bool:
+    """Whether an upload has reached one of AGES since the walk last came by, at `since` or later.
+
+    If it came by later than that, the upload is looked at once too often, never too seldom.
+    """
+    return bisect_right(AGES, since - uploaded_at) < bisect_right(AGES, now - uploaded_at)
+
+
+def _has_item(key: str, file: InboxFile, upload: Upload, snapshot: Snapshot) -> bool:
+    """Whether an item is as new as the upload: its own, or of a later file for the same role."""
+    if file.name == SPEC_FILE:
+        return snapshot.spec is not None and snapshot.spec.uploaded_at >= upload.uploaded_at
+    role = stem_of(file.name)
+    return any(
+        item.uploaded_at >= upload.uploaded_at
+        for item in snapshot.datasets.values()
+        if item.source_key == key or item.role == role
+    )
