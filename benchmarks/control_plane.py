@@ -50,7 +50,7 @@ CALLS: Mapping[str, tuple[str, ...]] = {
     "objects.put": ("S3 PUT or LIST",),
     "objects.writer": ("S3 PUT or LIST",),
     "objects.concatenate": ("S3 GET", "S3 GET", "S3 PUT or LIST"),
-    "hints.look_at": ("SQS request",) * 3,
+    "hints.send_message": ("SQS request",) * 3,
     "notifier.publish": ("SNS publish",),
     "scorer.request_score": ("Lambda request",),
     "scorer.request_report": ("Lambda request",),
