@@ -33,6 +33,7 @@ def placeholder_site(region: str) -> PlannedSite:
         reward_function_arn=(
             f"arn:aws:lambda:{region}:000000000000:function:placeholder-SageMaker-reward"
         ),
+        image_repositories=("*",),
     )
     role = "arn:aws:iam::000000000000:role/placeholder"
     site = Site("placeholder-bucket", deployment, bedrock_role_arn=role)
@@ -49,6 +50,7 @@ def stack_site(name: str) -> PlannedSite:
         kms_key_arn=stack.get("OutputKmsKeyArn") or None,
         subnets=_listed(stack, "SubnetIds"),
         security_group_ids=_listed(stack, "SecurityGroupIds"),
+        image_repositories=_listed(stack, "ImageRepositoryArns"),
     )
     site = Site(stack["BucketName"], deployment, stack["BedrockRoleArn"])
     return PlannedSite(site, stack["JobNamePrefix"], is_placeholder=False)

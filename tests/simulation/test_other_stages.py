@@ -146,6 +146,16 @@ def test_a_judge_may_be_asked_about_the_questions_of_the_evaluation() -> None:
     assert simulation.settles("demo") is Status.COMPLETED, simulation.record("demo").reason
 
 
+def test_an_image_that_the_stack_does_not_name_launches_nothing() -> None:
+    image = "123456789012.dkr.ecr.us-east-1.amazonaws.com/tools:v1"
+    simulation = Simulation()
+    simulation.submit("demo", SPEC + f"plan: [sft: {{image: '{image}'}}]\n".encode())
+    assert simulation.settles("demo") is Status.REJECTED
+    told = f"plan[0].sft.image: {image!r} is from a repository that the stack does not name"
+    assert told in simulation.record("demo").reason
+    assert not simulation.jobs.launches
+
+
 @pytest.mark.parametrize(
     ("region", "spec", "told"),
     [

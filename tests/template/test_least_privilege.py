@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from novaloop.recipes.facts import facts
 from tests.template.iam_simulator import Request, verdicts
 from tests.template.stack import ACCOUNT, REGION, deployed, sam_template
 
@@ -260,12 +261,9 @@ ALLOWED = [
         for action in ("ListActions", "ListArtifacts", "ListAssociations")
     ),
     *(
-        Case(JOBS, f"ecr:{action}", f"arn:aws:ecr:{REGION}:{account}:repository/{repository}")
+        Case(JOBS, f"ecr:{action}", f"arn:aws:ecr:{region}:{account}:repository/nova-a-repo")
         for action in ("BatchCheckLayerAvailability", "GetDownloadUrlForLayer", "BatchGetImage")
-        for account, repository in (
-            ("708977205387", "nova-fine-tune-repo"),
-            (ACCOUNT, "my-inference"),
-        )
+        for region, account in facts().registry_accounts.items()
     ),
     Case(JOBS, "ecr:GetAuthorizationToken", "*"),
     *(
@@ -393,7 +391,10 @@ FORBIDDEN = [
     Case(JOBS, "sagemaker:DeleteAction", own("action", "0a1b2c")),
     Case(JOBS, "sagemaker:DescribeHubContent", own("hub-content", "others/JsonDoc/a/0.0.1")),
     Case(JOBS, "sagemaker:ImportHubContent", EVALUATOR),
-    Case(JOBS, "ecr:BatchGetImage", f"arn:aws:ecr:{REGION}:999999999999:repository/other"),
+    *(
+        Case(JOBS, "ecr:BatchGetImage", f"arn:aws:ecr:{REGION}:{account}:repository/nova-mine")
+        for account in (ACCOUNT, "999999999999")
+    ),
     Case(JOBS, "ecr:PutImage", f"arn:aws:ecr:{REGION}:{ACCOUNT}:repository/my-inference"),
     Case(JOBS, "cloudwatch:PutMetricData", "*", {"cloudwatch:namespace": "Novaloop"}),
     Case(JOBS, "ec2:CreateNetworkInterface", f"arn:aws:ec2:{REGION}:{ACCOUNT}:network-interface/*"),
@@ -535,6 +536,13 @@ def test_jobs_call_only_the_processor_functions_that_are_configured() -> None:
     called = [Request(policies, "lambda:InvokeFunction", each) for each in (ours, other)]
     without = Request(STACK.policies(JOBS), "lambda:InvokeFunction", ours)
     assert verdicts([*called, without]) == ["Allowed", "ImplicitlyDenied", "ImplicitlyDenied"]
+
+
+def test_jobs_pull_only_images_of_aws_and_of_the_repositories_that_are_configured() -> None:
+    mirror, other = (f"arn:aws:ecr:{REGION}:{ACCOUNT}:repository/{n}" for n in ("nova/a", "tools"))
+    policies = deployed(ImageRepositoryArns=mirror.replace("/a", "/*")).policies(JOBS)
+    pulled = [Request(policies, "ecr:BatchGetImage", each) for each in (mirror, other)]
+    assert verdicts(pulled) == ["Allowed", "ImplicitlyDenied"]
 
 
 WILDCARDS = {

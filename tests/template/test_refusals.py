@@ -66,6 +66,14 @@ OPTIONAL: dict[str, tuple[dict[str, str], ...]] = {
             )
         },
     ),
+    "images": (
+        {},
+        {
+            "ImageRepositoryArns": ",".join(
+                [f"arn:aws:ecr:ap-northeast-1:123456789012:repository/{'r' * 48}"] * 10
+            )
+        },
+    ),
     "reservation": ({}, {"ControllerReservedConcurrency": "100"}),
 }
 """Parameters that switch something on: without each, and with it at its longest."""

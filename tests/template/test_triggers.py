@@ -23,6 +23,7 @@ DEAD_LETTERS = "arn:aws:sqs:us-east-1:123456789012:novaloop-DeadLetterQueue-EXAM
 UPLOADS, TRAINING, ENDPOINTS = "IngestFunctionUpload", "TrainingJobRule", "EndpointRule"
 CUSTOMIZATIONS = "CustomizationRule"
 PROCESSOR = "arn:aws:lambda:us-east-1:123456789012:function:scores"
+REPOSITORY = "arn:aws:ecr:us-east-1:123456789012:repository/nova"
 RULE_OF = {
     "s3-object-created.json": UPLOADS,
     "training-job-state-change.json": TRAINING,
@@ -312,6 +313,12 @@ def test_subnets_and_security_groups_come_together(
         ("ProcessorFunctionArns", f"{PROCESSOR}, {PROCESSOR}", False),
         ("ProcessorFunctionArns", "scores", False),
         ("ProcessorFunctionArns", "*", False),
+        ("ImageRepositoryArns", "", True),
+        ("ImageRepositoryArns", ",".join([f"{REPOSITORY}/*", f"{REPOSITORY}"]), True),
+        ("ImageRepositoryArns", f"{REPOSITORY},", False),
+        ("ImageRepositoryArns", REPOSITORY.replace("123456789012", "*"), False),
+        ("ImageRepositoryArns", "123456789012.dkr.ecr.us-east-1.amazonaws.com/nova", False),
+        ("ImageRepositoryArns", "*", False),
         ("SweepSchedule", "rate(1 minute)", True),
         ("SweepSchedule", "rate(10 hours)", True),
         ("SweepSchedule", "rate(1 minutes)", False),

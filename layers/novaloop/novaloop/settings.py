@@ -63,6 +63,7 @@ class ControllerSettings(SweeperSettings):
     output_kms_key_arn: str = ""
     subnet_ids: str = ""
     security_group_ids: str = ""
+    image_repository_arns: str = ""
 
     @property
     def start_delay(self) -> timedelta:

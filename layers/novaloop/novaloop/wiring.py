@@ -92,6 +92,7 @@ def _deployment(settings: ControllerSettings) -> Deployment:
         kms_key_arn=settings.output_kms_key_arn or None,
         subnets=_listed(settings.subnet_ids),
         security_group_ids=_listed(settings.security_group_ids),
+        image_repositories=_listed(settings.image_repository_arns),
     )
 
 

@@ -9,13 +9,14 @@ import pytest
 
 from novaloop.experiment.costs import packaged_prices
 from novaloop.experiment.inputs import roles, row_formats, split_roles
-from novaloop.experiment.launching import steps_of
-from novaloop.experiment.plan import Task, method_of
+from novaloop.experiment.launching import image_problem, steps_of
+from novaloop.experiment.plan import SftStage, Task, method_of
 from novaloop.experiment.planning import ExperimentPlan, plan_experiment
 from novaloop.experiment.record import DatasetRef, Record
 from novaloop.experiment.site import Site
 from novaloop.experiment.spec_file import SpecRefused, read_spec
 from novaloop.recipes.catalog import families
+from novaloop.recipes.errors import RecipeError
 from novaloop.recipes.jobs import Deployment
 from tests.unit.recipes.wire import assert_valid
 
@@ -24,7 +25,9 @@ SCORER = "arn:aws:lambda:us-east-1:123456789012:function:nova-SageMaker-scorer"
 ESCROW = "s3://customer-escrow-123456789012-smtj-abc/earlier/40"
 PACKAGE = "arn:aws:sagemaker:us-east-1:123456789012:model-package/earlier/3"
 IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/my/nova:v1"
-SITE = Site("bucket", Deployment("us-east-1", "arn:aws:iam::123456789012:role/N", REWARD))
+MIRROR = "arn:aws:ecr:us-east-1:123456789012:repository/my/*"
+ROLE = "arn:aws:iam::123456789012:role/N"
+SITE = Site("bucket", Deployment("us-east-1", ROLE, REWARD, image_repositories=(MIRROR,)))
 ROWS = 130
 
 # One experiment.yaml per method and task, and what its last job reads as `train`.
@@ -118,6 +121,32 @@ def test_subtask_processor_and_image_reach_the_job() -> None:
     assert scored["HyperParameters"]["eval_lambda_arn"] == SCORER
     own = request(f"plan: [{{sft: {{image: '{IMAGE}'}}}}]")
     assert own["AlgorithmSpecification"]["TrainingImage"] == IMAGE
+
+
+@pytest.mark.parametrize(
+    ("image", "allowed"),
+    [
+        (None, True),
+        (IMAGE, True),
+        (IMAGE.replace("my/", "mine/"), False),
+        (IMAGE.replace("us-east-1", "us-west-2"), False),
+        (IMAGE.replace("123456789012", "999999999999"), False),
+        ("708977205387.dkr.ecr.us-east-1.amazonaws.com/nova-fine-tune-repo:SM-TJ-SFT-V2", True),
+        ("708977205387.dkr.ecr.us-east-1.amazonaws.com/other:v1", False),
+        ("708977205387.dkr.ecr.us-west-2.amazonaws.com/nova-fine-tune-repo:v1", False),
+    ],
+)
+def test_only_images_of_repositories_that_the_stack_names_run(
+    image: str | None, allowed: bool
+) -> None:
+    stage = SftStage(image=image)
+    problem = image_problem(stage, SITE)
+    assert (problem is None) is allowed
+    if problem is not None:
+        assert "is from a repository that the stack does not name; leave it out" in problem
+        assert "stack's parameter ImageRepositoryArns" in problem
+        with pytest.raises(RecipeError, match=r"^image: "):
+            planned(f"plan: [{{sft: {{image: '{image}'}}}}]")
 
 
 def test_mlflow_settings_are_overrides_of_the_recipe() -> None:

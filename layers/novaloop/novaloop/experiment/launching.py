@@ -25,6 +25,7 @@ from novaloop.experiment.spec import ExperimentSpec
 from novaloop.recipes import bedrock, facts, registry, serverless
 from novaloop.recipes.bedrock import CustomizationJob, customization_job, settings_by_recipe
 from novaloop.recipes.catalog import blueprint
+from novaloop.recipes.checks import problem_with_repository
 from novaloop.recipes.jobs import TrainingJob
 from novaloop.recipes.overrides import resolve
 from novaloop.recipes.plans import plan_training_job
@@ -70,6 +71,11 @@ def region_problem(spec: ExperimentSpec, plan: StagePlan, region: str) -> str | 
     if spec.runtime is Runtime.BEDROCK:
         return bedrock.problem_with_training_region(method_of(plan), region)
     return serverless.problem_with_region(region)
+
+
+def image_problem(plan: StagePlan, site: Site) -> str | None:
+    """Return why the image that a stage asks for may not run in the stack, if it may not."""
+    return problem_with_repository(getattr(plan, "image", None), site.deployment)
 
 
 def data_keys(record: Record, plan: JobStage) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from fnmatch import fnmatchcase
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
 
 _LAMBDA_ARN = re.compile(r"arn:aws:lambda:[a-z0-9-]+:\d{12}:function:[A-Za-z0-9-_]+")
 _IMAGE = re.compile(
-    r"\d{12}\.dkr\.ecr\.[a-z0-9-]+\.amazonaws\.com/[a-z0-9][a-z0-9._/-]*:[A-Za-z0-9_][\w.-]{0,127}"
+    r"(\d{12})\.dkr\.ecr\.([a-z0-9-]+)\.amazonaws\.com/([a-z0-9][a-z0-9._/-]*)"
+    r":[A-Za-z0-9_][\w.-]{0,127}"
 )
 _S3_OBJECT = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/\S+")
 # Escrow buckets are named customer-escrow-<account>-<platform>-<id>; `hp` is HyperPod.
@@ -142,7 +144,7 @@ def validate_inputs(
         "reward_function_arn": _problem_with_reward(deployment.reward_function_arn, chosen),
         "processor_function_arn": _problem_with_processor(job.processor_function_arn, chosen),
         "subtask": _problem_with_subtask(job.subtask, chosen),
-        "image": problem_with_image(job.image),
+        "image": problem_with_image(job.image) or problem_with_repository(job.image, deployment),
         "max_runtime_seconds": None if job.max_runtime_seconds > 0 else "must be positive",
     }
     return [FieldError(joined(at, name), problem) for name, problem in checks.items() if problem]
@@ -232,3 +234,26 @@ def problem_with_image(uri: str | None) -> str | None:
     if uri is None or _IMAGE.fullmatch(uri):
         return None
     return f"{shown(uri)} must be <account>.dkr.ecr.<region>.amazonaws.com/<repository>:<tag>"
+
+
+def problem_with_repository(uri: str | None, deployment: Deployment) -> str | None:
+    """Return why an image may not run in this stack, if it may not.
+
+    Who may upload an experiment.yaml is not by that allowed to run any container under the
+    execution role: only AWS's Nova images, and what whoever deployed the stack has named.
+    """
+    parts = _IMAGE.fullmatch(uri) if uri is not None else None
+    if parts is None:
+        return None
+    account, region, repository = parts.groups()
+    arn = f"arn:aws:ecr:{region}:{account}:repository/{repository}"
+    nova = (
+        f"arn:aws:ecr:{region}:{account}:repository/nova-*"
+        for region, account in facts.facts().registry_accounts.items()
+    )
+    if any(fnmatchcase(arn, each) for each in (*nova, *deployment.image_repositories)):
+        return None
+    return (
+        f"{shown(uri)} is from a repository that the stack does not name; leave it out, or have "
+        f"{arn} added to the stack's parameter ImageRepositoryArns"
+    )

@@ -18,7 +18,11 @@ MODEL_PACKAGE_ARN = re.compile(
 
 @dataclass(frozen=True)
 class Deployment:
-    """Where jobs run and with which rights: the same for all jobs of one stack."""
+    """Where jobs run and with which rights: the same for all jobs of one stack.
+
+    ``image_repositories`` are the ARNs of the repositories, with ``*`` as IAM reads it, whose
+    images may run beside AWS's own.
+    """
 
     region: str
     execution_role_arn: str
@@ -26,6 +30,7 @@ class Deployment:
     kms_key_arn: str | None = None
     subnets: tuple[str, ...] = ()
     security_group_ids: tuple[str, ...] = ()
+    image_repositories: tuple[str, ...] = ()
 
     @property
     def account_id(self) -> str:

@@ -18,7 +18,7 @@ from novaloop.experiment.admission import (
 )
 from novaloop.experiment.decide import decide
 from novaloop.experiment.deploying import endpoint_ref, plan_deployment, shared_endpoint
-from novaloop.experiment.launching import PlannedUpload, plan_job, region_problem
+from novaloop.experiment.launching import PlannedUpload, image_problem, plan_job, region_problem
 from novaloop.experiment.moves import (
     Announce,
     CheckDatasets,
@@ -262,6 +262,8 @@ def _site_problem(snapshot: Snapshot, world: World) -> str | None:
         at = f"experiment.yaml: plan[{index}].{plan.kind}"
         if problem := region_problem(spec, plan, world.site.deployment.region):
             return f"{at}: {problem}"
+        if problem := image_problem(plan, world.site):
+            return f"{at}.image: {problem}"
         endpoint = shared_endpoint(record, plan) if isinstance(plan, DeployStage) else None
         if endpoint is not None and (problem := world.endpoints.problem_with(endpoint)):
             return f"{at}.endpoint: {problem}"
