@@ -283,6 +283,7 @@ REFUSALS = [
     (QUOTA, True),
     (("ThrottlingException", "Rate exceeded"), True),
     (("ServiceUnavailable", "try again"), True),
+    (("ValidationException", "Unable to provision requested ML compute capacity."), True),
     (("ValidationException", "No S3 objects found under S3 URL"), False),
     (DENIED, False),
 ]

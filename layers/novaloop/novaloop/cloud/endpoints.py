@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING, Any, cast
 from botocore.exceptions import ClientError
 
 from novaloop.cloud.errors import (
-    FOR_NOW,
     asking,
-    code_of,
     create_unless_taken,
     end_if_possible,
     found,
     is_in_progress,
     is_missing,
+    may_pass_later,
     text_of,
 )
 from novaloop.cloud.failures import cause_of, judged
@@ -164,7 +163,7 @@ class SageMakerEndpoints:
         try:
             self._sagemaker.update_endpoint(**request)
         except ClientError as error:
-            for_now = code_of(error) in FOR_NOW or is_missing(error) or is_in_progress(error)
+            for_now = may_pass_later(error) or is_missing(error) or is_in_progress(error)
             raise LaunchRefused(text_of(error), for_now=for_now) from error
 
     def _why_not_now(self, endpoint: Mapping[str, Any] | None, former: str | None) -> str | None:

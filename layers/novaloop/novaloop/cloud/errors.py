@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from botocore.exceptions import ClientError, HTTPClientError
 from botocore.exceptions import ConnectionError as BotocoreConnectionError
 
+from novaloop.cloud.failures import cause_of
 from novaloop.usecases.ports import LaunchRefused, NotServing
 
 T = TypeVar("T")
@@ -45,6 +46,12 @@ def text_of(error: ClientError) -> str:
     """Return code and message in one line of at most 500 characters."""
     message = str(error.response.get("Error", {}).get("Message", ""))
     return f"{code_of(error)}: {' '.join(message.split())}"[:500]
+
+
+def may_pass_later(error: ClientError) -> bool:
+    """Whether the same request may be taken later, by AWS's code or by what it says."""
+    message = str(error.response.get("Error", {}).get("Message", ""))
+    return code_of(error) in FOR_NOW or cause_of(message) is not None
 
 
 def is_used_up(error: ClientError) -> bool:
@@ -143,6 +150,7 @@ def create_unless_taken(
     except ClientError as error:
         if not exists_already(error):
             # What was created a moment ago may not be seen yet.
-            for_now = code_of(error) in FOR_NOW - never or is_missing(error)
+            for_good = code_of(error) in never
+            for_now = not for_good and (may_pass_later(error) or is_missing(error))
             quota = is_used_up(error)
             raise LaunchRefused(text_of(error), for_now=for_now, quota=quota) from error

@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from novaloop.cloud.errors import (
-    FOR_NOW,
-    code_of,
     end_if_possible,
     exists_already,
     found,
     is_missing,
     is_used_up,
+    may_pass_later,
     text_of,
 )
 from novaloop.cloud.failures import LONGEST_REASON, cause_of, judged
@@ -66,7 +65,7 @@ class TrainingJobs:
             create[request.operation](request.parameters)
         except ClientError as error:
             spreads = error.operation_name in _ON_THE_HUB and is_missing(error)
-            for_now = code_of(error) in FOR_NOW or spreads
+            for_now = may_pass_later(error) or spreads
             quota = is_used_up(error)
             raise LaunchRefused(text_of(error), for_now=for_now, quota=quota) from error
 
