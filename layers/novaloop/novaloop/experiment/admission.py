@@ -29,7 +29,7 @@ class Place:
 def quota_of(spec: ExperimentSpec, plan: StagePlan) -> str | None:
     """Name the quota that a stage's job counts towards, as SageMaker does where it has machines.
 
-    None for what serves a model: that is not waited for, since it follows a gate.
+    None for what serves a model: it follows a gate, so there is no queue; each tries by itself.
     """
     if isinstance(plan, ServingStage):
         return None
