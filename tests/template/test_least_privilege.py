@@ -272,6 +272,11 @@ ALLOWED = [
     ),
     Case(JOBS, "lambda:InvokeFunction", REWARD),
     Case(JOBS, "cloudwatch:PutMetricData", "*", {"cloudwatch:namespace": "/aws/sagemaker/x"}),
+    *(
+        Case(role, f"logs:{action}", f"{LOGS}novaloop-{role[:-12]}Logs-EXAMPLE:log-stream:a")
+        for role in (INGESTER, CONTROLLER, SCORER, REWARDER, SWEEPER)
+        for action in ("CreateLogStream", "PutLogEvents")
+    ),
     Case("SweeperFunctionSweepRole", "lambda:InvokeFunction",
          f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:novaloop-SweeperFunction-EXAMPLE"),
 ]  # fmt: skip
