@@ -112,11 +112,14 @@ def test_bombs_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(archive, "MAX_LINE_BYTES", 10_000)
     with pytest.raises(ArchiveError, match="line longer"):
         score_archive(tar([("inference_output.jsonl", zeros)]))
-    monkeypatch.setattr(archive, "MAX_JSON_BYTES", 10_000)
+    monkeypatch.setattr(archive, "MAX_MANIFEST_BYTES", 10_000)
     with pytest.raises(ArchiveError, match="larger than"):
         checkpoint_of(archive_members(tar([("manifest.json", zeros)])))
+    monkeypatch.setattr(archive, "MAX_JSON_BYTES", 10_000)
+    with pytest.raises(ArchiveError, match="larger than"):
+        score_archive(tar([("results_1.json", zeros)]))
     monkeypatch.setattr(archive, "MAX_TOTAL_BYTES", 150_000)
-    with pytest.raises(ArchiveError, match="unpacks to more"):
+    with pytest.raises(ArchiveError, match="more than 150,000 bytes"):
         checkpoint_of(archive_members(tar([("a", zeros), ("b", zeros)])))
 
 
