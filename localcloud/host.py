@@ -49,7 +49,7 @@ class Host(Protocol):
         `**{"iam:PassedToService": "sagemaker.amazonaws.com"}`.
         """
 
-    def denial_of_role(self, role_arn: str, action: str, resource: str) -> str | None:
+    def denial_of_role(self, role_arn: str, action: str, resource: str, **keys: Any) -> str | None:
         """Why a role may not do `action`, in AWS's words, or None when it may."""
 
     def role_trusts(self, role_arn: str, service: str) -> bool:

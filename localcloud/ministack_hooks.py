@@ -77,9 +77,9 @@ def denial(
     return _denial(router.extract_access_key_id(headers, query), action, resource, keys)
 
 
-def denial_of_role(role_arn: str, action: str, resource: str) -> str | None:
+def denial_of_role(role_arn: str, action: str, resource: str, **keys: Any) -> str | None:
     """Why a role may not do `action`, in AWS's words, or None when it may."""
-    return _denial(role_credentials(role_arn, "SageMaker").access_key_id, action, resource, {})
+    return _denial(role_credentials(role_arn, "SageMaker").access_key_id, action, resource, keys)
 
 
 def _denial(access_key_id: str, action: str, resource: str, keys: Mapping[str, Any]) -> str | None:

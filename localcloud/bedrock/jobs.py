@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
+from localcloud import service_acts
 from localcloud.bedrock.resources import (
     Catalogue,
     CustomModels,
     Resource,
     invalid,
     now,
+    require,
     require_assumable,
 )
 from localcloud.container import JobError
@@ -95,6 +97,7 @@ class CustomizationJobs:
             fault = self._setting.faults.strike(self.catalogue.kind, job.resource.name)
         try:
             if fault is None and not job.stop_requested.is_set():
+                require(job.request["roleArn"], service_acts.of_customization_job(job.request))
                 self._register(job, self._work(job))
         except JobError as failure:
             self._end(job, "Failed", str(failure))

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from localcloud import service_acts
 from localcloud.container import JobError
 from localcloud.host import emulator
 from localcloud.job_io import load_checkpoint
@@ -17,7 +18,7 @@ from localcloud.sagemaker.errors import ServiceError
 from localcloud.sagemaker.training_jobs import in_background
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from localcloud.sagemaker.faults import Faults
 
@@ -137,6 +138,13 @@ def require_assumable(role_arn: str) -> None:
         raise invalid(f"Bedrock can't assume the role {role_arn}; check its trust policy.")
 
 
+def require(role_arn: str, acts: Iterable[service_acts.Act]) -> None:
+    """Raise JobError unless Bedrock may do these acts as the role."""
+    denied = service_acts.problem(role_arn, acts, emulator.denial_of_role)
+    if denied is not None:
+        raise JobError(denied)
+
+
 class CustomModels:
     """Custom models and what serves them."""
 
@@ -183,6 +191,7 @@ class CustomModels:
         raise invalid("Give either modelSourceConfig or customModelDataSource.")
 
     def _load(self, request: Mapping[str, Any], uri: str) -> Model:
+        require(request["roleArn"], service_acts.of_import(request))
         credentials = emulator.role_credentials(request["roleArn"], "Bedrock")
         return load_checkpoint(credentials.session().client("s3"), uri)
 

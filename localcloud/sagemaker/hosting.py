@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from localcloud import service_acts
 from localcloud.container import JobError
 from localcloud.host import emulator
 from localcloud.job_io import load_checkpoint
@@ -15,6 +16,7 @@ from localcloud.sagemaker.inference import InferenceServer
 from localcloud.sagemaker.training_jobs import (
     arn_of,
     emit,
+    here,
     in_background,
     in_milliseconds,
     require_assumable,
@@ -171,7 +173,7 @@ class Hosting:
         time.sleep(self._endpoint_seconds)
         fault = self._faults.strike("endpoint", name)
         try:
-            server = self._load(configuration, fault)
+            server = self._load(name, configuration, fault)
         except (JobError, ServiceError) as failure:
             self._move(name, endpoint, "RollingBack")
             endpoint.described["FailureReason"] = str(failure)
@@ -203,8 +205,8 @@ class Hosting:
         name = component.described["InferenceComponentName"]
         try:
             fault = self._faults.strike("inference-component", name)
-            model, variant = component.described["Specification"]["ModelName"], "primary"
-            component.server = self._server(model, variant, fault)
+            model = component.described["Specification"]["ModelName"]
+            component.server = self._server(model, f"InferenceComponents/{name}", fault)
         except (JobError, ServiceError) as failure:
             told = {"InferenceComponentStatus": "Failed", "FailureReason": str(failure)}
         else:
@@ -268,7 +270,7 @@ class Hosting:
             time.sleep(self._endpoint_seconds)
             fault = self._faults.strike("endpoint", name)
             try:
-                server = self._load(endpoint.described["EndpointConfigName"], fault)
+                server = self._load(name, endpoint.described["EndpointConfigName"], fault)
             except (JobError, ServiceError) as failure:
                 endpoint.described["FailureReason"] = str(failure)
                 self._move(name, endpoint, "Failed")
@@ -278,22 +280,29 @@ class Hosting:
 
         in_background(finish)
 
-    def _load(self, configuration: str, fault: Fault | None) -> InferenceServer | None:
+    def _load(
+        self, endpoint: str, configuration: str, fault: Fault | None
+    ) -> InferenceServer | None:
         """The server of a configuration's model; None where components bring their own."""
         if fault is not None:
             raise JobError(fault.told)
         variant = self.configurations.named(configuration).described["ProductionVariants"][0]
         if "ModelName" not in variant:
             return None
-        return self._server(variant["ModelName"], variant["VariantName"], fault)
+        server = self._server(variant["ModelName"], f"Endpoints/{endpoint}", fault)
+        return replace(server, variant=variant["VariantName"])
 
-    def _server(self, name: str, variant: str, fault: Fault | None) -> InferenceServer:
+    def _server(self, name: str, log: str, fault: Fault | None) -> InferenceServer:
         if fault is not None:
             raise JobError(fault.told)
         model = self.models.named(name).described
         container = model["PrimaryContainer"]
-        weights = self._weights(container, model["ExecutionRoleArn"])
-        return InferenceServer(weights, container.get("Environment", {}), variant)
+        role, acts = model["ExecutionRoleArn"], service_acts.of_model(model, log, here())
+        denied = service_acts.problem(role, acts, emulator.denial_of_role)
+        if denied is not None:
+            raise JobError(denied)
+        weights = self._weights(container, role)
+        return InferenceServer(weights, container.get("Environment", {}), "primary")
 
     def _weights(self, container: Mapping[str, Any], role: str) -> Model:
         if "ModelPackageName" in container:  # the service's own: no role of the account reads it

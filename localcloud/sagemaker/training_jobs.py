@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from localcloud import service_acts
 from localcloud.host import emulator
 from localcloud.sagemaker.errors import ServiceError, invalid
 from localcloud.sagemaker.serverless import (
@@ -252,8 +253,16 @@ class _Supervisor:
         elif fault is not None:
             self._move("Downloading", "Training")
             self._fail(fault.told)
+        elif denied := self._denial():
+            self._fail(denied)
         else:
             self._work()
+
+    def _denial(self) -> str | None:
+        """Which act of SageMaker's the job's role does not allow, if there is one."""
+        request = self._job.request
+        acts = service_acts.of_training_job(request, here())
+        return service_acts.problem(request["RoleArn"], acts, emulator.denial_of_role)
 
     def _work(self) -> None:
         process = self._start_worker()
@@ -368,6 +377,11 @@ def in_background(work: Callable[[], None]) -> None:
 def arn_of(kind: str, name: str) -> str:
     """The ARN of a SageMaker resource of the current account and region."""
     return f"arn:aws:sagemaker:{emulator.region()}:{emulator.account_id()}:{kind}/{name.lower()}"
+
+
+def here() -> service_acts.Place:
+    """The account and the region of the current request."""
+    return service_acts.Place(emulator.region(), emulator.account_id())
 
 
 def tags_of(request: Mapping[str, Any]) -> dict[str, str]:

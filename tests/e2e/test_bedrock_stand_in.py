@@ -205,7 +205,9 @@ def test_an_import_fails_with_its_reason(endpoints: BedrockEndpoints) -> None:
     name = named(endpoints, "blind")
     endpoints.launch(plan(endpoints, name, ROLE.replace("import", "blind")))
     wait_until(endpoints, name, Phase.FAILED)
-    assert "Forbidden" in (endpoints.describe(ref(name), "demo").reason or "")
+    assert "not authorized to perform: s3:GetObject" in (
+        endpoints.describe(ref(name), "demo").reason or ""
+    )
     endpoints.delete(ref(name))
     assert endpoints.describe(ref(name), "demo").phase is Phase.ABSENT
 

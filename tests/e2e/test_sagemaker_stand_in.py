@@ -63,6 +63,8 @@ def _prepare(cloud: LocalCloud) -> None:
     _role(session.client("iam"), "execution", "sagemaker.amazonaws.com", _EXECUTION_POLICY)
     _role(session.client("iam"), "reward", "lambda.amazonaws.com", [])
     _role(session.client("iam"), "controller", "lambda.amazonaws.com", _CONTROLLER_POLICY)
+    _role(session.client("iam"), "by-tag", "lambda.amazonaws.com", [_BY_TAG])
+    _role(session.client("iam"), "by-name", "lambda.amazonaws.com", [_BY_NAME])
     code = io.BytesIO()
     with zipfile.ZipFile(code, "w") as archive:
         archive.writestr("reward.py", REWARD)
@@ -77,15 +79,43 @@ def _prepare(cloud: LocalCloud) -> None:
 
 _EXECUTION_POLICY: list[dict[str, Any]] = [
     {"Effect": "Allow", "Action": "s3:GetObject", "Resource": f"arn:aws:s3:::{BUCKET}/*"},
-    {"Effect": "Allow", "Action": "s3:PutObject", "Resource": f"arn:aws:s3:::{BUCKET}/jobs/*"},
+    {
+        "Effect": "Allow",
+        "Action": ["s3:PutObject", "s3:AbortMultipartUpload"],
+        "Resource": f"arn:aws:s3:::{BUCKET}/jobs/*",
+    },
+    {
+        "Effect": "Allow",
+        "Action": ["s3:ListBucket", "s3:GetBucketLocation"],
+        "Resource": f"arn:aws:s3:::{BUCKET}",
+    },
     {
         "Effect": "Allow",
         "Action": ["s3:GetObject", "s3:ListBucket"],
         "Resource": f"arn:aws:s3:::customer-escrow-{ACCOUNT}-*",
     },
     {"Effect": "Allow", "Action": "lambda:InvokeFunction", "Resource": "arn:aws:lambda:*:*:*"},
-    {"Effect": "Allow", "Action": "logs:*", "Resource": "*"},
+    {"Effect": "Allow", "Action": ["logs:*", "ecr:*"], "Resource": "*"},
+    {"Effect": "Allow", "Action": "cloudwatch:PutMetricData", "Resource": "*"},
+    {
+        "Effect": "Allow",
+        "Action": [
+            f"sagemaker:{verb}*" for verb in ("Add", "Create", "Describe", "List", "Update")
+        ],
+        "Resource": "*",
+    },
 ]
+_BY_TAG = {
+    "Effect": "Allow",
+    "Action": "sagemaker:Delete*",
+    "Resource": "*",
+    "Condition": {"Null": {"aws:ResourceTag/owner": "false"}},
+}
+_BY_NAME = {
+    "Effect": "Allow",
+    "Action": "sagemaker:Delete*",
+    "Resource": f"arn:aws:sagemaker:us-east-1:{ACCOUNT}:*/mine-*",
+}
 _CONTROLLER_POLICY: list[dict[str, Any]] = [
     {
         "Effect": "Allow",
@@ -401,8 +431,74 @@ def test_the_execution_role_bounds_the_job(cloud: LocalCloud, sagemaker: Any) ->
     assert "AccessDenied" in job["FailureReason"]
 
 
-def _controller(cloud: LocalCloud, service: str = "sagemaker") -> Any:
-    role = f"arn:aws:iam::{ACCOUNT}:role/controller"
+KEY = f"arn:aws:kms:us-east-1:{ACCOUNT}:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+_IN_VPC = {"VpcConfig": {"SecurityGroupIds": ["sg-1"], "Subnets": ["subnet-1"]}}
+_UNDER_KEY = {"OutputDataConfig": {"S3OutputPath": f"s3://{BUCKET}/jobs", "KmsKeyId": KEY}}
+
+
+@pytest.mark.parametrize(
+    ("denied", "changes"),
+    [
+        ("ecr:GetAuthorizationToken", {}),
+        ("ecr:BatchGetImage", {}),
+        ("s3:ListBucket", {}),
+        ("s3:GetBucketLocation", {}),
+        ("s3:AbortMultipartUpload", {}),
+        ("logs:PutLogEvents", {}),
+        ("cloudwatch:PutMetricData", {}),
+        ("ec2:CreateNetworkInterface", _IN_VPC),
+        ("kms:GenerateDataKey", _UNDER_KEY),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_job_can_do_no_more_than_its_role(
+    cloud: LocalCloud, sagemaker: Any, denied: str, changes: dict[str, Any]
+) -> None:
+    name = f"mine-without-{denied.replace(':', '-')}"
+    refuse = {"Effect": "Deny", "Action": denied, "Resource": "*"}
+    more = {"Effect": "Allow", "Action": ["ec2:*", "kms:*"], "Resource": "*"}
+    iam = cloud.session().client("iam")
+    _role(iam, name, "sagemaker.amazonaws.com", [*_EXECUTION_POLICY, more, refuse])
+    request = _sft_request(cloud, name) | changes
+    sagemaker.create_training_job(**request | {"RoleArn": f"arn:aws:iam::{ACCOUNT}:role/{name}"})
+    job = _finished(sagemaker, name)
+    assert job["TrainingJobStatus"] == "Failed"
+    assert f"is not authorized to perform: {denied} on resource" in job["FailureReason"]
+    assert f"assumed-role/{name}/" in job["FailureReason"]
+    assert "BillableTimeInSeconds" not in job or job["BillableTimeInSeconds"] == 0
+
+
+def test_a_job_writes_under_its_key(cloud: LocalCloud, sagemaker: Any) -> None:
+    key = {"Effect": "Allow", "Action": "kms:*", "Resource": KEY}
+    iam = cloud.session().client("iam")
+    _role(iam, "keyed", "sagemaker.amazonaws.com", [*_EXECUTION_POLICY, key])
+    request = _evaluation_request(cloud, "mine-keyed", {"base_model": "nova-lite-2/prod"})
+    role = {"RoleArn": f"arn:aws:iam::{ACCOUNT}:role/keyed"}
+    sagemaker.create_training_job(**request | _UNDER_KEY | role)
+    job = _finished(sagemaker, "mine-keyed")
+    assert job["TrainingJobStatus"] == "Completed", job.get("FailureReason")
+    output = {"Bucket": BUCKET, "Key": "jobs/mine-keyed/output/output.tar.gz"}
+    assert cloud.session().client("s3").head_object(**output)["SSEKMSKeyId"] == KEY
+
+
+def test_what_does_not_exist_has_no_tags_to_be_allowed_by(cloud: LocalCloud) -> None:
+    by_tag, by_name = (_controller(cloud, name=name) for name in ("by-tag", "by-name"))
+    calls = {
+        "delete_endpoint": {"EndpointName": "mine-nobody"},
+        "delete_endpoint_config": {"EndpointConfigName": "mine-nobody"},
+        "delete_model": {"ModelName": "mine-nobody"},
+        "delete_inference_component": {"InferenceComponentName": "mine-nobody"},
+    }
+    for call, arguments in calls.items():
+        code, _ = _refused(getattr(by_tag, call), **arguments)
+        assert code == "AccessDeniedException", call
+        code, message = _refused(getattr(by_name, call), **arguments)
+        assert code == "ValidationException", call
+        assert message.startswith("Could not find"), call
+
+
+def _controller(cloud: LocalCloud, service: str = "sagemaker", name: str = "controller") -> Any:
+    role = f"arn:aws:iam::{ACCOUNT}:role/{name}"
     sts = cloud.session().client("sts")
     key = sts.assume_role(RoleArn=role, RoleSessionName="test")["Credentials"]
     return boto3.client(
