@@ -32,10 +32,12 @@ class LocalCloudError(Exception):
 
 @dataclass(frozen=True)
 class Timing:
-    """Real seconds that the SageMaker stand-in spends before work begins."""
+    """Real seconds that the stand-ins spend before work begins, or before something new shows."""
 
     job_starting: float = 1.0
     endpoint_creating: float = 0.8
+    resources_late: float = 0.0
+    tags_late: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -152,6 +154,8 @@ def _spawn(
         "attached": attached,
         "starting_seconds": timing.job_starting,
         "endpoint_seconds": timing.endpoint_creating,
+        "resources_late": timing.resources_late,
+        "tags_late": timing.tags_late,
     }
     with (directory / "emulator.log").open("wb") as log:
         return subprocess.Popen(  # noqa: S603

@@ -19,6 +19,7 @@ import trustme  # type: ignore[import-not-found]
 
 from localcloud import ministack_hooks as emulator
 from localcloud import stand_ins
+from localcloud.lag import Lag
 
 SETTINGS_VARIABLE = "NOVALOOP_LOCAL_CLOUD"
 
@@ -31,6 +32,8 @@ class ServerSettings:
     attached: bool
     starting_seconds: float
     endpoint_seconds: float
+    resources_late: float
+    tags_late: float
 
 
 def write_certificates(directory: Path) -> None:
@@ -68,6 +71,7 @@ def main() -> None:
         directory,
         starting_seconds=settings.starting_seconds,
         endpoint_seconds=settings.endpoint_seconds,
+        lag=Lag(settings.resources_late, settings.tags_late),
     )
     emulator.serve()
 

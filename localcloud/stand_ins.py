@@ -11,6 +11,7 @@ from localcloud.bedrock.resources import CustomModels
 from localcloud.bedrock.service import Bedrock
 from localcloud.credentials import ADMINISTRATOR
 from localcloud.host import emulator
+from localcloud.lag import Lag
 from localcloud.sagemaker.faults import Faults
 from localcloud.sagemaker.hosting import Hosting
 from localcloud.sagemaker.registry import Registry
@@ -40,24 +41,26 @@ class EscrowBucket:
             return self._name
 
 
-def install(directory: Path, *, starting_seconds: float, endpoint_seconds: float) -> None:
+def install(
+    directory: Path, *, starting_seconds: float, endpoint_seconds: float, lag: Lag | None = None
+) -> None:
     """Let the emulator serve SageMaker, Bedrock and the Tagging API.
 
     Planned faults are read from `directory / "faults"`, the jobs' own log is written there. A job
-    and an endpoint spend so many seconds before they start.
+    and an endpoint spend so many seconds before they start; `lag` says how late things show.
     """
-    faults = Faults(directory / "faults")
+    faults, lag = Faults(directory / "faults"), lag or Lag()
     registry = Registry()
     setting = Setting(
         faults, directory, ADMINISTRATOR, starting_seconds, EscrowBucket().name, registry
     )
     hosting = Hosting(faults, endpoint_seconds, registry.package_uri, ADMINISTRATOR)
     jobs = TrainingJobs(setting)
-    service = SageMaker(jobs, hosting, registry, faults)
+    service = SageMaker(jobs, hosting, registry, faults, lag)
     emulator.register("sagemaker", service.handle, "SageMaker.")
     models = CustomModels(faults, endpoint_seconds, registry.package_uri)
-    bedrock = Bedrock(models, CustomizationJobs(setting, models), faults)
+    bedrock = Bedrock(models, CustomizationJobs(setting, models), faults, lag)
     for name in ("bedrock", "bedrock-runtime"):
         emulator.register(name, bedrock.handle)
-    tagging = Tagging(jobs.tagged, hosting.tagged, models.tagged)
+    tagging = Tagging(lag, jobs.tagged, hosting.tagged, models.tagged)
     emulator.register("tagging", tagging.handle, "ResourceGroupsTaggingAPI_20170126")

@@ -16,6 +16,8 @@ from localcloud.host import Response, emulator
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
+    from localcloud.lag import Lag
+
     Tagged = Callable[[], Iterable[tuple[str, Mapping[str, str]]]]
 
 _OPERATION = "GetResources"
@@ -32,8 +34,8 @@ _ERROR = StructureShape(
 class Tagging:
     """The service as the emulator sees it. AWS's clients speak CBOR to it, older ones JSON."""
 
-    def __init__(self, *sources: Tagged) -> None:
-        self._sources = sources
+    def __init__(self, lag: Lag, *sources: Tagged) -> None:
+        self._lag, self._sources = lag, sources
         model = botocore.session.get_session().get_service_model("resourcegroupstaggingapi")
         self._answer_shape = model.operation_model(_OPERATION).output_shape
 
@@ -68,6 +70,7 @@ class Tagging:
             for source in self._sources
             for arn, tags in source()
             if (not kinds or _kind(arn) in kinds) and _matches(tags, request)
+            if not self._lag.hides_tags(arn)
         ]
         return {"PaginationToken": "", "ResourceTagMappingList": found}
 

@@ -81,9 +81,13 @@ class Catalogue:
         """The resource of this name or ARN."""
         found = self.find(identifier)
         if found is None:
-            message = f"Could not find the {self._words} {identifier}."
-            raise ServiceError("ResourceNotFoundException", message, 404)
+            raise self.missing(identifier)
         return found
+
+    def missing(self, identifier: str) -> ServiceError:
+        """The error for a resource that is not there."""
+        message = f"Could not find the {self._words} {identifier}."
+        return ServiceError("ResourceNotFoundException", message, 404)
 
     def remove(self, resource: Resource) -> None:
         """Forget a resource; harmless when repeated."""

@@ -18,10 +18,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from localcloud.bedrock.jobs import CustomizationJobs
+    from localcloud.lag import Lag
     from localcloud.sagemaker.faults import Faults
 
 _JSON = "application/json"
 _EVENT_STREAM = "application/vnd.amazon.eventstream"
+_KEY_ACTIONS = ("CreateGrant", "Decrypt", "GenerateDataKey")
+"""What who asks for a model under a key has to be allowed with the key.
+
+Source: https://docs.aws.amazon.com/bedrock/latest/userguide/encryption-custom-job.html
+"""
 _INVOCATIONS = {"InvokeModel", "InvokeModelWithResponseStream"}
 
 Parameters = dict[str, Any]
@@ -43,7 +49,10 @@ class Operation:
 class Bedrock:
     """The service as the emulator sees it: one handler for control plane and runtime."""
 
-    def __init__(self, models: CustomModels, jobs: CustomizationJobs, faults: Faults) -> None:
+    def __init__(
+        self, models: CustomModels, jobs: CustomizationJobs, faults: Faults, lag: Lag
+    ) -> None:
+        self._lag = lag
         self._models, self._jobs, self._faults = models, jobs, faults
         self._control, self._runtime = RestApi("bedrock"), RestApi("bedrock-runtime")
         self._operations = self._table()
@@ -117,7 +126,14 @@ class Bedrock:
         for action, resource, keys in self._checks(call, operation):
             _require(emulator.denial(headers, query, action, resource, **keys))
         self._strike(call, operation)
-        return 200, {"Content-Type": _JSON}, json.dumps(operation.perform(call.parameters)).encode()
+        resource, _ = self._resource(call, operation)
+        if call.operation.startswith("Get") and operation.catalogue and self._lag.hides(resource):
+            raise operation.catalogue.missing(resource)
+        answer = operation.perform(call.parameters)
+        if operation.creates:
+            (arn,) = answer.values()
+            self._lag.created(arn)
+        return 200, {"Content-Type": _JSON}, json.dumps(answer).encode()
 
     def _checks(
         self, call: Call, operation: Operation
@@ -131,6 +147,11 @@ class Bedrock:
         yield f"bedrock:{call.operation}", resource, keys | present_keys
         if tags and operation.creates:
             yield "bedrock:TagResource", arn_of(operation.creates.kind, "new"), keys
+        for key in ("customModelKmsKeyId", "modelKmsKeyArn"):
+            for action in _KEY_ACTIONS if key in call.parameters else ():
+                through = {"kms:ViaService": f"bedrock.{emulator.region()}.amazonaws.com"}
+                granted = {"kms:GrantIsForAWSResource": "true"} if action == "CreateGrant" else {}
+                yield f"kms:{action}", call.parameters[key], through | granted
         if "roleArn" in call.parameters:
             passed = {"iam:PassedToService": SERVICE}
             yield "iam:PassRole", call.parameters["roleArn"], passed
@@ -144,7 +165,7 @@ class Bedrock:
             return identifier, self._tags(identifier) or {}
         found = operation.catalogue.find(identifier)
         if found is not None:
-            return found.arn, found.tags
+            return found.arn, self._tags(found.arn) or {}
         is_arn = identifier.startswith("arn:")
         return identifier if is_arn else arn_of(operation.catalogue.kind, identifier), {}
 
@@ -178,7 +199,8 @@ class Bedrock:
         return {"tags": [{"key": key, "value": value} for key, value in tags.items()]}
 
     def _tags(self, arn: str) -> dict[str, str] | None:
-        return dict(self.tagged()).get(arn)
+        tags = dict(self.tagged()).get(arn)
+        return {} if tags and self._lag.hides_tags(arn) else tags
 
     def tagged(self) -> Iterator[tuple[str, dict[str, str]]]:
         """Yield the ARN and the tags of everything there is."""

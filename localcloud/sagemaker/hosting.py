@@ -72,7 +72,11 @@ class Catalogue:
         try:
             return self._resources[name]
         except KeyError:
-            raise invalid(f'Could not find {self._words} "{arn_of(self.kind, name)}".') from None
+            raise self.missing(name) from None
+
+    def missing(self, name: str) -> ServiceError:
+        """The error for a resource that is not there."""
+        return invalid(f'Could not find {self._words} "{arn_of(self.kind, name)}".')
 
     def find(self, name: str) -> Resource | None:
         """The resource of this name, if there is one."""

@@ -20,6 +20,7 @@ from localcloud.sagemaker.training_jobs import TrainingJobs, arn_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from localcloud.lag import Lag
     from localcloud.sagemaker.faults import Faults
     from localcloud.sagemaker.hosting import Catalogue, Hosting
     from localcloud.sagemaker.registry import Registry
@@ -46,8 +47,14 @@ class SageMaker:
     """The service as the emulator sees it: one handler for control plane and runtime."""
 
     def __init__(
-        self, jobs: TrainingJobs, hosting: Hosting, registry: Registry, faults: Faults
+        self,
+        jobs: TrainingJobs,
+        hosting: Hosting,
+        registry: Registry,
+        faults: Faults,
+        lag: Lag,
     ) -> None:
+        self._lag = lag
         self._registry = registry
         self._jobs = jobs
         self._hosting = hosting
@@ -128,8 +135,14 @@ class SageMaker:
             raise ServiceError("UnknownOperationException", f"The stand-in does not do {name}.")
         request = self._validated(name, body)
         self._authorize(name, operation, request, headers, query)
-        self._strike(name, request.get(operation.name_field, ""))
+        resource = request.get(operation.name_field, "")
+        self._strike(name, resource)
+        arn = arn_of(operation.kind, resource)
+        if name.startswith("Describe") and self._lag.hides(arn):
+            raise self._missing(operation.kind, resource)
         answer = operation.perform(request)
+        if name.startswith("Create"):
+            self._lag.created(arn)
         return 200, {"Content-Type": _JSON}, json.dumps(answer).encode()
 
     def _validated(self, operation: str, body: bytes) -> Request:
@@ -168,7 +181,10 @@ class SageMaker:
             keys["aws:TagKeys"] = list(tags)
         if "ResourceConfig" in request:
             keys["sagemaker:InstanceTypes"] = [request["ResourceConfig"].get("InstanceType", "")]
-        present = self._tags_at(operation.kind, request.get(operation.name_field, ""))
+        name = request.get(operation.name_field, "")
+        present = self._tags_at(operation.kind, name)
+        if self._lag.hides_tags(arn_of(operation.kind, name)):
+            present = None
         return keys | {f"aws:ResourceTag/{key}": value for key, value in (present or {}).items()}
 
     def _strike(self, operation: str, name: str) -> None:
@@ -207,7 +223,9 @@ class SageMaker:
         return {"Tags": _listed(tags)}
 
     def _list_tags(self, request: Request) -> dict[str, Any]:
-        return {"Tags": _listed(self._tags_of_arn(request["ResourceArn"]))}
+        arn = request["ResourceArn"]
+        tags = self._tags_of_arn(arn)
+        return {"Tags": [] if self._lag.hides_tags(arn) else _listed(tags)}
 
     def _tags_of_arn(self, arn: str) -> dict[str, str]:
         kind, _, name = arn.rpartition(":")[2].partition("/")
@@ -215,6 +233,12 @@ class SageMaker:
         if tags is None:
             raise invalid(f"Resource {arn} does not exist.")
         return tags
+
+    def _missing(self, kind: str, name: str) -> ServiceError:
+        for catalogue in (*self._hosting.catalogues, self._registry.groups, self._registry.hubs):
+            if catalogue.kind == kind:
+                return catalogue.missing(name)
+        return self._jobs.missing()
 
     def _tags_at(self, kind: str, name: str) -> dict[str, str] | None:
         try:

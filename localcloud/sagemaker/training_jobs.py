@@ -227,7 +227,11 @@ class TrainingJobs:
         try:
             return self._jobs[name]
         except KeyError:
-            raise invalid("Requested resource not found.") from None
+            raise self.missing() from None
+
+    def missing(self) -> ServiceError:
+        """The error for a job that is not there."""
+        return invalid("Requested resource not found.")
 
 
 def _summary(described: Mapping[str, Any]) -> dict[str, Any]:

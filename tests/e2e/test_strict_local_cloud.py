@@ -17,7 +17,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from localcloud.cloud import LocalCloud, up
-from localcloud.emulator import LocalCloudError
+from localcloud.emulator import LocalCloudError, Timing
 from localcloud.limits import MESSAGE_BYTES, REQUEST_BYTES, RESPONSE_BYTES
 
 pytestmark = pytest.mark.e2e
@@ -32,7 +32,8 @@ PASS = {"StartAt": "P", "States": {"P": {"Type": "Pass", "End": True}}}
 
 @pytest.fixture(scope="module")
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCloud]:
-    with up(tmp_path_factory.mktemp("cloud"), template=None) as running:
+    late = Timing(resources_late=0.5, tags_late=1.5)
+    with up(tmp_path_factory.mktemp("cloud"), template=None, timing=late) as running:
         client = partial(running.session().client, config=FAST)
         trusted = ["lambda.amazonaws.com", "states.amazonaws.com"]
         _role(client("iam"), "anything", trusted, [{"Effect": "Allow", "Action": "*"}])
@@ -365,3 +366,25 @@ def test_a_bucket_s_own_key_holds_for_what_names_none(cloud: LocalCloud) -> None
     assert _refused(stranger.put_object, Bucket="encrypted", Key="k", Body=b"") == "AccessDenied"
     administrator.put_object(Bucket="encrypted", Key="k", Body=b"")
     assert _refused(stranger.get_object, Bucket="encrypted", Key="k") == "AccessDenied"
+
+
+def test_a_new_resource_shows_late_and_its_tags_later(cloud: LocalCloud) -> None:
+    sagemaker = cloud.session().client("sagemaker", config=FAST)
+    describe = partial(sagemaker.describe_model_package_group, ModelPackageGroupName="late")
+    arn = sagemaker.create_model_package_group(
+        ModelPackageGroupName="late", Tags=[{"Key": "owner", "Value": "me"}]
+    )["ModelPackageGroupArn"]
+    assert _refused(describe) == "ValidationException"
+    deadline = time.monotonic() + 10
+    while True:
+        try:
+            describe()
+        except ClientError:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        else:
+            break
+    assert sagemaker.list_tags(ResourceArn=arn)["Tags"] == []
+    while not sagemaker.list_tags(ResourceArn=arn)["Tags"]:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
