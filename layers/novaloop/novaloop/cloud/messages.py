@@ -41,7 +41,7 @@ class HintQueue:
             QueueUrl=self._queue_url,
             MessageBody=_hint(experiment_id, depth),
             # Rounded up: a hint that comes a moment early finds nothing to do.
-            DelaySeconds=math.ceil(min(delay, MAX_DELAY).total_seconds()),
+            DelaySeconds=math.ceil(max(timedelta(0), min(delay, MAX_DELAY)).total_seconds()),
         )
 
     def look_at_all(self, experiment_ids: Sequence[str]) -> list[str]:
