@@ -12,13 +12,17 @@ import pytest
 from cli.stack import Stack, local_stack
 from localcloud.cloud import LocalCloud, up
 from localcloud.emulator import LocalCloudError, Timing
-from tests.e2e.application import BIG_FILE_BYTES
+from tests.e2e.application import BIG_FILE_BYTES, OUTPUT_KEY
 
 PARAMETERS = {
     "StartDelaySeconds": "0",
     "LookSeconds": "2",
     "BigFileBytes": str(BIG_FILE_BYTES),
+    "OutputKmsKeyArn": OUTPUT_KEY,
+    "SubnetIds": "subnet-0123456789abcdef0",
+    "SecurityGroupIds": "sg-0123456789abcdef0",
 }
+"""With a key and a VPC, so that every test notices a right with either that a role lacks."""
 TIMING = Timing(job_starting=0.2, endpoint_creating=2.0)
 """An update that fails while the look that requested it goes on would be requested once more."""
 
