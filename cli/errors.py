@@ -8,6 +8,8 @@ import click
 from botocore import exceptions as aws
 from pynamodb.exceptions import PynamoDBException
 
+from novaloop.experiment.versions import NewerVersion
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -46,6 +48,8 @@ class Failed(click.ClickException):
 
 def explain(error: Exception) -> str | None:
     """Say in one line what an AWS call failed of; None if `error` comes from elsewhere."""
+    if isinstance(error, NewerVersion):
+        return f"{error}: `pip install` the release that the stack has"
     while isinstance(error, PynamoDBException) and error.cause is not None:
         error = error.cause
     if isinstance(error, aws.ClientError):

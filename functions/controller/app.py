@@ -14,8 +14,9 @@ from aws_lambda_powertools.utilities.batch import (
 )
 
 from novaloop.experiment.names import experiment_of_job
+from novaloop.experiment.versions import Shape, current
 from novaloop.usecases.reconcile import reconcile
-from novaloop.wiring import controller_world
+from novaloop.wiring import controller_world, leaving_newer_alone
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
@@ -44,13 +45,14 @@ class _Looker:
         self._seen: set[str] = set()
 
     def __call__(self, record: SQSRecord | DynamoDBRecord) -> None:
-        experiment_id, depth = _hint_of(record)
-        if experiment_id is None or experiment_id in self._seen:
-            return
-        with logger.append_context_keys(experiment_id=experiment_id):
-            after = reconcile(experiment_id, world(), depth)
-            logger.info("looked", extra=_state_of(after))
-        self._seen.add(experiment_id)
+        with leaving_newer_alone():
+            experiment_id, depth = _hint_of(record)
+            if experiment_id is None or experiment_id in self._seen:
+                return
+            with logger.append_context_keys(experiment_id=experiment_id), leaving_newer_alone():
+                after = reconcile(experiment_id, world(), depth)
+                logger.info("looked", extra=_state_of(after))
+            self._seen.add(experiment_id)
 
 
 def _state_of(record: Record) -> dict[str, object]:
@@ -65,7 +67,7 @@ def _hint_of(record: SQSRecord | DynamoDBRecord) -> tuple[str | None, int]:
     stream = record.get("dynamodb")
     if stream is not None:
         return str(stream["Keys"]["experiment_id"]["S"]), 0
-    hint = json.loads(record["body"])
+    hint = current(Shape.HINT, json.loads(record["body"]))
     if "experiment_id" in hint:
         return str(hint["experiment_id"]), int(hint.get("depth", 0))
     prefix, named = world().policy.prefix, (hint["job_name"], hint.get("config_name", ""))

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from aws_lambda_powertools import Logger
 
+from novaloop.experiment.versions import Shape, current
 from novaloop.usecases.report import write_report
 from novaloop.usecases.score import score
-from novaloop.wiring import score_world
+from novaloop.wiring import leaving_newer_alone, score_world
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -18,10 +19,12 @@ logger = Logger()
 world = cache(score_world)
 
 
+@leaving_newer_alone()
 def handler(event: dict[str, Any], _: LambdaContext) -> None:
     """Handle `{experiment_id, stage, attempt}`, or `{experiment_id}` for the report alone."""
-    experiment_id = str(event["experiment_id"])
-    if "stage" in event:
-        item = score(experiment_id, str(event["stage"]), int(event["attempt"]), world())
+    request = current(Shape.REQUEST, event)
+    experiment_id = str(request["experiment_id"])
+    if "stage" in request:
+        item = score(experiment_id, str(request["stage"]), int(request["attempt"]), world())
         logger.info("scored", extra={"hint": event, "usable": item is not None and not item.error})
     write_report(experiment_id, world())

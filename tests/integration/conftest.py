@@ -80,10 +80,14 @@ def refused(check: Callable[[], object]) -> None:
 @pytest.fixture
 def table(account: None) -> str:
     """The experiments table; its name."""
-    properties = STACK.properties("Table")
-    settings: dict[str, Any] = {name: properties[name] for name in _TABLE_SETTINGS}
-    boto3.client("dynamodb").create_table(TableName=TABLE, **settings)
+    boto3.client("dynamodb").create_table(TableName=TABLE, **table_settings())
     return TABLE
+
+
+def table_settings() -> dict[str, Any]:
+    """Return how the template makes the table, as far as moto knows."""
+    properties = STACK.properties("Table")
+    return {name: properties[name] for name in _TABLE_SETTINGS}
 
 
 @pytest.fixture

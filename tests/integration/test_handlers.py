@@ -240,7 +240,7 @@ def test_the_sweep_finds_a_lost_upload_and_counts_it(
     module, invoked = sweeper
     put("inbox/questions/sft.csv", FILES["sft.csv"])
     module.handler(sample("sweep-schedule.json"), CONTEXT)
-    assert invoked.payloads == [("ingest", {"key": "inbox/questions/sft.csv"})]
+    assert invoked.payloads == [("ingest", {"schema_version": 1, "key": "inbox/questions/sft.csv"})]
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     (emitted,) = [line for line in lines if "_aws" in line]
     assert emitted["UploadsWithoutItem"] == [1.0]
@@ -262,7 +262,7 @@ def test_the_sweep_hints_at_what_is_due(
     module.handler(sample("sweep-schedule.json"), CONTEXT)
     found = boto3.client("sqs").receive_message(QueueUrl=hint_queue)["Messages"]
     assert [json.loads(message["Body"]) for message in found] == [
-        {"experiment_id": "questions", "depth": 0}
+        {"schema_version": 2, "experiment_id": "questions", "depth": 0}
     ]
 
 
@@ -322,7 +322,7 @@ def test_what_the_sweep_could_not_do_is_an_error_when_the_rest_is_done(
     assert [payload["key"] for _, payload in invoked.payloads] == ["inbox/rest/sft.csv"]
     found = boto3.client("sqs").receive_message(QueueUrl=hint_queue)["Messages"]
     assert [json.loads(message["Body"]) for message in found] == [
-        {"experiment_id": "rest", "depth": 0}
+        {"schema_version": 2, "experiment_id": "rest", "depth": 0}
     ]
 
 

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import boto3
+from aws_lambda_powertools import Logger, single_metric
+from aws_lambda_powertools.metrics import MetricUnit
 from botocore.config import Config
 
 from novaloop.cloud.bedrock import OnDemandDeployments, ProvisionedThroughputs
@@ -20,6 +24,7 @@ from novaloop.cloud.messages import HintQueue, IngestFunction, MetricsFunction, 
 from novaloop.cloud.objects import Bucket
 from novaloop.experiment.moves import Policy
 from novaloop.experiment.site import Site
+from novaloop.experiment.versions import NewerVersion
 from novaloop.recipes.jobs import Deployment
 from novaloop.settings import BucketSettings, ControllerSettings, IngestSettings, SweeperSettings
 from novaloop.store.table import ExperimentTable
@@ -44,6 +49,7 @@ _HASTY_CONFIG = _CONFIG.merge(
     Config(retries={"mode": "standard", "total_max_attempts": 2}, connect_timeout=2, read_timeout=8)
 )
 """For what is worth no long wait: stages go on without logs, the next sweep without the last."""
+logger = Logger()
 
 
 def controller_world() -> World:
@@ -136,3 +142,19 @@ def score_world() -> ScoreWorld:
         objects=Bucket(boto3.client("s3", config=_CONFIG), settings.bucket_name),
         clock=UtcClock(),
     )
+
+
+@contextmanager
+def leaving_newer_alone() -> Iterator[None]:
+    """End a call that meets what a newer release wrote, as a success; a decorator, too.
+
+    A failure would come again until it lies among the dead letters, for each event anew. The log
+    says what was left alone, and an alarm on the count tells people once, however often it is met.
+    """
+    try:
+        yield
+    except NewerVersion as newer:
+        logger.warning("left alone: %s", newer)
+        service = {"service": str(logger.service)}
+        with single_metric("NewerVersions", MetricUnit.Count, 1, default_dimensions=service):
+            pass

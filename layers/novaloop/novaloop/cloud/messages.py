@@ -10,6 +10,8 @@ from datetime import UTC, datetime, timedelta
 from itertools import chain
 from typing import TYPE_CHECKING
 
+from novaloop.experiment.versions import Shape, stamped
+
 if TYPE_CHECKING:
     from mypy_boto3_lambda.client import LambdaClient
     from mypy_boto3_sns.client import SNSClient
@@ -73,7 +75,7 @@ class HintQueue:
 
 
 def _hint(experiment_id: str, depth: int) -> str:
-    return json.dumps({"experiment_id": experiment_id, "depth": depth})
+    return json.dumps(stamped(Shape.HINT, {"experiment_id": experiment_id, "depth": depth}))
 
 
 class MetricsFunction:
@@ -111,7 +113,8 @@ class IngestFunction:
 
 def invoke_later(functions: LambdaClient, name: str, payload: Mapping[str, object]) -> None:
     """Invoke a function asynchronously."""
-    functions.invoke(FunctionName=name, InvocationType="Event", Payload=json.dumps(payload))
+    request = json.dumps(stamped(Shape.REQUEST, payload))
+    functions.invoke(FunctionName=name, InvocationType="Event", Payload=request)
 
 
 class Topic:

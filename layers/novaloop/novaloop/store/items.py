@@ -71,6 +71,7 @@ class Item(Model):
     experiment_id = UnicodeAttribute(hash_key=True)
     item = UnicodeAttribute(range_key=True)
     kind = DiscriminatorAttribute()
+    schema_version = NumberAttribute(null=True)
     ttl = NumberAttribute(null=True)
     due_index = DueIndex()
     experiments_index = ExperimentsIndex()

@@ -19,6 +19,7 @@ from novaloop.experiment.record import (
     Snapshot,
     SpecItem,
 )
+from novaloop.experiment.versions import Shape, current, stamped
 from novaloop.store.items import (
     ChecksModel,
     CommandModel,
@@ -63,6 +64,17 @@ _ADAPTERS: Mapping[type[Stored], TypeAdapter[Any]] = {
     Round: _ROUND,
 }
 
+_SHAPES: Mapping[type[Item], Shape] = {
+    RecordModel: Shape.RECORD,
+    SpecModel: Shape.SPEC,
+    DatasetModel: Shape.DATASET,
+    ChecksModel: Shape.CHECKS,
+    ScoreModel: Shape.SCORE,
+    CommandModel: Shape.COMMAND,
+    HistoryModel: Shape.HISTORY,
+    SweepModel: Shape.SWEEP,
+}
+
 
 def record_item(record: Record) -> RecordModel:
     """Return the item of a record."""
@@ -70,40 +82,42 @@ def record_item(record: Record) -> RecordModel:
     place = held_place(record)
     if place is not None:
         values |= {"waits_for": place.quota, "waits_since": iso(place.since)}
-    return RecordModel(values.pop("experiment_id"), "RECORD", **values)
+    return RecordModel(values.pop("experiment_id"), "RECORD", **stamped(Shape.RECORD, values))
 
 
 def history_item(record: Record, number: int, entry: HistoryEntry) -> HistoryModel:
     """Return the item of a commit's history line by its number; forgotten after KEEP_HISTORY."""
     key = f"HISTORY#{iso(entry.at)}#{record.version:06}-{number}"
     ttl = int((entry.at + KEEP_HISTORY).timestamp())
-    return HistoryModel(record.experiment_id, key, ttl=ttl, **plain(entry))
+    values = stamped(Shape.HISTORY, plain(entry))
+    return HistoryModel(record.experiment_id, key, ttl=ttl, **values)
 
 
 def spec_item(experiment_id: str, item: SpecItem) -> SpecModel:
     """Return the item of a spec."""
-    return SpecModel(experiment_id, "SPEC", **plain(item))
+    return SpecModel(experiment_id, "SPEC", **stamped(Shape.SPEC, plain(item)))
 
 
 def dataset_item(experiment_id: str, item: DatasetItem) -> DatasetModel:
     """Return the item of a dataset."""
-    return DatasetModel(experiment_id, f"DATASET#{item.role}", **plain(item))
+    values = stamped(Shape.DATASET, plain(item))
+    return DatasetModel(experiment_id, f"DATASET#{item.role}", **values)
 
 
 def checks_item(experiment_id: str, item: ChecksItem) -> ChecksModel:
     """Return the item of what was found across the datasets."""
-    return ChecksModel(experiment_id, "CHECKS", **plain(item))
+    return ChecksModel(experiment_id, "CHECKS", **stamped(Shape.CHECKS, plain(item)))
 
 
 def score_item(experiment_id: str, item: ScoreItem) -> ScoreModel:
     """Return the item of a score."""
     key = f"SCORE#{item.stage}#{item.attempt}"
-    return ScoreModel(experiment_id, key, **plain(item))
+    return ScoreModel(experiment_id, key, **stamped(Shape.SCORE, plain(item)))
 
 
 def command_item(experiment_id: str, item: CommandItem) -> CommandModel:
     """Return the item of a command; forgotten after KEEP_COMMANDS."""
-    values = plain(item)
+    values = stamped(Shape.COMMAND, plain(item))
     values["command"] = values.pop("kind")
     ttl = int((item.at + KEEP_COMMANDS).timestamp())
     return CommandModel(experiment_id, command_key(item), ttl=ttl, **values)
@@ -116,24 +130,24 @@ def command_key(item: CommandItem) -> str:
 
 def round_item(place: Round) -> SweepModel:
     """Return the item of how far the sweep has come."""
-    return SweepModel(SWEEP, SWEEP, **plain(place))
+    return SweepModel(SWEEP, SWEEP, **stamped(Shape.SWEEP, plain(place)))
 
 
 def round_of(item: Item) -> Round:
-    """Return how far the sweep has come. Raises pydantic's ValidationError."""
-    return _ROUND.validate_python(values_of(item))
+    """Return how far the sweep has come. Raises NewerVersion and pydantic's ValidationError."""
+    return _ROUND.validate_python(_read(item))
 
 
 def entry_of(item: Item) -> HistoryEntry:
-    """Return what a history item says."""
-    return _HISTORY.validate_python(values_of(item))
+    """Return what a history item says. Raises NewerVersion."""
+    return _HISTORY.validate_python(_read(item))
 
 
 def snapshot_of(experiment_id: str, items: Iterable[Item]) -> Snapshot:
-    """Put an experiment's items together."""
+    """Put an experiment's items together. Raises NewerVersion."""
     found: dict[type[Item], list[Mapping[str, Any]]] = {}
     for item in items:
-        found.setdefault(type(item), []).append(values_of(item))
+        found.setdefault(type(item), []).append(_read(item))
     records = [{**v, "experiment_id": experiment_id} for v in found.get(RecordModel, [])]
     specs = found.get(SpecModel, [])
     checks = found.get(ChecksModel, [])
@@ -154,6 +168,16 @@ def snapshot_of(experiment_id: str, items: Iterable[Item]) -> Snapshot:
 def _as_command(values: Mapping[str, Any]) -> dict[str, Any]:
     """Give the command's kind its own name back: in the table, `kind` tells items apart."""
     return {("kind" if name == "command" else name): value for name, value in values.items()}
+
+
+def _read(item: Item) -> dict[str, Any]:
+    """Return an item's values as the present version has them. Raises NewerVersion."""
+    return current(shape_of(item), values_of(item))
+
+
+def shape_of(item: Item) -> Shape:
+    """Return what an item is."""
+    return _SHAPES[type(item)]
 
 
 def values_of(item: Item) -> dict[str, Any]:

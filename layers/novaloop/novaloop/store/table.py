@@ -11,6 +11,7 @@ from datetime import datetime
 from pydantic import TypeAdapter, ValidationError
 from pynamodb.connection import Connection
 from pynamodb.exceptions import PutError, TransactWriteError
+from pynamodb.expressions.condition import Condition
 from pynamodb.transactions import TransactWrite
 
 from novaloop.experiment.admission import Place
@@ -24,6 +25,7 @@ from novaloop.experiment.record import (
     Snapshot,
     SpecItem,
 )
+from novaloop.experiment.versions import NewerVersion
 from novaloop.store.items import CommandModel, DatasetModel, DueIndex, Item, RecordModel
 from novaloop.store.serialisation import (
     SWEEP,
@@ -38,6 +40,7 @@ from novaloop.store.serialisation import (
     round_item,
     round_of,
     score_item,
+    shape_of,
     snapshot_of,
     spec_item,
     values_of,
@@ -75,7 +78,10 @@ class ExperimentTable:
         self._connection = Connection(region=region, host=host)
 
     def load(self, experiment_id: str) -> Snapshot:
-        """Return the item collection of one experiment, history aside, strongly consistent."""
+        """Return the item collection of one experiment, history aside, strongly consistent.
+
+        Raises NewerVersion if one of the items is of a version that only a newer release knows.
+        """
         return snapshot_of(experiment_id, self._items(experiment_id))
 
     def load_all(self, experiment_ids: Sequence[str]) -> dict[str, Snapshot]:
@@ -134,7 +140,7 @@ class ExperimentTable:
         The sweep may begin anew at any time: it then asks for what was asked for before.
         """
         for item in Item.query(SWEEP, Item.item == SWEEP, consistent_read=True):
-            with suppress(ValidationError):
+            with suppress(ValidationError, NewerVersion):
                 return round_of(item)
         return None
 
@@ -154,7 +160,7 @@ class ExperimentTable:
 
     def put_spec(self, experiment_id: str, item: SpecItem) -> None:
         """Write the spec item."""
-        spec_item(experiment_id, item).save()
+        _replace(spec_item(experiment_id, item))
 
     def put_dataset(self, experiment_id: str, item: DatasetItem) -> bool:
         """Write the dataset item unless a later upload's is there; say whether it was written."""
@@ -162,21 +168,15 @@ class ExperimentTable:
         newest = DatasetModel.uploaded_at.does_not_exist() | (
             DatasetModel.uploaded_at <= model.uploaded_at
         )
-        try:
-            model.save(condition=newest)
-        except PutError as error:
-            if error.cause_response_code == "ConditionalCheckFailedException":
-                return False
-            raise
-        return True
+        return _saved(model, newest & _known(model))
 
     def put_checks(self, experiment_id: str, item: ChecksItem) -> None:
         """Write the checks item."""
-        checks_item(experiment_id, item).save()
+        _replace(checks_item(experiment_id, item))
 
     def put_score(self, experiment_id: str, item: ScoreItem) -> None:
         """Write the score item."""
-        score_item(experiment_id, item).save()
+        _replace(score_item(experiment_id, item))
 
     def put_command(self, experiment_id: str, item: CommandItem) -> None:
         """Write a person's command. It goes when it is obeyed, or after KEEP_COMMANDS."""
@@ -192,3 +192,26 @@ class ExperimentTable:
         adapter = TypeAdapter(ExperimentSummary)
         for item in Item.experiments_index.query("RECORD", scan_index_forward=False):
             yield adapter.validate_python(values_of(item) | {"experiment_id": item.experiment_id})
+
+
+def _replace(item: Item) -> None:
+    """Write an item, but not over one of a version that this release does not know."""
+    if not _saved(item, _known(item)):
+        raise NewerVersion(shape_of(item), "unknown")
+
+
+def _known(item: Item) -> Condition:
+    known: Condition = Item.schema_version <= item.schema_version
+    known |= Item.schema_version.does_not_exist()
+    return known
+
+
+def _saved(item: Item, condition: Condition) -> bool:
+    """Write an item if the condition holds; say whether it does."""
+    try:
+        item.save(condition=condition)
+    except PutError as error:
+        if error.cause_response_code == "ConditionalCheckFailedException":
+            return False
+        raise
+    return True

@@ -31,6 +31,7 @@ from novaloop.experiment.collecting import data_fingerprint
 from novaloop.experiment.inputs import row_formats
 from novaloop.experiment.record import DatasetItem, DatasetStatus
 from novaloop.experiment.spec import Role
+from novaloop.experiment.versions import Shape, current, stamped
 from novaloop.usecases.conversion import (
     JSON_LINES,
     SPLIT_STEM,
@@ -85,15 +86,16 @@ def hand_over(job: Conversion, size: int, big_files: BigFiles) -> None:
     range_bytes = max(big_files.smallest // RANGES_PER_SMALLEST, -(-size // MAX_RANGES))
     ranges = [asdict(each) for each in equal_ranges(size, range_bytes)]
     name = f"{job.experiment_id}-{item.role}-{_version(job)}-{item.ingest_attempts}"
-    big_files.start(name, {"file": asdict(file), "ranges": ranges})
+    big_files.start(name, {"file": stamped(Shape.BIG_FILE, asdict(file)), "ranges": ranges})
 
 
 def run_step(event: Mapping[str, Any], world: IngestWorld) -> Any:
     """Run one step and return its result as JSON values.
 
-    A step does nothing if the file or its settings have been replaced.
+    A step does nothing if the file or its settings have been replaced. Raises NewerVersion for an
+    execution that a newer release began: the file is asked for again once it took too long.
     """
-    file = BigFile(**event["file"])
+    file = BigFile(**current(Shape.BIG_FILE, event["file"]))
     step: str = event["step"]
     if step == "scan":
         span = ByteRange(**event["range"])

@@ -1,0 +1,97 @@
+"""Versions of everything that may outlive the code that wrote it, and how older ones are read.
+
+Items of the table, hints, requests between functions and running executions carry
+`schema_version`. What carries none is of version 1: release 0.1.0 wrote it.
+
+**When a version goes up.** Whenever anything in a shape differs from what the last release wrote,
+even by a field that has a default: the older release would read such an item, and drop the field
+at its next write. One step for each release is enough. `tests/integration/stored/` holds one of
+each shape as each release wrote it; a test compares, and another one reads them all.
+
+**Older** than the code: read by `current`, which takes it from version to version.
+
+**Newer** than the code, as after a rollback: `current` raises NewerVersion, and nothing is written.
+The experiment is left alone, which the functions log and count (an alarm on the count tells people
+once), until the newer release is back. That holds for releases from 0.2.0 on: 0.1.0 looks for no
+version. What 0.1.0 must not touch would need a form that it can't read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from enum import StrEnum
+from typing import Any
+
+FIELD = "schema_version"
+Values = Mapping[str, Any]
+
+
+class Shape(StrEnum):
+    """What is stored or sent. Those of the table have the names of its kinds of items."""
+
+    RECORD = "RECORD"
+    SPEC = "SPEC"
+    DATASET = "DATASET"
+    CHECKS = "CHECKS"
+    SCORE = "SCORE"
+    COMMAND = "COMMAND"
+    HISTORY = "HISTORY"
+    SWEEP = "SWEEP"
+    HINT = "HINT"
+    REQUEST = "REQUEST"
+    BIG_FILE = "BIG_FILE"
+
+
+PRESENT: Mapping[Shape, int] = {
+    Shape.RECORD: 2,
+    Shape.SPEC: 1,
+    Shape.DATASET: 1,
+    Shape.CHECKS: 1,
+    Shape.SCORE: 1,
+    Shape.COMMAND: 1,
+    Shape.HISTORY: 1,
+    Shape.SWEEP: 1,
+    Shape.HINT: 2,
+    Shape.REQUEST: 1,
+    Shape.BIG_FILE: 1,
+}
+"""The versions that this code writes."""
+
+_LATE = "came after the start and was not used; submit it under a new experiment name"
+
+
+def _record_2(record: Values) -> Values:
+    """Leave out the notices of late uploads: what they say is said in one sentence now."""
+    notices = [text for text in record.get("notices", ()) if not text.endswith(_LATE)]
+    return {**record, "notices": notices}
+
+
+_UPCASTS: Mapping[tuple[Shape, int], Callable[[Values], Values]] = {
+    (Shape.RECORD, 1): _record_2,
+}
+"""How a shape of a version becomes one of the next, where defaults don't do."""
+
+
+class NewerVersion(Exception):  # noqa: N818 - nothing is wrong with it
+    """What was met was written by a newer release; it must be left as it is."""
+
+    def __init__(self, shape: Shape, version: object) -> None:
+        super().__init__(
+            f"this {shape.lower().replace('_', ' ')} was written by a newer Novaloop "
+            f"(version {version}; this one knows {PRESENT[shape]}); upgrade"
+        )
+
+
+def stamped(shape: Shape, values: Values) -> dict[str, Any]:
+    """Return what is to be stored or sent, with the present version."""
+    return {FIELD: PRESENT[shape], **values}
+
+
+def current(shape: Shape, values: Values) -> dict[str, Any]:
+    """Return what was stored or sent as the present version has it. Raises NewerVersion."""
+    version = values.get(FIELD) or 1
+    if not isinstance(version, int) or version > PRESENT[shape]:
+        raise NewerVersion(shape, version)
+    for older in range(version, PRESENT[shape]):
+        values = _UPCASTS.get((shape, older), dict)(values)
+    return {name: value for name, value in values.items() if name != FIELD}
