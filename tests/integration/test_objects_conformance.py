@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import random
+from collections import Counter
+from dataclasses import dataclass, field
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -104,14 +108,16 @@ def test_uploads_go_on_after_any_key(objects: Objects) -> None:
 def test_a_listing_is_asked_for_page_by_page(real: Bucket, bucket: str) -> None:
     client: Any = boto3.client("s3")
     asked: list[dict[str, Any]] = []
-    client.meta.events.register(
-        "before-parameter-build.s3.ListObjectsV2",
-        lambda params, **_: asked.append(dict(params)),
-    )
-    for number in range(1_001):
-        real.put(f"inbox/x/{number:04}", b"", TEXT)
+
+    def ask_for_ten(params: dict[str, Any], **_: Any) -> None:
+        asked.append(params)
+        params["MaxKeys"] = 10
+
+    client.meta.events.register("before-parameter-build.s3.ListObjectsV2", ask_for_ten)
+    for number in range(11):
+        real.put(f"inbox/x/{number:02}", b"", TEXT)
     uploads = Bucket(client, bucket).uploads("inbox/")
-    assert [next(uploads)[0] for _ in range(1_000)][-1] == "inbox/x/0999"
+    assert [next(uploads)[0] for _ in range(10)][-1] == "inbox/x/09"
     assert len(asked) == 1
     assert len(list(uploads)) == 1
     assert len(asked) == 2
@@ -147,6 +153,108 @@ def test_large_parts_are_joined_without_being_read(real: Bucket, bucket: str) ->
     head = boto3.client("s3").head_object(Bucket=bucket, Key="joined")
     assert head["ETag"].endswith('-3"')
     assert head["ContentType"] == "application/jsonl"
+
+
+@dataclass
+class Calls:
+    """What a client asked for, and how many bytes it read."""
+
+    names: Counter[str] = field(default_factory=Counter)
+    read: float = 0
+
+    def of(self, client: Any) -> Any:
+        client.meta.events.register("before-parameter-build.s3", self._count)
+        return client
+
+    def _count(self, params: dict[str, Any], model: Any, **_: Any) -> None:
+        self.names[model.name] += 1
+        if model.name == "GetObject":
+            start, end = params.get("Range", "bytes=0-inf").removeprefix("bytes=").split("-")
+            self.read += float(end) - float(start) + 1
+
+
+def test_a_small_object_and_a_huge_one_are_joined_without_reading_the_huge_one(
+    real: Bucket, bucket: str
+) -> None:
+    huge = bytes(range(256)) * (40 << 12)
+    real.put("small", b"1\n", TEXT)
+    with real.writer("huge", TEXT) as write:
+        write(huge)
+    for keys in (["small", "huge"], ["huge", "small"], ["small", "huge", "small"]):
+        calls = Calls()
+        joining = Bucket(calls.of(boto3.client("s3")), bucket, largest_part=16 << 20)
+        joining.concatenate(keys, "joined")
+        assert read(real, "joined") == b"".join(huge if key == "huge" else b"1\n" for key in keys)
+        assert calls.read <= (5 << 20) + 4
+        assert calls.names["UploadPartCopy"] == 3
+        assert calls.names.total() <= 14
+
+
+SMALL, LARGE = 256, 700
+EDGES = (0, 1, SMALL - 1, SMALL, SMALL + 1, 2 * SMALL, LARGE, LARGE + 1, 2 * LARGE + 1)
+ALONE, BETWEEN = ((n,) for n in EDGES), ((SMALL - 1, n, 1) for n in EDGES)
+
+
+@pytest.mark.parametrize("sizes", [*ALONE, *product(EDGES, repeat=2), *BETWEEN], ids=str)
+def test_joined_objects_are_exact_whatever_their_sizes(
+    bucket: str, sizes: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With parts of 256 bytes where S3's have 5 MiB, so that every edge is met."""
+    monkeypatch.setattr("moto.s3.models.S3_UPLOAD_PART_MIN_SIZE", SMALL)
+    client: Any = boto3.client("s3")
+    lengths = {f"{number} ä": size for number, size in enumerate(sizes)}
+
+    def check(params: dict[str, Any], **_: Any) -> None:
+        # S3 copies a range only out of what is larger than the smallest part, says UploadPartCopy.
+        if "CopySourceRange" in params:
+            assert lengths[params["CopySource"]["Key"]] > SMALL
+
+    client.meta.events.register("provide-client-params.s3.UploadPartCopy", check)
+    objects = Bucket(client, bucket, SMALL, LARGE)
+    bodies = [random.Random(f"{n} {size}").randbytes(size) for n, size in enumerate(sizes)]  # noqa: S311
+    for key, body in zip(lengths, bodies, strict=True):
+        objects.put(key, body, TEXT)
+    objects.concatenate([*lengths], "joined")
+    assert read(objects, "joined") == b"".join(bodies)
+    assert client.head_object(Bucket=bucket, Key="joined")["ContentType"] == "application/jsonl"
+    assert "Uploads" not in client.list_multipart_uploads(Bucket=bucket)
+
+
+def test_joining_again_makes_no_further_version(objects: Objects) -> None:
+    """A version that is replaced is kept and paid for 90 days, and a launch is repeated often."""
+    for key, body in {"a": b"1\n", "b": b"2\n"}.items():
+        objects.put(key, body, TEXT)
+    objects.concatenate(["a", "b"], "joined")
+    first = objects.newest("joined")
+    objects.concatenate(["a", "b"], "joined")
+    assert objects.newest("joined") == first
+    objects.concatenate(["b", "a"], "joined")
+    assert read(objects, "joined") == b"2\n1\n"
+    objects.put("b", b"3\n", TEXT)
+    objects.concatenate(["b", "a"], "joined")
+    assert read(objects, "joined") == b"3\n1\n"
+
+
+@pytest.mark.parametrize("call", ["UploadPart", "UploadPartCopy", "CompleteMultipartUpload"])
+def test_a_joining_that_fails_leaves_nothing_and_can_be_repeated(
+    real: Bucket, bucket: str, call: str
+) -> None:
+    real.put("small", b"1\n", TEXT)
+    real.put("large", b"2" * (12 << 20), TEXT)
+    client: Any = boto3.client("s3")
+
+    def fail(**_: Any) -> None:
+        raise ConnectionError(call)
+
+    client.meta.events.register(f"before-call.s3.{call}", fail)
+    failing = Bucket(client, bucket, largest_part=10 << 20)
+    with pytest.raises(ConnectionError):
+        failing.concatenate(["small", "large", "large"], "joined")
+    assert real.newest("joined") is None
+    assert "Uploads" not in client.list_multipart_uploads(Bucket=bucket)
+    client.meta.events.unregister(f"before-call.s3.{call}", fail)
+    failing.concatenate(["small", "large", "large"], "joined")
+    assert read(real, "joined") == b"1\n" + b"2" * (24 << 20)
 
 
 def test_concatenate_needs_every_part(objects: Objects) -> None:

@@ -188,7 +188,9 @@ class TwinObjects:
         self.put(key, bytes(body), content_type)
 
     def concatenate(self, keys: Sequence[str], target: str) -> None:
-        self.put(target, b"".join(self.get(key).read() for key in keys), "application/jsonl")
+        body = b"".join(self.get(key).read() for key in keys)
+        if target not in self._versions or self.get(target).read() != body:
+            self.put(target, body, "application/jsonl")
 
     def keys(self) -> list[str]:
         return sorted(self._versions)
