@@ -6,7 +6,7 @@ import io
 import json
 import time
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,7 @@ PASS = {"StartAt": "P", "States": {"P": {"Type": "Pass", "End": True}}}
 
 @pytest.fixture(scope="module")
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCloud]:
-    late = Timing(resources_late=0.5, tags_late=1.5)
+    late = Timing(resources_late=2.0, tags_late=4.0)
     with up(tmp_path_factory.mktemp("cloud"), template=None, timing=late) as running:
         client = partial(running.session().client, config=FAST)
         trusted = ["lambda.amazonaws.com", "states.amazonaws.com"]
@@ -375,16 +375,84 @@ def test_a_new_resource_shows_late_and_its_tags_later(cloud: LocalCloud) -> None
         ModelPackageGroupName="late", Tags=[{"Key": "owner", "Value": "me"}]
     )["ModelPackageGroupArn"]
     assert _refused(describe) == "ValidationException"
-    deadline = time.monotonic() + 10
-    while True:
-        try:
-            describe()
-        except ClientError:
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
-        else:
-            break
+    _shown(describe)
     assert sagemaker.list_tags(ResourceArn=arn)["Tags"] == []
-    while not sagemaker.list_tags(ResourceArn=arn)["Tags"]:
+    _eventually(lambda: sagemaker.list_tags(ResourceArn=arn)["Tags"])
+
+
+def _eventually(look: Callable[[], Any], seconds: float = 15) -> Any:
+    deadline = time.monotonic() + seconds
+    while not (found := look()):
         assert time.monotonic() < deadline
         time.sleep(0.1)
+    return found
+
+
+def _shown(describe: Callable[[], Any]) -> Any:
+    """What is described, once it shows."""
+
+    def look() -> Any:
+        try:
+            return describe()
+        except ClientError:
+            return None
+
+    return _eventually(look)
+
+
+def test_a_new_model_on_bedrock_shows_late_and_its_tags_later(cloud: LocalCloud) -> None:
+    session = cloud.session()
+    harmless = [{"Effect": "Allow", "Action": "s3:ListAllMyBuckets"}]
+    _role(session.client("iam"), "import", ["bedrock.amazonaws.com"], harmless)
+    bedrock = session.client("bedrock", config=FAST)
+    tagging = session.client("resourcegroupstaggingapi", config=FAST)
+    arn = bedrock.create_custom_model(
+        modelName="late",
+        roleArn=f"arn:aws:iam::{ACCOUNT}:role/import",
+        modelSourceConfig={"s3DataSource": {"s3Uri": "s3://bucket/weights"}},
+        modelTags=[{"key": "owner", "value": "me"}],
+    )["modelArn"]
+    code = _refused(bedrock.get_custom_model, modelIdentifier=arn)
+    assert code == "ResourceNotFoundException"
+    assert bedrock.list_tags_for_resource(resourceARN=arn)["tags"] == []
+    assert tagging.get_resources()["ResourceTagMappingList"] == []
+    _eventually(lambda: bedrock.list_tags_for_resource(resourceARN=arn)["tags"])
+    assert tagging.get_resources()["ResourceTagMappingList"]
+    model = bedrock.get_custom_model(modelIdentifier=arn)
+    assert model["modelStatus"] == "Failed"
+    assert "not authorized to perform: s3:GetObject" in model["failureMessage"]
+
+
+@pytest.mark.parametrize(
+    ("denied", "changes"),
+    [
+        ("logs:CreateLogStream", {}),
+        ("ecr:BatchGetImage", {}),
+        ("ec2:DescribeVpcs", {"VpcConfig": {"SecurityGroupIds": ["sg-1"], "Subnets": ["s-1"]}}),
+    ],
+)
+def test_an_endpoint_can_do_no_more_than_its_role(
+    cloud: LocalCloud, denied: str, changes: dict[str, Any]
+) -> None:
+    session, name = cloud.session(), f"without-{denied.partition(':')[0]}"
+    statements = [{"Effect": "Allow", "Action": "*"}, {"Effect": "Deny", "Action": denied}]
+    _role(session.client("iam"), name, ["sagemaker.amazonaws.com"], statements)
+    sagemaker = session.client("sagemaker", config=FAST)
+    image = "708977205387.dkr.ecr.us-east-1.amazonaws.com/nova-inference-repo:latest"
+    sagemaker.create_model(
+        ModelName=name,
+        ExecutionRoleArn=f"arn:aws:iam::{ACCOUNT}:role/{name}",
+        PrimaryContainer={"Image": image},
+        **changes,
+    )
+    variant = {"VariantName": "primary", "ModelName": name, "InitialInstanceCount": 1}
+    sagemaker.create_endpoint_config(
+        EndpointConfigName=name, ProductionVariants=[variant | {"InstanceType": "ml.g6.12xlarge"}]
+    )
+    sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=name)
+
+    describe = partial(sagemaker.describe_endpoint, EndpointName=name)
+    _eventually(lambda: _shown(describe)["EndpointStatus"] != "Creating")
+    endpoint = describe()
+    assert endpoint["EndpointStatus"] == "Failed"
+    assert f"is not authorized to perform: {denied} on resource" in endpoint["FailureReason"]
