@@ -43,6 +43,7 @@ CALLS: Mapping[str, tuple[str, ...]] = {
     "store.put_spec": ("DynamoDB write unit",) * 4,
     "store.put_dataset": ("DynamoDB write unit",) * 4,
     "store.put_checks": ("DynamoDB write unit",) * 4,
+    "store.begin": ("DynamoDB read unit", "DynamoDB write unit"),
     "store.put_score": ("DynamoDB write unit",) * 30,
     "objects.newest": ("S3 GET",),
     "objects.get": ("S3 GET",),

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from novaloop.cloud.messages import UtcClock
 from novaloop.experiment.record import ChecksItem, DatasetItem, Snapshot, SpecItem
 from novaloop.usecases.conversion import IngestWorld
-from novaloop.usecases.ports import ObjectMissing, Upload
+from novaloop.usecases.ports import Attempts, ObjectMissing, Upload
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -139,6 +139,10 @@ class MemoryStore:
     def put_checks(self, experiment_id: str, item: ChecksItem) -> None:
         """Keep the checks item."""
         self._keep(checks=item)
+
+    def begin(self, experiment_id: str, work: str, version: str, now: datetime) -> Attempts:
+        """Count nothing: what dies here is seen by whoever waits for it."""
+        return Attempts(version, 1, now)
 
     def _keep(self, **items: Any) -> None:
         self._snapshot = replace(self._snapshot, **items)

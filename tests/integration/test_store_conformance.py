@@ -79,6 +79,18 @@ def test_every_item_is_in_the_snapshot(store: Store) -> None:
     assert snapshot.commands == (rich_items.command("c"),)
 
 
+def test_attempts_are_counted_for_one_version_and_are_no_part_of_the_experiment(
+    store: Store,
+) -> None:
+    begun = [store.begin("questions", "SPEC", "v1", at) for at in (NOW, LATER)]
+    assert [(each.number, each.since) for each in begun] == [(1, NOW), (2, NOW)]
+    assert store.begin("questions", "CHECKS", "v1", LATER).number == 1
+    assert store.begin("others", "SPEC", "v1", LATER).number == 1
+    other = store.begin("questions", "SPEC", "v2", LATER)
+    assert (other.number, other.since) == (1, LATER)
+    assert store.load("questions") == Snapshot("questions")
+
+
 def test_a_score_keeps_its_numbers(store: Store) -> None:
     item = complete(rich_items.score(attempt=2))
     store.put_score("questions", item)

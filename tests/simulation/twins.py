@@ -29,6 +29,7 @@ from novaloop.experiment.record import (
 )
 from novaloop.store.serialisation import Stored, plain
 from novaloop.usecases.ports import (
+    Attempts,
     ObjectMissing,
     Round,
     Upload,
@@ -60,6 +61,7 @@ class TwinStore:
 
     def __init__(self, on_item: Callable[[str], None]) -> None:
         self.snapshots: dict[str, Snapshot] = {}
+        self.attempts: dict[tuple[str, str], Attempts] = {}
         self.entries: dict[str, list[HistoryEntry]] = {}
         self.round: Round | None = None
         self._on_item = on_item
@@ -130,6 +132,14 @@ class TwinStore:
     def put_checks(self, experiment_id: str, item: ChecksItem) -> None:
         check_item(as_item(experiment_id, "CHECKS", item))
         self._put(experiment_id, checks=item)
+
+    def begin(self, experiment_id: str, work: str, version: str, now: datetime) -> Attempts:
+        before = self.attempts.get((experiment_id, work))
+        if before is None or before.version != version:
+            before = Attempts(version, 0, now)
+        begun = replace(before, number=before.number + 1)
+        self.attempts[experiment_id, work] = begun
+        return begun
 
     def sweep_round(self) -> Round | None:
         return self.round

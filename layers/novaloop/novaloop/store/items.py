@@ -138,6 +138,14 @@ class DatasetModel(Item, discriminator="DATASET"):
     summary = MapAttribute[str, Any]()
 
 
+class AttemptsModel(Item, discriminator="ATTEMPTS"):
+    """`ATTEMPTS#<work>`: how often ingest began what it may die of before it writes anything."""
+
+    version = UnicodeAttribute()
+    number = NumberAttribute()
+    since = UnicodeAttribute()
+
+
 class ChecksModel(Item, discriminator="CHECKS"):
     """`CHECKS`: what the checks across the datasets found."""
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from pydantic import TypeAdapter, ValidationError
 from pynamodb.connection import Connection
@@ -26,7 +26,14 @@ from novaloop.experiment.record import (
     SpecItem,
 )
 from novaloop.experiment.versions import NewerVersion
-from novaloop.store.items import CommandModel, DatasetModel, DueIndex, Item, RecordModel
+from novaloop.store.items import (
+    AttemptsModel,
+    CommandModel,
+    DatasetModel,
+    DueIndex,
+    Item,
+    RecordModel,
+)
 from novaloop.store.serialisation import (
     SWEEP,
     checks_item,
@@ -45,11 +52,13 @@ from novaloop.store.serialisation import (
     spec_item,
     values_of,
 )
-from novaloop.usecases.ports import Round, VersionConflict
+from novaloop.usecases.ports import Attempts, Round, VersionConflict
 
 _CONFLICTS = {"ConditionalCheckFailed", "TransactionConflict"}
 
+KEEP_ATTEMPTS = timedelta(days=30)
 _PLACE = TypeAdapter(Place)
+_ATTEMPTS = TypeAdapter(Attempts)
 _READERS = 8
 """How many queries are under way at once; the client keeps ten connections."""
 
@@ -173,6 +182,17 @@ class ExperimentTable:
     def put_checks(self, experiment_id: str, item: ChecksItem) -> None:
         """Write the checks item."""
         _replace(checks_item(experiment_id, item))
+
+    def begin(self, experiment_id: str, work: str, version: str, now: datetime) -> Attempts:
+        """Count an attempt at `work` on one version of its input; return all attempts on that."""
+        key = f"ATTEMPTS#{work}"
+        found = AttemptsModel.query(experiment_id, Item.item == key, consistent_read=True)
+        before = next((item for item in found if item.version == version), None)
+        number, since = (before.number, before.since) if before else (0, iso(now))
+        item = AttemptsModel(experiment_id, key, version=version, number=number + 1, since=since)
+        item.ttl = int((now + KEEP_ATTEMPTS).timestamp())
+        item.save()
+        return _ATTEMPTS.validate_python(values_of(item))
 
     def put_score(self, experiment_id: str, item: ScoreItem) -> None:
         """Write the score item."""

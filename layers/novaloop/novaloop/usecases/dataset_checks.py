@@ -12,6 +12,7 @@ from novaloop.experiment.collecting import data_fingerprint, max_lengths, versio
 from novaloop.experiment.inputs import roles
 from novaloop.experiment.record import ChecksItem, DatasetItem, DatasetStatus, Snapshot
 from novaloop.experiment.spec import ExperimentSpec, Role
+from novaloop.usecases.attempts import is_given_up, why_given_up
 from novaloop.usecases.conversion import Conversion, IngestWorld, convert_file
 from novaloop.usecases.spec_upload import present_spec
 
@@ -25,6 +26,10 @@ def check_experiment(experiment_id: str, world: IngestWorld) -> None:
         return
     versions = versions_of(accepted)
     if snapshot.checks is not None and snapshot.checks.versions == versions:
+        return
+    if is_given_up(experiment_id, "CHECKS", versions, world):
+        reason = f"the datasets {why_given_up('checked against each other')}"
+        world.store.put_checks(experiment_id, ChecksItem(versions, world.clock.now(), reason))
         return
     findings = check_datasets(_profiles(accepted, world), spec.checks, max_lengths(spec))
     _drop_rows(experiment_id, spec, accepted, findings, world)

@@ -15,6 +15,7 @@ from novaloop.experiment.names import experiment_name_error
 from novaloop.experiment.record import DatasetItem, DatasetStatus
 from novaloop.experiment.spec import Role, Split
 from novaloop.experiment.spec_file import SPEC_FILE
+from novaloop.usecases.attempts import MAX_ATTEMPTS, why_given_up
 from novaloop.usecases.big_files import hand_over, is_big
 from novaloop.usecases.conversion import (
     SPLIT_STEM,
@@ -25,9 +26,8 @@ from novaloop.usecases.conversion import (
 )
 from novaloop.usecases.inbox import InboxFile, read_key
 from novaloop.usecases.ports import Upload
-from novaloop.usecases.spec_upload import present_spec, spec_item
+from novaloop.usecases.spec_upload import ingest_spec, present_spec
 
-MAX_ATTEMPTS = 6
 _SHARED = [role for role in Role if role in Split.model_fields]
 
 
@@ -44,7 +44,7 @@ def ingest(key: str, world: IngestWorld) -> None:
         return
     experiment_id, file = named.experiment_id, named.name
     if file == SPEC_FILE:
-        world.store.put_spec(experiment_id, spec_item(key, upload, world))
+        ingest_spec(experiment_id, key, upload, world)
         return
     problem = experiment_name_error(experiment_id) or _file_problem(file)
     if problem is not None:
@@ -115,7 +115,7 @@ def _claim(
     attempts = 1 + max((old.ingest_attempts for old in before), default=0)
     claimed = tuple(replace(item, ingest_attempts=attempts) for item in items)
     if attempts > MAX_ATTEMPTS:
-        reason = f"could not be converted in {MAX_ATTEMPTS} attempts; see the ingest function's log"
+        reason = why_given_up("converted")
         claimed = tuple(
             replace(item, status=DatasetStatus.REJECTED, reason=reason) for item in claimed
         )

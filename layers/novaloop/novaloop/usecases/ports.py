@@ -63,6 +63,15 @@ class Clock(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Attempts:
+    """How many attempts at a piece of work were begun, and when the first of them was."""
+
+    version: str
+    number: int
+    since: datetime
+
+
 class DatasetStore(Protocol):
     """The part of the experiments table that ingest works with."""
 
@@ -80,6 +89,13 @@ class DatasetStore(Protocol):
 
     def put_checks(self, experiment_id: str, item: ChecksItem) -> None:
         """Write the checks item."""
+        ...
+
+    def begin(self, experiment_id: str, work: str, version: str, now: datetime) -> Attempts:
+        """Count an attempt at `work` on one version of its input; return all attempts on that.
+
+        The item is none of the experiment's, so nobody looks because of it.
+        """
         ...
 
 

@@ -6,13 +6,14 @@ from novaloop.experiment.record import SpecItem
 from novaloop.experiment.settings_file import MAX_BYTES
 from novaloop.experiment.spec import ExperimentSpec
 from novaloop.experiment.spec_file import SPEC_FILE, SpecRefused, read_spec
+from novaloop.usecases.attempts import is_given_up, why_given_up
 from novaloop.usecases.conversion import IngestWorld
 from novaloop.usecases.inbox import INBOX
 from novaloop.usecases.ports import Upload
 
 
 def spec_item(key: str, upload: Upload, world: IngestWorld) -> SpecItem:
-    """Read an uploaded spec."""
+    """Read an uploaded spec, or say why it can't be read."""
     with world.objects.get(key, upload.version_id) as body:
         content = body.read(MAX_BYTES + 1)
     try:
@@ -21,8 +22,30 @@ def spec_item(key: str, upload: Upload, world: IngestWorld) -> SpecItem:
         return SpecItem(upload.version_id, upload.uploaded_at, None, refused.errors)
 
 
+def ingest_spec(experiment_id: str, key: str, upload: Upload, world: IngestWorld) -> None:
+    """Read an uploaded spec and write its item."""
+    version = f"{upload.version_id} {upload.uploaded_at.isoformat()}"
+    if is_given_up(experiment_id, "SPEC", version, world):
+        errors = (why_given_up("read"),)
+        item = SpecItem(upload.version_id, upload.uploaded_at, None, errors)
+    else:
+        item = spec_item(key, upload, world)
+    world.store.put_spec(experiment_id, item)
+
+
 def present_spec(experiment_id: str, world: IngestWorld) -> ExperimentSpec | None:
-    """Read the spec where it was uploaded: its item may not have been written yet."""
+    """Return the newest spec, or None if it is none.
+
+    It is read where it was uploaded as long as its item has not been written.
+    """
     key = f"{INBOX}{experiment_id}/{SPEC_FILE}"
     upload = world.objects.newest(key)
-    return ExperimentSpec() if upload is None else spec_item(key, upload, world).spec
+    if upload is None:
+        return ExperimentSpec()
+    item = world.store.load(experiment_id).spec
+    if item is None or (item.version_id, item.uploaded_at) != (
+        upload.version_id,
+        upload.uploaded_at,
+    ):
+        item = spec_item(key, upload, world)
+    return item.spec
