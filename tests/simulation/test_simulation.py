@@ -171,6 +171,19 @@ def test_lost_work_is_tried_again_under_a_new_name(fate: str) -> None:
     simulation.check("demo")
 
 
+def test_rows_that_are_joined_for_a_job_are_there_once_however_often_it_is_launched() -> None:
+    lost = {f"novaloop-demo--rft-{attempt}" for attempt in range(1, 6)}
+    simulation = Simulation(fate=lambda job: "no capacity" if job in lost else "completes")
+    simulation.submit("demo")
+    assert simulation.settles("demo") is Status.LIVE
+    assert simulation.record("demo").stage("rft").attempt == 6
+    keys = simulation.objects.keys()
+    (joined,) = [key for key in keys if "/data/" in key]
+    newest = simulation.objects.newest(joined)
+    assert newest is not None
+    assert newest.version_id == "v1"
+
+
 def test_service_faults_without_end_fail_the_stage() -> None:
     simulation = Simulation(fate=lambda job: "service fault" if "sft" in job else "completes")
     simulation.submit("demo")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -83,13 +84,18 @@ def data_keys(record: Record, plan: JobStage) -> tuple[str, ...]:
     return tuple(_key(record, each) for each in inputs_of(plan))
 
 
-def data_key(record: Record, plan: JobStage, job_name: str) -> str | None:
-    """Return the key of the one object that a job reads as its `train` channel, if it reads any."""
+def data_key(record: Record, plan: JobStage) -> str | None:
+    """Return the key of the one object that a job reads as its `train` channel, if it reads any.
+
+    Joined rows are named after what they are joined from, not after the job: a job that is lost to
+    capacity is launched hundreds of times, and each would leave its gigabytes behind.
+    """
     keys = data_keys(record, plan)
     if len(keys) < 2:
         return keys[0] if keys else None
+    joined_from = hashlib.sha256("\n".join(keys).encode()).hexdigest()[:16]
     file = inputs_of(plan)[0][1].file_name
-    return f"{jobs_prefix(record.experiment_id)}/{job_name}/data/{file}"
+    return f"{jobs_prefix(record.experiment_id)}/data/{joined_from}/{file}"
 
 
 def _key(record: Record, needed: Input) -> str:
@@ -108,7 +114,7 @@ def plan_job(record: Record, stage: Stage, plan: JobStage, site: Site) -> Launch
 
 def _plan_training_job(record: Record, stage: Stage, plan: JobStage, site: Site) -> Launch:
     name, prefix = stage.claimed_name, jobs_prefix(record.experiment_id)
-    data, validation = data_key(record, plan, name), validation_input_of(plan)
+    data, validation = data_key(record, plan), validation_input_of(plan)
     job = TrainingJob(
         method=method_of(plan),
         model=record.spec.model,
@@ -131,7 +137,7 @@ def _plan_training_job(record: Record, stage: Stage, plan: JobStage, site: Site)
     planned = plan_training_job(job, site.deployment)
     recipe = PlannedUpload(planned.recipe_uri, text=planned.recipe_text)
     return Launch(
-        uploads=(*_joined_rows(record, plan, name, site), recipe),
+        uploads=(*_joined_rows(record, plan, site), recipe),
         requests=(PlannedRequest("CreateTrainingJob", planned.request),),
         max_runtime_seconds=job.max_runtime_seconds,
     )
@@ -141,7 +147,7 @@ def _plan_serverless(record: Record, stage: Stage, plan: JobStage, site: Site) -
     job = _serverless_job(record, stage, plan, site)
     request = serverless_job(job, site.deployment)
     return Launch(
-        uploads=tuple(_joined_rows(record, plan, job.job_name, site)),
+        uploads=tuple(_joined_rows(record, plan, site)),
         requests=(
             *_registrations(record, request, site),
             PlannedRequest("CreateTrainingJob", request),
@@ -152,7 +158,7 @@ def _plan_serverless(record: Record, stage: Stage, plan: JobStage, site: Site) -
 
 def _serverless_job(record: Record, stage: Stage, plan: JobStage, site: Site) -> ServerlessJob:
     name, deployment = stage.claimed_name, site.deployment
-    data, validation = data_key(record, plan, name), validation_input_of(plan)
+    data, validation = data_key(record, plan), validation_input_of(plan)
     group = model_package_group(record.prefix, record.experiment_id)
     hub = evaluator_hub(record.prefix)
     reward = deployment.reward_function_arn if isinstance(plan, RftStage) else None
@@ -196,7 +202,7 @@ def _plan_customization(record: Record, stage: Stage, plan: JobStage, site: Site
         method=method_of(plan),
         model=record.spec.model,
         name=name,
-        data_uri=site.uri(data_key(record, plan, name) or ""),
+        data_uri=site.uri(data_key(record, plan) or ""),
         rows=sum(record.datasets[role].rows for role, _ in inputs_of(plan)),
         output_uri=site.uri(f"{jobs_prefix(record.experiment_id)}/{name}/output"),
         overrides=plan.overrides,
@@ -204,16 +210,14 @@ def _plan_customization(record: Record, stage: Stage, plan: JobStage, site: Site
     )
     request = {**customization_job(job, site.on_bedrock), "clientRequestToken": name}
     return Launch(
-        uploads=tuple(_joined_rows(record, plan, name, site)),
+        uploads=tuple(_joined_rows(record, plan, site)),
         requests=(PlannedRequest("CreateModelCustomizationJob", request),),
         max_runtime_seconds=plan.max_runtime_seconds,
     )
 
 
-def _joined_rows(
-    record: Record, plan: JobStage, job_name: str, site: Site
-) -> Iterator[PlannedUpload]:
-    keys, target = data_keys(record, plan), data_key(record, plan, job_name)
+def _joined_rows(record: Record, plan: JobStage, site: Site) -> Iterator[PlannedUpload]:
+    keys, target = data_keys(record, plan), data_key(record, plan)
     if target is not None and len(keys) > 1:
         yield PlannedUpload(site.uri(target), joined=tuple(map(site.uri, keys)))
 
