@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs.client import SQSClient
 
 MAX_DELAY = timedelta(minutes=15)
-_MAX_SUBJECT = 100
+_MAX_SUBJECT = 99
 
 
 _BATCH = 10
@@ -125,10 +125,16 @@ class Topic:
         self._arn = arn
 
     def publish(self, subject: str, message: str, attributes: Mapping[str, str]) -> None:
-        """Publish a message that subscribers can filter by its attributes."""
+        """Publish a message that subscribers can filter by its attributes.
+
+        SNS refuses a subject that is not ASCII of less than 100 characters without line breaks and
+        control characters (API_Publish, kdgregory/log4j-aws-appenders#67). A subject names an
+        experiment, and a folder can have any name: what is refused stands as `?` then.
+        """
+        shown = "".join(each if each.isascii() and each.isprintable() else "?" for each in subject)
         self._sns.publish(
             TopicArn=self._arn,
-            Subject=subject[:_MAX_SUBJECT],
+            Subject=shown[:_MAX_SUBJECT],
             Message=message,
             MessageAttributes={
                 name: {"DataType": "String", "StringValue": value}
