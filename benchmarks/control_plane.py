@@ -57,8 +57,6 @@ CALLS: Mapping[str, tuple[str, ...]] = {
     "scorer.request_report": ("Lambda request",),
     "ingester.request_ingest": ("Lambda request",),
     "ingester.request_checks": ("Lambda request",),
-    "jobs.describe": ("SageMaker request",),
-    "jobs.create": ("SageMaker request",),
     "logs.read": ("SageMaker request",),
 }
 """The AWS calls behind each call of an adapter; commits and loads are computed from sizes."""
@@ -87,7 +85,7 @@ def _count(calls: list[str], record: Record, invocations: int) -> Counter[str]:
             counted["DynamoDB write unit"] += 2 * math.ceil(kilobytes) + 2 + 2 * 2
         elif call in {"store.load", "store.due", "store.history"}:
             counted["DynamoDB read unit"] += math.ceil(4 * kilobytes / 4)
-        elif call.startswith(("sagemaker.", "runtime.")):
+        elif call.startswith(("jobs.", "sagemaker.", "runtime.")):
             counted["SageMaker request"] += 1
         else:
             counted.update(CALLS[call])

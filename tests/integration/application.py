@@ -84,12 +84,12 @@ class Application:
         functions: Any = self.invoked
         objects: Any = real.objects
         self.jobs = TwinJobs(
-            self.clock, objects, lambda _: "completes", self._at, self._job_changed
+            objects, self.clock, lambda _: "completes", self._at, self._job_changed
         )
         self.hosting = TwinSageMaker(self.clock, lambda _: "completes", self._at, self._job_changed)
         world = replace(
             real,
-            jobs=self.jobs,
+            jobs=self.jobs.adapter(lambda client, _: client),
             endpoints=self.hosting.adapter(lambda client, _: client),
             leftovers=self.hosting.tagged(lambda client, _: client),
             logs=SilentLogs(),

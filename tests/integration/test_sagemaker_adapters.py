@@ -19,11 +19,11 @@ from novaloop.cloud.endpoints import SageMakerEndpoints
 from novaloop.cloud.jobs import TrainingJobs, work_of_job
 from novaloop.experiment.deploying import EndpointRef
 from novaloop.experiment.launching import PlannedRequest
-from novaloop.experiment.observation import Phase, Work
+from novaloop.experiment.observation import End, Phase, Work
 from novaloop.experiment.record import Progress
 from novaloop.recipes import registry
 from novaloop.recipes.endpoints import EndpointPlan, update_endpoint
-from novaloop.usecases.ports import LaunchRefused, NotServing
+from novaloop.usecases.ports import EndDenied, LaunchRefused, NotServing
 from tests.template.stack import ACCOUNT, REGION
 
 if TYPE_CHECKING:
@@ -243,12 +243,12 @@ LAUNCH = PlannedRequest("CreateTrainingJob", REQUEST)
 
 def test_a_job_is_launched_as_it_was_planned(jobs: TrainingJobs, sagemaker: Stubber) -> None:
     sagemaker.add_response("create_training_job", {"TrainingJobArn": JOB_ARN}, REQUEST)
-    jobs.create(LAUNCH)
+    assert jobs.create(LAUNCH) == JOB_ARN
 
 
 def test_a_name_that_is_taken_is_no_error(jobs: TrainingJobs, sagemaker: Stubber) -> None:
     fails(sagemaker, "create_training_job", TAKEN)
-    jobs.create(LAUNCH)
+    assert jobs.create(LAUNCH) is None
 
 
 def quota_of_instances(limit: int, used: int, wanted: int) -> tuple[str, str]:
@@ -302,7 +302,7 @@ def test_a_refused_launch_says_why_and_whether_to_try_again(
 
 def test_a_job_is_stopped(jobs: TrainingJobs, sagemaker: Stubber) -> None:
     sagemaker.add_response("stop_training_job", {}, {"TrainingJobName": JOB})
-    jobs.stop(JOB)
+    assert jobs.stop(JOB) is End.REQUESTED
 
 
 @pytest.mark.parametrize(
@@ -312,13 +312,24 @@ def test_a_job_that_is_over_is_not_stopped(
     jobs: TrainingJobs, sagemaker: Stubber, error: tuple[str, str]
 ) -> None:
     fails(sagemaker, "stop_training_job", error)
-    jobs.stop(JOB)
+    assert jobs.stop(JOB) is End.NOT_NOW
 
 
-def test_a_job_that_may_not_be_stopped_is_an_error(jobs: TrainingJobs, sagemaker: Stubber) -> None:
+def test_a_job_that_is_there_and_may_not_be_stopped_is_told(
+    jobs: TrainingJobs, sagemaker: Stubber
+) -> None:
     fails(sagemaker, "stop_training_job", DENIED)
-    with pytest.raises(ClientError):
+    sagemaker.add_response("describe_training_job", described_job("InProgress", "Training"))
+    with pytest.raises(EndDenied, match="AccessDenied"):
         jobs.stop(JOB)
+
+
+def test_a_job_that_is_not_there_has_no_tag_that_permits_to_stop_it(
+    jobs: TrainingJobs, sagemaker: Stubber
+) -> None:
+    fails(sagemaker, "stop_training_job", DENIED)
+    fails(sagemaker, "describe_training_job", NO_JOB)
+    assert jobs.stop(JOB) is End.NOT_NOW
 
 
 def described_endpoint(status: str, **more: Any) -> dict[str, Any]:
@@ -363,7 +374,10 @@ def test_an_endpoint_of_another_owner_is_not_ours(
 ) -> None:
     sagemaker.add_response("describe_endpoint", described_endpoint("InService"))
     sagemaker.add_response("list_tags", {"Tags": []}, {"ResourceArn": ENDPOINT_ARN})
-    assert endpoints.describe(REF, "questions").ours is False
+    fails(sagemaker, "describe_endpoint_config", NO_CONFIG)
+    fails(sagemaker, "describe_model", NO_MODEL)
+    work = endpoints.describe(REF, "questions")
+    assert (work.phase, work.ours) == (Phase.ABSENT, False)
 
 
 CONFIG = {
@@ -399,6 +413,17 @@ def test_a_model_that_is_left(endpoints: SageMakerEndpoints, sagemaker: Stubber)
     assert endpoints.describe(REF, None).phase is Phase.PARTIAL
 
 
+@pytest.mark.parametrize(("owner", "phase"), [("questions", Phase.PARTIAL), ("x", Phase.ABSENT)])
+def test_what_is_left_is_ours_by_its_tag_where_no_answer_tells(
+    endpoints: SageMakerEndpoints, sagemaker: Stubber, owner: str, phase: Phase
+) -> None:
+    fails(sagemaker, "describe_endpoint", NO_ENDPOINT)
+    fails(sagemaker, "describe_endpoint_config", NO_CONFIG)
+    sagemaker.add_response("describe_model", MODEL)
+    tagged_as(sagemaker, owner, str(MODEL["ModelArn"]))
+    assert endpoints.describe(REF, "questions").phase is phase
+
+
 TAGS = [{"Key": "novaloop:experiment", "Value": "questions"}]
 PLAN = EndpointPlan(
     create_model={"ModelName": NAME, "ExecutionRoleArn": ROLE, "Tags": TAGS},
@@ -429,7 +454,7 @@ def test_an_endpoint_is_launched_in_order(
     endpoints: SageMakerEndpoints, sagemaker: Stubber
 ) -> None:
     created(sagemaker, "model", "config", "endpoint")
-    endpoints.launch(PLAN)
+    assert endpoints.launch(PLAN) == ENDPOINT_ARN
 
 
 def test_a_launch_that_was_cut_off_goes_on(
@@ -443,7 +468,16 @@ def test_a_launch_that_was_cut_off_goes_on(
         ("ValidationException", exists.format("endpoint configuration")),
     )
     created(sagemaker, "endpoint")
-    endpoints.launch(PLAN)
+    assert endpoints.launch(PLAN) == ENDPOINT_ARN
+
+
+def test_an_endpoint_that_exists_is_not_told_as_created(
+    endpoints: SageMakerEndpoints, sagemaker: Stubber
+) -> None:
+    created(sagemaker, "model", "config")
+    taken = ("ValidationException", "Cannot create already existing endpoint")
+    fails(sagemaker, "create_endpoint", taken)
+    assert endpoints.launch(PLAN) is None
 
 
 @pytest.mark.parametrize(("error", "for_now"), [*REFUSALS, (NO_CONFIG, True)])
@@ -462,7 +496,7 @@ def test_the_endpoint_is_deleted_before_what_it_is_made_of(
 ) -> None:
     sagemaker.add_response("describe_endpoint", described_endpoint("InService"))
     sagemaker.add_response("delete_endpoint", {}, {"EndpointName": NAME})
-    endpoints.delete(REF)
+    assert end(endpoints, REF) is End.REQUESTED
 
 
 def test_an_endpoint_in_between_is_left_for_the_next_look(
@@ -471,32 +505,85 @@ def test_an_endpoint_in_between_is_left_for_the_next_look(
     sagemaker.add_response("describe_endpoint", described_endpoint("Creating"))
     busy = ("ValidationException", f'Cannot update in-progress endpoint "{ENDPOINT_ARN}".')
     fails(sagemaker, "delete_endpoint", busy)
-    endpoints.delete(REF)
+    assert end(endpoints, REF) is End.NOT_NOW
 
 
-def test_an_endpoint_that_may_not_be_deleted_is_an_error(
+def test_an_endpoint_that_is_there_and_may_not_be_deleted_is_told(
     endpoints: SageMakerEndpoints, sagemaker: Stubber
 ) -> None:
     sagemaker.add_response("describe_endpoint", described_endpoint("InService"))
     fails(sagemaker, "delete_endpoint", DENIED)
-    with pytest.raises(ClientError):
-        endpoints.delete(REF)
+    sagemaker.add_response("describe_endpoint", described_endpoint("InService"))
+    with pytest.raises(EndDenied, match="AccessDenied"):
+        end(endpoints, REF)
+
+
+def test_an_endpoint_that_does_not_show_keeps_its_configuration(
+    endpoints: SageMakerEndpoints, sagemaker: Stubber
+) -> None:
+    """It may be there and live of it; to delete it by its name does no harm if it is not."""
+    fails(sagemaker, "describe_endpoint", NO_ENDPOINT)
+    fails(sagemaker, "delete_endpoint", DENIED)
+    fails(sagemaker, "describe_endpoint", NO_ENDPOINT)
+    assert end(endpoints, REF) is End.NOT_NOW
+
+
+def test_one_that_serves_one_after_the_other_is_not_deleted_unseen(
+    endpoints: SageMakerEndpoints, sagemaker: Stubber
+) -> None:
+    fails(sagemaker, "describe_endpoint", NO_ENDPOINT)
+    assert end(endpoints, SHARED) is End.NOT_NOW
 
 
 def test_leftovers_are_deleted_once_the_endpoint_is_gone(
     endpoints: SageMakerEndpoints, sagemaker: Stubber
 ) -> None:
-    fails(sagemaker, "describe_endpoint", NO_ENDPOINT)
-    sagemaker.add_response("delete_endpoint_config", {}, {"EndpointConfigName": NAME})
+    parts_go(sagemaker)
+    assert end(endpoints, REF, gone=True) is End.DONE
+
+
+def test_only_leftovers_with_our_tag_are_deleted_where_no_answer_tells(
+    endpoints: SageMakerEndpoints, sagemaker: Stubber
+) -> None:
+    sagemaker.add_response("describe_endpoint_config", CONFIG)
+    tagged_as(sagemaker, "another", str(CONFIG["EndpointConfigArn"]))
+    sagemaker.add_response("describe_model", MODEL)
+    tagged_as(sagemaker, "questions", str(MODEL["ModelArn"]))
     sagemaker.add_response("delete_model", {}, {"ModelName": NAME})
-    endpoints.delete(REF)
+    assert endpoints.delete(REF, "questions", gone=True) is End.REQUESTED
+
+
+def test_what_was_never_made_is_not_asked_to_be_deleted(
+    endpoints: SageMakerEndpoints, sagemaker: Stubber
+) -> None:
+    """IAM would deny it: what does not exist has no tag."""
+    fails(sagemaker, "describe_endpoint_config", NO_CONFIG)
+    sagemaker.add_response("describe_model", MODEL)
+    sagemaker.add_response("delete_model", {}, {"ModelName": NAME})
+    assert end(endpoints, REF, gone=True) is End.REQUESTED
 
 
 def test_deleting_twice_is_harmless(endpoints: SageMakerEndpoints, sagemaker: Stubber) -> None:
-    fails(sagemaker, "describe_endpoint", NO_ENDPOINT)
-    fails(sagemaker, "delete_endpoint_config", NO_CONFIG)
-    fails(sagemaker, "delete_model", NO_MODEL)
-    endpoints.delete(REF)
+    fails(sagemaker, "describe_endpoint_config", NO_CONFIG)
+    fails(sagemaker, "describe_model", NO_MODEL)
+    assert end(endpoints, REF, gone=True) is End.NOT_NOW
+
+
+def end(endpoints: SageMakerEndpoints, ref: EndpointRef, *, gone: bool = False) -> End:
+    """Ask for the end of what we know to be ours."""
+    return endpoints.delete(ref, None, gone=gone)
+
+
+def parts_go(sagemaker: Stubber) -> None:
+    sagemaker.add_response("describe_endpoint_config", CONFIG)
+    sagemaker.add_response("delete_endpoint_config", {}, {"EndpointConfigName": NAME})
+    sagemaker.add_response("describe_model", MODEL)
+    sagemaker.add_response("delete_model", {}, {"ModelName": NAME})
+
+
+def tagged_as(sagemaker: Stubber, experiment: str, arn: str) -> None:
+    tags = [{"Key": "novaloop:experiment", "Value": experiment}]
+    sagemaker.add_response("list_tags", {"Tags": tags}, {"ResourceArn": arn})
 
 
 def answers(runtime: Stubber, body: bytes) -> None:
@@ -561,6 +648,7 @@ def test_an_answer_that_is_no_chat_is_refused(
         (("InternalFailure", "An internal failure occurred."), True),
         (("ServiceUnavailable", "Try your call again."), True),
         (("ValidationError", "Endpoint x of account 123456789012 not found."), True),
+        (("ValidationException", "The provided model identifier is invalid."), True),
         (("ValidationError", "1 validation error detected"), False),
         (DENIED, False),
     ],
@@ -647,7 +735,7 @@ def described_component(status: str, **more: Any) -> dict[str, Any]:
         ("Updating", Phase.ACTIVE),
         ("InService", Phase.READY),
         ("Failed", Phase.FAILED),
-        ("Deleting", Phase.ENDING),
+        ("Deleting", Phase.ACTIVE),  # the endpoint goes on billing
     ],
 )
 def test_a_component_counts_once_its_endpoint_is_in_service(
@@ -706,11 +794,11 @@ def test_the_component_is_deleted_before_its_endpoint(
 ) -> None:
     sagemaker.add_response("describe_inference_component", described_component("InService"))
     sagemaker.add_response("delete_inference_component", {}, ONE_COMPONENT)
-    endpoints.delete(WITH_COMPONENT)
+    end(endpoints, WITH_COMPONENT)
     fails(sagemaker, "describe_inference_component", NO_COMPONENT)
     sagemaker.add_response("describe_endpoint", described_endpoint("InService"))
     sagemaker.add_response("delete_endpoint", {}, {"EndpointName": NAME})
-    endpoints.delete(WITH_COMPONENT)
+    end(endpoints, WITH_COMPONENT)
 
 
 def test_a_component_is_asked_by_its_name(endpoints: SageMakerEndpoints, runtime: Stubber) -> None:
@@ -880,14 +968,9 @@ def serves(sagemaker: Stubber, config: str, status: str = "InService") -> None:
     sagemaker.add_response("describe_endpoint", answer, {"EndpointName": BOT})
 
 
-def held_by(sagemaker: Stubber, experiment: str) -> None:
-    tags = [{"Key": "novaloop:experiment", "Value": experiment}]
-    sagemaker.add_response("list_tags", {"Tags": tags}, {"ResourceArn": BOT_ARN})
-
-
 def test_an_endpoint_is_updated_in_place(endpoints: SageMakerEndpoints, sagemaker: Stubber) -> None:
     serves(sagemaker, OLD)
-    held_by(sagemaker, "old")
+    tagged_as(sagemaker, "old", BOT_ARN)
     sagemaker.add_response("update_endpoint", {"EndpointArn": BOT_ARN}, UPDATE)
     endpoints.proceed(IN_PLACE)
 
@@ -923,7 +1006,7 @@ def test_an_update_waits_for_its_turn(  # noqa: PLR0917
 ) -> None:
     serves(sagemaker, config, status)
     if holder is not None:
-        held_by(sagemaker, holder)
+        tagged_as(sagemaker, holder, BOT_ARN)
     with pytest.raises(LaunchRefused, match=says) as refused:
         endpoints.proceed(IN_PLACE)
     assert refused.value.for_now is True
@@ -933,18 +1016,37 @@ def test_what_did_not_answer_gives_way_to_what_served_before(
     endpoints: SageMakerEndpoints, sagemaker: Stubber
 ) -> None:
     serves(sagemaker, NAME)
-    sagemaker.add_response("describe_endpoint_config", {**CONFIG, "EndpointConfigName": OLD})
     sagemaker.add_response("update_endpoint", {"EndpointArn": BOT_ARN}, update_endpoint(BOT, OLD))
-    endpoints.delete(SHARED)
+    assert end(endpoints, SHARED) is End.REQUESTED
+
+
+def test_without_anything_to_go_back_to_the_endpoint_is_deleted(
+    endpoints: SageMakerEndpoints, sagemaker: Stubber
+) -> None:
+    """UpdateEndpoint tells that, not a look, which may only not find it yet."""
+    serves(sagemaker, NAME)
+    fails(sagemaker, "update_endpoint", NO_CONFIG)
+    sagemaker.add_response("delete_endpoint", {}, {"EndpointName": BOT})
+    assert end(endpoints, SHARED) is End.REQUESTED
+
+
+def test_an_update_that_a_late_tag_denies_is_tried_again(
+    endpoints: SageMakerEndpoints, sagemaker: Stubber
+) -> None:
+    serves(sagemaker, OLD)
+    tagged_as(sagemaker, "old", BOT_ARN)
+    fails(sagemaker, "update_endpoint", DENIED)
+    with pytest.raises(LaunchRefused) as refused:
+        endpoints.proceed(IN_PLACE)
+    assert (refused.value.for_now, refused.value.denied) == (True, True)
 
 
 def test_an_endpoint_that_serves_something_else_is_not_deleted(
     endpoints: SageMakerEndpoints, sagemaker: Stubber
 ) -> None:
     serves(sagemaker, OLD)
-    sagemaker.add_response("delete_endpoint_config", {}, {"EndpointConfigName": NAME})
-    sagemaker.add_response("delete_model", {}, {"ModelName": NAME})
-    endpoints.delete(SHARED)
+    parts_go(sagemaker)
+    assert end(endpoints, SHARED) is End.DONE
 
 
 def test_nothing_is_deleted_in_the_middle_of_an_update(
@@ -952,4 +1054,4 @@ def test_nothing_is_deleted_in_the_middle_of_an_update(
 ) -> None:
     """The configuration may be the one that the endpoint is updated to."""
     serves(sagemaker, OLD, "Updating")
-    endpoints.delete(SHARED)
+    assert end(endpoints, SHARED) is End.NOT_NOW

@@ -90,6 +90,7 @@ def _run(seed: int, outcome: Outcome) -> None:
         outcome.ends[str(simulation.settles(name))] += 1
         simulation.check(name)
     _clear_away(simulation, names)
+    outcome.weather.update(simulation.lag.struck)
     outcome.weather["hints"] += simulation.hints_delivered
     outcome.weather["launches"] += len(simulation.jobs.launches)
 
@@ -100,6 +101,8 @@ def _stack(seed: int, dice: random.Random, weather: Counter[str]) -> Simulation:
         lost=dice.choice((0, 0.3)),
         delayed=dice.choice((0, 0.3)),
         crash=dice.choice((0, 0.01, 0.03)),
+        late_tags=dice.choice((0, 0.5)),
+        stale=dice.choice((0, 0.02, 0.1)),
     )
 
     crashes = Crashes(probability=chaos.crash, random=random.Random(seed))  # noqa: S311
@@ -142,6 +145,7 @@ def _wish(simulation: Simulation, name: str, kind: CommandKind) -> None:
 def _clear_away(simulation: Simulation, names: Sequence[str]) -> None:
     """Stop and clean up as a person would, in good weather, and assert that nothing is left."""
     simulation.chaos, simulation.crashes.probability = Chaos(), 0.0
+    simulation.lag.tags = simulation.lag.stale = 0.0
     for name in names:
         if not simulation.record(name).status.is_final:
             simulation.command(name, CommandKind.STOP)

@@ -34,6 +34,7 @@ from novaloop.usecases.score import ScoreWorld, score
 from novaloop.usecases.sweep import SweepWorld, sweep
 from tests.simulation.twin_bedrock import TwinBedrock
 from tests.simulation.twin_sagemaker import TwinSageMaker
+from tests.simulation.twin_service import Lag
 from tests.simulation.twin_training import TwinJobs, TwinLogs
 from tests.simulation.twins import (
     TwinNotifier,
@@ -61,12 +62,14 @@ class Crash(BaseException):
 
 @dataclass(frozen=True)
 class Chaos:
-    """What may go wrong with deliveries, as probabilities; crashes per call."""
+    """What may go wrong, as probabilities: of deliveries, crashes per call, and Lag's."""
 
     duplicated: float = 0.0
     lost: float = 0.0
     delayed: float = 0.0
     crash: float = 0.0
+    late_tags: float = 0.0
+    stale: float = 0.0
     sweeps: bool = True
 
 
@@ -141,11 +144,13 @@ class Simulation:
         self.dead_letters: list[str] = []
         self.store = TwinStore(self.emit)
         self.objects = TwinObjects(self.clock)
-        self.jobs = TwinJobs(self.clock, self.objects, fate, self.later, self.job_changed)
+        self.lag = Lag(self.random, chaos.late_tags, chaos.stale)
+        services = (fate, self.later, self.job_changed, self.lag)
+        self.jobs = TwinJobs(self.objects, self.clock, *services)
         self.jobs.claimed = self.is_claimed
         self.logs = TwinLogs(self.jobs, self.clock, course)
-        self.hosting = TwinSageMaker(self.clock, fate, self.later, self.job_changed)
-        self.bedrock = TwinBedrock(self.clock, fate, self.later, self.job_changed)
+        self.hosting = TwinSageMaker(self.clock, *services)
+        self.bedrock = TwinBedrock(self.clock, *services)
         self.bedrock.claimed = self.is_claimed
         self.notifier = TwinNotifier()
         self.hints_delivered = 0
@@ -168,7 +173,7 @@ class Simulation:
         )
         return World(
             store=port(self.store, "store"),
-            jobs=port(self.jobs, "jobs"),
+            jobs=self.jobs.adapter(port),
             logs=port(self.logs, "logs"),
             customizations=self.bedrock.customizations(port),
             endpoints=Deployments(self.hosting.adapter(port), *self.bedrock.adapters(port)),
@@ -396,5 +401,11 @@ class Simulation:
                 name for name in (*self.jobs.running, *self.bedrock.running) if name.startswith(own)
             ]
             assert not running, f"{record.status} but {running} runs"
-            left = [*self.hosting.left(experiment_id), *self.bedrock.left(experiment_id)]
+            left = self._left(experiment_id)
+            if left:  # a deletion that is accepted and under way
+                self.passes(timedelta(minutes=6))
+                left = self._left(experiment_id)
             assert not left, f"{record.status} but {left} is left"
+
+    def _left(self, experiment_id: str) -> list[str]:
+        return [*self.hosting.left(experiment_id), *self.bedrock.left(experiment_id)]

@@ -53,12 +53,12 @@ def test_a_quota_of_one_lets_experiments_in_in_the_order_of_their_coming() -> No
 
 def test_only_the_first_in_the_queue_asks_the_service() -> None:
     simulation = held_up()
-    simulation.jobs.asked.clear()
+    simulation.jobs.wanted.clear()
 
     simulation.passes(timedelta(hours=10))
 
-    assert set(simulation.jobs.asked) == {"novaloop-x1--baseline-1"}
-    assert 60 <= len(simulation.jobs.asked) <= 120
+    assert set(simulation.jobs.wanted) == {"novaloop-x1--baseline-1"}
+    assert 60 <= len(simulation.jobs.wanted) <= 120
     behind = simulation.record("x5").stages[0]
     assert behind.state is StageState.WAITING
     assert behind.reason == "waits behind x1, which has waited longer for the same quota"

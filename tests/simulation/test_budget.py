@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -12,9 +11,6 @@ from novaloop.experiment.budget import last_moment, spent_usd
 from novaloop.experiment.costs import packaged_prices
 from novaloop.experiment.record import CommandKind, Record, Status
 from tests.simulation.simulation import ROUGH, SPEC, Simulation
-
-if TYPE_CHECKING:
-    from novaloop.experiment.observation import Work
 
 P5 = packaged_prices().usd_per_instance_hour["ml.p5.48xlarge"]
 
@@ -115,13 +111,14 @@ def test_attempts_that_were_lost_count() -> None:
     simulation = submitted(
         2.2 * loss, fate=lambda job: "service fault" if "sft" in job else "completes"
     )
-    describe = simulation.jobs.describe
+    describe = simulation.jobs.describe_training_job
 
-    def billed(name: str, owner: str | None) -> Work:
-        work = describe(name, owner)
-        return replace(work, billable_seconds=1800) if work.phase == "LOST" else work
+    def billed(TrainingJobName: str) -> dict[str, Any]:  # noqa: N803
+        told = describe(TrainingJobName)
+        failed = told["TrainingJobStatus"] == "Failed"
+        return {**told, "BillableTimeInSeconds": 1800} if failed else told
 
-    simulation.jobs.describe = billed  # type: ignore[method-assign]
+    simulation.jobs.describe_training_job = billed  # type: ignore[method-assign]
     assert simulation.settles("demo") is Status.HELD
     record = simulation.record("demo")
     assert record.stage("sft").earlier_seconds == 3600
@@ -155,13 +152,13 @@ def test_a_job_that_was_stopped_for_its_time_counts_as_billed() -> None:
     """SageMaker tells the billable seconds only once the job is over."""
     simulation = Simulation(fate=lambda job: "hangs" if "sft" in job else "completes")
     simulation.submit("demo")
-    describe = simulation.jobs.describe
+    describe = simulation.jobs.describe_training_job
 
-    def billed(name: str, owner: str | None) -> Work:
-        work = describe(name, owner)
-        runs = work.phase in {"ACTIVE", "ENDING"}
-        return replace(work, billable_seconds=0 if runs else 5000)
+    def billed(TrainingJobName: str) -> dict[str, Any]:  # noqa: N803
+        told = describe(TrainingJobName)
+        runs = told["TrainingJobStatus"] in {"InProgress", "Stopping"}
+        return {**told, "BillableTimeInSeconds": 0 if runs else 5000}
 
-    simulation.jobs.describe = billed  # type: ignore[method-assign]
+    simulation.jobs.describe_training_job = billed  # type: ignore[method-assign]
     assert simulation.settles("demo") is Status.FAILED
     assert simulation.record("demo").stage("sft").billable_seconds == 5000

@@ -169,8 +169,8 @@ def test_an_endpoint_that_somebody_else_makes_meanwhile_is_left_alone() -> None:
 
 def foreign() -> Resource:
     arn = f"arn:aws:sagemaker:us-east-1:123456789012:endpoint/{BOT}"
-    described = {"EndpointConfigName": "theirs", "EndpointStatus": "InService", "EndpointArn": arn}
-    return Resource(described)
+    names = {"EndpointName": BOT, "EndpointConfigName": "theirs", "EndpointArn": arn}
+    return Resource({**names, "EndpointStatus": "InService"})
 
 
 def test_an_update_from_outside_ends_the_experiment_and_not_the_endpoint() -> None:

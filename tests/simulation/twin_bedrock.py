@@ -15,7 +15,7 @@ from typing import Any
 
 from novaloop.cloud.bedrock import OnDemandDeployments, ProvisionedThroughputs
 from novaloop.cloud.customization import CustomizationJobs
-from tests.simulation.twin_service import Fate, Later, TwinService, refusal
+from tests.simulation.twin_service import Fate, Lag, Later, TwinService, refusal
 from tests.simulation.twins import VirtualClock
 
 CREATING = timedelta(minutes=40)
@@ -49,9 +49,14 @@ class TwinBedrock(TwinService):
     missing = "ResourceNotFoundException"
 
     def __init__(
-        self, clock: VirtualClock, fate: Fate, later: Later, on_change: Callable[[str], None]
+        self,
+        clock: VirtualClock,
+        fate: Fate,
+        later: Later,
+        on_change: Callable[[str], None],
+        lag: Lag | None = None,
     ) -> None:
-        super().__init__(clock, fate, later, on_change)
+        super().__init__(clock, fate, later, on_change, lag)
         self.jobs: dict[str, Resource] = {}
         self.models: dict[str, Resource] = {}
         self.deployments: dict[str, Resource] = {}
@@ -108,6 +113,7 @@ class TwinBedrock(TwinService):
         )
         resources[name] = resource
         self._tokens.add(token)
+        self._tag(kind, name)
         self.launches.append(f"{kind} {name}")
         resource.reason = self._failure(name, kind, "The model's files can't be read.")
         settled = "Failed" if resource.reason else ready
@@ -123,16 +129,17 @@ class TwinBedrock(TwinService):
         failed = resource.reason is not None and resource.status == "Failed"
         return {"failureMessage": str(resource.reason)} if failed else {}
 
-    def create_model_customization_job(self, **request: Any) -> None:
+    def create_model_customization_job(self, **request: Any) -> dict[str, str]:
         name, model = request["jobName"], request["customModelName"]
         assert name in self.jobs or self.claimed(name), f"no record claims {name}"
         assert name in self.jobs or model not in self.models
         if f"model-customization-job {request['clientRequestToken']}" in self._tokens:
-            return
+            return {"jobArn": self.jobs[name].arn}
         job = self._add("model-customization-job", name, request, "")
         job.status = "InProgress"
         self._later(TRAINING, partial(self._trained, job, model))
         self._on_change(name)
+        return {"jobArn": job.arn}
 
     def _trained(self, job: Resource, model: str) -> None:
         if job.status != "InProgress":
@@ -143,10 +150,11 @@ class TwinBedrock(TwinService):
             arn = f"{ARN}custom-model/amazon.nova-2-lite-v1:0:256k/{job.arn[-12:]}"
             made = Resource(model, arn, "", job.tags, self._clock.now(), "Active", trained=job.name)
             self.models[model] = made
+            self._tag("custom-model", model)
         self._on_change(job.name)
 
     def stop_model_customization_job(self, jobIdentifier: str) -> None:  # noqa: N803
-        job = self._named("model-customization-job", jobIdentifier)
+        job = self._permitted("model-customization-job", jobIdentifier)
         if job.status != "InProgress":
             raise refusal("ConflictException", f"The job is {job.status}.")
         job.status = "Stopping"
@@ -157,33 +165,38 @@ class TwinBedrock(TwinService):
         self._on_change(job.name)
 
     def get_model_customization_job(self, jobIdentifier: str) -> dict[str, Any]:  # noqa: N803
-        job = self._named("model-customization-job", jobIdentifier)
+        job = self._looked_up("model-customization-job", jobIdentifier)
         made = next((each.arn for each in self.models.values() if each.trained == job.name), None)
         told = {"jobArn": job.arn, "status": job.status, "creationTime": job.created_at}
         return told | ({"outputModelArn": made} if made else {}) | self._told(job)
 
-    def create_custom_model(self, **request: Any) -> None:
-        self._add("custom-model", request["modelName"], request, "Active")
+    def create_custom_model(self, **request: Any) -> dict[str, str]:
+        return {"modelArn": self._add("custom-model", request["modelName"], request, "Active").arn}
 
-    def create_custom_model_deployment(self, **request: Any) -> None:
+    def create_custom_model_deployment(self, **request: Any) -> dict[str, str]:
         self._require_active(request["modelArn"])
         name = request["modelDeploymentName"]
-        self._add("custom-model-deployment", name, request, "Active")
+        made = self._add("custom-model-deployment", name, request, "Active")
+        return {"customModelDeploymentArn": made.arn}
 
-    def create_provisioned_model_throughput(self, **request: Any) -> None:
+    def create_provisioned_model_throughput(self, **request: Any) -> dict[str, str]:
         self._require_active(request["modelId"])
-        self._add("provisioned-model", request["provisionedModelName"], request, "InService")
+        name = request["provisionedModelName"]
+        made = self._add("provisioned-model", name, request, "InService")
+        return {"provisionedModelArn": made.arn}
+
+    def _named_by(self, arn: str) -> str:
+        """Return the name of a model; that of none if there is none."""
+        return next((each.name for each in self.models.values() if each.arn == arn), "")
 
     def _require_active(self, arn: str) -> None:
-        model = next((each for each in self.models.values() if each.arn == arn), None)
-        if model is None:
-            raise refusal("ResourceNotFoundException", f"no {arn}")
+        model = self._permitted("custom-model", self._named_by(arn))
         if model.status != "Active":
             raise refusal("ValidationException", f"The model is {model.status}.")
 
     # ------------------------------------------------------------------ look
     def get_custom_model(self, modelIdentifier: str) -> dict[str, Any]:  # noqa: N803
-        model = self._named("custom-model", modelIdentifier)
+        model = self._looked_up("custom-model", modelIdentifier)
         told = {"modelArn": model.arn, "modelStatus": model.status}
         return {**told, "creationTime": model.created_at, **self._told(model)}
 
@@ -191,28 +204,26 @@ class TwinBedrock(TwinService):
         self,
         customModelDeploymentIdentifier: str,  # noqa: N803
     ) -> dict[str, Any]:
-        found = self._named("custom-model-deployment", customModelDeploymentIdentifier)
+        found = self._looked_up("custom-model-deployment", customModelDeploymentIdentifier)
         told = {"customModelDeploymentArn": found.arn, "status": found.status}
         return {**told, "createdAt": found.created_at, **self._told(found)}
 
     def get_provisioned_model_throughput(self, provisionedModelId: str) -> dict[str, Any]:  # noqa: N803
-        found = self._named("provisioned-model", provisionedModelId)
+        found = self._looked_up("provisioned-model", provisionedModelId)
         told = {"provisionedModelArn": found.arn, "status": found.status}
         return {**told, "creationTime": found.created_at, **self._told(found)}
 
     def list_tags_for_resource(self, resourceARN: str) -> dict[str, Any]:  # noqa: N803
-        for resources in self._kinds().values():
-            for resource in resources.values():
+        for kind, resources in self._kinds().items():
+            for name, resource in resources.items():
                 if resource.arn == resourceARN:
-                    return {"tags": [{"key": k, "value": v} for k, v in resource.tags.items()]}
+                    tags = self._shown_tags(kind, name)
+                    return {"tags": [{"key": key, "value": tags[key]} for key in tags]}
         raise refusal("ResourceNotFoundException", f"no {resourceARN}")
 
     # ------------------------------------------------------------------ delete and ask
     def delete_custom_model(self, modelIdentifier: str) -> None:  # noqa: N803
-        found = [each for each in self.models.values() if each.arn == modelIdentifier]
-        if not found:
-            raise refusal("AccessDeniedException", "nothing there carries our tag")
-        (model,) = found
+        model = self._permitted("custom-model", self._named_by(modelIdentifier))
         serving = [*self.deployments.values(), *self.throughputs.values()]
         if model.is_being_made or any(each.model_arn == model.arn for each in serving):
             raise refusal("ConflictException", "The model is being created or in use.")
@@ -225,9 +236,7 @@ class TwinBedrock(TwinService):
         self._delete("provisioned-model", provisionedModelId)
 
     def _delete(self, kind: str, name: str) -> None:
-        resource = self._kinds()[kind].get(name)
-        if resource is None:
-            raise refusal("AccessDeniedException", "nothing there carries our tag")
+        resource = self._permitted(kind, name)
         if resource.is_being_made:
             raise refusal("ConflictException", f"{name} is being created.")
         self._later(DELETING, partial(self._deleted, kind, name))

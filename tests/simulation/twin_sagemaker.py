@@ -15,7 +15,7 @@ from typing import Any
 
 from novaloop.cloud.endpoints import SageMakerEndpoints
 from novaloop.cloud.leftovers import TaggedResources
-from tests.simulation.twin_service import LOSSES, Fate, Later, TwinService, refusal
+from tests.simulation.twin_service import LOSSES, Fate, Lag, Later, TwinService, refusal
 from tests.simulation.twins import VirtualClock
 
 CREATING = timedelta(minutes=20)
@@ -31,6 +31,8 @@ TOO_BIG = (
     "the inference component."
 )
 """Faults of the container and of the request: trying again changes nothing."""
+_WORDS = {"endpoint-config": "endpoint configuration", "inference-component": "inference component"}
+"""What an ARN calls a kind, and what SageMaker's messages call it, where that differs."""
 
 
 @dataclass
@@ -48,9 +50,14 @@ class TwinSageMaker(TwinService):
     missing = "ValidationException"
 
     def __init__(
-        self, clock: VirtualClock, fate: Fate, later: Later, on_change: Callable[[str], None]
+        self,
+        clock: VirtualClock,
+        fate: Fate,
+        later: Later,
+        on_change: Callable[[str], None],
+        lag: Lag | None = None,
     ) -> None:
-        super().__init__(clock, fate, later, on_change)
+        super().__init__(clock, fate, later, on_change, lag)
         self.models: dict[str, Resource] = {}
         self.configs: dict[str, Resource] = {}
         self.endpoints: dict[str, Resource] = {}
@@ -74,11 +81,11 @@ class TwinSageMaker(TwinService):
     def paginate(self, **request: Any) -> list[dict[str, Any]]:
         """Answer GetResources, a resource on each page; what was deleted lately is still named."""
         (wanted,) = request["TagFilters"]
-        words = {"endpoint configuration": "endpoint-config"}
+        words = {word: kind for kind, word in _WORDS.items()}
         return [
             {"ResourceTagMappingList": [{"ResourceARN": f"{_ARN}{kind}/{name}"}]}
             for kind, resources in self._kinds().items()
-            for kind in (words.get(kind, kind.replace(" ", "-")),)
+            for kind in (words.get(kind, kind),)
             for name, resource in {**self.deleted.get(kind, {}), **resources}.items()
             if resource.tags.get(wanted["Key"]) in wanted["Values"]
         ]
@@ -99,22 +106,29 @@ class TwinSageMaker(TwinService):
         described = {**request, "CreationTime": self._clock.now(), **told}
         resource = Resource(described, tags)
         self._kinds()[kind][name] = resource
+        self._tag(kind, name)
         return resource
 
     def serving(self, endpoint: str) -> str:
         return str(self.endpoints[endpoint].described["EndpointConfigName"])
 
     # ------------------------------------------------------------------ create
-    def create_model(self, **request: Any) -> None:
-        self._add("model", request["ModelName"], request)
+    def create_model(self, **request: Any) -> dict[str, str]:
+        arn = f"{_ARN}model/{request['ModelName']}"
+        self._add("model", request["ModelName"], request, ModelArn=arn)
+        return {"ModelArn": arn}
 
-    def create_endpoint_config(self, **request: Any) -> None:
+    def create_endpoint_config(self, **request: Any) -> dict[str, str]:
         for variant in request["ProductionVariants"]:
             if "ModelName" in variant:
                 self._named("model", variant["ModelName"])
-        self._add("endpoint configuration", request["EndpointConfigName"], request)
+        name = request["EndpointConfigName"]
+        self._strike(name, always={"config invalid": "ValidationException"})
+        arn = f"{_ARN}endpoint-config/{name}"
+        self._add("endpoint configuration", name, request, EndpointConfigArn=arn)
+        return {"EndpointConfigArn": arn}
 
-    def create_endpoint(self, **request: Any) -> None:
+    def create_endpoint(self, **request: Any) -> dict[str, str]:
         name, config = request["EndpointName"], request["EndpointConfigName"]
         self._named("endpoint configuration", config)
         if name not in self.endpoints:
@@ -124,8 +138,9 @@ class TwinSageMaker(TwinService):
         endpoint = self._add("endpoint", name, request, EndpointArn=arn, EndpointStatus="Creating")
         reason = self._failure(config, "endpoint", UNHEALTHY)
         self._later(CREATING, partial(self._settle, endpoint, "EndpointStatus", reason, config))
+        return {"EndpointArn": arn}
 
-    def create_inference_component(self, **request: Any) -> None:
+    def create_inference_component(self, **request: Any) -> dict[str, str]:
         name = request["InferenceComponentName"]
         endpoint = self._named("endpoint", request["EndpointName"])
         if endpoint.described["EndpointStatus"] != "InService":
@@ -138,6 +153,7 @@ class TwinSageMaker(TwinService):
         component = self._add("inference component", name, request, **{status: "Creating"})
         reason = self._failure(name, "component", TOO_BIG)
         self._later(COMPONENT, partial(self._settle, component, status, reason, name))
+        return {"InferenceComponentArn": f"{_ARN}inference-component/{name}"}
 
     def _settle(self, resource: Resource, field_name: str, reason: str | None, name: str) -> None:
         if resource.described[field_name] != "Creating":
@@ -154,7 +170,7 @@ class TwinSageMaker(TwinService):
     # ------------------------------------------------------------------ update
     def update_endpoint(self, **request: Any) -> None:
         name, target = request["EndpointName"], request["EndpointConfigName"]
-        endpoint = self._named("endpoint", name)
+        endpoint = self._permitted("endpoint", name)
         self._named("endpoint configuration", target)
         if endpoint.described["EndpointStatus"] in {"Creating", "Updating", "Deleting"}:
             raise refusal("ValidationException", f'Cannot update in-progress endpoint "{name}".')
@@ -186,42 +202,49 @@ class TwinSageMaker(TwinService):
 
     # ------------------------------------------------------------------ describe
     def describe_model(self, ModelName: str) -> dict[str, Any]:  # noqa: N803
-        return dict(self._named("model", ModelName).described)
+        return dict(self._looked_up("model", ModelName).described)
 
     def describe_endpoint_config(self, EndpointConfigName: str) -> dict[str, Any]:  # noqa: N803
-        return dict(self._named("endpoint configuration", EndpointConfigName).described)
+        return dict(self._looked_up("endpoint configuration", EndpointConfigName).described)
 
     def describe_endpoint(self, EndpointName: str) -> dict[str, Any]:  # noqa: N803
-        return dict(self._named("endpoint", EndpointName).described)
+        return dict(self._looked_up("endpoint", EndpointName).described)
 
     def describe_inference_component(
         self,
         InferenceComponentName: str,  # noqa: N803
     ) -> dict[str, Any]:
-        return dict(self._named("inference component", InferenceComponentName).described)
+        return dict(self._looked_up("inference component", InferenceComponentName).described)
 
     def list_tags(self, ResourceArn: str) -> dict[str, Any]:  # noqa: N803
-        tags = self._named("endpoint", ResourceArn.rpartition("/")[2]).tags
+        kind, name = ResourceArn.removeprefix(_ARN).split("/")
+        tags = self._shown_tags(_WORDS.get(kind, kind), name)
         return {"Tags": [{"Key": key, "Value": value} for key, value in tags.items()]}
 
     # ------------------------------------------------------------------ delete
     def delete_model(self, ModelName: str) -> None:  # noqa: N803
-        self._named("model", ModelName)
+        self._permitted("model", ModelName)
         assert ModelName not in self._in_use(), f"the model {ModelName} is in use"
         self.deleted.setdefault("model", {})[ModelName] = self.models.pop(ModelName)
 
     def delete_endpoint_config(self, EndpointConfigName: str) -> None:  # noqa: N803
-        self._named("endpoint configuration", EndpointConfigName)
+        self._permitted("endpoint configuration", EndpointConfigName)
         assert EndpointConfigName not in self._in_use(), f"{EndpointConfigName} is in use"
         del self.configs[EndpointConfigName]
 
     def _in_use(self) -> set[str | None]:
-        """Return the names of the configurations, and their models, that endpoints are made of."""
-        serving = {self.serving(name) for name in self.endpoints}
-        return serving | {endpoint.target for endpoint in self.endpoints.values()}
+        """Return the names of the configurations, and their models, that endpoints are made of.
+
+        DeleteEndpointConfig's reference forbids to delete that of an endpoint which is live, or is
+        being created or updated; of one that is being deleted it says nothing.
+        """
+        there = self.endpoints.values()
+        live = [each for each in there if each.described["EndpointStatus"] != "Deleting"]
+        serving = {str(each.described["EndpointConfigName"]) for each in live}
+        return serving | {each.target for each in live}
 
     def delete_endpoint(self, EndpointName: str) -> None:  # noqa: N803
-        endpoint = self._named("endpoint", EndpointName)
+        endpoint = self._permitted("endpoint", EndpointName)
         if endpoint.described["EndpointStatus"] in {"Creating", "Updating", "Deleting"}:
             raise refusal("ValidationException", "Cannot update in-progress endpoint")
         parts = [c.described["EndpointName"] for c in self.components.values()]
@@ -231,7 +254,7 @@ class TwinSageMaker(TwinService):
         self._later(DELETING, partial(self._gone, self.endpoints, EndpointName))
 
     def delete_inference_component(self, InferenceComponentName: str) -> None:  # noqa: N803
-        component = self._named("inference component", InferenceComponentName)
+        component = self._permitted("inference component", InferenceComponentName)
         if component.described["InferenceComponentStatus"] in {"Creating", "Deleting"}:
             raise refusal("ValidationException", "The component is being changed.")
         component.described["InferenceComponentStatus"] = "Deleting"

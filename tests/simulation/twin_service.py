@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import io
 import json
+import random
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Callable, Mapping
-from datetime import timedelta
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -31,28 +34,54 @@ def refusal(code: str, message: str) -> ClientError:
     return ClientError({"Error": {"Code": code, "Message": message}}, "Operation")
 
 
-class Scheduled:
-    """What changes by itself, some time later, and tells of it."""
+@dataclass
+class Lag:
+    """How far a control plane is behind itself: it is eventually consistent.
 
-    def __init__(
-        self, clock: VirtualClock, fate: Fate, later: Later, on_change: Callable[[str], None]
-    ) -> None:
-        self.launches: list[str] = []
-        self.claimed: Callable[[str], bool] = lambda _: True
-        self._clock, self._fate, self._later, self._on_change = clock, fate, later, on_change
+    `tags` is how likely the tags of something new are to show late: up to a minute after its
+    Create, as aws/sagemaker-python-sdk#3662 has it. `stale` is how likely a look is to answer "not
+    found" of what is there: AWS is known to do so right after Create, and here does at any time.
+    """
+
+    random: random.Random = field(default_factory=random.Random)
+    tags: float = 0.0
+    stale: float = 0.0
+    struck: Counter[str] = field(default_factory=Counter)
+
+    def tags_show_at(self, now: datetime) -> datetime:
+        if not self.tags or self.random.random() >= self.tags:
+            return now
+        self.struck["tags that showed late"] += 1
+        return now + timedelta(seconds=self.random.uniform(1, 60))
+
+    def hides(self) -> bool:
+        if not self.stale or self.random.random() >= self.stale:
+            return False
+        self.struck["looks that found nothing where something was"] += 1
+        return True
 
 
-class TwinService(Scheduled, ABC):
-    """Control plane and runtime of a service whose models can be asked."""
+class TwinService(ABC):
+    """Control plane and runtime of a service, whose resources change by themselves, later."""
 
     missing: str
     """The code of the refusal to look at what there is not."""
 
     def __init__(
-        self, clock: VirtualClock, fate: Fate, later: Later, on_change: Callable[[str], None]
+        self,
+        clock: VirtualClock,
+        fate: Fate,
+        later: Later,
+        on_change: Callable[[str], None],
+        lag: Lag | None = None,
     ) -> None:
-        super().__init__(clock, fate, later, on_change)
+        self.launches: list[str] = []
+        self.claimed: Callable[[str], bool] = lambda _: True
         self.asked = 0
+        self.denied: list[str] = []
+        self._clock, self._fate, self._later, self._on_change = clock, fate, later, on_change
+        self._lag = lag or Lag()
+        self._tags_show_at: dict[str, datetime] = {}
         self._struck: set[tuple[str, str]] = set()
 
     @abstractmethod
@@ -60,10 +89,45 @@ class TwinService(Scheduled, ABC):
         """Return the resources by kind and name; all have `tags`."""
 
     def _named(self, kind: str, name: str) -> Any:
+        """Return a resource as whatever changes it finds it: at once."""
         try:
             return self._kinds()[kind][name]
         except KeyError:
-            raise refusal(self.missing, f'Could not find {kind} "{name}".') from None
+            raise refusal(self.missing, self._missing_message(kind, name)) from None
+
+    def _missing_message(self, kind: str, name: str) -> str:
+        return f'Could not find {kind} "{name}".'
+
+    def _looked_up(self, kind: str, name: str) -> Any:
+        """Return a resource as a look finds it: perhaps not yet."""
+        resource = self._named(kind, name)
+        if self._lag.hides():
+            raise refusal(self.missing, self._missing_message(kind, name))
+        return resource
+
+    def _tag(self, kind: str, name: str) -> None:
+        """Note when the tags of a new resource show."""
+        self._tags_show_at[f"{kind} {name}"] = self._lag.tags_show_at(self._clock.now())
+
+    def _shown_tags(self, kind: str, name: str) -> Mapping[str, str]:
+        shows_at = self._tags_show_at.get(f"{kind} {name}", self._clock.now())
+        tags: Mapping[str, str] = self._named(kind, name).tags
+        return tags if self._clock.now() >= shows_at else _NONE
+
+    def _permitted(self, kind: str, name: str) -> Any:
+        """Return a resource on which a right on condition of our tag allows to act.
+
+        IAM denies it for what carries no such tag: somebody else's, what does not exist, and what
+        was created a moment ago. Source: the condition operator `Null` in the IAM User Guide. Some
+        of the template's rights go by name instead; the twin holds all to the stricter rule.
+        """
+        if name in self._kinds()[kind]:
+            if EXPERIMENT_TAG in self._shown_tags(kind, name):
+                return self._named(kind, name)
+            if self._named(kind, name).tags:
+                self._lag.struck["rights denied before a tag showed"] += 1
+        self.denied.append(f"{kind} {name}")
+        raise refusal("AccessDeniedException", f"not authorized to act on {kind} {name}")
 
     def left(self, experiment_id: str | None = None) -> list[str]:
         """Return what carries an experiment's tag, or what there is at all."""

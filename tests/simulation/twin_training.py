@@ -11,13 +11,10 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
-from novaloop.cloud.failures import judged
-from novaloop.experiment.launching import PlannedRequest
-from novaloop.experiment.observation import Phase, Work
-from novaloop.experiment.record import Progress
+from novaloop.cloud.jobs import TrainingJobs
 from novaloop.training.lines import LogLine
-from novaloop.usecases.ports import LaunchRefused, LogPage
-from tests.simulation.twin_service import LOSSES, Fate, Later, Scheduled
+from novaloop.usecases.ports import LogPage
+from tests.simulation.twin_service import LOSSES, TwinService, refusal
 from tests.simulation.twins import TwinObjects, VirtualClock
 
 
@@ -28,119 +25,167 @@ class SimulatedJob:
     request: Mapping[str, Any]
     ending: str
     created_at: datetime
-    phase: Phase = Phase.ACTIVE
+    status: str = "InProgress"
     ended_at: datetime | None = None
     reason: str | None = None
     stop_asked: bool = False
 
+    @property
+    def tags(self) -> Mapping[str, str]:
+        return {tag["Key"]: tag["Value"] for tag in self.request.get("Tags", [])}
 
-REFUSALS = {"quota": True, "throttled": True, "invalid": False}
+
+REFUSALS = {
+    "quota": "ResourceLimitExceeded",
+    "throttled": "ThrottlingException",
+    "invalid": "ValidationException",
+}
 ENDINGS = {
-    "completes": (Phase.READY, None),
-    "no manifest": (Phase.READY, None),
-    "bad archive": (Phase.READY, None),
-    "fails": (Phase.FAILED, "AlgorithmError: it did not converge"),
-    "stopped outside": (Phase.STOPPED, None),
-    **{fate: (Phase.FAILED, reason) for fate, reason in LOSSES.items()},
+    "completes": ("Completed", None),
+    "no manifest": ("Completed", None),
+    "bad archive": ("Completed", None),
+    "fails": ("Failed", "AlgorithmError: it did not converge"),
+    "stopped outside": ("Stopped", None),
+    **{fate: ("Failed", reason) for fate, reason in LOSSES.items()},
 }
 TRAINING = timedelta(minutes=40)
 
 
-class TwinJobs(Scheduled):
-    """Training jobs: unique names, endings by fate, archives like the real ones."""
+class TwinJobs(TwinService):
+    """Training jobs: unique names, endings by fate, archives like the real ones.
 
-    def __init__(
-        self,
-        clock: VirtualClock,
-        objects: TwinObjects,
-        fate: Fate,
-        later: Later,
-        on_change: Callable[[str], None],
-    ) -> None:
-        super().__init__(clock, fate, later, on_change)
+    The production adapter runs over it unmodified.
+    """
+
+    missing = "ValidationException"
+
+    def __init__(self, objects: TwinObjects, *service: Any) -> None:
+        super().__init__(*service)
         self.jobs: dict[str, SimulatedJob] = {}
         self.existing: set[str] = set()
+        self.groups: dict[str, SimulatedJob] = {}
         self.packages: dict[str, str] = {}
         self.refused: dict[str, int] = {}
         self.limit = 1_000
-        self.asked: list[str] = []
+        self.wanted: list[str] = []
         self._objects = objects
 
-    def describe(self, name: str, owner: str | None) -> Work:
-        job = self.jobs.get(name)
-        if job is None:
-            return Work()
-        tags = {tag["Key"]: tag["Value"] for tag in job.request.get("Tags", [])}
-        work = Work(
-            phase=job.phase,
-            ours=owner is None or tags.get("novaloop:experiment") == owner,
-            arn=f"arn:job/{name}",
-            progress=Progress("Training" if job.phase is Phase.ACTIVE else str(job.phase)),
-            reason=job.reason,
-            started_at=job.created_at,
-            ended_at=job.ended_at,
-            billable_seconds=0 if job.ending in LOSSES else 60,
-            model_arn=self.packages.get(name),
-        )
-        return judged(work)
+    def adapter(self, port: Callable[[object, str], Any]) -> TrainingJobs:
+        """Return the production adapter over this twin, every call through `port`."""
+        return TrainingJobs(port(self, "jobs"))
 
-    def create(self, request: PlannedRequest) -> None:
-        match request.operation, request.parameters:
-            case "CreateTrainingJob", parameters:
-                self._create_job(parameters)
-            case "CreateModelPackageGroup", {"ModelPackageGroupName": name}:
-                self.existing.add(f"{_OWN}:model-package-group/{name}")
-            case "CreateHub", {"HubName": name}:
-                self.existing.add(f"{_OWN}:hub/{name}")
-            case "ImportHubContent", {"HubName": hub, "HubContentName": name}:
-                assert f"{_OWN}:hub/{hub}" in self.existing
-                self.existing.add(f"{_OWN}:hub-content/{hub}/JsonDoc/{name}/0.0.1")
-            case other:
-                raise AssertionError(f"no such request: {other}")
+    def _kinds(self) -> Mapping[str, dict[str, Any]]:
+        return {"training-job": self.jobs, "model-package-group": self.groups}
 
-    def _create_job(self, request: Mapping[str, Any]) -> None:
+    def _missing_message(self, kind: str, name: str) -> str:
+        """Say it as SageMaker does of a job (boto/boto3#2808): without its name."""
+        return "Requested resource not found."
+
+    def describe_training_job(self, TrainingJobName: str) -> dict[str, Any]:  # noqa: N803
+        job = self._looked_up("training-job", TrainingJobName)
+        phase = {"InProgress": "Training"}.get(job.status, job.status)
+        told: dict[str, Any] = {
+            "TrainingJobArn": f"{_OWN}:training-job/{TrainingJobName}",
+            "TrainingJobStatus": job.status,
+            "SecondaryStatus": phase,
+            "TrainingStartTime": job.created_at,
+        }
+        if job.ended_at is not None:
+            lost = job.status == "Failed" and job.ending in {"no capacity", "service fault"}
+            told |= {"TrainingEndTime": job.ended_at, "BillableTimeInSeconds": 0 if lost else 60}
+        if job.reason is not None:
+            told["FailureReason"] = job.reason
+        if TrainingJobName in self.packages:
+            told["OutputModelPackageArn"] = self.packages[TrainingJobName]
+        return told
+
+    def list_tags(self, ResourceArn: str) -> dict[str, Any]:  # noqa: N803
+        kind, name = ResourceArn.removeprefix(f"{_OWN}:").split("/")
+        tags = self._shown_tags(kind, name)
+        return {"Tags": [{"Key": key, "Value": value} for key, value in tags.items()]}
+
+    # ------------------------------------------------------------------ what serverless jobs need
+    def create_model_package_group(self, **request: Any) -> dict[str, str]:
+        name, arn = request["ModelPackageGroupName"], f"{_OWN}:model-package-group/"
+        if name in self.groups:
+            raise refusal("ValidationException", "Model Package Group already exists")
+        self.groups[name] = SimulatedJob(request, "", self._clock.now())
+        self.existing.add(arn + name)
+        self._tag("model-package-group", name)
+        return {"ModelPackageGroupArn": arn + name}
+
+    def describe_model_package_group(self, ModelPackageGroupName: str) -> dict[str, Any]:  # noqa: N803
+        self._looked_up("model-package-group", ModelPackageGroupName)
+        return {"ModelPackageGroupArn": f"{_OWN}:model-package-group/{ModelPackageGroupName}"}
+
+    def create_hub(self, **request: Any) -> None:
+        self._exist(f"{_OWN}:hub/{request['HubName']}")
+
+    def describe_hub(self, HubName: str) -> dict[str, Any]:  # noqa: N803
+        assert f"{_OWN}:hub/{HubName}" in self.existing
+        return {"HubName": HubName, "HubStatus": "InService"}
+
+    def import_hub_content(self, **request: Any) -> None:
+        hub, name = request["HubName"], request["HubContentName"]
+        assert f"{_OWN}:hub/{hub}" in self.existing
+        self._exist(f"{_OWN}:hub-content/{hub}/JsonDoc/{name}/0.0.1")
+
+    def describe_hub_content(self, **request: Any) -> dict[str, Any]:
+        hub, kind, name = (request[f"Hub{word}"] for word in ("Name", "ContentType", "ContentName"))
+        owner = "aws" if hub == "SageMakerPublicHub" else "123456789012"
+        arn = f"arn:aws:sagemaker:us-east-1:{owner}:hub-content/{hub}/{kind}/{name}/0.0.1"
+        return {"HubContentArn": arn, "HubContentStatus": "Available"}
+
+    def _exist(self, arn: str) -> None:
+        if arn in self.existing:
+            raise refusal("ResourceInUse", "it exists")
+        self.existing.add(arn)
+
+    # ------------------------------------------------------------------ jobs
+    def create_training_job(self, **request: Any) -> dict[str, str]:
         name = request["TrainingJobName"]
         if name in self.jobs:
-            return
+            raise refusal("ResourceInUse", "Training job names must be unique")
         missing = set(_references(request)) - {*self.existing, *self.packages.values()}
         assert not missing, f"{name} was launched before {missing}"
         fate = self._fate(name)
         if fate in REFUSALS and (fate == "invalid" or self.refused.get(name, 0) < 2):
             self.refused[name] = self.refused.get(name, 0) + 1
-            quota = fate == "quota"
-            raise LaunchRefused(f"{fate}: not now", for_now=REFUSALS[fate], quota=quota)
-        self.asked.append(name)
+            raise refusal(REFUSALS[fate], f"{fate}: not now")
+        self.wanted.append(name)
         if len(self.running) >= self.limit:
-            raise LaunchRefused("the quota is used up", for_now=True, quota=True)
+            raise refusal(REFUSALS["quota"], "the quota is used up")
         assert self.claimed(name), f"{name} was launched without a record that claims it"
         self.launches.append(name)
         ending = "completes" if fate in REFUSALS else fate
         self.jobs[name] = SimulatedJob(request, ending, self._clock.now())
+        self._tag("training-job", name)
         if ending != "hangs":
             self._later(TRAINING, partial(self._end, name))
         self._on_change(name)
+        return {"TrainingJobArn": f"{_OWN}:training-job/{name}"}
 
     def _end(self, name: str) -> None:
         job = self.jobs[name]
         if job.ended_at is not None:
             return
-        stopped = (Phase.STOPPED, None)
+        stopped = ("Stopped", None)
         ending = ENDINGS.get(job.ending, ENDINGS["completes"])
-        job.phase, job.reason = stopped if job.stop_asked else ending
+        job.status, job.reason = stopped if job.stop_asked else ending
         job.ended_at = self._clock.now()
-        if job.phase is Phase.READY and "ServerlessJobConfig" in job.request:
+        if job.status == "Completed" and "ServerlessJobConfig" in job.request:
             self._write_loose_files(name, job)
-        elif job.phase is Phase.READY:
+        elif job.status == "Completed":
             self._write_archive(name, job)
         self._on_change(name)
 
-    def stop(self, name: str) -> None:
-        job = self.jobs.get(name)
-        if job is None or job.ended_at is not None or job.stop_asked:
-            return
+    def stop_training_job(self, TrainingJobName: str) -> None:  # noqa: N803
+        job = self._permitted("training-job", TrainingJobName)
+        if job.status != "InProgress":
+            raise refusal("ValidationException", f"The request was rejected: it is {job.status}.")
         job.stop_asked = True
-        job.phase = Phase.ENDING
-        self._later(timedelta(minutes=3), partial(self._end, name))
+        job.status = "Stopping"
+        self._later(timedelta(minutes=3), partial(self._end, TrainingJobName))
 
     def _write_archive(self, name: str, job: SimulatedJob) -> None:
         output = job.request["OutputDataConfig"]["S3OutputPath"].removeprefix("s3://bucket/")

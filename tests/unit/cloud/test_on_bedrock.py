@@ -14,8 +14,8 @@ from novaloop.cloud.bedrock import OnDemandDeployments
 from novaloop.cloud.customization import CustomizationJobs
 from novaloop.experiment.deploying import EndpointRef
 from novaloop.experiment.launching import PlannedRequest
-from novaloop.experiment.observation import Phase
-from novaloop.usecases.ports import LaunchRefused, NotServing
+from novaloop.experiment.observation import End, Phase
+from novaloop.usecases.ports import EndDenied, LaunchRefused, NotServing
 
 ARN = "arn:aws:bedrock:us-east-1:123456789012"
 JOB = f"{ARN}:model-customization-job/amazon.nova-2-lite-v1:0:256k/0123456789ab"
@@ -113,7 +113,38 @@ def test_a_job_is_refused_for_now_or_for_good(code: str, for_now: bool | None) -
 def test_what_is_over_needs_no_stop(code: str) -> None:
     bedrock = Bedrock()
     bedrock.refuses = code
-    jobs(bedrock).stop("job")
+    assert jobs(bedrock).stop("job") is End.NOT_NOW
+
+
+def test_what_is_not_there_has_no_tag_that_permits_to_stop_it() -> None:
+    bedrock = Bedrock(status="InProgress")
+    bedrock.refuses = "AccessDeniedException"
+    assert jobs(bedrock).stop("none") is End.NOT_NOW
+    with pytest.raises(EndDenied, match="AccessDenied"):
+        jobs(bedrock).stop("job")
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("ResourceNotFoundException", "no"),
+        ("ValidationException", "The provided model identifier is invalid."),
+    ],
+)
+def test_an_unknown_name_is_nobodys(code: str, message: str) -> None:
+    """Which of the two Bedrock says of a custom model's name is not known."""
+
+    class Unknown:
+        def __getattr__(self, _: str) -> Any:
+            def call(**_: str) -> None:
+                raise ClientError({"Error": {"Code": code, "Message": message}}, "Operation")
+
+            return call
+
+    unknown: Any = Unknown()
+    ref = EndpointRef("demo", "demo", to="bedrock-on-demand")
+    assert OnDemandDeployments(unknown, unknown).describe(ref, "demo").phase is Phase.ABSENT
+    assert jobs(unknown).describe("demo", "demo").phase is Phase.ABSENT
 
 
 class Vanishing:
@@ -143,9 +174,9 @@ class Vanishing:
 def test_what_goes_before_it_is_deleted_needs_no_permission() -> None:
     ref = EndpointRef("demo", "demo", to="bedrock-on-demand")
     gone: Any = Vanishing(goes=True)
-    OnDemandDeployments(gone, gone).delete(ref)
+    assert OnDemandDeployments(gone, gone).delete(ref) is End.NOT_NOW
     stays: Any = Vanishing(goes=False)
-    with pytest.raises(ClientError, match="AccessDenied"):
+    with pytest.raises(EndDenied, match="AccessDenied"):
         OnDemandDeployments(stays, stays).delete(ref)
 
 

@@ -10,11 +10,11 @@ from typing import Any
 
 import boto3
 import pytest
-from botocore.exceptions import ClientError
 from botocore.stub import Stubber
 
 from novaloop.cloud.leftovers import TaggedResources
 from novaloop.experiment.observation import Leftover
+from novaloop.usecases.ports import EndDenied
 
 SAGEMAKER, BEDROCK = (f"arn:aws:{name}:us-east-1:123456789012" for name in ("sagemaker", "bedrock"))
 NAME = "novaloop-demo--sft-1"
@@ -284,5 +284,15 @@ def test_what_went_with_its_tags_needs_no_permission(account: Account) -> None:
     account.resources.delete([leftover_of(kind)])
     account.refuses(kind, kind.end, "AccessDeniedException")
     account.describes(kind)
-    with pytest.raises(ClientError, match="AccessDenied"):
+    with pytest.raises(EndDenied, match="AccessDenied"):
         account.resources.delete([leftover_of(kind)])
+
+
+def test_what_is_denied_keeps_nothing_else_of_its_kind_from_being_deleted(account: Account) -> None:
+    kind = BY_ARN[DEPLOYMENT]
+    other = replace(kind, arn=f"{DEPLOYMENT[:-1]}d")
+    account.refuses(kind, kind.end, "AccessDeniedException")
+    account.describes(kind)
+    account.service_of(other).add_response(other.end, {}, other.named)
+    with pytest.raises(EndDenied, match=DEPLOYMENT):
+        account.resources.delete([leftover_of(kind), leftover_of(other)])

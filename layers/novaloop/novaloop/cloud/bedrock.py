@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from novaloop.cloud.errors import asking, create_unless_taken, end_if_possible, found
 from novaloop.cloud.failures import judged
-from novaloop.experiment.observation import Phase, Work
+from novaloop.experiment.observation import End, Phase, Work
 from novaloop.experiment.record import Progress
 from novaloop.experiment.site import EXPERIMENT_TAG
 from novaloop.recipes.bedrock_serving import BedrockPlan, native_text
@@ -71,7 +71,7 @@ class BedrockEndpoints(ABC):
         """Return what serves under this name."""
 
     @abstractmethod
-    def _create(self, **request: Any) -> object:
+    def _create(self, **request: Any) -> Mapping[str, Any]:
         """Request what serves."""
 
     @abstractmethod
@@ -94,31 +94,46 @@ class BedrockEndpoints(ABC):
             return deployment.work(_DEPLOYMENT_PHASES, "deployment", owner)
         return Work()
 
-    def launch(self, plan: BedrockPlan) -> None:
-        """Create the model, or the deployment of one that exists. Raises LaunchRefused."""
+    def launch(self, plan: BedrockPlan) -> str | None:
+        """Create the model, or the deployment of one that exists. Raises LaunchRefused.
+
+        Returns the ARN of what it created.
+        """
         if plan.create_model is not None:
-            create_unless_taken(self._bedrock.create_custom_model, plan.create_model)
-        elif plan.model_arn is not None:
-            create_unless_taken(self._create, plan.create_deployment(plan.model_arn))
+            create: Callable[..., Any] = self._bedrock.create_custom_model
+            made = create_unless_taken(create, plan.create_model)
+        else:
+            made = self._deploy(plan, plan.model_arn or "")
+        # Each of these answers holds one ARN: modelArn, customModelDeploymentArn and so on.
+        return next((arn for name, arn in (made or {}).items() if name.endswith("Arn")), None)
+
+    def _deploy(self, plan: BedrockPlan, model_arn: str) -> Mapping[str, Any] | None:
+        return create_unless_taken(self._create, plan.create_deployment(model_arn), by_tag=True)
 
     def proceed(self, plan: BedrockPlan) -> None:
         """Create the deployment of the model, now active. Raises LaunchRefused."""
         model = self._model(plan.name)
         if model is not None:
-            create_unless_taken(self._create, plan.create_deployment(model.arn))
+            self._deploy(plan, model.arn)
 
-    def delete(self, ref: EndpointRef) -> None:
-        """Delete the deployment or, once it is gone, the model; nothing without our tag."""
+    def delete(self, ref: EndpointRef) -> End:
+        """Delete the deployment or, once it is gone, the model; nothing without our tag.
+
+        A deployment that only does not show keeps its model: Bedrock deletes none that serves.
+        """
         name = ref.endpoint
         deployment = self._deployment(name)
         if deployment is not None and deployment.owner is not None:
-            end_if_possible(lambda: self._delete(name), lambda: self._deployment(name))
-        elif (model := self._model(name)) is not None and model.owner is not None:
+            accepted = end_if_possible(lambda: self._delete(name), lambda: self._deployment(name))
+            return End.REQUESTED if accepted else End.NOT_NOW
+        if (model := self._model(name)) is not None and model.owner is not None:
             arn = model.arn
-            end_if_possible(
+            accepted = end_if_possible(
                 lambda: self._bedrock.delete_custom_model(modelIdentifier=arn),
                 lambda: self._model(name),
             )
+            return End.DONE if accepted else End.NOT_NOW
+        return End.NOT_NOW
 
     def ask(self, ref: EndpointRef, body: Mapping[str, object]) -> str:
         """Send one request and return the answer's text. Raises NotServing."""
@@ -159,7 +174,7 @@ class OnDemandDeployments(BedrockEndpoints):
         arn, status = described["customModelDeploymentArn"], described["status"]
         return self._resource(arn, status, described)
 
-    def _create(self, **request: Any) -> object:
+    def _create(self, **request: Any) -> Mapping[str, Any]:
         return self._bedrock.create_custom_model_deployment(**request)
 
     def _delete(self, name: str) -> object:
@@ -177,7 +192,7 @@ class ProvisionedThroughputs(BedrockEndpoints):
             return None
         return self._resource(described["provisionedModelArn"], described["status"], described)
 
-    def _create(self, **request: Any) -> object:
+    def _create(self, **request: Any) -> Mapping[str, Any]:
         return self._bedrock.create_provisioned_model_throughput(**request)
 
     def _delete(self, name: str) -> object:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from novaloop.cloud.errors import create_unless_taken, end_if_possible, found
 from novaloop.cloud.failures import judged
-from novaloop.experiment.observation import Phase, Work
+from novaloop.experiment.observation import End, Phase, Work
 from novaloop.experiment.record import Progress
 from novaloop.experiment.site import EXPERIMENT_TAG
 
@@ -51,16 +51,23 @@ class CustomizationJobs:
         )
 
     def _owner(self, arn: str) -> str | None:
-        tags = self._bedrock.list_tags_for_resource(resourceARN=arn).get("tags", [])
+        told = found(lambda: self._bedrock.list_tags_for_resource(resourceARN=arn))
+        tags = told.get("tags", []) if told else []
         return next((tag["value"] for tag in tags if tag["key"] == EXPERIMENT_TAG), None)
 
-    def create(self, request: PlannedRequest) -> None:
+    def create(self, request: PlannedRequest) -> str | None:
         """Create the job; do nothing if one of that name exists. Raises LaunchRefused."""
-        create_unless_taken(self._bedrock.create_model_customization_job, request.parameters)
+        create: Callable[..., Any] = self._bedrock.create_model_customization_job
+        made = create_unless_taken(create, request.parameters)
+        return made["jobArn"] if made else None
 
-    def stop(self, name: str) -> None:
-        """Ask the job to stop; do nothing if it is over."""
-        end_if_possible(lambda: self._bedrock.stop_model_customization_job(jobIdentifier=name))
+    def stop(self, name: str) -> End:
+        """Ask the job to stop; do nothing if it is over. Raises EndDenied."""
+        accepted = end_if_possible(
+            lambda: self._bedrock.stop_model_customization_job(jobIdentifier=name),
+            lambda: found(lambda: self._bedrock.get_model_customization_job(jobIdentifier=name)),
+        )
+        return End.REQUESTED if accepted else End.NOT_NOW
 
 
 def _step(job: Mapping[str, Any]) -> str:

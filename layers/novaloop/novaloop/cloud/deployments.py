@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from novaloop.cloud.bedrock import OnDemandDeployments, ProvisionedThroughputs
     from novaloop.cloud.endpoints import SageMakerEndpoints
     from novaloop.experiment.deploying import EndpointRef
-    from novaloop.experiment.observation import Work
+    from novaloop.experiment.observation import End, Work
     from novaloop.recipes.bedrock_serving import BedrockPlan
 
 
@@ -33,12 +33,11 @@ class Deployments:
         """Say how it stands; ABSENT only if everything that was made for it is gone too."""
         return self._of(ref).describe(ref, owner)
 
-    def launch(self, plan: EndpointPlan | BedrockPlan) -> None:
-        """Create what can be created at once. Raises LaunchRefused."""
+    def launch(self, plan: EndpointPlan | BedrockPlan) -> str | None:
+        """Create what can be created at once, and return its ARN. Raises LaunchRefused."""
         if isinstance(plan, EndpointPlan):
-            self._sagemaker.launch(plan)
-        else:
-            self._on_bedrock(plan).launch(plan)
+            return self._sagemaker.launch(plan)
+        return self._on_bedrock(plan).launch(plan)
 
     def proceed(self, plan: EndpointPlan | BedrockPlan) -> None:
         """Request what could not be requested before the launch was done. Raises LaunchRefused."""
@@ -55,9 +54,11 @@ class Deployments:
         """Let an endpoint belong to the experiment that it serves; return which it was before."""
         return self._sagemaker.hold(ref, tags)
 
-    def delete(self, ref: EndpointRef) -> None:
-        """Delete the next of what the attempt made that can be deleted now."""
-        self._of(ref).delete(ref)
+    def delete(self, ref: EndpointRef, owner: str | None, *, gone: bool) -> End:
+        """Delete the next of what the attempt made that can be deleted now. Raises EndDenied."""
+        if ref.to == "sagemaker":
+            return self._sagemaker.delete(ref, owner, gone=gone)
+        return self._of_bedrock(ref).delete(ref)
 
     def ask(self, ref: EndpointRef, body: Mapping[str, object]) -> str:
         """Send one request and return the answer's text. Raises NotServing."""
@@ -66,13 +67,10 @@ class Deployments:
     def _of(
         self, ref: EndpointRef
     ) -> SageMakerEndpoints | OnDemandDeployments | ProvisionedThroughputs:
-        match ref.to:
-            case "sagemaker":
-                return self._sagemaker
-            case "bedrock-on-demand":
-                return self._on_demand
-            case "bedrock-provisioned":
-                return self._provisioned
+        return self._sagemaker if ref.to == "sagemaker" else self._of_bedrock(ref)
+
+    def _of_bedrock(self, ref: EndpointRef) -> OnDemandDeployments | ProvisionedThroughputs:
+        return self._on_demand if ref.to == "bedrock-on-demand" else self._provisioned
 
     def _on_bedrock(self, plan: BedrockPlan) -> OnDemandDeployments | ProvisionedThroughputs:
         return self._on_demand if plan.model_units is None else self._provisioned

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from botocore.exceptions import ClientError
@@ -14,6 +15,7 @@ from novaloop.cloud.errors import (
     create_unless_taken,
     end_if_possible,
     found,
+    is_denied,
     is_in_progress,
     is_missing,
     may_pass_later,
@@ -21,7 +23,7 @@ from novaloop.cloud.errors import (
 )
 from novaloop.cloud.failures import cause_of, judged
 from novaloop.experiment.names import experiment_of_job
-from novaloop.experiment.observation import Phase, Work
+from novaloop.experiment.observation import End, Phase, Work
 from novaloop.experiment.record import Progress
 from novaloop.experiment.site import EXPERIMENT_TAG
 from novaloop.recipes.endpoints import chat_text, update_endpoint
@@ -57,14 +59,17 @@ class SageMakerEndpoints:
         """Say how the endpoint stands; ABSENT only if its configuration and model are gone too."""
         endpoint = self._endpoint(ref.endpoint)
         if endpoint is None:
-            return Work(Phase.PARTIAL if self._has_leftovers(ref.name) else Phase.ABSENT)
+            return Work(self._parts(ref.name, owner))
+        holder = self._holder(endpoint) if owner else None
+        if owner and holder != owner and not (ref.is_shared and _is_novaloops(endpoint, holder)):
+            return Work(self._parts(ref.name, owner), ours=False, reason=_foreign(ref.endpoint))
         serving = endpoint["EndpointConfigName"]
         if serving != ref.name and self._config(ref.name) is None:
-            return Work(Phase.PARTIAL if self._model(ref.name) else Phase.ABSENT)
-        holder = self._holder(endpoint) if owner or ref.is_shared else None
+            return Work(self._parts(ref.name, owner))
+        if ref.is_shared and not owner:
+            holder = self._holder(endpoint)
         work = Work(
             phase=_PHASES.get(endpoint["EndpointStatus"], Phase.ACTIVE),
-            ours=owner is None or (holder is not None if ref.is_shared else holder == owner),
             arn=endpoint["EndpointArn"],
             progress=Progress(endpoint["EndpointStatus"]),
             reason=endpoint.get("FailureReason"),
@@ -86,10 +91,12 @@ class SageMakerEndpoints:
         if component is None:
             return replace(endpoint, phase=Phase.HALFWAY)
         status = component["InferenceComponentStatus"]
+        # Its end is not that of the endpoint, which goes on billing.
+        phase = Phase.ACTIVE if status == "Deleting" else _PHASES.get(status, Phase.ACTIVE)
         return judged(
             replace(
                 endpoint,
-                phase=_PHASES.get(status, Phase.ACTIVE),
+                phase=phase,
                 progress=Progress(f"component {status}"),
                 reason=component.get("FailureReason"),
             )
@@ -104,8 +111,13 @@ class SageMakerEndpoints:
     def _model(self, name: str) -> Any | None:
         return found(lambda: self._sagemaker.describe_model(ModelName=name))
 
-    def _has_leftovers(self, name: str) -> bool:
-        return bool(self._config(name) or self._model(name))
+    def _parts(self, name: str, owner: str | None) -> Phase:
+        """Say whether configuration or model are there, and with an `owner`, tagged as theirs."""
+        for look, arn in ((self._config, "EndpointConfigArn"), (self._model, "ModelArn")):
+            part = look(name)
+            if part is not None and (owner is None or self._owner(part[arn]) == owner):
+                return Phase.PARTIAL
+        return Phase.ABSENT
 
     def _component(self, ref: EndpointRef) -> Any | None:
         if ref.component is None:
@@ -117,34 +129,38 @@ class SageMakerEndpoints:
 
     def _holder(self, endpoint: Mapping[str, Any]) -> str | None:
         """Return the experiment that the endpoint is tagged as."""
-        tags = self._sagemaker.list_tags(ResourceArn=endpoint["EndpointArn"])["Tags"]
+        return self._owner(endpoint["EndpointArn"])
+
+    def _owner(self, arn: str) -> str | None:
+        """Return the experiment that something is tagged as."""
+        told = found(lambda: self._sagemaker.list_tags(ResourceArn=arn))
+        tags = told["Tags"] if told else []
         return next((tag["Value"] for tag in tags if tag["Key"] == EXPERIMENT_TAG), None)
 
     def problem_with(self, endpoint: str) -> str | None:
         """Say why nothing of this stack may serve under that name, or None if it may."""
         there = self._endpoint(endpoint)
-        if there is None or self._holder(there) is not None:
+        if there is None or _is_novaloops(there, self._holder(there)):
             return None
-        return (
-            f"an endpoint {endpoint} exists and is not Novaloop's: it has no tag {EXPERIMENT_TAG}; "
-            "choose another name, or delete it"
-        )
+        return _foreign(endpoint)
 
-    def launch(self, plan: EndpointPlan) -> None:
-        """Create model, configuration and endpoint, whichever is missing. Raises LaunchRefused."""
-        if plan.update_endpoint is not None:
-            problem = self.problem_with(plan.update_endpoint["EndpointName"])
-            if problem is not None:
-                raise LaunchRefused(problem, for_now=False)
-        create_unless_taken(self._sagemaker.create_model, plan.create_model)
-        create_unless_taken(self._sagemaker.create_endpoint_config, plan.create_endpoint_config)
-        create_unless_taken(self._sagemaker.create_endpoint, plan.create_endpoint)
+    def launch(self, plan: EndpointPlan) -> str | None:
+        """Create model, configuration and endpoint, whichever is missing. Raises LaunchRefused.
+
+        Returns the ARN of the endpoint, if it was created with this.
+        """
+        sagemaker: Any = self._sagemaker
+        create_unless_taken(sagemaker.create_model, plan.create_model)
+        create_unless_taken(sagemaker.create_endpoint_config, plan.create_endpoint_config)
+        made = create_unless_taken(sagemaker.create_endpoint, plan.create_endpoint)
+        return made["EndpointArn"] if made else None
 
     def proceed(self, plan: EndpointPlan) -> None:
         """Create the component on the endpoint, or update the endpoint. Raises LaunchRefused."""
         if plan.create_inference_component is not None:
+            create: Callable[..., Any] = self._sagemaker.create_inference_component
             create_unless_taken(
-                self._sagemaker.create_inference_component,
+                create,
                 plan.create_inference_component,
                 # The endpoint bills while its component waits for a quota.
                 never={"ResourceLimitExceeded"},
@@ -163,8 +179,10 @@ class SageMakerEndpoints:
         try:
             self._sagemaker.update_endpoint(**request)
         except ClientError as error:
-            for_now = may_pass_later(error) or is_missing(error) or is_in_progress(error)
-            raise LaunchRefused(text_of(error), for_now=for_now) from error
+            denied = is_denied(error)  # the right hangs on the endpoint's tag
+            passes = is_missing(error) or is_in_progress(error) or denied
+            for_now = may_pass_later(error) or passes
+            raise LaunchRefused(text_of(error), for_now=for_now, denied=denied) from error
 
     def _why_not_now(self, endpoint: Mapping[str, Any] | None, former: str | None) -> str | None:
         """Say why this is no time to update an endpoint; another experiment may be at it."""
@@ -189,32 +207,69 @@ class SageMakerEndpoints:
         self._sagemaker.add_tags(ResourceArn=endpoint["EndpointArn"], Tags=listed)
         return before
 
-    def delete(self, ref: EndpointRef) -> None:
+    def delete(self, ref: EndpointRef, owner: str | None, *, gone: bool) -> End:
         """Delete what comes first: component, then endpoint, then configuration and model.
 
-        An endpoint that serves something else stays; one with a `former` goes back to that.
+        An endpoint that serves something else stays; one with a `former` goes back to that. One
+        that does not show may be there: only if it is known to be `gone`, or is seen to serve
+        something else, what was made for it goes. Raises EndDenied.
         """
+        if gone:
+            return self._delete_parts(ref.name, owner)
         sagemaker = self._sagemaker
         if component := self._component(ref):
             name = component["InferenceComponentName"]
-            end_if_possible(
-                lambda: sagemaker.delete_inference_component(InferenceComponentName=name)
+            accepted = end_if_possible(
+                lambda: sagemaker.delete_inference_component(InferenceComponentName=name),
+                lambda: self._component(ref),
             )
-            return
+            return End.REQUESTED if accepted else End.NOT_NOW
         endpoint = self._endpoint(ref.endpoint)
-        if endpoint is not None and endpoint["EndpointConfigName"] == ref.name:
-            self._take_out_of_service(ref)
-        elif endpoint is None or endpoint["EndpointStatus"] in _PHASES:
-            end_if_possible(lambda: sagemaker.delete_endpoint_config(EndpointConfigName=ref.name))
-            end_if_possible(lambda: sagemaker.delete_model(ModelName=ref.name))
+        if endpoint is None and ref.is_shared:
+            return End.NOT_NOW
+        if endpoint is None or endpoint["EndpointConfigName"] == ref.name:
+            return End.REQUESTED if self._take_out_of_service(ref) else End.NOT_NOW
+        if endpoint["EndpointStatus"] in _PHASES:
+            return self._delete_parts(ref.name, owner)
+        return End.NOT_NOW
 
-    def _take_out_of_service(self, ref: EndpointRef) -> None:
+    def _take_out_of_service(self, ref: EndpointRef) -> bool:
         sagemaker = self._sagemaker
-        if ref.former is not None and self._config(ref.former) is not None:
-            request = update_endpoint(ref.endpoint, ref.former)
-            end_if_possible(lambda: sagemaker.update_endpoint(**request))
-        else:
-            end_if_possible(lambda: sagemaker.delete_endpoint(EndpointName=ref.endpoint))
+
+        def end() -> object:
+            if ref.former is not None:
+                # Without a look for the former configuration: if it only did not show, that would
+                # cost the endpoint. UpdateEndpoint itself says if there is none to go back to.
+                try:
+                    return sagemaker.update_endpoint(**update_endpoint(ref.endpoint, ref.former))
+                except ClientError as error:
+                    if not is_missing(error):
+                        raise
+            return sagemaker.delete_endpoint(EndpointName=ref.endpoint)
+
+        return end_if_possible(end, partial(self._endpoint, ref.endpoint))
+
+    def _delete_parts(self, name: str, owner: str | None) -> End:
+        """Delete configuration and model, each if a look finds it. DONE if both were there.
+
+        Without the look, IAM would deny to delete what was never made, by its tag.
+        """
+        sagemaker = self._sagemaker
+        ends: list[bool] = []
+        for look, arn, end in (
+            (
+                self._config,
+                "EndpointConfigArn",
+                lambda: sagemaker.delete_endpoint_config(EndpointConfigName=name),
+            ),
+            (self._model, "ModelArn", lambda: sagemaker.delete_model(ModelName=name)),
+        ):
+            part = look(name)
+            own = part is not None and (owner is None or self._owner(part[arn]) == owner)
+            ends.append(own and end_if_possible(end, partial(look, name)))
+        if all(ends):
+            return End.DONE
+        return End.REQUESTED if any(ends) else End.NOT_NOW
 
     def ask(self, ref: EndpointRef, body: Mapping[str, object]) -> str:
         """Send one chat request and return the answer's text. Raises NotServing."""
@@ -229,6 +284,19 @@ class SageMakerEndpoints:
             )
             answer = json.loads(response["Body"].read())
             return chat_text(answer["choices"][0]["message"])
+
+
+def _is_novaloops(endpoint: Mapping[str, Any], holder: str | None) -> bool:
+    """Whether an experiment of the stack serves there: by its tag, or its configuration's name."""
+    prefix = endpoint["EndpointName"].partition("-")[0]
+    return bool(holder or experiment_of_job(prefix, endpoint["EndpointConfigName"]))
+
+
+def _foreign(endpoint: str) -> str:
+    return (
+        f"an endpoint {endpoint} exists and is not Novaloop's: it has no tag {EXPERIMENT_TAG}; "
+        "choose another name, or delete it"
+    )
 
 
 def _beside(work: Work, serving: str) -> Work:

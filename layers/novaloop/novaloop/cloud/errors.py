@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError, HTTPClientError
 from botocore.exceptions import ConnectionError as BotocoreConnectionError
 
 from novaloop.cloud.failures import cause_of
-from novaloop.usecases.ports import LaunchRefused, NotServing
+from novaloop.usecases.ports import EndDenied, LaunchRefused, NotServing
 
 T = TypeVar("T")
 _QUOTA = {"ResourceLimitExceeded", "ServiceQuotaExceededException"}
@@ -35,6 +35,7 @@ _NOT_YET = FOR_NOW | {"InternalDependencyException", "ModelTimeoutException"}
 """Errors of InvokeEndpoint and of Bedrock's InvokeModel, after which a model may answer later."""
 _OF_THE_CONTAINER = {"ModelError", "ModelErrorException"}
 _LATER_STATUS = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS}
+_DENIED = {"AccessDenied", "AccessDeniedException"}
 
 
 def code_of(error: ClientError) -> str:
@@ -68,7 +69,28 @@ def is_missing(error: ClientError) -> bool:
         return True
     message = str(error.response.get("Error", {}).get("Message", "")).lower()
     told = "not found" in message or "could not find" in message or "does not exist" in message
-    return code_of(error) in {"ResourceNotFound", "ValidationException"} and told
+    codes = {"ResourceNotFound", "ValidationException", "ValidationError"}
+    return code_of(error) in codes and told
+
+
+def is_denied(error: ClientError) -> bool:
+    """Whether IAM denies a call.
+
+    A right on condition of a resource's tag is denied too for what does not exist, and for what
+    exists as long as its tag does not show: neither has the tag. Sources: the condition operator
+    `Null` in the IAM User Guide; aws/sagemaker-python-sdk#3662 for tags that show late.
+    """
+    return code_of(error) in _DENIED
+
+
+def _names_nothing(error: ClientError) -> bool:
+    """Whether Bedrock calls an identifier invalid, as its runtime does of a model there is not.
+
+    That its control plane says so of a name is not known: the reference has
+    ResourceNotFoundException (aws-samples/amazon-bedrock-workshop#315 shows the runtime's).
+    """
+    message = str(error.response.get("Error", {}).get("Message", "")).lower()
+    return code_of(error) == "ValidationException" and "identifier is invalid" in message
 
 
 def exists_already(error: ClientError) -> bool:
@@ -80,11 +102,11 @@ def exists_already(error: ClientError) -> bool:
 
 
 def found(call: Callable[[], T]) -> T | None:
-    """Return what `call` returns, or None if there is no such thing."""
+    """Return what `call`, a look by name or ARN, returns; None if there is no such thing."""
     try:
         return call()
     except ClientError as error:
-        if is_missing(error):
+        if is_missing(error) or _names_nothing(error):
             return None
         raise
 
@@ -124,33 +146,49 @@ def asking(what: str) -> Iterator[None]:
         raise NotServing(f"the answer is not {what}", for_now=False) from error
 
 
-def end_if_possible(end: Callable[[], object], look: Callable[[], object] | None = None) -> None:
-    """Stop or delete something, or put it out of service; what is gone or over needs no end.
+def end_if_possible(end: Callable[[], object], look: Callable[[], object]) -> bool:
+    """Stop or delete something, or put it out of service; say whether that was accepted.
 
-    What is being created, changed or deleted can't be ended now; the next look sees to it. `look`
-    returns None if it is gone: its tags went along, and with them the permission to delete it.
+    What is gone or over needs no end, and what is being created, changed or deleted can't be ended
+    now: the next look sees to it. Raises EndDenied if IAM denies it and `look` finds it: if it
+    returns None, the tag went along, and with it the right.
     """
     try:
         end()
     except ClientError as error:
         if is_missing(error) or code_of(error) in _NOT_NOW:
-            return
-        if code_of(error) != "AccessDeniedException" or look is None or look() is not None:
+            return False
+        if not is_denied(error):
             raise
+        if look() is not None:
+            raise EndDenied(text_of(error)) from error
+        return False
+    return True
 
 
 def create_unless_taken(
-    create: Callable[..., object],
+    create: Callable[..., Mapping[str, Any]],
     request: Mapping[str, Any],
     never: Set[str] = frozenset(),
-) -> None:
-    """Send a request unless its name is taken. Raises LaunchRefused, for good with `never`."""
+    *,
+    by_tag: bool = False,
+) -> Mapping[str, Any] | None:
+    """Send a request unless its name is taken, and return the answer, if it created something.
+
+    Raises LaunchRefused, for good with `never`. The right to send it may hang on the tag of what it
+    refers to: `by_tag`.
+    """
     try:
-        create(**request)
+        return create(**request)
     except ClientError as error:
-        if not exists_already(error):
-            # What was created a moment ago may not be seen yet.
-            for_good = code_of(error) in never
-            for_now = not for_good and (may_pass_later(error) or is_missing(error))
-            quota = is_used_up(error)
-            raise LaunchRefused(text_of(error), for_now=for_now, quota=quota) from error
+        if exists_already(error):
+            return None
+        denied = by_tag and is_denied(error)
+        # What was created a moment ago may not be seen yet.
+        passes = denied or may_pass_later(error) or is_missing(error)
+        raise LaunchRefused(
+            text_of(error),
+            for_now=passes and code_of(error) not in never,
+            quota=is_used_up(error),
+            denied=denied,
+        ) from error

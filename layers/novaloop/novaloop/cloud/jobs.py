@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from botocore.exceptions import ClientError
 
@@ -19,7 +19,7 @@ from novaloop.cloud.errors import (
 )
 from novaloop.cloud.failures import LONGEST_REASON, cause_of, judged
 from novaloop.experiment.launching import PlannedRequest
-from novaloop.experiment.observation import Cause, Phase, Work
+from novaloop.experiment.observation import Cause, End, Phase, Work
 from novaloop.experiment.record import Progress
 from novaloop.experiment.site import EXPERIMENT_TAG
 from novaloop.usecases.ports import LaunchRefused
@@ -27,6 +27,7 @@ from novaloop.usecases.ports import LaunchRefused
 if TYPE_CHECKING:
     from mypy_boto3_sagemaker.client import SageMakerClient
 
+T = TypeVar("T")
 _PHASES: Mapping[str, Phase] = {
     "InProgress": Phase.ACTIVE,
     "Completed": Phase.READY,
@@ -53,23 +54,26 @@ class TrainingJobs:
         ours = owner is None or is_tagged(self._sagemaker, job["TrainingJobArn"], owner)
         return work_of_job(job, ours=ours)
 
-    def create(self, request: PlannedRequest) -> None:
-        """Create a job or what it needs; do nothing if it exists. Raises LaunchRefused."""
-        create: Mapping[str, Callable[[Mapping[str, Any]], object]] = {
+    def create(self, request: PlannedRequest) -> str | None:
+        """Create a job or what it needs; do nothing if it exists. Raises LaunchRefused.
+
+        Returns the ARN of the job, if it was created with this.
+        """
+        create: Mapping[str, Callable[[Mapping[str, Any]], str | None]] = {
             "CreateTrainingJob": self._create_job,
             "CreateModelPackageGroup": self._create_group,
             "CreateHub": self._create_hub,
             "ImportHubContent": self._import_content,
         }
         try:
-            create[request.operation](request.parameters)
+            return create[request.operation](request.parameters)
         except ClientError as error:
             spreads = error.operation_name in _ON_THE_HUB and is_missing(error)
             for_now = may_pass_later(error) or spreads
             quota = is_used_up(error)
             raise LaunchRefused(text_of(error), for_now=for_now, quota=quota) from error
 
-    def _create_job(self, request: Mapping[str, Any]) -> None:
+    def _create_job(self, request: Mapping[str, Any]) -> str | None:
         serverless = request.get("ServerlessJobConfig")
         if serverless is not None:
             resolved = {
@@ -78,7 +82,8 @@ class TrainingJobs:
                 if member in serverless
             }
             request = {**request, "ServerlessJobConfig": {**serverless, **resolved}}
-        _unless_there(lambda: self._sagemaker.create_training_job(**request))
+        made = _unless_there(lambda: self._sagemaker.create_training_job(**request))
+        return made["TrainingJobArn"] if made else None
 
     def _create_group(self, request: Mapping[str, Any]) -> None:
         if _unless_there(lambda: self._sagemaker.create_model_package_group(**request)):
@@ -110,20 +115,23 @@ class TrainingJobs:
         _require(content["HubContentStatus"], "Available", "Importing", f"{kind} {name} of {hub}")
         return content["HubContentArn"]
 
-    def stop(self, name: str) -> None:
-        """Ask the job to stop; do nothing if it is over."""
-        end_if_possible(lambda: self._sagemaker.stop_training_job(TrainingJobName=name))
+    def stop(self, name: str) -> End:
+        """Ask the job to stop; do nothing if it is over. Raises EndDenied."""
+        accepted = end_if_possible(
+            lambda: self._sagemaker.stop_training_job(TrainingJobName=name),
+            lambda: found(lambda: self._sagemaker.describe_training_job(TrainingJobName=name)),
+        )
+        return End.REQUESTED if accepted else End.NOT_NOW
 
 
-def _unless_there(create: Callable[[], object]) -> bool:
-    """Say whether something was created; False if it was there already."""
+def _unless_there(create: Callable[[], T]) -> T | None:
+    """Return the answer if something was created; None if it was there already."""
     try:
-        create()
+        return create()
     except ClientError as error:
         if exists_already(error):
-            return False
+            return None
         raise
-    return True
 
 
 def _require(status: str, ready: str, on_its_way: str, what: str) -> None:

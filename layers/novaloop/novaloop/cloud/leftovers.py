@@ -14,6 +14,7 @@ from novaloop.cloud.errors import end_if_possible, found
 from novaloop.experiment.names import experiment_of_job
 from novaloop.experiment.observation import Leftover
 from novaloop.experiment.site import EXPERIMENT_TAG, PREFIX_TAG
+from novaloop.usecases.ports import EndDenied
 
 if TYPE_CHECKING:
     from mypy_boto3_bedrock.client import BedrockClient
@@ -130,10 +131,19 @@ class TaggedResources:
         return called
 
     def delete(self, leftovers: Sequence[Leftover]) -> None:
-        """Delete those of the first kind that can be deleted now."""
+        """Delete those of the first kind that can be deleted now.
+
+        Raises EndDenied in the end if some of them were denied, with what IAM said.
+        """
+        denied = []
         for leftover in leftovers:
             if leftover.kind == leftovers[0].kind:
-                self._end(leftover)
+                try:
+                    self._end(leftover)
+                except EndDenied as each:
+                    denied.append(f"{leftover}: {each}")
+        if denied:
+            raise EndDenied("; ".join(denied))
 
     def _end(self, leftover: Leftover) -> None:
         end_if_possible(

@@ -71,7 +71,9 @@ def _lift_budget(record: Record, command: CommandItem, now: datetime) -> Decisio
 def _reject(record: Record, command: CommandItem, now: datetime) -> _Reply:
     if record.status not in _WAITS_FOR_A_PERSON:
         return _refuse(record, f"the experiment is {record.status}, nothing waits for approval")
-    return None, enter(record, Status.STOPPED, f"rejected by {command.by}", now)
+    # A stage that waited may have made something: it is looked for before the experiment rests.
+    stopping = replace(record, stopping_to=Status.STOPPED)
+    return None, enter(stopping, Status.STOPPING, f"rejected by {command.by}", now)
 
 
 def _stop(record: Record, command: CommandItem, now: datetime) -> _Reply:

@@ -27,7 +27,7 @@ from novaloop.experiment.moves import (
     stay,
 )
 from novaloop.experiment.names import experiment_of_job, job_name
-from novaloop.experiment.observation import Observation, Phase, Refusal, Work
+from novaloop.experiment.observation import GONE, Observation, Phase, Work
 from novaloop.experiment.plan import ServingStage, StagePlan
 from novaloop.experiment.record import (
     Cleanup,
@@ -40,7 +40,17 @@ from novaloop.experiment.record import (
     Status,
 )
 from novaloop.experiment.spec import ExperimentSpec
-from novaloop.experiment.stages import LAUNCH_LEASE, TABLE, Ask, heard, look, move, proceeded
+from novaloop.experiment.stages import (
+    TABLE,
+    Ask,
+    heard,
+    is_confirmed,
+    is_sure,
+    look,
+    move,
+    proceeded,
+)
+from novaloop.experiment.suspicion import watched
 from novaloop.experiment.telling import with_notification, with_warnings
 
 
@@ -50,6 +60,7 @@ def decide(seen: Observation, now: datetime, policy: Policy) -> Decision:
     record = snapshot.record
     if record is None:
         return stay(_new(snapshot.experiment_id, now, policy))
+    former, record = record, watched(record, seen, now, policy)
     if record.handled_commands:
         decision = forget(record, snapshot.commands)
     elif snapshot.commands:
@@ -58,7 +69,7 @@ def decide(seen: Observation, now: datetime, policy: Policy) -> Decision:
         decision = _STEPS[record.status](record, seen, now, policy)
     decision = _notice_late_uploads(decision, seen, now)
     decision = with_warnings(with_notification(decision, seen), seen)
-    return with_due(decision, record, now, policy)
+    return with_due(decision, former, now, policy)
 
 
 def _new(experiment_id: str, now: datetime, policy: Policy) -> Record:
@@ -152,12 +163,18 @@ def _finish(record: Record, now: datetime) -> Decision:
 def _watch_endpoint(record: Record, seen: Observation, now: datetime, _: Policy) -> Decision:
     gone = _why_no_more(record, seen.work) if seen.work is not None else None
     if gone is not None:
-        return enter(replace(record, stopping_to=Status.COMPLETED), Status.STOPPING, gone, now)
+        return _stop_serving(replace(record, stopping_to=Status.COMPLETED), gone, now)
     expires_at = record.endpoint.expires_at if record.endpoint else None
     if expires_at is not None and now >= expires_at:
         expired = replace(record, stopping_to=Status.EXPIRED)
-        return enter(expired, Status.STOPPING, "the endpoint's time is up", now)
+        return _stop_serving(expired, "the endpoint's time is up", now)
     return _hold(record, seen.work)
+
+
+def _stop_serving(record: Record, reason: str, now: datetime) -> Decision:
+    """Ask for the end of what serves even if it seems to be gone."""
+    end = (StageCommand(Ask.END, record.focus.name),) if record.focus else ()
+    return enter(record, Status.STOPPING, reason, now, *end)
 
 
 def _why_no_more(record: Record, work: Work) -> str | None:
@@ -166,10 +183,9 @@ def _why_no_more(record: Record, work: Work) -> str | None:
     What another experiment has put there for a trial may yet be taken back: until it holds the
     endpoint, this one's configuration stays.
     """
-    halfway = work.phase is Phase.HALFWAY
-    if work.phase in {Phase.ABSENT, Phase.PARTIAL} or (halfway and work.serving is None):
+    if record.focus is not None and is_confirmed(record.focus):
         return "the endpoint was deleted from outside"
-    if not halfway or work.serving is None or record.endpoint is None:
+    if work.phase is not Phase.HALFWAY or work.serving is None or record.endpoint is None:
         return None
     successor = experiment_of_job(record.prefix, work.serving)
     if successor is None:
@@ -196,6 +212,8 @@ def _wind_down(record: Record, seen: Observation, now: datetime, _: Policy) -> D
 
 def _clear_away(record: Record, seen: Observation, now: datetime, _: Policy) -> Decision:
     """Once nothing runs any more, delete whatever else carries the experiment's tag, if asked."""
+    if seen.made is not None:  # by a controller that was held up for longer than its lease
+        return _stop_serving(replace(record, stopping_to=record.status), record.reason, now)
     if record.cleanup is None or seen.leftovers is None:
         return stay(record)
     if not seen.leftovers:
@@ -203,6 +221,12 @@ def _clear_away(record: Record, seen: Observation, now: datetime, _: Policy) -> 
         return Decision(replace(record, cleanup=None), history=(line,))
     cleanup, lines = _noted(record, seen, now)
     cleaning = replace(record, cleanup=cleanup)
+    if seen.denied is not None:
+        # Once told, it is tried again as long as it is asked for: a tag may show late.
+        told = cleanup is not None and cleanup.denied == seen.denied
+        lines += () if told else (HistoryEntry(now, "cleanup", f"denied: {seen.denied}"),)
+        cleaning = replace(cleaning, cleanup=cleanup and replace(cleanup, denied=seen.denied))
+        return Decision(cleaning, history=lines)
     return Decision(cleaning, (DeleteLeftovers(seen.leftovers),), lines)
 
 
@@ -227,26 +251,24 @@ def _end_focus(record: Record, seen: Observation, now: datetime) -> Decision:
 
 
 def _end(record: Record, stage: Stage, seen: Observation, reason: str, now: datetime) -> Decision:
-    """Go where the record is stopping to if the stage's work is over, else to STOPPING."""
+    """Go where the record is stopping to if the stage's work is over, else to STOPPING.
+
+    What only seems to be gone, or somebody else's, is looked at again. Of somebody else's work,
+    what our launch made beside it is deleted, and nothing else.
+    """
     work = seen.work
-    if work is None:
+    if work is None or seen.denied is not None or not is_sure(stage, work, seen, now):
         return enter(record, Status.STOPPING, reason, now)
-    ended, to = replace(record, stopping_to=None), record.stopping_to or Status.STOPPED
-    if not work.ours:
-        return enter(ended, to, reason, now)
-    if work.is_over(stage.kind) and not _may_yet_launch(stage, work, seen.refusal, now):
+    vanished = work.phase in GONE and stage.job_arn is not None and is_confirmed(stage)
+    if vanished and record.status is not Status.STOPPING:
+        # Nobody saw it end: one request to end it, whatever the looks say.
+        return enter(record, Status.STOPPING, reason, now, StageCommand(Ask.END, stage.name))
+    if work.phase is Phase.PARTIAL:
+        return enter(record, Status.STOPPING, reason, now, StageCommand(Ask.CLEAR, stage.name))
+    if not work.ours or work.is_over(stage.kind):
+        ended, to = replace(record, stopping_to=None), record.stopping_to or Status.STOPPED
         return enter(put_stage(ended, _stopped(stage, work, now)), to, reason, now)
-    end = (StageCommand(Ask.END, stage.name),) if work.phase is not Phase.ABSENT else ()
-    return enter(record, Status.STOPPING, reason, now, *end)
-
-
-def _may_yet_launch(stage: Stage, work: Work, refusal: Refusal | None, now: datetime) -> bool:
-    """Whether another controller may still be launching what is not there yet."""
-    refused = refusal is not None and not refusal.for_now
-    seen_before = stage.job_arn is not None
-    if stage.claimed_at is None or refused or seen_before or work.phase is not Phase.ABSENT:
-        return False
-    return now < stage.claimed_at + LAUNCH_LEASE
+    return enter(record, Status.STOPPING, reason, now, StageCommand(Ask.END, stage.name))
 
 
 def _stopped(stage: Stage, work: Work, now: datetime) -> Stage:

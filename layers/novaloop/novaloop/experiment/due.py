@@ -11,7 +11,7 @@ from novaloop.experiment.observation import keeps_log
 from novaloop.experiment.plan import OnBedrock
 from novaloop.experiment.record import Record, StageState, Status
 from novaloop.experiment.stages import CHECK_AGAIN, SETTLING
-from novaloop.experiment.telling import all_told
+from novaloop.experiment.telling import all_told, is_denied
 
 LOOK_AGAIN: Mapping[Status, timedelta] = {
     Status.COLLECTING: timedelta(minutes=15),
@@ -24,6 +24,8 @@ LOOK_AGAIN: Mapping[Status, timedelta] = {
     Status.LIVE: timedelta(hours=1),
 }
 """How long an experiment may go without a look when no event calls for one."""
+DENIED_AGAIN = timedelta(minutes=15)
+"""When to try again to end what we were told, for minutes, that we may not."""
 
 
 def with_due(decision: Decision, before: Record, now: datetime, policy: Policy) -> Decision:
@@ -37,9 +39,12 @@ def with_due(decision: Decision, before: Record, now: datetime, policy: Policy) 
 def _due_at(record: Record, now: datetime, policy: Policy) -> datetime | None:
     if record.status.is_final:
         if record.cleanup:
-            return now + min(LOOK_AGAIN[Status.STOPPING], policy.look_every)
+            soon = min(LOOK_AGAIN[Status.STOPPING], policy.look_every)
+            return now + (CHECK_AGAIN if record.cleanup.denied else soon)
         return None if all_told(record) else now + CHECK_AGAIN
     due = now + LOOK_AGAIN[record.status]
+    if (doubtful := _due_in_doubt(record, now)) is not None:
+        return doubtful
     stage = record.active
     if stage is not None and stage.state is StageState.WAITING and stage.next_try_at:
         due = stage.next_try_at
@@ -55,6 +60,14 @@ def _due_at(record: Record, now: datetime, policy: Policy) -> datetime | None:
     if record.status is Status.LIVE and record.endpoint and record.endpoint.expires_at:
         due = min(due, record.endpoint.expires_at)
     return due
+
+
+def _due_in_doubt(record: Record, now: datetime) -> datetime | None:
+    """Return when to look again at what may be gone, somebody else's, or not ours to end."""
+    suspicion = record.focus.suspicion if record.focus else None
+    if suspicion is not None and not suspicion.confirmed:
+        return suspicion.look_at
+    return now + DENIED_AGAIN if is_denied(record) else None
 
 
 def _is_unannounced(record: Record) -> bool:

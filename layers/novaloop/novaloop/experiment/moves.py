@@ -28,6 +28,11 @@ class Policy:
     start_delay: timedelta = timedelta(seconds=30)
     look_every: timedelta = timedelta(seconds=270)
 
+    @property
+    def looks_apart(self) -> timedelta:
+        """How far apart looks at what is suspect are: a minute, less where all looks are closer."""
+        return min(timedelta(minutes=1), self.look_every)
+
 
 @dataclass(frozen=True)
 class StageCommand:

@@ -39,12 +39,25 @@ class Cause(StrEnum):
     SERVICE_FAULT = "SERVICE_FAULT"
 
 
+GONE = {Phase.ABSENT, Phase.PARTIAL}
+"""The phases of what runs, serves and bills no more."""
+
+
+class End(StrEnum):
+    """What came of asking to end work. `DONE`: that was the last of it, and is gone with this."""
+
+    NOT_NOW = "NOT_NOW"
+    REQUESTED = "REQUESTED"
+    DONE = "DONE"
+
+
 @dataclass(frozen=True)
 class Work:
     """The training job or the endpoint of a stage's attempt. READY: completed, or in service.
 
     `model_arn` is the model that a serverless job or one of Bedrock trained. `cause` is why it was
-    lost, or why the update of an endpoint came to nothing, if that was no fault of its own.
+    lost, or why the update of an endpoint came to nothing, if that was no fault of its own. If it
+    is not `ours`, the name is somebody else's, or our tag does not show yet.
 
     Of an endpoint that serves one experiment after the other, `holder` is the experiment that it
     belongs to, and `serving` the configuration that it serves if that is not the attempt's own.
@@ -94,12 +107,14 @@ class TrainingNews:
 class Refusal:
     """A launch that the service turned down; `for_now`: the same request may pass later.
 
-    `quota`: it may pass once others that count towards the same quota have ended.
+    `quota`: it may pass once others that count towards the same quota have ended. `denied`: a
+    right that hangs on a tag was denied, and the tag may show later.
     """
 
     reason: str
     for_now: bool
     quota: bool = False
+    denied: bool = False
 
 
 @dataclass(frozen=True)
@@ -123,6 +138,8 @@ class Observation:
     asks for. `origin` is the checkpoint of another experiment that the spec names.
     `leftovers` stand in the order in which to delete them. `before` is the experiment that has
     waited longest for the quota which the next launch counts towards, if that is not this one.
+    `made` is the ARN that the service just answered to our Create. `end` and `denied` are what
+    just came of asking to end work: why it was denied, if it was.
     """
 
     snapshot: Snapshot
@@ -138,6 +155,9 @@ class Observation:
     origin: Origin | None = None
     leftovers: tuple[Leftover, ...] | None = None
     before: str | None = None
+    made: str | None = None
+    end: End | None = None
+    denied: str | None = None
 
 
 TRAININGS = {StageKind.SFT, StageKind.DPO, StageKind.RFT}

@@ -80,14 +80,45 @@ class Progress:
     finishes_at: datetime | None = None
 
 
+class Suspect(StrEnum):
+    """What a look can say wrongly of a stage's work, or of our right to end it.
+
+    `PARTIAL` is an endpoint that seems gone while what was made for it is there.
+    """
+
+    ABSENT = "ABSENT"
+    PARTIAL = "PARTIAL"
+    FOREIGN = "FOREIGN"
+    DENIED = "DENIED"
+
+
+@dataclass(frozen=True)
+class Suspicion(Bounded):
+    """What looks in a row say since `since`, which may be stale: acted upon once `confirmed`.
+
+    `looks` counts those that were far enough apart, and from `look_at` on the next one counts.
+    `why` is what the service said, if it said more.
+    """
+
+    of: Suspect
+    since: datetime
+    look_at: datetime
+    looks: int = 1
+    confirmed: bool = False
+    why: Prose = ""
+
+
 @dataclass(frozen=True)
 class Stage(Bounded):
     """One stage of the plan. Times are UTC; `queued_at` is since when it waits for a quota, if
     it does. `tries` counts launches that came to nothing in a row, `checks` how often its outcome
     was asked for. `earlier_seconds` is what the attempts before this one were billed.
     `proceeded_at` is when the second step of work that takes two was requested, `former` the
-    endpoint configuration that served before it. `health` is what went wrong in its training,
-    `warned` of what kinds of that people were told."""
+    endpoint configuration that served before it. `job_arn` is what the service answered to our
+    Create, or the ARN of what our tag was seen on: with it, the work is ours whatever tags say.
+    `ending`: its work was seen to end. `suspicion` is of being gone or somebody else's, `denied`
+    of having no right to end it. `health` is what went wrong in its training, `warned` of what
+    kinds of that people were told."""
 
     kind: StageKind
     name: str
@@ -98,6 +129,9 @@ class Stage(Bounded):
     claimed_at: datetime | None = None
     proceeded_at: datetime | None = None
     former: str | None = None
+    ending: bool = False
+    suspicion: Suspicion | None = None
+    denied: Suspicion | None = None
     started_at: datetime | None = None
     ended_at: datetime | None = None
     checked_at: datetime | None = None
@@ -158,10 +192,14 @@ class Endpoint:
 
 @dataclass(frozen=True)
 class Cleanup(Bounded):
-    """Everything that carries the experiment's tag is being deleted: who asked, what is left."""
+    """Everything that carries the experiment's tag is being deleted: who asked, what is left.
+
+    `denied` is what IAM said when it last denied to delete some of it.
+    """
 
     by: Prose
     left: Prose = ""
+    denied: Prose = ""
 
 
 @dataclass(frozen=True)
@@ -211,6 +249,12 @@ class Record(Bounded):
     def focus(self) -> Stage | None:
         """The stage whose job or endpoint may exist now: the active one, else the last."""
         return self.active or (self.stages[-1] if self.stages else None)
+
+    @property
+    def is_ending_work(self) -> bool:
+        """Whether the job or endpoint of the stage in focus is being ended."""
+        clearing = self.focus is not None and self.focus.state is StageState.CLEARING
+        return self.status is Status.STOPPING or clearing
 
     def stage(self, name: str) -> Stage:
         """Return the stage called `name`; KeyError if the plan has none."""

@@ -12,7 +12,15 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from novaloop.experiment.names import MAX_ATTEMPT
-from novaloop.experiment.observation import Cause, Observation, Outcome, Phase, Work
+from novaloop.experiment.observation import (
+    GONE,
+    Cause,
+    End,
+    Observation,
+    Outcome,
+    Phase,
+    Work,
+)
 from novaloop.experiment.plan import (
     DAY_SECONDS,
     DeployStage,
@@ -25,6 +33,8 @@ from novaloop.training.health import unknown
 
 LAUNCH_LEASE = timedelta(minutes=5)
 """Longer than the controller's timeout: a launch that is still under way has ended by then."""
+CLAIM_AGAIN = timedelta(minutes=1)
+"""After this a repeated launch is a claim of its own, and its lease begins anew."""
 OVERDUE_MARGIN = timedelta(hours=1)
 """What a job may take beyond its longest run time: waiting for instances, start, upload."""
 ENDPOINT_START = timedelta(hours=2)
@@ -33,6 +43,8 @@ SETTLING = timedelta(seconds=30)
 CHECK_AGAIN = timedelta(minutes=5)
 MAX_CHECKS = 5
 MAX_LOST = 5
+MAX_DENIED = 5
+"""How often a launch is tried again that IAM denies, which it does until a tag shows."""
 FIRST_WAIT = timedelta(minutes=1)
 LONGEST_WAIT = timedelta(minutes=30)
 LONGEST_WAIT_AS_FIRST = timedelta(minutes=10)
@@ -46,6 +58,7 @@ class Sight(StrEnum):
     ABSENT = "nothing has that name yet"
     OURS = "it was launched"
     FOREIGN = "the name belongs to somebody else's job or endpoint"
+    SUSPECT = "it seems gone or somebody else's; more looks will tell"
     REFUSED_FOR_NOW = "the service can't take it now"
     REFUSED = "the service refused it"
     DUE = "the wait is over"
@@ -60,6 +73,7 @@ class Sight(StrEnum):
     LOST_WITH_REMAINS = "it was lost likewise, and something is left of it"
     LOST_TOO_OFTEN = "it was lost too often"
     REMAINS = "something is left of it"
+    PARTS = "only what was made for it is left"
     CLEARED = "nothing is left of it"
     STOPPED = "it was stopped from outside"
     VANISHED = "it does not exist any more"
@@ -80,6 +94,7 @@ class Ask(StrEnum):
     PROCEED = "request the second step"
     CHECK = "check"
     END = "end"
+    CLEAR = "delete what is left of it"
 
 
 @dataclass(frozen=True)
@@ -96,6 +111,7 @@ TABLE: Mapping[tuple[StageState, Sight], Rule] = {
     (_S.PENDING, Sight.BEHIND): Rule(_S.WAITING),
     (_S.CLAIMED, Sight.ABSENT): Rule(_S.CLAIMED, Ask.LAUNCH),
     (_S.CLAIMED, Sight.OURS): Rule(_S.RUNNING),
+    (_S.CLAIMED, Sight.SUSPECT): Rule(_S.CLAIMED),
     (_S.CLAIMED, Sight.FOREIGN): Rule(_S.FAILED),
     (_S.CLAIMED, Sight.REFUSED_FOR_NOW): Rule(_S.WAITING),
     (_S.CLAIMED, Sight.REFUSED): Rule(_S.FAILED),
@@ -103,6 +119,7 @@ TABLE: Mapping[tuple[StageState, Sight], Rule] = {
     (_S.WAITING, Sight.BEHIND): Rule(_S.WAITING),
     (_S.WAITING, Sight.DUE): Rule(_S.CLAIMED, Ask.LAUNCH),
     (_S.RUNNING, Sight.ACTIVE): Rule(_S.RUNNING),
+    (_S.RUNNING, Sight.SUSPECT): Rule(_S.RUNNING),
     (_S.RUNNING, Sight.HALFWAY): Rule(_S.RUNNING, Ask.PROCEED),
     (_S.RUNNING, Sight.UNDONE): Rule(_S.FAILED),
     (_S.RUNNING, Sight.REFUSED_FOR_NOW): Rule(_S.WAITING),
@@ -117,6 +134,8 @@ TABLE: Mapping[tuple[StageState, Sight], Rule] = {
     (_S.RUNNING, Sight.OVERDUE): Rule(_S.FAILED),
     (_S.RUNNING, Sight.UNHEALTHY): Rule(_S.FAILED),
     (_S.CLEARING, Sight.REMAINS): Rule(_S.CLEARING, Ask.END),
+    (_S.CLEARING, Sight.PARTS): Rule(_S.CLEARING, Ask.CLEAR),
+    (_S.CLEARING, Sight.SUSPECT): Rule(_S.CLEARING),
     (_S.CLEARING, Sight.CLEARED): Rule(_S.WAITING),
     (_S.SCORING, Sight.CONFIRMED): Rule(_S.SUCCEEDED),
     (_S.SCORING, Sight.REFUTED): Rule(_S.FAILED),
@@ -130,8 +149,6 @@ _RUNNING_SIGHTS: Mapping[Phase, Sight] = {
     Phase.FAILED: Sight.FAILED,
     Phase.STOPPED: Sight.STOPPED,
     Phase.ENDING: Sight.ACTIVE,
-    Phase.ABSENT: Sight.VANISHED,
-    Phase.PARTIAL: Sight.VANISHED,
 }
 
 
@@ -141,48 +158,86 @@ def look(stage: Stage, plan: StagePlan, seen: Observation, now: datetime) -> Sig
         case StageState.PENDING:
             return Sight.BEHIND if seen.before else Sight.TURN
         case StageState.CLAIMED:
-            return _look_at_claim(seen)
+            return _look_at_claim(stage, seen)
         case StageState.WAITING:
             due = Sight.BEHIND if seen.before else Sight.DUE
             return Sight.NOT_DUE if stage.waits_until_later(now) else due
         case StageState.RUNNING:
-            return _look_at_refusal(seen) or _look_at_work(stage, plan, seen.work or Work(), now)
+            refused = _look_at_refusal(stage, seen)
+            return refused or _look_at_work(stage, plan, seen.work or Work(), now)
         case StageState.CLEARING:
-            gone = (seen.work or Work()).is_over(stage.kind)
-            return Sight.CLEARED if gone else Sight.REMAINS
+            return _look_at_remains(stage, seen, now)
         case StageState.SCORING:
             return _look_at_outcome(stage, seen.outcome, now)
         case _:
             raise ValueError(f"a stage that is {stage.state} moves no more")
 
 
-def _look_at_claim(seen: Observation) -> Sight:
+def _look_at_claim(stage: Stage, seen: Observation) -> Sight:
     work = seen.work or Work()
-    if refused := _look_at_refusal(seen):
+    if refused := _look_at_refusal(stage, seen):
         return refused
-    if work.phase in {Phase.ABSENT, Phase.PARTIAL}:
-        return Sight.ABSENT
-    return Sight.OURS if work.ours else Sight.FOREIGN
+    if stage.job_arn is not None:  # acknowledged, so ours, whether or not a look shows it yet
+        return Sight.OURS
+    if not work.ours:
+        return Sight.FOREIGN if is_confirmed(stage) else Sight.SUSPECT
+    return Sight.ABSENT if work.phase in GONE else Sight.OURS
 
 
-def _look_at_refusal(seen: Observation) -> Sight | None:
-    if seen.refusal is None:
+def _look_at_refusal(stage: Stage, seen: Observation) -> Sight | None:
+    refusal = seen.refusal
+    if refusal is None:
         return None
-    return Sight.REFUSED_FOR_NOW if seen.refusal.for_now else Sight.REFUSED
+    too_often = refusal.denied and stage.tries >= MAX_DENIED
+    return Sight.REFUSED_FOR_NOW if refusal.for_now and not too_often else Sight.REFUSED
+
+
+def is_confirmed(stage: Stage) -> bool:
+    """Whether it is believed that a stage's work is gone or somebody else's."""
+    return stage.suspicion is not None and stage.suspicion.confirmed
 
 
 def _look_at_work(stage: Stage, plan: StagePlan, work: Work, now: datetime) -> Sight:
     if work.phase is Phase.LOST:
         return _look_at_loss(stage, plan, work)
-    if work.phase is Phase.HALFWAY and not _settles(stage, now):
-        if stage.proceeded_at is None:
-            return Sight.HALFWAY
-        return _look_at_loss(stage, plan, work) if work.cause else Sight.UNDONE
+    is_halfway = work.phase is Phase.HALFWAY and not _settles(stage, now)
+    if is_halfway and (stage.proceeded_at is None or work.cause):
+        return _look_at_loss(stage, plan, work) if stage.proceeded_at else Sight.HALFWAY
+    if is_halfway or work.phase in GONE:
+        # Unless something else serves in its place, it may only not show.
+        gone = Sight.UNDONE if is_halfway else Sight.VANISHED
+        return gone if is_confirmed(stage) or work.serving is not None else Sight.SUSPECT
     if work.phase in {Phase.ACTIVE, Phase.HALFWAY}:
         if now > deadline(stage, plan):
             return Sight.OVERDUE
         return Sight.UNHEALTHY if _must_stop(stage, plan) else Sight.ACTIVE
     return _RUNNING_SIGHTS[work.phase]
+
+
+def is_sure(stage: Stage, work: Work, seen: Observation, now: datetime) -> bool:
+    """Whether a look at work that is to end can be believed: what seems gone may be there."""
+    if not work.ours:
+        return is_confirmed(stage)
+    if work.phase not in GONE:
+        return True
+    if stage.job_arn is None:
+        refused_for_good = seen.refusal is not None and not seen.refusal.for_now
+        lease_is_over = stage.claimed_at is None or now >= stage.claimed_at + LAUNCH_LEASE
+        if not refused_for_good and not lease_is_over:
+            return False  # another controller may still be launching it
+        if refused_for_good or stage.state is StageState.WAITING:
+            return True  # its launch was refused, so nothing was made
+    ended = stage.ending and work.phase is Phase.PARTIAL  # the endpoint, before our eyes
+    return ended or is_confirmed(stage) or seen.end is End.DONE
+
+
+def _look_at_remains(stage: Stage, seen: Observation, now: datetime) -> Sight:
+    work = seen.work or Work()
+    if seen.denied is not None or not is_sure(stage, work, seen, now):
+        return Sight.SUSPECT
+    if work.phase is Phase.PARTIAL:
+        return Sight.PARTS
+    return Sight.CLEARED if not work.ours or work.is_over(stage.kind) else Sight.REMAINS
 
 
 def _look_at_loss(stage: Stage, plan: StagePlan, work: Work) -> Sight:
@@ -274,14 +329,22 @@ def move(stage: Stage, sight: Sight, seen: Observation, now: datetime, name: str
 
 
 def _claim(step: _Step) -> Stage:
+    stage, moved = step.stage, step.moved
+    if step.sight is Sight.SUSPECT:
+        return moved
     if step.sight is Sight.ABSENT:
-        return step.moved
+        # Its launch came to nothing, and is repeated: by a claim that another controller sees.
+        is_over = stage.claimed_at is None or step.now >= stage.claimed_at + CLAIM_AGAIN
+        return replace(moved, claimed_at=step.now) if is_over else moved
     return replace(
-        step.moved,
+        moved,
         job_name=step.name,
-        job_arn=None,
+        job_arn=stage.job_arn if stage.job_name == step.name else None,
         claimed_at=step.now,
         proceeded_at=None,
+        ending=False,
+        suspicion=None,
+        denied=None,
         next_try_at=None,
         ended_at=None,
     )
@@ -303,6 +366,10 @@ def _put_off(step: _Step) -> Stage:
         tries=stage.tries + 1,
         next_try_at=step.now + wait(stage, LONGEST_WAIT_AS_FIRST if is_queued else LONGEST_WAIT),
         queued_at=(stage.queued_at or step.now) if is_queued else None,
+        job_arn=None if is_lost else stage.job_arn,
+        ending=False,
+        suspicion=None,
+        denied=None,
         started_at=None,
         progress=None,
         health=(),
@@ -312,7 +379,7 @@ def _put_off(step: _Step) -> Stage:
 
 
 def _clear(step: _Step) -> Stage:
-    if step.sight is Sight.REMAINS:
+    if step.stage.state is StageState.CLEARING:
         return step.stage
     return replace(step.moved, reason=_why(step.sight, step.seen))
 
@@ -325,12 +392,14 @@ def _queue_up(step: _Step) -> Stage:
 
 def _follow(step: _Step) -> Stage:
     moved, work = step.moved, step.work
+    if step.sight is Sight.SUSPECT:
+        return moved
     if step.sight is Sight.OURS:
         started_at = work.started_at or step.now
         former = work.serving or moved.former
         moved = replace(
             moved,
-            job_arn=work.arn,
+            job_arn=moved.job_arn or work.arn,
             started_at=started_at,
             queued_at=None,
             former=former,

@@ -28,7 +28,8 @@ def with_notification(decision: Decision, seen: Observation) -> Decision:
     if seen.notified is not None:
         return replace(decision, record=replace(record, notified=seen.notified))
     mark = _mark(record)
-    if record.status not in TOLD or record.notified == mark:
+    told = record.status in TOLD or is_denied(record)
+    if not told or record.notified == mark:
         return decision
     return replace(decision, commands=(*decision.commands, Announce(mark)))
 
@@ -59,5 +60,21 @@ def all_told(record: Record) -> bool:
     return warned and record.notified == _mark(record)
 
 
+def is_denied(record: Record) -> bool:
+    """Whether IAM keeps the controller from ending what runs, and not for a moment only."""
+    denied = record.focus.denied if record.focus else None
+    return record.is_ending_work and denied is not None and denied.confirmed
+
+
+def why_told(record: Record) -> str:
+    """Return what to tell people with the status: why it can't be ended, else its reason."""
+    if is_denied(record) and record.focus is not None and record.focus.denied is not None:
+        return (
+            f"{record.focus.name} can't be ended, and may go on billing: "
+            f"{record.focus.denied.why}; give the controller's role the right, or end it yourself"
+        )
+    return record.reason
+
+
 def _mark(record: Record) -> str:
-    return cut(f"{record.status}: {record.reason}")
+    return cut(f"{record.status}: {why_told(record)}")

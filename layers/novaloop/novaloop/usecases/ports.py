@@ -12,7 +12,7 @@ from novaloop.datasets.ranges import ByteRange
 from novaloop.experiment.admission import Place
 from novaloop.experiment.deploying import EndpointRef
 from novaloop.experiment.launching import PlannedRequest
-from novaloop.experiment.observation import Leftover, Work
+from novaloop.experiment.observation import End, Leftover, Work
 from novaloop.experiment.record import (
     ChecksItem,
     CommandItem,
@@ -33,13 +33,20 @@ class VersionConflict(Exception):  # noqa: N818
 
 
 class LaunchRefused(Exception):  # noqa: N818
-    """The service turned a launch down; `for_now` and `quota` as in Refusal."""
+    """The service turned a launch down; `for_now`, `quota` and `denied` as in Refusal."""
 
-    def __init__(self, reason: str, *, for_now: bool, quota: bool = False) -> None:
+    def __init__(
+        self, reason: str, *, for_now: bool, quota: bool = False, denied: bool = False
+    ) -> None:
         super().__init__(reason)
         self.reason = reason
         self.for_now = for_now
         self.quota = quota
+        self.denied = denied
+
+
+class EndDenied(Exception):  # noqa: N818
+    """IAM denied to end something that is there."""
 
 
 class NotServing(Exception):  # noqa: N818
@@ -175,12 +182,15 @@ class Jobs(Protocol):
         """
         ...
 
-    def create(self, request: PlannedRequest) -> None:
-        """Create a job or what it needs; do nothing if it exists. Raises LaunchRefused."""
+    def create(self, request: PlannedRequest) -> str | None:
+        """Create a job or what it needs; do nothing if it exists. Raises LaunchRefused.
+
+        Returns the ARN of the job, if it was created with this.
+        """
         ...
 
-    def stop(self, name: str) -> None:
-        """Ask the job to stop; do nothing if it is over."""
+    def stop(self, name: str) -> End:
+        """Ask the job to stop; do nothing if it is over. Raises EndDenied."""
         ...
 
 
@@ -209,12 +219,16 @@ class Endpoints(Protocol):
     def describe(self, ref: EndpointRef, owner: str | None) -> Work:
         """Say how the endpoint stands; ABSENT only if its configuration and model are gone too.
 
-        With an `owner`, say too whether it is tagged as that experiment's.
+        With an `owner`, say too whether it is tagged as that experiment's. If it is not, the
+        phase is that of what else carries the tag: PARTIAL or ABSENT.
         """
         ...
 
-    def launch(self, plan: EndpointPlan | BedrockPlan) -> None:
-        """Create model, configuration and endpoint, whichever is missing. Raises LaunchRefused."""
+    def launch(self, plan: EndpointPlan | BedrockPlan) -> str | None:
+        """Create model, configuration and endpoint, whichever is missing. Raises LaunchRefused.
+
+        Returns the ARN of the endpoint, or of what comes first, if it was created with this.
+        """
         ...
 
     def proceed(self, plan: EndpointPlan | BedrockPlan) -> None:
@@ -229,8 +243,12 @@ class Endpoints(Protocol):
         """Let the endpoint belong to the experiment that it serves; return which it was before."""
         ...
 
-    def delete(self, ref: EndpointRef) -> None:
-        """Delete the next of what the attempt made that can be deleted now."""
+    def delete(self, ref: EndpointRef, owner: str | None, *, gone: bool) -> End:
+        """Delete the next of what the attempt made that can be deleted now. Raises EndDenied.
+
+        Only if the endpoint is known to be `gone`, what was made for it goes too: with an
+        `owner`, what is tagged as that experiment's.
+        """
         ...
 
     def ask(self, ref: EndpointRef, body: Mapping[str, object]) -> str:
@@ -246,7 +264,7 @@ class Leftovers(Protocol):
         ...
 
     def delete(self, leftovers: Sequence[Leftover]) -> None:
-        """Delete those of the first kind that can be deleted now."""
+        """Delete those of the first kind that can be deleted now. Raises EndDenied."""
         ...
 
 

@@ -33,6 +33,7 @@ from novaloop.experiment.moves import (
     condensed,
 )
 from novaloop.experiment.observation import (
+    End,
     Leftover,
     Observation,
     Phase,
@@ -46,16 +47,18 @@ from novaloop.experiment.observation import (
 )
 from novaloop.experiment.origins import Origin, named_origin, origin_of
 from novaloop.experiment.plan import DeployStage, Runtime, ServingStage, StageKind
-from novaloop.experiment.record import Record, Snapshot, Stage, StageState
+from novaloop.experiment.record import Record, Snapshot, Stage
 from novaloop.experiment.site import Site, tags
 from novaloop.experiment.spec import ExperimentSpec
 from novaloop.experiment.stages import Ask
+from novaloop.experiment.telling import why_told
 from novaloop.recipes.errors import RecipeError
 from novaloop.training.health import HealthKind
 from novaloop.usecases.outcomes import outcome_of
 from novaloop.usecases.planning import write_plan
 from novaloop.usecases.ports import (
     Clock,
+    EndDenied,
     Endpoints,
     Hints,
     Ingester,
@@ -114,6 +117,9 @@ class _Feedback:
     warned: tuple[tuple[str, HealthKind], ...] = ()
     planned: str | None = None
     proceeded: bool = False
+    made: str | None = None
+    end: End | None = None
+    denied: str | None = None
 
 
 class _Heard(dict[tuple[str, Phase], TrainingNews | None]):
@@ -178,9 +184,10 @@ def _is_at_rest(decision: Decision, snapshot: Snapshot, done: set[Command]) -> b
 
 
 def _still_true(feedback: _Feedback, before: Snapshot, after: Snapshot) -> _Feedback:
-    """Return what acting taught that holds whoever commits: that a second step was requested."""
-    proceeded = feedback.proceeded and _work_in_focus(before) == _work_in_focus(after)
-    return _Feedback(proceeded=proceeded)
+    """Return what acting taught that holds whoever commits: what was made or requested."""
+    if _work_in_focus(before) != _work_in_focus(after):
+        return _Feedback()
+    return _Feedback(proceeded=feedback.proceeded, made=feedback.made)
 
 
 def _work_in_focus(snapshot: Snapshot) -> str | None:
@@ -198,6 +205,9 @@ def observe(snapshot: Snapshot, feedback: _Feedback, world: World, news: _Heard)
         warned=feedback.warned,
         planned=feedback.planned,
         proceeded=feedback.proceeded,
+        made=feedback.made,
+        end=feedback.end,
+        denied=feedback.denied,
         site_problem=_site_problem(snapshot, world),
         origin=_origin(snapshot, world),
         leftovers=_leftovers(snapshot, world),
@@ -282,11 +292,15 @@ def _listen(
 
 
 def _work_of(record: Record, stage: Stage, world: World) -> Work:
-    owner = record.experiment_id if stage.state is StageState.CLAIMED else None
-    plan = record.plan_of(stage)
+    plan, owner = record.plan_of(stage), _owner(record, stage)
     if isinstance(plan, ServingStage):
         return world.endpoints.describe(endpoint_ref(record, stage, plan), owner)
     return _jobs(record, world).describe(stage.job_name or "", owner)
+
+
+def _owner(record: Record, stage: Stage) -> str | None:
+    """Return whose tag tells what is ours, where we have no answer to our Create that does."""
+    return None if stage.job_arn else record.experiment_id
 
 
 def _jobs(record: Record, world: World) -> Jobs:
@@ -331,7 +345,7 @@ def act(commands: Iterable[Command], record: Record, world: World) -> _Feedback:
             case StageCommand():
                 feedback = _act_on_stage(command, record, world, feedback)
             case DeleteLeftovers():
-                world.leftovers.delete(command.leftovers)
+                feedback = _delete_leftovers(command, world, feedback)
             case IngestCommand():
                 world.ingester.request_ingest(command.source_key)
             case CheckDatasets():
@@ -359,43 +373,49 @@ def _act_on_stage(
     command: StageCommand, record: Record, world: World, feedback: _Feedback
 ) -> _Feedback:
     stage = record.stage(command.stage)
-    if command.ask is Ask.END:
-        _end(record, stage, world)
-    elif command.ask is Ask.HOLD:
+    if command.ask in {Ask.END, Ask.CLEAR}:
+        try:
+            end = _end(record, stage, world, gone=command.ask is Ask.CLEAR)
+        except EndDenied as denied:
+            return replace(feedback, denied=str(denied))
+        return replace(feedback, end=end)
+    if command.ask is Ask.HOLD:
         _hold(record, stage, world)
     elif command.ask is Ask.CHECK:
         if stage.kind is StageKind.EVALUATE:
             world.scorer.request_score(record.experiment_id, stage.name, stage.attempt)
     else:
-        is_second = command.ask is Ask.PROCEED
-        refusal = _launch(record, stage, world, proceed=is_second)
-        return replace(feedback, refusal=refusal, proceeded=is_second and refusal is None)
+        return _launch(record, stage, world, feedback, proceed=command.ask is Ask.PROCEED)
     return feedback
 
 
-def _launch(record: Record, stage: Stage, world: World, *, proceed: bool) -> Refusal | None:
+def _launch(
+    record: Record, stage: Stage, world: World, feedback: _Feedback, *, proceed: bool
+) -> _Feedback:
     try:
-        if proceed:
-            _proceed(record, stage, world)
-        else:
-            _send(record, stage, world)
+        if not proceed:
+            return replace(feedback, made=_send(record, stage, world))
+        _proceed(record, stage, world)
     except LaunchRefused as refused:
-        return Refusal(refused.reason, refused.for_now, refused.quota)
+        refusal = Refusal(refused.reason, refused.for_now, refused.quota, refused.denied)
+        return replace(feedback, refusal=refusal)
     except RecipeError as error:
-        return Refusal("; ".join(map(str, error.errors)), for_now=False)
-    return None
+        refusal = Refusal("; ".join(map(str, error.errors)), for_now=False)
+        return replace(feedback, refusal=refusal)
+    return replace(feedback, proceeded=True)
 
 
-def _send(record: Record, stage: Stage, world: World) -> None:
+def _send(record: Record, stage: Stage, world: World) -> str | None:
+    """Send the requests of a launch and return the ARN of what the last of them created."""
     plan = record.plan_of(stage)
     if isinstance(plan, ServingStage):
-        world.endpoints.launch(plan_deployment(record, stage, plan, world.site))
-        return
-    launch = plan_job(record, stage, plan, world.site)
+        return world.endpoints.launch(plan_deployment(record, stage, plan, world.site))
+    launch, made = plan_job(record, stage, plan, world.site), None
     for upload in launch.uploads:
         _write(upload, world)
     for request in launch.requests:
-        _jobs(record, world).create(request)
+        made = _jobs(record, world).create(request)
+    return made
 
 
 def _write(upload: PlannedUpload, world: World) -> None:
@@ -421,14 +441,20 @@ def _hold(record: Record, stage: Stage, world: World) -> None:
             world.hints.look_at(before)
 
 
-def _end(record: Record, stage: Stage, world: World) -> None:
-    if stage.job_name is None:
-        return
+def _end(record: Record, stage: Stage, world: World, *, gone: bool) -> End:
     plan = record.plan_of(stage)
     if isinstance(plan, ServingStage):
-        world.endpoints.delete(endpoint_ref(record, stage, plan))
-    else:
-        _jobs(record, world).stop(stage.job_name)
+        ref = endpoint_ref(record, stage, plan)
+        return world.endpoints.delete(ref, _owner(record, stage), gone=gone)
+    return _jobs(record, world).stop(stage.claimed_name)
+
+
+def _delete_leftovers(command: DeleteLeftovers, world: World, feedback: _Feedback) -> _Feedback:
+    try:
+        world.leftovers.delete(command.leftovers)
+    except EndDenied as denied:
+        return replace(feedback, denied=str(denied))
+    return feedback
 
 
 def _announce(record: Record, world: World) -> None:
@@ -436,7 +462,7 @@ def _announce(record: Record, world: World) -> None:
         world.scorer.request_report(record.experiment_id)
     subject = f"Novaloop: {record.experiment_id} is {record.status}"
     attributes = {"experiment": record.experiment_id, "status": str(record.status)}
-    world.notifier.publish(subject, f"{subject}\n\n{record.reason}\n", attributes)
+    world.notifier.publish(subject, f"{subject}\n\n{why_told(record)}\n", attributes)
 
 
 def _warn(warning: Warn, record: Record, world: World) -> None:
