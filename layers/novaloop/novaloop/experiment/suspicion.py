@@ -28,18 +28,21 @@ SPAN = 5
 def watched(record: Record, seen: Observation, now: datetime, policy: Policy) -> Record:
     """Return the record with what this look says of the existence and owner of its stage's work."""
     stage, work = record.focus, seen.work
-    if stage is None or work is None:
+    if stage is None:
         return record
+    stage = replace(stage, job_arn=seen.made or stage.job_arn)
+    if work is None:
+        return put_stage(record, stage)
     of = _suspect(record, stage, work)
-    suspicion = stage.suspicion if _says_nothing(record, stage, work) else None
+    known = stage.suspicion if seen.end is not End.REQUESTED else None  # so it was there
+    suspicion = known if _says_nothing(record, stage, work) else None
     if of is not None:
-        suspicion = _after(stage.suspicion, of, work.reason or "", now, policy.looks_apart)
+        suspicion = _after(known, of, work.reason or "", now, policy.looks_apart)
     ending = record.is_ending_work and work.phase is Phase.ENDING
     return put_stage(
         record,
         replace(
             stage,
-            job_arn=seen.made or stage.job_arn,
             ending=stage.ending or ending,
             suspicion=suspicion,
             denied=_denied(stage, seen, now, policy),
