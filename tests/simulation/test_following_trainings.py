@@ -165,7 +165,7 @@ def test_logs_that_cannot_be_read_hold_nothing_up() -> None:
     simulation.world = replace(simulation.world, logs=BrokenLogs())
     simulation.submit("demo", SPEC + STOP)
     assert simulation.settles("demo") is Status.COMPLETED
-    assert simulation.record("demo").stage("rft").progress == Progress("READY")
+    assert simulation.record("demo").stage("rft").progress == Progress("Completed")
 
 
 def test_a_curve_of_another_version_is_read_anew() -> None:
