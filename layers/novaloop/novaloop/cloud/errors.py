@@ -127,7 +127,8 @@ def may_answer_later(error: ClientError) -> bool:
     code, message = code_of(error), str(error.response.get("Error", {}).get("Message", ""))
     if code not in _OF_THE_CONTAINER:
         not_found = code == "ValidationError" and "not found" in message.lower()
-        return code in _NOT_YET or not_found or is_missing(error)
+        not_found = not_found or is_missing(error) or _names_nothing(error)
+        return code in _NOT_YET or not_found
     told: Mapping[str, Any] = error.response
     status = told.get("OriginalStatusCode", told.get("originalStatusCode", 0))
     return status // 100 != HTTPStatus.BAD_REQUEST // 100 or status in _LATER_STATUS
