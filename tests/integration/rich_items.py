@@ -25,6 +25,8 @@ from novaloop.experiment.record import (
     Stage,
     StageState,
     Status,
+    Suspect,
+    Suspicion,
 )
 from novaloop.experiment.spec import ExperimentSpec
 from novaloop.experiment.spec_file import read_spec
@@ -75,6 +77,11 @@ def stage(**changes: Any) -> Stage:
         "claimed_at": NOW,
         "proceeded_at": NOW,
         "former": "novaloop-questions-2--deploy-1",
+        "ending": True,
+        "suspicion": complete(
+            Suspicion(Suspect.ABSENT, NOW, LATER, 3, confirmed=True, why="not found")
+        ),
+        "denied": Suspicion(Suspect.DENIED, NOW, LATER),
         "started_at": NOW,
         "ended_at": LATER,
         "checked_at": LATER,
