@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
 from localcloud.sagemaker.errors import ServiceError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
 MESSAGE_BYTES = 262_144
 """EventBridge's entry, Lambda's asynchronous payload, a state's input and output.
@@ -117,6 +117,23 @@ _RULES = {
     "lambda": _of_lambda,
     "states": _of_states,
 }
+
+
+def query_problem(keys: Collection[str], request: Mapping[str, Any]) -> ServiceError | None:
+    """Return what DynamoDB says of a Query of a table or index with these key attributes.
+
+    Source: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Query.FilterExpression.html
+    """
+    names = request.get("ExpressionAttributeNames") or {}
+    words = re.findall(r"[#:]\w+|[A-Za-z_]\w*", request.get("FilterExpression") or "")
+    for name in (names.get(word, word) for word in words):
+        if name in keys:
+            return ServiceError(
+                "ValidationException",
+                "Filter Expression can only contain non-primary key attributes: "
+                f"Primary key attribute: {name}",
+            )
+    return None
 
 
 def delay_problem(seconds: int) -> ServiceError | None:

@@ -22,7 +22,7 @@ from urllib.parse import unquote
 
 from ministack import app  # type: ignore[import-not-found]
 from ministack.core import iam_actions, iam_evaluator, lambda_runtime, responses, router  # type: ignore[import-not-found]
-from ministack.services import eventbridge, iam, s3, sqs, stepfunctions, sts  # type: ignore[import-not-found]
+from ministack.services import dynamodb, eventbridge, iam, s3, sqs, stepfunctions, sts  # type: ignore[import-not-found]
 from ministack.services.cloudformation import changesets, handlers, stacks  # type: ignore[import-not-found]
 
 from localcloud import limits, templates
@@ -301,6 +301,22 @@ def refuse_requests() -> None:
     s3._dispatch, s3._complete_multipart_upload = dispatch, complete_whole  # noqa: SLF001
     for state in ("_execute_pass", "_execute_task", "_execute_map", "_execute_parallel"):
         setattr(stepfunctions, state, _bounded(getattr(stepfunctions, state)))
+
+
+def refuse_queries() -> None:
+    """Let DynamoDB refuse what AWS's does of a Query; see `localcloud.limits`."""
+    query_table = dynamodb._query  # noqa: SLF001
+
+    def query(request: Mapping[str, Any]) -> Any:
+        table = dynamodb._tables.get(request.get("TableName")) or {}  # noqa: SLF001
+        indexes = {each["IndexName"]: each for each in table.get("GlobalSecondaryIndexes") or []}
+        schema = indexes.get(request.get("IndexName"), table).get("KeySchema", [])
+        problem = limits.query_problem({each["AttributeName"] for each in schema}, request)
+        if problem is not None:
+            return responses.error_response_json(problem.code, problem.message, problem.status)
+        return query_table(request)
+
+    dynamodb._query = query  # noqa: SLF001
 
 
 def enforce_keys() -> None:

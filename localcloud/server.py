@@ -66,6 +66,7 @@ def main() -> None:
     emulator.extract_layers_once(directory / "layers")
     emulator.refuse_templates()
     emulator.refuse_requests()
+    emulator.refuse_queries()
     emulator.enforce_keys()
     stand_ins.install(
         directory,

@@ -117,6 +117,34 @@ def test_dynamodb_refuses_an_item(table: Any, attributes: dict[str, Any]) -> Non
     assert code == "ValidationException"
 
 
+@pytest.mark.parametrize(
+    ("index", "key", "filtered", "code"),
+    [
+        ({}, "key", "sort", "ValidationException"),
+        ({"IndexName": "index"}, "indexed", "indexed", "ValidationException"),
+        ({}, "key", "indexed", None),
+        ({"IndexName": "index"}, "indexed", "sort", None),
+    ],
+)
+def test_dynamodb_refuses_a_filter_on_a_key(
+    table: Any, index: dict[str, str], key: str, filtered: str, code: str | None
+) -> None:
+    """Of the table or the index that is queried; a key of another one may be filtered by."""
+    query = partial(
+        table.query,
+        TableName="table",
+        **index,
+        KeyConditionExpression=f"{key} = :x",
+        FilterExpression="#0 IN (:x)",
+        ExpressionAttributeNames={"#0": filtered},
+        ExpressionAttributeValues={":x": {"S": "x"}},
+    )
+    if code is None:
+        assert query()["Items"] == []
+    else:
+        assert _refused(query) == code
+
+
 @pytest.mark.parametrize(("count", "size"), [(101, 1), (12, 390_000)])
 def test_dynamodb_refuses_a_transaction(table: Any, count: int, size: int) -> None:
     items = [_item(sort={"S": str(number)}, data={"S": "x" * size}) for number in range(count)]

@@ -14,6 +14,7 @@ from moto import mock_aws
 from moto.dynamodb.exceptions import MockValidationException
 from moto.dynamodb.models import DynamoDBBackend
 
+from localcloud.limits import query_problem
 from tests.dynamodb import ValidationException, check_item, check_transaction
 from tests.template.stack import REGION, deployed, physical_name
 
@@ -45,7 +46,11 @@ def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
     monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
     monkeypatch.setenv("AWS_REGION", REGION)
-    real = DynamoDBBackend.put_item, DynamoDBBackend.transact_write_items
+    real = (
+        DynamoDBBackend.put_item,
+        DynamoDBBackend.transact_write_items,
+        DynamoDBBackend.query,
+    )
 
     def put_item(backend: DynamoDBBackend, table: str, item: Any, *rest: Any, **more: Any) -> Any:
         refused(lambda: check_item(values(item)))
@@ -56,9 +61,23 @@ def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         refused(lambda: check_transaction(puts, len(actions) - len(puts)))
         return real[1](backend, actions)
 
+    def query(backend: DynamoDBBackend, name: str, *rest: Any, **more: Any) -> Any:
+        queried: Any = backend.get_table(name)
+        index = more.get("index_name")
+        schema = queried.get_index(index).schema if index else queried.schema
+        told = {
+            "FilterExpression": more.get("filter_expression"),
+            "ExpressionAttributeNames": more.get("expr_names"),
+        }
+        problem = query_problem({each["AttributeName"] for each in schema}, told)
+        if problem is not None:
+            raise MockValidationException(problem.message)
+        return real[2](backend, name, *rest, **more)
+
     # moto's own limits are fewer and vaguer than DynamoDB's.
     monkeypatch.setattr(DynamoDBBackend, "put_item", put_item)
     monkeypatch.setattr(DynamoDBBackend, "transact_write_items", transact_write_items)
+    monkeypatch.setattr(DynamoDBBackend, "query", query)
     with mock_aws():
         yield
 

@@ -98,3 +98,21 @@ def test_s3_refuses_small_parts_but_the_last() -> None:
     problem = limits.parts_problem([PART_BYTES, PART_BYTES - 1, PART_BYTES])
     assert problem is not None
     assert problem.code == "EntityTooSmall"
+
+
+@pytest.mark.parametrize(
+    ("expression", "refused"),
+    [
+        ("#0 IN (:0, :1)", True),
+        ("attribute_exists(due_at) AND #1 = :0", True),
+        ("#1 = :0", False),
+        ("begins_with(#1, :kind)", False),
+        (None, False),
+    ],
+)
+def test_dynamodb_refuses_a_filter_on_a_key_of_what_is_queried(
+    expression: str | None, refused: bool
+) -> None:
+    names = {"#0": "kind", "#1": "status"}
+    request = {"FilterExpression": expression, "ExpressionAttributeNames": names}
+    assert bool(limits.query_problem({"kind", "due_at"}, request)) is refused

@@ -21,45 +21,6 @@ from pynamodb.indexes import GlobalSecondaryIndex, IncludeProjection, KeysOnlyPr
 from pynamodb.models import Model
 
 
-class DueIndex(GlobalSecondaryIndex[Any]):
-    """Records by the time at which the sweep must look at them."""
-
-    class Meta:
-        """Index definition."""
-
-        index_name = "due-index"
-        projection = KeysOnlyProjection()
-
-    kind = UnicodeAttribute(hash_key=True)
-    due_at = UnicodeAttribute(range_key=True)
-
-
-class ExperimentsIndex(GlobalSecondaryIndex[Any]):
-    """Records by the time at which they were created."""
-
-    class Meta:
-        """Index definition."""
-
-        index_name = "experiments-index"
-        projection = IncludeProjection(["status", "reason", "started_at", "ended_at"])
-
-    kind = UnicodeAttribute(hash_key=True)
-    created_at = UnicodeAttribute(range_key=True)
-
-
-class QuotaIndex(GlobalSecondaryIndex[Any]):
-    """Records that wait for a quota, by the time since which they do."""
-
-    class Meta:
-        """Index definition."""
-
-        index_name = "quota-index"
-        projection = IncludeProjection(["kind"])
-
-    waits_for = UnicodeAttribute(hash_key=True)
-    waits_since = UnicodeAttribute(range_key=True)
-
-
 class Item(Model):
     """What all items have in common."""
 
@@ -73,9 +34,6 @@ class Item(Model):
     kind = DiscriminatorAttribute()
     schema_version = NumberAttribute(null=True)
     ttl = NumberAttribute(null=True)
-    due_index = DueIndex()
-    experiments_index = ExperimentsIndex()
-    quota_index = QuotaIndex()
 
 
 class RecordModel(Item, discriminator="RECORD"):
@@ -192,3 +150,67 @@ class HistoryModel(Item, discriminator="HISTORY"):
     at = UnicodeAttribute()
     what = UnicodeAttribute()
     why = UnicodeAttribute()
+
+
+class DueIndex(GlobalSecondaryIndex[Any]):
+    """Records by the time at which the sweep must look at them."""
+
+    class Meta:
+        """Index definition."""
+
+        index_name = "due-index"
+        projection = KeysOnlyProjection()
+
+    kind = UnicodeAttribute(hash_key=True)
+    due_at = UnicodeAttribute(range_key=True)
+
+
+class ExperimentsIndex(GlobalSecondaryIndex[Any]):
+    """Records by the time at which they were created."""
+
+    class Meta:
+        """Index definition."""
+
+        index_name = "experiments-index"
+        projection = IncludeProjection(["status", "reason", "started_at", "ended_at"])
+
+    kind = UnicodeAttribute(hash_key=True)
+    created_at = UnicodeAttribute(range_key=True)
+
+
+class QuotaIndex(GlobalSecondaryIndex[Any]):
+    """Records that wait for a quota, by the time since which they do."""
+
+    class Meta:
+        """Index definition."""
+
+        index_name = "quota-index"
+        projection = IncludeProjection(["kind"])
+
+    waits_for = UnicodeAttribute(hash_key=True)
+    waits_since = UnicodeAttribute(range_key=True)
+
+
+class Indexed(Model):
+    """What the indexes show of a record.
+
+    Apart from `Item`, because PynamoDB adds a filter on the discriminator to each query, and
+    DynamoDB refuses a filter on a key of the index that it queries (pynamodb/PynamoDB#1000).
+    """
+
+    class Meta:
+        """Table definition; the table's name is set when the store is opened."""
+
+        table_name = ""
+
+    experiment_id = UnicodeAttribute(hash_key=True)
+    item = UnicodeAttribute(range_key=True)
+    created_at = UnicodeAttribute(null=True)
+    waits_since = UnicodeAttribute(null=True)
+    status = UnicodeAttribute(null=True)
+    reason = UnicodeAttribute(null=True)
+    started_at = UnicodeAttribute(null=True)
+    ended_at = UnicodeAttribute(null=True)
+    due_index = DueIndex()
+    experiments_index = ExperimentsIndex()
+    quota_index = QuotaIndex()

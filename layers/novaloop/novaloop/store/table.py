@@ -31,6 +31,7 @@ from novaloop.store.items import (
     CommandModel,
     DatasetModel,
     DueIndex,
+    Indexed,
     Item,
     RecordModel,
 )
@@ -79,7 +80,7 @@ class ExperimentTable:
     """The experiments table of one deployment."""
 
     def __init__(self, table_name: str, region: str, host: str | None = None) -> None:
-        for model in (Item, *Item.__subclasses__()):
+        for model in (Indexed, Item, *Item.__subclasses__()):
             model.Meta.table_name = table_name  # type: ignore[attr-defined]
             model.Meta.region = region  # type: ignore[attr-defined]
             model.Meta.host = host  # type: ignore[attr-defined]
@@ -140,7 +141,7 @@ class ExperimentTable:
 
     def due(self, now: datetime) -> Iterable[str]:
         """Return the experiments whose `due_at` has passed, the longest overdue first."""
-        due = Item.due_index.query("RECORD", DueIndex.due_at <= iso(now))
+        due = Indexed.due_index.query("RECORD", DueIndex.due_at <= iso(now))
         return (item.experiment_id for item in due)
 
     def sweep_round(self) -> Round | None:
@@ -162,7 +163,7 @@ class ExperimentTable:
 
         The index may lack what was committed in the last few seconds.
         """
-        for item in Item.quota_index.query(quota, page_size=2):
+        for item in Indexed.quota_index.query(quota, page_size=2):
             yield _PLACE.validate_python(
                 {"experiment_id": item.experiment_id, "quota": quota, "since": item.waits_since}
             )
@@ -210,7 +211,7 @@ class ExperimentTable:
     def experiments(self) -> Iterator[ExperimentSummary]:
         """Return all experiments, the newest first."""
         adapter = TypeAdapter(ExperimentSummary)
-        for item in Item.experiments_index.query("RECORD", scan_index_forward=False):
+        for item in Indexed.experiments_index.query("RECORD", scan_index_forward=False):
             yield adapter.validate_python(values_of(item) | {"experiment_id": item.experiment_id})
 
 
