@@ -136,6 +136,7 @@ def of_model(request: Request, log: str, place: Place) -> Iterator[Act]:
 def of_customization_job(request: Request) -> Iterator[Act]:
     """Yield what Bedrock does for a CreateModelCustomizationJob request as its `roleArn`."""
     yield from _read("read the training data", request["trainingDataConfig"]["s3Uri"])
+    yield from _locate(request["outputDataConfig"]["s3Uri"])
     for validator in request.get("validationDataConfig", {}).get("validators", []):
         yield from _read("read the validation data", validator["s3Uri"])
     yield Act(
@@ -179,8 +180,12 @@ def _in_s3(uri: str) -> str:
 
 def _read(purpose: str, uri: str) -> Iterator[Act]:
     yield Act(purpose, "s3:GetObject", _in_s3(uri))
-    for action in ("s3:ListBucket", "s3:GetBucketLocation"):
-        yield Act(purpose, action, _in_s3(uri).partition("/")[0])
+    yield Act(purpose, "s3:ListBucket", _in_s3(uri).partition("/")[0])
+
+
+def _locate(uri: str) -> Iterator[Act]:
+    """Only sagemaker-core's policies name it, for roles of serverless jobs and of Bedrock."""
+    yield Act("find the bucket", "s3:GetBucketLocation", _in_s3(uri).partition("/")[0])
 
 
 def _read_weights(uri: str) -> Iterator[Act]:
@@ -229,6 +234,7 @@ def _called(request: Request) -> Iterator[Act]:
 
 def _of_serverless(request: Request, place: Place) -> Iterator[Act]:
     config = request["ServerlessJobConfig"]
+    yield from _locate(request["OutputDataConfig"]["S3OutputPath"])
     for content in (config["BaseModelArn"], config.get("EvaluatorArn")):
         if content:
             start, _, path = content.partition(":hub-content/")

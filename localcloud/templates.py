@@ -130,8 +130,6 @@ def property_problem(kind: str, logical_id: str, properties: Mapping[str, Any]) 
         )
     if kind == "AWS::IAM::Role":
         return _role_problem(str(properties.get("RoleName") or logical_id), properties)
-    if kind == "AWS::SQS::QueuePolicy":
-        return _queue_policy_problem(properties)
     return _environment_problem(properties) if kind == "AWS::Lambda::Function" else None
 
 
@@ -174,18 +172,6 @@ def _role_problem(role: str, properties: Mapping[str, Any]) -> str | None:
 def _characters(documents: Collection[Any]) -> int:
     texts = (each if isinstance(each, str) else json.dumps(each) for each in documents)
     return sum(len("".join(text.split())) for text in texts)
-
-
-def _queue_policy_problem(properties: Mapping[str, Any]) -> str | None:
-    """Return the fault of a queue's policy: SQS takes one resource in a statement.
-
-    Source: remind101/stacker_blueprints#71
-    """
-    for statement in properties["PolicyDocument"]["Statement"]:
-        resource = statement.get("Resource", [])
-        if isinstance(resource, list) and len(resource) != 1:
-            return "Invalid value for the parameter Policy."
-    return None
 
 
 def _environment_problem(properties: Mapping[str, Any]) -> str | None:

@@ -442,7 +442,6 @@ _UNDER_KEY = {"OutputDataConfig": {"S3OutputPath": f"s3://{BUCKET}/jobs", "KmsKe
         ("ecr:GetAuthorizationToken", {}),
         ("ecr:BatchGetImage", {}),
         ("s3:ListBucket", {}),
-        ("s3:GetBucketLocation", {}),
         ("s3:AbortMultipartUpload", {}),
         ("logs:PutLogEvents", {}),
         ("cloudwatch:PutMetricData", {}),

@@ -130,16 +130,6 @@ def test_a_function_s_variables_have_a_size_and_names() -> None:
     assert "AWS_REGION" in (property_problem(kind, "F", _variables(AWS_REGION="x")) or "")
 
 
-def _queue_policy(*resources: str) -> dict[str, Any]:
-    return {"PolicyDocument": {"Statement": [{"Effect": "Allow", "Resource": list(resources)}]}}
-
-
-def test_a_queue_s_policy_names_one_resource_in_a_statement() -> None:
-    kind = "AWS::SQS::QueuePolicy"
-    assert property_problem(kind, "P", _queue_policy("queue")) is None
-    assert "Policy" in (property_problem(kind, "P", _queue_policy("queue", "other")) or "")
-
-
 @pytest.mark.parametrize(
     ("kind", "properties"),
     [
