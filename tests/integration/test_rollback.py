@@ -1,0 +1,117 @@
+"""Release 0.1.0, run from its own archive, goes on with what the present code wrote; and back."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tarfile
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+
+from novaloop.experiment.decide import decide
+from novaloop.experiment.moves import Policy
+from novaloop.experiment.observation import Observation, Phase, Work
+from novaloop.experiment.plan import StageKind
+from novaloop.experiment.record import Endpoint, Record, Stage, StageState, Status
+from novaloop.store.table import ExperimentTable
+from tests.integration import rich_items
+from tests.integration.rich_items import NOW
+from tests.template.stack import REGION
+
+ARCHIVE = Path(__file__).parents[1] / "e2e" / "releases" / "0.1.0.tar.gz"
+READY = Work(phase=Phase.READY)
+
+
+@pytest.fixture(scope="session")
+def released(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Unpack the release; what it imports."""
+    folder = tmp_path_factory.mktemp("released")
+    with tarfile.open(ARCHIVE) as archive:
+        archive.extractall(folder, filter="data")
+    return folder / "layers" / "novaloop"
+
+
+def as_released(released: Path, table: str) -> dict[str, Any]:
+    """Let the release take one step."""
+    items = boto3.client("dynamodb").scan(TableName=table)["Items"]
+    read = [item for item in items if not item["item"]["S"].startswith("HISTORY#")]
+    given = {"experiment_id": "questions", "items": read, "now": NOW.isoformat()}
+    finished = subprocess.run(
+        [sys.executable, Path(__file__).with_name("as_released.py")],
+        input=json.dumps(given),
+        env={"PYTHONPATH": str(released), "AWS_DEFAULT_REGION": REGION},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert finished.returncode == 0, finished.stderr
+    told: dict[str, Any] = json.loads(finished.stdout)
+    record = {**told["record"], "version": {"N": str(int(told["record"]["version"]["N"]) + 1)}}
+    boto3.client("dynamodb").put_item(TableName=table, Item=record)
+    return told
+
+
+def live() -> Record:
+    stage = Stage(
+        StageKind.DEPLOY, "deploy", StageState.SUCCEEDED, job_name="novaloop-questions--deploy-1"
+    )
+    return replace(
+        Record("questions", rich_items.SPEC, NOW, status=Status.LIVE, stages=(stage,)),
+        endpoint=Endpoint("novaloop-questions--deploy-1", NOW, NOW + timedelta(hours=5)),
+        started_at=NOW,
+        unused_uploads="a.txt version v1 is not used",
+    )
+
+
+def test_a_rollback_obeys_each_command_once_and_so_does_the_way_forward(
+    table: str, released: Path
+) -> None:
+    store = ExperimentTable(table, REGION)
+    first, second = (rich_items.command(name, NOW) for name in ("c1", "c2"))
+    store.put_command("questions", first)
+    store.commit(live(), [], [first])
+    store.put_command("questions", second)
+
+    told = as_released(released, table)
+    assert told["commands"] == ["c2"]
+    assert [line.partition(":")[0] for line in told["history"]][:1] == ["keep by jane"]
+    assert as_released(released, table)["history"] == []
+
+    snapshot = store.load("questions")
+    assert snapshot.record is not None
+    assert snapshot.record.handled_commands == ("c2",)
+    assert snapshot.record.endpoint is not None
+    until = snapshot.record.endpoint.expires_at
+    assert until == NOW + timedelta(hours=6.5)
+    decision = decide(Observation(snapshot, READY), NOW, Policy())
+    assert [command.command_id for command in decision.obeyed] == ["c2"]
+    assert decision.record.endpoint == snapshot.record.endpoint
+    store.commit(decision.record, decision.history, decision.obeyed)
+    after = store.load("questions")
+    assert after.commands == ()
+    assert after.record is not None
+    assert after.record.handled_commands == ()
+
+
+def test_a_rollback_reads_everything_that_is_written_now(table: str, released: Path) -> None:
+    store = ExperimentTable(table, REGION)
+    store.commit(rich_items.record(handled_commands=()), [])
+    store.put_spec("questions", rich_items.SPEC_ITEM)
+    store.put_dataset("questions", rich_items.dataset("sft"))
+    store.put_checks("questions", rich_items.CHECKS)
+    store.put_score("questions", rich_items.score())
+    before = store.load("questions").record
+    as_released(released, table)
+    after = store.load("questions").record
+    assert before is not None
+    assert after is not None
+    assert after.version == before.version + 1
+    assert (before.status, after.status) == (Status.STOPPING, Status.STOPPED)
+    assert after.spec == before.spec
+    assert [stage.job_name for stage in after.stages] == [stage.job_name for stage in before.stages]
