@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from types import ModuleType
@@ -15,15 +16,17 @@ import pytest
 from boto3.dynamodb.types import TypeSerializer
 
 from cli.errors import explain
+from novaloop.cloud.messages import IngestFunction
 from novaloop.experiment.record import Snapshot
 from novaloop.experiment.versions import FIELD, PRESENT, NewerVersion, Shape, current, stamped
 from novaloop.store.serialisation import plain
 from novaloop.store.table import ExperimentTable
 from novaloop.usecases.big_files import BigFile
 from tests.integration import rich_items
-from tests.integration.application import CONTEXT, Application, load, sample
+from tests.integration.application import CONTEXT, Application, Invocations, load, sample
 from tests.integration.conftest import TABLE
 from tests.integration.written import stored, written
+from tests.simulation.twins import VirtualClock
 from tests.template.stack import REGION
 
 STORED = Path(__file__).with_name("stored")
@@ -211,6 +214,27 @@ def test_the_controller_leaves_a_newer_item_alone_and_sees_to_the_others(
     told = [entry.getMessage() for entry in caplog.records if "left alone" in entry.getMessage()]
     assert len(told) == 1
     assert f"(version {NEWER}; this one knows {PRESENT[shape]})" in told[0]
+
+
+def test_the_sweep_asks_for_no_upload_of_a_newer_experiment_and_goes_on(
+    environment: Callable[[str], None],
+    bucket: str,
+    newer: Callable[[Shape], list[dict[str, Any]]],
+) -> None:
+    environment("SweeperFunction")
+    sweeper = load("sweeper")
+    newer(Shape.RECORD)
+    invoked: Any = Invocations()
+    clock = VirtualClock()
+    clock.time = datetime.now(UTC) + timedelta(minutes=10)
+    world = replace(sweeper.world(), clock=clock, ingester=IngestFunction(invoked, "ingest"))
+    sweeper.world = lambda: world  # type: ignore[attr-defined]
+    for name in ("questions", "rest"):
+        boto3.client("s3").put_object(
+            Bucket=bucket, Key=f"inbox/{name}/validation.csv", Body=b"Id\n"
+        )
+    sweeper.handler({}, CONTEXT)
+    assert [request["key"] for _, request in invoked.payloads] == ["inbox/rest/validation.csv"]
 
 
 def test_a_newer_hint_is_left_alone(

@@ -122,7 +122,7 @@ class LongHistory:
                 self._call("query due")
             yield name
 
-    def load_all(self, experiment_ids: Sequence[str]) -> dict[str, Snapshot]:
+    def load_all(self, experiment_ids: Sequence[str]) -> dict[str, Snapshot | None]:
         self._call("query", at_once=8, calls=len(experiment_ids))
         assert all(experiment_ids), "DynamoDB takes no empty key"
         return {each: self._load(each) for each in experiment_ids if each not in self.unreadable}

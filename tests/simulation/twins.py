@@ -72,7 +72,7 @@ class TwinStore:
             raise ValueError("a key attribute cannot contain an empty string value")
         return self.snapshots.get(experiment_id, Snapshot(experiment_id))
 
-    def load_all(self, experiment_ids: Sequence[str]) -> dict[str, Snapshot]:
+    def load_all(self, experiment_ids: Sequence[str]) -> dict[str, Snapshot | None]:
         return {each: self.load(each) for each in experiment_ids}
 
     def record(self, experiment_id: str) -> Record:

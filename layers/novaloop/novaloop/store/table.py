@@ -94,15 +94,23 @@ class ExperimentTable:
         """
         return snapshot_of(experiment_id, self._items(experiment_id))
 
-    def load_all(self, experiment_ids: Sequence[str]) -> dict[str, Snapshot]:
+    def load_all(self, experiment_ids: Sequence[str]) -> dict[str, Snapshot | None]:
         """Return several collections, without those that can't be read, for whatever reason.
+
+        None stands for what a newer release wrote: nothing is wrong with it, nor to be done for it.
 
         One query each, several at a time. Fetching all items with BatchGetItem would take their
         names beforehand, and a file of an experiment can have any.
         """
         with ThreadPoolExecutor(_READERS) as readers:
             reading = {each: readers.submit(self.load, each) for each in experiment_ids}
-        return {each: read.result() for each, read in reading.items() if read.exception() is None}
+        found: dict[str, Snapshot | None] = {}
+        for each, read in reading.items():
+            if isinstance(error := read.exception(), NewerVersion):
+                found[each] = None
+            elif error is None:
+                found[each] = read.result()
+        return found
 
     def _items(self, experiment_id: str) -> Iterator[Item]:
         """Read around HISTORY#, the only part of the collection that grows."""

@@ -122,8 +122,11 @@ class Round:
 class SweepStore(Protocol):
     """The part of the experiments table that the sweep works with."""
 
-    def load_all(self, experiment_ids: Sequence[str]) -> Mapping[str, Snapshot]:
-        """Return the item collections of several experiments, without those that can't be read."""
+    def load_all(self, experiment_ids: Sequence[str]) -> Mapping[str, Snapshot | None]:
+        """Return the item collections of several experiments, without those that can't be read.
+
+        None stands for what a newer release wrote.
+        """
         ...
 
     def due(self, now: datetime) -> Iterable[str]:

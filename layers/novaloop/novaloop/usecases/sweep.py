@@ -133,9 +133,10 @@ def _compare(uploads: Mapping[str, Upload], world: SweepWorld, swept: Swept) -> 
             swept.unusable.append(key)
         elif file is not None:
             files.setdefault(file.experiment_id, {})[key] = file
-    snapshots = world.store.load_all(list(files))
-    for experiment_id in files.keys() - snapshots.keys():
+    read = world.store.load_all(list(files))
+    for experiment_id in files.keys() - read.keys():
         swept.failures.append(f"the items of {experiment_id} can't be read")
+    snapshots = {name: snapshot for name, snapshot in read.items() if snapshot is not None}
     lost = [
         key
         for experiment_id, snapshot in snapshots.items()
