@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -275,14 +276,24 @@ class AtCalls(Crashes):
 
 # ---------------------------------------------------------------------- launches that take long
 def test_a_launch_that_is_repeated_later_is_a_claim_of_its_own() -> None:
-    """A crash, the redelivery 12 minutes later, and a stop just before the launch is repeated."""
+    """A crash, its redelivery 12 minutes later, and a stop while the launch is repeated.
+
+    Where a stack looks every second, only the lease keeps the stop from resting meanwhile.
+    """
     crashes = AtCalls({"jobs.create_training_job": crash})
     simulation = submitted(chaos=Chaos(sweeps=False), crashes=crashes)
+    for name in ("world", "undisturbed"):
+        world = getattr(simulation, name)
+        often = replace(world.policy, look_every=timedelta(seconds=1))
+        setattr(simulation, name, replace(world, policy=often))
     assert simulation.run(lambda: not crashes.faults)
 
     def stopped_meanwhile() -> None:
         stop(simulation)
-        simulation.later(timedelta(minutes=1), partial(second_controller, simulation))
+        for _ in range(20):
+            simulation.clock.time += timedelta(seconds=4)
+            second_controller(simulation)
+        assert simulation.record("demo").status is Status.STOPPING
 
     crashes.faults["jobs.create_training_job"] = stopped_meanwhile
     simulation.jobs.claimed = lambda _: True
