@@ -928,6 +928,27 @@ def test_a_group_that_exists_is_used_if_it_is_the_experiments(
     assert refused.value.for_now is False
 
 
+@pytest.mark.parametrize("shows", [False, True], ids=["not at all", "without its tags"])
+def test_a_group_that_shows_late_is_waited_for(
+    jobs: TrainingJobs, sagemaker: Stubber, *, shows: bool
+) -> None:
+    exists = ("ValidationException", "Model Package Group already exists.")
+    fails(sagemaker, "create_model_package_group", exists)
+    if shows:
+        group = {"ModelPackageGroupName": GROUP, "ModelPackageGroupArn": GROUP_ARN}
+        rest = {"CreationTime": NOW, "CreatedBy": {}, "ModelPackageGroupStatus": "Completed"}
+        sagemaker.add_response(
+            "describe_model_package_group", group | rest, {"ModelPackageGroupName": GROUP}
+        )
+        sagemaker.add_response("list_tags", {"Tags": []}, {"ResourceArn": GROUP_ARN})
+    else:
+        missing = ("ValidationException", f"ModelPackageGroup {GROUP} does not exist.")
+        fails(sagemaker, "describe_model_package_group", missing)
+    with pytest.raises(LaunchRefused, match="does not show yet") as refused:
+        jobs.create(CREATE_GROUP)
+    assert refused.value.for_now is True
+
+
 def test_a_hub_and_an_evaluator_that_exist_are_no_error(
     jobs: TrainingJobs, sagemaker: Stubber
 ) -> None:

@@ -51,7 +51,7 @@ class TrainingJobs:
         job = found(lambda: self._sagemaker.describe_training_job(TrainingJobName=name))
         if job is None:
             return Work()
-        ours = owner is None or is_tagged(self._sagemaker, job["TrainingJobArn"], owner)
+        ours = owner is None or owner_of(self._sagemaker, job["TrainingJobArn"]) == owner
         return work_of_job(job, ours=ours)
 
     def create(self, request: PlannedRequest) -> str | None:
@@ -89,9 +89,15 @@ class TrainingJobs:
         if _unless_there(lambda: self._sagemaker.create_model_package_group(**request)):
             return
         name = request["ModelPackageGroupName"]
-        group = self._sagemaker.describe_model_package_group(ModelPackageGroupName=name)
+        group = found(
+            lambda: self._sagemaker.describe_model_package_group(ModelPackageGroupName=name)
+        )
         owner = next(tag["Value"] for tag in request["Tags"] if tag["Key"] == EXPERIMENT_TAG)
-        if not is_tagged(self._sagemaker, group["ModelPackageGroupArn"], owner):
+        told = owner_of(self._sagemaker, group["ModelPackageGroupArn"]) if group else None
+        if told is None:  # our own shows late, and so do its tags: aws/sagemaker-python-sdk#3662
+            reason = f"the model package group {name} does not show yet whose it is"
+            raise LaunchRefused(reason, for_now=True)
+        if told != owner:
             reason = f"the model package group {name} belongs to somebody else"
             raise LaunchRefused(reason, for_now=False)
 
@@ -139,10 +145,10 @@ def _require(status: str, ready: str, on_its_way: str, what: str) -> None:
         raise LaunchRefused(f"the {what} is {status}", for_now=status == on_its_way)
 
 
-def is_tagged(sagemaker: SageMakerClient, arn: str, owner: str) -> bool:
-    """Whether the resource carries the experiment's tag."""
+def owner_of(sagemaker: SageMakerClient, arn: str) -> str | None:
+    """Return the experiment that the resource's tag names, or None if it has no such tag."""
     tags = sagemaker.list_tags(ResourceArn=arn)["Tags"]
-    return any(tag["Key"] == EXPERIMENT_TAG and tag["Value"] == owner for tag in tags)
+    return next((tag["Value"] for tag in tags if tag["Key"] == EXPERIMENT_TAG), None)
 
 
 def work_of_job(job: Mapping[str, Any], *, ours: bool = True) -> Work:
