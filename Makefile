@@ -12,7 +12,7 @@ export AWS_EC2_METADATA_DISABLED := true
 export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check conformance format unit e2e build validate docs lock bench-metrics bench-control-plane bench-ingest bench-ingest-memory bench-ingest-cloud bench-reward chaos fuzz clean
+.PHONY: help setup demo test check conformance format unit e2e build validate docs lock sbom bench-metrics bench-control-plane bench-ingest bench-ingest-memory bench-ingest-cloud bench-reward chaos fuzz clean
 
 help:  ## List the commands
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -20,11 +20,13 @@ help:  ## List the commands
 setup:  ## Install what the project needs, into this folder only
 	@$(MAKE) --silent --jobs=3 .aws-sam/.ready
 
+# pip wants a hash of everything as soon as a constraint has one, also of what is only for development.
 $(VENV)/.ready: pyproject.toml $(LAYER)/requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Novaloop needs Python 3.11 or newer; set PYTHON=python3.13, for example")'
 	@echo "Installing what the project and its tests import into $(VENV)"
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/python $(PIP_INSTALL) --editable '.[dev]' --constraint $(LAYER)/requirements.txt
+	@grep -o '^[^ #]*==[^ ]*' $(LAYER)/requirements.txt > $(VENV)/constraints.txt
+	@$(BIN)/python $(PIP_INSTALL) --editable '.[dev]' --constraint $(VENV)/constraints.txt
 	@touch $@
 
 # The emulator pins its own botocore, and the SAM CLI its own everything: each gets an environment.
@@ -84,16 +86,27 @@ build: setup  ## Build what `sam deploy` deploys
 docs: setup  ## Write the generated parts of docs/
 	$(BIN)/novaloop schema --write docs
 
-lock:  ## Renew the layer's pinned requirements
-	$(PYTHON) -m pip install --quiet --dry-run --ignore-installed --report - --target build/lock \
-		--python-version 3.11 --implementation cp --only-binary=:all: \
-		--platform manylinux2014_aarch64 --platform manylinux_2_28_aarch64 \
-		--requirement $(LAYER)/requirements.in \
-	| $(PYTHON) -c 'import json, sys; \
-		pins = [(m["name"].lower(), m["version"]) for m in (i["metadata"] for i in json.load(sys.stdin)["install"])]; \
-		print("# Written by `make lock` from requirements.in."); \
-		print("\n".join(f"{name}=={version}" for name, version in sorted(pins)))' > $(LAYER)/requirements.tmp
-	mv $(LAYER)/requirements.tmp $(LAYER)/requirements.txt
+# For the layer's own Python and machine, but with the hashes of every file of a version, since the
+# local cloud installs others of the same versions.
+lock: .tools/lock/.ready  ## Renew the layer's pinned requirements and their hashes
+	cd $(LAYER) && UV_PYTHON_DOWNLOADS=never $(CURDIR)/.tools/lock/bin/uv pip compile requirements.in \
+		--upgrade --quiet --generate-hashes --only-binary :all: \
+		--python-version 3.13 --python-platform aarch64-manylinux_2_28 \
+		--no-annotate --no-emit-index-url --custom-compile-command "make lock" --output-file requirements.txt
+
+# Of the layer's files as they are deployed: installed for its machine, and only looked at on this one.
+sbom: .tools/lock/.ready  ## Write what the layer holds to build/sbom.json, and its licences to docs/
+	rm -rf build/sbom
+	$(PYTHON) -m venv --without-pip build/sbom
+	cd $(LAYER) && PYTHON=$(PYTHON) $(MAKE) --silent requirements TARGET="$$(echo $(CURDIR)/build/sbom/lib/python3*/site-packages)"
+	.tools/lock/bin/cyclonedx-py environment --output-reproducible --of JSON --output-file build/sbom.json build/sbom/bin/python
+	$(PYTHON) $(LAYER)/licences.py build/sbom.json > build/licences.md
+	mv build/licences.md docs/licences.md
+
+.tools/lock/.ready: $(LAYER)/requirements-lock.txt
+	@$(PYTHON) -m venv .tools/lock
+	@.tools/lock/bin/python $(PIP_INSTALL) --requirement $<
+	@touch $@
 
 chaos: $(VENV)/.ready  ## Simulate experiments at random, in random weather; RUNS=1000 SEED=0
 	$(BIN)/python -m tests.simulation.chaos --runs $(or $(RUNS),1000) --seed $(or $(SEED),0)
