@@ -17,6 +17,8 @@ from .errors import DatasetRefused
 CHUNK_BYTES = 1 << 18
 # A record may hold several cells of the largest size, so a line may be longer than a cell.
 MAX_LINE_BYTES = 64 << 20
+# More than one call can convert in its time, so a gzip file that unpacks to more never ends well.
+MAX_UNPACKED_BYTES = 32 << 30
 GZIP_MAGIC = b"\x1f\x8b"
 GZIP_WINDOW_BITS = 31
 _LINE_FEED, _RETURN = b"\n\r"
@@ -105,6 +107,7 @@ def _peek(chunks: Iterator[bytes], size: int) -> tuple[bytes, Iterator[bytes]]:
 def _gunzip(chunks: Iterable[bytes]) -> Iterator[bytes]:
     """Unpack one or more gzip members, never more than a chunk at a time."""
     member = zlib.decompressobj(GZIP_WINDOW_BITS)
+    size = 0
     try:
         for chunk in chunks:
             data = chunk
@@ -112,6 +115,12 @@ def _gunzip(chunks: Iterable[bytes]) -> Iterator[bytes]:
                 if member.eof:
                     member = zlib.decompressobj(GZIP_WINDOW_BITS)
                 if unpacked := member.decompress(data, CHUNK_BYTES):
+                    size += len(unpacked)
+                    if size > MAX_UNPACKED_BYTES:
+                        message = (
+                            f"the file unpacks to more than {MAX_UNPACKED_BYTES:,} bytes; split it"
+                        )
+                        raise DatasetRefused("gzip", message)
                     yield unpacked
                 data = member.unused_data if member.eof else member.unconsumed_tail
     except zlib.error as error:
