@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 EMULATOR := .tools/emulator
 SAM := .tools/sam
+ACCEPT := .tools/accept
 BIN := $(VENV)/bin
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 LAYER := layers/novaloop
@@ -12,7 +13,7 @@ export AWS_EC2_METADATA_DISABLED := true
 export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check conformance format unit e2e build validate docs lock sbom bench-metrics bench-control-plane bench-ingest bench-ingest-memory bench-ingest-cloud bench-reward chaos fuzz clean
+.PHONY: help setup demo test check conformance format unit e2e accept build validate docs lock sbom bench-metrics bench-control-plane bench-ingest bench-ingest-memory bench-ingest-cloud bench-reward chaos fuzz clean
 
 help:  ## List the commands
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -68,13 +69,30 @@ validate: setup  ## Lint the SAM template, and what it transforms to
 unit: export OPENBLAS_NUM_THREADS := 1
 unit: setup  ## Unit, integration and simulation tests, and a short fuzz run
 	@$(MAKE) --silent .tools/fuzz/.ready || echo "No fuzzer for this machine: its short runs are skipped."
-	$(BIN)/pytest -q -n auto --dist worksteal -m "not e2e" tests
+	$(BIN)/pytest -q -n auto --dist worksteal -m "not e2e and not accept" tests
 
 conformance: setup  ## Compare with the Nova Forge SDK's verified behaviour, in one table
 	$(BIN)/python -m tests.conformance
 
 e2e: setup  ## The whole application on the local cloud
 	$(BIN)/pytest -q -n 4 --dist loadfile tests/e2e
+
+# The emulator binds to every address: it gets a network of its own, in which there is only loopback.
+# Whatever was started ends with the first process of its process namespace, however that ends.
+accept: setup $(ACCEPT)/.ready  ## Deploy into a second emulator, which nobody here wrote, and run it all there
+	@$(BIN)/python -m tests.accept.machine > /dev/null
+	@echo "Building the application for it"
+	@$(BIN)/python -c 'from tests.accept.cloud import build; build()'
+	unshare --map-root-user --net --pid --fork --kill-child --mount-proc \
+		sh -c 'ip link set lo up && exec $(BIN)/pytest -q -x --durations=0 tests/accept'
+
+$(ACCEPT)/.ready: tests/accept/requirements.txt tests/accept/requirements-lambda.txt
+	@python=$$($(PYTHON) -m tests.accept.machine) && $$python -m venv $(ACCEPT)
+	@echo "Installing the second emulator into $(ACCEPT)"
+	@$(ACCEPT)/bin/python $(PIP_INSTALL) --requirement $<
+	@$(ACCEPT)/bin/python $(PIP_INSTALL) --target $(ACCEPT)/lambda --requirement $(word 2,$^)
+	@cd $(ACCEPT) && npm pack --silent amplify-dynamodb-simulator@2.9.30 | xargs tar -xzf
+	@touch $@
 
 format: setup  ## Format the code
 	$(BIN)/ruff format .

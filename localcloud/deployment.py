@@ -7,9 +7,9 @@ import os
 import subprocess
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
-from localcloud.emulator import EMULATOR_PYTHON, REPOSITORY, LocalCloudError, State
+from localcloud.emulator import EMULATOR_PYTHON, REPOSITORY, LocalCloudError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -20,33 +20,53 @@ BUILDS = Path(".aws-sam") / "local"
 POLL_SECONDS = "0.2"
 
 
+class Target(Protocol):
+    """Where to deploy, and as which stack."""
+
+    @property
+    def stack_name(self) -> str:
+        """The stack's name."""
+
+    @property
+    def region(self) -> str:
+        """The stack's region."""
+
+    def environment(self) -> dict[str, str]:
+        """Variables that send the SAM CLI there."""
+
+
 def build(template: Path, log: Path) -> None:
     """Build for the emulator's own Python, so that `deploy` starts from SAM's cache."""
     with _turn(template) as builds:
-        _build(template, builds, log)
+        build_for(EMULATOR_PYTHON, template, builds, log)
 
 
-def deploy(template: Path, state: State, parameters: Mapping[str, str], log: Path) -> None:
-    """Build a template and deploy it as the state's stack."""
-    overrides = [f"{key}={value}" for key, value in parameters.items()]
+def deploy(template: Path, target: Target, parameters: Mapping[str, str], log: Path) -> None:
+    """Build a template for the emulator's own Python and deploy it."""
     with _turn(template) as builds:
-        arguments = [
-            "deploy",
-            "--template-file",
-            str(_build(template, builds, log)),
-            "--stack-name",
-            state.stack_name,
-            "--region",
-            state.region,
-            "--resolve-s3",
-            "--no-confirm-changeset",
-            "--no-fail-on-empty-changeset",
-            "--no-progressbar",
-            "--capabilities",
-            "CAPABILITY_IAM",
-            *(["--parameter-overrides", *overrides] if overrides else []),
-        ]
-        _sam(arguments, {**state.environment(), "SAM_CLI_POLL_DELAY": POLL_SECONDS}, log)
+        deploy_built(build_for(EMULATOR_PYTHON, template, builds, log), target, parameters, log)
+
+
+def deploy_built(built: Path, target: Target, parameters: Mapping[str, str], log: Path) -> None:
+    """Deploy what was built from a template, as the target's stack."""
+    overrides = [f"{key}={value}" for key, value in parameters.items()]
+    arguments = [
+        "deploy",
+        "--template-file",
+        str(built),
+        "--stack-name",
+        target.stack_name,
+        "--region",
+        target.region,
+        "--resolve-s3",
+        "--no-confirm-changeset",
+        "--no-fail-on-empty-changeset",
+        "--no-progressbar",
+        "--capabilities",
+        "CAPABILITY_IAM",
+        *(["--parameter-overrides", *overrides] if overrides else []),
+    ]
+    sam(arguments, {**target.environment(), "SAM_CLI_POLL_DELAY": POLL_SECONDS}, log)
 
 
 @contextmanager
@@ -59,7 +79,11 @@ def _turn(template: Path) -> Iterator[Path]:
         yield builds
 
 
-def _build(template: Path, builds: Path, log: Path) -> Path:
+def build_for(python: Path, template: Path, builds: Path, log: Path) -> Path:
+    """Build with a layer for this machine and a Python; return what to deploy.
+
+    SAM's cache does not tell one Python from another: each needs its own place for `builds`.
+    """
     arguments = [
         "build",
         "--template-file",
@@ -72,14 +96,15 @@ def _build(template: Path, builds: Path, log: Path) -> Path:
     ]
     environment = {
         "NOVALOOP_LAYER_TARGET": "host",
-        "PYTHON": str(EMULATOR_PYTHON),  # functions run on the emulator's interpreter
+        "PYTHON": str(python),
         "AWS_DEFAULT_REGION": "us-east-1",
     }
-    _sam(arguments, environment, log)
+    sam(arguments, environment, log)
     return builds / "build" / "template.yaml"
 
 
-def _sam(arguments: list[str], environment: Mapping[str, str], log: Path) -> None:
+def sam(arguments: list[str], environment: Mapping[str, str], log: Path) -> None:
+    """Run the SAM CLI; raise LocalCloudError with the end of what it said when it fails."""
     if not SAM.exists():
         raise LocalCloudError("The SAM CLI is not installed. Install it first: make setup")
     ours = {key: value for key, value in os.environ.items() if not key.startswith("AWS_")}
