@@ -107,7 +107,6 @@ def _stack(seed: int, dice: random.Random, weather: Counter[str]) -> Simulation:
 
     crashes = Crashes(probability=chaos.crash, random=random.Random(seed))  # noqa: S311
     simulation = Simulation(seed, chaos, crashes, fate=_fates(seed))
-    simulation.jobs.claimed = simulation.bedrock.claimed = simulation.is_looked_for
 
     def fault() -> None:
         if crashes.random.random() < 0.3:

@@ -282,16 +282,6 @@ class Simulation:
         experiment_id = experiment_of_job("novaloop", name) or ""
         return claims(self.store.record(experiment_id), name, StageState.CLAIMED)
 
-    def is_looked_for(self, name: str) -> bool:
-        """As is_claimed, or the job will be looked for before anything else is launched.
-
-        A controller that was held up may launch what another one was refused meanwhile: the stage
-        waits, and its next try adopts the job.
-        """
-        experiment_id = experiment_of_job("novaloop", name) or ""
-        record = self.store.record(experiment_id)
-        return claims(record, name, StageState.CLAIMED, StageState.WAITING)
-
     def deliver(self, experiment_id: str, receive: int, depth: int) -> None:
         """Hand a hint to the controller; a crash brings it back after the visibility timeout."""
         self.hints_delivered += 1

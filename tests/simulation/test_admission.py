@@ -113,7 +113,6 @@ def test_everybody_gets_in_whatever_goes_wrong(seed: int) -> None:
 def two_for_one() -> Simulation:
     simulation = Simulation()
     simulation.jobs.limit = 1
-    simulation.jobs.claimed = simulation.is_looked_for
     queued(simulation, NAMES[:2])
     return simulation
 

@@ -32,9 +32,10 @@ from novaloop.experiment.record import Progress, Stage, StageState
 from novaloop.training.health import unknown
 
 LAUNCH_LEASE = timedelta(minutes=5)
-"""Longer than the controller's timeout: a launch that is still under way has ended by then."""
-CLAIM_AGAIN = timedelta(minutes=1)
-"""After this a repeated launch is a claim of its own, and its lease begins anew."""
+"""How long only the controller that committed a claim launches. Longer than the controller's
+timeout, so its holder has ended by then, whatever held it up. Whoever repeats the launch commits a
+claim of its own first: so at any time one process at most can launch, and once its refusal is
+committed, none."""
 OVERDUE_MARGIN = timedelta(hours=1)
 """What a job may take beyond its longest run time: waiting for instances, start, upload."""
 ENDPOINT_START = timedelta(hours=2)
@@ -55,7 +56,8 @@ class Sight(StrEnum):
     """What the table's second column can say of a stage."""
 
     TURN = "it is this stage's turn"
-    ABSENT = "nothing has that name yet"
+    LAUNCHING = "nothing has that name yet; its launch may be under way"
+    ABSENT = "nothing has that name, and whoever launched it has ended"
     OURS = "it was launched"
     FOREIGN = "the name belongs to somebody else's job or endpoint"
     SUSPECT = "it seems gone or somebody else's; more looks will tell"
@@ -109,6 +111,7 @@ _S = StageState
 TABLE: Mapping[tuple[StageState, Sight], Rule] = {
     (_S.PENDING, Sight.TURN): Rule(_S.CLAIMED, Ask.LAUNCH),
     (_S.PENDING, Sight.BEHIND): Rule(_S.WAITING),
+    (_S.CLAIMED, Sight.LAUNCHING): Rule(_S.CLAIMED),
     (_S.CLAIMED, Sight.ABSENT): Rule(_S.CLAIMED, Ask.LAUNCH),
     (_S.CLAIMED, Sight.OURS): Rule(_S.RUNNING),
     (_S.CLAIMED, Sight.SUSPECT): Rule(_S.CLAIMED),
@@ -158,7 +161,7 @@ def look(stage: Stage, plan: StagePlan, seen: Observation, now: datetime) -> Sig
         case StageState.PENDING:
             return Sight.BEHIND if seen.before else Sight.TURN
         case StageState.CLAIMED:
-            return _look_at_claim(stage, seen)
+            return _look_at_claim(stage, seen, now)
         case StageState.WAITING:
             due = Sight.BEHIND if seen.before else Sight.DUE
             return Sight.NOT_DUE if stage.waits_until_later(now) else due
@@ -173,7 +176,7 @@ def look(stage: Stage, plan: StagePlan, seen: Observation, now: datetime) -> Sig
             raise ValueError(f"a stage that is {stage.state} moves no more")
 
 
-def _look_at_claim(stage: Stage, seen: Observation) -> Sight:
+def _look_at_claim(stage: Stage, seen: Observation, now: datetime) -> Sight:
     work = seen.work or Work()
     if refused := _look_at_refusal(stage, seen):
         return refused
@@ -181,7 +184,13 @@ def _look_at_claim(stage: Stage, seen: Observation) -> Sight:
         return Sight.OURS
     if not work.ours:
         return Sight.FOREIGN if is_confirmed(stage) else Sight.SUSPECT
-    return Sight.ABSENT if work.phase in GONE else Sight.OURS
+    if work.phase not in GONE:
+        return Sight.OURS
+    return Sight.LAUNCHING if _is_leased(stage, now) else Sight.ABSENT
+
+
+def _is_leased(stage: Stage, now: datetime) -> bool:
+    return stage.claimed_at is not None and now < stage.claimed_at + LAUNCH_LEASE
 
 
 def _look_at_refusal(stage: Stage, seen: Observation) -> Sight | None:
@@ -221,12 +230,10 @@ def is_sure(stage: Stage, work: Work, seen: Observation, now: datetime) -> bool:
     if work.phase not in GONE:
         return True
     if stage.job_arn is None:
-        refused_for_good = seen.refusal is not None and not seen.refusal.for_now
-        lease_is_over = stage.claimed_at is None or now >= stage.claimed_at + LAUNCH_LEASE
-        if not refused_for_good and not lease_is_over:
+        if seen.refusal is not None or stage.state is StageState.WAITING:
+            return True  # its launch was refused, so nothing was made, and nobody launches it
+        if _is_leased(stage, now):
             return False  # another controller may still be launching it
-        if refused_for_good or stage.state is StageState.WAITING:
-            return True  # its launch was refused, so nothing was made
     ended = stage.ending and work.phase is Phase.PARTIAL  # the endpoint, before our eyes
     return ended or is_confirmed(stage) or seen.end is End.DONE
 
@@ -330,12 +337,11 @@ def move(stage: Stage, sight: Sight, seen: Observation, now: datetime, name: str
 
 def _claim(step: _Step) -> Stage:
     stage, moved = step.stage, step.moved
-    if step.sight is Sight.SUSPECT:
+    if step.sight in {Sight.SUSPECT, Sight.LAUNCHING}:
         return moved
     if step.sight is Sight.ABSENT:
-        # Its launch came to nothing, and is repeated: by a claim that another controller sees.
-        is_over = stage.claimed_at is None or step.now >= stage.claimed_at + CLAIM_AGAIN
-        return replace(moved, claimed_at=step.now) if is_over else moved
+        # Its launch came to nothing, and is repeated: by a claim of its own.
+        return replace(moved, claimed_at=step.now)
     return replace(
         moved,
         job_name=step.name,
