@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from typing import TYPE_CHECKING
 
 import pytest
@@ -24,14 +25,18 @@ NAME = example.NAME
 
 @pytest.fixture
 def controlled(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> Stack:
-    """Let the controller take one step whenever the command waits; one leftover is there."""
+    """Let the controller take one step whenever the command waits; one leftover is there.
+
+    Two minutes pass at each step: absence is believed after several looks over minutes.
+    """
     left = [Leftover("sagemaker:model", "novaloop-questions--deploy-1")]
+    clock = (datetime.now(UTC) + timedelta(minutes=2 * looks) for looks in count())
 
     def step(_: float) -> None:
         snapshot = stack.table.load(NAME)
         seen = Observation(snapshot, Work(phase=Phase.ABSENT), leftovers=tuple(left))
         left.clear()
-        decision = decide(seen, datetime.now(UTC), Policy())
+        decision = decide(seen, next(clock), Policy())
         stack.table.commit(decision.record, decision.history, decision.obeyed)
 
     monkeypatch.setattr(commands.time, "sleep", step)
@@ -63,7 +68,8 @@ def test_approve_deploys_and_names_who_approved(controlled: Stack, status: Statu
 def test_reject_stops(controlled: Stack) -> None:
     put(controlled, Status.HELD)
     assert novaloop("reject", NAME).exit_code == 0
-    assert stored(controlled).status is Status.STOPPED
+    assert stored(controlled).status is Status.STOPPING
+    assert stored(controlled).stopping_to is Status.STOPPED
 
 
 def test_stop_stops(controlled: Stack) -> None:
