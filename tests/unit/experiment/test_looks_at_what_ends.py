@@ -1,4 +1,4 @@
-"""No event tells that something is gone: it is looked at again soon."""
+"""No event tells that something is gone, or that it shows by now: it is looked at again soon."""
 
 from __future__ import annotations
 
@@ -25,8 +25,22 @@ ENDING = Record(
     ),
 )
 CLEARING = replace(ENDING, status=Status.COMPLETED, cleanup=Cleanup("jane"))
+CLAIMED = replace(
+    ENDING,
+    status=Status.RUNNING,
+    stages=(
+        Stage(
+            StageKind.DEPLOY,
+            "deploy",
+            StageState.CLAIMED,
+            job_name="novaloop-demo--deploy-1",
+            claimed_at=NOW,
+        ),
+    ),
+)
 SEEN = {
     "stopping": Observation(Snapshot("demo", ENDING), Work(Phase.ENDING)),
+    "launched and not to be seen yet": Observation(Snapshot("demo", CLAIMED), Work(Phase.ABSENT)),
     "clearing away": Observation(
         Snapshot("demo", CLEARING), leftovers=(Leftover("sagemaker:model", "orphan"),)
     ),

@@ -31,9 +31,21 @@ DENIED_AGAIN = timedelta(minutes=15)
 def with_due(decision: Decision, before: Record, now: datetime, policy: Policy) -> Decision:
     """Set when the sweep must look again; keep the old time while it is still ahead."""
     record = decision.record
-    due_at = min(filter(None, (_due_at(record, now, policy), decision.look_at)), default=None)
+    soon = now + min(LOOK_AGAIN[Status.STOPPING], policy.look_every)
+    unseen = soon if _is_claimed(before) and _is_claimed(record) else None
+    due_at = min(
+        filter(None, (_due_at(record, now, policy), unseen, decision.look_at)), default=None
+    )
     keeps = before.due_at is not None and due_at is not None and now < before.due_at <= due_at
     return replace(decision, record=replace(record, due_at=before.due_at if keeps else due_at))
+
+
+def _is_claimed(record: Record) -> bool:
+    """Whether a launch is under way. Where it stays so, what was launched does not show yet.
+
+    No event tells when it does: of an endpoint's configuration, for one, there is none.
+    """
+    return record.active is not None and record.active.state is StageState.CLAIMED
 
 
 def _due_at(record: Record, now: datetime, policy: Policy) -> datetime | None:
