@@ -33,6 +33,7 @@ USD = {
     "Lambda request": 0.2e-6,
     "Lambda GB-second": 13.3334e-6,
     "SageMaker request": 0.0,
+    "Scheduler request": 0.0,
 }
 SECONDS_PER_LOOK = 1.0
 GIGABYTES = 1.0
@@ -58,6 +59,10 @@ CALLS: Mapping[str, tuple[str, ...]] = {
     "ingester.request_ingest": ("Lambda request",),
     "ingester.request_checks": ("Lambda request",),
     "logs.read": ("SageMaker request",),
+    **dict.fromkeys(
+        ("scheduler.create_schedule", "scheduler.update_schedule", "scheduler.delete_schedule"),
+        ("Scheduler request",),
+    ),
 }
 """The AWS calls behind each call of an adapter; commits and loads are computed from sizes."""
 

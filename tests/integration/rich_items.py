@@ -8,6 +8,7 @@ from typing import Any
 
 from novaloop.experiment.plan import StageKind
 from novaloop.experiment.record import (
+    Backstop,
     ChecksItem,
     Cleanup,
     CommandItem,
@@ -82,6 +83,17 @@ def stage(**changes: Any) -> Stage:
             Suspicion(Suspect.ABSENT, NOW, LATER, 3, confirmed=True, why="not found")
         ),
         "denied": Suspicion(Suspect.DENIED, NOW, LATER),
+        "backstop": complete(
+            Backstop(
+                "novaloop-bot",
+                "sagemaker",
+                2,
+                LATER,
+                component=True,
+                lasting=True,
+                is_set=True,
+            )
+        ),
         "started_at": NOW,
         "ended_at": LATER,
         "checked_at": LATER,
@@ -114,7 +126,9 @@ def record(experiment_id: str = "questions", **changes: Any) -> Record:
         "approved_by": "jane",
         "budget_lifted_by": "joe",
         "base_checkpoint": "s3://customer-escrow-1-smtj-x/earlier/40",
-        "endpoint": Endpoint("novaloop-questions--deploy-1", NOW, None),
+        "endpoint": complete(
+            Endpoint("novaloop-questions--deploy-1", NOW, LATER, "component", LATER)
+        ),
         "stopping_to": Status.STOPPED,
         "cleanup": Cleanup("jane", "sagemaker:model novaloop-questions--deploy-1"),
         "started_at": NOW,

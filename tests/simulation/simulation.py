@@ -34,6 +34,7 @@ from novaloop.usecases.score import ScoreWorld, score
 from novaloop.usecases.sweep import SweepWorld, sweep
 from tests.simulation.twin_bedrock import TwinBedrock
 from tests.simulation.twin_sagemaker import TwinSageMaker
+from tests.simulation.twin_scheduler import TwinScheduler
 from tests.simulation.twin_service import Lag
 from tests.simulation.twin_training import TwinJobs, TwinLogs
 from tests.simulation.twins import (
@@ -152,11 +153,16 @@ class Simulation:
         self.hosting = TwinSageMaker(self.clock, *services)
         self.bedrock = TwinBedrock(self.clock, *services)
         self.bedrock.claimed = self.is_claimed
+        self.scheduler = TwinScheduler(self.clock, self.later, self.hosting, self.bedrock)
+        self.hosting.is_bounded = self.scheduler.bounds
+        self.bedrock.is_bounded = self.scheduler.bounds
         self.notifier = TwinNotifier()
         self.hints_delivered = 0
         self.hops: int | None = None
         """How many hints led to the one that is being handled; None while none is."""
         self.deepest = 0
+        self.is_deleted = False
+        """Whether the stack is: there is neither table nor function any more."""
         self.world = self.world_with(self.crashes)
         self.undisturbed = self.world_with(Crashes())
         if chaos.sweeps:
@@ -177,6 +183,7 @@ class Simulation:
             logs=port(self.logs, "logs"),
             customizations=self.bedrock.customizations(port),
             endpoints=Deployments(self.hosting.adapter(port), *self.bedrock.adapters(port)),
+            schedules=self.scheduler.adapter(port),
             leftovers=self.hosting.tagged(port),
             objects=port(self.objects, "objects"),
             scorer=port(self, "scorer"),
@@ -204,7 +211,9 @@ class Simulation:
 
     def passes(self, time: timedelta) -> None:
         """Let that much virtual time pass."""
+        end = self.clock.now() + time
         self.run(lambda: False, time)
+        self.clock.time = end
 
     def step(self) -> None:
         """Do what comes next."""
@@ -284,6 +293,8 @@ class Simulation:
 
     def deliver(self, experiment_id: str, receive: int, depth: int) -> None:
         """Hand a hint to the controller; a crash brings it back after the visibility timeout."""
+        if self.is_deleted:
+            return
         self.hints_delivered += 1
         self.hops = depth
         try:
@@ -301,6 +312,8 @@ class Simulation:
         self.later(timedelta(seconds=1), partial(self._invoke, call, attempt))
 
     def _invoke(self, call: Callable[[], object], attempt: int) -> None:
+        if self.is_deleted:
+            return
         try:
             call()
         except Crash:
@@ -330,6 +343,8 @@ class Simulation:
         return IngestWorld(self.world.store, self.world.objects, self.clock)
 
     def run_sweep(self) -> None:
+        if self.is_deleted:
+            return
         self.later(SWEEP_EVERY, self.run_sweep)
         crashes = Crashes(probability=self.chaos.crash, random=self.random)
         ports = {"store": self.store, "objects": self.objects, "sqs": self, "ingester": self}
@@ -348,6 +363,10 @@ class Simulation:
         self.objects.put(key, body, "text/csv")
         if self.random.random() >= self.chaos.lost:
             self.request_ingest(key)
+
+    def delete_stack(self) -> None:
+        self.is_deleted = True
+        self.store.snapshots.clear()
 
     def submit(self, experiment_id: str, spec: bytes = SPEC, sft_rows: int = 70) -> None:
         self.upload(experiment_id, "experiment.yaml", spec)
@@ -396,6 +415,8 @@ class Simulation:
                 self.passes(timedelta(minutes=6))
                 left = self._left(experiment_id)
             assert not left, f"{record.status} but {left} is left"
+            schedules = [name for name in self.scheduler.schedules if name.startswith(own)]
+            assert not schedules, f"{record.status} but the schedules {schedules} are left"
 
     def _left(self, experiment_id: str) -> list[str]:
         return [*self.hosting.left(experiment_id), *self.bedrock.left(experiment_id)]

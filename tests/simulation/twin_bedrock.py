@@ -182,6 +182,7 @@ class TwinBedrock(TwinService):
     def create_provisioned_model_throughput(self, **request: Any) -> dict[str, str]:
         self._require_active(request["modelId"])
         name = request["provisionedModelName"]
+        assert self.is_bounded(name), f"no schedule would end {name}"
         made = self._add("provisioned-model", name, request, "InService")
         return {"provisionedModelArn": made.arn}
 

@@ -131,6 +131,7 @@ class TwinSageMaker(TwinService):
     def create_endpoint(self, **request: Any) -> dict[str, str]:
         name, config = request["EndpointName"], request["EndpointConfigName"]
         self._named("endpoint configuration", config)
+        assert self.is_bounded(name), f"no schedule would end {name}"
         if name not in self.endpoints:
             self._strike(config, {"quota": "ResourceLimitExceeded"}, {"invalid": "AccessDenied"})
             self.launches.append(config)

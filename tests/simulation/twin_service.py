@@ -77,6 +77,8 @@ class TwinService(ABC):
     ) -> None:
         self.launches: list[str] = []
         self.claimed: Callable[[str], bool] = lambda _: True
+        self.is_bounded: Callable[[str], bool] = lambda _: True
+        """Whether what bills by the hour under this name ends by itself."""
         self.asked = 0
         self.denied: list[str] = []
         self._clock, self._fate, self._later, self._on_change = clock, fate, later, on_change

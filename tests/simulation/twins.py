@@ -205,6 +205,9 @@ class TwinObjects:
     def keys(self) -> list[str]:
         return sorted(self._versions)
 
+    def clear(self) -> None:
+        self._versions.clear()
+
 
 @dataclass
 class TwinNotifier:

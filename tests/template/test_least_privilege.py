@@ -30,6 +30,8 @@ INGEST, METRICS = (
 )
 REWARD = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:novaloop-SageMaker-reward"
 BEDROCK_ROLE = f"arn:aws:iam::{ACCOUNT}:role/novaloop-BedrockRole-EXAMPLE"
+ENDING_ROLE = f"arn:aws:iam::{ACCOUNT}:role/novaloop-EndingRole-EXAMPLE"
+SCHEDULES = f"arn:aws:scheduler:{REGION}:{ACCOUNT}:schedule"
 EXECUTION_ROLE = f"arn:aws:iam::{ACCOUNT}:role/novaloop-ExecutionRole-EXAMPLE"
 LOGS = f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:"
 OTHER_ROLE = f"arn:aws:iam::{ACCOUNT}:role/admin"
@@ -40,6 +42,7 @@ Context = Mapping[str, str | list[str]]
 ASKED: Context = {f"aws:RequestTag/{TAG}": "questions", "aws:TagKeys": [TAG]}
 TAGGED = {f"aws:ResourceTag/{TAG}": "questions"}
 TO_SAGEMAKER = {"iam:PassedToService": "sagemaker.amazonaws.com"}
+TO_SCHEDULER = {"iam:PassedToService": "scheduler.amazonaws.com"}
 TO_BEDROCK = {"iam:PassedToService": "bedrock.amazonaws.com"}
 PREFIX = "novaloop:prefix"
 ASKED_HERE: Context = {**ASKED, f"aws:RequestTag/{PREFIX}": "novaloop"}
@@ -52,6 +55,7 @@ CONTROLLER, INGESTER, SCORER, SWEEPER = (
 BIG_FILES = f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:novaloop-big-files"
 BIG_FILES_ROLE = "BigFilesRole"
 REWARDER, JOBS, IMPORTS = "RewardFunctionRole", "ExecutionRole", "BedrockRole"
+ENDING = "EndingRole"
 
 
 def own(kind: str, name: str = "novaloop-questions--sft-1") -> str:
@@ -183,6 +187,15 @@ ALLOWED = [
     Case(CONTROLLER, "tag:GetResources", "*"),
     Case(CONTROLLER, "iam:PassRole", EXECUTION_ROLE, TO_SAGEMAKER),
     Case(CONTROLLER, "iam:PassRole", BEDROCK_ROLE, TO_BEDROCK),
+    Case(CONTROLLER, "iam:PassRole", ENDING_ROLE, TO_SCHEDULER),
+    *(
+        Case(CONTROLLER, f"scheduler:{action}Schedule", f"{SCHEDULES}/default/novaloop-a--deploy-1")
+        for action in ("Create", "Update", "Get", "Delete")
+    ),
+    Case(ENDING, "sagemaker:DeleteEndpoint", own("endpoint"), TAGGED),
+    Case(ENDING, "sagemaker:DeleteEndpoint", LASTING, TAGGED),
+    Case(ENDING, "sagemaker:DeleteInferenceComponent", own("inference-component"), TAGGED),
+    Case(ENDING, "bedrock:DeleteProvisionedModelThroughput", PROVISIONED, TAGGED_HERE),
     Case(CONTROLLER, "bedrock:CreateCustomModel", "*", ASKED_HERE),
     Case(CONTROLLER, "bedrock:CreateCustomModelDeployment", MODEL, {**ASKED_HERE, **TAGGED_HERE}),
     Case(CONTROLLER, "bedrock:CreateProvisionedModelThroughput", MODEL,
@@ -334,6 +347,20 @@ FORBIDDEN = [
     Case(SWEEPER, "tag:GetResources", "*"),
     Case(CONTROLLER, "sagemaker:InvokeEndpoint", own("endpoint", "production")),
     Case(CONTROLLER, "iam:PassRole", OTHER_ROLE, TO_SAGEMAKER),
+    Case(CONTROLLER, "iam:PassRole", OTHER_ROLE, TO_SCHEDULER),
+    Case(CONTROLLER, "iam:PassRole", ENDING_ROLE, TO_SAGEMAKER),
+    Case(CONTROLLER, "iam:PassRole", EXECUTION_ROLE, TO_SCHEDULER),
+    *(
+        Case(CONTROLLER, f"scheduler:{action}Schedule", f"{SCHEDULES}/{name}")
+        for action in ("Create", "Update", "Get", "Delete")
+        for name in ("default/others", "mine/novaloop-a--deploy-1")
+    ),
+    Case(ENDING, "sagemaker:DeleteEndpoint", own("endpoint")),
+    Case(ENDING, "sagemaker:DeleteEndpoint", own("endpoint", "production"), TAGGED),
+    Case(ENDING, "sagemaker:DeleteModel", own("model"), TAGGED),
+    Case(ENDING, "sagemaker:StopTrainingJob", own("training-job"), TAGGED),
+    Case(ENDING, "bedrock:DeleteProvisionedModelThroughput", PROVISIONED, TAGGED_ELSEWHERE),
+    Case(ENDING, "bedrock:DeleteProvisionedModelThroughput", PROVISIONED),
     Case(CONTROLLER, "iam:PassRole", EXECUTION_ROLE, TO_BEDROCK),
     Case(CONTROLLER, "iam:PassRole", BEDROCK_ROLE, TO_SAGEMAKER),
     Case(CONTROLLER, "bedrock:CreateCustomModel", "*"),
@@ -599,6 +626,7 @@ def test_roles_are_assumed_by_the_one_service_that_needs_them() -> None:
             "BigFilesRole": "states.amazonaws.com",
             "BedrockRole": "bedrock.amazonaws.com",
             "ExecutionRole": "sagemaker.amazonaws.com",
+            "EndingRole": "scheduler.amazonaws.com",
             "SweeperFunctionSweepRole": "scheduler.amazonaws.com",
         }
         expected = services.get(role, "lambda.amazonaws.com")

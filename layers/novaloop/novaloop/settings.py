@@ -56,6 +56,7 @@ class ControllerSettings(SweeperSettings):
     topic_arn: str
     execution_role_arn: str
     bedrock_role_arn: str
+    ending_role_arn: str
     reward_function_arn: str
     job_name_prefix: str = Field(pattern=rf"^[a-z0-9]{{1,{MAX_PREFIX}}}$")
     start_delay_seconds: float = Field(ge=0, le=900)

@@ -22,6 +22,7 @@ from novaloop.cloud.jobs import TrainingJobs
 from novaloop.cloud.leftovers import TaggedResources
 from novaloop.cloud.messages import HintQueue, IngestFunction, MetricsFunction, Topic, UtcClock
 from novaloop.cloud.objects import Bucket
+from novaloop.cloud.schedules import EndingSchedules
 from novaloop.experiment.moves import Policy
 from novaloop.experiment.site import Site
 from novaloop.experiment.versions import NewerVersion
@@ -64,6 +65,9 @@ def controller_world() -> World:
         logs=TrainingJobLogs(boto3.client("logs", config=_HASTY_CONFIG)),
         customizations=CustomizationJobs(bedrock),
         endpoints=_deployments(sagemaker, bedrock),
+        schedules=EndingSchedules(
+            boto3.client("scheduler", config=_CONFIG), settings.ending_role_arn
+        ),
         leftovers=TaggedResources(
             boto3.client("resourcegroupstaggingapi", config=_CONFIG),
             sagemaker,

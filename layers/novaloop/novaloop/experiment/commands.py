@@ -118,7 +118,13 @@ def _again(stage: Stage, until: datetime) -> Stage:
     """Return the stage as new; an attempt that may have used its name gets the next number."""
     attempt = stage.attempt + 1 if stage.job_name else stage.attempt
     earlier = stage.earlier_seconds + _billed_seconds(stage, until)
-    return Stage(kind=stage.kind, name=stage.name, attempt=attempt, earlier_seconds=earlier)
+    return Stage(
+        kind=stage.kind,
+        name=stage.name,
+        attempt=attempt,
+        earlier_seconds=earlier,
+        backstop=stage.backstop,
+    )
 
 
 def _billed_seconds(stage: Stage, until: datetime) -> int:
@@ -133,13 +139,14 @@ def _keep(record: Record, command: CommandItem, now: datetime) -> _Reply:
         return _refuse(record, f"the experiment is {record.status}, no endpoint is live")
     if command.hours is None or not 0 < command.hours <= LONGEST_TTL_HOURS:
         return _refuse(record, f"keep needs a number of hours above 0, up to {LONGEST_TTL_HOURS:,}")
-    base = max(now, record.endpoint.expires_at or now)
+    base = max(now, record.endpoint.kept_until or record.endpoint.expires_at or now)
     expires_at = base + timedelta(hours=command.hours)
     limit = last_moment(record, record.stages[-1])
     if limit is not None and expires_at > limit:
         return _refuse(record, f"the budget lasts until {limit:%Y-%m-%d %H:%M} UTC")
-    kept = replace(record, endpoint=replace(record.endpoint, expires_at=expires_at))
-    return None, enter(kept, Status.LIVE, f"kept until {expires_at:%Y-%m-%d %H:%M} UTC", now)
+    # No promise yet: the schedule that ends the endpoint by itself is moved first.
+    kept = replace(record, endpoint=replace(record.endpoint, kept_until=expires_at))
+    return None, Decision(kept)
 
 
 def _cleanup(record: Record, command: CommandItem, now: datetime) -> _Reply:

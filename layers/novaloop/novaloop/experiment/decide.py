@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from novaloop.experiment.backstop import acknowledged, is_promised, with_backstops
 from novaloop.experiment.budget import last_moment, shortfall
 from novaloop.experiment.collecting import collect
 from novaloop.experiment.commands import forget, obey
@@ -60,14 +61,14 @@ def decide(seen: Observation, now: datetime, policy: Policy) -> Decision:
     record = snapshot.record
     if record is None:
         return stay(_new(snapshot.experiment_id, now, policy))
-    former, record = record, watched(record, seen, now, policy)
+    former, record = record, acknowledged(watched(record, seen, now, policy), seen)
     if record.handled_commands:
         decision = forget(record, snapshot.commands)
     elif snapshot.commands:
         decision = obey(record, snapshot.commands[0], now)
     else:
         decision = _STEPS[record.status](record, seen, now, policy)
-    decision = _notice_late_uploads(decision, seen, now)
+    decision = _notice_late_uploads(with_backstops(decision, seen, now), seen, now)
     decision = with_warnings(with_notification(decision, seen), seen)
     return with_due(decision, former, now, policy)
 
@@ -164,10 +165,18 @@ def _watch_endpoint(record: Record, seen: Observation, now: datetime, _: Policy)
     gone = _why_no_more(record, seen.work) if seen.work is not None else None
     if gone is not None:
         return _stop_serving(replace(record, stopping_to=Status.COMPLETED), gone, now)
-    expires_at = record.endpoint.expires_at if record.endpoint else None
+    endpoint = record.endpoint
+    until = endpoint.kept_until if endpoint else None
+    if endpoint is not None and until is not None and is_promised(record, until):
+        kept = replace(record, endpoint=replace(endpoint, expires_at=until, kept_until=None))
+        return enter(kept, Status.LIVE, f"kept until {until:%Y-%m-%d %H:%M} UTC", now)
+    expires_at = endpoint.expires_at if endpoint else None
     if expires_at is not None and now >= expires_at:
         expired = replace(record, stopping_to=Status.EXPIRED)
         return _stop_serving(expired, "the endpoint's time is up", now)
+    if until is not None and seen.exposed is not None:
+        reason = f"can't be kept until {until:%Y-%m-%d %H:%M} UTC yet: {seen.exposed}"
+        return enter(record, Status.LIVE, reason, now)
     return _hold(record, seen.work)
 
 

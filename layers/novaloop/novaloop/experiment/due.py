@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from novaloop.experiment.backstop import is_pending
 from novaloop.experiment.moves import Decision, Policy
 from novaloop.experiment.observation import keeps_log
 from novaloop.experiment.plan import OnBedrock
@@ -53,7 +54,8 @@ def _due_at(record: Record, now: datetime, policy: Policy) -> datetime | None:
         if record.cleanup:
             soon = min(LOOK_AGAIN[Status.STOPPING], policy.look_every)
             return now + (CHECK_AGAIN if record.cleanup.denied else soon)
-        return None if all_told(record) else now + CHECK_AGAIN
+        settled = all_told(record) and not is_pending(record)
+        return None if settled else now + CHECK_AGAIN
     due = now + LOOK_AGAIN[record.status]
     if (doubtful := _due_in_doubt(record, now)) is not None:
         return doubtful
@@ -69,9 +71,15 @@ def _due_at(record: Record, now: datetime, policy: Policy) -> datetime | None:
         due = min(due, now + min(LOOK_AGAIN[Status.STOPPING], policy.look_every))
     if stage is not None and stage.state is StageState.SCORING and stage.checked_at:
         due = min(due, stage.checked_at + CHECK_AGAIN)
-    if record.status is Status.LIVE and record.endpoint and record.endpoint.expires_at:
+    return _due_while_live(record, due, now)
+
+
+def _due_while_live(record: Record, due: datetime, now: datetime) -> datetime:
+    if record.status is not Status.LIVE or record.endpoint is None:
+        return due
+    if record.endpoint.expires_at:
         due = min(due, record.endpoint.expires_at)
-    return due
+    return min(due, now + CHECK_AGAIN) if is_pending(record) else due
 
 
 def _due_in_doubt(record: Record, now: datetime) -> datetime | None:

@@ -7,7 +7,14 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from novaloop.experiment.observation import Leftover
-from novaloop.experiment.record import CommandItem, HistoryEntry, Record, Stage, Status
+from novaloop.experiment.record import (
+    Backstop,
+    CommandItem,
+    HistoryEntry,
+    Record,
+    Stage,
+    Status,
+)
 from novaloop.experiment.stages import Ask
 from novaloop.training.health import HealthNote
 
@@ -40,6 +47,20 @@ class StageCommand:
 
     ask: Ask
     stage: str
+
+
+@dataclass(frozen=True)
+class SetBackstop:
+    """Set the schedule that ends what the stage called `stage` serves with."""
+
+    stage: str
+
+
+@dataclass(frozen=True)
+class RemoveBackstop:
+    """Remove a schedule that has nothing left to end."""
+
+    backstop: Backstop
 
 
 @dataclass(frozen=True)
@@ -82,7 +103,15 @@ class Warn:
 
 
 Command = (
-    StageCommand | DeleteLeftovers | IngestCommand | CheckDatasets | WritePlan | Announce | Warn
+    StageCommand
+    | SetBackstop
+    | RemoveBackstop
+    | DeleteLeftovers
+    | IngestCommand
+    | CheckDatasets
+    | WritePlan
+    | Announce
+    | Warn
 )
 
 

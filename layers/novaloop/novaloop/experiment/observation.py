@@ -9,7 +9,15 @@ from enum import StrEnum
 
 from novaloop.experiment.origins import Origin
 from novaloop.experiment.plan import Runtime, StageKind
-from novaloop.experiment.record import Progress, Record, Snapshot, Stage, StageState, Status
+from novaloop.experiment.record import (
+    Backstop,
+    Progress,
+    Record,
+    Snapshot,
+    Stage,
+    StageState,
+    Status,
+)
 from novaloop.training.health import HealthKind, HealthNote
 
 
@@ -139,7 +147,8 @@ class Observation:
     `leftovers` stand in the order in which to delete them. `before` is the experiment that has
     waited longest for the quota which the next launch counts towards, if that is not this one.
     `made` is the ARN that the service just answered to our Create. `end` and `denied` are what
-    just came of asking to end work: why it was denied, if it was.
+    just came of asking to end work: why it was denied, if it was. `backstop` was just set and
+    `removed` just removed; `exposed` says why the schedule could not be set.
     """
 
     snapshot: Snapshot
@@ -158,6 +167,9 @@ class Observation:
     made: str | None = None
     end: End | None = None
     denied: str | None = None
+    backstop: Backstop | None = None
+    removed: Backstop | None = None
+    exposed: str | None = None
 
 
 TRAININGS = {StageKind.SFT, StageKind.DPO, StageKind.RFT}

@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import Annotated, Any
 
 from novaloop.experiment.bounds import Bounded, First, Prose
-from novaloop.experiment.plan import StageKind, StagePlan
+from novaloop.experiment.plan import StageKind, StagePlan, Target
 from novaloop.experiment.spec import ExperimentSpec
 from novaloop.training.health import HealthKind, HealthNote
 
@@ -109,6 +109,24 @@ class Suspicion(Bounded):
 
 
 @dataclass(frozen=True)
+class Backstop:
+    """A schedule that deletes what an attempt serves with, from `at` on, if nobody else does.
+
+    `name` is that of the endpoint, or of what serves on Bedrock. `component`: it serves by an
+    inference component of that name. `lasting`: it serves one experiment after the other. `is_set`:
+    the service said so; before that, the schedule may be there or not.
+    """
+
+    name: str
+    to: Target
+    attempt: int
+    at: datetime
+    component: bool = False
+    lasting: bool = False
+    is_set: bool = False
+
+
+@dataclass(frozen=True)
 class Stage(Bounded):
     """One stage of the plan. Times are UTC; `queued_at` is since when it waits for a quota, if
     it does. `tries` counts launches that came to nothing in a row, `checks` how often its outcome
@@ -116,7 +134,8 @@ class Stage(Bounded):
     `proceeded_at` is when the second step of work that takes two was requested, `former` the
     endpoint configuration that served before it. `job_arn` is what the service answered to our
     Create, or the ARN of what our tag was seen on: with it, the work is ours whatever tags say.
-    `ending`: its work was seen to end. `suspicion` is of being gone or somebody else's, `denied`
+    `ending`: its work was seen to end. `backstop` ends
+    what it serves with. `suspicion` is of being gone or somebody else's, `denied`
     of having no right to end it. `health` is what went wrong in its training, `warned` of what
     kinds of that people were told."""
 
@@ -132,6 +151,7 @@ class Stage(Bounded):
     ending: bool = False
     suspicion: Suspicion | None = None
     denied: Suspicion | None = None
+    backstop: Backstop | None = None
     started_at: datetime | None = None
     ended_at: datetime | None = None
     checked_at: datetime | None = None
@@ -182,12 +202,16 @@ class GateVerdict(Bounded):
 
 @dataclass(frozen=True)
 class Endpoint:
-    """The endpoint, or the inference component on it, that serves the final checkpoint."""
+    """The endpoint, or the inference component on it, that serves the final checkpoint.
+
+    `kept_until` is asked for and no promise yet: it becomes `expires_at` once its schedule is set.
+    """
 
     name: str
     live_at: datetime
     expires_at: datetime | None
     component: str | None = None
+    kept_until: datetime | None = None
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from novaloop.experiment.deploying import EndpointRef
 from novaloop.experiment.launching import PlannedRequest
 from novaloop.experiment.observation import End, Leftover, Work
 from novaloop.experiment.record import (
+    Backstop,
     ChecksItem,
     CommandItem,
     DatasetItem,
@@ -256,6 +257,21 @@ class Endpoints(Protocol):
 
     def ask(self, ref: EndpointRef, body: Mapping[str, object]) -> str:
         """Send one chat request and return the answer's text. Raises NotServing."""
+        ...
+
+
+class Schedules(Protocol):
+    """What ends an endpoint without the controller, without its record, without the stack."""
+
+    def put(self, backstop: Backstop, now: datetime) -> None:
+        """Create its schedule, or move it. Raises LaunchRefused.
+
+        That of a `lasting` endpoint is never moved to sooner: others may have been promised more.
+        """
+        ...
+
+    def remove(self, backstop: Backstop) -> None:
+        """Delete its schedule, if that can be done: what is left has nothing to end."""
         ...
 
 

@@ -27,6 +27,8 @@ from novaloop.experiment.moves import (
     DeleteLeftovers,
     IngestCommand,
     Policy,
+    RemoveBackstop,
+    SetBackstop,
     StageCommand,
     Warn,
     WritePlan,
@@ -47,7 +49,7 @@ from novaloop.experiment.observation import (
 )
 from novaloop.experiment.origins import Origin, named_origin, origin_of
 from novaloop.experiment.plan import DeployStage, Runtime, ServingStage, StageKind
-from novaloop.experiment.record import Record, Snapshot, Stage
+from novaloop.experiment.record import Backstop, Record, Snapshot, Stage
 from novaloop.experiment.site import Site, tags
 from novaloop.experiment.spec import ExperimentSpec
 from novaloop.experiment.stages import Ask
@@ -68,6 +70,7 @@ from novaloop.usecases.ports import (
     Leftovers,
     Notifier,
     Objects,
+    Schedules,
     Scorer,
     Store,
     VersionConflict,
@@ -97,6 +100,7 @@ class World:
     customizations: Jobs
     logs: JobLogs
     endpoints: Endpoints
+    schedules: Schedules
     leftovers: Leftovers
     objects: Objects
     scorer: Scorer
@@ -120,6 +124,9 @@ class _Feedback:
     made: str | None = None
     end: End | None = None
     denied: str | None = None
+    backstop: Backstop | None = None
+    removed: Backstop | None = None
+    exposed: str | None = None
 
 
 class _Heard(dict[tuple[str, Phase], TrainingNews | None]):
@@ -184,10 +191,10 @@ def _is_at_rest(decision: Decision, snapshot: Snapshot, done: set[Command]) -> b
 
 
 def _still_true(feedback: _Feedback, before: Snapshot, after: Snapshot) -> _Feedback:
-    """Return what acting taught that holds whoever commits: what was made or requested."""
+    """Return what acting taught that holds whoever commits: what was made, requested or set."""
     if _work_in_focus(before) != _work_in_focus(after):
         return _Feedback()
-    return _Feedback(proceeded=feedback.proceeded, made=feedback.made)
+    return _Feedback(proceeded=feedback.proceeded, made=feedback.made, backstop=feedback.backstop)
 
 
 def _work_in_focus(snapshot: Snapshot) -> str | None:
@@ -208,6 +215,9 @@ def observe(snapshot: Snapshot, feedback: _Feedback, world: World, news: _Heard)
         made=feedback.made,
         end=feedback.end,
         denied=feedback.denied,
+        backstop=feedback.backstop,
+        removed=feedback.removed,
+        exposed=feedback.exposed,
         site_problem=_site_problem(snapshot, world),
         origin=_origin(snapshot, world),
         leftovers=_leftovers(snapshot, world),
@@ -344,6 +354,8 @@ def act(commands: Iterable[Command], record: Record, world: World) -> _Feedback:
         match command:
             case StageCommand():
                 feedback = _act_on_stage(command, record, world, feedback)
+            case SetBackstop() | RemoveBackstop():
+                feedback = _act_on_backstop(command, record, world, feedback)
             case DeleteLeftovers():
                 feedback = _delete_leftovers(command, world, feedback)
             case IngestCommand():
@@ -367,6 +379,22 @@ def _write_plan(record: Record, world: World) -> _Feedback:
         return _Feedback(planned=write_plan(record, world.site, world.objects))
     except RecipeError as error:
         return _Feedback(Refusal("; ".join(map(str, error.errors)), for_now=False))
+
+
+def _act_on_backstop(
+    command: SetBackstop | RemoveBackstop, record: Record, world: World, feedback: _Feedback
+) -> _Feedback:
+    if isinstance(command, RemoveBackstop):
+        world.schedules.remove(command.backstop)
+        return replace(feedback, removed=command.backstop)
+    backstop = record.stage(command.stage).backstop
+    if backstop is None:
+        return feedback
+    try:
+        world.schedules.put(backstop, world.clock.now())
+    except LaunchRefused as refused:
+        return replace(feedback, exposed=refused.reason)
+    return replace(feedback, backstop=backstop)
 
 
 def _act_on_stage(
@@ -394,7 +422,11 @@ def _launch(
 ) -> _Feedback:
     try:
         if not proceed:
-            return replace(feedback, made=_send(record, stage, world))
+            # Whatever becomes of the record from here on, what is made now ends.
+            if stage.backstop is not None:
+                world.schedules.put(stage.backstop, world.clock.now())
+            made = _send(record, stage, world)
+            return replace(feedback, made=made, backstop=stage.backstop)
         _proceed(record, stage, world)
     except LaunchRefused as refused:
         refusal = Refusal(refused.reason, refused.for_now, refused.quota, refused.denied)

@@ -1,0 +1,198 @@
+"""What serves ends, whatever becomes of its record, the table, the stack: a schedule ends it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+import pytest
+
+from novaloop.experiment.backstop import MARGIN, UP_TO_LIVE
+from novaloop.experiment.record import CommandKind, Snapshot, Status
+from tests.simulation.faults import Calls, Scenario, at_any_call, second_controller
+from tests.simulation.simulation import SPEC, Simulation, crash
+from tests.simulation.twin_scheduler import EVERY
+
+NAME = "novaloop-demo--deploy-1"
+DELETED_AFTER = EVERY + timedelta(minutes=6)
+"""The first try of the schedule that is accepted, and the deletion itself."""
+PLANS = {
+    "endpoint": b"plan: [sft, deploy]\n",
+    "component": b"plan: [sft, deploy: {inference_component: true}]\n",
+    "lasting": b"plan: [sft, deploy: {endpoint: bot}]\n",
+    "throughput": b"plan: [sft, deploy: {to: bedrock-provisioned}]\n",
+}
+any_plan = pytest.mark.parametrize("plan", PLANS.values(), ids=PLANS)
+
+
+def submitted(plan: bytes = PLANS["endpoint"]) -> Simulation:
+    simulation = Simulation()
+    simulation.submit("demo", SPEC + plan)
+    return simulation
+
+
+def live(plan: bytes = PLANS["endpoint"]) -> Simulation:
+    simulation = submitted(plan)
+    assert simulation.reaches("demo", Status.LIVE)
+    simulation.passes(timedelta(minutes=1))
+    return simulation
+
+
+def latest(plan: bytes) -> timedelta:
+    """How long after its time what serves is gone at the latest; a component goes before it.
+
+    The schedule of a lasting endpoint stays as its launch set it: others may rely on it.
+    """
+    at_most = MARGIN + 2 * DELETED_AFTER
+    return at_most + UP_TO_LIVE if plan == PLANS["lasting"] else at_most
+
+
+def serves(simulation: Simulation) -> list[str]:
+    """What bills by the hour."""
+    return [*simulation.hosting.endpoints, *simulation.bedrock.throughputs]
+
+
+def expires_at(simulation: Simulation) -> datetime:
+    endpoint = simulation.record("demo").endpoint
+    assert endpoint is not None
+    assert endpoint.expires_at is not None
+    return endpoint.expires_at
+
+
+@any_plan
+def test_without_the_stack_what_serves_ends_after_its_time(plan: bytes) -> None:
+    simulation = live(plan)
+    until = expires_at(simulation)
+    simulation.delete_stack()
+    simulation.passes(until - simulation.clock.now())
+    assert serves(simulation)
+    simulation.passes(latest(plan))
+    assert not serves(simulation)
+
+
+@any_plan
+def test_without_its_record_what_serves_ends_after_its_time(plan: bytes) -> None:
+    simulation = live(plan)
+    until = expires_at(simulation)
+    del simulation.store.snapshots["demo"]
+    simulation.objects.clear()  # or the sweep would find its uploads, and start it anew
+    simulation.passes(until + latest(plan) - simulation.clock.now())
+    assert not serves(simulation)
+
+
+@any_plan
+def test_what_is_being_made_when_the_stack_is_lost_ends_too(plan: bytes) -> None:
+    simulation = submitted(plan)
+    assert simulation.run(lambda: bool(serves(simulation)))
+    simulation.delete_stack()
+    simulation.passes(timedelta(hours=24 + 2 + 3))
+    assert not serves(simulation)
+
+
+@any_plan
+def test_the_schedule_tries_until_it_is_accepted_and_is_gone_in_the_end(plan: bytes) -> None:
+    simulation = live(plan)
+    simulation.delete_stack()
+    simulation.passes(timedelta(days=10))
+    assert not serves(simulation)
+    assert not simulation.scheduler.schedules
+
+
+@any_plan
+def test_what_expires_as_promised_leaves_no_schedule(plan: bytes) -> None:
+    simulation = live(plan)
+    assert simulation.reaches("demo", Status.EXPIRED)
+    simulation.passes(timedelta(hours=1))
+    left = [name for name in simulation.scheduler.schedules if "bot" not in name]
+    assert not left
+    assert not simulation.scheduler.refused
+    simulation.check("demo")
+
+
+SUBMITTED = Scenario(
+    lambda: submitted(PLANS["component"]),
+    lambda simulation: simulation.is_in("demo", Status.LIVE),
+    "scheduler.create_schedule",
+)
+
+
+@at_any_call
+def test_a_stack_lost_at_any_call_leaves_nothing_that_bills(calls: Calls) -> None:
+    def lose(simulation: Simulation) -> None:
+        simulation.delete_stack()
+        crash()
+
+    for call, simulation in SUBMITTED.struck(lose, calls):
+        simulation.passes(timedelta(hours=24 + 2 + 3))
+        assert not serves(simulation), call
+
+
+def kept() -> Simulation:
+    simulation = live()
+    simulation.passes(expires_at(simulation) - simulation.clock.now() - timedelta(minutes=30))
+    simulation.command("demo", CommandKind.KEEP, hours=48)
+    simulation.emit("demo")
+    return simulation
+
+
+KEPT = Scenario(
+    kept, lambda simulation: expires_at(simulation) > simulation.clock.now() + timedelta(hours=40)
+)
+
+
+@pytest.mark.parametrize("fault", [crash, second_controller])
+@at_any_call
+def test_what_is_kept_serves_as_long_as_the_record_says(fault: object, calls: Calls) -> None:
+    for call, simulation in KEPT.struck(fault, calls):  # type: ignore[arg-type]
+        told = expires_at(simulation)
+        while simulation.is_in("demo", Status.LIVE):
+            told = max(told, expires_at(simulation))
+            assert serves(simulation), call
+            simulation.step()
+        simulation.check("demo")
+        assert told > kept().clock.now() + timedelta(hours=40), call
+        assert simulation.clock.now() >= told, call
+        assert not simulation.scheduler.refused, call
+
+
+def test_nothing_is_promised_that_the_schedule_does_not_allow() -> None:
+    simulation = live()
+    until = expires_at(simulation)
+    simulation.scheduler.refusing = "ThrottlingException"
+    simulation.command("demo", CommandKind.KEEP, hours=48)
+    simulation.emit("demo")
+    simulation.passes(timedelta(hours=1))
+    assert expires_at(simulation) == until
+    assert "can't be kept" in simulation.record("demo").reason
+    simulation.scheduler.refusing = None
+    simulation.passes(timedelta(minutes=20))
+    assert expires_at(simulation) == until + timedelta(hours=48)
+
+
+def test_what_can_not_be_bounded_is_not_launched() -> None:
+    simulation = submitted()
+    simulation.scheduler.refusing = "ValidationException"
+    assert simulation.settles("demo") is Status.FAILED
+    assert not simulation.hosting.endpoints
+    assert "the schedule that ends" in simulation.record("demo").reason
+    simulation.check("demo")
+
+
+def test_a_trial_on_a_lasting_endpoint_leaves_it_as_long_as_was_promised_before() -> None:
+    plan = b"plan: [sft, deploy: {endpoint: bot, ttl_hours: 100}]\n"
+    simulation = live(plan)
+    simulation.submit("next", SPEC + b"plan: [sft, deploy: {endpoint: bot, ttl_hours: 1}]\n")
+    assert simulation.reaches("next", Status.LIVE)
+    begins = simulation.scheduler.get_schedule("novaloop-bot")["StartDate"]
+    assert begins >= expires_at(simulation) + MARGIN
+
+
+def test_an_endpoint_of_the_release_before_gets_its_schedule_at_the_next_look() -> None:
+    simulation = live()
+    snapshot: Snapshot = simulation.store.load("demo")
+    record = simulation.record("demo")
+    stages = tuple(replace(stage, backstop=None) for stage in record.stages)
+    simulation.store.snapshots["demo"] = replace(snapshot, record=replace(record, stages=stages))
+    simulation.scheduler.schedules.clear()
+    simulation.passes(timedelta(hours=2))
+    assert simulation.scheduler.get_schedule(NAME)["StartDate"] == expires_at(simulation) + MARGIN
