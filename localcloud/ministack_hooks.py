@@ -11,6 +11,7 @@ import hashlib
 import json
 import shutil
 import threading
+import time
 import uuid
 import zipfile
 from collections.abc import Mapping
@@ -22,11 +23,21 @@ from urllib.parse import unquote
 
 from ministack import app  # type: ignore[import-not-found]
 from ministack.core import iam_actions, iam_evaluator, lambda_runtime, responses, router  # type: ignore[import-not-found]
-from ministack.services import dynamodb, eventbridge, iam, s3, sqs, stepfunctions, sts  # type: ignore[import-not-found]
+from ministack.services import (  # type: ignore[import-not-found]
+    dynamodb,
+    eventbridge,
+    iam,
+    s3,
+    scheduler,
+    sqs,
+    stepfunctions,
+    sts,
+)
 from ministack.services.cloudformation import changesets, handlers, stacks  # type: ignore[import-not-found]
 
-from localcloud import limits, templates
+from localcloud import limits, templates, universal_targets
 from localcloud.credentials import Credentials
+from localcloud.sagemaker.errors import ServiceError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -317,6 +328,58 @@ def refuse_queries() -> None:
         return query_table(request)
 
     dynamodb._query = query  # noqa: SLF001
+
+
+def call_universal_targets() -> None:
+    """Let a schedule call an operation of a service; see `localcloud.universal_targets`.
+
+    Its role must trust Scheduler and be the caller's to pass. A rate begins at its `StartDate`.
+    """
+    handle, dispatch = app.SERVICE_HANDLERS["scheduler"], eventbridge._invoke_target  # noqa: SLF001
+
+    def refused(headers: Any, query: Any, request: Mapping[str, Any]) -> Response | None:
+        role = request["Target"]["RoleArn"]
+        problem = universal_targets.refusal(request, time.time())
+        if problem is None and not role_trusts(role, _SCHEDULER):
+            problem = ServiceError(
+                "ValidationException",
+                "The execution role you provide must allow AWS EventBridge Scheduler to assume the "
+                "role.",
+            )
+        denied = denial(headers, query, "iam:PassRole", role, **{"iam:PassedToService": _SCHEDULER})
+        if problem is None and denied is not None:
+            problem = ServiceError("AccessDeniedException", denied, HTTPStatus.FORBIDDEN)
+        if problem is None:
+            return None
+        return responses.error_response_json(problem.code, problem.message, problem.status)  # type: ignore[no-any-return]
+
+    async def strict(
+        method: str, path: str, headers: dict[str, str], body: bytes, query: dict[str, Any]
+    ) -> Response:
+        sets = method in {"POST", "PUT"} and path.startswith("/schedules/")
+        request = json.loads(body) if sets else {}
+        if sets and (answer := refused(headers, query, request)) is not None:
+            return answer
+        status, told, answered = await handle(method, path, headers, body, query)
+        if sets and status == HTTPStatus.OK and "StartDate" in request:
+            every = eventbridge._parse_rate_seconds(request["ScheduleExpression"]) or 0  # noqa: SLF001
+            key = f"{request.get('GroupName', 'default')}/{path.rpartition('/')[2]}"
+            before = request["StartDate"] - every
+            scheduler._schedule_last_fired[account_id(), region(), key] = before  # noqa: SLF001
+        return status, told, answered
+
+    def invoke(target: Mapping[str, Any], *rest: Any) -> None:
+        if not universal_targets.is_universal(target):
+            dispatch(target, *rest)
+            return
+        universal_targets.call(target, role_credentials(target["RoleArn"], "Scheduler"))
+
+    app.SERVICE_HANDLERS["scheduler"] = strict
+    eventbridge._invoke_target = invoke  # noqa: SLF001
+    scheduler._SCHEDULE_TICK_INTERVAL = 1  # noqa: SLF001
+
+
+_SCHEDULER = "scheduler.amazonaws.com"
 
 
 def enforce_keys() -> None:

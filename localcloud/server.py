@@ -68,6 +68,7 @@ def main() -> None:
     emulator.refuse_requests()
     emulator.refuse_queries()
     emulator.enforce_keys()
+    emulator.call_universal_targets()
     stand_ins.install(
         directory,
         starting_seconds=settings.starting_seconds,

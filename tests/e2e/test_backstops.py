@@ -1,0 +1,83 @@
+"""The schedule that ends an endpoint without the controller: it is there, and it may."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from cli.stack import Stack
+from localcloud import questions
+from localcloud.cloud import LocalCloud
+from novaloop.experiment.backstop import MARGIN
+from novaloop.experiment.record import Status
+from tests.e2e.application import WITHOUT_PLAN, put, reaches, run
+
+pytestmark = pytest.mark.e2e
+
+PLAN = WITHOUT_PLAN + "plan: [sft, deploy: {inference_component: true}]\n"
+
+
+def moved(schedule: dict[str, Any], at: datetime) -> dict[str, Any]:
+    """Return the whole of a schedule, as UpdateSchedule wants it, that begins at `at`."""
+    told = {"Arn", "CreationDate", "LastModificationDate", "ResponseMetadata"}
+    return {key: value for key, value in schedule.items() if key not in told} | {"StartDate": at}
+
+
+def is_gone(look: Callable[[], object]) -> bool:
+    """Look until there is nothing more, or for a minute."""
+    for _ in range(120):
+        try:
+            look()
+        except ClientError as error:
+            told = str(error)
+            return "Could not find" in told or "does not exist" in told
+        time.sleep(0.5)
+    return False
+
+
+def test_without_its_record_an_endpoint_is_ended_by_its_schedules(
+    stack: Stack, cloud: LocalCloud, tmp_path: Path
+) -> None:
+    questions.write(tmp_path, sft=80, rft=1, eval=1)
+    put(stack, "lost", {"experiment.yaml": PLAN, "sft.csv": (tmp_path / "sft.csv").read_bytes()})
+    live = reaches(stack, "lost", Status.LIVE)
+    assert live.endpoint is not None
+    assert live.endpoint.expires_at is not None
+    scheduler = cloud.session().client("scheduler")
+    name = live.endpoint.name
+    component, endpoint = (scheduler.get_schedule(Name=each) for each in (f"{name}.", name))
+    due = live.endpoint.expires_at + MARGIN
+    for schedule in (component, endpoint):
+        assert abs(schedule["StartDate"] - due) < timedelta(seconds=1)
+    assert json.loads(endpoint["Target"]["Input"]) == {"EndpointName": name}
+    table = cloud.session().client("dynamodb")
+    key = {"experiment_id": {"S": "lost"}, "item": {"S": "RECORD"}}
+    table.delete_item(TableName=cloud.outputs()["TableName"], Key=key)
+
+    sagemaker = cloud.session().client("sagemaker")
+    scheduler.update_schedule(**moved(component, datetime.now(UTC)))
+    assert is_gone(partial(sagemaker.describe_inference_component, InferenceComponentName=name))
+    scheduler.update_schedule(**moved(endpoint, datetime.now(UTC)))
+    assert is_gone(partial(sagemaker.describe_endpoint, EndpointName=name))
+
+
+def test_what_is_cleaned_up_leaves_no_schedule(
+    stack: Stack, cloud: LocalCloud, tmp_path: Path
+) -> None:
+    questions.write(tmp_path, sft=80, rft=1, eval=1)
+    put(stack, "ends", {"experiment.yaml": PLAN, "sft.csv": (tmp_path / "sft.csv").read_bytes()})
+    live = reaches(stack, "ends", Status.LIVE)
+    assert live.endpoint is not None
+    cleaned = run("cleanup", "ends")
+    assert cleaned.exit_code == 0, cleaned.output
+    scheduler = cloud.session().client("scheduler")
+    for name in (live.endpoint.name, f"{live.endpoint.name}."):
+        assert is_gone(partial(scheduler.get_schedule, Name=name))
