@@ -123,6 +123,7 @@ SWEEP_CALLS: Mapping[str, tuple[str, ...]] = {
     "get round": ("DynamoDB read unit",),
     "put round": ("DynamoDB write unit",),
     "list": ("S3 PUT or LIST",),
+    "look for what bills": ("SageMaker request",),
     "send": ("SQS request",),
     "invoke": ("Lambda request",),
 }

@@ -28,7 +28,12 @@ def handler(_: dict[str, Any], __: LambdaContext) -> None:
     metrics.add_metric("ExperimentsDue", MetricUnit.Count, swept.due)
     metrics.add_metric("UploadsWithoutItem", MetricUnit.Count, swept.uploads)
     metrics.add_metric("UnusableKeys", MetricUnit.Count, len(swept.unusable))
-    told = {"due": swept.due, "uploads": swept.uploads, "unusable": swept.unusable[:SHOWN]}
+    told = {
+        "due": swept.due,
+        "uploads": swept.uploads,
+        "orphans": swept.orphans,
+        "unusable": swept.unusable[:SHOWN],
+    }
     logger.info("swept", extra=told)
     if swept.failures:
         raise RuntimeError(f"{len(swept.failures)} failures: {'; '.join(swept.failures[:SHOWN])}")

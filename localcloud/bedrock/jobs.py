@@ -50,6 +50,18 @@ class Job:
     process: subprocess.Popen[str] | None = None
 
 
+_SUMMARY = (
+    "jobArn",
+    "baseModelArn",
+    "jobName",
+    "status",
+    "creationTime",
+    "endTime",
+    "customModelName",
+    "customizationType",
+)
+
+
 class CustomizationJobs:
     """All customization jobs of the emulator's process."""
 
@@ -79,6 +91,16 @@ class CustomizationJobs:
     def describe(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """GetModelCustomizationJob."""
         return self.catalogue.named(request["jobIdentifier"]).described
+
+    def list(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """ListModelCustomizationJobs, filtered by name and status, in one page."""
+        summaries = [
+            {key: job.resource.described[key] for key in _SUMMARY if key in job.resource.described}
+            for job in self._jobs.values()
+            if request.get("nameContains", "") in job.resource.name
+            and request.get("statusEquals", job.resource.status) == job.resource.status
+        ]
+        return {"modelCustomizationJobSummaries": summaries}
 
     def stop(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """StopModelCustomizationJob."""

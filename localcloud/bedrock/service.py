@@ -89,6 +89,7 @@ class Bedrock:
             "GetModelCustomizationJob": Operation(
                 self._jobs.describe, "jobIdentifier", self._jobs.catalogue
             ),
+            "ListModelCustomizationJobs": Operation(self._jobs.list),
             "StopModelCustomizationJob": Operation(
                 self._jobs.stop, "jobIdentifier", self._jobs.catalogue
             ),

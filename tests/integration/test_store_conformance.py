@@ -259,7 +259,7 @@ def test_a_person_can_read_the_items(experiments: ExperimentTable, table: str) -
 
 def test_the_sweep_remembers_how_far_it_came(store: Store) -> None:
     assert store.sweep_round() is None
-    for place in (Round("inbox/a/ä", NOW, LATER), Round("", LATER, LATER)):
+    for place in (Round("inbox/a/ä", NOW, LATER), Round("", LATER, LATER, LATER)):
         store.put_sweep_round(place)
         assert store.sweep_round() == place
 

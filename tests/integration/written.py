@@ -53,7 +53,9 @@ def _items(table: str) -> dict[Shape, list[dict[str, Any]]]:
     store.put_checks("questions", rich_items.CHECKS)
     store.put_score("questions", rich_items.score())
     store.put_command("questions", rich_items.command("c1"))
-    store.put_sweep_round(Round("inbox/questions/sft.csv", rich_items.NOW, rich_items.LATER))
+    store.put_sweep_round(
+        Round("inbox/questions/sft.csv", rich_items.NOW, rich_items.LATER, rich_items.LATER)
+    )
     items = map(stored, boto3.client("dynamodb").scan(TableName=table)["Items"])
     return {Shape(item["kind"]): [item] for item in items}
 

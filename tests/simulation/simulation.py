@@ -10,7 +10,7 @@ import copy
 import heapq
 import json
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -20,6 +20,7 @@ from types import MethodType
 from typing import Any, Never
 
 from novaloop.cloud.deployments import Deployments
+from novaloop.cloud.leftovers import TaggedResources
 from novaloop.cloud.messages import HintQueue
 from novaloop.experiment.moves import Policy
 from novaloop.experiment.names import experiment_of_job
@@ -29,9 +30,12 @@ from novaloop.recipes.jobs import Deployment
 from novaloop.usecases.conversion import IngestWorld
 from novaloop.usecases.dataset_checks import check_experiment
 from novaloop.usecases.ingest import ingest
+from novaloop.usecases.orphans import OrphanWorld
+from novaloop.usecases.ports import Billing
 from novaloop.usecases.reconcile import MAX_DEPTH, World, reconcile
 from novaloop.usecases.score import ScoreWorld, score
 from novaloop.usecases.sweep import SweepWorld, sweep
+from tests.simulation.twin_account import TwinAccount
 from tests.simulation.twin_bedrock import TwinBedrock
 from tests.simulation.twin_sagemaker import TwinSageMaker
 from tests.simulation.twin_scheduler import TwinScheduler
@@ -354,8 +358,15 @@ class Simulation:
         # In one thread: the order of what happens is that of the seed.
         hints = HintQueue(calls.pop("sqs"), "hints", senders=1)
         with suppress(Crash):
-            for failure in sweep(SweepWorld(**calls, hints=hints, clock=self.clock)).failures:
+            orphans = OrphanWorld(calls["store"], self, self.world.schedules, self.world.notifier)
+            world = SweepWorld(**calls, hints=hints, clock=self.clock, orphans=orphans)
+            for failure in sweep(world).failures:
                 assert "hints were not taken" in failure, failure
+
+    def billing(self) -> Sequence[Billing]:
+        """The port `BillingFinder`, by the production adapter over both twins."""
+        client: Any = TwinAccount(self.hosting, self.bedrock, self.jobs)
+        return TaggedResources(client, client, client, "novaloop").billing()
 
     # ------------------------------------------------------------------ what people do
     def upload(self, experiment_id: str, file: str, body: bytes) -> None:

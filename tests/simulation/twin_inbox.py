@@ -15,7 +15,8 @@ from typing import Any, overload
 
 from novaloop.experiment.record import DatasetItem, DatasetStatus, Record, Snapshot, SpecItem
 from novaloop.experiment.spec import ExperimentSpec
-from novaloop.usecases.ports import Round, Upload
+from novaloop.usecases.orphans import OrphanWorld
+from novaloop.usecases.ports import Billing, Round, Upload
 from novaloop.usecases.sweep import SweepWorld, Swept, sweep
 from tests.simulation.twins import START, VirtualClock
 
@@ -78,7 +79,8 @@ class LongHistory:
         self.calls.clear()
         began, ports = self.clock.time, self
         port: Any = ports
-        swept = sweep(SweepWorld(port, port, port, port, self.clock))
+        orphans = OrphanWorld(port, port, port, port)
+        swept = sweep(SweepWorld(port, port, port, port, self.clock, orphans))
         took = self.clock.time - began
         self.clock.time = began + SWEEP_EVERY
         return swept, self.calls.total(), took
@@ -152,6 +154,11 @@ class LongHistory:
     def put_sweep_round(self, place: Round) -> None:
         self._call("put round")
         self.round = place
+
+    # ------------------------------------------------------------------ the account
+    def billing(self) -> Sequence[Billing]:
+        self._call("look for what bills", calls=3)
+        return []
 
     # ------------------------------------------------------------------ queue and function
     def look_at_all(self, experiment_ids: Sequence[str]) -> Sequence[str]:

@@ -192,6 +192,17 @@ ALLOWED = [
         Case(CONTROLLER, f"scheduler:{action}Schedule", f"{SCHEDULES}/default/novaloop-a--deploy-1")
         for action in ("Create", "Update", "Get", "Delete")
     ),
+    *(
+        Case(SWEEPER, f"scheduler:{action}Schedule", f"{SCHEDULES}/default/novaloop-a--deploy-1")
+        for action in ("Create", "Update", "Get")
+    ),
+    Case(SWEEPER, "iam:PassRole", ENDING_ROLE, TO_SCHEDULER),
+    Case(SWEEPER, "sns:Publish", TOPIC),
+    Case(SWEEPER, "tag:GetResources", "*"),
+    Case(SWEEPER, "sagemaker:ListTrainingJobs", "*"),
+    Case(SWEEPER, "bedrock:ListModelCustomizationJobs", "*"),
+    Case(SWEEPER, "sagemaker:DescribeEndpoint", own("endpoint")),
+    Case(SWEEPER, "bedrock:GetProvisionedModelThroughput", PROVISIONED),
     Case(ENDING, "sagemaker:DeleteEndpoint", own("endpoint"), TAGGED),
     Case(ENDING, "sagemaker:DeleteEndpoint", LASTING, TAGGED),
     Case(ENDING, "sagemaker:DeleteInferenceComponent", own("inference-component"), TAGGED),
@@ -344,7 +355,11 @@ FORBIDDEN = [
     Case(CONTROLLER, "sagemaker:CreateInferenceComponent", own("inference-component")),
     Case(CONTROLLER, "sagemaker:InvokeEndpoint", own("inference-component", "production")),
     Case(CONTROLLER, "tag:TagResources", "*"),
-    Case(SWEEPER, "tag:GetResources", "*"),
+    Case(SWEEPER, "sagemaker:DeleteEndpoint", own("endpoint"), TAGGED),
+    Case(SWEEPER, "sagemaker:StopTrainingJob", own("training-job"), TAGGED),
+    Case(SWEEPER, "scheduler:DeleteSchedule", f"{SCHEDULES}/default/novaloop-a--deploy-1"),
+    Case(SWEEPER, "scheduler:CreateSchedule", f"{SCHEDULES}/default/others"),
+    Case(SWEEPER, "iam:PassRole", EXECUTION_ROLE, TO_SCHEDULER),
     Case(CONTROLLER, "sagemaker:InvokeEndpoint", own("endpoint", "production")),
     Case(CONTROLLER, "iam:PassRole", OTHER_ROLE, TO_SAGEMAKER),
     Case(CONTROLLER, "iam:PassRole", OTHER_ROLE, TO_SCHEDULER),
@@ -583,6 +598,7 @@ WILDCARDS = {
     ("BigFilesRole", "Traces"): "traces can't be restricted to a resource",
     ("ControllerFunctionRole", "ImportModel"): "CreateCustomModel knows none; tags limit it",
     ("ControllerFunctionRole", "FindStream"): "ListStreams knows no resources; it only reads",
+    ("SweeperFunctionRole", "FindWhatBills"): "lists know no resources; they only read",
     ("ExecutionRole", "ServiceMetrics"): "PutMetricData knows no resources; a namespace limits it",
     ("ExecutionRole", "FindLineage"): "listing lineage knows no resources; it only reads",
     ("ExecutionRole", "ImageLogin"): "GetAuthorizationToken knows no resources",

@@ -43,22 +43,22 @@ class IngestSettings(BucketSettings):
 
 
 class SweeperSettings(BucketSettings):
-    """What the sweep hands on to."""
+    """What the sweep hands on to, and by what it finds what bills."""
 
     hint_queue_url: str
     ingest_function_name: str
+    topic_arn: str
+    ending_role_arn: str
+    job_name_prefix: str = Field(pattern=rf"^[a-z0-9]{{1,{MAX_PREFIX}}}$")
 
 
 class ControllerSettings(SweeperSettings):
     """Everything that launching needs."""
 
     metrics_function_name: str
-    topic_arn: str
     execution_role_arn: str
     bedrock_role_arn: str
-    ending_role_arn: str
     reward_function_arn: str
-    job_name_prefix: str = Field(pattern=rf"^[a-z0-9]{{1,{MAX_PREFIX}}}$")
     start_delay_seconds: float = Field(ge=0, le=900)
     look_seconds: float = Field(ge=1, le=3600)
     output_kms_key_arn: str = ""

@@ -30,6 +30,7 @@ from novaloop.recipes.jobs import Deployment
 from novaloop.settings import BucketSettings, ControllerSettings, IngestSettings, SweeperSettings
 from novaloop.store.table import ExperimentTable
 from novaloop.usecases.conversion import IngestWorld
+from novaloop.usecases.orphans import OrphanWorld
 from novaloop.usecases.reconcile import World
 from novaloop.usecases.score import ScoreWorld
 from novaloop.usecases.sweep import SweepWorld
@@ -114,8 +115,21 @@ def sweep_world() -> SweepWorld:
     """Return the sweeper's world, as its environment describes it."""
     settings = SweeperSettings.from_environment(os.environ)
     functions = boto3.client("lambda", config=_HASTY_CONFIG)
+    store = ExperimentTable(settings.table_name, settings.aws_region)
+    orphans = OrphanWorld(
+        store,
+        TaggedResources(
+            boto3.client("resourcegroupstaggingapi", config=_HASTY_CONFIG),
+            boto3.client("sagemaker", config=_HASTY_CONFIG),
+            boto3.client("bedrock", config=_HASTY_CONFIG),
+            settings.job_name_prefix,
+        ),
+        EndingSchedules(boto3.client("scheduler", config=_HASTY_CONFIG), settings.ending_role_arn),
+        Topic(boto3.client("sns", config=_HASTY_CONFIG), settings.topic_arn),
+    )
     return SweepWorld(
-        store=ExperimentTable(settings.table_name, settings.aws_region),
+        orphans=orphans,
+        store=store,
         objects=Bucket(boto3.client("s3", config=_HASTY_CONFIG), settings.bucket_name),
         hints=HintQueue(boto3.client("sqs", config=_HASTY_CONFIG), settings.hint_queue_url),
         ingester=IngestFunction(functions, settings.ingest_function_name),

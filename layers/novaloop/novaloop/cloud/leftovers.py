@@ -14,7 +14,8 @@ from novaloop.cloud.errors import end_if_possible, found
 from novaloop.experiment.names import experiment_of_job
 from novaloop.experiment.observation import Leftover
 from novaloop.experiment.site import EXPERIMENT_TAG, PREFIX_TAG
-from novaloop.usecases.ports import EndDenied
+from novaloop.recipes.names import bedrock_name
+from novaloop.usecases.ports import Billing, EndDenied
 
 if TYPE_CHECKING:
     from mypy_boto3_bedrock.client import BedrockClient
@@ -87,6 +88,54 @@ class TaggedResources:
             each for each in self._tagged(experiment_id) if self._is_left(each, experiment_id)
         ]
         return tuple(sorted(leftovers, key=lambda each: (_ORDER.index(each.kind), each.name)))
+
+    def billing(self) -> Sequence[Billing]:
+        """Return what serves, and the jobs that run.
+
+        Jobs are listed by status and name, not by tag: those that ended keep theirs for ever.
+        """
+        return [*self._serving(), *self._running()]
+
+    def _serving(self) -> Iterator[Billing]:
+        pages = self._tagging.get_paginator("get_resources").paginate(
+            TagFilters=[{"Key": EXPERIMENT_TAG}],
+            ResourceTypeFilters=["sagemaker:endpoint", "bedrock:provisioned-model"],
+        )
+        for page in pages:
+            for resource in page["ResourceTagMappingList"]:
+                leftover = _leftover(resource["ResourceARN"])
+                tags = {tag["Key"]: tag["Value"] for tag in resource.get("Tags", [])}
+                own = leftover.kind in _KINDS and self._is_own(leftover, tags)
+                described = self._describe(leftover) if own else None
+                if described is None:
+                    continue
+                experiment_id = tags[EXPERIMENT_TAG]
+                if leftover.kind == "sagemaker:endpoint":
+                    yield Billing(leftover.kind, leftover.name, experiment_id, "sagemaker")
+                elif leftover.kind == "bedrock:provisioned-model":
+                    name = described["provisionedModelName"]
+                    yield Billing(leftover.kind, name, experiment_id, "bedrock-provisioned")
+
+    def _running(self) -> Iterator[Billing]:
+        sagemaker, bedrock = self._clients["sagemaker"], self._clients["bedrock"]
+        pages = sagemaker.get_paginator("list_training_jobs").paginate(
+            StatusEquals="InProgress", NameContains=f"{self._prefix}-"
+        )
+        for page in pages:
+            for job in page["TrainingJobSummaries"]:
+                yield from self._job("sagemaker:training-job", job["TrainingJobName"])
+        pages = bedrock.get_paginator("list_model_customization_jobs").paginate(
+            statusEquals="InProgress", nameContains=f"{self._prefix}-"
+        )
+        for page in pages:
+            for job in page["modelCustomizationJobSummaries"]:
+                yield from self._job("bedrock:model-customization-job", job["jobName"])
+
+    def _job(self, kind: str, name: str) -> Iterator[Billing]:
+        mark = "--" if kind.startswith("sagemaker") else bedrock_name("--")
+        experiment_id = experiment_of_job(self._prefix, name.replace(mark, "--"))
+        if experiment_id is not None:
+            yield Billing(kind, name, experiment_id)
 
     def _tagged(self, experiment_id: str) -> Iterator[Leftover]:
         pages = self._tagging.get_paginator("get_resources").paginate(

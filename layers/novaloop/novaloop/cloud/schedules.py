@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from novaloop.cloud.errors import code_of, is_denied, may_pass_later, text_of
+from novaloop.cloud.errors import code_of, found, is_denied, may_pass_later, text_of
 from novaloop.usecases.ports import LaunchRefused
 
 if TYPE_CHECKING:
@@ -65,6 +65,10 @@ class EndingSchedules:
             if backstop.lasting and self._begins(schedule["Name"]) >= schedule["StartDate"]:
                 return
             self._scheduler.update_schedule(**schedule)
+
+    def begins(self, backstop: Backstop) -> datetime | None:
+        """Return when its schedule begins; None if there is none."""
+        return found(lambda: self._begins(backstop.name))
 
     def _begins(self, name: str) -> datetime:
         begins: datetime = self._scheduler.get_schedule(Name=name)["StartDate"]

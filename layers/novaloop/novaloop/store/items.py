@@ -142,6 +142,7 @@ class SweepModel(Item, discriminator="SWEEP"):
     after = UnicodeAttribute()
     started = UnicodeAttribute()
     since = UnicodeAttribute()
+    searched = UnicodeAttribute(null=True)
 
 
 class HistoryModel(Item, discriminator="HISTORY"):

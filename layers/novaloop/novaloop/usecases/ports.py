@@ -13,6 +13,7 @@ from novaloop.experiment.admission import Place
 from novaloop.experiment.deploying import EndpointRef
 from novaloop.experiment.launching import PlannedRequest
 from novaloop.experiment.observation import End, Leftover, Work
+from novaloop.experiment.plan import Target
 from novaloop.experiment.record import (
     Backstop,
     ChecksItem,
@@ -112,12 +113,14 @@ class Round:
     """How far the sweep has walked round the inbox.
 
     `after` is the key that it looked at last, empty between two rounds; `started` is when the
-    present round began, and `since` when the one before it did.
+    present round began, and `since` when the one before it did. `searched` is when it last looked
+    for what bills and belongs to nobody.
     """
 
     after: str
     started: datetime
     since: datetime
+    searched: datetime | None = None
 
 
 class SweepStore(Protocol):
@@ -270,6 +273,10 @@ class Schedules(Protocol):
         """
         ...
 
+    def begins(self, backstop: Backstop) -> datetime | None:
+        """Return when its schedule begins; None if there is none."""
+        ...
+
     def remove(self, backstop: Backstop) -> None:
         """Delete its schedule, if that can be done: what is left has nothing to end."""
         ...
@@ -284,6 +291,24 @@ class Leftovers(Protocol):
 
     def delete(self, leftovers: Sequence[Leftover]) -> None:
         """Delete those of the first kind that can be deleted now. Raises EndDenied."""
+        ...
+
+
+@dataclass(frozen=True)
+class Billing:
+    """What bills by the hour and carries an experiment's tag; `to` says where, if it serves."""
+
+    kind: str
+    name: str
+    experiment_id: str
+    to: Target | None = None
+
+
+class BillingFinder(Protocol):
+    """Everything of the stack's in the account that bills by the hour."""
+
+    def billing(self) -> Sequence[Billing]:
+        """Return what serves, and the jobs that run."""
         ...
 
 

@@ -1,8 +1,9 @@
 """The sweep: finds what events should have brought up and did not.
 
-It has two jobs, and neither can keep the other from being done: each has time of its own, what
-goes wrong in one is told when both are over, and what goes wrong with one experiment or one upload
-is told when the rest is done.
+It has three jobs, and none can keep the others from being done: each has time of its own, what
+goes wrong in one is told when all are over, and what goes wrong with one experiment or one upload
+is told when the rest is done. Once a day it looks for what bills and belongs to nobody; see
+`orphans`.
 
 **Experiments that are due** are hinted at, the longest overdue first, ten a message batch. So the
 cost follows open work: only records that will change by themselves are ever due.
@@ -30,6 +31,7 @@ from novaloop.experiment.record import Snapshot
 from novaloop.experiment.spec_file import SPEC_FILE
 from novaloop.usecases.conversion import stem_of
 from novaloop.usecases.inbox import INBOX, InboxFile, Unusable, read_key
+from novaloop.usecases.orphans import OrphanWorld, look_for_orphans
 from novaloop.usecases.ports import Clock, HintBatches, Ingester, Objects, Round, SweepStore, Upload
 
 AGES = tuple(timedelta(minutes=minutes) for minutes in (2, 15, 60, 240, 960))
@@ -38,6 +40,7 @@ arrived; the others are for asks that came to nothing, and grow like those of an
 KEYS, COMPARISONS = 50_000, 400
 """How many uploads one sweep walks past at most, in listings of 1,000, and after how many queries
 and asks it leaves the rest to the next."""
+SEARCH_EVERY = timedelta(days=1)
 HINTS_AT_ONCE, KEYS_AT_ONCE = 1_000, 200
 """How much of each job is begun before the clock is asked again: seconds, if all is to be done."""
 TIME_FOR_DUE, TIME_FOR_UPLOADS = timedelta(seconds=12), timedelta(seconds=18)
@@ -54,6 +57,7 @@ class SweepWorld:
     hints: HintBatches
     ingester: Ingester
     clock: Clock
+    orphans: OrphanWorld
 
 
 @dataclass
@@ -61,20 +65,24 @@ class Swept:
     """What one sweep did.
 
     How many experiments were due for a look, how many uploads nobody had picked up, which keys
-    belong to no experiment, and what could not be done, in words that hold nothing of any data.
+    belong to no experiment, how much bills for nobody, and what could not be done, in words that
+    hold nothing of any data. `place` is where the walk round the inbox has come to.
     """
 
     due: int = 0
+    orphans: int = 0
+    place: Round | None = None
     uploads: int = 0
     unusable: list[str] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
 
 
 def sweep(world: SweepWorld) -> Swept:
-    """Hint at every experiment that is due, and ask for every upload without an item."""
+    """Hint at what is due, ask for uploads without an item, look for what bills for nobody."""
     swept = Swept()
     _try("hinting at what is due", swept, partial(_hint_at_due, world, swept))
     _try("looking for lost uploads", swept, partial(_look_for_uploads, world, swept))
+    _try("looking for what bills for nobody", swept, partial(_look_for_orphans, world, swept))
     return swept
 
 
@@ -112,13 +120,23 @@ def _look_for_uploads(world: SweepWorld, swept: Swept) -> None:
         while walked < KEYS and calls < COMPARISONS and world.clock.now() < now + TIME_FOR_UPLOADS:
             some = list(islice(uploads, KEYS_AT_ONCE))
             if not some:
-                place = Round("", started=place.started, since=place.started)
+                place = replace(place, after="", since=place.started)
                 break
             aged = {key: upload for key, upload in some if is_time(upload.uploaded_at, since, now)}
             calls += _compare(aged, world, swept)
             place, walked = replace(place, after=some[-1][0]), walked + len(some)
     finally:
         world.store.put_sweep_round(place)
+        swept.place = place
+
+
+def _look_for_orphans(world: SweepWorld, swept: Swept) -> None:
+    """Look once a day, also if it comes to nothing: what fails, fails and costs once a day."""
+    now, place = world.clock.now(), swept.place
+    if place is None or (place.searched is not None and now < place.searched + SEARCH_EVERY):
+        return
+    world.store.put_sweep_round(replace(place, searched=now))
+    swept.orphans = len(look_for_orphans(world.orphans, now))
 
 
 def _compare(uploads: Mapping[str, Upload], world: SweepWorld, swept: Swept) -> int:

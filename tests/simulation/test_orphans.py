@@ -1,0 +1,102 @@
+"""What bills and belongs to nobody is found once a day, told, and ended by a schedule."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from novaloop.experiment.record import Status
+from novaloop.usecases.orphans import GRACE
+from tests.simulation.simulation import SPEC, Simulation
+from tests.simulation.twin_inbox import LongHistory
+
+PLANS = {
+    "endpoint": b"plan: [sft, deploy]\n",
+    "component": b"plan: [sft, deploy: {inference_component: true}]\n",
+    "lasting": b"plan: [sft, deploy: {endpoint: bot}]\n",
+    "throughput": b"plan: [sft, deploy: {to: bedrock-provisioned}]\n",
+}
+any_plan = pytest.mark.parametrize("plan", PLANS.values(), ids=PLANS)
+ORPHANS = "without an experiment"
+
+
+def live(plan: bytes) -> Simulation:
+    simulation = Simulation()
+    simulation.submit("demo", SPEC + plan)
+    assert simulation.reaches("demo", Status.LIVE)
+    simulation.passes(timedelta(minutes=1))
+    return simulation
+
+
+def told(simulation: Simulation) -> list[str]:
+    return [message for subject, message in simulation.notifier.messages if ORPHANS in subject]
+
+
+def lose_the_record(simulation: Simulation) -> None:
+    simulation.objects.clear()
+    del simulation.store.snapshots["demo"]
+
+
+@any_plan
+def test_what_serves_without_record_or_schedule_is_told_and_ends_a_day_later(plan: bytes) -> None:
+    simulation = live(plan)
+    lose_the_record(simulation)
+    simulation.scheduler.schedules.clear()
+    simulation.passes(timedelta(days=1))
+    (message,) = told(simulation)
+    assert "experiment demo" in message
+    assert "its schedule ends it from" in message
+    assert simulation.hosting.endpoints or simulation.bedrock.throughputs
+    simulation.passes(GRACE + timedelta(hours=1))
+    assert not simulation.hosting.endpoints
+    assert not simulation.bedrock.throughputs
+
+
+@any_plan
+def test_what_has_a_schedule_keeps_it(plan: bytes) -> None:
+    simulation = live(plan.replace(b"}", b", ttl_hours: 300}") if b"{" in plan else plan)
+    before = {n: s["StartDate"] for n, s in simulation.scheduler.schedules.items()}
+    lose_the_record(simulation)
+    simulation.passes(timedelta(hours=24))
+    after = {n: s["StartDate"] for n, s in simulation.scheduler.schedules.items()}
+    assert after == before
+    assert told(simulation)
+
+
+@any_plan
+def test_what_lives_is_left_alone(plan: bytes) -> None:
+    simulation = live(plan)
+    for _ in range(3):
+        snapshot = simulation.store.load("demo")
+        assert snapshot.record is not None
+        assert snapshot.record.endpoint is not None
+        until = simulation.clock.now() + timedelta(days=9)
+        endpoint = replace(snapshot.record.endpoint, expires_at=until)
+        record = replace(snapshot.record, endpoint=endpoint)
+        simulation.store.snapshots["demo"] = replace(snapshot, record=record)
+        simulation.passes(timedelta(days=1))
+    assert told(simulation) == []
+    assert simulation.is_in("demo", Status.LIVE)
+
+
+@pytest.mark.parametrize("runtime", [b"", b"runtime: bedrock\n"])
+def test_a_job_that_runs_for_nobody_is_told(runtime: bytes) -> None:
+    simulation = Simulation(fate=lambda _: "hangs")
+    simulation.submit("demo", SPEC + runtime + b"plan: [sft]\n", 240)
+    assert simulation.run(lambda: bool([*simulation.jobs.running, *simulation.bedrock.running]))
+    simulation.objects.clear()
+    simulation.store.snapshots.clear()
+    simulation.bedrock._later = lambda *_: None
+    simulation.store.round = None  # the day's search is yet to come
+    simulation.passes(timedelta(minutes=10))
+    (message,) = told(simulation)
+    assert "runs until it is done" in message
+
+
+def test_it_is_looked_for_once_a_day_even_if_that_fails() -> None:
+    stack = LongHistory()
+    stack.down = {"look for what bills"}
+    failures = [failure for _ in range(3 * 288) for failure in stack.sweep()[0].failures]
+    assert failures == ["looking for what bills for nobody: ConnectionError"] * 3

@@ -1,0 +1,63 @@
+"""What lists across an account tell: of SageMaker's and Bedrock's twins, under their clock."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from tests.simulation.twin_bedrock import TwinBedrock
+from tests.simulation.twin_sagemaker import TwinSageMaker
+from tests.simulation.twin_training import TwinJobs
+
+ENDPOINTS = "arn:aws:sagemaker:us-east-1:123456789012:endpoint/"
+
+
+@dataclass(frozen=True)
+class TwinAccount:
+    """The Tagging API and the lists of both services, a thing on each page."""
+
+    hosting: TwinSageMaker
+    bedrock: TwinBedrock
+    jobs: TwinJobs
+
+    def get_paginator(self, operation: str) -> _Pages:
+        return _Pages(self, operation)
+
+    def get_resources(self, **request: Any) -> Iterator[dict[str, Any]]:
+        (wanted,) = request["TagFilters"]
+        assert request["ResourceTypeFilters"] == ["sagemaker:endpoint", "bedrock:provisioned-model"]
+        tagged = {f"{ENDPOINTS}{name}": each.tags for name, each in self.hosting.endpoints.items()}
+        tagged |= {each.arn: dict(each.tags) for each in self.bedrock.throughputs.values()}
+        for arn, tags in tagged.items():
+            if wanted["Key"] in tags:
+                told = [{"Key": key, "Value": value} for key, value in tags.items()]
+                yield {"ResourceTagMappingList": [{"ResourceARN": arn, "Tags": told}]}
+
+    def list_training_jobs(self, **request: Any) -> Iterator[dict[str, Any]]:
+        for name, job in self.jobs.jobs.items():
+            if job.status == request["StatusEquals"] and request["NameContains"] in name:
+                yield {"TrainingJobSummaries": [{"TrainingJobName": name}]}
+
+    def list_model_customization_jobs(self, **request: Any) -> Iterator[dict[str, Any]]:
+        for name, job in self.bedrock.jobs.items():
+            if job.status == request["statusEquals"] and request["nameContains"] in name:
+                yield {"modelCustomizationJobSummaries": [{"jobName": name}]}
+
+    def describe_endpoint(self, EndpointName: str) -> dict[str, Any]:  # noqa: N803
+        return self.hosting.describe_endpoint(EndpointName)
+
+    def get_provisioned_model_throughput(self, provisionedModelId: str) -> dict[str, Any]:  # noqa: N803
+        (found,) = (n for n, e in self.bedrock.throughputs.items() if e.arn == provisionedModelId)
+        told = self.bedrock.get_provisioned_model_throughput(found)
+        return {**told, "provisionedModelName": found}
+
+
+@dataclass(frozen=True)
+class _Pages:
+    account: TwinAccount
+    operation: str
+
+    def paginate(self, **request: Any) -> Iterator[dict[str, Any]]:
+        pages: Iterator[dict[str, Any]] = getattr(self.account, self.operation)(**request)
+        return pages
