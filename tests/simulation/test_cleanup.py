@@ -19,6 +19,7 @@ TAGS = [{"Key": EXPERIMENT_TAG, "Value": "demo"}]
 
 def leave(hosting: TwinSageMaker, name: str = ORPHAN) -> None:
     """Make what a process outside, or a lost record, may leave."""
+    hosting.is_bounded = lambda _: True
     hosting.create_model(ModelName=name, Tags=TAGS)
     hosting.create_endpoint_config(EndpointConfigName=name, ProductionVariants=[], Tags=TAGS)
     hosting.create_endpoint(EndpointName=name, EndpointConfigName=name, Tags=TAGS)

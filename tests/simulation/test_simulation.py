@@ -71,7 +71,7 @@ def test_every_adapter_is_called(runtime: str) -> None:
     ports = {call.partition(".")[0] for call in SCENARIOS[runtime].calls()}
     assert ports == {
         *("store", "jobs", "logs", "sagemaker", "runtime", "objects"),
-        *("scorer", "ingester", "hints", "notifier"),
+        *("scorer", "ingester", "hints", "notifier", "scheduler"),
     }
 
 
