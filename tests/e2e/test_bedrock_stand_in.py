@@ -22,6 +22,7 @@ from localcloud.sagemaker.faults import Fault
 from novaloop.cloud.bedrock import OnDemandDeployments, ProvisionedThroughputs
 from novaloop.experiment.deploying import EndpointRef
 from novaloop.experiment.observation import Phase
+from novaloop.experiment.record import Obstacle
 from novaloop.recipes.bedrock_serving import BedrockServing, native_request, plan_bedrock_serving
 from novaloop.recipes.jobs import Deployment
 from novaloop.recipes.names import bedrock_name
@@ -215,7 +216,7 @@ def test_an_import_fails_with_its_reason(endpoints: BedrockEndpoints) -> None:
 def test_what_can_never_be_is_refused_for_good(endpoints: BedrockEndpoints) -> None:
     with pytest.raises(LaunchRefused, match="can't assume the role") as caught:
         endpoints.launch(plan(endpoints, "other-role", ROLE.replace("import", "elsewhere")))
-    assert not caught.value.for_now
+    assert caught.value.cause is Obstacle.INVALID
 
 
 def test_a_quota_is_waited_for(cloud: LocalCloud, endpoints: BedrockEndpoints) -> None:
@@ -223,7 +224,7 @@ def test_a_quota_is_waited_for(cloud: LocalCloud, endpoints: BedrockEndpoints) -
     cloud.inject(Fault("CreateCustomModel", name, code="ServiceQuotaExceededException"))
     with pytest.raises(LaunchRefused) as caught:
         endpoints.launch(plan(endpoints, name))
-    assert caught.value.for_now
+    assert caught.value.cause is Obstacle.QUOTA
     assert endpoints.describe(ref(name), "demo").phase is Phase.ABSENT
 
 

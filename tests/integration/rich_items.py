@@ -19,6 +19,7 @@ from novaloop.experiment.record import (
     Endpoint,
     GateVerdict,
     HistoryEntry,
+    Obstacle,
     Progress,
     Record,
     ScoreItem,
@@ -28,6 +29,7 @@ from novaloop.experiment.record import (
     Status,
     Suspect,
     Suspicion,
+    Waited,
 )
 from novaloop.experiment.spec import ExperimentSpec
 from novaloop.experiment.spec_file import read_spec
@@ -101,6 +103,7 @@ def stage(**changes: Any) -> Stage:
         "next_try_at": LATER,
         "queued_at": NOW,
         "tries": 4,
+        "waits": (complete(Waited(Obstacle.QUOTA, NOW, 4, long=True)),),
         "progress": complete(Progress("Training", 7, 100, LATER)),
         "health": (HealthNote(HealthKind.LOSS_DIVERGENCE, 7, "the loss rose"),),
         "warned": (HealthKind.LOSS_DIVERGENCE,),
@@ -125,6 +128,7 @@ def record(experiment_id: str = "questions", **changes: Any) -> Record:
         "gate": complete(GateVerdict("PROMOTE", True, "better", ({"met": True, "n": None},))),
         "approved_by": "jane",
         "budget_lifted_by": "joe",
+        "unreadable": Suspicion(Suspect.UNREADABLE, NOW, LATER, why="AccessDenied"),
         "base_checkpoint": "s3://customer-escrow-1-smtj-x/earlier/40",
         "endpoint": complete(
             Endpoint("novaloop-questions--deploy-1", NOW, LATER, "component", LATER)

@@ -20,7 +20,7 @@ from novaloop.cloud.jobs import TrainingJobs, work_of_job
 from novaloop.experiment.deploying import EndpointRef
 from novaloop.experiment.launching import PlannedRequest
 from novaloop.experiment.observation import End, Phase, Work
-from novaloop.experiment.record import Progress
+from novaloop.experiment.record import Obstacle, Progress
 from novaloop.recipes import registry
 from novaloop.recipes.endpoints import EndpointPlan, update_endpoint
 from novaloop.usecases.ports import EndDenied, LaunchRefused, NotServing
@@ -262,21 +262,24 @@ def quota_of_instances(limit: int, used: int, wanted: int) -> tuple[str, str]:
 
 
 @pytest.mark.parametrize(
-    ("error", "quota"),
+    ("error", "cause"),
     [
-        (quota_of_instances(limit=4, used=4, wanted=4), True),
-        (quota_of_instances(limit=2, used=0, wanted=4), False),
-        (QUOTA, True),
-        (("ThrottlingException", "Rate exceeded"), False),
+        (quota_of_instances(limit=4, used=4, wanted=4), Obstacle.QUOTA),
+        (quota_of_instances(limit=2, used=0, wanted=4), Obstacle.QUOTA_TOO_SMALL),
+        (QUOTA, Obstacle.QUOTA),
+        (("ThrottlingException", "Rate exceeded"), Obstacle.SERVICE_FAULT),
+        (("InternalFailure", "try again"), Obstacle.SERVICE_FAULT),
+        (("ValidationException", "InsufficientInstanceCapacity"), Obstacle.CAPACITY),
+        (("ValidationException", "The image does not exist."), Obstacle.INVALID),
     ],
 )
-def test_what_others_have_used_up_is_told_from_what_is_too_small(
-    jobs: TrainingJobs, sagemaker: Stubber, error: tuple[str, str], *, quota: bool
+def test_why_a_launch_was_refused_is_told_apart(
+    jobs: TrainingJobs, sagemaker: Stubber, error: tuple[str, str], cause: Obstacle
 ) -> None:
     fails(sagemaker, "create_training_job", error)
     with pytest.raises(LaunchRefused) as refused:
         jobs.create(LAUNCH)
-    assert (refused.value.for_now, refused.value.quota) == (True, quota)
+    assert refused.value.cause is cause
 
 
 REFUSALS = [
@@ -296,7 +299,7 @@ def test_a_refused_launch_says_why_and_whether_to_try_again(
     fails(sagemaker, "create_training_job", error)
     with pytest.raises(LaunchRefused, match=error[1][:20]) as refused:
         jobs.create(LAUNCH)
-    assert refused.value.for_now is for_now
+    assert (refused.value.cause is not Obstacle.INVALID) is for_now
     assert refused.value.reason.startswith(f"{error[0]}: ")
 
 
@@ -488,7 +491,7 @@ def test_a_refused_endpoint_says_why_and_whether_to_try_again(
     fails(sagemaker, "create_endpoint", error)
     with pytest.raises(LaunchRefused) as refused:
         endpoints.launch(PLAN)
-    assert refused.value.for_now is for_now
+    assert (refused.value.cause is not Obstacle.INVALID) is for_now
 
 
 def test_the_endpoint_is_deleted_before_what_it_is_made_of(
@@ -786,7 +789,7 @@ def test_a_refused_component_waits_for_no_quota(
     fails(sagemaker, "create_inference_component", error)
     with pytest.raises(LaunchRefused) as refused:
         endpoints.proceed(replace(PLAN, create_inference_component=COMPONENT_REQUEST))
-    assert refused.value.for_now is for_now
+    assert (refused.value.cause is not Obstacle.INVALID) is for_now
 
 
 def test_the_component_is_deleted_before_its_endpoint(
@@ -894,7 +897,7 @@ def test_a_job_waits_for_its_evaluator(
     sagemaker.add_response("describe_hub_content", told_content(EVALUATOR, status), OF_EVALUATOR)
     with pytest.raises(LaunchRefused, match=f"reward-1 of {HUB} is {status}") as refused:
         jobs.create(LAUNCH_SERVERLESS)
-    assert refused.value.for_now is for_now
+    assert (refused.value.cause is not Obstacle.INVALID) is for_now
 
 
 def test_a_base_model_that_is_not_in_the_region_is_refused_for_good(
@@ -903,7 +906,7 @@ def test_a_base_model_that_is_not_in_the_region_is_refused_for_good(
     fails(sagemaker, "describe_hub_content", NO_MODEL)
     with pytest.raises(LaunchRefused, match="does not exist") as refused:
         jobs.create(LAUNCH_SERVERLESS)
-    assert refused.value.for_now is False
+    assert refused.value.cause is Obstacle.INVALID
 
 
 def test_a_group_that_exists_is_used_if_it_is_the_experiments(
@@ -925,7 +928,7 @@ def test_a_group_that_exists_is_used_if_it_is_the_experiments(
     jobs.create(CREATE_GROUP)
     with pytest.raises(LaunchRefused, match="belongs to somebody else") as refused:
         jobs.create(CREATE_GROUP)
-    assert refused.value.for_now is False
+    assert refused.value.cause is Obstacle.INVALID
 
 
 @pytest.mark.parametrize("shows", [False, True], ids=["not at all", "without its tags"])
@@ -946,7 +949,7 @@ def test_a_group_that_shows_late_is_waited_for(
         fails(sagemaker, "describe_model_package_group", missing)
     with pytest.raises(LaunchRefused, match="does not show yet") as refused:
         jobs.create(CREATE_GROUP)
-    assert refused.value.for_now is True
+    assert refused.value.cause is Obstacle.NOT_FOUND
 
 
 def test_a_hub_and_an_evaluator_that_exist_are_no_error(
@@ -963,10 +966,11 @@ def test_a_hub_and_an_evaluator_that_exist_are_no_error(
 def test_a_hub_that_is_not_there_yet_is_waited_for(jobs: TrainingJobs, sagemaker: Stubber) -> None:
     fails(sagemaker, "describe_hub", NO_HUB)
     sagemaker.add_response("describe_hub", told_hub("Creating"), {"HubName": HUB})
-    for said in ("does not exist", "is Creating"):
+    refusals = {"does not exist": Obstacle.NOT_FOUND, "is Creating": Obstacle.BUSY}
+    for said, cause in refusals.items():
         with pytest.raises(LaunchRefused, match=said) as refused:
             jobs.create(IMPORT)
-        assert refused.value.for_now is True
+        assert refused.value.cause is cause
 
 
 def test_a_job_says_which_model_package_it_made() -> None:
@@ -1030,7 +1034,7 @@ def test_an_update_waits_for_its_turn(  # noqa: PLR0917
         tagged_as(sagemaker, holder, BOT_ARN)
     with pytest.raises(LaunchRefused, match=says) as refused:
         endpoints.proceed(IN_PLACE)
-    assert refused.value.for_now is True
+    assert refused.value.cause is Obstacle.BUSY
 
 
 def test_what_did_not_answer_gives_way_to_what_served_before(
@@ -1059,7 +1063,7 @@ def test_an_update_that_a_late_tag_denies_is_tried_again(
     fails(sagemaker, "update_endpoint", DENIED)
     with pytest.raises(LaunchRefused) as refused:
         endpoints.proceed(IN_PLACE)
-    assert (refused.value.for_now, refused.value.denied) == (True, True)
+    assert refused.value.cause is Obstacle.DENIED
 
 
 def test_an_endpoint_that_serves_something_else_is_not_deleted(

@@ -13,6 +13,7 @@ from novaloop.training.health import HealthKind
 from novaloop.usecases.training import load_training
 from tests.simulation.faults import Calls, Scenario, at_any_call
 from tests.simulation.simulation import ROUGH, SPEC, Chaos, Simulation, crash
+from tests.simulation.twin_service import refusal
 from tests.simulation.twin_training import LINES_PER_LOOK
 
 PLAN = b"""
@@ -157,7 +158,7 @@ def test_a_retry_begins_with_a_clean_bill_of_health() -> None:
 
 class BrokenLogs:
     def read(self, job_name: str, after: str | None) -> Never:
-        raise RuntimeError("the logs service is down")
+        raise refusal("ServiceUnavailableException", "the logs service is down")
 
 
 def test_logs_that_cannot_be_read_hold_nothing_up() -> None:

@@ -258,6 +258,8 @@ class TwinLogs:
 
     def read(self, job_name: str, after: str | None) -> LogPage:
         self.reads += 1
+        if job_name not in self.jobs.jobs:  # its log outlives it, with nothing new
+            return LogPage((), after)
         job, begin = self.jobs.jobs[job_name], int(after or 0)
         begun, end = job.created_at, job.ended_at or self.clock.now()
         course = self.course(job_name)

@@ -54,6 +54,20 @@ _HASTY_CONFIG = _CONFIG.merge(
 logger = Logger()
 
 
+class DefectMetric:
+    """Counts defects in a metric with an alarm; implements the port `Defects`."""
+
+    def report(self, error: Exception) -> None:
+        """Count one; the log says where it is."""
+        _count("Defects", type(error).__name__)
+
+
+def _count(metric: str, what: str) -> None:
+    service = {"service": str(logger.service)}
+    with single_metric(metric, MetricUnit.Count, 1, default_dimensions=service) as counted:
+        counted.add_metadata("what", what)
+
+
 def controller_world() -> World:
     """Return the controller's world, as its environment describes it."""
     settings = ControllerSettings.from_environment(os.environ)
@@ -80,6 +94,7 @@ def controller_world() -> World:
         ingester=IngestFunction(functions, settings.ingest_function_name),
         hints=HintQueue(boto3.client("sqs", config=_CONFIG), settings.hint_queue_url),
         notifier=Topic(boto3.client("sns", config=_CONFIG), settings.topic_arn),
+        defects=DefectMetric(),
         clock=UtcClock(),
         site=Site(settings.bucket_name, _deployment(settings), settings.bedrock_role_arn),
         policy=Policy(settings.job_name_prefix, settings.start_delay, settings.look_every),
@@ -173,6 +188,4 @@ def leaving_newer_alone() -> Iterator[None]:
         yield
     except NewerVersion as newer:
         logger.warning("left alone: %s", newer)
-        service = {"service": str(logger.service)}
-        with single_metric("NewerVersions", MetricUnit.Count, 1, default_dimensions=service):
-            pass
+        _count("NewerVersions", str(newer))

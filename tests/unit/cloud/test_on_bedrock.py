@@ -15,6 +15,7 @@ from novaloop.cloud.customization import CustomizationJobs
 from novaloop.experiment.deploying import EndpointRef
 from novaloop.experiment.launching import PlannedRequest
 from novaloop.experiment.observation import End, Phase
+from novaloop.experiment.record import Obstacle
 from novaloop.usecases.ports import EndDenied, LaunchRefused, NotServing
 
 ARN = "arn:aws:bedrock:us-east-1:123456789012"
@@ -106,7 +107,7 @@ def test_a_job_is_refused_for_now_or_for_good(code: str, for_now: bool | None) -
         return
     with pytest.raises(LaunchRefused) as caught:
         jobs(bedrock).create(request)
-    assert caught.value.for_now is for_now
+    assert (caught.value.cause is not Obstacle.INVALID) is for_now
 
 
 @pytest.mark.parametrize("code", ["ConflictException", "ResourceNotFoundException"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
@@ -18,17 +19,17 @@ from novaloop.cloud.errors import (
     is_denied,
     is_in_progress,
     is_missing,
-    may_pass_later,
+    obstacle_of,
     text_of,
 )
 from novaloop.cloud.failures import cause_of, judged
 from novaloop.experiment.names import experiment_of_job
 from novaloop.experiment.observation import End, Phase, Work
-from novaloop.experiment.record import Progress
+from novaloop.experiment.record import Obstacle, Progress
 from novaloop.experiment.site import EXPERIMENT_TAG
 from novaloop.recipes.endpoints import chat_text, update_endpoint
 from novaloop.recipes.requests import sagemaker_tags
-from novaloop.usecases.ports import LaunchRefused
+from novaloop.usecases.ports import EndDenied, LaunchRefused
 
 if TYPE_CHECKING:
     from mypy_boto3_sagemaker.client import SageMakerClient
@@ -175,14 +176,16 @@ class SageMakerEndpoints:
             return
         problem = self._why_not_now(endpoint, former)
         if problem is not None:
-            raise LaunchRefused(f"{name} {problem}", for_now=True)
+            raise LaunchRefused(f"{name} {problem}", Obstacle.BUSY)
         try:
             self._sagemaker.update_endpoint(**request)
         except ClientError as error:
-            denied = is_denied(error)  # the right hangs on the endpoint's tag
-            passes = is_missing(error) or is_in_progress(error) or denied
-            for_now = may_pass_later(error) or passes
-            raise LaunchRefused(text_of(error), for_now=for_now, denied=denied) from error
+            cause = obstacle_of(error)
+            if is_in_progress(error):
+                cause = Obstacle.BUSY
+            elif is_denied(error):  # the right hangs on the endpoint's tag
+                cause = Obstacle.DENIED
+            raise LaunchRefused(text_of(error), cause) from error
 
     def _why_not_now(self, endpoint: Mapping[str, Any] | None, former: str | None) -> str | None:
         """Say why this is no time to update an endpoint; another experiment may be at it."""
@@ -216,6 +219,31 @@ class SageMakerEndpoints:
         """
         if gone:
             return self._delete_parts(ref.name, owner)
+        try:
+            return self._end_seen(ref, owner)
+        except ClientError:
+            if ref.is_shared:  # what serves there may be another experiment's
+                raise
+            return self._end_unseen(ref)
+
+    def _end_unseen(self, ref: EndpointRef) -> End:
+        """End an endpoint that can't be described: it may bill all the same.
+
+        The right to delete hangs on our tag, so nobody else's is deleted.
+        """
+        sagemaker = self._sagemaker
+        if name := ref.component:
+            with suppress(EndDenied):  # IAM denies it, too, if the component is gone
+                end_if_possible(
+                    lambda: sagemaker.delete_inference_component(InferenceComponentName=name),
+                    lambda: name,
+                )
+        accepted = end_if_possible(
+            lambda: sagemaker.delete_endpoint(EndpointName=ref.endpoint), lambda: ref.endpoint
+        )
+        return End.REQUESTED if accepted else End.NOT_NOW
+
+    def _end_seen(self, ref: EndpointRef, owner: str | None) -> End:
         sagemaker = self._sagemaker
         if component := self._component(ref):
             name = component["InferenceComponentName"]

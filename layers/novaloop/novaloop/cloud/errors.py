@@ -12,6 +12,8 @@ from botocore.exceptions import ClientError, HTTPClientError
 from botocore.exceptions import ConnectionError as BotocoreConnectionError
 
 from novaloop.cloud.failures import cause_of
+from novaloop.experiment.observation import Cause
+from novaloop.experiment.record import Obstacle
 from novaloop.usecases.ports import EndDenied, LaunchRefused, NotServing
 
 T = TypeVar("T")
@@ -49,18 +51,22 @@ def text_of(error: ClientError) -> str:
     return f"{code_of(error)}: {' '.join(message.split())}"[:500]
 
 
-def may_pass_later(error: ClientError) -> bool:
-    """Whether the same request may be taken later, by AWS's code or by what it says."""
-    message = str(error.response.get("Error", {}).get("Message", ""))
-    return code_of(error) in FOR_NOW or cause_of(message) is not None
+def obstacle_of(error: ClientError) -> Obstacle:
+    """Return why a launch was refused, by AWS's code, or by what it says.
 
-
-def is_used_up(error: ClientError) -> bool:
-    """Whether a quota is used up; one that is too small for this request alone is not."""
+    A quota that is too small for this request alone is not used up by others.
+    """
     message = str(error.response.get("Error", {}).get("Message", ""))
-    told = _NUMBERS.search(message)
-    too_small = told is not None and int(told["wanted"]) > int(told["limit"])
-    return code_of(error) in _QUOTA and not too_small
+    code, cause = code_of(error), cause_of(message)
+    if code in _QUOTA:
+        told = _NUMBERS.search(message)
+        too_small = told is not None and int(told["wanted"]) > int(told["limit"])
+        return Obstacle.QUOTA_TOO_SMALL if too_small else Obstacle.QUOTA
+    if cause is Cause.CAPACITY:
+        return Obstacle.CAPACITY
+    if code in FOR_NOW or cause is Cause.SERVICE_FAULT:
+        return Obstacle.SERVICE_FAULT
+    return Obstacle.NOT_FOUND if is_missing(error) else Obstacle.INVALID
 
 
 def is_missing(error: ClientError) -> bool:
@@ -184,12 +190,7 @@ def create_unless_taken(
     except ClientError as error:
         if exists_already(error):
             return None
-        denied = by_tag and is_denied(error)
-        # What was created a moment ago may not be seen yet.
-        passes = denied or may_pass_later(error) or is_missing(error)
-        raise LaunchRefused(
-            text_of(error),
-            for_now=passes and code_of(error) not in never,
-            quota=is_used_up(error),
-            denied=denied,
-        ) from error
+        cause = Obstacle.DENIED if by_tag and is_denied(error) else obstacle_of(error)
+        if code_of(error) in never:
+            cause = Obstacle.INVALID
+        raise LaunchRefused(text_of(error), cause) from error

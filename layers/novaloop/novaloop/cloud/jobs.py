@@ -12,15 +12,13 @@ from novaloop.cloud.errors import (
     end_if_possible,
     exists_already,
     found,
-    is_missing,
-    is_used_up,
-    may_pass_later,
+    obstacle_of,
     text_of,
 )
 from novaloop.cloud.failures import LONGEST_REASON, cause_of, judged
 from novaloop.experiment.launching import PlannedRequest
 from novaloop.experiment.observation import Cause, End, Phase, Work
-from novaloop.experiment.record import Progress
+from novaloop.experiment.record import Obstacle, Progress
 from novaloop.experiment.site import EXPERIMENT_TAG
 from novaloop.usecases.ports import LaunchRefused
 
@@ -68,10 +66,10 @@ class TrainingJobs:
         try:
             return create[request.operation](request.parameters)
         except ClientError as error:
-            spreads = error.operation_name in _ON_THE_HUB and is_missing(error)
-            for_now = may_pass_later(error) or spreads
-            quota = is_used_up(error)
-            raise LaunchRefused(text_of(error), for_now=for_now, quota=quota) from error
+            cause = obstacle_of(error)
+            if cause is Obstacle.NOT_FOUND and error.operation_name not in _ON_THE_HUB:
+                cause = Obstacle.INVALID  # nothing that it refers to was created a moment ago
+            raise LaunchRefused(text_of(error), cause) from error
 
     def _create_job(self, request: Mapping[str, Any]) -> str | None:
         serverless = request.get("ServerlessJobConfig")
@@ -96,10 +94,10 @@ class TrainingJobs:
         told = owner_of(self._sagemaker, group["ModelPackageGroupArn"]) if group else None
         if told is None:  # our own shows late, and so do its tags: aws/sagemaker-python-sdk#3662
             reason = f"the model package group {name} does not show yet whose it is"
-            raise LaunchRefused(reason, for_now=True)
+            raise LaunchRefused(reason, Obstacle.NOT_FOUND)
         if told != owner:
             reason = f"the model package group {name} belongs to somebody else"
-            raise LaunchRefused(reason, for_now=False)
+            raise LaunchRefused(reason)
 
     def _create_hub(self, request: Mapping[str, Any]) -> None:
         _unless_there(lambda: self._sagemaker.create_hub(**request))
@@ -142,7 +140,8 @@ def _unless_there(create: Callable[[], T]) -> T | None:
 
 def _require(status: str, ready: str, on_its_way: str, what: str) -> None:
     if status != ready:
-        raise LaunchRefused(f"the {what} is {status}", for_now=status == on_its_way)
+        cause = Obstacle.BUSY if status == on_its_way else Obstacle.INVALID
+        raise LaunchRefused(f"the {what} is {status}", cause)
 
 
 def owner_of(sagemaker: SageMakerClient, arn: str) -> str | None:

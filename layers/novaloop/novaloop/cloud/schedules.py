@@ -24,7 +24,8 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from novaloop.cloud.errors import code_of, found, is_denied, may_pass_later, text_of
+from novaloop.cloud.errors import code_of, found, is_denied, obstacle_of, text_of
+from novaloop.experiment.record import Obstacle
 from novaloop.usecases.ports import LaunchRefused
 
 if TYPE_CHECKING:
@@ -49,12 +50,11 @@ class EndingSchedules:
             for name, operation, parameters in _calls(backstop):
                 self._put(self._schedule(name, operation, parameters, at), backstop)
         except ClientError as error:
-            denied = is_denied(error)
-            raise LaunchRefused(
-                f"the schedule that ends {backstop.name}: {text_of(error)}",
-                for_now=denied or may_pass_later(error) or code_of(error) in _CHANGED_MEANWHILE,
-                denied=denied,
-            ) from error
+            cause = Obstacle.DENIED if is_denied(error) else obstacle_of(error)
+            if code_of(error) in _CHANGED_MEANWHILE:
+                cause = Obstacle.BUSY
+            reason = f"the schedule that ends {backstop.name}: {text_of(error)}"
+            raise LaunchRefused(reason, cause) from error
 
     def _put(self, schedule: dict[str, Any], backstop: Backstop) -> None:
         try:

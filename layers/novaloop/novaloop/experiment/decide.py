@@ -28,7 +28,7 @@ from novaloop.experiment.moves import (
     stay,
 )
 from novaloop.experiment.names import experiment_of_job, job_name
-from novaloop.experiment.observation import GONE, Observation, Phase, Work
+from novaloop.experiment.observation import GONE, Observation, Phase, Sense, Work
 from novaloop.experiment.plan import ServingStage, StagePlan
 from novaloop.experiment.record import (
     Cleanup,
@@ -66,8 +66,12 @@ def decide(seen: Observation, now: datetime, policy: Policy) -> Decision:
         decision = forget(record, snapshot.commands)
     elif snapshot.commands:
         decision = obey(record, snapshot.commands[0], now)
+    elif seen.blind_to(Sense.SITE, Sense.ORIGIN):
+        decision = stay(record)  # nothing starts on what nobody could look at
     else:
         decision = _STEPS[record.status](record, seen, now, policy)
+    if decision.record.status is not record.status:  # which has looks of its own
+        decision = replace(decision, record=replace(decision.record, unreadable=None))
     decision = _notice_late_uploads(with_backstops(decision, seen, now), seen, now)
     decision = with_warnings(with_notification(decision, seen), seen)
     return with_due(decision, former, now, policy)
@@ -266,6 +270,9 @@ def _end(record: Record, stage: Stage, seen: Observation, reason: str, now: date
     what our launch made beside it is deleted, and nothing else.
     """
     work = seen.work
+    if seen.blind_to(Sense.WORK) and seen.denied is None:
+        # Whether it is over, nobody can see; its end is asked for at each look, and people told.
+        return enter(record, Status.STOPPING, reason, now, StageCommand(Ask.END, stage.name))
     if work is None or seen.denied is not None or not is_sure(stage, work, seen, now):
         return enter(record, Status.STOPPING, reason, now)
     vanished = work.phase in GONE and stage.job_arn is not None and is_confirmed(stage)

@@ -26,14 +26,15 @@ LOOK_AGAIN: Mapping[Status, timedelta] = {
 }
 """How long an experiment may go without a look when no event calls for one."""
 DENIED_AGAIN = timedelta(minutes=15)
-"""When to try again to end what we were told, for minutes, that we may not."""
+"""When to try again to end, or to read, what we were told for minutes that we may not."""
 
 
 def with_due(decision: Decision, before: Record, now: datetime, policy: Policy) -> Decision:
     """Set when the sweep must look again; keep the old time while it is still ahead."""
     record = decision.record
     soon = now + min(LOOK_AGAIN[Status.STOPPING], policy.look_every)
-    unseen = soon if _is_claimed(before) and _is_claimed(record) else None
+    is_late = _is_claimed(before) and _is_claimed(record) and record.unreadable is None
+    unseen = soon if is_late else None
     due_at = min(
         filter(None, (_due_at(record, now, policy), unseen, decision.look_at)), default=None
     )
@@ -53,7 +54,7 @@ def _due_at(record: Record, now: datetime, policy: Policy) -> datetime | None:
     if record.status.is_final:
         if record.cleanup:
             soon = min(LOOK_AGAIN[Status.STOPPING], policy.look_every)
-            return now + (CHECK_AGAIN if record.cleanup.denied else soon)
+            return now + (CHECK_AGAIN if record.cleanup.denied or record.unreadable else soon)
         settled = all_told(record) and not is_pending(record)
         return None if settled else now + CHECK_AGAIN
     due = now + LOOK_AGAIN[record.status]
@@ -87,7 +88,16 @@ def _due_in_doubt(record: Record, now: datetime) -> datetime | None:
     suspicion = record.focus.suspicion if record.focus else None
     if suspicion is not None and not suspicion.confirmed:
         return suspicion.look_at
-    return now + DENIED_AGAIN if is_denied(record) else None
+    unreadable = record.unreadable
+    if unreadable is not None and not unreadable.confirmed:
+        return unreadable.look_at
+    if is_denied(record):
+        return now + DENIED_AGAIN
+    if unreadable is None:
+        return None
+    expires_at = record.endpoint.expires_at if record.endpoint else None
+    serves = record.status is Status.LIVE and expires_at is not None
+    return min(now + DENIED_AGAIN, expires_at) if serves and expires_at else now + DENIED_AGAIN
 
 
 def _is_unannounced(record: Record) -> bool:

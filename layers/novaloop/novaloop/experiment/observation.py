@@ -11,6 +11,7 @@ from novaloop.experiment.origins import Origin
 from novaloop.experiment.plan import Runtime, StageKind
 from novaloop.experiment.record import (
     Backstop,
+    Obstacle,
     Progress,
     Record,
     Snapshot,
@@ -113,16 +114,10 @@ class TrainingNews:
 
 @dataclass(frozen=True)
 class Refusal:
-    """A launch that the service turned down; `for_now`: the same request may pass later.
-
-    `quota`: it may pass once others that count towards the same quota have ended. `denied`: a
-    right that hangs on a tag was denied, and the tag may show later.
-    """
+    """A launch that was turned down, and why."""
 
     reason: str
-    for_now: bool
-    quota: bool = False
-    denied: bool = False
+    cause: Obstacle = Obstacle.INVALID
 
 
 @dataclass(frozen=True)
@@ -134,6 +129,29 @@ class Leftover:
 
     def __str__(self) -> str:
         return f"{self.kind} {self.name}"
+
+
+class Sense(StrEnum):
+    """What a look at an experiment looks at, in words for people."""
+
+    WORK = "its job or endpoint"
+    TRAINING = "the log of its training"
+    OUTCOME = "what it left or answers"
+    LEFTOVERS = "what carries its tag"
+    ORIGIN = "the experiment that it starts from"
+    SITE = "the endpoint that it asks for"
+    QUEUE = "the queue for its quota"
+
+
+@dataclass(frozen=True)
+class Blind:
+    """A look that failed; `code` is AWS's error code or the error's type, never its text."""
+
+    of: Sense
+    code: str
+
+    def __str__(self) -> str:
+        return f"{self.of} can't be read: {self.code}"
 
 
 @dataclass(frozen=True)
@@ -148,7 +166,8 @@ class Observation:
     waited longest for the quota which the next launch counts towards, if that is not this one.
     `made` is the ARN that the service just answered to our Create. `end` and `denied` are what
     just came of asking to end work: why it was denied, if it was. `backstop` was just set and
-    `removed` just removed; `exposed` says why the schedule could not be set.
+    `removed` just removed; `exposed` says why the schedule could not be set. `blind` are the
+    looks that failed; what they look for is None.
     """
 
     snapshot: Snapshot
@@ -170,6 +189,11 @@ class Observation:
     backstop: Backstop | None = None
     removed: Backstop | None = None
     exposed: str | None = None
+    blind: tuple[Blind, ...] = ()
+
+    def blind_to(self, *senses: Sense) -> Blind | None:
+        """Return the first look at one of these that failed, if any did."""
+        return next((each for each in self.blind if each.of in senses), None)
 
 
 TRAININGS = {StageKind.SFT, StageKind.DPO, StageKind.RFT}

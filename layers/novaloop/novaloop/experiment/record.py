@@ -83,13 +83,15 @@ class Progress:
 class Suspect(StrEnum):
     """What a look can say wrongly of a stage's work, or of our right to end it.
 
-    `PARTIAL` is an endpoint that seems gone while what was made for it is there.
+    `PARTIAL` is an endpoint that seems gone while what was made for it is there. `UNREADABLE` is
+    what nobody could look at.
     """
 
     ABSENT = "ABSENT"
     PARTIAL = "PARTIAL"
     FOREIGN = "FOREIGN"
     DENIED = "DENIED"
+    UNREADABLE = "UNREADABLE"
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,35 @@ class Suspicion(Bounded):
     looks: int = 1
     confirmed: bool = False
     why: Prose = ""
+
+
+class Obstacle(StrEnum):
+    """Why a launch was turned down, or what was launched was lost.
+
+    `BUSY`: something else is at it, such as another deployment. `NOT_FOUND`: what it refers to
+    does not show yet, or does not exist. `DENIED`: a right that hangs on a tag was denied, and the
+    tag may show late. `UNCLEAR`: nobody knows whether it was launched.
+    """
+
+    INVALID = "INVALID"
+    QUOTA = "QUOTA"
+    QUOTA_TOO_SMALL = "QUOTA_TOO_SMALL"
+    CAPACITY = "CAPACITY"
+    BUSY = "BUSY"
+    SERVICE_FAULT = "SERVICE_FAULT"
+    UNCLEAR = "UNCLEAR"
+    NOT_FOUND = "NOT_FOUND"
+    DENIED = "DENIED"
+
+
+@dataclass(frozen=True)
+class Waited:
+    """How often a stage met an obstacle, and since when; `long`: so long that people are told."""
+
+    of: Obstacle
+    since: datetime
+    times: int = 1
+    long: bool = False
 
 
 @dataclass(frozen=True)
@@ -136,7 +167,8 @@ class Stage(Bounded):
     Create, or the ARN of what our tag was seen on: with it, the work is ours whatever tags say.
     `ending`: its work was seen to end. `backstop` ends
     what it serves with. `suspicion` is of being gone or somebody else's, `denied`
-    of having no right to end it. `health` is what went wrong in its training, `warned` of what
+    of having no right to end it. `waits` are the obstacles met, the present one last, until its
+    work has begun. `health` is what went wrong in its training, `warned` of what
     kinds of that people were told."""
 
     kind: StageKind
@@ -159,6 +191,7 @@ class Stage(Bounded):
     next_try_at: datetime | None = None
     queued_at: datetime | None = None
     tries: int = 0
+    waits: tuple[Waited, ...] = ()
     progress: Progress | None = None
     health: tuple[HealthNote, ...] = ()
     warned: tuple[HealthKind, ...] = ()
@@ -232,7 +265,7 @@ class Record(Bounded):
 
     `base_checkpoint` is what the first stages start from, if not from the base model.
     `unused_uploads` says what came too late to be used. `handled_commands` are ids that release
-    0.1.0 remembered; the next commit lets go of them.
+    0.1.0 remembered; the next commit lets go of them. `unreadable` is what could not be looked at.
     """
 
     experiment_id: str
@@ -257,6 +290,7 @@ class Record(Bounded):
     unused_uploads: Prose = ""
     handled_commands: tuple[str, ...] = ()
     base_checkpoint: str | None = None
+    unreadable: Suspicion | None = None
     prefix: str = "novaloop"
 
     @property
@@ -266,8 +300,9 @@ class Record(Bounded):
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """What people should know of it: the notices, and which uploads were not used."""
-        return (*self.notices, *filter(None, [self.unused_uploads]))
+        """What people should know of it: notices, uploads not used, what can't be read."""
+        unreadable = self.unreadable.why if self.unreadable else ""
+        return (*self.notices, *filter(None, [self.unused_uploads, unreadable]))
 
     @property
     def focus(self) -> Stage | None:

@@ -19,6 +19,7 @@ from novaloop.experiment.observation import (
     Observation,
     Outcome,
     Phase,
+    Sense,
     Work,
 )
 from novaloop.experiment.plan import (
@@ -28,7 +29,7 @@ from novaloop.experiment.plan import (
     StagePlan,
     TrainStage,
 )
-from novaloop.experiment.record import Progress, Stage, StageState
+from novaloop.experiment.record import Obstacle, Progress, Stage, StageState, Waited
 from novaloop.training.health import unknown
 
 LAUNCH_LEASE = timedelta(minutes=5)
@@ -43,13 +44,33 @@ SETTLING = timedelta(seconds=30)
 """How long the service may take to show that a second step was requested."""
 CHECK_AGAIN = timedelta(minutes=5)
 MAX_CHECKS = 5
+UNREADABLE_FOR = timedelta(days=1)
+"""How long what a job left may be unreadable before its stage fails. The job is paid for, and
+people are told after minutes: time to give the right back. An endpoint bills meanwhile, and gets
+MAX_CHECKS."""
 MAX_LOST = 5
-MAX_DENIED = 5
-"""How often a launch is tried again that IAM denies, which it does until a tag shows."""
 FIRST_WAIT = timedelta(minutes=1)
 LONGEST_WAIT = timedelta(minutes=30)
 LONGEST_WAIT_AS_FIRST = timedelta(minutes=10)
 """For a quota, where only the first in the queue asks."""
+PATIENCE: Mapping[Obstacle, timedelta | None] = {
+    Obstacle.INVALID: timedelta(0),
+    Obstacle.QUOTA: None,
+    Obstacle.QUOTA_TOO_SMALL: None,
+    Obstacle.CAPACITY: None,
+    Obstacle.BUSY: timedelta(days=1),
+    Obstacle.SERVICE_FAULT: timedelta(hours=6),
+    Obstacle.UNCLEAR: timedelta(hours=6),
+    Obstacle.NOT_FOUND: timedelta(minutes=15),
+    Obstacle.DENIED: timedelta(minutes=15),
+}
+"""How long a launch is tried again after it first met an obstacle; None: as long as it takes, since
+only time or a person removes it. What may be caused by lag alone is waited for as long as lag may
+last: minutes, of which no source knows more than one (aws/sagemaker-python-sdk#3662)."""
+FEWEST_TRIES = 3
+"""How often an obstacle must be met before it is one for good, whatever time has passed."""
+LONG_WAIT = timedelta(hours=1)
+"""After this people are told that a stage waits, and for what."""
 
 
 class Sight(StrEnum):
@@ -86,6 +107,7 @@ class Sight(StrEnum):
     UNCONFIRMED = "its outcome is not known yet"
     UNCONFIRMED_LATE = "its outcome is late"
     UNCONFIRMED_FOR_GOOD = "its outcome never came"
+    UNSEEN = "it can't be read now"
 
 
 class Ask(StrEnum):
@@ -115,6 +137,8 @@ TABLE: Mapping[tuple[StageState, Sight], Rule] = {
     (_S.CLAIMED, Sight.ABSENT): Rule(_S.CLAIMED, Ask.LAUNCH),
     (_S.CLAIMED, Sight.OURS): Rule(_S.RUNNING),
     (_S.CLAIMED, Sight.SUSPECT): Rule(_S.CLAIMED),
+    (_S.CLAIMED, Sight.UNSEEN): Rule(_S.CLAIMED),
+    (_S.CLAIMED, Sight.OVERDUE): Rule(_S.FAILED),
     (_S.CLAIMED, Sight.FOREIGN): Rule(_S.FAILED),
     (_S.CLAIMED, Sight.REFUSED_FOR_NOW): Rule(_S.WAITING),
     (_S.CLAIMED, Sight.REFUSED): Rule(_S.FAILED),
@@ -123,6 +147,7 @@ TABLE: Mapping[tuple[StageState, Sight], Rule] = {
     (_S.WAITING, Sight.DUE): Rule(_S.CLAIMED, Ask.LAUNCH),
     (_S.RUNNING, Sight.ACTIVE): Rule(_S.RUNNING),
     (_S.RUNNING, Sight.SUSPECT): Rule(_S.RUNNING),
+    (_S.RUNNING, Sight.UNSEEN): Rule(_S.RUNNING),
     (_S.RUNNING, Sight.HALFWAY): Rule(_S.RUNNING, Ask.PROCEED),
     (_S.RUNNING, Sight.UNDONE): Rule(_S.FAILED),
     (_S.RUNNING, Sight.REFUSED_FOR_NOW): Rule(_S.WAITING),
@@ -139,10 +164,12 @@ TABLE: Mapping[tuple[StageState, Sight], Rule] = {
     (_S.CLEARING, Sight.REMAINS): Rule(_S.CLEARING, Ask.END),
     (_S.CLEARING, Sight.PARTS): Rule(_S.CLEARING, Ask.CLEAR),
     (_S.CLEARING, Sight.SUSPECT): Rule(_S.CLEARING),
+    (_S.CLEARING, Sight.UNSEEN): Rule(_S.CLEARING, Ask.END),
     (_S.CLEARING, Sight.CLEARED): Rule(_S.WAITING),
     (_S.SCORING, Sight.CONFIRMED): Rule(_S.SUCCEEDED),
     (_S.SCORING, Sight.REFUTED): Rule(_S.FAILED),
     (_S.SCORING, Sight.UNCONFIRMED): Rule(_S.SCORING),
+    (_S.SCORING, Sight.UNSEEN): Rule(_S.SCORING),
     (_S.SCORING, Sight.UNCONFIRMED_LATE): Rule(_S.SCORING, Ask.CHECK),
     (_S.SCORING, Sight.UNCONFIRMED_FOR_GOOD): Rule(_S.FAILED),
 }
@@ -161,27 +188,33 @@ def look(stage: Stage, plan: StagePlan, seen: Observation, now: datetime) -> Sig
         case StageState.PENDING:
             return Sight.BEHIND if seen.before else Sight.TURN
         case StageState.CLAIMED:
-            return _look_at_claim(stage, seen, now)
+            return _look_at_claim(stage, plan, seen, now)
         case StageState.WAITING:
             due = Sight.BEHIND if seen.before else Sight.DUE
             return Sight.NOT_DUE if stage.waits_until_later(now) else due
         case StageState.RUNNING:
-            refused = _look_at_refusal(stage, seen)
-            return refused or _look_at_work(stage, plan, seen.work or Work(), now)
+            refused = _look_at_refusal(stage, seen, now)
+            return (
+                refused
+                or _unseen(stage, plan, seen, now)
+                or _look_at_work(stage, plan, seen.work or Work(), now)
+            )
         case StageState.CLEARING:
             return _look_at_remains(stage, seen, now)
         case StageState.SCORING:
-            return _look_at_outcome(stage, seen.outcome, now)
+            return _look_at_outcome(stage, plan, seen, now)
         case _:
             raise ValueError(f"a stage that is {stage.state} moves no more")
 
 
-def _look_at_claim(stage: Stage, seen: Observation, now: datetime) -> Sight:
+def _look_at_claim(stage: Stage, plan: StagePlan, seen: Observation, now: datetime) -> Sight:
     work = seen.work or Work()
-    if refused := _look_at_refusal(stage, seen):
+    if refused := _look_at_refusal(stage, seen, now):
         return refused
     if stage.job_arn is not None:  # acknowledged, so ours, whether or not a look shows it yet
         return Sight.OURS
+    if unseen := _unseen(stage, plan, seen, now):  # it may have been launched
+        return unseen
     if not work.ours:
         return Sight.FOREIGN if is_confirmed(stage) else Sight.SUSPECT
     if work.phase not in GONE:
@@ -193,17 +226,38 @@ def _is_leased(stage: Stage, now: datetime) -> bool:
     return stage.claimed_at is not None and now < stage.claimed_at + LAUNCH_LEASE
 
 
-def _look_at_refusal(stage: Stage, seen: Observation) -> Sight | None:
-    refusal = seen.refusal
-    if refusal is None:
+def _look_at_refusal(stage: Stage, seen: Observation, now: datetime) -> Sight | None:
+    if seen.refusal is None:
         return None
-    too_often = refusal.denied and stage.tries >= MAX_DENIED
-    return Sight.REFUSED_FOR_NOW if refusal.for_now and not too_often else Sight.REFUSED
+    cause = seen.refusal.cause
+    patience = PATIENCE[cause]
+    if patience is None:
+        return Sight.REFUSED_FOR_NOW
+    waited = _met(stage.waits, cause, now)[-1]
+    enough = waited.times >= FEWEST_TRIES and now >= waited.since + patience
+    return Sight.REFUSED if enough or not patience else Sight.REFUSED_FOR_NOW
+
+
+def _met(
+    waits: tuple[Waited, ...], cause: Obstacle, now: datetime, times: int = 1
+) -> tuple[Waited, ...]:
+    """Return the obstacles with one more meeting with `cause`, which becomes the last of them."""
+    known = next((each for each in waits if each.of is cause), Waited(cause, now, times=0))
+    long = known.long or now >= known.since + LONG_WAIT
+    others = (each for each in waits if each.of is not cause)
+    return (*others, replace(known, times=known.times + times, long=long))
 
 
 def is_confirmed(stage: Stage) -> bool:
     """Whether it is believed that a stage's work is gone or somebody else's."""
     return stage.suspicion is not None and stage.suspicion.confirmed
+
+
+def _unseen(stage: Stage, plan: StagePlan, seen: Observation, now: datetime) -> Sight | None:
+    """Say so if the stage's work can't be read; it is overdue all the same when its time is up."""
+    if seen.blind_to(Sense.WORK) is None:
+        return None
+    return Sight.OVERDUE if now > deadline(stage, plan) else Sight.UNSEEN
 
 
 def _look_at_work(stage: Stage, plan: StagePlan, work: Work, now: datetime) -> Sight:
@@ -230,7 +284,8 @@ def is_sure(stage: Stage, work: Work, seen: Observation, now: datetime) -> bool:
     if work.phase not in GONE:
         return True
     if stage.job_arn is None:
-        if seen.refusal is not None or stage.state is StageState.WAITING:
+        refused = seen.refusal is not None or stage.state is StageState.WAITING
+        if refused and not _is_unclear(stage):
             return True  # its launch was refused, so nothing was made, and nobody launches it
         if _is_leased(stage, now):
             return False  # another controller may still be launching it
@@ -238,8 +293,15 @@ def is_sure(stage: Stage, work: Work, seen: Observation, now: datetime) -> bool:
     return ended or is_confirmed(stage) or seen.end is End.DONE
 
 
+def _is_unclear(stage: Stage) -> bool:
+    """Whether nobody knows what came of the stage's last launch."""
+    return bool(stage.waits) and stage.waits[-1].of is Obstacle.UNCLEAR
+
+
 def _look_at_remains(stage: Stage, seen: Observation, now: datetime) -> Sight:
     work = seen.work or Work()
+    if seen.blind_to(Sense.WORK):
+        return Sight.UNSEEN
     if seen.denied is not None or not is_sure(stage, work, seen, now):
         return Sight.SUSPECT
     if work.phase is Phase.PARTIAL:
@@ -270,7 +332,12 @@ def _must_stop(stage: Stage, plan: StagePlan) -> bool:
     return any(note.kind in stop_on for note in stage.health)
 
 
-def _look_at_outcome(stage: Stage, outcome: Outcome | None, now: datetime) -> Sight:
+def _look_at_outcome(stage: Stage, plan: StagePlan, seen: Observation, now: datetime) -> Sight:
+    outcome = seen.outcome
+    is_unseen = seen.blind_to(Sense.OUTCOME) is not None and not isinstance(plan, ServingStage)
+    if is_unseen and stage.ended_at is not None:
+        given_up = now >= stage.ended_at + UNREADABLE_FOR
+        return Sight.UNCONFIRMED_FOR_GOOD if given_up else Sight.UNSEEN
     if outcome is not None and outcome.ok is not None:
         return Sight.CONFIRMED if outcome.ok else Sight.REFUTED
     if stage.checked_at is not None and now < stage.checked_at + CHECK_AGAIN:
@@ -362,7 +429,8 @@ def _put_off(step: _Step) -> Stage:
         return stage
     if step.sight is Sight.BEHIND:
         return _queue_up(step)
-    is_queued = refusal is not None and refusal.quota
+    cause = refusal.cause if refusal else _OBSTACLES.get(step.work.cause)
+    is_queued = cause is Obstacle.QUOTA and refusal is not None
     is_lost = step.sight in {Sight.LOST, Sight.CLEARED}
     return replace(
         step.moved,
@@ -370,6 +438,7 @@ def _put_off(step: _Step) -> Stage:
         earlier_seconds=stage.earlier_seconds + step.work.billable_seconds,
         billable_seconds=0,
         tries=stage.tries + 1,
+        waits=_met(stage.waits, cause, step.now) if cause else stage.waits,
         next_try_at=step.now + wait(stage, LONGEST_WAIT_AS_FIRST if is_queued else LONGEST_WAIT),
         queued_at=(stage.queued_at or step.now) if is_queued else None,
         job_arn=None if is_lost else stage.job_arn,
@@ -387,24 +456,29 @@ def _put_off(step: _Step) -> Stage:
 def _clear(step: _Step) -> Stage:
     if step.stage.state is StageState.CLEARING:
         return step.stage
-    return replace(step.moved, reason=_why(step.sight, step.seen))
+    cause = _OBSTACLES.get(step.work.cause)
+    waits = _met(step.stage.waits, cause, step.now) if cause else step.stage.waits
+    return replace(step.moved, waits=waits, reason=_why(step.sight, step.seen))
 
 
 def _queue_up(step: _Step) -> Stage:
     queued_at = step.stage.queued_at or step.now
     reason = f"waits behind {step.seen.before}, which has waited longer for the same quota"
-    return replace(step.moved, queued_at=queued_at, next_try_at=None, reason=reason)
+    waits = _met(step.stage.waits, Obstacle.QUOTA, step.now, times=0)
+    return replace(step.moved, queued_at=queued_at, next_try_at=None, waits=waits, reason=reason)
 
 
 def _follow(step: _Step) -> Stage:
     moved, work = step.moved, step.work
-    if step.sight is Sight.SUSPECT:
+    if step.sight in {Sight.SUSPECT, Sight.UNSEEN}:
         return moved
     if step.sight is Sight.OURS:
         started_at = work.started_at or step.now
         former = work.serving or moved.former
+        is_new = step.seen.made is not None or moved.job_arn is None
         moved = replace(
             moved,
+            waits=_for_good(moved.waits) if is_new else moved.waits,
             job_arn=moved.job_arn or work.arn,
             started_at=started_at,
             queued_at=None,
@@ -412,6 +486,14 @@ def _follow(step: _Step) -> Stage:
             reason=None,
         )
     return replace(moved, progress=_progress(step), billable_seconds=work.billable_seconds)
+
+
+def _for_good(waits: tuple[Waited, ...]) -> tuple[Waited, ...]:
+    """Return the obstacles that stay in mind when a launch has got past the others.
+
+    What is lost to capacity, launch after launch, waits for capacity all the while.
+    """
+    return tuple(each for each in waits if PATIENCE[each.of] is None)
 
 
 def _progress(step: _Step) -> Progress | None:
@@ -434,6 +516,7 @@ def _check(step: _Step) -> Stage:
             billable_seconds=work.billable_seconds,
             progress=_progress(step),
             tries=0,
+            waits=(),
             checks=0,
         )
     if step.ask is Ask.CHECK:
@@ -461,6 +544,10 @@ def _fail(step: _Step) -> Stage:
     )
 
 
+_OBSTACLES: Mapping[Cause | None, Obstacle] = {
+    Cause.CAPACITY: Obstacle.CAPACITY,
+    Cause.SERVICE_FAULT: Obstacle.SERVICE_FAULT,
+}
 _MOVES: Mapping[StageState, Callable[[_Step], Stage]] = {
     StageState.CLAIMED: _claim,
     StageState.WAITING: _put_off,
@@ -483,4 +570,7 @@ def _why(sight: Sight, seen: Observation) -> str:
         return seen.refusal.reason
     if sight in {Sight.REFUTED, Sight.UNCONFIRMED_FOR_GOOD} and seen.outcome is not None:
         return seen.outcome.reason or sight.value
+    blind = seen.blind_to(Sense.WORK, Sense.OUTCOME)
+    if blind is not None:
+        return f"{sight.value}, and {blind}"
     return (seen.work and seen.work.reason) or sight.value

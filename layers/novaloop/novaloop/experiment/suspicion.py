@@ -28,6 +28,7 @@ SPAN = 5
 def watched(record: Record, seen: Observation, now: datetime, policy: Policy) -> Record:
     """Return the record with what this look says of the existence and owner of its stage's work."""
     stage, work = record.focus, seen.work
+    record = replace(record, unreadable=_unreadable(record, seen, now, policy))
     if stage is None:
         return record
     stage = replace(stage, job_arn=seen.made or stage.job_arn)
@@ -48,6 +49,16 @@ def watched(record: Record, seen: Observation, now: datetime, policy: Policy) ->
             denied=_denied(stage, seen, now, policy),
         ),
     )
+
+
+def _unreadable(
+    record: Record, seen: Observation, now: datetime, policy: Policy
+) -> Suspicion | None:
+    """Return what is suspected of not being readable at all: the first look that failed."""
+    if not seen.blind:
+        return None
+    why = str(seen.blind[0])
+    return _after(record.unreadable, Suspect.UNREADABLE, why, now, policy.looks_apart)
 
 
 def _denied(stage: Stage, seen: Observation, now: datetime, policy: Policy) -> Suspicion | None:

@@ -61,6 +61,7 @@ class RecordModel(Item, discriminator="RECORD"):
     unused_uploads = UnicodeAttribute()
     handled_commands = ListAttribute[Any]()
     base_checkpoint = UnicodeAttribute(null=True)
+    unreadable = MapAttribute[str, Any](null=True)
     waits_for = UnicodeAttribute(null=True)
     waits_since = UnicodeAttribute(null=True)
 

@@ -20,6 +20,7 @@ from novaloop.experiment.record import (
     CommandItem,
     DatasetItem,
     HistoryEntry,
+    Obstacle,
     Record,
     ScoreItem,
     Snapshot,
@@ -35,16 +36,12 @@ class VersionConflict(Exception):  # noqa: N818
 
 
 class LaunchRefused(Exception):  # noqa: N818
-    """The service turned a launch down; `for_now`, `quota` and `denied` as in Refusal."""
+    """The service turned a launch down."""
 
-    def __init__(
-        self, reason: str, *, for_now: bool, quota: bool = False, denied: bool = False
-    ) -> None:
+    def __init__(self, reason: str, cause: Obstacle = Obstacle.INVALID) -> None:
         super().__init__(reason)
         self.reason = reason
-        self.for_now = for_now
-        self.quota = quota
-        self.denied = denied
+        self.cause = cause
 
 
 class EndDenied(Exception):  # noqa: N818
@@ -409,6 +406,14 @@ class HintBatches(Protocol):
 
     def look_at_all(self, experiment_ids: Sequence[str]) -> Sequence[str]:
         """Put a hint for each on the queue, in batches; return those that were not taken."""
+        ...
+
+
+class Defects(Protocol):
+    """Where faults of the program itself are reported, for whoever runs the stack."""
+
+    def report(self, error: Exception) -> None:
+        """Count a defect; the log tells where it is."""
         ...
 
 

@@ -6,9 +6,13 @@ committed is carried out again under the same names, and what exists already is 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+import logging
+import traceback
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import partial
+from typing import TypeVar
 
 from novaloop.experiment.admission import (
     first_before,
@@ -35,11 +39,14 @@ from novaloop.experiment.moves import (
     condensed,
 )
 from novaloop.experiment.observation import (
+    Blind,
     End,
     Leftover,
     Observation,
+    Outcome,
     Phase,
     Refusal,
+    Sense,
     TrainingNews,
     Work,
     needs_leftovers,
@@ -49,7 +56,7 @@ from novaloop.experiment.observation import (
 )
 from novaloop.experiment.origins import Origin, named_origin, origin_of
 from novaloop.experiment.plan import DeployStage, Runtime, ServingStage, StageKind
-from novaloop.experiment.record import Backstop, Record, Snapshot, Stage
+from novaloop.experiment.record import Backstop, Obstacle, Record, Snapshot, Stage
 from novaloop.experiment.site import Site, tags
 from novaloop.experiment.spec import ExperimentSpec
 from novaloop.experiment.stages import Ask
@@ -60,6 +67,7 @@ from novaloop.usecases.outcomes import outcome_of
 from novaloop.usecases.planning import write_plan
 from novaloop.usecases.ports import (
     Clock,
+    Defects,
     EndDenied,
     Endpoints,
     Hints,
@@ -77,6 +85,8 @@ from novaloop.usecases.ports import (
 )
 from novaloop.usecases.training import training_news
 
+T = TypeVar("T")
+logger = logging.getLogger(__name__)
 MAX_ROUNDS = 50
 SHORTEST_DELAY = timedelta(seconds=5)
 """Of a hint that another one leads to, so that no chain of them can spin. A commit shows in the
@@ -107,6 +117,7 @@ class World:
     ingester: Ingester
     hints: Hints
     notifier: Notifier
+    defects: Defects
     clock: Clock
     site: Site
     policy: Policy
@@ -129,11 +140,62 @@ class _Feedback:
     exposed: str | None = None
 
 
-class _Heard(dict[tuple[str, Phase], TrainingNews | None]):
-    """What jobs' logs told in the present look: each is read once in each of its job's phases.
+_DEFECTS = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    NameError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+"""What says that the program is at fault, or met what it was not written for."""
 
-    Read again and again, a log that grows meanwhile would keep the look from coming to rest.
+
+@dataclass
+class _Eyes:
+    """What the present look has heard already, and what it could not see.
+
+    Each job's log is read once in each of the job's phases: read again and again, one that grows
+    meanwhile would keep the look from coming to rest. What can't be seen is not tried again: a
+    service that answers in time or not by turns would do the same, and one that never answers
+    would take the function's whole time.
     """
+
+    world: World
+    heard: dict[tuple[str, Phase], TrainingNews | None] = field(default_factory=dict)
+    blind: dict[Sense, Blind] = field(default_factory=dict)
+    wanted: set[Sense] = field(default_factory=set)
+    """What the present round wants to see."""
+
+    def see(self, sense: Sense, look: Callable[[], T]) -> T | None:
+        """Return what a look sees. One that fails is an observation, too, whatever it raises."""
+        self.wanted.add(sense)
+        if sense in self.blind:
+            return None
+        try:
+            return look()
+        except Exception as error:
+            self.blind[sense] = Blind(sense, _reported(error, str(sense), self.world))
+        return None
+
+
+def _reported(error: Exception, what: str, world: World) -> str:
+    """Log what went wrong, count it if it is the program's fault, and return its code.
+
+    AWS's error code or the error's type, and where it was raised: its text may quote data.
+    """
+    match getattr(error, "response", None):
+        case {"Error": {"Code": str(code)}}:
+            pass
+        case _:
+            code = type(error).__name__
+    where = "".join(traceback.format_tb(error.__traceback__))
+    logger.error("%s: %s\n%s", what, code, where)
+    if isinstance(error, _DEFECTS):
+        world.defects.report(error)
+    return code
 
 
 @dataclass(frozen=True)
@@ -163,10 +225,10 @@ def reconcile(experiment_id: str, world: World, depth: int = 0) -> Record:
     snapshot = world.store.load(experiment_id)
     feedback = _Feedback()
     done: set[Command] = set()
-    news = _Heard()
+    eyes = _Eyes(world)
     rounds = 0
     while rounds < MAX_ROUNDS:
-        seen = observe(snapshot, feedback, world, news)
+        seen = observe(snapshot, feedback, world, eyes)
         decision = decide(seen, world.clock.now(), world.policy)
         if _is_at_rest(decision, snapshot, done):
             return decision.record
@@ -202,9 +264,14 @@ def _work_in_focus(snapshot: Snapshot) -> str | None:
     return stage.job_name if stage else None
 
 
-def observe(snapshot: Snapshot, feedback: _Feedback, world: World, news: _Heard) -> Observation:
-    """Look at what the next decision needs, and at nothing else."""
+def observe(snapshot: Snapshot, feedback: _Feedback, world: World, eyes: _Eyes) -> Observation:
+    """Look at what the next decision needs, and at nothing else.
+
+    None of the looks keeps the others from being taken, or the experiment from being stopped,
+    ended and cleaned up: one that fails is told in `blind`.
+    """
     stage = snapshot.record.focus if snapshot.record else None
+    eyes.wanted.clear()
     seen = Observation(
         snapshot,
         refusal=feedback.refusal,
@@ -218,34 +285,41 @@ def observe(snapshot: Snapshot, feedback: _Feedback, world: World, news: _Heard)
         backstop=feedback.backstop,
         removed=feedback.removed,
         exposed=feedback.exposed,
-        site_problem=_site_problem(snapshot, world),
-        origin=_origin(snapshot, world),
-        leftovers=_leftovers(snapshot, world),
-        before=_before(snapshot.record, world),
+        site_problem=eyes.see(Sense.SITE, partial(_site_problem, snapshot, world)),
+        origin=eyes.see(Sense.ORIGIN, partial(_origin, snapshot, world)),
+        leftovers=eyes.see(Sense.LEFTOVERS, partial(_leftovers, snapshot, world)),
+        before=eyes.see(Sense.QUEUE, partial(_before, snapshot.record, world)),
     )
-    if snapshot.record is None or stage is None:
-        return seen
-    return _look_at_stage(seen, snapshot.record, stage, world, news)
+    if snapshot.record is not None and stage is not None:
+        seen = _look_at_stage(seen, snapshot.record, stage, world, eyes)
+    blind = tuple(each for each in eyes.blind.values() if each.of in eyes.wanted)
+    return replace(seen, blind=blind)
 
 
 def _look_at_stage(
-    seen: Observation, record: Record, stage: Stage, world: World, news: _Heard
+    seen: Observation, record: Record, stage: Stage, world: World, eyes: _Eyes
 ) -> Observation:
     if needs_work(seen.snapshot):
-        seen = replace(seen, work=_work_of(record, stage, world))
+        work = eyes.see(Sense.WORK, partial(_work_of, record, stage, world))
+        seen = replace(seen, work=work)
     if needs_training(seen.snapshot) and seen.work is not None:
-        seen = replace(seen, training=_listen(record, stage, seen.work, world, news))
+        listen = partial(_listen, record, stage, seen.work, world, eyes)
+        seen = replace(seen, training=eyes.see(Sense.TRAINING, listen))
     if not needs_outcome(seen.snapshot):
         return seen
-    outcome = outcome_of(
+    look = partial(_outcome, record, stage, seen.snapshot, world)
+    return replace(seen, outcome=eyes.see(Sense.OUTCOME, look))
+
+
+def _outcome(record: Record, stage: Stage, snapshot: Snapshot, world: World) -> Outcome:
+    return outcome_of(
         record,
         stage,
-        seen.snapshot,
+        snapshot,
         objects=world.objects,
         jobs=_jobs(record, world),
         endpoints=world.endpoints,
     )
-    return replace(seen, outcome=outcome)
 
 
 def _leftovers(snapshot: Snapshot, world: World) -> tuple[Leftover, ...] | None:
@@ -291,14 +365,14 @@ def _site_problem(snapshot: Snapshot, world: World) -> str | None:
 
 
 def _listen(
-    record: Record, stage: Stage, work: Work, world: World, news: _Heard
+    record: Record, stage: Stage, work: Work, world: World, eyes: _Eyes
 ) -> TrainingNews | None:
     key = stage.job_name or "", work.phase
-    if key not in news:
-        news[key] = training_news(
+    if key not in eyes.heard:
+        eyes.heard[key] = training_news(
             record, stage, work, logs=world.logs, objects=world.objects, clock=world.clock
         )
-    return news[key]
+    return eyes.heard[key]
 
 
 def _work_of(record: Record, stage: Stage, world: World) -> Work:
@@ -378,7 +452,7 @@ def _write_plan(record: Record, world: World) -> _Feedback:
     try:
         return _Feedback(planned=write_plan(record, world.site, world.objects))
     except RecipeError as error:
-        return _Feedback(Refusal("; ".join(map(str, error.errors)), for_now=False))
+        return _Feedback(Refusal("; ".join(map(str, error.errors))))
 
 
 def _act_on_backstop(
@@ -406,6 +480,8 @@ def _act_on_stage(
             end = _end(record, stage, world, gone=command.ask is Ask.CLEAR)
         except EndDenied as denied:
             return replace(feedback, denied=str(denied))
+        except Exception as error:
+            return replace(feedback, denied=_reported(error, f"ending {stage.name}", world))
         return replace(feedback, end=end)
     if command.ask is Ask.HOLD:
         _hold(record, stage, world)
@@ -429,10 +505,12 @@ def _launch(
             return replace(feedback, made=made, backstop=stage.backstop)
         _proceed(record, stage, world)
     except LaunchRefused as refused:
-        refusal = Refusal(refused.reason, refused.for_now, refused.quota, refused.denied)
-        return replace(feedback, refusal=refusal)
+        return replace(feedback, refusal=Refusal(refused.reason, refused.cause))
     except RecipeError as error:
-        refusal = Refusal("; ".join(map(str, error.errors)), for_now=False)
+        return replace(feedback, refusal=Refusal("; ".join(map(str, error.errors))))
+    except Exception as error:  # such as a read that timed out: the service may have acted
+        code = _reported(error, f"launching {stage.name}", world)
+        refusal = Refusal(f"the launch broke off: {code}", Obstacle.UNCLEAR)
         return replace(feedback, refusal=refusal)
     return replace(feedback, proceeded=True)
 
@@ -486,6 +564,8 @@ def _delete_leftovers(command: DeleteLeftovers, world: World, feedback: _Feedbac
         world.leftovers.delete(command.leftovers)
     except EndDenied as denied:
         return replace(feedback, denied=str(denied))
+    except Exception as error:
+        return replace(feedback, denied=_reported(error, "deleting what is left", world))
     return feedback
 
 

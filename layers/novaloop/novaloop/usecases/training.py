@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass, field
 
 from pydantic import TypeAdapter
@@ -19,7 +18,6 @@ from novaloop.usecases.ports import Clock, JobLogs, ObjectMissing, Objects
 
 TRAINS = "Training"
 """SageMaker's secondary status of a job whose container runs."""
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -58,17 +56,10 @@ def load_curves(record: Record, objects: Objects) -> dict[str, Curve]:
 
 def training_news(
     record: Record, stage: Stage, work: Work, *, logs: JobLogs, objects: Objects, clock: Clock
-) -> TrainingNews | None:
-    """Read on in the log of a stage's job and say how its training goes.
-
-    None if nobody can say now: a log that can't be read must not hold up the stage.
-    """
-    try:
-        limits = _limits(record, stage)
-        training = _read_on(record.experiment_id, stage.job_name or "", limits, logs, objects)
-    except Exception:
-        logger.warning("the log of %s can't be followed now", stage.job_name, exc_info=True)
-        return None
+) -> TrainingNews:
+    """Read on in the log of a stage's job and say how its training goes."""
+    limits = _limits(record, stage)
+    training = _read_on(record.experiment_id, stage.job_name or "", limits, logs, objects)
     curve, notes = training.curve, training.notes
     if work.phase is Phase.ACTIVE and work.progress and work.progress.phase == TRAINS:
         halt = stalled(curve, work.started_at or clock.now(), clock.now())

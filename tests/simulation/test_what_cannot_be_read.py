@@ -1,0 +1,270 @@
+"""A look that fails is an observation: it is told once, and keeps nobody from ending anything."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from functools import partial
+from typing import Any, Never
+
+import pytest
+
+from novaloop.experiment.record import CommandKind, Obstacle, StageState, Status
+from tests.simulation.simulation import SPEC, Simulation
+from tests.simulation.test_absence import ENDPOINT, JOB, runs
+from tests.simulation.twin_service import refusal
+
+SHORT = SPEC + b"plan: [sft, deploy]\n"
+ERRORS = (
+    refusal("AccessDenied", "not authorized, says a row of text"),
+    refusal("KMSAccessDeniedException", "the key is disabled"),
+    MemoryError(),
+    OSError("the connection was reset"),
+)
+
+
+def submitted(spec: bytes = SHORT, **settings: Any) -> Simulation:
+    simulation = Simulation(**settings)
+    simulation.unseen = True
+    simulation.submit("demo", spec, sft_rows=200)
+    return simulation
+
+
+@contextmanager
+def failing(twin: object, *methods: str, error: Exception = ERRORS[0]) -> Iterator[None]:
+    """Let every call of these raise an error; of an object, only of a job's archive."""
+    before = {method: getattr(twin, method) for method in methods}
+
+    def fail(*names: str, **named: object) -> Any:
+        if "get" in before and not names[0].endswith("output.tar.gz"):
+            return before["get"](*names, **named)
+        raise error
+
+    for method in methods:
+        setattr(twin, method, fail)
+    yield
+    for method, call in before.items():
+        setattr(twin, method, call)
+
+
+def state_is(simulation: Simulation, stage: str, state: StageState) -> bool:
+    record = simulation.store.load("demo").record
+    return record is not None and any(s.name == stage and s.state is state for s in record.stages)
+
+
+def told(simulation: Simulation, what: str) -> list[str]:
+    return [text for _, text in simulation.notifier.messages if what in text]
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
+def test_an_output_that_can_not_be_read_fails_its_stage_in_a_day(error: Exception) -> None:
+    simulation = submitted()
+    assert simulation.run(partial(runs, simulation, "sft"))
+    with failing(simulation.objects, "get", error=error):
+        assert simulation.run(partial(state_is, simulation, "sft", StageState.SCORING))
+        simulation.passes(timedelta(hours=20))
+        assert simulation.record("demo").status is Status.RUNNING
+        assert simulation.reaches("demo", Status.FAILED)
+    ended = simulation.record("demo").stage("sft").ended_at
+    assert ended is not None
+    assert simulation.clock.now() - ended < timedelta(hours=6)
+    assert "can't be read" in simulation.record("demo").reason
+    assert len(told(simulation, "it is tried again")) == 1
+    assert not told(simulation, "a row of text")
+    assert simulation.dead_letters == []
+    assert simulation.hints_delivered < 24 * 4 * 3
+
+
+def test_an_output_that_is_readable_again_is_used() -> None:
+    simulation = submitted()
+    assert simulation.run(partial(runs, simulation, "sft"))
+    with failing(simulation.objects, "get"):
+        assert simulation.run(partial(state_is, simulation, "sft", StageState.SCORING))
+        simulation.passes(timedelta(hours=20))
+        assert any("can't be read" in remark for remark in simulation.record("demo").remarks)
+    assert simulation.settles("demo") is Status.LIVE
+    assert simulation.record("demo").unreadable is None
+
+
+def test_a_score_that_never_comes_since_its_function_dies_fails_the_stage() -> None:
+    simulation = submitted(SPEC + b"plan: [sft, evaluate: tuned]\n")
+    simulation.request_score = lambda *_: None  # type: ignore[method-assign]
+    assert simulation.settles("demo") is Status.FAILED
+    assert "has not delivered a score" in simulation.record("demo").reason
+
+
+@pytest.mark.parametrize("stage", ["sft", "deploy"])
+def test_a_running_stage_that_can_not_be_seen_is_overdue_all_the_same(stage: str) -> None:
+    simulation = submitted(fate=lambda _: "hangs") if stage == "sft" else submitted()
+    assert simulation.run(partial(runs, simulation, stage))
+    twin, method = {
+        "sft": (simulation.jobs, "describe_training_job"),
+        "deploy": (simulation.hosting, "describe_endpoint"),
+    }[stage]
+    with failing(twin, method):
+        assert simulation.reaches("demo", Status.STOPPING)
+        assert "overdue" in simulation.record("demo").reason
+        assert len(told(simulation, "demo is RUNNING" if stage == "sft" else "DEPLOYING")) == 1
+        simulation.passes(timedelta(hours=2))
+        assert simulation.record("demo").status is Status.STOPPING
+        if stage == "sft":
+            assert simulation.jobs.jobs[JOB].stop_asked
+        else:
+            assert simulation.hosting.endpoints == {}, "it bills, though its end was possible"
+        hints = simulation.hints_delivered
+        simulation.passes(timedelta(hours=12))
+        assert simulation.hints_delivered - hints < 3 * 12 * 4
+        assert len(told(simulation, "demo is STOPPING")) == 1
+    assert simulation.reaches("demo", Status.FAILED)
+    simulation.check("demo")
+    assert simulation.dead_letters == []
+
+
+def test_a_live_endpoint_that_can_not_be_seen_expires_in_time() -> None:
+    simulation = submitted()
+    assert simulation.settles("demo") is Status.LIVE
+    with failing(simulation.hosting, "describe_endpoint", "describe_model", "list_tags"):
+        endpoint = simulation.record("demo").endpoint
+        assert endpoint is not None
+        assert endpoint.expires_at is not None
+        assert simulation.run(lambda: ENDPOINT not in simulation.hosting.endpoints)
+        assert simulation.clock.now() - endpoint.expires_at < timedelta(minutes=20)
+        assert len(told(simulation, "demo is LIVE\n\ndeploy: its job")) == 1
+    assert simulation.reaches("demo", Status.EXPIRED)
+    simulation.check("demo")
+
+
+def test_a_cleanup_that_can_not_look_is_told_and_goes_on() -> None:
+    simulation = submitted()
+    assert simulation.settles("demo") is Status.LIVE
+    simulation.command("demo", CommandKind.STOP)
+    assert simulation.reaches("demo", Status.STOPPED)
+    with failing(simulation.hosting, "paginate"):
+        simulation.command("demo", CommandKind.CLEANUP)
+        simulation.passes(timedelta(hours=5))
+        assert len(told(simulation, "what carries its tag can't be read")) == 1
+        assert simulation.record("demo").cleanup is not None
+    assert simulation.run(lambda: simulation.record("demo").cleanup is None)
+    assert simulation.dead_letters == []
+
+
+def test_a_queue_that_can_not_be_read_holds_nobody_up() -> None:
+    simulation = submitted()
+    with failing(simulation.store, "queue"):
+        assert simulation.settles("demo") is Status.LIVE
+
+
+def test_nothing_starts_on_what_could_not_be_looked_at() -> None:
+    simulation = submitted(SPEC + b"plan: [sft, deploy: {endpoint: bot}]\n")
+    with failing(simulation.hosting, "describe_endpoint"):
+        simulation.passes(timedelta(hours=3))
+        assert simulation.record("demo").status is Status.COLLECTING
+        assert simulation.jobs.launches == []
+        assert len(told(simulation, "the endpoint that it asks for can't be read")) == 1
+        simulation.command("demo", CommandKind.STOP)
+        assert simulation.reaches("demo", Status.STOPPED)
+
+
+def test_a_defect_is_reported_and_keeps_nobody_from_stopping() -> None:
+    simulation = submitted(fate=lambda _: "hangs")
+    simulation.defects = []
+    assert simulation.run(partial(runs, simulation, "sft"))
+    with failing(simulation.jobs, "describe_training_job", error=KeyError("TrainingJobArn")):
+        simulation.passes(timedelta(hours=1))
+        assert simulation.defects
+        assert len(told(simulation, "KeyError")) == 1
+        simulation.command("demo", CommandKind.STOP)
+        assert simulation.run(lambda: simulation.jobs.jobs[JOB].stop_asked)
+    assert simulation.reaches("demo", Status.STOPPED)
+    assert simulation.dead_letters == []
+
+
+# ---------------------------------------------------------------------- launches
+def test_a_launch_that_breaks_off_is_given_up_in_hours_and_leaves_nothing() -> None:
+    simulation = submitted()
+    create = simulation.jobs.create_training_job
+
+    def times_out(**request: Any) -> Never:
+        create(**request)
+        raise OSError("read timed out")
+
+    simulation.jobs.create_training_job = times_out  # type: ignore[method-assign]
+    assert simulation.settles("demo") is Status.LIVE
+    assert simulation.jobs.launches == [JOB]
+
+
+@pytest.mark.parametrize("stopped", [False, True])
+def test_a_launch_that_never_gets_off(stopped: bool) -> None:
+    simulation = submitted()
+    with failing(simulation.jobs, "create_training_job", error=OSError("read timed out")):
+        assert simulation.run(partial(state_is, simulation, "sft", StageState.WAITING))
+        assert simulation.record("demo").stage("sft").waits[-1].of is Obstacle.UNCLEAR
+        begun = simulation.clock.now()
+        if stopped:
+            simulation.command("demo", CommandKind.STOP)
+        assert simulation.reaches("demo", Status.STOPPED if stopped else Status.FAILED)
+    assert simulation.clock.now() - begun < timedelta(hours=7)
+    if not stopped:
+        assert "broke off: OSError" in simulation.record("demo").reason
+        assert len(told(simulation, "goes on waiting")) == 1
+
+
+def refused(code: str, message: str) -> Callable[..., Never]:
+    def refuse(**_: object) -> Never:
+        raise refusal(code, message)
+
+    return refuse
+
+
+@pytest.mark.parametrize(
+    ("code", "message", "hours"),
+    [
+        ("ValidationException", "Could not find model data: it does not exist.", 1),
+        ("ThrottlingException", "Rate exceeded", 7),
+    ],
+)
+def test_a_refusal_that_stays_fails_the_stage(code: str, message: str, hours: float) -> None:
+    simulation = submitted()
+    simulation.hosting.create_model = refused(code, message)  # type: ignore[method-assign]
+    assert simulation.run(partial(state_is, simulation, "deploy", StageState.WAITING))
+    begun = simulation.clock.now()
+    assert simulation.settles("demo") is Status.FAILED
+    assert simulation.clock.now() - begun < timedelta(hours=hours)
+    assert message in simulation.record("demo").reason
+    simulation.check("demo")
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("ResourceLimitExceeded", "the quota is used up"),
+        ("ValidationException", "Unable to provision requested ML compute capacity."),
+    ],
+)
+def test_capacity_is_waited_for_as_long_as_it_takes_and_told_once(code: str, message: str) -> None:
+    simulation = submitted()
+    create = simulation.jobs.create_training_job
+    simulation.jobs.create_training_job = refused(code, message)  # type: ignore[method-assign]
+    simulation.passes(timedelta(hours=1))
+    assert not told(simulation, "goes on waiting")
+    simulation.passes(timedelta(days=6))
+    assert len(told(simulation, "goes on waiting")) == 1
+    simulation.jobs.create_training_job = create  # type: ignore[method-assign]
+    assert simulation.settles("demo") is Status.LIVE
+
+
+def test_who_waits_behind_others_for_hours_is_told_once() -> None:
+    simulation = submitted(SPEC + b"plan: [sft]\n")
+    simulation.jobs.limit = 0
+    simulation.passes(timedelta(minutes=5))
+    simulation.submit("second", SPEC + b"plan: [sft]\n", sft_rows=200)
+    simulation.passes(timedelta(days=2))
+    assert len(told(simulation, "waits behind demo")) == 1
+
+
+def test_a_job_that_is_lost_to_capacity_for_hours_is_told_once() -> None:
+    simulation = submitted(fate=lambda name: "no capacity" if "sft" in name else "completes")
+    simulation.passes(timedelta(days=1))
+    assert simulation.record("demo").status is Status.RUNNING
+    assert len(told(simulation, "goes on waiting")) == 1
