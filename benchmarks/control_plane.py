@@ -146,7 +146,7 @@ def _print_sweeps() -> None:
     for column in table.columns[1:]:
         column.justify = "right"
     for name, (stack, before) in STACKS.items():
-        stack.round = Round("", started=START, since=START - before)
+        stack.round = Round("", started=START, since=START - before, searched=START)
         sweeps = [_sweep(stack)]
         while stack.round.after:
             sweeps.append(_sweep(stack))

@@ -54,6 +54,16 @@ def test_what_serves_without_record_or_schedule_is_told_and_ends_a_day_later(pla
     assert not simulation.bedrock.throughputs
 
 
+def test_what_can_not_be_given_an_end_is_told_all_the_same() -> None:
+    simulation = live(PLANS["endpoint"])
+    lose_the_record(simulation)
+    simulation.scheduler.schedules.clear()
+    simulation.scheduler.refusing = "AccessDeniedException"
+    simulation.passes(timedelta(days=1))
+    (message,) = told(simulation)
+    assert "delete it yourself" in message
+
+
 @any_plan
 def test_what_has_a_schedule_keeps_it(plan: bytes) -> None:
     simulation = live(plan.replace(b"}", b", ttl_hours: 300}") if b"{" in plan else plan)

@@ -19,7 +19,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import suppress
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
@@ -72,7 +72,7 @@ class EndingSchedules:
 
     def _begins(self, name: str) -> datetime:
         begins: datetime = self._scheduler.get_schedule(Name=name)["StartDate"]
-        return begins
+        return begins.astimezone(UTC)
 
     def _schedule(
         self, name: str, operation: str, parameters: dict[str, str], at: datetime

@@ -14,7 +14,14 @@ from datetime import datetime, timedelta
 
 from novaloop.experiment.record import Backstop, Record
 from novaloop.recipes.names import bedrock_name
-from novaloop.usecases.ports import Billing, BillingFinder, Notifier, Schedules, SweepStore
+from novaloop.usecases.ports import (
+    Billing,
+    BillingFinder,
+    LaunchRefused,
+    Notifier,
+    Schedules,
+    SweepStore,
+)
 
 GRACE = timedelta(days=1)
 """From the day on which people are told to the first try to end it."""
@@ -73,6 +80,9 @@ def _line(billing: Billing, world: OrphanWorld, now: datetime) -> str:
     begins = world.schedules.begins(backstop)
     if begins is None:
         # Whether it has a component can't be seen: deleting what there is not is only refused.
-        world.schedules.put(backstop, now)
+        try:
+            world.schedules.put(backstop, now)
+        except LaunchRefused as refused:
+            return f"{what} serves without end: delete it yourself. {refused.reason}"
         begins = backstop.at
     return f"{what} serves; its schedule ends it from {begins:%Y-%m-%d %H:%M} UTC on"
