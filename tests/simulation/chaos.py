@@ -89,6 +89,7 @@ def _run(seed: int, outcome: Outcome) -> None:
     for name in names:
         outcome.ends[str(simulation.settles(name))] += 1
         simulation.check(name)
+    _lose_the_stack(simulation.copied(), outcome.weather)
     _clear_away(simulation, names)
     outcome.weather.update(simulation.lag.struck)
     outcome.weather["hints"] += simulation.hints_delivered
@@ -139,6 +140,16 @@ def _within(dice: random.Random, hours: int) -> timedelta:
 def _wish(simulation: Simulation, name: str, kind: CommandKind) -> None:
     if simulation.store.load(name).record is not None:
         simulation.command(name, kind)
+
+
+def _lose_the_stack(simulation: Simulation, weather: Counter[str]) -> None:
+    """Delete table and functions while something may serve, and assert that it ends by itself."""
+    serving = [*simulation.hosting.endpoints, *simulation.bedrock.throughputs]
+    weather["endpoints whose stack was deleted"] += len(serving)
+    simulation.delete_stack()
+    simulation.passes(timedelta(days=3))
+    left = [*simulation.hosting.endpoints, *simulation.bedrock.throughputs]
+    assert not left, f"{left} bills without a stack"
 
 
 def _clear_away(simulation: Simulation, names: Sequence[str]) -> None:
