@@ -475,7 +475,9 @@ def _follow(step: _Step) -> Stage:
     if step.sight is Sight.OURS:
         started_at = work.started_at or step.now
         former = work.serving or moved.former
-        is_new = step.seen.made is not None or moved.job_arn is None
+        # Asked again with the same token, Bedrock answers as it did the first time.
+        record = step.seen.snapshot.record
+        is_new = record is None or record.stage(moved.name).job_arn is None
         moved = replace(
             moved,
             waits=_for_good(moved.waits) if is_new else moved.waits,
