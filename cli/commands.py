@@ -29,7 +29,7 @@ def give(
     note: str | None = None,
 ) -> Record:
     """Give a command and return the record that obeyed it. Raises Refused, or Failed if ignored."""
-    stack.load(name)
+    _, record = stack.load(name)
     item = CommandItem(
         command_id=uuid4().hex,
         kind=kind,
@@ -38,6 +38,7 @@ def give(
         stage=stage,
         hours=hours,
         note=note,
+        uid=record.uid,
     )
     stack.table.put_command(name, item)
     return _taken_up(stack, name, item)

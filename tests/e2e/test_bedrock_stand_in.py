@@ -22,7 +22,7 @@ from localcloud.sagemaker.faults import Fault
 from novaloop.cloud.bedrock import OnDemandDeployments, ProvisionedThroughputs
 from novaloop.experiment.deploying import EndpointRef
 from novaloop.experiment.observation import Phase
-from novaloop.experiment.record import Obstacle
+from novaloop.experiment.record import Obstacle, Owner
 from novaloop.recipes.bedrock_serving import BedrockServing, native_request, plan_bedrock_serving
 from novaloop.recipes.jobs import Deployment
 from novaloop.recipes.names import bedrock_name
@@ -163,7 +163,7 @@ def served(endpoints: BedrockEndpoints, name: str) -> BedrockPlan:
 
 def wait_until(endpoints: BedrockEndpoints, name: str, phase: Phase) -> None:
     end = time.monotonic() + 10
-    while (seen := endpoints.describe(ref(name), "demo")).phase is not phase:
+    while (seen := endpoints.describe(ref(name), Owner("demo"))).phase is not phase:
         assert time.monotonic() < end, seen
         time.sleep(0.05)
 
@@ -171,18 +171,18 @@ def wait_until(endpoints: BedrockEndpoints, name: str, phase: Phase) -> None:
 def test_a_checkpoint_is_imported_deployed_asked_and_deleted(endpoints: BedrockEndpoints) -> None:
     name = f"novaloop-demo--{type(endpoints).__name__.lower()}-1"
     asked = plan(endpoints, name.replace("--", "_"))
-    assert endpoints.describe(ref(name), "demo").phase is Phase.ABSENT
+    assert endpoints.describe(ref(name), Owner("demo")).phase is Phase.ABSENT
     endpoints.launch(asked)
     endpoints.launch(asked)  # as after a crash
-    assert endpoints.describe(ref(name), "demo").phase is Phase.ACTIVE
+    assert endpoints.describe(ref(name), Owner("demo")).phase is Phase.ACTIVE
     wait_until(endpoints, name, Phase.HALFWAY)
     endpoints.proceed(asked)
     endpoints.proceed(asked)
-    assert endpoints.describe(ref(name), "demo").phase is Phase.ACTIVE
-    assert not endpoints.describe(ref(name), "another").ours
+    assert endpoints.describe(ref(name), Owner("demo")).phase is Phase.ACTIVE
+    assert not endpoints.describe(ref(name), Owner("another")).ours
     wait_until(endpoints, name, Phase.READY)
     assert endpoints.ask(ref(name), native_request("hello?", "Be sweet.", 20)) == "süß"
-    while endpoints.describe(ref(name), "demo").phase is not Phase.ABSENT:
+    while endpoints.describe(ref(name), Owner("demo")).phase is not Phase.ABSENT:
         endpoints.delete(ref(name))
     endpoints.delete(ref(name))
 
@@ -191,13 +191,13 @@ def test_a_model_that_exists_is_deployed_at_once(endpoints: BedrockEndpoints) ->
     first = named(endpoints, "first")
     endpoints.launch(plan(endpoints, first))
     wait_until(endpoints, first, Phase.HALFWAY)
-    arn = endpoints.describe(ref(first), "demo").arn
+    arn = endpoints.describe(ref(first), Owner("demo")).arn
     assert arn is not None
     second = named(endpoints, "second")
     endpoints.launch(plan(endpoints, second, checkpoint=arn))
     wait_until(endpoints, second, Phase.READY)
     endpoints.delete(ref(first))
-    assert endpoints.describe(ref(first), "demo").phase is Phase.HALFWAY, (
+    assert endpoints.describe(ref(first), Owner("demo")).phase is Phase.HALFWAY, (
         "it serves under another name"
     )
 
@@ -207,10 +207,10 @@ def test_an_import_fails_with_its_reason(endpoints: BedrockEndpoints) -> None:
     endpoints.launch(plan(endpoints, name, ROLE.replace("import", "blind")))
     wait_until(endpoints, name, Phase.FAILED)
     assert "not authorized to perform: s3:GetObject" in (
-        endpoints.describe(ref(name), "demo").reason or ""
+        endpoints.describe(ref(name), Owner("demo")).reason or ""
     )
     endpoints.delete(ref(name))
-    assert endpoints.describe(ref(name), "demo").phase is Phase.ABSENT
+    assert endpoints.describe(ref(name), Owner("demo")).phase is Phase.ABSENT
 
 
 def test_what_can_never_be_is_refused_for_good(endpoints: BedrockEndpoints) -> None:
@@ -225,7 +225,7 @@ def test_a_quota_is_waited_for(cloud: LocalCloud, endpoints: BedrockEndpoints) -
     with pytest.raises(LaunchRefused) as caught:
         endpoints.launch(plan(endpoints, name))
     assert caught.value.cause is Obstacle.QUOTA
-    assert endpoints.describe(ref(name), "demo").phase is Phase.ABSENT
+    assert endpoints.describe(ref(name), Owner("demo")).phase is Phase.ABSENT
 
 
 def test_a_failed_deployment_says_why(cloud: LocalCloud, endpoints: BedrockEndpoints) -> None:
@@ -237,7 +237,7 @@ def test_a_failed_deployment_says_why(cloud: LocalCloud, endpoints: BedrockEndpo
     wait_until(endpoints, name, Phase.HALFWAY)
     endpoints.proceed(asked)
     wait_until(endpoints, name, Phase.FAILED)
-    assert endpoints.describe(ref(name), "demo").reason == "no capacity"
+    assert endpoints.describe(ref(name), Owner("demo")).reason == "no capacity"
 
 
 def test_what_is_not_ours_is_neither_served_nor_deleted(
@@ -249,7 +249,7 @@ def test_what_is_not_ours_is_neither_served_nor_deleted(
     administrator.create_custom_model(**{**request, "modelTags": []})
     endpoints.launch(plan(endpoints, name))
     wait_until(endpoints, name, Phase.HALFWAY)
-    assert not endpoints.describe(ref(name), "demo").ours
+    assert not endpoints.describe(ref(name), Owner("demo")).ours
     endpoints.delete(ref(name))
     assert administrator.get_custom_model(modelIdentifier=name)["modelStatus"] == "Active"
 
@@ -258,7 +258,7 @@ def test_an_answer_is_streamed_in_chunks(cloud: LocalCloud, endpoints: BedrockEn
     name = named(endpoints, "streaming")
     served(endpoints, name)
     runtime = cloud.session().client("bedrock-runtime")
-    arn = endpoints.describe(ref(name), "demo").arn
+    arn = endpoints.describe(ref(name), Owner("demo")).arn
     body = json.dumps(native_request("hello?", None, 20))
     answer = runtime.invoke_model_with_response_stream(modelId=arn, body=body)
     chunks = [json.loads(event["chunk"]["bytes"]) for event in answer["body"]]

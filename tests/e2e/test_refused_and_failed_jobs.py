@@ -27,14 +27,14 @@ def test_a_failed_job_fails(stack: Stack, cloud: LocalCloud) -> None:
 
 
 def test_what_is_lost_is_launched_again(stack: Stack, cloud: LocalCloud) -> None:
-    cloud.inject(Fault("training-job", "*-lost--baseline-1", outcome="NoCapacity"))
+    cloud.inject(Fault("training-job", "*-lost--*-baseline-1", outcome="NoCapacity"))
     put(stack, "lost", ONE_EVALUATION)
     assert wait_for(lambda: "CapacityError" in (waits(stack, "lost") or ""), 30)
     assert reaches(stack, "lost", Status.COMPLETED).stages[0].attempt == 2
 
 
 def test_what_somebody_stopped_is_not(stack: Stack, cloud: LocalCloud) -> None:
-    cloud.inject(Fault("training-job", "*-halted--baseline-1", outcome="Stopped"))
+    cloud.inject(Fault("training-job", "*-halted--*-baseline-1", outcome="Stopped"))
     put(stack, "halted", ONE_EVALUATION)
     assert "stopped from outside" in reaches(stack, "halted", Status.FAILED).reason
 

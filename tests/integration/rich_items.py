@@ -37,6 +37,7 @@ from novaloop.training.health import HealthKind, HealthNote
 
 NOW = datetime(2026, 1, 5, 9, 0, 0, 123456, tzinfo=UTC)
 LATER = NOW + timedelta(hours=3)
+UID = "c0ffee00-0000-4000-8000-000000000001"
 
 SPEC: ExperimentSpec = read_spec(
     b"""
@@ -143,6 +144,7 @@ def record(experiment_id: str = "questions", **changes: Any) -> Record:
         "unused_uploads": "sft.csv version v2 is not used",
         "handled_commands": ("c1", "c2"),
         "prefix": "other",
+        "uid": UID,
     }
     return Record(**complete_values(Record, values) | changes)
 
@@ -184,7 +186,7 @@ def score(attempt: int = 1) -> ScoreItem:
         "notes": ["a note", ""],
         "confusion": [[1, 2], [3, 0]],
     }
-    return ScoreItem("baseline", attempt, NOW, "wrong size", content, "rows")
+    return ScoreItem("baseline", attempt, NOW, "wrong size", content, "rows", UID)
 
 
 CHECKS = ChecksItem("v", NOW, "leak", ({"check": "overlap", "rows": [1, 2]},))
@@ -193,4 +195,4 @@ ENTRIES = [HistoryEntry(NOW, "sft CLAIMED", "first"), HistoryEntry(NOW, "sft RUN
 
 
 def command(command_id: str, at: datetime = NOW) -> CommandItem:
-    return CommandItem(command_id, CommandKind.KEEP, "jane", at, "deploy", 1.5, "please")
+    return CommandItem(command_id, CommandKind.KEEP, "jane", at, "deploy", 1.5, "please", UID)

@@ -335,11 +335,12 @@ def test_from_three_files_to_a_live_endpoint(
     snapshot = store.load("questions")
     assert snapshot.record is not None
     assert snapshot.record.status is Status.LIVE, snapshot.record.reason
+    own = f"novaloop-questions--{(snapshot.record.uid or '')[:4]}"
+    assert len(own) == 25
     assert application.jobs.launches == [
-        f"novaloop-questions--{stage}-1"
-        for stage in ("baseline", "sft", "after-sft", "rft", "after-rft")
+        f"{own}-{stage}-1" for stage in ("baseline", "sft", "after-sft", "rft", "after-rft")
     ]
-    assert application.hosting.launches == ["novaloop-questions--deploy-1"]
+    assert application.hosting.launches == [f"{own}-deploy-1"]
     assert snapshot.scores.keys() == {("baseline", 1), ("after-sft", 1), ("after-rft", 1)}
     reports = boto3.client("s3").list_objects_v2(Bucket="bucket", Prefix="reports/questions/")
     assert reports["KeyCount"] == 3

@@ -20,7 +20,7 @@ from novaloop.cloud.jobs import TrainingJobs, work_of_job
 from novaloop.experiment.deploying import EndpointRef
 from novaloop.experiment.launching import PlannedRequest
 from novaloop.experiment.observation import End, Phase, Work
-from novaloop.experiment.record import Obstacle, Progress
+from novaloop.experiment.record import Obstacle, Owner, Progress
 from novaloop.recipes import registry
 from novaloop.recipes.endpoints import EndpointPlan, update_endpoint
 from novaloop.usecases.ports import EndDenied, LaunchRefused, NotServing
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from mypy_boto3_sagemaker.client import SageMakerClient
     from mypy_boto3_sagemaker_runtime.client import SageMakerRuntimeClient
 
+OWNER = Owner("questions")
 JOB = "novaloop-questions--sft-1"
 NAME = "novaloop-questions--deploy-1"
 REF = EndpointRef(NAME, NAME)
@@ -196,7 +197,7 @@ def test_a_job_that_is_not_there(
     jobs: TrainingJobs, sagemaker: Stubber, error: tuple[str, str]
 ) -> None:
     fails(sagemaker, "describe_training_job", error)
-    assert jobs.describe(JOB, "questions") == Work(Phase.ABSENT)
+    assert jobs.describe(JOB, OWNER) == Work(Phase.ABSENT)
 
 
 @pytest.mark.parametrize(
@@ -224,7 +225,7 @@ def test_a_job_of_the_same_name_is_ours_by_its_tag(
 ) -> None:
     sagemaker.add_response("describe_training_job", described_job("InProgress", "Training"))
     sagemaker.add_response("list_tags", {"Tags": tags}, {"ResourceArn": JOB_ARN})
-    assert jobs.describe(JOB, "questions").ours is ours
+    assert jobs.describe(JOB, OWNER).ours is ours
 
 
 REQUEST = {
@@ -379,7 +380,7 @@ def test_an_endpoint_of_another_owner_is_not_ours(
     sagemaker.add_response("list_tags", {"Tags": []}, {"ResourceArn": ENDPOINT_ARN})
     fails(sagemaker, "describe_endpoint_config", NO_CONFIG)
     fails(sagemaker, "describe_model", NO_MODEL)
-    work = endpoints.describe(REF, "questions")
+    work = endpoints.describe(REF, OWNER)
     assert (work.phase, work.ours) == (Phase.ABSENT, False)
 
 
@@ -400,7 +401,7 @@ def test_an_endpoint_with_nothing_left(endpoints: SageMakerEndpoints, sagemaker:
     fails(sagemaker, "describe_endpoint", NO_ENDPOINT)
     fails(sagemaker, "describe_endpoint_config", NO_CONFIG)
     fails(sagemaker, "describe_model", NO_MODEL)
-    assert endpoints.describe(REF, "questions") == Work(Phase.ABSENT)
+    assert endpoints.describe(REF, OWNER) == Work(Phase.ABSENT)
 
 
 def test_a_configuration_that_is_left(endpoints: SageMakerEndpoints, sagemaker: Stubber) -> None:
@@ -424,7 +425,7 @@ def test_what_is_left_is_ours_by_its_tag_where_no_answer_tells(
     fails(sagemaker, "describe_endpoint_config", NO_CONFIG)
     sagemaker.add_response("describe_model", MODEL)
     tagged_as(sagemaker, owner, str(MODEL["ModelArn"]))
-    assert endpoints.describe(REF, "questions").phase is phase
+    assert endpoints.describe(REF, OWNER).phase is phase
 
 
 TAGS = [{"Key": "novaloop:experiment", "Value": "questions"}]
@@ -553,7 +554,7 @@ def test_only_leftovers_with_our_tag_are_deleted_where_no_answer_tells(
     sagemaker.add_response("describe_model", MODEL)
     tagged_as(sagemaker, "questions", str(MODEL["ModelArn"]))
     sagemaker.add_response("delete_model", {}, {"ModelName": NAME})
-    assert endpoints.delete(REF, "questions", gone=True) is End.REQUESTED
+    assert endpoints.delete(REF, OWNER, gone=True) is End.REQUESTED
 
 
 def test_what_was_never_made_is_not_asked_to_be_deleted(

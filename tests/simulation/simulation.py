@@ -24,7 +24,14 @@ from novaloop.cloud.leftovers import TaggedResources
 from novaloop.cloud.messages import HintQueue
 from novaloop.experiment.moves import Policy
 from novaloop.experiment.names import experiment_of_job
-from novaloop.experiment.record import CommandItem, CommandKind, Record, StageState, Status
+from novaloop.experiment.record import (
+    CommandItem,
+    CommandKind,
+    Record,
+    Snapshot,
+    StageState,
+    Status,
+)
 from novaloop.experiment.site import Site
 from novaloop.recipes.jobs import Deployment
 from novaloop.usecases.conversion import IngestWorld
@@ -37,7 +44,7 @@ from novaloop.usecases.score import ScoreWorld, score
 from novaloop.usecases.sweep import SweepWorld, sweep
 from tests.simulation.twin_account import TwinAccount
 from tests.simulation.twin_bedrock import TwinBedrock
-from tests.simulation.twin_sagemaker import TwinSageMaker
+from tests.simulation.twin_sagemaker import STACK, TwinSageMaker
 from tests.simulation.twin_scheduler import TwinScheduler
 from tests.simulation.twin_service import Lag
 from tests.simulation.twin_training import TwinJobs, TwinLogs
@@ -164,6 +171,7 @@ class Simulation:
         self.defects: list[Exception] | None = None
         self.unseen = False
         """Whether looks fail, also the sweep's."""
+        self.uids, self.lives = 0, 0
         self.hints_delivered = 0
         self.hops: int | None = None
         """How many hints led to the one that is being handled; None while none is."""
@@ -199,9 +207,18 @@ class Simulation:
             notifier=port(self.notifier, "notifier"),
             defects=self,
             clock=self.clock,
-            site=Site("bucket", deployment, "arn:aws:iam::123456789012:role/Bedrock"),
+            new_uid=self.new_uid,
+            site=Site("bucket", deployment, "arn:aws:iam::123456789012:role/Bedrock", STACK),
             policy=Policy(start_delay=timedelta(seconds=30)),
         )
+
+    def new_uid(self) -> str:
+        """Return an id that was never given before.
+
+        How it begins, which is what names hold of it, is the same until somebody deletes a record.
+        """
+        self.uids += 1
+        return f"{self.lives:04x}0000-0000-4000-8000-{self.uids:012x}"
 
     # ------------------------------------------------------------------ scheduling
     def later(self, delay: timedelta, action: Callable[[], None]) -> None:
@@ -398,6 +415,13 @@ class Simulation:
         identity = f"{self.clock.now().isoformat()}-{self.sequence}"
         item = CommandItem(identity, kind, "somebody", self.clock.now(), **details)
         self.store.put_command(experiment_id, item)
+
+    def forget(self, experiment_id: str, *kept: str) -> None:
+        """Delete an experiment's items by hand, but for those of these fields of its snapshot."""
+        snapshot = self.store.snapshots.pop(experiment_id)
+        left = {name: getattr(snapshot, name) for name in kept}
+        self.store.snapshots[experiment_id] = Snapshot(experiment_id, **left)
+        self.lives += 1
 
     # ------------------------------------------------------------------ what is asked of it
     def record(self, experiment_id: str) -> Record:

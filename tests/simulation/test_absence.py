@@ -16,7 +16,7 @@ from tests.simulation.simulation import SPEC, Chaos, Crashes, Simulation, crash
 from tests.simulation.twin_service import refusal
 
 SHORT = SPEC + b"plan: [sft, deploy]\n"
-JOB, ENDPOINT = "novaloop-demo--sft-1", "novaloop-demo--deploy-1"
+JOB, ENDPOINT = "novaloop-demo--0000-sft-1", "novaloop-demo--0000-deploy-1"
 LATE = Chaos(late_tags=1.0)
 
 

@@ -48,7 +48,7 @@ def test_a_quota_of_one_lets_experiments_in_in_the_order_of_their_coming() -> No
     for name in NAMES:
         assert simulation.settles(name) is Status.COMPLETED
 
-    assert simulation.jobs.launches == [f"novaloop-{name}--baseline-1" for name in NAMES]
+    assert simulation.jobs.launches == [f"novaloop-{name}--0000-baseline-1" for name in NAMES]
 
 
 def test_only_the_first_in_the_queue_asks_the_service() -> None:
@@ -57,7 +57,7 @@ def test_only_the_first_in_the_queue_asks_the_service() -> None:
 
     simulation.passes(timedelta(hours=10))
 
-    assert set(simulation.jobs.wanted) == {"novaloop-x1--baseline-1"}
+    assert set(simulation.jobs.wanted) == {"novaloop-x1--0000-baseline-1"}
     assert 60 <= len(simulation.jobs.wanted) <= 120
     behind = simulation.record("x5").stages[0]
     assert behind.state is StageState.WAITING
@@ -72,7 +72,7 @@ def test_the_next_gets_in_at_once_when_the_first_gives_up() -> None:
     simulation.jobs.limit = 2
     simulation.passes(timedelta(minutes=1))
 
-    assert simulation.jobs.launches[1:] == ["novaloop-x2--baseline-1"]
+    assert simulation.jobs.launches[1:] == ["novaloop-x2--0000-baseline-1"]
 
 
 def test_who_comes_later_waits_behind_even_when_there_is_room_by_chance() -> None:
@@ -95,7 +95,7 @@ def test_other_instance_types_have_queues_of_their_own() -> None:
     simulation.submit("other", other)
     simulation.passes(timedelta(minutes=2))
 
-    assert "novaloop-other--baseline-1" in simulation.jobs.launches
+    assert "novaloop-other--0000-baseline-1" in simulation.jobs.launches
 
 
 @pytest.mark.parametrize("seed", range(20))

@@ -104,7 +104,7 @@ def test_what_becomes_of_the_model_and_its_deployment(fate: str, ends: Status) -
 def test_what_bedrock_trained_is_deployed_as_it_is_and_stays() -> None:
     simulation = submitted(spec=TRAINED)
     assert simulation.settles("demo") is Status.LIVE
-    job, model = "novaloop-demo--sft-1", "novaloop-demo_sft-1"
+    job, model = "novaloop-demo--0000-sft-1", "novaloop-demo_0000-sft-1"
     launches = [f"model-customization-job {job}", f"custom-model-deployment {NAME}"]
     assert simulation.bedrock.launches == launches
     checkpoint = simulation.record("demo").stage("sft").checkpoint

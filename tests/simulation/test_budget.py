@@ -65,7 +65,7 @@ def test_a_stage_that_the_rest_can_not_pay_for_is_held_before_its_launch() -> No
     simulation = submitted(12)
     assert simulation.settles("demo") is Status.HELD
     record = simulation.record("demo")
-    assert simulation.jobs.launches == ["novaloop-demo--baseline-1"]
+    assert simulation.jobs.launches == ["novaloop-demo--0000-baseline-1"]
     assert "budget: 1.05 of 12.00 USD are spent" in record.reason
     assert "10 minutes of sft on 4 ml.p5.48xlarge" in record.reason
 
@@ -123,7 +123,7 @@ def test_attempts_that_were_lost_count() -> None:
     record = simulation.record("demo")
     assert record.stage("sft").earlier_seconds == 3600
     assert record.stage("sft").attempt == 3
-    assert simulation.jobs.launches[-1] == "novaloop-demo--sft-2"
+    assert simulation.jobs.launches[-1] == "novaloop-demo--0000-sft-2"
 
 
 def test_an_endpoint_is_not_kept_past_the_budget() -> None:

@@ -13,7 +13,7 @@ from tests.simulation.simulation import SPEC, Simulation, crash
 from tests.simulation.twin_sagemaker import TwinSageMaker
 
 PLAN = SPEC + b"plan: [sft, deploy: {inference_component: true}]\n"
-ORPHAN = "novaloop-demo--deploy-7"
+ORPHAN = "novaloop-demo--0000-deploy-7"
 TAGS = [{"Key": EXPERIMENT_TAG, "Value": "demo"}]
 
 
@@ -114,8 +114,8 @@ def test_what_a_retry_launches_meanwhile_is_not_deleted(calls: Calls) -> None:
     for call, simulation in SCENARIO.struck(retry, calls):
         assert simulation.run(partial(has_relaunched, simulation)), call
         simulation.passes(timedelta(minutes=10))
-        assert simulation.jobs.launches[1:] == ["novaloop-demo--sft-2"], call
-        assert not simulation.jobs.jobs["novaloop-demo--sft-2"].stop_asked, call
+        assert simulation.jobs.launches[1:] == ["novaloop-demo--0000-sft-2"], call
+        assert not simulation.jobs.jobs["novaloop-demo--0000-sft-2"].stop_asked, call
 
 
 def test_cleanup_of_a_live_experiment_takes_all_attempts() -> None:
@@ -127,7 +127,7 @@ def test_cleanup_of_a_live_experiment_takes_all_attempts() -> None:
     assert simulation.record("demo").status is Status.COMPLETED
     assert simulation.hosting.left() == []
     assert lines(simulation)[-1] == "nothing is left"
-    assert "novaloop-demo--deploy-1" in lines(simulation)[0]
+    assert "novaloop-demo--0000-deploy-1" in lines(simulation)[0]
 
 
 def test_an_endpoint_that_serves_another_experiment_is_not_deleted() -> None:
@@ -135,10 +135,10 @@ def test_an_endpoint_that_serves_another_experiment_is_not_deleted() -> None:
     simulation = failed()
     hosting = simulation.hosting
     hosting.create_endpoint_config(
-        EndpointConfigName="novaloop-other--deploy-1", ProductionVariants=[], Tags=[]
+        EndpointConfigName="novaloop-other--0000-deploy-1", ProductionVariants=[], Tags=[]
     )
     config = hosting.endpoints[ORPHAN].described
-    config["EndpointConfigName"] = "novaloop-other--deploy-1"
+    config["EndpointConfigName"] = "novaloop-other--0000-deploy-1"
     del hosting.components[ORPHAN]
     assert cleaned(simulation)
     assert hosting.left("demo") == [f"endpoint {ORPHAN}"]

@@ -17,7 +17,7 @@ from tests.simulation.faults import (
 from tests.simulation.simulation import ROUGH, SPEC, Simulation, crash
 
 COMPONENT = SPEC + b"plan: [sft, deploy: {inference_component: true}]\n"
-NAME = "novaloop-demo--deploy-1"
+NAME = "novaloop-demo--0000-deploy-1"
 
 
 def submitted(**settings: object) -> Simulation:

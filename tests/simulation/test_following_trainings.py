@@ -172,7 +172,7 @@ def test_logs_that_cannot_be_read_hold_nothing_up() -> None:
 def test_a_curve_of_another_version_is_read_anew() -> None:
     simulation = simulate("collapses")
     simulation.submit("demo", SPEC + PLAN % b"")
-    key = "jobs/demo/novaloop-demo--rft-1/training-curve.json"
+    key = "jobs/demo/novaloop-demo--0000-rft-1/training-curve.json"
     simulation.objects.put(key, b'{"training": "of another version"}', "application/json")
     assert simulation.settles("demo") is Status.COMPLETED
     assert simulation.record("demo").stage("rft").health

@@ -145,11 +145,11 @@ def test_the_former_serves_on_while_an_update_waits_for_capacity(fate: str) -> N
     assert simulation.reaches("demo", Status.DEPLOYING)
     for attempt in (2, 3):
         assert simulation.run(partial(waits_for, simulation, attempt))
-        assert simulation.hosting.serving(BOT) == "novaloop-old--deploy-1"
+        assert simulation.hosting.serving(BOT) == "novaloop-old--0000-deploy-1"
         assert simulation.record("old").status is Status.LIVE
         assert left(simulation) == []
     assert simulation.reaches("demo", Status.LIVE)
-    assert simulation.hosting.serving(BOT) == "novaloop-demo--deploy-3"
+    assert simulation.hosting.serving(BOT) == "novaloop-demo--0000-deploy-3"
     assert simulation.reaches("old", Status.COMPLETED)
     simulation.check("old")
     assert simulation.reaches("demo", Status.EXPIRED)

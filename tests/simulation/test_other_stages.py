@@ -47,7 +47,7 @@ def test_it_goes_live_whatever_is_lost_doubled_late_or_crashes(seed: int) -> Non
     assert len(launched) == len(set(launched)) == 5
     requests = {name: job.request for name, job in simulation.jobs.jobs.items()}
     sft, dpo, after = (
-        requests[f"novaloop-demo--{stage}-1"] for stage in ("sft", "dpo", "known-after")
+        requests[f"novaloop-demo--0000-{stage}-1"] for stage in ("sft", "dpo", "known-after")
     )
     assert [c["ChannelName"] for c in sft["InputDataConfig"]] == ["train", "validation", "recipe"]
     assert "--sft-1/" in dpo["HyperParameters"]["base_model_location"]
@@ -97,7 +97,7 @@ def test_an_experiment_goes_on_from_another_ones_checkpoint_once_there_is_one() 
     record = simulation.record("second")
     assert record.base_checkpoint == simulation.record("first").stage("sft").checkpoint
     for stage in ("known", "rft"):
-        job = simulation.jobs.jobs[f"novaloop-second--{stage}-1"]
+        job = simulation.jobs.jobs[f"novaloop-second--0000-{stage}-1"]
         assert job.request["HyperParameters"]["base_model_location"] == record.base_checkpoint
 
 
@@ -119,7 +119,7 @@ def test_a_checkpoint_that_can_not_be_is_refused(checkpoint: bytes, says: str) -
 
 
 def test_a_checkpoint_that_will_never_be_is_refused() -> None:
-    simulation = Simulation(fate=lambda name: "fails" if "first--sft" in name else "completes")
+    simulation = Simulation(fate=lambda name: "fails" if "first--0000-sft" in name else "completes")
     simulation.submit("first")
     assert simulation.settles("first") is Status.FAILED
     simulation.submit("second", SPEC + b"checkpoint: first/sft\nplan: [rft]\n")

@@ -31,10 +31,10 @@ def test_default_plan_reaches_live_and_expires(runtime: str) -> None:
     record = simulation.record("demo")
     assert [stage.state for stage in record.stages] == [StageState.SUCCEEDED] * 6
     assert simulation.jobs.launches == [
-        "novaloop-demo--baseline-1",
-        "novaloop-demo--sft-1",
+        "novaloop-demo--0000-baseline-1",
+        "novaloop-demo--0000-sft-1",
         "novaloop-demo--after-sft-1",
-        "novaloop-demo--rft-1",
+        "novaloop-demo--0000-rft-1",
         "novaloop-demo--after-rft-1",
     ]
     assert record.stage("after-sft").metrics["em"] > record.stage("baseline").metrics["em"]
@@ -149,7 +149,7 @@ def test_what_becomes_of_a_job(
 ) -> None:
     if (runtime, fate) == ("serverless", "bad archive") and stage != "baseline":
         pytest.skip("a serverless training leaves a model package, no archive")
-    name = f"novaloop-demo--{stage}-1"
+    name = f"novaloop-demo--0000-{stage}-1"
     simulation = Simulation(fate=lambda job: fate if job == name else "completes")
     simulation.submit("demo", SPECS[runtime])
     assert simulation.settles("demo") is ends
@@ -163,7 +163,7 @@ def test_what_becomes_of_a_job(
 
 @pytest.mark.parametrize("fate", ["no capacity", "service fault"])
 def test_lost_work_is_tried_again_under_a_new_name(fate: str) -> None:
-    lost = {f"novaloop-demo--sft-{attempt}" for attempt in (1, 2)}
+    lost = {f"novaloop-demo--0000-sft-{attempt}" for attempt in (1, 2)}
     simulation = Simulation(fate=lambda job: fate if job in lost else "completes")
     simulation.submit("demo")
     assert simulation.settles("demo") is Status.LIVE
@@ -172,7 +172,7 @@ def test_lost_work_is_tried_again_under_a_new_name(fate: str) -> None:
 
 
 def test_rows_that_are_joined_for_a_job_are_there_once_however_often_it_is_launched() -> None:
-    lost = {f"novaloop-demo--rft-{attempt}" for attempt in range(1, 6)}
+    lost = {f"novaloop-demo--0000-rft-{attempt}" for attempt in range(1, 6)}
     simulation = Simulation(fate=lambda job: "no capacity" if job in lost else "completes")
     simulation.submit("demo")
     assert simulation.settles("demo") is Status.LIVE
@@ -222,7 +222,7 @@ def test_stop_at_any_time_leaves_nothing(minutes: int) -> None:
 
 @pytest.mark.parametrize("runtime", SPECS)
 def test_retry_goes_on_from_the_failed_stage(runtime: str) -> None:
-    simulation = Simulation(fate=lambda job: "fails" if job.endswith("--rft-1") else "completes")
+    simulation = Simulation(fate=lambda job: "fails" if job.endswith("-rft-1") else "completes")
     simulation.submit("demo", SPECS[runtime])
     assert simulation.settles("demo") is Status.FAILED
     simulation.command("demo", CommandKind.RETRY)

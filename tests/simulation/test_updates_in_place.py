@@ -20,7 +20,7 @@ from tests.simulation.twin_sagemaker import Resource
 
 SHARED = SPEC + b"plan: [sft, deploy: {endpoint: bot, ttl_hours: 48}]\n"
 BOT = "novaloop-bot"
-OLD, NEW = "novaloop-old--deploy-1", "novaloop-demo--deploy-1"
+OLD, NEW = "novaloop-old--0000-deploy-1", "novaloop-demo--0000-deploy-1"
 
 
 def both(fate: str = "completes", **settings: object) -> Simulation:
@@ -193,7 +193,7 @@ def test_two_at_the_same_time_take_turns(minutes: int) -> None:
     ends = {name: simulation.record(name).status for name in ("old", "demo", "rival")}
     assert sorted(ends.values()) == [Status.COMPLETED, Status.COMPLETED, Status.LIVE]
     winner = next(name for name, status in ends.items() if status is Status.LIVE)
-    assert simulation.hosting.serving(BOT) == f"novaloop-{winner}--deploy-1"
+    assert simulation.hosting.serving(BOT) == f"novaloop-{winner}--0000-deploy-1"
     for name in ends:
         simulation.check(name)
 

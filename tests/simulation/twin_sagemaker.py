@@ -23,6 +23,7 @@ UPDATING = timedelta(minutes=12)
 COMPONENT = timedelta(minutes=10)
 _ARN = "arn:aws:sagemaker:us-east-1:123456789012:"
 DELETING = timedelta(minutes=5)
+STACK = "simulated"
 UNHEALTHY = (
     "The primary container for production variant primary did not pass the ping health check."
 )
@@ -33,6 +34,11 @@ TOO_BIG = (
 """Faults of the container and of the request: trying again changes nothing."""
 _WORDS = {"endpoint-config": "endpoint configuration", "inference-component": "inference component"}
 """What an ARN calls a kind, and what SageMaker's messages call it, where that differs."""
+
+
+def _tagged(arn: str, resource: Resource) -> dict[str, Any]:
+    tags = [{"Key": key, "Value": value} for key, value in resource.tags.items()]
+    return {"ResourceARN": arn, "Tags": tags}
 
 
 @dataclass
@@ -72,7 +78,7 @@ class TwinSageMaker(TwinService):
     def tagged(self, port: Callable[[object, str], Any]) -> TaggedResources:
         """Return the production adapter for leftovers over this twin."""
         client = port(self, "sagemaker")
-        return TaggedResources(port(self, "tagging"), client, client, "novaloop")
+        return TaggedResources(port(self, "tagging"), client, client, "novaloop", STACK)
 
     def get_paginator(self, operation: str) -> TwinSageMaker:
         assert operation == "get_resources"
@@ -83,7 +89,7 @@ class TwinSageMaker(TwinService):
         (wanted,) = request["TagFilters"]
         words = {word: kind for kind, word in _WORDS.items()}
         return [
-            {"ResourceTagMappingList": [{"ResourceARN": f"{_ARN}{kind}/{name}"}]}
+            {"ResourceTagMappingList": [_tagged(f"{_ARN}{kind}/{name}", resource)]}
             for kind, resources in self._kinds().items()
             for kind in (words.get(kind, kind),)
             for name, resource in {**self.deleted.get(kind, {}), **resources}.items()

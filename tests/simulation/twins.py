@@ -149,8 +149,11 @@ class TwinStore:
 
     def put_score(self, experiment_id: str, item: ScoreItem) -> None:
         check_item(as_item(experiment_id, f"SCORE#{item.stage}#{item.attempt}", item))
-        scores = {**self.load(experiment_id).scores, (item.stage, item.attempt): item}
-        self._put(experiment_id, scores=scores)
+        known = self.load(experiment_id).score_items
+        others = [
+            each for each in known if (each.stage, each.attempt) != (item.stage, item.attempt)
+        ]
+        self._put(experiment_id, score_items=(*others, item))
 
     def put_command(self, experiment_id: str, item: CommandItem) -> None:
         check_item(as_item(experiment_id, f"COMMAND#{item.command_id}", item))

@@ -59,6 +59,7 @@ class ControllerSettings(SweeperSettings):
     execution_role_arn: str
     bedrock_role_arn: str
     reward_function_arn: str
+    stack_name: str
     start_delay_seconds: float = Field(ge=0, le=900)
     look_seconds: float = Field(ge=1, le=3600)
     output_kms_key_arn: str = ""

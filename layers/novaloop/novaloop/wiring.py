@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 import boto3
 from aws_lambda_powertools import Logger, single_metric
@@ -88,6 +89,7 @@ def controller_world() -> World:
             sagemaker,
             bedrock,
             settings.job_name_prefix,
+            settings.stack_name,
         ),
         objects=Bucket(boto3.client("s3", config=_CONFIG), settings.bucket_name),
         scorer=MetricsFunction(functions, settings.metrics_function_name),
@@ -96,7 +98,13 @@ def controller_world() -> World:
         notifier=Topic(boto3.client("sns", config=_CONFIG), settings.topic_arn),
         defects=DefectMetric(),
         clock=UtcClock(),
-        site=Site(settings.bucket_name, _deployment(settings), settings.bedrock_role_arn),
+        new_uid=lambda: str(uuid4()),
+        site=Site(
+            settings.bucket_name,
+            _deployment(settings),
+            settings.bedrock_role_arn,
+            settings.stack_name,
+        ),
         policy=Policy(settings.job_name_prefix, settings.start_delay, settings.look_every),
     )
 

@@ -15,7 +15,7 @@ from novaloop.cloud.customization import CustomizationJobs
 from novaloop.experiment.deploying import EndpointRef
 from novaloop.experiment.launching import PlannedRequest
 from novaloop.experiment.observation import End, Phase
-from novaloop.experiment.record import Obstacle
+from novaloop.experiment.record import Obstacle, Owner
 from novaloop.usecases.ports import EndDenied, LaunchRefused, NotServing
 
 ARN = "arn:aws:bedrock:us-east-1:123456789012"
@@ -72,10 +72,10 @@ def jobs(bedrock: Any) -> CustomizationJobs:
     ],
 )
 def test_a_job_stands_as_bedrock_says(status: str, phase: Phase) -> None:
-    work = jobs(Bedrock(status=status, outputModelArn=TRAINED)).describe("job", "demo")
+    work = jobs(Bedrock(status=status, outputModelArn=TRAINED)).describe("job", Owner("demo"))
     assert (work.phase, work.ours, work.arn, work.model_arn) == (phase, True, JOB, TRAINED)
-    assert not jobs(Bedrock(status=status)).describe("job", "another").ours
-    assert jobs(Bedrock()).describe("none", "demo").phase is Phase.ABSENT
+    assert not jobs(Bedrock(status=status)).describe("job", Owner("another")).ours
+    assert jobs(Bedrock()).describe("none", Owner("demo")).phase is Phase.ABSENT
 
 
 def test_the_step_that_a_job_is_at_is_shown() -> None:
@@ -144,8 +144,8 @@ def test_an_unknown_name_is_nobodys(code: str, message: str) -> None:
 
     unknown: Any = Unknown()
     ref = EndpointRef("demo", "demo", to="bedrock-on-demand")
-    assert OnDemandDeployments(unknown, unknown).describe(ref, "demo").phase is Phase.ABSENT
-    assert jobs(unknown).describe("demo", "demo").phase is Phase.ABSENT
+    assert OnDemandDeployments(unknown, unknown).describe(ref, Owner("demo")).phase is Phase.ABSENT
+    assert jobs(unknown).describe("demo", Owner("demo")).phase is Phase.ABSENT
 
 
 class Vanishing:

@@ -190,13 +190,14 @@ class Account:
         self.tagging, self.sagemaker, self.bedrock = (
             stack.enter_context(Stubber(client)) for client in clients
         )
-        self.resources = TaggedResources(*clients, "novaloop")
+        self.resources = TaggedResources(*clients, "novaloop", "stack")
 
     def service_of(self, kind: Kind) -> Stubber:
         return self.sagemaker if kind.arn.startswith(SAGEMAKER) else self.bedrock
 
-    def holds(self, *arns: str, prefix: str = "novaloop") -> None:
+    def holds(self, *arns: str, prefix: str = "novaloop", stack_name: str | None = None) -> None:
         tags = [{"Key": "novaloop:prefix", "Value": prefix}]
+        tags += [{"Key": "novaloop:stack", "Value": stack_name}] if stack_name else []
         listed = [{"ResourceARN": arn, "Tags": tags} for arn in arns]
         self.tagging.add_response("get_resources", {"ResourceTagMappingList": listed})
 
@@ -296,3 +297,13 @@ def test_what_is_denied_keeps_nothing_else_of_its_kind_from_being_deleted(accoun
     account.service_of(other).add_response(other.end, {}, other.named)
     with pytest.raises(EndDenied, match=DEPLOYMENT):
         account.resources.delete([leftover_of(kind), leftover_of(other)])
+
+
+def test_what_another_stack_made_is_left_alone(account: Account) -> None:
+    (kind,) = (each for each in KINDS if each.describe == "describe_model")
+    account.holds(kind.arn, stack_name="another")
+    assert account.find() == []
+    for own in ("stack", None):  # release 0.1.0 named none
+        account.holds(kind.arn, stack_name=own)
+        account.describes(kind)
+        assert len(account.find()) == 1

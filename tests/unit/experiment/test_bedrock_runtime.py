@@ -59,7 +59,7 @@ def test_a_checkpoint_is_imported_with_bedrocks_role_then_deployed(to: str, oper
     for each in ((first, imported), (second, deployed)):
         assert_valid("bedrock", *each)
     assert imported["roleArn"] == IMPORT
-    assert imported["modelName"] == "novaloop-demo_deploy-1"
+    assert imported["modelName"] == "novaloop-demo_0000-deploy-1"
     assert imported["clientRequestToken"] == deployed["clientRequestToken"]
     tags = {tag["key"]: tag["value"] for tag in deployed["tags"]}
     assert tags == {
@@ -74,8 +74,8 @@ def test_the_default_plan_there_is_one_training_and_its_deployment() -> None:
     (training, deployment) = requests(planned(TRAINED))
     assert training[0] == "CreateModelCustomizationJob"
     assert_valid("bedrock", *training)
-    assert training[1]["jobName"] == "novaloop-demo--sft-1"
-    assert training[1]["customModelName"] == "novaloop-demo_sft-1"
+    assert training[1]["jobName"] == "novaloop-demo--0000-sft-1"
+    assert training[1]["customModelName"] == "novaloop-demo_0000-sft-1"
     assert training[1]["roleArn"] == IMPORT
     assert deployment[0] == "CreateCustomModelDeployment"
     assert ":custom-model/amazon.nova-2-lite-v1:0:256k/" in deployment[1]["modelArn"]

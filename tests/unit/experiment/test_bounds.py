@@ -108,6 +108,7 @@ def largest() -> Record:
         unused_uploads=LONG,
         handled_commands=("c" * 32,) * 50,
         base_checkpoint=URI,
+        uid="u" * 36,
     )
 
 
@@ -123,7 +124,7 @@ STORED = (
 NAMED = {
     "name", "job_name", "job_arn", "former", "checkpoint", "base_checkpoint", "experiment_id",
     "prefix", "verdict", "version_id", "role", "source_key", "fingerprint", "sha256",
-    "rejects_key", "card_key", "profile_key", "rows_key", "versions", "command_id",
+    "rejects_key", "card_key", "profile_key", "rows_key", "versions", "command_id", "uid",
 }  # fmt: skip
 """What services, or the application itself, bound: names, keys, ids, URIs, digests."""
 

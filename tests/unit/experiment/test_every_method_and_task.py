@@ -178,7 +178,7 @@ def test_another_experiments_checkpoint_is_a_placeholder_in_a_plan() -> None:
     first, _ = planned("checkpoint: other/sft\nplan: [rft, deploy]").stages
     location = first.requests[-1].parameters["HyperParameters"]["base_model_location"]
     assert location.startswith("s3://customer-escrow-000000000000-smtj-placeholder/")
-    assert "novaloop-other--sft-1" in location
+    assert "novaloop-other--0000-sft-1" in location
 
 
 def test_epochs_are_counted_in_steps() -> None:

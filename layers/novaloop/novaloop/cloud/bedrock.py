@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from novaloop.cloud.errors import asking, create_unless_taken, end_if_possible, found
 from novaloop.cloud.failures import judged
 from novaloop.experiment.observation import End, Phase, Work
-from novaloop.experiment.record import Progress
-from novaloop.experiment.site import EXPERIMENT_TAG
+from novaloop.experiment.record import Owner, Progress
+from novaloop.experiment.site import owner_of
 from novaloop.recipes.bedrock_serving import BedrockPlan, native_text
 from novaloop.usecases.ports import NotServing
 
@@ -34,20 +34,20 @@ _DEPLOYMENT_PHASES: Mapping[str, Phase] = {
 
 @dataclass(frozen=True)
 class _Resource:
-    """A custom model or what serves it; `owner` is the experiment that its tag names."""
+    """A custom model or what serves it; `owner` is whose it is by its tags."""
 
     arn: str
     status: str
     reason: str | None
     created_at: datetime
-    owner: str | None
+    owner: Owner | None
 
-    def work(self, phases: Mapping[str, Phase], kind: str, owner: str | None) -> Work:
-        """Say how it stands; with an `owner`, say too whether it is that experiment's."""
+    def work(self, phases: Mapping[str, Phase], kind: str, owner: Owner | None) -> Work:
+        """Say how it stands; with an `owner`, say too whether it is theirs."""
         return judged(
             Work(
                 phase=phases.get(self.status, Phase.ACTIVE),
-                ours=owner is None or self.owner == owner,
+                ours=owner is None or owner.owns(self.owner),
                 arn=self.arn,
                 progress=Progress(f"{kind} {self.status}"),
                 reason=self.reason,
@@ -78,7 +78,7 @@ class BedrockEndpoints(ABC):
     def _delete(self, name: str) -> object:
         """Delete what serves."""
 
-    def describe(self, ref: EndpointRef, owner: str | None) -> Work:
+    def describe(self, ref: EndpointRef, owner: Owner | None) -> Work:
         """Say how model and deployment stand; ABSENT only if both are gone.
 
         HALFWAY: the model is there, its deployment has to be requested. A deployment that is
@@ -159,7 +159,7 @@ class BedrockEndpoints(ABC):
         tags = {tag["key"]: tag["value"] for tag in told.get("tags", [])}
         created_at = described.get("creationTime") or described["createdAt"]
         reason = described.get("failureMessage")
-        return _Resource(arn, status, reason, created_at, tags.get(EXPERIMENT_TAG))
+        return _Resource(arn, status, reason, created_at, owner_of(tags))
 
 
 class OnDemandDeployments(BedrockEndpoints):

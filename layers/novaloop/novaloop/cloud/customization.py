@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from novaloop.cloud.errors import create_unless_taken, end_if_possible, found
 from novaloop.cloud.failures import judged
 from novaloop.experiment.observation import End, Phase, Work
-from novaloop.experiment.record import Progress
-from novaloop.experiment.site import EXPERIMENT_TAG
+from novaloop.experiment.record import Owner, Progress
+from novaloop.experiment.site import owner_of
 
 if TYPE_CHECKING:
     from mypy_boto3_bedrock.client import BedrockClient
@@ -32,7 +32,7 @@ class CustomizationJobs:
     def __init__(self, bedrock: BedrockClient) -> None:
         self._bedrock = bedrock
 
-    def describe(self, name: str, owner: str | None) -> Work:
+    def describe(self, name: str, owner: Owner | None) -> Work:
         """Say how the job stands; ABSENT if there is none of that name."""
         job: Any = found(lambda: self._bedrock.get_model_customization_job(jobIdentifier=name))
         if job is None:
@@ -40,7 +40,7 @@ class CustomizationJobs:
         return judged(
             Work(
                 phase=_PHASES.get(job["status"], Phase.ACTIVE),
-                ours=owner is None or self._owner(job["jobArn"]) == owner,
+                ours=owner is None or owner.owns(self._owner(job["jobArn"])),
                 arn=job["jobArn"],
                 progress=Progress(_step(job)),
                 reason=job.get("failureMessage"),
@@ -50,10 +50,10 @@ class CustomizationJobs:
             )
         )
 
-    def _owner(self, arn: str) -> str | None:
+    def _owner(self, arn: str) -> Owner | None:
         told = found(lambda: self._bedrock.list_tags_for_resource(resourceARN=arn))
         tags = told.get("tags", []) if told else []
-        return next((tag["value"] for tag in tags if tag["key"] == EXPERIMENT_TAG), None)
+        return owner_of({tag["key"]: tag["value"] for tag in tags})
 
     def create(self, request: PlannedRequest) -> str | None:
         """Create the job; do nothing if one of that name exists. Raises LaunchRefused."""

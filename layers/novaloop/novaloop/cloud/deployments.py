@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from novaloop.cloud.endpoints import SageMakerEndpoints
     from novaloop.experiment.deploying import EndpointRef
     from novaloop.experiment.observation import End, Work
+    from novaloop.experiment.record import Owner
     from novaloop.recipes.bedrock_serving import BedrockPlan
 
 
@@ -29,7 +30,7 @@ class Deployments:
         self._on_demand = on_demand
         self._provisioned = provisioned
 
-    def describe(self, ref: EndpointRef, owner: str | None) -> Work:
+    def describe(self, ref: EndpointRef, owner: Owner | None) -> Work:
         """Say how it stands; ABSENT only if everything that was made for it is gone too."""
         return self._of(ref).describe(ref, owner)
 
@@ -54,7 +55,7 @@ class Deployments:
         """Let an endpoint belong to the experiment that it serves; return which it was before."""
         return self._sagemaker.hold(ref, tags)
 
-    def delete(self, ref: EndpointRef, owner: str | None, *, gone: bool) -> End:
+    def delete(self, ref: EndpointRef, owner: Owner | None, *, gone: bool) -> End:
         """Delete the next of what the attempt made that can be deleted now. Raises EndDenied."""
         if ref.to == "sagemaker":
             return self._sagemaker.delete(ref, owner, gone=gone)

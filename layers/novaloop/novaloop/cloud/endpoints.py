@@ -25,8 +25,8 @@ from novaloop.cloud.errors import (
 from novaloop.cloud.failures import cause_of, judged
 from novaloop.experiment.names import experiment_of_job
 from novaloop.experiment.observation import End, Phase, Work
-from novaloop.experiment.record import Obstacle, Progress
-from novaloop.experiment.site import EXPERIMENT_TAG
+from novaloop.experiment.record import Obstacle, Owner, Progress
+from novaloop.experiment.site import EXPERIMENT_TAG, owner_of
 from novaloop.recipes.endpoints import chat_text, update_endpoint
 from novaloop.recipes.requests import sagemaker_tags
 from novaloop.usecases.ports import EndDenied, LaunchRefused
@@ -56,13 +56,14 @@ class SageMakerEndpoints:
         self._sagemaker = sagemaker
         self._runtime = runtime
 
-    def describe(self, ref: EndpointRef, owner: str | None) -> Work:
+    def describe(self, ref: EndpointRef, owner: Owner | None) -> Work:
         """Say how the endpoint stands; ABSENT only if its configuration and model are gone too."""
         endpoint = self._endpoint(ref.endpoint)
         if endpoint is None:
             return Work(self._parts(ref.name, owner))
         holder = self._holder(endpoint) if owner else None
-        if owner and holder != owner and not (ref.is_shared and _is_novaloops(endpoint, holder)):
+        foreign = owner is not None and not owner.owns(holder)
+        if foreign and not (ref.is_shared and _is_novaloops(endpoint, holder)):
             return Work(self._parts(ref.name, owner), ours=False, reason=_foreign(ref.endpoint))
         serving = endpoint["EndpointConfigName"]
         if serving != ref.name and self._config(ref.name) is None:
@@ -112,11 +113,11 @@ class SageMakerEndpoints:
     def _model(self, name: str) -> Any | None:
         return found(lambda: self._sagemaker.describe_model(ModelName=name))
 
-    def _parts(self, name: str, owner: str | None) -> Phase:
+    def _parts(self, name: str, owner: Owner | None) -> Phase:
         """Say whether configuration or model are there, and with an `owner`, tagged as theirs."""
         for look, arn in ((self._config, "EndpointConfigArn"), (self._model, "ModelArn")):
             part = look(name)
-            if part is not None and (owner is None or self._owner(part[arn]) == owner):
+            if part is not None and (owner is None or owner.owns(self._owner(part[arn]))):
                 return Phase.PARTIAL
         return Phase.ABSENT
 
@@ -128,15 +129,15 @@ class SageMakerEndpoints:
             lambda: self._sagemaker.describe_inference_component(InferenceComponentName=name)
         )
 
-    def _holder(self, endpoint: Mapping[str, Any]) -> str | None:
-        """Return the experiment that the endpoint is tagged as."""
+    def _holder(self, endpoint: Mapping[str, Any]) -> Owner | None:
+        """Return whose the endpoint is by its tags."""
         return self._owner(endpoint["EndpointArn"])
 
-    def _owner(self, arn: str) -> str | None:
-        """Return the experiment that something is tagged as."""
+    def _owner(self, arn: str) -> Owner | None:
+        """Return whose something is by its tags."""
         told = found(lambda: self._sagemaker.list_tags(ResourceArn=arn))
         tags = told["Tags"] if told else []
-        return next((tag["Value"] for tag in tags if tag["Key"] == EXPERIMENT_TAG), None)
+        return owner_of({tag["Key"]: tag["Value"] for tag in tags})
 
     def problem_with(self, endpoint: str) -> str | None:
         """Say why nothing of this stack may serve under that name, or None if it may."""
@@ -197,7 +198,8 @@ class SageMakerEndpoints:
         if status not in _UPDATABLE:
             return f"is {status}"
         tried = experiment_of_job(endpoint["EndpointName"].partition("-")[0], serving)
-        if tried not in {None, self._holder(endpoint)}:
+        holder = self._holder(endpoint)
+        if tried is not None and (holder is None or tried != holder.experiment_id):
             return f"is being deployed to by experiment {tried}"
         return None
 
@@ -208,9 +210,9 @@ class SageMakerEndpoints:
             return None
         before, listed = self._holder(endpoint), cast("Any", sagemaker_tags(tags))
         self._sagemaker.add_tags(ResourceArn=endpoint["EndpointArn"], Tags=listed)
-        return before
+        return before.experiment_id if before else None
 
-    def delete(self, ref: EndpointRef, owner: str | None, *, gone: bool) -> End:
+    def delete(self, ref: EndpointRef, owner: Owner | None, *, gone: bool) -> End:
         """Delete what comes first: component, then endpoint, then configuration and model.
 
         An endpoint that serves something else stays; one with a `former` goes back to that. One
@@ -277,7 +279,7 @@ class SageMakerEndpoints:
 
         return end_if_possible(end, partial(self._endpoint, ref.endpoint))
 
-    def _delete_parts(self, name: str, owner: str | None) -> End:
+    def _delete_parts(self, name: str, owner: Owner | None) -> End:
         """Delete configuration and model, each if a look finds it. DONE if both were there.
 
         Without the look, IAM would deny to delete what was never made, by its tag.
@@ -293,7 +295,7 @@ class SageMakerEndpoints:
             (self._model, "ModelArn", lambda: sagemaker.delete_model(ModelName=name)),
         ):
             part = look(name)
-            own = part is not None and (owner is None or self._owner(part[arn]) == owner)
+            own = part is not None and (owner is None or owner.owns(self._owner(part[arn])))
             ends.append(own and end_if_possible(end, partial(look, name)))
         if all(ends):
             return End.DONE
@@ -314,7 +316,7 @@ class SageMakerEndpoints:
             return chat_text(answer["choices"][0]["message"])
 
 
-def _is_novaloops(endpoint: Mapping[str, Any], holder: str | None) -> bool:
+def _is_novaloops(endpoint: Mapping[str, Any], holder: Owner | None) -> bool:
     """Whether an experiment of the stack serves there: by its tag, or its configuration's name."""
     prefix = endpoint["EndpointName"].partition("-")[0]
     return bool(holder or experiment_of_job(prefix, endpoint["EndpointConfigName"]))

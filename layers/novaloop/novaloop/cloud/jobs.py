@@ -18,8 +18,8 @@ from novaloop.cloud.errors import (
 from novaloop.cloud.failures import LONGEST_REASON, cause_of, judged
 from novaloop.experiment.launching import PlannedRequest
 from novaloop.experiment.observation import Cause, End, Phase, Work
-from novaloop.experiment.record import Obstacle, Progress
-from novaloop.experiment.site import EXPERIMENT_TAG
+from novaloop.experiment.record import Obstacle, Owner, Progress
+from novaloop.experiment.site import EXPERIMENT_TAG, owner_of
 from novaloop.usecases.ports import LaunchRefused
 
 if TYPE_CHECKING:
@@ -44,12 +44,12 @@ class TrainingJobs:
     def __init__(self, sagemaker: SageMakerClient) -> None:
         self._sagemaker = sagemaker
 
-    def describe(self, name: str, owner: str | None) -> Work:
+    def describe(self, name: str, owner: Owner | None) -> Work:
         """Say how the job stands; ABSENT if there is none of that name."""
         job = found(lambda: self._sagemaker.describe_training_job(TrainingJobName=name))
         if job is None:
             return Work()
-        ours = owner is None or owner_of(self._sagemaker, job["TrainingJobArn"]) == owner
+        ours = owner is None or owner.owns(owner_by_tags(self._sagemaker, job["TrainingJobArn"]))
         return work_of_job(job, ours=ours)
 
     def create(self, request: PlannedRequest) -> str | None:
@@ -91,11 +91,11 @@ class TrainingJobs:
             lambda: self._sagemaker.describe_model_package_group(ModelPackageGroupName=name)
         )
         owner = next(tag["Value"] for tag in request["Tags"] if tag["Key"] == EXPERIMENT_TAG)
-        told = owner_of(self._sagemaker, group["ModelPackageGroupArn"]) if group else None
+        told = owner_by_tags(self._sagemaker, group["ModelPackageGroupArn"]) if group else None
         if told is None:  # our own shows late, and so do its tags: aws/sagemaker-python-sdk#3662
             reason = f"the model package group {name} does not show yet whose it is"
             raise LaunchRefused(reason, Obstacle.NOT_FOUND)
-        if told != owner:
+        if told.experiment_id != owner:  # one experiment of a name after the other adds to it
             reason = f"the model package group {name} belongs to somebody else"
             raise LaunchRefused(reason)
 
@@ -144,10 +144,10 @@ def _require(status: str, ready: str, on_its_way: str, what: str) -> None:
         raise LaunchRefused(f"the {what} is {status}", cause)
 
 
-def owner_of(sagemaker: SageMakerClient, arn: str) -> str | None:
-    """Return the experiment that the resource's tag names, or None if it has no such tag."""
+def owner_by_tags(sagemaker: SageMakerClient, arn: str) -> Owner | None:
+    """Return whose a resource is by its tags; None if it is no experiment's."""
     tags = sagemaker.list_tags(ResourceArn=arn)["Tags"]
-    return next((tag["Value"] for tag in tags if tag["Key"] == EXPERIMENT_TAG), None)
+    return owner_of({tag["Key"]: tag["Value"] for tag in tags})
 
 
 def work_of_job(job: Mapping[str, Any], *, ours: bool = True) -> Work:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from novaloop.cloud.errors import end_if_possible, found
 from novaloop.experiment.names import experiment_of_job
 from novaloop.experiment.observation import Leftover
-from novaloop.experiment.site import EXPERIMENT_TAG, PREFIX_TAG
+from novaloop.experiment.site import EXPERIMENT_TAG, PREFIX_TAG, STACK_TAG
 from novaloop.recipes.names import bedrock_name
 from novaloop.usecases.ports import Billing, EndDenied
 
@@ -77,9 +77,10 @@ class TaggedResources:
         sagemaker: SageMakerClient,
         bedrock: BedrockClient,
         prefix: str,
+        stack_name: str,
     ) -> None:
         self._tagging = tagging
-        self._prefix = prefix
+        self._prefix, self._stack_name = prefix, stack_name
         self._clients: Mapping[str, Any] = {"sagemaker": sagemaker, "bedrock": bedrock}
 
     def find(self, experiment_id: str) -> tuple[Leftover, ...]:
@@ -150,7 +151,12 @@ class TaggedResources:
                     yield leftover
 
     def _is_own(self, leftover: Leftover, tags: Mapping[str, str]) -> bool:
-        """Whether this stack made it: another one may have an experiment of the same name."""
+        """Whether this stack made it: another one may have an experiment of the same name.
+
+        What release 0.1.0 made names no stack.
+        """
+        if tags.get(STACK_TAG, self._stack_name) != self._stack_name:
+            return False
         named = leftover.name.startswith(f"{self._prefix}-")
         return named or tags.get(PREFIX_TAG) == self._prefix
 

@@ -18,7 +18,11 @@ from novaloop.experiment.moves import (
     WritePlan,
     enter,
 )
-from novaloop.experiment.names import experiment_name_error
+from novaloop.experiment.names import (
+    MAX_EXPERIMENT,
+    MAX_EXPERIMENT_WITHOUT_UID,
+    experiment_name_error,
+)
 from novaloop.experiment.observation import Observation
 from novaloop.experiment.plan import Runtime, TrainStage, method_of
 from novaloop.experiment.record import (
@@ -93,7 +97,8 @@ class _Intake:
 def collect(record: Record, seen: Observation, now: datetime, policy: Policy) -> Decision:
     """Take the newest spec and datasets; start when all that the plan needs are accepted."""
     item = seen.snapshot.spec
-    problem = experiment_name_error(record.experiment_id) or _spec_problem(seen.snapshot)
+    longest = MAX_EXPERIMENT if record.uid else MAX_EXPERIMENT_WITHOUT_UID
+    problem = experiment_name_error(record.experiment_id, longest) or _spec_problem(seen.snapshot)
     if problem := problem or seen.site_problem:
         return enter(record, Status.REJECTED, problem, now)
     record = replace(record, spec=item.spec if item and item.spec else ExperimentSpec())

@@ -31,7 +31,10 @@ def obey(record: Record, command: CommandItem, now: datetime) -> Decision:
     Its item goes with the commit, so that nobody needs to remember what was obeyed: any memory of
     ids would be shorter than the items live, and a time says nothing where clocks differ.
     """
-    refusal, decision = _HANDLERS[command.kind](record, command, now)
+    if command.uid not in {None, record.uid}:
+        refusal, decision = _refuse(record, "it was given to a former experiment of this name")
+    else:
+        refusal, decision = _HANDLERS[command.kind](record, command, now)
     asked = HistoryEntry(now, f"{command.kind} by {command.by}", refusal or command.note or "")
     return replace(decision, history=(asked, *decision.history), obeyed=(command,))
 

@@ -60,7 +60,7 @@ def decide(seen: Observation, now: datetime, policy: Policy) -> Decision:
     snapshot = seen.snapshot
     record = snapshot.record
     if record is None:
-        return stay(_new(snapshot.experiment_id, now, policy))
+        return stay(_new(seen, now, policy))
     former, record = record, acknowledged(watched(record, seen, now, policy), seen)
     if record.handled_commands:
         decision = forget(record, snapshot.commands)
@@ -77,14 +77,15 @@ def decide(seen: Observation, now: datetime, policy: Policy) -> Decision:
     return with_due(decision, former, now, policy)
 
 
-def _new(experiment_id: str, now: datetime, policy: Policy) -> Record:
+def _new(seen: Observation, now: datetime, policy: Policy) -> Record:
     due = now + LOOK_AGAIN[Status.COLLECTING]
     return Record(
-        experiment_id,
+        seen.snapshot.experiment_id,
         ExperimentSpec(),
         created_at=now,
         reason="the first upload has arrived",
         prefix=policy.prefix,
+        uid=seen.new_uid,
         due_at=due,
     )
 
@@ -113,7 +114,7 @@ def _move(
     new_notes, stage = _listen(proceeded(stage, seen, now), seen, now)
     sight = look(stage, plan, seen, now)
     rule = TABLE[stage.state, sight]
-    name = job_name(record.prefix, record.experiment_id, stage.name, stage.attempt)
+    name = job_name(record.prefix, record.experiment_id, record.uid, stage.name, stage.attempt)
     moved = move(stage, sight, seen, now, name)
     after = put_stage(record, moved)
     commands = (StageCommand(rule.ask, stage.name),) if rule.ask else ()
@@ -203,7 +204,7 @@ def _why_no_more(record: Record, work: Work) -> str | None:
     successor = experiment_of_job(record.prefix, work.serving)
     if successor is None:
         return f"{record.endpoint.name} was updated from outside and serves {work.serving} now"
-    if work.holder == record.experiment_id:
+    if record.owner.owns(work.holder):
         return None
     return f"{record.endpoint.name} serves experiment {successor} now"
 
@@ -211,7 +212,7 @@ def _why_no_more(record: Record, work: Work) -> str | None:
 def _hold(record: Record, work: Work | None) -> Decision:
     """Take over an endpoint that serves this experiment and belongs to an earlier one."""
     holder = work.holder if work is not None and work.phase is Phase.READY else None
-    if holder in {None, record.experiment_id} or record.focus is None:
+    if holder is None or record.owner.owns(holder) or record.focus is None:
         return stay(record)
     return Decision(record, (StageCommand(Ask.HOLD, record.focus.name),))
 

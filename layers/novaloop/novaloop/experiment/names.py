@@ -1,8 +1,11 @@
 """Names that Novaloop gives and reads back.
 
-A job is called `<prefix>-<experiment>--<stage>-<attempt>`. No experiment name holds `--`, so the
-experiment is read back from a job name without a look-up, and the length limits below keep every
-name within SageMaker's 63 characters.
+A job is called `<prefix>-<experiment>--<uid>-<stage>-<attempt>`, with the first characters of the
+experiment's uid: a name that is used again, after its record was deleted, meets nothing of the
+former experiment. No experiment name holds `--`, so the experiment is read back from a job name
+without a look-up, and the length limits below keep every name within SageMaker's 63 characters.
+
+Release 0.1.0 gave experiments no uid; those that it began keep the names they have.
 """
 
 from __future__ import annotations
@@ -10,7 +13,12 @@ from __future__ import annotations
 import re
 
 MAX_PREFIX = 8
-MAX_EXPERIMENT = 32
+MAX_EXPERIMENT = 27
+MAX_EXPERIMENT_WITHOUT_UID = 32
+"""As release 0.1.0 had it."""
+UID_IN_NAMES = 4
+"""How many characters of a uid a name holds: enough to tell apart a few experiments of one name.
+Where they are the same by chance, the tags tell, and the later experiment fails at its launch."""
 MAX_STAGE = 16
 MAX_ENDPOINT = 32
 MAX_ATTEMPT = 999
@@ -23,21 +31,25 @@ def is_name(text: str, longest: int) -> bool:
     return len(text) <= longest and _WORDS.fullmatch(text) is not None
 
 
-def experiment_name_error(text: str) -> str | None:
+def experiment_name_error(text: str, longest: int = MAX_EXPERIMENT) -> str | None:
     """Say why `text` can't name an experiment, or None if it can."""
-    if is_name(text, MAX_EXPERIMENT):
+    if is_name(text, longest):
         return None
     return (
-        f"the experiment name must be at most {MAX_EXPERIMENT} characters: lower-case letters and "
+        f"the experiment name must be at most {longest} characters: lower-case letters and "
         "digits, in words joined by single hyphens, such as my-classifier-2; rename the folder"
     )
 
 
-def job_name(prefix: str, experiment: str, stage: str, attempt: int) -> str:
-    """Name the job, model, endpoint configuration and endpoint of one attempt at one stage."""
+def job_name(prefix: str, experiment: str, uid: str | None, stage: str, attempt: int) -> str:
+    """Name the job, model, endpoint configuration and endpoint of one attempt at one stage.
+
+    `uid` is None for an experiment of release 0.1.0.
+    """
     if not 1 <= attempt <= MAX_ATTEMPT:
         raise ValueError(f"attempt must be 1 to {MAX_ATTEMPT}, not {attempt}")
-    return f"{prefix}-{experiment}--{stage}-{attempt}"
+    mark = f"{uid[:UID_IN_NAMES]}-" if uid else ""
+    return f"{prefix}-{experiment}--{mark}{stage}-{attempt}"
 
 
 def model_package_group(prefix: str, experiment: str) -> str:
@@ -61,5 +73,5 @@ def endpoint_name(prefix: str, endpoint: str) -> str:
 def experiment_of_job(prefix: str, name: str) -> str | None:
     """Read the experiment back from a job name; None if the name isn't one of ours."""
     head, mark, _ = name.removeprefix(f"{prefix}-").partition("--")
-    ours = name.startswith(f"{prefix}-") and mark and is_name(head, MAX_EXPERIMENT)
+    ours = name.startswith(f"{prefix}-") and mark and is_name(head, MAX_EXPERIMENT_WITHOUT_UID)
     return head if ours else None

@@ -12,6 +12,7 @@ from novaloop.experiment.plan import Runtime, StageKind
 from novaloop.experiment.record import (
     Backstop,
     Obstacle,
+    Owner,
     Progress,
     Record,
     Snapshot,
@@ -83,7 +84,7 @@ class Work:
     billable_seconds: int = 0
     model_arn: str | None = None
     serving: str | None = None
-    holder: str | None = None
+    holder: Owner | None = None
 
     def is_over(self, kind: StageKind) -> bool:
         """Whether nothing runs or bills any more: an endpoint does until it is deleted."""
@@ -167,7 +168,8 @@ class Observation:
     `made` is the ARN that the service just answered to our Create. `end` and `denied` are what
     just came of asking to end work: why it was denied, if it was. `backstop` was just set and
     `removed` just removed; `exposed` says why the schedule could not be set. `blind` are the
-    looks that failed; what they look for is None.
+    looks that failed; what they look for is None. `new_uid` is there for an experiment that has
+    no record yet.
     """
 
     snapshot: Snapshot
@@ -190,6 +192,7 @@ class Observation:
     removed: Backstop | None = None
     exposed: str | None = None
     blind: tuple[Blind, ...] = ()
+    new_uid: str | None = None
 
     def blind_to(self, *senses: Sense) -> Blind | None:
         """Return the first look at one of these that failed, if any did."""

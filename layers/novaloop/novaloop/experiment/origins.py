@@ -25,7 +25,7 @@ class Origin:
 def named_origin(spec: ExperimentSpec) -> tuple[str, str] | None:
     """Return the experiment and the stage that `checkpoint` names; None if it names none."""
     experiment, mark, stage = (spec.checkpoint or "").partition("/")
-    named = names.is_name(experiment, names.MAX_EXPERIMENT) and names.is_name(
+    named = names.is_name(experiment, names.MAX_EXPERIMENT_WITHOUT_UID) and names.is_name(
         stage, names.MAX_STAGE
     )
     return (experiment, stage) if mark and named else None

@@ -36,6 +36,7 @@ from novaloop.recipes.endpoints import EndpointPlan
 from novaloop.recipes.registry import group_arn
 
 PLACEHOLDER_ESCROW = "s3://customer-escrow-000000000000-smtj-placeholder"
+PLACEHOLDER_UID = "00000000-0000-0000-0000-000000000000"
 PLACEHOLDER_MODEL = "arn:aws:bedrock:{}:000000000000:custom-model/imported/placeholder0"
 
 
@@ -96,7 +97,9 @@ def _origin(record: Record, site: Site) -> str | None:
     if named is None:
         return record.spec.checkpoint
     source = replace(record, experiment_id=named[0], stages=())
-    return _placeholder(source, job_name(record.prefix, *named, 1), site)
+    return _placeholder(
+        source, job_name(record.prefix, named[0], PLACEHOLDER_UID, named[1], 1), site
+    )
 
 
 def _within(cost: CostRange | None, budget: float | None) -> CostRange | None:
@@ -108,7 +111,8 @@ def _within(cost: CostRange | None, budget: float | None) -> CostRange | None:
 def _planned_stages(record: Record, site: Site, prices: PriceTable) -> Iterator[PlannedStage]:
     """Yield the stages, each with the names and the checkpoint that it would have."""
     for index, pending in enumerate(record.stages):
-        name = job_name(record.prefix, record.experiment_id, pending.name, pending.attempt)
+        named = record.prefix, record.experiment_id, record.uid or PLACEHOLDER_UID
+        name = job_name(*named, pending.name, pending.attempt)
         stage = replace(pending, job_name=name)
         record = _with_stage(record, index, stage)
         plan = record.plan_of(stage)

@@ -260,9 +260,27 @@ class Cleanup(Bounded):
 
 
 @dataclass(frozen=True)
+class Owner:
+    """Whose something is, as its tags tell: an experiment's, by its name and its uid.
+
+    There is no uid on what an experiment of release 0.1.0 made.
+    """
+
+    experiment_id: str
+    uid: str | None = None
+
+    def owns(self, told: Owner | None) -> bool:
+        """Whether what is tagged as `told` says is this one's; by its name, if it has no uid."""
+        same = told is not None and told.experiment_id == self.experiment_id
+        return same and (self.uid is None or (told is not None and told.uid == self.uid))
+
+
+@dataclass(frozen=True)
 class Record(Bounded):
     """What was decided so far about one experiment. `version` counts commits.
 
+    `uid` is the experiment's alone, where its name may be used again after its record was deleted:
+    what it launches, scores and is told carries it. Release 0.1.0 gave none.
     `base_checkpoint` is what the first stages start from, if not from the base model.
     `unused_uploads` says what came too late to be used. `handled_commands` are ids that release
     0.1.0 remembered; the next commit lets go of them. `unreadable` is what could not be looked at.
@@ -292,6 +310,12 @@ class Record(Bounded):
     base_checkpoint: str | None = None
     unreadable: Suspicion | None = None
     prefix: str = "novaloop"
+    uid: str | None = None
+
+    @property
+    def owner(self) -> Owner:
+        """Whose tags its jobs and endpoints carry."""
+        return Owner(self.experiment_id, self.uid)
 
     @property
     def active(self) -> Stage | None:
@@ -393,7 +417,10 @@ class ChecksItem(Bounded):
 
 @dataclass(frozen=True)
 class ScoreItem(Bounded):
-    """What metrics measured at one attempt at an evaluation; `error` if it could not."""
+    """What metrics measured at one attempt at an evaluation; `error` if it could not.
+
+    `uid` is that of the experiment's record.
+    """
 
     stage: str
     attempt: int
@@ -401,6 +428,7 @@ class ScoreItem(Bounded):
     error: Prose | None = None
     score: Mapping[str, Any] = field(default_factory=dict)
     rows_key: str | None = None
+    uid: str | None = None
 
 
 class CommandKind(StrEnum):
@@ -416,7 +444,10 @@ class CommandKind(StrEnum):
 
 @dataclass(frozen=True)
 class CommandItem(Bounded):
-    """A person's command. `stage` belongs to retry, `hours` to keep."""
+    """A person's command. `stage` belongs to retry, `hours` to keep.
+
+    `uid` is that of the record which the person saw, if it had one.
+    """
 
     command_id: str
     kind: CommandKind
@@ -425,6 +456,7 @@ class CommandItem(Bounded):
     stage: Prose | None = None
     hours: float | None = None
     note: Prose | None = None
+    uid: str | None = None
 
 
 @dataclass(frozen=True)
@@ -438,12 +470,21 @@ class HistoryEntry(Bounded):
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The item collection of one experiment, history aside."""
+    """The item collection of one experiment, history aside.
+
+    `score_items` may hold those of a former experiment of the same name.
+    """
 
     experiment_id: str
     record: Record | None = None
     spec: SpecItem | None = None
     datasets: Mapping[str, DatasetItem] = field(default_factory=dict)
     checks: ChecksItem | None = None
-    scores: Mapping[tuple[str, int], ScoreItem] = field(default_factory=dict)
+    score_items: tuple[ScoreItem, ...] = ()
     commands: tuple[CommandItem, ...] = ()
+
+    @property
+    def scores(self) -> dict[tuple[str, int], ScoreItem]:
+        """The scores of the record's own evaluations, by stage and attempt."""
+        own = self.record.uid if self.record else None
+        return {(each.stage, each.attempt): each for each in self.score_items if each.uid == own}

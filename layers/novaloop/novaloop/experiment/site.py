@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from novaloop.experiment.record import Record, Stage
+from novaloop.experiment.record import Owner, Record, Stage
 from novaloop.recipes.jobs import Deployment
 
 EXPERIMENT_TAG = "novaloop:experiment"
+UID_TAG = "novaloop:experiment-uid"
+"""Which of the experiments that had this name one after the other something is."""
 STAGE_TAG = "novaloop:stage"
+STACK_TAG = "novaloop:stack"
+"""The stack's name, which is unique in an account and region, and the same if it comes again."""
 PREFIX_TAG = "novaloop:prefix"
 """Which stack's something is, where its name does not tell: Bedrock's ARNs are not ours."""
 
@@ -21,6 +25,7 @@ class Site:
     bucket: str
     deployment: Deployment
     bedrock_role_arn: str = ""
+    stack_name: str = ""
     extra_tags: Mapping[str, str] = field(default_factory=dict)
 
     def uri(self, key: str) -> str:
@@ -48,15 +53,23 @@ def output_prefix(experiment_id: str, stage: Stage) -> str:
 
 
 def experiment_tags(record: Record, site: Site) -> dict[str, str]:
-    """Return the tags by which everything that an experiment creates is found again."""
-    return {**site.extra_tags, EXPERIMENT_TAG: record.experiment_id}
+    """Return the tags by which everything that experiments of this name create is found again."""
+    of_stack = {STACK_TAG: site.stack_name} if site.stack_name else {}
+    return {**site.extra_tags, **of_stack, EXPERIMENT_TAG: record.experiment_id}
 
 
 def tags(record: Record, stage: Stage, site: Site) -> dict[str, str]:
     """Return the tags by which everything that an attempt creates is found again."""
-    return {**experiment_tags(record, site), STAGE_TAG: f"{stage.name}-{stage.attempt}"}
+    uid = {UID_TAG: record.uid} if record.uid else {}
+    return {**experiment_tags(record, site), **uid, STAGE_TAG: f"{stage.name}-{stage.attempt}"}
 
 
 def tags_on_bedrock(record: Record, stage: Stage, site: Site) -> dict[str, str]:
     """Return the tags of what an attempt creates on Bedrock."""
     return {**tags(record, stage, site), PREFIX_TAG: record.prefix}
+
+
+def owner_of(tags: Mapping[str, str]) -> Owner | None:
+    """Return whose something is by its tags; None if it is no experiment's."""
+    experiment_id = tags.get(EXPERIMENT_TAG)
+    return Owner(experiment_id, tags.get(UID_TAG)) if experiment_id else None

@@ -64,6 +64,7 @@ class RecordModel(Item, discriminator="RECORD"):
     unreadable = MapAttribute[str, Any](null=True)
     waits_for = UnicodeAttribute(null=True)
     waits_since = UnicodeAttribute(null=True)
+    uid = UnicodeAttribute(null=True)
 
 
 class SpecModel(Item, discriminator="SPEC"):
@@ -123,6 +124,7 @@ class ScoreModel(Item, discriminator="SCORE"):
     error = UnicodeAttribute(null=True)
     score = MapAttribute[str, Any]()
     rows_key = UnicodeAttribute(null=True)
+    uid = UnicodeAttribute(null=True)
 
 
 class CommandModel(Item, discriminator="COMMAND"):
@@ -135,6 +137,7 @@ class CommandModel(Item, discriminator="COMMAND"):
     stage = UnicodeAttribute(null=True)
     hours = NumberAttribute(null=True)
     note = UnicodeAttribute(null=True)
+    uid = UnicodeAttribute(null=True)
 
 
 class SweepModel(Item, discriminator="SWEEP"):

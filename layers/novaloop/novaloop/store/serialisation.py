@@ -160,7 +160,7 @@ def snapshot_of(experiment_id: str, items: Iterable[Item]) -> Snapshot:
         spec=_SPEC.validate_python(specs[0]) if specs else None,
         datasets={item.role: item for item in datasets},
         checks=_CHECKS.validate_python(checks[0]) if checks else None,
-        scores={(item.stage, item.attempt): item for item in scores},
+        score_items=tuple(scores),
         commands=tuple(sorted(commands, key=lambda command: command.at)),
     )
 

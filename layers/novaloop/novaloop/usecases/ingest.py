@@ -11,7 +11,7 @@ from dataclasses import replace
 from novaloop.datasets.options import SourceFormat
 from novaloop.experiment.collecting import data_fingerprint
 from novaloop.experiment.inputs import split_roles
-from novaloop.experiment.names import experiment_name_error
+from novaloop.experiment.names import MAX_EXPERIMENT_WITHOUT_UID, experiment_name_error
 from novaloop.experiment.record import DatasetItem, DatasetStatus
 from novaloop.experiment.spec import Role, Split
 from novaloop.experiment.spec_file import SPEC_FILE
@@ -46,7 +46,9 @@ def ingest(key: str, world: IngestWorld) -> None:
     if file == SPEC_FILE:
         ingest_spec(experiment_id, key, upload, world)
         return
-    problem = experiment_name_error(experiment_id) or _file_problem(file)
+    # How long its name may be, its record tells: the controller holds it to that.
+    misnamed = experiment_name_error(experiment_id, MAX_EXPERIMENT_WITHOUT_UID)
+    problem = misnamed or _file_problem(file)
     if problem is not None:
         item = _item(file, key, upload, world)
         refused = replace(item, status=DatasetStatus.REJECTED, reason=problem)

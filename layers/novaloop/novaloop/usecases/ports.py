@@ -21,6 +21,7 @@ from novaloop.experiment.record import (
     DatasetItem,
     HistoryEntry,
     Obstacle,
+    Owner,
     Record,
     ScoreItem,
     Snapshot,
@@ -179,10 +180,10 @@ class Store(DatasetStore, Protocol):
 class Jobs(Protocol):
     """SageMaker training jobs."""
 
-    def describe(self, name: str, owner: str | None) -> Work:
+    def describe(self, name: str, owner: Owner | None) -> Work:
         """Say how the job stands; ABSENT if there is none of that name.
 
-        With an `owner`, say too whether it is tagged as that experiment's.
+        With an `owner`, say too whether it is tagged as theirs.
         """
         ...
 
@@ -220,10 +221,10 @@ class JobLogs(Protocol):
 class Endpoints(Protocol):
     """What serves a model: an endpoint and all that an attempt at a deployment makes for it."""
 
-    def describe(self, ref: EndpointRef, owner: str | None) -> Work:
+    def describe(self, ref: EndpointRef, owner: Owner | None) -> Work:
         """Say how the endpoint stands; ABSENT only if its configuration and model are gone too.
 
-        With an `owner`, say too whether it is tagged as that experiment's. If it is not, the
+        With an `owner`, say too whether it is tagged as theirs. If it is not, the
         phase is that of what else carries the tag: PARTIAL or ABSENT.
         """
         ...
@@ -247,11 +248,11 @@ class Endpoints(Protocol):
         """Let the endpoint belong to the experiment that it serves; return which it was before."""
         ...
 
-    def delete(self, ref: EndpointRef, owner: str | None, *, gone: bool) -> End:
+    def delete(self, ref: EndpointRef, owner: Owner | None, *, gone: bool) -> End:
         """Delete the next of what the attempt made that can be deleted now. Raises EndDenied.
 
         Only if the endpoint is known to be `gone`, what was made for it goes too: with an
-        `owner`, what is tagged as that experiment's.
+        `owner`, what is tagged as theirs.
         """
         ...
 

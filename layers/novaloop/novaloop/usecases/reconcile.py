@@ -56,7 +56,7 @@ from novaloop.experiment.observation import (
 )
 from novaloop.experiment.origins import Origin, named_origin, origin_of
 from novaloop.experiment.plan import DeployStage, Runtime, ServingStage, StageKind
-from novaloop.experiment.record import Backstop, Obstacle, Record, Snapshot, Stage
+from novaloop.experiment.record import Backstop, Obstacle, Owner, Record, Snapshot, Stage
 from novaloop.experiment.site import Site, tags
 from novaloop.experiment.spec import ExperimentSpec
 from novaloop.experiment.stages import Ask
@@ -119,6 +119,7 @@ class World:
     notifier: Notifier
     defects: Defects
     clock: Clock
+    new_uid: Callable[[], str]
     site: Site
     policy: Policy
 
@@ -289,6 +290,7 @@ def observe(snapshot: Snapshot, feedback: _Feedback, world: World, eyes: _Eyes) 
         origin=eyes.see(Sense.ORIGIN, partial(_origin, snapshot, world)),
         leftovers=eyes.see(Sense.LEFTOVERS, partial(_leftovers, snapshot, world)),
         before=eyes.see(Sense.QUEUE, partial(_before, snapshot.record, world)),
+        new_uid=None if snapshot.record else world.new_uid(),
     )
     if snapshot.record is not None and stage is not None:
         seen = _look_at_stage(seen, snapshot.record, stage, world, eyes)
@@ -382,9 +384,9 @@ def _work_of(record: Record, stage: Stage, world: World) -> Work:
     return _jobs(record, world).describe(stage.job_name or "", owner)
 
 
-def _owner(record: Record, stage: Stage) -> str | None:
+def _owner(record: Record, stage: Stage) -> Owner | None:
     """Return whose tag tells what is ours, where we have no answer to our Create that does."""
-    return None if stage.job_arn else record.experiment_id
+    return None if stage.job_arn else record.owner
 
 
 def _jobs(record: Record, world: World) -> Jobs:

@@ -64,7 +64,15 @@ def score(experiment_id: str, stage_name: str, attempt: int, world: ScoreWorld) 
         return known
     scored = _fitting(_score(snapshot.record, stage, snapshot, world.objects))
     scored_at = world.clock.now()
-    item = ScoreItem(stage.name, attempt, scored_at, scored.error, scored.score, scored.rows_key)
+    item = ScoreItem(
+        stage.name,
+        attempt,
+        scored_at,
+        scored.error,
+        scored.score,
+        scored.rows_key,
+        snapshot.record.uid,
+    )
     world.store.put_score(experiment_id, item)
     return item
 
