@@ -52,6 +52,7 @@ TOKENS = "These jobs are billed by tokens; their price is not known, so their co
 BASE_MODEL = "The base model's ARN gets its version from SageMaker's hub at launch."
 ON_BEDROCK = "Prices of Bedrock's deployments are not known, so their cost isn't."
 CHECKPOINTS = "The checkpoints that later stages start from are placeholders until a run."
+UIDS = "In names, 0000 stands where a run has the first characters of the experiment's uid."
 ORIGIN = "The checkpoint of {} is a placeholder: it is looked up when the experiment starts."
 
 
@@ -234,6 +235,7 @@ def _remarks(spec: ExperimentSpec, planned: ExperimentPlan, site: PlannedSite) -
 
 
 def _notes(spec: ExperimentSpec, site: PlannedSite) -> Iterator[str]:
+    yield UIDS
     if spec.runtime is not Runtime.TRAINING_JOB:
         yield TOKENS
     if spec.runtime is Runtime.SERVERLESS:

@@ -92,7 +92,6 @@ def test_attempts_are_counted_for_one_version_and_are_no_part_of_the_experiment(
 
 
 def test_a_score_keeps_its_numbers(store: Store) -> None:
-    store.commit(rich_items.record(), [])
     item = complete(rich_items.score(attempt=2))
     store.put_score("questions", item)
     stored = store.load("questions").scores["baseline", 2]

@@ -27,7 +27,7 @@ STOP_IF_STALLED = PLAN % b", stop_on: [stalled_training]"
 
 def simulate(course: str, chaos: Chaos | None = None, seed: int = 0) -> Simulation:
     return Simulation(
-        seed, chaos or Chaos(), course=lambda job: course if "--rft" in job else "healthy"
+        seed, chaos or Chaos(), course=lambda job: course if "--0000-rft" in job else "healthy"
     )
 
 
@@ -134,8 +134,8 @@ def test_another_ill_than_those_to_stop_on_stops_nothing() -> None:
 @pytest.mark.parametrize("course", ["stalls", "silent"])
 def test_a_training_that_stands_still_is_told_of_and_stopped_if_asked(course: str) -> None:
     simulation = Simulation(
-        fate=lambda job: "hangs" if "--rft" in job else "completes",
-        course=lambda job: course if "--rft" in job else "healthy",
+        fate=lambda job: "hangs" if "--0000-rft" in job else "completes",
+        course=lambda job: course if "--0000-rft" in job else "healthy",
     )
     simulation.submit("demo", SPEC + STOP_IF_STALLED)
     assert simulation.settles("demo") is Status.FAILED

@@ -50,8 +50,8 @@ def test_it_goes_live_whatever_is_lost_doubled_late_or_crashes(seed: int) -> Non
         requests[f"novaloop-demo--0000-{stage}-1"] for stage in ("sft", "dpo", "known-after")
     )
     assert [c["ChannelName"] for c in sft["InputDataConfig"]] == ["train", "validation", "recipe"]
-    assert "--sft-1/" in dpo["HyperParameters"]["base_model_location"]
-    assert "--dpo-1/" in after["HyperParameters"]["base_model_location"]
+    assert "-sft-1/" in dpo["HyperParameters"]["base_model_location"]
+    assert "-dpo-1/" in after["HyperParameters"]["base_model_location"]
     assert [c["ChannelName"] for c in after["InputDataConfig"]] == ["recipe"]
 
 

@@ -33,9 +33,9 @@ def test_default_plan_reaches_live_and_expires(runtime: str) -> None:
     assert simulation.jobs.launches == [
         "novaloop-demo--0000-baseline-1",
         "novaloop-demo--0000-sft-1",
-        "novaloop-demo--after-sft-1",
+        "novaloop-demo--0000-after-sft-1",
         "novaloop-demo--0000-rft-1",
-        "novaloop-demo--after-rft-1",
+        "novaloop-demo--0000-after-rft-1",
     ]
     assert record.stage("after-sft").metrics["em"] > record.stage("baseline").metrics["em"]
     assert simulation.reaches("demo", Status.EXPIRED)

@@ -266,11 +266,11 @@ def test_a_stack_fills_in_the_placeholders(
     monkeypatch.setitem(conftest.STACKS, "deployed", outputs)
     content = planned(folder, "--stack", "deployed")
     request = content["stages"][3]["requests"][0]["parameters"]
-    assert request["TrainingJobName"] == "team-walkthrough--rft-1"
+    assert request["TrainingJobName"] == "team-walkthrough--0000-rft-1"
     assert request["RoleArn"] == role
     assert request["HyperParameters"]["reward_lambda_arn"] == reward
     assert request["OutputDataConfig"]["S3OutputPath"].startswith("s3://application-bucket/")
-    assert len(content["notes"]) == 1
+    assert len(content["notes"]) == 2
 
 
 def test_a_region_without_images_is_refused(folder: Path) -> None:
@@ -327,8 +327,8 @@ def test_the_checkpoint_of_another_experiment_is_told_as_a_placeholder(folder: P
     (request,) = content["stages"][0]["requests"]
     started_from = request["parameters"]["HyperParameters"]["base_model_location"]
     assert started_from.startswith("s3://customer-escrow-000000000000-smtj-placeholder/")
-    assert "novaloop-first--sft-1" in started_from
-    assert content["notes"][0].startswith("The checkpoint of first/sft is a placeholder")
+    assert "novaloop-first--0000-sft-1" in started_from
+    assert content["notes"][1].startswith("The checkpoint of first/sft is a placeholder")
 
 
 def test_a_deployment_without_a_known_price_is_told(folder: Path) -> None:

@@ -31,7 +31,7 @@ def obey(record: Record, command: CommandItem, now: datetime) -> Decision:
     Its item goes with the commit, so that nobody needs to remember what was obeyed: any memory of
     ids would be shorter than the items live, and a time says nothing where clocks differ.
     """
-    if command.uid not in {None, record.uid}:
+    if record.uid is not None and command.uid not in {None, record.uid}:
         refusal, decision = _refuse(record, "it was given to a former experiment of this name")
     else:
         refusal, decision = _HANDLERS[command.kind](record, command, now)

@@ -472,7 +472,8 @@ class HistoryEntry(Bounded):
 class Snapshot:
     """The item collection of one experiment, history aside.
 
-    `score_items` may hold those of a former experiment of the same name.
+    `score_items` may hold those of a former experiment of the same name. A record without a uid
+    takes them all: after a way back to release 0.1.0, which drops it, its own have one.
     """
 
     experiment_id: str
@@ -486,5 +487,6 @@ class Snapshot:
     @property
     def scores(self) -> dict[tuple[str, int], ScoreItem]:
         """The scores of the record's own evaluations, by stage and attempt."""
-        own = self.record.uid if self.record else None
-        return {(each.stage, each.attempt): each for each in self.score_items if each.uid == own}
+        uid = self.record.uid if self.record else None
+        own = (each for each in self.score_items if uid in {None, each.uid})
+        return {(each.stage, each.attempt): each for each in own}
