@@ -393,7 +393,7 @@ class Simulation:
     def billing(self) -> Sequence[Billing]:
         """The port `BillingFinder`, by the production adapter over both twins."""
         client: Any = TwinAccount(self.hosting, self.bedrock, self.jobs)
-        return TaggedResources(client, client, client, "novaloop").billing()
+        return TaggedResources(client, client, client, "novaloop", STACK).billing()
 
     # ------------------------------------------------------------------ what people do
     def upload(self, experiment_id: str, file: str, body: bytes) -> None:

@@ -13,7 +13,7 @@ from tests.simulation.faults import Calls, Scenario, at_any_call, second_control
 from tests.simulation.simulation import SPEC, Simulation, crash
 from tests.simulation.twin_scheduler import EVERY
 
-NAME = "novaloop-demo--deploy-1"
+NAME = "novaloop-demo--0000-deploy-1"
 DELETED_AFTER = EVERY + timedelta(minutes=6)
 """The first try of the schedule that is accepted, and the deletion itself."""
 PLANS = {

@@ -136,7 +136,6 @@ def test_a_cleanup_deletes_what_a_former_life_left() -> None:
     assert simulation.hosting.left("demo")
     simulation.command("demo", CommandKind.CLEANUP)
     assert simulation.run(lambda: not simulation.hosting.left("demo"))
-    simulation.check("demo")
 
 
 # --------------------------------------------------------------- experiments of release 0.1.0

@@ -49,6 +49,7 @@ class SweeperSettings(BucketSettings):
     ingest_function_name: str
     topic_arn: str
     ending_role_arn: str
+    stack_name: str
     job_name_prefix: str = Field(pattern=rf"^[a-z0-9]{{1,{MAX_PREFIX}}}$")
 
 
@@ -59,7 +60,6 @@ class ControllerSettings(SweeperSettings):
     execution_role_arn: str
     bedrock_role_arn: str
     reward_function_arn: str
-    stack_name: str
     start_delay_seconds: float = Field(ge=0, le=900)
     look_seconds: float = Field(ge=1, le=3600)
     output_kms_key_arn: str = ""

@@ -146,6 +146,7 @@ def sweep_world() -> SweepWorld:
             boto3.client("sagemaker", config=_HASTY_CONFIG),
             boto3.client("bedrock", config=_HASTY_CONFIG),
             settings.job_name_prefix,
+            settings.stack_name,
         ),
         EndingSchedules(boto3.client("scheduler", config=_HASTY_CONFIG), settings.ending_role_arn),
         Topic(boto3.client("sns", config=_HASTY_CONFIG), settings.topic_arn),
