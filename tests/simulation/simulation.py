@@ -460,6 +460,10 @@ class Simulation:
                 self.passes(timedelta(minutes=6))
                 left = self._left(experiment_id)
             assert not left, f"{record.status} but {left} is left"
+            if any(name.startswith(own) for name in self.scheduler.schedules):
+                self.passes(
+                    VISIBILITY * 2
+                )  # the look that was to remove it crashed, and comes again
             schedules = [name for name in self.scheduler.schedules if name.startswith(own)]
             assert not schedules, f"{record.status} but the schedules {schedules} are left"
 
