@@ -21,7 +21,7 @@ from tests.simulation.simulation import ROUGH, SPEC, Chaos, Simulation, crash
 ON_DEMAND = SPEC + b"plan: [sft, deploy: {to: bedrock-on-demand}]\n"
 PROVISIONED = SPEC + b"plan: [sft, deploy: {to: bedrock-provisioned, model_units: 2}]\n"
 TRAINED = SPEC + b"runtime: bedrock\n"
-NAME = "novaloop-demo_deploy-1"
+NAME = "novaloop-demo_0000-deploy-1"
 
 
 def submitted(spec: bytes = ON_DEMAND, **settings: object) -> Simulation:

@@ -245,7 +245,7 @@ class SageMakerEndpoints:
         )
         return End.REQUESTED if accepted else End.NOT_NOW
 
-    def _end_seen(self, ref: EndpointRef, owner: str | None) -> End:
+    def _end_seen(self, ref: EndpointRef, owner: Owner | None) -> End:
         sagemaker = self._sagemaker
         if component := self._component(ref):
             name = component["InferenceComponentName"]
