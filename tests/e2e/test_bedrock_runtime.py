@@ -10,6 +10,7 @@ from cli.stack import Stack
 from localcloud import questions
 from localcloud.cloud import LocalCloud
 from novaloop.experiment.record import Status
+from novaloop.recipes.names import bedrock_name
 from tests.e2e.application import WITHOUT_PLAN, reaches, run
 
 pytestmark = pytest.mark.e2e
@@ -47,5 +48,7 @@ def test_bedrock_trains_and_serves(stack: Stack, cloud: LocalCloud) -> None:
         assert run("cleanup", name).exit_code == 0
         assert stack.load(name)[1].status is Status.COMPLETED
     kept = {model["modelName"] for model in bedrock.list_custom_models()["modelSummaries"]}
-    assert kept == {"novaloop-customized_sft-1", "novaloop-reinforced_rft-1"}
+    trained = (("customized", "sft"), ("reinforced", "rft"))
+    names = {stack.load(name)[1].stage(stage).claimed_name for name, stage in trained}
+    assert kept == {bedrock_name(name) for name in names}
     assert bedrock.list_custom_model_deployments()["modelDeploymentSummaries"] == []
