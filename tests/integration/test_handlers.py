@@ -336,7 +336,7 @@ def test_from_three_files_to_a_live_endpoint(
     assert snapshot.record is not None
     assert snapshot.record.status is Status.LIVE, snapshot.record.reason
     own = f"novaloop-questions--{(snapshot.record.uid or '')[:4]}"
-    assert len(own) == 25
+    assert own != "novaloop-questions--"
     assert application.jobs.launches == [
         f"{own}-{stage}-1" for stage in ("baseline", "sft", "after-sft", "rft", "after-rft")
     ]
