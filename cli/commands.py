@@ -115,7 +115,15 @@ def retry(stack: Stack, name: str, stage: str | None) -> None:
 @with_stack
 def keep(stack: Stack, name: str, hours: float) -> None:
     """Let the endpoint live some hours longer."""
-    _say(give(stack, name, CommandKind.KEEP, hours=hours))
+    record = give(stack, name, CommandKind.KEEP, hours=hours)
+    # The controller promises the new time once the schedule that ends the endpoint is moved.
+    deadline = time.monotonic() + TAKEN_UP_WITHIN.total_seconds()
+    while record.endpoint and record.endpoint.kept_until:
+        if time.monotonic() > deadline:
+            raise Failed(f"{name} is not kept yet: {record.reason}; see `novaloop show {name}`")
+        time.sleep(POLL_SECONDS)
+        record = stack.load(name)[1]
+    _say(record)
 
 
 @click.command()

@@ -12,7 +12,7 @@ from moto import mock_aws
 
 from cli.main import main
 from cli.stack import Stack, find_stack
-from novaloop.store.items import Item
+from novaloop.store.items import Indexed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -68,7 +68,7 @@ def stack(aws: None) -> Stack:
     found = find_stack(STACK)
     found.s3.create_bucket(Bucket=found.bucket)
     assert found.table
-    Item.create_table(billing_mode="PAY_PER_REQUEST")
+    Indexed.create_table(billing_mode="PAY_PER_REQUEST")
     return found
 
 

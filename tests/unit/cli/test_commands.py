@@ -34,7 +34,10 @@ def controlled(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> Stack:
 
     def step(_: float) -> None:
         snapshot = stack.table.load(NAME)
-        seen = Observation(snapshot, Work(phase=Phase.ABSENT), leftovers=tuple(left))
+        backstop = snapshot.record.stages[-1].backstop if snapshot.record else None
+        seen = Observation(
+            snapshot, Work(phase=Phase.ABSENT), leftovers=tuple(left), backstop=backstop
+        )
         left.clear()
         decision = decide(seen, next(clock), Policy())
         stack.table.commit(decision.record, decision.history, decision.obeyed)
@@ -90,10 +93,12 @@ def test_keep_moves_the_expiry(controlled: Stack) -> None:
     expires = datetime.now(UTC) + timedelta(hours=1)
     endpoint = replace(example.record().endpoint, expires_at=expires)  # type: ignore[type-var]
     put(controlled, Status.LIVE, endpoint=endpoint)
-    assert novaloop("keep", NAME, "--hours", "2").exit_code == 0
+    result = novaloop("keep", NAME, "--hours", "2")
+    assert result.exit_code == 0, result.stderr
     kept = stored(controlled).endpoint
     assert kept is not None
     assert kept.expires_at == expires + timedelta(hours=2)
+    assert result.stdout.startswith(f"{NAME} is LIVE: kept until {kept.expires_at:%Y-%m-%d %H:%M}")
 
 
 @pytest.mark.parametrize(
