@@ -50,7 +50,9 @@ def _taken_up(stack: Stack, name: str, item: CommandItem) -> Record:
         snapshot, record = stack.load(name)
         pending = {command.command_id for command in snapshot.commands}
         # A stack of release 0.1.0 leaves the item there and remembers its id.
-        if item.command_id not in pending - set(record.handled_commands):
+        # What is kept is promised once its schedule is moved.
+        promised = record.endpoint is None or record.endpoint.kept_until is None
+        if promised and item.command_id not in pending - set(record.handled_commands):
             _fail_if_ignored(stack, name, item)
             return record
         time.sleep(POLL_SECONDS)
