@@ -41,6 +41,11 @@ def controlled(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> Stack:
         left.clear()
         decision = decide(seen, next(clock), Policy())
         stack.table.commit(decision.record, decision.history, decision.obeyed)
+        for stage in decision.record.stages:
+            if stage.backstop is not None:  # the schedule is set at once
+                seen = Observation(stack.table.load(NAME), backstop=stage.backstop)
+                decision = decide(seen, next(clock), Policy())
+                stack.table.commit(decision.record, decision.history, decision.obeyed)
 
     monkeypatch.setattr(commands.time, "sleep", step)
     return stack
