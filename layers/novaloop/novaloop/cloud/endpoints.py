@@ -273,7 +273,8 @@ class SageMakerEndpoints:
                 try:
                     return sagemaker.update_endpoint(**update_endpoint(ref.endpoint, ref.former))
                 except ClientError as error:
-                    if not is_missing(error):
+                    # What else is missing, such as a role, is no reason to delete the endpoint.
+                    if not is_missing(error) or ref.former not in text_of(error):
                         raise
             return sagemaker.delete_endpoint(EndpointName=ref.endpoint)
 

@@ -38,6 +38,16 @@ _NOT_YET = FOR_NOW | {"InternalDependencyException", "ModelTimeoutException"}
 _OF_THE_CONTAINER = {"ModelError", "ModelErrorException"}
 _LATER_STATUS = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS}
 _DENIED = {"AccessDenied", "AccessDeniedException"}
+_BARE_5XX = {"500", "502", "503", "504"}
+
+
+def _is_server_fault(error: ClientError) -> bool:
+    """Whether the answer's HTTP status is 5xx, whatever its code.
+
+    A load balancer before the service answers with a bare status; botocore makes its code of it.
+    """
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    return status >= HTTPStatus.INTERNAL_SERVER_ERROR or code_of(error) in _BARE_5XX
 
 
 def code_of(error: ClientError) -> str:
@@ -64,7 +74,7 @@ def obstacle_of(error: ClientError) -> Obstacle:
         return Obstacle.QUOTA_TOO_SMALL if too_small else Obstacle.QUOTA
     if cause is Cause.CAPACITY:
         return Obstacle.CAPACITY
-    if code in FOR_NOW or cause is Cause.SERVICE_FAULT:
+    if code in FOR_NOW or cause is Cause.SERVICE_FAULT or _is_server_fault(error):
         return Obstacle.SERVICE_FAULT
     return Obstacle.NOT_FOUND if is_missing(error) else Obstacle.INVALID
 
@@ -134,7 +144,8 @@ def may_answer_later(error: ClientError) -> bool:
     if code not in _OF_THE_CONTAINER:
         not_found = code == "ValidationError" and "not found" in message.lower()
         not_found = not_found or is_missing(error) or _names_nothing(error)
-        return code in _NOT_YET or not_found
+        # The right to ask hangs on a tag, which may show later than what carries it.
+        return code in _NOT_YET or not_found or is_denied(error) or _is_server_fault(error)
     told: Mapping[str, Any] = error.response
     status = told.get("OriginalStatusCode", told.get("originalStatusCode", 0))
     return status // 100 != HTTPStatus.BAD_REQUEST // 100 or status in _LATER_STATUS

@@ -67,8 +67,13 @@ class TrainingJobs:
             return create[request.operation](request.parameters)
         except ClientError as error:
             cause = obstacle_of(error)
-            if cause is Obstacle.NOT_FOUND and error.operation_name not in _ON_THE_HUB:
-                cause = Obstacle.INVALID  # nothing that it refers to was created a moment ago
+            # What a serverless job refers to may have been created a moment ago; a job's own
+            # machines, images and data were not.
+            fresh = (
+                "ServerlessJobConfig" in request.parameters or error.operation_name in _ON_THE_HUB
+            )
+            if cause is Obstacle.NOT_FOUND and not fresh:
+                cause = Obstacle.INVALID
             raise LaunchRefused(text_of(error), cause) from error
 
     def _create_job(self, request: Mapping[str, Any]) -> str | None:
