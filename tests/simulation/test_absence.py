@@ -323,3 +323,18 @@ def test_what_is_made_after_the_experiment_rests_is_ended() -> None:
     assert simulation.run(lambda: simulation.jobs.jobs[JOB].stop_asked)
     assert simulation.reaches("demo", Status.STOPPED)
     simulation.check("demo")
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_what_came_before_a_refused_endpoint_is_deleted_though_its_tags_show_late(
+    seed: int,
+) -> None:
+    simulation = Simulation(
+        seed=seed,
+        chaos=Chaos(late_tags=1.0),
+        fate=lambda name: "invalid" if "deploy" in name else "completes",
+    )
+    simulation.submit("demo", SPEC + b"plan: [sft, deploy]\n")
+    assert simulation.settles("demo") is Status.FAILED
+    simulation.passes(timedelta(minutes=10))
+    assert simulation.hosting.left("demo") == []

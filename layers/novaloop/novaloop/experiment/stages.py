@@ -26,6 +26,7 @@ from novaloop.experiment.plan import (
     DAY_SECONDS,
     DeployStage,
     ServingStage,
+    StageKind,
     StagePlan,
     TrainStage,
 )
@@ -285,8 +286,10 @@ def is_sure(stage: Stage, work: Work, seen: Observation, now: datetime) -> bool:
         return True
     if stage.job_arn is None:
         refused = seen.refusal is not None or stage.state is StageState.WAITING
-        if refused and not _is_unclear(stage):
-            return True  # its launch was refused, so nothing was made, and nobody launches it
+        # A refused job was not made, and nobody launches it. A deployment takes several calls: what
+        # the ones before the refused one made may only not show.
+        if refused and not _is_unclear(stage) and stage.kind is not StageKind.DEPLOY:
+            return True
         if _is_leased(stage, now):
             return False  # another controller may still be launching it
     ended = stage.ending and work.phase is Phase.PARTIAL  # the endpoint, before our eyes
