@@ -338,3 +338,13 @@ def test_what_came_before_a_refused_endpoint_is_deleted_though_its_tags_show_lat
     assert simulation.settles("demo") is Status.FAILED
     simulation.passes(timedelta(minutes=10))
     assert simulation.hosting.left("demo") == []
+
+
+def test_a_stopped_job_that_can_not_be_seen_is_asked_to_stop_before_the_experiment_rests() -> None:
+    simulation = submitted()
+    assert simulation.run(lambda: JOB in simulation.jobs.running)
+    simulation.passes(timedelta(minutes=5))
+    simulation.lag.stale = 1.0
+    stop(simulation)
+    assert simulation.reaches("demo", Status.STOPPED)
+    assert simulation.jobs.jobs[JOB].stop_asked

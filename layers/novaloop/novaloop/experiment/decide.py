@@ -277,8 +277,9 @@ def _end(record: Record, stage: Stage, seen: Observation, reason: str, now: date
     if work is None or seen.denied is not None or not is_sure(stage, work, seen, now):
         return enter(record, Status.STOPPING, reason, now)
     vanished = work.phase in GONE and stage.job_arn is not None and is_confirmed(stage)
-    if vanished and record.status is not Status.STOPPING:
-        # Nobody saw it end: one request to end it, whatever the looks say.
+    if vanished and seen.end is None:
+        # Nobody saw it end: one request to end it, whatever the looks say, also where it was asked
+        # for before: a stop that found nothing has ended nothing.
         return enter(record, Status.STOPPING, reason, now, StageCommand(Ask.END, stage.name))
     if work.phase is Phase.PARTIAL:
         return enter(record, Status.STOPPING, reason, now, StageCommand(Ask.CLEAR, stage.name))
