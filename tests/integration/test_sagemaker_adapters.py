@@ -1051,7 +1051,8 @@ def test_without_anything_to_go_back_to_the_endpoint_is_deleted(
 ) -> None:
     """UpdateEndpoint tells that, not a look, which may only not find it yet."""
     serves(sagemaker, NAME)
-    fails(sagemaker, "update_endpoint", NO_CONFIG)
+    gone = f'Could not find endpoint configuration "arn:aws:sagemaker:::endpoint-config/{OLD}".'
+    fails(sagemaker, "update_endpoint", ("ValidationException", gone))
     sagemaker.add_response("delete_endpoint", {}, {"EndpointName": BOT})
     assert end(endpoints, SHARED) is End.REQUESTED
 

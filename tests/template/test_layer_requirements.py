@@ -56,7 +56,12 @@ def test_development_uses_the_pins() -> None:
 def test_the_layer_is_built_of_files_whose_hashes_are_pinned(target: str) -> None:
     settings = [f"NOVALOOP_LAYER_TARGET={target}", "ARTIFACTS_DIR=/layer", "build-NovaloopLayer"]
     run = subprocess.run(
-        ["make", "--dry-run", *settings], cwd=LAYER, check=True, capture_output=True, text=True
+        # A make that another make started says first in which folder it is.
+        ["make", "--no-print-directory", "--dry-run", *settings],
+        cwd=LAYER,
+        check=True,
+        capture_output=True,
+        text=True,
     )
     installs = run.stdout.replace("\\\n", "").split("\n")[0]
     assert "--require-hashes" in installs

@@ -24,8 +24,8 @@ TRAINED = f"{ARN}:custom-model/amazon.nova-2-lite-v1:0:256k/bbbbbbbbbbbb"
 DEPLOYMENT = f"{ARN}:custom-model-deployment/cccccccccccc"
 
 
-def refusal(code: str) -> ClientError:
-    return ClientError({"Error": {"Code": code, "Message": "no"}}, "Operation")
+def refusal(code: str, operation: str = "Operation") -> ClientError:
+    return ClientError({"Error": {"Code": code, "Message": "no"}}, operation)
 
 
 class Bedrock:
@@ -249,11 +249,11 @@ def test_the_answer_is_its_text_or_else_its_reasoning(
         ("ModelErrorException", {"originalStatusCode": 500}, True),
         ("ModelErrorException", {"originalStatusCode": 400}, False),
         ("ValidationException", {}, False),
-        ("AccessDeniedException", {}, False),
+        ("AccessDeniedException", {}, True),
     ],
 )
 def test_a_model_that_does_not_answer(code: str, fields: dict[str, int], *, for_now: bool) -> None:
-    error = refusal(code)
+    error = refusal(code, "InvokeModel")
     error.response.update(fields)  # type: ignore[typeddict-item]
     with pytest.raises(NotServing) as refused:
         asked(Runtime([], error))

@@ -16,12 +16,14 @@ from novaloop.experiment.record import Obstacle
 from novaloop.usecases.ports import LaunchRefused
 
 
-def refused(code: str, message: str = "", status: int = 400) -> ClientError:
+def refused(
+    code: str, message: str = "", status: int = 400, operation: str = "CreateTrainingJob"
+) -> ClientError:
     answer: Any = {
         "Error": {"Code": code, "Message": message},
         "ResponseMetadata": {"HTTPStatusCode": status},
     }
-    return ClientError(answer, "CreateTrainingJob")
+    return ClientError(answer, operation)
 
 
 @pytest.mark.parametrize("code", ["500", "502", "503", "504"])
@@ -37,7 +39,9 @@ def test_any_5xx_is_a_service_fault_whatever_its_code() -> None:
 
 
 def test_a_question_that_hangs_on_a_tag_may_be_allowed_once_it_shows() -> None:
-    assert may_answer_later(refused("AccessDeniedException", "not authorized", 403))
+    denied = ("AccessDeniedException", "not authorized", 403)
+    assert may_answer_later(refused(*denied, operation="InvokeModel"))
+    assert not may_answer_later(refused(*denied, operation="InvokeEndpoint"))
 
 
 class Service:

@@ -144,8 +144,9 @@ def may_answer_later(error: ClientError) -> bool:
     if code not in _OF_THE_CONTAINER:
         not_found = code == "ValidationError" and "not found" in message.lower()
         not_found = not_found or is_missing(error) or _names_nothing(error)
-        # The right to ask hangs on a tag, which may show later than what carries it.
-        return code in _NOT_YET or not_found or is_denied(error) or _is_server_fault(error)
+        # The right to ask Bedrock hangs on a tag, which may show later than what carries it.
+        hidden = is_denied(error) and error.operation_name.startswith("InvokeModel")
+        return code in _NOT_YET or not_found or hidden or _is_server_fault(error)
     told: Mapping[str, Any] = error.response
     status = told.get("OriginalStatusCode", told.get("originalStatusCode", 0))
     return status // 100 != HTTPStatus.BAD_REQUEST // 100 or status in _LATER_STATUS

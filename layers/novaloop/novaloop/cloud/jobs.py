@@ -67,11 +67,11 @@ class TrainingJobs:
             return create[request.operation](request.parameters)
         except ClientError as error:
             cause = obstacle_of(error)
-            # What a serverless job refers to may have been created a moment ago; a job's own
-            # machines, images and data were not.
-            fresh = (
-                "ServerlessJobConfig" in request.parameters or error.operation_name in _ON_THE_HUB
-            )
+            # What a serverless job refers to was created a moment ago; a job's own machines, images
+            # and data were not, nor was a base model.
+            serverless = "ServerlessJobConfig" in request.parameters
+            fresh = serverless and error.operation_name == "CreateTrainingJob"
+            fresh = fresh or error.operation_name in _ON_THE_HUB
             if cause is Obstacle.NOT_FOUND and not fresh:
                 cause = Obstacle.INVALID
             raise LaunchRefused(text_of(error), cause) from error
