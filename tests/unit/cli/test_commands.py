@@ -12,8 +12,9 @@ import pytest
 from cli import commands
 from novaloop.experiment.decide import decide
 from novaloop.experiment.moves import Policy
-from novaloop.experiment.observation import Leftover, Observation, Phase, Work
+from novaloop.experiment.observation import End, Leftover, Observation, Phase, Work
 from novaloop.experiment.record import Record, StageState, Status
+from novaloop.experiment.stages import Ask
 from tests.unit.cli.conftest import novaloop
 from tests.unit.reports import finished_experiment as example
 
@@ -32,20 +33,22 @@ def controlled(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> Stack:
     left = [Leftover("sagemaker:model", "novaloop-questions--deploy-1")]
     clock = (datetime.now(UTC) + timedelta(minutes=2 * looks) for looks in count())
 
+    came: list[End] = []
+
     def step(_: float) -> None:
         snapshot = stack.table.load(NAME)
         backstop = snapshot.record.stages[-1].backstop if snapshot.record else None
         seen = Observation(
-            snapshot, Work(phase=Phase.ABSENT), leftovers=tuple(left), backstop=backstop
+            snapshot,
+            Work(phase=Phase.ABSENT),
+            leftovers=tuple(left),
+            backstop=backstop,
+            end=came.pop() if came else None,
         )
         left.clear()
         decision = decide(seen, next(clock), Policy())
         stack.table.commit(decision.record, decision.history, decision.obeyed)
-        for stage in decision.record.stages:
-            if stage.backstop is not None:  # the schedule is set at once
-                seen = Observation(stack.table.load(NAME), backstop=stage.backstop)
-                decision = decide(seen, next(clock), Policy())
-                stack.table.commit(decision.record, decision.history, decision.obeyed)
+        came.extend(End.DONE for asked in decision.commands if getattr(asked, "ask", 0) is Ask.END)
 
     monkeypatch.setattr(commands.time, "sleep", step)
     return stack
