@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -26,8 +25,6 @@ PARAMETERS = {
 """With a key and a VPC, so that every test notices a right with either that a role lacks."""
 TIMING = Timing(job_starting=0.2, endpoint_creating=2.0)
 """An update that fails while the look that requested it goes on would be requested once more."""
-LATE = replace(TIMING, resources_late=1.0, tags_late=2.0)
-"""Later than the first looks at what was launched: none of them may believe what it misses."""
 
 
 @pytest.fixture(scope="session")
@@ -51,7 +48,7 @@ def _shared(directory: Path) -> Iterator[LocalCloud]:
         try:
             cloud = LocalCloud.attach(directory)
         except LocalCloudError:
-            cloud = up(directory, parameters=PARAMETERS, timing=LATE)
+            cloud = up(directory, parameters=PARAMETERS, timing=TIMING)
         fcntl.flock(using, fcntl.LOCK_SH)
         fcntl.flock(starting, fcntl.LOCK_UN)
         try:
