@@ -82,3 +82,11 @@ def endpoints(cloud: LocalCloud, name: str) -> list[Any]:
     sagemaker = cloud.session().client("sagemaker")
     listed: list[Any] = sagemaker.list_endpoints(NameContains=f"-{name}-")["Endpoints"]
     return listed
+
+
+def names_a_label(answer: str) -> bool:
+    """Whether a model answers with a category, alone or in a sentence.
+
+    What it learned depends on its job's name, a part of which is random.
+    """
+    return any(label in answer for label in questions.LABELS)

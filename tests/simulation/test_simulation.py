@@ -222,7 +222,9 @@ def test_stop_at_any_time_leaves_nothing(minutes: int) -> None:
 
 @pytest.mark.parametrize("runtime", SPECS)
 def test_retry_goes_on_from_the_failed_stage(runtime: str) -> None:
-    simulation = Simulation(fate=lambda job: "fails" if job.endswith("-rft-1") else "completes")
+    simulation = Simulation(
+        fate=lambda job: "fails" if job.endswith("-0000-rft-1") else "completes"
+    )
     simulation.submit("demo", SPECS[runtime])
     assert simulation.settles("demo") is Status.FAILED
     simulation.command("demo", CommandKind.RETRY)
