@@ -38,7 +38,6 @@ _NOT_YET = FOR_NOW | {"InternalDependencyException", "ModelTimeoutException"}
 _OF_THE_CONTAINER = {"ModelError", "ModelErrorException"}
 _LATER_STATUS = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS}
 _DENIED = {"AccessDenied", "AccessDeniedException"}
-_BARE_5XX = {"500", "502", "503", "504"}
 
 
 def _is_server_fault(error: ClientError) -> bool:
@@ -47,7 +46,7 @@ def _is_server_fault(error: ClientError) -> bool:
     A load balancer before the service answers with a bare status; botocore makes its code of it.
     """
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-    return status >= HTTPStatus.INTERNAL_SERVER_ERROR or code_of(error) in _BARE_5XX
+    return status >= HTTPStatus.INTERNAL_SERVER_ERROR
 
 
 def code_of(error: ClientError) -> str:

@@ -155,42 +155,50 @@ class Blind:
         return f"{self.of} can't be read: {self.code}"
 
 
-@dataclass(frozen=True)
-class Observation:
-    """Everything that a decision may look at; `work` is None where nobody looked.
+@dataclass(frozen=True, kw_only=True)
+class Feedback:
+    """What acting taught that looking can't; None and empty where nothing was done.
 
     `notified` and `warned` are what people were just told: a status, and stages with their ills.
     `planned` sums up the plan of a dry run that was just written. `proceeded`: the second step of
-    the work was just requested. `site_problem` says why this stack can't do what the spec
-    asks for. `origin` is the checkpoint of another experiment that the spec names.
-    `leftovers` stand in the order in which to delete them. `before` is the experiment that has
-    waited longest for the quota which the next launch counts towards, if that is not this one.
-    `made` is the ARN that the service just answered to our Create. `end` and `denied` are what
-    just came of asking to end work: why it was denied, if it was. `backstop` was just set and
-    `removed` just removed; `exposed` says why the schedule could not be set. `blind` are the
-    looks that failed; what they look for is None. `new_uid` is there for an experiment that has
-    no record yet.
+    the work was just requested. `made` is the ARN that the service just answered to our Create.
+    `end` and `denied` are what just came of asking to end work: why it was denied, if it was.
+    `backstop` was just set and `removed` just removed; `exposed` says why the schedule could not
+    be set.
     """
 
-    snapshot: Snapshot
-    work: Work | None = None
-    outcome: Outcome | None = None
     refusal: Refusal | None = None
     notified: str | None = None
-    training: TrainingNews | None = None
     warned: tuple[tuple[str, HealthKind], ...] = ()
     planned: str | None = None
     proceeded: bool = False
-    site_problem: str | None = None
-    origin: Origin | None = None
-    leftovers: tuple[Leftover, ...] | None = None
-    before: str | None = None
     made: str | None = None
     end: End | None = None
     denied: str | None = None
     backstop: Backstop | None = None
     removed: Backstop | None = None
     exposed: str | None = None
+
+
+@dataclass(frozen=True)
+class Observation(Feedback):
+    """Everything that a decision may look at; `work` is None where nobody looked.
+
+    `site_problem` says why this stack can't do what the spec asks for. `origin` is the checkpoint
+    of another experiment that the spec names. `leftovers` stand in the order in which to delete
+    them. `before` is the experiment that has waited longest for the quota which the next launch
+    counts towards, if that is not this one. `blind` are the looks that failed; what they look for
+    is None. `new_uid` is there for an experiment that has no record yet.
+    """
+
+    snapshot: Snapshot
+    work: Work | None = None
+    outcome: Outcome | None = None
+    training: TrainingNews | None = None
+    site_problem: str | None = None
+    origin: Origin | None = None
+    leftovers: tuple[Leftover, ...] | None = None
+    before: str | None = None
     blind: tuple[Blind, ...] = ()
     new_uid: str | None = None
 

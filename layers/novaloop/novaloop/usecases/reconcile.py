@@ -41,6 +41,7 @@ from novaloop.experiment.moves import (
 from novaloop.experiment.observation import (
     Blind,
     End,
+    Feedback,
     Leftover,
     Observation,
     Outcome,
@@ -56,13 +57,12 @@ from novaloop.experiment.observation import (
 )
 from novaloop.experiment.origins import Origin, named_origin, origin_of
 from novaloop.experiment.plan import DeployStage, Runtime, ServingStage, StageKind
-from novaloop.experiment.record import Backstop, Obstacle, Owner, Record, Snapshot, Stage
+from novaloop.experiment.record import Obstacle, Owner, Record, Snapshot, Stage
 from novaloop.experiment.site import Site, tags
 from novaloop.experiment.spec import ExperimentSpec
 from novaloop.experiment.stages import Ask
 from novaloop.experiment.telling import why_told
 from novaloop.recipes.errors import RecipeError
-from novaloop.training.health import HealthKind
 from novaloop.usecases.outcomes import outcome_of
 from novaloop.usecases.planning import write_plan
 from novaloop.usecases.ports import (
@@ -122,23 +122,6 @@ class World:
     new_uid: Callable[[], str]
     site: Site
     policy: Policy
-
-
-@dataclass(frozen=True)
-class _Feedback:
-    """What acting taught that looking can't."""
-
-    refusal: Refusal | None = None
-    notified: str | None = None
-    warned: tuple[tuple[str, HealthKind], ...] = ()
-    planned: str | None = None
-    proceeded: bool = False
-    made: str | None = None
-    end: End | None = None
-    denied: str | None = None
-    backstop: Backstop | None = None
-    removed: Backstop | None = None
-    exposed: str | None = None
 
 
 _DEFECTS = (
@@ -224,7 +207,7 @@ def reconcile(experiment_id: str, world: World, depth: int = 0) -> Record:
     """
     world = replace(world, hints=_Chain(world.hints, depth))
     snapshot = world.store.load(experiment_id)
-    feedback = _Feedback()
+    feedback = Feedback()
     done: set[Command] = set()
     eyes = _Eyes(world)
     rounds = 0
@@ -253,11 +236,11 @@ def _is_at_rest(decision: Decision, snapshot: Snapshot, done: set[Command]) -> b
     return unchanged and done.issuperset(decision.commands)
 
 
-def _still_true(feedback: _Feedback, before: Snapshot, after: Snapshot) -> _Feedback:
+def _still_true(feedback: Feedback, before: Snapshot, after: Snapshot) -> Feedback:
     """Return what acting taught that holds whoever commits: what was made, requested or set."""
     if _work_in_focus(before) != _work_in_focus(after):
-        return _Feedback()
-    return _Feedback(proceeded=feedback.proceeded, made=feedback.made, backstop=feedback.backstop)
+        return Feedback()
+    return Feedback(proceeded=feedback.proceeded, made=feedback.made, backstop=feedback.backstop)
 
 
 def _work_in_focus(snapshot: Snapshot) -> str | None:
@@ -265,7 +248,7 @@ def _work_in_focus(snapshot: Snapshot) -> str | None:
     return stage.job_name if stage else None
 
 
-def observe(snapshot: Snapshot, feedback: _Feedback, world: World, eyes: _Eyes) -> Observation:
+def observe(snapshot: Snapshot, feedback: Feedback, world: World, eyes: _Eyes) -> Observation:
     """Look at what the next decision needs, and at nothing else.
 
     None of the looks keeps the others from being taken, or the experiment from being stopped,
@@ -275,17 +258,7 @@ def observe(snapshot: Snapshot, feedback: _Feedback, world: World, eyes: _Eyes) 
     eyes.wanted.clear()
     seen = Observation(
         snapshot,
-        refusal=feedback.refusal,
-        notified=feedback.notified,
-        warned=feedback.warned,
-        planned=feedback.planned,
-        proceeded=feedback.proceeded,
-        made=feedback.made,
-        end=feedback.end,
-        denied=feedback.denied,
-        backstop=feedback.backstop,
-        removed=feedback.removed,
-        exposed=feedback.exposed,
+        **vars(feedback),
         site_problem=eyes.see(Sense.SITE, partial(_site_problem, snapshot, world)),
         origin=eyes.see(Sense.ORIGIN, partial(_origin, snapshot, world)),
         leftovers=eyes.see(Sense.LEFTOVERS, partial(_leftovers, snapshot, world)),
@@ -423,9 +396,9 @@ def _delay(record: Record, before: datetime | None, now: datetime) -> timedelta 
     return record.due_at - now
 
 
-def act(commands: Iterable[Command], record: Record, world: World) -> _Feedback:
+def act(commands: Iterable[Command], record: Record, world: World) -> Feedback:
     """Carry the commands out; every one is harmless when repeated."""
-    feedback = _Feedback()
+    feedback = Feedback()
     for command in commands:
         match command:
             case StageCommand():
@@ -450,16 +423,16 @@ def act(commands: Iterable[Command], record: Record, world: World) -> _Feedback:
     return feedback
 
 
-def _write_plan(record: Record, world: World) -> _Feedback:
+def _write_plan(record: Record, world: World) -> Feedback:
     try:
-        return _Feedback(planned=write_plan(record, world.site, world.objects))
+        return Feedback(planned=write_plan(record, world.site, world.objects))
     except RecipeError as error:
-        return _Feedback(Refusal("; ".join(map(str, error.errors))))
+        return Feedback(refusal=Refusal("; ".join(map(str, error.errors))))
 
 
 def _act_on_backstop(
-    command: SetBackstop | RemoveBackstop, record: Record, world: World, feedback: _Feedback
-) -> _Feedback:
+    command: SetBackstop | RemoveBackstop, record: Record, world: World, feedback: Feedback
+) -> Feedback:
     if isinstance(command, RemoveBackstop):
         world.schedules.remove(command.backstop)
         return replace(feedback, removed=command.backstop)
@@ -474,8 +447,8 @@ def _act_on_backstop(
 
 
 def _act_on_stage(
-    command: StageCommand, record: Record, world: World, feedback: _Feedback
-) -> _Feedback:
+    command: StageCommand, record: Record, world: World, feedback: Feedback
+) -> Feedback:
     stage = record.stage(command.stage)
     if command.ask in {Ask.END, Ask.CLEAR}:
         try:
@@ -496,8 +469,8 @@ def _act_on_stage(
 
 
 def _launch(
-    record: Record, stage: Stage, world: World, feedback: _Feedback, *, proceed: bool
-) -> _Feedback:
+    record: Record, stage: Stage, world: World, feedback: Feedback, *, proceed: bool
+) -> Feedback:
     try:
         if not proceed:
             # Whatever becomes of the record from here on, what is made now ends.
@@ -561,7 +534,7 @@ def _end(record: Record, stage: Stage, world: World, *, gone: bool) -> End:
     return _jobs(record, world).stop(stage.claimed_name)
 
 
-def _delete_leftovers(command: DeleteLeftovers, world: World, feedback: _Feedback) -> _Feedback:
+def _delete_leftovers(command: DeleteLeftovers, world: World, feedback: Feedback) -> Feedback:
     try:
         world.leftovers.delete(command.leftovers)
     except EndDenied as denied:
