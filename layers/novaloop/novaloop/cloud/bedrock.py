@@ -124,15 +124,14 @@ class BedrockEndpoints(ABC):
         name = ref.endpoint
         deployment = self._deployment(name)
         if deployment is not None and deployment.owner is not None:
-            accepted = end_if_possible(lambda: self._delete(name), lambda: self._deployment(name))
-            return End.REQUESTED if accepted else End.NOT_NOW
+            return end_if_possible(lambda: self._delete(name), lambda: self._deployment(name))
         if (model := self._model(name)) is not None and model.owner is not None:
             arn = model.arn
-            accepted = end_if_possible(
+            end = end_if_possible(
                 lambda: self._bedrock.delete_custom_model(modelIdentifier=arn),
                 lambda: self._model(name),
             )
-            return End.DONE if accepted else End.NOT_NOW
+            return End.DONE if end is End.REQUESTED else end
         return End.NOT_NOW
 
     def ask(self, ref: EndpointRef, body: Mapping[str, object]) -> str:

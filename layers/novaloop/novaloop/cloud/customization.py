@@ -63,11 +63,10 @@ class CustomizationJobs:
 
     def stop(self, name: str) -> End:
         """Ask the job to stop; do nothing if it is over. Raises EndDenied."""
-        accepted = end_if_possible(
+        return end_if_possible(
             lambda: self._bedrock.stop_model_customization_job(jobIdentifier=name),
             lambda: found(lambda: self._bedrock.get_model_customization_job(jobIdentifier=name)),
         )
-        return End.REQUESTED if accepted else End.NOT_NOW
 
 
 def _step(job: Mapping[str, Any]) -> str:

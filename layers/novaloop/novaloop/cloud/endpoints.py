@@ -240,30 +240,28 @@ class SageMakerEndpoints:
                     lambda: sagemaker.delete_inference_component(InferenceComponentName=name),
                     lambda: name,
                 )
-        accepted = end_if_possible(
+        return end_if_possible(
             lambda: sagemaker.delete_endpoint(EndpointName=ref.endpoint), lambda: ref.endpoint
         )
-        return End.REQUESTED if accepted else End.NOT_NOW
 
     def _end_seen(self, ref: EndpointRef, owner: Owner | None) -> End:
         sagemaker = self._sagemaker
         if component := self._component(ref):
             name = component["InferenceComponentName"]
-            accepted = end_if_possible(
+            return end_if_possible(
                 lambda: sagemaker.delete_inference_component(InferenceComponentName=name),
                 lambda: self._component(ref),
             )
-            return End.REQUESTED if accepted else End.NOT_NOW
         endpoint = self._endpoint(ref.endpoint)
         if endpoint is None and ref.is_shared:
             return End.NOT_NOW
         if endpoint is None or endpoint["EndpointConfigName"] == ref.name:
-            return End.REQUESTED if self._take_out_of_service(ref) else End.NOT_NOW
+            return self._take_out_of_service(ref)
         if endpoint["EndpointStatus"] in _PHASES:
             return self._delete_parts(ref.name, owner)
         return End.NOT_NOW
 
-    def _take_out_of_service(self, ref: EndpointRef) -> bool:
+    def _take_out_of_service(self, ref: EndpointRef) -> End:
         sagemaker = self._sagemaker
 
         def end() -> object:
@@ -286,7 +284,7 @@ class SageMakerEndpoints:
         Without the look, IAM would deny to delete what was never made, by its tag.
         """
         sagemaker = self._sagemaker
-        ends: list[bool] = []
+        ends: list[End] = []
         for look, arn, end in (
             (
                 self._config,
@@ -297,10 +295,10 @@ class SageMakerEndpoints:
         ):
             part = look(name)
             own = part is not None and (owner is None or owner.owns(self._owner(part[arn])))
-            ends.append(own and end_if_possible(end, partial(look, name)))
-        if all(ends):
+            ends.append(end_if_possible(end, partial(look, name)) if own else End.NOT_NOW)
+        if End.NOT_NOW not in ends:
             return End.DONE
-        return End.REQUESTED if any(ends) else End.NOT_NOW
+        return End.REQUESTED if End.REQUESTED in ends else End.NOT_NOW
 
     def ask(self, ref: EndpointRef, body: Mapping[str, object]) -> str:
         """Send one chat request and return the answer's text. Raises NotServing."""

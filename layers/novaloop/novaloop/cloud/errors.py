@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError, HTTPClientError
 from botocore.exceptions import ConnectionError as BotocoreConnectionError
 
 from novaloop.cloud.failures import cause_of
-from novaloop.experiment.observation import Cause
+from novaloop.experiment.observation import Cause, End
 from novaloop.experiment.record import Obstacle
 from novaloop.usecases.ports import EndDenied, LaunchRefused, NotServing
 
@@ -54,10 +54,13 @@ def code_of(error: ClientError) -> str:
     return str(error.response.get("Error", {}).get("Code", ""))
 
 
+def _message_of(error: ClientError) -> str:
+    return str(error.response.get("Error", {}).get("Message", ""))
+
+
 def text_of(error: ClientError) -> str:
     """Return code and message in one line of at most 500 characters."""
-    message = str(error.response.get("Error", {}).get("Message", ""))
-    return f"{code_of(error)}: {' '.join(message.split())}"[:500]
+    return f"{code_of(error)}: {' '.join(_message_of(error).split())}"[:500]
 
 
 def obstacle_of(error: ClientError) -> Obstacle:
@@ -65,7 +68,7 @@ def obstacle_of(error: ClientError) -> Obstacle:
 
     A quota that is too small for this request alone is not used up by others.
     """
-    message = str(error.response.get("Error", {}).get("Message", ""))
+    message = _message_of(error)
     code, cause = code_of(error), cause_of(message)
     if code in _QUOTA:
         told = _NUMBERS.search(message)
@@ -82,7 +85,7 @@ def is_missing(error: ClientError) -> bool:
     """Whether SageMaker or Bedrock says that there is no such thing."""
     if code_of(error) == "ResourceNotFoundException":
         return True
-    message = str(error.response.get("Error", {}).get("Message", "")).lower()
+    message = _message_of(error).lower()
     told = "not found" in message or "could not find" in message or "does not exist" in message
     codes = {"ResourceNotFound", "ValidationException", "ValidationError"}
     return code_of(error) in codes and told
@@ -104,13 +107,13 @@ def _names_nothing(error: ClientError) -> bool:
     That its control plane says so of a name is not known: the reference has
     ResourceNotFoundException (aws-samples/amazon-bedrock-workshop#315 shows the runtime's).
     """
-    message = str(error.response.get("Error", {}).get("Message", "")).lower()
+    message = _message_of(error).lower()
     return code_of(error) == "ValidationException" and "identifier is invalid" in message
 
 
 def exists_already(error: ClientError) -> bool:
     """Whether SageMaker or Bedrock refuses a name because it is taken."""
-    message = str(error.response.get("Error", {}).get("Message", "")).lower()
+    message = _message_of(error).lower()
     taken = "already exist" in message
     in_use = code_of(error) in {"ResourceInUse", "ConflictException"}
     return in_use or (code_of(error) == "ValidationException" and taken)
@@ -128,7 +131,7 @@ def found(call: Callable[[], T]) -> T | None:
 
 def is_in_progress(error: ClientError) -> bool:
     """Whether SageMaker refuses to change what it is changing already."""
-    message = str(error.response.get("Error", {}).get("Message", "")).lower()
+    message = _message_of(error).lower()
     return code_of(error) == "ValidationException" and "in-progress" in message
 
 
@@ -139,7 +142,7 @@ def may_answer_later(error: ClientError) -> bool:
     it answers 5xx, or not at all, of which SageMaker says "Received server error (0)". What was
     created a moment ago may not be found yet.
     """
-    code, message = code_of(error), str(error.response.get("Error", {}).get("Message", ""))
+    code, message = code_of(error), _message_of(error)
     if code not in _OF_THE_CONTAINER:
         not_found = code == "ValidationError" and "not found" in message.lower()
         not_found = not_found or is_missing(error) or _names_nothing(error)
@@ -164,24 +167,34 @@ def asking(what: str) -> Iterator[None]:
         raise NotServing(f"the answer is not {what}", for_now=False) from error
 
 
-def end_if_possible(end: Callable[[], object], look: Callable[[], object]) -> bool:
-    """Stop or delete something, or put it out of service; say whether that was accepted.
+def end_if_possible(end: Callable[[], object], look: Callable[[], object]) -> End:
+    """Stop or delete something, or put it out of service: REQUESTED, if that was accepted.
 
-    What is gone or over needs no end, and what is being created, changed or deleted can't be ended
-    now: the next look sees to it. Raises EndDenied if IAM denies it and `look` finds it: if it
+    NOT_NOW of what is gone or over, which needs no end, and of what is being created, changed or
+    deleted: the next look sees to it. Raises EndDenied if IAM denies it and `look` finds it: if it
     returns None, the tag went along, and with it the right.
     """
     try:
         end()
     except ClientError as error:
         if is_missing(error) or code_of(error) in _NOT_NOW:
-            return False
+            return End.NOT_NOW
         if not is_denied(error):
             raise
         if look() is not None:
             raise EndDenied(text_of(error)) from error
-        return False
-    return True
+        return End.NOT_NOW
+    return End.REQUESTED
+
+
+def unless_there(create: Callable[[], T]) -> T | None:
+    """Return the answer if something was created; None if it was there already."""
+    try:
+        return create()
+    except ClientError as error:
+        if exists_already(error):
+            return None
+        raise
 
 
 def create_unless_taken(
@@ -197,10 +210,8 @@ def create_unless_taken(
     refers to: `by_tag`.
     """
     try:
-        return create(**request)
+        return unless_there(lambda: create(**request))
     except ClientError as error:
-        if exists_already(error):
-            return None
         cause = Obstacle.DENIED if by_tag and is_denied(error) else obstacle_of(error)
         if code_of(error) in never:
             cause = Obstacle.INVALID

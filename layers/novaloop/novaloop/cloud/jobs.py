@@ -10,10 +10,10 @@ from botocore.exceptions import ClientError
 
 from novaloop.cloud.errors import (
     end_if_possible,
-    exists_already,
     found,
     obstacle_of,
     text_of,
+    unless_there,
 )
 from novaloop.cloud.failures import LONGEST_REASON, cause_of, judged
 from novaloop.experiment.launching import PlannedRequest
@@ -85,11 +85,11 @@ class TrainingJobs:
                 if member in serverless
             }
             request = {**request, "ServerlessJobConfig": {**serverless, **resolved}}
-        made = _unless_there(lambda: self._sagemaker.create_training_job(**request))
+        made = unless_there(lambda: self._sagemaker.create_training_job(**request))
         return made["TrainingJobArn"] if made else None
 
     def _create_group(self, request: Mapping[str, Any]) -> None:
-        if _unless_there(lambda: self._sagemaker.create_model_package_group(**request)):
+        if unless_there(lambda: self._sagemaker.create_model_package_group(**request)):
             return
         name = request["ModelPackageGroupName"]
         group = found(
@@ -105,12 +105,12 @@ class TrainingJobs:
             raise LaunchRefused(reason)
 
     def _create_hub(self, request: Mapping[str, Any]) -> None:
-        _unless_there(lambda: self._sagemaker.create_hub(**request))
+        unless_there(lambda: self._sagemaker.create_hub(**request))
 
     def _import_content(self, request: Mapping[str, Any]) -> None:
         hub = self._sagemaker.describe_hub(HubName=request["HubName"])
         _require(hub["HubStatus"], "InService", "Creating", f"hub {hub['HubName']}")
-        _unless_there(lambda: self._sagemaker.import_hub_content(**request))
+        unless_there(lambda: self._sagemaker.import_hub_content(**request))
 
     def _available(self, arn: str) -> str:
         """Return a hub content's ARN with its version. Raises LaunchRefused if it isn't usable."""
@@ -126,21 +126,10 @@ class TrainingJobs:
 
     def stop(self, name: str) -> End:
         """Ask the job to stop; do nothing if it is over. Raises EndDenied."""
-        accepted = end_if_possible(
+        return end_if_possible(
             lambda: self._sagemaker.stop_training_job(TrainingJobName=name),
             lambda: found(lambda: self._sagemaker.describe_training_job(TrainingJobName=name)),
         )
-        return End.REQUESTED if accepted else End.NOT_NOW
-
-
-def _unless_there(create: Callable[[], T]) -> T | None:
-    """Return the answer if something was created; None if it was there already."""
-    try:
-        return create()
-    except ClientError as error:
-        if exists_already(error):
-            return None
-        raise
 
 
 def _require(status: str, ready: str, on_its_way: str, what: str) -> None:

@@ -85,9 +85,8 @@ class TaggedResources:
 
     def find(self, experiment_id: str) -> tuple[Leftover, ...]:
         """Return what is there, in the order in which to delete it."""
-        leftovers = [
-            each for each in self._tagged(experiment_id) if self._is_left(each, experiment_id)
-        ]
+        tagged = self._tagged(_ORDER, [experiment_id])
+        leftovers = [each for each, _ in tagged if self._is_left(each, experiment_id)]
         return tuple(sorted(leftovers, key=lambda each: (_ORDER.index(each.kind), each.name)))
 
     def billing(self) -> Sequence[Billing]:
@@ -98,24 +97,16 @@ class TaggedResources:
         return [*self._serving(), *self._running()]
 
     def _serving(self) -> Iterator[Billing]:
-        pages = self._tagging.get_paginator("get_resources").paginate(
-            TagFilters=[{"Key": EXPERIMENT_TAG}],
-            ResourceTypeFilters=["sagemaker:endpoint", "bedrock:provisioned-model"],
-        )
-        for page in pages:
-            for resource in page["ResourceTagMappingList"]:
-                leftover = _leftover(resource["ResourceARN"])
-                tags = {tag["Key"]: tag["Value"] for tag in resource.get("Tags", [])}
-                own = leftover.kind in _KINDS and self._is_own(leftover, tags)
-                described = self._describe(leftover) if own else None
-                if described is None:
-                    continue
-                experiment_id = tags[EXPERIMENT_TAG]
-                if leftover.kind == "sagemaker:endpoint":
-                    yield Billing(leftover.kind, leftover.name, experiment_id, "sagemaker")
-                elif leftover.kind == "bedrock:provisioned-model":
-                    name = described["provisionedModelName"]
-                    yield Billing(leftover.kind, name, experiment_id, "bedrock-provisioned")
+        for leftover, tags in self._tagged(["sagemaker:endpoint", "bedrock:provisioned-model"]):
+            described = self._describe(leftover)
+            if described is None:
+                continue
+            experiment_id = tags[EXPERIMENT_TAG]
+            if leftover.kind == "sagemaker:endpoint":
+                yield Billing(leftover.kind, leftover.name, experiment_id, "sagemaker")
+            else:
+                name = described["provisionedModelName"]
+                yield Billing(leftover.kind, name, experiment_id, "bedrock-provisioned")
 
     def _running(self) -> Iterator[Billing]:
         sagemaker, bedrock = self._clients["sagemaker"], self._clients["bedrock"]
@@ -138,17 +129,20 @@ class TaggedResources:
         if experiment_id is not None:
             yield Billing(kind, name, experiment_id)
 
-    def _tagged(self, experiment_id: str) -> Iterator[Leftover]:
+    def _tagged(
+        self, kinds: Sequence[str], experiment_ids: Sequence[str] = ()
+    ) -> Iterator[tuple[Leftover, Mapping[str, str]]]:
+        """Yield what this stack made of these kinds, with its tags, for some experiments or all."""
         pages = self._tagging.get_paginator("get_resources").paginate(
-            TagFilters=[{"Key": EXPERIMENT_TAG, "Values": [experiment_id]}],
-            ResourceTypeFilters=_ORDER,
+            TagFilters=[{"Key": EXPERIMENT_TAG, "Values": experiment_ids}],
+            ResourceTypeFilters=kinds,
         )
         for page in pages:
             for resource in page["ResourceTagMappingList"]:
                 leftover = _leftover(resource["ResourceARN"])
                 tags = {tag["Key"]: tag["Value"] for tag in resource.get("Tags", [])}
-                if leftover.kind in _KINDS and self._is_own(leftover, tags):
-                    yield leftover
+                if leftover.kind in kinds and self._is_own(leftover, tags):
+                    yield leftover, tags
 
     def _is_own(self, leftover: Leftover, tags: Mapping[str, str]) -> bool:
         """Whether this stack made it: another one may have an experiment of the same name.

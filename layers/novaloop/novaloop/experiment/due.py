@@ -32,14 +32,18 @@ DENIED_AGAIN = timedelta(minutes=15)
 def with_due(decision: Decision, before: Record, now: datetime, policy: Policy) -> Decision:
     """Set when the sweep must look again; keep the old time while it is still ahead."""
     record = decision.record
-    soon = now + min(LOOK_AGAIN[Status.STOPPING], policy.look_every)
     is_late = _is_claimed(before) and _is_claimed(record) and record.unreadable is None
-    unseen = soon if is_late else None
+    unseen = now + _soon(policy) if is_late else None
     due_at = min(
         filter(None, (_due_at(record, now, policy), unseen, decision.look_at)), default=None
     )
     keeps = before.due_at is not None and due_at is not None and now < before.due_at <= due_at
     return replace(decision, record=replace(record, due_at=before.due_at if keeps else due_at))
+
+
+def _soon(policy: Policy) -> timedelta:
+    """Return when to look again at what is about to change, or to be gone."""
+    return min(LOOK_AGAIN[Status.STOPPING], policy.look_every)
 
 
 def _is_claimed(record: Record) -> bool:
@@ -53,8 +57,8 @@ def _is_claimed(record: Record) -> bool:
 def _due_at(record: Record, now: datetime, policy: Policy) -> datetime | None:
     if record.status.is_final:
         if record.cleanup:
-            soon = min(LOOK_AGAIN[Status.STOPPING], policy.look_every)
-            return now + (CHECK_AGAIN if record.cleanup.denied or record.unreadable else soon)
+            blocked = record.cleanup.denied or record.unreadable
+            return now + (CHECK_AGAIN if blocked else _soon(policy))
         settled = all_told(record) and not is_pending(record)
         return None if settled else now + CHECK_AGAIN
     due = now + LOOK_AGAIN[record.status]
@@ -69,7 +73,7 @@ def _due_at(record: Record, now: datetime, policy: Policy) -> datetime | None:
         settled_at = stage.proceeded_at + SETTLING
         due = min(due, settled_at if now < settled_at else now + policy.look_every)
     if stage is not None and stage.state is StageState.CLEARING:
-        due = min(due, now + min(LOOK_AGAIN[Status.STOPPING], policy.look_every))
+        due = min(due, now + _soon(policy))
     if stage is not None and stage.state is StageState.SCORING and stage.checked_at:
         due = min(due, stage.checked_at + CHECK_AGAIN)
     return _due_while_live(record, due, now)
@@ -95,9 +99,8 @@ def _due_in_doubt(record: Record, now: datetime) -> datetime | None:
         return now + DENIED_AGAIN
     if unreadable is None:
         return None
-    expires_at = record.endpoint.expires_at if record.endpoint else None
-    serves = record.status is Status.LIVE and expires_at is not None
-    return min(now + DENIED_AGAIN, expires_at) if serves and expires_at else now + DENIED_AGAIN
+    endpoint = record.endpoint if record.status is Status.LIVE else None
+    return min(filter(None, (now + DENIED_AGAIN, endpoint.expires_at if endpoint else None)))
 
 
 def _is_unannounced(record: Record) -> bool:

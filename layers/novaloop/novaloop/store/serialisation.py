@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar, get_args
 
 from pydantic import TypeAdapter
 
@@ -45,24 +45,8 @@ for its capitals; its items have other sort keys, and its snapshot is read aroun
 Stored = (
     Record | SpecItem | DatasetItem | ChecksItem | ScoreItem | CommandItem | HistoryEntry | Round
 )
-_RECORD = TypeAdapter(Record)
-_SPEC = TypeAdapter(SpecItem)
-_DATASET = TypeAdapter(DatasetItem)
-_CHECKS = TypeAdapter(ChecksItem)
-_SCORE = TypeAdapter(ScoreItem)
-_COMMAND = TypeAdapter(CommandItem)
-_HISTORY = TypeAdapter(HistoryEntry)
-_ROUND = TypeAdapter(Round)
-_ADAPTERS: Mapping[type[Stored], TypeAdapter[Any]] = {
-    Record: _RECORD,
-    SpecItem: _SPEC,
-    DatasetItem: _DATASET,
-    ChecksItem: _CHECKS,
-    ScoreItem: _SCORE,
-    CommandItem: _COMMAND,
-    HistoryEntry: _HISTORY,
-    Round: _ROUND,
-}
+T = TypeVar("T", bound=Stored)
+_ADAPTERS: Mapping[type, TypeAdapter[Any]] = {kind: TypeAdapter(kind) for kind in get_args(Stored)}
 
 _SHAPES: Mapping[type[Item], Shape] = {
     RecordModel: Shape.RECORD,
@@ -133,14 +117,19 @@ def round_item(place: Round) -> SweepModel:
     return SweepModel(SWEEP, SWEEP, **stamped(Shape.SWEEP, plain(place)))
 
 
+def _valid(kind: type[T], values: Any) -> T:
+    value: T = _ADAPTERS[kind].validate_python(values)
+    return value
+
+
 def round_of(item: Item) -> Round:
     """Return how far the sweep has come. Raises NewerVersion and pydantic's ValidationError."""
-    return _ROUND.validate_python(_read(item))
+    return _valid(Round, _read(item))
 
 
 def entry_of(item: Item) -> HistoryEntry:
     """Return what a history item says. Raises NewerVersion."""
-    return _HISTORY.validate_python(_read(item))
+    return _valid(HistoryEntry, _read(item))
 
 
 def snapshot_of(experiment_id: str, items: Iterable[Item]) -> Snapshot:
@@ -151,15 +140,15 @@ def snapshot_of(experiment_id: str, items: Iterable[Item]) -> Snapshot:
     records = [{**v, "experiment_id": experiment_id} for v in found.get(RecordModel, [])]
     specs = found.get(SpecModel, [])
     checks = found.get(ChecksModel, [])
-    datasets = [_DATASET.validate_python(v) for v in found.get(DatasetModel, [])]
-    scores = [_SCORE.validate_python(v) for v in found.get(ScoreModel, [])]
-    commands = [_COMMAND.validate_python(_as_command(v)) for v in found.get(CommandModel, [])]
+    datasets = [_valid(DatasetItem, v) for v in found.get(DatasetModel, [])]
+    scores = [_valid(ScoreItem, v) for v in found.get(ScoreModel, [])]
+    commands = [_valid(CommandItem, _as_command(v)) for v in found.get(CommandModel, [])]
     return Snapshot(
         experiment_id=experiment_id,
-        record=_RECORD.validate_python(records[0]) if records else None,
-        spec=_SPEC.validate_python(specs[0]) if specs else None,
+        record=_valid(Record, records[0]) if records else None,
+        spec=_valid(SpecItem, specs[0]) if specs else None,
         datasets={item.role: item for item in datasets},
-        checks=_CHECKS.validate_python(checks[0]) if checks else None,
+        checks=_valid(ChecksItem, checks[0]) if checks else None,
         score_items=tuple(scores),
         commands=tuple(sorted(commands, key=lambda command: command.at)),
     )
