@@ -19,6 +19,7 @@ _LENGTHS: Mapping[str, Mapping[str, int]] = {
     "AWS::CloudWatch::Dashboard": {"DashboardName": 255},
     "AWS::DynamoDB::Table": {"TableName": 255},
     "AWS::Events::Rule": {"Name": 64, "Description": 512},
+    "AWS::IAM::ManagedPolicy": {"ManagedPolicyName": 128, "Description": 1000},
     "AWS::IAM::Role": {"RoleName": 64, "Description": 1000},
     "AWS::Lambda::Function": {"FunctionName": 64, "Description": 256, "Handler": 128},
     "AWS::Lambda::LayerVersion": {"LayerName": 64, "Description": 256},
@@ -32,7 +33,15 @@ _LENGTHS: Mapping[str, Mapping[str, int]] = {
 """The longest texts, in characters. Source: each type's schema in the CloudFormation registry."""
 
 _NAMES = {"AlarmName", "BucketName", "DashboardName", "FunctionName", "LayerName", "LogGroupName"}
-_NAMES |= {"Name", "QueueName", "RoleName", "StateMachineName", "TableName", "TopicName"}
+_NAMES |= {
+    "ManagedPolicyName",
+    "Name",
+    "QueueName",
+    "RoleName",
+    "StateMachineName",
+    "TableName",
+    "TopicName",
+}
 
 INLINE_POLICY_CHARACTERS = 10_240
 """All inline policies of one role together, white space not counted.

@@ -1,4 +1,4 @@
-"""What AWS refuses at deployment, and neither cfn-lint nor an emulator sees: rules with sources.
+"""What AWS refuses at deployment, and cfn-lint does not see: rules with sources.
 
 A rule looks at the transformed template, or at a stack as a deployment of it would make it, and
 yields what AWS would refuse.
@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from fnmatch import fnmatchcase
 from typing import Any
 
+from localcloud.templates import null_problem, property_problem
 from tests.template.stack import Stack, transformed
 
 
@@ -63,10 +64,9 @@ def template_quotas(template: Mapping[str, Any]) -> Iterator[str]:
 
 
 def nulls(template: Mapping[str, Any]) -> Iterator[str]:
-    """CloudFormation takes null nowhere: aws/serverless-application-model#1618."""
-    for at, value in leaves(template):
-        if value is None:
-            yield f"{at} is null"
+    """CloudFormation takes null nowhere; the local cloud refuses the same."""
+    if problem := null_problem(template):
+        yield problem
 
 
 def defaults(template: Mapping[str, Any]) -> Iterator[str]:
@@ -114,15 +114,25 @@ def rule_functions(template: Mapping[str, Any]) -> Iterator[str]:
 # ------------------------------------------------------------------ of what is deployed
 
 
-NAMES: dict[str, tuple[str, int, str]] = {
-    "AWS::CloudWatch::Dashboard": ("DashboardName", 255, r"[A-Za-z0-9_-]+"),
-    "AWS::Lambda::Function": ("FunctionName", 64, r"[A-Za-z0-9_-]+"),
-    "AWS::Lambda::LayerVersion": ("LayerName", 64, r"[A-Za-z0-9_-]+"),
-    "AWS::Logs::LogGroup": ("LogGroupName", 512, r"[A-Za-z0-9_/.#-]+"),
-    "AWS::Scheduler::Schedule": ("Name", 64, r"[A-Za-z0-9_.-]+"),
-    "AWS::StepFunctions::StateMachine": ("StateMachineName", 80, r"[A-Za-z0-9_-]+"),
+def properties(stack: Stack) -> Iterator[str]:
+    """What the local cloud refuses of a resource as CloudFormation would: lengths of names and
+    descriptions, bounds of numbers, sizes of a role's policies and of a function's variables.
+    """
+    for logical_id, resource in stack.resources.items():
+        told = property_problem(resource["Type"], logical_id, resource.get("Properties", {}))
+        if told:
+            yield f"{logical_id}: {told}"
+
+
+NAMES: dict[str, tuple[str, str]] = {
+    "AWS::CloudWatch::Dashboard": ("DashboardName", r"[A-Za-z0-9_-]+"),
+    "AWS::Lambda::Function": ("FunctionName", r"[A-Za-z0-9_-]+"),
+    "AWS::Lambda::LayerVersion": ("LayerName", r"[A-Za-z0-9_-]+"),
+    "AWS::Logs::LogGroup": ("LogGroupName", r"[A-Za-z0-9_/.#-]+"),
+    "AWS::Scheduler::Schedule": ("Name", r"[A-Za-z0-9_.-]+"),
+    "AWS::StepFunctions::StateMachine": ("StateMachineName", r"[A-Za-z0-9_-]+"),
 }
-"""Where names are given: the property, how long it may be and of which characters.
+"""Where names are given: the property, and the characters that it may be of.
 
 Source: each service's API reference. A name that CloudFormation generates is cut to fit; one that
 the template gives is refused (aws-samples/amazon-transcribe-live-meeting-assistant#13).
@@ -130,12 +140,12 @@ the template gives is refused (aws-samples/amazon-transcribe-live-meeting-assist
 
 
 def given_names(stack: Stack) -> Iterator[str]:
-    """A name that the template gives must fit the service's limit: see NAMES."""
+    """A name that the template gives is of the service's characters: see NAMES."""
     for logical_id, resource in stack.resources.items():
-        name_property, longest, pattern = NAMES.get(resource["Type"], ("", 0, ""))
+        name_property, pattern = NAMES.get(resource["Type"], ("", ""))
         name = resource.get("Properties", {}).get(name_property)
-        if name is not None and not (len(name) <= longest and re.fullmatch(pattern, name)):
-            yield f"{logical_id}: {name_property} {name} has {len(name)} characters of {longest}"
+        if name is not None and not re.fullmatch(pattern, name):
+            yield f"{logical_id}: {name_property} {name} has a character that is refused"
 
 
 def empty_values(stack: Stack) -> Iterator[str]:
@@ -158,41 +168,22 @@ def dangling_references(stack: Stack) -> Iterator[str]:
                 yield f"{at} refers to {logical_id}, which is not deployed"
 
 
-DESCRIPTIONS: dict[str, tuple[str, int]] = {
-    "AWS::CloudWatch::Alarm": ("AlarmDescription", 1024),
-    "AWS::Events::Rule": ("Description", 512),
-    "AWS::IAM::ManagedPolicy": ("Description", 1000),
-    "AWS::IAM::Role": ("Description", 1000),
-    "AWS::Lambda::Function": ("Description", 256),
-    "AWS::Lambda::LayerVersion": ("Description", 256),
-}
-"""How long descriptions may be: each service's API reference."""
-
-
 def descriptions(stack: Stack) -> Iterator[str]:
-    """Descriptions have limits, see DESCRIPTIONS; IAM's are Latin-1 without control characters."""
+    """IAM's descriptions are Latin-1 without control characters: its API reference."""
     for logical_id, resource in stack.resources.items():
-        name, longest = DESCRIPTIONS.get(resource["Type"], ("", 0))
-        text = resource.get("Properties", {}).get(name, "")
-        if len(text) > longest:
-            yield f"{logical_id}: {name} has {len(text)} characters of {longest}"
+        text = resource.get("Properties", {}).get("Description", "")
         if "IAM" in resource["Type"] and not re.fullmatch("[\t\n\r\x20-\x7e\xa1-\xff]*", text):
-            yield f"{logical_id}: {name} has a character that IAM refuses"
+            yield f"{logical_id}: Description has a character that IAM refuses"
 
 
 def policy_sizes(stack: Stack) -> Iterator[str]:
-    """Policies have sizes, white space not counted.
+    """Policies of their own have sizes, white space not counted.
 
-    Sources: IAM's user guide, "IAM and STS quotas" (a role's inline policies 10,240 together, a
-    managed policy 6,144, a trust policy 2,048, ten managed policies for a role); S3's "Bucket
-    policies" (20 KB); SNS's `SetTopicAttributes` (30 KB); SQS's "Amazon SQS policy quotas" (8,192).
+    Sources: IAM's user guide, "IAM and STS quotas" (a managed policy 6,144, ten of them for a
+    role); S3's "Bucket policies" (20 KB); SNS's `SetTopicAttributes` (30 KB); SQS's "Amazon SQS
+    policy quotas" (8,192).
     """
     for role, properties in stack.of_type("AWS::IAM::Role").items():
-        inline = sum(map(size, stack.inline_policies(role)))
-        if inline > 10_240:
-            yield f"{role}: its inline policies have {inline} characters of 10,240"
-        if size(properties["AssumeRolePolicyDocument"]) > 2048:
-            yield f"{role}: its trust policy has more than 2,048 characters"
         if len(properties.get("ManagedPolicyArns", [])) > 10:
             yield f"{role}: more than 10 managed policies"
     limits = {
@@ -333,15 +324,12 @@ def missed_resources(stack: Stack) -> Iterator[str]:
 
 
 def environments(stack: Stack) -> Iterator[str]:
-    """A function's variables hold 4 KB, under names that Lambda does not keep for itself.
+    """A function's variables have names that Lambda does not keep for itself.
 
-    Source: Lambda's developer guide, "Lambda quotas" and "Using environment variables".
+    Source: Lambda's developer guide, "Using environment variables".
     """
     for name, properties in stack.of_type("AWS::Lambda::Function").items():
-        variables = properties["Environment"]["Variables"]
-        if size({key: str(value) for key, value in variables.items()}) > 4096:
-            yield f"{name}: its environment variables have more than 4 KB"
-        for variable in variables:
+        for variable in properties["Environment"]["Variables"]:
             kept = variable.startswith(("AWS_", "LAMBDA_")) or variable in ("_HANDLER", "TZ")
             if kept or not re.fullmatch(r"[A-Za-z]\w+", variable):
                 yield f"{name}: {variable} can't be set"
@@ -371,8 +359,8 @@ def functions(stack: Stack) -> Iterator[str]:
         if len(filters) > 5 or any(len(each["Pattern"]) > 4096 for each in filters):
             yield f"{name}: more than 5 filters, or one of more than 4,096 characters"
     for name, function in named.items():
-        if len(function.get("Layers", [])) > 5 or not 1 <= function["Timeout"] <= 900:
-            yield f"{name}: more than 5 layers, or a timeout beyond 900 seconds"
+        if len(function.get("Layers", [])) > 5:
+            yield f"{name}: more than 5 layers"
 
 
 def rules_and_alarms(stack: Stack) -> Iterator[str]:
@@ -457,6 +445,7 @@ Rule = Callable[[Any], Iterator[str]]
 
 OF_THE_TEMPLATE: tuple[Rule, ...] = (template_quotas, nulls, defaults, rule_functions)
 OF_A_STACK: tuple[Rule, ...] = (
+    properties,
     given_names,
     empty_values,
     dangling_references,

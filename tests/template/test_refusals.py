@@ -29,6 +29,7 @@ from tests.template.refusals import (
     missed_resources,
     nulls,
     policy_sizes,
+    properties,
     queue_policies,
     rule_functions,
     rules_and_alarms,
@@ -106,7 +107,7 @@ def test_aws_refuses_nothing(rule: Rule) -> None:
 
 def test_a_stacks_name_may_be_as_long_as_is_promised_and_no_longer() -> None:
     longer = Where(stack="n" * (LONGEST_STACK_NAME + 1))
-    assert list(given_names(deployment(transformed(), {}, longer)))
+    assert list(properties(deployment(transformed(), {}, longer)))
     promised = f"at most {LONGEST_STACK_NAME} characters"
     assert promised in (TEMPLATE.parent / "docs" / "operations.md").read_text()
 
@@ -183,15 +184,15 @@ BROKEN: list[tuple[Rule, Callable[[Any], None]]] = [
     (defaults, put("Parameters/JobNamePrefix/MinValue", 1)),
     (defaults, put("Parameters/LogRetentionDays/Default", 2)),
     (
-        given_names,
+        properties,
         put(f"{R}/RewardFunction/{P}/FunctionName", sub("${AWS::StackName}-SageMaker-rewards")),
     ),
     (
-        given_names,
+        properties,
         put(f"{R}/SweeperFunctionSweep/{P}/Name", sub("${AWS::StackName}-looks-for-lost-events")),
     ),
     (
-        given_names,
+        properties,
         put(
             f"{R}/BigFiles/{P}/StateMachineName",
             sub("${AWS::StackName}-converts-the-big-files-of-experiments"),
@@ -217,12 +218,12 @@ BROKEN: list[tuple[Rule, Callable[[Any], None]]] = [
         dangling_references,
         put("Outputs/Subscription", {"Value": {"Ref": "NotificationSubscription"}}),
     ),
-    (descriptions, put(f"{R}/IngestFunction/{P}/Description", "d" * 257)),
+    (properties, put(f"{R}/IngestFunction/{P}/Description", "d" * 257)),
     (
         descriptions,
         put(f"{R}/ExecutionRole/{P}/Description", "what jobs run with \N{EM DASH} and endpoints"),
     ),
-    (policy_sizes, put(f"{CONTROLLER}/0/Resource", "arn:aws:s3:::" + "b" * 5000)),
+    (properties, put(f"{CONTROLLER}/0/Resource", "arn:aws:s3:::" + "b" * 5000)),
     (policy_sizes, put(f"{R}/ControllerOnBedrock/{P}/PolicyDocument/Statement/0", LONG_STATEMENT)),
     (policy_sizes, put(f"{HINTS}/0/Resource", "arn:aws:sqs:::" + "b" * 8192)),
     (
@@ -243,7 +244,7 @@ BROKEN: list[tuple[Rule, Callable[[Any], None]]] = [
     ),
     (missed_resources, put(UNDELIVERED, {"ArnLike": {"aws:SourceArn": sub(RULES)}})),
     (missed_resources, edit(f"{R}/{HAND_OVER}", "big-files", "big-file")),
-    (environments, put(f"{R}/ControllerFunction/{P}/Environment/Variables/MORE", "m" * 4000)),
+    (properties, put(f"{R}/ControllerFunction/{P}/Environment/Variables/MORE", "m" * 4000)),
     (environments, put(f"{R}/ControllerFunction/{P}/Environment/Variables/AWS_REGION", "r")),
     (functions, put(f"{R}/HintQueue/{P}/VisibilityTimeout", 60)),
     (functions, put(f"{R}/ControllerFunctionHints/{P}/ScalingConfig/MaximumConcurrency", 1)),
