@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
 
 import pytest
 
-from novaloop.experiment.record import CommandKind
+from novaloop.experiment.record import CommandKind, Status
 from novaloop.usecases.reconcile import reconcile
 from tests.simulation.simulation import Simulation
 
@@ -87,3 +88,18 @@ def stop(simulation: Simulation) -> None:
     """Stop the experiment and let a second controller see to it."""
     simulation.command("demo", CommandKind.STOP)
     second_controller(simulation)
+
+
+def goes_live(scenario: Scenario, fault: Fault, calls: Calls) -> None:
+    """Assert that the experiment goes live wherever the fault strikes."""
+    for call, simulation in scenario.struck(fault, calls):
+        assert simulation.settles("demo") is Status.LIVE, call
+        simulation.check("demo")
+
+
+def leaves_nothing(scenario: Scenario, calls: Calls) -> None:
+    """Assert that wherever a stop comes, nothing is left, and nothing comes later."""
+    for call, simulation in scenario.struck(stop, calls):
+        assert simulation.reaches("demo", Status.STOPPED), call
+        simulation.passes(timedelta(hours=6))
+        simulation.check("demo")

@@ -11,7 +11,15 @@ from typing import Any
 import pytest
 
 from novaloop.experiment.record import CommandKind, StageState, Status, Suspect
-from tests.simulation.faults import Calls, Scenario, at_any_call, second_controller, stop
+from tests.simulation.faults import (
+    Calls,
+    Scenario,
+    at_any_call,
+    goes_live,
+    leaves_nothing,
+    second_controller,
+    stop,
+)
 from tests.simulation.simulation import SPEC, Chaos, Crashes, Simulation, crash
 from tests.simulation.twin_service import refusal
 
@@ -147,17 +155,12 @@ TRAINED = SPEC + b"runtime: bedrock\nplan: [sft, deploy: {to: bedrock-on-demand}
 
 @at_any_call
 def test_a_crash_at_any_call_heals_though_tags_show_late(calls: Calls) -> None:
-    for call, simulation in SCENARIO.struck(crash, calls):
-        assert simulation.settles("demo") is Status.LIVE, call
-        simulation.check("demo")
+    goes_live(SCENARIO, crash, calls)
 
 
 @at_any_call
 def test_a_stop_at_any_call_leaves_nothing_though_tags_show_late(calls: Calls) -> None:
-    for call, simulation in SCENARIO.struck(stop, calls):
-        assert simulation.reaches("demo", Status.STOPPED), call
-        simulation.passes(timedelta(hours=6))
-        simulation.check("demo")
+    leaves_nothing(SCENARIO, calls)
 
 
 def test_what_was_acknowledged_is_ours_whatever_tags_say(monkeypatch: pytest.MonkeyPatch) -> None:

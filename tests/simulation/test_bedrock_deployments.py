@@ -13,8 +13,9 @@ from tests.simulation.faults import (
     Calls,
     Scenario,
     at_any_call,
+    goes_live,
+    leaves_nothing,
     second_controller,
-    stop,
 )
 from tests.simulation.simulation import ROUGH, SPEC, Chaos, Simulation, crash
 
@@ -59,26 +60,19 @@ def test_the_model_is_deployed_once_it_is_active_and_deleted_last(spec: bytes, k
 @at_any_call
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_a_crash_at_any_call_heals(scenario: str, calls: Calls) -> None:
-    for call, simulation in SCENARIOS[scenario].struck(crash, calls):
-        assert simulation.settles("demo") is Status.LIVE, call
-        simulation.check("demo")
+    goes_live(SCENARIOS[scenario], crash, calls)
 
 
 @at_any_call
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_a_second_controller_at_any_call_changes_nothing(scenario: str, calls: Calls) -> None:
-    for call, simulation in SCENARIOS[scenario].struck(second_controller, calls):
-        assert simulation.settles("demo") is Status.LIVE, call
-        simulation.check("demo")
+    goes_live(SCENARIOS[scenario], second_controller, calls)
 
 
 @at_any_call
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_a_stop_at_any_call_leaves_nothing(scenario: str, calls: Calls) -> None:
-    for call, simulation in SCENARIOS[scenario].struck(stop, calls):
-        assert simulation.reaches("demo", Status.STOPPED), call
-        simulation.passes(timedelta(hours=6))
-        simulation.check("demo")
+    leaves_nothing(SCENARIOS[scenario], calls)
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,9 @@ from tests.simulation.faults import (
     Calls,
     Scenario,
     at_any_call,
+    goes_live,
+    leaves_nothing,
     second_controller,
-    stop,
 )
 from tests.simulation.simulation import ROUGH, SPEC, Simulation, crash
 
@@ -41,24 +42,17 @@ def test_the_component_is_requested_once_its_endpoint_is_in_service() -> None:
 
 @at_any_call
 def test_a_crash_at_any_call_heals(calls: Calls) -> None:
-    for call, simulation in SCENARIO.struck(crash, calls):
-        assert simulation.settles("demo") is Status.LIVE, call
-        simulation.check("demo")
+    goes_live(SCENARIO, crash, calls)
 
 
 @at_any_call
 def test_a_second_controller_at_any_call_changes_nothing(calls: Calls) -> None:
-    for call, simulation in SCENARIO.struck(second_controller, calls):
-        assert simulation.settles("demo") is Status.LIVE, call
-        simulation.check("demo")
+    goes_live(SCENARIO, second_controller, calls)
 
 
 @at_any_call
 def test_a_stop_at_any_call_leaves_nothing(calls: Calls) -> None:
-    for call, simulation in SCENARIO.struck(stop, calls):
-        assert simulation.reaches("demo", Status.STOPPED), call
-        simulation.passes(timedelta(hours=6))
-        simulation.check("demo")
+    leaves_nothing(SCENARIO, calls)
 
 
 @pytest.mark.parametrize(

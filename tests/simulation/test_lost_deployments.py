@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
 from functools import partial
 
 import pytest
 
 from novaloop.experiment.record import CommandKind, Stage, StageState, Status
 from novaloop.experiment.stages import MAX_LOST
-from tests.simulation.faults import Calls, Scenario, at_any_call, second_controller, stop
+from tests.simulation.faults import (
+    Calls,
+    Scenario,
+    at_any_call,
+    goes_live,
+    leaves_nothing,
+    second_controller,
+)
 from tests.simulation.simulation import ROUGH, SPEC, Simulation, crash
 
 ENDPOINT = SPEC + b"plan: [sft, deploy]\n"
@@ -190,18 +196,13 @@ def test_a_crash_at_any_call_heals(scenario: str, calls: Calls) -> None:
 @at_any_call
 @pytest.mark.parametrize("scenario", ["endpoint", "update"])
 def test_a_second_controller_at_any_call_changes_nothing(scenario: str, calls: Calls) -> None:
-    for call, simulation in SCENARIOS[scenario].struck(second_controller, calls):
-        assert simulation.settles("demo") is Status.LIVE, call
-        simulation.check("demo")
+    goes_live(SCENARIOS[scenario], second_controller, calls)
 
 
 @at_any_call
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_a_stop_at_any_call_leaves_nothing(scenario: str, calls: Calls) -> None:
-    for call, simulation in SCENARIOS[scenario].struck(stop, calls):
-        assert simulation.reaches("demo", Status.STOPPED), call
-        simulation.passes(timedelta(hours=6))
-        simulation.check("demo")
+    leaves_nothing(SCENARIOS[scenario], calls)
 
 
 def test_a_stop_while_it_is_cleared_away_leaves_nothing() -> None:

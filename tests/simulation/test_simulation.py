@@ -12,8 +12,8 @@ from tests.simulation.faults import (
     Calls,
     Scenario,
     at_any_call,
+    leaves_nothing,
     second_controller,
-    stop,
 )
 from tests.simulation.simulation import ROUGH, SPEC, Chaos, Simulation, crash
 from tests.simulation.twins import questions_csv
@@ -98,10 +98,7 @@ def test_a_second_controller_at_any_call_changes_nothing(runtime: str, calls: Ca
 @pytest.mark.parametrize("runtime", SCENARIOS)
 def test_a_stop_at_any_call_leaves_nothing(runtime: str, calls: Calls) -> None:
     """A controller is held up at the call, a person stops the experiment, it goes on."""
-    for call, simulation in SCENARIOS[runtime].struck(stop, calls):
-        assert simulation.reaches("demo", Status.STOPPED), call
-        simulation.passes(timedelta(hours=6))
-        simulation.check("demo")
+    leaves_nothing(SCENARIOS[runtime], calls)
 
 
 @pytest.mark.parametrize(
