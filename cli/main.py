@@ -27,6 +27,7 @@ from cli import (
 )
 from cli.errors import FAILED, INTERRUPTED, explain
 from localcloud.emulator import LocalCloudError
+from novaloop import __version__
 
 
 class OneLineErrors(click.Group):
@@ -56,7 +57,7 @@ def _exit(message: str, code: int) -> NoReturn:
 
 
 @click.group(cls=OneLineErrors, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="novaloop")
+@click.version_option(__version__, prog_name="novaloop")
 def main() -> None:
     """Fine-tune, measure, gate and deploy Amazon Nova models, from CSV files.
 

@@ -1,3 +1,3 @@
 """Novaloop: an event-driven serverless controller for customizing Amazon Nova models."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"
