@@ -56,9 +56,8 @@ def _taken_up(stack: Stack, name: str, item: CommandItem) -> Record:
             _fail_if_ignored(stack, name, item)
             return record
         time.sleep(POLL_SECONDS)
-    raise Failed(
-        f"{name}: {item.kind} was recorded and is not taken up yet; see `novaloop show {name}`"
-    )
+    see = f"see `{stack.command('show', name)}`"
+    raise Failed(f"{name}: {item.kind} was recorded and is not taken up yet; {see}")
 
 
 def _fail_if_ignored(stack: Stack, name: str, item: CommandItem) -> None:
@@ -122,7 +121,8 @@ def keep(stack: Stack, name: str, hours: float) -> None:
     deadline = time.monotonic() + TAKEN_UP_WITHIN.total_seconds()
     while record.endpoint and record.endpoint.kept_until:
         if time.monotonic() > deadline:
-            raise Failed(f"{name} is not kept yet: {record.reason}; see `novaloop show {name}`")
+            see = f"see `{stack.command('show', name)}`"
+            raise Failed(f"{name} is not kept yet: {record.reason}; {see}")
         time.sleep(POLL_SECONDS)
         record = stack.load(name)[1]
     _say(record)
@@ -175,7 +175,8 @@ def _wait_until_gone(stack: Stack, name: str) -> Record:
         if record.status.is_final and record.cleanup is None:
             return record
         time.sleep(POLL_SECONDS)
-    raise Failed(f"{name}: it is still being deleted; see `novaloop watch {name}`")
+    see = f"see `{stack.command('show', name)}`"
+    raise Failed(f"{name}: it is still being deleted; {see}")
 
 
 ALL = (approve, reject, stop, retry, keep, cleanup)

@@ -65,7 +65,11 @@ def demo(data: Path | None, keep: bool) -> None:
             run(stack, files, out)
             if not keep:
                 _clean_up(stack, out)
-    out.print(f"\nDone in {time.monotonic() - began:.0f} s. {_goodbye(keep=keep)}")
+    out.print(f"\nDone in {time.monotonic() - began:.0f} s.")
+    if keep:
+        out.print(f"Go on: {stack.command('show', NAME)}\nStop it all: novaloop local down")
+    else:
+        out.print("Nothing was left running.")
 
 
 def prepare(folder: Path, data: Path | None) -> None:
@@ -130,9 +134,3 @@ def _clean_up(stack: Stack, out: Console) -> None:
     out.print()
     with _timed(out, "Deleting the endpoint, configuration and model"):
         clean_up(stack, NAME)
-
-
-def _goodbye(*, keep: bool) -> str:
-    if keep:
-        return f"Go on: novaloop show {NAME} --local. Stop it all: novaloop local down"
-    return "Nothing was left running."

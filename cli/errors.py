@@ -81,7 +81,7 @@ def _explain_client(error: aws.BotoCoreError) -> str:
         case aws.ProfileNotFound():
             return f"{error}; `aws configure list-profiles` shows those that exist"
         case aws.NoRegionError():
-            return "no AWS region is set; give --region or set AWS_DEFAULT_REGION"
+            return "no AWS region is set; give --region or set AWS_REGION"
         case aws.SSOError() | aws.TokenRetrievalError() | aws.LoginError():
             return f"your AWS sign-in has expired; {_SIGN_IN}"
         case aws.ConnectionError() | aws.HTTPClientError():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,7 +18,7 @@ from cli import views
 from cli.errors import Refused
 from cli.folder import folder_world
 from cli.site import PlannedSite, placeholder_site, stack_site
-from cli.stack import environment
+from cli.stack import REGION_VARIABLES, aws_account
 from cli.submit import files_to_upload
 from novaloop.experiment.collecting import dataset_refs, row_count_problems
 from novaloop.experiment.costs import (
@@ -81,7 +80,12 @@ class Checked:
     help="Fill in the bucket, role and ARNs of this deployed stack.",
 )
 @click.option("--profile", help="AWS profile; only with --stack.")
-@click.option("--region", help=f"AWS region.  [default: AWS_REGION, else {DEFAULT_REGION}]")
+@click.option(
+    "--region",
+    envvar=REGION_VARIABLES,
+    show_envvar=True,
+    help=f"AWS region.  [default: {DEFAULT_REGION}, or the profile's with --stack]",
+)
 def plan(
     *,
     directory: Path,
@@ -120,11 +124,9 @@ def _prices(file: Path | None) -> PriceTable:
 @contextmanager
 def _site(stack: str | None, profile: str | None, region: str | None) -> Iterator[PlannedSite]:
     if stack is None:
-        yield placeholder_site(region or os.environ.get("AWS_REGION") or DEFAULT_REGION)
+        yield placeholder_site(region or DEFAULT_REGION)
         return
-    changes = {"AWS_REGION": region, "AWS_DEFAULT_REGION": region} if region else {}
-    changes |= {"AWS_PROFILE": profile} if profile else {}
-    with environment(changes, without="AWS_ACCESS_KEY" if profile else ""):
+    with aws_account(profile, region):
         yield stack_site(stack)
 
 

@@ -15,7 +15,7 @@ from rich.table import Table
 from cli import views
 from cli.errors import FAILED, Failed, Refused
 from cli.plan import DEFAULT_REGION
-from cli.stack import environment
+from cli.stack import REGION_VARIABLES, aws_account
 from novaloop.recipes import facts
 from novaloop.recipes.catalog import Blueprint, blueprint, families, pinned
 from novaloop.recipes.drift import drift, published_entry
@@ -116,18 +116,22 @@ def _values(setting: Setting) -> str:
     "--model", type=click.Choice([*facts.facts().models]), help="Only those of this model."
 )
 @click.option("--profile", help="AWS profile.")
-@click.option("--region", default=DEFAULT_REGION, show_default=True, help="The hub's region.")
+@click.option(
+    "--region",
+    envvar=REGION_VARIABLES,
+    show_envvar=True,
+    default=DEFAULT_REGION,
+    show_default=True,
+    help="The hub's region.",
+)
 @click.pass_context
 def diff(context: click.Context, /, *, model: str | None, profile: str | None, region: str) -> None:
     """Compare the pinned recipes with those that SageMaker's public hub publishes today.
 
     Reads the hub and its recipes in S3; changes nothing. Exit code 1 if anything differs.
     """
-    changes = {"AWS_PROFILE": profile} if profile else {}
-    with environment(changes, without="AWS_ACCESS_KEY" if profile else ""):
-        hub = Hub(
-            boto3.client("sagemaker", region_name=region), boto3.client("s3", region_name=region)
-        )
+    with aws_account(profile, region):
+        hub = Hub(boto3.client("sagemaker"), boto3.client("s3"))
         differences = 0
         for chosen in pinned():
             if model in (None, chosen.variant.model) and chosen.method not in NOT_IN_HUB:

@@ -35,7 +35,7 @@ def list_experiments(stack: Stack, json_: bool) -> None:
     elif found:
         views.console().print(_summaries(found, datetime.now(UTC)))
     else:
-        click.echo("No experiments yet. Upload one: novaloop submit DIR")
+        click.echo(f"No experiments yet. Upload one: {stack.command('submit', 'DIR')}")
 
 
 def print_json(content: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import shlex
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 import boto3
 import click
 from botocore.exceptions import ClientError
+from click.core import ParameterSource
 
 from cli.errors import Failed, Refused
 from localcloud.cloud import LocalCloud
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
     from novaloop.experiment.record import Record, Snapshot
 
 DEFAULT_STACK = "novaloop"
+REGION_VARIABLES = ("AWS_REGION", "AWS_DEFAULT_REGION")
+"""In the order of the AWS CLI v2; boto3 alone looks at the second only."""
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -39,12 +43,16 @@ R = TypeVar("R")
 
 @dataclass(frozen=True)
 class Stack:
-    """One deployment of Novaloop, as its CloudFormation outputs describe it."""
+    """One deployment of Novaloop, as its CloudFormation outputs describe it.
+
+    `chosen_by` are the options of the command line that led to it.
+    """
 
     bucket: str
     table_name: str
     region: str
     is_local: bool = False
+    chosen_by: tuple[str, ...] = ()
 
     @cached_property
     def table(self) -> ExperimentTable:
@@ -81,6 +89,10 @@ class Stack:
         client: BedrockRuntimeClient = boto3.client("bedrock-runtime")
         return client
 
+    def command(self, *words: str) -> str:
+        """Return a command for this deployment that can be pasted into the same shell."""
+        return shlex.join(("novaloop", *words, *self.chosen_by))
+
     def caller(self) -> str:
         """Who is asking, such as `assumed-role/Admin/jane`."""
         identity = boto3.client("sts").get_caller_identity()
@@ -104,8 +116,10 @@ class Stack:
     def no_record(self, experiment: str) -> str:
         """Say why there is no record of that name."""
         if self.newest_upload(experiment):
-            return f"{experiment} was uploaded and waits to be looked at; try `novaloop watch`"
-        return f"no experiment is called {experiment}; `novaloop list` shows those that exist"
+            watch = self.command("watch", experiment)
+            return f"{experiment} was uploaded and waits to be looked at; try `{watch}`"
+        those = f"`{self.command('list')}` shows those that exist"
+        return f"no experiment is called {experiment}; {those}"
 
 
 def find_stack(name: str) -> Stack:
@@ -173,17 +187,24 @@ def environment(changes: Mapping[str, str], *, without: str = "") -> Iterator[No
 def local_stack(cloud: LocalCloud) -> Iterator[Stack]:
     """Talk to a running local cloud."""
     with environment(cloud.environment(), without="AWS_"):
-        yield replace(find_stack(cloud.state.stack_name), is_local=True)
+        found = find_stack(cloud.state.stack_name)
+        yield replace(found, is_local=True, chosen_by=("--local",))
+
+
+@contextmanager
+def aws_account(profile: str | None, region: str | None) -> Iterator[None]:
+    """Let every AWS client talk to an account and region; those of the environment if None."""
+    changes = {"AWS_PROFILE": profile} if profile else {}
+    changes |= dict.fromkeys(REGION_VARIABLES, region) if region else {}
+    # Keys in the environment would win over the profile that was asked for.
+    with environment(changes, without="AWS_ACCESS_KEY" if profile else ""):
+        yield
 
 
 @contextmanager
 def aws_stack(name: str, profile: str | None, region: str | None) -> Iterator[Stack]:
     """Talk to a deployed stack."""
-    changes = {"AWS_PROFILE": profile} if profile else {}
-    if region:
-        changes |= {"AWS_REGION": region, "AWS_DEFAULT_REGION": region}
-    # Keys in the environment would win over the profile that was asked for.
-    with environment(changes, without="AWS_ACCESS_KEY" if profile else ""):
+    with aws_account(profile, region):
         yield find_stack(name)
 
 
@@ -202,12 +223,17 @@ _OPTIONS = (
         envvar="NOVALOOP_STACK",
         default=DEFAULT_STACK,
         show_default=True,
+        show_envvar=True,
         help="The deployed stack.",
     ),
     click.option("--profile", help="AWS profile."),
-    click.option("--region", help="AWS region."),
+    click.option("--region", envvar=REGION_VARIABLES, show_envvar=True, help="AWS region."),
     click.option(
-        "--local", is_flag=True, envvar="NOVALOOP_LOCAL", help="Use the running local cloud."
+        "--local",
+        is_flag=True,
+        envvar="NOVALOOP_LOCAL",
+        show_envvar=True,
+        help="Use the running local cloud.",
     ),
 )
 
@@ -228,9 +254,22 @@ def with_stack(command: Callable[Concatenate[Stack, P], R]) -> Callable[..., R]:
         **kwargs: Any,
     ) -> R:
         chosen = local_stack(attach()) if local else aws_stack(stack_name, profile, region)
-        return command(context.with_resource(chosen), *args, **kwargs)
+        stack = context.with_resource(chosen)
+        if not local:
+            given = _given(context, stack_name=stack_name, profile=profile, region=region)
+            stack = replace(stack, chosen_by=given)
+        return command(stack, *args, **kwargs)
 
     decorated: Callable[..., R] = wrapper
     for option in reversed(_OPTIONS):
         decorated = option(decorated)
     return decorated
+
+
+def _given(context: click.Context, **options: str | None) -> tuple[str, ...]:
+    """Return the options that were given on the command line; the shell keeps its variables."""
+    words: list[str] = []
+    for name, value in options.items():
+        if value and context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            words += [f"--{name.removesuffix('_name')}", value]
+    return tuple(words)

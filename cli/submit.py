@@ -34,7 +34,7 @@ def submit(stack: Stack, directory: Path, name: str | None) -> None:
     refuse_if_started(stack, name)
     upload(stack, name, files)
     click.echo(f"Submitted {name}: {', '.join(file.name for file in files)}.")
-    click.echo(f"Follow it with: novaloop watch {name}")
+    click.echo(f"Follow it: {stack.command('watch', name)}")
 
 
 def files_to_upload(directory: Path, name: str) -> list[Path]:

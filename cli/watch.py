@@ -35,14 +35,24 @@ EXIT_CODES: Mapping[Status, int] = {
     Status.HELD: WAITS_FOR_A_PERSON,
     Status.AWAITING_APPROVAL: WAITS_FOR_A_PERSON,
 }
-NEXT: Mapping[Status, str] = {
-    Status.LIVE: "Ask it: novaloop invoke {name} QUESTION. Results: novaloop report {name}",
-    Status.COMPLETED: "Results: novaloop report {name}",
-    Status.HELD: "See why: novaloop show {name}. Then novaloop approve, reject or retry {name}",
-    Status.AWAITING_APPROVAL: "See it: novaloop report {name}. Then novaloop approve or reject",
-    Status.REJECTED: "Correct the files and submit them again under the same name",
-    Status.FAILED: "See its log: novaloop logs {name}. Go on: novaloop retry {name}",
+_RESULTS = ("Results", "report", ())
+_WHY = ("Why", "show", ())
+_RETRY = ("Go on", "retry", ())
+NEXT: Mapping[Status, tuple[tuple[str, str, tuple[str, ...]], ...]] = {
+    Status.LIVE: (("Ask it", "invoke", ("a question",)), _RESULTS),
+    Status.COMPLETED: (_RESULTS,),
+    Status.EXPIRED: (_RESULTS,),
+    Status.HELD: (
+        _RESULTS,
+        ("Deploy it nevertheless", "approve", ()),
+        ("Leave it", "reject", ()),
+        ("Try again", "retry", ("--from", "STAGE")),
+    ),
+    Status.AWAITING_APPROVAL: (_RESULTS, ("Deploy it", "approve", ()), ("Leave it", "reject", ())),
+    Status.STOPPED: (_WHY, _RETRY),
+    Status.FAILED: (_WHY, ("Its log", "logs", ()), _RETRY),
 }
+"""What a person may do next: in words, the command, and what follows the experiment's name."""
 
 
 @click.command()
@@ -58,11 +68,21 @@ def watch(stack: Stack, context: click.Context, name: str, every: float) -> None
     try:
         record = follow(stack, name, views.console(), every)
     except KeyboardInterrupt:
-        click.echo(f"\nIt goes on without you. Come back: novaloop watch {name}", err=True)
+        click.echo(f"\nIt goes on without you. Come back: {stack.command('watch', name)}", err=True)
         raise
-    if record.status in NEXT:
-        click.echo(NEXT[record.status].format(name=name))
+    for line in next_steps(stack, record):
+        click.echo(line)
     context.exit(EXIT_CODES[record.status])
+
+
+def next_steps(stack: Stack, record: Record) -> Iterator[str]:
+    """Yield what can be done with an experiment at rest, as commands that can be pasted."""
+    name = record.experiment_id
+    if record.status is Status.REJECTED:
+        submit = stack.command("submit", "DIR", "--name", name)
+        yield f"Correct the files, then submit them again: {submit}"
+    for words, verb, options in NEXT.get(record.status, ()):
+        yield f"{words}: {stack.command(verb, name, *options)}"
 
 
 def follow(stack: Stack, name: str, out: Console, every: float = POLL_SECONDS) -> Record:
@@ -91,7 +111,7 @@ def _require_hope(stack: Stack, name: str) -> None:
     if datetime.now(UTC) - uploaded_at > OVERLOOKED_AFTER:
         raise Failed(
             f"{name} was uploaded at {uploaded_at:%H:%M} UTC and nothing has looked at it: read "
-            "the logs of the stack's IngestFunction and ControllerFunction (`sam logs`)"
+            "the ingest and controller functions' logs in CloudWatch"
         )
 
 

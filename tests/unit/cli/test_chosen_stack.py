@@ -1,0 +1,160 @@
+"""Which stack, account and region a command talks to, and that its next steps talk to the same."""
+
+from __future__ import annotations
+
+import ast
+import re
+import shlex
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import boto3
+import click
+import pytest
+
+import cli
+from cli import stack as stacks
+from cli.main import main
+from cli.stack import Stack
+from cli.watch import EXIT_CODES
+from novaloop import __version__
+from novaloop.experiment.record import Status
+from tests.unit.cli import conftest
+from tests.unit.cli.conftest import novaloop
+from tests.unit.reports import finished_experiment as example
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+NAME = example.NAME
+GIVEN = ("--stack", "team's stack", "--region", "eu-west-1")
+
+
+@pytest.mark.parametrize(
+    ("variables", "options", "expected"),
+    [
+        ({"AWS_REGION": "eu-west-1"}, (), "eu-west-1"),
+        ({"AWS_DEFAULT_REGION": "eu-west-2"}, (), "eu-west-2"),
+        ({"AWS_REGION": "eu-west-1", "AWS_DEFAULT_REGION": "eu-west-2"}, (), "eu-west-1"),
+        ({"AWS_REGION": "", "AWS_DEFAULT_REGION": "eu-west-2"}, (), "eu-west-2"),
+        ({"AWS_REGION": "eu-west-1"}, ("--region", "us-west-2"), "us-west-2"),
+    ],
+)
+@pytest.mark.parametrize("command", ["list", "show x", "recipes diff"])
+@pytest.mark.usefixtures("aws")
+def test_the_region_is_chosen_as_the_aws_cli_chooses_it(
+    monkeypatch: pytest.MonkeyPatch,
+    command: str,
+    variables: dict[str, str],
+    options: tuple[str, ...],
+    expected: str,
+) -> None:
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
+        monkeypatch.delenv(name)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
+    asked: list[str] = []
+
+    def ask(client: boto3.client, *_: object) -> None:
+        asked.append(client.meta.region_name)
+        raise stacks.Failed("asked")
+
+    monkeypatch.setattr("botocore.client.BaseClient._make_api_call", ask)
+    assert novaloop(*command.split(), *options).exit_code == 1
+    assert asked == [expected]
+
+
+@pytest.fixture
+def elsewhere(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> Stack:
+    """The same items, reached as a stack of another name in another region."""
+    monkeypatch.setitem(conftest.STACKS, "team's stack", conftest.OUTPUTS)
+    monkeypatch.setattr(stacks, "aws_region", lambda: "us-east-1")
+    return stack
+
+
+def printed_commands(text: str) -> Iterator[list[str]]:
+    """Yield the words of every command that a text holds, at a line's end or in backticks."""
+    for found in re.findall(r"(?:`|: )(novaloop .+?)(?=`|\n|$)", text):
+        yield shlex.split(found)
+
+
+def runs(words: list[str]) -> bool:
+    """Whether the command takes these words."""
+    program, verb, *arguments = ["." if word == "DIR" else word for word in words]
+    assert program == "novaloop"
+    with main.commands[verb].make_context(verb, arguments):
+        return True
+
+
+@pytest.mark.parametrize("status", list(EXIT_CODES))
+def test_watch_ends_with_commands_that_can_be_pasted(elsewhere: Stack, status: Status) -> None:
+    elsewhere.table.commit(replace(example.record(), status=status), ())
+    printed = list(printed_commands(novaloop("watch", NAME, *GIVEN).stdout))
+    assert printed
+    for words in printed:
+        assert runs(words)
+        assert words[-4:] == list(GIVEN)
+        assert NAME in words
+
+
+@pytest.mark.parametrize("arguments", [["list"], ["show", "nobody"], ["stop", "nobody"]])
+def test_a_pointer_to_another_command_keeps_the_options(
+    elsewhere: Stack, arguments: list[str]
+) -> None:
+    result = novaloop(*arguments, *GIVEN)
+    (words,) = printed_commands(result.output)
+    assert runs(words)
+    assert words[-4:] == list(GIVEN)
+
+
+def test_what_the_shell_keeps_is_not_repeated(
+    elsewhere: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NOVALOOP_STACK", "team's stack")
+    assert novaloop("list").stdout.endswith("Upload one: novaloop submit DIR\n")
+
+
+def test_the_local_cloud_is_named_again() -> None:
+    local = Stack("bucket", "table", "us-east-1", is_local=True, chosen_by=("--local",))
+    assert local.command("invoke", "x", "a question") == "novaloop invoke x 'a question' --local"
+
+
+def test_no_other_text_names_a_command_without_its_stack() -> None:
+    with_stack = [
+        name
+        for name, command in main.commands.items()
+        if any(each.name == "stack_name" for each in command.params) and name != "plan"
+    ]
+    named = re.compile(rf"novaloop ({'|'.join(with_stack)})\b(?!.*--local)")
+    folder = Path(cli.__file__).parent
+    for file in folder.glob("*.py"):
+        tree = ast.parse(file.read_text())
+        documented = (ast.Module, ast.FunctionDef, ast.ClassDef)
+        docstrings = {
+            ast.get_docstring(node, clean=False)
+            for node in ast.walk(tree)
+            if isinstance(node, documented)
+        }
+        texts = (node.value for node in ast.walk(tree) if isinstance(node, ast.Constant))
+        for text in texts:
+            if isinstance(text, str) and text not in docstrings:
+                assert not named.search(text), f"{file.name}: {text}"
+
+
+def test_the_version_is_that_of_the_code() -> None:
+    assert novaloop("--version").stdout == f"novaloop, version {__version__}\n"
+
+
+def test_every_command_that_talks_to_aws_says_which_variables_choose_the_region() -> None:
+    def commands(group: click.Group) -> Iterator[click.Command]:
+        for each in group.commands.values():
+            yield from commands(each) if isinstance(each, click.Group) else (each,)
+
+    for command in commands(main):
+        for option in command.params:
+            if option.name == "region":
+                assert option.envvar == ("AWS_REGION", "AWS_DEFAULT_REGION"), command.name
+                assert isinstance(option, click.Option)
+                assert option.show_envvar
