@@ -15,6 +15,7 @@ from localcloud.sagemaker.faults import Fault, Faults
 if TYPE_CHECKING:
     import subprocess
     from collections.abc import Mapping
+    from contextlib import AbstractContextManager
     from pathlib import Path
     from types import TracebackType
 
@@ -85,6 +86,10 @@ class LocalCloud:
     def inject(self, fault: Fault, times: int = 1) -> None:
         """Let the SageMaker stand-in fail at the next `times` occasions."""
         Faults(self.directory / "faults").plan(fault, times)
+
+    def under(self, fault: Fault) -> AbstractContextManager[None]:
+        """Let the stand-ins fail, or hold something as it is, until the end of the block."""
+        return Faults(self.directory / "faults").lasting(fault)
 
     def stop(self) -> None:
         """End the emulator and everything it started."""

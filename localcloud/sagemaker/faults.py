@@ -16,19 +16,24 @@
 | `event`                        | `outcome` lost or duplicated: the next event of the resource  |
 
 Whatever ends as Failed does so in AWS's own words if `outcome` is NoCapacity or ServiceFault.
+With `outcome` Held a job, an endpoint, a component or a model stays as it is (Starting, Creating,
+Updating, Deleting) until the fault is withdrawn.
 
-`name` is a shell pattern for the resource's name. A fault strikes once.
+`name` is a shell pattern for the resource's name. A fault strikes once, or until it is withdrawn.
 """
 
 from __future__ import annotations
 
 import json
+import time
 import uuid
-from dataclasses import asdict, dataclass
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 
@@ -42,6 +47,7 @@ _NO_MACHINE = (
     "Unable to provision requested ML compute capacity due to InsufficientInstanceCapacity error. "
     "Please retry using a different ML instance type or after some time."
 )
+_HELD = "Held"
 _INTERNAL = "InternalServerError: We encountered an internal error. Please try again."
 
 
@@ -54,6 +60,8 @@ class Fault:
     outcome: str = ""
     code: str = ""
     reason: str = "Injected by the local cloud."
+    lasts: bool = False
+    """Whether it strikes until it is withdrawn, and not only once."""
 
     @property
     def told(self) -> str:
@@ -73,18 +81,47 @@ class Faults:
     def plan(self, fault: Fault, times: int = 1) -> None:
         """Let `fault` strike at the next `times` occasions."""
         for _ in range(times):
-            path = self._directory / f"{uuid.uuid4().hex}.json"
-            partial = path.with_suffix(".partial")
-            partial.write_text(json.dumps(asdict(fault)), encoding="utf-8")
-            partial.rename(path)
+            self._write(fault)
+
+    @contextmanager
+    def lasting(self, fault: Fault) -> Iterator[None]:
+        """Let `fault` strike at every occasion until the end of the block."""
+        path = self._write(replace(fault, lasts=True))
+        try:
+            yield
+        finally:
+            path.unlink()
 
     def strike(self, on: str, name: str) -> Fault | None:
-        """Use up and return a fault planned for this occasion, if there is one."""
-        for path in sorted(self._directory.glob("*.json")):
-            fault = Fault(**json.loads(path.read_text(encoding="utf-8")))
-            if fault.on == on and fnmatchcase(name, fault.name) and _used_up(path):
+        """Use up and return a fault planned for this occasion, if there is one.
+
+        Waits first while one holds the resource as it is.
+        """
+        self.wait(on, name)
+        for path, fault in self._planned(on, name):
+            if fault.outcome != _HELD and (fault.lasts or _used_up(path)):
                 return fault
         return None
+
+    def wait(self, on: str, name: str) -> None:
+        """Return when no fault holds the resource as it is."""
+        while any(fault.outcome == _HELD for _, fault in self._planned(on, name)):
+            time.sleep(0.05)
+
+    def _write(self, fault: Fault) -> Path:
+        path = self._directory / f"{uuid.uuid4().hex}.json"
+        partial = path.with_suffix(".partial")
+        partial.write_text(json.dumps(asdict(fault)), encoding="utf-8")
+        return partial.rename(path)
+
+    def _planned(self, on: str, name: str) -> Iterator[tuple[Path, Fault]]:
+        for path in sorted(self._directory.glob("*.json")):
+            try:
+                fault = Fault(**json.loads(path.read_text(encoding="utf-8")))
+            except FileNotFoundError:  # used up or withdrawn meanwhile
+                continue
+            if fault.on == on and fnmatchcase(name, fault.name):
+                yield path, fault
 
 
 def _used_up(path: Path) -> bool:

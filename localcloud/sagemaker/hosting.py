@@ -235,6 +235,7 @@ class Hosting:
 
         def finish() -> None:
             time.sleep(self._endpoint_seconds / 2)
+            self._faults.wait("inference-component", name)
             self.components.remove(name)
 
         in_background(finish)
@@ -253,6 +254,7 @@ class Hosting:
 
         def finish() -> None:
             time.sleep(self._endpoint_seconds / 2)
+            self._faults.wait("endpoint", name)
             self.endpoints.remove(name)
 
         in_background(finish)

@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from click.testing import CliRunner, Result
 
@@ -16,6 +16,9 @@ from localcloud import questions
 from localcloud.cloud import LocalCloud
 from novaloop.experiment.record import Record, StageState, Status
 
+T = TypeVar("T")
+LONGEST_WAIT_SECONDS = 300.0
+"""After which what is waited for is taken never to come: far longer than on a busy machine."""
 BIG_FILE_BYTES = 1_000_000
 """The smallest that the template takes, so that a big file is soon made."""
 OUTPUT_KEY = "arn:aws:kms:us-east-1:000000000000:key/1234abcd-12ab-34cd-56ef-1234567890ab"
@@ -35,26 +38,39 @@ def run(*arguments: str) -> Result:
     return CliRunner().invoke(main, [*arguments, "--local"], catch_exceptions=False)
 
 
-def wait_for(condition: Callable[[], bool], seconds: float) -> bool:
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if condition():
-            return True
-        time.sleep(0.3)
-    return False
+def wait_for(look: Callable[[], T], told: Callable[[], object] = lambda: None) -> T:
+    """Look until there is something, and return it; fail with what is `told` if there never is.
+
+    Only for what stays once it is there: how often a busy machine gets to look is not known. What
+    lasts for a moment is either held by a fault (`LocalCloud.under`) or read in the history.
+    """
+    end = time.monotonic() + LONGEST_WAIT_SECONDS
+    while not (found := look()):
+        assert time.monotonic() < end, told()
+        time.sleep(0.2)
+    return found
 
 
-def reaches(stack: Stack, name: str, *statuses: Status, seconds: float = 120) -> Record:
-    """Wait until an experiment has one of the statuses, or one at which it ends."""
+def reaches(stack: Stack, name: str, status: Status) -> Record:
+    """Wait until an experiment has a status that it keeps, or another at which it ends."""
 
-    def there() -> bool:
+    def there() -> Record | None:
         record = stack.table.load(name).record
-        return record is not None and (record.status in statuses or record.status.is_final)
+        return record if record and (record.status is status or record.status.is_final) else None
 
-    assert wait_for(there, seconds), stack.table.load(name).record
-    record = stack.load(name)[1]
-    assert record.status in statuses, record
+    record = wait_for(there, lambda: (stack.table.load(name).record, told(stack, name)))
+    assert record is not None
+    assert record.status is status, record
     return record
+
+
+def told(stack: Stack, name: str) -> list[str]:
+    """Return the lines of an experiment's history: what each status and stage went through."""
+    return [f"{entry.what}: {entry.why}" for entry in stack.table.history(name)]
+
+
+def has_told(stack: Stack, name: str, what: str) -> bool:
+    return any(what in line for line in told(stack, name))
 
 
 def put(stack: Stack, name: str, files: Mapping[str, str | bytes]) -> None:

@@ -7,17 +7,10 @@ import pytest
 from cli.stack import Stack
 from localcloud.cloud import LocalCloud
 from localcloud.sagemaker.faults import Fault
-from novaloop.experiment.record import StageState, Status
-from tests.e2e.application import ONE_EVALUATION, ONLY_BASELINE, put, reaches, wait_for
+from novaloop.experiment.record import Status
+from tests.e2e.application import ONE_EVALUATION, ONLY_BASELINE, has_told, put, reaches, wait_for
 
 pytestmark = pytest.mark.e2e
-
-
-def waits(stack: Stack, name: str) -> str | None:
-    """Return why an experiment's first stage waits, if it does."""
-    record = stack.table.load(name).record
-    first = record.stages[0] if record is not None and record.stages else None
-    return first.reason if first is not None and first.state is StageState.WAITING else None
 
 
 def test_a_failed_job_fails(stack: Stack, cloud: LocalCloud) -> None:
@@ -29,8 +22,8 @@ def test_a_failed_job_fails(stack: Stack, cloud: LocalCloud) -> None:
 def test_what_is_lost_is_launched_again(stack: Stack, cloud: LocalCloud) -> None:
     cloud.inject(Fault("training-job", "*-lost--*-baseline-1", outcome="NoCapacity"))
     put(stack, "lost", ONE_EVALUATION)
-    assert wait_for(lambda: "CapacityError" in (waits(stack, "lost") or ""), 30)
     assert reaches(stack, "lost", Status.COMPLETED).stages[0].attempt == 2
+    assert has_told(stack, "lost", "baseline WAITING: CapacityError")
 
 
 def test_what_somebody_stopped_is_not(stack: Stack, cloud: LocalCloud) -> None:
@@ -43,13 +36,15 @@ def test_a_refused_launch_waits_and_the_next_one_behind_it(stack: Stack, cloud: 
     # A queue of its own: the other tests' experiments run on the default instance type.
     other = "{name: baseline, instance_type: ml.p4d.24xlarge}"
     files = {**ONE_EVALUATION, "experiment.yaml": ONLY_BASELINE.replace("baseline", other)}
-    cloud.inject(
-        Fault("CreateTrainingJob", "*quota*", code="ResourceLimitExceeded", reason="no quota")
+    no_quota = Fault(
+        "CreateTrainingJob", "*-quota-*", code="ResourceLimitExceeded", reason="no quota"
     )
-    put(stack, "quota", files)
-    assert wait_for(lambda: waits(stack, "quota") == "ResourceLimitExceeded: no quota", 30)
-    put(stack, "behind", files)
-    assert wait_for(lambda: "behind quota" in (waits(stack, "behind") or ""), 30)
+    refused = "baseline WAITING: ResourceLimitExceeded: no quota"
+    with cloud.under(no_quota):
+        put(stack, "quota", files)
+        wait_for(lambda: has_told(stack, "quota", refused))
+        put(stack, "behind", files)
+        wait_for(lambda: has_told(stack, "behind", "baseline WAITING: waits behind quota"))
     first, second = (reaches(stack, name, Status.COMPLETED) for name in ("quota", "behind"))
     assert [record.stages[0].attempt for record in (first, second)] == [1, 1]
     begun = [record.stages[0].started_at for record in (first, second)]

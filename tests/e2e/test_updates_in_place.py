@@ -12,7 +12,15 @@ from localcloud.cloud import LocalCloud
 from localcloud.sagemaker.faults import Fault
 from novaloop.experiment.record import Status
 from novaloop.experiment.site import EXPERIMENT_TAG
-from tests.e2e.application import WITHOUT_PLAN, names_a_label, put, reaches, run, wait_for
+from tests.e2e.application import (
+    WITHOUT_PLAN,
+    has_told,
+    names_a_label,
+    put,
+    reaches,
+    run,
+    wait_for,
+)
 
 pytestmark = pytest.mark.e2e
 
@@ -36,19 +44,18 @@ def test_one_experiment_takes_the_place_of_the_other(
 
     put(stack, "former", files)
     reaches(stack, "former", Status.LIVE)
-    cloud.inject(Fault("endpoint", "novaloop-bot", outcome="NoCapacity"))
-    put(stack, "next", files)
-    reaches(stack, "next", Status.DEPLOYING)
-    assert wait_for(lambda: stack.load("next")[1].stage("deploy").attempt == 2, 60)
-    assert serving() == attempt("former")
+    with cloud.under(Fault("endpoint", "novaloop-bot", outcome="NoCapacity")):
+        put(stack, "next", files)
+        wait_for(lambda: has_told(stack, "next", "deploy WAITING: "))
+        assert serving() == attempt("former")
     reaches(stack, "next", Status.LIVE)
     assert serving() == attempt("next")
     assert "serves experiment next" in reaches(stack, "former", Status.COMPLETED).reason
 
-    cloud.inject(Fault("endpoint", "novaloop-bot", reason="no healthy machine"))
-    put(stack, "unlucky", files)
-    assert "no healthy machine" in reaches(stack, "unlucky", Status.FAILED).reason
-    assert serving() == attempt("next")
+    with cloud.under(Fault("endpoint", "novaloop-bot", reason="no healthy machine")):
+        put(stack, "unlucky", files)
+        assert "no healthy machine" in reaches(stack, "unlucky", Status.FAILED).reason
+        assert serving() == attempt("next")
     assert names_a_label(run("invoke", "next", "plz fix my code").stdout)
 
     printed = run("cleanup", "next").stdout

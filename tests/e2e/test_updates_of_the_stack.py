@@ -130,8 +130,8 @@ def stopped(stack: Stack, cloud: LocalCloud, *experiments: str) -> None:
         if not stack.load(name)[1].status.is_final:
             assert run("stop", name).exit_code == 0
     for name in experiments:
-        assert wait_for(partial(is_over, stack, name), 60), name
-    assert wait_for(lambda: not left(cloud, experiments), 20), left(cloud, experiments)
+        wait_for(partial(is_over, stack, name))
+    wait_for(lambda: not left(cloud, experiments), lambda: left(cloud, experiments))
 
 
 def no_dead_letters(cloud: LocalCloud) -> None:
@@ -166,14 +166,14 @@ def test_experiments_in_every_status_live_through_an_update_and_a_way_back(
         reaches(stack, name, there)
     cloud.inject(Fault("CreateTrainingJob", "novaloop-waiting-*", code="ResourceLimitExceeded"))
     put(stack, "waiting", ONE_EVALUATION)
-    assert wait_for(lambda: waits(stack, "waiting"), 30)
+    wait_for(lambda: waits(stack, "waiting"))
     kept(stack, "live", 3)
     obeyed, until = stack.load("live")[1].handled_commands, expiry(stack, "live")
     assert len(obeyed) == len(stack.table.load("live").commands) == 1
     for number in range(3):
         put(stack, f"running-{number}", all_stages)
     assert run("stop", "ending").exit_code == 0
-    assert wait_for(lambda: status(stack, "running-0") is Status.RUNNING, 30)
+    wait_for(lambda: status(stack, "running-0") is Status.RUNNING)
 
     cloud.deploy(PRESENT, PARAMETERS)
 
@@ -199,14 +199,14 @@ def test_experiments_in_every_status_live_through_an_update_and_a_way_back(
     reaches(stack, "kept", Status.LIVE)
     for number in range(2):
         put(stack, f"back-{number}", all_stages)
-    assert wait_for(lambda: status(stack, "back-0") is Status.RUNNING, 30)
+    wait_for(lambda: status(stack, "back-0") is Status.RUNNING)
 
     cloud.deploy(released(), PARAMETERS)
 
     put(stack, "new", all_stages)
     kept(stack, "kept", 1)
     kept(stack, "live", 1)
-    assert wait_for(lambda: status(stack, "new") is Status.RUNNING, 30)
+    wait_for(lambda: status(stack, "new") is Status.RUNNING)
     until = expiry(stack, "kept")
 
     cloud.deploy(PRESENT, PARAMETERS)

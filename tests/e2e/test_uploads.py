@@ -70,7 +70,7 @@ def test_a_corrected_upload_goes_on(stack: Stack) -> None:
     assert second["query"] == "and\r\nthat?"
 
     put(stack, "corrected", {"eval.csv": GOOD_EVAL + "4,d,HQ\n"})
-    assert wait_for(lambda: bool(stack.load("corrected")[1].unused_uploads), 30)
+    wait_for(lambda: stack.load("corrected")[1].unused_uploads)
     assert stack.load("corrected")[1].datasets == record.datasets
 
 

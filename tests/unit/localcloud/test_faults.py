@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING
 
 from localcloud.sagemaker.faults import Fault, Faults
@@ -24,6 +25,31 @@ def test_a_fault_waits_for_its_occasion(tmp_path: Path) -> None:
     assert faults.strike("training-job", "novaloop-exp--sft-1") is None
     assert faults.strike("endpoint", "novaloop-exp--rft-1") is None
     assert faults.strike("training-job", "novaloop-exp--rft-1") is not None
+
+
+def test_a_lasting_fault_strikes_until_it_is_withdrawn(tmp_path: Path) -> None:
+    faults = Faults(tmp_path)
+    with faults.lasting(Fault("endpoint", "bot")):
+        struck = [faults.strike("endpoint", name) for name in ("bot", "bot", "other")]
+    assert struck == [Fault("endpoint", "bot", lasts=True)] * 2 + [None]
+    assert faults.strike("endpoint", "bot") is None
+
+
+def test_what_is_held_stays_until_it_is_let_go(tmp_path: Path) -> None:
+    faults, went_on = Faults(tmp_path), threading.Event()
+    faults.plan(Fault("endpoint", "bot", reason="made up"))
+
+    def go_on() -> None:
+        fault = faults.strike("endpoint", "bot")
+        assert fault is not None
+        assert fault.reason == "made up"
+        went_on.set()
+
+    with faults.lasting(Fault("endpoint", "bot", outcome="Held")):
+        threading.Thread(target=go_on, daemon=True).start()
+        faults.wait("endpoint", "other")
+        assert not went_on.wait(0.3)
+    assert went_on.wait(300)
 
 
 def test_planner_and_service_share_a_directory(tmp_path: Path) -> None:
