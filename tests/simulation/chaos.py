@@ -1,8 +1,8 @@
 """Experiments at random, in random weather: `make chaos RUNS=1000 SEED=1`.
 
-Each run is a stack of its own with a few experiments that compete for one quota, while jobs fail,
-functions crash, hints get lost and people change their minds. At the end everything is cleaned up,
-and nothing may be left. A run that goes wrong is printed with its seed, which repeats it.
+Each run is a stack of its own with a few experiments that compete for one quota, in the weather
+that `weather.py` makes. At the end everything is cleaned up, and nothing may be left. A run that
+goes wrong is printed with its seed, which repeats it, and how often each kind of fault struck.
 """
 
 from __future__ import annotations
@@ -22,36 +22,12 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from novaloop.experiment.record import CommandKind, Record, Status
-from tests.simulation.faults import second_controller
-from tests.simulation.simulation import SPEC, Chaos, Crashes, Simulation, crash
+from novaloop.experiment.record import CommandKind, Record
+from tests.simulation.simulation import SPEC, Simulation
+from tests.simulation.weather import KINDS, RUN, Stack
 
-PLANS = (
-    b"",
-    b"approval: manual\n",
-    b"plan: [sft, deploy: {inference_component: true}]\n",
-    b"plan: [sft, deploy: {endpoint: bot}]\n",
-    b"plan: [sft, deploy: {to: bedrock-on-demand}]\n",
-    b"plan: [evaluate: baseline, sft, evaluate: after-sft]\n",
-    b"runtime: serverless\n",
-    b"runtime: bedrock\n",
-)
-FATES = {
-    "completes": 80,
-    "quota": 4,
-    "throttled": 3,
-    "no capacity": 3,
-    "service fault": 3,
-    "component no capacity": 1,
-    "custom-model-deployment service fault": 1,
-    "fails": 2,
-    "no manifest": 1,
-    "stopped outside": 2,
-    "invalid": 1,
-    "hangs": 1,
-}
-WISHES = (CommandKind.STOP, CommandKind.RETRY, CommandKind.APPROVE, CommandKind.REJECT)
-SETTLED = (Status.LIVE, Status.HELD, Status.AWAITING_APPROVAL, Status.REJECTED)
+ENOUGH_RUNS = 300
+"""In so many, a kind of fault that never strikes is out of order."""
 
 
 @dataclass
@@ -60,7 +36,8 @@ class Outcome:
 
     seed: int
     ends: Counter[str] = field(default_factory=Counter)
-    weather: Counter[str] = field(default_factory=Counter)
+    counts: Counter[str] = field(default_factory=Counter)
+    struck: Counter[str] = field(default_factory=Counter)
     problem: str | None = None
 
 
@@ -76,94 +53,50 @@ def run(seed: int) -> Outcome:
 
 def _run(seed: int, outcome: Outcome) -> None:
     dice = random.Random(f"people {seed}")  # noqa: S311 - a simulation
-    simulation = _stack(seed, dice, outcome.weather)
     names = [f"x{number}" for number in range(dice.randint(1, 4))]
+    stack = Stack(seed, names)
+    outcome.struck = stack.struck
     for name in names:
-        spec = SPEC + dice.choice(PLANS)
-        simulation.later(_within(dice, hours=3), partial(simulation.submit, name, spec, 240))
-    for _ in range(dice.randint(0, 3)):
-        wish = partial(_wish, simulation, dice.choice(names), dice.choice(WISHES))
-        simulation.later(_within(dice, hours=12), wish)
-        outcome.weather["commands"] += 1
-    simulation.passes(timedelta(hours=13))
+        spec = SPEC + dice.choice(stack.plans)
+        stack.later(_within(dice, hours=3), partial(stack.submit, name, spec, 240))
+    stack.passes(RUN)
     for name in names:
-        outcome.ends[str(simulation.settles(name))] += 1
-        simulation.check(name)
-    _lose_the_stack(simulation.copied(), outcome.weather)
-    _clear_away(simulation, names)
-    outcome.weather.update(simulation.lag.struck)
-    outcome.weather["hints"] += simulation.hints_delivered
-    outcome.weather["launches"] += len(simulation.jobs.launches)
-
-
-def _stack(seed: int, dice: random.Random, weather: Counter[str]) -> Simulation:
-    chaos = Chaos(
-        duplicated=dice.choice((0, 0.3)),
-        lost=dice.choice((0, 0.3)),
-        delayed=dice.choice((0, 0.3)),
-        crash=dice.choice((0, 0.01, 0.03)),
-        late_tags=dice.choice((0, 0.5)),
-        stale=dice.choice((0, 0.02, 0.1)),
-    )
-
-    crashes = Crashes(probability=chaos.crash, random=random.Random(seed))  # noqa: S311
-    simulation = Simulation(seed, chaos, crashes, fate=_fates(seed))
-
-    def fault() -> None:
-        if crashes.random.random() < 0.3:
-            weather["controllers held up while another one goes on"] += 1
-            second_controller(simulation)
-        else:
-            weather["crashes"] += 1
-            crash()
-
-    crashes.fault = fault
-    simulation.jobs.limit = dice.choice((1, 2, 1_000))
-    return simulation
-
-
-def _fates(seed: int) -> Callable[[str], str]:
-    """Return fates that depend on the seed and the name alone."""
-    kinds, weights = tuple(FATES), tuple(FATES.values())
-
-    def fate(name: str) -> str:
-        dice = random.Random(f"{seed} {name}")  # noqa: S311 - a simulation
-        return dice.choices(kinds, weights)[0]
-
-    return fate
+        outcome.ends[str(stack.settles(name))] += 1
+        stack.check(name)
+    outcome.counts["endpoints whose stack was deleted"] += _lose_the_stack(stack.copied())
+    _clear_away(stack)
+    outcome.counts["hints"] += stack.hints_delivered
+    outcome.counts["launches"] += len(stack.jobs.launches)
 
 
 def _within(dice: random.Random, hours: int) -> timedelta:
     return timedelta(seconds=dice.uniform(0, hours * 3600))
 
 
-def _wish(simulation: Simulation, name: str, kind: CommandKind) -> None:
-    if simulation.store.load(name).record is not None:
-        simulation.command(name, kind)
+def _lose_the_stack(stack: Simulation) -> int:
+    """Delete table and functions while something may serve, and assert that it ends by itself.
 
-
-def _lose_the_stack(simulation: Simulation, weather: Counter[str]) -> None:
-    """Delete table and functions while something may serve, and assert that it ends by itself."""
-    serving = [*simulation.hosting.endpoints, *simulation.bedrock.throughputs]
-    weather["endpoints whose stack was deleted"] += len(serving)
-    simulation.delete_stack()
-    simulation.passes(timedelta(days=3))
-    left = [*simulation.hosting.endpoints, *simulation.bedrock.throughputs]
+    Return how much served.
+    """
+    serving = len(stack.hosting.endpoints) + len(stack.bedrock.throughputs)
+    stack.delete_stack()
+    stack.passes(timedelta(days=3))
+    left = [*stack.hosting.endpoints, *stack.bedrock.throughputs]
     assert not left, f"{left} bills without a stack"
+    return serving
 
 
-def _clear_away(simulation: Simulation, names: Sequence[str]) -> None:
+def _clear_away(stack: Stack) -> None:
     """Stop and clean up as a person would, in good weather, and assert that nothing is left."""
-    simulation.chaos, simulation.crashes.probability = Chaos(), 0.0
-    simulation.lag.tags = simulation.lag.stale = 0.0
-    for name in names:
-        if not simulation.record(name).status.is_final:
-            simulation.command(name, CommandKind.STOP)
-            _assert_soon(simulation, name, lambda record: record.status.is_final)
-        simulation.command(name, CommandKind.CLEANUP)
-        simulation.passes(timedelta(minutes=1))
-        _assert_soon(simulation, name, lambda record: record.cleanup is None)
-        simulation.check(name)
+    stack.good_weather()
+    for name in stack.names:
+        if not stack.record(name).status.is_final:
+            stack.command(name, CommandKind.STOP)
+            _assert_soon(stack, name, lambda record: record.status.is_final)
+        stack.command(name, CommandKind.CLEANUP)
+        stack.passes(timedelta(minutes=1))
+        _assert_soon(stack, name, lambda record: record.cleanup is None)
+        stack.check(name)
 
 
 def _assert_soon(simulation: Simulation, name: str, done: Callable[[Record], bool]) -> None:
@@ -184,24 +117,39 @@ def main(arguments: Sequence[str] | None = None) -> int:
         results = pool.map(run, seeds, chunksize=5)
         outcomes = list(track(results, "simulating", len(seeds), console=console))
     problems = [outcome for outcome in outcomes if outcome.problem]
-    _print(outcomes, console)
+    idle = _print(outcomes, console)
     for outcome in problems[:10]:
         console.print(f"seed {outcome.seed}: {outcome.problem}", style="red", markup=False)
+    if idle and options.runs >= ENOUGH_RUNS:
+        console.print(f"never struck: {', '.join(idle)}", style="red")
+        return 1
     return 1 if problems else 0
 
 
-def _print(outcomes: Sequence[Outcome], console: Console) -> None:
+def _print(outcomes: Sequence[Outcome], console: Console) -> list[str]:
+    """Print what there was and what struck; return the kinds of fault that never did."""
     ends = sum((outcome.ends for outcome in outcomes), Counter())
-    weather = sum((outcome.weather for outcome in outcomes), Counter())
-    table = Table("what", "count", box=None, pad_edge=False)
-    table.columns[1].justify = "right"
+    counts = sum((outcome.counts for outcome in outcomes), Counter())
+    table = _table("what", "count")
     table.add_row("stacks", f"{len(outcomes):,}")
     table.add_row("experiments that settled", f"{ends.total():,}")
-    for counts, indent in ((ends, "  "), (weather, "")):
-        for name, count in counts.most_common():
-            table.add_row(indent + name, f"{count:,}")
+    for name, count in (*((f"  {name}", n) for name, n in ends.most_common()), *counts.items()):
+        table.add_row(name, f"{count:,}")
     table.add_row("runs that went wrong", f"{sum(1 for each in outcomes if each.problem):,}")
-    console.print(table)
+    struck = _table("kind of fault", "struck", "in stacks")
+    names = [kind.name for kind in KINDS]
+    for name in names:
+        times = [outcome.struck[name] for outcome in outcomes]
+        struck.add_row(name, f"{sum(times):,}", f"{sum(map(bool, times)):,}")
+    console.print(table, "", struck)
+    return [name for name in names if not any(outcome.struck[name] for outcome in outcomes)]
+
+
+def _table(*columns: str) -> Table:
+    table = Table(*columns, box=None, pad_edge=False)
+    for column in table.columns[1:]:
+        column.justify = "right"
+    return table
 
 
 if __name__ == "__main__":

@@ -10,14 +10,15 @@ import copy
 import heapq
 import json
 import random
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
 from itertools import chain
 from types import MethodType
-from typing import Any, Never
+from typing import Any, Never, Protocol
 
 from novaloop.cloud.deployments import Deployments
 from novaloop.cloud.leftovers import TaggedResources
@@ -74,11 +75,13 @@ class Crash(BaseException):
 
 @dataclass(frozen=True)
 class Chaos:
-    """What may go wrong, as probabilities: of deliveries, crashes per call, and Lag's."""
+    """What may go wrong, as probabilities: of deliveries, of entries of a batch that are refused,
+    of crashes per call, and Lag's."""
 
     duplicated: float = 0.0
     lost: float = 0.0
     delayed: float = 0.0
+    refused_entries: float = 0.0
     crash: float = 0.0
     late_tags: float = 0.0
     stale: float = 0.0
@@ -105,35 +108,74 @@ class Crashes:
     after_effect: bool = False
     fault: Callable[[], object] = crash
     probability: float = 0.0
+    others: list[tuple[float, Callable[[], object]]] = field(default_factory=list)
+    """What else happens at random calls, each with its probability."""
     random: random.Random = field(default_factory=random.Random)
     calls: list[str] = field(default_factory=list)
 
     def around(self, name: str, call: Callable[[], Any]) -> Any:
         number = len(self.calls)
         self.calls.append(name)
-        hit = number == self.at or self.random.random() < self.probability
+        hit = self.fault if number == self.at else self._drawn()
         after = self.after_effect if number == self.at else self.random.random() < 0.5
         if hit and not after:
-            self.fault()
+            hit()
         try:
             return call()
         finally:
             if hit and after:
-                self.fault()
+                hit()
+
+    def _drawn(self) -> Callable[[], object] | None:
+        for probability, fault in ((self.probability, self.fault), *self.others):
+            if self.random.random() < probability:
+                return fault
+        return None
+
+
+@dataclass(frozen=True)
+class Call:
+    """A call of a port, such as `jobs.describe_training_job`; calling it carries it out."""
+
+    name: str
+    method: Callable[..., Any]
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any]
+
+    def __call__(self) -> Any:
+        return self.method(*self.args, **self.kwargs)
+
+
+class Interposed(Protocol):
+    """What stands between a process and a service, whichever process it is."""
+
+    def around(self, call: Call) -> Any:
+        """Carry the call out and return its answer; or raise, before or after its effect."""
+        ...
 
 
 class Interruptible:
     """A port whose every call may be the last of its process."""
 
-    def __init__(self, port: object, name: str, crashes: Crashes) -> None:
+    def __init__(
+        self, port: object, name: str, crashes: Crashes, interposed: Sequence[Interposed] = ()
+    ) -> None:
         self._port, self._name, self._crashes = port, name, crashes
+        self._interposed = interposed
 
     def __getattr__(self, method: str) -> Callable[..., Any]:
         if method.startswith("__"):  # what copying asks for
             raise AttributeError(method)
         target = getattr(self._port, method)
         name = f"{self._name}.{method}"
-        return lambda *args, **kwargs: self._crashes.around(name, lambda: target(*args, **kwargs))
+
+        def called(*args: Any, **kwargs: Any) -> Any:
+            call = Call(name, target, args, kwargs)
+            for each in self._interposed:
+                call = Call(name, each.around, (call,), {})
+            return self._crashes.around(name, call)
+
+        return called
 
 
 class Simulation:
@@ -156,7 +198,10 @@ class Simulation:
         self.dead_letters: list[str] = []
         self.store = TwinStore(self.emit)
         self.objects = TwinObjects(self.clock)
-        self.lag = Lag(self.random, chaos.late_tags, chaos.stale)
+        self.struck: Counter[str] = Counter()
+        """How often each kind of fault struck."""
+        self.interposed: list[Interposed] = []
+        self.lag = Lag(self.random, chaos.late_tags, chaos.stale, self.struck)
         services = (fate, self.later, self.job_changed, self.lag)
         self.jobs = TwinJobs(self.objects, self.clock, *services)
         self.jobs.claimed = self.is_claimed
@@ -185,7 +230,7 @@ class Simulation:
 
     def world_with(self, crashes: Crashes) -> World:
         def port(target: object, name: str) -> Any:
-            return Interruptible(target, name, crashes)
+            return Interruptible(target, name, crashes, self.interposed)
 
         deployment = Deployment(
             region="us-east-1",
@@ -266,13 +311,19 @@ class Simulation:
     # ------------------------------------------------------------------ deliveries
     def emit(self, experiment_id: str) -> None:
         """Deliver a hint as the cloud does: late, twice, or not at all."""
-        copies = 2 if self.random.random() < self.chaos.duplicated else 1
+        copies = 2 if self._strikes("event that came twice", self.chaos.duplicated) else 1
         for _ in range(copies):
-            if self.random.random() >= self.chaos.lost:
+            if not self._strikes("event that was lost", self.chaos.lost):
                 self.later(self._delay(), partial(self.deliver, experiment_id, 1, 0))
 
+    def _strikes(self, fault: str, probability: float) -> bool:
+        """Draw whether a fault strikes now, and count it."""
+        strikes = self.random.random() < probability
+        self.struck[fault] += strikes
+        return strikes
+
     def _delay(self) -> timedelta:
-        late = self.random.random() < self.chaos.delayed
+        late = self._strikes("event that was late", self.chaos.delayed)
         return timedelta(seconds=self.random.uniform(0, 3000 if late else 2))
 
     def send_message(self, QueueUrl: str, MessageBody: str, DelaySeconds: int) -> None:  # noqa: N803
@@ -301,7 +352,11 @@ class Simulation:
         """
         assert 1 <= len(Entries) <= 10
         assert len({entry["Id"] for entry in Entries}) == len(Entries)
-        failed = [entry for entry in Entries if self.random.random() < self.chaos.crash]
+        failed = [
+            entry
+            for entry in Entries
+            if self._strikes("batch of hints taken in part", self.chaos.refused_entries)
+        ]
         for entry in Entries:
             if entry not in failed:
                 self.send_message(QueueUrl, entry["MessageBody"], 0)
@@ -377,10 +432,13 @@ class Simulation:
         if self.is_deleted:
             return
         self.later(SWEEP_EVERY, self.run_sweep)
-        crashes = Crashes(probability=self.chaos.crash, random=self.random)
+        crashes = Crashes(
+            probability=self.chaos.crash, others=self.crashes.others, random=self.random
+        )
         ports = {"store": self.store, "objects": self.objects, "sqs": self, "ingester": self}
         calls: dict[str, Any] = {
-            name: Interruptible(port, name, crashes) for name, port in ports.items()
+            name: Interruptible(port, name, crashes, self.interposed)
+            for name, port in ports.items()
         }
         # In one thread: the order of what happens is that of the seed.
         hints = HintQueue(calls.pop("sqs"), "hints", senders=1)
@@ -399,7 +457,7 @@ class Simulation:
     def upload(self, experiment_id: str, file: str, body: bytes) -> None:
         key = f"inbox/{experiment_id}/{file}"
         self.objects.put(key, body, "text/csv")
-        if self.random.random() >= self.chaos.lost:
+        if not self._strikes("event that was lost", self.chaos.lost):
             self.request_ingest(key)
 
     def delete_stack(self) -> None:

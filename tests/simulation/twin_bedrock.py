@@ -102,7 +102,7 @@ class TwinBedrock(TwinService):
             code = "ConflictException" if kind == "custom-model" else "ValidationException"
             raise refusal(code, f"{kind} {name} already exists")
         once = {f"{kind} quota": "ServiceQuotaExceededException"}
-        self._strike(name, once, {f"{kind} invalid": "AccessDeniedException"})
+        self._strike(kind, name, once, {f"{kind} invalid": "AccessDeniedException"})
         tags = request.get("modelTags") or request.get("jobTags") or request["tags"]
         resource = Resource(
             name,

@@ -129,7 +129,7 @@ class TwinSageMaker(TwinService):
             if "ModelName" in variant:
                 self._named("model", variant["ModelName"])
         name = request["EndpointConfigName"]
-        self._strike(name, always={"config invalid": "ValidationException"})
+        self._strike("config", name, always={"config invalid": "ValidationException"})
         arn = f"{_ARN}endpoint-config/{name}"
         self._add("endpoint configuration", name, request, EndpointConfigArn=arn)
         return {"EndpointConfigArn": arn}
@@ -139,7 +139,9 @@ class TwinSageMaker(TwinService):
         self._named("endpoint configuration", config)
         assert self.is_bounded(name), f"no schedule would end {name}"
         if name not in self.endpoints:
-            self._strike(config, {"quota": "ResourceLimitExceeded"}, {"invalid": "AccessDenied"})
+            full, denied = "ResourceLimitExceeded", "AccessDenied"
+            once = {"quota": full, "endpoint quota": full}
+            self._strike("endpoint", config, once, {"invalid": denied, "endpoint invalid": denied})
             self.launches.append(config)
         arn = f"{_ARN}endpoint/{name}"
         endpoint = self._add("endpoint", name, request, EndpointArn=arn, EndpointStatus="Creating")
@@ -153,8 +155,11 @@ class TwinSageMaker(TwinService):
         if endpoint.described["EndpointStatus"] != "InService":
             raise refusal("ValidationException", "The endpoint must be InService.")
         if name not in self.components:
-            once = {"component throttled": "ThrottlingException"}
-            self._strike(name, once, {"component invalid": "Invalid"})
+            once = {
+                "component throttled": "ThrottlingException",
+                "component quota": "ResourceLimitExceeded",
+            }
+            self._strike("component", name, once, {"component invalid": "Invalid"})
             self.launches.append(f"component {name}")
         status = "InferenceComponentStatus"
         component = self._add("inference component", name, request, **{status: "Creating"})
@@ -197,6 +202,8 @@ class TwinSageMaker(TwinService):
         breaks = {"update breaks": UNHEALTHY, "update breaks for capacity": LOSSES["no capacity"]}
         fate = self._fate(target)
         reason = breaks.get(fate) or self._failure(target, "update", UNHEALTHY)
+        if fate in breaks:
+            self._count("update", fate)
         if reason:
             endpoint.described["FailureReason"] = reason
         else:

@@ -51,13 +51,13 @@ class Lag:
     def tags_show_at(self, now: datetime) -> datetime:
         if not self.tags or self.random.random() >= self.tags:
             return now
-        self.struck["tags that showed late"] += 1
+        self.struck["tags shown late"] += 1
         return now + timedelta(seconds=self.random.uniform(1, 60))
 
     def hides(self) -> bool:
         if not self.stale or self.random.random() >= self.stale:
             return False
-        self.struck["looks that found nothing where something was"] += 1
+        self.struck["not found, but there"] += 1
         return True
 
 
@@ -127,7 +127,7 @@ class TwinService(ABC):
             if EXPERIMENT_TAG in self._shown_tags(kind, name):
                 return self._named(kind, name)
             if self._named(kind, name).tags:
-                self._lag.struck["rights denied before a tag showed"] += 1
+                self._lag.struck["right denied before its tag showed"] += 1
         self.denied.append(f"{kind} {name}")
         raise refusal("AccessDeniedException", f"not authorized to act on {kind} {name}")
 
@@ -141,15 +141,25 @@ class TwinService(ABC):
         ]
 
     def _strike(
-        self, name: str, once: Mapping[str, str] = _NONE, always: Mapping[str, str] = _NONE
+        self,
+        kind: str,
+        name: str,
+        once: Mapping[str, str] = _NONE,
+        always: Mapping[str, str] = _NONE,
     ) -> None:
         """Refuse with the code of the name's fate: what passes later, only once."""
         fate = self._fate(name)
         if fate in always:
+            self._count(kind, fate)
             raise refusal(always[fate], f"{fate}: no")
         if fate in once and (fate, name) not in self._struck:
             self._struck.add((fate, name))
+            self._count(kind, fate)
             raise refusal(once[fate], f"{fate}: not now")
+
+    def _count(self, kind: str, fate: str) -> None:
+        """Count that a fate struck a thing of this kind."""
+        self._lag.struck[f"{kind} {fate.removeprefix(f'{kind} ')}"] += 1
 
     def _failure(self, name: str, kind: str, fault: str) -> str | None:
         """Return why the thing of this name fails, or None if it does not.
@@ -158,12 +168,16 @@ class TwinService(ABC):
         """
         fate = self._fate(name)
         said = {**LOSSES, "fails": fault}
-        return said.get(fate) or said.get(fate.removeprefix(f"{kind} "))
+        reason = said.get(fate) or said.get(fate.removeprefix(f"{kind} "))
+        if reason:
+            self._count(kind, fate)
+        return reason
 
     def _answered(self, name: str, code: str, answer: object) -> io.BytesIO:
         """Answer a request, unless that is the fate of what serves: late, or never."""
         self.asked += 1
-        fate = self._fate(name)
+        fate = self._fate(name).removeprefix("endpoint ")
         if fate == "does not answer" or (fate == "answers late" and self.asked < 3):
+            self._count("endpoint", fate)
             raise refusal(code, f"{name} {fate}")
         return io.BytesIO(json.dumps(answer).encode())

@@ -151,13 +151,17 @@ class TwinJobs(TwinService):
         fate = self._fate(name)
         if fate in REFUSALS and (fate == "invalid" or self.refused.get(name, 0) < 2):
             self.refused[name] = self.refused.get(name, 0) + 1
+            self._count("training-job", fate)
             raise refusal(REFUSALS[fate], f"{fate}: not now")
         self.wanted.append(name)
         if len(self.running) >= self.limit:
+            self._count("training-job", "queue for a quota")
             raise refusal(REFUSALS["quota"], "the quota is used up")
         assert self.claimed(name), f"{name} was launched without a record that claims it"
         self.launches.append(name)
         ending = "completes" if fate in REFUSALS else fate
+        if ending == "hangs":
+            self._count("training-job", ending)
         self.jobs[name] = SimulatedJob(request, ending, self._clock.now())
         self._tag("training-job", name)
         if ending != "hangs":
@@ -172,6 +176,8 @@ class TwinJobs(TwinService):
         stopped = ("Stopped", None)
         ending = ENDINGS.get(job.ending, ENDINGS["completes"])
         job.status, job.reason = stopped if job.stop_asked else ending
+        if job.ending != "completes" and not job.stop_asked:
+            self._count("training-job", job.ending)
         job.ended_at = self._clock.now()
         if job.status == "Completed" and "ServerlessJobConfig" in job.request:
             self._write_loose_files(name, job)
