@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +12,8 @@ from aws_lambda_powertools.utilities.batch import (
     process_partial_response,
 )
 
+from novaloop.cloud.messages import NoHint, read_hint
 from novaloop.experiment.names import experiment_of_job
-from novaloop.experiment.versions import Shape, current
 from novaloop.usecases.reconcile import reconcile
 from novaloop.wiring import controller_world, leaving_newer_alone
 
@@ -55,8 +54,10 @@ class _Looker:
             self._seen.add(experiment_id)
 
 
-def _state_of(record: Record) -> dict[str, object]:
+def _state_of(record: Record | None) -> dict[str, object]:
     """Return what the dashboard shows of an experiment."""
+    if record is None:
+        return {"status": "there is no such experiment"}
     stage = record.focus
     state = {"stage": stage.name, "state": stage.state} if stage else {}
     return {"status": record.status, "version": record.version, **state}
@@ -67,8 +68,14 @@ def _hint_of(record: SQSRecord | DynamoDBRecord) -> tuple[str | None, int]:
     stream = record.get("dynamodb")
     if stream is not None:
         return str(stream["Keys"]["experiment_id"]["S"]), 0
-    hint = current(Shape.HINT, json.loads(record["body"]))
-    if "experiment_id" in hint:
-        return str(hint["experiment_id"]), int(hint.get("depth", 0))
-    prefix, named = world().policy.prefix, (hint["job_name"], hint.get("config_name", ""))
+    try:
+        hint = read_hint(record["body"])
+    except NoHint as problem:
+        # It would be as bad the next time, so it is not told as a failure.
+        logger.warning("a message is no hint, and dropped: %s", problem)
+        return None, 0
+    if hint.experiment_id is not None:
+        return hint.experiment_id, hint.depth
+    named = (hint.job_name or "", hint.config_name or "")
+    prefix = world().policy.prefix
     return next(filter(None, (experiment_of_job(prefix, name) for name in named)), None), 0

@@ -15,6 +15,7 @@ import pytest
 from novaloop.cloud.messages import IngestFunction
 from novaloop.experiment.record import DatasetStatus, Snapshot, Status
 from novaloop.store.table import ExperimentTable
+from tests.integration import rich_items
 from tests.integration.application import CONTEXT, Application, Invocations, load, sample
 from tests.simulation.twins import VirtualClock, questions_csv
 from tests.template.stack import REGION
@@ -53,6 +54,12 @@ def hints(*bodies: str) -> dict[str, Any]:
     return {"Records": records}
 
 
+def uploaded(store: ExperimentTable, *names: str) -> None:
+    """Leave of each experiment what ingest does: without an upload there is none."""
+    for name in names:
+        store.put_dataset(name, rich_items.dataset("sft"))
+
+
 def failures(answer: dict[str, Any]) -> list[str]:
     return [each["itemIdentifier"] for each in answer["batchItemFailures"]]
 
@@ -60,6 +67,7 @@ def failures(answer: dict[str, Any]) -> list[str]:
 def test_a_batch_of_hints_is_one_look_at_the_experiment(
     controller: ModuleType, store: ExperimentTable, caplog: pytest.LogCaptureFixture
 ) -> None:
+    uploaded(store, "questions")
     assert failures(controller.handler(sample("hints.json"), CONTEXT)) == []
     record = store.load("questions").record
     assert record is not None
@@ -68,16 +76,81 @@ def test_a_batch_of_hints_is_one_look_at_the_experiment(
     assert [look["status"] for look in looks] == ["COLLECTING"]
 
 
-@pytest.mark.parametrize(
-    "bad", ["not json", "[]", "null", '"questions"', "{}", '{"job_name": null, "x": 1'], ids=str
+LONG = "x" * 1025
+BAD_HINTS = (
+    "not json",
+    "[]",
+    "null",
+    '"questions"',
+    "{}",
+    '{"job_name": null, "x": 1',
+    "[" * 100_000,
+    '{"experiment_id": null}',
+    '{"experiment_id": ""}',
+    '{"experiment_id": 7}',
+    '{"experiment_id": ["a"]}',
+    '{"experiment_id": {"a": 1}, "job_name": "novaloop-a--sft-1"}',
+    f'{{"experiment_id": "{LONG}"}}',
+    f'{{"experiment_id": "{"ß" * 513}"}}',
+    '{"experiment_id": "\\ud800"}',
+    '{"job_name": 7}',
+    '{"experiment_id": "a", "depth": null}',
+    '{"experiment_id": "a", "depth": "deep"}',
+    '{"experiment_id": "a", "depth": [1]}',
+    '{"experiment_id": "a", "depth": true}',
+    '{"experiment_id": "a", "depth": 1.5}',
+    '{"experiment_id": "a", "depth": -1}',
+    '{"experiment_id": "a", "depth": -1e9}',
+    '{"experiment_id": "a", "depth": -1000000000}',
+    '{"experiment_id": "a", "depth": 501}',
+    '{"experiment_id": "a", "depth": 1e400}',
+    '{"experiment_id": "a", "depth": ' + "9" * 5000 + "}",
 )
-def test_exactly_the_bad_hint_of_a_batch_comes_again(
-    controller: ModuleType, store: ExperimentTable, bad: str
+
+
+@pytest.mark.parametrize("bad", BAD_HINTS, ids=lambda bad: bad[:40])
+def test_what_is_no_hint_is_dropped_with_one_line_and_holds_nobody_up(
+    controller: ModuleType, store: ExperimentTable, bad: str, caplog: pytest.LogCaptureFixture
 ) -> None:
+    uploaded(store, "a", "b")
     batch = hints('{"experiment_id": "a"}', bad, '{"job_name": "novaloop-b--sft-1"}')
-    assert failures(controller.handler(batch, CONTEXT)) == ["m1"]
+    assert failures(controller.handler(batch, CONTEXT)) == []
     assert store.load("a").record is not None
     assert store.load("b").record is not None
+    told = [each.getMessage() for each in caplog.records if each.levelname != "INFO"]
+    assert len(told) == 1
+    assert told[0].startswith("a message is no hint, and dropped: ")
+    assert len(told[0]) < 200
+    assert "\n" not in told[0]
+
+
+@pytest.mark.parametrize("version", [-1_000_000_000, "2", 1e300, [2]])
+def test_a_hint_of_an_impossible_version_is_left_alone(
+    controller: ModuleType, table: str, version: object
+) -> None:
+    bad = json.dumps({"schema_version": version, "experiment_id": "a"})
+    assert failures(controller.handler(hints(bad), CONTEXT)) == []
+    assert boto3.client("dynamodb").scan(TableName=table)["Count"] == 0
+
+
+def test_what_a_hint_has_besides_is_ignored(controller: ModuleType, store: ExperimentTable) -> None:
+    uploaded(store, "a")
+    told = {"experiment_id": "a", "depth": 0, "more": [1], "job_name": None}
+    assert failures(controller.handler(hints(json.dumps(told)), CONTEXT)) == []
+    assert store.load("a").record is not None
+
+
+def test_a_hint_makes_no_experiment_nor_does_a_command(
+    controller: ModuleType, store: ExperimentTable, table: str
+) -> None:
+    store.put_command("mistyped", rich_items.command("c"))
+    batch = hints(*(json.dumps({"experiment_id": name}) for name in ("questoins", "mistyped")))
+    assert failures(controller.handler(batch, CONTEXT)) == []
+    items = boto3.client("dynamodb").scan(TableName=table)["Items"]
+    assert [item["kind"]["S"] for item in items] == ["COMMAND"]
+    uploaded(store, "mistyped")
+    assert failures(controller.handler(batch, CONTEXT)) == []
+    assert store.load("mistyped").record is not None
 
 
 def test_one_experiment_that_fails_does_not_hold_up_the_others(
@@ -91,6 +164,7 @@ def test_one_experiment_that_fails_does_not_hold_up_the_others(
         return real(experiment_id, world, depth)
 
     monkeypatch.setattr(controller, "reconcile", fails_for_one)
+    uploaded(store, "a", "b")
     names = ("a", "broken", "b", "broken")
     batch = hints(*(json.dumps({"experiment_id": name}) for name in names))
     assert failures(controller.handler(batch, CONTEXT)) == ["m1", "m3"]
@@ -119,15 +193,6 @@ def test_the_depth_of_a_hint_is_told(
     assert depths == [depth]
 
 
-@pytest.mark.parametrize("depth", [None, "deep", [1]])
-def test_a_hint_of_no_depth_that_can_be_read_comes_again(
-    controller: ModuleType, depth: object
-) -> None:
-    bad = json.dumps({"experiment_id": "a", "depth": depth})
-    batch = hints('{"experiment_id": "b"}', bad)
-    assert failures(controller.handler(batch, CONTEXT)) == ["m1"]
-
-
 @pytest.mark.parametrize(
     "name", ["other-questions--sft-1", "novaloop-questions", "novaloop-", "novaloop-UP--sft-1", ""]
 )
@@ -140,6 +205,7 @@ def test_jobs_that_are_not_ours_are_ignored(controller: ModuleType, table: str, 
 def test_an_endpoint_of_several_experiments_is_told_by_its_configuration(
     controller: ModuleType, store: ExperimentTable
 ) -> None:
+    uploaded(store, "questions")
     hint = {"job_name": "novaloop-bot", "config_name": "novaloop-questions--deploy-1"}
     assert failures(controller.handler(hints(json.dumps(hint)), CONTEXT)) == []
     assert store.load("questions").record is not None
@@ -148,6 +214,7 @@ def test_an_endpoint_of_several_experiments_is_told_by_its_configuration(
 def test_the_stream_is_handled_and_its_bad_record_named(
     controller: ModuleType, store: ExperimentTable
 ) -> None:
+    uploaded(store, "questions")
     event = sample("table-stream.json")
     assert failures(controller.handler(event, CONTEXT)) == []
     assert store.load("questions").record is not None
@@ -254,6 +321,7 @@ def test_the_sweep_hints_at_what_is_due(
     hint_queue: str,
     store: ExperimentTable,
 ) -> None:
+    uploaded(store, "questions")
     application.controller.handler(hints('{"experiment_id": "questions"}'), CONTEXT)
     record = store.load("questions").record
     assert record is not None

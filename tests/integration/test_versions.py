@@ -196,6 +196,8 @@ def test_the_controller_leaves_a_newer_item_alone_and_sees_to_the_others(
 ) -> None:
     application = Application(environment, hint_queue)
     before = newer(shape)
+    for name in ("a", "b"):
+        store.put_dataset(name, rich_items.dataset("sft"))
     capsys.readouterr()
     names = ("questions", "a", "questions", "b")
     shaped = sample("hints.json")["Records"][0]

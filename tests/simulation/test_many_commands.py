@@ -52,6 +52,7 @@ def test_commands_that_piled_up_are_obeyed_in_one_look() -> None:
     for number in range(300):
         simulation.command("demo", CommandKind.KEEP, hours=0.1, note=str(number))
     record = reconcile("demo", simulation.undisturbed)
+    assert record is not None
     assert record.status is Status.LIVE
     assert asked(simulation)["keep by somebody"] == 300
     notes = [e.why for e in simulation.store.history("demo") if e.what == "keep by somebody"]
@@ -119,6 +120,7 @@ def test_what_an_earlier_release_obeyed_and_remembered_is_not_obeyed_again() -> 
     simulation.store.commit(replace(record, handled_commands=tuple(ids)), [])
     simulation.command("demo", CommandKind.KEEP, hours=3)
     after = reconcile("demo", simulation.undisturbed)
+    assert after is not None
     assert before is not None
     assert before.expires_at is not None
     assert after.endpoint is not None

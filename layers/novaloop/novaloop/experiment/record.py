@@ -485,6 +485,11 @@ class Snapshot:
     commands: tuple[CommandItem, ...] = ()
 
     @property
+    def has_uploads(self) -> bool:
+        """Whether ingest has seen an upload."""
+        return self.spec is not None or bool(self.datasets)
+
+    @property
     def scores(self) -> dict[tuple[str, int], ScoreItem]:
         """The scores of the record's own evaluations, by stage and attempt."""
         uid = self.record.uid if self.record else None

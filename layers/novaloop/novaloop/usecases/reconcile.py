@@ -199,14 +199,17 @@ class _Chain:
             self.hints.look_at(experiment_id, max(delay, SHORTEST_DELAY), self.depth + depth)
 
 
-def reconcile(experiment_id: str, world: World, depth: int = 0) -> Record:
+def reconcile(experiment_id: str, world: World, depth: int = 0) -> Record | None:
     """Bring one experiment as far as it goes now, and return its record.
 
-    `depth` is that of the hint that led here. Raises RuntimeError if the experiment does not come
-    to rest, which would be a defect of `decide`.
+    None if there is no such experiment: an upload makes one, and a hint alone, which may be
+    mistyped, does not. `depth` is that of the hint that led here. Raises RuntimeError if the
+    experiment does not come to rest, which would be a defect of `decide`.
     """
     world = replace(world, hints=_Chain(world.hints, depth))
     snapshot = world.store.load(experiment_id)
+    if snapshot.record is None and not snapshot.has_uploads:
+        return None
     feedback = Feedback()
     done: set[Command] = set()
     eyes = _Eyes(world)
