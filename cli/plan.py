@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -28,6 +28,7 @@ from novaloop.experiment.costs import (
     packaged_prices,
     read_prices,
 )
+from novaloop.experiment.launching import image_problem
 from novaloop.experiment.origins import named_origin
 from novaloop.experiment.plan import OnBedrock, Runtime, TrainStage
 from novaloop.experiment.planning import ExperimentPlan, plan_experiment
@@ -52,6 +53,10 @@ BASE_MODEL = "The base model's ARN gets its version from SageMaker's hub at laun
 ON_BEDROCK = "Prices of Bedrock's deployments are not known, so their cost isn't."
 CHECKPOINTS = "The checkpoints that later stages start from are placeholders until a run."
 UIDS = "In names, 0000 stands where a run has the first characters of the experiment's uid."
+IMAGES = (
+    "The image of {} is not AWS's: the stack checks at upload whether its parameter "
+    "ImageRepositoryArns names the repository; --stack NAME checks it now."
+)
 ORIGIN = "The checkpoint of {} is a placeholder: it is looked up when the experiment starts."
 
 
@@ -249,6 +254,11 @@ def _notes(spec: ExperimentSpec, site: PlannedSite) -> Iterator[str]:
     if named_origin(spec) is not None:
         yield ORIGIN.format(spec.checkpoint)
     if site.is_placeholder:
+        # Placeholders let any image pass; who knows no repository sees which are not AWS's.
+        none = replace(site.site, deployment=replace(site.site.deployment, image_repositories=()))
+        foreign = [stage.name for stage in spec.plan if image_problem(stage, none)]
+        if foreign:
+            yield IMAGES.format(", ".join(foreign))
         yield PLACEHOLDERS
 
 

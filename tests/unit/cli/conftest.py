@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 STACK = "novaloop"
 OUTPUTS = {"BucketName": "application-bucket", "TableName": "experiments"}
 STACKS: dict[str, dict[str, str]] = {STACK: OUTPUTS, "other": {}}
+PARAMETERS: dict[str, dict[str, str]] = {}
 
 
 def describe_stacks(name: str) -> dict[str, object]:
@@ -28,7 +29,10 @@ def describe_stacks(name: str) -> dict[str, object]:
         error = {"Code": "ValidationError", "Message": f"Stack with id {name} does not exist"}
         raise ClientError({"Error": error}, "DescribeStacks")
     outputs = [{"OutputKey": key, "OutputValue": value} for key, value in STACKS[name].items()]
-    return {"Stacks": [{"StackName": name, "StackStatus": "CREATE_COMPLETE", "Outputs": outputs}]}
+    given = PARAMETERS.get(name, {}).items()
+    parameters = [{"ParameterKey": key, "ParameterValue": value} for key, value in given]
+    stack = {"StackName": name, "StackStatus": "CREATE_COMPLETE"}
+    return {"Stacks": [{**stack, "Outputs": outputs, "Parameters": parameters}]}
 
 
 @pytest.fixture

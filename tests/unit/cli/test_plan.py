@@ -251,23 +251,72 @@ def test_rows_shared_between_datasets_are_refused_as_in_the_cloud(folder: Path) 
     assert "Upload corrected files" in known.stderr
 
 
-def test_a_stack_fills_in_the_placeholders(
-    folder: Path, aws: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    role = "arn:aws:iam::111122223333:role/stack-ExecutionRole"
-    reward = "arn:aws:lambda:us-east-1:111122223333:function:stack-SageMaker-reward"
+ROLE = "arn:aws:iam::111122223333:role/stack-ExecutionRole"
+
+
+def deploy(monkeypatch: pytest.MonkeyPatch, region: str, **parameters: str) -> str:
+    """Let a stack called `deployed` exist; return the ARN of its reward function."""
+    reward = f"arn:aws:lambda:{region}:111122223333:function:stack-SageMaker-reward"
     outputs = {
         **conftest.OUTPUTS,
-        "ExecutionRoleArn": role,
+        "ExecutionRoleArn": ROLE,
         "BedrockRoleArn": "arn:aws:iam::123456789012:role/bedrock",
         "RewardFunctionArn": reward,
         "JobNamePrefix": "team",
     }
     monkeypatch.setitem(conftest.STACKS, "deployed", outputs)
+    monkeypatch.setitem(conftest.PARAMETERS, "deployed", parameters)
+    return reward
+
+
+MIRROR = "111122223333.dkr.ecr.us-east-1.amazonaws.com"
+AWS_OWN = "708977205387.dkr.ecr.us-east-1.amazonaws.com/nova-evaluation-repo:x"
+
+
+def ask_for_image(folder: Path, image: str) -> None:
+    settings = WALKTHROUGH.replace(
+        "evaluate: after-rft", f"evaluate: {{name: last, image: {image}}}"
+    )
+    (folder / "experiment.yaml").write_text(settings)
+
+
+@pytest.mark.parametrize(
+    ("named", "accepted"),
+    [
+        ("", False),
+        ("arn:aws:ecr:us-east-1:111122223333:repository/other", False),
+        ("arn:aws:ecr:us-east-1:111122223333:repository/mirror/*", True),
+    ],
+)
+def test_an_image_is_checked_by_the_stacks_own_parameter(
+    folder: Path, aws: None, monkeypatch: pytest.MonkeyPatch, named: str, accepted: bool
+) -> None:
+    deploy(monkeypatch, "us-east-1", ImageRepositoryArns=named)
+    ask_for_image(folder, f"{MIRROR}/mirror/nova:1")
+    result = novaloop("plan", str(folder), "--stack", "deployed")
+    assert (result.exit_code == 0) is accepted
+    assert ("stack's parameter ImageRepositoryArns" in result.output) is not accepted
+
+
+@pytest.mark.parametrize(("image", "told"), [(f"{MIRROR}/mirror/nova:1", True), (AWS_OWN, False)])
+def test_without_a_stack_an_image_that_is_not_awss_is_told_to_be_unchecked(
+    folder: Path, image: str, told: bool
+) -> None:
+    ask_for_image(folder, image)
+    result = novaloop("plan", str(folder))
+    assert result.exit_code == 0, result.output
+    text = " ".join(result.stdout.split())
+    assert ("The image of last is not AWS's: the stack checks at upload" in text) is told
+
+
+def test_a_stack_fills_in_the_placeholders(
+    folder: Path, aws: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reward = deploy(monkeypatch, "us-east-1")
     content = planned(folder, "--stack", "deployed")
     request = content["stages"][3]["requests"][0]["parameters"]
     assert request["TrainingJobName"] == "team-walkthrough--0000-rft-1"
-    assert request["RoleArn"] == role
+    assert request["RoleArn"] == ROLE
     assert request["HyperParameters"]["reward_lambda_arn"] == reward
     assert request["OutputDataConfig"]["S3OutputPath"].startswith("s3://application-bucket/")
     assert len(content["notes"]) == 2
@@ -294,14 +343,7 @@ def test_a_stacks_region_is_the_accounts_unless_asked_otherwise(
     monkeypatch.setenv("AWS_REGION", "us-west-2")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-west-2")
     boto3.DEFAULT_SESSION = None
-    outputs = {
-        **conftest.OUTPUTS,
-        "ExecutionRoleArn": "arn:aws:iam::111122223333:role/stack-ExecutionRole",
-        "BedrockRoleArn": "arn:aws:iam::123456789012:role/bedrock",
-        "RewardFunctionArn": f"arn:aws:lambda:{expected}:111122223333:function:x-SageMaker-y",
-        "JobNamePrefix": "team",
-    }
-    monkeypatch.setitem(conftest.STACKS, "deployed", outputs)
+    deploy(monkeypatch, expected)
     content = planned(folder, "--stack", "deployed", *options)
     request = content["stages"][0]["requests"][0]["parameters"]
     assert f".{expected}." in request["AlgorithmSpecification"]["TrainingImage"]
