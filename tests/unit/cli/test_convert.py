@@ -87,7 +87,7 @@ def test_a_rejected_row_means_exit_code_2_and_no_rows(source: Path) -> None:
     code, output, target = converted(source, "sft", *OPTIONS)
     assert code == 2
     assert not target.exists()
-    assert "line 6: `answer` is empty" in output
+    assert "line 6: `Y` is empty" in output
     assert "secret" not in output
     (reject,) = target.with_name("out.jsonl.rejects.jsonl").read_text().splitlines()
     assert json.loads(reject)["line"] == 6

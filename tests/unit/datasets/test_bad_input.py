@@ -65,6 +65,47 @@ def test_refusal_names_rule_line_and_remedy(
     assert "\n" not in str(refusal)
 
 
+MULTITURN = RowFormat.RFT_MULTITURN
+OWN_NAMES = [
+    (RowFormat.SFT, {"answer": "Y"}, {"question": "q", "Y": "no label"}, "`Y` is none of"),
+    (RowFormat.SFT, {"answer": "Y"}, {"question": "q", "Y": " "}, "`Y` is empty"),
+    (RowFormat.SFT, {"question": "My Q"}, {"My Q": "User: q", "answer": "a"}, "`My Q` contains"),
+    (RowFormat.SFT, {"question": "Q"}, {"Q": 7, "answer": "a"}, "`Q` is not text"),
+    (RowFormat.RFT, {"question": "Q"}, {"Q": "", "answer": "a"}, "`Q` is empty"),
+    (RowFormat.EVALUATION, {"metadata": "M"}, {"question": "q", "answer": "a", "M": 7}, "`M` is"),
+    (MULTITURN, {"prompt": "Q"}, {"id": "1", "Q": [{"role": "user"}]}, "Q[0]: content"),
+]
+
+
+@pytest.mark.parametrize(("row_format", "columns", "row", "begin"), OWN_NAMES)
+def test_a_message_about_a_field_names_the_users_own_column(
+    row_format: RowFormat, columns: dict[str, str], row: dict[str, object], begin: str
+) -> None:
+    summary, (reject,) = run(
+        json.dumps(row).encode(),
+        row_format,
+        columns=columns,
+        labels=("a",) if row_format is RowFormat.SFT else (),
+        source_format=SourceFormat.JSONL,
+    )
+    assert str(reject["message"]).startswith(begin)
+    assert str(reject["column"]).partition("[")[0] in columns.values()
+    assert str(summary.refusal).startswith(f"line 1: {begin}")
+
+
+def test_a_row_that_lacks_a_column_names_it() -> None:
+    rows = b'{"question": "q", "Y": "a"}\n{"question": "q"}\n'
+    (reject,) = run(rows, columns={"answer": "Y"}, source_format=SourceFormat.JSONL)[1]
+    assert (reject["column"], reject["rule"]) == ("Y", "missing-field")
+
+
+def test_a_columns_name_never_breaks_a_messages_line() -> None:
+    data = b'question,"my\nanswer"\nq,\n'
+    refusal = run(data, columns={"answer": "my\nanswer"})[0].refusal
+    assert str(refusal).startswith("line 3: `answer` is empty")
+    assert "\n" not in str(refusal)
+
+
 @pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
 def test_byte_and_line_of_bad_text_are_right_at_every_chunk_boundary(mark: bytes) -> None:
     data = mark + HEADER + "é日🙂\r\n".encode() + b"q,\xf0\x9f\x99x\n"

@@ -1,5 +1,6 @@
 """Which column holds which field."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -86,8 +87,14 @@ class FieldColumns:
     absent: frozenset[str]
 
     def column(self, field: str | None) -> str | None:
-        """Return the user's name for a field."""
-        return self.columns[self.fields.index(field)] if field in self.fields else None
+        """Return the user's name for a field, or their path for one that begins with a field.
+
+        What begins with no field is a name of theirs already.
+        """
+        begin = re.split(r"[.\[]", field, maxsplit=1)[0] if field else ""
+        if field is None or begin not in self.fields:
+            return field
+        return self.columns[self.fields.index(begin)] + field.removeprefix(begin)
 
 
 def assign_columns(

@@ -21,6 +21,7 @@ class DatasetRefused(Exception):  # noqa: N818 - a verdict on the input, not a f
 class RowRejected(Exception):  # noqa: N818
     """One row can't be used; the rest of the file can.
 
+    `field` is a field's name, or a path that begins with one; a message about it begins with it.
     `text` is what was rejected: for excerpts where the user wants them, never for a message.
     """
 
@@ -31,3 +32,9 @@ class RowRejected(Exception):  # noqa: N818
         self.rule = rule
         self.field = field
         self.text = text
+
+    def told(self, column: str | None) -> str:
+        """Return the message in one line, with the user's name for the field if it has one."""
+        if self.field is None or column is None or not column.isprintable():
+            return str(self)
+        return str(self).replace(self.field, column, 1)

@@ -13,7 +13,7 @@ from .formatted_rows import formatted_row_encoder
 from .options import DatasetOptions, RowFormat
 from .plain_rows import PlainRowEncoder
 from .rejects import RejectLog
-from .rows import RowReader
+from .rows import EncodedRows, RowReader
 
 
 def open_json_rows(
@@ -37,9 +37,11 @@ def open_json_rows(
         return RowReader(batches, formatted, len)
     columns = assign_columns(list(fields), options.columns, formats, line)
     encoder = PlainRowEncoder(columns, formats, options)
-    return RowReader(
-        batches, lambda rows: encoder.encode([_values(row, columns) for row in rows]), len
-    )
+
+    def encode(rows: list[dict[str, Any]]) -> EncodedRows:
+        return encoder.encode([_values(row, columns) for row in rows])
+
+    return RowReader(batches, encode, len, columns)
 
 
 def _values(row: dict[str, Any], columns: FieldColumns) -> list[Any]:

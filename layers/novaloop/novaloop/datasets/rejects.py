@@ -36,15 +36,16 @@ class RejectLog:
 
     def add(self, line: int, reason: RowRejected, column: str | None = None) -> None:
         """Record one row that begins on `line`."""
+        message = reason.told(column)
         if not self.rows:
-            self.first = line, str(reason)
+            self.first = line, message
         self.rows += 1
         counted = self.by_rule.setdefault(reason.rule, RejectedRows())
         counted.rows += 1
         if len(counted.first_lines) < MAX_LINES_PER_RULE:
             counted.first_lines.append(line)
         if self.rows <= MAX_LISTED_ROWS:
-            entry = {"line": line, "column": column, "rule": reason.rule, "message": str(reason)}
+            entry = {"line": line, "column": column, "rule": reason.rule, "message": message}
             if self.excerpts and reason.text:
                 entry["excerpt"] = ascii(reason.text[:EXCERPT_CHARS])[1:-1]
             self.sink(orjson.dumps(entry) + b"\n")
