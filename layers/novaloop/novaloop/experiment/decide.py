@@ -51,7 +51,7 @@ from novaloop.experiment.stages import (
     move,
     proceeded,
 )
-from novaloop.experiment.suspicion import watched
+from novaloop.experiment.suspicion import awaiting_ends, refused, watched
 from novaloop.experiment.telling import with_notification, with_warnings
 
 
@@ -72,6 +72,7 @@ def decide(seen: Observation, now: datetime, policy: Policy) -> Decision:
         decision = _STEPS[record.status](record, seen, now, policy)
     if decision.record.status is not record.status:  # which has looks of its own
         decision = replace(decision, record=replace(decision.record, unreadable=None))
+    decision = replace(decision, record=awaiting_ends(decision.record, seen, now))
     decision = _notice_late_uploads(with_backstops(decision, seen, now), seen, now)
     decision = with_warnings(with_notification(decision, seen), seen)
     return with_due(decision, former, now, policy)
@@ -224,7 +225,7 @@ def _wind_down(record: Record, seen: Observation, now: datetime, _: Policy) -> D
     return replace(decision, history=(*lines, *decision.history))
 
 
-def _clear_away(record: Record, seen: Observation, now: datetime, _: Policy) -> Decision:
+def _clear_away(record: Record, seen: Observation, now: datetime, policy: Policy) -> Decision:
     """Once nothing runs any more, delete whatever else carries the experiment's tag, if asked."""
     if seen.made is not None:  # by a controller that was held up for longer than its lease
         return _stop_serving(replace(record, stopping_to=record.status), record.reason, now)
@@ -239,7 +240,9 @@ def _clear_away(record: Record, seen: Observation, now: datetime, _: Policy) -> 
         # Once told, it is tried again as long as it is asked for: a tag may show late.
         told = cleanup is not None and cleanup.denied == seen.denied
         lines += () if told else (HistoryEntry(now, "cleanup", f"denied: {seen.denied}"),)
-        cleaning = replace(cleaning, cleanup=cleanup and replace(cleanup, denied=seen.denied))
+        if cleanup is not None:
+            held = refused(cleanup.held, seen.denied, now, policy)
+            cleaning = replace(cleaning, cleanup=replace(cleanup, denied=seen.denied, held=held))
         return Decision(cleaning, history=lines)
     return Decision(cleaning, (DeleteLeftovers(seen.leftovers),), lines)
 

@@ -26,7 +26,7 @@ LOOK_AGAIN: Mapping[Status, timedelta] = {
 }
 """How long an experiment may go without a look when no event calls for one."""
 DENIED_AGAIN = timedelta(minutes=15)
-"""When to try again to end, or to read, what we were told for minutes that we may not."""
+"""When to try again to end, or to read, what could not be for so long that people are told."""
 
 
 def with_due(decision: Decision, before: Record, now: datetime, policy: Policy) -> Decision:
@@ -57,7 +57,8 @@ def _is_claimed(record: Record) -> bool:
 def _due_at(record: Record, now: datetime, policy: Policy) -> datetime | None:
     if record.status.is_final:
         if record.cleanup:
-            blocked = record.cleanup.denied or record.unreadable
+            held = record.cleanup.held
+            blocked = record.cleanup.denied or record.unreadable or (held and held.confirmed)
             return now + (CHECK_AGAIN if blocked else _soon(policy))
         settled = all_told(record) and not is_pending(record)
         return None if settled else now + CHECK_AGAIN

@@ -162,7 +162,7 @@ class Feedback:
     `notified` and `warned` are what people were just told: a status, and stages with their ills.
     `planned` sums up the plan of a dry run that was just written. `proceeded`: the second step of
     the work was just requested. `made` is the ARN that the service just answered to our Create.
-    `end` and `denied` are what just came of asking to end work: why it was denied, if it was.
+    `end` and `denied` are what just came of asking to end work: why it was refused, if it was.
     `backstop` was just set and `removed` just removed; `exposed` says why the schedule could not
     be set.
     """

@@ -81,16 +81,19 @@ class Progress:
 
 
 class Suspect(StrEnum):
-    """What a look can say wrongly of a stage's work, or of our right to end it.
+    """What a look can say wrongly of a stage's work, or of its end.
 
     `PARTIAL` is an endpoint that seems gone while what was made for it is there. `UNREADABLE` is
-    what nobody could look at.
+    what nobody could look at. `DENIED` is an end that the service refuses, for want of a right or
+    for whatever reason; `LINGERING` one that was accepted, or has to wait for a change, and takes
+    long.
     """
 
     ABSENT = "ABSENT"
     PARTIAL = "PARTIAL"
     FOREIGN = "FOREIGN"
     DENIED = "DENIED"
+    LINGERING = "LINGERING"
     UNREADABLE = "UNREADABLE"
 
 
@@ -167,7 +170,7 @@ class Stage(Bounded):
     Create, or the ARN of what our tag was seen on: with it, the work is ours whatever tags say.
     `ending`: its work was seen to end. `backstop` ends
     what it serves with. `suspicion` is of being gone or somebody else's, `denied`
-    of having no right to end it. `waits` are the obstacles met, the present one last, until its
+    of an end that does not come. `waits` are the obstacles met, the present one last, until its
     work has begun. `health` is what went wrong in its training, `warned` of what
     kinds of that people were told."""
 
@@ -251,12 +254,14 @@ class Endpoint:
 class Cleanup(Bounded):
     """Everything that carries the experiment's tag is being deleted: who asked, what is left.
 
-    `denied` is what IAM said when it last denied to delete some of it.
+    `denied` is what the service said when it last refused to delete some of it, `held` the
+    suspicion that it does not come to an end.
     """
 
     by: Prose
     left: Prose = ""
     denied: Prose = ""
+    held: Suspicion | None = None
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,15 @@ from dataclasses import dataclass, replace
 from novaloop.experiment.bounds import cut
 from novaloop.experiment.moves import Announce, Decision, Warn
 from novaloop.experiment.observation import Observation
-from novaloop.experiment.record import Obstacle, Record, Stage, StageState, Status
+from novaloop.experiment.record import (
+    Obstacle,
+    Record,
+    Stage,
+    StageState,
+    Status,
+    Suspect,
+    Suspicion,
+)
 
 TOLD = {
     Status.REJECTED,
@@ -61,7 +69,7 @@ def all_told(record: Record) -> bool:
 
 
 def is_denied(record: Record) -> bool:
-    """Whether IAM keeps the controller from ending what runs, and not for a moment only."""
+    """Whether what runs does not end though it is asked to, and not for a moment only."""
     denied = record.focus.denied if record.focus else None
     return record.is_ending_work and denied is not None and denied.confirmed
 
@@ -83,11 +91,9 @@ class _Trouble:
 def _trouble(record: Record) -> _Trouble | None:
     stage = record.focus
     if is_denied(record) and stage is not None and stage.denied is not None:
-        text = (
-            f"{stage.name} can't be ended, and may go on billing: {stage.denied.why}; give the "
-            "controller's role the right, or end it yourself"
-        )
-        return _Trouble(text, text)
+        return _unended(stage.name, stage.denied)
+    if (held := record.cleanup.held if record.cleanup else None) is not None and held.confirmed:
+        return _unended("what is left", held)
     if record.unreadable is not None and record.unreadable.confirmed:
         at = f"{stage.name}: " if stage else ""
         text = (
@@ -99,6 +105,23 @@ def _trouble(record: Record) -> _Trouble | None:
     if stage is not None and stage.state is StageState.WAITING and record.status in _LAUNCHES:
         return _long_wait(stage)
     return None
+
+
+def _unended(what: str, held: Suspicion) -> _Trouble:
+    """Say what does not end. What the service says may change from look to look."""
+    since = f"{held.since:%Y-%m-%d %H:%M} UTC"
+    if held.of is Suspect.DENIED:
+        text = (
+            f"{what} can't be ended, and may go on billing: {held.why}; it is tried again every "
+            "few minutes; give the controller's role the right if that is what it lacks, or end it "
+            "yourself"
+        )
+    else:
+        text = (
+            f"{what} was to end, and may go on billing: {held.why}; it is tried again every few "
+            "minutes; look at it, and end it yourself"
+        )
+    return _Trouble(f"{what} does not end since {since}: {held.of}", text)
 
 
 def _long_wait(stage: Stage) -> _Trouble | None:

@@ -68,8 +68,8 @@ from novaloop.usecases.planning import write_plan
 from novaloop.usecases.ports import (
     Clock,
     Defects,
-    EndDenied,
     Endpoints,
+    EndRefused,
     Hints,
     Ingester,
     JobLogs,
@@ -456,7 +456,7 @@ def _act_on_stage(
     if command.ask in {Ask.END, Ask.CLEAR}:
         try:
             end = _end(record, stage, world, gone=command.ask is Ask.CLEAR)
-        except EndDenied as denied:
+        except EndRefused as denied:
             return replace(feedback, denied=str(denied))
         except Exception as error:
             return replace(feedback, denied=_reported(error, f"ending {stage.name}", world))
@@ -540,7 +540,7 @@ def _end(record: Record, stage: Stage, world: World, *, gone: bool) -> End:
 def _delete_leftovers(command: DeleteLeftovers, world: World, feedback: Feedback) -> Feedback:
     try:
         world.leftovers.delete(command.leftovers)
-    except EndDenied as denied:
+    except EndRefused as denied:
         return replace(feedback, denied=str(denied))
     except Exception as error:
         return replace(feedback, denied=_reported(error, "deleting what is left", world))
