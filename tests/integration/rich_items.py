@@ -135,7 +135,11 @@ def record(experiment_id: str = "questions", **changes: Any) -> Record:
             Endpoint("novaloop-questions--deploy-1", NOW, LATER, "component", LATER)
         ),
         "stopping_to": Status.STOPPED,
-        "cleanup": Cleanup("jane", "sagemaker:model novaloop-questions--deploy-1"),
+        "cleanup": Cleanup(
+            "jane",
+            "sagemaker:model novaloop-questions--deploy-1",
+            held=Suspicion(Suspect.LINGERING, NOW, LATER),
+        ),
         "started_at": NOW,
         "ended_at": LATER,
         "due_at": LATER,

@@ -111,7 +111,7 @@ def test_an_end_that_is_accepted_and_never_comes_is_told() -> None:
     simulation.passes(timedelta(days=1))
     (told,) = told_of(simulation)
     assert "it is still Training" in told
-    del simulation.jobs.stop_training_job  # type: ignore[attr-defined]
+    del simulation.jobs.stop_training_job
     assert simulation.reaches("demo", Status.STOPPED)
 
 
@@ -136,6 +136,6 @@ def test_a_cleanup_that_can_not_delete_is_told_once() -> None:
     simulation.passes(timedelta(days=1))
     (told,) = told_of(simulation)
     assert "novaloop-left: ValidationException: Unexpected" in told
-    del simulation.hosting.delete_model  # type: ignore[attr-defined]
+    del simulation.hosting.delete_model
     assert simulation.run(lambda: simulation.record("demo").cleanup is None)
     assert len(told_of(simulation)) == 1
