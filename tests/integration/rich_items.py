@@ -145,6 +145,7 @@ def record(experiment_id: str = "questions", **changes: Any) -> Record:
         "due_at": LATER,
         "notified": "LIVE",
         "notices": ("a late upload",),
+        "unread": "COMMAND#c9 is left alone: this command is damaged",
         "unused_uploads": "sft.csv version v2 is not used",
         "handled_commands": ("c1", "c2"),
         "prefix": "other",

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 
 from novaloop.experiment.backstop import acknowledged, is_promised, with_backstops
 from novaloop.experiment.budget import last_moment, shortfall
-from novaloop.experiment.collecting import collect
+from novaloop.experiment.collecting import collect, keeps_from_starting
 from novaloop.experiment.commands import forget, obey
 from novaloop.experiment.deploying import endpoint_ref
 from novaloop.experiment.due import LOOK_AGAIN, with_due
@@ -68,12 +68,15 @@ def decide(seen: Observation, now: datetime, policy: Policy) -> Decision:
         decision = obey(record, snapshot.commands[0], now)
     elif seen.blind_to(Sense.SITE, Sense.ORIGIN):
         decision = stay(record)  # nothing starts on what nobody could look at
+    elif record.status.takes_uploads and keeps_from_starting(snapshot):
+        decision = stay(record)
     else:
         decision = _STEPS[record.status](record, seen, now, policy)
     if decision.record.status is not record.status:  # which has looks of its own
         decision = replace(decision, record=replace(decision.record, unreadable=None))
     decision = replace(decision, record=awaiting_ends(decision.record, seen, now))
     decision = _notice_late_uploads(with_backstops(decision, seen, now), seen, now)
+    decision = _notice_unread(decision, seen, now)
     decision = with_warnings(with_notification(decision, seen), seen)
     return with_due(decision, former, now, policy)
 
@@ -144,6 +147,8 @@ def _before_deploy(record: Record, seen: Observation, now: datetime) -> Decision
     """Judge by the gate, then ask for approval; None when the deployment may go on."""
     if record.status is Status.DEPLOYING:
         return None
+    if record.gate is None and any(map(seen.snapshot.unread_score, record.stages)):
+        return stay(record)  # nobody judges by scores of which one is missing
     verdict = record.gate or judge(record, seen.snapshot.scores)
     judged = replace(record, gate=verdict)
     if not verdict.promotes:
@@ -338,6 +343,21 @@ def _notice_late_uploads(decision: Decision, seen: Observation, now: datetime) -
     if noticed == record or not unused:
         return decision
     line = HistoryEntry(now, "late upload", noticed.unused_uploads)
+    return replace(decision, record=noticed, history=(*decision.history, line))
+
+
+_SHOWN_UNREAD = 3
+
+
+def _notice_unread(decision: Decision, seen: Observation, now: datetime) -> Decision:
+    """Say which items can't be read; like late uploads, it follows from what is there."""
+    unread = seen.snapshot.unread
+    told = [str(each) for each in unread[:_SHOWN_UNREAD]]
+    told += [f"and {len(unread) - _SHOWN_UNREAD:,} more"] if len(unread) > _SHOWN_UNREAD else []
+    noticed = replace(decision.record, unread="; ".join(told))
+    if noticed == decision.record or not unread:
+        return replace(decision, record=noticed)
+    line = HistoryEntry(now, "left alone", noticed.unread)
     return replace(decision, record=noticed, history=(*decision.history, line))
 
 

@@ -288,7 +288,8 @@ class Record(Bounded):
     what it launches, scores and is told carries it. Release 0.1.0 gave none.
     `base_checkpoint` is what the first stages start from, if not from the base model.
     `unused_uploads` says what came too late to be used. `handled_commands` are ids that release
-    0.1.0 remembered; the next commit lets go of them. `unreadable` is what could not be looked at.
+    0.1.0 remembered; the next commit lets go of them. `unreadable` is what could not be looked at,
+    `unread` the items beside the record that can't be read.
     """
 
     experiment_id: str
@@ -314,6 +315,7 @@ class Record(Bounded):
     handled_commands: tuple[str, ...] = ()
     base_checkpoint: str | None = None
     unreadable: Suspicion | None = None
+    unread: Prose = ""
     prefix: str = "novaloop"
     uid: str | None = None
 
@@ -331,7 +333,7 @@ class Record(Bounded):
     def remarks(self) -> tuple[str, ...]:
         """What people should know of it: notices, uploads not used, what can't be read."""
         unreadable = self.unreadable.why if self.unreadable else ""
-        return (*self.notices, *filter(None, [self.unused_uploads, unreadable]))
+        return (*self.notices, *filter(None, [self.unused_uploads, self.unread, unreadable]))
 
     @property
     def focus(self) -> Stage | None:
@@ -474,9 +476,22 @@ class HistoryEntry(Bounded):
 
 
 @dataclass(frozen=True)
+class Unread:
+    """An item that this release can't read, by its sort key, and why: it is left alone."""
+
+    key: str
+    why: str
+    is_newer: bool
+
+    def __str__(self) -> str:
+        return f"{self.key} is left alone: {self.why}"
+
+
+@dataclass(frozen=True)
 class Snapshot:
     """The item collection of one experiment, history aside.
 
+    `unread` are items that this release can't read, none of them the record.
     `score_items` may hold those of a former experiment of the same name. A record without a uid
     takes them all: after a way back to release 0.1.0, which drops it, its own have one.
     """
@@ -488,11 +503,24 @@ class Snapshot:
     checks: ChecksItem | None = None
     score_items: tuple[ScoreItem, ...] = ()
     commands: tuple[CommandItem, ...] = ()
+    unread: tuple[Unread, ...] = ()
 
     @property
     def has_uploads(self) -> bool:
         """Whether ingest has seen an upload."""
-        return self.spec is not None or bool(self.datasets)
+        return (
+            self.spec is not None
+            or bool(self.datasets)
+            or any(each.key.partition("#")[0] in {"SPEC", "DATASET"} for each in self.unread)
+        )
+
+    def unread_item(self, key: str) -> Unread | None:
+        """Return the item of this sort key if it is there and can't be read."""
+        return next((each for each in self.unread if each.key == key), None)
+
+    def unread_score(self, stage: Stage) -> Unread | None:
+        """Return the score of a stage's present attempt if it is there and can't be read."""
+        return self.unread_item(f"SCORE#{stage.name}#{stage.attempt}")
 
     @property
     def scores(self) -> dict[tuple[str, int], ScoreItem]:

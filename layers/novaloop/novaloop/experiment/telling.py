@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from novaloop.experiment.bounds import cut
+from novaloop.experiment.bounds import TEXT_BYTES, cut
 from novaloop.experiment.moves import Announce, Decision, Warn
 from novaloop.experiment.observation import Observation
 from novaloop.experiment.record import (
@@ -36,7 +36,7 @@ def with_notification(decision: Decision, seen: Observation) -> Decision:
     if seen.notified is not None:
         return replace(decision, record=replace(record, notified=seen.notified))
     mark = _mark(record)
-    told = record.status in TOLD or _trouble(record) is not None
+    told = _tells_status(record) or record.unread
     if not told or record.notified == mark:
         return decision
     return replace(decision, commands=(*decision.commands, Announce(mark)))
@@ -75,9 +75,17 @@ def is_denied(record: Record) -> bool:
 
 
 def why_told(record: Record) -> str:
-    """Return what to tell people with the status: what it is in trouble with, else its reason."""
+    """Return what to tell people with the status: what it is in trouble with, else its reason.
+
+    And what can't be read, each in a line.
+    """
     trouble = _trouble(record)
-    return trouble.text if trouble else record.reason
+    status = (trouble.text if trouble else record.reason) if _tells_status(record) else ""
+    return "\n".join(filter(None, (status, record.unread)))
+
+
+def _tells_status(record: Record) -> bool:
+    return record.status in TOLD or _trouble(record) is not None
 
 
 @dataclass(frozen=True)
@@ -145,5 +153,14 @@ _WHAT_HELPS = {
 
 
 def _mark(record: Record) -> str:
+    """Return what stays the same as long as people were told of all there is to tell.
+
+    What can't be read does not name the status, unless that is told too: it would be told anew
+    with each.
+    """
     trouble = _trouble(record)
-    return cut(f"{record.status}: {trouble.mark if trouble else record.reason}")
+    status = f"{record.status}: {trouble.mark if trouble else record.reason}"
+    if not record.unread:
+        return cut(status)
+    shown = cut(status, TEXT_BYTES // 2 - 1) if _tells_status(record) else ""
+    return f"{shown} {cut(record.unread, TEXT_BYTES // 2)}"
