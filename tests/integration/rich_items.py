@@ -144,6 +144,7 @@ def record(experiment_id: str = "questions", **changes: Any) -> Record:
         "ended_at": LATER,
         "due_at": LATER,
         "notified": "LIVE",
+        "reported": "0 warnings; LIVE",
         "notices": ("a late upload",),
         "unread": "COMMAND#c9 is left alone: this command is damaged",
         "unused_uploads": "sft.csv version v2 is not used",

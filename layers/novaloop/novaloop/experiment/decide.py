@@ -42,6 +42,7 @@ from novaloop.experiment.record import (
 )
 from novaloop.experiment.spec import ExperimentSpec
 from novaloop.experiment.stages import (
+    CHECK_AGAIN,
     TABLE,
     Ask,
     heard,
@@ -52,7 +53,7 @@ from novaloop.experiment.stages import (
     proceeded,
 )
 from novaloop.experiment.suspicion import awaiting_ends, refused, watched
-from novaloop.experiment.telling import with_notification, with_warnings
+from novaloop.experiment.telling import with_notification, with_report, with_warnings
 
 
 def decide(seen: Observation, now: datetime, policy: Policy) -> Decision:
@@ -77,7 +78,10 @@ def decide(seen: Observation, now: datetime, policy: Policy) -> Decision:
     decision = replace(decision, record=awaiting_ends(decision.record, seen, now))
     decision = _notice_late_uploads(with_backstops(decision, seen, now), seen, now)
     decision = _notice_unread(decision, seen, now)
-    decision = with_warnings(with_notification(decision, seen), seen)
+    decision = with_report(with_warnings(with_notification(decision, seen), seen), seen)
+    if seen.undone:
+        soon = now + CHECK_AGAIN
+        decision = replace(decision, look_at=min(filter(None, (decision.look_at, soon))))
     return with_due(decision, former, now, policy)
 
 

@@ -288,7 +288,8 @@ class Record(Bounded):
     what it launches, scores and is told carries it. Release 0.1.0 gave none.
     `base_checkpoint` is what the first stages start from, if not from the base model.
     `unused_uploads` says what came too late to be used. `handled_commands` are ids that release
-    0.1.0 remembered; the next commit lets go of them. `unreadable` is what could not be looked at,
+    0.1.0 remembered; the next commit lets go of them. `notified` is what people were told last,
+    `reported` what the report was last brought up to. `unreadable` is what could not be looked at,
     `unread` the items beside the record that can't be read.
     """
 
@@ -310,6 +311,7 @@ class Record(Bounded):
     ended_at: datetime | None = None
     due_at: datetime | None = None
     notified: Prose = ""
+    reported: Prose = ""
     notices: Annotated[tuple[str, ...], First(MAX_NOTICES)] = ()
     unused_uploads: Prose = ""
     handled_commands: tuple[str, ...] = ()

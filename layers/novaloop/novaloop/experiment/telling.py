@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from novaloop.experiment.bounds import TEXT_BYTES, cut
-from novaloop.experiment.moves import Announce, Decision, Warn
+from novaloop.experiment.moves import Announce, Decision, UpdateReport, Warn
 from novaloop.experiment.observation import Observation
 from novaloop.experiment.record import (
     Obstacle,
@@ -36,10 +36,32 @@ def with_notification(decision: Decision, seen: Observation) -> Decision:
     if seen.notified is not None:
         return replace(decision, record=replace(record, notified=seen.notified))
     mark = _mark(record)
-    told = _tells_status(record) or record.unread
-    if not told or record.notified == mark:
+    if not _is_news(record) or record.notified == mark:
         return decision
     return replace(decision, commands=(*decision.commands, Announce(mark)))
+
+
+def with_report(decision: Decision, seen: Observation) -> Decision:
+    """Bring the report up to what people were told, whether or not the notifier can tell them."""
+    record = decision.record
+    if seen.reported is not None:
+        record = replace(record, reported=seen.reported)
+    commands = () if _is_reported(record) else (UpdateReport(_report_mark(record)),)
+    return replace(decision, record=record, commands=(*decision.commands, *commands))
+
+
+def _is_news(record: Record) -> bool:
+    return _tells_status(record) or bool(record.unread)
+
+
+def _is_reported(record: Record) -> bool:
+    """Whether the report is up to date; an experiment without stages has none."""
+    is_news = _is_news(record) or any(stage.warned for stage in record.stages)
+    return not (record.stages and is_news) or record.reported == _report_mark(record)
+
+
+def _report_mark(record: Record) -> str:
+    return cut(f"{sum(len(stage.warned) for stage in record.stages)} warnings; {_mark(record)}")
 
 
 def with_warnings(decision: Decision, seen: Observation) -> Decision:
@@ -63,9 +85,9 @@ def _after_warnings(stage: Stage, seen: Observation) -> Stage:
 
 
 def all_told(record: Record) -> bool:
-    """Whether the notifier said that people were told of everything."""
+    """Whether the notifier said that people were told of everything, and the report tells it."""
     warned = all(len(stage.warned) >= len(stage.health) for stage in record.stages)
-    return warned and record.notified == _mark(record)
+    return warned and record.notified == _mark(record) and _is_reported(record)
 
 
 def is_denied(record: Record) -> bool:

@@ -81,6 +81,7 @@ class RecordModel(Item, discriminator="RECORD"):
     ended_at = UnicodeAttribute(null=True)
     due_at = UnicodeAttribute(null=True)
     notified = UnicodeAttribute()
+    reported = UnicodeAttribute()
     notices = ListAttribute[Any]()
     unused_uploads = UnicodeAttribute()
     handled_commands = ListAttribute[Any]()

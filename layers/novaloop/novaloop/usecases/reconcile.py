@@ -34,6 +34,7 @@ from novaloop.experiment.moves import (
     RemoveBackstop,
     SetBackstop,
     StageCommand,
+    UpdateReport,
     Warn,
     WritePlan,
     condensed,
@@ -212,6 +213,7 @@ def reconcile(experiment_id: str, world: World, depth: int = 0) -> Record | None
         return None
     feedback = Feedback()
     done: set[Command] = set()
+    failed: set[Command] = set()
     eyes = _Eyes(world)
     rounds = 0
     while rounds < MAX_ROUNDS:
@@ -227,7 +229,7 @@ def reconcile(experiment_id: str, world: World, depth: int = 0) -> Record | None
             before, snapshot = snapshot, world.store.load(experiment_id)
             feedback = _still_true(feedback, before, snapshot)
             continue
-        feedback = act(decision.commands, record, world)
+        feedback = act(decision.commands, record, world, failed)
         done.update(decision.commands)
         pending = tuple(c for c in snapshot.commands if c not in decision.obeyed)
         snapshot = replace(snapshot, record=record, commands=pending)
@@ -375,12 +377,23 @@ def _commit(decision: Decision, snapshot: Snapshot, world: World) -> Record:
     if decision.record == former and not decision.obeyed:
         return decision.record
     record = world.store.commit(decision.record, condensed(decision.history), decision.obeyed)
-    delay = _delay(record, former.due_at if former else None, world.clock.now())
-    if delay is not None:
-        world.hints.look_at(record.experiment_id, delay)
-    if former is not None:
-        _wake_next(former, record, world)
+    _send_hints(former, record, world)
     return record
+
+
+def _send_hints(former: Record | None, record: Record, world: World) -> None:
+    """Hint at the next look, and at who is next in the queue for a quota that is free now.
+
+    A hint that can't be sent ends no look: `due_at` says the same, and the sweep goes by that.
+    """
+    try:
+        delay = _delay(record, former.due_at if former else None, world.clock.now())
+        if delay is not None:
+            world.hints.look_at(record.experiment_id, delay)
+        if former is not None:
+            _wake_next(former, record, world)
+    except Exception as error:
+        _reported(error, "sending a hint", world)
 
 
 def _wake_next(former: Record, record: Record, world: World) -> None:
@@ -399,30 +412,51 @@ def _delay(record: Record, before: datetime | None, now: datetime) -> timedelta 
     return record.due_at - now
 
 
-def act(commands: Iterable[Command], record: Record, world: World) -> Feedback:
-    """Carry the commands out; every one is harmless when repeated."""
+def act(
+    commands: Iterable[Command], record: Record, world: World, failed: set[Command]
+) -> Feedback:
+    """Carry the commands out; every one is harmless when repeated.
+
+    One that fails, such as a notification that can't be sent, keeps no other from being carried
+    out. It is not tried again in the same look, but decided on again in the next.
+    """
     feedback = Feedback()
     for command in commands:
-        match command:
-            case StageCommand():
-                feedback = _act_on_stage(command, record, world, feedback)
-            case SetBackstop() | RemoveBackstop():
-                feedback = _act_on_backstop(command, record, world, feedback)
-            case DeleteLeftovers():
-                feedback = _delete_leftovers(command, world, feedback)
-            case IngestCommand():
-                world.ingester.request_ingest(command.source_key)
-            case CheckDatasets():
-                world.ingester.request_checks(record.experiment_id)
-            case WritePlan():
-                feedback = _write_plan(record, world)
-            case Announce():
-                _announce(record, world)
-                feedback = replace(feedback, notified=command.mark)
-            case Warn():
-                _warn(command, record, world)
-                told = (command.stage, command.note.kind)
-                feedback = replace(feedback, warned=(*feedback.warned, told))
+        if command in failed:
+            continue
+        try:
+            feedback = _carried_out(command, record, world, feedback)
+        except Exception as error:
+            _reported(error, type(command).__name__, world)
+            failed.add(command)
+            feedback = replace(feedback, undone=True)
+    return feedback
+
+
+def _carried_out(command: Command, record: Record, world: World, feedback: Feedback) -> Feedback:
+    match command:
+        case StageCommand():
+            feedback = _act_on_stage(command, record, world, feedback)
+        case SetBackstop() | RemoveBackstop():
+            feedback = _act_on_backstop(command, record, world, feedback)
+        case DeleteLeftovers():
+            feedback = _delete_leftovers(command, world, feedback)
+        case IngestCommand():
+            world.ingester.request_ingest(command.source_key)
+        case CheckDatasets():
+            world.ingester.request_checks(record.experiment_id)
+        case WritePlan():
+            feedback = _write_plan(record, world)
+        case Announce():
+            _announce(record, world)
+            feedback = replace(feedback, notified=command.mark)
+        case UpdateReport():
+            world.scorer.request_report(record.experiment_id)
+            feedback = replace(feedback, reported=command.mark)
+        case Warn():
+            _warn(command, record, world)
+            told = (command.stage, command.note.kind)
+            feedback = replace(feedback, warned=(*feedback.warned, told))
     return feedback
 
 
@@ -548,15 +582,12 @@ def _delete_leftovers(command: DeleteLeftovers, world: World, feedback: Feedback
 
 
 def _announce(record: Record, world: World) -> None:
-    if record.stages:
-        world.scorer.request_report(record.experiment_id)
     subject = f"Novaloop: {record.experiment_id} is {record.status}"
     attributes = {"experiment": record.experiment_id, "status": str(record.status)}
     world.notifier.publish(subject, f"{subject}\n\n{why_told(record)}\n", attributes)
 
 
 def _warn(warning: Warn, record: Record, world: World) -> None:
-    world.scorer.request_report(record.experiment_id)
     kind, stage = warning.note.kind, warning.stage
     subject = f"Novaloop: {record.experiment_id} {stage}: {kind.replace('_', ' ')}"
     attributes = {
