@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import tempfile
-from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -44,6 +43,10 @@ CHECKPOINT = f"s3://{ESCROW}/job/9"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/import"
 DEPLOYMENT = Deployment(region="us-east-1", execution_role_arn=ROLE)
 TAGS = {"novaloop:experiment": "demo", "novaloop:stage": "deploy-1"}
+AS_IT_IS = [
+    Fault(kind, outcome="Held")
+    for kind in ("custom-model", "custom-model-deployment", "provisioned-model")
+]
 FAST = Config(retries={"total_max_attempts": 1})
 OWN = {"Null": {"aws:ResourceTag/novaloop:experiment": "false"}}
 """The condition under which something is ours to delete and to ask."""
@@ -176,12 +179,12 @@ def test_a_checkpoint_is_imported_deployed_asked_and_deleted(
     name = f"novaloop-demo--{type(endpoints).__name__.lower()}-1"
     asked = plan(endpoints, name.replace("--", "_"))
     assert endpoints.describe(ref(name), Owner("demo")).phase is Phase.ABSENT
-    with held(cloud):
+    with cloud.under(*AS_IT_IS):
         endpoints.launch(asked)
         endpoints.launch(asked)  # as after a crash
         assert endpoints.describe(ref(name), Owner("demo")).phase is Phase.ACTIVE
     wait_until(endpoints, name, Phase.HALFWAY)
-    with held(cloud):
+    with cloud.under(*AS_IT_IS):
         endpoints.proceed(asked)
         endpoints.proceed(asked)
         assert endpoints.describe(ref(name), Owner("demo")).phase is Phase.ACTIVE
@@ -191,15 +194,6 @@ def test_a_checkpoint_is_imported_deployed_asked_and_deleted(
     while endpoints.describe(ref(name), Owner("demo")).phase is not Phase.ABSENT:
         endpoints.delete(ref(name))
     endpoints.delete(ref(name))
-
-
-@contextmanager
-def held(cloud: LocalCloud) -> Iterator[None]:
-    """Keep as it is what is being made."""
-    with ExitStack() as faults:
-        for kind in ("custom-model", "custom-model-deployment", "provisioned-model"):
-            faults.enter_context(cloud.under(Fault(kind, outcome="Held")))
-        yield
 
 
 def test_a_model_that_exists_is_deployed_at_once(endpoints: BedrockEndpoints) -> None:
