@@ -12,12 +12,15 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
+from itertools import islice
 from typing import TypeVar
 
 from novaloop.experiment.admission import (
-    first_before,
-    first_other,
+    MOST_PASSED_OVER,
+    Place,
+    can_ask,
     held_place,
+    others,
     sought_place,
 )
 from novaloop.experiment.decide import decide
@@ -63,6 +66,7 @@ from novaloop.experiment.site import Site, tags
 from novaloop.experiment.spec import ExperimentSpec
 from novaloop.experiment.stages import Ask
 from novaloop.experiment.telling import why_told
+from novaloop.experiment.versions import Damaged, NewerVersion
 from novaloop.recipes.errors import RecipeError
 from novaloop.usecases.outcomes import outcome_of
 from novaloop.usecases.planning import write_plan
@@ -311,8 +315,26 @@ def _leftovers(snapshot: Snapshot, world: World) -> tuple[Leftover, ...] | None:
 def _before(record: Record | None, world: World) -> str | None:
     """Look up, when a job could be launched, who has waited longer for its quota."""
     place = sought_place(record, world.clock.now()) if record is not None else None
-    first = first_before(world.store.queue(place.quota), place) if place is not None else None
-    return first.experiment_id if first is not None else None
+    first = _first_other(place, world) if place is not None else None
+    if first is None or place is None or first.since >= place.since:
+        return None
+    return first.experiment_id
+
+
+def _first_other(place: Place, world: World) -> Place | None:
+    """Return the first in a queue that can ask for the quota, but for who holds `place`."""
+    now = world.clock.now()
+    for first in islice(others(world.store.queue(place.quota), place), MOST_PASSED_OVER):
+        try:
+            record = world.store.load(first.experiment_id).record
+        except (NewerVersion, Damaged) as problem:
+            why = str(problem)
+        else:
+            if record is not None and can_ask(record, now):
+                return first
+            why = "nothing has looked at it for long, or it can't be looked at"
+        logger.warning("%s is passed over in its queue: %s", first.experiment_id, why)
+    return None
 
 
 def _origin(snapshot: Snapshot, world: World) -> Origin | None:
@@ -401,7 +423,7 @@ def _wake_next(former: Record, record: Record, world: World) -> None:
     left = held_place(former)
     if left is None or held_place(record) is not None:
         return
-    following = first_other(world.store.queue(left.quota), left)
+    following = _first_other(left, world)
     if following is not None:
         world.hints.look_at(following.experiment_id)
 
