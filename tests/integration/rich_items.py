@@ -8,6 +8,7 @@ from typing import Any
 
 from novaloop.experiment.plan import StageKind
 from novaloop.experiment.record import (
+    Ailment,
     Backstop,
     ChecksItem,
     Cleanup,
@@ -132,7 +133,14 @@ def record(experiment_id: str = "questions", **changes: Any) -> Record:
         "unreadable": Suspicion(Suspect.UNREADABLE, NOW, LATER, why="AccessDenied"),
         "base_checkpoint": "s3://customer-escrow-1-smtj-x/earlier/40",
         "endpoint": complete(
-            Endpoint("novaloop-questions--deploy-1", NOW, LATER, "component", LATER)
+            Endpoint(
+                "novaloop-questions--deploy-1",
+                NOW,
+                LATER,
+                "component",
+                LATER,
+                complete(Ailment(NOW, told=True)),
+            )
         ),
         "stopping_to": Status.STOPPED,
         "cleanup": Cleanup(

@@ -31,6 +31,7 @@ from novaloop.experiment.names import experiment_of_job, job_name
 from novaloop.experiment.observation import GONE, Observation, Phase, Sense, Work
 from novaloop.experiment.plan import ServingStage, StagePlan
 from novaloop.experiment.record import (
+    Ailment,
     Cleanup,
     DatasetItem,
     Endpoint,
@@ -82,7 +83,7 @@ def decide(seen: Observation, now: datetime, policy: Policy) -> Decision:
     if seen.undone:
         soon = now + CHECK_AGAIN
         decision = replace(decision, look_at=min(filter(None, (decision.look_at, soon))))
-    return with_due(decision, former, now, policy)
+    return with_due(decision, former, seen, now, policy)
 
 
 def _new(seen: Observation, now: datetime, policy: Policy) -> Record:
@@ -192,7 +193,43 @@ def _watch_endpoint(record: Record, seen: Observation, now: datetime, _: Policy)
     if until is not None and seen.exposed is not None:
         reason = f"can't be kept until {until:%Y-%m-%d %H:%M} UTC yet: {seen.exposed}"
         return enter(record, Status.LIVE, reason, now)
-    return _hold(record, seen.work)
+    return _tell_health(record, seen.work, now) or _hold(record, seen.work)
+
+
+CHANGES_FOR_LONG = timedelta(hours=6)
+"""What SageMaker takes to change an endpoint by itself (SystemUpdating, Updating) is told after
+this: it serves meanwhile, and an update of many instances takes an hour."""
+
+
+def _tell_health(record: Record, work: Work | None, now: datetime) -> Decision | None:
+    """Say in the record that its endpoint does not serve, and later that it does again.
+
+    It is never deleted for that, nor made anew: it may recover, people may depend on what it is,
+    and it ends when its time is up in any case. Bedrock has nothing between these phases.
+    """
+    endpoint = record.endpoint
+    if endpoint is None or work is None or not work.ours or work.serving is not None:
+        return None
+    name, until = endpoint.name, f"until {endpoint.expires_at:%Y-%m-%d %H:%M} UTC"
+    if work.phase is Phase.READY and endpoint.ailment is not None:
+        well = replace(record, endpoint=replace(endpoint, ailment=None))
+        told = endpoint.ailment.told
+        return (
+            enter(well, Status.LIVE, f"{name} serves again, {until}", now) if told else stay(well)
+        )
+    if work.phase not in {Phase.FAILED, Phase.LOST, Phase.ACTIVE}:
+        return None
+    ailment = endpoint.ailment or Ailment(now)
+    called = work.progress.phase if work.progress else str(work.phase)
+    if work.phase is not Phase.ACTIVE:
+        reason = f"{name} can't serve, {called}{f': {work.reason}' if work.reason else ''}"
+    elif now >= ailment.since + CHANGES_FOR_LONG:
+        reason = f"{name} has been {called} since {ailment.since:%Y-%m-%d %H:%M} UTC"
+    else:
+        return stay(replace(record, endpoint=replace(endpoint, ailment=ailment)))
+    ill = replace(record, endpoint=replace(endpoint, ailment=replace(ailment, told=True)))
+    reason += f"; it may bill {until}, unless you stop it; `novaloop retry` then deploys anew"
+    return enter(ill, Status.LIVE, reason, now)
 
 
 def _stop_serving(record: Record, reason: str, now: datetime) -> Decision:

@@ -237,10 +237,19 @@ class GateVerdict(Bounded):
 
 
 @dataclass(frozen=True)
+class Ailment:
+    """Since when a live endpoint is not in service, and whether its record's reason says so."""
+
+    since: datetime
+    told: bool = False
+
+
+@dataclass(frozen=True)
 class Endpoint:
     """The endpoint, or the inference component on it, that serves the final checkpoint.
 
     `kept_until` is asked for and no promise yet: it becomes `expires_at` once its schedule is set.
+    `ailment` is there while it is not in service.
     """
 
     name: str
@@ -248,6 +257,7 @@ class Endpoint:
     expires_at: datetime | None
     component: str | None = None
     kept_until: datetime | None = None
+    ailment: Ailment | None = None
 
 
 @dataclass(frozen=True)

@@ -87,7 +87,8 @@ def _after_warnings(stage: Stage, seen: Observation) -> Stage:
 def all_told(record: Record) -> bool:
     """Whether the notifier said that people were told of everything, and the report tells it."""
     warned = all(len(stage.warned) >= len(stage.health) for stage in record.stages)
-    return warned and record.notified == _mark(record) and _is_reported(record)
+    notified = not _is_news(record) or record.notified == _mark(record)
+    return warned and notified and _is_reported(record)
 
 
 def is_denied(record: Record) -> bool:
