@@ -13,7 +13,7 @@ export AWS_EC2_METADATA_DISABLED := true
 export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check conformance format unit e2e accept build validate docs lock sbom bench-metrics bench-control-plane bench-ingest bench-ingest-memory bench-ingest-cloud bench-reward chaos fuzz clean
+.PHONY: help setup demo test check conformance format unit e2e accept build validate docs lock sbom bench-metrics bench-control-plane bench-ingest bench-ingest-memory bench-ingest-cloud bench-reward chaos chaos-catches fuzz clean
 
 help:  ## List the commands
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -78,11 +78,13 @@ e2e: setup  ## The whole application on the local cloud
 	$(BIN)/pytest -q -n 4 --dist loadfile tests/e2e
 
 # The emulator binds to every address: it gets a network of its own, in which there is only loopback.
+# Whatever was started ends with the first process of its process namespace, however that ends.
 accept: setup $(ACCEPT)/.ready  ## Deploy into a second emulator, which nobody here wrote, and run it all there
 	@$(BIN)/python -m tests.accept.machine > /dev/null
 	@echo "Building the application for it"
 	@$(BIN)/python -c 'from tests.accept.cloud import build; build()'
-	$(BIN)/python -m tests.accept.namespace $(BIN)/pytest -q -x --durations=0 tests/accept
+	unshare --map-root-user --net --pid --fork --kill-child --mount-proc \
+		sh -c 'ip link set lo up && exec $(BIN)/pytest -q -x --durations=0 tests/accept'
 
 $(ACCEPT)/.ready: tests/accept/requirements.txt tests/accept/requirements-lambda.txt
 	@python=$$($(PYTHON) -m tests.accept.machine) && $$python -m venv $(ACCEPT)
@@ -126,6 +128,9 @@ sbom: .tools/lock/.ready  ## Write what the layer holds to build/sbom.json, and 
 
 chaos: $(VENV)/.ready  ## Simulate experiments at random, in random weather; RUNS=1000 SEED=0
 	$(BIN)/python -m tests.simulation.chaos --runs $(or $(RUNS),1000) --seed $(or $(SEED),0)
+
+chaos-catches: $(VENV)/.ready  ## Take each mend out and let the chaos find it; RUNS=300 SEED=0
+	$(BIN)/python -m tests.simulation.catches --runs $(or $(RUNS),300) --seed $(or $(SEED),0)
 
 bench-metrics: $(VENV)/.ready .tools/bench-metrics/.ready  ## Time the metrics against lighteval, rouge_score and sacrebleu
 	$(BIN)/python benchmarks/metrics.py

@@ -79,9 +79,11 @@ def _struck(simulation: Simulation, call: int, fault: Fault, calls: Calls) -> Si
 def second_controller(simulation: Simulation) -> None:
     """Let another process look at everything, and go as far as it can."""
     held_up, simulation.hops = simulation.hops, 0
-    for experiment_id in sorted({"demo", *simulation.store.snapshots}):
-        reconcile(experiment_id, simulation.undisturbed)
-    simulation.hops = held_up
+    try:
+        for experiment_id in sorted({"demo", *simulation.store.snapshots}):
+            reconcile(experiment_id, simulation.undisturbed)
+    finally:
+        simulation.hops = held_up
 
 
 def stop(simulation: Simulation) -> None:

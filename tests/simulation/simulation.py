@@ -24,7 +24,7 @@ from novaloop.cloud.deployments import Deployments
 from novaloop.cloud.leftovers import TaggedResources
 from novaloop.cloud.messages import HintQueue
 from novaloop.experiment.moves import Policy
-from novaloop.experiment.names import experiment_of_job
+from novaloop.experiment.names import experiment_of_job, job_name
 from novaloop.experiment.record import (
     CommandItem,
     CommandKind,
@@ -50,6 +50,7 @@ from tests.simulation.twin_scheduler import TwinScheduler
 from tests.simulation.twin_service import Lag
 from tests.simulation.twin_training import TwinJobs, TwinLogs
 from tests.simulation.twins import (
+    HostClock,
     TwinNotifier,
     TwinObjects,
     TwinStore,
@@ -67,6 +68,9 @@ VISIBILITY = timedelta(minutes=12)
 MAX_RECEIVES = 5
 MAX_MESSAGE_BYTES = 262_144
 MAX_DELAY_SECONDS = 900
+
+
+BEDROCK_ROLE = "arn:aws:iam::123456789012:role/Bedrock"
 
 
 class Crash(BaseException):
@@ -138,12 +142,17 @@ class Call:
     """A call of a port, such as `jobs.describe_training_job`; calling it carries it out."""
 
     name: str
-    method: Callable[..., Any]
     args: tuple[Any, ...]
     kwargs: Mapping[str, Any]
+    carry_out: Callable[[], Any]
+
+    @property
+    def first(self) -> object:
+        """Its first argument, such as a key."""
+        return next(iter((*self.args, *self.kwargs.values())), None)
 
     def __call__(self) -> Any:
-        return self.method(*self.args, **self.kwargs)
+        return self.carry_out()
 
 
 class Interposed(Protocol):
@@ -170,9 +179,9 @@ class Interruptible:
         name = f"{self._name}.{method}"
 
         def called(*args: Any, **kwargs: Any) -> Any:
-            call = Call(name, target, args, kwargs)
+            call = Call(name, args, kwargs, lambda: target(*args, **kwargs))
             for each in self._interposed:
-                call = Call(name, each.around, (call,), {})
+                call = Call(name, args, kwargs, partial(each.around, call))
             return self._crashes.around(name, call)
 
         return called
@@ -188,35 +197,44 @@ class Simulation:
         crashes: Crashes | None = None,
         fate: Callable[[str], str] = lambda _: "completes",
         course: Callable[[str], str] = lambda _: "healthy",
+        *,
+        account: Simulation | None = None,
+        prefix: str = "novaloop",
+        stack_name: str = STACK,
     ) -> None:
         self.random = random.Random(seed)  # noqa: S311 - a simulation
         self.chaos = chaos
         self.crashes = crashes or Crashes(probability=chaos.crash, random=self.random)
-        self.clock = VirtualClock()
+        self.account = account or self
+        """The one whose time, services and agenda this one shares: a stack beside it."""
+        self.prefix, self.stack_name = prefix, stack_name
+        self.bucket = "bucket" if account is None else stack_name
+        self.stacks: list[Simulation] = [self]
+        self.clock: VirtualClock = account.clock if account else VirtualClock()
+        self.host = HostClock(self.clock)
+        """That of the process which runs now."""
         self.agenda: list[tuple[Any, int, Callable[[], None]]] = []
         self.sequence = 0
         self.dead_letters: list[str] = []
         self.store = TwinStore(self.emit)
         self.objects = TwinObjects(self.clock)
+        self.failures: tuple[type[BaseException], ...] = (Crash,)
+        """What ends a function, which is then called again."""
         self.struck: Counter[str] = Counter()
         """How often each kind of fault struck."""
         self.interposed: list[Interposed] = []
         self.lag = Lag(self.random, chaos.late_tags, chaos.stale, self.struck)
-        services = (fate, self.later, self.job_changed, self.lag)
-        self.jobs = TwinJobs(self.objects, self.clock, *services)
-        self.jobs.claimed = self.is_claimed
-        self.logs = TwinLogs(self.jobs, self.clock, course)
-        self.hosting = TwinSageMaker(self.clock, *services)
-        self.bedrock = TwinBedrock(self.clock, *services)
-        self.bedrock.claimed = self.is_claimed
-        self.scheduler = TwinScheduler(self.clock, self.later, self.hosting, self.bedrock)
-        self.hosting.is_bounded = self.scheduler.bounds
-        self.bedrock.is_bounded = self.scheduler.bounds
+        if account is None:
+            self._make_services(fate, course)
+        else:
+            self._share_services(account)
         self.notifier = TwinNotifier()
         self.defects: list[Exception] | None = None
         self.unseen = False
         """Whether looks fail, also the sweep's."""
         self.uids, self.lives = 0, 0
+        self.commands: Counter[str] = Counter()
+        """How often each experiment was told to do something."""
         self.hints_delivered = 0
         self.hops: int | None = None
         """How many hints led to the one that is being handled; None while none is."""
@@ -227,6 +245,25 @@ class Simulation:
         self.undisturbed = self.world_with(Crashes())
         if chaos.sweeps:
             self.later(SWEEP_EVERY, self.run_sweep)
+
+    def _make_services(self, fate: Callable[[str], str], course: Callable[[str], str]) -> None:
+        services = (fate, self.later, self.job_changed, self.lag)
+        self.jobs = TwinJobs(self.objects, self.clock, *services)
+        self.jobs.claimed = self.is_claimed
+        self.logs = TwinLogs(self.jobs, self.clock, course)
+        self.hosting = TwinSageMaker(self.clock, *services)
+        self.bedrock = TwinBedrock(self.clock, *services)
+        self.bedrock.claimed = self.is_claimed
+        self.scheduler = TwinScheduler(self.clock, self.later, self.hosting, self.bedrock)
+        self.hosting.is_bounded = self.scheduler.bounds
+        self.bedrock.is_bounded = self.scheduler.bounds
+
+    def _share_services(self, account: Simulation) -> None:
+        """Work with another stack's: they tell both of what changes, by its name."""
+        self.jobs, self.logs, self.hosting = account.jobs, account.logs, account.hosting
+        self.bedrock, self.scheduler = account.bedrock, account.scheduler
+        self.jobs.buckets[self.bucket] = self.objects
+        account.stacks.append(self)
 
     def world_with(self, crashes: Crashes) -> World:
         def port(target: object, name: str) -> Any:
@@ -244,17 +281,17 @@ class Simulation:
             customizations=self.bedrock.customizations(port),
             endpoints=Deployments(self.hosting.adapter(port), *self.bedrock.adapters(port)),
             schedules=self.scheduler.adapter(port),
-            leftovers=self.hosting.tagged(port),
+            leftovers=self.hosting.tagged(port, self.prefix, self.stack_name),
             objects=port(self.objects, "objects"),
             scorer=port(self, "scorer"),
             ingester=port(self, "ingester"),
             hints=HintQueue(port(self, "hints"), "hints"),
             notifier=port(self.notifier, "notifier"),
             defects=self,
-            clock=self.clock,
+            clock=self.host,
             new_uid=self.new_uid,
-            site=Site("bucket", deployment, "arn:aws:iam::123456789012:role/Bedrock", STACK),
-            policy=Policy(start_delay=timedelta(seconds=30)),
+            site=Site(self.bucket, deployment, BEDROCK_ROLE, self.stack_name),
+            policy=Policy(self.prefix, start_delay=timedelta(seconds=30)),
         )
 
     def new_uid(self) -> str:
@@ -267,11 +304,16 @@ class Simulation:
 
     # ------------------------------------------------------------------ scheduling
     def later(self, delay: timedelta, action: Callable[[], None]) -> None:
+        if self.account is not self:
+            self.account.later(delay, action)
+            return
         self.sequence += 1
         heapq.heappush(self.agenda, (self.clock.now() + delay, self.sequence, action))
 
     def run(self, until: Callable[[], bool], at_most: timedelta = timedelta(days=10)) -> bool:
         """Let virtual time pass until the condition holds; False if it never does."""
+        if self.account is not self:
+            return self.account.run(until, at_most)
         end = self.clock.now() + at_most
         while self.agenda and self.agenda[0][0] <= end:
             self.step()
@@ -363,13 +405,17 @@ class Simulation:
         return {"Failed": [{"Id": entry["Id"]} for entry in failed]} if failed else {}
 
     def job_changed(self, name: str) -> None:
-        experiment_id = experiment_of_job("novaloop", name)
-        if experiment_id:
-            self.emit(experiment_id)
+        for stack in self.stacks:
+            experiment_id = experiment_of_job(stack.prefix, name)
+            if experiment_id:
+                stack.emit(experiment_id)
 
     def is_claimed(self, name: str) -> bool:
-        experiment_id = experiment_of_job("novaloop", name) or ""
-        return claims(self.store.record(experiment_id), name, StageState.CLAIMED)
+        return any(
+            claims(stack.store.record(experiment_id), name, StageState.CLAIMED)
+            for stack in self.stacks
+            if (experiment_id := experiment_of_job(stack.prefix, name))
+        )
 
     def deliver(self, experiment_id: str, receive: int, depth: int) -> None:
         """Hand a hint to the controller; a crash brings it back after the visibility timeout."""
@@ -377,9 +423,10 @@ class Simulation:
             return
         self.hints_delivered += 1
         self.hops = depth
+        self.host.changes()
         try:
             reconcile(experiment_id, self.world, depth)
-        except Crash:
+        except self.failures:
             if receive >= MAX_RECEIVES:
                 self.dead_letters.append(experiment_id)
                 return
@@ -394,9 +441,10 @@ class Simulation:
     def _invoke(self, call: Callable[[], object], attempt: int) -> None:
         if self.is_deleted:
             return
+        self.host.changes()
         try:
             call()
-        except Crash:
+        except self.failures:
             if attempt < 3:
                 again = partial(self.asynchronously, call, attempt + 1)
                 self.later(timedelta(minutes=attempt), again)
@@ -423,15 +471,16 @@ class Simulation:
         self.asynchronously(partial(check_experiment, experiment_id, self._ingest_world()))
 
     def _score_world(self) -> ScoreWorld:
-        return ScoreWorld(self.world.store, self.world.objects, self.clock)
+        return ScoreWorld(self.world.store, self.world.objects, self.host)
 
     def _ingest_world(self) -> IngestWorld:
-        return IngestWorld(self.world.store, self.world.objects, self.clock)
+        return IngestWorld(self.world.store, self.world.objects, self.host)
 
     def run_sweep(self) -> None:
         if self.is_deleted:
             return
         self.later(SWEEP_EVERY, self.run_sweep)
+        self.host.changes()
         crashes = Crashes(
             probability=self.chaos.crash, others=self.crashes.others, random=self.random
         )
@@ -444,14 +493,14 @@ class Simulation:
         hints = HintQueue(calls.pop("sqs"), "hints", senders=1)
         with suppress(Crash):
             orphans = OrphanWorld(calls["store"], self, self.world.schedules, self.world.notifier)
-            world = SweepWorld(**calls, hints=hints, clock=self.clock, orphans=orphans)
+            world = SweepWorld(**calls, hints=hints, clock=self.host, orphans=orphans)
             for failure in sweep(world).failures:
                 assert self.unseen or "hints were not taken" in failure, failure
 
     def billing(self) -> Sequence[Billing]:
         """The port `BillingFinder`, by the production adapter over both twins."""
         client: Any = TwinAccount(self.hosting, self.bedrock, self.jobs)
-        return TaggedResources(client, client, client, "novaloop", STACK).billing()
+        return TaggedResources(client, client, client, self.prefix, self.stack_name).billing()
 
     # ------------------------------------------------------------------ what people do
     def upload(self, experiment_id: str, file: str, body: bytes) -> None:
@@ -470,6 +519,7 @@ class Simulation:
             self.upload(experiment_id, f"{role}.csv", questions_csv(rows, seed))
 
     def command(self, experiment_id: str, kind: CommandKind, **details: Any) -> None:
+        self.commands[experiment_id] += 1
         identity = f"{self.clock.now().isoformat()}-{self.sequence}"
         item = CommandItem(identity, kind, "somebody", self.clock.now(), **details)
         self.store.put_command(experiment_id, item)
@@ -508,22 +558,30 @@ class Simulation:
         assert len(launches) == len(set(launches)), "a job was launched twice"
         record = self.record(experiment_id)
         if record.status.is_final:
-            own = f"novaloop-{experiment_id}--"
+            # What a former experiment of the name has left, nobody knows of but schedules and tags.
+            own = job_name(self.prefix, experiment_id, record.uid, "", 1).removesuffix("-1")
             running = [
                 name for name in (*self.jobs.running, *self.bedrock.running) if name.startswith(own)
             ]
             assert not running, f"{record.status} but {running} runs"
-            left = self._left(experiment_id)
+            left = self._left(record)
             if left:  # a deletion that is accepted and under way
                 self.passes(timedelta(minutes=6))
-                left = self._left(experiment_id)
+                left = self._left(record)
             assert not left, f"{record.status} but {left} is left"
             if any(name.startswith(own) for name in self.scheduler.schedules):
                 self.passes(
                     VISIBILITY * 2
                 )  # the look that was to remove it crashed, and comes again
             schedules = [name for name in self.scheduler.schedules if name.startswith(own)]
-            assert not schedules, f"{record.status} but the schedules {schedules} are left"
+            refused = self.struck["schedules refused"]  # what has nothing to end ends by itself
+            assert not schedules or refused, (
+                f"{record.status} but the schedules {schedules} are left"
+            )
 
-    def _left(self, experiment_id: str) -> list[str]:
-        return [*self.hosting.left(experiment_id), *self.bedrock.left(experiment_id)]
+    def _left(self, record: Record) -> list[str]:
+        return [
+            each
+            for twin in (self.hosting, self.bedrock)
+            for each in twin.left(record.experiment_id, self.stack_name, record.uid)
+        ]

@@ -268,3 +268,15 @@ def test_a_job_that_is_lost_to_capacity_for_hours_is_told_once() -> None:
     simulation.passes(timedelta(days=1))
     assert simulation.record("demo").status is Status.RUNNING
     assert len(told(simulation, "goes on waiting")) == 1
+
+
+def test_what_waits_for_a_quota_for_weeks_does_not_fill_its_history() -> None:
+    simulation = submitted()
+    simulation.jobs.limit = 0
+    simulation.passes(timedelta(days=3))
+    assert len(simulation.jobs.wanted) > 3 * 24
+    assert len(simulation.store.history("demo")) < 20
+    simulation.jobs.limit = 1
+    assert simulation.settles("demo") is Status.LIVE
+    lines = [entry.what for entry in simulation.store.history("demo")]
+    assert lines.count("sft WAITING") == lines.count("sft RUNNING") == 1

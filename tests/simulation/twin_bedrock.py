@@ -78,11 +78,13 @@ class TwinBedrock(TwinService):
     def running(self) -> list[str]:
         return [name for name, job in self.jobs.items() if job.status in {"InProgress", "Stopping"}]
 
-    def left(self, experiment_id: str | None = None) -> list[str]:
+    def left(
+        self, experiment_id: str | None = None, stack: str | None = None, uid: str | None = None
+    ) -> list[str]:
         """Return what is left; what was trained here is a checkpoint, which is kept."""
         kept = [f"model-customization-job {name}" for name in self.jobs]
         kept += [f"custom-model {name}" for name, model in self.models.items() if model.trained]
-        return [each for each in super().left(experiment_id) if each not in kept]
+        return [each for each in super().left(experiment_id, stack, uid) if each not in kept]
 
     def _kinds(self) -> Mapping[str, dict[str, Resource]]:
         return {

@@ -75,10 +75,15 @@ class TwinSageMaker(TwinService):
         """Return the production adapter over this twin, every call through `port`."""
         return SageMakerEndpoints(port(self, "sagemaker"), port(self, "runtime"))
 
-    def tagged(self, port: Callable[[object, str], Any]) -> TaggedResources:
-        """Return the production adapter for leftovers over this twin."""
+    def tagged(
+        self,
+        port: Callable[[object, str], Any],
+        prefix: str = "novaloop",
+        stack_name: str = STACK,
+    ) -> TaggedResources:
+        """Return the production adapter for leftovers over this twin, for one of the stacks."""
         client = port(self, "sagemaker")
-        return TaggedResources(port(self, "tagging"), client, client, "novaloop", STACK)
+        return TaggedResources(port(self, "tagging"), client, client, prefix, stack_name)
 
     def get_paginator(self, operation: str) -> TwinSageMaker:
         assert operation == "get_resources"
@@ -120,6 +125,7 @@ class TwinSageMaker(TwinService):
 
     # ------------------------------------------------------------------ create
     def create_model(self, **request: Any) -> dict[str, str]:
+        self._strike("model", request["ModelName"], always={"model not found": self.missing})
         arn = f"{_ARN}model/{request['ModelName']}"
         self._add("model", request["ModelName"], request, ModelArn=arn)
         return {"ModelArn": arn}

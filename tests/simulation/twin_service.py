@@ -14,7 +14,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from novaloop.experiment.site import EXPERIMENT_TAG
+from novaloop.experiment.site import EXPERIMENT_TAG, STACK_TAG, UID_TAG
 from tests.simulation.twins import VirtualClock
 
 Fate = Callable[[str], str]
@@ -131,13 +131,16 @@ class TwinService(ABC):
         self.denied.append(f"{kind} {name}")
         raise refusal("AccessDeniedException", f"not authorized to act on {kind} {name}")
 
-    def left(self, experiment_id: str | None = None) -> list[str]:
-        """Return what carries an experiment's tag, or what there is at all."""
+    def left(
+        self, experiment_id: str | None = None, stack: str | None = None, uid: str | None = None
+    ) -> list[str]:
+        """Return what carries these tags of an experiment, or what there is at all."""
+        wanted = {EXPERIMENT_TAG: experiment_id, STACK_TAG: stack, UID_TAG: uid}.items()
         return [
             f"{kind} {name}"
             for kind, resources in self._kinds().items()
             for name, resource in resources.items()
-            if experiment_id is None or resource.tags.get(EXPERIMENT_TAG) == experiment_id
+            if all(value is None or resource.tags.get(tag) == value for tag, value in wanted)
         ]
 
     def _strike(

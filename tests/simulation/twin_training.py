@@ -49,6 +49,8 @@ ENDINGS = {
     **{fate: ("Failed", reason) for fate, reason in LOSSES.items()},
 }
 TRAINING = timedelta(minutes=40)
+HANGING = timedelta(days=9)
+"""What hangs outlives its longest run time, a day and an hour; but nothing runs for ever."""
 
 
 class TwinJobs(TwinService):
@@ -68,7 +70,7 @@ class TwinJobs(TwinService):
         self.refused: dict[str, int] = {}
         self.limit = 1_000
         self.wanted: list[str] = []
-        self._objects = objects
+        self.buckets = {"bucket": objects}
 
     def adapter(self, port: Callable[[object, str], Any]) -> TrainingJobs:
         """Return the production adapter over this twin, every call through `port`."""
@@ -164,8 +166,7 @@ class TwinJobs(TwinService):
             self._count("training-job", ending)
         self.jobs[name] = SimulatedJob(request, ending, self._clock.now())
         self._tag("training-job", name)
-        if ending != "hangs":
-            self._later(TRAINING, partial(self._end, name))
+        self._later(HANGING if ending == "hangs" else TRAINING, partial(self._end, name))
         self._on_change(name)
         return {"TrainingJobArn": f"{_OWN}:training-job/{name}"}
 
@@ -194,18 +195,22 @@ class TwinJobs(TwinService):
         self._later(timedelta(minutes=3), partial(self._end, TrainingJobName))
 
     def _write_archive(self, name: str, job: SimulatedJob) -> None:
-        output = job.request["OutputDataConfig"]["S3OutputPath"].removeprefix("s3://bucket/")
+        objects, output = self._located(job.request["OutputDataConfig"]["S3OutputPath"])
         files = {} if job.ending == "no manifest" else self._files(name, job.request)
         body = b"not an archive" if job.ending == "bad archive" else _tar(files)
-        self._objects.put(f"{output}/{name}/output/output.tar.gz", body, "application/gzip")
+        objects.put(f"{output}/{name}/output/output.tar.gz", body, "application/gzip")
+
+    def _located(self, uri: str) -> tuple[TwinObjects, str]:
+        bucket, _, key = uri.removeprefix("s3://").partition("/")
+        return self.buckets[bucket], key
 
     def _write_loose_files(self, name: str, job: SimulatedJob) -> None:
-        output = job.request["OutputDataConfig"]["S3OutputPath"].removeprefix("s3://bucket/")
+        objects, output = self._located(job.request["OutputDataConfig"]["S3OutputPath"])
         if job.ending == "no manifest":
             return
         for path, body in self._files(name, job.request).items():
             told = b"no JSON" if job.ending == "bad archive" else body
-            self._objects.put(f"{output}/{name}/output/output/{path}", told, "text/plain")
+            objects.put(f"{output}/{name}/output/output/{path}", told, "text/plain")
         if _trains(job.request):
             group = job.request["ModelPackageConfig"]["ModelPackageGroupArn"]
             version = len(self.packages) + 1
@@ -219,7 +224,8 @@ class TwinJobs(TwinService):
         if not data.endswith("gen_qa.jsonl"):  # a benchmark's only channel is the recipe
             reported = {"results": {"all": {"accuracy": 0.6, "accuracy_stderr": 0.05}}}
             return {f"{name}/eval_results/results_1.json": json.dumps(reported).encode()}
-        rows = self._objects.get(data.removeprefix("s3://bucket/")).read().splitlines()
+        objects, key = self._located(data)
+        rows = objects.get(key).read().splitlines()
         trained = (
             "base_model_location" in request["HyperParameters"] or "ModelPackageConfig" in request
         )

@@ -9,9 +9,9 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, BinaryIO
 
 from novaloop.datasets.ranges import ByteRange
@@ -27,7 +27,6 @@ from novaloop.experiment.record import (
     SpecItem,
     StageState,
 )
-from novaloop.experiment.versions import NewerVersion
 from novaloop.store.serialisation import Stored, plain
 from novaloop.usecases.ports import (
     Attempts,
@@ -52,6 +51,26 @@ class VirtualClock:
         return self.time
 
 
+class HostClock(VirtualClock):
+    """The clock of a host, which differs from the true time by `skew`.
+
+    `draw`: where each process begins on a host of its own, how far that one's differs.
+    """
+
+    def __init__(self, clock: VirtualClock, skew: timedelta = timedelta(0)) -> None:
+        self.skew = skew
+        self.draw: Callable[[], timedelta] | None = None
+        self._true = clock
+
+    def changes(self) -> None:
+        """Let another process begin, on some host."""
+        if self.draw is not None:
+            self.skew = self.draw()
+
+    def now(self) -> datetime:
+        return self._true.now() + self.skew
+
+
 def as_item(experiment_id: str, key: str, value: Stored) -> dict[str, Any]:
     """Return a value as an item of the table."""
     return {"experiment_id": experiment_id, "item": key, **plain(value)}
@@ -74,14 +93,7 @@ class TwinStore:
         return self.snapshots.get(experiment_id, Snapshot(experiment_id))
 
     def load_all(self, experiment_ids: Sequence[str]) -> dict[str, Snapshot | None]:
-        found: dict[str, Snapshot | None] = {}
-        for each in experiment_ids:
-            with suppress(Exception):  # as the table: what can't be read is left out
-                try:
-                    found[each] = self.load(each)
-                except NewerVersion:
-                    found[each] = None
-        return found
+        return {each: self.load(each) for each in experiment_ids}
 
     def record(self, experiment_id: str) -> Record:
         record = self.load(experiment_id).record

@@ -14,16 +14,32 @@ from __future__ import annotations
 import copy
 import random
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
-from novaloop.experiment.record import CommandKind, Record
+from botocore.exceptions import ClientError
+
+from novaloop.experiment.record import CommandKind, Record, Status
 from tests.simulation.faults import second_controller
-from tests.simulation.simulation import Call, Chaos, Crashes, Simulation, crash
+from tests.simulation.simulation import (
+    SPEC,
+    Call,
+    Chaos,
+    Crash,
+    Crashes,
+    Simulation,
+    crash,
+)
+from tests.simulation.twin_service import refusal
+from tests.simulation.twins import HostClock, questions_csv
 
 RUN = timedelta(hours=13)
 """How long people upload, ask and tamper; then everything comes to rest."""
+AGAIN = timedelta(hours=4)
+"""How long after a deletion a name is used again, at most."""
 
 
 COMPONENT = b"plan: [sft, deploy: {inference_component: true}]\n"
@@ -44,6 +60,12 @@ PLANS = (
 )
 
 
+LOOKS = ("jobs.describe_training_job", "sagemaker.describe_", "bedrock.get_")
+SHOWS_AGAIN = timedelta(minutes=20)
+FAILURES = (ClientError, MemoryError, OSError)
+"""What a call raises that a service, or the want of memory, makes fail."""
+
+
 class Fates:
     """What becomes of jobs and deployments: by the seed and the name alone."""
 
@@ -58,6 +80,23 @@ class Fates:
         return dice.choices(tuple(fates), tuple(fates.values()))[0]
 
 
+def clear_away(stack: Simulation, name: str) -> None:
+    """Stop and clean up as a person would, in good weather, and assert that it comes to rest."""
+    if not stack.record(name).status.is_final:
+        stack.command(name, CommandKind.STOP)
+        _assert_soon(stack, name, lambda record: record.status.is_final)
+    stack.command(name, CommandKind.CLEANUP)
+    stack.passes(timedelta(minutes=1))
+    _assert_soon(stack, name, lambda record: record.cleanup is None)
+    stack.check(name)
+
+
+def _assert_soon(stack: Simulation, name: str, done: Callable[[Record], bool]) -> None:
+    there = done(stack.record(name)) or stack.run(lambda: done(stack.record(name)))
+    record = stack.record(name)
+    assert there, f"{name} is stuck: {record.status}, {record.reason}, {record.cleanup}"
+
+
 class Stack(Simulation):
     """A simulation, and the kinds of fault that were drawn for it."""
 
@@ -65,6 +104,8 @@ class Stack(Simulation):
         self.fates = Fates(seed)
         self.plans = [*PLANS]
         """From what its experiments choose: a fault can make some of them likelier."""
+        self.lost_lives: set[str] = set()
+        """Experiments whose record was deleted: what it had launched is nobody's any more."""
         crashes = Crashes(random=random.Random(seed))  # noqa: S311 - a simulation
         super().__init__(seed, Chaos(), crashes, fate=self.fates)
         self.names = names
@@ -76,6 +117,9 @@ class Stack(Simulation):
         self.crashes.others.clear()
         for fault in self.faults:
             fault.end()
+        for name in self.names:  # what was asked for while its event was lost is seen to
+            self.later(timedelta(0), partial(self.deliver, name, 1, 0))
+        self.passes(timedelta(minutes=10))
 
 
 @dataclass
@@ -109,6 +153,9 @@ class Fault:
         Every call of every process comes by, so `call.name` is looked at first.
         """
         return call()
+
+    def check(self) -> None:
+        """Assert, once all is cleaned up in good weather, what it must not have done."""
 
     def strike(self, times: int = 1) -> None:
         """Count that it struck."""
@@ -147,6 +194,39 @@ class Weather(Fault):
 
 
 @dataclass
+class StaleAbsence(Fault):
+    """A look at what is there says "not found", at any time: once or twice in a few minutes.
+
+    AWS is known to answer so right after a Create. That it does for minutes on end is not, and
+    could not be told from what is gone.
+    """
+
+    per_look: Sequence[float] = (0.02, 0.1)
+    probability: float = 0.0
+    hidden: dict[object, list[datetime]] = field(default_factory=dict)
+
+    def begin(self) -> None:
+        self.hidden = {}
+        self.probability = self.dice.choice(self.per_look)
+
+    def end(self) -> None:
+        self.probability = 0.0
+
+    def around(self, call: Call) -> Any:
+        answer = call()
+        if call.name.startswith(LOOKS) and self.dice.random() < self.probability:
+            now = self.stack.clock.now()
+            lately = [at for at in self.hidden.get(call.first, ()) if now - at < SHOWS_AGAIN]
+            if len(lately) < 2:
+                self.hidden[call.first] = [*lately, now]
+                self.strike()
+                is_bedrock = call.name.startswith("bedrock")
+                code = "ResourceNotFoundException" if is_bedrock else "ValidationException"
+                raise refusal(code, f"Could not find {call.first}")
+        return answer
+
+
+@dataclass
 class Interruption(Fault):
     """A process ends at one of its calls, before or after its effect."""
 
@@ -166,7 +246,8 @@ class HeldUp(Interruption):
 
     def interrupt(self) -> None:
         self.strike()
-        second_controller(self.stack)
+        with suppress(*self.stack.failures):
+            second_controller(self.stack)
 
 
 @dataclass
@@ -196,6 +277,282 @@ class FewMachines(Fault):
 
 
 @dataclass
+class SkewedClocks(Fault):
+    """Each process runs on a host whose clock differs by up to three minutes; services' do too."""
+
+    most: timedelta = timedelta(minutes=3)
+
+    def begin(self) -> None:
+        stack = self.stack
+        stack.host.draw = self.skew
+        for twin in (stack.jobs, stack.hosting, stack.bedrock, stack.scheduler, stack.objects):
+            twin._clock = HostClock(stack.clock, self.skew())
+
+    def skew(self) -> timedelta:
+        self.strike()
+        return self.dice.uniform(-1, 1) * self.most
+
+
+ERRORS: Sequence[Exception] = (
+    refusal("AccessDenied", "not authorized"),
+    refusal("KMSAccessDeniedException", "the key is disabled"),
+    MemoryError(),
+    ConnectionError("the connection was reset"),
+)
+
+
+@dataclass
+class Outage(Fault):
+    """Some calls fail from some time on, for hours or days, in whatever process makes them.
+
+    `of`: the calls; `key`: only if the first argument ends with that. For ever: until a person
+    mends it in the end.
+    """
+
+    of: Sequence[str] = ()
+    key: str = ""
+    errors: Sequence[BaseException] = ERRORS
+    hours: tuple[float, float] = (0.2, 90)
+    begins: Any = None
+    ends: Any = None
+    error: BaseException | None = None
+
+    def begin(self) -> None:
+        now = self.stack.clock.now()
+        self.begins = now + self.within(RUN / 2)
+        self.ends = self.begins + timedelta(hours=self.dice.uniform(*self.hours))
+        self.error = self.dice.choice(self.errors)
+        self.stack.failures = (Crash, *FAILURES)
+        self.stack.unseen = True
+
+    def end(self) -> None:
+        self.ends = self.stack.clock.now()
+
+    def around(self, call: Call) -> Any:
+        now = self.stack.clock.now()
+        if self.error is not None and self.concerns(call) and self.begins <= now < self.ends:
+            self.strike()
+            raise copy.copy(self.error)
+        return call()
+
+    def concerns(self, call: Call) -> bool:
+        """Whether the call fails."""
+        return call.name.startswith(tuple(self.of)) and (
+            not self.key or str(call.first).endswith(self.key)
+        )
+
+
+@dataclass
+class Throttling(Fault):
+    """A service throttles some calls at random: their effect does not come about."""
+
+    of: Sequence[str] = ()
+    code: str = "ThrottlingException"
+    per_call: float = 0.05
+
+    def begin(self) -> None:
+        self.stack.failures = (Crash, *FAILURES)
+        self.stack.unseen = True
+
+    def around(self, call: Call) -> Any:
+        if self.per_call and call.name in self.of and self.dice.random() < self.per_call:
+            self.strike()
+            raise refusal(self.code, "Rate exceeded")
+        return call()
+
+    def end(self) -> None:
+        self.per_call = 0.0
+
+
+@dataclass
+class DeadlyFile(Fault):
+    """Whoever reads one of the uploaded files dies of it, each time, until another is there."""
+
+    key: str = ""
+
+    def begin(self) -> None:
+        self.key = f"inbox/{self.someone()}/{self.dice.choice(('sft.csv', 'experiment.yaml'))}"
+
+    def around(self, call: Call) -> Any:
+        if call.name == "objects.get" and call.first == self.key:
+            self.strike()
+            crash()
+        return call()
+
+    def end(self) -> None:
+        self.key = ""
+
+
+@dataclass
+class DeadlyScore(Fault):
+    """The metrics function dies over the output of an evaluation, each time."""
+
+    experiment: str = ""
+
+    def begin(self) -> None:
+        self.experiment = self.someone()
+
+    def around(self, call: Call) -> Any:
+        if call.name == "store.put_score" and call.first == self.experiment:
+            self.strike()
+            crash()
+        return call()
+
+    def end(self) -> None:
+        self.experiment = ""
+
+
+@dataclass
+class StrayFiles(Fault):
+    """Somebody drops a folder's whole content: dozens to hundreds of files that no plan uses."""
+
+    def begin(self) -> None:
+        self.sometime(self.drop)
+
+    def drop(self) -> None:
+        name, lost = self.someone(), self.dice.random() < 0.5
+        chaos = self.stack.chaos
+        if lost:  # no event tells, so all of them come up at once, with the sweep
+            self.stack.chaos = replace(chaos, lost=1.0)
+        for number in range(self.dice.choice((24, 60, 130))):
+            self.strike()
+            self.stack.upload(name, f"notes-{number}.txt", b"what I did")
+        self.stack.chaos = chaos
+
+
+@dataclass
+class UploadBurst(Fault):
+    """The same file is uploaded again and again, unchanged or changed, within minutes."""
+
+    def begin(self) -> None:
+        self.sometime(self.burst)
+
+    def burst(self) -> None:
+        name = self.someone()
+        for number in range(self.dice.randint(5, 25)):
+            rows = self.dice.choice((240, 240 + number))
+            later = self.within(timedelta(minutes=10))
+            self.stack.later(later, partial(self.upload, name, questions_csv(rows, 0)))
+
+    def upload(self, name: str, body: bytes) -> None:
+        self.strike()
+        self.stack.upload(name, "sft.csv", body)
+
+
+@dataclass
+class KeepCron(Fault):
+    """A cron job asks for every experiment to be kept, every few minutes: hundreds of commands."""
+
+    every: timedelta = timedelta(minutes=4)
+    left: int = 0
+
+    def begin(self) -> None:
+        self.left = self.dice.choice((60, 200))
+        self.sometime(self.keep)
+
+    def keep(self) -> None:
+        for name in self.stack.names:
+            if self.left and self.record_of(name) is not None:
+                self.left -= 1
+                self.strike()
+                self.stack.command(name, CommandKind.KEEP, hours=0.1)
+        if self.left:
+            self.stack.later(self.every, self.keep)
+
+    def end(self) -> None:
+        self.left = 0
+
+
+@dataclass
+class DeletedByHand(Fault):
+    """Somebody deletes items of an experiment: its record, all of them, or single ones."""
+
+    fields: Sequence[Sequence[str]] = ()
+    again: float = 0.0
+
+    def begin(self) -> None:
+        for _ in range(self.dice.randint(1, 2)):
+            self.sometime(self.delete)
+
+    def delete(self) -> None:
+        name = self.someone()
+        snapshot = self.stack.store.snapshots.get(name)
+        if snapshot is None:
+            return
+        gone = self.dice.choice(self.fields)
+        if "record" in gone:
+            self.stack.lost_lives.add(name)
+            self.stack.lives += 1
+        bare: dict[str, Any] = {
+            "record": None,
+            "spec": None,
+            "datasets": {},
+            "checks": None,
+            "score_items": (),
+        }
+        self.stack.store.snapshots[name] = replace(
+            snapshot, **{each: bare[each] for each in gone if each in bare}
+        )
+        self.strike()
+        if self.dice.random() < self.again:  # the name is used again, some time later
+            spec = SPEC + self.dice.choice(self.stack.plans)
+            self.stack.later(self.within(AGAIN), partial(self.stack.submit, name, spec, 220))
+
+
+@dataclass
+class TableDeleted(Outage):
+    """The table is deleted with all that is in it, and made anew some hours later, empty."""
+
+    of: Sequence[str] = ("store.",)
+    errors: Sequence[BaseException] = (refusal("ResourceNotFoundException", "no table"),)
+    hours: tuple[float, float] = (0.5, 8)
+
+    def begin(self) -> None:
+        super().begin()
+        self.stack.later(self.begins - self.stack.clock.now(), self.delete)
+
+    def delete(self) -> None:
+        store = self.stack.store
+        self.stack.lost_lives.update(store.snapshots)
+        self.stack.lives += 1
+        store.snapshots.clear()
+        store.attempts.clear()
+        store.round = None
+        self.strike()
+
+
+@dataclass
+class Neighbour(Fault):
+    """Another stack in the same account and region, with a prefix of its own, has the same names.
+
+    Nothing of this one's weather is its own, but for the services that both use.
+    """
+
+    other: Simulation | None = None
+
+    def begin(self) -> None:
+        self.other = Simulation(account=self.stack, prefix="other", stack_name="neighbour")
+        self.other.later(self.within(RUN / 4), self.submit)
+
+    def submit(self) -> None:
+        assert self.other is not None
+        self.strike()
+        self.other.submit(self.stack.names[0], SPEC + self.dice.choice(PLANS), 240)
+
+    def check(self) -> None:
+        """Assert that it ran, serves what it served, and can be cleaned up alone."""
+        assert self.other is not None
+        name = self.stack.names[0]
+        status = self.other.settles(name)
+        endpoint = self.other.record(name).endpoint
+        if status is Status.LIVE and endpoint is not None:
+            serving = {*self.stack.hosting.endpoints, *self.stack.bedrock.deployments}
+            serving |= {*self.stack.bedrock.throughputs}
+            assert endpoint.name in serving, f"the other stack's {endpoint.name} was deleted"
+        clear_away(self.other, name)
+
+
+@dataclass
 class Commands(Fault):
     """People stop, retry, approve and reject, whatever the experiment does at that moment."""
 
@@ -207,8 +564,10 @@ class Commands(Fault):
         name = self.someone()
         wishes = (CommandKind.STOP, CommandKind.RETRY, CommandKind.APPROVE, CommandKind.REJECT)
         if self.record_of(name) is not None:
-            self.strike()
-            self.stack.command(name, self.dice.choice(wishes))
+            wish = self.dice.choice(wishes)
+            for _ in range(self.dice.choice((1, 1, 1, 2, 5))):  # somebody is impatient
+                self.strike()
+                self.stack.command(name, wish)
 
 
 def _fated(of: str, *fates: str, plan: bytes = b"", odds: float = 0.12) -> list[Fated]:
@@ -227,9 +586,10 @@ KINDS: Sequence[Fault] = (
     Weather("batch of hints taken in part", of="refused_entries"),
     Interruption("crash", 0.5),
     HeldUp("controller held up at a call", 0.3),
+    SkewedClocks("clocks that differ", 0.4),
     # What a service says late.
     Weather("tags shown late", 0.4, of="tags", probabilities=(0.5,)),
-    Weather("not found, but there", 0.5, of="stale", probabilities=(0.02, 0.1)),
+    StaleAbsence("not found, but there", 0.5),
     # What a service refuses or loses.
     FewMachines("training-job queue for a quota", 0.5),
     *_jobs("quota", "throttled", "invalid", "no capacity", "service fault"),
@@ -239,6 +599,7 @@ KINDS: Sequence[Fault] = (
     *_fated("job", "model-customization-job invalid", plan=BEDROCK),
     *_fated("deployment", "endpoint quota", "endpoint no capacity", "endpoint service fault"),
     *_fated("deployment", "endpoint invalid", "endpoint fails", "config invalid"),
+    *_fated("deployment", "model not found"),
     *_fated("deployment", "endpoint does not answer", "endpoint answers late"),
     *_fated("deployment", "component quota", "component no capacity", plan=COMPONENT),
     *_fated("deployment", "component service fault", "component throttled", plan=COMPONENT),
@@ -252,4 +613,46 @@ KINDS: Sequence[Fault] = (
     *_fated("deployment", "provisioned-model no capacity", plan=PROVISIONED),
     # What people do.
     Commands("command at an odd moment", 0.5),
+    KeepCron("keep from a cron job", 0.1),
+    StrayFiles("stray file", 0.15),
+    UploadBurst("upload of the same file again", 0.15),
+    DeletedByHand(
+        "record deleted by hand",
+        0.12,
+        fields=(("record",), ("record", "spec", "datasets", "checks", "score_items")),
+    ),
+    DeletedByHand(
+        "name used again after a deletion",
+        0.12,
+        fields=(("record",), ("record", "spec", "datasets", "checks", "score_items")),
+        again=1.0,
+    ),
+    DeletedByHand(
+        "single item deleted by hand",
+        0.12,
+        fields=(("spec",), ("datasets",), ("checks",), ("score_items",)),
+    ),
+    TableDeleted("table deleted", 0.06),
+    Neighbour("second stack in the account", 0.2),
+    # What can't be read or reached, for hours or days.
+    Outage(
+        "output that can't be read",
+        0.25,
+        of=("objects.get",),
+        key="output.tar.gz",
+        hours=(0.2, 400),
+    ),
+    Outage("job that can't be seen", 0.1, of=("jobs.describe_tr", "bedrock.get_model_c")),
+    Outage("endpoint that can't be seen", 0.1, of=("sagemaker.describe", "bedrock.get_")),
+    Outage("tags that can't be read", 0.1, of=("jobs.list_t", "sagemaker.list_t", "tagging.")),
+    Outage("log that can't be read", 0.1, of=("logs.",)),
+    Outage("queue that can't be read", 0.1, of=("store.queue",)),
+    Outage("schedules refused", 0.1, of=("scheduler.",), hours=(0.2, 30)),
+    Outage("notifications refused", 0.1, of=("notifier.",), hours=(0.2, 30)),
+    Throttling("table throttled", 0.1, of=("store.commit", "store.load")),
+    Throttling(
+        "describe throttled", 0.1, of=("jobs.describe_training_job", "sagemaker.describe_endpoint")
+    ),
+    DeadlyFile("file that ingest dies of", 0.1),
+    DeadlyScore("output that scoring dies of", 0.1),
 )

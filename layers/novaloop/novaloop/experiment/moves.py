@@ -89,14 +89,7 @@ class WritePlan:
 
 @dataclass(frozen=True)
 class Announce:
-    """Tell people that the experiment reached this status."""
-
-    mark: str
-
-
-@dataclass(frozen=True)
-class UpdateReport:
-    """Bring the experiment's report up to what people were told of."""
+    """Tell people that the experiment reached this status, and bring its report up to date."""
 
     mark: str
 
@@ -118,7 +111,6 @@ Command = (
     | CheckDatasets
     | WritePlan
     | Announce
-    | UpdateReport
     | Warn
 )
 

@@ -1,0 +1,273 @@
+"""Whether the chaos would find what was mended: `make chaos-catches`.
+
+Each break takes one mend out of a copy of the sources, by a small replacement, and runs the chaos
+over that copy until it is found. What the chaos can't see, a named test must. A break that nothing
+catches is a failure, and so is one whose text is not in the sources any more.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+LAYER = ROOT / "layers" / "novaloop"
+SIMULATION = "tests/simulation"
+
+
+@dataclass(frozen=True)
+class Edit:
+    """A piece of a source file, which stands there once, and what to put in its place."""
+
+    file: str
+    old: str
+    new: str
+
+
+@dataclass(frozen=True)
+class Break:
+    """A mend that is taken out, by what the fault did.
+
+    `test`: what catches it, if not the chaos.
+    """
+
+    fault: str
+    edits: Sequence[Edit]
+    test: str | None = None
+
+
+def _one(fault: str, file: str, old: str, new: str, test: str | None = None) -> Break:
+    return Break(fault, (Edit(file, old, new),), test and f"{SIMULATION}/{test}")
+
+
+BREAKS: Sequence[Break] = (
+    Break(
+        "a line of history for each stray file, all in one commit",
+        (
+            Edit(
+                "experiment/decide.py",
+                'line = HistoryEntry(now, "late upload", noticed.unused_uploads)',
+                'lines = tuple(HistoryEntry(now, "late upload", each.role) for each in unused)',
+            ),
+            Edit(
+                "experiment/decide.py", "(*decision.history, line))", "(*decision.history, *lines))"
+            ),
+            Edit("experiment/moves.py", "if len(lines) <= MAX_LINES:", "if True:"),
+        ),
+    ),
+    _one(
+        "a command that was obeyed is obeyed again",
+        "usecases/reconcile.py",
+        "condensed(decision.history), decision.obeyed)",
+        "condensed(decision.history))",
+    ),
+    _one(
+        "a look that fails ends the whole look",
+        "usecases/reconcile.py",
+        "self.blind[sense] = Blind(sense, _reported(error, str(sense), self.world))",
+        "raise error",
+    ),
+    _one(
+        "a name used again adopts what the former experiment launched",
+        "experiment/decide.py",
+        "uid=seen.new_uid,",
+        "uid=None,",
+    ),
+    Break(
+        "a cleanup deletes what another stack's experiment of that name serves",
+        (
+            Edit(
+                "cloud/leftovers.py",
+                "if tags.get(STACK_TAG, self._stack_name) != self._stack_name:",
+                "if False:",
+            ),
+            Edit(
+                "cloud/leftovers.py",
+                'named = leftover.name.startswith(f"{self._prefix}-")',
+                "named = True",
+            ),
+        ),
+    ),
+    _one(
+        "an endpoint without a schedule that ends it",
+        "usecases/reconcile.py",
+        "            if stage.backstop is not None:\n"
+        "                world.schedules.put(stage.backstop, world.clock.now())\n"
+        "            made",
+        "            made",
+    ),
+    _one(
+        "kept by the record before its schedule is moved",
+        "experiment/decide.py",
+        "until is not None and is_promised(record, until)",
+        "until is not None",
+        "test_backstops.py",
+    ),
+    _one(
+        "what runs for nobody is never looked for",
+        "usecases/sweep.py",
+        "swept.orphans = len(look_for_orphans(world.orphans, now))",
+        "swept.orphans = 0",
+    ),
+    _one(
+        "a launch is repeated by the claim of the one before",
+        "experiment/stages.py",
+        "return replace(moved, claimed_at=step.now)",
+        "return moved",
+        "test_absence.py",
+    ),
+    _one(
+        '"not found" at a launch is waited for without end',
+        "experiment/stages.py",
+        "Obstacle.NOT_FOUND: timedelta(minutes=15)",
+        "Obstacle.NOT_FOUND: None",
+    ),
+    _one(
+        "what waits for a quota and is stopped stays STOPPING for minutes",
+        "experiment/stages.py",
+        "if refused and not _is_unclear(stage)",
+        "if False and not _is_unclear(stage)",
+        "test_leases.py",
+    ),
+    _one(
+        "the sweep walks round the inbox from its beginning each time",
+        "usecases/sweep.py",
+        "world.objects.uploads(INBOX, place.after)",
+        'world.objects.uploads(INBOX, "")',
+        "test_sweep.py",
+    ),
+    Break(
+        "what ingest dies of is tried for ever",
+        (
+            Edit(
+                "usecases/attempts.py",
+                "return attempts.number > MAX_ATTEMPTS and now - attempts.since > CONVERSION",
+                "return False",
+            ),
+            Edit("usecases/ingest.py", "if attempts > MAX_ATTEMPTS:", "if False:"),
+            Edit("usecases/ingest.py", " and attempts <= MAX_ATTEMPTS else ()", " else ()"),
+        ),
+    ),
+    Break(
+        "aliases in experiment.yaml are followed",
+        (
+            Edit(
+                "experiment/settings_file.py",
+                "if isinstance(event, yaml.AliasEvent):",
+                "if False:",
+            ),
+        ),
+        "tests/unit/experiment/test_hostile_experiment_files.py",
+    ),
+    _one(
+        "somebody else's at the first look, though the tag shows late",
+        "experiment/suspicion.py",
+        "return Suspicion(of, now, now + apart, why=why)",
+        "return Suspicion(of, now, now + apart, confirmed=of is Suspect.FOREIGN, why=why)",
+    ),
+    _one(
+        'gone at the first look that says "not found"',
+        "experiment/suspicion.py",
+        "return Suspicion(of, now, now + apart, why=why)",
+        "return Suspicion(of, now, now + apart, confirmed=of is Suspect.ABSENT, why=why)",
+    ),
+    _one(
+        "AccessDenied for what is gone keeps it from being over",
+        "cloud/errors.py",
+        "if look() is not None:",
+        "if True:",
+    ),
+    _one(
+        "an endpoint that is lost to capacity ends its experiment",
+        "cloud/failures.py",
+        "return replace(work, phase=Phase.LOST, cause=cause) if cause else work",
+        "return work",
+    ),
+    _one(
+        "a hint does not tell the depth of its chain",
+        "usecases/reconcile.py",
+        "max(delay, SHORTEST_DELAY), self.depth + depth)",
+        "max(delay, SHORTEST_DELAY), depth)",
+    ),
+    _one(
+        "each try of what waits for a quota is a line of history",
+        "experiment/decide.py",
+        "if changed and not _is_old_news(stage, moved)",
+        "if changed",
+        "test_what_cannot_be_read.py",
+    ),
+)
+
+
+def broken(source: Path, target: Path, each: Break) -> None:
+    """Copy the layer's sources without one mend. Raises ValueError if it is not found there."""
+    shutil.copytree(
+        source, target, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__")
+    )
+    for edit in each.edits:
+        file = target / "novaloop" / edit.file
+        text = file.read_text(encoding="utf-8")
+        if text.count(edit.old) != 1:
+            raise ValueError(f"{edit.file} does not hold this once: {edit.old}")
+        file.write_text(text.replace(edit.old, edit.new), encoding="utf-8")
+
+
+def caught_by(each: Break, runs: int, seed: int) -> str | None:
+    """Return what finds it: after how many runs of the chaos, or which test; None if nothing."""
+    with tempfile.TemporaryDirectory() as folder:
+        layer = Path(folder)
+        broken(LAYER, layer, each)
+        environment = {**os.environ, "PYTHONPATH": f"{layer}{os.pathsep}{ROOT}"}
+        if each.test is not None:
+            command = ["-m", "pytest", "-qx", f"--override-ini=pythonpath=. {layer}", each.test]
+            if _run(command, environment).returncode == 0:
+                return None
+            return each.test
+        chaos = ["-m", "tests.simulation.chaos", "--until-found"]
+        done = _run([*chaos, "--runs", str(runs), "--seed", str(seed)], environment)
+        if done.returncode == 0:
+            return None
+        return done.stdout.strip() or done.stderr[-500:]
+
+
+def _run(command: Sequence[str], environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, *command],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def main() -> int:
+    """Print a Markdown table of what catches each break; return 1 if something catches none."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runs", type=int, default=300, help="of the chaos, at most")
+    parser.add_argument("--seed", type=int, default=0, help="of the first run")
+    parser.add_argument("--only", default="", help="breaks whose fault has this in its words")
+    options = parser.parse_args()
+    print("| the fault, without its mend | found by | as |")
+    print("|---|---|---|")
+    missed = 0
+    for each in BREAKS:
+        if options.only not in each.fault:
+            continue
+        found = caught_by(each, options.runs, options.seed)
+        number, _, problem = (found or "nothing").partition("\t")
+        by = f"{number} seeds" if problem else f"`{number}`"
+        print(f"| {each.fault} | {by} | {problem[:70]} |", flush=True)
+        missed += found is None
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
