@@ -12,15 +12,15 @@ from collections import Counter
 from collections.abc import Mapping
 from datetime import timedelta
 
-from pydantic import TypeAdapter
 from rich.console import Console
 from rich.table import Table
 
 from novaloop.experiment.record import Record, Status
 from novaloop.usecases.ports import Round
+from tests.dynamodb import item_size
 from tests.simulation.simulation import Crashes, Simulation
 from tests.simulation.twin_inbox import LongHistory
-from tests.simulation.twins import START
+from tests.simulation.twins import START, as_item
 
 AS_OF = "2025-01, us-east-1, on demand, from AWS's public price pages; check yours"
 USD = {
@@ -82,7 +82,7 @@ def main() -> None:
 
 
 def _count(calls: list[str], record: Record, invocations: int) -> Counter[str]:
-    kilobytes = len(TypeAdapter(Record).dump_json(record)) / 1024
+    kilobytes = item_size(as_item("demo", "RECORD", record)) / 1024
     counted: Counter[str] = Counter()
     for call in calls:
         if call == "store.commit":

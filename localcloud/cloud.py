@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +14,8 @@ from localcloud.sagemaker.faults import Fault, Faults
 
 if TYPE_CHECKING:
     import subprocess
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
+    from contextlib import AbstractContextManager
     from pathlib import Path
     from types import TracebackType
 
@@ -87,14 +87,9 @@ class LocalCloud:
         """Let the SageMaker stand-in fail at the next `times` occasions."""
         Faults(self.directory / "faults").plan(fault, times)
 
-    @contextmanager
-    def under(self, *faults: Fault) -> Iterator[None]:
+    def under(self, fault: Fault) -> AbstractContextManager[None]:
         """Let the stand-ins fail, or hold something as it is, until the end of the block."""
-        planned = Faults(self.directory / "faults")
-        with ExitStack() as lasting:
-            for fault in faults:
-                lasting.enter_context(planned.lasting(fault))
-            yield
+        return Faults(self.directory / "faults").lasting(fault)
 
     def stop(self) -> None:
         """End the emulator and everything it started."""

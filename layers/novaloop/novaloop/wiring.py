@@ -26,7 +26,7 @@ from novaloop.cloud.objects import Bucket
 from novaloop.cloud.schedules import EndingSchedules
 from novaloop.experiment.moves import Policy
 from novaloop.experiment.site import Site
-from novaloop.experiment.versions import Damaged, NewerVersion
+from novaloop.experiment.versions import NewerVersion
 from novaloop.recipes.jobs import Deployment
 from novaloop.settings import BucketSettings, ControllerSettings, IngestSettings, SweeperSettings
 from novaloop.store.table import ExperimentTable
@@ -187,10 +187,8 @@ def score_world() -> ScoreWorld:
 
 
 @contextmanager
-def leaving_unread_alone() -> Iterator[None]:
-    """End a call that meets what it can't read and can't do without, as a success; a decorator.
-
-    That is what a newer release wrote, and what is damaged.
+def leaving_newer_alone() -> Iterator[None]:
+    """End a call that meets what a newer release wrote, as a success; a decorator, too.
 
     A failure would come again until it lies among the dead letters, for each event anew. The log
     says what was left alone, and an alarm on the count tells people once, however often it is met.
@@ -200,6 +198,3 @@ def leaving_unread_alone() -> Iterator[None]:
     except NewerVersion as newer:
         logger.warning("left alone: %s", newer)
         _count("NewerVersions", str(newer))
-    except Damaged as damaged:
-        logger.warning("left alone: %s", damaged)
-        DefectMetric().report(damaged)
