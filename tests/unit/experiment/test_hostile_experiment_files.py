@@ -18,8 +18,8 @@ from novaloop.experiment.spec_file import SpecRefused, read_spec
 from novaloop.usecases.ports import Upload
 from novaloop.usecases.spec_upload import spec_item
 
-SECONDS = 10
-"""Far more than the worst file here takes, far less than ingest has."""
+SECONDS = 60
+"""Of this process's own time: far more than the worst file here takes, less than ingest has."""
 
 
 def errors_of(content: bytes) -> list[str]:

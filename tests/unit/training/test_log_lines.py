@@ -101,4 +101,4 @@ def test_no_line_takes_long_to_read(text: str) -> None:
     """What a log holds is not ours: reading must take time in proportion to its length."""
     began = time.process_time()
     read(LogLine(AT, text))
-    assert time.process_time() - began < 1
+    assert time.process_time() - began < 10  # some hundredths here
