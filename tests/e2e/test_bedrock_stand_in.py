@@ -64,6 +64,9 @@ CONTROLLER: list[dict[str, Any]] = [
         "Condition": {"StringEquals": {"iam:PassedToService": "bedrock.amazonaws.com"}},
     },
 ]
+UUID = "11111111-2222-3333-4444-555555555555"
+KEY = f"arn:aws:kms:us-east-1:{ACCOUNT}:key/{UUID}"
+USE_KEY = ("kms:CreateGrant", "kms:Decrypt", "kms:GenerateDataKey")
 READ_ESCROW: list[dict[str, Any]] = [
     {
         "Effect": "Allow",
@@ -293,3 +296,43 @@ def test_a_role_without_rights_can_create_nothing(cloud: LocalCloud) -> None:
         _client(cloud, session, "bedrock").create_custom_model(
             modelName="no", roleArn=ROLE, modelSourceConfig={"s3DataSource": {"s3Uri": CHECKPOINT}}
         )
+
+
+@pytest.mark.parametrize("denied", [None, *USE_KEY])
+def test_a_model_under_a_key_is_asked_for_by_who_may_use_the_key(
+    cloud: LocalCloud, denied: str | None
+) -> None:
+    role = f"without-{(denied or 'nothing').rpartition(':')[2]}"
+    through = {"StringEquals": {"kms:ViaService": "bedrock.us-east-1.amazonaws.com"}}
+    use = {
+        "Effect": "Allow",
+        "Action": [action for action in USE_KEY if action != denied],
+        "Resource": KEY,
+        "Condition": through,
+    }
+    _role(cloud.session().client("iam"), role, "lambda.amazonaws.com", [*CONTROLLER, use])
+    bedrock = _client(cloud, _session(cloud, role), "bedrock")
+    imported = {
+        "modelName": role,
+        "roleArn": ROLE,
+        "modelSourceConfig": {"s3DataSource": {"s3Uri": CHECKPOINT}},
+        "modelKmsKeyArn": KEY,
+    }
+    customized = {
+        "jobName": role,
+        "customModelName": f"{role}-customized",
+        "roleArn": ROLE,
+        "baseModelIdentifier": "amazon.nova-lite-v1:0:300k",
+        "trainingDataConfig": {"s3Uri": f"{CHECKPOINT}/rows.jsonl"},
+        "outputDataConfig": {"s3Uri": f"{CHECKPOINT}/out"},
+        "customModelKmsKeyId": KEY,
+    }
+    if denied is None:
+        assert bedrock.create_custom_model(**imported)["modelArn"]
+        return
+    for ask in (
+        lambda: bedrock.create_custom_model(**imported),
+        lambda: bedrock.create_model_customization_job(**customized),
+    ):
+        with pytest.raises(ClientError, match=f"not authorized to perform: {denied}"):
+            ask()

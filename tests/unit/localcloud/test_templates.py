@@ -114,6 +114,13 @@ def test_a_role_s_policies_have_a_size_together() -> None:
     assert problem == "Maximum policy size of 10240 bytes exceeded for role R"
 
 
+@pytest.mark.parametrize(("characters", "fits"), [(2_048, True), (2_049, False)])
+def test_a_role_s_trust_policy_has_a_size(characters: int, fits: bool) -> None:
+    trust = json.dumps({"Sid": "s" * (characters - 10)}) + " \n" * 9
+    problem = property_problem("AWS::IAM::Role", "R", {"AssumeRolePolicyDocument": trust})
+    assert problem == (None if fits else "Cannot exceed quota for ACLSizePerRole: 2048")
+
+
 def test_white_space_in_policies_does_not_count() -> None:
     policy = {"PolicyName": "p", "PolicyDocument": json.dumps({"a": "b"}) + " " * 20_000}
     assert property_problem("AWS::IAM::Role", "R", {"Policies": [policy]}) is None
