@@ -9,6 +9,7 @@ from uuid import uuid4
 import click
 
 from cli.errors import Failed
+from cli.kept import kept
 from cli.stack import Stack, with_stack
 from novaloop.experiment.plan import LONGEST_TTL_HOURS
 from novaloop.experiment.record import CommandItem, CommandKind, Record, Status
@@ -140,9 +141,8 @@ def cleanup(stack: Stack, name: str) -> None:
     for line in _deleted(stack, name):
         click.echo(line)
     _say(record)
-    for stage in record.stages:
-        if stage.checkpoint:
-            click.echo(f"kept: the checkpoint of {stage.name}, {stage.checkpoint}")
+    for line in kept(stack, record):
+        click.echo(line)
 
 
 def _deleted(stack: Stack, name: str) -> list[str]:

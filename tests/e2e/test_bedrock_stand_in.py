@@ -330,9 +330,9 @@ def test_a_model_under_a_key_is_asked_for_by_who_may_use_the_key(
     if denied is None:
         assert bedrock.create_custom_model(**imported)["modelArn"]
         return
-    for ask in (
-        lambda: bedrock.create_custom_model(**imported),
-        lambda: bedrock.create_model_customization_job(**customized),
+    for ask, request in (
+        (bedrock.create_custom_model, imported),
+        (bedrock.create_model_customization_job, customized),
     ):
         with pytest.raises(ClientError, match=f"not authorized to perform: {denied}"):
-            ask()
+            ask(**request)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import tarfile
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
@@ -13,6 +15,7 @@ from cli import commands
 from novaloop.experiment.decide import decide
 from novaloop.experiment.moves import Policy
 from novaloop.experiment.observation import End, Leftover, Observation, Phase, Work
+from novaloop.experiment.plan import Runtime
 from novaloop.experiment.record import Record, StageState, Status
 from novaloop.experiment.stages import Ask
 from tests.unit.cli.conftest import novaloop
@@ -154,6 +157,54 @@ def test_cleanup_of_what_is_over_says_what_it_deletes_and_what_it_keeps(controll
         assert "nothing is left" in printed
         assert "kept: the checkpoint of sft" in printed
     assert stored(controlled).status is Status.EXPIRED
+
+
+def output(stack: Stack, job: str, files: dict[str, bytes]) -> None:
+    """Put a job's output there, as SageMaker does."""
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:gz") as archive:
+        for name, content in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    key = f"jobs/{NAME}/{job}/output/output.tar.gz"
+    stack.s3.put_object(Bucket=stack.bucket, Key=key, Body=packed.getvalue())
+
+
+def at_attempt(number: int, runtime: Runtime = Runtime.TRAINING_JOB) -> dict[str, object]:
+    """The example, whose first training is at an attempt that has not ended."""
+    example_record = example.record()
+    baseline, sft, *others = example_record.stages
+    sft = replace(sft, attempt=number, job_name=f"novaloop-{NAME}--sft-{number}", checkpoint=None)
+    spec = example_record.spec.model_copy(update={"runtime": runtime})
+    return {"stages": (baseline, sft, *others), "spec": spec}
+
+
+def test_cleanup_lists_the_checkpoints_of_all_attempts(controlled: Stack) -> None:
+    manifest = b'{"checkpoint_s3_bucket": "s3://escrow/first/17"}'
+    output(controlled, f"novaloop-{NAME}--sft-1", {"manifest.json": manifest})
+    output(controlled, f"novaloop-{NAME}--sft-2", {"sft_metrics.json": b"{}"})
+    put(controlled, Status.STOPPED, **at_attempt(4))
+    printed = novaloop("cleanup", NAME).stdout
+    first = f"sft, attempt 1 (novaloop-{NAME}--sft-1): s3://escrow/first/17"
+    assert f"kept: the checkpoint of {first}" in printed
+    assert f"kept: the checkpoint of rft, attempt 1 (novaloop-{NAME}--rft-1): s3://" in printed
+    others = ", ".join(f"novaloop-{NAME}--sft-{number}" for number in (2, 3, 4))
+    assert f"in the buckets customer-escrow-<account>-*, under the names {others}." in printed
+
+
+@pytest.mark.parametrize(
+    ("runtime", "where"),
+    [
+        (Runtime.SERVERLESS, f"a version of the model package group novaloop-{NAME}."),
+        (Runtime.BEDROCK, f"custom models, under the names novaloop-{NAME}_sft-1, "),
+    ],
+)
+def test_cleanup_says_where_the_models_of_other_attempts_are(
+    controlled: Stack, runtime: Runtime, where: str
+) -> None:
+    put(controlled, Status.STOPPED, **at_attempt(2, runtime))
+    assert where in novaloop("cleanup", NAME).stdout
 
 
 def test_a_controller_that_does_not_answer_is_not_waited_for_without_end(
