@@ -190,6 +190,7 @@ def _environment(
         "MINISTACK_REGION": region,
         "AWS_ENDPOINT_URL": f"https://localhost:{port}",
         "AWS_CA_BUNDLE": str(directory / "ca.pem"),
+        "SSL_CERT_FILE": str(directory / "ca.pem"),  # for what is no AWS client
         "AWS_DEFAULT_REGION": region,
         "AWS_EC2_METADATA_DISABLED": "true",
         "OMP_NUM_THREADS": "1",

@@ -27,15 +27,21 @@ from ministack.services import (  # type: ignore[import-not-found]
     dynamodb,
     eventbridge,
     iam,
+    lambda_svc,
     s3,
     scheduler,
     sqs,
     stepfunctions,
     sts,
 )
-from ministack.services.cloudformation import changesets, handlers, stacks  # type: ignore[import-not-found]
+from ministack.services.cloudformation import (  # type: ignore[import-not-found]
+    changesets,
+    custom_resource,
+    handlers,
+    stacks,
+)
 
-from localcloud import limits, templates, universal_targets
+from localcloud import custom_resources, limits, templates, universal_targets
 from localcloud.credentials import Credentials
 from localcloud.sagemaker.errors import ServiceError
 
@@ -274,6 +280,37 @@ def refuse_templates() -> None:
     for module in (changesets, handlers):
         module._parse_template, module.validate_template_support = parse, support  # noqa: SLF001
     stacks._provision_resource, stacks._update_resource = provision, update  # noqa: SLF001
+
+
+def refuse_answers() -> None:
+    """Let CloudFormation refuse what AWS's does of a custom resource's answer.
+
+    See `localcloud.custom_resources`. Its URL is signed for a request without a content type.
+    """
+    requests: dict[str, Mapping[str, Any]] = {}
+    execute = lambda_svc._execute_function_with_config_scope  # noqa: SLF001
+    handle = app._handle_post_body_shortcuts  # noqa: SLF001
+
+    def execute_noting_request(function: Any, event: Any) -> Any:
+        if isinstance(event, dict) and "ResponseURL" in event:
+            requests[event["ResponseURL"].rpartition("/")[2]] = event
+        return execute(function, event)
+
+    async def handle_answer(
+        method: str, path: str, headers: Mapping[str, str], body: bytes, *rest: Any
+    ) -> Any:
+        request = requests.get(path.rpartition("/")[2])
+        if method != "PUT" or request is None:
+            return await handle(method, path, headers, body, *rest)
+        if headers.get("content-type"):
+            return HTTPStatus.FORBIDDEN, {}, b"<Error><Code>SignatureDoesNotMatch</Code></Error>"
+        problem = custom_resources.problem(request, body)
+        answer = json.loads(body) if problem is None else {"Status": "FAILED", "Reason": problem}
+        custom_resource.deliver_response(path.rpartition("/")[2], answer)
+        return HTTPStatus.OK, {}, b""
+
+    lambda_svc._execute_function_with_config_scope = execute_noting_request  # noqa: SLF001
+    app._handle_post_body_shortcuts = handle_answer  # noqa: SLF001
 
 
 def _raise(problem: str | None) -> None:

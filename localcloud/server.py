@@ -65,6 +65,7 @@ def main() -> None:
     emulator.serve_ranges_of_versions()
     emulator.extract_layers_once(directory / "layers")
     emulator.refuse_templates()
+    emulator.refuse_answers()
     emulator.refuse_requests()
     emulator.refuse_queries()
     emulator.enforce_keys()

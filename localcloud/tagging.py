@@ -64,12 +64,13 @@ class Tagging:
         return 200, _CBOR_HEADERS, _cbor(self._get(request), self._answer_shape)
 
     def _get(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        kinds = request.get("ResourceTypeFilters", [])
+        kinds, arns = request.get("ResourceTypeFilters", []), request.get("ResourceARNList", [])
         found = [
             {"ResourceARN": arn, "Tags": [{"Key": key, "Value": tags[key]} for key in tags]}
             for source in self._sources
             for arn, tags in source()
             if (not kinds or _kind(arn) in kinds) and _matches(tags, request)
+            if not arns or arn in arns
             if not self._lag.hides_tags(arn)
         ]
         return {"PaginationToken": "", "ResourceTagMappingList": found}

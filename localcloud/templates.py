@@ -91,7 +91,7 @@ def reference_problem(template: Mapping[str, Any], conditions: Mapping[str, bool
             each
             for part in template.get(block, {}).values()
             if conditions.get(part.get("Condition", ""), True)
-            for each in _references(part, conditions)
+            for each in references(part, conditions)
         ]
         missing = sorted({each for each in named if each not in there and "::" not in each})
         if missing:
@@ -102,10 +102,11 @@ def reference_problem(template: Mapping[str, Any], conditions: Mapping[str, bool
     return None
 
 
-def _references(value: Any, conditions: Mapping[str, bool]) -> Iterator[str]:
+def references(value: Any, conditions: Mapping[str, bool]) -> Iterator[str]:
+    """Yield what a part of a template refers to, under these conditions; unknown ones hold."""
     if isinstance(value, list):
         for item in value:
-            yield from _references(item, conditions)
+            yield from references(item, conditions)
     if not isinstance(value, dict):
         return
     for key, inner in value.items():
@@ -116,14 +117,14 @@ def _references(value: Any, conditions: Mapping[str, bool]) -> Iterator[str]:
         elif key == "Fn::Sub":
             yield from _references_of_sub(inner, conditions)
         elif key == "Fn::If":
-            yield from _references(inner[1 if conditions.get(inner[0], True) else 2], conditions)
+            yield from references(inner[1 if conditions.get(inner[0], True) else 2], conditions)
         else:
-            yield from _references(inner, conditions)
+            yield from references(inner, conditions)
 
 
 def _references_of_sub(value: Any, conditions: Mapping[str, bool]) -> Iterator[str]:
     text, own = (value, {}) if isinstance(value, str) else value
-    yield from _references(list(own.values()), conditions)
+    yield from references(list(own.values()), conditions)
     for name in _NAMED_IN_SUB.findall(text):
         if name.strip() not in own:
             yield name.strip().partition(".")[0]

@@ -214,6 +214,13 @@ class CustomModels:
         keys = (*names, "createdAt", "status")
         return {"modelDeploymentSummaries": _summaries(self.deployments, keys, request)}
 
+    def list_throughputs(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """ListProvisionedModelThroughputs, in one page."""
+        names = ("provisionedModelName", "provisionedModelArn", "modelArn", "desiredModelArn")
+        units = ("foundationModelArn", "modelUnits", "desiredModelUnits")
+        keys = (*names, *units, "status", "creationTime", "lastModifiedTime")
+        return {"provisionedModelSummaries": _summaries(self.throughputs, keys, request)}
+
     def delete_model(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """DeleteCustomModel, not while it is being created or serves."""
         model = self.models.named(request["modelIdentifier"])

@@ -66,6 +66,7 @@ class Bedrock:
             "GetCustomModel": Operation(all_of.get_model, "modelIdentifier", models),
             "ListCustomModels": Operation(all_of.list_models),
             "ListCustomModelDeployments": Operation(all_of.list_deployments),
+            "ListProvisionedModelThroughputs": Operation(all_of.list_throughputs),
             "DeleteCustomModel": Operation(all_of.delete_model, "modelIdentifier", models),
             "CreateCustomModelDeployment": Operation(
                 all_of.create_deployment, "modelArn", models, deployments

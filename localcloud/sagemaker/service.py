@@ -91,7 +91,12 @@ class SageMaker:
         }
         table |= self._registry_table() | _reads("Model", "ModelName", hosting.models)
         table |= _reads("EndpointConfig", "EndpointConfigName", hosting.configurations)
-        return table | {"ListEndpoints": Operation("endpoint", "", self._list_endpoints)}
+        return table | {
+            "ListEndpoints": Operation("endpoint", "", self._list_endpoints),
+            "ListInferenceComponents": Operation(
+                "inference-component", "", self._list_inference_components
+            ),
+        }
 
     def _registry_table(self) -> dict[str, Operation]:
         registry = self._registry
@@ -257,6 +262,25 @@ class SageMaker:
         described = [self._hosting.describe_endpoint({"EndpointName": name}) for name in names]
         keys = ("EndpointName", "EndpointArn", "EndpointStatus", "CreationTime", "LastModifiedTime")
         return {"Endpoints": [{key: each[key] for key in keys} for each in described]}
+
+    def _list_inference_components(self, request: Request) -> dict[str, Any]:
+        names = self._hosting.components.names()
+        described = [
+            self._hosting.describe_component({"InferenceComponentName": name})
+            for name in names
+            if request.get("NameContains", "") in name
+        ]
+        own = tuple(f"InferenceComponent{word}" for word in ("Arn", "Name", "Status"))
+        keys = (
+            *own,
+            "CreationTime",
+            "EndpointArn",
+            "EndpointName",
+            "VariantName",
+            "LastModifiedTime",
+        )
+        listed = [{key: each[key] for key in keys if key in each} for each in described]
+        return {"InferenceComponents": listed}
 
 
 def _reads(noun: str, name_field: str, catalogue: Catalogue) -> dict[str, Operation]:

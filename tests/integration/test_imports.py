@@ -43,7 +43,14 @@ def test_the_reward_function_needs_only_the_standard_library() -> None:
     assert "novaloop.rewards.reward" in foreign
 
 
-BUDGETS = {"controller": 860, "ingest": 800, "metrics": 850, "reward": 40, "sweeper": 850}
+BUDGETS = {
+    "controller": 860,
+    "ingest": 800,
+    "metrics": 850,
+    "reward": 40,
+    "sweeper": 850,
+    "guard": 200,
+}
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)

@@ -34,6 +34,7 @@ class Where:
             "AWS::Region": self.region,
             "AWS::Partition": "aws",
             "AWS::StackName": self.stack,
+            "AWS::StackId": f"arn:aws:cloudformation:{self.region}:{ACCOUNT}:stack/{self.stack}/id",
         }
 
 

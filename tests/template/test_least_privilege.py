@@ -56,6 +56,8 @@ BIG_FILES = f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:novaloop-big-files"
 BIG_FILES_ROLE = "BigFilesRole"
 REWARDER, JOBS, IMPORTS = "RewardFunctionRole", "ExecutionRole", "BedrockRole"
 ENDING = "EndingRole"
+GUARD = "GuardFunctionRole"
+OWN_STACK = f"arn:aws:cloudformation:{REGION}:{ACCOUNT}:stack/novaloop/id"
 
 
 def own(kind: str, name: str = "novaloop-questions--sft-1") -> str:
@@ -203,6 +205,20 @@ ALLOWED = [
     Case(SWEEPER, "bedrock:ListModelCustomizationJobs", "*"),
     Case(SWEEPER, "sagemaker:DescribeEndpoint", own("endpoint")),
     Case(SWEEPER, "bedrock:GetProvisionedModelThroughput", PROVISIONED),
+    Case(GUARD, "cloudformation:DescribeStacks", OWN_STACK),
+    *(
+        Case(GUARD, action, "*")
+        for action in (
+            "sagemaker:ListEndpoints",
+            "sagemaker:ListInferenceComponents",
+            "sagemaker:ListTrainingJobs",
+            "bedrock:ListProvisionedModelThroughputs",
+            "bedrock:ListCustomModelDeployments",
+            "bedrock:ListModelCustomizationJobs",
+            "tag:GetResources",
+        )
+    ),
+    Case(GUARD, "sagemaker:DescribeEndpoint", LASTING),
     Case(ENDING, "sagemaker:DeleteEndpoint", own("endpoint"), TAGGED),
     Case(ENDING, "sagemaker:DeleteEndpoint", LASTING, TAGGED),
     Case(ENDING, "sagemaker:DeleteInferenceComponent", own("inference-component"), TAGGED),
@@ -298,7 +314,7 @@ ALLOWED = [
     Case(JOBS, "cloudwatch:PutMetricData", "*", {"cloudwatch:namespace": "/aws/sagemaker/x"}),
     *(
         Case(role, f"logs:{action}", f"{LOGS}novaloop-{role[:-12]}Logs-EXAMPLE:log-stream:a")
-        for role in (INGESTER, CONTROLLER, SCORER, REWARDER, SWEEPER)
+        for role in (INGESTER, CONTROLLER, SCORER, REWARDER, SWEEPER, GUARD)
         for action in ("CreateLogStream", "PutLogEvents")
     ),
     Case("SweeperFunctionSweepRole", "lambda:InvokeFunction",
@@ -306,6 +322,12 @@ ALLOWED = [
 ]  # fmt: skip
 
 FORBIDDEN = [
+    Case(GUARD, "cloudformation:DescribeStacks", OWN_STACK.replace("novaloop/id", "others/id")),
+    Case(GUARD, "cloudformation:DeleteStack", OWN_STACK),
+    Case(GUARD, "sagemaker:DeleteEndpoint", own("endpoint"), TAGGED),
+    Case(GUARD, "sagemaker:StopTrainingJob", own("training-job"), TAGGED),
+    Case(GUARD, "sagemaker:DescribeEndpoint", own("endpoint", "production")),
+    Case(GUARD, "dynamodb:Query", TABLE),
     Case(CONTROLLER, "sqs:ReceiveMessage", f"{HINTS}-of-others"),
     Case(CONTROLLER, "sqs:DeleteMessage", DEAD_LETTERS),
     Case(CONTROLLER, "dynamodb:GetRecords", f"{OTHER_TABLE}/stream/2026-01-05T09:00:00.000"),
@@ -599,6 +621,7 @@ WILDCARDS = {
     ("ControllerFunctionRole", "ImportModel"): "CreateCustomModel knows none; tags limit it",
     ("ControllerFunctionRole", "FindStream"): "ListStreams knows no resources; it only reads",
     ("SweeperFunctionRole", "FindWhatBills"): "lists know no resources; they only read",
+    ("GuardFunctionRole", "FindWhatBills"): "lists know no resources; they only read",
     ("ExecutionRole", "ServiceMetrics"): "PutMetricData knows no resources; a namespace limits it",
     ("ExecutionRole", "FindLineage"): "listing lineage knows no resources; it only reads",
     ("ExecutionRole", "ImageLogin"): "GetAuthorizationToken knows no resources",
@@ -632,7 +655,7 @@ def test_no_statement_allows_every_action_of_a_service() -> None:
 
 def test_every_function_has_a_role_of_its_own() -> None:
     roles = [properties["Role"] for properties in STACK.of_type("AWS::Lambda::Function").values()]
-    assert len(set(roles)) == len(roles) == 5
+    assert len(set(roles)) == len(roles) == 6
 
 
 def test_roles_are_assumed_by_the_one_service_that_needs_them() -> None:

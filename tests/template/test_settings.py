@@ -12,6 +12,7 @@ from novaloop.settings import (
     ControllerSettings,
     IngestSettings,
     Settings,
+    StackSettings,
     SweeperSettings,
 )
 from tests.template.stack import deployed, sam_template
@@ -23,6 +24,7 @@ SETTINGS: dict[str, type[Settings] | None] = {
     "SweeperFunction": SweeperSettings,
     "ControllerFunction": ControllerSettings,
     "RewardFunction": None,
+    "GuardFunction": StackSettings,
 }
 FROM_LAMBDA = {"AWS_REGION": "us-east-1"}
 

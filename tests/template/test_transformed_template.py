@@ -43,7 +43,7 @@ def test_every_function_has_code_and_runs_on_the_architecture_of_the_layer() -> 
         for name, resource in sam_template()["Resources"].items()
         if resource["Type"] == "AWS::Serverless::Function"
     }
-    assert len(functions) == 5
+    assert len(functions) == 6
     shared = sam_template()["Globals"]["Function"]
     assert [shared["Runtime"]] == layer["CompatibleRuntimes"]
     assert shared["Architectures"] == layer["CompatibleArchitectures"]

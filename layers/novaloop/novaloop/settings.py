@@ -42,15 +42,20 @@ class IngestSettings(BucketSettings):
     big_files_arn: str
 
 
-class SweeperSettings(BucketSettings):
-    """What the sweep hands on to, and by what it finds what bills."""
+class StackSettings(Settings):
+    """Which stack this is: by what it finds what bills."""
+
+    stack_name: str
+    job_name_prefix: str = Field(pattern=rf"^[a-z0-9]{{1,{MAX_PREFIX}}}$")
+
+
+class SweeperSettings(BucketSettings, StackSettings):
+    """What the sweep hands on to."""
 
     hint_queue_url: str
     ingest_function_name: str
     topic_arn: str
     ending_role_arn: str
-    stack_name: str
-    job_name_prefix: str = Field(pattern=rf"^[a-z0-9]{{1,{MAX_PREFIX}}}$")
 
 
 class ControllerSettings(SweeperSettings):

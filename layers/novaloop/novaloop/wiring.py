@@ -23,14 +23,23 @@ from novaloop.cloud.jobs import TrainingJobs
 from novaloop.cloud.leftovers import TaggedResources
 from novaloop.cloud.messages import HintQueue, IngestFunction, MetricsFunction, Topic, UtcClock
 from novaloop.cloud.objects import Bucket
+from novaloop.cloud.running import RunningInAccount
 from novaloop.cloud.schedules import EndingSchedules
+from novaloop.cloud.stacks import Stacks
 from novaloop.experiment.moves import Policy
 from novaloop.experiment.site import Site
 from novaloop.experiment.versions import NewerVersion
 from novaloop.recipes.jobs import Deployment
-from novaloop.settings import BucketSettings, ControllerSettings, IngestSettings, SweeperSettings
+from novaloop.settings import (
+    BucketSettings,
+    ControllerSettings,
+    IngestSettings,
+    StackSettings,
+    SweeperSettings,
+)
 from novaloop.store.table import ExperimentTable
 from novaloop.usecases.conversion import IngestWorld
+from novaloop.usecases.guard import GuardWorld
 from novaloop.usecases.orphans import OrphanWorld
 from novaloop.usecases.reconcile import World
 from novaloop.usecases.score import ScoreWorld
@@ -158,6 +167,21 @@ def sweep_world() -> SweepWorld:
         hints=HintQueue(boto3.client("sqs", config=_HASTY_CONFIG), settings.hint_queue_url),
         ingester=IngestFunction(functions, settings.ingest_function_name),
         clock=UtcClock(),
+    )
+
+
+def guard_world() -> GuardWorld:
+    """Return the guard's world, as its environment describes it."""
+    settings = StackSettings.from_environment(os.environ)
+    return GuardWorld(
+        Stacks(boto3.client("cloudformation", config=_HASTY_CONFIG)),
+        RunningInAccount(
+            boto3.client("resourcegroupstaggingapi", config=_HASTY_CONFIG),
+            boto3.client("sagemaker", config=_HASTY_CONFIG),
+            boto3.client("bedrock", config=_HASTY_CONFIG),
+            settings.job_name_prefix,
+            settings.stack_name,
+        ),
     )
 
 

@@ -310,6 +310,25 @@ class BillingFinder(Protocol):
         ...
 
 
+class RunningResources(Protocol):
+    """The same, without the tag index's delay, and with what can't be told."""
+
+    def find(self, in_time: Callable[[], bool]) -> tuple[Sequence[Billing], Sequence[str]]:
+        """Return what serves and the jobs that run; and what can't be looked at, with why.
+
+        Looks at nothing more once `in_time` says that the time is up.
+        """
+        ...
+
+
+class StackStatus(Protocol):
+    """CloudFormation, as far as a stack may look at itself."""
+
+    def status(self, stack_id: str) -> str:
+        """Return a stack's status, such as `DELETE_IN_PROGRESS`. May raise anything."""
+        ...
+
+
 @dataclass(frozen=True)
 class Upload:
     """The newest version of an uploaded file."""

@@ -1,0 +1,198 @@
+"""What of the stack's runs or serves in the account, by name and by tag.
+
+Each service lists what there is now, so that nothing is missed that was made a moment ago; the
+index of tags, which runs behind, is only asked whose it is. Names tell of what the index does not
+know yet, tags of what was made under a prefix that the stack had before.
+
+What is being stopped or deleted is left out: it ends by itself. So is what Bedrock has in regions
+where nothing of Nova can be on Bedrock, and its calls may not be known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from novaloop.cloud.errors import found, text_of
+from novaloop.experiment.names import experiment_of_job
+from novaloop.experiment.site import EXPERIMENT_TAG, PREFIX_TAG, STACK_TAG
+from novaloop.recipes.bedrock import bedrock
+from novaloop.recipes.names import bedrock_name
+from novaloop.usecases.ports import Billing
+
+if TYPE_CHECKING:
+    from mypy_boto3_bedrock.client import BedrockClient
+    from mypy_boto3_resourcegroupstaggingapi.client import ResourceGroupsTaggingAPIClient
+    from mypy_boto3_sagemaker.client import SageMakerClient
+
+T = TypeVar("T")
+ARNS_AT_ONCE = 100
+"""As many as GetResources takes. Those that it does not know are no error: it leaves them out."""
+
+
+@dataclass(frozen=True)
+class _Listing:
+    """A call that lists resources of a kind, and where its pages say what."""
+
+    operation: str
+    summaries: str
+    name: str
+    arn: str
+    status: str
+    only: Mapping[str, str] = field(default_factory=dict)
+
+
+_LISTINGS = {
+    "sagemaker:endpoint": _Listing(
+        "list_endpoints", "Endpoints", "EndpointName", "EndpointArn", "EndpointStatus"
+    ),
+    "sagemaker:inference-component": _Listing(
+        "list_inference_components",
+        "InferenceComponents",
+        "InferenceComponentName",
+        "InferenceComponentArn",
+        "InferenceComponentStatus",
+    ),
+    "sagemaker:training-job": _Listing(
+        "list_training_jobs",
+        "TrainingJobSummaries",
+        "TrainingJobName",
+        "TrainingJobArn",
+        "TrainingJobStatus",
+        {"StatusEquals": "InProgress"},
+    ),
+    "bedrock:provisioned-model": _Listing(
+        "list_provisioned_model_throughputs",
+        "provisionedModelSummaries",
+        "provisionedModelName",
+        "provisionedModelArn",
+        "status",
+    ),
+    "bedrock:custom-model-deployment": _Listing(
+        "list_custom_model_deployments",
+        "modelDeploymentSummaries",
+        "customModelDeploymentName",
+        "customModelDeploymentArn",
+        "status",
+    ),
+    "bedrock:model-customization-job": _Listing(
+        "list_model_customization_jobs",
+        "modelCustomizationJobSummaries",
+        "jobName",
+        "jobArn",
+        "status",
+        {"statusEquals": "InProgress"},
+    ),
+}
+"""Evaluations and serverless jobs are training jobs."""
+
+
+@dataclass(frozen=True)
+class _Resource:
+    kind: str
+    name: str
+    arn: str
+
+
+class _Looks:
+    """Calls that may fail or come too late, and what is not seen therefore."""
+
+    def __init__(self, in_time: Callable[[], bool]) -> None:
+        self._in_time = in_time
+        self.unseen: list[str] = []
+
+    def result(self, what: str, call: Callable[[], T]) -> T | None:
+        """Return what `call` returns; None, and note why, if it can't be had."""
+        if not self._in_time():
+            self.unseen.append(f"{what} can't be looked at: the function's time is up")
+            return None
+        try:
+            return call()
+        except (ClientError, BotoCoreError) as error:
+            why = text_of(error) if isinstance(error, ClientError) else str(error)
+            self.unseen.append(f"{what} can't be looked at: {why}")
+            return None
+
+
+class RunningInAccount:
+    """Resources of the account as the services list them; implements `RunningResources`."""
+
+    def __init__(
+        self,
+        tagging: ResourceGroupsTaggingAPIClient,
+        sagemaker: SageMakerClient,
+        on_bedrock: BedrockClient,
+        prefix: str,
+        stack_name: str,
+    ) -> None:
+        self._tagging = tagging
+        self._prefix, self._stack_name = prefix, stack_name
+        self._clients: Mapping[str, Any] = {"sagemaker": sagemaker, "bedrock": on_bedrock}
+
+    def find(self, in_time: Callable[[], bool]) -> tuple[Sequence[Billing], Sequence[str]]:
+        """Return what serves and the jobs that run; and what can't be looked at, with why."""
+        looks = _Looks(in_time)
+        there = [each for kind in self._kinds() for each in self._listed(kind, looks)]
+        tags = self._tags_of([each.arn for each in there], looks)
+        own = []
+        for each in there:
+            experiment_id = self._owner(each, tags.get(each.arn, {}), looks)
+            if experiment_id is not None:
+                own.append(Billing(each.kind, each.name, experiment_id))
+        return own, looks.unseen
+
+    def _kinds(self) -> Iterator[str]:
+        facts = bedrock()
+        regions = {region for target in facts.targets.values() for region in target.regions}
+        regions |= {region for method in facts.methods.values() for region in method.regions}
+        has_bedrock = self._clients["bedrock"].meta.region_name in regions
+        return (kind for kind in _LISTINGS if has_bedrock or not kind.startswith("bedrock"))
+
+    def _listed(self, kind: str, looks: _Looks) -> Iterator[_Resource]:
+        listing, client = _LISTINGS[kind], self._clients[kind.partition(":")[0]]
+        pages = iter(client.get_paginator(listing.operation).paginate(**listing.only))
+        while page := looks.result(f"every {kind}", partial(next, pages, None)):
+            for each in page[listing.summaries]:
+                if each[listing.status] != "Deleting":
+                    yield _Resource(kind, each[listing.name], each[listing.arn])
+
+    def _tags_of(self, arns: Sequence[str], looks: _Looks) -> Mapping[str, Mapping[str, str]]:
+        """Return the tags that the index knows, by ARN."""
+        tags = {}
+        for start in range(0, len(arns), ARNS_AT_ONCE):
+            some = list(arns[start : start + ARNS_AT_ONCE])
+            ask = partial(self._tagging.get_resources, ResourceARNList=some)
+            answer = looks.result("tags", ask)
+            for resource in answer["ResourceTagMappingList"] if answer else ():
+                told = {tag["Key"]: tag["Value"] for tag in resource.get("Tags", [])}
+                tags[resource["ResourceARN"]] = told
+        return tags
+
+    def _owner(self, resource: _Resource, tags: Mapping[str, str], looks: _Looks) -> str | None:
+        """Return whose a resource is, if it is one of this stack's experiments'.
+
+        Known tags decide: without ours, somebody took it over. Release 0.1.0 tagged no stack.
+        """
+        is_named = resource.name.startswith(f"{self._prefix}-")
+        if not tags:
+            return self._owner_by_name(resource, looks) if is_named else None
+        is_own = is_named or tags.get(PREFIX_TAG) == self._prefix
+        if STACK_TAG in tags:
+            is_own = tags[STACK_TAG] == self._stack_name
+        return tags.get(EXPERIMENT_TAG) if is_own else None
+
+    def _owner_by_name(self, resource: _Resource, looks: _Looks) -> str | None:
+        """Return whose an attempt's name is, or what an endpoint of a lasting name serves."""
+        experiment_id = self._experiment(resource.name)
+        if experiment_id is not None or resource.kind != "sagemaker:endpoint":
+            return experiment_id
+        describe = partial(self._clients["sagemaker"].describe_endpoint, EndpointName=resource.name)
+        described = looks.result(f"endpoint {resource.name}", lambda: found(describe))
+        return self._experiment(described["EndpointConfigName"]) if described else None
+
+    def _experiment(self, name: str) -> str | None:
+        return experiment_of_job(self._prefix, name.replace(bedrock_name("--"), "--"))

@@ -1,0 +1,96 @@
+"""What a stack's deletion would leave behind that still bills: the guard says so, or lets go.
+
+A guard that fails a deletion has to know when the stack itself goes away. Only then is its status
+DELETE_IN_PROGRESS. An update, a rollback of an update or of a first deployment deletes the guard
+too, under another status, and must never be held up. Nor must a rollback be when the status can't
+be read: what serves has a schedule that ends it; a stack whose rollback failed has to be repaired
+by hand. Source of the statuses: CloudFormation's API reference, `Stack`, `StackStatus`.
+
+What can't be looked at may be there and bill, so it fails a deletion as what is found does. That
+is not for good: the reason says how to delete the stack all the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from novaloop.usecases.ports import Billing, RunningResources, StackStatus
+
+GOES_AWAY = "DELETE_IN_PROGRESS"
+LONGEST_REASON = 1_000
+"""Characters. How much of a reason CloudFormation shows is documented nowhere; a custom resource's
+whole response may have 4,096 bytes."""
+
+
+@dataclass(frozen=True)
+class GuardWorld:
+    """Everything that the guard works with."""
+
+    stacks: StackStatus
+    running: RunningResources
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether the guard may go, and why; `remaining` is all that bills or can't be looked at."""
+
+    may_go: bool
+    reason: str
+    remaining: tuple[str, ...] = ()
+
+
+def judge(stack_id: str, world: GuardWorld, in_time: Callable[[], bool]) -> Verdict:
+    """Say whether a stack's guard may be deleted.
+
+    `in_time` says whether there is time for another call; without, what is left counts as unseen.
+    """
+    try:
+        status = world.stacks.status(stack_id)
+    except Exception as error:  # whatever it is, it must not hold up a rollback
+        return Verdict(True, f"the stack's status can't be read: {type(error).__name__}: {error}")
+    if status != GOES_AWAY:
+        return Verdict(True, f"the stack stays, or was never finished: it is {status}")
+    try:
+        running, unseen = world.running.find(in_time)
+    except Exception as error:  # told, as all that keeps the guard from looking
+        running, unseen = (), (f"the guard is broken: {type(error).__name__}: {error}",)
+    remaining = tuple(_line(each) for each in running)
+    if not remaining and not unseen:
+        return Verdict(True, "nothing runs or serves")
+    told = reason(remaining, unseen, stack_id.split("/")[1])
+    return Verdict(False, told, (*remaining, *unseen))
+
+
+def _line(billing: Billing) -> str:
+    kind = billing.kind.partition(":")[2]
+    return f"{kind} {billing.name} (experiment {billing.experiment_id})"
+
+
+def reason(remaining: Sequence[str], unseen: Sequence[str], stack_name: str) -> str:
+    """Say in at most LONGEST_REASON characters of ASCII what remains, and what to do.
+
+    What to do is never cut off: of the rest, as much is told as there is room for. A control
+    character would make the stack's events unreadable (aws-cloudformation/
+    cloudformation-coverage-roadmap#1601).
+    """
+    do = (
+        " End each with `novaloop stop NAME` or `novaloop cleanup NAME`, or by hand if the stack's"
+        " functions are gone; then delete the stack again. To delete it all the same: aws"
+        " cloudformation delete-stack --deletion-mode FORCE_DELETE_STACK --stack-name "
+        f"{stack_name}"
+    )
+    told = f"{len(remaining):,} still run or serve, and bill: " if remaining else ""
+    lines = (*remaining, *unseen)
+    text = told + _as_many_as_fit(lines, LONGEST_REASON - len(told) - len(do)) + do
+    return "".join(character if " " <= character <= "~" else "?" for character in text)
+
+
+def _as_many_as_fit(lines: Sequence[str], room: int) -> str:
+    for shown in range(min(len(lines), LONGEST_REASON), 0, -1):
+        left = len(lines) - shown
+        more = f"; and {left:,} more, in the log of GuardFunction." if left else "."
+        text = "; ".join(lines[:shown])
+        if len(text) + len(more) <= room or shown == 1:
+            return text[: room - len(more)] + more
+    return ""
