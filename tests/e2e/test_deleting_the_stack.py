@@ -1,0 +1,181 @@
+"""The guard: what still serves holds up the deletion of the stack, and nothing else.
+
+The emulator goes on where a deletion fails, and deletes also what the guard depends on, as users
+say of CloudFormation (aws-cloudformation/cloudformation-coverage-roadmap#852).
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from cli.stack import Stack, local_stack
+from localcloud import questions
+from localcloud.cloud import LocalCloud, up
+from localcloud.deployment import BUILDS, deploy_built
+from localcloud.emulator import REPOSITORY, LocalCloudError
+from novaloop.experiment.record import Status
+from tests.e2e.application import WITHOUT_PLAN, endpoints, put, reaches, wait_for
+from tests.e2e.conftest import PARAMETERS, TIMING
+
+pytestmark = pytest.mark.e2e
+
+PLAN = WITHOUT_PLAN + "plan: [sft, deploy: {inference_component: true}]\n"
+TAKEN = "/novaloop-test/taken"
+
+
+@pytest.fixture
+def cloud(tmp_path: Path) -> Iterator[LocalCloud]:
+    with up(tmp_path / "cloud", parameters=PARAMETERS, timing=TIMING) as running:
+        yield running
+
+
+@pytest.fixture
+def stack(cloud: LocalCloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stack]:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("cli.stack.attach", lambda: cloud)
+    with local_stack(cloud) as found:
+        yield found
+
+
+def changed(folder: Path, change: Callable[[dict[str, Any]], object]) -> Path:
+    """Return the built template with other resources, in a copy of where it was built."""
+    built = BUILDS / "build" / "template.yaml"
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(REPOSITORY / "functions", folder / "functions")
+    shutil.copytree((REPOSITORY / built).parent, (folder / built).parent)
+    template = yaml.safe_load((REPOSITORY / built).read_text(encoding="utf-8"))
+    change(template["Resources"])
+    (folder / built).write_text(yaml.safe_dump(template), encoding="utf-8")
+    return folder / built
+
+
+def fail_after_the_guard(resources: dict[str, Any]) -> None:
+    resources["Broken"] = {
+        "Type": "AWS::SSM::Parameter",
+        "DependsOn": "Guard",
+        "Properties": {"Name": TAKEN, "Type": "String", "Value": "b"},
+    }
+
+
+def without_guard(resources: dict[str, Any]) -> None:
+    for name in ("Guard", "GuardFunction", "GuardLogs", "GuardAlarm"):
+        del resources[name]
+    statements = resources["TopicPolicy"]["Properties"]["PolicyDocument"]["Statement"]
+    alarms = statements[1]["Condition"]["ArnEquals"]["aws:SourceArn"]
+    alarms.remove({"Fn::GetAtt": ["GuardAlarm", "Arn"]})
+    del resources["Dashboard"]
+
+
+class Deployments:
+    """Deployments and deletions of the stack, and how each ends."""
+
+    def __init__(self, cloud: LocalCloud) -> None:
+        self._cloud = cloud
+        self._cloudformation = cloud.session().client("cloudformation")
+        self._name = cloud.state.stack_name
+        self._id = self._cloudformation.describe_stacks(StackName=self._name)["Stacks"][0][
+            "StackId"
+        ]
+
+    def deploy(self, built: Path) -> str:
+        """Deploy what is built; return the status that it comes to."""
+        try:
+            log = self._cloud.directory / "deployment.log"
+            deploy_built(built, self._cloud.state, PARAMETERS, log)
+        except LocalCloudError:
+            pass
+        described = self._cloudformation.describe_stacks(StackName=self._name)["Stacks"][0]
+        self._id = described["StackId"]
+        return self._settled()
+
+    def delete(self, **options: Any) -> str:
+        """Delete the stack; return the status that it comes to."""
+        self._cloudformation.delete_stack(StackName=self._name, **options)
+        return self._settled()
+
+    def _settled(self) -> str:
+        def status() -> str:
+            described = self._cloudformation.describe_stacks(StackName=self._id)["Stacks"]
+            return str(described[0]["StackStatus"])
+
+        assert wait_for(lambda: not status().endswith("IN_PROGRESS"), 60), status()
+        return status()
+
+    def of_the_guard(self) -> list[tuple[str, str]]:
+        """Return what has happened to the guard, the latest first, each with its reason."""
+        pages = self._cloudformation.get_paginator("describe_stack_events").paginate(
+            StackName=self._id
+        )
+        return [
+            (each["ResourceStatus"], each.get("ResourceStatusReason", ""))
+            for page in pages
+            for each in page["StackEvents"]
+            if each["LogicalResourceId"] == "Guard"
+        ]
+
+    def left(self) -> set[str]:
+        """Return what the stack still holds."""
+        found = self._cloudformation.describe_stack_resources(StackName=self._id)
+        gone = {"DELETE_COMPLETE", "DELETE_SKIPPED"}
+        return {
+            each["LogicalResourceId"]
+            for each in found["StackResources"]
+            if each["ResourceStatus"] not in gone
+        }
+
+
+def test_what_serves_holds_up_a_deletion_and_no_rollback(
+    stack: Stack, cloud: LocalCloud, tmp_path: Path
+) -> None:
+    cloud.session().client("ssm").put_parameter(Name=TAKEN, Type="String", Value="a")
+    questions.write(tmp_path, sft=80, rft=1, eval=1)
+    put(stack, "serves", {"experiment.yaml": PLAN, "sft.csv": (tmp_path / "sft.csv").read_bytes()})
+    live = reaches(stack, "serves", Status.LIVE)
+    assert live.endpoint is not None
+    deployments = Deployments(cloud)
+    assert deployments.of_the_guard()[0][0] == "CREATE_COMPLETE"
+
+    # An update may leave the guard out, and the rollback of one that brings it takes it away again.
+    assert deployments.deploy(changed(tmp_path / "project", without_guard)) == "UPDATE_COMPLETE"
+    broken = changed(tmp_path / "project", fail_after_the_guard)
+    assert deployments.deploy(broken) == "UPDATE_ROLLBACK_COMPLETE"
+    statuses = [status for status, _ in deployments.of_the_guard()]
+    assert statuses[:2] == ["DELETE_COMPLETE", "DELETE_IN_PROGRESS"]
+    assert "DELETE_FAILED" not in statuses
+
+    cloud.deploy(REPOSITORY / "template.yaml", PARAMETERS)
+    assert deployments.delete() == "DELETE_FAILED"
+    status, reason = deployments.of_the_guard()[0]
+    assert status == "DELETE_FAILED"
+    for kind in ("endpoint", "inference-component"):
+        assert f"{kind} {live.endpoint.name} (experiment serves)" in reason
+    assert reason.startswith("2 still run or serve, and bill: ")
+    assert reason.endswith("--deletion-mode FORCE_DELETE_STACK --stack-name novaloop")
+    assert deployments.left() == {"Guard"}
+
+    # As the reason says: it is deleted all the same, and the endpoint serves on.
+    assert deployments.delete(DeletionMode="FORCE_DELETE_STACK") == "DELETE_COMPLETE"
+    assert endpoints(cloud, "serves")
+
+    # A first deployment that fails after the guard was made is rolled back without a trace.
+    assert deployments.deploy(broken) == "ROLLBACK_COMPLETE"
+    statuses = [status for status, _ in deployments.of_the_guard()]
+    assert statuses[0] == "DELETE_COMPLETE"
+    assert "DELETE_FAILED" not in statuses
+    assert deployments.delete() == "DELETE_COMPLETE"
+
+    # The same stack again holds to its endpoint, until that has ended.
+    cloud.deploy(REPOSITORY / "template.yaml", PARAMETERS)
+    deployments = Deployments(cloud)
+    sagemaker = cloud.session().client("sagemaker")
+    sagemaker.delete_inference_component(InferenceComponentName=live.endpoint.name)
+    sagemaker.delete_endpoint(EndpointName=live.endpoint.name)
+    assert wait_for(lambda: not endpoints(cloud, "serves"), 30)
+    assert deployments.delete() == "DELETE_COMPLETE"
+    assert deployments.of_the_guard()[0] == ("DELETE_COMPLETE", "")
