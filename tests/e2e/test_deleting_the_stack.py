@@ -104,7 +104,7 @@ class Deployments:
             described = self._cloudformation.describe_stacks(StackName=self._id)["Stacks"]
             return str(described[0]["StackStatus"])
 
-        assert wait_for(lambda: not status().endswith("IN_PROGRESS"), 60), status()
+        wait_for(lambda: not status().endswith("IN_PROGRESS"), status)
         return status()
 
     def of_the_guard(self) -> list[tuple[str, str]]:
@@ -176,6 +176,6 @@ def test_what_serves_holds_up_a_deletion_and_no_rollback(
     sagemaker = cloud.session().client("sagemaker")
     sagemaker.delete_inference_component(InferenceComponentName=live.endpoint.name)
     sagemaker.delete_endpoint(EndpointName=live.endpoint.name)
-    assert wait_for(lambda: not endpoints(cloud, "serves"), 30)
+    wait_for(lambda: not endpoints(cloud, "serves"))
     assert deployments.delete() == "DELETE_COMPLETE"
     assert deployments.of_the_guard()[0] == ("DELETE_COMPLETE", "")
