@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import json
 import shutil
+import threading
 from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import boto3
 import pytest
@@ -20,7 +22,7 @@ from click.testing import CliRunner, Result
 from benchmarks.stackoverflow_like import generate
 from cli.main import main
 from cli.stack import Stack, find_stack
-from localcloud import questions
+from localcloud import custom_resources, questions
 from localcloud.deployment import deploy_built, sam
 from localcloud.emulator import REPOSITORY, LocalCloudError
 from novaloop.experiment.record import DatasetStatus, Status
@@ -45,7 +47,7 @@ PARAMETERS = {
     "BigFileBytes": str(BIG_FILE_BYTES),
 }
 SHORT = WITHOUT_PLAN + "plan: [evaluate: baseline, sft, evaluate: after-sft]\n"
-NOT_SUPPORTED = {"AWS::CloudWatch::Dashboard"}
+NOT_SUPPORTED = {"AWS::CloudWatch::Dashboard", "Custom::NovaloopGuard"}
 """Types that the emulator passes over: it says that they are complete and makes nothing."""
 
 
@@ -154,20 +156,59 @@ def test_an_update_while_an_experiment_runs(stack: Stack, log: Path, tmp_path: P
     reaches(stack, "updated", Status.COMPLETED)
 
 
+def physical(logical_id: str) -> str:
+    """Return what a resource of the stack is called."""
+    resource = boto3.client("cloudformation").describe_stack_resource(
+        StackName=STACK.stack_name, LogicalResourceId=logical_id
+    )
+    return str(resource["StackResourceDetail"]["PhysicalResourceId"])
+
+
 def test_the_sweep_runs(stack: Stack) -> None:
     """By hand: this emulator keeps a schedule and never fires it."""
-    sweeper = boto3.client("cloudformation").describe_stack_resource(
-        StackName=STACK.stack_name, LogicalResourceId="SweeperFunction"
-    )["StackResourceDetail"]["PhysicalResourceId"]
-    told = boto3.client("lambda").invoke(FunctionName=sweeper)
+    told = boto3.client("lambda").invoke(FunctionName=physical("SweeperFunction"))
     assert "FunctionError" not in told, told["Payload"].read()
 
 
+class Answers(BaseHTTPRequestHandler):
+    """Where the guard puts its answers."""
+
+    bodies: ClassVar[list[bytes]] = []
+
+    def do_PUT(self) -> None:
+        """Take one."""
+        assert not self.headers["Content-Type"]
+        self.bodies.append(self.rfile.read(int(self.headers["Content-Length"])))
+        self.send_response(200)
+        self.end_headers()
+
+
+def test_the_guard_answers(stack: Stack) -> None:
+    """By hand: this emulator has no custom resources."""
+    (described,) = boto3.client("cloudformation").describe_stacks(StackName=STACK.stack_name)[
+        "Stacks"
+    ]
+    request = json.loads((REPOSITORY / "events" / "stack-deletion.json").read_text("utf-8"))
+    request["StackId"] = described["StackId"]
+    with HTTPServer(("127.0.0.1", 0), Answers) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        request["ResponseURL"] = f"http://127.0.0.1:{server.server_port}/answer"
+        for kind in ("Create", "Delete"):
+            payload = json.dumps(request | {"RequestType": kind})
+            told = boto3.client("lambda").invoke(
+                FunctionName=physical("GuardFunction"), Payload=payload
+            )
+            assert "FunctionError" not in told, told["Payload"].read()
+        server.shutdown()
+    answers = [json.loads(body) for body in Answers.bodies]
+    assert [each["Status"] for each in answers] == ["SUCCESS", "SUCCESS"]
+    assert f"it is {described['StackStatus']}" in answers[1]["Reason"]
+    for body in Answers.bodies:
+        assert custom_resources.problem(request, body) is None
+
+
 def test_nothing_was_sent_to_the_dead_letters(stack: Stack) -> None:
-    resource = boto3.client("cloudformation").describe_stack_resource(
-        StackName=STACK.stack_name, LogicalResourceId="DeadLetterQueue"
-    )
-    url = resource["StackResourceDetail"]["PhysicalResourceId"]
+    url = physical("DeadLetterQueue")
     received = boto3.client("sqs").receive_message(QueueUrl=url, MaxNumberOfMessages=10)
     assert received.get("Messages", []) == []
 
