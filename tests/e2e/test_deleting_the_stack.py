@@ -175,6 +175,7 @@ def test_what_serves_holds_up_a_deletion_and_no_rollback(
     deployments = Deployments(cloud)
     sagemaker = cloud.session().client("sagemaker")
     sagemaker.delete_inference_component(InferenceComponentName=live.endpoint.name)
+    wait_for(lambda: not sagemaker.list_inference_components()["InferenceComponents"])
     sagemaker.delete_endpoint(EndpointName=live.endpoint.name)
     wait_for(lambda: not endpoints(cloud, "serves"))
     assert deployments.delete() == "DELETE_COMPLETE"
