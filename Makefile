@@ -78,13 +78,11 @@ e2e: setup  ## The whole application on the local cloud
 	$(BIN)/pytest -q -n 4 --dist loadfile tests/e2e
 
 # The emulator binds to every address: it gets a network of its own, in which there is only loopback.
-# Whatever was started ends with the first process of its process namespace, however that ends.
 accept: setup $(ACCEPT)/.ready  ## Deploy into a second emulator, which nobody here wrote, and run it all there
 	@$(BIN)/python -m tests.accept.machine > /dev/null
 	@echo "Building the application for it"
 	@$(BIN)/python -c 'from tests.accept.cloud import build; build()'
-	unshare --map-root-user --net --pid --fork --kill-child --mount-proc \
-		sh -c 'ip link set lo up && exec $(BIN)/pytest -q -x --durations=0 tests/accept'
+	$(BIN)/python -m tests.accept.namespace $(BIN)/pytest -q -x --durations=0 tests/accept
 
 $(ACCEPT)/.ready: tests/accept/requirements.txt tests/accept/requirements-lambda.txt
 	@python=$$($(PYTHON) -m tests.accept.machine) && $$python -m venv $(ACCEPT)

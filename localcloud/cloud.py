@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +15,7 @@ from localcloud.sagemaker.faults import Fault, Faults
 
 if TYPE_CHECKING:
     import subprocess
-    from collections.abc import Mapping
-    from contextlib import AbstractContextManager
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
     from types import TracebackType
 
@@ -87,9 +87,14 @@ class LocalCloud:
         """Let the SageMaker stand-in fail at the next `times` occasions."""
         Faults(self.directory / "faults").plan(fault, times)
 
-    def under(self, fault: Fault) -> AbstractContextManager[None]:
+    @contextmanager
+    def under(self, *faults: Fault) -> Iterator[None]:
         """Let the stand-ins fail, or hold something as it is, until the end of the block."""
-        return Faults(self.directory / "faults").lasting(fault)
+        planned = Faults(self.directory / "faults")
+        with ExitStack() as lasting:
+            for fault in faults:
+                lasting.enter_context(planned.lasting(fault))
+            yield
 
     def stop(self) -> None:
         """End the emulator and everything it started."""

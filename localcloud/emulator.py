@@ -22,7 +22,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 STATE_DIRECTORY = REPOSITORY / ".novaloop" / "local"
 EMULATOR_PYTHON = REPOSITORY / ".tools" / "emulator" / "bin" / "python"
 
-_READY_SECONDS = 60.0
+_READY_SECONDS = 300.0
 _STOP_SECONDS = 1.0
 
 

@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from localcloud.host import Handler, Response
+    from localcloud.sagemaker.faults import Faults
 
     _KeyUses = Sequence[tuple[str, str]]
     """Actions with the id or the ARN of the key."""
@@ -203,6 +204,27 @@ def serve_ranges_of_versions() -> None:
         return HTTPStatus.PARTIAL_CONTENT, answered, body[start : last + 1]
 
     s3._get_object = get_range  # noqa: SLF001
+
+
+def hold_invocations(faults: Faults) -> None:
+    """Let asynchronous invocations wait in Lambda's queue while a fault holds the function.
+
+    They outlive an update of the function, whose new code they then meet.
+    Source: https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html
+    """
+    invoke = lambda_svc.invoke_async_with_retry
+
+    def queued(function: Any, event: Any) -> None:
+        name = function["config"]["FunctionName"]
+
+        def run() -> None:
+            faults.wait("asynchronous-invocation", name)
+            invoke(lambda_svc._functions.get(name, function), event)  # noqa: SLF001
+
+        context = contextvars.copy_context()
+        threading.Thread(target=context.run, args=(run,), daemon=True).start()
+
+    lambda_svc.invoke_async_with_retry = queued
 
 
 def extract_layers_once(store: Path) -> None:

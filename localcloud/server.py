@@ -20,6 +20,7 @@ import trustme  # type: ignore[import-not-found]
 from localcloud import ministack_hooks as emulator
 from localcloud import stand_ins
 from localcloud.lag import Lag
+from localcloud.sagemaker.faults import Faults
 
 SETTINGS_VARIABLE = "NOVALOOP_LOCAL_CLOUD"
 
@@ -64,6 +65,7 @@ def main() -> None:
     emulator.add_version_ids()
     emulator.serve_ranges_of_versions()
     emulator.extract_layers_once(directory / "layers")
+    emulator.hold_invocations(Faults(directory / "faults"))
     emulator.refuse_templates()
     emulator.refuse_answers()
     emulator.refuse_requests()

@@ -15,7 +15,7 @@ from aws_lambda_powertools.utilities.batch import (
 from novaloop.cloud.messages import NoHint, read_hint
 from novaloop.experiment.names import experiment_of_job
 from novaloop.usecases.reconcile import reconcile
-from novaloop.wiring import controller_world, leaving_newer_alone
+from novaloop.wiring import controller_world, leaving_unread_alone
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
@@ -44,11 +44,11 @@ class _Looker:
         self._seen: set[str] = set()
 
     def __call__(self, record: SQSRecord | DynamoDBRecord) -> None:
-        with leaving_newer_alone():
+        with leaving_unread_alone():
             experiment_id, depth = _hint_of(record)
             if experiment_id is None or experiment_id in self._seen:
                 return
-            with logger.append_context_keys(experiment_id=experiment_id), leaving_newer_alone():
+            with logger.append_context_keys(experiment_id=experiment_id), leaving_unread_alone():
                 after = reconcile(experiment_id, world(), depth)
                 logger.info("looked", extra=_state_of(after))
             self._seen.add(experiment_id)

@@ -11,7 +11,7 @@ from novaloop.experiment.versions import Shape, current
 from novaloop.usecases.big_files import run_step
 from novaloop.usecases.dataset_checks import check_experiment
 from novaloop.usecases.ingest import ingest
-from novaloop.wiring import ingest_world, leaving_newer_alone
+from novaloop.wiring import ingest_world, leaving_unread_alone
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -20,7 +20,7 @@ logger = Logger()
 world = cache(ingest_world)
 
 
-@leaving_newer_alone()
+@leaving_unread_alone()
 def handler(event: dict[str, Any], _: LambdaContext) -> Any:
     """Handle an S3 event from EventBridge, `{"key": ...}` to look at a file once more,
     `{"experiment_id": ...}` to check an experiment's datasets against each other, or

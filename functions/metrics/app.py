@@ -10,7 +10,7 @@ from aws_lambda_powertools import Logger
 from novaloop.experiment.versions import Shape, current
 from novaloop.usecases.report import write_report
 from novaloop.usecases.score import score
-from novaloop.wiring import leaving_newer_alone, score_world
+from novaloop.wiring import leaving_unread_alone, score_world
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -19,7 +19,7 @@ logger = Logger()
 world = cache(score_world)
 
 
-@leaving_newer_alone()
+@leaving_unread_alone()
 def handler(event: dict[str, Any], _: LambdaContext) -> None:
     """Handle `{experiment_id, stage, attempt}`, or `{experiment_id}` for the report alone."""
     request = current(Shape.REQUEST, event)

@@ -14,6 +14,7 @@
 | `custom-model`, `provisioned-model`, `custom-model-deployment`, `model-customization-job`     |
 |                                | Bedrock's: it ends as Failed with `reason`                    |
 | `event`                        | `outcome` lost or duplicated: the next event of the resource  |
+| `asynchronous-invocation`      | `outcome` Held: what a function is to be called with waits    |
 
 Whatever ends as Failed does so in AWS's own words if `outcome` is NoCapacity or ServiceFault.
 With `outcome` Held a job, an endpoint, a component or a model stays as it is (Starting, Creating,

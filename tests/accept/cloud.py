@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 from localcloud.credentials import ADMINISTRATOR
 from localcloud.deployment import build_for
 from localcloud.emulator import REPOSITORY
+from tests.e2e.application import LONGEST_WAIT_SECONDS
 
 ACCOUNT, REGION = "000000000000", "us-east-1"
 GATEWAY, STAND_INS = "http://127.0.0.1:4566", "http://127.0.0.1:4567"
@@ -29,7 +30,6 @@ BUILT = BUILDS / "build" / "template.yaml"
 """What `build` makes: the template beside the code of each function and the layer."""
 DIRECTORY = REPOSITORY / ".novaloop" / "accept"
 """Logs and temporary files of a run; kept until the next one."""
-_READY_SECONDS = 60
 _STOOD_IN_FOR = (
     "SAGEMAKER",
     "SAGEMAKER_RUNTIME",
@@ -149,7 +149,7 @@ def _emulator_environment() -> dict[str, str]:
 
 def _wait_for(url: str, process: subprocess.Popen[bytes]) -> None:
     host, port = urlsplit(url).hostname, urlsplit(url).port
-    deadline = time.monotonic() + _READY_SECONDS
+    deadline = time.monotonic() + LONGEST_WAIT_SECONDS
     while True:
         with socket.socket() as probe:
             if probe.connect_ex((host, port)) == 0:

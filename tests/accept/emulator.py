@@ -35,7 +35,7 @@ from localstack.services.lambda_.invocation.lambda_models import (  # type: igno
 )
 
 SETTINGS_VARIABLE = "NOVALOOP_ACCEPT"
-_STARTING_SECONDS = 20
+_STARTING_SECONDS = 300
 _ERROR = {"errorMessage", "errorType"}
 
 

@@ -13,8 +13,8 @@ import shutil
 import subprocess
 import sys
 
-NAMESPACE = ("unshare", "--map-root-user", "--net", "--pid", "--fork", "--kill-child")
-"""Runs a command with its own loopback, and ends whatever it has started when it ends."""
+from tests.accept.namespace import NAMESPACE
+
 _ARCHITECTURES = {"x86_64", "aarch64"}
 _JAVA, _PYTHON = 17, (3, 13)
 
@@ -23,7 +23,7 @@ def missing() -> str:
     """What this machine lacks, in one line; empty if nothing."""
     if platform.system() != "Linux" or platform.machine() not in _ARCHITECTURES:
         return f"it needs Linux on {' or '.join(sorted(_ARCHITECTURES))}"
-    for tool in ("unshare", "ip", "java", "npm"):
+    for tool in ("setpriv", "unshare", "ip", "java", "npm"):
         if shutil.which(tool) is None:
             return f"it needs {tool} in the PATH"
     if _run(*NAMESPACE, "ip", "link", "set", "lo", "up") is None:

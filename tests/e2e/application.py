@@ -64,6 +64,17 @@ def reaches(stack: Stack, name: str, status: Status) -> Record:
     return record
 
 
+def stands(stack: Stack, name: str) -> tuple[Status, StageState | None]:
+    """Return an experiment's status and the state of its active stage, if it has one."""
+    record = stack.load(name)[1]
+    return record.status, record.active.state if record.active else None
+
+
+def is_at(stack: Stack, name: str, there: tuple[Status, StageState | None]) -> bool:
+    """Whether an experiment is there already; see `stands`."""
+    return stack.table.load(name).record is not None and stands(stack, name) == there
+
+
 def told(stack: Stack, name: str) -> list[str]:
     """Return the lines of an experiment's history: what each status and stage went through."""
     return [f"{entry.what}: {entry.why}" for entry in stack.table.history(name)]

@@ -5,14 +5,16 @@ from __future__ import annotations
 import fcntl
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from cli import commands
 from cli.stack import Stack, local_stack
 from localcloud.cloud import LocalCloud, up
 from localcloud.emulator import LocalCloudError, Timing
-from tests.e2e.application import BIG_FILE_BYTES, OUTPUT_KEY
+from tests.e2e.application import BIG_FILE_BYTES, LONGEST_WAIT_SECONDS, OUTPUT_KEY
 
 PARAMETERS = {
     "StartDelaySeconds": "0",
@@ -57,6 +59,12 @@ def _shared(directory: Path) -> Iterator[LocalCloud]:
             if cloud.process is not None:
                 fcntl.flock(using, fcntl.LOCK_EX)
                 cloud.stop()
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command waits as long as a test does for what a busy machine is slow at."""
+    monkeypatch.setattr(commands, "TAKEN_UP_WITHIN", timedelta(seconds=LONGEST_WAIT_SECONDS))
 
 
 @pytest.fixture(scope="module")

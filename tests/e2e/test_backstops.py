@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import time
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -18,7 +18,7 @@ from localcloud import questions
 from localcloud.cloud import LocalCloud
 from novaloop.experiment.backstop import MARGIN
 from novaloop.experiment.record import Status
-from tests.e2e.application import WITHOUT_PLAN, put, reaches, run
+from tests.e2e.application import WITHOUT_PLAN, put, reaches, run, wait_for
 
 pytestmark = pytest.mark.e2e
 
@@ -32,14 +32,13 @@ def moved(schedule: dict[str, Any], at: datetime) -> dict[str, Any]:
 
 
 def is_gone(look: Callable[[], object]) -> bool:
-    """Look until there is nothing more, or for a minute."""
-    for _ in range(120):
-        try:
-            look()
-        except ClientError as error:
-            told = str(error)
-            return "Could not find" in told or "does not exist" in told
-        time.sleep(0.5)
+    """Whether there is nothing more."""
+    try:
+        look()
+    except ClientError as error:
+        if re.search("Could not find|does not exist", str(error)):
+            return True
+        raise
     return False
 
 
@@ -64,9 +63,13 @@ def test_without_its_record_an_endpoint_is_ended_by_its_schedules(
 
     sagemaker = cloud.session().client("sagemaker")
     scheduler.update_schedule(**moved(component, datetime.now(UTC)))
-    assert is_gone(partial(sagemaker.describe_inference_component, InferenceComponentName=name))
+    wait_for(
+        partial(
+            is_gone, partial(sagemaker.describe_inference_component, InferenceComponentName=name)
+        )
+    )
     scheduler.update_schedule(**moved(endpoint, datetime.now(UTC)))
-    assert is_gone(partial(sagemaker.describe_endpoint, EndpointName=name))
+    wait_for(partial(is_gone, partial(sagemaker.describe_endpoint, EndpointName=name)))
 
 
 def test_what_is_cleaned_up_leaves_no_schedule(
@@ -80,4 +83,4 @@ def test_what_is_cleaned_up_leaves_no_schedule(
     assert cleaned.exit_code == 0, cleaned.output
     scheduler = cloud.session().client("scheduler")
     for name in (live.endpoint.name, f"{live.endpoint.name}."):
-        assert is_gone(partial(scheduler.get_schedule, Name=name))
+        wait_for(partial(is_gone, partial(scheduler.get_schedule, Name=name)))

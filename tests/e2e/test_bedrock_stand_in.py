@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import tempfile
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,11 +26,13 @@ from novaloop.recipes.bedrock_serving import BedrockServing, native_request, pla
 from novaloop.recipes.jobs import Deployment
 from novaloop.recipes.names import bedrock_name
 from novaloop.usecases.ports import LaunchRefused, NotServing
+from tests.e2e.application import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from novaloop.cloud.bedrock import BedrockEndpoints
+    from novaloop.experiment.observation import Work
     from novaloop.recipes.bedrock_serving import BedrockPlan
 
 pytestmark = pytest.mark.e2e
@@ -42,6 +43,10 @@ CHECKPOINT = f"s3://{ESCROW}/job/9"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/import"
 DEPLOYMENT = Deployment(region="us-east-1", execution_role_arn=ROLE)
 TAGS = {"novaloop:experiment": "demo", "novaloop:stage": "deploy-1"}
+AS_IT_IS = [
+    Fault(kind, outcome="Held")
+    for kind in ("custom-model", "custom-model-deployment", "provisioned-model")
+]
 FAST = Config(retries={"total_max_attempts": 1})
 OWN = {"Null": {"aws:ResourceTag/novaloop:experiment": "false"}}
 """The condition under which something is ours to delete and to ask."""
@@ -165,23 +170,27 @@ def served(endpoints: BedrockEndpoints, name: str) -> BedrockPlan:
 
 
 def wait_until(endpoints: BedrockEndpoints, name: str, phase: Phase) -> None:
-    end = time.monotonic() + 10
-    while (seen := endpoints.describe(ref(name), Owner("demo"))).phase is not phase:
-        assert time.monotonic() < end, seen
-        time.sleep(0.05)
+    def look() -> Work:
+        return endpoints.describe(ref(name), Owner("demo"))
+
+    wait_for(lambda: look().phase is phase, look)
 
 
-def test_a_checkpoint_is_imported_deployed_asked_and_deleted(endpoints: BedrockEndpoints) -> None:
+def test_a_checkpoint_is_imported_deployed_asked_and_deleted(
+    cloud: LocalCloud, endpoints: BedrockEndpoints
+) -> None:
     name = f"novaloop-demo--{type(endpoints).__name__.lower()}-1"
     asked = plan(endpoints, name.replace("--", "_"))
     assert endpoints.describe(ref(name), Owner("demo")).phase is Phase.ABSENT
-    endpoints.launch(asked)
-    endpoints.launch(asked)  # as after a crash
-    assert endpoints.describe(ref(name), Owner("demo")).phase is Phase.ACTIVE
+    with cloud.under(*AS_IT_IS):
+        endpoints.launch(asked)
+        endpoints.launch(asked)  # as after a crash
+        assert endpoints.describe(ref(name), Owner("demo")).phase is Phase.ACTIVE
     wait_until(endpoints, name, Phase.HALFWAY)
-    endpoints.proceed(asked)
-    endpoints.proceed(asked)
-    assert endpoints.describe(ref(name), Owner("demo")).phase is Phase.ACTIVE
+    with cloud.under(*AS_IT_IS):
+        endpoints.proceed(asked)
+        endpoints.proceed(asked)
+        assert endpoints.describe(ref(name), Owner("demo")).phase is Phase.ACTIVE
     assert not endpoints.describe(ref(name), Owner("another")).ours
     wait_until(endpoints, name, Phase.READY)
     assert endpoints.ask(ref(name), native_request("hello?", "Be sweet.", 20)) == "süß"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from novaloop.cloud.objects import Bucket
 from novaloop.datasets.convert import convert
 from novaloop.datasets.options import DatasetOptions, RowFormat
 from novaloop.experiment.record import DatasetItem, DatasetStatus
-from tests.e2e.application import BIG_FILE_BYTES
+from tests.e2e.application import BIG_FILE_BYTES, wait_for
 
 pytestmark = pytest.mark.e2e
 
@@ -32,13 +31,14 @@ def converted(stack: Stack, name: str, data: bytes) -> DatasetItem:
         Bucket=stack.bucket, Key=f"inbox/{name}/experiment.yaml", Body=SPEC.encode()
     )
     stack.s3.put_object(Bucket=stack.bucket, Key=f"inbox/{name}/eval.csv", Body=data)
-    end = time.monotonic() + 300
-    while time.monotonic() < end:
+
+    def look() -> DatasetItem | None:
         item = stack.table.load(name).datasets.get("eval")
-        if item is not None and item.status is not DatasetStatus.INGESTING:
-            return item
-        time.sleep(0.3)
-    raise AssertionError(stack.table.load(name).datasets)
+        return item if item and item.status is not DatasetStatus.INGESTING else None
+
+    item = wait_for(look, lambda: stack.table.load(name).datasets)
+    assert item is not None
+    return item
 
 
 def executions(cloud: LocalCloud, name: str) -> list[Any]:

@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,6 +14,7 @@ import pytest
 from localcloud import emulator
 from localcloud.cloud import LocalCloud, down, up
 from localcloud.emulator import REPOSITORY, LocalCloudError
+from tests.e2e.application import LONGEST_WAIT_SECONDS, wait_for
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,13 +22,13 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.e2e
 
 _STARTER = """
-import signal, sys, time
+import signal, sys
 from pathlib import Path
 from localcloud.cloud import up
 signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in a shell's background
 with up(Path(sys.argv[1]), template=None) as cloud:
     print(cloud.state.pid, flush=True)
-    time.sleep(60)
+    signal.pause()
 """
 
 
@@ -43,14 +44,11 @@ def _start(directory: Path) -> tuple[subprocess.Popen[str], int]:
     return process, int(process.stdout.readline())
 
 
-def _group_is_gone(group: int) -> bool:
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline:
-        try:
-            os.killpg(group, 0)
-        except ProcessLookupError:
-            return True
-        time.sleep(0.05)
+def _is_gone(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return True
     return False
 
 
@@ -58,8 +56,8 @@ def _group_is_gone(group: int) -> bool:
 def test_ends_with_its_starter(tmp_path: Path, number: signal.Signals) -> None:
     process, group = _start(tmp_path)
     process.send_signal(number)
-    process.communicate(timeout=15)
-    assert _group_is_gone(group)
+    process.communicate(timeout=LONGEST_WAIT_SECONDS)
+    wait_for(partial(_is_gone, group))
     assert emulator.find(tmp_path) is None
 
 
@@ -70,8 +68,8 @@ def test_detached_runs_until_down(tmp_path: Path) -> None:
         up(tmp_path, template=None)
     assert down(tmp_path)
     assert cloud.process is not None
-    cloud.process.wait(timeout=5)
-    assert _group_is_gone(cloud.state.pid)
+    cloud.process.wait(timeout=LONGEST_WAIT_SECONDS)
+    wait_for(partial(_is_gone, cloud.state.pid))
     assert not (tmp_path / "state.json").exists()
     assert not down(tmp_path)
 

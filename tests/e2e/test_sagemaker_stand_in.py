@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import tarfile
-import time
 import zipfile
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +18,7 @@ from localcloud.cloud import LocalCloud, up
 from localcloud.emulator import Timing
 from localcloud.questions import questions
 from localcloud.sagemaker.faults import Fault
+from tests.e2e.application import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -284,22 +284,12 @@ def _evaluation_request(cloud: LocalCloud, name: str, model: dict[str, str]) -> 
     return _request(cloud, name, image, data, recipe=recipe, hyper_parameters=model)
 
 
-def _finished(sagemaker: Any, name: str, seconds: float = 30) -> Any:
+def _finished(sagemaker: Any, name: str) -> Any:
     def ended() -> Any:
         job = sagemaker.describe_training_job(TrainingJobName=name)
         return job if job["TrainingJobStatus"] in {"Completed", "Failed", "Stopped"} else None
 
-    return _eventually(ended, seconds)
-
-
-def _eventually(look: Callable[[], Any], seconds: float = 15) -> Any:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        found = look()
-        if found:
-            return found
-        time.sleep(0.1)
-    raise AssertionError("it did not happen in time")
+    return wait_for(ended)
 
 
 def _archive(cloud: LocalCloud, name: str) -> dict[str, bytes]:
@@ -540,9 +530,9 @@ def test_stopping_ends_the_work(cloud: LocalCloud, sagemaker: Any) -> None:
         job = sagemaker.describe_training_job(TrainingJobName="mine-stopped")
         return bool(job["SecondaryStatus"] == "Training")
 
-    _eventually(training)
+    wait_for(training)
     sagemaker.stop_training_job(TrainingJobName="mine-stopped")
-    job = _finished(sagemaker, "mine-stopped", seconds=5)
+    job = _finished(sagemaker, "mine-stopped")
     assert job["TrainingJobStatus"] == "Stopped"
     code, message = _refused(sagemaker.stop_training_job, TrainingJobName="mine-stopped")
     assert code == "ValidationException"
@@ -586,7 +576,7 @@ def test_state_changes_reach_a_queue(cloud: LocalCloud, sagemaker: Any) -> None:
         events.extend(json.loads(message["Body"]) for message in answer.get("Messages", []))
         return any(event["detail"]["TrainingJobStatus"] == "Completed" for event in events)
 
-    _eventually(completed)
+    wait_for(completed)
     mine = [event for event in events if event["detail"]["TrainingJobName"] == "mine-events"]
     event = mine[-1]
     assert event["source"] == "aws.sagemaker"
@@ -625,7 +615,7 @@ def test_versioned_uploads_say_their_version(cloud: LocalCloud) -> None:
     events.put_rule(Name="uploads", EventPattern=json.dumps({"source": ["aws.s3"]}))
     events.put_targets(Rule="uploads", Targets=[{"Id": "queue", "Arn": arn}])
     version = s3.put_object(Bucket="versioned-bucket", Key="a", Body=b"1")["VersionId"]
-    message = _eventually(
+    message = wait_for(
         lambda: sqs.receive_message(QueueUrl=queue, WaitTimeSeconds=1).get("Messages")
     )[0]
     assert json.loads(message["Body"])["detail"]["object"]["version-id"] == version
@@ -665,7 +655,7 @@ def _settled(sagemaker: Any) -> Any:
         described = sagemaker.describe_endpoint(EndpointName="mine-endpoint")
         return described if described["EndpointStatus"] in {"InService", "Failed"} else None
 
-    return _eventually(settled)
+    return wait_for(settled)
 
 
 _CHAT = {
@@ -723,7 +713,7 @@ def test_a_deleted_endpoint_is_gone(sagemaker: Any, endpoint: str) -> None:
     def gone() -> bool:
         return not sagemaker.list_endpoints()["Endpoints"]
 
-    _eventually(gone)
+    wait_for(gone)
 
 
 OWN = f"arn:aws:sagemaker:us-east-1:{ACCOUNT}"
@@ -788,7 +778,7 @@ def _serverless(
 
 
 def _package(sagemaker: Any, name: str) -> str:
-    job = _finished(sagemaker, name, seconds=90)
+    job = _finished(sagemaker, name)
     assert job["TrainingJobStatus"] == "Completed", job.get("FailureReason")
     return str(job["OutputModelPackageArn"])
 
@@ -812,7 +802,7 @@ def test_serverless_jobs_chain_by_package(
 
     for name, source in (("free-base", None), ("free-tuned", second)):
         sagemaker.create_training_job(**_serverless(sagemaker, name, data["eval"], source))
-        job = _finished(sagemaker, name, seconds=90)
+        job = _finished(sagemaker, name)
         assert job["TrainingJobStatus"] == "Completed", job.get("FailureReason")
         assert "OutputModelPackageArn" not in job
     base, tuned = (_loose_scores(cloud, name) for name in ("free-base", "free-tuned"))
@@ -880,9 +870,10 @@ def test_an_update_that_fails_leaves_what_served(cloud: LocalCloud, sagemaker: A
         sagemaker.create_endpoint_config(EndpointConfigName=name, ProductionVariants=variants)
     sagemaker.create_endpoint(EndpointName="lasting", EndpointConfigName="one")
     assert _rests(sagemaker)["EndpointConfigName"] == "one"
-    sagemaker.update_endpoint(EndpointName="lasting", EndpointConfigName="two")
-    with pytest.raises(ClientError, match="in-progress"):
-        sagemaker.update_endpoint(EndpointName="lasting", EndpointConfigName="three")
+    with cloud.under(Fault("endpoint", "lasting", outcome="Held")):
+        sagemaker.update_endpoint(EndpointName="lasting", EndpointConfigName="two")
+        with pytest.raises(ClientError, match="in-progress"):
+            sagemaker.update_endpoint(EndpointName="lasting", EndpointConfigName="three")
     assert _rests(sagemaker)["EndpointConfigName"] == "two"
     cloud.inject(Fault("endpoint", "lasting", reason="made up"))
     sagemaker.update_endpoint(EndpointName="lasting", EndpointConfigName="three")
@@ -895,10 +886,12 @@ def _rests(sagemaker: Any) -> Any:
         described = sagemaker.describe_endpoint(EndpointName="lasting")
         return described if described["EndpointStatus"] == "InService" else None
 
-    return _eventually(rests)
+    return wait_for(rests)
 
 
-def test_an_inference_component_serves_and_is_deleted_first(sagemaker: Any) -> None:
+def test_an_inference_component_serves_and_is_deleted_first(
+    cloud: LocalCloud, sagemaker: Any
+) -> None:
     role = f"arn:aws:iam::{ACCOUNT}:role/execution"
     variant = {"VariantName": "primary", "InitialInstanceCount": 1}
     sagemaker.create_endpoint_config(
@@ -907,7 +900,6 @@ def test_an_inference_component_serves_and_is_deleted_first(sagemaker: Any) -> N
         ProductionVariants=[{**variant, "InstanceType": "ml.p5.48xlarge"}],
     )
     sagemaker.create_model(ModelName="part", ExecutionRoleArn=role, PrimaryContainer={})
-    sagemaker.create_endpoint(EndpointName="lasting-parts", EndpointConfigName="empty")
     request = {
         "InferenceComponentName": "part",
         "EndpointName": "lasting-parts",
@@ -918,18 +910,20 @@ def test_an_inference_component_serves_and_is_deleted_first(sagemaker: Any) -> N
         },
         "RuntimeConfig": {"CopyCount": 1},
     }
-    with pytest.raises(ClientError, match="must be in service"):
-        sagemaker.create_inference_component(**request)
+    named = {"EndpointName": "lasting-parts"}
+    with cloud.under(Fault("endpoint", "lasting-parts", outcome="Held")):
+        sagemaker.create_endpoint(**named, EndpointConfigName="empty")
+        with pytest.raises(ClientError, match="must be in service"):
+            sagemaker.create_inference_component(**request)
 
     def status(describe: Callable[..., Any], field: str, **names: str) -> Callable[[], bool]:
         return lambda: describe(**names)[field] == "InService"
 
-    named = {"EndpointName": "lasting-parts"}
-    assert _eventually(status(sagemaker.describe_endpoint, "EndpointStatus", **named))
+    wait_for(status(sagemaker.describe_endpoint, "EndpointStatus", **named))
     sagemaker.create_inference_component(**request)
     part = {"InferenceComponentName": "part"}
     describe = sagemaker.describe_inference_component
-    assert _eventually(status(describe, "InferenceComponentStatus", **part))
+    wait_for(status(describe, "InferenceComponentStatus", **part))
     with pytest.raises(ClientError, match="has inference components"):
         sagemaker.delete_endpoint(**named)
     sagemaker.delete_inference_component(**part)

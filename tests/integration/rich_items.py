@@ -8,6 +8,7 @@ from typing import Any
 
 from novaloop.experiment.plan import StageKind
 from novaloop.experiment.record import (
+    Ailment,
     Backstop,
     ChecksItem,
     Cleanup,
@@ -132,15 +133,28 @@ def record(experiment_id: str = "questions", **changes: Any) -> Record:
         "unreadable": Suspicion(Suspect.UNREADABLE, NOW, LATER, why="AccessDenied"),
         "base_checkpoint": "s3://customer-escrow-1-smtj-x/earlier/40",
         "endpoint": complete(
-            Endpoint("novaloop-questions--deploy-1", NOW, LATER, "component", LATER)
+            Endpoint(
+                "novaloop-questions--deploy-1",
+                NOW,
+                LATER,
+                "component",
+                LATER,
+                complete(Ailment(NOW, told=True)),
+            )
         ),
         "stopping_to": Status.STOPPED,
-        "cleanup": Cleanup("jane", "sagemaker:model novaloop-questions--deploy-1"),
+        "cleanup": Cleanup(
+            "jane",
+            "sagemaker:model novaloop-questions--deploy-1",
+            held=Suspicion(Suspect.LINGERING, NOW, LATER),
+        ),
         "started_at": NOW,
         "ended_at": LATER,
         "due_at": LATER,
         "notified": "LIVE",
+        "reported": "0 warnings; LIVE",
         "notices": ("a late upload",),
+        "unread": "COMMAND#c9 is left alone: this command is damaged",
         "unused_uploads": "sft.csv version v2 is not used",
         "handled_commands": ("c1", "c2"),
         "prefix": "other",

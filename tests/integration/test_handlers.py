@@ -383,7 +383,7 @@ def test_what_the_sweep_could_not_do_is_an_error_when_the_rest_is_done(
     boto3.client("dynamodb").put_item(
         TableName=table,
         Item={name: {"S": name} for name in ("experiment_id", "item")}
-        | {"experiment_id": {"S": "questions"}, "item": {"S": "SPEC"}, "kind": {"S": "SPEC"}},
+        | {"experiment_id": {"S": "questions"}, "item": {"S": "RECORD"}, "kind": {"S": "RECORD"}},
     )
     with pytest.raises(RuntimeError, match="1 failures: the items of questions can't be read"):
         module.handler(sample("sweep-schedule.json"), CONTEXT)

@@ -23,7 +23,7 @@ from novaloop.experiment.observation import End, Phase, Work
 from novaloop.experiment.record import Obstacle, Owner, Progress
 from novaloop.recipes import registry
 from novaloop.recipes.endpoints import EndpointPlan, update_endpoint
-from novaloop.usecases.ports import EndDenied, LaunchRefused, NotServing
+from novaloop.usecases.ports import EndRefused, LaunchRefused, NotServing
 from tests.template.stack import ACCOUNT, REGION
 
 if TYPE_CHECKING:
@@ -316,6 +316,8 @@ def test_a_job_that_is_over_is_not_stopped(
     jobs: TrainingJobs, sagemaker: Stubber, error: tuple[str, str]
 ) -> None:
     fails(sagemaker, "stop_training_job", error)
+    if error is not NO_JOB:
+        sagemaker.add_response("describe_training_job", described_job("Completed", "Completed"))
     assert jobs.stop(JOB) is End.NOT_NOW
 
 
@@ -324,7 +326,7 @@ def test_a_job_that_is_there_and_may_not_be_stopped_is_told(
 ) -> None:
     fails(sagemaker, "stop_training_job", DENIED)
     sagemaker.add_response("describe_training_job", described_job("InProgress", "Training"))
-    with pytest.raises(EndDenied, match="AccessDenied"):
+    with pytest.raises(EndRefused, match="AccessDenied"):
         jobs.stop(JOB)
 
 
@@ -509,6 +511,7 @@ def test_an_endpoint_in_between_is_left_for_the_next_look(
     sagemaker.add_response("describe_endpoint", described_endpoint("Creating"))
     busy = ("ValidationException", f'Cannot update in-progress endpoint "{ENDPOINT_ARN}".')
     fails(sagemaker, "delete_endpoint", busy)
+    sagemaker.add_response("describe_endpoint", described_endpoint("Creating"))
     assert end(endpoints, REF) is End.NOT_NOW
 
 
@@ -518,7 +521,7 @@ def test_an_endpoint_that_is_there_and_may_not_be_deleted_is_told(
     sagemaker.add_response("describe_endpoint", described_endpoint("InService"))
     fails(sagemaker, "delete_endpoint", DENIED)
     sagemaker.add_response("describe_endpoint", described_endpoint("InService"))
-    with pytest.raises(EndDenied, match="AccessDenied"):
+    with pytest.raises(EndRefused, match="AccessDenied"):
         end(endpoints, REF)
 
 

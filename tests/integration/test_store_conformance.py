@@ -278,7 +278,7 @@ def test_the_sweeps_item_is_no_experiment(experiments: ExperimentTable) -> None:
 def test_a_place_that_cannot_be_read_begins_anew(experiments: ExperimentTable, table: str) -> None:
     experiments.put_sweep_round(Round("inbox/a/sft.csv", NOW, LATER))
     boto3.resource("dynamodb").Table(table).update_item(
-        Key={"experiment_id": "SWEEP", "item": "SWEEP"},
+        Key={"experiment_id": "SWEEP", "item": "SWEEP#1"},
         UpdateExpression="SET started = :x",
         ExpressionAttributeValues={":x": "yesterday"},
     )
@@ -291,9 +291,10 @@ def test_of_several_experiments_those_that_cannot_be_read_are_left_out(
     names = [f"x{number}" for number in range(20)]
     for name in names:
         experiments.put_dataset(name, rich_items.dataset(name))
+    experiments.commit(rich_items.record("x7"), [])
     boto3.resource("dynamodb").Table(table).update_item(
-        Key={"experiment_id": "x7", "item": "DATASET#x7"},
-        UpdateExpression="SET uploaded_at = :x",
+        Key={"experiment_id": "x7", "item": "RECORD"},
+        UpdateExpression="SET created_at = :x",
         ExpressionAttributeValues={":x": "yesterday"},
     )
     read = experiments.load_all([*names, "nobody"])

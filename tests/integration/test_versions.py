@@ -54,9 +54,9 @@ def put(table: str, item: Mapping[str, Any]) -> None:
 
 
 def scanned(table: str) -> list[dict[str, Any]]:
-    """Return what is stored of experiments, which the sweep's place is not."""
+    """Return what is stored of experiments, which the sweep's place and attempts are not."""
     items = map(stored, boto3.client("dynamodb").scan(TableName=table)["Items"])
-    return [item for item in items if item["kind"] != Shape.SWEEP]
+    return [item for item in items if item["kind"] not in {Shape.SWEEP, Shape.ATTEMPTS}]
 
 
 def paths(value: Any, at: str = "") -> Iterator[str]:
@@ -179,27 +179,22 @@ def newer(table: str, store: ExperimentTable) -> Callable[[Shape], list[dict[str
     return make
 
 
-READ_BY_A_LOOK = [shape for shape in ITEMS if shape not in {Shape.HISTORY, Shape.SWEEP}]
-
-
 def emitted(capsys: pytest.CaptureFixture[str]) -> list[Any]:
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     return [line["NewerVersions"] for line in lines if "NewerVersions" in line]
 
 
-@pytest.mark.parametrize("shape", READ_BY_A_LOOK)
-def test_the_controller_leaves_a_newer_item_alone_and_sees_to_the_others(
+def test_the_controller_leaves_a_newer_record_alone_and_sees_to_the_others(
     environment: Callable[[str], None],
     hint_queue: str,
     store: ExperimentTable,
     newer: Callable[[Shape], list[dict[str, Any]]],
-    shape: Shape,
     *,
     capsys: pytest.CaptureFixture[str],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     application = Application(environment, hint_queue)
-    before = newer(shape)
+    before = newer(Shape.RECORD)
     for name in ("a", "b"):
         store.put_dataset(name, rich_items.dataset("sft"))
     capsys.readouterr()
@@ -219,7 +214,7 @@ def test_the_controller_leaves_a_newer_item_alone_and_sees_to_the_others(
     assert emitted(capsys) == [[1.0]]
     told = [entry.getMessage() for entry in caplog.records if "left alone" in entry.getMessage()]
     assert len(told) == 1
-    assert f"(version {NEWER}; this one knows {PRESENT[shape]})" in told[0]
+    assert f"(version {NEWER}; this one knows {PRESENT[Shape.RECORD]})" in told[0]
 
 
 def test_the_sweep_asks_for_no_upload_of_a_newer_experiment_and_goes_on(
@@ -260,16 +255,13 @@ def function(request: pytest.FixtureRequest, environment: Callable[[str], None])
     return load(request.param)
 
 
-@pytest.mark.parametrize("shape", READ_BY_A_LOOK)
-def test_no_function_writes_beside_a_newer_item(
+def test_no_function_writes_beside_a_newer_record(
     function: ModuleType,
     bucket: str,
     newer: Callable[[Shape], list[dict[str, Any]]],
-    shape: Shape,
-    *,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    before = newer(shape)
+    before = newer(Shape.RECORD)
     boto3.client("s3").put_object(Bucket=bucket, Key="inbox/questions/sft.csv", Body=b"Id,Body,Y\n")
     capsys.readouterr()
     request = {"experiment_id": "questions", "stage": "baseline", "attempt": 1}

@@ -56,6 +56,7 @@ def _items(table: str) -> dict[Shape, list[dict[str, Any]]]:
     store.put_sweep_round(
         Round("inbox/questions/sft.csv", rich_items.NOW, rich_items.LATER, rich_items.LATER)
     )
+    store.begin("questions", "SPEC", "v1", rich_items.NOW)
     items = map(stored, boto3.client("dynamodb").scan(TableName=table)["Items"])
     return {Shape(item["kind"]): [item] for item in items}
 

@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 
 import pytest
 
-from novaloop.experiment.record import CommandKind, StageState, Status
+from novaloop.experiment.admission import can_ask
+from novaloop.experiment.record import (
+    CommandKind,
+    Snapshot,
+    StageState,
+    Status,
+    Suspect,
+    Suspicion,
+)
+from novaloop.experiment.versions import Damaged, NewerVersion, Shape
 from tests.simulation.faults import (
     Calls,
     Fault,
@@ -131,3 +144,73 @@ def test_both_get_in_after_a_fault_at_any_call(fault: Fault, calls: Calls) -> No
         assert [simulation.settles(name) for name in NAMES[:2]] == 2 * [Status.COMPLETED], call
         for name in NAMES[:2]:
             simulation.check(name)
+
+
+@contextmanager
+def unable(simulation: Simulation, name: str, error: Exception) -> Iterator[None]:
+    """Let nobody read an experiment's items; its place shows in the queue all the same."""
+    load = simulation.store.load
+    simulation.unseen = True
+
+    def fails_for_one(experiment_id: str) -> Snapshot:
+        if experiment_id == name:
+            raise error
+        return load(experiment_id)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(simulation.store, "load", fails_for_one)
+        patch.setattr(simulation, "deliver", partial(delivered, simulation, simulation.deliver))
+        yield
+
+
+def delivered(simulation: Simulation, deliver: Callable[..., None], name: str, *rest: int) -> None:
+    """Deliver a hint; a look that fails comes to the dead letters, as SQS has it."""
+    try:
+        deliver(name, *rest)
+    except (NewerVersion, Damaged):
+        pass  # the handler's log and an alarm tell
+    except OSError:
+        simulation.dead_letters.append(name)
+
+
+UNABLE = {
+    "newer": NewerVersion(Shape.RECORD, 99),
+    "damaged": Damaged("record", "missing: status"),
+    "its looks fail": OSError("the connection was reset"),
+}
+
+
+@pytest.mark.parametrize("why", UNABLE)
+def test_a_first_that_can_not_ask_holds_nobody_up_for_long(why: str) -> None:
+    simulation = held_up(NAMES[:4])
+    simulation.jobs.limit = 2
+    with unable(simulation, "x1", UNABLE[why]):
+        begun = simulation.clock.now()
+        assert simulation.run(lambda: len(simulation.jobs.launches) == 2)
+        assert simulation.jobs.launches[-1] == "novaloop-x2--0000-baseline-1"
+        assert simulation.clock.now() - begun < timedelta(hours=2)
+        assert simulation.settles("x2") is Status.COMPLETED
+        assert simulation.settles("x3") is Status.COMPLETED
+    # It kept its place, and goes on from there once it can.
+    assert simulation.settles("x1") is Status.COMPLETED
+
+
+def test_many_that_can_not_ask_do_not_hold_up_either() -> None:
+    simulation = held_up([f"x{number}" for number in range(15)])
+    simulation.jobs.limit = 2
+    with ExitStack() as entered:
+        for number in range(1, 14):
+            entered.enter_context(unable(simulation, f"x{number}", UNABLE["newer"]))
+        assert simulation.settles("x14") is Status.COMPLETED
+
+
+def test_one_that_can_be_looked_at_only_in_part_is_passed_over() -> None:
+    """Its job was launched before its work could be read no more: it does not ask."""
+    record = held_up(NAMES[:2]).record("x1")
+    now = record.stages[0].next_try_at
+    assert now is not None
+    assert can_ask(record, now)
+    blind = Suspicion(Suspect.UNREADABLE, now, now, confirmed=True)
+    assert not can_ask(replace(record, unreadable=blind), now)
+    assert not can_ask(record, now + timedelta(hours=2))
+    assert not can_ask(replace(record, status=Status.STOPPING), now)

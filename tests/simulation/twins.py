@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, BinaryIO
@@ -27,6 +27,7 @@ from novaloop.experiment.record import (
     SpecItem,
     StageState,
 )
+from novaloop.experiment.versions import NewerVersion
 from novaloop.store.serialisation import Stored, plain
 from novaloop.usecases.ports import (
     Attempts,
@@ -93,7 +94,14 @@ class TwinStore:
         return self.snapshots.get(experiment_id, Snapshot(experiment_id))
 
     def load_all(self, experiment_ids: Sequence[str]) -> dict[str, Snapshot | None]:
-        return {each: self.load(each) for each in experiment_ids}
+        found: dict[str, Snapshot | None] = {}
+        for each in experiment_ids:
+            with suppress(Exception):  # as the table: what can't be read is left out
+                try:
+                    found[each] = self.load(each)
+                except NewerVersion:
+                    found[each] = None
+        return found
 
     def record(self, experiment_id: str) -> Record:
         record = self.load(experiment_id).record

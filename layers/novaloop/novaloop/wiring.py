@@ -28,7 +28,7 @@ from novaloop.cloud.schedules import EndingSchedules
 from novaloop.cloud.stacks import Stacks
 from novaloop.experiment.moves import Policy
 from novaloop.experiment.site import Site
-from novaloop.experiment.versions import NewerVersion
+from novaloop.experiment.versions import Damaged, NewerVersion
 from novaloop.recipes.jobs import Deployment
 from novaloop.settings import (
     BucketSettings,
@@ -211,8 +211,10 @@ def score_world() -> ScoreWorld:
 
 
 @contextmanager
-def leaving_newer_alone() -> Iterator[None]:
-    """End a call that meets what a newer release wrote, as a success; a decorator, too.
+def leaving_unread_alone() -> Iterator[None]:
+    """End a call that meets what it can't read and can't do without, as a success; a decorator.
+
+    That is what a newer release wrote, and what is damaged.
 
     A failure would come again until it lies among the dead letters, for each event anew. The log
     says what was left alone, and an alarm on the count tells people once, however often it is met.
@@ -222,3 +224,6 @@ def leaving_newer_alone() -> Iterator[None]:
     except NewerVersion as newer:
         logger.warning("left alone: %s", newer)
         _count("NewerVersions", str(newer))
+    except Damaged as damaged:
+        logger.warning("left alone: %s", damaged)
+        DefectMetric().report(damaged)

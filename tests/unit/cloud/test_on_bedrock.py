@@ -16,7 +16,7 @@ from novaloop.experiment.deploying import EndpointRef
 from novaloop.experiment.launching import PlannedRequest
 from novaloop.experiment.observation import End, Phase
 from novaloop.experiment.record import Obstacle, Owner
-from novaloop.usecases.ports import EndDenied, LaunchRefused, NotServing
+from novaloop.usecases.ports import EndRefused, LaunchRefused, NotServing
 
 ARN = "arn:aws:bedrock:us-east-1:123456789012"
 JOB = f"{ARN}:model-customization-job/amazon.nova-2-lite-v1:0:256k/0123456789ab"
@@ -121,7 +121,7 @@ def test_what_is_not_there_has_no_tag_that_permits_to_stop_it() -> None:
     bedrock = Bedrock(status="InProgress")
     bedrock.refuses = "AccessDeniedException"
     assert jobs(bedrock).stop("none") is End.NOT_NOW
-    with pytest.raises(EndDenied, match="AccessDenied"):
+    with pytest.raises(EndRefused, match="AccessDenied"):
         jobs(bedrock).stop("job")
 
 
@@ -177,7 +177,7 @@ def test_what_goes_before_it_is_deleted_needs_no_permission() -> None:
     gone: Any = Vanishing(goes=True)
     assert OnDemandDeployments(gone, gone).delete(ref) is End.NOT_NOW
     stays: Any = Vanishing(goes=False)
-    with pytest.raises(EndDenied, match="AccessDenied"):
+    with pytest.raises(EndRefused, match="AccessDenied"):
         OnDemandDeployments(stays, stays).delete(ref)
 
 

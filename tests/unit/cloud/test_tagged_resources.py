@@ -14,7 +14,7 @@ from botocore.stub import Stubber
 
 from novaloop.cloud.leftovers import TaggedResources
 from novaloop.experiment.observation import Leftover
-from novaloop.usecases.ports import EndDenied
+from novaloop.usecases.ports import EndRefused
 
 SAGEMAKER, BEDROCK = (f"arn:aws:{name}:us-east-1:123456789012" for name in ("sagemaker", "bedrock"))
 NAME = "novaloop-demo--sft-1"
@@ -269,13 +269,47 @@ def test_what_another_stack_made_on_bedrock_is_not_looked_at(account: Account) -
     assert account.find() == []
 
 
-@pytest.mark.parametrize(
-    "code", ["ResourceNotFoundException", "ConflictException", "ValidationException"]
-)
+@pytest.mark.parametrize("code", ["ResourceNotFoundException", "ConflictException"])
 def test_what_is_gone_or_busy_is_left_to_the_next_look(account: Account, code: str) -> None:
     kind = BY_ARN[DEPLOYMENT]
     account.refuses(kind, kind.end, code)
     account.resources.delete([leftover_of(kind)])
+
+
+CHANGING = {
+    "describe_training_job": {"TrainingJobStatus": "Stopping"},
+    "describe_inference_component": {"InferenceComponentStatus": "Updating"},
+    "describe_endpoint": {"EndpointStatus": "SystemUpdating"},
+    "get_model_customization_job": {"status": "Completed"},
+    "get_custom_model_deployment": {"status": "Creating"},
+    "get_provisioned_model_throughput": {"status": "Creating"},
+    "get_custom_model": {"modelStatus": "Creating"},
+}
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.end)
+def test_a_refusal_is_told_of_what_is_there_and_stays_as_it_is(
+    account: Account, kind: Kind
+) -> None:
+    account.refuses(kind, kind.end, "ValidationException")
+    account.describes(kind)
+    with pytest.raises(EndRefused, match="ValidationException"):
+        account.resources.delete([leftover_of(kind)])
+    if kind.describe in CHANGING:
+        account.refuses(kind, kind.end, "ValidationException")
+        account.describes(kind, **CHANGING[kind.describe])
+        account.resources.delete([leftover_of(kind)])
+
+
+def test_what_is_throttled_keeps_nothing_else_of_its_kind_from_being_deleted(
+    account: Account,
+) -> None:
+    kind = BY_ARN[DEPLOYMENT]
+    other = replace(kind, arn=f"{DEPLOYMENT[:-1]}d")
+    account.refuses(kind, kind.end, "ThrottlingException")
+    account.service_of(other).add_response(other.end, {}, other.named)
+    with pytest.raises(EndRefused, match="ThrottlingException"):
+        account.resources.delete([leftover_of(kind), leftover_of(other)])
 
 
 def test_what_went_with_its_tags_needs_no_permission(account: Account) -> None:
@@ -285,7 +319,7 @@ def test_what_went_with_its_tags_needs_no_permission(account: Account) -> None:
     account.resources.delete([leftover_of(kind)])
     account.refuses(kind, kind.end, "AccessDeniedException")
     account.describes(kind)
-    with pytest.raises(EndDenied, match="AccessDenied"):
+    with pytest.raises(EndRefused, match="AccessDenied"):
         account.resources.delete([leftover_of(kind)])
 
 
@@ -295,7 +329,7 @@ def test_what_is_denied_keeps_nothing_else_of_its_kind_from_being_deleted(accoun
     account.refuses(kind, kind.end, "AccessDeniedException")
     account.describes(kind)
     account.service_of(other).add_response(other.end, {}, other.named)
-    with pytest.raises(EndDenied, match=DEPLOYMENT):
+    with pytest.raises(EndRefused, match=DEPLOYMENT):
         account.resources.delete([leftover_of(kind), leftover_of(other)])
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from novaloop.cloud.errors import asking, create_unless_taken, end_if_possible, found
+from novaloop.cloud.errors import asking, create_unless_taken, end_if_possible, found, settled
 from novaloop.cloud.failures import judged
 from novaloop.experiment.observation import End, Phase, Work
 from novaloop.experiment.record import Owner, Progress
@@ -54,6 +54,10 @@ class _Resource:
                 started_at=self.created_at,
             )
         )
+
+
+def _settled(resource: _Resource | None) -> _Resource | None:
+    return settled(resource, resource.status if resource else "")
 
 
 class BedrockEndpoints(ABC):
@@ -124,12 +128,14 @@ class BedrockEndpoints(ABC):
         name = ref.endpoint
         deployment = self._deployment(name)
         if deployment is not None and deployment.owner is not None:
-            return end_if_possible(lambda: self._delete(name), lambda: self._deployment(name))
+            return end_if_possible(
+                lambda: self._delete(name), lambda: _settled(self._deployment(name))
+            )
         if (model := self._model(name)) is not None and model.owner is not None:
             arn = model.arn
             end = end_if_possible(
                 lambda: self._bedrock.delete_custom_model(modelIdentifier=arn),
-                lambda: self._model(name),
+                lambda: _settled(self._model(name)),
             )
             return End.DONE if end is End.REQUESTED else end
         return End.NOT_NOW

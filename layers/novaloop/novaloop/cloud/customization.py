@@ -62,11 +62,16 @@ class CustomizationJobs:
         return made["jobArn"] if made else None
 
     def stop(self, name: str) -> End:
-        """Ask the job to stop; do nothing if it is over. Raises EndDenied."""
+        """Ask the job to stop; do nothing if it is over. Raises EndRefused."""
         return end_if_possible(
             lambda: self._bedrock.stop_model_customization_job(jobIdentifier=name),
-            lambda: found(lambda: self._bedrock.get_model_customization_job(jobIdentifier=name)),
+            lambda: self._running(name),
         )
+
+    def _running(self, name: str) -> object | None:
+        """Return the job if it runs and nobody has stopped it yet."""
+        job = found(lambda: self._bedrock.get_model_customization_job(jobIdentifier=name))
+        return job if job and job["status"] == "InProgress" else None
 
 
 def _step(job: Mapping[str, Any]) -> str:

@@ -56,7 +56,7 @@ class Deployments:
         return self._sagemaker.hold(ref, tags)
 
     def delete(self, ref: EndpointRef, owner: Owner | None, *, gone: bool) -> End:
-        """Delete the next of what the attempt made that can be deleted now. Raises EndDenied."""
+        """Delete the next of what the attempt made that can be deleted now. Raises EndRefused."""
         if ref.to == "sagemaker":
             return self._sagemaker.delete(ref, owner, gone=gone)
         return self._of_bedrock(ref).delete(ref)

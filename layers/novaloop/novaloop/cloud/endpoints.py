@@ -20,6 +20,7 @@ from novaloop.cloud.errors import (
     is_in_progress,
     is_missing,
     obstacle_of,
+    settled,
     text_of,
 )
 from novaloop.cloud.failures import cause_of, judged
@@ -29,7 +30,7 @@ from novaloop.experiment.record import Obstacle, Owner, Progress
 from novaloop.experiment.site import EXPERIMENT_TAG, owner_of
 from novaloop.recipes.endpoints import chat_text, update_endpoint
 from novaloop.recipes.requests import sagemaker_tags
-from novaloop.usecases.ports import EndDenied, LaunchRefused
+from novaloop.usecases.ports import EndRefused, LaunchRefused
 
 if TYPE_CHECKING:
     from mypy_boto3_sagemaker.client import SageMakerClient
@@ -217,7 +218,7 @@ class SageMakerEndpoints:
 
         An endpoint that serves something else stays; one with a `former` goes back to that. One
         that does not show may be there: only if it is known to be `gone`, or is seen to serve
-        something else, what was made for it goes. Raises EndDenied.
+        something else, what was made for it goes. Raises EndRefused.
         """
         if gone:
             return self._delete_parts(ref.name, owner)
@@ -235,7 +236,7 @@ class SageMakerEndpoints:
         """
         sagemaker = self._sagemaker
         if name := ref.component:
-            with suppress(EndDenied):  # IAM denies it, too, if the component is gone
+            with suppress(EndRefused):  # IAM denies it, too, if the component is gone
                 end_if_possible(
                     lambda: sagemaker.delete_inference_component(InferenceComponentName=name),
                     lambda: name,
@@ -250,7 +251,7 @@ class SageMakerEndpoints:
             name = component["InferenceComponentName"]
             return end_if_possible(
                 lambda: sagemaker.delete_inference_component(InferenceComponentName=name),
-                lambda: self._component(ref),
+                lambda: _settled(self._component(ref)),
             )
         endpoint = self._endpoint(ref.endpoint)
         if endpoint is None and ref.is_shared:
@@ -276,7 +277,7 @@ class SageMakerEndpoints:
                         raise
             return sagemaker.delete_endpoint(EndpointName=ref.endpoint)
 
-        return end_if_possible(end, partial(self._endpoint, ref.endpoint))
+        return end_if_possible(end, lambda: _settled(self._endpoint(ref.endpoint)))
 
     def _delete_parts(self, name: str, owner: Owner | None) -> End:
         """Delete configuration and model, each if a look finds it. DONE if both were there.
@@ -313,6 +314,13 @@ class SageMakerEndpoints:
             )
             answer = json.loads(response["Body"].read())
             return chat_text(answer["choices"][0]["message"])
+
+
+def _settled(described: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    """Return an endpoint or a component as described, unless it changes by itself."""
+    there = described or {}
+    status = there.get("EndpointStatus") or there.get("InferenceComponentStatus")
+    return settled(described, str(status))
 
 
 def _is_novaloops(endpoint: Mapping[str, Any], holder: Owner | None) -> bool:

@@ -14,7 +14,7 @@ from botocore.exceptions import ConnectionError as BotocoreConnectionError
 from novaloop.cloud.failures import cause_of
 from novaloop.experiment.observation import Cause, End
 from novaloop.experiment.record import Obstacle
-from novaloop.usecases.ports import EndDenied, LaunchRefused, NotServing
+from novaloop.usecases.ports import EndRefused, LaunchRefused, NotServing
 
 T = TypeVar("T")
 _QUOTA = {"ResourceLimitExceeded", "ServiceQuotaExceededException"}
@@ -32,7 +32,9 @@ FOR_NOW = _QUOTA | {
     "InternalServerException",
     "ModelNotReadyException",
 }
-_NOT_NOW = {"ValidationException", "ConflictException"}
+_CHANGING = {"Creating", "Updating", "SystemUpdating", "RollingBack", "Deleting"}
+"""The statuses of endpoints, inference components, and Bedrock's models, deployments and
+throughput that change by themselves (botocore's models; RollingBack: UpdateEndpoint's guide)."""
 _NOT_YET = FOR_NOW | {"InternalDependencyException", "ModelTimeoutException"}
 """Errors of InvokeEndpoint and of Bedrock's InvokeModel, after which a model may answer later."""
 _OF_THE_CONTAINER = {"ModelError", "ModelErrorException"}
@@ -167,22 +169,30 @@ def asking(what: str) -> Iterator[None]:
         raise NotServing(f"the answer is not {what}", for_now=False) from error
 
 
+def settled(there: T | None, status: str) -> T | None:
+    """Return what there is if it stays as it is until it is ended; None while it changes."""
+    return None if status in _CHANGING else there
+
+
 def end_if_possible(end: Callable[[], object], look: Callable[[], object]) -> End:
     """Stop or delete something, or put it out of service: REQUESTED, if that was accepted.
 
-    NOT_NOW of what is gone or over, which needs no end, and of what is being created, changed or
-    deleted: the next look sees to it. Raises EndDenied if IAM denies it and `look` finds it: if it
-    returns None, the tag went along, and with it the right.
+    Whatever the service says: where `look` finds nothing that has yet to be asked to end, since it
+    is gone, over, or being created, changed or deleted, it is NOT_NOW, and the next look sees to
+    it. Raises EndRefused if there is something: no text of a refusal is known to pass by itself.
+
+    ConflictException is NOT_NOW without a look: of what Bedrock is about to delete, such as
+    throughput, the status says nothing (botocore, ProvisionedModelStatus).
     """
     try:
         end()
     except ClientError as error:
-        if is_missing(error) or code_of(error) in _NOT_NOW:
+        if is_missing(error) or code_of(error) == "ConflictException":
             return End.NOT_NOW
-        if not is_denied(error):
+        if code_of(error) in FOR_NOW or _is_server_fault(error):
             raise
         if look() is not None:
-            raise EndDenied(text_of(error)) from error
+            raise EndRefused(text_of(error)) from error
         return End.NOT_NOW
     return End.REQUESTED
 

@@ -125,11 +125,16 @@ class TrainingJobs:
         return content["HubContentArn"]
 
     def stop(self, name: str) -> End:
-        """Ask the job to stop; do nothing if it is over. Raises EndDenied."""
+        """Ask the job to stop; do nothing if it is over. Raises EndRefused."""
         return end_if_possible(
             lambda: self._sagemaker.stop_training_job(TrainingJobName=name),
-            lambda: found(lambda: self._sagemaker.describe_training_job(TrainingJobName=name)),
+            lambda: self._running(name),
         )
+
+    def _running(self, name: str) -> object | None:
+        """Return the job if it runs and nobody has stopped it yet."""
+        job = found(lambda: self._sagemaker.describe_training_job(TrainingJobName=name))
+        return job if job and job["TrainingJobStatus"] == "InProgress" else None
 
 
 def _require(status: str, ready: str, on_its_way: str, what: str) -> None:

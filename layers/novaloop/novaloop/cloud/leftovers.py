@@ -10,12 +10,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from novaloop.cloud.errors import end_if_possible, found
+from botocore.exceptions import ClientError
+
+from novaloop.cloud.errors import end_if_possible, found, settled, text_of
 from novaloop.experiment.names import experiment_of_job
 from novaloop.experiment.observation import Leftover
 from novaloop.experiment.site import EXPERIMENT_TAG, PREFIX_TAG, STACK_TAG
 from novaloop.recipes.names import bedrock_name
-from novaloop.usecases.ports import Billing, EndDenied
+from novaloop.usecases.ports import Billing, EndRefused
 
 if TYPE_CHECKING:
     from mypy_boto3_bedrock.client import BedrockClient
@@ -23,6 +25,16 @@ if TYPE_CHECKING:
     from mypy_boto3_sagemaker.client import SageMakerClient
 
 _RUNNING = {"InProgress", "Stopping"}
+_JOBS = {"sagemaker:training-job", "bedrock:model-customization-job"}
+_STATUSES = (
+    "TrainingJobStatus",
+    "InferenceComponentStatus",
+    "EndpointStatus",
+    "modelStatus",
+    "status",
+)
+"""Where the answers that describe a resource tell its status; models and configurations have none.
+"""
 
 
 @dataclass(frozen=True)
@@ -182,23 +194,33 @@ class TaggedResources:
     def delete(self, leftovers: Sequence[Leftover]) -> None:
         """Delete those of the first kind that can be deleted now.
 
-        Raises EndDenied in the end if some of them were denied, with what IAM said.
+        Raises EndRefused in the end if some of them were refused, with what the service said.
         """
-        denied = []
+        refused = []
         for leftover in leftovers:
             if leftover.kind == leftovers[0].kind:
                 try:
                     self._end(leftover)
-                except EndDenied as each:
-                    denied.append(f"{leftover}: {each}")
-        if denied:
-            raise EndDenied("; ".join(denied))
+                except EndRefused as each:
+                    refused.append(f"{leftover}: {each}")
+                except ClientError as error:  # throttled, for instance: the others can go
+                    refused.append(f"{leftover}: {text_of(error)}")
+        if refused:
+            raise EndRefused("; ".join(refused))
 
     def _end(self, leftover: Leftover) -> None:
         end_if_possible(
             lambda: self._call(_KINDS[leftover.kind].end, leftover),
-            lambda: self._describe(leftover),
+            lambda: self._unended(leftover),
         )
+
+    def _unended(self, leftover: Leftover) -> object | None:
+        """Return a leftover that has yet to be asked to end, as described."""
+        described = self._describe(leftover)
+        statuses = (str(described[name]) for name in _STATUSES if described and name in described)
+        status = next(statuses, "")
+        runs = status == "InProgress" if leftover.kind in _JOBS else True
+        return settled(described, status) if runs else None
 
 
 def _leftover(arn: str) -> Leftover:

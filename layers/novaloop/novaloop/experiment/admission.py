@@ -2,18 +2,25 @@
 
 Only the first in the queue asks the service, so that waiting costs as many requests as there are
 quotas. Those behind it are woken when it has left, and look again by themselves after a while.
+
+Whoever can't ask is passed over: what a newer release wrote, or nobody can read, or what has not
+been looked at for long after it was due. It keeps its place, and is first again once it asks.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from novaloop.experiment.plan import Runtime, ServingStage, StagePlan
 from novaloop.experiment.record import Record, Stage, StageState, Status
 from novaloop.experiment.spec import ExperimentSpec
 
+PASSED_OVER_AFTER = timedelta(hours=1)
+"""After its next look was due; a look that fails comes again after 12 minutes, and by the sweep."""
+MOST_PASSED_OVER = 10
+"""How many are passed over at once: each costs a query. Behind more, each asks for itself."""
 _HOLDS_ITS_PLACE = {StageState.WAITING, StageState.CLAIMED}
 
 
@@ -62,13 +69,13 @@ def _place(record: Record, stage: Stage, since: datetime) -> Place | None:
     return Place(record.experiment_id, quota, since) if quota else None
 
 
-def first_before(queue: Iterable[Place], place: Place) -> Place | None:
-    """Return the first of a queue, which is in order, if it stands before `place`."""
-    first = first_other(queue, place)
-    return first if first is not None and first.since < place.since else None
+def can_ask(record: Record, now: datetime) -> bool:
+    """Whether an experiment that holds a place asks for the quota when it is its turn."""
+    unreadable = record.unreadable is not None and record.unreadable.confirmed
+    is_late = record.due_at is not None and now > record.due_at + PASSED_OVER_AFTER
+    return held_place(record) is not None and not unreadable and not is_late
 
 
-def first_other(queue: Iterable[Place], place: Place) -> Place | None:
-    """Return the first of a queue but for the experiment that holds `place`."""
-    others = (each for each in queue if each.experiment_id != place.experiment_id)
-    return next(others, None)
+def others(queue: Iterable[Place], place: Place) -> Iterator[Place]:
+    """Return those in a queue, in order, but for the experiment that holds `place`."""
+    return (each for each in queue if each.experiment_id != place.experiment_id)

@@ -118,6 +118,17 @@ def collect(record: Record, seen: Observation, now: datetime, policy: Policy) ->
     return _start_when_quiet(record, intake, seen, now, policy)
 
 
+def keeps_from_starting(snapshot: Snapshot) -> bool:
+    """Whether something can't be read that must not be taken for missing.
+
+    Without its item, an experiment.yaml would be one that asks for nothing special. Checks that a
+    newer release wrote would be asked for without end, since nobody writes over them. What else
+    is missing is waited for, and written anew by whoever writes it if it was damaged.
+    """
+    checks = snapshot.unread_item("CHECKS")
+    return snapshot.unread_item("SPEC") is not None or (checks is not None and checks.is_newer)
+
+
 def _missing_checkpoint(seen: Observation) -> str | None:
     if seen.origin is None or seen.origin.checkpoint is not None:
         return None

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 
 from novaloop.experiment.backstop import acknowledged, is_promised, with_backstops
 from novaloop.experiment.budget import last_moment, shortfall
-from novaloop.experiment.collecting import collect
+from novaloop.experiment.collecting import collect, keeps_from_starting
 from novaloop.experiment.commands import forget, obey
 from novaloop.experiment.deploying import endpoint_ref
 from novaloop.experiment.due import LOOK_AGAIN, with_due
@@ -31,6 +31,7 @@ from novaloop.experiment.names import experiment_of_job, job_name
 from novaloop.experiment.observation import GONE, Observation, Phase, Sense, Work
 from novaloop.experiment.plan import ServingStage, StagePlan
 from novaloop.experiment.record import (
+    Ailment,
     Cleanup,
     DatasetItem,
     Endpoint,
@@ -42,6 +43,7 @@ from novaloop.experiment.record import (
 )
 from novaloop.experiment.spec import ExperimentSpec
 from novaloop.experiment.stages import (
+    CHECK_AGAIN,
     TABLE,
     Ask,
     heard,
@@ -51,8 +53,8 @@ from novaloop.experiment.stages import (
     move,
     proceeded,
 )
-from novaloop.experiment.suspicion import watched
-from novaloop.experiment.telling import with_notification, with_warnings
+from novaloop.experiment.suspicion import awaiting_ends, refused, watched
+from novaloop.experiment.telling import with_notification, with_report, with_warnings
 
 
 def decide(seen: Observation, now: datetime, policy: Policy) -> Decision:
@@ -68,13 +70,20 @@ def decide(seen: Observation, now: datetime, policy: Policy) -> Decision:
         decision = obey(record, snapshot.commands[0], now)
     elif seen.blind_to(Sense.SITE, Sense.ORIGIN):
         decision = stay(record)  # nothing starts on what nobody could look at
+    elif record.status.takes_uploads and keeps_from_starting(snapshot):
+        decision = stay(record)
     else:
         decision = _STEPS[record.status](record, seen, now, policy)
     if decision.record.status is not record.status:  # which has looks of its own
         decision = replace(decision, record=replace(decision.record, unreadable=None))
+    decision = replace(decision, record=awaiting_ends(decision.record, seen, now))
     decision = _notice_late_uploads(with_backstops(decision, seen, now), seen, now)
-    decision = with_warnings(with_notification(decision, seen), seen)
-    return with_due(decision, former, now, policy)
+    decision = _notice_unread(decision, seen, now)
+    decision = with_report(with_warnings(with_notification(decision, seen), seen), seen)
+    if seen.undone:
+        soon = now + CHECK_AGAIN
+        decision = replace(decision, look_at=min(filter(None, (decision.look_at, soon))))
+    return with_due(decision, former, seen, now, policy)
 
 
 def _new(seen: Observation, now: datetime, policy: Policy) -> Record:
@@ -154,6 +163,8 @@ def _before_deploy(record: Record, seen: Observation, now: datetime) -> Decision
     """Judge by the gate, then ask for approval; None when the deployment may go on."""
     if record.status is Status.DEPLOYING:
         return None
+    if record.gate is None and any(map(seen.snapshot.unread_score, record.stages)):
+        return stay(record)  # nobody judges by scores of which one is missing
     verdict = record.gate or judge(record, seen.snapshot.scores)
     judged = replace(record, gate=verdict)
     if not verdict.promotes:
@@ -193,7 +204,43 @@ def _watch_endpoint(record: Record, seen: Observation, now: datetime, _: Policy)
     if until is not None and seen.exposed is not None:
         reason = f"can't be kept until {until:%Y-%m-%d %H:%M} UTC yet: {seen.exposed}"
         return enter(record, Status.LIVE, reason, now)
-    return _hold(record, seen.work)
+    return _tell_health(record, seen.work, now) or _hold(record, seen.work)
+
+
+CHANGES_FOR_LONG = timedelta(hours=6)
+"""What SageMaker takes to change an endpoint by itself (SystemUpdating, Updating) is told after
+this: it serves meanwhile, and an update of many instances takes an hour."""
+
+
+def _tell_health(record: Record, work: Work | None, now: datetime) -> Decision | None:
+    """Say in the record that its endpoint does not serve, and later that it does again.
+
+    It is never deleted for that, nor made anew: it may recover, people may depend on what it is,
+    and it ends when its time is up in any case. Bedrock has nothing between these phases.
+    """
+    endpoint = record.endpoint
+    if endpoint is None or work is None or not work.ours or work.serving is not None:
+        return None
+    name, until = endpoint.name, f"until {endpoint.expires_at:%Y-%m-%d %H:%M} UTC"
+    if work.phase is Phase.READY and endpoint.ailment is not None:
+        well = replace(record, endpoint=replace(endpoint, ailment=None))
+        told = endpoint.ailment.told
+        return (
+            enter(well, Status.LIVE, f"{name} serves again, {until}", now) if told else stay(well)
+        )
+    if work.phase not in {Phase.FAILED, Phase.LOST, Phase.ACTIVE}:
+        return None
+    ailment = endpoint.ailment or Ailment(now)
+    called = work.progress.phase if work.progress else str(work.phase)
+    if work.phase is not Phase.ACTIVE:
+        reason = f"{name} can't serve, {called}{f': {work.reason}' if work.reason else ''}"
+    elif now >= ailment.since + CHANGES_FOR_LONG:
+        reason = f"{name} has been {called} since {ailment.since:%Y-%m-%d %H:%M} UTC"
+    else:
+        return stay(replace(record, endpoint=replace(endpoint, ailment=ailment)))
+    ill = replace(record, endpoint=replace(endpoint, ailment=replace(ailment, told=True)))
+    reason += f"; it may bill {until}, unless you stop it; `novaloop retry` then deploys anew"
+    return enter(ill, Status.LIVE, reason, now)
 
 
 def _stop_serving(record: Record, reason: str, now: datetime) -> Decision:
@@ -235,7 +282,7 @@ def _wind_down(record: Record, seen: Observation, now: datetime, _: Policy) -> D
     return replace(decision, history=(*lines, *decision.history))
 
 
-def _clear_away(record: Record, seen: Observation, now: datetime, _: Policy) -> Decision:
+def _clear_away(record: Record, seen: Observation, now: datetime, policy: Policy) -> Decision:
     """Once nothing runs any more, delete whatever else carries the experiment's tag, if asked."""
     if seen.made is not None:  # by a controller that was held up for longer than its lease
         return _stop_serving(replace(record, stopping_to=record.status), record.reason, now)
@@ -250,7 +297,9 @@ def _clear_away(record: Record, seen: Observation, now: datetime, _: Policy) -> 
         # Once told, it is tried again as long as it is asked for: a tag may show late.
         told = cleanup is not None and cleanup.denied == seen.denied
         lines += () if told else (HistoryEntry(now, "cleanup", f"denied: {seen.denied}"),)
-        cleaning = replace(cleaning, cleanup=cleanup and replace(cleanup, denied=seen.denied))
+        if cleanup is not None:
+            held = refused(cleanup.held, seen.denied, now, policy)
+            cleaning = replace(cleaning, cleanup=replace(cleanup, denied=seen.denied, held=held))
         return Decision(cleaning, history=lines)
     return Decision(cleaning, (DeleteLeftovers(seen.leftovers),), lines)
 
@@ -346,6 +395,21 @@ def _notice_late_uploads(decision: Decision, seen: Observation, now: datetime) -
     if noticed == record or not unused:
         return decision
     line = HistoryEntry(now, "late upload", noticed.unused_uploads)
+    return replace(decision, record=noticed, history=(*decision.history, line))
+
+
+_SHOWN_UNREAD = 3
+
+
+def _notice_unread(decision: Decision, seen: Observation, now: datetime) -> Decision:
+    """Say which items can't be read; like late uploads, it follows from what is there."""
+    unread = seen.snapshot.unread
+    told = [str(each) for each in unread[:_SHOWN_UNREAD]]
+    told += [f"and {len(unread) - _SHOWN_UNREAD:,} more"] if len(unread) > _SHOWN_UNREAD else []
+    noticed = replace(decision.record, unread="; ".join(told))
+    if noticed == decision.record or not unread:
+        return replace(decision, record=noticed)
+    line = HistoryEntry(now, "left alone", noticed.unread)
     return replace(decision, record=noticed, history=(*decision.history, line))
 
 

@@ -8,9 +8,9 @@ from datetime import datetime, timedelta
 
 from novaloop.experiment.backstop import is_pending
 from novaloop.experiment.moves import Decision, Policy
-from novaloop.experiment.observation import keeps_log
+from novaloop.experiment.observation import Observation, keeps_log
 from novaloop.experiment.plan import OnBedrock
-from novaloop.experiment.record import Record, StageState, Status
+from novaloop.experiment.record import Record, Snapshot, StageState, Status
 from novaloop.experiment.stages import CHECK_AGAIN, SETTLING
 from novaloop.experiment.telling import all_told, is_denied
 
@@ -25,17 +25,23 @@ LOOK_AGAIN: Mapping[Status, timedelta] = {
     Status.LIVE: timedelta(hours=1),
 }
 """How long an experiment may go without a look when no event calls for one."""
+LONGEST_QUIET, GIVEN_UP_AFTER = timedelta(days=1), timedelta(days=30)
+"""An experiment that takes uploads is looked at less and less often after the last of them, in the
+end once a day, and not at all after a month: nothing changes by itself by then, and many are never
+completed. An upload calls for a look at once, and the sweep finds one whose event was lost."""
 DENIED_AGAIN = timedelta(minutes=15)
-"""When to try again to end, or to read, what we were told for minutes that we may not."""
+"""When to try again to end, or to read, what could not be for so long that people are told."""
 
 
-def with_due(decision: Decision, before: Record, now: datetime, policy: Policy) -> Decision:
+def with_due(
+    decision: Decision, before: Record, seen: Observation, now: datetime, policy: Policy
+) -> Decision:
     """Set when the sweep must look again; keep the old time while it is still ahead."""
     record = decision.record
     is_late = _is_claimed(before) and _is_claimed(record) and record.unreadable is None
     unseen = now + _soon(policy) if is_late else None
     due_at = min(
-        filter(None, (_due_at(record, now, policy), unseen, decision.look_at)), default=None
+        filter(None, (_due_at(record, seen, now, policy), unseen, decision.look_at)), default=None
     )
     keeps = before.due_at is not None and due_at is not None and now < before.due_at <= due_at
     return replace(decision, record=replace(record, due_at=before.due_at if keeps else due_at))
@@ -54,16 +60,19 @@ def _is_claimed(record: Record) -> bool:
     return record.active is not None and record.active.state is StageState.CLAIMED
 
 
-def _due_at(record: Record, now: datetime, policy: Policy) -> datetime | None:
+def _due_at(record: Record, seen: Observation, now: datetime, policy: Policy) -> datetime | None:
     if record.status.is_final:
         if record.cleanup:
-            blocked = record.cleanup.denied or record.unreadable
+            held = record.cleanup.held
+            blocked = record.cleanup.denied or record.unreadable or (held and held.confirmed)
             return now + (CHECK_AGAIN if blocked else _soon(policy))
         settled = all_told(record) and not is_pending(record)
         return None if settled else now + CHECK_AGAIN
     due = now + LOOK_AGAIN[record.status]
     if (doubtful := _due_in_doubt(record, now)) is not None:
         return doubtful
+    if record.status.takes_uploads:
+        return _due_while_collecting(record, seen, now)
     stage = record.active
     if stage is not None and stage.state is StageState.WAITING and stage.next_try_at:
         due = stage.next_try_at
@@ -77,6 +86,29 @@ def _due_at(record: Record, now: datetime, policy: Policy) -> datetime | None:
     if stage is not None and stage.state is StageState.SCORING and stage.checked_at:
         due = min(due, stage.checked_at + CHECK_AGAIN)
     return _due_while_live(record, due, now)
+
+
+def _due_while_collecting(record: Record, seen: Observation, now: datetime) -> datetime | None:
+    """Return the next look: after half of the time since the last upload, within bounds.
+
+    Another experiment's checkpoint is open work, so what waits for it is looked at as before.
+    """
+    soonest = LOOK_AGAIN[record.status]
+    if seen.origin is not None and seen.origin.for_now:
+        return now + soonest
+    quiet = now - _last_change(record, seen.snapshot)
+    if quiet > GIVEN_UP_AFTER and all_told(record):
+        return None
+    return now + max(soonest, min(quiet / 2, LONGEST_QUIET))
+
+
+def _last_change(record: Record, snapshot: Snapshot) -> datetime:
+    """Return when something was last uploaded, converted or checked."""
+    times = [record.created_at, *(item.updated_at for item in snapshot.datasets.values())]
+    times += [item.uploaded_at for item in snapshot.datasets.values()]
+    times += [snapshot.spec.uploaded_at] if snapshot.spec else []
+    times += [snapshot.checks.checked_at] if snapshot.checks else []
+    return max(times)
 
 
 def _due_while_live(record: Record, due: datetime, now: datetime) -> datetime:

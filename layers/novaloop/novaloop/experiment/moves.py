@@ -89,7 +89,14 @@ class WritePlan:
 
 @dataclass(frozen=True)
 class Announce:
-    """Tell people that the experiment reached this status, and bring its report up to date."""
+    """Tell people that the experiment reached this status."""
+
+    mark: str
+
+
+@dataclass(frozen=True)
+class UpdateReport:
+    """Bring the experiment's report up to what people were told of."""
 
     mark: str
 
@@ -111,6 +118,7 @@ Command = (
     | CheckDatasets
     | WritePlan
     | Announce
+    | UpdateReport
     | Warn
 )
 

@@ -160,16 +160,20 @@ class Feedback:
     """What acting taught that looking can't; None and empty where nothing was done.
 
     `notified` and `warned` are what people were just told: a status, and stages with their ills.
+    `reported` is what the report was just asked to be brought up to. `undone`: something failed,
+    such as telling people, and is tried again in the next look.
     `planned` sums up the plan of a dry run that was just written. `proceeded`: the second step of
     the work was just requested. `made` is the ARN that the service just answered to our Create.
-    `end` and `denied` are what just came of asking to end work: why it was denied, if it was.
+    `end` and `denied` are what just came of asking to end work: why it was refused, if it was.
     `backstop` was just set and `removed` just removed; `exposed` says why the schedule could not
     be set.
     """
 
     refusal: Refusal | None = None
     notified: str | None = None
+    reported: str | None = None
     warned: tuple[tuple[str, HealthKind], ...] = ()
+    undone: bool = False
     planned: str | None = None
     proceeded: bool = False
     made: str | None = None

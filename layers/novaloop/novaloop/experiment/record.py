@@ -81,16 +81,19 @@ class Progress:
 
 
 class Suspect(StrEnum):
-    """What a look can say wrongly of a stage's work, or of our right to end it.
+    """What a look can say wrongly of a stage's work, or of its end.
 
     `PARTIAL` is an endpoint that seems gone while what was made for it is there. `UNREADABLE` is
-    what nobody could look at.
+    what nobody could look at. `DENIED` is an end that the service refuses, for want of a right or
+    for whatever reason; `LINGERING` one that was accepted, or has to wait for a change, and takes
+    long.
     """
 
     ABSENT = "ABSENT"
     PARTIAL = "PARTIAL"
     FOREIGN = "FOREIGN"
     DENIED = "DENIED"
+    LINGERING = "LINGERING"
     UNREADABLE = "UNREADABLE"
 
 
@@ -167,7 +170,7 @@ class Stage(Bounded):
     Create, or the ARN of what our tag was seen on: with it, the work is ours whatever tags say.
     `ending`: its work was seen to end. `backstop` ends
     what it serves with. `suspicion` is of being gone or somebody else's, `denied`
-    of having no right to end it. `waits` are the obstacles met, the present one last, until its
+    of an end that does not come. `waits` are the obstacles met, the present one last, until its
     work has begun. `health` is what went wrong in its training, `warned` of what
     kinds of that people were told."""
 
@@ -234,10 +237,19 @@ class GateVerdict(Bounded):
 
 
 @dataclass(frozen=True)
+class Ailment:
+    """Since when a live endpoint is not in service, and whether its record's reason says so."""
+
+    since: datetime
+    told: bool = False
+
+
+@dataclass(frozen=True)
 class Endpoint:
     """The endpoint, or the inference component on it, that serves the final checkpoint.
 
     `kept_until` is asked for and no promise yet: it becomes `expires_at` once its schedule is set.
+    `ailment` is there while it is not in service.
     """
 
     name: str
@@ -245,18 +257,21 @@ class Endpoint:
     expires_at: datetime | None
     component: str | None = None
     kept_until: datetime | None = None
+    ailment: Ailment | None = None
 
 
 @dataclass(frozen=True)
 class Cleanup(Bounded):
     """Everything that carries the experiment's tag is being deleted: who asked, what is left.
 
-    `denied` is what IAM said when it last denied to delete some of it.
+    `denied` is what the service said when it last refused to delete some of it, `held` the
+    suspicion that it does not come to an end.
     """
 
     by: Prose
     left: Prose = ""
     denied: Prose = ""
+    held: Suspicion | None = None
 
 
 @dataclass(frozen=True)
@@ -283,7 +298,9 @@ class Record(Bounded):
     what it launches, scores and is told carries it. Release 0.1.0 gave none.
     `base_checkpoint` is what the first stages start from, if not from the base model.
     `unused_uploads` says what came too late to be used. `handled_commands` are ids that release
-    0.1.0 remembered; the next commit lets go of them. `unreadable` is what could not be looked at.
+    0.1.0 remembered; the next commit lets go of them. `notified` is what people were told last,
+    `reported` what the report was last brought up to. `unreadable` is what could not be looked at,
+    `unread` the items beside the record that can't be read.
     """
 
     experiment_id: str
@@ -304,11 +321,13 @@ class Record(Bounded):
     ended_at: datetime | None = None
     due_at: datetime | None = None
     notified: Prose = ""
+    reported: Prose = ""
     notices: Annotated[tuple[str, ...], First(MAX_NOTICES)] = ()
     unused_uploads: Prose = ""
     handled_commands: tuple[str, ...] = ()
     base_checkpoint: str | None = None
     unreadable: Suspicion | None = None
+    unread: Prose = ""
     prefix: str = "novaloop"
     uid: str | None = None
 
@@ -326,7 +345,7 @@ class Record(Bounded):
     def remarks(self) -> tuple[str, ...]:
         """What people should know of it: notices, uploads not used, what can't be read."""
         unreadable = self.unreadable.why if self.unreadable else ""
-        return (*self.notices, *filter(None, [self.unused_uploads, unreadable]))
+        return (*self.notices, *filter(None, [self.unused_uploads, self.unread, unreadable]))
 
     @property
     def focus(self) -> Stage | None:
@@ -469,9 +488,22 @@ class HistoryEntry(Bounded):
 
 
 @dataclass(frozen=True)
+class Unread:
+    """An item that this release can't read, by its sort key, and why: it is left alone."""
+
+    key: str
+    why: str
+    is_newer: bool
+
+    def __str__(self) -> str:
+        return f"{self.key} is left alone: {self.why}"
+
+
+@dataclass(frozen=True)
 class Snapshot:
     """The item collection of one experiment, history aside.
 
+    `unread` are items that this release can't read, none of them the record.
     `score_items` may hold those of a former experiment of the same name. A record without a uid
     takes them all: after a way back to release 0.1.0, which drops it, its own have one.
     """
@@ -483,11 +515,24 @@ class Snapshot:
     checks: ChecksItem | None = None
     score_items: tuple[ScoreItem, ...] = ()
     commands: tuple[CommandItem, ...] = ()
+    unread: tuple[Unread, ...] = ()
 
     @property
     def has_uploads(self) -> bool:
         """Whether ingest has seen an upload."""
-        return self.spec is not None or bool(self.datasets)
+        return (
+            self.spec is not None
+            or bool(self.datasets)
+            or any(each.key.partition("#")[0] in {"SPEC", "DATASET"} for each in self.unread)
+        )
+
+    def unread_item(self, key: str) -> Unread | None:
+        """Return the item of this sort key if it is there and can't be read."""
+        return next((each for each in self.unread if each.key == key), None)
+
+    def unread_score(self, stage: Stage) -> Unread | None:
+        """Return the score of a stage's present attempt if it is there and can't be read."""
+        return self.unread_item(f"SCORE#{stage.name}#{stage.attempt}")
 
     @property
     def scores(self) -> dict[tuple[str, int], ScoreItem]:

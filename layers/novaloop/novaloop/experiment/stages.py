@@ -337,7 +337,11 @@ def _must_stop(stage: Stage, plan: StagePlan) -> bool:
 
 def _look_at_outcome(stage: Stage, plan: StagePlan, seen: Observation, now: datetime) -> Sight:
     outcome = seen.outcome
-    is_unseen = seen.blind_to(Sense.OUTCOME) is not None and not isinstance(plan, ServingStage)
+    score = seen.snapshot.unread_score(stage)
+    # One that is damaged is asked for again, and written anew.
+    is_newer = score is not None and score.is_newer
+    is_blind = seen.blind_to(Sense.OUTCOME) is not None and not isinstance(plan, ServingStage)
+    is_unseen = is_newer or is_blind
     if is_unseen and stage.ended_at is not None:
         given_up = now >= stage.ended_at + UNREADABLE_FOR
         return Sight.UNCONFIRMED_FOR_GOOD if given_up else Sight.UNSEEN

@@ -16,13 +16,16 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from novaloop.experiment.moves import Policy, put_stage
-from novaloop.experiment.observation import GONE, End, Observation, Phase, Work
+from novaloop.experiment.observation import GONE, End, Observation, Phase, Sense, Work
 from novaloop.experiment.record import Record, Stage, StageState, Status, Suspect, Suspicion
 
 LOOKS = 3
 """How many looks must agree."""
 SPAN = 5
 """Over how many times the distance between two looks that count: five minutes, by default."""
+ENDS_WITHIN = timedelta(hours=2)
+"""How long an end may take before people are told that it does not come: what is being created
+can't be deleted before it is there, which takes as long at most (ENDPOINT_START in `stages`)."""
 
 
 def watched(record: Record, seen: Observation, now: datetime, policy: Policy) -> Record:
@@ -62,9 +65,46 @@ def _unreadable(
 
 
 def _denied(stage: Stage, seen: Observation, now: datetime, policy: Policy) -> Suspicion | None:
+    """Return what keeps the stage's work from ending, as this look has it."""
     if seen.denied is not None:
-        return _after(stage.denied, Suspect.DENIED, seen.denied, now, policy.looks_apart)
-    return None if seen.end in {End.REQUESTED, End.DONE} else stage.denied
+        return refused(stage.denied, seen.denied, now, policy)
+    return None if seen.end in {End.REQUESTED, End.DONE} and _is_refused(stage) else stage.denied
+
+
+def _is_refused(stage: Stage) -> bool:
+    return stage.denied is not None and stage.denied.of is Suspect.DENIED
+
+
+def refused(known: Suspicion | None, why: str, now: datetime, policy: Policy) -> Suspicion:
+    """Return what is suspected of an end that was just refused."""
+    return _after(known, Suspect.DENIED, why, now, policy.looks_apart)
+
+
+def awaiting_ends(record: Record, seen: Observation, now: datetime) -> Record:
+    """Return the record with the times since when the ends that it waits for are to come.
+
+    Of whatever is asked to end, be it accepted, refused or put off, people are told in the end; of
+    what can't be seen they are told that.
+    """
+    if (stage := record.focus) is not None and stage.job_name is not None:
+        progress = seen.work.progress if seen.work else None
+        left = f"it is still {progress.phase}" if progress else "it can't be seen to be gone"
+        held = _overdue(stage.denied, left, now) if record.is_ending_work else None
+        held = stage.denied if held and held.confirmed and seen.blind_to(Sense.WORK) else held
+        record = put_stage(record, replace(stage, denied=held))
+    if (cleanup := record.cleanup) is not None and record.status.is_final:
+        held = _overdue(cleanup.held, f"still there: {cleanup.left}", now)
+        record = replace(record, cleanup=replace(cleanup, held=held))
+    return record
+
+
+def _overdue(known: Suspicion | None, left: str, now: datetime) -> Suspicion:
+    """Return what is suspected of an end: from its beginning on that it lingers."""
+    if known is None:
+        return Suspicion(Suspect.LINGERING, now, now + ENDS_WITHIN)
+    if known.confirmed or now < known.since + ENDS_WITHIN:
+        return known
+    return replace(known, confirmed=True, why=known.why or left)
 
 
 def _suspect(record: Record, stage: Stage, work: Work) -> Suspect | None:

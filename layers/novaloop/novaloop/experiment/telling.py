@@ -4,10 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from novaloop.experiment.bounds import cut
-from novaloop.experiment.moves import Announce, Decision, Warn
+from novaloop.experiment.bounds import TEXT_BYTES, cut
+from novaloop.experiment.moves import Announce, Decision, UpdateReport, Warn
 from novaloop.experiment.observation import Observation
-from novaloop.experiment.record import Obstacle, Record, Stage, StageState, Status
+from novaloop.experiment.record import (
+    Obstacle,
+    Record,
+    Stage,
+    StageState,
+    Status,
+    Suspect,
+    Suspicion,
+)
 
 TOLD = {
     Status.REJECTED,
@@ -28,10 +36,32 @@ def with_notification(decision: Decision, seen: Observation) -> Decision:
     if seen.notified is not None:
         return replace(decision, record=replace(record, notified=seen.notified))
     mark = _mark(record)
-    told = record.status in TOLD or _trouble(record) is not None
-    if not told or record.notified == mark:
+    if not _is_news(record) or record.notified == mark:
         return decision
     return replace(decision, commands=(*decision.commands, Announce(mark)))
+
+
+def with_report(decision: Decision, seen: Observation) -> Decision:
+    """Bring the report up to what people were told, whether or not the notifier can tell them."""
+    record = decision.record
+    if seen.reported is not None:
+        record = replace(record, reported=seen.reported)
+    commands = () if _is_reported(record) else (UpdateReport(_report_mark(record)),)
+    return replace(decision, record=record, commands=(*decision.commands, *commands))
+
+
+def _is_news(record: Record) -> bool:
+    return _tells_status(record) or bool(record.unread)
+
+
+def _is_reported(record: Record) -> bool:
+    """Whether the report is up to date; an experiment without stages has none."""
+    is_news = _is_news(record) or any(stage.warned for stage in record.stages)
+    return not (record.stages and is_news) or record.reported == _report_mark(record)
+
+
+def _report_mark(record: Record) -> str:
+    return cut(f"{sum(len(stage.warned) for stage in record.stages)} warnings; {_mark(record)}")
 
 
 def with_warnings(decision: Decision, seen: Observation) -> Decision:
@@ -55,21 +85,30 @@ def _after_warnings(stage: Stage, seen: Observation) -> Stage:
 
 
 def all_told(record: Record) -> bool:
-    """Whether the notifier said that people were told of everything."""
+    """Whether the notifier said that people were told of everything, and the report tells it."""
     warned = all(len(stage.warned) >= len(stage.health) for stage in record.stages)
-    return warned and record.notified == _mark(record)
+    notified = not _is_news(record) or record.notified == _mark(record)
+    return warned and notified and _is_reported(record)
 
 
 def is_denied(record: Record) -> bool:
-    """Whether IAM keeps the controller from ending what runs, and not for a moment only."""
+    """Whether what runs does not end though it is asked to, and not for a moment only."""
     denied = record.focus.denied if record.focus else None
     return record.is_ending_work and denied is not None and denied.confirmed
 
 
 def why_told(record: Record) -> str:
-    """Return what to tell people with the status: what it is in trouble with, else its reason."""
+    """Return what to tell people with the status: what it is in trouble with, else its reason.
+
+    And what can't be read, each in a line.
+    """
     trouble = _trouble(record)
-    return trouble.text if trouble else record.reason
+    status = (trouble.text if trouble else record.reason) if _tells_status(record) else ""
+    return "\n".join(filter(None, (status, record.unread)))
+
+
+def _tells_status(record: Record) -> bool:
+    return record.status in TOLD or _trouble(record) is not None
 
 
 @dataclass(frozen=True)
@@ -83,11 +122,9 @@ class _Trouble:
 def _trouble(record: Record) -> _Trouble | None:
     stage = record.focus
     if is_denied(record) and stage is not None and stage.denied is not None:
-        text = (
-            f"{stage.name} can't be ended, and may go on billing: {stage.denied.why}; give the "
-            "controller's role the right, or end it yourself"
-        )
-        return _Trouble(text, text)
+        return _unended(stage.name, stage.denied)
+    if (held := record.cleanup.held if record.cleanup else None) is not None and held.confirmed:
+        return _unended("what is left", held)
     if record.unreadable is not None and record.unreadable.confirmed:
         at = f"{stage.name}: " if stage else ""
         text = (
@@ -99,6 +136,23 @@ def _trouble(record: Record) -> _Trouble | None:
     if stage is not None and stage.state is StageState.WAITING and record.status in _LAUNCHES:
         return _long_wait(stage)
     return None
+
+
+def _unended(what: str, held: Suspicion) -> _Trouble:
+    """Say what does not end. What the service says may change from look to look."""
+    since = f"{held.since:%Y-%m-%d %H:%M} UTC"
+    if held.of is Suspect.DENIED:
+        text = (
+            f"{what} can't be ended, and may go on billing: {held.why}; it is tried again every "
+            "few minutes; give the controller's role the right if that is what it lacks, or end it "
+            "yourself"
+        )
+    else:
+        text = (
+            f"{what} was to end, and may go on billing: {held.why}; it is tried again every few "
+            "minutes; look at it, and end it yourself"
+        )
+    return _Trouble(f"{what} does not end since {since}: {held.of}", text)
 
 
 def _long_wait(stage: Stage) -> _Trouble | None:
@@ -122,5 +176,14 @@ _WHAT_HELPS = {
 
 
 def _mark(record: Record) -> str:
+    """Return what stays the same as long as people were told of all there is to tell.
+
+    What can't be read does not name the status, unless that is told too: it would be told anew
+    with each.
+    """
     trouble = _trouble(record)
-    return cut(f"{record.status}: {trouble.mark if trouble else record.reason}")
+    status = f"{record.status}: {trouble.mark if trouble else record.reason}"
+    if not record.unread:
+        return cut(status)
+    shown = cut(status, TEXT_BYTES // 2 - 1) if _tells_status(record) else ""
+    return f"{shown} {cut(record.unread, TEXT_BYTES // 2)}"

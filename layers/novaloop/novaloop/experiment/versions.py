@@ -10,10 +10,15 @@ each shape as each release wrote it; a test compares, and another one reads them
 
 **Older** than the code: read by `current`, which takes it from version to version.
 
-**Newer** than the code, as after a rollback: `current` raises NewerVersion, and nothing is written.
-The experiment is left alone, which the functions log and count (an alarm on the count tells people
-once), until the newer release is back. That holds for releases from 0.2.0 on: 0.1.0 looks for no
-version. What 0.1.0 must not touch would need a form that it can't read.
+**Newer** than the code, as after a rollback: `current` raises NewerVersion, and nothing is written
+over it. An experiment whose record is newer is left alone, which the functions log and count (an
+alarm on the count tells people once), until the newer release is back. Of other items each is left
+alone by itself, and the experiment says so: whatever needs it waits, and all else goes on. What is
+damaged is treated alike. That holds for releases from 0.2.0 on: 0.1.0 looks for no version. What
+0.1.0 must not touch would need a form that it can't read.
+
+**Counts and places** (SWEEP, ATTEMPTS), which a release may begin anew, have a key of their own for
+each version: so no release meets those of another, and none is held up by them.
 """
 
 from __future__ import annotations
@@ -37,6 +42,7 @@ class Shape(StrEnum):
     COMMAND = "COMMAND"
     HISTORY = "HISTORY"
     SWEEP = "SWEEP"
+    ATTEMPTS = "ATTEMPTS"
     HINT = "HINT"
     REQUEST = "REQUEST"
     BIG_FILE = "BIG_FILE"
@@ -51,6 +57,7 @@ PRESENT: Mapping[Shape, int] = {
     Shape.COMMAND: 2,
     Shape.HISTORY: 1,
     Shape.SWEEP: 1,
+    Shape.ATTEMPTS: 1,
     Shape.HINT: 2,
     Shape.REQUEST: 1,
     Shape.BIG_FILE: 1,
@@ -80,6 +87,18 @@ class NewerVersion(Exception):  # noqa: N818 - nothing is wrong with it
             f"this {shape.lower().replace('_', ' ')} was written by a newer Novaloop "
             f"(version {version}; this one knows {PRESENT[shape]}); upgrade"
         )
+
+
+class Damaged(Exception):  # noqa: N818
+    """A stored item that no release wrote like this; what it says of itself is not quoted."""
+
+    def __init__(self, what: str, problem: str) -> None:
+        super().__init__(f"this {what} is damaged: {problem}")
+
+
+def key_of_version(shape: Shape) -> str:
+    """Return the first part of the key under which this version keeps its counts and places."""
+    return f"{shape}#{PRESENT[shape]}"
 
 
 def stamped(shape: Shape, values: Values) -> dict[str, Any]:

@@ -36,6 +36,30 @@ class Item(Model):
     ttl = NumberAttribute(null=True)
 
 
+class StoredItem(Model):
+    """An item as it lies in the table: its keys, and `wire`, in which nothing was looked at yet.
+
+    Apart from `Item`, whose queries skip items of a kind that it does not know, and end at the
+    first one of which an attribute has another type.
+    """
+
+    class Meta:
+        """Table definition; the table's name is set when the store is opened."""
+
+        table_name = ""
+
+    experiment_id = UnicodeAttribute(hash_key=True)
+    item = UnicodeAttribute(range_key=True)
+    wire: dict[str, Any]
+
+    @classmethod
+    def from_raw_data(cls, data: dict[str, Any]) -> StoredItem:
+        """Read the keys, which are always there and of their type."""
+        stored = cls(data["experiment_id"]["S"], data["item"]["S"])
+        stored.wire = data
+        return stored
+
+
 class RecordModel(Item, discriminator="RECORD"):
     """`RECORD`: what the controller decided."""
 
@@ -57,11 +81,13 @@ class RecordModel(Item, discriminator="RECORD"):
     ended_at = UnicodeAttribute(null=True)
     due_at = UnicodeAttribute(null=True)
     notified = UnicodeAttribute()
+    reported = UnicodeAttribute()
     notices = ListAttribute[Any]()
     unused_uploads = UnicodeAttribute()
     handled_commands = ListAttribute[Any]()
     base_checkpoint = UnicodeAttribute(null=True)
     unreadable = MapAttribute[str, Any](null=True)
+    unread = UnicodeAttribute(null=True)
     waits_for = UnicodeAttribute(null=True)
     waits_since = UnicodeAttribute(null=True)
     uid = UnicodeAttribute(null=True)
@@ -99,7 +125,7 @@ class DatasetModel(Item, discriminator="DATASET"):
 
 
 class AttemptsModel(Item, discriminator="ATTEMPTS"):
-    """`ATTEMPTS#<work>`: how often ingest began what it may die of before it writes anything."""
+    """`ATTEMPTS#<version>#<work>`: how often ingest began what it may die of before it writes."""
 
     version = UnicodeAttribute()
     number = NumberAttribute()
@@ -141,7 +167,7 @@ class CommandModel(Item, discriminator="COMMAND"):
 
 
 class SweepModel(Item, discriminator="SWEEP"):
-    """`SWEEP`, in a collection of its own: how far the sweep has walked round the inbox."""
+    """`SWEEP#<version>`, in a collection of its own: how far the sweep has come in the inbox."""
 
     after = UnicodeAttribute()
     started = UnicodeAttribute()

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any, TypeVar, get_args
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from novaloop.experiment.admission import held_place
 from novaloop.experiment.record import (
@@ -19,9 +19,20 @@ from novaloop.experiment.record import (
     Snapshot,
     SpecItem,
     Stage,
+    Unread,
 )
-from novaloop.experiment.versions import Shape, current, stamped
+from novaloop.experiment.versions import (
+    FIELD,
+    PRESENT,
+    Damaged,
+    NewerVersion,
+    Shape,
+    current,
+    key_of_version,
+    stamped,
+)
 from novaloop.store.items import (
+    AttemptsModel,
     ChecksModel,
     CommandModel,
     DatasetModel,
@@ -30,21 +41,31 @@ from novaloop.store.items import (
     RecordModel,
     ScoreModel,
     SpecModel,
+    StoredItem,
     SweepModel,
 )
-from novaloop.usecases.ports import Round
+from novaloop.usecases.ports import Attempts, Round
 
 KEEP_HISTORY = timedelta(days=400)
 KEEP_COMMANDS = timedelta(days=30)
+KEEP_ATTEMPTS = timedelta(days=30)
 SMALLEST_NUMBER = 1e-130
 """DynamoDB refuses numbers nearer to 0 than this."""
 
 SWEEP = "SWEEP"
-"""Both keys of the sweep's item. An experiment may have a folder of that name, though it is refused
-for its capitals; its items have other sort keys, and its snapshot is read around this one."""
+"""The hash key of the sweep's items. An experiment may have a folder of that name, though it is
+refused for its capitals; its items have other sort keys, and its snapshot is read around these."""
 
 Stored = (
-    Record | SpecItem | DatasetItem | ChecksItem | ScoreItem | CommandItem | HistoryEntry | Round
+    Record
+    | SpecItem
+    | DatasetItem
+    | ChecksItem
+    | ScoreItem
+    | CommandItem
+    | HistoryEntry
+    | Round
+    | Attempts
 )
 T = TypeVar("T", bound=Stored)
 _STAGES = TypeAdapter(tuple[Stage, ...])
@@ -59,6 +80,18 @@ _SHAPES: Mapping[type[Item], Shape] = {
     CommandModel: Shape.COMMAND,
     HistoryModel: Shape.HISTORY,
     SweepModel: Shape.SWEEP,
+    AttemptsModel: Shape.ATTEMPTS,
+}
+_KINDS: Mapping[Shape, type[Stored]] = {
+    Shape.RECORD: Record,
+    Shape.SPEC: SpecItem,
+    Shape.DATASET: DatasetItem,
+    Shape.CHECKS: ChecksItem,
+    Shape.SCORE: ScoreItem,
+    Shape.COMMAND: CommandItem,
+    Shape.HISTORY: HistoryEntry,
+    Shape.SWEEP: Round,
+    Shape.ATTEMPTS: Attempts,
 }
 
 
@@ -116,7 +149,19 @@ def command_key(item: CommandItem) -> str:
 
 def round_item(place: Round) -> SweepModel:
     """Return the item of how far the sweep has come."""
-    return SweepModel(SWEEP, SWEEP, **stamped(Shape.SWEEP, plain(place)))
+    return SweepModel(SWEEP, key_of_version(Shape.SWEEP), **stamped(Shape.SWEEP, plain(place)))
+
+
+def attempts_key(work: str) -> str:
+    """Return the sort key under which attempts at `work` are counted."""
+    return f"{key_of_version(Shape.ATTEMPTS)}#{work}"
+
+
+def attempts_item(experiment_id: str, work: str, attempts: Attempts) -> AttemptsModel:
+    """Return the item of attempts; forgotten KEEP_ATTEMPTS after the first of them."""
+    ttl = int((attempts.since + KEEP_ATTEMPTS).timestamp())
+    values = stamped(Shape.ATTEMPTS, plain(attempts))
+    return AttemptsModel(experiment_id, attempts_key(work), ttl=ttl, **values)
 
 
 def _valid(kind: type[T], values: Any) -> T:
@@ -124,35 +169,70 @@ def _valid(kind: type[T], values: Any) -> T:
     return value
 
 
-def round_of(item: Item) -> Round:
-    """Return how far the sweep has come. Raises NewerVersion and pydantic's ValidationError."""
-    return _valid(Round, _read(item))
+def read(item: StoredItem) -> Stored:
+    """Return what an item holds. Raises NewerVersion and Damaged.
+
+    Whatever an item makes go wrong says that it is damaged: nothing else is looked at here. Only
+    the names of its attributes are told, which are ours, and nothing of what they hold.
+    """
+    what = item.item.partition("#")[0]
+    try:
+        shape = Shape(item.wire["kind"]["S"])
+        # Before anything else: a newer one may have attributes of other types.
+        (version,) = item.wire.get(FIELD, {"N": "1"}).values()
+        current(shape, {FIELD: int(version)})
+        model = Item.from_raw_data(item.wire)
+        wanted = model.get_attributes() if int(version) == PRESENT[shape] else {}
+        missing = [name for name, each in wanted.items() if not each.null and name not in item.wire]
+        values = _read(model)
+        if isinstance(model, RecordModel):
+            values["experiment_id"] = item.experiment_id
+        if isinstance(model, CommandModel):
+            values = _as_command(values)
+        value = _valid(_KINDS[shape], values)
+    except NewerVersion:
+        raise
+    except ValidationError as error:
+        wrong = sorted({str(each["loc"][0]) for each in error.errors() if each["loc"]})
+        raise Damaged(what.lower(), f"missing or of a wrong type: {', '.join(wrong)}") from None
+    except Exception as error:
+        raise Damaged(what.lower(), f"it can't be read ({type(error).__name__})") from None
+    if missing:  # what has a default may be missing in an older one, and in no other
+        raise Damaged(what.lower(), f"missing: {', '.join(sorted(missing))}")
+    if what != shape:
+        raise Damaged(what.lower(), f"its kind is {shape}")
+    return value
 
 
-def entry_of(item: Item) -> HistoryEntry:
-    """Return what a history item says. Raises NewerVersion."""
-    return _valid(HistoryEntry, _read(item))
+def snapshot_of(experiment_id: str, items: Iterable[StoredItem]) -> Snapshot:
+    """Put an experiment's items together, without those that can't be read.
 
-
-def snapshot_of(experiment_id: str, items: Iterable[Item]) -> Snapshot:
-    """Put an experiment's items together. Raises NewerVersion."""
-    found: dict[type[Item], list[Mapping[str, Any]]] = {}
+    Raises NewerVersion and Damaged where that is the record: nothing can be done without it.
+    """
+    found: dict[type[Stored], list[Any]] = {kind: [] for kind in _ADAPTERS}
+    unread: list[Unread] = []
     for item in items:
-        found.setdefault(type(item), []).append(_read(item))
-    records = [{**v, "experiment_id": experiment_id} for v in found.get(RecordModel, [])]
-    specs = found.get(SpecModel, [])
-    checks = found.get(ChecksModel, [])
-    datasets = [_valid(DatasetItem, v) for v in found.get(DatasetModel, [])]
-    scores = [_valid(ScoreItem, v) for v in found.get(ScoreModel, [])]
-    commands = [_valid(CommandItem, _as_command(v)) for v in found.get(CommandModel, [])]
+        try:
+            value = read(item)
+        except (NewerVersion, Damaged) as problem:
+            if item.item == Shape.RECORD:
+                raise
+            is_newer = isinstance(problem, NewerVersion)
+            unread.append(Unread(item.item, str(problem), is_newer))
+        else:
+            found[type(value)].append(value)
+    record, spec, checks = (
+        next(iter(found[kind]), None) for kind in (Record, SpecItem, ChecksItem)
+    )
     return Snapshot(
         experiment_id=experiment_id,
-        record=_valid(Record, records[0]) if records else None,
-        spec=_valid(SpecItem, specs[0]) if specs else None,
-        datasets={item.role: item for item in datasets},
-        checks=_valid(ChecksItem, checks[0]) if checks else None,
-        score_items=tuple(scores),
-        commands=tuple(sorted(commands, key=lambda command: command.at)),
+        record=record,
+        spec=spec,
+        datasets={item.role: item for item in found[DatasetItem]},
+        checks=checks,
+        score_items=tuple(found[ScoreItem]),
+        commands=tuple(sorted(found[CommandItem], key=lambda command: command.at)),
+        unread=tuple(unread),
     )
 
 

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 from pynamodb.connection import Connection
 from pynamodb.exceptions import PutError, TransactWriteError
 from pynamodb.expressions.condition import Condition
@@ -25,28 +25,30 @@ from novaloop.experiment.record import (
     Snapshot,
     SpecItem,
 )
-from novaloop.experiment.versions import NewerVersion
+from novaloop.experiment.versions import Damaged, NewerVersion, Shape, key_of_version
 from novaloop.store.items import (
-    AttemptsModel,
     CommandModel,
     DatasetModel,
     DueIndex,
     Indexed,
     Item,
     RecordModel,
+    StoredItem,
 )
 from novaloop.store.serialisation import (
     SWEEP,
+    Stored,
+    attempts_item,
+    attempts_key,
     checks_item,
     command_item,
     command_key,
     dataset_item,
-    entry_of,
     history_item,
     iso,
+    read,
     record_item,
     round_item,
-    round_of,
     score_item,
     shape_of,
     snapshot_of,
@@ -57,9 +59,7 @@ from novaloop.usecases.ports import Attempts, Round, VersionConflict
 
 _CONFLICTS = {"ConditionalCheckFailed", "TransactionConflict"}
 
-KEEP_ATTEMPTS = timedelta(days=30)
 _PLACE = TypeAdapter(Place)
-_ATTEMPTS = TypeAdapter(Attempts)
 _READERS = 8
 """How many queries are under way at once; the client keeps ten connections."""
 
@@ -80,7 +80,7 @@ class ExperimentTable:
     """The experiments table of one deployment."""
 
     def __init__(self, table_name: str, region: str, host: str | None = None) -> None:
-        for model in (Indexed, Item, *Item.__subclasses__()):
+        for model in (Indexed, StoredItem, Item, *Item.__subclasses__()):
             model.Meta.table_name = table_name  # type: ignore[attr-defined]
             model.Meta.region = region  # type: ignore[attr-defined]
             model.Meta.host = host  # type: ignore[attr-defined]
@@ -90,7 +90,8 @@ class ExperimentTable:
     def load(self, experiment_id: str) -> Snapshot:
         """Return the item collection of one experiment, history aside, strongly consistent.
 
-        Raises NewerVersion if one of the items is of a version that only a newer release knows.
+        Raises NewerVersion if the record is of a version that only a newer release knows, and
+        Damaged if no release wrote it like this. Other such items are the snapshot's `unread`.
         """
         return snapshot_of(experiment_id, self._items(experiment_id))
 
@@ -105,18 +106,25 @@ class ExperimentTable:
         with ThreadPoolExecutor(_READERS) as readers:
             reading = {each: readers.submit(self.load, each) for each in experiment_ids}
         found: dict[str, Snapshot | None] = {}
-        for each, read in reading.items():
-            if isinstance(error := read.exception(), NewerVersion):
+        for each, done in reading.items():
+            if isinstance(error := done.exception(), NewerVersion):
                 found[each] = None
             elif error is None:
-                found[each] = read.result()
+                found[each] = done.result()
         return found
 
-    def _items(self, experiment_id: str) -> Iterator[Item]:
+    def _items(self, experiment_id: str) -> Iterator[StoredItem]:
         """Read around HISTORY#, the only part of the collection that grows."""
         for low, high in (("CHECKS", "DATASET$"), ("RECORD", "SPEC")):
-            between = Item.item.between(low, high)
-            yield from Item.query(experiment_id, between, consistent_read=True)
+            between = StoredItem.item.between(low, high)
+            yield from StoredItem.query(experiment_id, between, consistent_read=True)
+
+    def _one(self, hash_key: str, key: str) -> Stored | None:
+        """Return what one item holds; None if it is not there, or can't be read."""
+        for item in StoredItem.query(hash_key, StoredItem.item == key, consistent_read=True):
+            with suppress(NewerVersion, Damaged):
+                return read(item)
+        return None
 
     def commit(
         self,
@@ -157,10 +165,8 @@ class ExperimentTable:
 
         The sweep may begin anew at any time: it then asks for what was asked for before.
         """
-        for item in Item.query(SWEEP, Item.item == SWEEP, consistent_read=True):
-            with suppress(ValidationError, NewerVersion):
-                return round_of(item)
-        return None
+        found = self._one(SWEEP, key_of_version(Shape.SWEEP))
+        return found if isinstance(found, Round) else None
 
     def put_sweep_round(self, place: Round) -> None:
         """Remember how far the sweep has come."""
@@ -194,14 +200,12 @@ class ExperimentTable:
 
     def begin(self, experiment_id: str, work: str, version: str, now: datetime) -> Attempts:
         """Count an attempt at `work` on one version of its input; return all attempts on that."""
-        key = f"ATTEMPTS#{work}"
-        found = AttemptsModel.query(experiment_id, Item.item == key, consistent_read=True)
-        before = next((item for item in found if item.version == version), None)
-        number, since = (before.number, before.since) if before else (0, iso(now))
-        item = AttemptsModel(experiment_id, key, version=version, number=number + 1, since=since)
-        item.ttl = int((now + KEEP_ATTEMPTS).timestamp())
-        item.save()
-        return _ATTEMPTS.validate_python(values_of(item))
+        before = self._one(experiment_id, attempts_key(work))
+        if not isinstance(before, Attempts) or before.version != version:
+            before = Attempts(version, 0, now)
+        begun = replace(before, number=before.number + 1)
+        attempts_item(experiment_id, work, begun).save()
+        return begun
 
     def put_score(self, experiment_id: str, item: ScoreItem) -> None:
         """Write the score item."""
@@ -212,9 +216,14 @@ class ExperimentTable:
         command_item(experiment_id, item).save()
 
     def history(self, experiment_id: str) -> list[HistoryEntry]:
-        """Return an experiment's history, oldest first."""
-        entries = Item.query(experiment_id, Item.item.startswith("HISTORY#"), consistent_read=True)
-        return [entry_of(entry) for entry in entries]
+        """Return an experiment's history, oldest first, without entries that can't be read."""
+        lines = StoredItem.item.startswith("HISTORY#")
+        entries: list[HistoryEntry] = []
+        for item in StoredItem.query(experiment_id, lines, consistent_read=True):
+            with suppress(NewerVersion, Damaged):
+                entry = read(item)
+                entries += [entry] if isinstance(entry, HistoryEntry) else []
+        return entries
 
     def experiments(self) -> Iterator[ExperimentSummary]:
         """Return all experiments, the newest first."""

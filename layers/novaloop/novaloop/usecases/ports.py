@@ -45,8 +45,8 @@ class LaunchRefused(Exception):  # noqa: N818
         self.cause = cause
 
 
-class EndDenied(Exception):  # noqa: N818
-    """IAM denied to end something that is there."""
+class EndRefused(Exception):  # noqa: N818
+    """The service refused to end something that is there and does not end by itself."""
 
 
 class NotServing(Exception):  # noqa: N818
@@ -195,7 +195,7 @@ class Jobs(Protocol):
         ...
 
     def stop(self, name: str) -> End:
-        """Ask the job to stop; do nothing if it is over. Raises EndDenied."""
+        """Ask the job to stop; do nothing if it is over. Raises EndRefused."""
         ...
 
 
@@ -249,7 +249,7 @@ class Endpoints(Protocol):
         ...
 
     def delete(self, ref: EndpointRef, owner: Owner | None, *, gone: bool) -> End:
-        """Delete the next of what the attempt made that can be deleted now. Raises EndDenied.
+        """Delete the next of what the attempt made that can be deleted now. Raises EndRefused.
 
         Only if the endpoint is known to be `gone`, what was made for it goes too: with an
         `owner`, what is tagged as theirs.
@@ -288,7 +288,7 @@ class Leftovers(Protocol):
         ...
 
     def delete(self, leftovers: Sequence[Leftover]) -> None:
-        """Delete those of the first kind that can be deleted now. Raises EndDenied."""
+        """Delete those of the first kind that can be deleted now. Raises EndRefused."""
         ...
 
 

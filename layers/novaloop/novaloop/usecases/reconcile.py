@@ -12,12 +12,15 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
+from itertools import islice
 from typing import TypeVar
 
 from novaloop.experiment.admission import (
-    first_before,
-    first_other,
+    MOST_PASSED_OVER,
+    Place,
+    can_ask,
     held_place,
+    others,
     sought_place,
 )
 from novaloop.experiment.decide import decide
@@ -34,6 +37,7 @@ from novaloop.experiment.moves import (
     RemoveBackstop,
     SetBackstop,
     StageCommand,
+    UpdateReport,
     Warn,
     WritePlan,
     condensed,
@@ -62,14 +66,15 @@ from novaloop.experiment.site import Site, tags
 from novaloop.experiment.spec import ExperimentSpec
 from novaloop.experiment.stages import Ask
 from novaloop.experiment.telling import why_told
+from novaloop.experiment.versions import Damaged, NewerVersion
 from novaloop.recipes.errors import RecipeError
 from novaloop.usecases.outcomes import outcome_of
 from novaloop.usecases.planning import write_plan
 from novaloop.usecases.ports import (
     Clock,
     Defects,
-    EndDenied,
     Endpoints,
+    EndRefused,
     Hints,
     Ingester,
     JobLogs,
@@ -212,6 +217,7 @@ def reconcile(experiment_id: str, world: World, depth: int = 0) -> Record | None
         return None
     feedback = Feedback()
     done: set[Command] = set()
+    failed: set[Command] = set()
     eyes = _Eyes(world)
     rounds = 0
     while rounds < MAX_ROUNDS:
@@ -227,7 +233,7 @@ def reconcile(experiment_id: str, world: World, depth: int = 0) -> Record | None
             before, snapshot = snapshot, world.store.load(experiment_id)
             feedback = _still_true(feedback, before, snapshot)
             continue
-        feedback = act(decision.commands, record, world)
+        feedback = act(decision.commands, record, world, failed)
         done.update(decision.commands)
         pending = tuple(c for c in snapshot.commands if c not in decision.obeyed)
         snapshot = replace(snapshot, record=record, commands=pending)
@@ -309,8 +315,26 @@ def _leftovers(snapshot: Snapshot, world: World) -> tuple[Leftover, ...] | None:
 def _before(record: Record | None, world: World) -> str | None:
     """Look up, when a job could be launched, who has waited longer for its quota."""
     place = sought_place(record, world.clock.now()) if record is not None else None
-    first = first_before(world.store.queue(place.quota), place) if place is not None else None
-    return first.experiment_id if first is not None else None
+    first = _first_other(place, world) if place is not None else None
+    if first is None or place is None or first.since >= place.since:
+        return None
+    return first.experiment_id
+
+
+def _first_other(place: Place, world: World) -> Place | None:
+    """Return the first in a queue that can ask for the quota, but for who holds `place`."""
+    now = world.clock.now()
+    for first in islice(others(world.store.queue(place.quota), place), MOST_PASSED_OVER):
+        try:
+            record = world.store.load(first.experiment_id).record
+        except (NewerVersion, Damaged) as problem:
+            why = str(problem)
+        else:
+            if record is not None and can_ask(record, now):
+                return first
+            why = "nothing has looked at it for long, or it can't be looked at"
+        logger.warning("%s is passed over in its queue: %s", first.experiment_id, why)
+    return None
 
 
 def _origin(snapshot: Snapshot, world: World) -> Origin | None:
@@ -375,12 +399,23 @@ def _commit(decision: Decision, snapshot: Snapshot, world: World) -> Record:
     if decision.record == former and not decision.obeyed:
         return decision.record
     record = world.store.commit(decision.record, condensed(decision.history), decision.obeyed)
-    delay = _delay(record, former.due_at if former else None, world.clock.now())
-    if delay is not None:
-        world.hints.look_at(record.experiment_id, delay)
-    if former is not None:
-        _wake_next(former, record, world)
+    _send_hints(former, record, world)
     return record
+
+
+def _send_hints(former: Record | None, record: Record, world: World) -> None:
+    """Hint at the next look, and at who is next in the queue for a quota that is free now.
+
+    A hint that can't be sent ends no look: `due_at` says the same, and the sweep goes by that.
+    """
+    try:
+        delay = _delay(record, former.due_at if former else None, world.clock.now())
+        if delay is not None:
+            world.hints.look_at(record.experiment_id, delay)
+        if former is not None:
+            _wake_next(former, record, world)
+    except Exception as error:
+        _reported(error, "sending a hint", world)
 
 
 def _wake_next(former: Record, record: Record, world: World) -> None:
@@ -388,7 +423,7 @@ def _wake_next(former: Record, record: Record, world: World) -> None:
     left = held_place(former)
     if left is None or held_place(record) is not None:
         return
-    following = first_other(world.store.queue(left.quota), left)
+    following = _first_other(left, world)
     if following is not None:
         world.hints.look_at(following.experiment_id)
 
@@ -399,30 +434,51 @@ def _delay(record: Record, before: datetime | None, now: datetime) -> timedelta 
     return record.due_at - now
 
 
-def act(commands: Iterable[Command], record: Record, world: World) -> Feedback:
-    """Carry the commands out; every one is harmless when repeated."""
+def act(
+    commands: Iterable[Command], record: Record, world: World, failed: set[Command]
+) -> Feedback:
+    """Carry the commands out; every one is harmless when repeated.
+
+    One that fails, such as a notification that can't be sent, keeps no other from being carried
+    out. It is not tried again in the same look, but decided on again in the next.
+    """
     feedback = Feedback()
     for command in commands:
-        match command:
-            case StageCommand():
-                feedback = _act_on_stage(command, record, world, feedback)
-            case SetBackstop() | RemoveBackstop():
-                feedback = _act_on_backstop(command, record, world, feedback)
-            case DeleteLeftovers():
-                feedback = _delete_leftovers(command, world, feedback)
-            case IngestCommand():
-                world.ingester.request_ingest(command.source_key)
-            case CheckDatasets():
-                world.ingester.request_checks(record.experiment_id)
-            case WritePlan():
-                feedback = _write_plan(record, world)
-            case Announce():
-                _announce(record, world)
-                feedback = replace(feedback, notified=command.mark)
-            case Warn():
-                _warn(command, record, world)
-                told = (command.stage, command.note.kind)
-                feedback = replace(feedback, warned=(*feedback.warned, told))
+        if command in failed:
+            continue
+        try:
+            feedback = _carried_out(command, record, world, feedback)
+        except Exception as error:
+            _reported(error, type(command).__name__, world)
+            failed.add(command)
+            feedback = replace(feedback, undone=True)
+    return feedback
+
+
+def _carried_out(command: Command, record: Record, world: World, feedback: Feedback) -> Feedback:
+    match command:
+        case StageCommand():
+            feedback = _act_on_stage(command, record, world, feedback)
+        case SetBackstop() | RemoveBackstop():
+            feedback = _act_on_backstop(command, record, world, feedback)
+        case DeleteLeftovers():
+            feedback = _delete_leftovers(command, world, feedback)
+        case IngestCommand():
+            world.ingester.request_ingest(command.source_key)
+        case CheckDatasets():
+            world.ingester.request_checks(record.experiment_id)
+        case WritePlan():
+            feedback = _write_plan(record, world)
+        case Announce():
+            _announce(record, world)
+            feedback = replace(feedback, notified=command.mark)
+        case UpdateReport():
+            world.scorer.request_report(record.experiment_id)
+            feedback = replace(feedback, reported=command.mark)
+        case Warn():
+            _warn(command, record, world)
+            told = (command.stage, command.note.kind)
+            feedback = replace(feedback, warned=(*feedback.warned, told))
     return feedback
 
 
@@ -456,7 +512,7 @@ def _act_on_stage(
     if command.ask in {Ask.END, Ask.CLEAR}:
         try:
             end = _end(record, stage, world, gone=command.ask is Ask.CLEAR)
-        except EndDenied as denied:
+        except EndRefused as denied:
             return replace(feedback, denied=str(denied))
         except Exception as error:
             return replace(feedback, denied=_reported(error, f"ending {stage.name}", world))
@@ -540,7 +596,7 @@ def _end(record: Record, stage: Stage, world: World, *, gone: bool) -> End:
 def _delete_leftovers(command: DeleteLeftovers, world: World, feedback: Feedback) -> Feedback:
     try:
         world.leftovers.delete(command.leftovers)
-    except EndDenied as denied:
+    except EndRefused as denied:
         return replace(feedback, denied=str(denied))
     except Exception as error:
         return replace(feedback, denied=_reported(error, "deleting what is left", world))
@@ -548,15 +604,12 @@ def _delete_leftovers(command: DeleteLeftovers, world: World, feedback: Feedback
 
 
 def _announce(record: Record, world: World) -> None:
-    if record.stages:
-        world.scorer.request_report(record.experiment_id)
     subject = f"Novaloop: {record.experiment_id} is {record.status}"
     attributes = {"experiment": record.experiment_id, "status": str(record.status)}
     world.notifier.publish(subject, f"{subject}\n\n{why_told(record)}\n", attributes)
 
 
 def _warn(warning: Warn, record: Record, world: World) -> None:
-    world.scorer.request_report(record.experiment_id)
     kind, stage = warning.note.kind, warning.stage
     subject = f"Novaloop: {record.experiment_id} {stage}: {kind.replace('_', ' ')}"
     attributes = {

@@ -12,6 +12,7 @@ from novaloop.experiment.launching import settings_of
 from novaloop.experiment.plan import EvaluateStage, StageKind, Task
 from novaloop.experiment.record import Record, ScoreItem, Snapshot, Stage, StageState
 from novaloop.experiment.site import output_prefix
+from novaloop.experiment.versions import Damaged
 from novaloop.metrics.archive import ArchiveError, EvaluationOutput
 from novaloop.metrics.comparison import DifferentRowsError
 from novaloop.metrics.flips import (
@@ -54,7 +55,10 @@ class _Scored:
 
 
 def score(experiment_id: str, stage_name: str, attempt: int, world: ScoreWorld) -> ScoreItem | None:
-    """Score one attempt at an evaluation and write its item; None if the attempt is outdated."""
+    """Score one attempt at an evaluation and write its item; None if the attempt is outdated.
+
+    Raises Damaged if the score of an evaluation before it can't be read.
+    """
     snapshot = world.store.load(experiment_id)
     stage = _stage(snapshot, stage_name, attempt)
     if snapshot.record is None or stage is None:
@@ -62,6 +66,10 @@ def score(experiment_id: str, stage_name: str, attempt: int, world: ScoreWorld) 
     known = snapshot.scores.get((stage_name, attempt))
     if known is not None:
         return known
+    for past in snapshot.record.stages[: snapshot.record.stages.index(stage)]:
+        if unread := snapshot.unread_score(past):
+            # Compared with fewer evaluations than there are, it would be wrong for good.
+            raise Damaged(f"the score before {stage_name}", str(unread))
     scored = _fitting(_score(snapshot.record, stage, snapshot, world.objects))
     scored_at = world.clock.now()
     item = ScoreItem(

@@ -27,7 +27,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from itertools import islice
 
-from novaloop.experiment.record import Snapshot
+from novaloop.experiment.record import Record, Snapshot
 from novaloop.experiment.spec_file import SPEC_FILE
 from novaloop.usecases.conversion import stem_of
 from novaloop.usecases.inbox import INBOX, InboxFile, Unusable, read_key
@@ -164,11 +164,16 @@ def _compare(uploads: Mapping[str, Upload], world: SweepWorld, swept: Swept) -> 
     swept.uploads += len(lost)
     for key in lost:
         _try(f"asking for {key}", swept, partial(world.ingester.request_ingest, key))
-    # The record comes with the first look, and only a hint brings that about.
-    unseen = [name for name, snapshot in snapshots.items() if snapshot.record is None]
+    # Nothing else may bring a look about: there is no record yet, or its next look is far off.
+    unseen = [name for name, snapshot in snapshots.items() if _wants_uploads(snapshot.record)]
     if unseen:
         _hint_at(unseen, world, swept)
     return len(files) + len(lost)
+
+
+def _wants_uploads(record: Record | None) -> bool:
+    """Whether an upload calls for a look, since the event of its item may have been lost."""
+    return record is None or record.status.takes_uploads
 
 
 def is_time(uploaded_at: datetime, since: datetime, now: datetime) -> bool:

@@ -1,0 +1,98 @@
+"""A live endpoint that does not serve says so in its record, and people are told once."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from novaloop.experiment.record import CommandKind, Status
+from tests.simulation.simulation import Simulation
+from tests.simulation.test_absence import ENDPOINT, looked_at, submitted
+
+REASON = "The model data archive is too large."
+
+
+def live() -> Simulation:
+    simulation = submitted()
+    assert simulation.settles("demo") is Status.LIVE
+    simulation.notifier.messages.clear()
+    return simulation
+
+
+def becomes(simulation: Simulation, status: str, reason: str | None = None) -> None:
+    """Let the service change the endpoint; the event of it may be lost."""
+    described = simulation.hosting.endpoints[ENDPOINT].described
+    described["EndpointStatus"] = status
+    described.pop("FailureReason", None)
+    described |= {"FailureReason": reason} if reason else {}
+
+
+def told(simulation: Simulation) -> list[str]:
+    return [message for _, message in simulation.notifier.messages]
+
+
+@pytest.mark.parametrize("status", ["Failed", "OutOfService", "UpdateRollbackFailed"])
+def test_an_endpoint_that_fails_is_told_once_and_nothing_is_deleted(status: str) -> None:
+    simulation = live()
+    becomes(simulation, status, REASON)
+    simulation.passes(timedelta(hours=5))
+    record = simulation.record("demo")
+    assert record.status is Status.LIVE
+    assert record.reason.startswith(
+        f"{ENDPOINT} can't serve, {status}: {REASON}; it may bill until"
+    )
+    assert len(told(simulation)) == 1
+    assert record.reason in told(simulation)[0]
+    assert ENDPOINT in simulation.hosting.endpoints
+
+    becomes(simulation, "InService")
+    simulation.passes(timedelta(hours=2))
+    record = simulation.record("demo")
+    assert record.reason.startswith(f"{ENDPOINT} serves again, until ")
+    assert len(told(simulation)) == 2
+    assert simulation.reaches("demo", Status.EXPIRED)
+    simulation.check("demo")
+
+
+def test_want_of_capacity_is_a_failure_too() -> None:
+    simulation = live()
+    becomes(simulation, "Failed", "InsufficientInstanceCapacity error")
+    looked_at(simulation)
+    assert "can't serve, Failed" in simulation.record("demo").reason
+
+
+def test_a_change_of_the_services_own_is_told_only_if_it_takes_long() -> None:
+    simulation = live()
+    before = simulation.record("demo").reason
+    becomes(simulation, "SystemUpdating")
+    simulation.passes(timedelta(hours=5))
+    assert simulation.record("demo").reason == before
+    becomes(simulation, "InService")
+    simulation.passes(timedelta(hours=2))
+    assert (simulation.record("demo").reason, told(simulation)) == (before, [])
+
+    becomes(simulation, "SystemUpdating")
+    simulation.passes(timedelta(hours=8))
+    assert f"{ENDPOINT} has been SystemUpdating since " in simulation.record("demo").reason
+    assert len(told(simulation)) == 1
+
+
+@pytest.mark.parametrize("kind", [CommandKind.STOP, CommandKind.CLEANUP])
+def test_a_failed_endpoint_is_ended_when_asked(kind: CommandKind) -> None:
+    simulation = live()
+    becomes(simulation, "Failed", REASON)
+    looked_at(simulation)
+    simulation.command("demo", kind)
+    to = Status.STOPPED if kind is CommandKind.STOP else Status.COMPLETED
+    assert simulation.reaches("demo", to)
+    simulation.check("demo")
+
+
+def test_a_failed_endpoint_can_be_kept_and_its_record_still_says_that_it_fails() -> None:
+    simulation = live()
+    becomes(simulation, "Failed", REASON)
+    looked_at(simulation)
+    simulation.command("demo", CommandKind.KEEP, hours=5)
+    simulation.passes(timedelta(hours=2))
+    assert "can't serve, Failed" in simulation.record("demo").reason
