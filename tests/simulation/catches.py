@@ -57,7 +57,9 @@ BREAKS: Sequence[Break] = (
                 'lines = tuple(HistoryEntry(now, "late upload", each.role) for each in unused)',
             ),
             Edit(
-                "experiment/decide.py", "(*decision.history, line))", "(*decision.history, *lines))"
+                "experiment/decide.py",
+                "record=noticed, history=(*decision.history, line))",
+                "record=noticed, history=(*decision.history, *lines))",
             ),
             Edit("experiment/moves.py", "if len(lines) <= MAX_LINES:", "if True:"),
         ),
