@@ -53,13 +53,10 @@ BREAKS: Sequence[Break] = (
         (
             Edit(
                 "experiment/decide.py",
-                'line = HistoryEntry(now, "late upload", noticed.unused_uploads)',
-                'lines = tuple(HistoryEntry(now, "late upload", each.role) for each in unused)',
-            ),
-            Edit(
-                "experiment/decide.py",
-                "record=noticed, history=(*decision.history, line))",
-                "record=noticed, history=(*decision.history, *lines))",
+                'line = HistoryEntry(now, "late upload", noticed.unused_uploads)\n'
+                "    return replace(decision, record=noticed, history=(*decision.history, line))",
+                'lines = tuple(HistoryEntry(now, "late upload", each.role) for each in unused)\n'
+                "    return replace(decision, record=noticed, history=(*decision.history, *lines))",
             ),
             Edit("experiment/moves.py", "if len(lines) <= MAX_LINES:", "if True:"),
         ),
