@@ -140,6 +140,8 @@ def property_problem(kind: str, logical_id: str, properties: Mapping[str, Any]) 
         )
     if kind == "AWS::IAM::Role":
         return _role_problem(str(properties.get("RoleName") or logical_id), properties)
+    if kind == "AWS::StepFunctions::StateMachine":
+        return _definition_problem(properties)
     return _environment_problem(properties) if kind == "AWS::Lambda::Function" else None
 
 
@@ -177,6 +179,36 @@ def _role_problem(role: str, properties: Mapping[str, Any]) -> str | None:
     if _characters([properties.get("AssumeRolePolicyDocument", {})]) > TRUST_POLICY_CHARACTERS:
         return f"Cannot exceed quota for ACLSizePerRole: {TRUST_POLICY_CHARACTERS}"
     return None
+
+
+def _definition_problem(properties: Mapping[str, Any]) -> str | None:
+    """Say where a definition has no whole number for a Map's concurrency, as Step Functions does.
+
+    A parameter is put into the text as it was written, and a Number may be 2.5. Sources:
+    https://states-language.net/spec.html ("a non-negative integer"), and for the words
+    aws-cloudformation/cfn-lint#4075.
+    """
+    try:
+        definition = json.loads(properties.get("DefinitionString") or "{}")
+    except ValueError as error:
+        return f"Invalid State Machine Definition: 'INVALID_JSON_DESCRIPTION: {error}'"
+    for path, most in _fields(definition, "MaxConcurrency", ""):
+        if isinstance(most, bool) or not isinstance(most, int) or most < 0:
+            return (
+                "Invalid State Machine Definition: 'SCHEMA_VALIDATION_FAILED: Expected value of "
+                f"type Integer at {path}'"
+            )
+    return None
+
+
+def _fields(value: Any, name: str, at: str) -> Iterator[tuple[str, Any]]:
+    inner = value if isinstance(value, dict) else {}
+    if isinstance(value, list):
+        inner = dict(enumerate(value))
+    for key, each in inner.items():
+        if key == name:
+            yield f"{at}/{key}", each
+        yield from _fields(each, name, f"{at}/{key}")
 
 
 def _characters(documents: Collection[Any]) -> int:

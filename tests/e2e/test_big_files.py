@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +16,10 @@ from localcloud.cloud import LocalCloud
 from novaloop.cloud.objects import Bucket
 from novaloop.datasets.convert import convert
 from novaloop.datasets.options import DatasetOptions, RowFormat
+from novaloop.experiment.collecting import data_fingerprint
 from novaloop.experiment.record import DatasetItem, DatasetStatus
+from novaloop.experiment.spec import ExperimentSpec, Role
+from novaloop.usecases.big_files import BigFile
 from tests.e2e.application import BIG_FILE_BYTES, wait_for
 
 pytestmark = pytest.mark.e2e
@@ -122,3 +128,31 @@ def test_a_small_file_needs_no_state_machine(stack: Stack, cloud: LocalCloud) ->
     item = converted(stack, "small", b"Body,Y\nwhat?,HQ\n")
     assert item.status is DatasetStatus.ACCEPTED
     assert executions(cloud, "small") == []
+
+
+def test_a_step_that_fails_each_time_rejects_the_file_at_once(
+    stack: Stack, cloud: LocalCloud
+) -> None:
+    """Its upload is gone, of which neither range nor plan can make anything."""
+    now = datetime.now(UTC)
+    name, key = "gone", "inbox/gone/eval.csv"
+    fingerprint = data_fingerprint(ExperimentSpec(), Role.EVAL)
+    item = DatasetItem("eval", DatasetStatus.INGESTING, key, "v", now, fingerprint, now)
+    stack.table.put_dataset(name, item)
+    file = BigFile(name, "eval", key, "v", fingerprint, BIG_FILE_BYTES)
+    request = {"file": asdict(file), "ranges": [{"start": 0, "end": BIG_FILE_BYTES}]}
+    states = cloud.session().client("stepfunctions")
+    (machine,) = states.list_state_machines()["stateMachines"]
+    arn = machine["stateMachineArn"]
+    states.start_execution(stateMachineArn=arn, name="gone-eval-1", input=json.dumps(request))
+
+    def look() -> DatasetItem | None:
+        found = stack.table.load(name).datasets["eval"]
+        return found if found.status is not DatasetStatus.INGESTING else None
+
+    rejected = wait_for(look, lambda: stack.table.load(name).datasets)
+    assert rejected is not None
+    assert rejected.status is DatasetStatus.REJECTED
+    assert "failed in each of four attempts" in rejected.reason
+    wait_for(lambda: executions(cloud, name)[0]["status"] == "FAILED", lambda: "it goes on")
+    assert len(executions(cloud, name)) == 1

@@ -398,8 +398,9 @@ def dashboards(stack: Stack) -> Iterator[str]:
 
 
 STATES = {
-    "Map": {"ItemProcessor", "ItemsPath", "ItemSelector", "MaxConcurrency"},
-    "Task": {"Resource", "Parameters", "ResultSelector", "TimeoutSeconds"},
+    "Map": {"ItemProcessor", "ItemsPath", "ItemSelector", "MaxConcurrency", "Catch"},
+    "Task": {"Resource", "Parameters", "ResultSelector", "TimeoutSeconds", "Catch"},
+    "Fail": {"Error", "Cause"},
 }
 EVERYWHERE = {"Type", "Comment", "Next", "End", "ResultPath", "OutputPath", "Retry"}
 
@@ -422,13 +423,16 @@ def state_machines(stack: Stack) -> Iterator[str]:
 
 def _states(machine: Mapping[str, Any], functions: set[str]) -> Iterator[str]:
     states = machine["States"]
-    reached = {machine.get("StartAt"), *(each.get("Next") for each in states.values())} - {None}
+    caught = [each for state in states.values() for each in state.get("Catch", [])]
+    following = (each.get("Next") for each in (*states.values(), *caught))
+    reached = {machine.get("StartAt"), *following} - {None}
     if reached != states.keys():
         yield f"{sorted(reached ^ states.keys())} can't be reached, or do not exist"
     if not any(each.get("End") for each in states.values()):
         yield "no state ends it"
     for name, state in states.items():
-        if len(name) > 80 or ("Next" in state) == state.get("End", False):
+        ends = state.get("End", False) or state["Type"] == "Fail"
+        if len(name) > 80 or ("Next" in state) == ends:
             yield f"{name}: a name of 80 characters, and either Next or End"
         if unknown := state.keys() - EVERYWHERE - STATES[state["Type"]]:
             yield f"{name}: {sorted(unknown)} is not of a {state['Type']}"

@@ -15,6 +15,7 @@ from novaloop.settings import (
     StackSettings,
     SweeperSettings,
 )
+from tests.template.refusals import state_machines
 from tests.template.stack import deployed, sam_template
 
 STACK = deployed()
@@ -78,6 +79,39 @@ def test_template_and_settings_draw_the_same_limits(
     for value, valid in values.items():
         assert _allows(spec, value) is valid
         assert _settings_accept(parameter, value) is valid
+
+
+NUMBERS = [
+    name
+    for name, spec in sam_template()["Parameters"].items()
+    if spec["Type"] == "Number" and "AllowedValues" not in spec
+]
+
+
+@pytest.mark.parametrize("parameter", NUMBERS)
+def test_whatever_cloudformation_takes_for_a_number_the_stack_takes(parameter: str) -> None:
+    """A Number is "an integer or float" ("Parameters", CloudFormation's user guide), and is handed
+    on as it was written."""
+    least = sam_template()["Parameters"][parameter]["MinValue"]
+    for value in (f"{least + 1}.5", f"{least + 1}e0"):
+        stack = deployed(**{parameter: value})
+        assert list(state_machines(stack)) == []
+        for function, settings in SETTINGS.items():
+            given = stack.properties(function)["Environment"]["Variables"]
+            if settings:
+                settings.from_environment({k: str(v) for k, v in given.items()} | FROM_LAMBDA)
+
+
+@pytest.mark.parametrize(
+    ("parameter", "good", "bad"),
+    [
+        ("BigFileConcurrency", ["1", "4", "1000"], ["0", "1001", "2.5", "1e2", "-1", "", " 4"]),
+        ("BigFileBytes", ["1000000", "17179869184"], ["999999", "1e9", "2000000.5", "0x10", ""]),
+    ],
+)
+def test_whole_numbers_are_digits_alone(parameter: str, good: list[str], bad: list[str]) -> None:
+    spec = sam_template()["Parameters"][parameter]
+    assert [value for value in (*good, *bad) if _allows(spec, value)] == good
 
 
 def _allows(spec: dict[str, str], value: str) -> bool:

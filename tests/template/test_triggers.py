@@ -238,7 +238,32 @@ def test_a_big_file_takes_as_many_calls_at_once_as_the_parameter_says(
     definition = json.loads(deployed(**given).properties("BigFiles")["DefinitionString"])
     maps = [state for state in definition["States"].values() if state["Type"] == "Map"]
     assert [state["MaxConcurrency"] for state in maps] == [used, used]
-    assert STACK.parameters["BigFileConcurrency"]["Default"] < NEW_ACCOUNT
+    assert int(STACK.parameters["BigFileConcurrency"]["Default"]) < NEW_ACCOUNT
+
+
+def test_what_fails_for_good_in_a_big_file_rejects_it() -> None:
+    """Whatever calls a function waits for a busy Lambda, tries again, and then says so."""
+    states = json.loads(STACK.properties("BigFiles")["DefinitionString"])["States"]
+    steps = {name: state for name, state in states.items() if name not in {"Reject", "Rejected"}}
+    for state in steps.values():
+        assert state["Catch"] == [
+            {"ErrorEquals": ["States.ALL"], "ResultPath": "$.error", "Next": "Reject"}
+        ]
+    (inner,) = {
+        json.dumps(task["Retry"])
+        for state in states.values()
+        for task in (*state.get("ItemProcessor", {}).get("States", {}).values(), state)
+        if task["Type"] == "Task"
+    }
+    busy, others = json.loads(inner)
+    assert "Lambda.TooManyRequestsException" in busy["ErrorEquals"]
+    assert others["ErrorEquals"] == ["States.ALL"]
+    assert states["Reject"]["Parameters"]["Payload"] == {
+        "step": "reject",
+        "file.$": "$.file",
+        "error.$": "$.error.Error",
+    }
+    assert (states["Reject"]["Next"], states["Rejected"]["Type"]) == ("Rejected", "Fail")
 
 
 IN_THE_LOOP = {

@@ -149,3 +149,16 @@ def test_a_function_s_variables_have_a_size_and_names() -> None:
 )
 def test_numbers_have_bounds(kind: str, properties: dict[str, Any]) -> None:
     assert property_problem(kind, "T", properties) is not None
+
+
+@pytest.mark.parametrize(
+    ("most", "is_taken"),
+    [("4", True), ("0", True), ("2.5", False), ("-1", False), ('"4"', False), ("true", False)],
+)
+def test_a_state_machine_has_whole_numbers(most: str, is_taken: bool) -> None:
+    definition = f'{{"States": {{"Scan": {{"Type": "Map", "MaxConcurrency": {most}}}}}}}'
+    kind = "AWS::StepFunctions::StateMachine"
+    problem = property_problem(kind, "M", {"DefinitionString": definition})
+    assert (problem is None) is is_taken
+    assert problem is None or problem.endswith("type Integer at /States/Scan/MaxConcurrency'")
+    assert "INVALID_JSON" in (property_problem(kind, "M", {"DefinitionString": "{2.}"}) or "")

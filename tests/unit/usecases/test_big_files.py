@@ -177,3 +177,31 @@ def test_a_huge_file_is_cut_into_a_bounded_number_of_ranges(questions: bytes) ->
     (request,) = machine.requests
     assert MAX_RANGES - 5 <= len(request["ranges"]) <= MAX_RANGES
     assert request["ranges"][-1]["end"] == len(questions)
+
+
+def rejected(world: IngestWorld, machine: Machine, error: str) -> None:
+    (request,) = machine.requests
+    run_step({"step": "reject", "file": request["file"], "error": error}, world)
+
+
+def test_a_step_that_failed_for_good_rejects_the_file_at_once(questions: bytes) -> None:
+    machine = Machine(len(questions))
+    world = world_with(questions, machine)
+    rejected(world, machine, "MemoryError")
+    item = item_of(world)
+    assert item.status is DatasetStatus.REJECTED
+    assert "failed in each of four attempts (MemoryError)" in item.reason
+    ingest(KEY, world)
+    assert len(machine.requests) == 1  # nobody tries it again
+
+
+def test_a_failure_says_nothing_of_a_file_that_took_its_place(questions: bytes) -> None:
+    machine = Machine(len(questions))
+    world = world_with(questions, machine)
+    world.objects.put(KEY, questions + b"1,t,b,tags,2020,HQ\r\n", "text/csv")
+    ingest(KEY, world)
+    before = item_of(world)
+    (first, _) = machine.requests
+    run_step({"step": "reject", "file": first["file"], "error": "MemoryError"}, world)
+    assert item_of(world) == before
+    assert before.status is DatasetStatus.INGESTING

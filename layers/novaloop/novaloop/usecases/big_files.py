@@ -2,7 +2,8 @@
 
 The steps are those of the state machine `BigFiles`: scan each of equal ranges, plan the cuts,
 convert each range of whole records, join the parts. A file that can't be cut is planned as a
-single range; one whose cuts turn out to be wrong is converted in one stream at the end.
+single range; one whose cuts turn out to be wrong is converted in one stream at the end. Where a
+step fails for good, its dataset is REJECTED with the reason.
 """
 
 from __future__ import annotations
@@ -103,6 +104,9 @@ def run_step(event: Mapping[str, Any], world: IngestWorld) -> Any:
     job = _job(file, world)
     if job is None:
         return [] if step == "plan" else None
+    if step == "reject":
+        world.store.put_dataset(file.experiment_id, _rejected(job, str(event["error"]), world))
+        return None
     if step == "plan":
         # From here on the time that a conversion may take runs anew.
         item = replace(job.source, updated_at=world.clock.now())
@@ -115,6 +119,24 @@ def run_step(event: Mapping[str, Any], world: IngestWorld) -> Any:
         for item in join(job, [ByteRange(**each) for each in event["ranges"]], world):
             world.store.put_dataset(file.experiment_id, item)
     return None
+
+
+def _rejected(job: Conversion, error: str, world: IngestWorld) -> DatasetItem:
+    """Return the dataset's item as REJECTED: each call that failed was made four times by then.
+
+    `error` is what Step Functions calls the error. Of a range it says only that there was one; its
+    cause, which may quote data, stands in the logs.
+    """
+    reason = (
+        f"could not be converted: a step of it failed in each of four attempts ({error}); the "
+        "ingest function's log has more. Make the file smaller, or look for what is unusual in it"
+    )
+    return replace(
+        job.source,
+        status=DatasetStatus.REJECTED,
+        reason=reason,
+        updated_at=world.clock.now(),
+    )
 
 
 def scan(key: str, version_id: str, span: ByteRange, world: IngestWorld) -> RangeScan:
