@@ -50,17 +50,26 @@ if TYPE_CHECKING:
     from mypy_boto3_sagemaker.client import SageMakerClient
 
 _CONFIG = Config(
-    retries={"mode": "standard", "total_max_attempts": 5},
-    connect_timeout=5,
-    read_timeout=50,
+    # A call that is never answered takes 2 x (4 + 15) seconds: less than half of the controller's
+    # 120, so that a look which meets one goes on.
+    retries={"mode": "standard", "total_max_attempts": 2},
+    connect_timeout=4,
+    read_timeout=15,
     user_agent_extra="novaloop",
 )
-_SMOKE_CONFIG = _CONFIG.merge(Config(retries={"mode": "standard", "total_max_attempts": 1}))
-"""The next look asks again; retries here would outlast the function."""
-_HASTY_CONFIG = _CONFIG.merge(
-    Config(retries={"mode": "standard", "total_max_attempts": 2}, connect_timeout=2, read_timeout=8)
+"""Of every client but those below. What fails is tried again by the next look, hint or sweep."""
+_SMOKE_CONFIG = _CONFIG.merge(
+    Config(retries={"mode": "standard", "total_max_attempts": 1}, read_timeout=50)
 )
+"""The model's first answer may take long; the next look asks again."""
+_HASTY_CONFIG = _CONFIG.merge(Config(connect_timeout=2, read_timeout=8))
 """For what is worth no long wait: stages go on without logs, the next sweep without the last."""
+_COPYING_CONFIG = _CONFIG.merge(Config(read_timeout=50))
+"""For joining rows: S3 copies 256 MiB by itself before it answers."""
+_PATIENT_CONFIG = _CONFIG.merge(
+    Config(retries={"mode": "standard", "total_max_attempts": 5}, read_timeout=50)
+)
+"""For ingest and metrics, which have ten minutes and more, and move much at once."""
 logger = Logger()
 
 
@@ -100,7 +109,7 @@ def controller_world() -> World:
             settings.job_name_prefix,
             settings.stack_name,
         ),
-        objects=Bucket(boto3.client("s3", config=_CONFIG), settings.bucket_name),
+        objects=Bucket(boto3.client("s3", config=_COPYING_CONFIG), settings.bucket_name),
         scorer=MetricsFunction(functions, settings.metrics_function_name),
         ingester=IngestFunction(functions, settings.ingest_function_name),
         hints=HintQueue(boto3.client("sqs", config=_CONFIG), settings.hint_queue_url),
@@ -190,10 +199,10 @@ def ingest_world() -> IngestWorld:
     settings = IngestSettings.from_environment(os.environ)
     return IngestWorld(
         store=ExperimentTable(settings.table_name, settings.aws_region),
-        objects=Bucket(boto3.client("s3", config=_CONFIG), settings.bucket_name),
+        objects=Bucket(boto3.client("s3", config=_PATIENT_CONFIG), settings.bucket_name),
         clock=UtcClock(),
         big_files=BigFileMachine(
-            boto3.client("stepfunctions", config=_CONFIG),
+            boto3.client("stepfunctions", config=_PATIENT_CONFIG),
             settings.big_files_arn,
             settings.big_file_bytes,
         ),
@@ -205,7 +214,7 @@ def score_world() -> ScoreWorld:
     settings = BucketSettings.from_environment(os.environ)
     return ScoreWorld(
         store=ExperimentTable(settings.table_name, settings.aws_region),
-        objects=Bucket(boto3.client("s3", config=_CONFIG), settings.bucket_name),
+        objects=Bucket(boto3.client("s3", config=_PATIENT_CONFIG), settings.bucket_name),
         clock=UtcClock(),
     )
 

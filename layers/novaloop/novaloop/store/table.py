@@ -59,6 +59,9 @@ from novaloop.usecases.ports import Attempts, Round, VersionConflict
 
 _CONFLICTS = {"ConditionalCheckFailed", "TransactionConflict"}
 
+CONNECT_SECONDS, READ_SECONDS, RETRIES = 4, 10, 2
+"""A call that is never answered takes 3 x 14 seconds, a part of the time that the controller and
+the sweeper have. PynamoDB's own settings are 4 x 45."""
 _PLACE = TypeAdapter(Place)
 _READERS = 8
 """How many queries are under way at once; the client keeps ten connections."""
@@ -83,9 +86,18 @@ class ExperimentTable:
         for model in (Indexed, StoredItem, Item, *Item.__subclasses__()):
             model.Meta.table_name = table_name  # type: ignore[attr-defined]
             model.Meta.region = region  # type: ignore[attr-defined]
+            model.Meta.connect_timeout_seconds = CONNECT_SECONDS  # type: ignore[attr-defined]
+            model.Meta.read_timeout_seconds = READ_SECONDS  # type: ignore[attr-defined]
+            model.Meta.max_retry_attempts = RETRIES  # type: ignore[attr-defined]
             model.Meta.host = host  # type: ignore[attr-defined]
             model._connection = None  # type: ignore[attr-defined]  # noqa: SLF001 - a cache
-        self._connection = Connection(region=region, host=host)
+        self._connection = Connection(
+            region,
+            host,
+            connect_timeout_seconds=CONNECT_SECONDS,
+            read_timeout_seconds=READ_SECONDS,
+            max_retry_attempts=RETRIES,
+        )
 
     def load(self, experiment_id: str) -> Snapshot:
         """Return the item collection of one experiment, history aside, strongly consistent.
