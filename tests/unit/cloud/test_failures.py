@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
-import pytest
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any, cast
 
+import pytest
+from botocore.exceptions import ClientError
+
+from novaloop.cloud.bedrock import OnDemandDeployments, ProvisionedThroughputs
+from novaloop.cloud.customization import CustomizationJobs
+from novaloop.cloud.endpoints import SageMakerEndpoints
 from novaloop.cloud.failures import SAYINGS, cause_of, judged
+from novaloop.cloud.jobs import TrainingJobs
+from novaloop.experiment.deploying import EndpointRef
 from novaloop.experiment.observation import Cause, Phase, Work
 
 CAPACITY, FAULT, OWN = Cause.CAPACITY, Cause.SERVICE_FAULT, None
@@ -129,3 +139,89 @@ def test_every_saying_is_quoted_and_names_its_source() -> None:
     for saying in SAYINGS:
         assert any(saying.pattern.search(reason or "") for reason, _ in QUOTED), saying.pattern
         assert saying.source
+
+
+class Failed:
+    """A service of which everything is there, and has failed for this reason."""
+
+    def __init__(self, reason: str | None) -> None:
+        self.reason = reason
+
+    def _told(self, field: str, **told: Any) -> dict[str, Any]:
+        return told | ({} if self.reason is None else {field: self.reason})
+
+    def describe_training_job(self, **_: str) -> dict[str, Any]:
+        return self._told("FailureReason", TrainingJobStatus="Failed", TrainingJobArn="arn")
+
+    def describe_endpoint(self, **_: str) -> dict[str, Any]:
+        told = {"EndpointConfigName": "x", "EndpointArn": "arn"}
+        return self._told("FailureReason", EndpointStatus=self.endpoint, **told)
+
+    endpoint = "Failed"
+
+    def describe_inference_component(self, **_: str) -> dict[str, Any]:
+        return self._told("FailureReason", InferenceComponentStatus="Failed")
+
+    def _on_bedrock(self, arn: str) -> dict[str, Any]:
+        at = {"creationTime": datetime(2026, 1, 5, tzinfo=UTC)}
+        return self._told("failureMessage", status="Failed", **{arn: "arn"}, **at)
+
+    def get_model_customization_job(self, **_: str) -> dict[str, Any]:
+        return self._on_bedrock("jobArn")
+
+    def get_custom_model_deployment(self, **_: str) -> dict[str, Any]:
+        return self._on_bedrock("customModelDeploymentArn")
+
+    def get_provisioned_model_throughput(self, **_: str) -> dict[str, Any]:
+        return self._on_bedrock("provisionedModelArn")
+
+    def get_custom_model(self, **_: str) -> dict[str, Any]:
+        return {**self._on_bedrock("modelArn"), "modelStatus": "Failed"}
+
+    def list_tags_for_resource(self, **_: str) -> dict[str, Any]:
+        return {"tags": [{"key": "novaloop:experiment", "value": "demo"}]}
+
+
+class InService(Failed):
+    """The same, but for the endpoint that has the component."""
+
+    endpoint = "InService"
+
+
+class Undeployed(Failed):
+    """The same, but for what would serve the model: it is not there."""
+
+    def get_custom_model_deployment(self, **_: str) -> dict[str, Any]:
+        raise ClientError({"Error": {"Code": "ResourceNotFoundException"}}, "Get")
+
+
+FAILED: dict[str, Callable[[Any], Work]] = {
+    "job": lambda reason: TrainingJobs(cast("Any", Failed(reason))).describe("x", None),
+    "endpoint": lambda reason: SageMakerEndpoints(
+        cast("Any", Failed(reason)), cast("Any", None)
+    ).describe(EndpointRef("x", "x"), None),
+    "component": lambda reason: SageMakerEndpoints(
+        cast("Any", InService(reason)), cast("Any", None)
+    ).describe(EndpointRef("x", "x", "x"), None),
+    "Bedrock's job": lambda reason: CustomizationJobs(cast("Any", Failed(reason))).describe(
+        "x", None
+    ),
+    "deployment": lambda reason: OnDemandDeployments(
+        cast("Any", Failed(reason)), cast("Any", None)
+    ).describe(EndpointRef("x", "x", to="bedrock-on-demand"), None),
+    "imported model": lambda reason: OnDemandDeployments(
+        cast("Any", Undeployed(reason)), cast("Any", None)
+    ).describe(EndpointRef("x", "x", to="bedrock-on-demand"), None),
+    "throughput": lambda reason: ProvisionedThroughputs(
+        cast("Any", Failed(reason)), cast("Any", None)
+    ).describe(EndpointRef("x", "x", to="bedrock-provisioned"), None),
+}
+UNKNOWN = [None, "", "E4711: the flux compensator is out of alignment."]
+
+
+@pytest.mark.parametrize("reason", UNKNOWN)
+@pytest.mark.parametrize("kind", FAILED)
+def test_a_reason_that_nobody_knows_is_a_failure_for_good(kind: str, reason: str | None) -> None:
+    work = FAILED[kind](reason)
+    assert (work.phase, work.cause) == (Phase.FAILED, None)
+    assert (work.reason or "") == (reason or "")

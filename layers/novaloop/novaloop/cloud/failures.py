@@ -4,6 +4,15 @@ One table for training jobs, endpoints, inference components, and Bedrock's jobs
 deployments and throughput. No service documents these texts; each row names where it was read.
 Of Bedrock's `failureMessage` no public thread shows one for want of capacity or for a fault of
 the service: its rows go by the words of its API's own errors.
+
+**A text that no row knows, or none, is a failure for good**, of every kind of work: the stage fails
+with the service's words, people are told, and what was made is ended. To try again by itself what
+may fail each time would spend money in silence: a job bills until it fails, an endpoint until it is
+given up. `novaloop retry` tries it again, at a person's word.
+
+An endpoint that serves one experiment after the other and whose update failed likewise goes on with
+the former configuration. A job that was stopped for an unknown reason was stopped, by a person or
+by SageMaker: not launched again either.
 """
 
 from __future__ import annotations
