@@ -47,7 +47,7 @@ from tests.simulation.twin_account import TwinAccount
 from tests.simulation.twin_bedrock import TwinBedrock
 from tests.simulation.twin_sagemaker import STACK, TwinSageMaker
 from tests.simulation.twin_scheduler import TwinScheduler
-from tests.simulation.twin_service import Lag
+from tests.simulation.twin_service import Lag, Unanswered
 from tests.simulation.twin_training import TwinJobs, TwinLogs
 from tests.simulation.twins import (
     HostClock,
@@ -218,7 +218,7 @@ class Simulation:
         self.dead_letters: list[str] = []
         self.store = TwinStore(self.emit)
         self.objects = TwinObjects(self.clock)
-        self.failures: tuple[type[BaseException], ...] = (Crash,)
+        self.failures: tuple[type[BaseException], ...] = (Crash, Unanswered)
         """What ends a function, which is then called again."""
         self.struck: Counter[str] = Counter()
         """How often each kind of fault struck."""
@@ -491,7 +491,7 @@ class Simulation:
         }
         # In one thread: the order of what happens is that of the seed.
         hints = HintQueue(calls.pop("sqs"), "hints", senders=1)
-        with suppress(Crash):
+        with suppress(*self.failures):
             orphans = OrphanWorld(calls["store"], self, self.world.schedules, self.world.notifier)
             world = SweepWorld(**calls, hints=hints, clock=self.host, orphans=orphans)
             for failure in sweep(world).failures:

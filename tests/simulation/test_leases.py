@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from datetime import timedelta
 from functools import partial
+from typing import Any, Never
+
+import pytest
 
 from novaloop.experiment.record import CommandKind, StageState, Status
 from novaloop.experiment.stages import LAUNCH_LEASE
 from tests.simulation.faults import Calls, Scenario, at_any_call, second_controller, stop
 from tests.simulation.simulation import SPEC, Chaos, Simulation, crash
 from tests.simulation.test_absence import JOB, AtCalls
+from tests.simulation.twin_service import refusal
 from tests.template.stack import sam_template
 
 SHORT = SPEC + b"plan: [sft, deploy]\n"
@@ -33,14 +37,29 @@ def test_a_lease_outlives_whoever_holds_it() -> None:
     assert timeout + timedelta(minutes=1) <= LAUNCH_LEASE
 
 
-def test_a_stage_that_waits_for_a_quota_is_stopped_at_once() -> None:
-    simulation = submitted()
-    simulation.jobs.limit = 0
+@pytest.mark.parametrize(
+    ("message", "minutes"),
+    [
+        ("is 0 Instances, with current utilization of 0 and a request delta of 1 Instances.", 1),
+        ("is 1 Instances, with current utilization of 1 and a request delta of 1 Instances.", 7),
+    ],
+    ids=["too small", "used up"],
+)
+def test_a_stage_that_waits_for_a_quota_is_stopped_once_it_is_sure_that_nothing_runs(
+    message: str, minutes: int
+) -> None:
+    simulation: Any = submitted()
+    create = simulation.jobs.create_training_job
+
+    def refuse(**_: object) -> Never:
+        raise refusal("ResourceLimitExceeded", message)
+
+    simulation.jobs.create_training_job = refuse
     assert simulation.run(partial(waits, simulation))
     simulation.command("demo", CommandKind.STOP)
-    simulation.passes(timedelta(seconds=30))
+    simulation.passes(timedelta(minutes=minutes))
     assert simulation.record("demo").status is Status.STOPPED
-    simulation.jobs.limit = 1
+    simulation.jobs.create_training_job = create
     simulation.passes(timedelta(days=1))
     assert simulation.jobs.launches == []
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, ReadTimeoutError
 
 from novaloop.experiment.site import EXPERIMENT_TAG, STACK_TAG, UID_TAG
 from tests.simulation.twins import VirtualClock
@@ -32,6 +32,37 @@ LOSSES: Mapping[str, str] = {
 
 def refusal(code: str, message: str) -> ClientError:
     return ClientError({"Error": {"Code": code, "Message": message}}, "Operation")
+
+
+class Unanswered(Exception):  # noqa: N818
+    """Marks what a call answered although it took effect."""
+
+
+class _RefusedError(Unanswered, ClientError):
+    pass
+
+
+class _TimedOutError(Unanswered, ReadTimeoutError):
+    pass
+
+
+def _answered(code: str, status: int) -> Unanswered:
+    told: Any = {"Error": {"Code": code, "Message": "no"}}
+    told["ResponseMetadata"] = {"HTTPStatusCode": status}
+    return _RefusedError(told, "Operation")
+
+
+UNANSWERED: Mapping[str, Unanswered] = {
+    "InternalFailure": _answered("InternalFailure", 500),
+    "ServiceUnavailable": _answered("ServiceUnavailable", 503),
+    "ThrottlingException": _answered("ThrottlingException", 400),
+    "ResourceLimitExceeded": _answered("ResourceLimitExceeded", 400),
+    "read timeout": _TimedOutError(endpoint_url="https://aws"),
+}
+"""What a call may answer after it took effect: the service broke off after it had begun, or the
+answer was lost (AWS's Builders' Library, "Timeouts, retries and backoff with jitter": a time-out
+says nothing of whether the call took effect). That a quota is told of after a job was begun is not
+known of AWS, and not ruled out."""
 
 
 @dataclass

@@ -221,9 +221,11 @@ def needs_work(snapshot: Snapshot) -> bool:
     record = snapshot.record
     if record is None or record.focus is None or record.focus.job_name is None:
         return False
-    return record.status in _WORK_MATTERS or (
-        not record.status.is_final and record.focus.state in _WORKING
-    )
+    if record.status in _WORK_MATTERS:
+        return True
+    # A job that was refused may be there all the same, and use up the quota that it waits for.
+    refused = record.focus.state is StageState.WAITING and record.focus.kind is not StageKind.DEPLOY
+    return not record.status.is_final and (record.focus.state in _WORKING or refused)
 
 
 def needs_leftovers(snapshot: Snapshot) -> bool:

@@ -19,6 +19,7 @@ from novaloop.experiment.observation import (
     Observation,
     Outcome,
     Phase,
+    Refusal,
     Sense,
     Work,
 )
@@ -68,6 +69,16 @@ PATIENCE: Mapping[Obstacle, timedelta | None] = {
 """How long a launch is tried again after it first met an obstacle; None: as long as it takes, since
 only time or a person removes it. What may be caused by lag alone is waited for as long as lag may
 last: minutes, of which no source knows more than one (aws/sagemaker-python-sdk#3662)."""
+UNCLEAR = {
+    Obstacle.QUOTA,
+    Obstacle.CAPACITY,
+    Obstacle.SERVICE_FAULT,
+    Obstacle.UNCLEAR,
+}
+"""Refusals after which the launch may have taken effect all the same: a call that was accepted can
+answer a fault of the service (an error 500 or 503, throttling, a time-out), and what is refused for
+want of something is not known to be always refused before it is begun. So what does not show is
+looked for, as if it were launched. All others say of the request itself that it can't be."""
 FEWEST_TRIES = 3
 """How often an obstacle must be met before it is one for good, whatever time has passed."""
 LONG_WAIT = timedelta(hours=1)
@@ -146,6 +157,7 @@ TABLE: Mapping[tuple[StageState, Sight], Rule] = {
     (_S.WAITING, Sight.NOT_DUE): Rule(_S.WAITING),
     (_S.WAITING, Sight.BEHIND): Rule(_S.WAITING),
     (_S.WAITING, Sight.DUE): Rule(_S.CLAIMED, Ask.LAUNCH),
+    (_S.WAITING, Sight.OURS): Rule(_S.RUNNING),
     (_S.RUNNING, Sight.ACTIVE): Rule(_S.RUNNING),
     (_S.RUNNING, Sight.SUSPECT): Rule(_S.RUNNING),
     (_S.RUNNING, Sight.UNSEEN): Rule(_S.RUNNING),
@@ -191,8 +203,7 @@ def look(stage: Stage, plan: StagePlan, seen: Observation, now: datetime) -> Sig
         case StageState.CLAIMED:
             return _look_at_claim(stage, plan, seen, now)
         case StageState.WAITING:
-            due = Sight.BEHIND if seen.before else Sight.DUE
-            return Sight.NOT_DUE if stage.waits_until_later(now) else due
+            return _look_while_waiting(stage, seen, now)
         case StageState.RUNNING:
             refused = _look_at_refusal(stage, seen, now)
             return (
@@ -206,6 +217,13 @@ def look(stage: Stage, plan: StagePlan, seen: Observation, now: datetime) -> Sig
             return _look_at_outcome(stage, plan, seen, now)
         case _:
             raise ValueError(f"a stage that is {stage.state} moves no more")
+
+
+def _look_while_waiting(stage: Stage, seen: Observation, now: datetime) -> Sight:
+    if _was_launched(seen.work):
+        return Sight.OURS
+    due = Sight.BEHIND if seen.before else Sight.DUE
+    return Sight.NOT_DUE if stage.waits_until_later(now) else due
 
 
 def _look_at_claim(stage: Stage, plan: StagePlan, seen: Observation, now: datetime) -> Sight:
@@ -288,7 +306,7 @@ def is_sure(stage: Stage, work: Work, seen: Observation, now: datetime) -> bool:
         refused = seen.refusal is not None or stage.state is StageState.WAITING
         # A refused job was not made, and nobody launches it. A deployment takes several calls: what
         # the ones before the refused one made may only not show.
-        if refused and not _is_unclear(stage) and stage.kind is not StageKind.DEPLOY:
+        if refused and not _is_unclear(stage, seen.refusal) and stage.kind is not StageKind.DEPLOY:
             return True
         if _is_leased(stage, now):
             return False  # another controller may still be launching it
@@ -296,9 +314,15 @@ def is_sure(stage: Stage, work: Work, seen: Observation, now: datetime) -> bool:
     return ended or is_confirmed(stage) or seen.end is End.DONE
 
 
-def _is_unclear(stage: Stage) -> bool:
-    """Whether nobody knows what came of the stage's last launch."""
-    return bool(stage.waits) and stage.waits[-1].of is Obstacle.UNCLEAR
+def _is_unclear(stage: Stage, refusal: Refusal | None) -> bool:
+    """Whether one of the stage's launches may have taken effect though it was refused."""
+    met = {each.of for each in stage.waits} | ({refusal.cause} if refusal else set())
+    return not met.isdisjoint(UNCLEAR)
+
+
+def _was_launched(work: Work | None) -> bool:
+    """Whether a job whose launch was refused is there all the same; a lost one is none."""
+    return work is not None and work.ours and work.phase not in {*GONE, Phase.LOST, Phase.FAILED}
 
 
 def _look_at_remains(stage: Stage, seen: Observation, now: datetime) -> Sight:
@@ -490,6 +514,7 @@ def _follow(step: _Step) -> Stage:
             waits=_for_good(moved.waits) if is_new else moved.waits,
             job_arn=moved.job_arn or work.arn,
             started_at=started_at,
+            next_try_at=None,
             queued_at=None,
             former=former,
             reason=None,

@@ -108,6 +108,8 @@ def _overdue(known: Suspicion | None, left: str, now: datetime) -> Suspicion:
 
 
 def _suspect(record: Record, stage: Stage, work: Work) -> Suspect | None:
+    if stage.state is StageState.WAITING and not record.is_ending_work:
+        return None  # it was refused: what is not there, or somebody else's, is no news
     if not work.ours:
         return Suspect.FOREIGN
     gone = Suspect.PARTIAL if work.phase is Phase.PARTIAL else Suspect.ABSENT
