@@ -63,8 +63,7 @@ after_its_effect = pytest.mark.parametrize(
 
 
 @after_its_effect
-@pytest.mark.parametrize("code", UNANSWERED)
-@pytest.mark.parametrize("plan", PLANS)
+@pytest.mark.parametrize(("plan", "code"), zip(PLANS, UNANSWERED, strict=True))
 def test_it_goes_live_whatever_call_took_effect_and_answered_an_error(
     plan: str, code: str, calls: Calls
 ) -> None:
@@ -77,7 +76,7 @@ def test_it_goes_live_whatever_call_took_effect_and_answered_an_error(
 
 
 @after_its_effect
-@pytest.mark.parametrize("plan", PLANS)
+@pytest.mark.parametrize("plan", ["component", "lasting", "throughput"])
 def test_it_ends_whatever_call_took_effect_and_answered_an_error(plan: str, calls: Calls) -> None:
     scenario = Scenario(partial(stopping, PLANS[plan]), is_stopped)
     for call, simulation in scenario.struck(answers("InternalFailure"), calls):
