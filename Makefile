@@ -16,7 +16,7 @@ export PYTHONDONTWRITEBYTECODE := 1
 .PHONY: help setup demo test check conformance format unit e2e accept build validate docs lock sbom bench-metrics bench-control-plane bench-ingest bench-ingest-memory bench-ingest-cloud bench-reward chaos chaos-catches fuzz clean
 
 help:  ## List the commands
-	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 21
 
 setup:  ## Install what the project needs, into this folder only
 	@$(MAKE) --silent --jobs=3 .aws-sam/.ready
@@ -50,7 +50,7 @@ $(SAM)/.ready: localcloud/requirements-sam.txt
 		build(Path("template.yaml"), Path("/dev/null"))'
 	@touch $@
 
-demo: setup  ## Run a whole experiment on this machine, without AWS; DATA=DIR for your own data
+demo: setup  ## Run a whole experiment here, without AWS; DATA=DIR
 	$(BIN)/novaloop demo $(if $(DATA),--data $(DATA))
 
 test: check unit e2e  ## Everything that must pass
@@ -67,18 +67,18 @@ validate: setup  ## Lint the SAM template, and what it transforms to
 
 # There are as many processes as cores already.
 unit: export OPENBLAS_NUM_THREADS := 1
-unit: setup  ## Unit, integration and simulation tests, and a short fuzz run
+unit: setup  ## Unit, integration and simulation tests, a short fuzz run
 	@$(MAKE) --silent .tools/fuzz/.ready || echo "No fuzzer for this machine: its short runs are skipped."
 	$(BIN)/pytest -q -n auto --dist worksteal -m "not e2e and not accept" tests
 
-conformance: setup  ## Compare with the Nova Forge SDK's verified behaviour, in one table
+conformance: setup  ## Compare with the Nova Forge SDK, in one table
 	$(BIN)/python -m tests.conformance
 
 e2e: setup  ## The whole application on the local cloud
 	$(BIN)/pytest -q -n 4 --dist loadfile tests/e2e
 
 # The emulator binds to every address: it gets a network of its own, in which there is only loopback.
-accept: setup $(ACCEPT)/.ready  ## Deploy into a second emulator, which nobody here wrote, and run it all there
+accept: setup $(ACCEPT)/.ready  ## Deploy and run it all in a second, foreign emulator
 	@$(BIN)/python -m tests.accept.machine > /dev/null
 	@echo "Building the application for it"
 	@$(BIN)/python -c 'from tests.accept.cloud import build; build()'
@@ -111,7 +111,7 @@ lock: .tools/lock/.ready  ## Renew the layer's pinned requirements and their has
 		--no-annotate --no-emit-index-url --custom-compile-command "make lock" --output-file requirements.txt
 
 # Of the layer's files as they are deployed: installed for its machine, and only looked at on this one.
-sbom: .tools/lock/.ready  ## Write what the layer holds to build/sbom.json, and its licences to docs/
+sbom: .tools/lock/.ready  ## Write build/sbom.json and docs/licences.md
 	rm -rf build/sbom
 	$(PYTHON) -m venv --without-pip build/sbom
 	cd $(LAYER) && PYTHON=$(PYTHON) $(MAKE) --silent requirements TARGET="$$(echo $(CURDIR)/build/sbom/lib/python3*/site-packages)"
@@ -124,35 +124,35 @@ sbom: .tools/lock/.ready  ## Write what the layer holds to build/sbom.json, and 
 	@.tools/lock/bin/python $(PIP_INSTALL) --requirement $<
 	@touch $@
 
-chaos: $(VENV)/.ready  ## Simulate experiments at random, in random weather; RUNS=1000 SEED=0
+chaos: $(VENV)/.ready  ## Simulate random experiments; RUNS=1000 SEED=0
 	$(BIN)/python -m tests.simulation.chaos --runs $(or $(RUNS),1000) --seed $(or $(SEED),0)
 
-chaos-catches: $(VENV)/.ready  ## Take each mend out and let the chaos find it; RUNS=300 SEED=0
+chaos-catches: $(VENV)/.ready  ## Take each mend out, let chaos find it; RUNS=300
 	$(BIN)/python -m tests.simulation.catches --runs $(or $(RUNS),300) --seed $(or $(SEED),0)
 
-bench-metrics: $(VENV)/.ready .tools/bench-metrics/.ready  ## Time the metrics against lighteval, rouge_score and sacrebleu
+bench-metrics: $(VENV)/.ready .tools/bench-metrics/.ready  ## Time metrics against lighteval and others
 	$(BIN)/python benchmarks/metrics.py
 
 .tools/bench-metrics/.ready: benchmarks/metrics.py
 	$(PYTHON) benchmarks/metrics.py --install
 	@touch $@
 
-bench-control-plane: setup  ## Count what the control plane does and costs for one experiment
+bench-control-plane: setup  ## Count an experiment's calls and their cost
 	$(BIN)/python -m benchmarks.control_plane
 
-bench-ingest: setup  ## Time ingest against the Nova Forge SDK; MB=1000, PEER_PYTHON=python3.12
+bench-ingest: setup  ## Time ingest; MB=200 PEER_PYTHON=python3.12
 	$(BIN)/python benchmarks/ingest.py --mb $(or $(MB),200) $(if $(PEER_PYTHON),--peer-python $(PEER_PYTHON))
 
-bench-ingest-memory: $(VENV)/.ready  ## Memory of ingest on 100 MB and on 2 GB, which go to a temporary folder
+bench-ingest-memory: $(VENV)/.ready  ## Memory of ingest on 100 MB and on 2 GB
 	$(BIN)/python benchmarks/ingest.py --memory
 
-bench-ingest-cloud: setup  ## Drop a 200 MB CSV into the local cloud; time and memory of its function
+bench-ingest-cloud: setup  ## Drop a CSV into the local cloud; MB=200
 	$(BIN)/python benchmarks/ingest_cloud.py --mb $(or $(MB),200)
 
 bench-reward: $(VENV)/.ready  ## Time the reward function against a plain one
 	$(BIN)/python benchmarks/reward.py
 
-fuzz: .tools/fuzz/.ready  ## Look for bytes that break ingest or the reward function; SECONDS=3600
+fuzz: .tools/fuzz/.ready  ## Feed ingest and rewards odd bytes; SECONDS=3600
 	@for check in convert records reward; do \
 		mkdir -p .tools/fuzz/corpus/$$check; \
 		.tools/fuzz/bin/python tests/fuzz/fuzz.py $$check -max_total_time=$(or $(SECONDS),60) \
@@ -167,4 +167,6 @@ fuzz: .tools/fuzz/.ready  ## Look for bytes that break ingest or the reward func
 	@touch $@
 
 clean:  ## Remove everything that the other commands made
-	rm -rf $(VENV) .tools .aws-sam .novaloop build *.egg-info .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) .tools .aws-sam .novaloop build novaloop-report *.egg-info
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
