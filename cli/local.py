@@ -5,7 +5,6 @@ from __future__ import annotations
 import click
 
 from cli import views
-from cli.errors import Refused
 from cli.stack import attach
 from localcloud import cloud as local_cloud
 
@@ -24,15 +23,14 @@ def up() -> None:
     with views.console().status("Starting the local cloud and deploying into it"):
         cloud = local_cloud.up(attached=False, parameters=PARAMETERS)
     click.echo(f"The local cloud runs at {cloud.state.endpoint_url}.")
-    click.echo("Use it: novaloop submit DIR --local. Stop it: novaloop local down")
+    click.echo("Use it: novaloop submit DIR --local")
+    click.echo("Stop it: novaloop local down")
 
 
 @local.command()
 def down() -> None:
-    """Stop the local cloud and everything it started."""
-    if not local_cloud.down():
-        raise Refused("no local cloud is running")
-    click.echo("Stopped.")
+    """Stop the local cloud and everything it started, if there is one."""
+    click.echo("Stopped." if local_cloud.down() else "No local cloud is running.")
 
 
 @local.command()

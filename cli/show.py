@@ -84,8 +84,9 @@ def _print(snapshot: Snapshot, record: Record, history: list[HistoryEntry]) -> N
     if record.stages:
         out.print()
         out.print(views.stages(record, snapshot.scores, now))
-    out.print()
-    out.print(views.datasets(snapshot.datasets))
+    if snapshot.datasets:
+        out.print()
+        out.print(views.datasets(snapshot.datasets))
     if gate := record.gate:
         out.print()
         out.print(Text.assemble(("gate  ", "dim"), f"{gate.verdict}, {gate.summary}"))

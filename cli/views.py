@@ -62,6 +62,13 @@ def header(record: Record) -> Text:
     return Text.assemble((record.experiment_id, "bold"), "  ", status, "  ", record.reason)
 
 
+def body(snapshot: Snapshot, record: Record, now: datetime) -> RenderableType:
+    """Return the stages once there are any, before that the datasets; nothing without either."""
+    if record.stages:
+        return stages(record, snapshot.scores, now)
+    return datasets(snapshot.datasets) if snapshot.datasets else ""
+
+
 def stages(record: Record, scores: Mapping[tuple[str, int], ScoreItem], now: datetime) -> Table:
     """Return the stages with their states, times, progress and headline metric."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
@@ -240,10 +247,15 @@ def screen(snapshot: Snapshot, now: datetime) -> Group:
     record = snapshot.record
     if record is None:
         return Group(Text(f"{snapshot.experiment_id} {UPLOADED}"))
-    body = stages(record, snapshot.scores, now) if record.stages else datasets(snapshot.datasets)
     begun = record.started_at or record.created_at
     total = duration(((record.ended_at or now) - begun).total_seconds())
-    return Group(header(record), Text(""), body, Text(""), Text(f"{total} in all", "dim"))
+    return Group(
+        header(record),
+        Text(""),
+        body(snapshot, record, now),
+        Text(""),
+        Text(f"{total} in all", "dim"),
+    )
 
 
 def age(time: datetime, now: datetime) -> str:

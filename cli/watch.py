@@ -145,14 +145,19 @@ def _print_changes(snapshots: Callable[[], Iterator[Snapshot]], out: Console) ->
     latest: Record | None = None
     for number, snapshot in enumerate(snapshots()):
         if number == 0 and snapshot.record is None:
-            out.print(f"{snapshot.experiment_id} {UPLOADED}")
+            _print_line(out, f"{snapshot.experiment_id} {UPLOADED}")
         for line in changes(latest, snapshot.record):
-            out.print(f"{datetime.now(UTC):%H:%M:%S}  {line}", soft_wrap=True, markup=False)
+            _print_line(out, line)
         latest = snapshot.record
-    if latest is not None:
+    if latest is not None and (latest.stages or snapshot.datasets):
         out.print()
-        out.print(views.stages(latest, snapshot.scores, datetime.now(UTC)))
+        out.print(views.body(snapshot, latest, datetime.now(UTC)))
     return _at_rest(latest)
+
+
+def _print_line(out: Console, line: str) -> None:
+    """Print a line with the time, which is UTC's as in the history and the logs."""
+    out.print(f"{datetime.now(UTC):%H:%M:%SZ}  {line}", soft_wrap=True, markup=False)
 
 
 def _at_rest(record: Record | None) -> Record:

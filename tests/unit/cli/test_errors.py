@@ -78,6 +78,14 @@ def test_without_a_local_cloud_the_command_says_how_to_start_one(
     assert "novaloop local up" in result.stderr
 
 
+def test_stopping_a_local_cloud_that_does_not_run_is_success(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("localcloud.cloud.down", lambda: False)
+    result = novaloop("local", "down")
+    assert (result.exit_code, result.output) == (0, "No local cloud is running.\n")
+
+
 def test_a_profile_wins_over_keys_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "from the environment")
     seen = {}

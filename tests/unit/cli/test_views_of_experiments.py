@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -299,6 +300,40 @@ def test_watch_of_what_stays_rejected_ends(stack: Stack) -> None:
     known = replace(example.dataset("sft", 0), uploaded_at=arrived - timedelta(milliseconds=900))
     stack.table.put_dataset(NAME, known)
     assert novaloop("watch", NAME).exit_code == 1
+
+
+@pytest.mark.parametrize("verb", ["show", "watch"])
+@pytest.mark.parametrize("has_data", [True, False])
+def test_what_was_rejected_shows_no_table_without_rows(
+    stack: Stack, verb: str, has_data: bool
+) -> None:
+    rejected = replace(
+        example.record(), status=Status.REJECTED, stages=(), reason="labels: is empty"
+    )
+    stack.table.commit(rejected, ())
+    if has_data:
+        stack.table.put_dataset(NAME, example.dataset("sft", 3500))
+    output = novaloop(verb, NAME).stdout
+    assert "REJECTED" in output
+    assert "stage " not in output
+    assert ("dataset" in output) is has_data
+    assert ("3,500" in output) is has_data
+
+
+def test_every_line_of_a_watch_that_is_no_terminal_has_its_time(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stack.s3.put_object(Bucket=stack.bucket, Key=f"inbox/{NAME}/sft.csv", Body=b"")
+    begun = replace(example.record(), status=Status.COMPLETED, reason="x" * 90)
+
+    def look(_: float) -> None:
+        stack.table.commit(begun, ())
+
+    monkeypatch.setattr(watch.time, "sleep", look)
+    followed, _, _ = novaloop("watch", NAME).stdout.partition("\n\n")
+    lines = followed.splitlines()
+    assert len(lines) > 2
+    assert all(re.match(r"\d\d:\d\d:\d\dZ  \w", line) for line in lines)
 
 
 def test_show_tells_what_the_checks_across_datasets_found(finished: Stack) -> None:
