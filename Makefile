@@ -75,7 +75,7 @@ conformance: setup  ## Compare with the Nova Forge SDK, in one table
 	$(BIN)/python -m tests.conformance
 
 e2e: setup  ## The whole application on the local cloud
-	$(BIN)/pytest -q -n 4 --dist loadfile tests/e2e
+	$(BIN)/pytest -q -n 4 --dist loadfile --no-loadscope-reorder tests/e2e
 
 # The emulator binds to every address: it gets a network of its own, in which there is only loopback.
 accept: setup $(ACCEPT)/.ready  ## Deploy and run it all in a second, foreign emulator

@@ -29,6 +29,29 @@ TIMING = Timing(job_starting=0.2, endpoint_creating=2.0)
 """An update that fails while the look that requested it goes on would be requested once more."""
 
 
+FIRST = [
+    # These wait for minutes, and would hold up a whole run if they began last.
+    "test_updates_of_the_stack.py",
+    "test_updates_in_place.py",
+    "test_refused_and_failed_jobs.py",
+    "test_bedrock_runtime.py",
+    # xdist hands out a second file with the first: what is behind those is short.
+    "test_one_stack_for_each_prefix.py",
+    "test_large_upload.py",
+    "test_inference_components.py",
+    "test_sagemaker_stand_in.py",
+    "test_default_plan.py",
+    "test_every_kind_of_stage.py",
+    "test_backstops.py",
+]
+"""The order in which files begin; all others follow."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    order = {name: number for number, name in enumerate(FIRST)}
+    items.sort(key=lambda item: order.get(item.path.name, len(order)))
+
+
 @pytest.fixture(scope="session")
 def cloud(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterator[LocalCloud]:
     """The local cloud with the application; in the same directory for all processes of a run."""
