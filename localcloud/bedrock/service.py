@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from localcloud.bedrock.jobs import CustomizationJobs
     from localcloud.lag import Lag
-    from localcloud.sagemaker.faults import Faults
+    from localcloud.sagemaker.faults import Fault, Faults
 
 _JSON = "application/json"
 _EVENT_STREAM = "application/vnd.amazon.eventstream"
@@ -127,7 +127,9 @@ class Bedrock:
         operation = self._operations[call.operation]
         for action, resource, keys in self._checks(call, operation):
             _require(emulator.denial(headers, query, action, resource, **keys))
-        self._strike(call, operation)
+        fault = self._fault(call, operation)
+        if fault is not None and not fault.took_effect:
+            raise ServiceError(fault.code, fault.reason)
         resource, _ = self._resource(call, operation)
         if call.operation.startswith("Get") and operation.catalogue and self._lag.hides(resource):
             raise operation.catalogue.missing(resource)
@@ -135,6 +137,8 @@ class Bedrock:
         if operation.creates:
             (arn,) = answer.values()
             self._lag.created(arn)
+        if fault is not None:
+            raise ServiceError(fault.code, fault.reason)
         return 200, {"Content-Type": _JSON}, json.dumps(answer).encode()
 
     def _checks(
@@ -171,12 +175,10 @@ class Bedrock:
         is_arn = identifier.startswith("arn:")
         return identifier if is_arn else arn_of(operation.catalogue.kind, identifier), {}
 
-    def _strike(self, call: Call, operation: Operation) -> None:
+    def _fault(self, call: Call, operation: Operation) -> Fault | None:
         named = [value for key, value in call.parameters.items() if key.endswith("Name")]
         name = named[0] if named else call.parameters.get(operation.on, "")
-        fault = self._faults.strike(call.operation, name)
-        if fault is not None:
-            raise ServiceError(fault.code, fault.reason)
+        return self._faults.strike(call.operation, name)
 
     def _invoke(self, call: Call, headers: Mapping[str, str], query: dict[str, Any]) -> Response:
         arn = call.parameters["modelId"]

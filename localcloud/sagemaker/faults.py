@@ -5,7 +5,8 @@
 
 | on                             | effect                                                        |
 |--------------------------------|---------------------------------------------------------------|
-| an operation's name            | the call fails with `code` and `reason`                       |
+| an operation's name            | the call fails with `code` and `reason`; with `took_effect`,  |
+|                                | it answers so after it was carried out                        |
 | `training-job`                 | `outcome` Failed: the job fails with `reason` while training; |
 |                                | Stopped: somebody stops it before its first billable second   |
 | `endpoint`                     | the endpoint ends as Failed with `reason`; while it is        |
@@ -60,6 +61,7 @@ class Fault:
     name: str = "*"
     outcome: str = ""
     code: str = ""
+    took_effect: bool = False
     reason: str = "Injected by the local cloud."
     lasts: bool = False
     """Whether it strikes until it is withdrawn, and not only once."""

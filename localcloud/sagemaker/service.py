@@ -141,13 +141,17 @@ class SageMaker:
         request = self._validated(name, body)
         self._authorize(name, operation, request, headers, query)
         resource = request.get(operation.name_field, "")
-        self._strike(name, resource)
+        fault = self._faults.strike(name, resource)
+        if fault is not None and not fault.took_effect:
+            raise ServiceError(fault.code, fault.reason)
         arn = arn_of(operation.kind, resource)
         if name.startswith("Describe") and self._lag.hides(arn):
             raise self._missing(operation.kind, resource)
         answer = operation.perform(request)
         if name.startswith("Create"):
             self._lag.created(arn)
+        if fault is not None:
+            raise ServiceError(fault.code, fault.reason)
         return 200, {"Content-Type": _JSON}, json.dumps(answer).encode()
 
     def _validated(self, operation: str, body: bytes) -> Request:

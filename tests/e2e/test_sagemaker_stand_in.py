@@ -562,6 +562,16 @@ def test_planned_faults_strike_once(cloud: LocalCloud, sagemaker: Any) -> None:
     assert (job["TrainingJobStatus"], job["FailureReason"]) == ("Failed", "made up")
 
 
+def test_a_call_may_take_effect_and_answer_an_error(cloud: LocalCloud, sagemaker: Any) -> None:
+    """Each attempt of the client but the first meets what the first one made."""
+    fault = Fault("CreateTrainingJob", "mine-made", code="InternalFailure", took_effect=True)
+    cloud.inject(fault)
+    with pytest.raises(ClientError) as refused:
+        sagemaker.create_training_job(**_sft_request(cloud, "mine-made"))
+    assert refused.value.response["Error"]["Code"] in {"InternalFailure", "ResourceInUse"}
+    assert _finished(sagemaker, "mine-made")["TrainingJobStatus"] == "Completed"
+
+
 def test_state_changes_reach_a_queue(cloud: LocalCloud, sagemaker: Any) -> None:
     queue = _queue_of_events(cloud)
     sagemaker.create_training_job(**_evaluation_request(cloud, "mine-events", {"base_model": "b"}))

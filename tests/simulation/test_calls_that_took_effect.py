@@ -63,7 +63,7 @@ after_its_effect = pytest.mark.parametrize(
 
 
 @after_its_effect
-@pytest.mark.parametrize(("plan", "code"), zip(PLANS, UNANSWERED, strict=True))
+@pytest.mark.parametrize(("plan", "code"), [*zip(PLANS, UNANSWERED, strict=True)])
 def test_it_goes_live_whatever_call_took_effect_and_answered_an_error(
     plan: str, code: str, calls: Calls
 ) -> None:

@@ -33,7 +33,7 @@ from tests.simulation.simulation import (
     Simulation,
     crash,
 )
-from tests.simulation.twin_service import refusal
+from tests.simulation.twin_service import UNANSWERED, refusal
 from tests.simulation.twins import HostClock, questions_csv
 
 RUN = timedelta(hours=13)
@@ -266,6 +266,42 @@ class Fated(Fault):
 
     def end(self) -> None:
         """Stay: the name's fate is what it is, however often it is looked up."""
+
+
+WRITES: tuple[str, ...] = (
+    "create_",
+    "update_",
+    "stop_",
+    "delete_",
+    "import_",
+    "add_tags",
+    "put",
+    "publish",
+)
+WRITES += ("commit", "concatenate", "invoke", "request_", "send_message")
+
+
+@dataclass
+class TookEffect(Fault):
+    """A call takes effect and answers an error, whichever of the known ones."""
+
+    per_call: Sequence[float] = (0.01, 0.05)
+    probability: float = 0.0
+
+    def begin(self) -> None:
+        self.stack.unseen = True
+        self.probability = self.dice.choice(self.per_call)
+
+    def end(self) -> None:
+        self.probability = 0.0
+
+    def around(self, call: Call) -> Any:
+        answer = call()
+        writes = call.name.partition(".")[2].startswith(WRITES)
+        if writes and self.dice.random() < self.probability:
+            self.strike()
+            raise UNANSWERED[self.dice.choice(tuple(UNANSWERED))]
+        return answer
 
 
 @dataclass
@@ -586,6 +622,7 @@ KINDS: Sequence[Fault] = (
     Weather("batch of hints taken in part", of="refused_entries"),
     Interruption("crash", 0.5),
     HeldUp("controller held up at a call", 0.3),
+    TookEffect("effect of a call that answered an error", 0.3),
     SkewedClocks("clocks that differ", 0.4),
     # What a service says late.
     Weather("tags shown late", 0.4, of="tags", probabilities=(0.5,)),
