@@ -13,7 +13,7 @@ export AWS_EC2_METADATA_DISABLED := true
 export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check conformance format unit e2e accept build validate docs lock sbom bench-metrics bench-control-plane bench-ingest bench-ingest-memory bench-ingest-cloud bench-reward chaos chaos-catches fuzz clean
+.PHONY: help setup demo test check conformance format unit e2e accept build validate docs lock sbom bench-metrics bench-control-plane bench-live bench-ingest bench-ingest-memory bench-ingest-cloud bench-reward chaos chaos-catches fuzz clean
 
 help:  ## List the commands
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 21
@@ -139,6 +139,9 @@ bench-metrics: $(VENV)/.ready .tools/bench-metrics/.ready  ## Time metrics again
 
 bench-control-plane: setup  ## Count an experiment's calls and their cost
 	$(BIN)/python -m benchmarks.control_plane
+
+bench-live: $(VENV)/.ready  ## Count the days of live experiments; EXPERIMENTS=2000
+	$(BIN)/python -m benchmarks.live --experiments $(or $(EXPERIMENTS),1) --days $(or $(DAYS),40)
 
 bench-ingest: setup  ## Time ingest; MB=200 PEER_PYTHON=python3.12
 	$(BIN)/python benchmarks/ingest.py --mb $(or $(MB),200) $(if $(PEER_PYTHON),--peer-python $(PEER_PYTHON))

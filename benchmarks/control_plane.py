@@ -1,16 +1,18 @@
 """What the control plane itself does and costs for one experiment: calls counted, not timed.
 
 Runs the default plan in the simulation, counts every call of an adapter, and prices the AWS calls
-behind each; then the sweep, over stacks of different ages. Run it with `make bench-control-plane`.
-The functions' durations can't be counted: they are assumed, generously, and priced too.
+behind each; then the sweep, over stacks of different ages; then a month in which nothing runs. The
+functions' durations can't be counted: they are assumed, generously, and priced too. Run it with
+`make bench-control-plane`.
 """
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
@@ -21,6 +23,7 @@ from tests.dynamodb import item_size
 from tests.simulation.simulation import Crashes, Simulation
 from tests.simulation.twin_inbox import LongHistory
 from tests.simulation.twins import START, as_item
+from tests.template.stack import sam_template
 
 AS_OF = "2025-01, us-east-1, on demand, from AWS's public price pages; check yours"
 USD = {
@@ -35,6 +38,7 @@ USD = {
     "SageMaker request": 0.0,
     "Scheduler request": 0.0,
 }
+SWEEPER = Path(__file__).parents[1] / "functions" / "sweeper" / "app.py"
 SECONDS_PER_LOOK = 1.0
 GIGABYTES = 1.0
 """Assumed of every invocation; measured looks are far shorter."""
@@ -76,12 +80,14 @@ def main() -> None:
         raise SystemExit("the simulated experiment did not reach LIVE")
     simulation.reaches("demo", Status.EXPIRED)
     record = simulation.record("demo")
-    counted = _count(crashes.calls, record, simulation.hints_delivered)
+    counted = count(crashes.calls, record, simulation.hints_delivered)
     _print(counted, record, len(crashes.calls))
     _print_sweeps()
+    print_idle()
 
 
-def _count(calls: list[str], record: Record, invocations: int) -> Counter[str]:
+def count(calls: Sequence[str], record: Record, invocations: int) -> Counter[str]:
+    """Return the AWS calls and units behind calls of adapters, with the record's present size."""
     kilobytes = item_size(as_item("demo", "RECORD", record)) / 1024
     counted: Counter[str] = Counter()
     for call in calls:
@@ -156,6 +162,53 @@ def _print_sweeps() -> None:
         table.add_row(
             name, f"{calls:.0f}", f"{seconds:.1f}", f"{worst}", f"{len(sweeps)}", f"{usd:.2f}"
         )
+    Console(width=80).print("\n", table)
+
+
+PER_MONTH = {
+    "CloudWatch dashboard": 3.0,
+    "CloudWatch alarm": 0.10,
+    "CloudWatch metric of its own": 0.30,
+}
+POLLS_A_MONTH = 5 * 3 * 60 * 24 * 30
+"""Lambda polls a queue by five long polls of 20 seconds, also while it is empty."""
+SWEEPS_A_MONTH = 12 * 24 * 30
+LOGGED_BY_A_SWEEP = 2_000
+"""Bytes, with Lambda's own lines and the metrics; assumed, generously."""
+USD_PER_LOGGED_BYTE = 0.50 / 1e9
+USD_PER_TRACE = 5e-6
+
+
+def print_idle() -> None:
+    """Print what a stack costs a month in which nothing runs, by what its template holds.
+
+    Backups and what is stored are paid by the gigabyte, and an idle stack has next to none.
+    """
+    resources = sam_template()["Resources"].values()
+    kinds = Counter(resource["Type"] for resource in resources)
+    queues = sum(
+        event["Type"] == "SQS"
+        for resource in resources
+        for event in resource.get("Properties", {}).get("Events", {}).values()
+    )
+    own_metrics = SWEEPER.read_text(encoding="utf-8").count("metrics.add_metric(")
+    idle = LongHistory()
+    _sweep(idle)  # the first one also looks for what bills for nobody, as one does each day
+    _, _, sweep = _sweep(idle)
+    parts = {
+        "dashboard": kinds["AWS::CloudWatch::Dashboard"] * PER_MONTH["CloudWatch dashboard"],
+        "alarms": kinds["AWS::CloudWatch::Alarm"] * PER_MONTH["CloudWatch alarm"],
+        "metrics that the sweep writes": own_metrics * PER_MONTH["CloudWatch metric of its own"],
+        "polling of the queue": queues * POLLS_A_MONTH * USD["SQS request"],
+        "sweeps, with what they list": SWEEPS_A_MONTH * sweep,
+        "logs and traces": SWEEPS_A_MONTH
+        * (LOGGED_BY_A_SWEEP * USD_PER_LOGGED_BYTE + USD_PER_TRACE),
+        "backups, data, schedules, parameters": 0.0,
+    }
+    table = Table("an idle stack", "USD a month", box=None, pad_edge=False)
+    table.columns[1].justify = "right"
+    for name, usd in {**parts, "idle, together": sum(parts.values())}.items():
+        table.add_row(name, f"{usd:.2f}")
     Console(width=80).print("\n", table)
 
 
