@@ -9,6 +9,7 @@ import json
 import shutil
 import threading
 from collections.abc import Callable
+from functools import partial
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any, ClassVar
@@ -25,16 +26,20 @@ from cli.stack import Stack, find_stack
 from localcloud import custom_resources, questions
 from localcloud.deployment import deploy_built, sam
 from localcloud.emulator import REPOSITORY, LocalCloudError
-from novaloop.experiment.record import DatasetStatus, Status
-from tests.accept.cloud import BUILT, Target
+from localcloud.sagemaker.faults import Fault, Faults
+from novaloop.experiment.record import DatasetStatus, StageState, Status
+from tests.accept.cloud import BUILT, DIRECTORY, Target
 from tests.accept.conftest import STACK
 from tests.e2e.application import (
     BIG_FILE_BYTES,
     ONE_EVALUATION,
     SPEC,
     WITHOUT_PLAN,
+    is_at,
     put,
     reaches,
+    stands,
+    wait_for,
 )
 from tests.e2e.test_big_files import converted, in_one_stream, rows_of
 from tests.template.stack import deployed
@@ -150,10 +155,18 @@ def test_an_update_while_an_experiment_runs(stack: Stack, log: Path, tmp_path: P
         code.write_text(code.read_text(encoding="utf-8") + "\nCHANGED = True\n", encoding="utf-8")
     questions.write(tmp_path, sft=80, rft=1, eval=30)
     files = {name: (tmp_path / name).read_bytes() for name in ("sft.csv", "eval.csv")}
-    put(stack, "updated", {"experiment.yaml": SHORT, **files})
-    reaches(stack, "updated", Status.RUNNING)
-    deploy_built(changed, STACK, {**PARAMETERS, "LookSeconds": "3"}, log)
-    reaches(stack, "updated", Status.COMPLETED)
+    at_work = (Status.RUNNING, StageState.RUNNING)
+    held = Fault("training-job", "novaloop-updated-*", outcome="Held")
+    with Faults(DIRECTORY / "faults").lasting(held):
+        put(stack, "updated", {"experiment.yaml": SHORT, **files})
+        wait_for(partial(is_at, stack, "updated", at_work))
+        before = stack.load("updated")[1]
+        deploy_built(changed, STACK, {**PARAMETERS, "LookSeconds": "3"}, log)
+        assert stands(stack, "updated") == at_work
+    after = reaches(stack, "updated", Status.COMPLETED)
+    assert after.uid == before.uid
+    assert after.stages[0].job_arn == before.stages[0].job_arn
+    assert [stage.attempt for stage in after.stages] == [1, 1, 1]
 
 
 def physical(logical_id: str) -> str:
