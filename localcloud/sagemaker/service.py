@@ -74,7 +74,9 @@ class SageMaker:
                 "endpoint-config", "EndpointConfigName", hosting.create_configuration
             ),
             "CreateEndpoint": Operation("endpoint", "EndpointName", hosting.create_endpoint),
-            "UpdateEndpoint": Operation("endpoint", "EndpointName", hosting.update_endpoint),
+            "UpdateEndpoint": Operation(
+                "endpoint", "EndpointName", hosting.update_endpoint, _updated
+            ),
             "DescribeEndpoint": Operation("endpoint", "EndpointName", hosting.describe_endpoint),
             "DeleteEndpoint": Operation("endpoint", "EndpointName", hosting.delete_endpoint),
             "CreateInferenceComponent": Operation(
@@ -299,6 +301,12 @@ def _reads(noun: str, name_field: str, catalogue: Catalogue) -> dict[str, Operat
         f"Describe{noun}": Operation(catalogue.kind, name_field, describe),
         f"Delete{noun}": Operation(catalogue.kind, name_field, delete),
     }
+
+
+def _updated(request: Request) -> list[str]:
+    """UpdateEndpoint needs a right to both: Service Authorization Reference of SageMaker."""
+    configuration = arn_of("endpoint-config", request["EndpointConfigName"])
+    return [arn_of("endpoint", request["EndpointName"]), configuration]
 
 
 def _content(request: Request) -> list[str]:

@@ -89,6 +89,7 @@ class Chaos:
     crash: float = 0.0
     late_tags: float = 0.0
     stale: float = 0.0
+    former: float = 0.0
     sweeps: bool = True
 
 
@@ -223,7 +224,7 @@ class Simulation:
         self.struck: Counter[str] = Counter()
         """How often each kind of fault struck."""
         self.interposed: list[Interposed] = []
-        self.lag = Lag(self.random, chaos.late_tags, chaos.stale, self.struck)
+        self.lag = Lag(self.random, chaos.late_tags, chaos.stale, chaos.former, self.struck)
         if account is None:
             self._make_services(fate, course)
         else:

@@ -54,12 +54,13 @@ def test_the_next_experiment_takes_the_place_of_the_former() -> None:
     assert simulation.hosting.left() == []
 
 
-def test_the_former_is_told_at_once() -> None:
+def test_the_former_is_told_within_minutes() -> None:
+    """It looks at once, and believes it after three looks over five minutes."""
     simulation = both()
     assert simulation.settles("demo") is Status.LIVE
     live_at = simulation.clock.now()
     assert simulation.reaches("old", Status.COMPLETED)
-    assert simulation.clock.now() - live_at < timedelta(minutes=5)
+    assert simulation.clock.now() - live_at < timedelta(minutes=6)
 
 
 @at_any_call
@@ -177,10 +178,38 @@ def test_an_update_from_outside_ends_the_experiment_and_not_the_endpoint() -> No
     simulation = both()
     assert simulation.settles("demo") is Status.LIVE
     simulation.hosting.configs["by-hand"] = Resource({})
-    simulation.hosting.update_endpoint(EndpointName=BOT, EndpointConfigName="by-hand")
+    simulation.hosting.updated(EndpointName=BOT, EndpointConfigName="by-hand")
     assert simulation.reaches("demo", Status.COMPLETED)
     assert "updated from outside" in simulation.record("demo").reason
     assert simulation.hosting.serving(BOT) == "by-hand"
+
+
+def by_hand(simulation: Simulation) -> None:
+    simulation.hosting.configs["by-hand"] = Resource({})
+    simulation.hosting.updated(EndpointName=BOT, EndpointConfigName="by-hand")
+
+
+def test_what_a_person_has_put_there_is_left_alone_since_there_is_no_way_back() -> None:
+    simulation = Simulation(fate=lambda name: "does not answer" if name == NEW else "completes")
+    simulation.submit("old", SHARED)
+    assert simulation.settles("old") is Status.LIVE
+    by_hand(simulation)
+    assert simulation.reaches("old", Status.COMPLETED)
+    simulation.submit("demo", SHARED)
+    assert simulation.settles("demo") is Status.REJECTED
+    assert "by-hand, which is not Novaloop's" in simulation.record("demo").reason
+    assert simulation.hosting.updates[1:] == []
+
+
+def test_what_a_person_puts_there_during_the_training_is_left_alone_too() -> None:
+    simulation = both("does not answer")
+    assert simulation.reaches("demo", Status.RUNNING)
+    by_hand(simulation)
+    assert simulation.settles("demo") is Status.FAILED
+    assert "by-hand, which is not Novaloop's" in simulation.record("demo").reason
+    simulation.passes(timedelta(hours=1))
+    assert simulation.hosting.serving(BOT) == "by-hand"
+    assert simulation.hosting.left("demo") == []
 
 
 @pytest.mark.parametrize("minutes", range(0, 60, 4))

@@ -119,11 +119,12 @@ class TwinBedrock(TwinService):
         self.launches.append(f"{kind} {name}")
         resource.reason = self._failure(name, kind, "The model's files can't be read.")
         settled = "Failed" if resource.reason else ready
-        self._later(CREATING, partial(self._settle, resource, settled))
+        self._later(CREATING, partial(self._settle, kind, resource, settled))
         return resource
 
-    def _settle(self, resource: Resource, status: str) -> None:
+    def _settle(self, kind: str, resource: Resource, status: str) -> None:
         if resource.is_being_made:
+            self._before_change(kind, resource.name)
             resource.status = status
 
     def _told(self, resource: Resource) -> dict[str, str]:
@@ -146,6 +147,7 @@ class TwinBedrock(TwinService):
     def _trained(self, job: Resource, model: str) -> None:
         if job.status != "InProgress":
             return
+        self._before_change("model-customization-job", job.name)
         job.reason = self._failure(job.name, "training", "The training data can't be read.")
         job.status = "Failed" if job.reason else "Completed"
         if job.status == "Completed":
@@ -159,10 +161,12 @@ class TwinBedrock(TwinService):
         job = self._permitted("model-customization-job", jobIdentifier)
         if job.status != "InProgress":
             raise refusal("ConflictException", f"The job is {job.status}.")
+        self._before_change("model-customization-job", job.name)
         job.status = "Stopping"
         self._later(STOPPING, partial(self._stopped, job))
 
     def _stopped(self, job: Resource) -> None:
+        self._before_change("model-customization-job", job.name)
         job.status = "Stopped"
         self._on_change(job.name)
 
@@ -226,10 +230,12 @@ class TwinBedrock(TwinService):
 
     # ------------------------------------------------------------------ delete and ask
     def delete_custom_model(self, modelIdentifier: str) -> None:  # noqa: N803
-        model = self._permitted("custom-model", self._named_by(modelIdentifier))
+        named = modelIdentifier if modelIdentifier in self.models else ""
+        model = self._permitted("custom-model", named or self._named_by(modelIdentifier))
         serving = [*self.deployments.values(), *self.throughputs.values()]
         if model.is_being_made or any(each.model_arn == model.arn for each in serving):
             raise refusal("ConflictException", "The model is being created or in use.")
+        self._before_change("custom-model", model.name)
         del self.models[model.name]
 
     def delete_custom_model_deployment(self, customModelDeploymentIdentifier: str) -> None:  # noqa: N803
@@ -245,7 +251,9 @@ class TwinBedrock(TwinService):
         self._later(DELETING, partial(self._deleted, kind, name))
 
     def _deleted(self, kind: str, name: str) -> None:
-        self._kinds()[kind].pop(name, None)
+        if name in self._kinds()[kind]:
+            self._before_change(kind, name)
+            del self._kinds()[kind][name]
 
     def invoke_model(self, modelId: str, body: str) -> dict[str, Any]:  # noqa: N803
         serving = [*self.deployments.values(), *self.throughputs.values()]

@@ -15,6 +15,7 @@ from typing import Any
 
 from novaloop.cloud.endpoints import SageMakerEndpoints
 from novaloop.cloud.leftovers import TaggedResources
+from novaloop.experiment.names import experiment_of_job
 from tests.simulation.twin_service import LOSSES, Fate, Lag, Later, TwinService, refusal
 from tests.simulation.twins import VirtualClock
 
@@ -152,7 +153,7 @@ class TwinSageMaker(TwinService):
         arn = f"{_ARN}endpoint/{name}"
         endpoint = self._add("endpoint", name, request, EndpointArn=arn, EndpointStatus="Creating")
         reason = self._failure(config, "endpoint", UNHEALTHY)
-        self._later(CREATING, partial(self._settle, endpoint, "EndpointStatus", reason, config))
+        self._later(CREATING, partial(self._settle, "endpoint", endpoint, reason, config))
         return {"EndpointArn": arn}
 
     def create_inference_component(self, **request: Any) -> dict[str, str]:
@@ -170,13 +171,17 @@ class TwinSageMaker(TwinService):
         status = "InferenceComponentStatus"
         component = self._add("inference component", name, request, **{status: "Creating"})
         reason = self._failure(name, "component", TOO_BIG)
-        self._later(COMPONENT, partial(self._settle, component, status, reason, name))
+        settle = partial(self._settle, "inference component", component, reason, name)
+        self._later(COMPONENT, settle)
         return {"InferenceComponentArn": f"{_ARN}inference-component/{name}"}
 
-    def _settle(self, resource: Resource, field_name: str, reason: str | None, name: str) -> None:
-        if resource.described[field_name] != "Creating":
+    def _settle(self, kind: str, resource: Resource, reason: str | None, name: str) -> None:
+        word = "".join(word.capitalize() for word in kind.split())
+        status = f"{word}Status"
+        if resource.described[status] != "Creating":
             return
-        resource.described[field_name] = "Failed" if reason else "InService"
+        self._before_change(kind, resource.described[f"{word}Name"])
+        resource.described[status] = "Failed" if reason else "InService"
         if reason:
             resource.described["FailureReason"] = reason
         self._on_change(name)
@@ -187,15 +192,30 @@ class TwinSageMaker(TwinService):
 
     # ------------------------------------------------------------------ update
     def update_endpoint(self, **request: Any) -> None:
+        """Update as the controller: its right goes by the tag, and the configuration's name.
+
+        UpdateEndpoint needs a right to both (Service Authorization Reference); the template's.
+        """
+        self._permitted("endpoint", request["EndpointName"])
+        if experiment_of_job("novaloop", target := request["EndpointConfigName"]) is None:
+            self.denied.append(f"endpoint configuration {target}")
+            raise refusal("AccessDeniedException", f"not authorized to update to {target}")
+        self.updated(**request)
+
+    def updated(self, **request: Any) -> None:
+        """Update as a person who may."""
         name, target = request["EndpointName"], request["EndpointConfigName"]
-        endpoint = self._permitted("endpoint", name)
+        endpoint = self._named("endpoint", name)
         self._named("endpoint configuration", target)
         if endpoint.described["EndpointStatus"] in {"Creating", "Updating", "Deleting"}:
             raise refusal("ValidationException", f'Cannot update in-progress endpoint "{name}".')
         # "DeleteEndpoint is the only operation that can be performed on a failed endpoint": the
         # API's reference of EndpointSummary.
         assert endpoint.described["EndpointStatus"] != "Failed", f"{name} can only be deleted"
-        assert self.serving(name) != target, f"{name} serves {target} already"
+        # SageMaker takes it (hashicorp/terraform-provider-aws#42843) and rolls the same out once
+        # more; only who can't know what serves may ask for that.
+        assert self._lag.former or self.serving(name) != target, f"{name} serves {target} already"
+        self._before_change("endpoint", name)
         self.updates.append((name, target))
         endpoint.described["EndpointStatus"] = "Updating"
         endpoint.target = target
@@ -205,6 +225,7 @@ class TwinSageMaker(TwinService):
         endpoint = self.endpoints.get(name)
         if endpoint is None or endpoint.target != target:
             return
+        self._before_change("endpoint", name)
         breaks = {"update breaks": UNHEALTHY, "update breaks for capacity": LOSSES["no capacity"]}
         fate = self._fate(target)
         reason = breaks.get(fate) or self._failure(target, "update", UNHEALTHY)
@@ -245,11 +266,13 @@ class TwinSageMaker(TwinService):
     def delete_model(self, ModelName: str) -> None:  # noqa: N803
         self._permitted("model", ModelName)
         assert ModelName not in self._in_use(), f"the model {ModelName} is in use"
+        self._before_change("model", ModelName)
         self.deleted.setdefault("model", {})[ModelName] = self.models.pop(ModelName)
 
     def delete_endpoint_config(self, EndpointConfigName: str) -> None:  # noqa: N803
         self._permitted("endpoint configuration", EndpointConfigName)
         assert EndpointConfigName not in self._in_use(), f"{EndpointConfigName} is in use"
+        self._before_change("endpoint configuration", EndpointConfigName)
         del self.configs[EndpointConfigName]
 
     def _in_use(self) -> set[str | None]:
@@ -270,19 +293,22 @@ class TwinSageMaker(TwinService):
         parts = [c.described["EndpointName"] for c in self.components.values()]
         if EndpointName in parts:
             raise refusal("ValidationException", "The endpoint has inference components.")
+        self._before_change("endpoint", EndpointName)
         endpoint.described["EndpointStatus"] = "Deleting"
-        self._later(DELETING, partial(self._gone, self.endpoints, EndpointName))
+        self._later(DELETING, partial(self._gone, "endpoint", EndpointName))
 
     def delete_inference_component(self, InferenceComponentName: str) -> None:  # noqa: N803
         component = self._permitted("inference component", InferenceComponentName)
         if component.described["InferenceComponentStatus"] in {"Creating", "Deleting"}:
             raise refusal("ValidationException", "The component is being changed.")
+        self._before_change("inference component", InferenceComponentName)
         component.described["InferenceComponentStatus"] = "Deleting"
-        self._later(DELETING, partial(self._gone, self.components, InferenceComponentName))
+        self._later(DELETING, partial(self._gone, "inference component", InferenceComponentName))
 
-    def _gone(self, resources: dict[str, Resource], name: str) -> None:
-        resource = resources.pop(name, None)
-        if resource is not None:
+    def _gone(self, kind: str, name: str) -> None:
+        if name in self._kinds()[kind]:
+            self._before_change(kind, name)
+            resource = self._kinds()[kind].pop(name)
             self._on_change(resource.described.get("EndpointConfigName", name))
 
     # ------------------------------------------------------------------ runtime

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import json
 import random
@@ -72,11 +73,15 @@ class Lag:
     `tags` is how likely the tags of something new are to show late: up to a minute after its
     Create, as aws/sagemaker-python-sdk#3662 has it. `stale` is how likely a look is to answer "not
     found" of what is there: AWS is known to do so right after Create, and here does at any time.
+    `former` is how likely a change, also a deletion, is to show late: for up to a minute looks
+    answer at random as before it or as after it, also several within one instant. That AWS answers
+    so is not known; neither is that it does not.
     """
 
     random: random.Random = field(default_factory=random.Random)
     tags: float = 0.0
     stale: float = 0.0
+    former: float = 0.0
     struck: Counter[str] = field(default_factory=Counter)
 
     def tags_show_at(self, now: datetime) -> datetime:
@@ -89,6 +94,18 @@ class Lag:
         if not self.stale or self.random.random() >= self.stale:
             return False
         self.struck["not found, but there"] += 1
+        return True
+
+    def change_shows_at(self, now: datetime) -> datetime:
+        """Return until when looks may answer as if a change of this moment had not been made."""
+        if not self.former or self.random.random() >= self.former:
+            return now
+        return now + timedelta(seconds=self.random.uniform(1, 60))
+
+    def shows_former(self, shows_at: datetime, now: datetime) -> bool:
+        if now >= shows_at or self.random.random() < 0.4:
+            return False
+        self.struck["looks that answered as before a change"] += 1
         return True
 
 
@@ -115,6 +132,7 @@ class TwinService(ABC):
         self._clock, self._fate, self._later, self._on_change = clock, fate, later, on_change
         self._lag = lag or Lag()
         self._tags_show_at: dict[str, datetime] = {}
+        self._former: dict[str, tuple[Any, datetime]] = {}
         self._struck: set[tuple[str, str]] = set()
 
     @abstractmethod
@@ -132,11 +150,20 @@ class TwinService(ABC):
         return f'Could not find {kind} "{name}".'
 
     def _looked_up(self, kind: str, name: str) -> Any:
-        """Return a resource as a look finds it: perhaps not yet."""
+        """Return a resource as a look finds it: perhaps not yet, or as it was before a change."""
+        former, shows_at = self._former.get(f"{kind} {name}", (None, self._clock.now()))
+        if former is not None and self._lag.shows_former(shows_at, self._clock.now()):
+            return former
         resource = self._named(kind, name)
         if self._lag.hides():
             raise refusal(self.missing, self._missing_message(kind, name))
         return resource
+
+    def _before_change(self, kind: str, name: str) -> None:
+        """Note how a resource stands that is about to be changed or deleted."""
+        shows_at = self._lag.change_shows_at(self._clock.now())
+        if shows_at > self._clock.now():
+            self._former[f"{kind} {name}"] = copy.deepcopy(self._named(kind, name)), shows_at
 
     def _tag(self, kind: str, name: str) -> None:
         """Note when the tags of a new resource show."""

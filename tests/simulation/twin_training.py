@@ -174,6 +174,7 @@ class TwinJobs(TwinService):
         job = self.jobs[name]
         if job.ended_at is not None:
             return
+        self._before_change("training-job", name)
         stopped = ("Stopped", None)
         ending = ENDINGS.get(job.ending, ENDINGS["completes"])
         job.status, job.reason = stopped if job.stop_asked else ending
@@ -190,6 +191,7 @@ class TwinJobs(TwinService):
         job = self._permitted("training-job", TrainingJobName)
         if job.status != "InProgress":
             raise refusal("ValidationException", f"The request was rejected: it is {job.status}.")
+        self._before_change("training-job", TrainingJobName)
         job.stop_asked = True
         job.status = "Stopping"
         self._later(timedelta(minutes=3), partial(self._end, TrainingJobName))

@@ -123,22 +123,25 @@ class BedrockEndpoints(ABC):
     def delete(self, ref: EndpointRef) -> End:
         """Delete the deployment or, once it is gone, the model; nothing without our tag.
 
-        A deployment that only does not show keeps its model: Bedrock deletes none that serves.
+        What a look does not find is asked to end by its name: it may bill and only not show. The
+        right to delete hangs on our tag, and Bedrock deletes no model that serves.
         """
         name = ref.endpoint
         deployment = self._deployment(name)
-        if deployment is not None and deployment.owner is not None:
-            return end_if_possible(
+        if deployment is None or deployment.owner is not None:
+            end = end_if_possible(
                 lambda: self._delete(name), lambda: _settled(self._deployment(name))
             )
-        if (model := self._model(name)) is not None and model.owner is not None:
-            arn = model.arn
-            end = end_if_possible(
-                lambda: self._bedrock.delete_custom_model(modelIdentifier=arn),
-                lambda: _settled(self._model(name)),
-            )
-            return End.DONE if end is End.REQUESTED else end
-        return End.NOT_NOW
+            if deployment is not None or end is End.REQUESTED:
+                return end
+        model = self._model(name)
+        if model is not None and model.owner is None:
+            return End.NOT_NOW
+        end = end_if_possible(
+            lambda: self._bedrock.delete_custom_model(modelIdentifier=model.arn if model else name),
+            lambda: _settled(self._model(name)),
+        )
+        return End.DONE if model is not None and end is End.REQUESTED else end
 
     def ask(self, ref: EndpointRef, body: Mapping[str, object]) -> str:
         """Send one request and return the answer's text. Raises NotServing."""

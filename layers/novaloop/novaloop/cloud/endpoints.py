@@ -64,8 +64,10 @@ class SageMakerEndpoints:
             return Work(self._parts(ref.name, owner))
         holder = self._holder(endpoint) if owner else None
         foreign = owner is not None and not owner.owns(holder)
-        if foreign and not (ref.is_shared and _is_novaloops(endpoint, holder)):
-            return Work(self._parts(ref.name, owner), ours=False, reason=_foreign(ref.endpoint))
+        problem = _problem(endpoint, holder) if ref.is_shared and owner else None
+        if problem or (foreign and not ref.is_shared):
+            reason = problem or _foreign(ref.endpoint)
+            return Work(self._parts(ref.name, owner), ours=False, reason=reason)
         serving = endpoint["EndpointConfigName"]
         if serving != ref.name and self._config(ref.name) is None:
             return Work(self._parts(ref.name, owner))
@@ -143,9 +145,7 @@ class SageMakerEndpoints:
     def problem_with(self, endpoint: str) -> str | None:
         """Say why nothing of this stack may serve under that name, or None if it may."""
         there = self._endpoint(endpoint)
-        if there is None or _is_novaloops(there, self._holder(there)):
-            return None
-        return _foreign(endpoint)
+        return _problem(there, self._holder(there)) if there is not None else None
 
     def launch(self, plan: EndpointPlan) -> str | None:
         """Create model, configuration and endpoint, whichever is missing. Raises LaunchRefused.
@@ -198,9 +198,10 @@ class SageMakerEndpoints:
             return f"serves {serving} meanwhile"
         if status not in _UPDATABLE:
             return f"is {status}"
-        tried = experiment_of_job(endpoint["EndpointName"].partition("-")[0], serving)
-        holder = self._holder(endpoint)
-        if tried is not None and (holder is None or tried != holder.experiment_id):
+        tried, holder = _experiment_at(endpoint), self._holder(endpoint)
+        if tried is None:
+            return _by_hand(serving)
+        if holder is None or tried != holder.experiment_id:
             return f"is being deployed to by experiment {tried}"
         return None
 
@@ -217,13 +218,19 @@ class SageMakerEndpoints:
         """Delete what comes first: component, then endpoint, then configuration and model.
 
         An endpoint that serves something else stays; one with a `former` goes back to that. One
-        that does not show may be there: only if it is known to be `gone`, or is seen to serve
-        something else, what was made for it goes. Raises EndRefused.
+        that does not show may be there, and one that serves something else may be about to serve
+        this: what was made for it goes only if it is known to be `gone`. Raises EndRefused.
         """
         if gone:
-            return self._delete_parts(ref.name, owner)
+            endpoint = self._endpoint(ref.endpoint)
+            # Looks that went before may all have been stale: what is rolled out keeps its parts.
+            stays = endpoint is not None and (
+                endpoint["EndpointConfigName"] == ref.name
+                or endpoint["EndpointStatus"] not in _PHASES
+            )
+            return End.NOT_NOW if stays else self._delete_parts(ref.name, owner)
         try:
-            return self._end_seen(ref, owner)
+            return self._end_seen(ref)
         except ClientError:
             if ref.is_shared:  # what serves there may be another experiment's
                 raise
@@ -232,35 +239,33 @@ class SageMakerEndpoints:
     def _end_unseen(self, ref: EndpointRef) -> End:
         """End an endpoint that can't be described: it may bill all the same.
 
-        The right to delete hangs on our tag, so nobody else's is deleted.
+        The right to delete goes by the attempt's name, so nobody else's is deleted.
         """
         sagemaker = self._sagemaker
-        if name := ref.component:
-            with suppress(EndRefused):  # IAM denies it, too, if the component is gone
-                end_if_possible(
-                    lambda: sagemaker.delete_inference_component(InferenceComponentName=name),
-                    lambda: name,
-                )
+        with suppress(EndRefused):  # IAM may deny it, too, if the component is gone
+            self._end_component(ref, lambda: ref.component)
         return end_if_possible(
             lambda: sagemaker.delete_endpoint(EndpointName=ref.endpoint), lambda: ref.endpoint
         )
 
-    def _end_seen(self, ref: EndpointRef, owner: Owner | None) -> End:
-        sagemaker = self._sagemaker
-        if component := self._component(ref):
-            name = component["InferenceComponentName"]
-            return end_if_possible(
-                lambda: sagemaker.delete_inference_component(InferenceComponentName=name),
-                lambda: _settled(self._component(ref)),
-            )
+    def _end_seen(self, ref: EndpointRef) -> End:
+        # Also what a look does not find: it may bill and only not show.
+        component = self._end_component(ref, lambda: _settled(self._component(ref)))
+        if component is End.REQUESTED or self._component(ref):
+            return component
         endpoint = self._endpoint(ref.endpoint)
         if endpoint is None and ref.is_shared:
+            # What serves there may be another experiment's. The endpoint's schedule is behind it.
             return End.NOT_NOW
         if endpoint is None or endpoint["EndpointConfigName"] == ref.name:
             return self._take_out_of_service(ref)
-        if endpoint["EndpointStatus"] in _PHASES:
-            return self._delete_parts(ref.name, owner)
         return End.NOT_NOW
+
+    def _end_component(self, ref: EndpointRef, look: Callable[[], object]) -> End:
+        if (name := ref.component) is None:
+            return End.NOT_NOW
+        delete = self._sagemaker.delete_inference_component
+        return end_if_possible(lambda: delete(InferenceComponentName=name), look)
 
     def _take_out_of_service(self, ref: EndpointRef) -> End:
         sagemaker = self._sagemaker
@@ -323,10 +328,29 @@ def _settled(described: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
     return settled(described, str(status))
 
 
-def _is_novaloops(endpoint: Mapping[str, Any], holder: Owner | None) -> bool:
-    """Whether an experiment of the stack serves there: by its tag, or its configuration's name."""
+def _experiment_at(endpoint: Mapping[str, Any]) -> str | None:
+    """Return which of the stack's experiments serves there, by the configuration's name."""
     prefix = endpoint["EndpointName"].partition("-")[0]
-    return bool(holder or experiment_of_job(prefix, endpoint["EndpointConfigName"]))
+    return experiment_of_job(prefix, endpoint["EndpointConfigName"])
+
+
+def _problem(endpoint: Mapping[str, Any], holder: Owner | None) -> str | None:
+    """Say why no experiment may take the place of what serves there, or None if one may.
+
+    There must be a way back: the right to update goes by the stack's names of configurations, so
+    what a person has put there can't be put back, and is left alone.
+    """
+    if _experiment_at(endpoint) is not None:
+        return None
+    name, serving = endpoint["EndpointName"], endpoint["EndpointConfigName"]
+    return f"the endpoint {name} {_by_hand(serving)}" if holder else _foreign(name)
+
+
+def _by_hand(serving: str) -> str:
+    return (
+        f"serves the configuration {serving}, which is not Novaloop's, so there would be no way "
+        "back to it; choose another name, or delete the endpoint"
+    )
 
 
 def _foreign(endpoint: str) -> str:

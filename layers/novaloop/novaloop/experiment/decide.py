@@ -255,15 +255,13 @@ def _why_no_more(record: Record, work: Work) -> str | None:
     What another experiment has put there for a trial may yet be taken back: until it holds the
     endpoint, this one's configuration stays.
     """
-    if record.focus is not None and is_confirmed(record.focus):
-        return "the endpoint was deleted from outside"
-    if work.phase is not Phase.HALFWAY or work.serving is None or record.endpoint is None:
+    if record.focus is None or record.endpoint is None or not is_confirmed(record.focus):
         return None
+    if work.serving is None:
+        return "the endpoint was deleted from outside"
     successor = experiment_of_job(record.prefix, work.serving)
     if successor is None:
         return f"{record.endpoint.name} was updated from outside and serves {work.serving} now"
-    if record.owner.owns(work.holder):
-        return None
     return f"{record.endpoint.name} serves experiment {successor} now"
 
 
@@ -341,7 +339,7 @@ def _end(record: Record, stage: Stage, seen: Observation, reason: str, now: date
         # Nobody saw it end: one request to end it, whatever the looks say, also where it was asked
         # for before: a stop that found nothing has ended nothing.
         return enter(record, Status.STOPPING, reason, now, StageCommand(Ask.END, stage.name))
-    if work.phase is Phase.PARTIAL:
+    if work.phase is Phase.PARTIAL or work.is_replaced:
         return enter(record, Status.STOPPING, reason, now, StageCommand(Ask.CLEAR, stage.name))
     if not work.ours or work.is_over(stage.kind):
         ended, to = replace(record, stopping_to=None), record.stopping_to or Status.STOPPED

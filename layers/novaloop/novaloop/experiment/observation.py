@@ -86,6 +86,14 @@ class Work:
     serving: str | None = None
     holder: Owner | None = None
 
+    @property
+    def is_replaced(self) -> bool:
+        """Whether the endpoint is at rest and serves another configuration than the attempt's.
+
+        Or it only seems so: UpdateEndpoint may have been accepted, and not show yet.
+        """
+        return self.phase is Phase.HALFWAY and self.serving is not None
+
     def is_over(self, kind: StageKind) -> bool:
         """Whether nothing runs or bills any more: an endpoint does until it is deleted."""
         if kind is StageKind.DEPLOY:

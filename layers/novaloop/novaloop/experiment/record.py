@@ -83,14 +83,15 @@ class Progress:
 class Suspect(StrEnum):
     """What a look can say wrongly of a stage's work, or of its end.
 
-    `PARTIAL` is an endpoint that seems gone while what was made for it is there. `UNREADABLE` is
-    what nobody could look at. `DENIED` is an end that the service refuses, for want of a right or
-    for whatever reason; `LINGERING` one that was accepted, or has to wait for a change, and takes
-    long.
+    `PARTIAL` is an endpoint that seems gone while what was made for it is there. `REPLACED` is one
+    that seems to serve another configuration. `UNREADABLE` is what nobody could look at. `DENIED`
+    is an end that the service refuses, for want of a right or for whatever reason; `LINGERING` one
+    that was accepted, or has to wait for a change, and takes long.
     """
 
     ABSENT = "ABSENT"
     PARTIAL = "PARTIAL"
+    REPLACED = "REPLACED"
     FOREIGN = "FOREIGN"
     DENIED = "DENIED"
     LINGERING = "LINGERING"

@@ -280,25 +280,28 @@ def _unseen(stage: Stage, plan: StagePlan, seen: Observation, now: datetime) -> 
 
 
 def _look_at_work(stage: Stage, plan: StagePlan, work: Work, now: datetime) -> Sight:
-    if work.phase is Phase.LOST:
-        return _look_at_loss(stage, plan, work)
     is_halfway = work.phase is Phase.HALFWAY and not _settles(stage, now)
-    if is_halfway and (stage.proceeded_at is None or work.cause):
-        return _look_at_loss(stage, plan, work) if stage.proceeded_at else Sight.HALFWAY
+    if is_halfway and stage.proceeded_at is None:
+        return Sight.HALFWAY
     if is_halfway or work.phase in GONE:
-        # Unless something else serves in its place, it may only not show.
+        # It may only not show, also why an update came to nothing: that may be an earlier one's.
+        if is_confirmed(stage) and work.cause:
+            return _look_at_loss(stage, plan, work)
         gone = Sight.UNDONE if is_halfway else Sight.VANISHED
-        return gone if is_confirmed(stage) or work.serving is not None else Sight.SUSPECT
+        return gone if is_confirmed(stage) else Sight.SUSPECT
     if work.phase in {Phase.ACTIVE, Phase.HALFWAY}:
         if now > deadline(stage, plan):
             return Sight.OVERDUE
         return Sight.UNHEALTHY if _must_stop(stage, plan) else Sight.ACTIVE
-    return _RUNNING_SIGHTS[work.phase]
+    sight = _RUNNING_SIGHTS.get(work.phase)
+    return sight or _look_at_loss(stage, plan, work)
 
 
 def is_sure(stage: Stage, work: Work, seen: Observation, now: datetime) -> bool:
     """Whether a look at work that is to end can be believed: what seems gone may be there."""
     if not work.ours:
+        return is_confirmed(stage)
+    if work.is_replaced:
         return is_confirmed(stage)
     if work.phase not in GONE:
         return True
@@ -331,7 +334,7 @@ def _look_at_remains(stage: Stage, seen: Observation, now: datetime) -> Sight:
         return Sight.UNSEEN
     if seen.denied is not None or not is_sure(stage, work, seen, now):
         return Sight.SUSPECT
-    if work.phase is Phase.PARTIAL:
+    if work.phase is Phase.PARTIAL or work.is_replaced:
         return Sight.PARTS
     return Sight.CLEARED if not work.ours or work.is_over(stage.kind) else Sight.REMAINS
 

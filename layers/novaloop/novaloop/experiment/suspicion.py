@@ -1,8 +1,9 @@
-"""When to believe that something is gone, or somebody else's: after several looks over minutes.
+"""When to believe that something is gone, replaced, or somebody else's: after several looks.
 
 AWS's control planes are eventually consistent. SageMaker shows tags up to a minute after the
 Create that set them (aws/sagemaker-python-sdk#3662), and a Describe may say "not found" of what
-was just created; that it says so of something older is not known, and not taken for granted. An
+was just created, or how things stood before a change that was accepted; that it does so of
+something older is not known, and not taken for granted. An
 IAM right that hangs on a resource's tag is denied both while the tag does not show and for what
 does not exist, as neither has the tag (IAM User Guide, condition operator `Null`).
 
@@ -16,6 +17,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from novaloop.experiment.moves import Policy, put_stage
+from novaloop.experiment.names import experiment_of_job
 from novaloop.experiment.observation import GONE, End, Observation, Phase, Sense, Work
 from novaloop.experiment.record import Record, Stage, StageState, Status, Suspect, Suspicion
 
@@ -112,15 +114,28 @@ def _suspect(record: Record, stage: Stage, work: Work) -> Suspect | None:
         return None  # it was refused: what is not there, or somebody else's, is no news
     if not work.ours:
         return Suspect.FOREIGN
+    if work.is_replaced:
+        return Suspect.REPLACED if _matters(record, stage, work) else None
     gone = Suspect.PARTIAL if work.phase is Phase.PARTIAL else Suspect.ABSENT
     if record.is_ending_work:
         return gone if work.phase in GONE else None
     if stage.state is StageState.CLAIMED:  # until it is launched, its absence is no news
         return None
     # The second step's work: an endpoint's component, or the deployment of a model.
-    lacks_second = work.phase is Phase.HALFWAY and work.serving is None
+    lacks_second = work.phase is Phase.HALFWAY
     requested = stage.state is not StageState.RUNNING or stage.proceeded_at is not None
     return gone if work.phase in GONE or (lacks_second and requested) else None
+
+
+def _matters(record: Record, stage: Stage, work: Work) -> bool:
+    """Whether it is news that the endpoint serves another configuration than the attempt's.
+
+    It does before the update is requested, and while another experiment tries its own there.
+    """
+    if record.status is Status.LIVE:
+        on_trial = experiment_of_job(record.prefix, work.serving or "") is not None
+        return not (on_trial and record.owner.owns(work.holder))
+    return record.is_ending_work or stage.proceeded_at is not None
 
 
 def _says_nothing(record: Record, stage: Stage, work: Work) -> bool:
