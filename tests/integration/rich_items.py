@@ -105,6 +105,7 @@ def stage(**changes: Any) -> Stage:
         "next_try_at": LATER,
         "queued_at": NOW,
         "tries": 4,
+        "refusals": 2,
         "waits": (complete(Waited(Obstacle.QUOTA, NOW, 4, long=True)),),
         "progress": complete(Progress("Training", 7, 100, LATER)),
         "health": (HealthNote(HealthKind.LOSS_DIVERGENCE, 7, "the loss rose"),),

@@ -33,6 +33,7 @@ TOO_BIG = (
     "the inference component."
 )
 """Faults of the container and of the request: trying again changes nothing."""
+_BUSY = "ThrottlingException"
 _WORDS = {"endpoint-config": "endpoint configuration", "inference-component": "inference component"}
 """What an ARN calls a kind, and what SageMaker's messages call it, where that differs."""
 
@@ -166,7 +167,9 @@ class TwinSageMaker(TwinService):
                 "component throttled": "ThrottlingException",
                 "component quota": "ResourceLimitExceeded",
             }
-            self._strike("component", name, once, {"component invalid": "Invalid"})
+            never = {"component invalid": "Invalid", "component throttled again and again": _BUSY}
+            never[f"component {LOSSES['no capacity']}"] = "ValidationException"
+            self._strike("component", name, once, never)
             self.launches.append(f"component {name}")
         status = "InferenceComponentStatus"
         component = self._add("inference component", name, request, **{status: "Creating"})

@@ -92,6 +92,12 @@ def runtime_limit(record: Record, plan: StagePlan, longest_seconds: int) -> int:
     return int(min(longest_seconds, affordable_seconds(record, plan)))
 
 
+def is_used_up(record: Record, stage: Stage, now: datetime) -> bool:
+    """Whether what an attempt at a deployment serves with has used up the budget."""
+    limit = last_moment(record, stage) if stage.started_at else None
+    return limit is not None and now >= limit
+
+
 def last_moment(record: Record, stage: Stage) -> datetime | None:
     """Return when the endpoint of `stage` will have used up the budget; None if never."""
     seconds = affordable_seconds(record, record.plan_of(stage))

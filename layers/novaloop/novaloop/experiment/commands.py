@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from novaloop.experiment.budget import last_moment, shortfall
 from novaloop.experiment.moves import Decision, enter
 from novaloop.experiment.names import MAX_ATTEMPT
-from novaloop.experiment.plan import LONGEST_TTL_HOURS, StageKind
+from novaloop.experiment.plan import LONGEST_TTL_HOURS
 from novaloop.experiment.record import (
     Cleanup,
     CommandItem,
@@ -20,6 +20,7 @@ from novaloop.experiment.record import (
     StageState,
     Status,
 )
+from novaloop.experiment.stages import billed_seconds
 
 _WAITS_FOR_A_PERSON = {Status.HELD, Status.AWAITING_APPROVAL}
 _RETRIABLE = {Status.HELD, Status.FAILED, Status.STOPPED, Status.EXPIRED, Status.COMPLETED}
@@ -120,7 +121,7 @@ def _retry(record: Record, command: CommandItem, now: datetime) -> _Reply:
 def _again(stage: Stage, until: datetime) -> Stage:
     """Return the stage as new; an attempt that may have used its name gets the next number."""
     attempt = stage.attempt + 1 if stage.job_name else stage.attempt
-    earlier = stage.earlier_seconds + _billed_seconds(stage, until)
+    earlier = stage.earlier_seconds + billed_seconds(stage, until)
     return Stage(
         kind=stage.kind,
         name=stage.name,
@@ -128,13 +129,6 @@ def _again(stage: Stage, until: datetime) -> Stage:
         earlier_seconds=earlier,
         backstop=stage.backstop,
     )
-
-
-def _billed_seconds(stage: Stage, until: datetime) -> int:
-    """Return what an attempt was billed: an endpoint from its start until it was gone."""
-    if stage.kind is not StageKind.DEPLOY or stage.started_at is None:
-        return stage.billable_seconds
-    return int((until - stage.started_at).total_seconds())
 
 
 def _keep(record: Record, command: CommandItem, now: datetime) -> _Reply:

@@ -12,7 +12,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from novaloop.experiment.backstop import acknowledged, is_promised, with_backstops
-from novaloop.experiment.budget import last_moment, shortfall
+from novaloop.experiment.budget import is_used_up, last_moment, shortfall
 from novaloop.experiment.collecting import collect, keeps_from_starting
 from novaloop.experiment.commands import forget, obey
 from novaloop.experiment.deploying import endpoint_ref
@@ -46,6 +46,7 @@ from novaloop.experiment.stages import (
     CHECK_AGAIN,
     TABLE,
     Ask,
+    Sight,
     heard,
     is_confirmed,
     is_sure,
@@ -106,7 +107,9 @@ def _advance(record: Record, seen: Observation, now: datetime, _: Policy) -> Dec
     stage = record.active
     if stage is None:
         return _finish(record, now)
-    problem = shortfall(record, stage) if stage.state in _BEFORE_LAUNCH else None
+    # Of an attempt that has begun, such as an endpoint whose component waits, the moves see to it.
+    is_new = stage.state in _BEFORE_LAUNCH and stage.started_at is None
+    problem = shortfall(record, stage) if is_new else None
     if problem is not None:
         return enter(record, Status.HELD, problem, now)
     plan = record.plan_of(stage)
@@ -122,6 +125,8 @@ def _move(
 ) -> Decision:
     new_notes, stage = _listen(proceeded(stage, seen, now), seen, now)
     sight = look(stage, plan, seen, now)
+    if is_used_up(record, stage, now) and (stage.state, Sight.UNAFFORDABLE) in TABLE:
+        sight = Sight.UNAFFORDABLE
     rule = TABLE[stage.state, sight]
     name = job_name(record.prefix, record.experiment_id, record.uid, stage.name, stage.attempt)
     moved = move(stage, sight, seen, now, name)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from novaloop.experiment.backstop import is_pending
+from novaloop.experiment.budget import last_moment
 from novaloop.experiment.moves import Decision, Policy
 from novaloop.experiment.observation import Observation, keeps_log
 from novaloop.experiment.plan import OnBedrock
@@ -81,6 +82,9 @@ def _due_at(record: Record, seen: Observation, now: datetime, policy: Policy) ->
     if stage is not None and stage.state is StageState.RUNNING and stage.proceeded_at:
         settled_at = stage.proceeded_at + SETTLING
         due = min(due, settled_at if now < settled_at else now + policy.look_every)
+    limit = last_moment(record, stage) if stage is not None and stage.started_at else None
+    if limit is not None and now < limit:
+        due = min(due, limit)
     if stage is not None and stage.state is StageState.CLEARING:
         due = min(due, now + _soon(policy))
     if stage is not None and stage.state is StageState.SCORING and stage.checked_at:

@@ -165,7 +165,8 @@ class Backstop:
 class Stage(Bounded):
     """One stage of the plan. Times are UTC; `queued_at` is since when it waits for a quota, if
     it does. `tries` counts launches that came to nothing in a row, `checks` how often its outcome
-    was asked for. `earlier_seconds` is what the attempts before this one were billed.
+    was asked for, `refusals` how often the second step of this attempt's work was refused.
+    `earlier_seconds` is what the attempts before this one were billed.
     `proceeded_at` is when the second step of work that takes two was requested, `former` the
     endpoint configuration that served before it. `job_arn` is what the service answered to our
     Create, or the ARN of what our tag was seen on: with it, the work is ours whatever tags say.
@@ -195,6 +196,7 @@ class Stage(Bounded):
     next_try_at: datetime | None = None
     queued_at: datetime | None = None
     tries: int = 0
+    refusals: int = 0
     waits: tuple[Waited, ...] = ()
     progress: Progress | None = None
     health: tuple[HealthNote, ...] = ()

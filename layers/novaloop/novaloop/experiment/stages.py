@@ -119,6 +119,7 @@ class Sight(StrEnum):
     UNCONFIRMED = "its outcome is not known yet"
     UNCONFIRMED_LATE = "its outcome is late"
     UNCONFIRMED_FOR_GOOD = "its outcome never came"
+    UNAFFORDABLE = "what it serves with has used up the budget"
     UNSEEN = "it can't be read now"
 
 
@@ -158,6 +159,7 @@ TABLE: Mapping[tuple[StageState, Sight], Rule] = {
     (_S.WAITING, Sight.BEHIND): Rule(_S.WAITING),
     (_S.WAITING, Sight.DUE): Rule(_S.CLAIMED, Ask.LAUNCH),
     (_S.WAITING, Sight.OURS): Rule(_S.RUNNING),
+    (_S.WAITING, Sight.UNAFFORDABLE): Rule(_S.FAILED),
     (_S.RUNNING, Sight.ACTIVE): Rule(_S.RUNNING),
     (_S.RUNNING, Sight.SUSPECT): Rule(_S.RUNNING),
     (_S.RUNNING, Sight.UNSEEN): Rule(_S.RUNNING),
@@ -173,6 +175,7 @@ TABLE: Mapping[tuple[StageState, Sight], Rule] = {
     (_S.RUNNING, Sight.STOPPED): Rule(_S.FAILED),
     (_S.RUNNING, Sight.VANISHED): Rule(_S.FAILED),
     (_S.RUNNING, Sight.OVERDUE): Rule(_S.FAILED),
+    (_S.RUNNING, Sight.UNAFFORDABLE): Rule(_S.FAILED),
     (_S.RUNNING, Sight.UNHEALTHY): Rule(_S.FAILED),
     (_S.CLEARING, Sight.REMAINS): Rule(_S.CLEARING, Ask.END),
     (_S.CLEARING, Sight.PARTS): Rule(_S.CLEARING, Ask.CLEAR),
@@ -185,6 +188,7 @@ TABLE: Mapping[tuple[StageState, Sight], Rule] = {
     (_S.SCORING, Sight.UNSEEN): Rule(_S.SCORING),
     (_S.SCORING, Sight.UNCONFIRMED_LATE): Rule(_S.SCORING, Ask.CHECK),
     (_S.SCORING, Sight.UNCONFIRMED_FOR_GOOD): Rule(_S.FAILED),
+    (_S.SCORING, Sight.UNAFFORDABLE): Rule(_S.FAILED),
 }
 
 _RUNNING_SIGHTS: Mapping[Phase, Sight] = {
@@ -205,7 +209,7 @@ def look(stage: Stage, plan: StagePlan, seen: Observation, now: datetime) -> Sig
         case StageState.WAITING:
             return _look_while_waiting(stage, seen, now)
         case StageState.RUNNING:
-            refused = _look_at_refusal(stage, seen, now)
+            refused = _look_at_refusal(stage, plan, seen, now)
             return (
                 refused
                 or _unseen(stage, plan, seen, now)
@@ -228,7 +232,7 @@ def _look_while_waiting(stage: Stage, seen: Observation, now: datetime) -> Sight
 
 def _look_at_claim(stage: Stage, plan: StagePlan, seen: Observation, now: datetime) -> Sight:
     work = seen.work or Work()
-    if refused := _look_at_refusal(stage, seen, now):
+    if refused := _look_at_refusal(stage, plan, seen, now):
         return refused
     if stage.job_arn is not None:  # acknowledged, so ours, whether or not a look shows it yet
         return Sight.OURS
@@ -245,9 +249,17 @@ def _is_leased(stage: Stage, now: datetime) -> bool:
     return stage.claimed_at is not None and now < stage.claimed_at + LAUNCH_LEASE
 
 
-def _look_at_refusal(stage: Stage, seen: Observation, now: datetime) -> Sight | None:
+def _look_at_refusal(
+    stage: Stage, plan: StagePlan, seen: Observation, now: datetime
+) -> Sight | None:
     if seen.refusal is None:
         return None
+    if stage.state is StageState.RUNNING and has_component(plan):
+        # Its endpoint is in service and bills, whatever the component waits for.
+        given_up = stage.refusals + 1 >= MAX_LOST
+        if given_up or PATIENCE[seen.refusal.cause] == timedelta(0):
+            return Sight.REFUSED
+        return Sight.REFUSED_FOR_NOW
     cause = seen.refusal.cause
     patience = PATIENCE[cause]
     if patience is None:
@@ -255,6 +267,11 @@ def _look_at_refusal(stage: Stage, seen: Observation, now: datetime) -> Sight | 
     waited = _met(stage.waits, cause, now)[-1]
     enough = waited.times >= FEWEST_TRIES and now >= waited.since + patience
     return Sight.REFUSED if enough or not patience else Sight.REFUSED_FOR_NOW
+
+
+def has_component(plan: StagePlan) -> bool:
+    """Whether a stage serves by an inference component, on an endpoint that is made for it."""
+    return isinstance(plan, DeployStage) and plan.inference_component
 
 
 def _met(
@@ -344,7 +361,7 @@ def _look_at_loss(stage: Stage, plan: StagePlan, work: Work) -> Sight:
 
     A component's endpoint is in service, and bills, by the time that the component is lost.
     """
-    is_free = not (isinstance(plan, DeployStage) and plan.inference_component)
+    is_free = not has_component(plan)
     goes_on = stage.tries < MAX_LOST or (
         work.cause is Cause.CAPACITY and (is_free or stage.proceeded_at is None)
     )
@@ -466,10 +483,17 @@ def _put_off(step: _Step) -> Stage:
     cause = refusal.cause if refusal else _OBSTACLES.get(step.work.cause)
     is_queued = cause is Obstacle.QUOTA and refusal is not None
     is_lost = step.sight in {Sight.LOST, Sight.CLEARED}
+    billed = billed_seconds(replace(stage, billable_seconds=step.work.billable_seconds), step.now)
+    # The second step was refused, and the first one is done.
+    is_second = stage.state is StageState.RUNNING and refusal is not None
+    # An endpoint that serves one experiment after the other tells no start: it bills for the former
+    # one meanwhile.
+    bills = not is_lost and (step.work.phase in GONE or step.work.started_at is not None)
     return replace(
         step.moved,
         attempt=stage.attempt + 1 if is_lost else stage.attempt,
-        earlier_seconds=stage.earlier_seconds + step.work.billable_seconds,
+        earlier_seconds=stage.earlier_seconds + (billed if is_lost else 0),
+        refusals=stage.refusals + 1 if is_second else stage.refusals * (not is_lost),
         billable_seconds=0,
         tries=stage.tries + 1,
         waits=_met(stage.waits, cause, step.now) if cause else stage.waits,
@@ -479,12 +503,19 @@ def _put_off(step: _Step) -> Stage:
         ending=False,
         suspicion=None,
         denied=None,
-        started_at=None,
+        started_at=stage.started_at if bills else None,
         progress=None,
         health=(),
         warned=(),
         reason=stage.reason if step.sight is Sight.CLEARED else _why(step.sight, step.seen),
     )
+
+
+def billed_seconds(stage: Stage, until: datetime) -> int:
+    """Return what an attempt was billed: an endpoint from its start until it was gone."""
+    if stage.kind is not StageKind.DEPLOY or stage.started_at is None:
+        return stage.billable_seconds
+    return int((until - stage.started_at).total_seconds())
 
 
 def _clear(step: _Step) -> Stage:
@@ -507,7 +538,8 @@ def _follow(step: _Step) -> Stage:
     if step.sight in {Sight.SUSPECT, Sight.UNSEEN}:
         return moved
     if step.sight is Sight.OURS:
-        started_at = work.started_at or step.now
+        known = moved.started_at if work.phase in GONE else None  # which may only not show
+        started_at = work.started_at or known or step.now
         former = work.serving or moved.former
         # Asked again with the same token, Bedrock answers as it did the first time.
         record = step.seen.snapshot.record
