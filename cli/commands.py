@@ -15,8 +15,11 @@ from novaloop.experiment.plan import LONGEST_TTL_HOURS
 from novaloop.experiment.record import CommandItem, CommandKind, Record, Status
 
 TAKEN_UP_WITHIN = timedelta(seconds=60)
-GONE_WITHIN = timedelta(minutes=15)
+GONE_WITHIN = timedelta(minutes=30)
 POLL_SECONDS = 1.0
+MAY_SHOW_LATE = (
+    "AWS may show late what is there, so it is looked for some minutes more before that is believed"
+)
 _HOURS = click.FloatRange(min=0, min_open=True, max=LONGEST_TTL_HOURS)
 
 
@@ -159,7 +162,8 @@ def _deleted(stack: Stack, name: str) -> list[str]:
 def clean_up(stack: Stack, name: str) -> Record:
     """Ask for everything's deletion; wait until nothing is left.
 
-    The controller finds it by its tag, whatever is recorded, and looks until it finds nothing.
+    The controller finds it by its tag, whatever is recorded, and looks until it has found nothing
+    for minutes: AWS's index of tags runs behind.
     """
     _, record = stack.load(name)
     if record.status is Status.STOPPING:
@@ -170,10 +174,14 @@ def clean_up(stack: Stack, name: str) -> Record:
 
 def _wait_until_gone(stack: Stack, name: str) -> Record:
     deadline = time.monotonic() + GONE_WITHIN.total_seconds()
+    told = False
     while time.monotonic() < deadline:
         _, record = stack.load(name)
         if record.status.is_final and record.cleanup is None:
             return record
+        if record.cleanup is not None and record.cleanup.empty is not None and not told:
+            told = True
+            click.echo(f"{name}: nothing more is found; {MAY_SHOW_LATE}", err=True)
         time.sleep(POLL_SECONDS)
     see = f"see `{stack.command('show', name)}`"
     raise Failed(f"{name}: it is still being deleted; {see}")

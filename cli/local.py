@@ -8,8 +8,8 @@ from cli import views
 from cli.stack import attach
 from localcloud import cloud as local_cloud
 
-PARAMETERS = {"StartDelaySeconds": "1", "LookSeconds": "2"}
-"""Whoever tries things out does not wait for a file that may follow, and trainings are short."""
+PARAMETERS = {"StartDelaySeconds": "1", "LookSeconds": "2", "LagSeconds": "5"}
+"""Whoever tries things out waits for no file that may follow; trainings are short; nothing lags."""
 
 
 @click.group()

@@ -49,6 +49,7 @@ pytestmark = pytest.mark.accept
 PARAMETERS = {
     "StartDelaySeconds": "0",
     "LookSeconds": "2",
+    "LagSeconds": "10",
     "BigFileBytes": str(BIG_FILE_BYTES),
 }
 SHORT = WITHOUT_PLAN + "plan: [evaluate: baseline, sft, evaluate: after-sft]\n"

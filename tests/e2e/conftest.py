@@ -19,6 +19,7 @@ from tests.e2e.application import BIG_FILE_BYTES, LONGEST_WAIT_SECONDS, OUTPUT_K
 PARAMETERS = {
     "StartDelaySeconds": "0",
     "LookSeconds": "2",
+    "LagSeconds": "10",
     "BigFileBytes": str(BIG_FILE_BYTES),
     "OutputKmsKeyArn": OUTPUT_KEY,
     "SubnetIds": "subnet-0123456789abcdef0",

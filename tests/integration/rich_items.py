@@ -144,10 +144,14 @@ def record(experiment_id: str = "questions", **changes: Any) -> Record:
             )
         ),
         "stopping_to": Status.STOPPED,
-        "cleanup": Cleanup(
-            "jane",
-            "sagemaker:model novaloop-questions--deploy-1",
-            held=Suspicion(Suspect.LINGERING, NOW, LATER),
+        "cleanup": complete(
+            Cleanup(
+                "jane",
+                "sagemaker:model novaloop-questions--deploy-1",
+                "AccessDenied",
+                held=Suspicion(Suspect.LINGERING, NOW, LATER),
+                empty=Suspicion(Suspect.ABSENT, NOW, LATER),
+            )
         ),
         "started_at": NOW,
         "ended_at": LATER,

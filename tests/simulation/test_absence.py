@@ -287,7 +287,7 @@ def test_a_launch_that_is_repeated_later_is_a_claim_of_its_own() -> None:
     simulation = submitted(chaos=Chaos(sweeps=False), crashes=crashes)
     for name in ("world", "undisturbed"):
         world = getattr(simulation, name)
-        often = replace(world.policy, look_every=timedelta(seconds=1))
+        often = replace(world.policy, lag=timedelta(seconds=5), look_every=timedelta(seconds=1))
         setattr(simulation, name, replace(world, policy=often))
     assert simulation.run(lambda: not crashes.faults)
 

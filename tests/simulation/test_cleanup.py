@@ -9,7 +9,7 @@ from novaloop.experiment.record import CommandKind, Status
 from novaloop.experiment.site import EXPERIMENT_TAG
 from novaloop.usecases.reconcile import reconcile
 from tests.simulation.faults import Calls, Scenario, at_any_call, second_controller
-from tests.simulation.simulation import SPEC, Simulation, crash
+from tests.simulation.simulation import SPEC, Chaos, Simulation, crash
 from tests.simulation.twin_sagemaker import TwinSageMaker
 
 PLAN = SPEC + b"plan: [sft, deploy: {inference_component: true}]\n"
@@ -161,3 +161,25 @@ def test_an_experiment_that_runs_must_be_stopped_first() -> None:
     reconcile("demo", simulation.undisturbed)
     assert any("stop it first" in entry.why for entry in simulation.store.history("demo"))
     assert simulation.settles("demo") is Status.LIVE
+
+
+def test_what_the_index_does_not_name_for_minutes_is_found_all_the_same() -> None:
+    simulation = failed()
+    simulation.lag.stale = 1.0
+    ask(simulation)
+    simulation.passes(timedelta(minutes=4))
+    assert simulation.record("demo").cleanup is not None, "nothing was found, and that was believed"
+    simulation.lag.stale = 0.0
+    assert simulation.run(partial(is_clean, simulation))
+    assert simulation.hosting.left() == []
+
+
+def test_what_has_just_been_made_is_found_though_its_tags_show_late() -> None:
+    simulation = Simulation(
+        chaos=Chaos(late_tags=1.0), fate=lambda name: "fails" if "sft" in name else "completes"
+    )
+    simulation.submit("demo", PLAN)
+    assert simulation.settles("demo") is Status.FAILED
+    leave(simulation.hosting)
+    assert cleaned(simulation)
+    assert simulation.hosting.left() == []

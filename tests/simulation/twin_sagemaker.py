@@ -92,7 +92,10 @@ class TwinSageMaker(TwinService):
         return self
 
     def paginate(self, **request: Any) -> list[dict[str, Any]]:
-        """Answer GetResources, a resource on each page; what was deleted lately is still named."""
+        """Answer GetResources, a resource on each page.
+
+        The index runs behind: what was deleted lately is still named, and what is there may not be.
+        """
         (wanted,) = request["TagFilters"]
         words = {word: kind for kind, word in _WORDS.items()}
         return [
@@ -101,7 +104,12 @@ class TwinSageMaker(TwinService):
             for kind in (words.get(kind, kind),)
             for name, resource in {**self.deleted.get(kind, {}), **resources}.items()
             if resource.tags.get(wanted["Key"]) in wanted["Values"]
+            and not (name in resources and self._is_left_out(_WORDS.get(kind, kind), name))
         ]
+
+    def _is_left_out(self, kind: str, name: str) -> bool:
+        """Whether the index does not name what is there."""
+        return not self._shown_tags(kind, name) or self._lag.hides()
 
     # ------------------------------------------------------------------ what there is
     def _kinds(self) -> Mapping[str, dict[str, Resource]]:

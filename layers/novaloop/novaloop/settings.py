@@ -67,6 +67,7 @@ class ControllerSettings(SweeperSettings):
     reward_function_arn: str
     start_delay_seconds: float = Field(ge=0, le=900)
     look_seconds: float = Field(ge=1, le=3600)
+    lag_seconds: float = Field(ge=5, le=3600)
     output_kms_key_arn: str = ""
     subnet_ids: str = ""
     security_group_ids: str = ""
@@ -81,3 +82,8 @@ class ControllerSettings(SweeperSettings):
     def look_every(self) -> timedelta:
         """How long goes without a look what no event tells of."""
         return timedelta(seconds=self.look_seconds)
+
+    @property
+    def lag(self) -> timedelta:
+        """How far AWS's answers may be behind."""
+        return timedelta(seconds=self.lag_seconds)

@@ -123,7 +123,9 @@ def controller_world() -> World:
             settings.bedrock_role_arn,
             settings.stack_name,
         ),
-        policy=Policy(settings.job_name_prefix, settings.start_delay, settings.look_every),
+        policy=Policy(
+            settings.job_name_prefix, settings.start_delay, settings.look_every, settings.lag
+        ),
     )
 
 

@@ -28,7 +28,14 @@ from novaloop.experiment.moves import (
     stay,
 )
 from novaloop.experiment.names import experiment_of_job, job_name
-from novaloop.experiment.observation import GONE, Observation, Phase, Sense, Work
+from novaloop.experiment.observation import (
+    GONE,
+    PARTS_OF_ENDPOINTS,
+    Observation,
+    Phase,
+    Sense,
+    Work,
+)
 from novaloop.experiment.plan import ServingStage, StagePlan
 from novaloop.experiment.record import (
     Ailment,
@@ -40,6 +47,7 @@ from novaloop.experiment.record import (
     Stage,
     StageState,
     Status,
+    Suspect,
 )
 from novaloop.experiment.spec import ExperimentSpec
 from novaloop.experiment.stages import (
@@ -54,7 +62,7 @@ from novaloop.experiment.stages import (
     move,
     proceeded,
 )
-from novaloop.experiment.suspicion import awaiting_ends, refused, watched
+from novaloop.experiment.suspicion import awaiting_ends, refused, seen_again, watched
 from novaloop.experiment.telling import with_notification, with_report, with_warnings
 
 
@@ -286,25 +294,34 @@ def _wind_down(record: Record, seen: Observation, now: datetime, _: Policy) -> D
 
 
 def _clear_away(record: Record, seen: Observation, now: datetime, policy: Policy) -> Decision:
-    """Once nothing runs any more, delete whatever else carries the experiment's tag, if asked."""
+    """Once nothing runs any more, delete whatever else carries the experiment's tag, if asked.
+
+    The index of tags runs behind, and so do the looks: that nothing is left, or only what an
+    endpoint is made of, is believed after several looks.
+    """
     if seen.made is not None:  # by a controller that was held up for longer than its lease
         return _stop_serving(replace(record, stopping_to=record.status), record.reason, now)
-    if record.cleanup is None or seen.leftovers is None:
+    left = seen.leftovers
+    cleanup, lines = _noted(record, seen, now)
+    if record.cleanup is None or cleanup is None or left is None:
         return stay(record)
-    if not seen.leftovers:
+    if not left or left[0].kind in PARTS_OF_ENDPOINTS:
+        of = Suspect.PARTIAL if left else Suspect.ABSENT
+        cleanup = replace(cleanup, empty=seen_again(record.cleanup.empty, of, "", now, policy))
+    cleaning = replace(record, cleanup=cleanup)
+    if cleanup.empty is not None and not cleanup.empty.confirmed:
+        return Decision(cleaning, history=lines)
+    if not left:
         line = HistoryEntry(now, "cleanup", "nothing is left")
         return Decision(replace(record, cleanup=None), history=(line,))
-    cleanup, lines = _noted(record, seen, now)
-    cleaning = replace(record, cleanup=cleanup)
     if seen.denied is not None:
         # Once told, it is tried again as long as it is asked for: a tag may show late.
-        told = cleanup is not None and cleanup.denied == seen.denied
+        told = cleanup.denied == seen.denied
         lines += () if told else (HistoryEntry(now, "cleanup", f"denied: {seen.denied}"),)
-        if cleanup is not None:
-            held = refused(cleanup.held, seen.denied, now, policy)
-            cleaning = replace(cleaning, cleanup=replace(cleanup, denied=seen.denied, held=held))
+        held = refused(cleanup.held, seen.denied, now, policy)
+        cleaning = replace(cleaning, cleanup=replace(cleanup, denied=seen.denied, held=held))
         return Decision(cleaning, history=lines)
-    return Decision(cleaning, (DeleteLeftovers(seen.leftovers),), lines)
+    return Decision(cleaning, (DeleteLeftovers(left),), lines)
 
 
 def _noted(
@@ -314,9 +331,9 @@ def _noted(
     left = ", ".join(map(str, seen.leftovers or ()))
     if record.cleanup is None or not left:
         return record.cleanup, ()
-    noted = replace(record.cleanup, left=left)
+    noted = replace(record.cleanup, left=left, empty=None)
     lines = (HistoryEntry(now, "cleanup", f"deleting {left}"),)
-    return noted, lines if noted != record.cleanup else ()
+    return noted, lines if left != record.cleanup.left else ()
 
 
 def _end_focus(record: Record, seen: Observation, now: datetime) -> Decision:

@@ -11,7 +11,7 @@ from novaloop.experiment.budget import last_moment
 from novaloop.experiment.moves import Decision, Policy
 from novaloop.experiment.observation import Observation, keeps_log
 from novaloop.experiment.plan import OnBedrock
-from novaloop.experiment.record import Record, Snapshot, StageState, Status
+from novaloop.experiment.record import Cleanup, Record, Snapshot, StageState, Status
 from novaloop.experiment.stages import CHECK_AGAIN, SETTLING
 from novaloop.experiment.telling import all_told, is_denied
 
@@ -64,9 +64,7 @@ def _is_claimed(record: Record) -> bool:
 def _due_at(record: Record, seen: Observation, now: datetime, policy: Policy) -> datetime | None:
     if record.status.is_final:
         if record.cleanup:
-            held = record.cleanup.held
-            blocked = record.cleanup.denied or record.unreadable or (held and held.confirmed)
-            return now + (CHECK_AGAIN if blocked else _soon(policy))
+            return _due_while_cleaning(record, record.cleanup, now, policy)
         settled = all_told(record) and not is_pending(record)
         return None if settled else now + CHECK_AGAIN
     due = now + LOOK_AGAIN[record.status]
@@ -113,6 +111,16 @@ def _last_change(record: Record, snapshot: Snapshot) -> datetime:
     times += [snapshot.spec.uploaded_at] if snapshot.spec else []
     times += [snapshot.checks.checked_at] if snapshot.checks else []
     return max(times)
+
+
+def _due_while_cleaning(
+    record: Record, cleanup: Cleanup, now: datetime, policy: Policy
+) -> datetime:
+    if cleanup.denied or record.unreadable or (cleanup.held and cleanup.held.confirmed):
+        return now + CHECK_AGAIN
+    if cleanup.empty is not None and not cleanup.empty.confirmed:
+        return cleanup.empty.look_at
+    return now + _soon(policy)
 
 
 def _due_while_live(record: Record, due: datetime, now: datetime) -> datetime:

@@ -28,17 +28,20 @@ class Policy:
 
     `look_every` is how long a running training's log, a deployment to Bedrock, or a deletion may
     go without a look, as no event tells of them: a little less than the sweep's period, so that
-    every sweep finds it due. A deletion is never left for longer than half a minute.
+    every sweep finds it due. A deletion is never left for longer than half a minute. `lag` is how
+    far AWS's answers may be behind, with a wide margin: tags show up to a minute late
+    (aws/sagemaker-python-sdk#3662).
     """
 
     prefix: str = "novaloop"
     start_delay: timedelta = timedelta(seconds=30)
     look_every: timedelta = timedelta(seconds=270)
+    lag: timedelta = timedelta(minutes=5)
 
     @property
     def looks_apart(self) -> timedelta:
-        """How far apart looks at what is suspect are: a minute, less where all looks are closer."""
-        return min(timedelta(minutes=1), self.look_every)
+        """How far apart looks at what is suspect are, at the most a minute."""
+        return min(timedelta(minutes=1), self.lag / 5)
 
 
 @dataclass(frozen=True)

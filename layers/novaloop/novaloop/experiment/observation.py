@@ -140,6 +140,10 @@ class Leftover:
         return f"{self.kind} {self.name}"
 
 
+PARTS_OF_ENDPOINTS = {"sagemaker:endpoint-config", "sagemaker:model"}
+"""Kinds that cost nothing, and must not be deleted while an endpoint is made of them."""
+
+
 class Sense(StrEnum):
     """What a look at an experiment looks at, in words for people."""
 

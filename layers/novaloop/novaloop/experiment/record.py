@@ -268,13 +268,15 @@ class Cleanup(Bounded):
     """Everything that carries the experiment's tag is being deleted: who asked, what is left.
 
     `denied` is what the service said when it last refused to delete some of it, `held` the
-    suspicion that it does not come to an end.
+    suspicion that it does not come to an end. `empty` is the suspicion that nothing is left
+    (ABSENT), or only what an endpoint is made of (PARTIAL).
     """
 
     by: Prose
     left: Prose = ""
     denied: Prose = ""
     held: Suspicion | None = None
+    empty: Suspicion | None = None
 
 
 @dataclass(frozen=True)

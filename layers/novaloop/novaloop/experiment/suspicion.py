@@ -22,9 +22,7 @@ from novaloop.experiment.observation import GONE, End, Observation, Phase, Sense
 from novaloop.experiment.record import Record, Stage, StageState, Status, Suspect, Suspicion
 
 LOOKS = 3
-"""How many looks must agree."""
-SPAN = 5
-"""Over how many times the distance between two looks that count: five minutes, by default."""
+"""How many looks must agree, over the time by which answers may be behind: `Policy.lag`."""
 ENDS_WITHIN = timedelta(hours=2)
 """How long an end may take before people are told that it does not come: what is being created
 can't be deleted before it is there, which takes as long at most (ENDPOINT_START in `stages`)."""
@@ -43,7 +41,7 @@ def watched(record: Record, seen: Observation, now: datetime, policy: Policy) ->
     known = stage.suspicion if seen.end is not End.REQUESTED else None  # so it was there
     suspicion = known if _says_nothing(record, stage, work) else None
     if of is not None:
-        suspicion = _after(known, of, work.reason or "", now, policy.looks_apart)
+        suspicion = seen_again(known, of, work.reason or "", now, policy)
     ending = record.is_ending_work and work.phase is Phase.ENDING
     return put_stage(
         record,
@@ -63,7 +61,7 @@ def _unreadable(
     if not seen.blind:
         return None
     why = str(seen.blind[0])
-    return _after(record.unreadable, Suspect.UNREADABLE, why, now, policy.looks_apart)
+    return seen_again(record.unreadable, Suspect.UNREADABLE, why, now, policy)
 
 
 def _denied(stage: Stage, seen: Observation, now: datetime, policy: Policy) -> Suspicion | None:
@@ -79,7 +77,7 @@ def _is_refused(stage: Stage) -> bool:
 
 def refused(known: Suspicion | None, why: str, now: datetime, policy: Policy) -> Suspicion:
     """Return what is suspected of an end that was just refused."""
-    return _after(known, Suspect.DENIED, why, now, policy.looks_apart)
+    return seen_again(known, Suspect.DENIED, why, now, policy)
 
 
 def awaiting_ends(record: Record, seen: Observation, now: datetime) -> Record:
@@ -144,14 +142,15 @@ def _says_nothing(record: Record, stage: Stage, work: Work) -> bool:
     return claimed and work.ours and work.phase in GONE
 
 
-def _after(
-    known: Suspicion | None, of: Suspect, why: str, now: datetime, apart: timedelta
+def seen_again(
+    known: Suspicion | None, of: Suspect, why: str, now: datetime, policy: Policy
 ) -> Suspicion:
     """Return what is suspected after one more look; looks soon after each other count as one."""
+    apart = policy.looks_apart
     if known is None or known.of is not of:
         return Suspicion(of, now, now + apart, why=why)
     if known.confirmed or now < known.look_at:
         return known
     looks = known.looks + 1
-    confirmed = looks >= LOOKS and now >= known.since + SPAN * apart
+    confirmed = looks >= LOOKS and now >= known.since + policy.lag
     return replace(known, look_at=now + apart, looks=looks, confirmed=confirmed, why=why)
