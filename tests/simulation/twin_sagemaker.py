@@ -225,7 +225,8 @@ class TwinSageMaker(TwinService):
         assert endpoint.described["EndpointStatus"] != "Failed", f"{name} can only be deleted"
         # SageMaker takes it (hashicorp/terraform-provider-aws#42843) and rolls the same out once
         # more; only who can't know what serves may ask for that.
-        assert self._lag.former or self.serving(name) != target, f"{name} serves {target} already"
+        knows = f"endpoint {name}" not in self._former
+        assert not knows or self.serving(name) != target, f"{name} serves {target} already"
         self._before_change("endpoint", name)
         self.updates.append((name, target))
         endpoint.described["EndpointStatus"] = "Updating"

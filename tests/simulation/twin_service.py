@@ -105,7 +105,7 @@ class Lag:
     def shows_former(self, shows_at: datetime, now: datetime) -> bool:
         if now >= shows_at or self.random.random() < 0.4:
             return False
-        self.struck["looks that answered as before a change"] += 1
+        self.struck["answer as before a change"] += 1
         return True
 
 

@@ -113,7 +113,7 @@ class Stack(Simulation):
 
     def good_weather(self) -> None:
         """Let no fault begin any more: what people ask for now must come to a good end."""
-        self.chaos, self.lag.tags, self.lag.stale = Chaos(), 0.0, 0.0
+        self.chaos, self.lag.tags, self.lag.stale, self.lag.former = Chaos(), 0.0, 0.0, 0.0
         self.crashes.others.clear()
         for fault in self.faults:
             fault.end()
@@ -627,6 +627,7 @@ KINDS: Sequence[Fault] = (
     # What a service says late.
     Weather("tags shown late", 0.4, of="tags", probabilities=(0.5,)),
     StaleAbsence("not found, but there", 0.5),
+    Weather("answer as before a change", 0.5, of="former", probabilities=(0.3, 1.0)),
     # What a service refuses or loses.
     FewMachines("training-job queue for a quota", 0.5),
     *_jobs("quota", "throttled", "invalid", "no capacity", "service fault"),
