@@ -38,6 +38,7 @@ class Timing:
     endpoint_creating: float = 0.8
     resources_late: float = 0.0
     tags_late: float = 0.0
+    changes_late: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -156,6 +157,7 @@ def _spawn(
         "endpoint_seconds": timing.endpoint_creating,
         "resources_late": timing.resources_late,
         "tags_late": timing.tags_late,
+        "changes_late": timing.changes_late,
     }
     with (directory / "emulator.log").open("wb") as log:
         return subprocess.Popen(  # noqa: S603

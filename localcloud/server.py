@@ -35,6 +35,7 @@ class ServerSettings:
     endpoint_seconds: float
     resources_late: float
     tags_late: float
+    changes_late: float
 
 
 def write_certificates(directory: Path) -> None:
@@ -76,7 +77,7 @@ def main() -> None:
         directory,
         starting_seconds=settings.starting_seconds,
         endpoint_seconds=settings.endpoint_seconds,
-        lag=Lag(settings.resources_late, settings.tags_late),
+        lag=Lag(settings.resources_late, settings.tags_late, settings.changes_late),
     )
     emulator.serve()
 

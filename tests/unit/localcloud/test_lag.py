@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
 from localcloud.lag import Lag
+from localcloud.sagemaker.errors import ServiceError, invalid
 
 
 def test_what_is_new_shows_late_and_its_tags_later() -> None:
@@ -22,3 +25,26 @@ def test_without_lag_everything_shows_at_once() -> None:
     lag.created("new")
     assert not lag.hides("new")
     assert not lag.hides_tags("new")
+
+
+def test_a_change_shows_late_and_so_does_a_deletion() -> None:
+    now = [100.0]
+    lag = Lag(change_seconds=2.0, clock=lambda: now[0])
+    there = ["InService"]
+
+    def look() -> str:
+        if not there:
+            raise invalid("Could not find it.")
+        return there[-1]
+
+    assert lag.told("endpoint", look) == '"InService"'
+    there.append("Updating")
+    seen = []
+    for now[0] in (101.0, 102.9, 103.0):
+        seen.append(lag.told("endpoint", look))
+    assert seen == ['"InService"', '"InService"', '"Updating"']
+    there.clear()
+    assert lag.told("endpoint", look) == '"Updating"'
+    now[0] = 105.0
+    with pytest.raises(ServiceError):
+        lag.told("endpoint", look)
