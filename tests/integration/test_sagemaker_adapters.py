@@ -545,13 +545,23 @@ def test_one_that_serves_one_after_the_other_is_not_deleted_unseen(
 def test_leftovers_are_deleted_once_the_endpoint_is_gone(
     endpoints: SageMakerEndpoints, sagemaker: Stubber
 ) -> None:
+    fails(sagemaker, "describe_endpoint", NO_ENDPOINT)
     parts_go(sagemaker)
     assert end(endpoints, REF, gone=True) is End.DONE
+
+
+@pytest.mark.parametrize("status", ["Creating", "InService", "Updating"])
+def test_an_endpoint_that_shows_after_all_keeps_what_it_is_made_of(
+    endpoints: SageMakerEndpoints, sagemaker: Stubber, status: str
+) -> None:
+    sagemaker.add_response("describe_endpoint", described_endpoint(status))
+    assert end(endpoints, REF, gone=True) is End.NOT_NOW
 
 
 def test_only_leftovers_with_our_tag_are_deleted_where_no_answer_tells(
     endpoints: SageMakerEndpoints, sagemaker: Stubber
 ) -> None:
+    fails(sagemaker, "describe_endpoint", NO_ENDPOINT)
     sagemaker.add_response("describe_endpoint_config", CONFIG)
     tagged_as(sagemaker, "another", str(CONFIG["EndpointConfigArn"]))
     sagemaker.add_response("describe_model", MODEL)
@@ -564,6 +574,7 @@ def test_what_was_never_made_is_not_asked_to_be_deleted(
     endpoints: SageMakerEndpoints, sagemaker: Stubber
 ) -> None:
     """IAM would deny it: what does not exist has no tag."""
+    fails(sagemaker, "describe_endpoint", NO_ENDPOINT)
     fails(sagemaker, "describe_endpoint_config", NO_CONFIG)
     sagemaker.add_response("describe_model", MODEL)
     sagemaker.add_response("delete_model", {}, {"ModelName": NAME})
@@ -571,6 +582,7 @@ def test_what_was_never_made_is_not_asked_to_be_deleted(
 
 
 def test_deleting_twice_is_harmless(endpoints: SageMakerEndpoints, sagemaker: Stubber) -> None:
+    fails(sagemaker, "describe_endpoint", NO_ENDPOINT)
     fails(sagemaker, "describe_endpoint_config", NO_CONFIG)
     fails(sagemaker, "describe_model", NO_MODEL)
     assert end(endpoints, REF, gone=True) is End.NOT_NOW
@@ -803,9 +815,18 @@ def test_the_component_is_deleted_before_its_endpoint(
     sagemaker.add_response("delete_inference_component", {}, ONE_COMPONENT)
     end(endpoints, WITH_COMPONENT)
     fails(sagemaker, "describe_inference_component", NO_COMPONENT)
+    fails(sagemaker, "delete_inference_component", NO_COMPONENT)
     sagemaker.add_response("describe_endpoint", described_endpoint("InService"))
     sagemaker.add_response("delete_endpoint", {}, {"EndpointName": NAME})
     end(endpoints, WITH_COMPONENT)
+
+
+def test_a_component_that_does_not_show_is_asked_to_end_by_its_name(
+    endpoints: SageMakerEndpoints, sagemaker: Stubber
+) -> None:
+    fails(sagemaker, "describe_inference_component", NO_COMPONENT)
+    sagemaker.add_response("delete_inference_component", {}, ONE_COMPONENT)
+    assert end(endpoints, WITH_COMPONENT) is End.REQUESTED
 
 
 def test_a_component_is_asked_by_its_name(endpoints: SageMakerEndpoints, runtime: Stubber) -> None:
@@ -1074,9 +1095,14 @@ def test_an_update_that_a_late_tag_denies_is_tried_again(
 def test_an_endpoint_that_serves_something_else_is_not_deleted(
     endpoints: SageMakerEndpoints, sagemaker: Stubber
 ) -> None:
+    """Nor what was made for it, unless that is known to be in nobody's use."""
+    serves(sagemaker, OLD)
+    assert end(endpoints, SHARED) is End.NOT_NOW
     serves(sagemaker, OLD)
     parts_go(sagemaker)
-    assert end(endpoints, SHARED) is End.DONE
+    assert end(endpoints, SHARED, gone=True) is End.DONE
+    serves(sagemaker, OLD, "Updating")
+    assert end(endpoints, SHARED, gone=True) is End.NOT_NOW
 
 
 def test_nothing_is_deleted_in_the_middle_of_an_update(

@@ -42,7 +42,7 @@ SEEN = {
     "stopping": Observation(Snapshot("demo", ENDING), Work(Phase.ENDING)),
     "launched and not to be seen yet": Observation(Snapshot("demo", CLAIMED), Work(Phase.ABSENT)),
     "clearing away": Observation(
-        Snapshot("demo", CLEARING), leftovers=(Leftover("sagemaker:model", "orphan"),)
+        Snapshot("demo", CLEARING), leftovers=(Leftover("sagemaker:endpoint", "orphan"),)
     ),
 }
 

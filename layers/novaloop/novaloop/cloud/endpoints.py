@@ -249,10 +249,11 @@ class SageMakerEndpoints:
         )
 
     def _end_seen(self, ref: EndpointRef) -> End:
-        # Also what a look does not find: it may bill and only not show.
-        component = self._end_component(ref, lambda: _settled(self._component(ref)))
-        if component is End.REQUESTED or self._component(ref):
-            return component
+        component = self._component(ref)
+        # Also one that a look does not find: it may bill and only not show.
+        end = self._end_component(ref, lambda: _settled(self._component(ref)))
+        if component or end is End.REQUESTED:
+            return end
         endpoint = self._endpoint(ref.endpoint)
         if endpoint is None and ref.is_shared:
             # What serves there may be another experiment's. The endpoint's schedule is behind it.
