@@ -41,11 +41,19 @@ def with_due(
     record = decision.record
     is_late = _is_claimed(before) and _is_claimed(record) and record.unreadable is None
     unseen = now + _soon(policy) if is_late else None
-    due_at = min(
-        filter(None, (_due_at(record, seen, now, policy), unseen, decision.look_at)), default=None
-    )
+    looks = (_due_at(record, seen, now, policy), unseen, decision.look_at, _used_up(record, now))
+    due_at = min(filter(None, looks), default=None)
     keeps = before.due_at is not None and due_at is not None and now < before.due_at <= due_at
     return replace(decision, record=replace(record, due_at=before.due_at if keeps else due_at))
+
+
+def _used_up(record: Record, now: datetime) -> datetime | None:
+    """Return when what a deployment serves with, if one is under way, has used up the budget."""
+    stage = record.active
+    if stage is None or stage.started_at is None or record.status.is_final:
+        return None
+    limit = last_moment(record, stage)
+    return limit if limit is not None and now < limit else None
 
 
 def _soon(policy: Policy) -> timedelta:
@@ -80,9 +88,6 @@ def _due_at(record: Record, seen: Observation, now: datetime, policy: Policy) ->
     if stage is not None and stage.state is StageState.RUNNING and stage.proceeded_at:
         settled_at = stage.proceeded_at + SETTLING
         due = min(due, settled_at if now < settled_at else now + policy.look_every)
-    limit = last_moment(record, stage) if stage is not None and stage.started_at else None
-    if limit is not None and now < limit:
-        due = min(due, limit)
     if stage is not None and stage.state is StageState.CLEARING:
         due = min(due, now + _soon(policy))
     if stage is not None and stage.state is StageState.SCORING and stage.checked_at:
