@@ -33,6 +33,7 @@ ENVIRONMENT = {
     "JOB_NAME_PREFIX": "novaloop",
     "START_DELAY_SECONDS": "30",
     "LOOK_SECONDS": "270",
+    "LAG_SECONDS": "300",
 }
 WORLDS: dict[str, Callable[[], object]] = {
     "ControllerFunction": wiring.controller_world,
