@@ -151,3 +151,17 @@ def test_strange_settings_are_a_message(file: Path, bad: object) -> None:
     result = novaloop("reward", "try", str(file))
     assert result.exit_code == 2
     assert "line 1: reward" in result.stderr
+
+
+def test_the_means_of_many_labels_fit_in_80_columns(tmp_path: Path) -> None:
+    labels = [f"a-label-of-many-{number}" for number in range(9)]
+    row = {
+        "messages": [{"role": "user", "content": "q"}],
+        "reference_answer": {"answer": labels[0]},
+        "reward": {"labels": labels},
+    }
+    file = tmp_path / "rft.jsonl"
+    file.write_text(json.dumps(row))
+    output = novaloop("reward", "try", str(file), env={"COLUMNS": "80"}).stdout
+    assert "Mean score: " in output
+    assert max(map(len, output.splitlines())) <= 80
