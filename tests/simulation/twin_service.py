@@ -47,9 +47,9 @@ class _TimedOutError(Unanswered, ReadTimeoutError):
     pass
 
 
-def _answered(code: str, status: int) -> Unanswered:
+def _answered(code: str, status: int, repeats: int = 0) -> Unanswered:
     told: Any = {"Error": {"Code": code, "Message": "no"}}
-    told["ResponseMetadata"] = {"HTTPStatusCode": status}
+    told["ResponseMetadata"] = {"HTTPStatusCode": status, "RetryAttempts": repeats}
     return _RefusedError(told, "Operation")
 
 
@@ -57,13 +57,13 @@ UNANSWERED: Mapping[str, Unanswered] = {
     "InternalFailure": _answered("InternalFailure", 500),
     "ServiceUnavailable": _answered("ServiceUnavailable", 503),
     "ThrottlingException": _answered("ThrottlingException", 400),
-    "ResourceLimitExceeded": _answered("ResourceLimitExceeded", 400),
+    "ResourceLimitExceeded": _answered("ResourceLimitExceeded", 400, repeats=1),
     "read timeout": _TimedOutError(endpoint_url="https://aws"),
 }
 """What a call may answer after it took effect: the service broke off after it had begun, or the
 answer was lost (AWS's Builders' Library, "Timeouts, retries and backoff with jitter": a time-out
-says nothing of whether the call took effect). That a quota is told of after a job was begun is not
-known of AWS, and not ruled out."""
+says nothing of whether the call took effect). A quota is told of after a job
+was begun where the client repeats a request whose answer was lost: the job itself fills it then."""
 
 
 @dataclass

@@ -51,6 +51,11 @@ def _is_server_fault(error: ClientError) -> bool:
     return status >= HTTPStatus.INTERNAL_SERVER_ERROR
 
 
+def _was_repeated(error: ClientError) -> bool:
+    """Whether botocore sent the request more than once before it got this answer."""
+    return error.response.get("ResponseMetadata", {}).get("RetryAttempts", 0) > 0
+
+
 def code_of(error: ClientError) -> str:
     """Return AWS's code for an error."""
     return str(error.response.get("Error", {}).get("Code", ""))
@@ -68,10 +73,13 @@ def text_of(error: ClientError) -> str:
 def obstacle_of(error: ClientError) -> Obstacle:
     """Return why a launch was refused, by AWS's code, or by what it says.
 
-    A quota that is too small for this request alone is not used up by others.
+    A quota that is too small for this request alone is not used up by others. One that a repeated
+    request met may be filled by what the first request of the call launched, its answer lost.
     """
     message = _message_of(error)
     code, cause = code_of(error), cause_of(message)
+    if code in _QUOTA and _was_repeated(error):
+        return Obstacle.UNCLEAR
     if code in _QUOTA:
         told = _NUMBERS.search(message)
         too_small = told is not None and int(told["wanted"]) > int(told["limit"])

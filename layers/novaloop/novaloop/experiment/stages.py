@@ -69,16 +69,10 @@ PATIENCE: Mapping[Obstacle, timedelta | None] = {
 """How long a launch is tried again after it first met an obstacle; None: as long as it takes, since
 only time or a person removes it. What may be caused by lag alone is waited for as long as lag may
 last: minutes, of which no source knows more than one (aws/sagemaker-python-sdk#3662)."""
-UNCLEAR = {
-    Obstacle.QUOTA,
-    Obstacle.CAPACITY,
-    Obstacle.SERVICE_FAULT,
-    Obstacle.UNCLEAR,
-}
+UNCLEAR = {Obstacle.SERVICE_FAULT, Obstacle.UNCLEAR}
 """Refusals after which the launch may have taken effect all the same: a call that was accepted can
-answer a fault of the service (an error 500 or 503, throttling, a time-out), and what is refused for
-want of something is not known to be always refused before it is begun. So what does not show is
-looked for, as if it were launched. All others say of the request itself that it can't be."""
+answer a fault of the service (an error 500 or 503, throttling, a time-out). So what does not show
+is looked for, as if it were launched. All others say that it was not."""
 FEWEST_TRIES = 3
 """How often an obstacle must be met before it is one for good, whatever time has passed."""
 LONG_WAIT = timedelta(hours=1)
