@@ -19,6 +19,7 @@ from botocore.exceptions import ClientError
 from localcloud.cloud import LocalCloud, up
 from localcloud.emulator import LocalCloudError, Timing
 from localcloud.limits import MESSAGE_BYTES, REQUEST_BYTES, RESPONSE_BYTES
+from localcloud.sagemaker.faults import Fault
 from tests.e2e.application import wait_for
 
 pytestmark = pytest.mark.e2e
@@ -39,17 +40,21 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCloud]:
         trusted = ["lambda.amazonaws.com", "states.amazonaws.com"]
         _role(client("iam"), "anything", trusted, [{"Effect": "Allow", "Action": "*"}])
         client("s3").create_bucket(Bucket="bucket")
-        code = io.BytesIO()
-        with zipfile.ZipFile(code, "w") as archive:
-            archive.writestr("f.py", CODE)
         client("lambda").create_function(
             FunctionName="f",
             Runtime="python3.13",
             Role=ROLE,
             Handler="f.h",
-            Code={"ZipFile": code.getvalue()},
+            Code={"ZipFile": _zipped(CODE)},
         )
         yield running
+
+
+def _zipped(code: str) -> bytes:
+    archived = io.BytesIO()
+    with zipfile.ZipFile(archived, "w") as archive:
+        archive.writestr("f.py", code)
+    return archived.getvalue()
 
 
 def _role(iam: Any, name: str, services: list[str], statements: list[dict[str, Any]]) -> None:
@@ -210,6 +215,25 @@ def test_lambda_refuses_a_large_payload_and_answer(cloud: LocalCloud) -> None:
     answer = invoke(Payload=json.dumps({"bytes": RESPONSE_BYTES}))
     assert answer["FunctionError"] == "Unhandled"
     assert json.load(answer["Payload"])["errorType"] == "Function.ResponseSizeTooLarge"
+
+
+def test_a_held_invocation_meets_the_function_as_it_is_when_let_go(cloud: LocalCloud) -> None:
+    functions, s3 = (cloud.session().client(each, config=FAST) for each in ("lambda", "s3"))
+
+    def code(told: str) -> bytes:
+        put = f'boto3.client("s3").put_object(Bucket="bucket", Key="told", Body="{told}")'
+        return _zipped(f"import boto3\ndef h(event, _):\n    {put}\n")
+
+    named = {"FunctionName": "queued"}
+    runs = {"Runtime": "python3.13", "Role": ROLE, "Handler": "f.h", "Timeout": 60}
+    functions.create_function(**named, **runs, Code={"ZipFile": code("old")})
+    with cloud.under(Fault("asynchronous-invocation", "queued", outcome="Held")):
+        functions.invoke(**named, InvocationType="Event")
+        functions.update_function_code(**named, ZipFile=code("new"))
+        assert _refused(s3.get_object, Bucket="bucket", Key="told") == "NoSuchKey"
+    listed = partial(s3.list_objects_v2, Bucket="bucket", Prefix="told")
+    wait_for(lambda: listed().get("Contents"))
+    assert s3.get_object(Bucket="bucket", Key="told")["Body"].read() == b"new"
 
 
 def test_step_functions_bound_what_goes_between_states(cloud: LocalCloud) -> None:
