@@ -130,18 +130,23 @@ class Deployments:
         }
 
 
-def test_what_serves_holds_up_a_deletion_and_no_rollback(
-    stack: Stack, cloud: LocalCloud, tmp_path: Path
-) -> None:
-    cloud.session().client("ssm").put_parameter(Name=TAKEN, Type="String", Value="a")
-    questions.write(tmp_path, sft=80, rft=1, eval=1)
-    put(stack, "serves", {"experiment.yaml": PLAN, "sft.csv": (tmp_path / "sft.csv").read_bytes()})
+def serves(stack: Stack, folder: Path) -> str:
+    """Let an experiment serve; return the name of its endpoint and component."""
+    questions.write(folder, sft=80, rft=1, eval=1)
+    put(stack, "serves", {"experiment.yaml": PLAN, "sft.csv": (folder / "sft.csv").read_bytes()})
     live = reaches(stack, "serves", Status.LIVE)
     assert live.endpoint is not None
+    return live.endpoint.name
+
+
+def test_an_update_and_its_rollback_are_never_held_up(
+    stack: Stack, cloud: LocalCloud, tmp_path: Path
+) -> None:
+    """One may leave the guard out; that of one that brings it takes it away again."""
+    cloud.session().client("ssm").put_parameter(Name=TAKEN, Type="String", Value="a")
+    serves(stack, tmp_path)
     deployments = Deployments(cloud)
     assert deployments.of_the_guard()[0][0] == "CREATE_COMPLETE"
-
-    # An update may leave the guard out, and the rollback of one that brings it takes it away again.
     assert deployments.deploy(changed(tmp_path / "project", without_guard)) == "UPDATE_COMPLETE"
     broken = changed(tmp_path / "project", fail_after_the_guard)
     assert deployments.deploy(broken) == "UPDATE_ROLLBACK_COMPLETE"
@@ -149,12 +154,18 @@ def test_what_serves_holds_up_a_deletion_and_no_rollback(
     assert statuses[:2] == ["DELETE_COMPLETE", "DELETE_IN_PROGRESS"]
     assert "DELETE_FAILED" not in statuses
 
-    cloud.deploy(REPOSITORY / "template.yaml", PARAMETERS)
+
+def test_what_serves_holds_up_a_deletion_and_no_rollback_of_a_first_deployment(
+    stack: Stack, cloud: LocalCloud, tmp_path: Path
+) -> None:
+    cloud.session().client("ssm").put_parameter(Name=TAKEN, Type="String", Value="a")
+    name = serves(stack, tmp_path)
+    deployments = Deployments(cloud)
     assert deployments.delete() == "DELETE_FAILED"
     status, reason = deployments.of_the_guard()[0]
     assert status == "DELETE_FAILED"
     for kind in ("endpoint", "inference-component"):
-        assert f"{kind} {live.endpoint.name} (experiment serves)" in reason
+        assert f"{kind} {name} (experiment serves)" in reason
     assert reason.startswith("2 still run or serve, and bill: ")
     assert reason.endswith("--deletion-mode FORCE_DELETE_STACK --stack-name novaloop")
     assert deployments.left() == {"Guard"}
@@ -163,20 +174,20 @@ def test_what_serves_holds_up_a_deletion_and_no_rollback(
     assert deployments.delete(DeletionMode="FORCE_DELETE_STACK") == "DELETE_COMPLETE"
     assert endpoints(cloud, "serves")
 
-    # A first deployment that fails after the guard was made is rolled back without a trace.
+    broken = changed(tmp_path / "project", fail_after_the_guard)
     assert deployments.deploy(broken) == "ROLLBACK_COMPLETE"
     statuses = [status for status, _ in deployments.of_the_guard()]
     assert statuses[0] == "DELETE_COMPLETE"
     assert "DELETE_FAILED" not in statuses
     assert deployments.delete() == "DELETE_COMPLETE"
 
-    # The same stack again holds to its endpoint, until that has ended.
+    # Once nothing serves, a stack of that name goes without a word.
+    sagemaker = cloud.session().client("sagemaker")
+    sagemaker.delete_inference_component(InferenceComponentName=name)
+    wait_for(lambda: not sagemaker.list_inference_components()["InferenceComponents"])
+    sagemaker.delete_endpoint(EndpointName=name)
+    wait_for(lambda: not endpoints(cloud, "serves"))
     cloud.deploy(REPOSITORY / "template.yaml", PARAMETERS)
     deployments = Deployments(cloud)
-    sagemaker = cloud.session().client("sagemaker")
-    sagemaker.delete_inference_component(InferenceComponentName=live.endpoint.name)
-    wait_for(lambda: not sagemaker.list_inference_components()["InferenceComponents"])
-    sagemaker.delete_endpoint(EndpointName=live.endpoint.name)
-    wait_for(lambda: not endpoints(cloud, "serves"))
     assert deployments.delete() == "DELETE_COMPLETE"
     assert deployments.of_the_guard()[0] == ("DELETE_COMPLETE", "")
