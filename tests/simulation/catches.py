@@ -19,7 +19,6 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 LAYER = ROOT / "layers" / "novaloop"
-SIMULATION = "tests/simulation"
 
 
 @dataclass(frozen=True)
@@ -44,7 +43,7 @@ class Break:
 
 
 def _one(fault: str, file: str, old: str, new: str, test: str | None = None) -> Break:
-    return Break(fault, (Edit(file, old, new),), test and f"{SIMULATION}/{test}")
+    return Break(fault, (Edit(file, old, new),), test)
 
 
 BREAKS: Sequence[Break] = (
@@ -107,20 +106,21 @@ BREAKS: Sequence[Break] = (
         "experiment/decide.py",
         "until is not None and is_promised(record, until)",
         "until is not None",
-        "test_backstops.py",
+        "tests/simulation/test_backstops.py",
     ),
     _one(
         "what runs for nobody is never looked for",
         "usecases/sweep.py",
         "swept.orphans = len(look_for_orphans(world.orphans, now))",
         "swept.orphans = 0",
+        "tests/simulation/test_orphans.py",
     ),
     _one(
         "a launch is repeated by the claim of the one before",
         "experiment/stages.py",
         "return replace(moved, claimed_at=step.now)",
         "return moved",
-        "test_absence.py",
+        "tests/simulation/test_absence.py",
     ),
     _one(
         '"not found" at a launch is waited for without end',
@@ -131,16 +131,16 @@ BREAKS: Sequence[Break] = (
     _one(
         "what waits for a quota and is stopped stays STOPPING for minutes",
         "experiment/stages.py",
-        "if refused and not _is_unclear(stage)",
-        "if False and not _is_unclear(stage)",
-        "test_leases.py",
+        "if refused and not _is_unclear",
+        "if False and not _is_unclear",
+        "tests/simulation/test_leases.py",
     ),
     _one(
         "the sweep walks round the inbox from its beginning each time",
         "usecases/sweep.py",
         "world.objects.uploads(INBOX, place.after)",
         'world.objects.uploads(INBOX, "")',
-        "test_sweep.py",
+        "tests/simulation/test_sweep.py",
     ),
     Break(
         "what ingest dies of is tried for ever",
@@ -164,6 +164,34 @@ BREAKS: Sequence[Break] = (
             ),
         ),
         "tests/unit/experiment/test_hostile_experiment_files.py",
+    ),
+    _one(
+        "a whole experiment.yaml is read, however big",
+        "usecases/spec_upload.py",
+        "content = body.read(MAX_BYTES + 1)",
+        "content = body.read()",
+        "tests/unit/experiment/test_hostile_experiment_files.py",
+    ),
+    _one(
+        "any image may run under the execution role",
+        "experiment/launching.py",
+        'return problem_with_repository(getattr(plan, "image", None), site.deployment)',
+        "return None",
+        "tests/simulation/test_other_stages.py",
+    ),
+    _one(
+        "a reward pattern whose time doubles with each character",
+        "rewards/patterns.py",
+        "if count.cost(whole, _After(0, 0, certain=True))[1] > MAX_STEPS:",
+        "if False:",
+        "tests/unit/rewards/test_patterns.py",
+    ),
+    _one(
+        "an archive's giant header is read whole",
+        "metrics/archive.py",
+        "if self.type in _EXTENDED and self.size > MAX_HEADER_BYTES:",
+        "if False:",
+        "tests/unit/metrics/test_hostile_archives.py",
     ),
     _one(
         "somebody else's at the first look, though the tag shows late",
@@ -200,7 +228,7 @@ BREAKS: Sequence[Break] = (
         "experiment/decide.py",
         "if changed and not _is_old_news(stage, moved)",
         "if changed",
-        "test_what_cannot_be_read.py",
+        "tests/simulation/test_what_cannot_be_read.py",
     ),
 )
 
