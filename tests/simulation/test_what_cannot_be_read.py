@@ -12,7 +12,7 @@ import pytest
 
 from novaloop.experiment.record import CommandKind, Obstacle, StageState, Status
 from tests.simulation.simulation import SPEC, Simulation
-from tests.simulation.test_absence import ENDPOINT, JOB, runs
+from tests.simulation.test_absence import ENDPOINT, JOB, looked_at, runs
 from tests.simulation.twin_service import refusal
 
 SHORT = SPEC + b"plan: [sft, deploy]\n"
@@ -280,3 +280,18 @@ def test_what_waits_for_a_quota_for_weeks_does_not_fill_its_history() -> None:
     assert simulation.settles("demo") is Status.LIVE
     lines = [entry.what for entry in simulation.store.history("demo")]
     assert lines.count("sft WAITING") == lines.count("sft RUNNING") == 1
+
+
+def test_looks_with_one_between_them_that_failed_are_not_in_a_row() -> None:
+    """An endpoint that shows, but whose tags can't be read, is no evidence that it is gone."""
+    simulation = submitted(SPEC + b"plan: [sft, deploy: {endpoint: bot}]\n")
+    assert simulation.settles("demo") is Status.LIVE
+    with failing(simulation.hosting, "list_tags"):
+        for _ in range(6):
+            simulation.lag.stale = 1.0
+            looked_at(simulation)
+            assert simulation.record("demo").stage("deploy").suspicion is not None
+            simulation.lag.stale = 0.0
+            simulation.passes(timedelta(minutes=2))
+    assert simulation.record("demo").status is Status.LIVE
+    assert simulation.record("demo").stage("deploy").suspicion is None

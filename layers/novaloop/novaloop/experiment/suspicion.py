@@ -36,6 +36,10 @@ def watched(record: Record, seen: Observation, now: datetime, policy: Policy) ->
         return record
     stage = replace(stage, job_arn=seen.made or stage.job_arn)
     if work is None:
+        # A look that failed breaks the row: part of it may have shown that the work is there.
+        known = stage.suspicion
+        if seen.blind_to(Sense.WORK) and known is not None and not known.confirmed:
+            stage = replace(stage, suspicion=None)
         return put_stage(record, stage)
     of = _suspect(record, stage, work)
     known = stage.suspicion if seen.end is not End.REQUESTED else None  # so it was there
