@@ -198,6 +198,7 @@ BREAKS: Sequence[Break] = (
         "experiment/suspicion.py",
         "return Suspicion(of, now, now + apart, why=why)",
         "return Suspicion(of, now, now + apart, confirmed=of is Suspect.FOREIGN, why=why)",
+        "tests/simulation/test_absence.py",
     ),
     _one(
         'gone at the first look that says "not found"',
@@ -290,7 +291,7 @@ def main() -> int:
             continue
         found = caught_by(each, options.runs, options.seed)
         number, _, problem = (found or "nothing").partition("\t")
-        by = f"{number} seeds" if problem else f"`{number}`"
+        by = f"seed {number}" if problem else f"`{number}`"
         print(f"| {each.fault} | {by} | {problem[:70]} |", flush=True)
         missed += found is None
     return 1 if missed else 0

@@ -382,7 +382,7 @@ class Simulation:
         depth = hint["depth"]
         if self.hops is not None:
             assert DelaySeconds > 0, "a hint that comes at once can spin"
-            assert depth == self.hops + 1
+            assert depth == self.hops + 1, "a hint does not tell the depth of its chain"
         assert depth <= MAX_DEPTH
         self.deepest = max(self.deepest, depth)
         deliver = partial(self.deliver, hint["experiment_id"], 1, depth)
