@@ -121,11 +121,15 @@ def up(
     region: str = DEFAULT_REGION,
     attached: bool = True,
     timing: Timing | None = None,
+    concurrency: int = 1000,
 ) -> LocalCloud:
     """Start the local cloud and deploy the application into it.
 
     With `attached` it ends with this process; without, it runs until `down`. `template=None`
-    deploys nothing. Raises LocalCloudError, with nothing left running.
+    deploys nothing. `concurrency` is how many functions may run at once: 1000 in most accounts,
+    10 in new ones. Raises LocalCloudError, with nothing left running.
+
+    Source: https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
     """
     state, process = emulator.start(
         directory.resolve(),
@@ -133,6 +137,7 @@ def up(
         stack_name=stack_name,
         attached=attached,
         timing=timing or Timing(),
+        concurrency=concurrency,
     )
     cloud = LocalCloud(state, directory.resolve(), process)
     try:

@@ -65,7 +65,13 @@ class State:
 
 
 def start(
-    directory: Path, *, region: str, stack_name: str, attached: bool, timing: Timing
+    directory: Path,
+    *,
+    region: str,
+    stack_name: str,
+    attached: bool,
+    timing: Timing,
+    concurrency: int,
 ) -> tuple[State, subprocess.Popen[bytes]]:
     """Start an emulator and wait until it answers.
 
@@ -75,7 +81,7 @@ def start(
     _require_none_running(directory)
     _clear(directory)
     port = _free_port()
-    process = _spawn(directory, port, region, attached, timing)
+    process = _spawn(directory, port, region, attached, timing, concurrency)
     state = State(
         pid=process.pid,
         endpoint_url=f"https://localhost:{port}",
@@ -147,8 +153,8 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _spawn(
-    directory: Path, port: int, region: str, attached: bool, timing: Timing
+def _spawn(  # noqa: PLR0917
+    directory: Path, port: int, region: str, attached: bool, timing: Timing, concurrency: int
 ) -> subprocess.Popen[bytes]:
     settings = {
         "directory": str(directory),
@@ -159,11 +165,13 @@ def _spawn(
         "tags_late": timing.tags_late,
         "changes_late": timing.changes_late,
     }
+    environment = _environment(directory, port, region, settings)
+    environment["LAMBDA_ACCOUNT_CONCURRENCY"] = str(concurrency)
     with (directory / "emulator.log").open("wb") as log:
         return subprocess.Popen(  # noqa: S603
             [str(EMULATOR_PYTHON), "-m", "localcloud.server"],
             cwd=REPOSITORY,
-            env=_environment(directory, port, region, settings),
+            env=environment,
             stdin=subprocess.PIPE if attached else subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,

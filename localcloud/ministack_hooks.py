@@ -57,6 +57,8 @@ if TYPE_CHECKING:
 PINNED_VERSION = "1.5.33"
 
 _unpacking = threading.Lock()
+_patience = contextvars.ContextVar("patience", default=0.0)
+"""How many seconds Lambda itself tries the invocation at hand again while it is throttled."""
 _version_of_event: contextvars.ContextVar[str | None] = contextvars.ContextVar("version_id")
 
 
@@ -218,6 +220,7 @@ def hold_invocations(faults: Faults) -> None:
         name = function["config"]["FunctionName"]
 
         def run() -> None:
+            _patience.set(_EVENT_AGE_SECONDS)
             faults.wait("asynchronous-invocation", name)
             invoke(lambda_svc._functions.get(name, function), event)  # noqa: SLF001
 
@@ -225,6 +228,54 @@ def hold_invocations(faults: Faults) -> None:
         threading.Thread(target=context.run, args=(run,), daemon=True).start()
 
     lambda_svc.invoke_async_with_retry = queued
+
+
+_EVENT_AGE_SECONDS = 6 * 3600.0
+
+
+def throttle_as_lambda() -> None:
+    """Keep what is throttled where Lambda keeps it; ministack loses it, or counts it as an attempt.
+
+    How many functions may run at once, ministack reads from LAMBDA_ACCOUNT_CONCURRENCY. Of what is
+    throttled, an asynchronous invocation stays in Lambda's queue for six hours, tried after a
+    second at first and five minutes at last; EventBridge's are asynchronous. A queue's batch is
+    tried until its visibility timeout. Step Functions gets an error that a Retry can name.
+    Sources: https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html,
+    https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html,
+    https://repost.aws/questions/QU5UNfw7h9SgSTl8S9AUu3TQ (EventBridge has delivered what Lambda
+    throttles), https://docs.aws.amazon.com/step-functions/latest/dg/bp-lambda-serviceexception.html
+    """
+    execute, run_batch = lambda_svc._execute_function, lambda_svc._run_sqs_batch  # noqa: SLF001
+    dispatch = eventbridge._dispatch_to_lambda  # noqa: SLF001
+
+    def execute_patiently(function: Any, event: Any) -> Any:
+        end, delay = time.monotonic() + _patience.get(), 1.0
+        result = execute(function, event)
+        while result.get("throttle") and time.monotonic() + delay < end:
+            time.sleep(delay)
+            delay = min(2 * delay, 300)
+            result = execute(function, event)
+        if result.get("throttle"):
+            result["body"]["errorType"] = "Lambda.TooManyRequestsException"
+        return result
+
+    def run_batch_patiently(*arguments: Any) -> None:
+        *_, queue_url, _ = arguments
+        queue = sqs._get_q(queue_url)  # noqa: SLF001
+        _patience.set(float(queue["attributes"]["VisibilityTimeout"]))
+        run_batch(*arguments)
+
+    def invoke_asynchronously(arn: str, payload: str) -> None:
+        function, config, _ = lambda_svc._get_func_record_for_ref(arn)  # noqa: SLF001
+        if not function or not config:
+            dispatch(arn, payload)  # which says so
+            return
+        record = lambda_svc._execution_record_for_config(function, config)  # noqa: SLF001
+        lambda_svc.invoke_async_with_retry(record, json.loads(payload))
+
+    lambda_svc._execute_function = execute_patiently  # noqa: SLF001
+    lambda_svc._run_sqs_batch = run_batch_patiently  # noqa: SLF001
+    eventbridge._dispatch_to_lambda = invoke_asynchronously  # noqa: SLF001
 
 
 def extract_layers_once(store: Path) -> None:
@@ -308,6 +359,8 @@ def refuse_answers() -> None:
     """Let CloudFormation refuse what AWS's does of a custom resource's answer.
 
     See `localcloud.custom_resources`. Its URL is signed for a request without a content type.
+    Its function is invoked asynchronously, so that Lambda tries again what fails or is throttled.
+    Source: https://github.com/orgs/localstack/discussions/60
     """
     requests: dict[str, Mapping[str, Any]] = {}
     execute = lambda_svc._execute_function_with_config_scope  # noqa: SLF001
@@ -316,6 +369,7 @@ def refuse_answers() -> None:
     def execute_noting_request(function: Any, event: Any) -> Any:
         if isinstance(event, dict) and "ResponseURL" in event:
             requests[event["ResponseURL"].rpartition("/")[2]] = event
+            return lambda_svc.invoke_async_with_retry(function, event)
         return execute(function, event)
 
     async def handle_answer(

@@ -67,6 +67,7 @@ def main() -> None:
     emulator.serve_ranges_of_versions()
     emulator.extract_layers_once(directory / "layers")
     emulator.hold_invocations(Faults(directory / "faults"))
+    emulator.throttle_as_lambda()
     emulator.refuse_templates()
     emulator.refuse_answers()
     emulator.refuse_requests()

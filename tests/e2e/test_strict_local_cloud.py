@@ -7,6 +7,7 @@ import json
 import time
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,17 @@ pytestmark = pytest.mark.e2e
 ACCOUNT = "000000000000"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/anything"
 FAST = Config(retries={"total_max_attempts": 1}, parameter_validation=False)
-CODE = 'def h(event, _):\n    return "x" * event["bytes"]\n'
+CODE = """\
+from pathlib import Path
+from time import sleep
+
+def h(event, _):
+    if "until" in event:
+        Path(event["until"]).with_name("started").touch()
+        while not Path(event["until"]).exists():
+            sleep(0.05)
+    return "x" * event.get("bytes", 0)
+"""
 TOPIC = "AWS::SNS::Topic"
 LATE = Timing(resources_late=1.0, tags_late=2.0)
 PASS = {"StartAt": "P", "States": {"P": {"Type": "Pass", "End": True}}}
@@ -40,14 +51,21 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCloud]:
         trusted = ["lambda.amazonaws.com", "states.amazonaws.com"]
         _role(client("iam"), "anything", trusted, [{"Effect": "Allow", "Action": "*"}])
         client("s3").create_bucket(Bucket="bucket")
-        client("lambda").create_function(
-            FunctionName="f",
-            Runtime="python3.13",
-            Role=ROLE,
-            Handler="f.h",
-            Code={"ZipFile": _zipped(CODE)},
-        )
+        _function(running, "f")
         yield running
+
+
+def _function(cloud: LocalCloud, name: str) -> str:
+    functions = cloud.session().client("lambda", config=FAST)
+    made = functions.create_function(
+        FunctionName=name,
+        Runtime="python3.13",
+        Role=ROLE,
+        Handler="f.h",
+        Timeout=900,
+        Code={"ZipFile": _zipped(CODE)},
+    )
+    return str(made["FunctionArn"])
 
 
 def _zipped(code: str) -> bytes:
@@ -236,6 +254,105 @@ def test_a_held_invocation_meets_the_function_as_it_is_when_let_go(cloud: LocalC
     assert s3.get_object(Bucket="bucket", Key="told")["Body"].read() == b"new"
 
 
+def _invoke(cloud: LocalCloud, function: str, **event: str) -> None:
+    invoke = cloud.session().client("lambda", config=FAST).invoke
+    invoke(FunctionName=function, InvocationType="Event", Payload=json.dumps(event))
+
+
+def _put_event(cloud: LocalCloud, function: str) -> None:
+    events = cloud.session().client("events", config=FAST)
+    events.put_rule(Name="throttled", EventPattern=json.dumps({"source": ["throttled"]}))
+    events.put_targets(Rule="throttled", Targets=[{"Id": "f", "Arn": function}])
+    events.put_events(Entries=[{"Source": "throttled", "DetailType": "d", "Detail": "{}"}])
+
+
+def _send_message(cloud: LocalCloud, function: str) -> None:
+    sqs = cloud.session().client("sqs", config=FAST)
+    hour = {"VisibilityTimeout": "3600"}  # so that nobody but Lambda's poller tries it again
+    queue = sqs.create_queue(QueueName="throttled", Attributes=hour)["QueueUrl"]
+    sqs.send_message(QueueUrl=queue, MessageBody="{}")
+    arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]
+    cloud.session().client("lambda", config=FAST).create_event_source_mapping(
+        FunctionName=function, EventSourceArn=arn["QueueArn"]
+    )
+
+
+_TRIED_MORE_THAN_A_FUNCTION_THAT_FAILS = 4
+_CALLS = {"invoked": _invoke, "of-an-event": _put_event, "of-a-message": _send_message}
+
+
+def test_what_is_throttled_is_called_as_soon_as_there_is_room(
+    cloud: LocalCloud, tmp_path: Path
+) -> None:
+    client = partial(cloud.session().client, config=FAST)
+    functions, metrics, logs = client("lambda"), client("cloudwatch"), client("logs")
+    assert functions.get_account_settings()["AccountLimit"]["ConcurrentExecutions"] == 1000
+
+    def throttles(name: str) -> float:
+        now = datetime.now(UTC)
+        points = metrics.get_metric_statistics(
+            Namespace="AWS/Lambda",
+            MetricName="Throttles",
+            Dimensions=[{"Name": "FunctionName", "Value": name}],
+            StartTime=now - timedelta(hours=1),
+            EndTime=now + timedelta(minutes=1),
+            Period=3600,
+            Statistics=["Sum"],
+        )["Datapoints"]
+        return float(sum(point["Sum"] for point in points))
+
+    def calls(name: str) -> int:
+        group = f"/aws/lambda/{name}"
+        if not logs.describe_log_groups(logGroupNamePrefix=group)["logGroups"]:
+            return 0
+        found = logs.filter_log_events(logGroupName=group, filterPattern="START")
+        return len(found["events"])
+
+    for name, call in _CALLS.items():
+        (tmp_path / name).mkdir()
+        function = _function(cloud, name)
+        functions.put_function_concurrency(FunctionName=name, ReservedConcurrentExecutions=1)
+        _invoke(cloud, name, until=str(tmp_path / name / "end"))
+        wait_for((tmp_path / name / "started").exists)
+        call(cloud, function)
+    wait_for(
+        lambda: all(throttles(name) >= _TRIED_MORE_THAN_A_FUNCTION_THAT_FAILS for name in _CALLS),
+        lambda: {name: throttles(name) for name in _CALLS},
+    )
+    for name in _CALLS:
+        (tmp_path / name / "end").touch()
+    wait_for(
+        lambda: all(calls(name) == len(["busy", "throttled"]) for name in _CALLS),
+        lambda: {name: calls(name) for name in _CALLS},
+    )
+
+
+def _ended(cloud: LocalCloud, execution: str) -> Any:
+    states = cloud.session().client("stepfunctions", config=FAST)
+
+    def ended() -> Any:
+        described = states.describe_execution(executionArn=execution)
+        return described if described["status"] != "RUNNING" else None
+
+    return wait_for(ended)
+
+
+def test_step_functions_names_what_is_throttled(cloud: LocalCloud) -> None:
+    function = _function(cloud, "of-a-machine")
+    functions = cloud.session().client("lambda", config=FAST)
+    functions.put_function_concurrency(FunctionName=function, ReservedConcurrentExecutions=0)
+    states = cloud.session().client("stepfunctions", config=FAST)
+    task = {"Type": "Task", "Resource": "arn:aws:states:::lambda:invoke", "End": True}
+    call = {**task, "Parameters": {"FunctionName": function, "Payload": {}}}
+    arn = states.create_state_machine(
+        name="throttled",
+        definition=json.dumps({"StartAt": "Call", "States": {"Call": call}}),
+        roleArn=ROLE,
+    )["stateMachineArn"]
+    execution = states.start_execution(stateMachineArn=arn)["executionArn"]
+    assert _ended(cloud, execution)["error"] == "Lambda.TooManyRequestsException"
+
+
 def test_step_functions_bound_what_goes_between_states(cloud: LocalCloud) -> None:
     states = cloud.session().client("stepfunctions", config=FAST)
     call: dict[str, Any] = {"Type": "Task", "Resource": "arn:aws:states:::lambda:invoke"}
@@ -249,13 +366,7 @@ def test_step_functions_bound_what_goes_between_states(cloud: LocalCloud) -> Non
     start = partial(states.start_execution, stateMachineArn=arn)
     assert _refused(start, input=json.dumps("x" * MESSAGE_BYTES)) == "ValidationException"
     assert _refused(start, name="n" * 81) == "InvalidName"
-    execution = start()["executionArn"]
-
-    def ended() -> Any:
-        described = states.describe_execution(executionArn=execution)
-        return described if described["status"] != "RUNNING" else None
-
-    told = wait_for(ended)
+    told = _ended(cloud, start()["executionArn"])
     assert (told["status"], told["error"]) == ("FAILED", "States.DataLimitExceeded")
 
 
