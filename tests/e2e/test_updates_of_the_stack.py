@@ -13,7 +13,7 @@ import pytest
 from cli.stack import Stack, local_stack
 from localcloud import questions
 from localcloud.cloud import LocalCloud, up
-from localcloud.emulator import REPOSITORY
+from localcloud.emulator import REPOSITORY, Timing
 from localcloud.sagemaker.faults import Fault
 from novaloop.experiment.record import StageState, Status
 from novaloop.experiment.site import EXPERIMENT_TAG
@@ -21,22 +21,48 @@ from tests.e2e.application import (
     GOOD_EVAL,
     ONE_EVALUATION,
     WITHOUT_PLAN,
+    is_at,
     put,
     reaches,
     run,
+    stands,
+    told,
     wait_for,
 )
-from tests.e2e.conftest import PARAMETERS, TIMING
+from tests.e2e.conftest import PARAMETERS
 
 pytestmark = pytest.mark.e2e
 
 RELEASE = "0.1.0"
+TIMING = Timing(job_starting=0.2, endpoint_creating=2.0)
+"""Nothing shows late: the release takes what doesn't show yet for gone."""
 SFT_AND_DEPLOY = WITHOUT_PLAN + "plan: [sft, deploy: {ttl_hours: 5}]\n"
 ALL_STAGES = (
     WITHOUT_PLAN + "plan: [evaluate: baseline, sft, evaluate: after-sft, deploy: {ttl_hours: 5}]\n"
 )
-HELD = ALL_STAGES + "gate: {metric: exact_match, at_least: 1.0}\n"
+THRESHOLD = ALL_STAGES + "gate: {metric: exact_match, at_least: 1.0}\n"
 ASKS = ALL_STAGES + "approval: manual\n"
+MIDDLE = {
+    "collecting": (Status.COLLECTING, None),
+    "rejected": (Status.REJECTED, None),
+    "waiting": (Status.RUNNING, StageState.WAITING),
+    "running": (Status.RUNNING, StageState.RUNNING),
+    "scoring": (Status.RUNNING, StageState.SCORING),
+    "held": (Status.HELD, StageState.PENDING),
+    "asks": (Status.AWAITING_APPROVAL, StageState.PENDING),
+    "deploying": (Status.DEPLOYING, StageState.RUNNING),
+    "live": (Status.LIVE, None),
+    "ending": (Status.STOPPING, None),
+    "done": (Status.COMPLETED, None),
+}
+"""Experiments by where they are when the update comes: their status, and of the active stage."""
+UNTIL_UPDATED = [
+    Fault("CreateTrainingJob", "novaloop-waiting-*", code="ResourceLimitExceeded"),
+    Fault("training-job", "novaloop-running-*", outcome="Held"),
+    Fault("endpoint", "novaloop-deploying-*", outcome="Held"),
+    Fault("endpoint", "novaloop-ending-*", outcome="Held"),
+]
+NO_SCORE = Fault("asynchronous-invocation", "*MetricsFunction*", outcome="Held")
 
 
 def released() -> Path:
@@ -74,11 +100,6 @@ def files(folder: Path, spec: str) -> dict[str, str]:
     return {"experiment.yaml": spec, **data}
 
 
-def status(stack: Stack, name: str) -> Status | None:
-    record = stack.table.load(name).record
-    return record.status if record else None
-
-
 def expiry(stack: Stack, name: str) -> datetime:
     endpoint = stack.load(name)[1].endpoint
     assert endpoint is not None
@@ -108,11 +129,6 @@ def left(cloud: LocalCloud, experiments: Sequence[str]) -> list[str]:
         )
     )
     return [each["ResourceARN"] for page in pages for each in page["ResourceTagMappingList"]]
-
-
-def waits(stack: Stack, name: str) -> bool:
-    record = stack.table.load(name).record
-    return record is not None and any(s.state is StageState.WAITING for s in record.stages)
 
 
 def nobody_launched_twice(stack: Stack, *experiments: str) -> None:
@@ -150,70 +166,77 @@ def test_experiments_in_every_status_live_through_an_update_and_a_way_back(
     # What the release does, and how far it comes before the update.
     for name in ("live", "ending"):
         put(stack, name, live)
-    put(stack, "held", files(tmp_path, HELD))
+    put(stack, "held", files(tmp_path, THRESHOLD))
     put(stack, "asks", files(tmp_path, ASKS))
     put(stack, "done", ONE_EVALUATION)
-    put(stack, "collecting", spec)
     put(stack, "rejected", {**ONE_EVALUATION, "eval.csv": "Id,Body,Y\n1,a,BAD\n"})
-    for name, there in {
-        "live": Status.LIVE,
-        "ending": Status.LIVE,
-        "held": Status.HELD,
-        "asks": Status.AWAITING_APPROVAL,
-        "done": Status.COMPLETED,
-        "rejected": Status.REJECTED,
-    }.items():
-        reaches(stack, name, there)
-    cloud.inject(Fault("CreateTrainingJob", "novaloop-waiting-*", code="ResourceLimitExceeded"))
-    put(stack, "waiting", ONE_EVALUATION)
-    wait_for(lambda: waits(stack, "waiting"))
+    for name in ("live", "held", "asks", "done", "rejected"):
+        reaches(stack, name, MIDDLE[name][0])
+    reaches(stack, "ending", Status.LIVE)
     kept(stack, "live", 3)
     obeyed, until = stack.load("live")[1].handled_commands, expiry(stack, "live")
     assert len(obeyed) == len(stack.table.load("live").commands) == 1
-    for number in range(3):
-        put(stack, f"running-{number}", all_stages)
-    assert run("stop", "ending").exit_code == 0
-    wait_for(lambda: status(stack, "running-0") is Status.RUNNING)
+    with cloud.under(*UNTIL_UPDATED, NO_SCORE):
+        put(stack, "collecting", spec)
+        put(stack, "waiting", ONE_EVALUATION)
+        put(stack, "running", all_stages)
+        put(stack, "scoring", ONE_EVALUATION)
+        put(stack, "deploying", live)
+        assert run("stop", "ending").exit_code == 0
+        for name, there in MIDDLE.items():
+            wait_for(partial(is_at, stack, name, there), partial(told, stack, name))
 
-    cloud.deploy(PRESENT, PARAMETERS)
+        cloud.deploy(PRESENT, PARAMETERS)
+
+        assert {name: stands(stack, name)[0] for name in MIDDLE} == {
+            name: there for name, (there, _) in MIDDLE.items()
+        }
 
     put(stack, "collecting", {"eval.csv": GOOD_EVAL})
     put(stack, "rejected", {"eval.csv": GOOD_EVAL})
-    for name in ("collecting", "rejected", "waiting"):
+    for name in ("collecting", "rejected", "waiting", "scoring"):
         reaches(stack, name, Status.COMPLETED)
     for name in ("held", "asks"):
         assert run("approve", name).exit_code == 0
-    for name in ("held", "asks", "running-0", "running-1", "running-2"):
+    begun = ("held", "asks", "running", "deploying")
+    for name in begun:
         reaches(stack, name, Status.LIVE)
     reaches(stack, "ending", Status.STOPPED)
-    assert status(stack, "done") is Status.COMPLETED
+    assert stack.load("done")[1].status is Status.COMPLETED
     assert expiry(stack, "live") == until
     kept(stack, "live", 2)
     assert stack.table.load("live").commands == ()
     assert stack.load("live")[1].handled_commands == ()
-    nobody_launched_twice(stack, "live", "held", "asks", "running-0", "running-1", "running-2")
-    stopped(stack, cloud, "held", "asks", "running-0", "running-1", "running-2")
+    nobody_launched_twice(stack, "live", "scoring", *begun)
+    stopped(stack, cloud, *begun)
+    there_and_back(stack, cloud, live)
+    no_dead_letters(cloud)
 
-    # Back to the release and forward again, while experiments run.
-    put(stack, "kept", live)
+
+def there_and_back(stack: Stack, cloud: LocalCloud, files: dict[str, str]) -> None:
+    """Go back to the release and forward again, while experiments run."""
+    put(stack, "kept", files)
     reaches(stack, "kept", Status.LIVE)
-    for number in range(2):
-        put(stack, f"back-{number}", all_stages)
-    wait_for(lambda: status(stack, "back-0") is Status.RUNNING)
+    at_work = (Status.RUNNING, StageState.RUNNING)
+    with cloud.under(Fault("training-job", "novaloop-back-*", outcome="Held")):
+        put(stack, "back", files)
+        wait_for(partial(is_at, stack, "back", at_work))
 
-    cloud.deploy(released(), PARAMETERS)
+        cloud.deploy(released(), PARAMETERS)
 
-    put(stack, "new", all_stages)
-    kept(stack, "kept", 1)
-    kept(stack, "live", 1)
-    wait_for(lambda: status(stack, "new") is Status.RUNNING)
-    until = expiry(stack, "kept")
+        kept(stack, "kept", 1)
+        kept(stack, "live", 1)
+        until = expiry(stack, "kept")
+        assert stands(stack, "back") == at_work
+    with cloud.under(Fault("training-job", "novaloop-new-*", outcome="Held")):
+        put(stack, "new", files)
+        wait_for(partial(is_at, stack, "new", at_work))
 
-    cloud.deploy(PRESENT, PARAMETERS)
+        cloud.deploy(PRESENT, PARAMETERS)
 
-    for name in ("back-0", "back-1", "new"):
+        assert stands(stack, "new") == at_work
+    for name in ("back", "new"):
         reaches(stack, name, Status.LIVE)
     assert expiry(stack, "kept") == until
-    nobody_launched_twice(stack, "kept", "back-0", "back-1", "new")
-    stopped(stack, cloud, "live", "kept", "back-0", "back-1", "new")
-    no_dead_letters(cloud)
+    nobody_launched_twice(stack, "kept", "back", "new")
+    stopped(stack, cloud, "live", "kept", "back", "new")
