@@ -26,7 +26,9 @@ PARAMETERS = {
     "SecurityGroupIds": "sg-0123456789abcdef0",
 }
 """With a key and a VPC, so that every test notices a right with either that a role lacks."""
-TIMING = Timing(job_starting=0.2, endpoint_creating=2.0)
+TIMING = Timing(
+    job_starting=0.2, endpoint_creating=2.0, resources_late=1.0, tags_late=2.0, changes_late=1.0
+)
 """An update that fails while the look that requested it goes on would be requested once more."""
 
 
