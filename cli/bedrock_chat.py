@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from cli.stack import Stack
-    from novaloop.experiment.plan import Target
+    from novaloop.experiment.spec.stages import Target
 
 _BROKEN = "answered with something that is none of a Nova model's answers"
 

@@ -14,8 +14,8 @@ from cli.errors import Failed, Refused
 from cli.spoken import Piece, spoken
 from cli.sse import events
 from cli.stack import Stack, with_stack
-from novaloop.experiment.plan import OnBedrock
 from novaloop.experiment.record import Endpoint, Record, Status
+from novaloop.experiment.spec.stages import OnBedrock
 from novaloop.recipes.bedrock_serving import native_request
 from novaloop.usecases.outcomes import chat_request
 

@@ -11,8 +11,8 @@ import click
 from cli.errors import Failed
 from cli.kept import kept
 from cli.stack import Stack, with_stack
-from novaloop.experiment.plan import LONGEST_TTL_HOURS
 from novaloop.experiment.record import CommandItem, CommandKind, Record, Status
+from novaloop.experiment.spec.stages import LONGEST_TTL_HOURS
 
 TAKEN_UP_WITHIN = timedelta(seconds=60)
 GONE_WITHIN = timedelta(minutes=30)

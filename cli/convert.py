@@ -15,13 +15,13 @@ from pydantic import ValidationError
 from cli.errors import USAGE, Refused
 from cli.folder import FolderObjects, folder_world
 from cli.ranges import convert_on_all_cores
-from novaloop.datasets.checks import Finding, check_datasets
 from novaloop.datasets.options import SourceFormat
-from novaloop.datasets.profile import DatasetProfile
-from novaloop.experiment.inputs import FORMATS
+from novaloop.datasets.profile.checks import Finding, check_datasets
+from novaloop.datasets.profile.profile import DatasetProfile
 from novaloop.experiment.record import DatasetItem, DatasetStatus
-from novaloop.experiment.spec import FIELDS_ONLY, ExperimentSpec
-from novaloop.experiment.wording import in_words
+from novaloop.experiment.spec.experiment import FIELDS_ONLY, ExperimentSpec
+from novaloop.experiment.spec.inputs import FORMATS
+from novaloop.experiment.spec.wording import in_words
 from novaloop.usecases.conversion import Conversion
 
 if TYPE_CHECKING:

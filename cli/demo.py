@@ -23,7 +23,7 @@ from cli.watch import follow
 from localcloud import questions
 from localcloud.cloud import LocalCloud, up
 from novaloop.experiment.record import Record, Status
-from novaloop.experiment.spec_file import SPEC_FILE
+from novaloop.experiment.validation.reading import SPEC_FILE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

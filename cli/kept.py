@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from novaloop.cloud.objects import Bucket
 from novaloop.experiment.names import job_name, model_package_group
-from novaloop.experiment.plan import Runtime, TrainStage
-from novaloop.experiment.site import jobs_prefix
+from novaloop.experiment.spec.stages import Runtime, TrainStage
+from novaloop.experiment.stack import jobs_prefix
 from novaloop.metrics.archive import ArchiveError, checkpoint_of, is_wanted
 from novaloop.recipes.names import bedrock_name
 from novaloop.usecases.outputs import ARCHIVE, find_output

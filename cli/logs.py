@@ -12,14 +12,14 @@ from botocore.exceptions import ClientError
 
 from cli.errors import Failed, Refused
 from cli.stack import Stack, with_stack
-from novaloop.experiment.deploying import endpoint_ref
-from novaloop.experiment.plan import DeployStage, OnBedrock, Runtime, StageKind
+from novaloop.experiment.runtimes.serving import endpoint_ref
+from novaloop.experiment.spec.stages import DeployStage, OnBedrock, Runtime, StageKind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from novaloop.experiment.deploying import EndpointRef
     from novaloop.experiment.record import Record, Stage
+    from novaloop.experiment.runtimes.serving import EndpointRef
 
 JOB_LOGS = "/aws/sagemaker/TrainingJobs"
 ENDPOINT_LOGS = "/aws/sagemaker/Endpoints"

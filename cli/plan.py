@@ -20,21 +20,21 @@ from cli.folder import folder_world
 from cli.site import PlannedSite, placeholder_site, stack_site
 from cli.stack import REGION_VARIABLES, aws_account
 from cli.submit import files_to_upload
-from novaloop.experiment.collecting import dataset_refs, row_count_problems
-from novaloop.experiment.costs import (
+from novaloop.experiment.controller.intake import dataset_refs, row_count_problems
+from novaloop.experiment.costs.prices import (
     CostRange,
     PricesRefused,
     PriceTable,
     packaged_prices,
     read_prices,
 )
-from novaloop.experiment.launching import image_problem
-from novaloop.experiment.origins import named_origin
-from novaloop.experiment.plan import OnBedrock, Runtime, TrainStage
+from novaloop.experiment.lineage import named_origin
 from novaloop.experiment.planning import ExperimentPlan, plan_experiment
 from novaloop.experiment.record import DatasetItem, DatasetStatus, Record, Snapshot
-from novaloop.experiment.settings_file import MAX_BYTES
-from novaloop.experiment.spec import ExperimentSpec
+from novaloop.experiment.runtimes.training_job import image_problem
+from novaloop.experiment.spec.experiment import ExperimentSpec
+from novaloop.experiment.spec.stages import OnBedrock, Runtime, TrainStage
+from novaloop.experiment.spec.yaml_file import MAX_BYTES
 from novaloop.recipes.errors import RecipeError
 from novaloop.usecases.dataset_checks import check_experiment
 from novaloop.usecases.inbox import INBOX

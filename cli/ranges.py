@@ -9,7 +9,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
-from novaloop.datasets.ranges import equal_ranges
+from novaloop.datasets.reading.ranges import equal_ranges
 from novaloop.usecases.big_files import convert_range, is_cuttable, join, plan, scan
 from novaloop.usecases.conversion import Conversion, IngestWorld, convert_file
 

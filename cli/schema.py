@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from novaloop.experiment.plan import (
+from novaloop.experiment.controller.transitions import TABLE
+from novaloop.experiment.record import StageState
+from novaloop.experiment.spec.experiment import ExperimentSpec
+from novaloop.experiment.spec.stages import (
     DeployStage,
     DpoStage,
     EvaluateStage,
@@ -17,9 +20,6 @@ from novaloop.experiment.plan import (
     RftStage,
     SftStage,
 )
-from novaloop.experiment.record import StageState
-from novaloop.experiment.spec import ExperimentSpec
-from novaloop.experiment.stages import TABLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -99,7 +99,9 @@ def states_text() -> str:
         (
             "# How a stage moves",
             "",
-            "Generated from `novaloop.experiment.stages.TABLE` by `novaloop schema --write docs`.",
+            "Generated from `TABLE` in `experiment/controller/transitions.py` by",
+            "`novaloop schema --write docs`.",
+            "",
             "Each look at an experiment moves its active stage along at most one arrow at a time;",
             "after a slash stands what the controller does about it. Stopping is not in the",
             "table: a stage whose experiment is stopped becomes STOPPED once its job or endpoint",

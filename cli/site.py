@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cli.stack import aws_region, describe_stack
-from novaloop.experiment.site import Site
+from novaloop.experiment.stack import Site
 from novaloop.recipes.jobs import Deployment
 
 if TYPE_CHECKING:

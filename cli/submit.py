@@ -9,11 +9,11 @@ import click
 from cli.errors import Refused
 from cli.stack import Stack, with_stack
 from novaloop.datasets.options import SourceFormat
-from novaloop.experiment.inputs import roles, split_roles
 from novaloop.experiment.names import experiment_name_error
-from novaloop.experiment.settings_file import MAX_BYTES
-from novaloop.experiment.spec import ExperimentSpec
-from novaloop.experiment.spec_file import (
+from novaloop.experiment.spec.experiment import ExperimentSpec
+from novaloop.experiment.spec.inputs import roles, split_roles
+from novaloop.experiment.spec.yaml_file import MAX_BYTES
+from novaloop.experiment.validation.reading import (
     SPEC_FILE,
     SpecRefused,
     problem_with_file_name,

@@ -16,7 +16,7 @@ from botocore.exceptions import ClientError
 from cli.stack import Stack
 from localcloud import questions
 from localcloud.cloud import LocalCloud
-from novaloop.experiment.backstop import MARGIN
+from novaloop.experiment.controller.backstop import MARGIN
 from novaloop.experiment.record import Status
 from tests.e2e.application import WITHOUT_PLAN, put, reaches, run, wait_for
 

@@ -19,9 +19,9 @@ from localcloud.emulator import Timing
 from localcloud.learner import Model
 from localcloud.sagemaker.faults import Fault
 from novaloop.cloud.bedrock import OnDemandDeployments, ProvisionedThroughputs
-from novaloop.experiment.deploying import EndpointRef
-from novaloop.experiment.observation import Phase
+from novaloop.experiment.controller.observation import Phase
 from novaloop.experiment.record import Obstacle, Owner
+from novaloop.experiment.runtimes.serving import EndpointRef
 from novaloop.recipes.bedrock_serving import BedrockServing, native_request, plan_bedrock_serving
 from novaloop.recipes.jobs import Deployment
 from novaloop.recipes.names import bedrock_name
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from novaloop.cloud.bedrock import BedrockEndpoints
-    from novaloop.experiment.observation import Work
+    from novaloop.experiment.controller.observation import Work
     from novaloop.recipes.bedrock_serving import BedrockPlan
 
 pytestmark = pytest.mark.e2e

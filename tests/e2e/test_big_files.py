@@ -16,9 +16,9 @@ from localcloud.cloud import LocalCloud
 from novaloop.cloud.objects import Bucket
 from novaloop.datasets.convert import convert
 from novaloop.datasets.options import DatasetOptions, RowFormat
-from novaloop.experiment.collecting import data_fingerprint
+from novaloop.experiment.controller.intake import data_fingerprint
 from novaloop.experiment.record import DatasetItem, DatasetStatus
-from novaloop.experiment.spec import ExperimentSpec, Role
+from novaloop.experiment.spec.experiment import ExperimentSpec, Role
 from novaloop.usecases.big_files import BigFile
 from tests.e2e.application import BIG_FILE_BYTES, wait_for
 

@@ -11,7 +11,7 @@ from localcloud import questions
 from localcloud.cloud import LocalCloud
 from localcloud.sagemaker.faults import Fault
 from novaloop.experiment.record import Status
-from novaloop.experiment.site import EXPERIMENT_TAG
+from novaloop.experiment.stack import EXPERIMENT_TAG
 from tests.e2e.application import (
     WITHOUT_PLAN,
     has_told,

@@ -16,7 +16,7 @@ from localcloud.cloud import LocalCloud, up
 from localcloud.emulator import REPOSITORY, Timing
 from localcloud.sagemaker.faults import Fault
 from novaloop.experiment.record import StageState, Status
-from novaloop.experiment.site import EXPERIMENT_TAG
+from novaloop.experiment.stack import EXPERIMENT_TAG
 from tests.e2e.application import (
     GOOD_EVAL,
     ONE_EVALUATION,

@@ -8,14 +8,14 @@ import json
 import math
 from typing import TYPE_CHECKING
 
-from novaloop.datasets.columns import FIELDS
 from novaloop.datasets.convert import convert
-from novaloop.datasets.csv_records import ScannedRecords
-from novaloop.datasets.csv_table import Batch, open_csv
-from novaloop.datasets.decoding import read_text
 from novaloop.datasets.errors import DatasetRefused
 from novaloop.datasets.options import DatasetOptions, RowFormat, SourceFormat
-from novaloop.datasets.summary import DatasetSummary
+from novaloop.datasets.profile.summary import DatasetSummary
+from novaloop.datasets.reading.csv_records import ScannedRecords
+from novaloop.datasets.reading.csv_table import Batch, open_csv
+from novaloop.datasets.reading.decoding import read_text
+from novaloop.datasets.rows.columns import FIELDS
 from novaloop.rewards.reward import batch_summary, score_batch
 
 if TYPE_CHECKING:

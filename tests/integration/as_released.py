@@ -11,6 +11,7 @@ from datetime import datetime
 from novaloop.experiment.decide import decide
 from novaloop.experiment.moves import Policy
 from novaloop.experiment.observation import Observation, Phase, Work
+
 from novaloop.store import table
 from novaloop.store.items import Item
 

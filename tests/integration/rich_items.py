@@ -6,7 +6,6 @@ from dataclasses import MISSING, fields
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from novaloop.experiment.plan import StageKind
 from novaloop.experiment.record import (
     Ailment,
     Backstop,
@@ -32,8 +31,9 @@ from novaloop.experiment.record import (
     Suspicion,
     Waited,
 )
-from novaloop.experiment.spec import ExperimentSpec
-from novaloop.experiment.spec_file import read_spec
+from novaloop.experiment.spec.experiment import ExperimentSpec
+from novaloop.experiment.spec.stages import StageKind
+from novaloop.experiment.validation.reading import read_spec
 from novaloop.training.health import HealthKind, HealthNote
 
 NOW = datetime(2026, 1, 5, 9, 0, 0, 123456, tzinfo=UTC)

@@ -14,11 +14,11 @@ from typing import Any
 import boto3
 import pytest
 
-from novaloop.experiment.decide import decide
-from novaloop.experiment.moves import Policy
-from novaloop.experiment.observation import Observation, Phase, Work
-from novaloop.experiment.plan import StageKind
+from novaloop.experiment.controller.decide import decide
+from novaloop.experiment.controller.decision import Policy
+from novaloop.experiment.controller.observation import Observation, Phase, Work
 from novaloop.experiment.record import Endpoint, Record, Stage, StageState, Status
+from novaloop.experiment.spec.stages import StageKind
 from novaloop.store.table import ExperimentTable
 from tests.integration import rich_items
 from tests.integration.rich_items import NOW

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import boto3
 import pytest
 
-from novaloop.experiment.admission import Place
-from novaloop.experiment.plan import StageKind
+from novaloop.experiment.controller.queue import Place
 from novaloop.experiment.record import Record, Snapshot, Stage, StageState, Status
-from novaloop.experiment.spec import ExperimentSpec
+from novaloop.experiment.spec.experiment import ExperimentSpec
+from novaloop.experiment.spec.stages import StageKind
 from novaloop.store.serialisation import SMALLEST_NUMBER
 from novaloop.store.table import ExperimentTable
 from novaloop.usecases.ports import Round, VersionConflict

@@ -16,10 +16,10 @@ import boto3
 import pytest
 
 from novaloop.experiment import versions
-from novaloop.experiment.decide import decide
-from novaloop.experiment.moves import Policy, StageCommand
-from novaloop.experiment.observation import Observation
-from novaloop.experiment.plan import StageKind
+from novaloop.experiment.controller.decide import decide
+from novaloop.experiment.controller.decision import Policy, StageCommand
+from novaloop.experiment.controller.observation import Observation
+from novaloop.experiment.controller.transitions import Ask
 from novaloop.experiment.record import (
     CommandItem,
     CommandKind,
@@ -32,7 +32,7 @@ from novaloop.experiment.record import (
     Status,
     Unread,
 )
-from novaloop.experiment.stages import Ask
+from novaloop.experiment.spec.stages import StageKind
 from novaloop.experiment.versions import FIELD, PRESENT, Shape
 from novaloop.store.table import ExperimentTable
 from novaloop.usecases.ports import Round

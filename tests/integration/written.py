@@ -12,7 +12,7 @@ import boto3
 from boto3.dynamodb.types import TypeDeserializer
 
 from novaloop.cloud.messages import HintQueue, IngestFunction, MetricsFunction
-from novaloop.experiment.spec import ExperimentSpec
+from novaloop.experiment.spec.experiment import ExperimentSpec
 from novaloop.experiment.versions import Shape
 from novaloop.store.table import ExperimentTable
 from novaloop.usecases.big_files import hand_over

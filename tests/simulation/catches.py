@@ -51,13 +51,13 @@ BREAKS: Sequence[Break] = (
         "a line of history for each stray file, all in one commit",
         (
             Edit(
-                "experiment/decide.py",
+                "experiment/controller/decide.py",
                 'line = HistoryEntry(now, "late upload", noticed.unused_uploads)\n'
                 "    return replace(decision, record=noticed, history=(*decision.history, line))",
                 'lines = tuple(HistoryEntry(now, "late upload", each.role) for each in unused)\n'
                 "    return replace(decision, record=noticed, history=(*decision.history, *lines))",
             ),
-            Edit("experiment/moves.py", "if len(lines) <= MAX_LINES:", "if True:"),
+            Edit("experiment/controller/decision.py", "if len(lines) <= MAX_LINES:", "if True:"),
         ),
     ),
     _one(
@@ -74,7 +74,7 @@ BREAKS: Sequence[Break] = (
     ),
     _one(
         "a name used again adopts what the former experiment launched",
-        "experiment/decide.py",
+        "experiment/controller/decide.py",
         "uid=seen.new_uid,",
         "uid=None,",
     ),
@@ -103,7 +103,7 @@ BREAKS: Sequence[Break] = (
     ),
     _one(
         "kept by the record before its schedule is moved",
-        "experiment/decide.py",
+        "experiment/controller/decide.py",
         "until is not None and is_promised(record, until)",
         "until is not None",
         "tests/simulation/test_backstops.py",
@@ -117,20 +117,20 @@ BREAKS: Sequence[Break] = (
     ),
     _one(
         "a launch is repeated by the claim of the one before",
-        "experiment/stages.py",
+        "experiment/controller/transitions.py",
         "return replace(moved, claimed_at=step.now)",
         "return moved",
         "tests/simulation/test_absence.py",
     ),
     _one(
         '"not found" at a launch is waited for without end',
-        "experiment/stages.py",
+        "experiment/controller/transitions.py",
         "Obstacle.NOT_FOUND: timedelta(minutes=15)",
         "Obstacle.NOT_FOUND: None",
     ),
     _one(
         "what waits for a quota and is stopped stays STOPPING for minutes",
-        "experiment/stages.py",
+        "experiment/controller/transitions.py",
         "if refused and not _is_unclear",
         "if False and not _is_unclear",
         "tests/simulation/test_leases.py",
@@ -158,7 +158,7 @@ BREAKS: Sequence[Break] = (
         "aliases in experiment.yaml are followed",
         (
             Edit(
-                "experiment/settings_file.py",
+                "experiment/spec/yaml_file.py",
                 "if isinstance(event, yaml.AliasEvent):",
                 "if False:",
             ),
@@ -174,7 +174,7 @@ BREAKS: Sequence[Break] = (
     ),
     _one(
         "any image may run under the execution role",
-        "experiment/launching.py",
+        "experiment/runtimes/training_job.py",
         'return problem_with_repository(getattr(plan, "image", None), site.deployment)',
         "return None",
         "tests/simulation/test_other_stages.py",
@@ -195,14 +195,14 @@ BREAKS: Sequence[Break] = (
     ),
     _one(
         "somebody else's at the first look, though the tag shows late",
-        "experiment/suspicion.py",
+        "experiment/controller/suspicion.py",
         "return Suspicion(of, now, now + apart, why=why)",
         "return Suspicion(of, now, now + apart, confirmed=of is Suspect.FOREIGN, why=why)",
         "tests/simulation/test_absence.py",
     ),
     _one(
         'gone at the first look that says "not found"',
-        "experiment/suspicion.py",
+        "experiment/controller/suspicion.py",
         "return Suspicion(of, now, now + apart, why=why)",
         "return Suspicion(of, now, now + apart, confirmed=of is Suspect.ABSENT, why=why)",
     ),
@@ -226,7 +226,7 @@ BREAKS: Sequence[Break] = (
     ),
     _one(
         "each try of what waits for a quota is a line of history",
-        "experiment/decide.py",
+        "experiment/controller/decide.py",
         "if changed and not _is_old_news(stage, moved)",
         "if changed",
         "tests/simulation/test_what_cannot_be_read.py",

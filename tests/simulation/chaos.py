@@ -23,8 +23,8 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from novaloop.experiment.controller.notifications import TOLD
 from novaloop.experiment.record import Status
-from novaloop.experiment.telling import TOLD
 from tests.simulation.simulation import SPEC, Simulation
 from tests.simulation.weather import AGAIN, KINDS, RUN, Stack, clear_away
 

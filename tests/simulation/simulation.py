@@ -23,7 +23,7 @@ from typing import Any, Never, Protocol
 from novaloop.cloud.deployments import Deployments
 from novaloop.cloud.leftovers import TaggedResources
 from novaloop.cloud.messages import HintQueue
-from novaloop.experiment.moves import Policy
+from novaloop.experiment.controller.decision import Policy
 from novaloop.experiment.names import experiment_of_job, job_name
 from novaloop.experiment.record import (
     CommandItem,
@@ -33,7 +33,7 @@ from novaloop.experiment.record import (
     StageState,
     Status,
 )
-from novaloop.experiment.site import Site
+from novaloop.experiment.stack import Site
 from novaloop.recipes.jobs import Deployment
 from novaloop.usecases.conversion import IngestWorld
 from novaloop.usecases.dataset_checks import check_experiment

@@ -10,7 +10,7 @@ from functools import partial
 
 import pytest
 
-from novaloop.experiment.admission import can_ask
+from novaloop.experiment.controller.queue import can_ask
 from novaloop.experiment.record import (
     CommandKind,
     Snapshot,

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from novaloop.experiment.backstop import MARGIN, UP_TO_LIVE
+from novaloop.experiment.controller.backstop import MARGIN, UP_TO_LIVE
 from novaloop.experiment.record import CommandKind, Snapshot, Status
 from tests.simulation.faults import Calls, Scenario, at_any_call, second_controller
 from tests.simulation.simulation import SPEC, Simulation, crash

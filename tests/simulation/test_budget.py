@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from novaloop.experiment.budget import last_moment, spent_usd
-from novaloop.experiment.costs import packaged_prices
+from novaloop.experiment.costs.budget import last_moment, spent_usd
+from novaloop.experiment.costs.prices import packaged_prices
 from novaloop.experiment.record import CommandKind, Record, Status
 from tests.simulation.simulation import ROUGH, SPEC, Simulation
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 from functools import partial
 
 from novaloop.experiment.record import CommandKind, Status
-from novaloop.experiment.site import EXPERIMENT_TAG
+from novaloop.experiment.stack import EXPERIMENT_TAG
 from novaloop.usecases.reconcile import reconcile
 from tests.simulation.faults import Calls, Scenario, at_any_call, second_controller
 from tests.simulation.simulation import SPEC, Chaos, Simulation, crash

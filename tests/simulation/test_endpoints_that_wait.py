@@ -7,10 +7,10 @@ from datetime import timedelta
 
 import pytest
 
-from novaloop.experiment.budget import spent_usd
-from novaloop.experiment.costs import packaged_prices
+from novaloop.experiment.controller.transitions import MAX_LOST
+from novaloop.experiment.costs.budget import spent_usd
+from novaloop.experiment.costs.prices import packaged_prices
 from novaloop.experiment.record import StageState, Status
-from novaloop.experiment.stages import MAX_LOST
 from tests.simulation.simulation import SPEC, Simulation
 from tests.simulation.twin_service import LOSSES
 

@@ -8,8 +8,8 @@ from typing import Any, Never
 
 import pytest
 
+from novaloop.experiment.controller.transitions import LAUNCH_LEASE
 from novaloop.experiment.record import CommandKind, StageState, Status
-from novaloop.experiment.stages import LAUNCH_LEASE
 from tests.simulation.faults import Calls, Scenario, at_any_call, second_controller, stop
 from tests.simulation.simulation import SPEC, Chaos, Simulation, crash
 from tests.simulation.test_absence import JOB, AtCalls

@@ -7,8 +7,8 @@ from functools import partial
 
 import pytest
 
+from novaloop.experiment.controller.transitions import MAX_LOST
 from novaloop.experiment.record import CommandKind, Stage, StageState, Status
-from novaloop.experiment.stages import MAX_LOST
 from tests.simulation.faults import (
     Calls,
     Scenario,

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from novaloop.experiment.record import CommandItem, CommandKind, Record, Status
-from novaloop.experiment.site import UID_TAG
+from novaloop.experiment.stack import UID_TAG
 from tests.simulation.simulation import SPEC, Simulation
 
 MEASURED = SPEC + b"plan: [evaluate: baseline, sft, evaluate: after-sft]\n"

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from typing import Any, overload
 
 from novaloop.experiment.record import DatasetItem, DatasetStatus, Record, Snapshot, SpecItem
-from novaloop.experiment.spec import ExperimentSpec
+from novaloop.experiment.spec.experiment import ExperimentSpec
 from novaloop.usecases.orphans import OrphanWorld
 from novaloop.usecases.ports import Billing, Round, Upload
 from novaloop.usecases.sweep import SweepWorld, Swept, sweep

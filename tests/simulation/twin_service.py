@@ -15,7 +15,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError, ReadTimeoutError
 
-from novaloop.experiment.site import EXPERIMENT_TAG, STACK_TAG, UID_TAG
+from novaloop.experiment.stack import EXPERIMENT_TAG, STACK_TAG, UID_TAG
 from tests.simulation.twins import VirtualClock
 
 Fate = Callable[[str], str]

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, BinaryIO
 
-from novaloop.datasets.ranges import ByteRange
-from novaloop.experiment.admission import Place, held_place
+from novaloop.datasets.reading.ranges import ByteRange
+from novaloop.experiment.controller.queue import Place, held_place
 from novaloop.experiment.record import (
     ChecksItem,
     CommandItem,

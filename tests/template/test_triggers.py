@@ -14,7 +14,7 @@ import pytest
 from moto.events.models import EventPattern
 
 from novaloop.cloud.messages import MAX_DELAY
-from novaloop.experiment.stages import LAUNCH_LEASE
+from novaloop.experiment.controller.transitions import LAUNCH_LEASE
 from tests.template.stack import broken_rules, deployed
 
 EVENTS = Path(__file__).parents[2] / "events"

@@ -26,8 +26,8 @@ from novaloop.cloud.objects import Bucket
 from novaloop.cloud.running import RunningInAccount
 from novaloop.cloud.schedules import EndingSchedules
 from novaloop.cloud.stacks import Stacks
-from novaloop.experiment.moves import Policy
-from novaloop.experiment.site import Site
+from novaloop.experiment.controller.decision import Policy
+from novaloop.experiment.stack import Site
 from novaloop.experiment.versions import Damaged, NewerVersion
 from novaloop.recipes.jobs import Deployment
 from novaloop.settings import (

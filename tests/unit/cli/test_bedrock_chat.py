@@ -11,7 +11,7 @@ import pytest
 
 from cli.stack import Stack
 from novaloop.experiment.record import Endpoint
-from novaloop.experiment.spec_file import read_spec
+from novaloop.experiment.validation.reading import read_spec
 from tests.unit.cli.conftest import novaloop
 from tests.unit.reports import finished_experiment as example
 

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cli import commands
-from novaloop.experiment.decide import decide
-from novaloop.experiment.moves import Policy
-from novaloop.experiment.observation import End, Leftover, Observation, Phase, Work
-from novaloop.experiment.plan import Runtime
+from novaloop.experiment.controller.decide import decide
+from novaloop.experiment.controller.decision import Policy
+from novaloop.experiment.controller.observation import End, Leftover, Observation, Phase, Work
+from novaloop.experiment.controller.transitions import Ask
 from novaloop.experiment.record import Record, StageState, Status
-from novaloop.experiment.stages import Ask
+from novaloop.experiment.spec.stages import Runtime
 from tests.unit.cli.conftest import novaloop
 from tests.unit.reports import finished_experiment as example
 

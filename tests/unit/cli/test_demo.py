@@ -8,7 +8,7 @@ import pytest
 from cli import demo
 from cli.submit import files_to_upload
 from localcloud import questions
-from novaloop.experiment.spec_file import read_spec
+from novaloop.experiment.validation.reading import read_spec
 from tests.unit.cli.conftest import novaloop
 
 if TYPE_CHECKING:

@@ -12,7 +12,9 @@ import yaml
 
 from cli import schema
 from cli.main import main
-from novaloop.experiment.plan import (
+from novaloop.experiment.controller.transitions import TABLE
+from novaloop.experiment.spec.experiment import ExperimentSpec, Gate, Split
+from novaloop.experiment.spec.stages import (
     DeployStage,
     DpoStage,
     EvaluateStage,
@@ -21,9 +23,7 @@ from novaloop.experiment.plan import (
     RftStage,
     SftStage,
 )
-from novaloop.experiment.spec import ExperimentSpec, Gate, Split
-from novaloop.experiment.spec_file import read_spec
-from novaloop.experiment.stages import TABLE
+from novaloop.experiment.validation.reading import read_spec
 
 if TYPE_CHECKING:
     from pydantic import BaseModel

@@ -15,7 +15,7 @@ from cli import ranges
 from cli.folder import folder_world
 from cli.ranges import convert_on_all_cores
 from novaloop.experiment.record import DatasetItem, DatasetStatus
-from novaloop.experiment.spec import ExperimentSpec, Role
+from novaloop.experiment.spec.experiment import ExperimentSpec, Role
 from novaloop.usecases.conversion import Conversion, IngestWorld, convert_file
 
 if TYPE_CHECKING:

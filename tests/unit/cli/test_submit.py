@@ -8,7 +8,7 @@ import pytest
 
 from cli.stack import Stack
 from novaloop.experiment.record import Record, Status
-from novaloop.experiment.spec import ExperimentSpec
+from novaloop.experiment.spec.experiment import ExperimentSpec
 from tests.unit.cli.conftest import novaloop
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ from novaloop.cloud.customization import CustomizationJobs
 from novaloop.cloud.endpoints import SageMakerEndpoints
 from novaloop.cloud.failures import SAYINGS, cause_of, judged
 from novaloop.cloud.jobs import TrainingJobs
-from novaloop.experiment.deploying import EndpointRef
-from novaloop.experiment.observation import Cause, Phase, Work
+from novaloop.experiment.controller.observation import Cause, Phase, Work
+from novaloop.experiment.runtimes.serving import EndpointRef
 
 CAPACITY, FAULT, OWN = Cause.CAPACITY, Cause.SERVICE_FAULT, None
 QUOTED = [

@@ -10,9 +10,9 @@ from botocore.exceptions import ClientError
 from novaloop.cloud.endpoints import SageMakerEndpoints
 from novaloop.cloud.errors import may_answer_later, obstacle_of
 from novaloop.cloud.jobs import TrainingJobs
-from novaloop.experiment.deploying import EndpointRef
-from novaloop.experiment.launching import PlannedRequest
 from novaloop.experiment.record import Obstacle
+from novaloop.experiment.runtimes.serving import EndpointRef
+from novaloop.experiment.runtimes.training_job import PlannedRequest
 from novaloop.usecases.ports import LaunchRefused
 
 

@@ -13,7 +13,7 @@ import pytest
 from botocore.stub import Stubber
 
 from novaloop.cloud.leftovers import TaggedResources
-from novaloop.experiment.observation import Leftover
+from novaloop.experiment.controller.observation import Leftover
 from novaloop.usecases.ports import EndRefused
 
 SAGEMAKER, BEDROCK = (f"arn:aws:{name}:us-east-1:123456789012" for name in ("sagemaker", "bedrock"))

@@ -6,11 +6,11 @@ import json
 import pytest
 
 from novaloop.datasets.convert import convert
-from novaloop.datasets.csv_table import MAX_CELL_CHARS
-from novaloop.datasets.decoding import read_lines
 from novaloop.datasets.errors import DatasetRefused
 from novaloop.datasets.options import DatasetOptions, RowFormat, SourceFormat
-from novaloop.datasets.summary import DatasetSummary
+from novaloop.datasets.profile.summary import DatasetSummary
+from novaloop.datasets.reading.csv_table import MAX_CELL_CHARS
+from novaloop.datasets.reading.decoding import read_lines
 
 HEADER = b"question,answer\n"
 

@@ -3,11 +3,11 @@
 import json
 from html.parser import HTMLParser
 
-from novaloop.datasets.card import card_html, dataset_card
-from novaloop.datasets.checks import Check, Finding, Policy
 from novaloop.datasets.convert import convert
 from novaloop.datasets.options import DatasetOptions, RowFormat
-from novaloop.datasets.summary import DatasetSummary
+from novaloop.datasets.profile.card import card_html, dataset_card
+from novaloop.datasets.profile.checks import Check, Finding, Policy
+from novaloop.datasets.profile.summary import DatasetSummary
 
 EVIL = "<script>alert(1)</script>"
 

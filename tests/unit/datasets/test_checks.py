@@ -6,14 +6,14 @@ from collections.abc import Callable, Iterable, Mapping
 import numpy as np
 import pytest
 
-from novaloop.datasets.checks import Check, Finding, Policy, check_datasets
 from novaloop.datasets.convert import convert
-from novaloop.datasets.histogram import Histogram
-from novaloop.datasets.near_duplicates import SignatureSketch, SignatureSketcher
 from novaloop.datasets.options import DatasetOptions, RowFormat
-from novaloop.datasets.profile import DatasetProfile
-from novaloop.datasets.sketch import RowSketch
-from novaloop.datasets.summary import DatasetSummary
+from novaloop.datasets.profile.checks import Check, Finding, Policy, check_datasets
+from novaloop.datasets.profile.histogram import Histogram
+from novaloop.datasets.profile.near_duplicates import SignatureSketch, SignatureSketcher
+from novaloop.datasets.profile.profile import DatasetProfile
+from novaloop.datasets.profile.sketch import RowSketch
+from novaloop.datasets.profile.summary import DatasetSummary
 
 WORDS = [f"word{number}" for number in range(2_000)]
 LABELS = ("A", "B", "C")

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from novaloop.datasets.converse import check_conversation
 from novaloop.datasets.errors import RowRejected
+from novaloop.datasets.rows.converse import check_conversation
 
 TOOL = {"toolSpec": {"name": "clock", "inputSchema": {"json": {"type": "object"}}}}
 USE = {"toolUse": {"toolUseId": "1", "name": "clock", "input": {}}}

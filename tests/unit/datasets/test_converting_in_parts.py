@@ -12,10 +12,12 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from novaloop.datasets.convert import Place, convert
-from novaloop.datasets.near_duplicates import SignatureSketcher
 from novaloop.datasets.options import DatasetOptions, RowFormat, SourceFormat
 from novaloop.datasets.parts import CutMistaken, Part, convert_part, merge_parts
-from novaloop.datasets.ranges import (
+from novaloop.datasets.profile.near_duplicates import SignatureSketcher
+from novaloop.datasets.profile.sketch import RowSketcher
+from novaloop.datasets.profile.summary import DatasetSummary
+from novaloop.datasets.reading.ranges import (
     ByteRange,
     begins_with_record,
     equal_ranges,
@@ -24,8 +26,6 @@ from novaloop.datasets.ranges import (
     scan_range,
 )
 from novaloop.datasets.rejects import MAX_LINES_PER_RULE
-from novaloop.datasets.sketch import RowSketcher
-from novaloop.datasets.summary import DatasetSummary
 
 HEADER = "question,answer,id\r\n"
 FORMATS = (RowFormat.SFT, RowFormat.EVALUATION)
@@ -215,7 +215,7 @@ def test_a_byte_order_mark_is_no_part_of_the_header() -> None:
 
 
 def test_sampled_sketches_join_to_what_one_sketcher_takes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("novaloop.datasets.sketch.MAX_ROWS", 64)
+    monkeypatch.setattr("novaloop.datasets.profile.sketch.MAX_ROWS", 64)
     random = np.random.default_rng(1)
     questions = random.integers(0, 2**64, 1_000, np.uint64)
     answers = random.integers(0, 3, 1_000).astype(np.uint32)

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from novaloop.datasets.convert import convert
-from novaloop.datasets.csv_table import open_csv
-from novaloop.datasets.decoding import read_lines, read_text
 from novaloop.datasets.errors import DatasetRefused
 from novaloop.datasets.options import DatasetOptions, RowFormat
-from novaloop.datasets.summary import DatasetSummary
+from novaloop.datasets.profile.summary import DatasetSummary
+from novaloop.datasets.reading.csv_table import open_csv
+from novaloop.datasets.reading.decoding import read_lines, read_text
 
 ROOT = Path(__file__).parents[3]
 CORPUS = Path(os.environ.get("NOVALOOP_SHARED", ROOT.parent / "shared")) / "data" / "csv-cases"

@@ -9,7 +9,7 @@ import pytest
 
 from novaloop.datasets.convert import convert
 from novaloop.datasets.options import DatasetOptions, RowFormat, SourceFormat
-from novaloop.datasets.summary import DatasetSummary
+from novaloop.datasets.profile.summary import DatasetSummary
 
 SCHEMA = "bedrock-conversation-2024"
 LOCATION = {"uri": "s3://bucket/a/b-1.png", "bucketOwner": "111122223333"}

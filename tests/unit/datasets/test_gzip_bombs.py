@@ -6,8 +6,8 @@ import gzip
 
 import pytest
 
-from novaloop.datasets import decoding
 from novaloop.datasets.errors import DatasetRefused
+from novaloop.datasets.reading import decoding
 
 
 def test_much_out_of_little_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

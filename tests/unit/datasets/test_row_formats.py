@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from novaloop.datasets.convert import convert
-from novaloop.datasets.histogram import Histogram
 from novaloop.datasets.options import DatasetOptions, RowFormat, SourceFormat
-from novaloop.datasets.sketch import RowSketcher
-from novaloop.datasets.summary import DatasetSummary
+from novaloop.datasets.profile.histogram import Histogram
+from novaloop.datasets.profile.sketch import RowSketcher
+from novaloop.datasets.profile.summary import DatasetSummary
 
 CSV = b'Id,Body,Y,Sys\r\n1,"How?\n100%",HQ,Judge.\r\n2,plz,LQ,\r\n'
 COLUMNS = {"question": "Body", "answer": "Y"}

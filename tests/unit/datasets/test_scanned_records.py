@@ -9,11 +9,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from novaloop.datasets import csv_table
-from novaloop.datasets.csv_records import ScannedRecords, scan
-from novaloop.datasets.csv_table import open_csv
-from novaloop.datasets.decoding import read_text
-from novaloop.datasets.text_column import TextColumn
+from novaloop.datasets.reading import csv_table
+from novaloop.datasets.reading.csv_records import ScannedRecords, scan
+from novaloop.datasets.reading.csv_table import open_csv
+from novaloop.datasets.reading.decoding import read_text
+from novaloop.datasets.reading.text_column import TextColumn
 from tests.fuzz.checks import as_the_csv_module_reads, as_we_read, one_by_one
 
 HEADERS = ["a,b\n", "a,b\r\n", "a\n", "a;b,c,d\n", "\n\n a,b\r"]

@@ -12,12 +12,12 @@ from click.testing import CliRunner
 
 from cli.main import main
 from novaloop.datasets.convert import convert
-from novaloop.datasets.csv_table import open_csv
-from novaloop.datasets.decoding import read_lines, read_text
-from novaloop.datasets.json_rows import objects
 from novaloop.datasets.options import DatasetOptions, RowFormat, SourceFormat
+from novaloop.datasets.profile.summary import DatasetSummary
+from novaloop.datasets.reading.csv_table import open_csv
+from novaloop.datasets.reading.decoding import read_lines, read_text
 from novaloop.datasets.rejects import RejectLog
-from novaloop.datasets.summary import DatasetSummary
+from novaloop.datasets.rows.json_lines import objects
 from novaloop.recipes import validate_rows
 from novaloop.recipes.bedrock import bedrock
 

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from novaloop.datasets.convert import convert
-from novaloop.datasets.decoding import read_lines
 from novaloop.datasets.options import DatasetOptions, RowFormat, SourceFormat
+from novaloop.datasets.reading.decoding import read_lines
 
 # Everything that strict UTF-8 can carry but NUL, which is refused; never blank, which is rejected.
 texts = st.text(

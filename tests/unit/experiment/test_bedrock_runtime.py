@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from novaloop.experiment.collecting import row_count_problems
-from novaloop.experiment.costs import packaged_prices
+from novaloop.experiment.controller.intake import row_count_problems
+from novaloop.experiment.costs.prices import packaged_prices
 from novaloop.experiment.planning import ExperimentPlan, plan_experiment
 from novaloop.experiment.record import DatasetItem, DatasetRef, DatasetStatus, Record
-from novaloop.experiment.site import Site
-from novaloop.experiment.spec import ExperimentSpec
-from novaloop.experiment.spec_file import SpecRefused, read_spec
+from novaloop.experiment.spec.experiment import ExperimentSpec
+from novaloop.experiment.stack import Site
+from novaloop.experiment.validation.reading import SpecRefused, read_spec
 from novaloop.recipes.errors import RecipeError
 from novaloop.recipes.jobs import Deployment
 from tests.unit.recipes.wire import assert_valid

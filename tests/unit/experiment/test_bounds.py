@@ -9,10 +9,9 @@ from typing import Any, get_type_hints
 import pytest
 
 from novaloop.experiment.bounds import TEXT_BYTES, Bounded, cut, first_of
-from novaloop.experiment.decide import decide
-from novaloop.experiment.moves import MAX_LINES, Policy, condensed
-from novaloop.experiment.observation import Observation
-from novaloop.experiment.plan import EvaluateStage, SftStage, StageKind
+from novaloop.experiment.controller.decide import decide
+from novaloop.experiment.controller.decision import MAX_LINES, Policy, condensed
+from novaloop.experiment.controller.observation import Observation
 from novaloop.experiment.record import (
     ChecksItem,
     Cleanup,
@@ -30,8 +29,9 @@ from novaloop.experiment.record import (
     Stage,
     Status,
 )
-from novaloop.experiment.settings_file import MAX_BYTES
-from novaloop.experiment.spec import ExperimentSpec, Role
+from novaloop.experiment.spec.experiment import ExperimentSpec, Role
+from novaloop.experiment.spec.stages import EvaluateStage, SftStage, StageKind
+from novaloop.experiment.spec.yaml_file import MAX_BYTES
 from novaloop.store.serialisation import plain
 from novaloop.training.health import HealthKind, HealthNote
 from tests.dynamodb import check_item, check_transaction

@@ -6,8 +6,8 @@ from itertools import chain
 
 import pytest
 
-from novaloop.experiment import budget
-from novaloop.experiment.costs import (
+from novaloop.experiment.costs import budget
+from novaloop.experiment.costs.prices import (
     PricesRefused,
     PriceTable,
     endpoint_cost,
@@ -15,7 +15,7 @@ from novaloop.experiment.costs import (
     packaged_prices,
     read_prices,
 )
-from novaloop.experiment.spec_file import SpecRefused, read_spec
+from novaloop.experiment.validation.reading import SpecRefused, read_spec
 from novaloop.recipes.catalog import families
 from novaloop.recipes.facts import facts
 

@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from novaloop.experiment.costs import packaged_prices
-from novaloop.experiment.inputs import roles, row_formats, split_roles
-from novaloop.experiment.launching import image_problem, steps_of
-from novaloop.experiment.plan import SftStage, Task, method_of
+from novaloop.experiment.costs.prices import packaged_prices
 from novaloop.experiment.planning import ExperimentPlan, plan_experiment
 from novaloop.experiment.record import DatasetRef, Record
-from novaloop.experiment.site import Site
-from novaloop.experiment.spec_file import SpecRefused, read_spec
+from novaloop.experiment.runtimes.training_job import image_problem, steps_of
+from novaloop.experiment.spec.inputs import roles, row_formats, split_roles
+from novaloop.experiment.spec.stages import SftStage, Task, method_of
+from novaloop.experiment.stack import Site
+from novaloop.experiment.validation.reading import SpecRefused, read_spec
 from novaloop.recipes.catalog import families
 from novaloop.recipes.errors import RecipeError
 from novaloop.recipes.jobs import Deployment

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from novaloop.experiment.settings_file import MAX_BYTES, MAX_DEPTH, MAX_VALUES
-from novaloop.experiment.spec_file import SpecRefused, read_spec
+from novaloop.experiment.spec.yaml_file import MAX_BYTES, MAX_DEPTH, MAX_VALUES
+from novaloop.experiment.validation.reading import SpecRefused, read_spec
 from novaloop.usecases.ports import Upload
 from novaloop.usecases.spec_upload import spec_item
 

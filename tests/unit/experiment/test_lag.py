@@ -7,12 +7,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from novaloop.experiment.moves import Policy
-from novaloop.experiment.observation import Observation, Work
-from novaloop.experiment.plan import StageKind
+from novaloop.experiment.controller.decision import Policy
+from novaloop.experiment.controller.observation import Observation, Work
+from novaloop.experiment.controller.suspicion import watched
 from novaloop.experiment.record import Record, Snapshot, Stage, StageState, Status
-from novaloop.experiment.spec import ExperimentSpec
-from novaloop.experiment.suspicion import watched
+from novaloop.experiment.spec.experiment import ExperimentSpec
+from novaloop.experiment.spec.stages import StageKind
 
 NOW = datetime(2026, 1, 5, tzinfo=UTC)
 JOB = Stage(StageKind.SFT, "sft", StageState.RUNNING, job_name="novaloop-x--0000-sft-1")

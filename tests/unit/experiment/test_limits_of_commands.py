@@ -8,11 +8,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from novaloop.experiment.decide import decide
-from novaloop.experiment.moves import Decision, Policy
+from novaloop.experiment.controller.decide import decide
+from novaloop.experiment.controller.decision import Decision, Policy
+from novaloop.experiment.controller.observation import Cause, Observation, Phase, Work
 from novaloop.experiment.names import MAX_ATTEMPT
-from novaloop.experiment.observation import Cause, Observation, Phase, Work
-from novaloop.experiment.plan import LONGEST_TTL_HOURS, StageKind
 from novaloop.experiment.record import (
     CommandItem,
     CommandKind,
@@ -23,7 +22,8 @@ from novaloop.experiment.record import (
     StageState,
     Status,
 )
-from novaloop.experiment.spec import ExperimentSpec
+from novaloop.experiment.spec.experiment import ExperimentSpec
+from novaloop.experiment.spec.stages import LONGEST_TTL_HOURS, StageKind
 
 NOW = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
 LIVE = Record(

@@ -7,12 +7,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from novaloop.experiment.decide import decide
-from novaloop.experiment.moves import Policy
-from novaloop.experiment.observation import Leftover, Observation, Phase, Work
-from novaloop.experiment.plan import StageKind
+from novaloop.experiment.controller.decide import decide
+from novaloop.experiment.controller.decision import Policy
+from novaloop.experiment.controller.observation import Leftover, Observation, Phase, Work
 from novaloop.experiment.record import Cleanup, Record, Snapshot, Stage, StageState, Status
-from novaloop.experiment.spec import ExperimentSpec
+from novaloop.experiment.spec.experiment import ExperimentSpec
+from novaloop.experiment.spec.stages import StageKind
 
 NOW = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
 ENDING = Record(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from novaloop.experiment.collecting import data_fingerprint, max_lengths
-from novaloop.experiment.spec import ExperimentSpec, Role
+from novaloop.experiment.controller.intake import data_fingerprint, max_lengths
+from novaloop.experiment.spec.experiment import ExperimentSpec, Role
 
 
 def planned(*stages: Any) -> ExperimentSpec:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from novaloop.experiment.decide import decide
-from novaloop.experiment.moves import Policy
-from novaloop.experiment.observation import Observation
+from novaloop.experiment.controller.decide import decide
+from novaloop.experiment.controller.decision import Policy
+from novaloop.experiment.controller.observation import Observation
 from novaloop.experiment.record import (
     DatasetItem,
     DatasetStatus,
@@ -16,7 +16,7 @@ from novaloop.experiment.record import (
     SpecItem,
     Status,
 )
-from novaloop.experiment.spec import ExperimentSpec
+from novaloop.experiment.spec.experiment import ExperimentSpec
 
 NOW = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
 

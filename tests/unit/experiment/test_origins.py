@@ -7,13 +7,13 @@ from datetime import UTC, datetime
 
 import pytest
 
-from novaloop.experiment.collecting import pending_stages
-from novaloop.experiment.gate import judge
-from novaloop.experiment.origins import named_origin, origin_of
-from novaloop.experiment.plan import StageKind
+from novaloop.experiment.controller.gate import judge
+from novaloop.experiment.controller.intake import pending_stages
+from novaloop.experiment.lineage import named_origin, origin_of
 from novaloop.experiment.record import Record, ScoreItem, Stage, StageState, Status
-from novaloop.experiment.spec import ExperimentSpec
-from novaloop.experiment.spec_file import read_spec
+from novaloop.experiment.spec.experiment import ExperimentSpec
+from novaloop.experiment.spec.stages import StageKind
+from novaloop.experiment.validation.reading import read_spec
 
 NOW = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
 ESCROW = "s3://customer-escrow-1-smtj-x/job/40"

@@ -9,10 +9,10 @@ import pytest
 
 from novaloop.datasets.convert import convert
 from novaloop.datasets.options import RowFormat, SourceFormat
-from novaloop.experiment.collecting import data_fingerprint
-from novaloop.experiment.reward import REWARD_TYPES
-from novaloop.experiment.spec import ExperimentSpec, Role
-from novaloop.experiment.spec_file import SpecRefused, read_spec
+from novaloop.experiment.controller.intake import data_fingerprint
+from novaloop.experiment.spec.experiment import ExperimentSpec, Role
+from novaloop.experiment.spec.reward import REWARD_TYPES
+from novaloop.experiment.validation.reading import SpecRefused, read_spec
 from novaloop.rewards.custom import CUSTOM_SCORERS
 from novaloop.rewards.reward import problem_with, score_batch
 from novaloop.rewards.scorers import SCORERS

@@ -11,9 +11,12 @@ from typing import Any
 
 import pytest
 
-from novaloop.experiment.costs import packaged_prices
-from novaloop.experiment.launching import settings_of
-from novaloop.experiment.plan import (
+from novaloop.experiment.costs.prices import packaged_prices
+from novaloop.experiment.planning import ExperimentPlan, plan_experiment
+from novaloop.experiment.record import DatasetRef, Record
+from novaloop.experiment.runtimes.training_job import settings_of
+from novaloop.experiment.spec.experiment import ExperimentSpec
+from novaloop.experiment.spec.stages import (
     RFT_OVERRIDES,
     SFT_OVERRIDES,
     EvaluateStage,
@@ -21,11 +24,8 @@ from novaloop.experiment.plan import (
     Runtime,
     SftStage,
 )
-from novaloop.experiment.planning import ExperimentPlan, plan_experiment
-from novaloop.experiment.record import DatasetRef, Record
-from novaloop.experiment.site import Site
-from novaloop.experiment.spec import ExperimentSpec
-from novaloop.experiment.spec_file import SpecRefused, read_spec
+from novaloop.experiment.stack import Site
+from novaloop.experiment.validation.reading import SpecRefused, read_spec
 from novaloop.recipes.jobs import Deployment
 from novaloop.recipes.serverless import serverless
 from tests.unit.recipes.wire import assert_valid

@@ -6,12 +6,12 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from pydantic import ValidationError
 
-from novaloop.experiment.decide import decide
-from novaloop.experiment.moves import Decision, Policy, UpdateReport, Warn
-from novaloop.experiment.observation import Observation
-from novaloop.experiment.plan import StageKind
+from novaloop.experiment.controller.decide import decide
+from novaloop.experiment.controller.decision import Decision, Policy, UpdateReport, Warn
+from novaloop.experiment.controller.observation import Observation
 from novaloop.experiment.record import Record, Snapshot, Stage, StageState, Status
-from novaloop.experiment.spec import ExperimentSpec
+from novaloop.experiment.spec.experiment import ExperimentSpec
+from novaloop.experiment.spec.stages import StageKind
 from novaloop.training.health import HealthKind, HealthNote
 
 NOW = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)

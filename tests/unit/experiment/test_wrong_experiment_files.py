@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from novaloop.experiment.spec_file import MAX_ERRORS, SpecRefused, read_spec
+from novaloop.experiment.validation.reading import MAX_ERRORS, SpecRefused, read_spec
 
 
 def errors_of(text: str) -> list[str]:

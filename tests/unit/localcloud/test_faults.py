@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from localcloud.sagemaker.faults import Fault, Faults
 from novaloop.cloud.failures import cause_of
-from novaloop.experiment.observation import Cause
+from novaloop.experiment.controller.observation import Cause
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,7 +7,7 @@ from hashlib import sha256
 
 import pytest
 
-from novaloop.experiment.stages import ENDPOINT_START
+from novaloop.experiment.controller.transitions import ENDPOINT_START
 from novaloop.recipes import (
     Deployment,
     Endpoint,

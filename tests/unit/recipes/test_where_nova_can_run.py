@@ -6,8 +6,8 @@ from itertools import product
 
 import pytest
 
-from novaloop.experiment.launching import region_problem
-from novaloop.experiment.spec_file import SpecRefused, read_spec
+from novaloop.experiment.runtimes.training_job import region_problem
+from novaloop.experiment.validation.reading import SpecRefused, read_spec
 
 MODELS = ("nova-micro", "nova-lite", "nova-pro", "nova-lite-2")
 METHODS = {

@@ -9,7 +9,6 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import TYPE_CHECKING
 
-from novaloop.experiment.plan import StageKind, default_plan
 from novaloop.experiment.record import (
     DatasetItem,
     DatasetRef,
@@ -24,7 +23,8 @@ from novaloop.experiment.record import (
     StageState,
     Status,
 )
-from novaloop.experiment.spec import ExperimentSpec, Gate
+from novaloop.experiment.spec.experiment import ExperimentSpec, Gate
+from novaloop.experiment.spec.stages import StageKind, default_plan
 from novaloop.metrics.flips import Flips, listed_rows, pair_up, read_answers
 from novaloop.metrics.score import Score, score_lines
 

@@ -13,9 +13,9 @@ from rich.console import Console
 from cli import views
 from cli.reporting import print_results
 from novaloop import reports
-from novaloop.experiment.plan import EvaluateStage, StageKind, Task
 from novaloop.experiment.record import Record, ScoreItem, Stage, StageState
-from novaloop.experiment.spec import ExperimentSpec
+from novaloop.experiment.spec.experiment import ExperimentSpec
+from novaloop.experiment.spec.stages import EvaluateStage, StageKind, Task
 from novaloop.metrics.estimates import Estimate
 from novaloop.metrics.score import Score
 from novaloop.metrics.tasks import TaskScore, estimates, score_task

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
-from novaloop.experiment.reward import reward_settings
-from novaloop.experiment.spec_file import read_spec
+from novaloop.experiment.spec.reward import reward_settings
+from novaloop.experiment.validation.reading import read_spec
 from novaloop.rewards.custom import CUSTOM_SCORERS
 from novaloop.rewards.reward import problem_with, score_batch
 from novaloop.rewards.schema import check_schema, violations

@@ -6,10 +6,10 @@ import io
 import json
 import tarfile
 
-from novaloop.experiment.plan import StageKind
 from novaloop.experiment.record import Record, ScoreItem, Stage, StageState, Status
-from novaloop.experiment.spec import MAX_LABELS
-from novaloop.experiment.spec_file import read_spec
+from novaloop.experiment.spec.experiment import MAX_LABELS
+from novaloop.experiment.spec.stages import StageKind
+from novaloop.experiment.validation.reading import read_spec
 from novaloop.metrics.score import score_lines
 from novaloop.store.serialisation import plain
 from novaloop.usecases.score import MAX_SCORE_BYTES, ScoreWorld, score

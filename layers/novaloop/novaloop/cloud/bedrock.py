@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from novaloop.cloud.errors import asking, create_unless_taken, end_if_possible, found, settled
 from novaloop.cloud.failures import judged
-from novaloop.experiment.observation import End, Phase, Work
+from novaloop.experiment.controller.observation import End, Phase, Work
 from novaloop.experiment.record import Owner, Progress
-from novaloop.experiment.site import owner_of
+from novaloop.experiment.stack import owner_of
 from novaloop.recipes.bedrock_serving import BedrockPlan, native_text
 from novaloop.usecases.ports import NotServing
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from mypy_boto3_bedrock.client import BedrockClient
     from mypy_boto3_bedrock_runtime.client import BedrockRuntimeClient
 
-    from novaloop.experiment.deploying import EndpointRef
+    from novaloop.experiment.runtimes.serving import EndpointRef
 
 _MODEL_PHASES: Mapping[str, Phase] = {"Active": Phase.HALFWAY, "Failed": Phase.FAILED}
 _DEPLOYMENT_PHASES: Mapping[str, Phase] = {

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from novaloop.cloud.errors import create_unless_taken, end_if_possible, found
 from novaloop.cloud.failures import judged
-from novaloop.experiment.observation import End, Phase, Work
+from novaloop.experiment.controller.observation import End, Phase, Work
 from novaloop.experiment.record import Owner, Progress
-from novaloop.experiment.site import owner_of
+from novaloop.experiment.stack import owner_of
 
 if TYPE_CHECKING:
     from mypy_boto3_bedrock.client import BedrockClient
 
-    from novaloop.experiment.launching import PlannedRequest
+    from novaloop.experiment.runtimes.training_job import PlannedRequest
 
 _PHASES: Mapping[str, Phase] = {
     "InProgress": Phase.ACTIVE,

@@ -11,9 +11,9 @@ if TYPE_CHECKING:
 
     from novaloop.cloud.bedrock import OnDemandDeployments, ProvisionedThroughputs
     from novaloop.cloud.endpoints import SageMakerEndpoints
-    from novaloop.experiment.deploying import EndpointRef
-    from novaloop.experiment.observation import End, Work
+    from novaloop.experiment.controller.observation import End, Work
     from novaloop.experiment.record import Owner
+    from novaloop.experiment.runtimes.serving import EndpointRef
     from novaloop.recipes.bedrock_serving import BedrockPlan
 
 

@@ -24,10 +24,10 @@ from novaloop.cloud.errors import (
     text_of,
 )
 from novaloop.cloud.failures import cause_of, judged
+from novaloop.experiment.controller.observation import End, Phase, Work
 from novaloop.experiment.names import experiment_of_job
-from novaloop.experiment.observation import End, Phase, Work
 from novaloop.experiment.record import Obstacle, Owner, Progress
-from novaloop.experiment.site import EXPERIMENT_TAG, owner_of
+from novaloop.experiment.stack import EXPERIMENT_TAG, owner_of
 from novaloop.recipes.endpoints import chat_text, update_endpoint
 from novaloop.recipes.requests import sagemaker_tags
 from novaloop.usecases.ports import EndRefused, LaunchRefused
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from mypy_boto3_sagemaker.client import SageMakerClient
     from mypy_boto3_sagemaker_runtime.client import SageMakerRuntimeClient
 
-    from novaloop.experiment.deploying import EndpointRef
+    from novaloop.experiment.runtimes.serving import EndpointRef
     from novaloop.recipes.endpoints import EndpointPlan
 
 _PHASES: Mapping[str, Phase] = {

@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError, HTTPClientError
 from botocore.exceptions import ConnectionError as BotocoreConnectionError
 
 from novaloop.cloud.failures import cause_of
-from novaloop.experiment.observation import Cause, End
+from novaloop.experiment.controller.observation import Cause, End
 from novaloop.experiment.record import Obstacle
 from novaloop.usecases.ports import EndRefused, LaunchRefused, NotServing
 

@@ -20,7 +20,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 
-from novaloop.experiment.observation import Cause, Phase, Work
+from novaloop.experiment.controller.observation import Cause, Phase, Work
 
 LONGEST_REASON = 500
 

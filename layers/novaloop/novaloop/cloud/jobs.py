@@ -16,10 +16,10 @@ from novaloop.cloud.errors import (
     unless_there,
 )
 from novaloop.cloud.failures import LONGEST_REASON, cause_of, judged
-from novaloop.experiment.launching import PlannedRequest
-from novaloop.experiment.observation import Cause, End, Phase, Work
+from novaloop.experiment.controller.observation import Cause, End, Phase, Work
 from novaloop.experiment.record import Obstacle, Owner, Progress
-from novaloop.experiment.site import EXPERIMENT_TAG, owner_of
+from novaloop.experiment.runtimes.training_job import PlannedRequest
+from novaloop.experiment.stack import EXPERIMENT_TAG, owner_of
 from novaloop.usecases.ports import LaunchRefused
 
 if TYPE_CHECKING:

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from novaloop.cloud.errors import end_if_possible, found, settled, text_of
+from novaloop.experiment.controller.observation import Leftover
 from novaloop.experiment.names import experiment_of_job
-from novaloop.experiment.observation import Leftover
-from novaloop.experiment.site import EXPERIMENT_TAG, PREFIX_TAG, STACK_TAG
+from novaloop.experiment.stack import EXPERIMENT_TAG, PREFIX_TAG, STACK_TAG
 from novaloop.recipes.names import bedrock_name
 from novaloop.usecases.ports import Billing, EndRefused
 

@@ -19,7 +19,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from novaloop.cloud.errors import found, text_of
 from novaloop.experiment.names import experiment_of_job
-from novaloop.experiment.site import EXPERIMENT_TAG, PREFIX_TAG, STACK_TAG
+from novaloop.experiment.stack import EXPERIMENT_TAG, PREFIX_TAG, STACK_TAG
 from novaloop.recipes.bedrock import bedrock
 from novaloop.recipes.names import bedrock_name
 from novaloop.usecases.ports import Billing

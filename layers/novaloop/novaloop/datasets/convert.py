@@ -6,17 +6,23 @@ from hashlib import sha256
 from operator import methodcaller
 from typing import Any, BinaryIO
 
-from .columns import assign_columns
-from .csv_records import Records
-from .csv_table import CsvTable, continue_csv, delimiter_name, open_csv, other_delimiter
-from .decoding import TextBlock, read_text, read_text_from
-from .errors import DatasetRefused, RowRejected
-from .json_rows import open_json_rows
-from .options import DatasetOptions, RowFormat, SourceFormat
-from .plain_rows import PlainRowEncoder
-from .rejects import RejectLog
-from .rows import EncodedRows, RowReader
-from .summary import DatasetSummary, OutputSummary, RowStatistics
+from novaloop.datasets.errors import DatasetRefused, RowRejected
+from novaloop.datasets.options import DatasetOptions, RowFormat, SourceFormat
+from novaloop.datasets.profile.summary import DatasetSummary, OutputSummary, RowStatistics
+from novaloop.datasets.reading.csv_records import Records
+from novaloop.datasets.reading.csv_table import (
+    CsvTable,
+    continue_csv,
+    delimiter_name,
+    open_csv,
+    other_delimiter,
+)
+from novaloop.datasets.reading.decoding import TextBlock, read_text, read_text_from
+from novaloop.datasets.rejects import RejectLog
+from novaloop.datasets.rows.columns import assign_columns
+from novaloop.datasets.rows.encoded import EncodedRows, RowReader
+from novaloop.datasets.rows.json_lines import open_json_rows
+from novaloop.datasets.rows.plain import PlainRowEncoder
 
 Sink = Callable[[bytes], object]
 Source = BinaryIO | Iterable[bytes]

@@ -6,14 +6,26 @@ from hashlib import sha256
 
 from pydantic import TypeAdapter
 
-from .convert import DatasetWriter, Place, Sink, check_rejects, continued_rows, encoded_rows
-from .decoding import line_ends
-from .errors import DatasetRefused
-from .histogram import Distribution, Histogram
-from .options import DatasetOptions, RowFormat
-from .profile import DatasetProfile
-from .rejects import RejectedRows, RejectLog
-from .summary import SAMPLE_ROWS, DatasetSummary, OutputSummary, add_hash_sums
+from novaloop.datasets.convert import (
+    DatasetWriter,
+    Place,
+    Sink,
+    check_rejects,
+    continued_rows,
+    encoded_rows,
+)
+from novaloop.datasets.errors import DatasetRefused
+from novaloop.datasets.options import DatasetOptions, RowFormat
+from novaloop.datasets.profile.histogram import Distribution, Histogram
+from novaloop.datasets.profile.profile import DatasetProfile
+from novaloop.datasets.profile.summary import (
+    SAMPLE_ROWS,
+    DatasetSummary,
+    OutputSummary,
+    add_hash_sums,
+)
+from novaloop.datasets.reading.decoding import line_ends
+from novaloop.datasets.rejects import RejectedRows, RejectLog
 
 UNTERMINATED = "unterminated-quote"
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import orjson
 
-from .errors import RowRejected
+from novaloop.datasets.errors import RowRejected
 
 MAX_LISTED_ROWS = 10_000
 MAX_LINES_PER_RULE = 10

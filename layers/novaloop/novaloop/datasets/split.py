@@ -9,12 +9,12 @@ from hashlib import blake2b
 
 import numpy as np
 
-from .convert import DatasetWriter, Sink, Source, check_rejects, encoded_rows
-from .errors import DatasetRefused
-from .options import DatasetOptions, RowFormat
-from .rejects import RejectedRows, RejectLog
-from .rows import EncodedRows
-from .summary import DatasetSummary
+from novaloop.datasets.convert import DatasetWriter, Sink, Source, check_rejects, encoded_rows
+from novaloop.datasets.errors import DatasetRefused
+from novaloop.datasets.options import DatasetOptions, RowFormat
+from novaloop.datasets.profile.summary import DatasetSummary
+from novaloop.datasets.rejects import RejectedRows, RejectLog
+from novaloop.datasets.rows.encoded import EncodedRows
 
 
 @dataclass(frozen=True)

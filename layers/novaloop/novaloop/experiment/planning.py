@@ -12,15 +12,22 @@ from functools import reduce
 from operator import add
 from typing import Any
 
-from novaloop.experiment.budget import affordable_seconds, machines
-from novaloop.experiment.collecting import pending_stages
-from novaloop.experiment.costs import CostRange, PriceTable, endpoint_cost, job_cost
-from novaloop.experiment.deploying import plan_deployment
-from novaloop.experiment.inputs import inputs_of
-from novaloop.experiment.launching import Launch, PlannedRequest, PlannedUpload, plan_job, steps_of
+from novaloop.experiment.controller.intake import pending_stages
+from novaloop.experiment.costs.budget import affordable_seconds, machines
+from novaloop.experiment.costs.prices import CostRange, PriceTable, endpoint_cost, job_cost
+from novaloop.experiment.lineage import named_origin
 from novaloop.experiment.names import job_name, model_package_group
-from novaloop.experiment.origins import named_origin
-from novaloop.experiment.plan import (
+from novaloop.experiment.record import Record, Stage, StageState
+from novaloop.experiment.runtimes.serving import plan_deployment
+from novaloop.experiment.runtimes.training_job import (
+    Launch,
+    PlannedRequest,
+    PlannedUpload,
+    plan_job,
+    steps_of,
+)
+from novaloop.experiment.spec.inputs import inputs_of
+from novaloop.experiment.spec.stages import (
     EvaluateStage,
     JobStage,
     Runtime,
@@ -28,8 +35,7 @@ from novaloop.experiment.plan import (
     ServingStage,
     method_of,
 )
-from novaloop.experiment.record import Record, Stage, StageState
-from novaloop.experiment.site import Site
+from novaloop.experiment.stack import Site
 from novaloop.recipes import facts
 from novaloop.recipes.bedrock_serving import BedrockPlan
 from novaloop.recipes.endpoints import EndpointPlan

@@ -13,8 +13,8 @@ from enum import StrEnum
 from typing import Annotated, Any
 
 from novaloop.experiment.bounds import Bounded, First, Prose
-from novaloop.experiment.plan import StageKind, StagePlan, Target
-from novaloop.experiment.spec import ExperimentSpec
+from novaloop.experiment.spec.experiment import ExperimentSpec
+from novaloop.experiment.spec.stages import StageKind, StagePlan, Target
 from novaloop.training.health import HealthKind, HealthNote
 
 MAX_METRICS = 30

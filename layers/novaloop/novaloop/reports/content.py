@@ -6,8 +6,9 @@ import itertools
 from typing import TYPE_CHECKING
 
 from novaloop import __version__
-from novaloop.experiment.budget import machines, usd
-from novaloop.experiment.plan import (
+from novaloop.experiment.costs.budget import machines, usd
+from novaloop.experiment.spec.experiment import ExperimentSpec
+from novaloop.experiment.spec.stages import (
     DeployStage,
     Runtime,
     ServingStage,
@@ -15,7 +16,6 @@ from novaloop.experiment.plan import (
     StagePlan,
     method_of,
 )
-from novaloop.experiment.spec import ExperimentSpec
 from novaloop.metrics.score import Score
 from novaloop.metrics.tasks import read_score
 from novaloop.recipes.catalog import blueprint

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup
 
-from novaloop.experiment.costs import packaged_prices
+from novaloop.experiment.costs.prices import packaged_prices
 from novaloop.metrics.classification import NO_VALID_LABEL
 from novaloop.metrics.defects import STDERR_SUFFIX
 from novaloop.metrics.estimates import CONFIDENCE, quantile

@@ -8,7 +8,7 @@ from typing import Any, TypeVar, get_args
 
 from pydantic import TypeAdapter, ValidationError
 
-from novaloop.experiment.admission import held_place
+from novaloop.experiment.controller.queue import held_place
 from novaloop.experiment.record import (
     ChecksItem,
     CommandItem,

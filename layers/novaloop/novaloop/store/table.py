@@ -14,7 +14,7 @@ from pynamodb.exceptions import PutError, TransactWriteError
 from pynamodb.expressions.condition import Condition
 from pynamodb.transactions import TransactWrite
 
-from novaloop.experiment.admission import Place
+from novaloop.experiment.controller.queue import Place
 from novaloop.experiment.record import (
     ChecksItem,
     CommandItem,

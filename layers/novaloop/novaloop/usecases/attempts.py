@@ -7,7 +7,7 @@ dataset's item counts attempts.
 
 from __future__ import annotations
 
-from novaloop.experiment.collecting import CONVERSION
+from novaloop.experiment.controller.intake import CONVERSION
 from novaloop.usecases.conversion import IngestWorld
 
 MAX_ATTEMPTS = 6

@@ -15,10 +15,10 @@ from functools import partial
 from typing import Any, BinaryIO
 
 from novaloop.datasets.convert import Place
-from novaloop.datasets.decoding import CHUNK_BYTES
 from novaloop.datasets.options import SourceFormat
 from novaloop.datasets.parts import CutMistaken, Part, convert_part, merge_parts
-from novaloop.datasets.ranges import (
+from novaloop.datasets.reading.decoding import CHUNK_BYTES
+from novaloop.datasets.reading.ranges import (
     HEAD_BYTES,
     ByteRange,
     RangeScan,
@@ -28,10 +28,10 @@ from novaloop.datasets.ranges import (
     record_ranges,
     scan_range,
 )
-from novaloop.experiment.collecting import data_fingerprint
-from novaloop.experiment.inputs import row_formats
+from novaloop.experiment.controller.intake import data_fingerprint
 from novaloop.experiment.record import DatasetItem, DatasetStatus
-from novaloop.experiment.spec import Role
+from novaloop.experiment.spec.experiment import Role
+from novaloop.experiment.spec.inputs import row_formats
 from novaloop.experiment.versions import Shape, current, stamped
 from novaloop.usecases.conversion import (
     JSON_LINES,

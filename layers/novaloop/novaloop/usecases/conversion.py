@@ -10,17 +10,17 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from novaloop.datasets.card import card_html, dataset_card
 from novaloop.datasets.convert import Sink, convert
 from novaloop.datasets.errors import DatasetRefused
 from novaloop.datasets.options import DatasetOptions, RowFormat, SourceFormat
+from novaloop.datasets.profile.card import card_html, dataset_card
+from novaloop.datasets.profile.summary import DatasetSummary
 from novaloop.datasets.split import Split, convert_split
-from novaloop.datasets.summary import DatasetSummary
-from novaloop.experiment.inputs import row_formats
-from novaloop.experiment.plan import EvaluateStage, Task
 from novaloop.experiment.record import DatasetItem, DatasetStatus
-from novaloop.experiment.reward import reward_settings
-from novaloop.experiment.spec import ExperimentSpec
+from novaloop.experiment.spec.experiment import ExperimentSpec
+from novaloop.experiment.spec.inputs import row_formats
+from novaloop.experiment.spec.reward import reward_settings
+from novaloop.experiment.spec.stages import EvaluateStage, Task
 from novaloop.usecases.ports import BigFiles, Clock, DatasetStore, Objects
 
 SPLIT_STEM = "data"

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from novaloop.datasets.card import finding_content
-from novaloop.datasets.checks import EVALUATION_ROLE, Finding, Policy, check_datasets
-from novaloop.datasets.profile import DatasetProfile
-from novaloop.experiment.collecting import data_fingerprint, max_lengths, versions_of
-from novaloop.experiment.inputs import roles
+from novaloop.datasets.profile.card import finding_content
+from novaloop.datasets.profile.checks import EVALUATION_ROLE, Finding, Policy, check_datasets
+from novaloop.datasets.profile.profile import DatasetProfile
+from novaloop.experiment.controller.intake import data_fingerprint, max_lengths, versions_of
 from novaloop.experiment.record import ChecksItem, DatasetItem, DatasetStatus, Snapshot
-from novaloop.experiment.spec import ExperimentSpec, Role
+from novaloop.experiment.spec.experiment import ExperimentSpec, Role
+from novaloop.experiment.spec.inputs import roles
 from novaloop.usecases.attempts import is_given_up, why_given_up
 from novaloop.usecases.conversion import Conversion, IngestWorld, convert_file
 from novaloop.usecases.spec_upload import present_spec

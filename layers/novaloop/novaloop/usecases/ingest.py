@@ -9,12 +9,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 from novaloop.datasets.options import SourceFormat
-from novaloop.experiment.collecting import data_fingerprint
-from novaloop.experiment.inputs import split_roles
+from novaloop.experiment.controller.intake import data_fingerprint
 from novaloop.experiment.names import MAX_EXPERIMENT_WITHOUT_UID, experiment_name_error
 from novaloop.experiment.record import DatasetItem, DatasetStatus
-from novaloop.experiment.spec import Role, Split
-from novaloop.experiment.spec_file import SPEC_FILE
+from novaloop.experiment.spec.experiment import Role, Split
+from novaloop.experiment.spec.inputs import split_roles
+from novaloop.experiment.validation.reading import SPEC_FILE
 from novaloop.usecases.attempts import MAX_ATTEMPTS, why_given_up
 from novaloop.usecases.big_files import hand_over, is_big
 from novaloop.usecases.conversion import (

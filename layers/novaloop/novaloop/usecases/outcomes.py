@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from novaloop.experiment.deploying import endpoint_ref
-from novaloop.experiment.observation import Outcome
-from novaloop.experiment.plan import DeployStage, EvaluateStage, Runtime, ServingPlan, ServingStage
+from novaloop.experiment.controller.observation import Outcome
 from novaloop.experiment.record import Record, Snapshot, Stage
-from novaloop.experiment.site import output_prefix
+from novaloop.experiment.runtimes.serving import endpoint_ref
+from novaloop.experiment.spec.stages import (
+    DeployStage,
+    EvaluateStage,
+    Runtime,
+    ServingPlan,
+    ServingStage,
+)
+from novaloop.experiment.stack import output_prefix
 from novaloop.metrics.archive import ArchiveError, checkpoint_of
 from novaloop.recipes.bedrock_serving import native_request
 from novaloop.usecases.outputs import find_output

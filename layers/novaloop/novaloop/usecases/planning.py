@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 
-from novaloop.experiment.costs import CostRange, packaged_prices
+from novaloop.experiment.costs.prices import CostRange, packaged_prices
 from novaloop.experiment.planning import plan_experiment
 from novaloop.experiment.record import Record
-from novaloop.experiment.site import Site
+from novaloop.experiment.stack import Site
 from novaloop.usecases.ports import Objects
 
 

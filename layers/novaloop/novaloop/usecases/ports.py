@@ -8,12 +8,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import BinaryIO, Protocol
 
-from novaloop.datasets.ranges import ByteRange
-from novaloop.experiment.admission import Place
-from novaloop.experiment.deploying import EndpointRef
-from novaloop.experiment.launching import PlannedRequest
-from novaloop.experiment.observation import End, Leftover, Work
-from novaloop.experiment.plan import Target
+from novaloop.datasets.reading.ranges import ByteRange
+from novaloop.experiment.controller.observation import End, Leftover, Work
+from novaloop.experiment.controller.queue import Place
 from novaloop.experiment.record import (
     Backstop,
     ChecksItem,
@@ -27,6 +24,9 @@ from novaloop.experiment.record import (
     Snapshot,
     SpecItem,
 )
+from novaloop.experiment.runtimes.serving import EndpointRef
+from novaloop.experiment.runtimes.training_job import PlannedRequest
+from novaloop.experiment.spec.stages import Target
 from novaloop.recipes.bedrock_serving import BedrockPlan
 from novaloop.recipes.endpoints import EndpointPlan
 from novaloop.training.lines import LogLine

@@ -15,18 +15,8 @@ from functools import partial
 from itertools import islice
 from typing import TypeVar
 
-from novaloop.experiment.admission import (
-    MOST_PASSED_OVER,
-    Place,
-    can_ask,
-    held_place,
-    others,
-    sought_place,
-)
-from novaloop.experiment.decide import decide
-from novaloop.experiment.deploying import endpoint_ref, plan_deployment, shared_endpoint
-from novaloop.experiment.launching import PlannedUpload, image_problem, plan_job, region_problem
-from novaloop.experiment.moves import (
+from novaloop.experiment.controller.decide import decide
+from novaloop.experiment.controller.decision import (
     Announce,
     CheckDatasets,
     Command,
@@ -42,7 +32,8 @@ from novaloop.experiment.moves import (
     WritePlan,
     condensed,
 )
-from novaloop.experiment.observation import (
+from novaloop.experiment.controller.notifications import why_told
+from novaloop.experiment.controller.observation import (
     Blind,
     End,
     Feedback,
@@ -59,13 +50,27 @@ from novaloop.experiment.observation import (
     needs_training,
     needs_work,
 )
-from novaloop.experiment.origins import Origin, named_origin, origin_of
-from novaloop.experiment.plan import DeployStage, Runtime, ServingStage, StageKind
+from novaloop.experiment.controller.queue import (
+    MOST_PASSED_OVER,
+    Place,
+    can_ask,
+    held_place,
+    others,
+    sought_place,
+)
+from novaloop.experiment.controller.transitions import Ask
+from novaloop.experiment.lineage import Origin, named_origin, origin_of
 from novaloop.experiment.record import Obstacle, Owner, Record, Snapshot, Stage
-from novaloop.experiment.site import Site, tags
-from novaloop.experiment.spec import ExperimentSpec
-from novaloop.experiment.stages import Ask
-from novaloop.experiment.telling import why_told
+from novaloop.experiment.runtimes.serving import endpoint_ref, plan_deployment, shared_endpoint
+from novaloop.experiment.runtimes.training_job import (
+    PlannedUpload,
+    image_problem,
+    plan_job,
+    region_problem,
+)
+from novaloop.experiment.spec.experiment import ExperimentSpec
+from novaloop.experiment.spec.stages import DeployStage, Runtime, ServingStage, StageKind
+from novaloop.experiment.stack import Site, tags
 from novaloop.experiment.versions import Damaged, NewerVersion
 from novaloop.recipes.errors import RecipeError
 from novaloop.usecases.outcomes import outcome_of

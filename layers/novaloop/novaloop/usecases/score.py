@@ -8,10 +8,10 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from novaloop.experiment.launching import settings_of
-from novaloop.experiment.plan import EvaluateStage, StageKind, Task
 from novaloop.experiment.record import Record, ScoreItem, Snapshot, Stage, StageState
-from novaloop.experiment.site import output_prefix
+from novaloop.experiment.runtimes.training_job import settings_of
+from novaloop.experiment.spec.stages import EvaluateStage, StageKind, Task
+from novaloop.experiment.stack import output_prefix
 from novaloop.experiment.versions import Damaged
 from novaloop.metrics.archive import ArchiveError, EvaluationOutput
 from novaloop.metrics.comparison import DifferentRowsError

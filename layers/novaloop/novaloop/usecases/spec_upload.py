@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from novaloop.experiment.record import SpecItem
-from novaloop.experiment.settings_file import MAX_BYTES
-from novaloop.experiment.spec import ExperimentSpec
-from novaloop.experiment.spec_file import SPEC_FILE, SpecRefused, read_spec
+from novaloop.experiment.spec.experiment import ExperimentSpec
+from novaloop.experiment.spec.yaml_file import MAX_BYTES
+from novaloop.experiment.validation.reading import SPEC_FILE, SpecRefused, read_spec
 from novaloop.usecases.attempts import is_given_up, why_given_up
 from novaloop.usecases.conversion import IngestWorld
 from novaloop.usecases.inbox import INBOX

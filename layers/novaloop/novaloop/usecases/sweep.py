@@ -28,7 +28,7 @@ from functools import partial
 from itertools import islice
 
 from novaloop.experiment.record import Record, Snapshot
-from novaloop.experiment.spec_file import SPEC_FILE
+from novaloop.experiment.validation.reading import SPEC_FILE
 from novaloop.usecases.conversion import stem_of
 from novaloop.usecases.inbox import INBOX, InboxFile, Unusable, read_key
 from novaloop.usecases.orphans import OrphanWorld, look_for_orphans

@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 
 from pydantic import TypeAdapter
 
-from novaloop.experiment.launching import settings_of, steps_of
-from novaloop.experiment.observation import TRAININGS, Phase, TrainingNews, Work
-from novaloop.experiment.plan import TrainStage
+from novaloop.experiment.controller.observation import TRAININGS, Phase, TrainingNews, Work
 from novaloop.experiment.record import Record, Stage
-from novaloop.experiment.site import jobs_prefix
+from novaloop.experiment.runtimes.training_job import settings_of, steps_of
+from novaloop.experiment.spec.stages import TrainStage
+from novaloop.experiment.stack import jobs_prefix
 from novaloop.training.curve import Curve
 from novaloop.training.health import Limits, Training, follow, stalled, unknown
 from novaloop.training.lines import points

@@ -1,0 +1,1 @@
+"""What is found in a dataset, beyond its rows."""

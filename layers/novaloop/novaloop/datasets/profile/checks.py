@@ -1,0 +1,190 @@
+"""Checks that need more than one dataset, or a whole one; pure functions of their profiles."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+import numpy as np
+
+from novaloop.datasets.profile.label_leaks import find_leaks
+from novaloop.datasets.profile.profile import DatasetProfile
+from novaloop.datasets.profile.sketch import Answers, Questions, RowSketch
+
+EVALUATION_ROLE = "eval"
+MAX_IMBALANCE = 10
+
+
+class Check(StrEnum):
+    """What is looked for."""
+
+    SHARED_QUESTIONS = "shared-questions"
+    NEAR_DUPLICATES = "near-duplicates"
+    CONTRADICTIONS = "contradictions"
+    IMBALANCE = "imbalance"
+    LABEL_LEAK = "label-leak"
+    LONG_ROWS = "long-rows"
+
+
+class Policy(StrEnum):
+    """What a finding leads to; dropping means the evaluation rows concerned."""
+
+    REFUSE = "refuse"
+    DROP = "drop"
+    WARN = "warn"
+
+
+DEFAULT_POLICIES: Mapping[Check, Policy] = {
+    Check.SHARED_QUESTIONS: Policy.REFUSE,
+    Check.NEAR_DUPLICATES: Policy.WARN,
+    Check.CONTRADICTIONS: Policy.WARN,
+    Check.IMBALANCE: Policy.WARN,
+    Check.LABEL_LEAK: Policy.WARN,
+    Check.LONG_ROWS: Policy.WARN,
+}
+DROPPABLE = {Check.SHARED_QUESTIONS, Check.NEAR_DUPLICATES, Check.CONTRADICTIONS}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing found; `questions` are the hashes to pass as DatasetOptions.exclude_questions.
+
+    `rows` is a number of rows in the first of `roles`, a lower bound where the message says so.
+    """
+
+    check: Check
+    policy: Policy
+    roles: tuple[str, ...]
+    rows: int
+    message: str
+    questions: frozenset[int] = field(default=frozenset(), repr=False)
+
+
+def check_datasets(
+    profiles: Mapping[str, DatasetProfile],
+    policies: Mapping[Check, Policy] | None = None,
+    max_lengths: Mapping[str, int] | None = None,
+) -> list[Finding]:
+    """Return the findings of all checks, by role; raises ValueError for a policy that can't be.
+
+    `max_lengths` is the number of tokens that a row of a role may have.
+    """
+    chosen = {**DEFAULT_POLICIES, **(policies or {})}
+    for check, policy in chosen.items():
+        if policy is Policy.DROP and check not in DROPPABLE:
+            raise ValueError(f"{check} concerns the dataset, not rows; use refuse or warn")
+    findings = [
+        finding
+        for each in (_shared, _near, _contradictions, _imbalance, _leaks)
+        for finding in each(profiles, chosen)
+    ]
+    return [*findings, *_long_rows(profiles, chosen, max_lengths or {})]
+
+
+_Policies = Mapping[Check, Policy]
+_Profiles = Mapping[str, DatasetProfile]
+
+
+def _shared(profiles: _Profiles, policies: _Policies) -> Iterator[Finding]:
+    for evaluation, role, training in _evaluation_pairs(profiles):
+        hits = np.isin(evaluation.sketch.questions, training.sketch.questions)
+        questions = evaluation.sketch.questions[hits]
+        exact = evaluation.sketch.exact and training.sketch.exact
+        message = f"{_count(hits.sum(), exact)} of {EVALUATION_ROLE} also stand in {role}"
+        if hits.any():
+            check = Check.SHARED_QUESTIONS
+            yield _finding(check, policies[check], (EVALUATION_ROLE, role), questions, message)
+
+
+def _near(profiles: _Profiles, policies: _Policies) -> Iterator[Finding]:
+    for evaluation, role, training in _evaluation_pairs(profiles):
+        questions = evaluation.signatures.near(training.signatures)
+        exact = not (evaluation.signatures.sampling_bits or training.signatures.sampling_bits)
+        message = f"{_count(len(questions), exact)} of {EVALUATION_ROLE} resemble one in {role}"
+        if len(questions):
+            check = Check.NEAR_DUPLICATES
+            yield _finding(check, policies[check], (EVALUATION_ROLE, role), questions, message)
+
+
+def _contradictions(profiles: _Profiles, policies: _Policies) -> Iterator[Finding]:
+    if all(profile.label_counts is None for profile in profiles.values()):
+        return  # Free-text answers to one question may differ.
+    everywhere = _contradicting([profile.sketch for profile in profiles.values()])
+    for role, profile in profiles.items():
+        hits = np.isin(profile.sketch.questions, everywhere)
+        message = (
+            f"{_count(hits.sum(), profile.sketch.exact)} of {role} have another answer elsewhere"
+        )
+        if hits.any():
+            questions, check = profile.sketch.questions[hits], Check.CONTRADICTIONS
+            yield _finding(check, policies[check], (role,), questions, message)
+
+
+def _contradicting(sketches: list[RowSketch]) -> Questions:
+    """Return the questions with more than one answer."""
+    questions: Questions = np.concatenate([sketch.questions for sketch in sketches])
+    answers: Answers = np.concatenate([sketch.answers for sketch in sketches])
+    order = np.lexsort((answers, questions))
+    questions, answers = questions[order], answers[order]
+    changed = (questions[1:] == questions[:-1]) & (answers[1:] != answers[:-1])
+    unique: Questions = np.unique(questions[1:][changed])
+    return unique
+
+
+def _imbalance(profiles: _Profiles, policies: _Policies) -> Iterator[Finding]:
+    known = {label for profile in profiles.values() for label in profile.label_counts or {}}
+    for role, profile in profiles.items():
+        if not profile.label_counts:
+            continue
+        counts = {label: profile.label_counts.get(label, 0) for label in known}
+        rarest, commonest = min(counts.values()), max(counts.values())
+        if commonest > MAX_IMBALANCE * rarest:
+            message = f"the rarest label of {role} has {rarest} rows, the commonest {commonest}"
+            yield Finding(Check.IMBALANCE, policies[Check.IMBALANCE], (role,), rarest, message)
+
+
+def _leaks(profiles: _Profiles, policies: _Policies) -> Iterator[Finding]:
+    for role, profile in profiles.items():
+        for leak in find_leaks(profile.feature_counts):
+            message = (
+                f"{leak.feature} ({leak.value}) of {role} give away {leak.label!r}:"
+                f" {leak.purity:.0%} of the {leak.share:.0%} of rows that have it, against"
+                f" {leak.base:.0%} of all"
+            )
+            rows = round(leak.share * profile.rows)
+            policy = policies[Check.LABEL_LEAK]
+            yield Finding(Check.LABEL_LEAK, policy, (role,), rows, message)
+
+
+def _long_rows(
+    profiles: _Profiles, policies: _Policies, max_lengths: Mapping[str, int]
+) -> Iterator[Finding]:
+    policy = policies[Check.LONG_ROWS]
+    for role, profile in profiles.items():
+        tokens, max_length = profile.tokens, max_lengths.get(role)
+        if max_length is None:
+            continue
+        if rows := tokens.count_above(max_length):
+            message = (
+                f"{rows} rows of {role} have more than max_length ({max_length}) tokens, the"
+                f" longest {tokens.max}, by an estimate; shorten them or raise max_length"
+            )
+            yield Finding(Check.LONG_ROWS, policy, (role,), rows, message)
+
+
+def _evaluation_pairs(profiles: _Profiles) -> Iterator[tuple[DatasetProfile, str, DatasetProfile]]:
+    evaluation = profiles.get(EVALUATION_ROLE)
+    if evaluation:
+        for role, profile in profiles.items():
+            if role != EVALUATION_ROLE:
+                yield evaluation, role, profile
+
+
+def _finding(
+    check: Check, policy: Policy, roles: tuple[str, ...], questions: Questions, message: str
+) -> Finding:
+    hashes = frozenset(int(question) for question in questions)
+    return Finding(check, policy, roles, len(questions), message, hashes)
+
+
+def _count(rows: int, exact: bool) -> str:
+    return f"{rows} rows" if exact else f"at least {rows} rows"

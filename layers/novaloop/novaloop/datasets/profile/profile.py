@@ -1,0 +1,109 @@
+"""What the checks across datasets need to know of one of them: at most 12 MB, without text."""
+
+import io
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import orjson
+
+from novaloop.datasets.profile.histogram import Distribution, Histogram
+from novaloop.datasets.profile.label_leaks import FeatureCounts, add_counts
+from novaloop.datasets.profile.near_duplicates import SignatureSketch, SignatureSketcher
+from novaloop.datasets.profile.sketch import RowSketch, RowSketcher
+
+MAX_DISTINCT_ANSWERS = 64
+
+
+@dataclass(frozen=True)
+class DatasetProfile:
+    """Hashes, signatures and counts of the accepted rows; `label_counts` None means free text."""
+
+    rows: int
+    label_counts: Mapping[str, int] | None
+    feature_counts: FeatureCounts
+    sketch: RowSketch
+    signatures: SignatureSketch
+    tokens: Distribution
+
+    @classmethod
+    def empty(cls) -> "DatasetProfile":
+        """Return the profile of no rows."""
+        sketch, signatures = RowSketcher().sketch(), SignatureSketcher().sketch()
+        return cls(0, {}, add_counts({}, {}), sketch, signatures, Histogram().distribution())
+
+    def joined(self, other: "DatasetProfile") -> "DatasetProfile":
+        """Return the profile of the rows of both, those of `other` after those here."""
+        sketcher = RowSketcher()
+        sketcher.absorb(self.sketch)
+        sketcher.absorb(other.sketch)
+        tokens = Histogram()
+        tokens.absorb(self.tokens)
+        tokens.absorb(other.tokens)
+        labels = _added(self.label_counts, other.label_counts)
+        return DatasetProfile(
+            rows=self.rows + other.rows,
+            label_counts=labels,
+            feature_counts=(
+                {} if labels is None else add_counts(self.feature_counts, other.feature_counts)
+            ),
+            sketch=sketcher.sketch(),
+            signatures=self.signatures.joined(other.signatures),
+            tokens=tokens.distribution(),
+        )
+
+    def to_bytes(self) -> bytes:
+        """Return the profile as an .npz file, to be kept beside the dataset."""
+        counts = orjson.dumps(
+            {
+                "rows": self.rows,
+                "label_counts": self.label_counts,
+                "feature_counts": self.feature_counts,
+                "sampling_bits": [self.sketch.sampling_bits, self.signatures.sampling_bits],
+                "tokens": asdict(self.tokens),
+            }
+        )
+        buffer = io.BytesIO()
+        np.savez(
+            buffer,
+            counts=np.frombuffer(counts, np.uint8),
+            questions=self.sketch.questions,
+            answers=self.sketch.answers,
+            signed_questions=self.signatures.questions,
+            signatures=self.signatures.signatures,
+        )
+        return buffer.getvalue()
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> "DatasetProfile":
+        """Read what to_bytes wrote; raises ValueError for anything else."""
+        try:
+            with np.load(io.BytesIO(data), allow_pickle=False) as file:
+                counts = orjson.loads(file["counts"].tobytes())
+                row_bits, signature_bits = counts["sampling_bits"]
+                return cls(
+                    counts["rows"],
+                    counts["label_counts"],
+                    counts["feature_counts"],
+                    RowSketch(file["questions"], file["answers"], row_bits),
+                    SignatureSketch(file["signed_questions"], file["signatures"], signature_bits),
+                    _distribution(counts["tokens"]),
+                )
+        except (OSError, ValueError, LookupError, TypeError) as error:
+            raise ValueError("not a dataset profile") from error
+
+
+def _distribution(values: Mapping[str, Any]) -> Distribution:
+    buckets = tuple((bound, count) for bound, count in values["buckets"])
+    return Distribution(**{**values, "buckets": buckets})
+
+
+def _added(
+    one: Mapping[str, int] | None, other: Mapping[str, int] | None
+) -> Mapping[str, int] | None:
+    if one is None or other is None:
+        return None
+    labels = Counter(one) + Counter(other)
+    return None if len(labels) > MAX_DISTINCT_ANSWERS else dict(labels.most_common())

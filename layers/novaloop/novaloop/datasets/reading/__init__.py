@@ -1,0 +1,1 @@
+"""Bytes to rows of text: encodings, CSV, byte ranges."""

@@ -1,0 +1,230 @@
+"""Bytes to lines of text, strictly: what can't be decoded faithfully is refused."""
+
+import codecs
+import io
+import zlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from itertools import chain
+from typing import BinaryIO
+
+import numpy as np
+
+from novaloop.datasets.errors import DatasetRefused
+
+# Lines of a larger chunk leave the processor's cache before they are read.
+CHUNK_BYTES = 1 << 18
+# A record may hold several cells of the largest size, so a line may be longer than a cell.
+MAX_LINE_BYTES = 64 << 20
+# More than one call can convert in its time, so a gzip file that unpacks to more never ends well.
+MAX_UNPACKED_BYTES = 32 << 30
+GZIP_MAGIC = b"\x1f\x8b"
+GZIP_WINDOW_BITS = 31
+_LINE_FEED, _RETURN = b"\n\r"
+
+_NUL_MESSAGE = (
+    "NUL character; remove it, or say `encoding: utf-16-le` (or utf-16-be) if the file is UTF-16"
+    " without a byte order mark"
+)
+
+# Longest mark first: UTF-32-LE begins with the bytes of UTF-16-LE's mark.
+_BYTE_ORDER_MARKS = (
+    (codecs.BOM_UTF32_LE, "utf-32-le"),
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
+
+
+@dataclass(frozen=True)
+class TextBlock:
+    r"""Whole lines in valid UTF-8 without NUL; only the very last may lack its end.
+
+    `lone_returns` tells whether a line ends in `\r` alone.
+    """
+
+    utf8: bytes
+    lone_returns: bool = False
+
+    def lines(self) -> list[str]:
+        r"""Return the lines with their ends: `\n`, `\r\n`, `\r` only, unlike str.splitlines."""
+        return list(io.TextIOWrapper(io.BytesIO(self.utf8), "utf-8", newline=""))
+
+
+def read_text(
+    source: BinaryIO | Iterable[bytes], encoding: str | None = None
+) -> Iterator[TextBlock]:
+    """Yield the decoded text as it stands, from its first line to its last.
+
+    A gzip file is unpacked. Without `encoding` the text is UTF-8, or UTF-16 if its byte order mark
+    says so. Memory stays at a few chunks whatever the size. Raises DatasetRefused.
+    """
+    head, chunks = _peek(_chunks(source), len(GZIP_MAGIC))
+    if head.startswith(GZIP_MAGIC):
+        chunks = _gunzip(chunks)
+    head, chunks = _peek(chunks, max(len(mark) for mark, _ in _BYTE_ORDER_MARKS))
+    codec, mark_size = codec_of(head, encoding)
+    utf8 = _skip(chunks, mark_size) if codec == "utf-8" else _transcode(chunks, codec, mark_size)
+    yield from _blocks(utf8, mark_size)
+
+
+def read_text_from(source: BinaryIO | Iterable[bytes], byte: int) -> Iterator[TextBlock]:
+    """Yield UTF-8 that begins at `byte` of a file, as read_text would in passing."""
+    return _blocks(_chunks(source), byte)
+
+
+def read_lines(source: BinaryIO | Iterable[bytes], encoding: str | None = None) -> Iterator[str]:
+    """Yield the lines of read_text."""
+    return chain.from_iterable(block.lines() for block in read_text(source, encoding))
+
+
+def line_ends(utf8: bytes) -> tuple[int, int]:
+    r"""Return how many lines end with a `\n`, and those that are a lone `\r`."""
+    data = np.frombuffer(utf8, np.uint8)
+    returns = np.flatnonzero(data == _RETURN)
+    # Behind a return at the very end stands, by "clip", the return itself.
+    lone = np.count_nonzero(data.take(returns + 1, mode="clip") != _LINE_FEED)
+    return int(np.count_nonzero(data == _LINE_FEED)), int(lone)
+
+
+def _chunks(source: BinaryIO | Iterable[bytes]) -> Iterator[bytes]:
+    read = getattr(source, "read", None)
+    return iter(partial(read, CHUNK_BYTES), b"") if read else filter(None, source)
+
+
+def _peek(chunks: Iterator[bytes], size: int) -> tuple[bytes, Iterator[bytes]]:
+    """Return at least the first `size` bytes, if there are as many, and all the chunks."""
+    head = b""
+    for chunk in chunks:
+        head += chunk
+        if len(head) >= size:
+            break
+    return head, chain([head] if head else [], chunks)
+
+
+def _gunzip(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Unpack one or more gzip members, never more than a chunk at a time."""
+    member = zlib.decompressobj(GZIP_WINDOW_BITS)
+    size = 0
+    try:
+        for chunk in chunks:
+            data = chunk
+            while data:
+                if member.eof:
+                    member = zlib.decompressobj(GZIP_WINDOW_BITS)
+                if unpacked := member.decompress(data, CHUNK_BYTES):
+                    size += len(unpacked)
+                    if size > MAX_UNPACKED_BYTES:
+                        message = (
+                            f"the file unpacks to more than {MAX_UNPACKED_BYTES:,} bytes; split it"
+                        )
+                        raise DatasetRefused("gzip", message)
+                    yield unpacked
+                data = member.unused_data if member.eof else member.unconsumed_tail
+    except zlib.error as error:
+        raise DatasetRefused("gzip", "the gzip file is damaged; compress it again") from error
+    if not member.eof:
+        raise DatasetRefused("gzip", "the gzip file ends too early; upload it again")
+
+
+def _blocks(utf8: Iterable[bytes], position: int) -> Iterator[TextBlock]:
+    """Cut UTF-8 that begins at `position` of the file behind line ends."""
+    lines, pending = 0, b""
+    for chunk in utf8:
+        pending += chunk
+        if end := _last_line_end(pending):
+            block, pending = pending[:end], pending[end:]
+            _check_text(block, lines, position)
+            feeds, returns = line_ends(block)
+            yield TextBlock(block, lone_returns=returns > 0)
+            lines, position = lines + feeds + returns, position + end
+        elif len(pending) > MAX_LINE_BYTES:
+            message = f"the line is longer than {MAX_LINE_BYTES:,} bytes"
+            raise DatasetRefused("line-too-long", message, line=lines + 1)
+    if pending:
+        _check_text(pending, lines, position)
+        yield TextBlock(pending, lone_returns=line_ends(pending)[1] > 0)
+
+
+def _check_text(block: bytes, lines: int, position: int) -> None:
+    """Raise DatasetRefused unless `block`, after as many lines and bytes, is UTF-8 without NUL."""
+    if b"\0" in block:
+        number = lines + _count_line_ends(block[: block.index(b"\0")].decode("utf-8", "replace"))
+        raise DatasetRefused("nul", _NUL_MESSAGE, line=number + 1)
+    try:
+        block.decode()
+    except UnicodeDecodeError as error:
+        line = lines + _count_line_ends(block[: error.start].decode()) + 1
+        raise _not_decodable("utf-8", position + error.start, line) from None
+
+
+def _skip(chunks: Iterator[bytes], size: int) -> Iterator[bytes]:
+    return chain([next(chunks, b"")[size:]], chunks)
+
+
+def _transcode(chunks: Iterable[bytes], codec: str, skip: int) -> Iterator[bytes]:
+    """Yield the text in UTF-8."""
+    decoder = codecs.getincrementaldecoder(codec)("strict")
+    position, lines, last = 0, 0, ""
+    for chunk in chain(chunks, [None]):
+        undecoded = len(decoder.getstate()[0])
+        data = (chunk or b"")[skip:]
+        try:
+            text = decoder.decode(data, final=chunk is None)
+        except UnicodeDecodeError as error:
+            before = error.object[: error.start].decode(codec, "replace")
+            byte = position + skip - undecoded + error.start
+            raise _not_decodable(codec, byte, lines + _more_line_ends(last, before) + 1) from None
+        yield text.encode()
+        position, lines = position + skip + len(data), lines + _more_line_ends(last, text)
+        skip, last = 0, text[-1:] or last
+
+
+def _more_line_ends(last: str, text: str) -> int:
+    r"""Count the line ends that a text adds to one that ends in `last`, perhaps half a `\r\n`."""
+    return _count_line_ends(last + text) - _count_line_ends(last)
+
+
+def codec_of(head: bytes, encoding: str | None) -> tuple[str, int]:
+    """Return the codec and the size of the byte order mark; raises DatasetRefused."""
+    mark, marked = next(
+        ((mark, name) for mark, name in _BYTE_ORDER_MARKS if head.startswith(mark)), (b"", None)
+    )
+    if marked in {"utf-32-le", "utf-32-be"}:
+        raise DatasetRefused("encoding", "the file is marked as UTF-32; save it as UTF-8")
+    codec = _known_codec(encoding) if encoding else marked or "utf-8"
+    if marked and not (codec.startswith(marked) or marked.startswith(codec)):
+        message = f"`encoding: {encoding}` contradicts the file's byte order mark, {marked.upper()}"
+        raise DatasetRefused("encoding", message)
+    if codec == "utf-16" and not marked:
+        message = "UTF-16 without a byte order mark; say `encoding: utf-16-le` or utf-16-be"
+        raise DatasetRefused("encoding", message)
+    return marked or codec, len(mark)
+
+
+def _known_codec(encoding: str) -> str:
+    try:
+        b"x".decode(encoding, "ignore")  # refuses codecs that don't give text, such as base64
+        return codecs.lookup(encoding).name
+    except LookupError as error:
+        message = f"`encoding: {encoding}` is not a known text encoding; try utf-8 or cp1252"
+        raise DatasetRefused("encoding", message) from error
+
+
+def _not_decodable(codec: str, byte: int, line: int) -> DatasetRefused:
+    message = (
+        f"byte {byte} is not valid {codec.upper()}; save the file as UTF-8, or name its encoding,"
+        " for instance `encoding: cp1252`"
+    )
+    return DatasetRefused("encoding", message, line=line)
+
+
+def _last_line_end(block: bytes) -> int:
+    r"""Return the index after the last certain line end; a final `\r` may still become `\r\n`."""
+    return block.rfind(b"\n") + 1 or block.rfind(b"\r", 0, -1) + 1
+
+
+def _count_line_ends(text: str) -> int:
+    return text.count("\n") + text.count("\r") - text.count("\r\n")

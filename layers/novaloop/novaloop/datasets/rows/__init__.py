@@ -1,0 +1,1 @@
+"""One row of text to one line of a row format."""

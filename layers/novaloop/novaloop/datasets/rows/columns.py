@@ -1,0 +1,177 @@
+"""Which column holds which field."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+from novaloop.datasets.errors import DatasetRefused
+from novaloop.datasets.options import RowFormat
+
+
+@dataclass(frozen=True)
+class FormatFields:
+    """The fields of a row format: what asks, what answers, and what goes with them."""
+
+    question: str
+    answers: tuple[str, ...] = ()
+    others: tuple[str, ...] = ()
+    optional: tuple[str, ...] = ()
+
+    @property
+    def required(self) -> tuple[str, ...]:
+        """Fields that every row has."""
+        return (self.question, *self.answers, *self.others)
+
+    @property
+    def all(self) -> tuple[str, ...]:
+        """Fields that a row may have."""
+        return (*self.required, *self.optional)
+
+
+_LOCATION = ("s3_uri", "bucket_owner")
+MEDIUM_FORMATS = ("image_format", "video_format")
+MEDIUM_FIELDS = (*MEDIUM_FORMATS, *_LOCATION)
+FIELDS: Mapping[RowFormat, FormatFields] = {
+    RowFormat.SFT: FormatFields(
+        "question",
+        ("answer",),
+        optional=("system", "reasoning_text", *MEDIUM_FIELDS),
+    ),
+    RowFormat.RFT: FormatFields("question", ("answer",), optional=("system", "id", "tools")),
+    RowFormat.EVALUATION: FormatFields(
+        "question", ("answer",), optional=("system", "metadata", "images")
+    ),
+    RowFormat.DPO: FormatFields(
+        "prompt", ("preferred", "non_preferred"), optional=("system", "image_format", *_LOCATION)
+    ),
+    RowFormat.CPT: FormatFields("text"),
+    RowFormat.LLM_JUDGE: FormatFields("prompt", ("response_A", "response_B")),
+    RowFormat.RFT_MULTITURN: FormatFields(
+        "prompt", others=("id",), optional=("answer", "task", "info")
+    ),
+    RowFormat.RFT_MULTITURN_SERVERLESS: FormatFields("prompt"),
+}
+# Names of the same fields in the formats themselves and in other common data sets.
+_ALIASES: Mapping[str, tuple[str, ...]] = {
+    "question": ("query",),
+    "answer": ("reference_answer", "response"),
+    "prompt": ("question", "query"),
+    "preferred": ("chosen",),
+    "non_preferred": ("rejected",),
+    "response_A": ("response_a",),
+    "response_B": ("response_b",),
+}
+# Columns are named once for all files of an experiment, so a field of one of these formats is no
+# extra field of RFT. Multi-turn rows never stand beside RFT rows.
+_SHARED = [fields for each, fields in FIELDS.items() if not each.startswith("rft-multiturn")]
+_KNOWN_NAMES = {name for fields in _SHARED for name in fields.all}
+_KNOWN_NAMES.update(alias for names in _ALIASES.values() for alias in names)
+_RFT_NAMES = {"messages", "reward"}
+_MAX_NAMES_IN_MESSAGE = 20
+
+
+@dataclass(frozen=True)
+class FieldColumns:
+    """Field names and, at the same index, the columns they are read from.
+
+    The first field is the question, the next `answers` answer it. `extras` are the fields that
+    RFT rows carry at their top level besides their own. `absent` are the columns of optional
+    fields that the file does not have.
+    """
+
+    fields: tuple[str, ...]
+    columns: tuple[str, ...]
+    answers: int
+    extras: tuple[str, ...]
+    absent: frozenset[str]
+
+    def column(self, field: str | None) -> str | None:
+        """Return the user's name for a field, or their path for one that begins with a field.
+
+        What begins with no field is a name of theirs already.
+        """
+        begin = re.split(r"[.\[]", field, maxsplit=1)[0] if field else ""
+        if field is None or begin not in self.fields:
+            return field
+        return self.columns[self.fields.index(begin)] + field.removeprefix(begin)
+
+
+def assign_columns(
+    available: Sequence[str],
+    mapping: Mapping[str, str | None],
+    formats: Sequence[RowFormat],
+    line: int | None = None,
+) -> FieldColumns:
+    """Find the column of every field that `formats` use; raises DatasetRefused if one is missing.
+
+    `line` is where the names stand, for the message.
+    """
+    ordered = [FIELDS[each] for each in RowFormat if each in formats]
+    required = dict.fromkeys(name for fields in ordered for name in fields.required)
+    assigned = {name: _required(name, available, mapping, line) for name in required}
+    optional = dict.fromkeys(name for fields in ordered for name in fields.optional)
+    for name in optional:
+        column = mapping.get(name, name if name in available else None)
+        if column is not None:
+            assigned.setdefault(name, _existing(name, column, available, line))
+    _complete_medium(assigned, available, mapping, line)
+    extras = _extra_fields(mapping, line) if RowFormat.RFT in formats else {}
+    for name, column in extras.items():
+        assigned[name] = _existing(name, column, available, line)
+    return FieldColumns(
+        tuple(assigned),
+        tuple(assigned.values()),
+        answers=len(ordered[0].answers),
+        extras=tuple(extras),
+        absent=frozenset(optional.keys() - assigned.keys() - mapping.keys() - set(_LOCATION)),
+    )
+
+
+def _required(
+    name: str, available: Sequence[str], mapping: Mapping[str, str | None], line: int | None
+) -> str:
+    names = (name, *_ALIASES.get(name, ()))
+    mapped = next((mapping[each] for each in names if mapping.get(each)), None)
+    found = mapped or next((each for each in names if each in available), name)
+    return _existing(name, found, available, line)
+
+
+def _existing(field: str, column: str, available: Sequence[str], line: int | None) -> str:
+    if column in available:
+        return column
+    near = get_close_matches(column, available, 1, 0.6)
+    hint = f"did you mean {near[0]!r}?" if near else f"set `columns: {{{field}: ...}}`."
+    shown = ", ".join(repr(name) for name in available[:_MAX_NAMES_IN_MESSAGE])
+    more = ", ..." if len(available) > _MAX_NAMES_IN_MESSAGE else ""
+    message = f"no column {column!r} for `{field}`; {hint} Columns: {shown}{more}"
+    raise DatasetRefused("missing-column", message, line=line, column=column)
+
+
+def _complete_medium(
+    assigned: dict[str, str],
+    available: Sequence[str],
+    mapping: Mapping[str, str | None],
+    line: int | None,
+) -> None:
+    """See to it that a row's medium has one format, a URI and an owner, or that there is none."""
+    formats = [name for name in MEDIUM_FORMATS if name in assigned]
+    if len(formats) > 1:
+        message = "a file has images or videos: set `image_format` or `video_format` to null"
+        raise DatasetRefused("medium", message, line=line)
+    for name in _LOCATION:
+        if formats and name not in assigned:
+            assigned[name] = _existing(name, mapping.get(name) or name, available, line)
+        if not formats and name in assigned:
+            if mapping.get(name):
+                message = f"`{name}` needs `image_format` or `video_format`; map one of them too"
+                raise DatasetRefused("medium", message, line=line)
+            del assigned[name]
+
+
+def _extra_fields(mapping: Mapping[str, str | None], line: int | None) -> dict[str, str]:
+    extras = {name: column for name, column in mapping.items() if column}
+    if clash := _RFT_NAMES & extras.keys():
+        message = f"`columns:` can't set {clash.pop()!r}, which RFT rows use themselves; rename it"
+        raise DatasetRefused("reserved-field", message, line=line)
+    return {name: column for name, column in extras.items() if name not in _KNOWN_NAMES}

@@ -1,0 +1,75 @@
+"""What every kind of input row becomes.
+
+Rows travel in small batches: most of the work on one is then done by C loops over a column.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from xxhash import xxh3_64_intdigest
+
+from novaloop.datasets.profile.sketch import Questions
+from novaloop.datasets.rows.columns import FieldColumns
+
+
+@dataclass(frozen=True)
+class EncodedRows:
+    """Accepted rows: their lines by wanted format, and what the statistics need.
+
+    `question_jsons` are the questions once more, as JSON; `answers` are texts or, for structured
+    reference answers, their JSON; `text_sizes` are the bytes of text that a model reads in one go.
+    """
+
+    lines: Sequence[Sequence[bytes]]
+    questions: Sequence[str]
+    question_jsons: Sequence[bytes]
+    answers: Sequence[str]
+    text_sizes: Sequence[int]
+
+    @cached_property
+    def question_hashes(self) -> Questions:
+        """The hashes by which questions are compared and sampled."""
+        hashes = map(xxh3_64_intdigest, self.question_jsons)
+        return np.fromiter(hashes, np.uint64, len(self.question_jsons))
+
+    def select(self, rows: Sequence[int]) -> "EncodedRows":
+        """Return some of the rows."""
+        return EncodedRows(
+            [[lines[row] for row in rows] for lines in self.lines],
+            [self.questions[row] for row in rows],
+            [self.question_jsons[row] for row in rows],
+            [self.answers[row] for row in rows],
+            [self.text_sizes[row] for row in rows],
+        )
+
+
+def join_rows(rows: Sequence[EncodedRows]) -> EncodedRows:
+    """Return single rows as one batch."""
+    return EncodedRows(
+        [[line for (line,) in lines] for lines in zip(*(row.lines for row in rows), strict=True)],
+        [row.questions[0] for row in rows],
+        [row.question_jsons[0] for row in rows],
+        [row.answers[0] for row in rows],
+        [row.text_sizes[0] for row in rows],
+    )
+
+
+@dataclass(frozen=True)
+class RowReader:
+    """The rows of an open file, in batches of consecutive rows with the line of the first.
+
+    `encode` takes any slice of a batch and raises RowRejected if one of its rows is bad;
+    `count_lines` tells how many lines it takes. Without `columns` the rows are formatted already.
+    """
+
+    batches: Iterator[tuple[int, Any]]
+    encode: Callable[[Any], EncodedRows]
+    count_lines: Callable[[Any], int]
+    columns: FieldColumns | None = None
+
+    def column(self, field: str | None) -> str | None:
+        """Return the user's name for a field or, in a formatted row, its path."""
+        return self.columns.column(field) if self.columns else field

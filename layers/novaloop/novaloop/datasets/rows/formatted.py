@@ -1,0 +1,183 @@
+"""Rows that are formatted for Nova, or for OpenAI's chat API, already."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import orjson
+
+from novaloop.datasets.errors import DatasetRefused, RowRejected
+from novaloop.datasets.options import DatasetOptions, RowFormat
+from novaloop.datasets.rows import converse, multiturn, rft_prompt
+from novaloop.datasets.rows.columns import FIELDS
+from novaloop.datasets.rows.encoded import EncodedRows, join_rows
+from novaloop.datasets.rows.openai_chat import to_conversation
+from novaloop.datasets.rows.option_checks import check_options
+from novaloop.datasets.rows.preference import check_preference
+from novaloop.datasets.rows.templates import RFT_DEFAULT_SYSTEM
+from novaloop.datasets.rows.text_rules import check_labels
+
+_CONVERSATIONAL = {RowFormat.SFT, RowFormat.RFT, RowFormat.DPO}
+
+
+def formatted_row_encoder(
+    row: Mapping[str, Any], formats: Sequence[RowFormat], options: DatasetOptions, line: int
+) -> Callable[[Sequence[Any]], EncodedRows] | None:
+    """Return an encoder for rows like the file's first one, `row`; None if its fields are plain.
+
+    Raises DatasetRefused if rows of this kind can't become one of the formats.
+    """
+    if isinstance(row.get("metadata"), dict) and multiturn.FORMATS & set(formats):
+        check_options((), formats, options)
+        return _MultiturnEncoder(formats, options).encode
+    if "schemaVersion" not in row and "messages" not in row:
+        return None
+    if plain := [each for each in formats if each not in _CONVERSATIONAL]:
+        names = " and ".join(f"`{name}`" for name in FIELDS[plain[0]].required)
+        message = f"{plain[0]} rows need plain fields {names}, not messages"
+        raise DatasetRefused("format", message, line=line)
+    check_options((), formats, options)
+    if RowFormat.DPO in formats:
+        if len(formats) > 1:
+            message = "rows with two candidates are for DPO only; give DPO its own file"
+            raise DatasetRefused("format", message, line=line)
+        return _PreferenceEncoder(formats, options).encode
+    if "schemaVersion" not in row and RowFormat.SFT not in formats:
+        return _PromptEncoder(formats, options).encode
+    return _ConversationEncoder(formats, options).encode
+
+
+class _Encoder(ABC):
+    def __init__(self, formats: Sequence[RowFormat], options: DatasetOptions) -> None:
+        self._formats = formats
+        self._options = options
+        self._features = _AllOrNone()
+
+    def encode(self, rows: Sequence[dict[str, Any]]) -> EncodedRows:
+        return join_rows([self._encode(row) for row in rows])
+
+    @abstractmethod
+    def _encode(self, row: dict[str, Any]) -> EncodedRows:
+        """Return one row in every format. Raises RowRejected."""
+
+    def _check_label(self, answer: str, field: str) -> None:
+        if self._options.labels:
+            check_labels([answer], frozenset(self._options.labels), field)
+
+
+class _ConversationEncoder(_Encoder):
+    def _encode(self, row: dict[str, Any]) -> EncodedRows:
+        if "schemaVersion" not in row:
+            row = to_conversation(row)
+        row = _with_system(row, self._options.system_prompt)
+        conversation = converse.check_conversation(row, self._options.model)
+        if RowFormat.SFT in self._formats:
+            converse.check_reserved(conversation)
+        self._features.check(converse.used_features(conversation))
+        question, answer = converse.last_exchange(conversation)
+        self._check_label(answer, "messages")
+        rows = {RowFormat.SFT: row}
+        if RowFormat.RFT in self._formats:
+            rows[RowFormat.RFT] = _with_reward(_prompt(conversation), self._options)
+        size = converse.text_size(conversation)
+        return _encoded([rows[each] for each in self._formats], question, answer, size)
+
+
+class _PromptEncoder(_Encoder):
+    def _encode(self, row: dict[str, Any]) -> EncodedRows:
+        row = _with_system_message(row, self._options.system_prompt)
+        prompt = rft_prompt.check_prompt(row)
+        self._features.check(rft_prompt.used_features(prompt))
+        answer = prompt.reference_answer
+        text = answer if isinstance(answer, str) else orjson.dumps(answer or "").decode()
+        self._check_label(text, "reference_answer")
+        rows = [_with_reward(row, self._options)]
+        return _encoded(rows, rft_prompt.last_question(prompt), text, rft_prompt.text_size(prompt))
+
+
+class _PreferenceEncoder(_Encoder):
+    def _encode(self, row: dict[str, Any]) -> EncodedRows:
+        row = _with_system(row, self._options.system_prompt)
+        pair = check_preference(row, self._options.model)
+        for conversation in pair:
+            converse.check_reserved(conversation)
+        self._features.check(converse.used_features(pair[0]))
+        question, preferred = converse.last_exchange(pair[0])
+        self._check_label(preferred, "messages")
+        answers = f"{preferred}\n{converse.last_exchange(pair[1])[1]}"
+        return _encoded([row], question, answers, max(map(converse.text_size, pair)))
+
+
+class _MultiturnEncoder(_Encoder):
+    def _encode(self, row: dict[str, Any]) -> EncodedRows:
+        multiturn.check_row(row)
+        metadata = row["metadata"]
+        self._features.check(frozenset(metadata) - {"prompt"})
+        question = multiturn.serverless_prompt(metadata["prompt"])
+        rows = {
+            RowFormat.RFT_MULTITURN: row,
+            RowFormat.RFT_MULTITURN_SERVERLESS: {"prompt": question},
+        }
+        size = len(question.encode())
+        return _encoded([rows[each] for each in self._formats], question, "", size)
+
+
+class _AllOrNone:
+    """Nova's jobs want some features in all rows of a file or in none; the first row decides."""
+
+    def __init__(self) -> None:
+        self._first: frozenset[str] | None = None
+
+    def check(self, features: frozenset[str]) -> None:
+        if self._first is None:
+            self._first = features
+        if unlike := features ^ self._first:
+            name = min(unlike)
+            where = "lacks" if name in features else "has"
+            message = f"the first row {where} `{name}`, unlike this one; all rows must agree"
+            raise RowRejected("inconsistent", message, name)
+
+
+def _prompt(conversation: converse.Conversation) -> dict[str, Any]:
+    """Return the conversation up to its last turn as a prompt, that turn as reference answer."""
+    turns = [(turn.role, _plain_text(turn)) for turn in conversation.messages]
+    system = "\n".join(part.text for part in conversation.system or []) or RFT_DEFAULT_SYSTEM
+    messages = [("system", system), *turns[:-1]]
+    return {
+        "messages": [{"role": role, "content": text} for role, text in messages],
+        "reference_answer": turns[-1][1],
+    }
+
+
+def _plain_text(turn: converse.Turn) -> str:
+    if any(part.text is None for part in turn.content):
+        message = "only conversations of texts can become RFT rows; give RFT its own file"
+        raise RowRejected("format", message, "messages")
+    return "\n".join(part.text or "" for part in turn.content)
+
+
+def _with_system(row: dict[str, Any], prompt: str | None) -> dict[str, Any]:
+    if prompt is None or row.get("system"):
+        return row
+    return {**row, "system": [{"text": prompt}]}
+
+
+def _with_system_message(row: dict[str, Any], prompt: str | None) -> dict[str, Any]:
+    messages = row.get("messages")
+    if prompt is None or not isinstance(messages, list):
+        return row
+    if any(isinstance(each, dict) and each.get("role") == "system" for each in messages):
+        return row
+    return {**row, "messages": [{"role": "system", "content": prompt}, *messages]}
+
+
+def _with_reward(row: dict[str, Any], options: DatasetOptions) -> dict[str, Any]:
+    return row if options.reward is None else {**row, "reward": dict(options.reward)}
+
+
+def _encoded(
+    rows: Sequence[Mapping[str, Any]], question: str, answer: str, text_size: int
+) -> EncodedRows:
+    """Return one row, given in every format."""
+    lines = [[orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE)] for row in rows]
+    return EncodedRows(lines, [question], [orjson.dumps(question)], [answer], [text_size])

@@ -1,0 +1,102 @@
+"""Rows of RFT in which an agent or an environment takes several turns."""
+
+import json
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
+
+import orjson
+from pydantic import Field, model_validator
+
+from novaloop.datasets.errors import RowRejected
+from novaloop.datasets.options import RowFormat
+from novaloop.datasets.rows.schema import NonBlank, Strict, dotted, parse
+
+FORMATS = {RowFormat.RFT_MULTITURN, RowFormat.RFT_MULTITURN_SERVERLESS}
+
+
+class Function(Strict):
+    """What a tool call calls."""
+
+    name: str
+    arguments: str | dict[str, Any]
+
+
+class ToolCall(Strict):
+    """A call of a tool."""
+
+    id: str
+    type: Literal["function"]
+    function: Function
+
+
+class Message(Strict):
+    """One message of a prompt, as in OpenAI's chat API."""
+
+    role: Literal["system", "user", "assistant", "tool"]
+    content: str | None = None
+    tool_calls: Annotated[list[ToolCall], Field(min_length=1)] | None = None
+    tool_call_id: str | None = None
+
+    @model_validator(mode="after")
+    def _has_content(self) -> "Message":
+        if self.role == "tool" and self.tool_call_id is None:
+            raise ValueError("a tool message needs tool_call_id")
+        if not self.tool_calls and not (self.content or "").strip():
+            raise ValueError(f"content of the {self.role} message is empty")
+        return self
+
+
+class Metadata(Strict):
+    """What the environment gets."""
+
+    prompt: Any
+    answer: str | None = None
+    task: str | None = None
+    info: Any = None
+
+
+class MultiturnRow(Strict):
+    """One row for HyperPod."""
+
+    id: NonBlank
+    metadata: Metadata
+
+
+def check_row(row: dict[str, Any]) -> None:
+    """Raise RowRejected with the path of what is wrong with a row for HyperPod."""
+    metadata = parse(MultiturnRow, row).metadata
+    _check_prompt(metadata.prompt, "metadata", "prompt")
+    if metadata.info is not None:
+        check_info(metadata.info, "metadata.info")
+
+
+def check_prompt(prompt: Any, formats: Sequence[RowFormat]) -> Any:
+    """Return a text or messages, for the serverless runtime as one text; raises RowRejected."""
+    _check_prompt(prompt, "prompt")
+    return prompt if RowFormat.RFT_MULTITURN in formats else serverless_prompt(prompt)
+
+
+def serverless_prompt(prompt: Any) -> str:
+    """Return a prompt as the text that the agent gets, messages as their JSON."""
+    return prompt if isinstance(prompt, str) else json.dumps(prompt, ensure_ascii=False)
+
+
+def check_info(info: Any, field: str = "info") -> Any:
+    """Return an object or the JSON of something; raises RowRejected for anything else."""
+    if isinstance(info, dict):
+        return info
+    try:
+        orjson.loads(info)
+    except orjson.JSONDecodeError as error:
+        message = f"`{field}` must be a JSON object, or a text that is valid JSON"
+        raise RowRejected("schema", message, field) from error
+    return info
+
+
+def _check_prompt(prompt: Any, *at: str | int) -> None:
+    if not prompt or not isinstance(prompt, str | list) or not str(prompt).strip():
+        message = f"`{dotted(*at)}` must be a text or a list of messages, and not be empty"
+        raise RowRejected("empty-text", message, dotted(*at))
+    if isinstance(prompt, list):
+        for number, message in enumerate(prompt):
+            parse(Message, message, (*at, number))

@@ -1,0 +1,102 @@
+"""Rows of named values (a CSV record, a flat JSON object) to rows of the Nova formats."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from novaloop.datasets.options import DatasetOptions, RowFormat
+from novaloop.datasets.reading.text_column import TextColumn, json_column
+from novaloop.datasets.rows.columns import FIELDS, MEDIUM_FIELDS, FieldColumns
+from novaloop.datasets.rows.encoded import EncodedRows
+from novaloop.datasets.rows.field_checks import field_check
+from novaloop.datasets.rows.option_checks import check_options
+from novaloop.datasets.rows.templates import RFT_DEFAULT_SYSTEM, RowTemplate, compile_template
+from novaloop.datasets.rows.text_rules import check_different, check_reserved_words
+from novaloop.datasets.rows.text_sizes import TextSizes
+
+_RESERVING_FORMATS = {RowFormat.SFT, RowFormat.DPO}
+
+
+class PlainRowEncoder:
+    """Checks and encodes rows whose values stand in the order of `columns.fields`."""
+
+    def __init__(
+        self, columns: FieldColumns, formats: Sequence[RowFormat], options: DatasetOptions
+    ) -> None:
+        check_options(columns.fields, formats, options)
+        self._answers = range(1, 1 + columns.answers)
+        self._checks = [
+            (index, field_check(name, formats, options))
+            for index, name in enumerate(columns.fields)
+            if name not in columns.extras
+        ]
+        self._reserved = [
+            (index, name)
+            for index, name in enumerate(columns.fields)
+            if name in _reserving_fields(formats)
+        ]
+        self._pair = (
+            [columns.fields.index(name) for name in FIELDS[RowFormat.DPO].answers]
+            if RowFormat.DPO in formats
+            else []
+        )
+        self._sizes = TextSizes(columns.fields, formats, options)
+        self._templates = [_template(each, columns, options) for each in formats]
+
+    def encode(self, rows: Sequence[Sequence[Any]]) -> EncodedRows:
+        """Return the rows in all formats; raises RowRejected if one of them is bad."""
+        return self.encode_columns(list(zip(*rows, strict=True)))
+
+    def encode_columns(self, columns: Sequence[Sequence[Any]]) -> EncodedRows:
+        """As encode, from the values of all rows for each field."""
+        values = list(columns)
+        for index, check in self._checks:
+            values[index] = check(values[index])
+        for index, field in self._reserved:
+            check_reserved_words(values[index], field)
+        if self._pair:
+            check_different(*(values[index] for index in self._pair))
+        encoded = list(map(json_column, values))
+        lines = [template.render(encoded) for template in self._templates]
+        answers = [_texts(values[index], encoded[index]) for index in self._answers]
+        questions = _texts(values[0], encoded[0])
+        sizes = self._sizes.of(encoded)
+        return EncodedRows(lines, questions, encoded[0], _joined(answers, len(questions)), sizes)
+
+
+def _reserving_fields(formats: Sequence[RowFormat]) -> set[str]:
+    """Return the fields that may not hold a word that Nova reserves."""
+    spoken = {name for each in _RESERVING_FORMATS & set(formats) for name in FIELDS[each].all}
+    return spoken - set(MEDIUM_FIELDS)
+
+
+def _texts(values: Sequence[Any], encoded: Sequence[bytes]) -> Sequence[str]:
+    """Return texts as they are and structured values as their JSON."""
+    if isinstance(values, TextColumn) or set(map(type, values)) == {str}:
+        return values
+    return [json.decode() for json in encoded]
+
+
+def _joined(answers: Sequence[Sequence[str]], rows: int) -> Sequence[str]:
+    """Return one text for all answers of a row."""
+    if len(answers) == 1:
+        return answers[0]
+    return list(map("\n".join, zip(*answers, strict=True))) if answers else [""] * rows
+
+
+def _template(row_format: RowFormat, columns: FieldColumns, options: DatasetOptions) -> RowTemplate:
+    wanted = set(FIELDS[row_format].all)
+    if row_format is RowFormat.RFT:
+        wanted.update(columns.extras)
+    fields = {name: index for index, name in enumerate(columns.fields) if name in wanted}
+    return compile_template(row_format, fields, constants(row_format, options))
+
+
+def constants(row_format: RowFormat, options: DatasetOptions) -> Mapping[str, object]:
+    """Return what all rows of a format share."""
+    system = options.system_prompt
+    if row_format is RowFormat.RFT:
+        system = system or RFT_DEFAULT_SYSTEM
+    values: dict[str, object] = {} if system is None else {"system": system}
+    if row_format is RowFormat.RFT and options.reward is not None:
+        values["reward"] = dict(options.reward)
+    return values

@@ -1,0 +1,114 @@
+"""RFT rows that are formatted already."""
+
+from typing import Annotated, Any, Literal
+
+import orjson
+from pydantic import AfterValidator, ConfigDict, Field, model_validator
+
+from novaloop.datasets.rows.schema import NonBlank, Strict, parse
+
+ALL_OR_NONE = ("id", "reference_answer", "tools")
+
+
+class Message(Strict):
+    """One message of a prompt."""
+
+    role: Literal["system", "user", "assistant", "tool", "bot", "developer"]
+    content: NonBlank | Annotated[list[Any], Field(min_length=1)] | None = None
+    tool_calls: list[Any] | None = None
+    tool_call_id: str | None = None
+
+    @model_validator(mode="after")
+    def _has_content(self) -> "Message":
+        if self.content is None and not self.tool_calls:
+            raise ValueError("needs content or tool_calls")
+        return self
+
+
+class Parameters(Strict):
+    """The JSON schema of a tool's arguments."""
+
+    model_config = ConfigDict(extra="allow", strict=True, frozen=True)
+    type: Literal["object"]
+
+
+class Function(Strict):
+    """A function."""
+
+    name: NonBlank
+    description: str
+    parameters: Parameters
+
+
+class Tool(Strict):
+    """A tool."""
+
+    type: Literal["function"]
+    function: Function
+
+
+def _unique(tools: list[Tool]) -> list[Tool]:
+    names = [tool.function.name for tool in tools]
+    if len(set(names)) < len(names):
+        raise ValueError("two tools have the same name")
+    return tools
+
+
+Tools = Annotated[list[Tool], Field(min_length=1), AfterValidator(_unique)]
+
+
+class Prompt(Strict):
+    """One RFT row; further top-level fields go to the reward function."""
+
+    model_config = ConfigDict(extra="allow", strict=True, frozen=True)
+    id: NonBlank | None = None
+    messages: Annotated[list[Message], Field(min_length=1)]
+    reference_answer: NonBlank | Annotated[dict[str, Any], Field(min_length=1)] | None = None
+    tools: Tools | None = None
+
+    @model_validator(mode="after")
+    def _roles(self) -> "Prompt":
+        roles = [message.role for message in self.messages]
+        if "system" in roles[1:]:
+            raise ValueError("the system message must be the first, and the only one")
+        if "user" not in roles:
+            raise ValueError("needs a user message")
+        return self
+
+
+def check_prompt(row: dict[str, Any]) -> Prompt:
+    """Return a valid RFT row; raises RowRejected with the path of what is wrong."""
+    return parse(Prompt, row)
+
+
+class _ToolsOnly(Strict):
+    tools: Tools
+
+
+def check_tools(tools: Any) -> list[Any]:
+    """Return valid tools; raises RowRejected with the path of what is wrong."""
+    parse(_ToolsOnly, {"tools": tools})
+    checked: list[Any] = tools
+    return checked
+
+
+def used_features(prompt: Prompt) -> frozenset[str]:
+    """Return the fields that all rows of a file must have if one has them."""
+    return frozenset(name for name in ALL_OR_NONE if getattr(prompt, name) is not None)
+
+
+def text_size(prompt: Prompt) -> int:
+    """Return the bytes of all text that the model reads, tools included."""
+    contents = [message.content for message in prompt.messages]
+    tools = [tool.model_dump() for tool in prompt.tools or []]
+    return sum(len(_as_text(each).encode()) for each in contents if each) + len(orjson.dumps(tools))
+
+
+def last_question(prompt: Prompt) -> str:
+    """Return the last user text, for statistics."""
+    contents = [message.content for message in prompt.messages if message.role == "user"]
+    return _as_text(contents[-1])
+
+
+def _as_text(content: Any) -> str:
+    return content if isinstance(content, str) else orjson.dumps(content).decode()

@@ -1,0 +1,64 @@
+"""Rules for the text of a row."""
+
+import re
+from collections.abc import Sequence
+from typing import cast
+
+from novaloop.datasets.errors import RowRejected
+from novaloop.datasets.reading.text_column import TextColumn, has_blank, searchable
+
+# Nova's SFT containers use these as turn markers (case-sensitive substrings).
+RESERVED_WORDS = (
+    *("System:", "SYSTEM:", "User:", "USER:", "Bot:", "BOT:"),
+    *("Assistant:", "ASSISTANT:", "Thought:", "[EOS]", "<image>", "<video>", "<unk>"),
+)
+# A pattern that begins with one literal character is searched at the speed of memchr, so the
+# words are found from their colon backwards, and most colons are passed by for their letter.
+_TURNS = [word.encode() for word in RESERVED_WORDS if word[-1] == ":"]
+_TURN_MARKER = re.compile(
+    b":(?<=[%b]:)(?:%b)"
+    % (b"".join(word[-2:-1] for word in _TURNS), b"|".join(map(b"(?<=%b)".__mod__, _TURNS)))
+)
+_TAG = re.compile(b"<(?:image|video|unk)>")
+
+
+def check_texts(values: Sequence[object], field: str) -> Sequence[str]:
+    """Return the texts; raises RowRejected unless all are strings with something in them."""
+    texts = cast("Sequence[str]", values)
+    if not isinstance(values, TextColumn) and set(map(type, values)) != {str}:
+        message = f"`{field}` is not text; write it as a JSON string"
+        raise RowRejected("not-text", message, field)
+    if has_blank(texts):
+        raise RowRejected("empty-text", f"`{field}` is empty; fill it in or remove the row", field)
+    return texts
+
+
+def check_reserved_words(texts: Sequence[str], field: str) -> None:
+    """Raise RowRejected if a text holds a word that the SFT containers reserve."""
+    utf8 = searchable(texts)
+    if _TURN_MARKER.search(utf8) or b"[EOS]" in utf8 or _TAG.search(utf8):
+        text = "\n".join(texts)
+        word = next(word for word in RESERVED_WORDS if word in text)
+        message = (
+            f"`{field}` contains {word!r}, which Nova reserves; reword it, such as with a space"
+        )
+        raise RowRejected("reserved-word", message, field, text)
+
+
+def check_labels(texts: Sequence[str], labels: frozenset[str], field: str) -> None:
+    """Raise RowRejected unless each text is one of the labels exactly."""
+    foreign = set(texts) - labels
+    if not foreign:
+        return
+    folded = {label.strip().casefold() for label in labels}
+    near = all(text.strip().casefold() in folded for text in foreign)
+    hint = "it differs by case or spaces only" if near else "correct it, or add it to `labels:`"
+    message = f"`{field}` is none of the {len(labels)} labels; {hint}"
+    raise RowRejected("unknown-label", message, field, min(foreign))
+
+
+def check_different(preferred: Sequence[str], non_preferred: Sequence[str]) -> None:
+    """Raise RowRejected if a preferred answer is the non-preferred one too."""
+    if any(map(str.__eq__, preferred, non_preferred)):
+        message = "both answers are the same; a preference needs two"
+        raise RowRejected("equal-answers", message, "non_preferred")

@@ -1,0 +1,1 @@
+"""Decides, without I/O, what an experiment does next."""

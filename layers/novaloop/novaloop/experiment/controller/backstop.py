@@ -1,0 +1,121 @@
+"""When a schedule ends what serves, if nobody else does: the backstop of every hourly bill.
+
+The controller ends an endpoint by its record, and can't once the record, the table or the stack is
+gone. So before an endpoint is made, a schedule is that deletes it by itself, a while after the time
+that the record promises; the record says what the schedule is set to, and each look sets it again
+until the service has said that it is. `keep` moves the schedule first: what is promised is kept.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from novaloop.experiment.controller.decision import (
+    Decision,
+    RemoveBackstop,
+    SetBackstop,
+    StageCommand,
+    put_stage,
+)
+from novaloop.experiment.controller.observation import Observation
+from novaloop.experiment.controller.transitions import CHECK_AGAIN, ENDPOINT_START, MAX_CHECKS, Ask
+from novaloop.experiment.record import Backstop, Record, Stage, StageState, Status
+from novaloop.experiment.runtimes.serving import endpoint_ref
+from novaloop.experiment.spec.stages import OnDemandStage, ServingStage
+
+MARGIN = timedelta(hours=1)
+"""What the controller is given to end it, which also deletes what the schedule does not: model,
+configuration, and the record's promise."""
+UP_TO_LIVE = ENDPOINT_START + MAX_CHECKS * CHECK_AGAIN
+"""A deployment that takes longer than this has failed, and is ended."""
+
+
+def acknowledged(record: Record, seen: Observation) -> Record:
+    """Return the record with what the service just said of a stage's schedule."""
+    for stage in record.stages:
+        known = stage.backstop
+        if seen.backstop is not None and known in {seen.backstop, None} and stage is record.focus:
+            known = replace(seen.backstop, is_set=True)
+        if known is not None and known == seen.removed:
+            known = None
+        record = put_stage(record, replace(stage, backstop=known))
+    return record
+
+
+def with_backstops(decision: Decision, seen: Observation, now: datetime) -> Decision:
+    """Add to a decision what becomes of its stages' schedules.
+
+    A launch sets its own, before anything is made; the claim says so beforehand.
+    """
+    for stage in decision.record.stages:
+        plan = decision.record.plan_of(stage)
+        if isinstance(plan, ServingStage) and not isinstance(plan, OnDemandStage):
+            decision = _with_backstop(decision, stage, plan)
+    if seen.exposed is not None and decision.record.status is Status.LIVE:
+        decision = replace(decision, look_at=now + CHECK_AGAIN)
+    return decision
+
+
+def _with_backstop(decision: Decision, stage: Stage, plan: ServingStage) -> Decision:
+    record, before = decision.record, stage.backstop
+    if before is not None and (record.status.is_final or before.attempt != stage.attempt):
+        decision = _without(decision, stage, before)
+    due = _due(record, stage, plan)
+    if due is None or (before is not None and before.at == due and before.is_set):
+        return decision
+    backstop = _of(record, stage, due)
+    launches = StageCommand(Ask.LAUNCH, stage.name) in decision.commands
+    asked = () if launches else (SetBackstop(stage.name),)
+    after = put_stage(decision.record, replace(stage, backstop=backstop))
+    return replace(decision, record=after, commands=(*decision.commands, *asked))
+
+
+def _without(decision: Decision, stage: Stage, backstop: Backstop) -> Decision:
+    if backstop.lasting:
+        # A successor may be about to serve under that name, behind the schedule it has just set.
+        # What is left behind for nobody deletes nothing but what is past its time, and then itself.
+        return replace(decision, record=put_stage(decision.record, replace(stage, backstop=None)))
+    return replace(decision, commands=(*decision.commands, RemoveBackstop(backstop)))
+
+
+def _due(record: Record, stage: Stage, plan: ServingStage) -> datetime | None:
+    """Return when the schedule has to begin; None if it is to stay as it is."""
+    if record.status is Status.LIVE and record.endpoint is not None and stage is record.stages[-1]:
+        until = record.endpoint.kept_until or record.endpoint.expires_at
+        return until + MARGIN if until else None
+    works = {StageState.CLAIMED, StageState.RUNNING, StageState.SCORING}
+    goes_on = record.status in {Status.RUNNING, Status.DEPLOYING} and stage.state in works
+    if not goes_on or stage.claimed_at is None:
+        return None
+    return stage.claimed_at + UP_TO_LIVE + timedelta(hours=plan.ttl_hours) + MARGIN
+
+
+def _of(record: Record, stage: Stage, at: datetime) -> Backstop:
+    plan = record.plan_of(stage)
+    if not isinstance(plan, ServingStage):
+        raise TypeError(f"stage {stage.name} serves nothing")
+    ref = endpoint_ref(record, stage, plan)
+    return Backstop(
+        name=ref.endpoint,
+        to=ref.to,
+        component=ref.component is not None,
+        lasting=ref.is_shared,
+        attempt=stage.attempt,
+        at=at,
+    )
+
+
+def is_promised(record: Record, until: datetime) -> bool:
+    """Whether what serves may be said to serve until then: its schedule does not end it before."""
+    backstop = record.stages[-1].backstop
+    if isinstance(record.plan_of(record.stages[-1]), OnDemandStage):
+        return True
+    return backstop is not None and backstop.is_set and backstop.at >= until + MARGIN
+
+
+def is_pending(record: Record) -> bool:
+    """Whether a schedule is yet to be removed, or to be moved for what is to be kept."""
+    if record.status.is_final:
+        return any(stage.backstop is not None for stage in record.stages)
+    return record.endpoint is not None and record.endpoint.kept_until is not None

@@ -1,0 +1,166 @@
+"""What a person asks for: approve, reject, stop, retry, keep, clean up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from novaloop.experiment.controller.decision import Decision, enter
+from novaloop.experiment.controller.transitions import billed_seconds
+from novaloop.experiment.costs.budget import last_moment, shortfall
+from novaloop.experiment.names import MAX_ATTEMPT
+from novaloop.experiment.record import (
+    Cleanup,
+    CommandItem,
+    CommandKind,
+    HistoryEntry,
+    Record,
+    Stage,
+    StageState,
+    Status,
+)
+from novaloop.experiment.spec.stages import LONGEST_TTL_HOURS
+
+_WAITS_FOR_A_PERSON = {Status.HELD, Status.AWAITING_APPROVAL}
+_RETRIABLE = {Status.HELD, Status.FAILED, Status.STOPPED, Status.EXPIRED, Status.COMPLETED}
+
+
+def obey(record: Record, command: CommandItem, now: datetime) -> Decision:
+    """Carry out one command, or say in the history why it does not apply.
+
+    Its item goes with the commit, so that nobody needs to remember what was obeyed: any memory of
+    ids would be shorter than the items live, and a time says nothing where clocks differ.
+    """
+    if record.uid is not None and command.uid not in {None, record.uid}:
+        refusal, decision = _refuse(record, "it was given to a former experiment of this name")
+    else:
+        refusal, decision = _HANDLERS[command.kind](record, command, now)
+    asked = HistoryEntry(now, f"{command.kind} by {command.by}", refusal or command.note or "")
+    return replace(decision, history=(asked, *decision.history), obeyed=(command,))
+
+
+def forget(record: Record, commands: Iterable[CommandItem]) -> Decision:
+    """Let go of what release 0.1.0 obeyed: it left the items in the table, their ids in the record.
+
+    There are 50 ids at most, so one commit can hold them all.
+    """
+    spent = tuple(c for c in commands if c.command_id in record.handled_commands)
+    return Decision(replace(record, handled_commands=()), obeyed=spent)
+
+
+_Reply = tuple[str | None, Decision]
+
+
+def _refuse(record: Record, why: str) -> _Reply:
+    return f"ignored: {why}", Decision(record)
+
+
+def _approve(record: Record, command: CommandItem, now: datetime) -> _Reply:
+    if record.status not in _WAITS_FOR_A_PERSON:
+        return _refuse(record, f"the experiment is {record.status}, nothing waits for approval")
+    if record.active is not None and shortfall(record, record.active):
+        return None, _lift_budget(record, command, now)
+    approved = replace(record, approved_by=command.by)
+    return None, enter(approved, Status.DEPLOYING, f"approved by {command.by}", now)
+
+
+def _lift_budget(record: Record, command: CommandItem, now: datetime) -> Decision:
+    """Go on where the budget held the experiment, and leave all other conditions in force."""
+    lifted = replace(record, budget_lifted_by=command.by)
+    to = Status.DEPLOYING if record.approved_by else Status.RUNNING
+    return enter(lifted, to, f"budget lifted by {command.by}", now)
+
+
+def _reject(record: Record, command: CommandItem, now: datetime) -> _Reply:
+    if record.status not in _WAITS_FOR_A_PERSON:
+        return _refuse(record, f"the experiment is {record.status}, nothing waits for approval")
+    # A stage that waited may have made something: it is looked for before the experiment rests.
+    stopping = replace(record, stopping_to=Status.STOPPED)
+    return None, enter(stopping, Status.STOPPING, f"rejected by {command.by}", now)
+
+
+def _stop(record: Record, command: CommandItem, now: datetime) -> _Reply:
+    if record.status.is_final or record.status is Status.STOPPING:
+        return _refuse(record, f"the experiment is {record.status}")
+    stopping = replace(record, stopping_to=Status.STOPPED)
+    return None, enter(stopping, Status.STOPPING, f"stopped by {command.by}", now)
+
+
+def _retry(record: Record, command: CommandItem, now: datetime) -> _Reply:
+    names = [stage.name for stage in record.stages]
+    if not names:
+        return _refuse(record, "the experiment never started; submit it under a new name")
+    if record.status not in _RETRIABLE:
+        return _refuse(record, f"the experiment is {record.status}; stop it first")
+    start = command.stage or (record.active or record.stages[-1]).name
+    if start not in names:
+        return _refuse(record, f"no stage is called {start}; there are {', '.join(names)}")
+    first = names.index(start)
+    unfinished = [s.name for s in record.stages[:first] if s.state is not StageState.SUCCEEDED]
+    if unfinished:
+        return _refuse(record, f"{unfinished[0]} comes before {start} and has not succeeded")
+    if used_up := [s.name for s in record.stages[first:] if s.attempt >= MAX_ATTEMPT]:
+        why = f"{used_up[0]} has used up its {MAX_ATTEMPT} attempts; submit it under a new name"
+        return _refuse(record, why)
+    until = record.ended_at or now
+    again = (_again(stage, until) for stage in record.stages[first:])
+    stages = (*record.stages[:first], *again)
+    retried = replace(
+        record,
+        stages=stages,
+        gate=None,
+        approved_by=None,
+        endpoint=None,
+        stopping_to=None,
+        cleanup=None,
+    )
+    return None, enter(retried, Status.RUNNING, f"retried from {start} by {command.by}", now)
+
+
+def _again(stage: Stage, until: datetime) -> Stage:
+    """Return the stage as new; an attempt that may have used its name gets the next number."""
+    attempt = stage.attempt + 1 if stage.job_name else stage.attempt
+    earlier = stage.earlier_seconds + billed_seconds(stage, until)
+    return Stage(
+        kind=stage.kind,
+        name=stage.name,
+        attempt=attempt,
+        earlier_seconds=earlier,
+        backstop=stage.backstop,
+    )
+
+
+def _keep(record: Record, command: CommandItem, now: datetime) -> _Reply:
+    if record.status is not Status.LIVE or record.endpoint is None:
+        return _refuse(record, f"the experiment is {record.status}, no endpoint is live")
+    if command.hours is None or not 0 < command.hours <= LONGEST_TTL_HOURS:
+        return _refuse(record, f"keep needs a number of hours above 0, up to {LONGEST_TTL_HOURS:,}")
+    base = max(now, record.endpoint.kept_until or record.endpoint.expires_at or now)
+    expires_at = base + timedelta(hours=command.hours)
+    limit = last_moment(record, record.stages[-1])
+    if limit is not None and expires_at > limit:
+        return _refuse(record, f"the budget lasts until {limit:%Y-%m-%d %H:%M} UTC")
+    # No promise yet: the schedule that ends the endpoint by itself is moved first.
+    kept = replace(record, endpoint=replace(record.endpoint, kept_until=expires_at))
+    return None, Decision(kept)
+
+
+def _cleanup(record: Record, command: CommandItem, now: datetime) -> _Reply:
+    cleanup = Cleanup(command.by)
+    if record.status.is_final:
+        return None, Decision(replace(record, cleanup=cleanup))
+    if record.status is not Status.LIVE:
+        return _refuse(record, f"the experiment is {record.status}; stop it first")
+    stopping = replace(record, stopping_to=Status.COMPLETED, cleanup=cleanup)
+    return None, enter(stopping, Status.STOPPING, f"cleaned up by {command.by}", now)
+
+
+_HANDLERS: Mapping[CommandKind, Callable[[Record, CommandItem, datetime], _Reply]] = {
+    CommandKind.APPROVE: _approve,
+    CommandKind.REJECT: _reject,
+    CommandKind.STOP: _stop,
+    CommandKind.RETRY: _retry,
+    CommandKind.KEEP: _keep,
+    CommandKind.CLEANUP: _cleanup,
+}

@@ -1,0 +1,454 @@
+"""The controller's one decision: what the record becomes, and what to do about it.
+
+Pure: no I/O, no clock, no randomness. `decide` takes one step; the caller commits it, acts on it
+and asks again until nothing changes. Each status has one function here or in a module beside
+this; stages move by the table in `stages`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from novaloop.experiment.controller.backstop import acknowledged, is_promised, with_backstops
+from novaloop.experiment.controller.commands import forget, obey
+from novaloop.experiment.controller.decision import (
+    Decision,
+    DeleteLeftovers,
+    Policy,
+    StageCommand,
+    enter,
+    put_stage,
+    stay,
+)
+from novaloop.experiment.controller.gate import judge
+from novaloop.experiment.controller.intake import collect, keeps_from_starting
+from novaloop.experiment.controller.notifications import (
+    with_notification,
+    with_report,
+    with_warnings,
+)
+from novaloop.experiment.controller.observation import (
+    GONE,
+    PARTS_OF_ENDPOINTS,
+    Observation,
+    Phase,
+    Sense,
+    Work,
+)
+from novaloop.experiment.controller.requeue import LOOK_AGAIN, with_due
+from novaloop.experiment.controller.suspicion import awaiting_ends, refused, seen_again, watched
+from novaloop.experiment.controller.transitions import (
+    CHECK_AGAIN,
+    TABLE,
+    Ask,
+    Sight,
+    heard,
+    is_confirmed,
+    is_sure,
+    look,
+    move,
+    proceeded,
+)
+from novaloop.experiment.costs.budget import is_used_up, last_moment, shortfall
+from novaloop.experiment.names import experiment_of_job, job_name
+from novaloop.experiment.record import (
+    Ailment,
+    Cleanup,
+    DatasetItem,
+    Endpoint,
+    HistoryEntry,
+    Record,
+    Stage,
+    StageState,
+    Status,
+    Suspect,
+)
+from novaloop.experiment.runtimes.serving import endpoint_ref
+from novaloop.experiment.spec.experiment import ExperimentSpec
+from novaloop.experiment.spec.stages import ServingStage, StagePlan
+
+
+def decide(seen: Observation, now: datetime, policy: Policy) -> Decision:
+    """Take one step. The decision's record equals the present one when nothing is to be done."""
+    snapshot = seen.snapshot
+    record = snapshot.record
+    if record is None:
+        return stay(_new(seen, now, policy))
+    former, record = record, acknowledged(watched(record, seen, now, policy), seen)
+    if record.handled_commands:
+        decision = forget(record, snapshot.commands)
+    elif snapshot.commands:
+        decision = obey(record, snapshot.commands[0], now)
+    elif seen.blind_to(Sense.SITE, Sense.ORIGIN):
+        decision = stay(record)  # nothing starts on what nobody could look at
+    elif record.status.takes_uploads and keeps_from_starting(snapshot):
+        decision = stay(record)
+    else:
+        decision = _STEPS[record.status](record, seen, now, policy)
+    if decision.record.status is not record.status:  # which has looks of its own
+        decision = replace(decision, record=replace(decision.record, unreadable=None))
+    decision = replace(decision, record=awaiting_ends(decision.record, seen, now))
+    decision = _notice_late_uploads(with_backstops(decision, seen, now), seen, now)
+    decision = _notice_unread(decision, seen, now)
+    decision = with_report(with_warnings(with_notification(decision, seen), seen), seen)
+    if seen.undone:
+        soon = now + CHECK_AGAIN
+        decision = replace(decision, look_at=min(filter(None, (decision.look_at, soon))))
+    return with_due(decision, former, seen, now, policy)
+
+
+def _new(seen: Observation, now: datetime, policy: Policy) -> Record:
+    due = now + LOOK_AGAIN[Status.COLLECTING]
+    return Record(
+        seen.snapshot.experiment_id,
+        ExperimentSpec(),
+        created_at=now,
+        reason="the first upload has arrived",
+        prefix=policy.prefix,
+        uid=seen.new_uid,
+        due_at=due,
+    )
+
+
+_BEFORE_LAUNCH = {StageState.PENDING, StageState.WAITING}
+
+
+def _advance(record: Record, seen: Observation, now: datetime, _: Policy) -> Decision:
+    stage = record.active
+    if stage is None:
+        return _finish(record, now)
+    # Of an attempt that has begun, such as an endpoint whose component waits, the moves see to it.
+    is_new = stage.state in _BEFORE_LAUNCH and stage.started_at is None
+    problem = shortfall(record, stage) if is_new else None
+    if problem is not None:
+        return enter(record, Status.HELD, problem, now)
+    plan = record.plan_of(stage)
+    if stage.state is StageState.PENDING and isinstance(plan, ServingStage):
+        held = _before_deploy(record, seen, now)
+        if held is not None:
+            return held
+    return _move(record, stage, plan, seen, now)
+
+
+def _move(
+    record: Record, stage: Stage, plan: StagePlan, seen: Observation, now: datetime
+) -> Decision:
+    new_notes, stage = _listen(proceeded(stage, seen, now), seen, now)
+    sight = look(stage, plan, seen, now)
+    if is_used_up(record, stage, now) and (stage.state, Sight.UNAFFORDABLE) in TABLE:
+        sight = Sight.UNAFFORDABLE
+    rule = TABLE[stage.state, sight]
+    name = job_name(record.prefix, record.experiment_id, record.uid, stage.name, stage.attempt)
+    moved = move(stage, sight, seen, now, name)
+    after = put_stage(record, moved)
+    commands = (StageCommand(rule.ask, stage.name),) if rule.ask else ()
+    changed = moved.state is not stage.state or moved.attempt != stage.attempt
+    line = HistoryEntry(now, f"{stage.name} {moved.state}", moved.reason or sight.value)
+    history = (*new_notes, line) if changed and not _is_old_news(stage, moved) else new_notes
+    if moved.state is not StageState.FAILED:
+        return Decision(after, commands, history)
+    reason = f"{stage.name}: {moved.reason}"
+    failed = _end(replace(after, stopping_to=Status.FAILED), moved, seen, reason, now)
+    return replace(
+        failed, commands=(*commands, *failed.commands), history=(*history, *failed.history)
+    )
+
+
+def _is_old_news(stage: Stage, moved: Stage) -> bool:
+    """Whether it only tries again, or waits on for the same: the history has that already.
+
+    What waits for a quota for weeks would fill it otherwise, a few hundred lines a day.
+    """
+    if stage.state is StageState.WAITING:
+        return moved.state is StageState.CLAIMED
+    goes_on = stage.state is StageState.CLAIMED and moved.state is StageState.WAITING
+    return goes_on and bool(moved.waits) and moved.waits[-1].times > 1
+
+
+def _listen(
+    stage: Stage, seen: Observation, now: datetime
+) -> tuple[tuple[HistoryEntry, ...], Stage]:
+    """Take in what the log says of a training's health, with a line for each new note."""
+    after = heard(stage, seen)
+    new = after.health[len(stage.health) :]
+    return tuple(HistoryEntry(now, f"{stage.name} {n.kind}", n.message) for n in new), after
+
+
+def _before_deploy(record: Record, seen: Observation, now: datetime) -> Decision | None:
+    """Judge by the gate, then ask for approval; None when the deployment may go on."""
+    if record.status is Status.DEPLOYING:
+        return None
+    if record.gate is None and any(map(seen.snapshot.unread_score, record.stages)):
+        return stay(record)  # nobody judges by scores of which one is missing
+    verdict = record.gate or judge(record, seen.snapshot.scores)
+    judged = replace(record, gate=verdict)
+    if not verdict.promotes:
+        return enter(judged, Status.HELD, f"{verdict.verdict}: {verdict.summary}", now)
+    if record.spec.approval == "manual":
+        reason = f"{verdict.verdict}: {verdict.summary}"
+        return enter(judged, Status.AWAITING_APPROVAL, reason, now)
+    return enter(judged, Status.DEPLOYING, f"{verdict.verdict}: {verdict.summary}", now)
+
+
+def _finish(record: Record, now: datetime) -> Decision:
+    last = record.stages[-1]
+    plan = record.plan_of(last)
+    if not isinstance(plan, ServingStage) or last.job_name is None:
+        return enter(record, Status.COMPLETED, "every stage succeeded", now)
+    limit = last_moment(record, last)
+    expires_at = min(filter(None, (now + timedelta(hours=plan.ttl_hours), limit)))
+    ref = endpoint_ref(record, last, plan)
+    live = replace(record, endpoint=Endpoint(ref.endpoint, now, expires_at, ref.component))
+    reason = f"{ref.endpoint} serves until {expires_at:%Y-%m-%d %H:%M} UTC"
+    return enter(live, Status.LIVE, reason, now)
+
+
+def _watch_endpoint(record: Record, seen: Observation, now: datetime, _: Policy) -> Decision:
+    gone = _why_no_more(record, seen.work) if seen.work is not None else None
+    if gone is not None:
+        return _stop_serving(replace(record, stopping_to=Status.COMPLETED), gone, now)
+    endpoint = record.endpoint
+    until = endpoint.kept_until if endpoint else None
+    if endpoint is not None and until is not None and is_promised(record, until):
+        kept = replace(record, endpoint=replace(endpoint, expires_at=until, kept_until=None))
+        return enter(kept, Status.LIVE, f"kept until {until:%Y-%m-%d %H:%M} UTC", now)
+    expires_at = endpoint.expires_at if endpoint else None
+    if expires_at is not None and now >= expires_at:
+        expired = replace(record, stopping_to=Status.EXPIRED)
+        return _stop_serving(expired, "the endpoint's time is up", now)
+    if until is not None and seen.exposed is not None:
+        reason = f"can't be kept until {until:%Y-%m-%d %H:%M} UTC yet: {seen.exposed}"
+        return enter(record, Status.LIVE, reason, now)
+    return _tell_health(record, seen.work, now) or _hold(record, seen.work)
+
+
+CHANGES_FOR_LONG = timedelta(hours=6)
+"""What SageMaker takes to change an endpoint by itself (SystemUpdating, Updating) is told after
+this: it serves meanwhile, and an update of many instances takes an hour."""
+
+
+def _tell_health(record: Record, work: Work | None, now: datetime) -> Decision | None:
+    """Say in the record that its endpoint does not serve, and later that it does again.
+
+    It is never deleted for that, nor made anew: it may recover, people may depend on what it is,
+    and it ends when its time is up in any case. Bedrock has nothing between these phases.
+    """
+    endpoint = record.endpoint
+    if endpoint is None or work is None or not work.ours or work.serving is not None:
+        return None
+    name, until = endpoint.name, f"until {endpoint.expires_at:%Y-%m-%d %H:%M} UTC"
+    if work.phase is Phase.READY and endpoint.ailment is not None:
+        well = replace(record, endpoint=replace(endpoint, ailment=None))
+        told = endpoint.ailment.told
+        return (
+            enter(well, Status.LIVE, f"{name} serves again, {until}", now) if told else stay(well)
+        )
+    if work.phase not in {Phase.FAILED, Phase.LOST, Phase.ACTIVE}:
+        return None
+    ailment = endpoint.ailment or Ailment(now)
+    called = work.progress.phase if work.progress else str(work.phase)
+    if work.phase is not Phase.ACTIVE:
+        reason = f"{name} can't serve, {called}{f': {work.reason}' if work.reason else ''}"
+    elif now >= ailment.since + CHANGES_FOR_LONG:
+        reason = f"{name} has been {called} since {ailment.since:%Y-%m-%d %H:%M} UTC"
+    else:
+        return stay(replace(record, endpoint=replace(endpoint, ailment=ailment)))
+    ill = replace(record, endpoint=replace(endpoint, ailment=replace(ailment, told=True)))
+    reason += f"; it may bill {until}, unless you stop it; `novaloop retry` then deploys anew"
+    return enter(ill, Status.LIVE, reason, now)
+
+
+def _stop_serving(record: Record, reason: str, now: datetime) -> Decision:
+    """Ask for the end of what serves even if it seems to be gone."""
+    end = (StageCommand(Ask.END, record.focus.name),) if record.focus else ()
+    return enter(record, Status.STOPPING, reason, now, *end)
+
+
+def _why_no_more(record: Record, work: Work) -> str | None:
+    """Say why the endpoint serves this experiment no more, or None if it does.
+
+    What another experiment has put there for a trial may yet be taken back: until it holds the
+    endpoint, this one's configuration stays.
+    """
+    if record.focus is None or record.endpoint is None or not is_confirmed(record.focus):
+        return None
+    if work.serving is None:
+        return "the endpoint was deleted from outside"
+    successor = experiment_of_job(record.prefix, work.serving)
+    if successor is None:
+        return f"{record.endpoint.name} was updated from outside and serves {work.serving} now"
+    return f"{record.endpoint.name} serves experiment {successor} now"
+
+
+def _hold(record: Record, work: Work | None) -> Decision:
+    """Take over an endpoint that serves this experiment and belongs to an earlier one."""
+    holder = work.holder if work is not None and work.phase is Phase.READY else None
+    if holder is None or record.owner.owns(holder) or record.focus is None:
+        return stay(record)
+    return Decision(record, (StageCommand(Ask.HOLD, record.focus.name),))
+
+
+def _wind_down(record: Record, seen: Observation, now: datetime, _: Policy) -> Decision:
+    """End what runs, and leave STOPPING only when nothing of ours is left."""
+    cleanup, lines = _noted(record, seen, now)
+    decision = _end_focus(replace(record, cleanup=cleanup), seen, now)
+    return replace(decision, history=(*lines, *decision.history))
+
+
+def _clear_away(record: Record, seen: Observation, now: datetime, policy: Policy) -> Decision:
+    """Once nothing runs any more, delete whatever else carries the experiment's tag, if asked.
+
+    The index of tags runs behind, and so do the looks: that nothing is left, or only what an
+    endpoint is made of, is believed after several looks.
+    """
+    if seen.made is not None:  # by a controller that was held up for longer than its lease
+        return _stop_serving(replace(record, stopping_to=record.status), record.reason, now)
+    left = seen.leftovers
+    cleanup, lines = _noted(record, seen, now)
+    if record.cleanup is None or cleanup is None or left is None:
+        return stay(record)
+    if not left or left[0].kind in PARTS_OF_ENDPOINTS:
+        of = Suspect.PARTIAL if left else Suspect.ABSENT
+        cleanup = replace(cleanup, empty=seen_again(record.cleanup.empty, of, "", now, policy))
+    cleaning = replace(record, cleanup=cleanup)
+    if cleanup.empty is not None and not cleanup.empty.confirmed:
+        return Decision(cleaning, history=lines)
+    if not left:
+        line = HistoryEntry(now, "cleanup", "nothing is left")
+        return Decision(replace(record, cleanup=None), history=(line,))
+    if seen.denied is not None:
+        # Once told, it is tried again as long as it is asked for: a tag may show late.
+        told = cleanup.denied == seen.denied
+        lines += () if told else (HistoryEntry(now, "cleanup", f"denied: {seen.denied}"),)
+        held = refused(cleanup.held, seen.denied, now, policy)
+        cleaning = replace(cleaning, cleanup=replace(cleanup, denied=seen.denied, held=held))
+        return Decision(cleaning, history=lines)
+    return Decision(cleaning, (DeleteLeftovers(left),), lines)
+
+
+def _noted(
+    record: Record, seen: Observation, now: datetime
+) -> tuple[Cleanup | None, tuple[HistoryEntry, ...]]:
+    """Note what a cleanup has left to delete, with a line of history where that is new."""
+    left = ", ".join(map(str, seen.leftovers or ()))
+    if record.cleanup is None or not left:
+        return record.cleanup, ()
+    noted = replace(record.cleanup, left=left, empty=None)
+    lines = (HistoryEntry(now, "cleanup", f"deleting {left}"),)
+    return noted, lines if left != record.cleanup.left else ()
+
+
+def _end_focus(record: Record, seen: Observation, now: datetime) -> Decision:
+    stage = record.focus
+    if stage is None or stage.job_name is None:
+        to = record.stopping_to or Status.STOPPED
+        return enter(replace(record, stopping_to=None), to, record.reason, now)
+    return _end(record, stage, seen, record.reason, now)
+
+
+def _end(record: Record, stage: Stage, seen: Observation, reason: str, now: datetime) -> Decision:
+    """Go where the record is stopping to if the stage's work is over, else to STOPPING.
+
+    What only seems to be gone, or somebody else's, is looked at again. Of somebody else's work,
+    what our launch made beside it is deleted, and nothing else.
+    """
+    work = seen.work
+    if seen.blind_to(Sense.WORK) and seen.denied is None:
+        # Whether it is over, nobody can see; its end is asked for at each look, and people told.
+        return enter(record, Status.STOPPING, reason, now, StageCommand(Ask.END, stage.name))
+    if work is None or seen.denied is not None or not is_sure(stage, work, seen, now):
+        return enter(record, Status.STOPPING, reason, now)
+    vanished = work.phase in GONE and stage.job_arn is not None and is_confirmed(stage)
+    if vanished and seen.end is None:
+        # Nobody saw it end: one request to end it, whatever the looks say, also where it was asked
+        # for before: a stop that found nothing has ended nothing.
+        return enter(record, Status.STOPPING, reason, now, StageCommand(Ask.END, stage.name))
+    if work.phase is Phase.PARTIAL or work.is_replaced:
+        return enter(record, Status.STOPPING, reason, now, StageCommand(Ask.CLEAR, stage.name))
+    if not work.ours or work.is_over(stage.kind):
+        ended, to = replace(record, stopping_to=None), record.stopping_to or Status.STOPPED
+        return enter(put_stage(ended, _stopped(stage, work, now)), to, reason, now)
+    return enter(record, Status.STOPPING, reason, now, StageCommand(Ask.END, stage.name))
+
+
+def _stopped(stage: Stage, work: Work, now: datetime) -> Stage:
+    billable = work.billable_seconds or stage.billable_seconds
+    if stage.state in {StageState.FAILED, StageState.SUCCEEDED}:
+        return replace(stage, billable_seconds=billable)
+    return replace(stage, state=StageState.STOPPED, ended_at=now, billable_seconds=billable)
+
+
+def _nothing_to_do(record: Record, *_: object) -> Decision:
+    return stay(record)
+
+
+_Step = Callable[[Record, Observation, datetime, Policy], Decision]
+_STEPS: Mapping[Status, _Step] = {
+    Status.COLLECTING: collect,
+    Status.REJECTED: collect,
+    Status.RUNNING: _advance,
+    Status.DEPLOYING: _advance,
+    Status.HELD: _nothing_to_do,
+    Status.AWAITING_APPROVAL: _nothing_to_do,
+    Status.LIVE: _watch_endpoint,
+    Status.STOPPING: _wind_down,
+    Status.COMPLETED: _clear_away,
+    Status.EXPIRED: _clear_away,
+    Status.STOPPED: _clear_away,
+    Status.FAILED: _clear_away,
+}
+
+
+def _notice_late_uploads(decision: Decision, seen: Observation, now: datetime) -> Decision:
+    """Say which uploads the experiment started without.
+
+    All of them in one sentence, which follows from the items that are there: whatever is uploaded,
+    nothing needs to remember what was said before.
+    """
+    record = decision.record
+    if record.started_at is None:
+        return decision
+    unused = [
+        item
+        for role, item in seen.snapshot.datasets.items()
+        if role not in record.datasets or item.version_id != record.datasets[role].version_id
+    ]
+    noticed = replace(record, unused_uploads=_told_of(unused))
+    if noticed == record or not unused:
+        return decision
+    line = HistoryEntry(now, "late upload", noticed.unused_uploads)
+    return replace(decision, record=noticed, history=(*decision.history, line))
+
+
+_SHOWN_UNREAD = 3
+
+
+def _notice_unread(decision: Decision, seen: Observation, now: datetime) -> Decision:
+    """Say which items can't be read; like late uploads, it follows from what is there."""
+    unread = seen.snapshot.unread
+    told = [str(each) for each in unread[:_SHOWN_UNREAD]]
+    told += [f"and {len(unread) - _SHOWN_UNREAD:,} more"] if len(unread) > _SHOWN_UNREAD else []
+    noticed = replace(decision.record, unread="; ".join(told))
+    if noticed == decision.record or not unread:
+        return replace(decision, record=noticed)
+    line = HistoryEntry(now, "left alone", noticed.unread)
+    return replace(decision, record=noticed, history=(*decision.history, line))
+
+
+def _told_of(unused: Sequence[DatasetItem]) -> str:
+    number = len(unused)
+    if not number:
+        return ""
+    last = max(unused, key=lambda item: (item.uploaded_at, item.role))
+    file = f"{last.source_key.rpartition('/')[2]} version {last.version_id}"
+    if number == 1:
+        return (
+            f"{file} is not used: the experiment started without it; submit it under a new "
+            "experiment name"
+        )
+    return (
+        f"{number:,} uploads are not used: the experiment started without them; the last of them "
+        f"is {file}; submit them under a new experiment name"
+    )

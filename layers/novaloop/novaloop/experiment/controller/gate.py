@@ -1,0 +1,43 @@
+"""The gate: whether the last evaluation allows a deployment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+
+from novaloop.experiment.record import GateVerdict, Record, ScoreItem
+from novaloop.experiment.spec.stages import StageKind
+from novaloop.metrics import gate
+from novaloop.metrics.tasks import read_score
+
+
+def judge(record: Record, scores: Mapping[tuple[str, int], ScoreItem]) -> GateVerdict:
+    """Judge an evaluation by the spec's gate; without a gate, everything is promoted."""
+    conditions = record.spec.gate
+    if conditions is None:
+        return GateVerdict(gate.GateVerdict.PROMOTE, promotes=True, summary="no gate is set")
+    item = _judged_score(record, scores, conditions.evaluation)
+    if item is None:
+        reason = "there is no score to judge"
+        return GateVerdict(gate.GateVerdict.HOLD, promotes=False, summary=reason)
+    result = gate.judge(conditions, read_score(item.score))
+    promotes = result.verdict is gate.GateVerdict.PROMOTE or (
+        result.verdict is gate.GateVerdict.INCONCLUSIVE
+        and conditions.when_inconclusive == "promote"
+    )
+    lines = (f"{each.condition}: {each.observed}, {each.outcome}" for each in result.ledger)
+    ledger = tuple(asdict(entry) for entry in result.ledger)
+    summary = "; ".join(lines) or "the gate asks for nothing"
+    return GateVerdict(result.verdict, promotes, summary, ledger)
+
+
+def _judged_score(
+    record: Record, scores: Mapping[tuple[str, int], ScoreItem], name: str | None
+) -> ScoreItem | None:
+    """Return the score of the evaluation called `name`, or of the last one."""
+    found = [
+        stage
+        for stage in record.stages
+        if stage.kind is StageKind.EVALUATE and name in {None, stage.name}
+    ]
+    return scores.get((found[-1].name, found[-1].attempt)) if found else None

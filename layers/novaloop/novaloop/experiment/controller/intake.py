@@ -1,0 +1,263 @@
+"""COLLECTING and REJECTED: waiting until every dataset that the plan needs is accepted."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from novaloop.experiment.controller.decision import (
+    CheckDatasets,
+    Decision,
+    IngestCommand,
+    Policy,
+    WritePlan,
+    enter,
+)
+from novaloop.experiment.controller.observation import Observation
+from novaloop.experiment.names import (
+    MAX_EXPERIMENT,
+    MAX_EXPERIMENT_WITHOUT_UID,
+    experiment_name_error,
+)
+from novaloop.experiment.record import (
+    DatasetItem,
+    DatasetRef,
+    DatasetStatus,
+    Record,
+    Snapshot,
+    Stage,
+    Status,
+)
+from novaloop.experiment.runtimes.training_job import settings_of
+from novaloop.experiment.spec.experiment import ExperimentSpec, Role
+from novaloop.experiment.spec.inputs import inputs_of, roles, row_formats
+from novaloop.experiment.spec.stages import Runtime, TrainStage, method_of
+from novaloop.experiment.validation.reading import problem_with_file_name
+from novaloop.recipes.bedrock import problem_with_rows
+from novaloop.recipes.checks import validate_rows
+
+CONVERSION = timedelta(minutes=16)
+"""Longer than the ingest function's timeout: what is not converted by then never will be."""
+DATA_SETTINGS = (
+    "columns",
+    "system_prompt",
+    "labels",
+    "reward",
+    "encoding",
+    "delimiter",
+    "max_rejects",
+    "split",
+    "model",
+    "checks",
+)
+
+
+def data_fingerprint(spec: ExperimentSpec, role: Role) -> str:
+    """Identify everything in the spec that the conversion of one role's rows depends on."""
+    settings = spec.model_dump(mode="json", include=set(DATA_SETTINGS))
+    settings |= {"role": str(role), "formats": row_formats(spec, role)}
+    # Not the rows depend on it, but what the checks across datasets find in them.
+    settings |= {"max_length": max_lengths(spec).get(role)}
+    text = json.dumps(settings, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def max_lengths(spec: ExperimentSpec) -> dict[str, int]:
+    """Return how many tokens a row may have for the stages that train on it, by role."""
+    lengths: dict[str, int] = {}
+    for plan in spec.plan:
+        if not isinstance(plan, TrainStage):
+            continue
+        length = settings_of(spec, plan).get("max_length")
+        if length is not None:
+            for role, _ in inputs_of(plan):
+                lengths[role] = min(length, lengths.get(role, length))
+    return lengths
+
+
+@dataclass(frozen=True)
+class _Intake:
+    """The datasets that the plan needs, by what stands in the way of starting."""
+
+    missing: tuple[Role, ...]
+    stale: tuple[DatasetItem, ...]
+    busy: tuple[DatasetItem, ...]
+    rejected: tuple[DatasetItem, ...]
+    accepted: tuple[DatasetItem, ...]
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether nothing stands in the way."""
+        return not (self.missing or self.stale or self.busy or self.rejected)
+
+
+def collect(record: Record, seen: Observation, now: datetime, policy: Policy) -> Decision:
+    """Take the newest spec and datasets; start when all that the plan needs are accepted."""
+    item = seen.snapshot.spec
+    longest = MAX_EXPERIMENT if record.uid else MAX_EXPERIMENT_WITHOUT_UID
+    problem = experiment_name_error(record.experiment_id, longest) or _spec_problem(seen.snapshot)
+    if problem := problem or seen.site_problem:
+        return enter(record, Status.REJECTED, problem, now)
+    record = replace(record, spec=item.spec if item and item.spec else ExperimentSpec())
+    intake = _sort(record.spec, seen.snapshot.datasets.values())
+    checks = seen.snapshot.checks
+    if not intake.is_complete:
+        return _wait_for_datasets(record, intake, now)
+    if problems := row_count_problems(record.spec, intake.accepted):
+        return enter(record, Status.REJECTED, "; ".join(problems), now)
+    if checks is None or checks.versions != versions_of(intake.accepted):
+        reason = "checking the datasets against each other"
+        return enter(record, Status.COLLECTING, reason, now, CheckDatasets())
+    missing = _missing_checkpoint(seen)
+    if refusal := checks.refusal or missing:
+        waits = refusal == missing and seen.origin is not None and seen.origin.for_now
+        return enter(record, Status.COLLECTING if waits else Status.REJECTED, refusal, now)
+    return _start_when_quiet(record, intake, seen, now, policy)
+
+
+def keeps_from_starting(snapshot: Snapshot) -> bool:
+    """Whether something can't be read that must not be taken for missing.
+
+    Without its item, an experiment.yaml would be one that asks for nothing special. Checks that a
+    newer release wrote would be asked for without end, since nobody writes over them. What else
+    is missing is waited for, and written anew by whoever writes it if it was damaged.
+    """
+    checks = snapshot.unread_item("CHECKS")
+    return snapshot.unread_item("SPEC") is not None or (checks is not None and checks.is_newer)
+
+
+def _missing_checkpoint(seen: Observation) -> str | None:
+    if seen.origin is None or seen.origin.checkpoint is not None:
+        return None
+    return f"experiment.yaml: checkpoint: {seen.origin.problem}"
+
+
+def _spec_problem(snapshot: Snapshot) -> str | None:
+    item = snapshot.spec
+    for file in snapshot.datasets.values():
+        if item is None or item.uploaded_at < file.uploaded_at:
+            problem = problem_with_file_name(file.role)
+            if problem is not None:
+                return f"{file.role} {problem}"
+    return _first_of(item.errors) if item is not None and item.spec is None else None
+
+
+def _wait_for_datasets(record: Record, intake: _Intake, now: datetime) -> Decision:
+    stalled = [item for item in intake.busy if item.updated_at + CONVERSION < now]
+    again = sorted({item.source_key for item in (*intake.stale, *stalled)})
+    ingest = [IngestCommand(key) for key in again]
+    if intake.rejected:
+        return enter(record, Status.REJECTED, _why_rejected(intake.rejected), now, *ingest)
+    return enter(record, Status.COLLECTING, _what_is_awaited(intake), now, *ingest)
+
+
+def _start_when_quiet(
+    record: Record, intake: _Intake, seen: Observation, now: datetime, policy: Policy
+) -> Decision:
+    """Start some time after the last upload: a person may still be dropping files."""
+    uploads = [item.uploaded_at for item in intake.accepted]
+    uploads += [seen.snapshot.spec.uploaded_at] if seen.snapshot.spec else []
+    starts_at = max(uploads) + policy.start_delay
+    if now >= starts_at:
+        return _start(record, intake, seen, now)
+    reason = f"starts at {starts_at:%H:%M:%S} UTC unless a newer upload comes"
+    return replace(enter(record, Status.COLLECTING, reason, now), look_at=starts_at)
+
+
+def _first_of(errors: tuple[str, ...]) -> str:
+    more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
+    return f"experiment.yaml: {errors[0]}{more}"
+
+
+def _sort(spec: ExperimentSpec, items: Iterable[DatasetItem]) -> _Intake:
+    by_role = {item.role: item for item in items}
+    needed = {role: by_role.get(role) for role in roles(spec)}
+    found = [(role, item) for role, item in needed.items() if item is not None]
+    fresh = [item for role, item in found if item.fingerprint == data_fingerprint(spec, role)]
+    return _Intake(
+        missing=tuple(role for role, item in needed.items() if item is None),
+        stale=tuple(item for _, item in found if item not in fresh),
+        busy=tuple(item for item in fresh if item.status is DatasetStatus.INGESTING),
+        rejected=tuple(item for item in fresh if item.status is DatasetStatus.REJECTED),
+        accepted=tuple(item for item in fresh if item.status is DatasetStatus.ACCEPTED),
+    )
+
+
+def _file(item: DatasetItem) -> str:
+    return item.source_key.rpartition("/")[2]
+
+
+def _why_rejected(rejected: tuple[DatasetItem, ...]) -> str:
+    reasons = dict.fromkeys(f"{_file(item)}: {item.reason}" for item in rejected)
+    return "; ".join(reasons) + ". Upload a corrected file to go on."
+
+
+def _what_is_awaited(intake: _Intake) -> str:
+    missing = [f"{role}.csv" for role in intake.missing]
+    converting = sorted({_file(item) for item in (*intake.busy, *intake.stale)})
+    parts = [
+        f"waiting for {', '.join(missing)}" if missing else "",
+        f"converting {', '.join(converting)}" if converting else "",
+    ]
+    return "; ".join(part for part in parts if part)
+
+
+def versions_of(items: Iterable[DatasetItem]) -> str:
+    """Identify the versions and settings of a set of datasets."""
+    parts = sorted(f"{item.role} {item.version_id} {item.fingerprint}" for item in items)
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+
+
+def row_count_problems(spec: ExperimentSpec, items: Iterable[DatasetItem]) -> list[str]:
+    """Return which stages have fewer rows than the recipe needs."""
+    rows = {item.role: item.rows for item in items}
+    problems: list[str] = []
+    for index, plan in enumerate(spec.plan):
+        if isinstance(plan, TrainStage):
+            count = sum(rows[role] for role, _ in inputs_of(plan))
+            at = f"plan[{index}].{plan.kind}"
+            if spec.runtime is Runtime.BEDROCK:
+                problem = problem_with_rows(method_of(plan), spec.model, count)
+                problems += [f"{at}: {problem}"] if problem else []
+                continue
+            found = validate_rows(method_of(plan), spec.model, count, plan.overrides, at)
+            problems += map(str, found)
+    return problems
+
+
+def _start(record: Record, intake: _Intake, seen: Observation, now: datetime) -> Decision:
+    origin = seen.origin.checkpoint if seen.origin else record.spec.checkpoint
+    record = replace(record, datasets=dataset_refs(intake.accepted), base_checkpoint=origin)
+    if record.spec.dry_run:
+        return _dry_run(record, seen, now)
+    findings = seen.snapshot.checks.findings if seen.snapshot.checks else ()
+    notices = tuple(f"{finding['check']}: {finding['message']}" for finding in findings)
+    stages = pending_stages(record.spec)
+    started = replace(record, stages=stages, started_at=now, notices=notices)
+    rows = ", ".join(f"{item.role} {item.rows:,}" for item in intake.accepted) or "no"
+    return enter(started, Status.RUNNING, f"started with {rows} rows", now)
+
+
+def dataset_refs(items: Iterable[DatasetItem]) -> dict[str, DatasetRef]:
+    """Return the present versions of the datasets, by role."""
+    return {
+        item.role: DatasetRef(item.version_id, item.sha256, item.rows, item.outputs)
+        for item in items
+    }
+
+
+def pending_stages(spec: ExperimentSpec) -> tuple[Stage, ...]:
+    """Return the stages of the plan before the first is launched."""
+    return tuple(Stage(kind=plan.kind, name=plan.name) for plan in spec.plan)
+
+
+def _dry_run(record: Record, seen: Observation, now: datetime) -> Decision:
+    """Have the plan written, and end once it is. Without stages, no retry can launch any."""
+    if seen.refusal is not None:
+        return enter(record, Status.FAILED, f"dry run: {seen.refusal.reason}", now)
+    if seen.planned is not None:
+        return enter(record, Status.COMPLETED, f"dry run: {seen.planned}", now)
+    return enter(record, Status.COLLECTING, "dry run: writing the plan", now, WritePlan())

@@ -1,0 +1,267 @@
+"""What the world says about an experiment, in the controller's own words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from novaloop.experiment.lineage import Origin
+from novaloop.experiment.record import (
+    Backstop,
+    Obstacle,
+    Owner,
+    Progress,
+    Record,
+    Snapshot,
+    Stage,
+    StageState,
+    Status,
+)
+from novaloop.experiment.spec.stages import Runtime, StageKind
+from novaloop.training.health import HealthKind, HealthNote
+
+
+class Phase(StrEnum):
+    """How a training job or an endpoint stands.
+
+    `LOST` is an end that is neither the job's fault nor ours: no capacity, or a service fault.
+    `PARTIAL` is an endpoint that isn't there although its model or configuration is. `HALFWAY` is
+    what is made in two steps, when the first is done and the second must be requested.
+    """
+
+    ABSENT = "ABSENT"
+    PARTIAL = "PARTIAL"
+    ACTIVE = "ACTIVE"
+    HALFWAY = "HALFWAY"
+    READY = "READY"
+    FAILED = "FAILED"
+    LOST = "LOST"
+    STOPPED = "STOPPED"
+    ENDING = "ENDING"
+
+
+class Cause(StrEnum):
+    """Why work came to nothing by no fault of its own."""
+
+    CAPACITY = "CAPACITY"
+    SERVICE_FAULT = "SERVICE_FAULT"
+
+
+GONE = {Phase.ABSENT, Phase.PARTIAL}
+"""The phases of what runs, serves and bills no more."""
+
+
+class End(StrEnum):
+    """What came of asking to end work. `DONE`: that was the last of it, and is gone with this."""
+
+    NOT_NOW = "NOT_NOW"
+    REQUESTED = "REQUESTED"
+    DONE = "DONE"
+
+
+@dataclass(frozen=True)
+class Work:
+    """The training job or the endpoint of a stage's attempt. READY: completed, or in service.
+
+    `model_arn` is the model that a serverless job or one of Bedrock trained. `cause` is why it was
+    lost, or why the update of an endpoint came to nothing, if that was no fault of its own. If it
+    is not `ours`, the name is somebody else's, or our tag does not show yet.
+
+    Of an endpoint that serves one experiment after the other, `holder` is the experiment that it
+    belongs to, and `serving` the configuration that it serves if that is not the attempt's own.
+    """
+
+    phase: Phase = Phase.ABSENT
+    ours: bool = True
+    arn: str | None = None
+    progress: Progress | None = None
+    reason: str | None = None
+    cause: Cause | None = None
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    billable_seconds: int = 0
+    model_arn: str | None = None
+    serving: str | None = None
+    holder: Owner | None = None
+
+    @property
+    def is_replaced(self) -> bool:
+        """Whether the endpoint is at rest and serves another configuration than the attempt's.
+
+        Or it only seems so: UpdateEndpoint may have been accepted, and not show yet.
+        """
+        return self.phase is Phase.HALFWAY and self.serving is not None
+
+    def is_over(self, kind: StageKind) -> bool:
+        """Whether nothing runs or bills any more: an endpoint does until it is deleted."""
+        if kind is StageKind.DEPLOY:
+            return self.phase is Phase.ABSENT
+        return self.phase not in {Phase.ACTIVE, Phase.ENDING}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a stage that ended well is worth: `ok` is None as long as nobody can say."""
+
+    ok: bool | None
+    reason: str = ""
+    checkpoint: str | None = None
+    metrics: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class TrainingNews:
+    """How a training goes by its log: steps done of how many, the expected end, all notes."""
+
+    step: int | None = None
+    max_steps: int | None = None
+    finishes_at: datetime | None = None
+    notes: tuple[HealthNote, ...] = ()
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A launch that was turned down, and why."""
+
+    reason: str
+    cause: Obstacle = Obstacle.INVALID
+
+
+@dataclass(frozen=True)
+class Leftover:
+    """What carries an experiment's tag and bills, or stands in the way of a name."""
+
+    kind: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.name}"
+
+
+PARTS_OF_ENDPOINTS = {"sagemaker:endpoint-config", "sagemaker:model"}
+"""Kinds that cost nothing, and must not be deleted while an endpoint is made of them."""
+
+
+class Sense(StrEnum):
+    """What a look at an experiment looks at, in words for people."""
+
+    WORK = "its job or endpoint"
+    TRAINING = "the log of its training"
+    OUTCOME = "what it left or answers"
+    LEFTOVERS = "what carries its tag"
+    ORIGIN = "the experiment that it starts from"
+    SITE = "the endpoint that it asks for"
+    QUEUE = "the queue for its quota"
+
+
+@dataclass(frozen=True)
+class Blind:
+    """A look that failed; `code` is AWS's error code or the error's type, never its text."""
+
+    of: Sense
+    code: str
+
+    def __str__(self) -> str:
+        return f"{self.of} can't be read: {self.code}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Feedback:
+    """What acting taught that looking can't; None and empty where nothing was done.
+
+    `notified` and `warned` are what people were just told: a status, and stages with their ills.
+    `reported` is what the report was just asked to be brought up to. `undone`: something failed,
+    such as telling people, and is tried again in the next look.
+    `planned` sums up the plan of a dry run that was just written. `proceeded`: the second step of
+    the work was just requested. `made` is the ARN that the service just answered to our Create.
+    `end` and `denied` are what just came of asking to end work: why it was refused, if it was.
+    `backstop` was just set and `removed` just removed; `exposed` says why the schedule could not
+    be set.
+    """
+
+    refusal: Refusal | None = None
+    notified: str | None = None
+    reported: str | None = None
+    warned: tuple[tuple[str, HealthKind], ...] = ()
+    undone: bool = False
+    planned: str | None = None
+    proceeded: bool = False
+    made: str | None = None
+    end: End | None = None
+    denied: str | None = None
+    backstop: Backstop | None = None
+    removed: Backstop | None = None
+    exposed: str | None = None
+
+
+@dataclass(frozen=True)
+class Observation(Feedback):
+    """Everything that a decision may look at; `work` is None where nobody looked.
+
+    `site_problem` says why this stack can't do what the spec asks for. `origin` is the checkpoint
+    of another experiment that the spec names. `leftovers` stand in the order in which to delete
+    them. `before` is the experiment that has waited longest for the quota which the next launch
+    counts towards, if that is not this one. `blind` are the looks that failed; what they look for
+    is None. `new_uid` is there for an experiment that has no record yet.
+    """
+
+    snapshot: Snapshot
+    work: Work | None = None
+    outcome: Outcome | None = None
+    training: TrainingNews | None = None
+    site_problem: str | None = None
+    origin: Origin | None = None
+    leftovers: tuple[Leftover, ...] | None = None
+    before: str | None = None
+    blind: tuple[Blind, ...] = ()
+    new_uid: str | None = None
+
+    def blind_to(self, *senses: Sense) -> Blind | None:
+        """Return the first look at one of these that failed, if any did."""
+        return next((each for each in self.blind if each.of in senses), None)
+
+
+TRAININGS = {StageKind.SFT, StageKind.DPO, StageKind.RFT}
+_WORKING = {StageState.CLAIMED, StageState.RUNNING, StageState.CLEARING}
+_WORK_MATTERS = {Status.LIVE, Status.STOPPING}
+
+
+def needs_work(snapshot: Snapshot) -> bool:
+    """Whether a decision needs to see the job or endpoint of the stage in focus."""
+    record = snapshot.record
+    if record is None or record.focus is None or record.focus.job_name is None:
+        return False
+    if record.status in _WORK_MATTERS:
+        return True
+    # A job that was refused may be there all the same, and use up the quota that it waits for.
+    refused = record.focus.state is StageState.WAITING and record.focus.kind is not StageKind.DEPLOY
+    return not record.status.is_final and (record.focus.state in _WORKING or refused)
+
+
+def needs_leftovers(snapshot: Snapshot) -> bool:
+    """Whether a decision needs to see everything that carries the experiment's tag."""
+    return snapshot.record is not None and snapshot.record.cleanup is not None
+
+
+def needs_training(snapshot: Snapshot) -> bool:
+    """Whether a decision needs to see how the training of the stage in focus goes."""
+    record = snapshot.record
+    focus = record.focus if record else None
+    if record is None or focus is None or record.status is not Status.RUNNING:
+        return False
+    return focus.state is StageState.RUNNING and keeps_log(record, focus)
+
+
+def keeps_log(record: Record, stage: Stage) -> bool:
+    """Whether a stage is a training whose log can be followed; Bedrock's jobs keep none."""
+    return stage.kind in TRAININGS and record.spec.runtime is not Runtime.BEDROCK
+
+
+def needs_outcome(snapshot: Snapshot) -> bool:
+    """Whether a decision needs to see what the stage in focus came to."""
+    record = snapshot.record
+    in_progress = record is not None and record.status in {Status.RUNNING, Status.DEPLOYING}
+    focus = record.focus if record else None
+    return in_progress and focus is not None and focus.state is StageState.SCORING

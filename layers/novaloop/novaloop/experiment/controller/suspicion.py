@@ -1,0 +1,160 @@
+"""When to believe that something is gone, replaced, or somebody else's: after several looks.
+
+AWS's control planes are eventually consistent. SageMaker shows tags up to a minute after the
+Create that set them (aws/sagemaker-python-sdk#3662), and a Describe may say "not found" of what
+was just created, or how things stood before a change that was accepted; that it does so of
+something older is not known, and not taken for granted. An
+IAM right that hangs on a resource's tag is denied both while the tag does not show and for what
+does not exist, as neither has the tag (IAM User Guide, condition operator `Null`).
+
+So one look makes it only suspect, as failure detectors have it. Looks that agree confirm it; one
+that says otherwise ends the suspicion.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from novaloop.experiment.controller.decision import Policy, put_stage
+from novaloop.experiment.controller.observation import GONE, End, Observation, Phase, Sense, Work
+from novaloop.experiment.names import experiment_of_job
+from novaloop.experiment.record import Record, Stage, StageState, Status, Suspect, Suspicion
+
+LOOKS = 3
+"""How many looks must agree, over the time by which answers may be behind: `Policy.lag`."""
+ENDS_WITHIN = timedelta(hours=2)
+"""How long an end may take before people are told that it does not come: what is being created
+can't be deleted before it is there, which takes as long at most (ENDPOINT_START in `stages`)."""
+
+
+def watched(record: Record, seen: Observation, now: datetime, policy: Policy) -> Record:
+    """Return the record with what this look says of the existence and owner of its stage's work."""
+    stage, work = record.focus, seen.work
+    record = replace(record, unreadable=_unreadable(record, seen, now, policy))
+    if stage is None:
+        return record
+    stage = replace(stage, job_arn=seen.made or stage.job_arn)
+    if work is None:
+        # A look that failed breaks the row: part of it may have shown that the work is there.
+        known = stage.suspicion
+        if seen.blind_to(Sense.WORK) and known is not None and not known.confirmed:
+            stage = replace(stage, suspicion=None)
+        return put_stage(record, stage)
+    of = _suspect(record, stage, work)
+    known = stage.suspicion if seen.end is not End.REQUESTED else None  # so it was there
+    suspicion = known if _says_nothing(record, stage, work) else None
+    if of is not None:
+        suspicion = seen_again(known, of, work.reason or "", now, policy)
+    ending = record.is_ending_work and work.phase is Phase.ENDING
+    return put_stage(
+        record,
+        replace(
+            stage,
+            ending=stage.ending or ending,
+            suspicion=suspicion,
+            denied=_denied(stage, seen, now, policy),
+        ),
+    )
+
+
+def _unreadable(
+    record: Record, seen: Observation, now: datetime, policy: Policy
+) -> Suspicion | None:
+    """Return what is suspected of not being readable at all: the first look that failed."""
+    if not seen.blind:
+        return None
+    why = str(seen.blind[0])
+    return seen_again(record.unreadable, Suspect.UNREADABLE, why, now, policy)
+
+
+def _denied(stage: Stage, seen: Observation, now: datetime, policy: Policy) -> Suspicion | None:
+    """Return what keeps the stage's work from ending, as this look has it."""
+    if seen.denied is not None:
+        return refused(stage.denied, seen.denied, now, policy)
+    return None if seen.end in {End.REQUESTED, End.DONE} and _is_refused(stage) else stage.denied
+
+
+def _is_refused(stage: Stage) -> bool:
+    return stage.denied is not None and stage.denied.of is Suspect.DENIED
+
+
+def refused(known: Suspicion | None, why: str, now: datetime, policy: Policy) -> Suspicion:
+    """Return what is suspected of an end that was just refused."""
+    return seen_again(known, Suspect.DENIED, why, now, policy)
+
+
+def awaiting_ends(record: Record, seen: Observation, now: datetime) -> Record:
+    """Return the record with the times since when the ends that it waits for are to come.
+
+    Of whatever is asked to end, be it accepted, refused or put off, people are told in the end; of
+    what can't be seen they are told that.
+    """
+    if (stage := record.focus) is not None and stage.job_name is not None:
+        progress = seen.work.progress if seen.work else None
+        left = f"it is still {progress.phase}" if progress else "it can't be seen to be gone"
+        held = _overdue(stage.denied, left, now) if record.is_ending_work else None
+        held = stage.denied if held and held.confirmed and seen.blind_to(Sense.WORK) else held
+        record = put_stage(record, replace(stage, denied=held))
+    if (cleanup := record.cleanup) is not None and record.status.is_final:
+        held = _overdue(cleanup.held, f"still there: {cleanup.left}", now)
+        record = replace(record, cleanup=replace(cleanup, held=held))
+    return record
+
+
+def _overdue(known: Suspicion | None, left: str, now: datetime) -> Suspicion:
+    """Return what is suspected of an end: from its beginning on that it lingers."""
+    if known is None:
+        return Suspicion(Suspect.LINGERING, now, now + ENDS_WITHIN)
+    if known.confirmed or now < known.since + ENDS_WITHIN:
+        return known
+    return replace(known, confirmed=True, why=known.why or left)
+
+
+def _suspect(record: Record, stage: Stage, work: Work) -> Suspect | None:
+    if stage.state is StageState.WAITING and not record.is_ending_work:
+        return None  # it was refused: what is not there, or somebody else's, is no news
+    if not work.ours:
+        return Suspect.FOREIGN
+    if work.is_replaced:
+        return Suspect.REPLACED if _matters(record, stage, work) else None
+    gone = Suspect.PARTIAL if work.phase is Phase.PARTIAL else Suspect.ABSENT
+    if record.is_ending_work:
+        return gone if work.phase in GONE else None
+    if stage.state is StageState.CLAIMED:  # until it is launched, its absence is no news
+        return None
+    # The second step's work: an endpoint's component, or the deployment of a model.
+    lacks_second = work.phase is Phase.HALFWAY
+    requested = stage.state is not StageState.RUNNING or stage.proceeded_at is not None
+    return gone if work.phase in GONE or (lacks_second and requested) else None
+
+
+def _matters(record: Record, stage: Stage, work: Work) -> bool:
+    """Whether it is news that the endpoint serves another configuration than the attempt's.
+
+    It does before the update is requested, and while another experiment tries its own there.
+    """
+    if record.status is Status.LIVE:
+        on_trial = experiment_of_job(record.prefix, work.serving or "") is not None
+        return not (on_trial and record.owner.owns(work.holder))
+    return record.is_ending_work or stage.proceeded_at is not None
+
+
+def _says_nothing(record: Record, stage: Stage, work: Work) -> bool:
+    """Whether a look is no evidence: nobody's work, where somebody else's was seen before."""
+    claimed = stage.state is StageState.CLAIMED and record.status is not Status.STOPPING
+    return claimed and work.ours and work.phase in GONE
+
+
+def seen_again(
+    known: Suspicion | None, of: Suspect, why: str, now: datetime, policy: Policy
+) -> Suspicion:
+    """Return what is suspected after one more look; looks soon after each other count as one."""
+    apart = policy.looks_apart
+    if known is None or known.of is not of:
+        return Suspicion(of, now, now + apart, why=why)
+    if known.confirmed or now < known.look_at:
+        return known
+    looks = known.looks + 1
+    confirmed = looks >= LOOKS and now >= known.since + policy.lag
+    return replace(known, look_at=now + apart, looks=looks, confirmed=confirmed, why=why)

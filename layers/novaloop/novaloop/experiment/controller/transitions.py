@@ -1,0 +1,639 @@
+"""One table moves every stage: (state, what is seen) -> (next state, what to do, why).
+
+The state diagram in `docs/states.md` is generated from it.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from novaloop.experiment.controller.observation import (
+    GONE,
+    Cause,
+    End,
+    Observation,
+    Outcome,
+    Phase,
+    Refusal,
+    Sense,
+    Work,
+)
+from novaloop.experiment.names import MAX_ATTEMPT
+from novaloop.experiment.record import Obstacle, Progress, Stage, StageState, Waited
+from novaloop.experiment.spec.stages import (
+    DAY_SECONDS,
+    DeployStage,
+    ServingStage,
+    StageKind,
+    StagePlan,
+    TrainStage,
+)
+from novaloop.training.health import unknown
+
+LAUNCH_LEASE = timedelta(minutes=5)
+"""How long only the controller that committed a claim launches. Longer than the controller's
+timeout, so its holder has ended by then, whatever held it up. Whoever repeats the launch commits a
+claim of its own first: so at any time one process at most can launch, and once its refusal is
+committed, none."""
+OVERDUE_MARGIN = timedelta(hours=1)
+"""What a job may take beyond its longest run time: waiting for instances, start, upload."""
+ENDPOINT_START = timedelta(hours=2)
+SETTLING = timedelta(seconds=30)
+"""How long the service may take to show that a second step was requested."""
+CHECK_AGAIN = timedelta(minutes=5)
+MAX_CHECKS = 5
+UNREADABLE_FOR = timedelta(days=1)
+"""How long what a job left may be unreadable before its stage fails. The job is paid for, and
+people are told after minutes: time to give the right back. An endpoint bills meanwhile, and gets
+MAX_CHECKS."""
+MAX_LOST = 5
+FIRST_WAIT = timedelta(minutes=1)
+LONGEST_WAIT = timedelta(minutes=30)
+LONGEST_WAIT_AS_FIRST = timedelta(minutes=10)
+"""For a quota, where only the first in the queue asks."""
+PATIENCE: Mapping[Obstacle, timedelta | None] = {
+    Obstacle.INVALID: timedelta(0),
+    Obstacle.QUOTA: None,
+    Obstacle.QUOTA_TOO_SMALL: None,
+    Obstacle.CAPACITY: None,
+    Obstacle.BUSY: timedelta(days=1),
+    Obstacle.SERVICE_FAULT: timedelta(hours=6),
+    Obstacle.UNCLEAR: timedelta(hours=6),
+    Obstacle.NOT_FOUND: timedelta(minutes=15),
+    Obstacle.DENIED: timedelta(minutes=15),
+}
+"""How long a launch is tried again after it first met an obstacle; None: as long as it takes, since
+only time or a person removes it. What may be caused by lag alone is waited for as long as lag may
+last: minutes, of which no source knows more than one (aws/sagemaker-python-sdk#3662)."""
+UNCLEAR = {Obstacle.SERVICE_FAULT, Obstacle.UNCLEAR}
+"""Refusals after which the launch may have taken effect all the same: a call that was accepted can
+answer a fault of the service (an error 500 or 503, throttling, a time-out). So what does not show
+is looked for, as if it were launched. All others say that it was not."""
+FEWEST_TRIES = 3
+"""How often an obstacle must be met before it is one for good, whatever time has passed."""
+LONG_WAIT = timedelta(hours=1)
+"""After this people are told that a stage waits, and for what."""
+
+
+class Sight(StrEnum):
+    """What the table's second column can say of a stage."""
+
+    TURN = "it is this stage's turn"
+    LAUNCHING = "nothing has that name yet; its launch may be under way"
+    ABSENT = "nothing has that name, and whoever launched it has ended"
+    OURS = "it was launched"
+    FOREIGN = "the name belongs to somebody else's job or endpoint"
+    SUSPECT = "it seems gone or somebody else's; more looks will tell"
+    REFUSED_FOR_NOW = "the service can't take it now"
+    REFUSED = "the service refused it"
+    DUE = "the wait is over"
+    BEHIND = "another experiment has waited longer for the same quota"
+    NOT_DUE = "the wait goes on"
+    ACTIVE = "it is in progress"
+    HALFWAY = "its first step is done"
+    UNDONE = "its second step came to nothing"
+    READY = "it ended well"
+    FAILED = "it failed"
+    LOST = "it was lost to capacity or a service fault"
+    LOST_WITH_REMAINS = "it was lost likewise, and something is left of it"
+    LOST_TOO_OFTEN = "it was lost too often"
+    REMAINS = "something is left of it"
+    PARTS = "only what was made for it is left"
+    CLEARED = "nothing is left of it"
+    STOPPED = "it was stopped from outside"
+    VANISHED = "it does not exist any more"
+    OVERDUE = "it is overdue"
+    UNHEALTHY = "its training goes wrong in a way to stop on"
+    CONFIRMED = "its outcome is good"
+    REFUTED = "its outcome is not usable"
+    UNCONFIRMED = "its outcome is not known yet"
+    UNCONFIRMED_LATE = "its outcome is late"
+    UNCONFIRMED_FOR_GOOD = "its outcome never came"
+    UNAFFORDABLE = "what it serves with has used up the budget"
+    UNSEEN = "it can't be read now"
+
+
+class Ask(StrEnum):
+    """What the controller may do for a stage."""
+
+    LAUNCH = "launch"
+    HOLD = "hold"
+    PROCEED = "request the second step"
+    CHECK = "check"
+    END = "end"
+    CLEAR = "delete what is left of it"
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One row of the table."""
+
+    to: StageState
+    ask: Ask | None = None
+
+
+_S = StageState
+TABLE: Mapping[tuple[StageState, Sight], Rule] = {
+    (_S.PENDING, Sight.TURN): Rule(_S.CLAIMED, Ask.LAUNCH),
+    (_S.PENDING, Sight.BEHIND): Rule(_S.WAITING),
+    (_S.CLAIMED, Sight.LAUNCHING): Rule(_S.CLAIMED),
+    (_S.CLAIMED, Sight.ABSENT): Rule(_S.CLAIMED, Ask.LAUNCH),
+    (_S.CLAIMED, Sight.OURS): Rule(_S.RUNNING),
+    (_S.CLAIMED, Sight.SUSPECT): Rule(_S.CLAIMED),
+    (_S.CLAIMED, Sight.UNSEEN): Rule(_S.CLAIMED),
+    (_S.CLAIMED, Sight.OVERDUE): Rule(_S.FAILED),
+    (_S.CLAIMED, Sight.FOREIGN): Rule(_S.FAILED),
+    (_S.CLAIMED, Sight.REFUSED_FOR_NOW): Rule(_S.WAITING),
+    (_S.CLAIMED, Sight.REFUSED): Rule(_S.FAILED),
+    (_S.WAITING, Sight.NOT_DUE): Rule(_S.WAITING),
+    (_S.WAITING, Sight.BEHIND): Rule(_S.WAITING),
+    (_S.WAITING, Sight.DUE): Rule(_S.CLAIMED, Ask.LAUNCH),
+    (_S.WAITING, Sight.OURS): Rule(_S.RUNNING),
+    (_S.WAITING, Sight.UNAFFORDABLE): Rule(_S.FAILED),
+    (_S.RUNNING, Sight.ACTIVE): Rule(_S.RUNNING),
+    (_S.RUNNING, Sight.SUSPECT): Rule(_S.RUNNING),
+    (_S.RUNNING, Sight.UNSEEN): Rule(_S.RUNNING),
+    (_S.RUNNING, Sight.HALFWAY): Rule(_S.RUNNING, Ask.PROCEED),
+    (_S.RUNNING, Sight.UNDONE): Rule(_S.FAILED),
+    (_S.RUNNING, Sight.REFUSED_FOR_NOW): Rule(_S.WAITING),
+    (_S.RUNNING, Sight.REFUSED): Rule(_S.FAILED),
+    (_S.RUNNING, Sight.READY): Rule(_S.SCORING, Ask.CHECK),
+    (_S.RUNNING, Sight.FAILED): Rule(_S.FAILED),
+    (_S.RUNNING, Sight.LOST): Rule(_S.WAITING),
+    (_S.RUNNING, Sight.LOST_WITH_REMAINS): Rule(_S.CLEARING, Ask.END),
+    (_S.RUNNING, Sight.LOST_TOO_OFTEN): Rule(_S.FAILED),
+    (_S.RUNNING, Sight.STOPPED): Rule(_S.FAILED),
+    (_S.RUNNING, Sight.VANISHED): Rule(_S.FAILED),
+    (_S.RUNNING, Sight.OVERDUE): Rule(_S.FAILED),
+    (_S.RUNNING, Sight.UNAFFORDABLE): Rule(_S.FAILED),
+    (_S.RUNNING, Sight.UNHEALTHY): Rule(_S.FAILED),
+    (_S.CLEARING, Sight.REMAINS): Rule(_S.CLEARING, Ask.END),
+    (_S.CLEARING, Sight.PARTS): Rule(_S.CLEARING, Ask.CLEAR),
+    (_S.CLEARING, Sight.SUSPECT): Rule(_S.CLEARING),
+    (_S.CLEARING, Sight.UNSEEN): Rule(_S.CLEARING, Ask.END),
+    (_S.CLEARING, Sight.CLEARED): Rule(_S.WAITING),
+    (_S.SCORING, Sight.CONFIRMED): Rule(_S.SUCCEEDED),
+    (_S.SCORING, Sight.REFUTED): Rule(_S.FAILED),
+    (_S.SCORING, Sight.UNCONFIRMED): Rule(_S.SCORING),
+    (_S.SCORING, Sight.UNSEEN): Rule(_S.SCORING),
+    (_S.SCORING, Sight.UNCONFIRMED_LATE): Rule(_S.SCORING, Ask.CHECK),
+    (_S.SCORING, Sight.UNCONFIRMED_FOR_GOOD): Rule(_S.FAILED),
+    (_S.SCORING, Sight.UNAFFORDABLE): Rule(_S.FAILED),
+}
+
+_RUNNING_SIGHTS: Mapping[Phase, Sight] = {
+    Phase.READY: Sight.READY,
+    Phase.FAILED: Sight.FAILED,
+    Phase.STOPPED: Sight.STOPPED,
+    Phase.ENDING: Sight.ACTIVE,
+}
+
+
+def look(stage: Stage, plan: StagePlan, seen: Observation, now: datetime) -> Sight:
+    """Say in the table's words what is seen of `stage`."""
+    match stage.state:
+        case StageState.PENDING:
+            return Sight.BEHIND if seen.before else Sight.TURN
+        case StageState.CLAIMED:
+            return _look_at_claim(stage, plan, seen, now)
+        case StageState.WAITING:
+            return _look_while_waiting(stage, seen, now)
+        case StageState.RUNNING:
+            refused = _look_at_refusal(stage, plan, seen, now)
+            return (
+                refused
+                or _unseen(stage, plan, seen, now)
+                or _look_at_work(stage, plan, seen.work or Work(), now)
+            )
+        case StageState.CLEARING:
+            return _look_at_remains(stage, seen, now)
+        case StageState.SCORING:
+            return _look_at_outcome(stage, plan, seen, now)
+        case _:
+            raise ValueError(f"a stage that is {stage.state} moves no more")
+
+
+def _look_while_waiting(stage: Stage, seen: Observation, now: datetime) -> Sight:
+    if _was_launched(seen.work):
+        return Sight.OURS
+    due = Sight.BEHIND if seen.before else Sight.DUE
+    return Sight.NOT_DUE if stage.waits_until_later(now) else due
+
+
+def _look_at_claim(stage: Stage, plan: StagePlan, seen: Observation, now: datetime) -> Sight:
+    work = seen.work or Work()
+    if refused := _look_at_refusal(stage, plan, seen, now):
+        return refused
+    if stage.job_arn is not None:  # acknowledged, so ours, whether or not a look shows it yet
+        return Sight.OURS
+    if unseen := _unseen(stage, plan, seen, now):  # it may have been launched
+        return unseen
+    if not work.ours:
+        return Sight.FOREIGN if is_confirmed(stage) else Sight.SUSPECT
+    if work.phase not in GONE:
+        return Sight.OURS
+    return Sight.LAUNCHING if _is_leased(stage, now) else Sight.ABSENT
+
+
+def _is_leased(stage: Stage, now: datetime) -> bool:
+    return stage.claimed_at is not None and now < stage.claimed_at + LAUNCH_LEASE
+
+
+def _look_at_refusal(
+    stage: Stage, plan: StagePlan, seen: Observation, now: datetime
+) -> Sight | None:
+    if seen.refusal is None:
+        return None
+    if stage.state is StageState.RUNNING and has_component(plan):
+        # Its endpoint is in service and bills, whatever the component waits for.
+        given_up = stage.refusals + 1 >= MAX_LOST
+        if given_up or PATIENCE[seen.refusal.cause] == timedelta(0):
+            return Sight.REFUSED
+        return Sight.REFUSED_FOR_NOW
+    cause = seen.refusal.cause
+    patience = PATIENCE[cause]
+    if patience is None:
+        return Sight.REFUSED_FOR_NOW
+    waited = _met(stage.waits, cause, now)[-1]
+    enough = waited.times >= FEWEST_TRIES and now >= waited.since + patience
+    return Sight.REFUSED if enough or not patience else Sight.REFUSED_FOR_NOW
+
+
+def has_component(plan: StagePlan) -> bool:
+    """Whether a stage serves by an inference component, on an endpoint that is made for it."""
+    return isinstance(plan, DeployStage) and plan.inference_component
+
+
+def _met(
+    waits: tuple[Waited, ...], cause: Obstacle, now: datetime, times: int = 1
+) -> tuple[Waited, ...]:
+    """Return the obstacles with one more meeting with `cause`, which becomes the last of them."""
+    known = next((each for each in waits if each.of is cause), Waited(cause, now, times=0))
+    long = known.long or now >= known.since + LONG_WAIT
+    others = (each for each in waits if each.of is not cause)
+    return (*others, replace(known, times=known.times + times, long=long))
+
+
+def is_confirmed(stage: Stage) -> bool:
+    """Whether it is believed that a stage's work is gone or somebody else's."""
+    return stage.suspicion is not None and stage.suspicion.confirmed
+
+
+def _unseen(stage: Stage, plan: StagePlan, seen: Observation, now: datetime) -> Sight | None:
+    """Say so if the stage's work can't be read; it is overdue all the same when its time is up."""
+    if seen.blind_to(Sense.WORK) is None:
+        return None
+    return Sight.OVERDUE if now > deadline(stage, plan) else Sight.UNSEEN
+
+
+def _look_at_work(stage: Stage, plan: StagePlan, work: Work, now: datetime) -> Sight:
+    is_halfway = work.phase is Phase.HALFWAY and not _settles(stage, now)
+    if is_halfway and stage.proceeded_at is None:
+        return Sight.HALFWAY
+    if is_halfway or work.phase in GONE:
+        # It may only not show, also why an update came to nothing: that may be an earlier one's.
+        if is_confirmed(stage) and work.cause:
+            return _look_at_loss(stage, plan, work)
+        gone = Sight.UNDONE if is_halfway else Sight.VANISHED
+        return gone if is_confirmed(stage) else Sight.SUSPECT
+    if work.phase in {Phase.ACTIVE, Phase.HALFWAY}:
+        if now > deadline(stage, plan):
+            return Sight.OVERDUE
+        return Sight.UNHEALTHY if _must_stop(stage, plan) else Sight.ACTIVE
+    sight = _RUNNING_SIGHTS.get(work.phase)
+    return sight or _look_at_loss(stage, plan, work)
+
+
+def is_sure(stage: Stage, work: Work, seen: Observation, now: datetime) -> bool:
+    """Whether a look at work that is to end can be believed: what seems gone may be there."""
+    if not work.ours:
+        return is_confirmed(stage)
+    if work.is_replaced:
+        return is_confirmed(stage)
+    if work.phase not in GONE:
+        return True
+    if stage.job_arn is None:
+        refused = seen.refusal is not None or stage.state is StageState.WAITING
+        # A refused job was not made, and nobody launches it. A deployment takes several calls: what
+        # the ones before the refused one made may only not show.
+        if refused and not _is_unclear(stage, seen.refusal) and stage.kind is not StageKind.DEPLOY:
+            return True
+        if _is_leased(stage, now):
+            return False  # another controller may still be launching it
+    ended = stage.ending and work.phase is Phase.PARTIAL  # the endpoint, before our eyes
+    return ended or is_confirmed(stage) or seen.end is End.DONE
+
+
+def _is_unclear(stage: Stage, refusal: Refusal | None) -> bool:
+    """Whether one of the stage's launches may have taken effect though it was refused."""
+    met = {each.of for each in stage.waits} | ({refusal.cause} if refusal else set())
+    return not met.isdisjoint(UNCLEAR)
+
+
+def _was_launched(work: Work | None) -> bool:
+    """Whether a job whose launch was refused is there all the same; a lost one is none."""
+    return work is not None and work.ours and work.phase not in {*GONE, Phase.LOST, Phase.FAILED}
+
+
+def _look_at_remains(stage: Stage, seen: Observation, now: datetime) -> Sight:
+    work = seen.work or Work()
+    if seen.blind_to(Sense.WORK):
+        return Sight.UNSEEN
+    if seen.denied is not None or not is_sure(stage, work, seen, now):
+        return Sight.SUSPECT
+    if work.phase is Phase.PARTIAL or work.is_replaced:
+        return Sight.PARTS
+    return Sight.CLEARED if not work.ours or work.is_over(stage.kind) else Sight.REMAINS
+
+
+def _look_at_loss(stage: Stage, plan: StagePlan, work: Work) -> Sight:
+    """Try again without end for want of capacity, a few times where a try costs or fails.
+
+    A component's endpoint is in service, and bills, by the time that the component is lost.
+    """
+    is_free = not has_component(plan)
+    goes_on = stage.tries < MAX_LOST or (
+        work.cause is Cause.CAPACITY and (is_free or stage.proceeded_at is None)
+    )
+    if not goes_on or stage.attempt >= MAX_ATTEMPT:
+        return Sight.LOST_TOO_OFTEN
+    return Sight.LOST_WITH_REMAINS if isinstance(plan, ServingStage) else Sight.LOST
+
+
+def _settles(stage: Stage, now: datetime) -> bool:
+    return stage.proceeded_at is not None and now < stage.proceeded_at + SETTLING
+
+
+def _must_stop(stage: Stage, plan: StagePlan) -> bool:
+    stop_on = plan.stop_on if isinstance(plan, TrainStage) else ()
+    return any(note.kind in stop_on for note in stage.health)
+
+
+def _look_at_outcome(stage: Stage, plan: StagePlan, seen: Observation, now: datetime) -> Sight:
+    outcome = seen.outcome
+    score = seen.snapshot.unread_score(stage)
+    # One that is damaged is asked for again, and written anew.
+    is_newer = score is not None and score.is_newer
+    is_blind = seen.blind_to(Sense.OUTCOME) is not None and not isinstance(plan, ServingStage)
+    is_unseen = is_newer or is_blind
+    if is_unseen and stage.ended_at is not None:
+        given_up = now >= stage.ended_at + UNREADABLE_FOR
+        return Sight.UNCONFIRMED_FOR_GOOD if given_up else Sight.UNSEEN
+    if outcome is not None and outcome.ok is not None:
+        return Sight.CONFIRMED if outcome.ok else Sight.REFUTED
+    if stage.checked_at is not None and now < stage.checked_at + CHECK_AGAIN:
+        return Sight.UNCONFIRMED
+    return Sight.UNCONFIRMED_LATE if stage.checks < MAX_CHECKS else Sight.UNCONFIRMED_FOR_GOOD
+
+
+def deadline(stage: Stage, plan: StagePlan) -> datetime:
+    """Return when a running stage is overdue. A job can wait a day for its instances."""
+    begun = stage.started_at or stage.claimed_at
+    if begun is None:
+        raise ValueError(f"stage {stage.name} was never claimed")
+    if isinstance(plan, ServingStage):
+        return begun + ENDPOINT_START
+    return begun + timedelta(seconds=plan.max_runtime_seconds + DAY_SECONDS) + OVERDUE_MARGIN
+
+
+def wait(stage: Stage, longest: timedelta = LONGEST_WAIT) -> timedelta:
+    """Return how long to wait before the next try: doubling, capped, with a derived jitter.
+
+    The jitter keeps experiments that were refused together from coming back together; it comes
+    from the job's name, so that a decision stays a function of what it looks at.
+    """
+    at_most = min(FIRST_WAIT * (1 << min(stage.tries, 10)), longest)
+    share = zlib.crc32(f"{stage.job_name}/{stage.tries}".encode()) / 2**32
+    return at_most * (0.5 + share / 2)
+
+
+@dataclass(frozen=True)
+class _Step:
+    """A stage, the state that the table moves it to, and what the move goes by."""
+
+    stage: Stage
+    moved: Stage
+    sight: Sight
+    ask: Ask | None
+    seen: Observation
+    work: Work
+    now: datetime
+    name: str
+
+
+def proceeded(stage: Stage, seen: Observation, now: datetime) -> Stage:
+    """Return `stage` with the request for its second step, if that was just sent."""
+    return replace(stage, proceeded_at=now) if seen.proceeded else stage
+
+
+def heard(stage: Stage, seen: Observation) -> Stage:
+    """Return `stage` with what its log says of its training's health."""
+    notes = seen.training.notes if seen.training else ()
+    return replace(stage, health=(*stage.health, *unknown(stage.health, notes)))
+
+
+def move(stage: Stage, sight: Sight, seen: Observation, now: datetime, name: str) -> Stage:
+    """Return `stage` as the table's row for what is seen leaves it.
+
+    `name` is that of its present attempt's job or endpoint.
+    """
+    rule = TABLE[stage.state, sight]
+    moved = replace(stage, state=rule.to)
+    step = _Step(stage, moved, sight, rule.ask, seen, seen.work or Work(), now, name)
+    return _MOVES[rule.to](step)
+
+
+def _claim(step: _Step) -> Stage:
+    stage, moved = step.stage, step.moved
+    if step.sight in {Sight.SUSPECT, Sight.LAUNCHING}:
+        return moved
+    if step.sight is Sight.ABSENT:
+        # Its launch came to nothing, and is repeated: by a claim of its own.
+        return replace(moved, claimed_at=step.now)
+    return replace(
+        moved,
+        job_name=step.name,
+        job_arn=stage.job_arn if stage.job_name == step.name else None,
+        claimed_at=step.now,
+        proceeded_at=None,
+        ending=False,
+        suspicion=None,
+        denied=None,
+        next_try_at=None,
+        ended_at=None,
+    )
+
+
+def _put_off(step: _Step) -> Stage:
+    stage, refusal = step.stage, step.seen.refusal
+    if step.sight is Sight.NOT_DUE:
+        return stage
+    if step.sight is Sight.BEHIND:
+        return _queue_up(step)
+    cause = refusal.cause if refusal else _OBSTACLES.get(step.work.cause)
+    is_queued = cause is Obstacle.QUOTA and refusal is not None
+    is_lost = step.sight in {Sight.LOST, Sight.CLEARED}
+    billed = billed_seconds(replace(stage, billable_seconds=step.work.billable_seconds), step.now)
+    # The second step was refused, and the first one is done.
+    is_second = stage.state is StageState.RUNNING and refusal is not None
+    # An endpoint that serves one experiment after the other tells no start: it bills for the former
+    # one meanwhile.
+    bills = not is_lost and (step.work.phase in GONE or step.work.started_at is not None)
+    return replace(
+        step.moved,
+        attempt=stage.attempt + 1 if is_lost else stage.attempt,
+        earlier_seconds=stage.earlier_seconds + (billed if is_lost else 0),
+        refusals=stage.refusals + 1 if is_second else stage.refusals * (not is_lost),
+        billable_seconds=0,
+        tries=stage.tries + 1,
+        waits=_met(stage.waits, cause, step.now) if cause else stage.waits,
+        next_try_at=step.now + wait(stage, LONGEST_WAIT_AS_FIRST if is_queued else LONGEST_WAIT),
+        queued_at=(stage.queued_at or step.now) if is_queued else None,
+        job_arn=None if is_lost else stage.job_arn,
+        ending=False,
+        suspicion=None,
+        denied=None,
+        started_at=stage.started_at if bills else None,
+        progress=None,
+        health=(),
+        warned=(),
+        reason=stage.reason if step.sight is Sight.CLEARED else _why(step.sight, step.seen),
+    )
+
+
+def billed_seconds(stage: Stage, until: datetime) -> int:
+    """Return what an attempt was billed: an endpoint from its start until it was gone."""
+    if stage.kind is not StageKind.DEPLOY or stage.started_at is None:
+        return stage.billable_seconds
+    return int((until - stage.started_at).total_seconds())
+
+
+def _clear(step: _Step) -> Stage:
+    if step.stage.state is StageState.CLEARING:
+        return step.stage
+    cause = _OBSTACLES.get(step.work.cause)
+    waits = _met(step.stage.waits, cause, step.now) if cause else step.stage.waits
+    return replace(step.moved, waits=waits, reason=_why(step.sight, step.seen))
+
+
+def _queue_up(step: _Step) -> Stage:
+    queued_at = step.stage.queued_at or step.now
+    reason = f"waits behind {step.seen.before}, which has waited longer for the same quota"
+    waits = _met(step.stage.waits, Obstacle.QUOTA, step.now, times=0)
+    return replace(step.moved, queued_at=queued_at, next_try_at=None, waits=waits, reason=reason)
+
+
+def _follow(step: _Step) -> Stage:
+    moved, work = step.moved, step.work
+    if step.sight in {Sight.SUSPECT, Sight.UNSEEN}:
+        return moved
+    if step.sight is Sight.OURS:
+        known = moved.started_at if work.phase in GONE else None  # which may only not show
+        started_at = work.started_at or known or step.now
+        former = work.serving or moved.former
+        # Asked again with the same token, Bedrock answers as it did the first time.
+        record = step.seen.snapshot.record
+        is_new = record is None or record.stage(moved.name).job_arn is None
+        moved = replace(
+            moved,
+            waits=_for_good(moved.waits) if is_new else moved.waits,
+            job_arn=moved.job_arn or work.arn,
+            started_at=started_at,
+            next_try_at=None,
+            queued_at=None,
+            former=former,
+            reason=None,
+        )
+    return replace(moved, progress=_progress(step), billable_seconds=work.billable_seconds)
+
+
+def _for_good(waits: tuple[Waited, ...]) -> tuple[Waited, ...]:
+    """Return the obstacles that stay in mind when a launch has got past the others.
+
+    What is lost to capacity, launch after launch, waits for capacity all the while.
+    """
+    return tuple(each for each in waits if PATIENCE[each.of] is None)
+
+
+def _progress(step: _Step) -> Progress | None:
+    """Return the phase as described, with the steps as logged, else described, else known."""
+    described, known, logged = step.work.progress, step.stage.progress, step.seen.training
+    if described is None:
+        return known
+    if logged is not None and logged.step is not None:
+        most = logged.max_steps or described.max_steps
+        return Progress(described.phase, logged.step, most, logged.finishes_at)
+    return replace(known, phase=described.phase) if known and known.step else described
+
+
+def _check(step: _Step) -> Stage:
+    moved, work = step.moved, step.work
+    if step.sight is Sight.READY:
+        moved = replace(
+            moved,
+            ended_at=work.ended_at or step.now,
+            billable_seconds=work.billable_seconds,
+            progress=_progress(step),
+            tries=0,
+            waits=(),
+            checks=0,
+        )
+    if step.ask is Ask.CHECK:
+        return replace(moved, checked_at=step.now, checks=moved.checks + 1)
+    return moved
+
+
+def _succeed(step: _Step) -> Stage:
+    outcome = step.seen.outcome or Outcome(ok=True)
+    return replace(
+        step.moved,
+        former=None,
+        checkpoint=outcome.checkpoint,
+        metrics=outcome.metrics,
+        reason=outcome.reason or None,
+    )
+
+
+def _fail(step: _Step) -> Stage:
+    return replace(
+        step.moved,
+        reason=_ills(step.stage) if step.sight is Sight.UNHEALTHY else _why(step.sight, step.seen),
+        ended_at=step.now,
+        billable_seconds=step.work.billable_seconds or step.stage.billable_seconds,
+    )
+
+
+_OBSTACLES: Mapping[Cause | None, Obstacle] = {
+    Cause.CAPACITY: Obstacle.CAPACITY,
+    Cause.SERVICE_FAULT: Obstacle.SERVICE_FAULT,
+}
+_MOVES: Mapping[StageState, Callable[[_Step], Stage]] = {
+    StageState.CLAIMED: _claim,
+    StageState.WAITING: _put_off,
+    StageState.RUNNING: _follow,
+    StageState.CLEARING: _clear,
+    StageState.SCORING: _check,
+    StageState.SUCCEEDED: _succeed,
+    StageState.FAILED: _fail,
+}
+
+
+def _ills(stage: Stage) -> str:
+    return "stopped for its health: " + "; ".join(
+        f"{note.kind}, {note.message}" for note in stage.health
+    )
+
+
+def _why(sight: Sight, seen: Observation) -> str:
+    if seen.refusal is not None and sight in {Sight.REFUSED, Sight.REFUSED_FOR_NOW}:
+        return seen.refusal.reason
+    if sight in {Sight.REFUTED, Sight.UNCONFIRMED_FOR_GOOD} and seen.outcome is not None:
+        return seen.outcome.reason or sight.value
+    blind = seen.blind_to(Sense.WORK, Sense.OUTCOME)
+    if blind is not None:
+        return f"{sight.value}, and {blind}"
+    return (seen.work and seen.work.reason) or sight.value

@@ -1,0 +1,1 @@
+"""What an experiment costs, and what it may cost."""

@@ -1,0 +1,106 @@
+"""`budget_usd`: what was spent so far, and how long the next stage may run within the budget.
+
+The packaged prices are taken as they are, for every region. Storage, requests and the controller's
+own functions are not counted.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+from novaloop.experiment.costs.prices import packaged_prices
+from novaloop.experiment.record import Record, Stage
+from novaloop.experiment.spec.experiment import ExperimentSpec
+from novaloop.experiment.spec.stages import DeployStage, OnBedrock, Runtime, ServingStage, StagePlan
+from novaloop.recipes.errors import FieldError
+
+MINIMUM_SECONDS = 600
+"""A stage that may run no longer than this is not worth its start."""
+
+
+def price_problems(spec: ExperimentSpec) -> Iterator[FieldError]:
+    """Yield the stages whose cost can't be told, so that no budget can hold them."""
+    if spec.budget_usd is None:
+        return
+    if spec.runtime is not Runtime.TRAINING_JOB:
+        jobs = f"jobs of runtime {spec.runtime}"
+        message = f"can't be kept: {jobs} are billed by tokens, whose price is not known"
+        yield FieldError("budget_usd", f"{message}; remove it or use runtime training-job")
+    for index, plan in enumerate(spec.plan):
+        message = "budget_usd can't be kept: no price of {} is known"
+        if isinstance(plan, OnBedrock):
+            yield FieldError(f"plan[{index}].{plan.kind}.to", message.format(plan.to))
+        elif machines(spec, plan) and usd(spec, plan, 1) is None:
+            at = f"plan[{index}].{plan.kind}.instance_type"
+            yield FieldError(at, message.format(plan.instance_type))
+
+
+def machines(spec: ExperimentSpec, plan: StagePlan) -> tuple[str, int] | None:
+    """Return the type and number of machines that a stage chooses and pays by the hour."""
+    if isinstance(plan, OnBedrock):
+        return None
+    if spec.runtime is not Runtime.TRAINING_JOB and not isinstance(plan, DeployStage):
+        return None
+    return plan.instance_type, plan.instances
+
+
+def usd(spec: ExperimentSpec, plan: StagePlan, seconds: float) -> float | None:
+    """Return what a stage costs that is billed for so long; None if no price is known."""
+    chosen = machines(spec, plan)
+    return packaged_prices().usd(*chosen, seconds) if chosen else None
+
+
+def spent_usd(record: Record) -> float:
+    """Return what all attempts at all stages were billed so far."""
+    return sum(
+        usd(
+            record.spec,
+            record.plan_of(stage),
+            stage.billable_seconds + stage.earlier_seconds,
+        )
+        or 0
+        for stage in record.stages
+    )
+
+
+def affordable_seconds(record: Record, plan: StagePlan) -> float:
+    """Return how long `plan` may run within what is left of the budget; infinity without one."""
+    price = usd(record.spec, plan, 1)
+    if record.spec.budget_usd is None or record.budget_lifted_by is not None or price is None:
+        return math.inf
+    return max(0.0, record.spec.budget_usd - spent_usd(record)) / price
+
+
+def shortfall(record: Record, stage: Stage) -> str | None:
+    """Say why the budget does not allow to launch `stage`, or None if it does."""
+    plan = record.plan_of(stage)
+    chosen = machines(record.spec, plan)
+    if chosen is None or affordable_seconds(record, plan) >= MINIMUM_SECONDS:
+        return None
+    instance_type, instances = chosen
+    return (
+        f"budget: {spent_usd(record):,.2f} of {record.spec.budget_usd:,.2f} USD are spent, and the "
+        f"rest pays for less than {MINIMUM_SECONDS // 60} minutes of {stage.name} on "
+        f"{instances} {instance_type}; approve to go on without a budget"
+    )
+
+
+def runtime_limit(record: Record, plan: StagePlan, longest_seconds: int) -> int:
+    """Return after how many seconds a job must end, so that the budget can't be passed."""
+    return int(min(longest_seconds, affordable_seconds(record, plan)))
+
+
+def is_used_up(record: Record, stage: Stage, now: datetime) -> bool:
+    """Whether what an attempt at a deployment serves with has used up the budget."""
+    limit = last_moment(record, stage) if stage.started_at else None
+    return limit is not None and now >= limit
+
+
+def last_moment(record: Record, stage: Stage) -> datetime | None:
+    """Return when the endpoint of `stage` will have used up the budget; None if never."""
+    seconds = affordable_seconds(record, record.plan_of(stage))
+    if not isinstance(record.plan_of(stage), ServingStage) or seconds == math.inf:
+        return None
+    return (stage.started_at or record.created_at) + timedelta(seconds=seconds)

@@ -1,0 +1,1 @@
+"""What each runtime is asked for: jobs, customizations, deployments."""

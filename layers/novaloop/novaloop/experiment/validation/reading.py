@@ -1,0 +1,112 @@
+"""Reading `experiment.yaml`: every problem at once, each with the path of its field."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from copy import deepcopy
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from novaloop.experiment.spec.experiment import FIELDS_ONLY, ExperimentSpec
+from novaloop.experiment.spec.messages import describe
+from novaloop.experiment.spec.yaml_file import NotSettings, read_settings
+from novaloop.experiment.validation.checks import check_settings
+
+SPEC_FILE = "experiment.yaml"
+MAX_ERRORS = 50
+_LONGEST_ERROR = 2_000
+"""Characters; together with MAX_ERRORS, what an item of the table holds."""
+_FOLLOWERS: Mapping[int | str, tuple[str, ...]] = {
+    "task": ("subtask", "processor", "overrides", "instance_type")
+}
+
+
+class SpecRefused(Exception):  # noqa: N818 - a verdict on the input, not a fault of the program
+    """`experiment.yaml` can't be used; `errors` holds one line per problem."""
+
+    def __init__(self, errors: tuple[str, ...]) -> None:
+        super().__init__("\n".join(errors))
+        self.errors = errors
+
+
+def problem_with_file_name(file: str) -> str | None:
+    """Return that a file is a spec by its looks but would not be read, if it is."""
+    looks_so = re.fullmatch(r"experiment\.ya?ml", file, re.IGNORECASE)
+    return f"is not read; call it {SPEC_FILE}" if looks_so and file != SPEC_FILE else None
+
+
+def read_spec(content: bytes) -> ExperimentSpec:
+    """Parse and check a spec. Raises SpecRefused with everything that is wrong with it.
+
+    `content` is what a file begins with, up to one byte more than MAX_BYTES of settings_file.py.
+    """
+    raw = _parse(content)
+    try:
+        spec = ExperimentSpec.model_validate(raw, context=FIELDS_ONLY)
+    except ValidationError as error:
+        found = _without_echoes(error.errors())
+        raise _refusal((*map(describe, found), *_errors_in_the_rest(raw, found))) from None
+    errors = (*spec.contradictions(), *map(str, check_settings(spec)))
+    if errors:
+        raise _refusal(errors)
+    return spec
+
+
+def _refusal(errors: tuple[str, ...]) -> SpecRefused:
+    told = tuple(
+        error if len(error) <= _LONGEST_ERROR else f"{error[:_LONGEST_ERROR]}..."
+        for error in errors[:MAX_ERRORS]
+    )
+    left = len(errors) - len(told)
+    return SpecRefused((*told, f"and {left:,} more errors") if left else told)
+
+
+def _without_echoes(found: Sequence[ErrorDetails]) -> list[ErrorDetails]:
+    """Leave out what only follows from what else is told.
+
+    A list is too short if its items are wrong, the default plan is not made if anything is wrong,
+    and what is neither a whole number nor a fraction is told as both.
+    """
+    inside = {error["loc"][:1] for error in found if len(error["loc"]) > 1}
+    return [
+        error
+        for error in found
+        if not (error["type"] == "too_short" and error["loc"] in inside)
+        and error["type"] != "default_factory_not_called"
+        and (error["loc"][:1], error["loc"][-1:]) != (("split",), ("int",))
+    ]
+
+
+def _errors_in_the_rest(raw: Mapping[str, Any], found: Sequence[ErrorDetails]) -> Iterator[str]:
+    """Yield what is wrong with the stages' settings once the fields found wrong are left out."""
+    rest = deepcopy(dict(raw))
+    for error in found:
+        _leave_out(rest, error["loc"])
+    try:
+        spec = ExperimentSpec.model_validate(rest, context=FIELDS_ONLY)
+    except ValidationError:
+        return
+    yield from map(str, check_settings(spec))
+
+
+def _leave_out(section: Any, location: tuple[int | str, ...]) -> None:
+    """Remove the field at `location`, if the file has it there, and what means nothing without."""
+    *parents, field = location
+    for part in parents:
+        try:
+            section = section[part]
+        except (KeyError, IndexError, TypeError):
+            return
+    if isinstance(section, dict):
+        for name in (field, *_FOLLOWERS.get(field, ())):
+            section.pop(name, None)
+
+
+def _parse(content: bytes) -> Mapping[str, Any]:
+    try:
+        return read_settings(content, example="model: nova-lite-2")
+    except NotSettings as problem:
+        raise SpecRefused((str(problem),)) from None
