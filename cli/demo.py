@@ -22,8 +22,8 @@ from cli.submit import files_to_upload, upload
 from cli.watch import follow
 from localcloud import questions
 from localcloud.cloud import LocalCloud, up
+from novaloop.experiment.names import SPEC_FILE
 from novaloop.experiment.record import Record, Status
-from novaloop.experiment.validation.reading import SPEC_FILE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

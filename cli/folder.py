@@ -18,7 +18,7 @@ from novaloop.usecases.ports import Attempts, ObjectMissing, Upload
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from novaloop.datasets.reading.ranges import ByteRange
+    from novaloop.datasets.reading.byte_range import ByteRange
 
 
 class FolderObjects:

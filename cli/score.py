@@ -16,8 +16,9 @@ from novaloop.metrics.archive import ArchiveError, NoAnswers, archive_members
 from novaloop.metrics.classification import NO_VALID_LABEL
 from novaloop.metrics.comparison import DifferentRowsError
 from novaloop.metrics.inferences import InferenceError
-from novaloop.metrics.score import Score, score_archive, score_lines
-from novaloop.metrics.tasks import TaskScore, score_task
+from novaloop.metrics.results import Score, TaskScore
+from novaloop.metrics.score import score_archive, score_lines
+from novaloop.metrics.tasks import score_task
 from novaloop.reports.measurements import METRIC_TITLES, task_reports
 
 if TYPE_CHECKING:
@@ -25,9 +26,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from novaloop.metrics.classification import Classification
-    from novaloop.metrics.comparison import Comparison, Difference
-    from novaloop.metrics.estimates import Estimate, Share
+    from novaloop.metrics.results import Classification, Comparison, Difference, Estimate, Share
     from novaloop.metrics.rows import RowScores
 
 _existing = click.Path(exists=True, dir_okay=False, path_type=Path)

@@ -9,18 +9,13 @@ import click
 from cli.errors import Refused
 from cli.stack import Stack, with_stack
 from novaloop.datasets.options import SourceFormat
-from novaloop.experiment.names import experiment_name_error
+from novaloop.experiment.names import SPEC_FILE, experiment_name_error
 from novaloop.experiment.spec.experiment import ExperimentSpec
 from novaloop.experiment.spec.inputs import roles, split_roles
 from novaloop.experiment.spec.yaml_file import MAX_BYTES
-from novaloop.experiment.validation.reading import (
-    SPEC_FILE,
-    SpecRefused,
-    problem_with_file_name,
-    read_spec,
-)
-from novaloop.usecases.conversion import SPLIT_STEM, stem_of
-from novaloop.usecases.inbox import INBOX
+from novaloop.experiment.validation.reading import SpecRefused, problem_with_file_name, read_spec
+from novaloop.usecases.conversion import SPLIT_STEM
+from novaloop.usecases.inbox import INBOX, stem_of
 
 
 @click.command()

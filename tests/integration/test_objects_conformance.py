@@ -12,7 +12,7 @@ import boto3
 import pytest
 
 from novaloop.cloud.objects import PART_BYTES, Bucket
-from novaloop.datasets.reading.ranges import ByteRange
+from novaloop.datasets.reading.byte_range import ByteRange
 from novaloop.usecases.ports import ObjectMissing
 from tests.simulation.twins import TwinObjects, VirtualClock
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, BinaryIO
 
-from novaloop.datasets.reading.ranges import ByteRange
+from novaloop.datasets.reading.byte_range import ByteRange
 from novaloop.experiment.controller.queue import Place, held_place
 from novaloop.experiment.record import (
     ChecksItem,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cli.folder import FolderObjects
-from novaloop.datasets.reading.ranges import ByteRange
+from novaloop.datasets.reading.byte_range import ByteRange
 from novaloop.usecases.ports import ObjectMissing
 
 if TYPE_CHECKING:

@@ -5,8 +5,9 @@ from html.parser import HTMLParser
 
 from novaloop.datasets.convert import convert
 from novaloop.datasets.options import DatasetOptions, RowFormat
+from novaloop.datasets.policies import Check, Policy
 from novaloop.datasets.profile.card import card_html, dataset_card
-from novaloop.datasets.profile.checks import Check, Finding, Policy
+from novaloop.datasets.profile.checks import Finding
 from novaloop.datasets.profile.summary import DatasetSummary
 
 EVIL = "<script>alert(1)</script>"

@@ -8,7 +8,8 @@ import pytest
 
 from novaloop.datasets.convert import convert
 from novaloop.datasets.options import DatasetOptions, RowFormat
-from novaloop.datasets.profile.checks import Check, Finding, Policy, check_datasets
+from novaloop.datasets.policies import Check, Policy
+from novaloop.datasets.profile.checks import Finding, check_datasets
 from novaloop.datasets.profile.histogram import Histogram
 from novaloop.datasets.profile.near_duplicates import SignatureSketch, SignatureSketcher
 from novaloop.datasets.profile.profile import DatasetProfile

@@ -17,8 +17,8 @@ from novaloop.datasets.parts import CutMistaken, Part, convert_part, merge_parts
 from novaloop.datasets.profile.near_duplicates import SignatureSketcher
 from novaloop.datasets.profile.sketch import RowSketcher
 from novaloop.datasets.profile.summary import DatasetSummary
+from novaloop.datasets.reading.byte_range import ByteRange
 from novaloop.datasets.reading.ranges import (
-    ByteRange,
     begins_with_record,
     equal_ranges,
     header_of,

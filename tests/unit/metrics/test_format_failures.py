@@ -2,7 +2,8 @@ import json
 
 import pytest
 
-from novaloop.metrics.format_failures import FormatFailure, format_failure
+from novaloop.metrics.format_failures import format_failure
+from novaloop.metrics.results import FormatFailure
 from novaloop.metrics.score import score_lines
 from novaloop.rewards.labels import LabelReader
 

@@ -20,8 +20,9 @@ from novaloop.metrics.comparison import DifferentRowsError, compare
 from novaloop.metrics.defects import FIRST_PREDICTION_BLEU, OTHER_VALUE, UNDERSTATED_BLEU_ERROR
 from novaloop.metrics.gate import GateVerdict, Outcome, judge
 from novaloop.metrics.inferences import InferenceError, read_inferences
+from novaloop.metrics.results import Score
 from novaloop.metrics.rows import RowScores, RowsError
-from novaloop.metrics.score import Score, score_archive, score_lines
+from novaloop.metrics.score import score_archive, score_lines
 
 LABELS = ("HQ", "LQ_EDIT", "LQ_CLOSE")
 

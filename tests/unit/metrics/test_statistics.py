@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from novaloop.metrics.bleu import WIDTH, corpus_bleu
-from novaloop.metrics.comparison import Verdict, compare, mcnemar_p_values, normal_p_values
+from novaloop.metrics.comparison import compare, mcnemar_p_values, normal_p_values
 from novaloop.metrics.estimates import (
     binomial_upper_tail,
     mean,
@@ -17,8 +17,8 @@ from novaloop.metrics.estimates import (
 from novaloop.metrics.gate import Outcome, judge
 from novaloop.metrics.lengths import lengths
 from novaloop.metrics.pairs import METRICS
+from novaloop.metrics.results import Score, Verdict
 from novaloop.metrics.rows import RowScores
-from novaloop.metrics.score import Score
 
 
 def two_sided(p_values: tuple[float, float]) -> float:

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 
 from novaloop.metrics.archive import ArchiveError, Member
-from novaloop.metrics.comparison import Verdict
 from novaloop.metrics.gate import GateVerdict, Outcome, judge
 from novaloop.metrics.names import LENIENT_ACCURACY, ROW_METRICS, SHORT_NAMES
 from novaloop.metrics.pairs import METRICS
+from novaloop.metrics.results import TaskScore, Verdict, read_score
 from novaloop.metrics.score import score_lines
-from novaloop.metrics.tasks import TaskScore, estimates, read_score, score_task
+from novaloop.metrics.tasks import estimates, score_task
 
 
 def member(name: str, document: object) -> Member:

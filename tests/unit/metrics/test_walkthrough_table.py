@@ -11,9 +11,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from novaloop.metrics.comparison import Verdict
+from novaloop.metrics.results import Score, Verdict
 from novaloop.metrics.rows import RowScores
-from novaloop.metrics.score import Score, score_lines
+from novaloop.metrics.score import score_lines
 
 LABELS = ("HQ", "LQ_EDIT", "LQ_CLOSE")
 Counts = dict[tuple[str, str], int]

@@ -26,7 +26,8 @@ from novaloop.experiment.record import (
 from novaloop.experiment.spec.experiment import ExperimentSpec, Gate
 from novaloop.experiment.spec.stages import StageKind, default_plan
 from novaloop.metrics.flips import Flips, listed_rows, pair_up, read_answers
-from novaloop.metrics.score import Score, score_lines
+from novaloop.metrics.results import Score
+from novaloop.metrics.score import score_lines
 
 if TYPE_CHECKING:
     from novaloop.metrics.rows import RowScores

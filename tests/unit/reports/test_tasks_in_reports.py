@@ -16,9 +16,8 @@ from novaloop import reports
 from novaloop.experiment.record import Record, ScoreItem, Stage, StageState
 from novaloop.experiment.spec.experiment import ExperimentSpec
 from novaloop.experiment.spec.stages import EvaluateStage, StageKind, Task
-from novaloop.metrics.estimates import Estimate
-from novaloop.metrics.score import Score
-from novaloop.metrics.tasks import TaskScore, estimates, score_task
+from novaloop.metrics.results import Estimate, Score, TaskScore
+from novaloop.metrics.tasks import estimates, score_task
 from novaloop.reports.schema import Report
 from tests.unit.metrics.test_task_scores import member
 from tests.unit.reports.finished_experiment import scores

@@ -75,3 +75,6 @@ def experiment_of_job(prefix: str, name: str) -> str | None:
     head, mark, _ = name.removeprefix(f"{prefix}-").partition("--")
     ours = name.startswith(f"{prefix}-") and mark and is_name(head, MAX_EXPERIMENT_WITHOUT_UID)
     return head if ours else None
+
+
+SPEC_FILE = "experiment.yaml"

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from novaloop.metrics.results import Calibration, ReliabilityBin
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,26 +20,6 @@ if TYPE_CHECKING:
 LOG_PROBABILITY_FIELDS = ("logprobs", "log_probs", "token_logprobs")
 _INNER_FIELDS = ("token_logprobs", "content", "tokens", "logprob", "log_prob")
 BINS = 10
-
-
-@dataclass(frozen=True)
-class ReliabilityBin:
-    """Rows whose confidence lies from `low` to `high`: their mean confidence and accuracy."""
-
-    low: float
-    high: float
-    n: int
-    confidence: float
-    accuracy: float
-
-
-@dataclass(frozen=True)
-class Calibration:
-    """Of the `n` rows with log-probabilities; `ece` is the expected calibration error, 0 to 1."""
-
-    n: int
-    ece: float
-    bins: tuple[ReliabilityBin, ...]
 
 
 def confidence(fields: Mapping[str, object]) -> float | None:

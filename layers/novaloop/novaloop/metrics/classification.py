@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from novaloop.metrics.estimates import Share, wilson
+from novaloop.metrics.estimates import wilson
+from novaloop.metrics.results import Classification, ClassScore, Reading
 from novaloop.metrics.rows import NO_LABEL
 
 if TYPE_CHECKING:
@@ -18,47 +18,6 @@ if TYPE_CHECKING:
     from novaloop.metrics.rows import RowScores
 
 NO_VALID_LABEL = "no valid label"
-
-
-@dataclass(frozen=True)
-class ClassScore:
-    """One label's scores. Where nothing was predicted or true, the score is 0 as in scikit-learn.
-
-    `recall` carries its 95 % interval; `true_share` and `predicted_share` show a bias.
-    """
-
-    precision: float
-    recall: Share
-    f1: float
-    support: int
-    predicted: int
-    true_share: float
-    predicted_share: float
-
-
-@dataclass(frozen=True)
-class Reading:
-    """Scores under one way of reading labels out of the answers.
-
-    confusion: one row per true label, one column per predicted label, then "no valid label".
-    """
-
-    accuracy: Share
-    without_label: Share
-    balanced_accuracy: float
-    macro_f1: float
-    micro_f1: float
-    confusion: tuple[tuple[int, ...], ...]
-    classes: dict[str, ClassScore]
-
-
-@dataclass(frozen=True)
-class Classification:
-    """Strict: the answer is a label. Lenient: it names one. See `rewards.labels`."""
-
-    labels: tuple[str, ...]
-    strict: Reading
-    lenient: Reading
 
 
 def classify(rows: RowScores) -> Classification | None:

@@ -7,8 +7,6 @@ McNemar test, graded ones by a normal test of the mean difference, BLEU by the b
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from enum import StrEnum
 from statistics import NormalDist
 from typing import TYPE_CHECKING
 
@@ -21,6 +19,7 @@ from novaloop.metrics.estimates import (
     quantile,
     resampled_sums,
 )
+from novaloop.metrics.results import Comparison, Difference, Verdict
 from novaloop.metrics.rows import row_name
 
 if TYPE_CHECKING:
@@ -33,53 +32,8 @@ MAX_LISTED_ROWS = 50
 HEADLINE_METRIC = "em"
 
 
-class Verdict(StrEnum):
-    """What the evidence says at 95 % confidence, two-sided."""
-
-    BETTER = "better"
-    WORSE = "worse"
-    NO_EVIDENCE = "no evidence either way"
-
-
 class DifferentRowsError(ValueError):
     """The stages were not evaluated on the same rows."""
-
-
-@dataclass(frozen=True)
-class Difference:
-    """A metric's change from the earlier stage to the later one.
-
-    low, high: 95 % paired bootstrap interval. improved, regressed: rows. p_no_gain, p_no_loss:
-    one-sided p-values of "not better" and of "not worse". smallest_detectable: the change that n
-    rows would show with 80 % power. rows_to_settle: the n that would show this change, if finite.
-    """
-
-    earlier: float
-    later: float
-    difference: float
-    low: float
-    high: float
-    improved: int
-    regressed: int
-    p_no_gain: float
-    p_no_loss: float
-    verdict: Verdict
-    smallest_detectable: float | None
-    rows_to_settle: int | None
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """The later stage against an earlier one; row names are those of `RowScores.to_lines`."""
-
-    n: int
-    improved: int
-    regressed: int
-    same: int
-    improved_rows: tuple[str, ...]
-    regressed_rows: tuple[str, ...]
-    metrics: dict[str, Difference]
-    summary: str
 
 
 def compare(earlier: RowScores, later: RowScores) -> Comparison:

@@ -10,20 +10,20 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from novaloop.metrics.bleu import ORDER, corpus_bleu
 from novaloop.metrics.pairs import MAX_REMEMBERED, MAX_REMEMBERED_LENGTH
+from novaloop.metrics.results import Defect, Reported
 from novaloop.metrics.tokens import mteval_13a
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterator, Mapping, Sequence
 
-    from novaloop.metrics.estimates import Estimate
     from novaloop.metrics.pairs import Gold
+    from novaloop.metrics.results import Estimate
 
 FIRST_PREDICTION_BLEU = "first-prediction BLEU"
 UNDERSTATED_BLEU_ERROR = "understated BLEU error"
@@ -31,23 +31,6 @@ OTHER_VALUE = "differs from ours"
 STDERR_SUFFIX = "_stderr"
 _TOLERANCE = 1e-6
 _RESAMPLES_OF_LIGHTEVAL = 1000
-
-
-@dataclass(frozen=True)
-class Defect:
-    """A reported number that should not be used, by name, and why."""
-
-    metric: str
-    name: str
-    explanation: str
-
-
-@dataclass(frozen=True)
-class Reported:
-    """What the job reported, untouched, and what is wrong with it."""
-
-    values: dict[str, float]
-    defects: tuple[Defect, ...]
 
 
 class FirstPredictionBleu:

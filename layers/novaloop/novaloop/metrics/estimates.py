@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from statistics import NormalDist
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from novaloop.metrics.results import Estimate, Share
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,25 +18,6 @@ if TYPE_CHECKING:
 CONFIDENCE = 0.95
 RESAMPLES = 1000
 _DRAWS_AT_ONCE = 1_000_000
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A value and its standard error; no error where one row can't give any."""
-
-    value: float
-    stderr: float | None
-
-
-@dataclass(frozen=True)
-class Share:
-    """`count` of `n` rows, and the 95 % Wilson interval of the rate. No rate without rows."""
-
-    count: int
-    n: int
-    value: float | None
-    low: float | None
-    high: float | None
 
 
 def mean(values: NDArray[np.float64]) -> Estimate:

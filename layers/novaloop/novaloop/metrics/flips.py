@@ -13,7 +13,7 @@ from novaloop.metrics.rows import row_name
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Mapping
 
-    from novaloop.metrics.comparison import Comparison
+    from novaloop.metrics.results import Comparison
 
 MAX_EXCERPT = 500
 _OMISSION = " […] "

@@ -2,22 +2,12 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import TYPE_CHECKING
+
+from novaloop.metrics.results import FormatFailure
 
 if TYPE_CHECKING:
     from novaloop.rewards.labels import LabelReader
-
-
-class FormatFailure(StrEnum):
-    """How an answer misses the label that was asked for, the mildest first."""
-
-    CASE = "label in other case"
-    PUNCTUATION = "label in other punctuation"
-    EXTRA_PROSE = "label within prose"
-    OTHER_LABEL = "a word that is no label"
-    NO_LABEL = "prose without a label"
-    EMPTY = "empty"
 
 
 def format_failure(answer: str, reader: LabelReader) -> FormatFailure | None:

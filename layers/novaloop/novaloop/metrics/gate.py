@@ -7,16 +7,12 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
 from novaloop.metrics.names import LENIENT_ACCURACY, SHORT_NAMES
-from novaloop.metrics.score import Score
-from novaloop.metrics.tasks import TEST, TaskScore
+from novaloop.metrics.results import TEST, Score, TaskScore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from novaloop.metrics.classification import ClassScore
-    from novaloop.metrics.comparison import Difference
-    from novaloop.metrics.estimates import Share
-    from novaloop.metrics.tasks import Change
+    from novaloop.metrics.results import Change, ClassScore, Difference, Share
 
 
 class GateVerdict(StrEnum):

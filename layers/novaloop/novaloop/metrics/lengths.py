@@ -2,38 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import product
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from novaloop.metrics.estimates import Share, wilson
+from novaloop.metrics.estimates import wilson
+from novaloop.metrics.results import Lengths, Share
 
 if TYPE_CHECKING:
     from novaloop.metrics.rows import RowScores
 
 CHARACTERS_PER_TOKEN = 4  # of English text; the job doesn't report token counts
 BIN_EDGES = (0, 1, *(digit * 10**power for power, digit in product(range(7), (2, 5, 10))))
-
-
-@dataclass(frozen=True)
-class Lengths:
-    """Lengths of the answers in characters.
-
-    counts, counts_right: rows, and rows answered exactly, from each of `bin_edges` to the next
-    (the last bin is open). `reached_limit`: answers of about max_new_tokens or more, None when
-    that limit is unknown.
-    """
-
-    mean: float
-    median: float
-    p90: float
-    maximum: int
-    bin_edges: tuple[int, ...]
-    counts: tuple[int, ...]
-    counts_right: tuple[int, ...]
-    reached_limit: Share | None
 
 
 def lengths(rows: RowScores, max_new_tokens: int | None) -> Lengths:

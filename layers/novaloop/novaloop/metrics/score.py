@@ -5,24 +5,27 @@ from __future__ import annotations
 import math
 from array import array
 from collections import Counter
-from dataclasses import dataclass, field
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING
 
 import numpy as np
-from pydantic import TypeAdapter
 
 from novaloop.metrics.archive import EvaluationOutput, archive_members
 from novaloop.metrics.bleu import corpus_bleu
-from novaloop.metrics.calibration import Calibration, calibrate
-from novaloop.metrics.classification import Classification, classify
-from novaloop.metrics.comparison import Comparison, compare
-from novaloop.metrics.defects import STDERR_SUFFIX, FirstPredictionBleu, Reported, examine
-from novaloop.metrics.estimates import Estimate, mean, resampled_sums
-from novaloop.metrics.format_failures import FormatFailure, format_failure
+from novaloop.metrics.calibration import calibrate
+from novaloop.metrics.classification import classify
+from novaloop.metrics.comparison import compare
+from novaloop.metrics.defects import STDERR_SUFFIX, FirstPredictionBleu, examine
+from novaloop.metrics.estimates import mean, resampled_sums
+from novaloop.metrics.format_failures import format_failure
 from novaloop.metrics.inferences import Inference, InferenceError, read_inferences
-from novaloop.metrics.lengths import Lengths, lengths
+from novaloop.metrics.lengths import lengths
 from novaloop.metrics.overlap import MAX_PAIRS
 from novaloop.metrics.pairs import METRICS, PairScorer
+from novaloop.metrics.results import (
+    Estimate,
+    FormatFailure,
+    Score,
+)
 from novaloop.metrics.rows import NO_LABEL, RowScores, RowScoresBuilder
 from novaloop.rewards.labels import LabelReader
 
@@ -33,39 +36,6 @@ if TYPE_CHECKING:
     from novaloop.metrics.pairs import Gold, PairScores
 
 _MAX_BATCH_CHARACTERS = 1 << 20
-
-
-@dataclass(frozen=True)
-class Score:
-    """Everything measured about one evaluation of one stage.
-
-    metrics: those of `pairs.METRICS` (0 to 1) and `bleu` (0 to 100), by the names that the job
-    uses, and what a processor function of the job measured. comparisons: this stage against each
-    earlier one, by its name. format_failures: rows.
-    """
-
-    n: int
-    evaluation_set: str
-    metrics: dict[str, Estimate]
-    classification: Classification | None
-    lengths: Lengths
-    comparisons: dict[str, Comparison]
-    reported: Reported | None
-    notes: tuple[str, ...]
-    calibration: Calibration | None = None
-    format_failures: dict[FormatFailure, int] = field(default_factory=dict)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain JSON content; `from_dict` reads it back."""
-        return _adapter.dump_python(self, mode="json")  # type: ignore[no-any-return]
-
-    @classmethod
-    def from_dict(cls, content: Mapping[str, Any]) -> Score:
-        """Read what `to_dict` wrote; raises pydantic.ValidationError."""
-        return _adapter.validate_python(content)
-
-
-_adapter = TypeAdapter(Score)
 
 
 def score_archive(

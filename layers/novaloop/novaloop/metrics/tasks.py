@@ -6,16 +6,13 @@ Their numbers are the job's own, from `results_*.json`, with the standard errors
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
-
-from pydantic import TypeAdapter
+from typing import TYPE_CHECKING
 
 from novaloop.metrics.archive import ArchiveError, newest_results
-from novaloop.metrics.comparison import Verdict, normal_p_values, verdict_of
+from novaloop.metrics.comparison import normal_p_values, verdict_of
 from novaloop.metrics.defects import STDERR_SUFFIX
-from novaloop.metrics.estimates import CONFIDENCE, Estimate, quantile
-from novaloop.metrics.score import Score
+from novaloop.metrics.estimates import CONFIDENCE, quantile
+from novaloop.metrics.results import Change, Estimate, TaskScore
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -24,52 +21,6 @@ if TYPE_CHECKING:
 
 OVERALL = "all"
 _AVERAGE = ":_average"
-TEST = "an unpaired z-test on the jobs' standard errors"
-
-
-@dataclass(frozen=True)
-class Change:
-    """A metric's change between two jobs; low, high: its 95 % interval, rows taken as unrelated.
-
-    On the same questions a paired test would see smaller changes, so this one errs towards doubt.
-    p_no_gain, p_no_loss: one-sided p-values of "not better" and of "not worse".
-    """
-
-    earlier: float
-    later: float
-    difference: float
-    low: float
-    high: float
-    p_no_gain: float
-    p_no_loss: float
-    verdict: Verdict
-
-
-@dataclass(frozen=True)
-class TaskScore:
-    """What a job reported of one task. changes: by the earlier evaluation's name, then metric."""
-
-    task: str
-    subtask: str | None
-    metrics: dict[str, Estimate]
-    changes: dict[str, dict[str, Change]]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain JSON content; `from_dict` reads it back."""
-        return _adapter.dump_python(self, mode="json")  # type: ignore[no-any-return]
-
-    @classmethod
-    def from_dict(cls, content: Mapping[str, Any]) -> TaskScore:
-        """Read what `to_dict` wrote; raises pydantic.ValidationError."""
-        return _adapter.validate_python(content)
-
-
-_adapter = TypeAdapter(TaskScore)
-
-
-def read_score(content: Mapping[str, Any]) -> Score | TaskScore:
-    """Read the score of any evaluation; raises pydantic.ValidationError."""
-    return TaskScore.from_dict(content) if "task" in content else Score.from_dict(content)
 
 
 def score_task(

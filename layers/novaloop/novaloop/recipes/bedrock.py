@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 class Method(BaseModel):
     """One way to customize on Bedrock; ``rows`` are the least and the most rows by model."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     customization_type: str
     regions: tuple[str, ...]
@@ -37,7 +37,7 @@ class Method(BaseModel):
 class ServingTarget(BaseModel):
     """One way to serve on Bedrock: where, and with which ``peft`` SageMaker must have trained."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     regions: tuple[str, ...]
     peft: tuple[str, ...]
@@ -46,7 +46,7 @@ class ServingTarget(BaseModel):
 class Bedrock(BaseModel):
     """Everything in ``bedrock.yaml``."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     targets: dict[str, ServingTarget]
     methods: dict[str, Method]

@@ -21,7 +21,7 @@ _LEAF: TypeAdapter[Leaf] = TypeAdapter(Leaf)
 class MethodFacts(BaseModel):
     """What a method adds to the template of its family; only evaluations add anything."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     strategy: str | None = None
     metric: str | None = None
@@ -35,7 +35,7 @@ class Variant(BaseModel):
     ``absent`` lists the leaves that this recipe lacks.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     model: str
     recipe: str
@@ -54,7 +54,7 @@ class Family(BaseModel):
     ``hyperparameters`` maps a request's hyperparameter to the input of the job it carries.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     methods: dict[str, MethodFacts]
     image: str

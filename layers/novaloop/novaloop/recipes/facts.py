@@ -13,7 +13,9 @@ from novaloop.recipes.settings import Setting, listed
 class Model(BaseModel):
     """One base model as the hub, a recipe and Bedrock name it."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", protected_namespaces=(), defer_build=True
+    )
 
     hub_content: str
     model_type: str
@@ -24,7 +26,7 @@ class Model(BaseModel):
 class ComponentSize(BaseModel):
     """What one copy of an inference component must be given at the least."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     cpu_cores: int
     memory_mb: int
@@ -34,7 +36,7 @@ class ComponentSize(BaseModel):
 class Facts(BaseModel):
     """Everything in ``facts.yaml``."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     models: dict[str, Model]
     registry_accounts: dict[str, str]

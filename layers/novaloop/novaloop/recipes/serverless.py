@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 class Method(BaseModel):
     """What one method is called here; ``hyperparameters`` maps setting to hyperparameter."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     technique: Literal["SFT", "RLVR"] | None = None
     evaluation: Literal["CustomScorerEvaluation"] | None = None
@@ -39,7 +39,7 @@ class Method(BaseModel):
 class Serverless(BaseModel):
     """Everything in ``serverless.yaml``."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     regions: tuple[str, ...]
     methods: dict[str, Method]

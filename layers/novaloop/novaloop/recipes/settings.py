@@ -17,7 +17,7 @@ _EXPONENT_NOTATION = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)[eE][+-]?\d+")
 class Fixed(BaseModel):
     """A leaf that nobody may change."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     fixed: Any
 
@@ -25,7 +25,7 @@ class Fixed(BaseModel):
 class Given(BaseModel):
     """A leaf that the job itself fills in (its name, its data, its replicas)."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     source: str = Field(alias="from")
     default: str | None = None
@@ -39,7 +39,7 @@ class Setting(BaseModel):
     ``omitted`` leaves appear in the recipe only when they are set.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     type: Literal["integer", "float", "boolean", "string", "floats"]
     default: Any = None

@@ -16,8 +16,7 @@ from novaloop.experiment.spec.stages import (
     StagePlan,
     method_of,
 )
-from novaloop.metrics.score import Score
-from novaloop.metrics.tasks import read_score
+from novaloop.metrics.results import Score, read_score
 from novaloop.recipes.catalog import blueprint
 from novaloop.recipes.facts import facts
 from novaloop.reports.measurements import metric_rows, task_reports

@@ -5,10 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from novaloop.metrics.estimates import Estimate, Share
 from novaloop.metrics.names import LENIENT_ACCURACY
-from novaloop.metrics.score import Score
-from novaloop.metrics.tasks import TaskScore
+from novaloop.metrics.results import Estimate, Score, Share, TaskScore
 from novaloop.reports.schema import Measurement, MetricRow, TaskReport
 
 if TYPE_CHECKING:

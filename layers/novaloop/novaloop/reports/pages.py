@@ -12,8 +12,7 @@ from novaloop.experiment.costs.prices import packaged_prices
 from novaloop.metrics.classification import NO_VALID_LABEL
 from novaloop.metrics.defects import STDERR_SUFFIX
 from novaloop.metrics.estimates import CONFIDENCE, quantile
-from novaloop.metrics.format_failures import FormatFailure
-from novaloop.metrics.tasks import TEST
+from novaloop.metrics.results import TEST, FormatFailure
 from novaloop.reports import charts
 from novaloop.reports.measurements import METRIC_TITLES
 

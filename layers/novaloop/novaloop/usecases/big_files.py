@@ -17,10 +17,10 @@ from typing import Any, BinaryIO
 from novaloop.datasets.convert import Place
 from novaloop.datasets.options import SourceFormat
 from novaloop.datasets.parts import CutMistaken, Part, convert_part, merge_parts
+from novaloop.datasets.reading.byte_range import ByteRange
 from novaloop.datasets.reading.decoding import CHUNK_BYTES
 from novaloop.datasets.reading.ranges import (
     HEAD_BYTES,
-    ByteRange,
     RangeScan,
     begins_with_record,
     equal_ranges,
@@ -43,8 +43,8 @@ from novaloop.usecases.conversion import (
     finish,
     folder_of,
     options_of,
-    stem_of,
 )
+from novaloop.usecases.inbox import stem_of
 from novaloop.usecases.ports import BigFiles
 from novaloop.usecases.spec_upload import present_spec
 

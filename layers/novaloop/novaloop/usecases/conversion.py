@@ -21,6 +21,7 @@ from novaloop.experiment.spec.experiment import ExperimentSpec
 from novaloop.experiment.spec.inputs import row_formats
 from novaloop.experiment.spec.reward import reward_settings
 from novaloop.experiment.spec.stages import EvaluateStage, Task
+from novaloop.usecases.inbox import stem_of
 from novaloop.usecases.ports import BigFiles, Clock, DatasetStore, Objects
 
 SPLIT_STEM = "data"
@@ -80,11 +81,6 @@ class _Discarded(Exception):  # noqa: N818
 def _discard_if_refused(result: Result) -> None:
     if result.refusal is not None:
         raise _Discarded(result)
-
-
-def stem_of(key: str) -> str:
-    """Return a file's name without its extensions."""
-    return key.rpartition("/")[2].partition(".")[0]
 
 
 def convert_file(job: Conversion, world: IngestWorld) -> tuple[DatasetItem, ...]:

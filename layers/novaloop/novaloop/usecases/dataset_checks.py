@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from novaloop.datasets.policies import Policy
 from novaloop.datasets.profile.card import finding_content
-from novaloop.datasets.profile.checks import EVALUATION_ROLE, Finding, Policy, check_datasets
+from novaloop.datasets.profile.checks import EVALUATION_ROLE, Finding, check_datasets
 from novaloop.datasets.profile.profile import DatasetProfile
 from novaloop.experiment.controller.intake import data_fingerprint, max_lengths, versions_of
 from novaloop.experiment.record import ChecksItem, DatasetItem, DatasetStatus, Snapshot

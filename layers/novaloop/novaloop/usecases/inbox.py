@@ -36,3 +36,8 @@ def read_key(key: str) -> InboxFile | Unusable | None:
     if not experiment_id:
         return Unusable(f"{key} has an empty folder name; upload it to {INBOX}<experiment>/")
     return InboxFile(experiment_id, name)
+
+
+def stem_of(key: str) -> str:
+    """Return a file's name without its extensions."""
+    return key.rpartition("/")[2].partition(".")[0]

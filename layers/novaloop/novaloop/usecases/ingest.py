@@ -10,21 +10,14 @@ from dataclasses import replace
 
 from novaloop.datasets.options import SourceFormat
 from novaloop.experiment.controller.intake import data_fingerprint
-from novaloop.experiment.names import MAX_EXPERIMENT_WITHOUT_UID, experiment_name_error
+from novaloop.experiment.names import MAX_EXPERIMENT_WITHOUT_UID, SPEC_FILE, experiment_name_error
 from novaloop.experiment.record import DatasetItem, DatasetStatus
 from novaloop.experiment.spec.experiment import Role, Split
 from novaloop.experiment.spec.inputs import split_roles
-from novaloop.experiment.validation.reading import SPEC_FILE
 from novaloop.usecases.attempts import MAX_ATTEMPTS, why_given_up
 from novaloop.usecases.big_files import hand_over, is_big
-from novaloop.usecases.conversion import (
-    SPLIT_STEM,
-    Conversion,
-    IngestWorld,
-    convert_file,
-    stem_of,
-)
-from novaloop.usecases.inbox import InboxFile, read_key
+from novaloop.usecases.conversion import SPLIT_STEM, Conversion, IngestWorld, convert_file
+from novaloop.usecases.inbox import InboxFile, read_key, stem_of
 from novaloop.usecases.ports import Upload
 from novaloop.usecases.spec_upload import ingest_spec, present_spec
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import BinaryIO, Protocol
 
-from novaloop.datasets.reading.ranges import ByteRange
+from novaloop.datasets.reading.byte_range import ByteRange
 from novaloop.experiment.controller.observation import End, Leftover, Work
 from novaloop.experiment.controller.queue import Place
 from novaloop.experiment.record import (

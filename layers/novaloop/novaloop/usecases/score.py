@@ -25,9 +25,10 @@ from novaloop.metrics.flips import (
     to_json,
 )
 from novaloop.metrics.inferences import InferenceError
+from novaloop.metrics.results import Score, TaskScore
 from novaloop.metrics.rows import RowScores, RowsError
-from novaloop.metrics.score import Score, score_output
-from novaloop.metrics.tasks import TaskScore, score_task
+from novaloop.metrics.score import score_output
+from novaloop.metrics.tasks import score_task
 from novaloop.usecases.outputs import find_output
 from novaloop.usecases.ports import Clock, ObjectMissing, Objects, Store
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from novaloop.experiment.names import SPEC_FILE
 from novaloop.experiment.record import SpecItem
 from novaloop.experiment.spec.experiment import ExperimentSpec
 from novaloop.experiment.spec.yaml_file import MAX_BYTES
-from novaloop.experiment.validation.reading import SPEC_FILE, SpecRefused, read_spec
+from novaloop.experiment.validation.reading import SpecRefused, read_spec
 from novaloop.usecases.attempts import is_given_up, why_given_up
 from novaloop.usecases.conversion import IngestWorld
 from novaloop.usecases.inbox import INBOX

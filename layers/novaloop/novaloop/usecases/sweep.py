@@ -27,10 +27,9 @@ from datetime import datetime, timedelta
 from functools import partial
 from itertools import islice
 
+from novaloop.experiment.names import SPEC_FILE
 from novaloop.experiment.record import Record, Snapshot
-from novaloop.experiment.validation.reading import SPEC_FILE
-from novaloop.usecases.conversion import stem_of
-from novaloop.usecases.inbox import INBOX, InboxFile, Unusable, read_key
+from novaloop.usecases.inbox import INBOX, InboxFile, Unusable, read_key, stem_of
 from novaloop.usecases.orphans import OrphanWorld, look_for_orphans
 from novaloop.usecases.ports import Clock, HintBatches, Ingester, Objects, Round, SweepStore, Upload
 

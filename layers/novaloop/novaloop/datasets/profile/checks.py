@@ -2,46 +2,16 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 
 import numpy as np
 
+from novaloop.datasets.policies import DEFAULT_POLICIES, DROPPABLE, Check, Policy
 from novaloop.datasets.profile.label_leaks import find_leaks
 from novaloop.datasets.profile.profile import DatasetProfile
 from novaloop.datasets.profile.sketch import Answers, Questions, RowSketch
 
 EVALUATION_ROLE = "eval"
 MAX_IMBALANCE = 10
-
-
-class Check(StrEnum):
-    """What is looked for."""
-
-    SHARED_QUESTIONS = "shared-questions"
-    NEAR_DUPLICATES = "near-duplicates"
-    CONTRADICTIONS = "contradictions"
-    IMBALANCE = "imbalance"
-    LABEL_LEAK = "label-leak"
-    LONG_ROWS = "long-rows"
-
-
-class Policy(StrEnum):
-    """What a finding leads to; dropping means the evaluation rows concerned."""
-
-    REFUSE = "refuse"
-    DROP = "drop"
-    WARN = "warn"
-
-
-DEFAULT_POLICIES: Mapping[Check, Policy] = {
-    Check.SHARED_QUESTIONS: Policy.REFUSE,
-    Check.NEAR_DUPLICATES: Policy.WARN,
-    Check.CONTRADICTIONS: Policy.WARN,
-    Check.IMBALANCE: Policy.WARN,
-    Check.LABEL_LEAK: Policy.WARN,
-    Check.LONG_ROWS: Policy.WARN,
-}
-DROPPABLE = {Check.SHARED_QUESTIONS, Check.NEAR_DUPLICATES, Check.CONTRADICTIONS}
 
 
 @dataclass(frozen=True)

@@ -15,19 +15,12 @@ import numpy as np
 
 from novaloop.datasets.errors import DatasetRefused
 from novaloop.datasets.options import DatasetOptions, SourceFormat
+from novaloop.datasets.reading.byte_range import ByteRange
 from novaloop.datasets.reading.csv_table import open_csv
 from novaloop.datasets.reading.decoding import GZIP_MAGIC, codec_of, read_text
 
 HEAD_BYTES = 1 << 20
 _QUOTE, _LINE_FEED = ord('"'), ord("\n")
-
-
-@dataclass(frozen=True)
-class ByteRange:
-    """Bytes from `start` up to, but not including, `end`."""
-
-    start: int
-    end: int
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ class Message(Strict):
 class Parameters(Strict):
     """The JSON schema of a tool's arguments."""
 
-    model_config = ConfigDict(extra="allow", strict=True, frozen=True)
+    model_config = ConfigDict(extra="allow", strict=True, frozen=True, defer_build=True)
     type: Literal["object"]
 
 
@@ -60,7 +60,7 @@ Tools = Annotated[list[Tool], Field(min_length=1), AfterValidator(_unique)]
 class Prompt(Strict):
     """One RFT row; further top-level fields go to the reward function."""
 
-    model_config = ConfigDict(extra="allow", strict=True, frozen=True)
+    model_config = ConfigDict(extra="allow", strict=True, frozen=True, defer_build=True)
     id: NonBlank | None = None
     messages: Annotated[list[Message], Field(min_length=1)]
     reference_answer: NonBlank | Annotated[dict[str, Any], Field(min_length=1)] | None = None

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from novaloop.experiment.record import GateVerdict, Record, ScoreItem
 from novaloop.experiment.spec.stages import StageKind
 from novaloop.metrics import gate
-from novaloop.metrics.tasks import read_score
+from novaloop.metrics.results import read_score
 
 
 def judge(record: Record, scores: Mapping[tuple[str, int], ScoreItem]) -> GateVerdict:

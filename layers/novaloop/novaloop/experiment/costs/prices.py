@@ -27,7 +27,7 @@ class PricesRefused(Exception):  # noqa: N818 - a verdict on the input, not a fa
 
 
 class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, defer_build=True)
 
 
 class RunTime(_Model):

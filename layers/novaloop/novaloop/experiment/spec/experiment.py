@@ -9,8 +9,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from novaloop.datasets.profile.checks import DROPPABLE, Check
-from novaloop.datasets.profile.checks import Policy as CheckPolicy
+from novaloop.datasets.policies import DROPPABLE, Check
+from novaloop.datasets.policies import Policy as CheckPolicy
 from novaloop.experiment.spec.reward import Reward, reward_problems
 from novaloop.experiment.spec.stages import (
     JUDGES,

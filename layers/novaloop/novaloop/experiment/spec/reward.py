@@ -46,7 +46,9 @@ JsonObject = Annotated[Mapping[str, Any], AfterValidator(_plain_json)]
 
 
 class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, serialize_by_alias=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, serialize_by_alias=True, defer_build=True
+    )
 
 
 class LengthPenalty(_Model):

@@ -86,7 +86,7 @@ JUDGES = {Task.LLM_JUDGE, Task.RUBRIC_LLM_JUDGE}
 class SpecModel(BaseModel):
     """A section of `experiment.yaml`: no unknown keys, and it never changes."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, defer_build=True)
 
 
 class _Stage(SpecModel):

@@ -10,12 +10,12 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from novaloop.experiment.names import SPEC_FILE
 from novaloop.experiment.spec.experiment import FIELDS_ONLY, ExperimentSpec
 from novaloop.experiment.spec.messages import describe
 from novaloop.experiment.spec.yaml_file import NotSettings, read_settings
 from novaloop.experiment.validation.checks import check_settings
 
-SPEC_FILE = "experiment.yaml"
 MAX_ERRORS = 50
 _LONGEST_ERROR = 2_000
 """Characters; together with MAX_ERRORS, what an item of the table holds."""

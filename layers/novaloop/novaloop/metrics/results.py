@@ -1,0 +1,257 @@
+"""What was measured, as it is stored and shown: plain data, which needs no NumPy to be read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from novaloop.typed import adapter
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A value and its standard error; no error where one row can't give any."""
+
+    value: float
+    stderr: float | None
+
+
+@dataclass(frozen=True)
+class Share:
+    """`count` of `n` rows, and the 95 % Wilson interval of the rate. No rate without rows."""
+
+    count: int
+    n: int
+    value: float | None
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True)
+class ClassScore:
+    """One label's scores. Where nothing was predicted or true, the score is 0 as in scikit-learn.
+
+    `recall` carries its 95 % interval; `true_share` and `predicted_share` show a bias.
+    """
+
+    precision: float
+    recall: Share
+    f1: float
+    support: int
+    predicted: int
+    true_share: float
+    predicted_share: float
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Scores under one way of reading labels out of the answers.
+
+    confusion: one row per true label, one column per predicted label, then "no valid label".
+    """
+
+    accuracy: Share
+    without_label: Share
+    balanced_accuracy: float
+    macro_f1: float
+    micro_f1: float
+    confusion: tuple[tuple[int, ...], ...]
+    classes: dict[str, ClassScore]
+
+
+@dataclass(frozen=True)
+class Classification:
+    """Strict: the answer is a label. Lenient: it names one. See `rewards.labels`."""
+
+    labels: tuple[str, ...]
+    strict: Reading
+    lenient: Reading
+
+
+@dataclass(frozen=True)
+class ReliabilityBin:
+    """Rows whose confidence lies from `low` to `high`: their mean confidence and accuracy."""
+
+    low: float
+    high: float
+    n: int
+    confidence: float
+    accuracy: float
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Of the `n` rows with log-probabilities; `ece` is the expected calibration error, 0 to 1."""
+
+    n: int
+    ece: float
+    bins: tuple[ReliabilityBin, ...]
+
+
+class Verdict(StrEnum):
+    """What the evidence says at 95 % confidence, two-sided."""
+
+    BETTER = "better"
+    WORSE = "worse"
+    NO_EVIDENCE = "no evidence either way"
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A metric's change from the earlier stage to the later one.
+
+    low, high: 95 % paired bootstrap interval. improved, regressed: rows. p_no_gain, p_no_loss:
+    one-sided p-values of "not better" and of "not worse". smallest_detectable: the change that n
+    rows would show with 80 % power. rows_to_settle: the n that would show this change, if finite.
+    """
+
+    earlier: float
+    later: float
+    difference: float
+    low: float
+    high: float
+    improved: int
+    regressed: int
+    p_no_gain: float
+    p_no_loss: float
+    verdict: Verdict
+    smallest_detectable: float | None
+    rows_to_settle: int | None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The later stage against an earlier one; row names are those of `RowScores.to_lines`."""
+
+    n: int
+    improved: int
+    regressed: int
+    same: int
+    improved_rows: tuple[str, ...]
+    regressed_rows: tuple[str, ...]
+    metrics: dict[str, Difference]
+    summary: str
+
+
+@dataclass(frozen=True)
+class Defect:
+    """A reported number that should not be used, by name, and why."""
+
+    metric: str
+    name: str
+    explanation: str
+
+
+@dataclass(frozen=True)
+class Reported:
+    """What the job reported, untouched, and what is wrong with it."""
+
+    values: dict[str, float]
+    defects: tuple[Defect, ...]
+
+
+@dataclass(frozen=True)
+class Lengths:
+    """Lengths of the answers in characters.
+
+    counts, counts_right: rows, and rows answered exactly, from each of `bin_edges` to the next
+    (the last bin is open). `reached_limit`: answers of about max_new_tokens or more, None when
+    that limit is unknown.
+    """
+
+    mean: float
+    median: float
+    p90: float
+    maximum: int
+    bin_edges: tuple[int, ...]
+    counts: tuple[int, ...]
+    counts_right: tuple[int, ...]
+    reached_limit: Share | None
+
+
+class FormatFailure(StrEnum):
+    """How an answer misses the label that was asked for, the mildest first."""
+
+    CASE = "label in other case"
+    PUNCTUATION = "label in other punctuation"
+    EXTRA_PROSE = "label within prose"
+    OTHER_LABEL = "a word that is no label"
+    NO_LABEL = "prose without a label"
+    EMPTY = "empty"
+
+
+@dataclass(frozen=True)
+class Score:
+    """Everything measured about one evaluation of one stage.
+
+    metrics: those of `pairs.METRICS` (0 to 1) and `bleu` (0 to 100), by the names that the job
+    uses, and what a processor function of the job measured. comparisons: this stage against each
+    earlier one, by its name. format_failures: rows.
+    """
+
+    n: int
+    evaluation_set: str
+    metrics: dict[str, Estimate]
+    classification: Classification | None
+    lengths: Lengths
+    comparisons: dict[str, Comparison]
+    reported: Reported | None
+    notes: tuple[str, ...]
+    calibration: Calibration | None = None
+    format_failures: dict[FormatFailure, int] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON content; `from_dict` reads it back."""
+        return adapter(Score).dump_python(self, mode="json")  # type: ignore[no-any-return]
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> Score:
+        """Read what `to_dict` wrote; raises pydantic.ValidationError."""
+        return adapter(Score).validate_python(content)
+
+
+TEST = "an unpaired z-test on the jobs' standard errors"
+
+
+@dataclass(frozen=True)
+class Change:
+    """A metric's change between two jobs; low, high: its 95 % interval, rows taken as unrelated.
+
+    On the same questions a paired test would see smaller changes, so this one errs towards doubt.
+    p_no_gain, p_no_loss: one-sided p-values of "not better" and of "not worse".
+    """
+
+    earlier: float
+    later: float
+    difference: float
+    low: float
+    high: float
+    p_no_gain: float
+    p_no_loss: float
+    verdict: Verdict
+
+
+@dataclass(frozen=True)
+class TaskScore:
+    """What a job reported of one task. changes: by the earlier evaluation's name, then metric."""
+
+    task: str
+    subtask: str | None
+    metrics: dict[str, Estimate]
+    changes: dict[str, dict[str, Change]]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON content; `from_dict` reads it back."""
+        return adapter(TaskScore).dump_python(self, mode="json")  # type: ignore[no-any-return]
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> TaskScore:
+        """Read what `to_dict` wrote; raises pydantic.ValidationError."""
+        return adapter(TaskScore).validate_python(content)
+
+
+def read_score(content: Mapping[str, Any]) -> Score | TaskScore:
+    """Read the score of any evaluation; raises pydantic.ValidationError."""
+    return TaskScore.from_dict(content) if "task" in content else Score.from_dict(content)
