@@ -4,8 +4,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 
-from pydantic import TypeAdapter
-
 from novaloop.datasets.convert import (
     DatasetWriter,
     Place,
@@ -26,6 +24,7 @@ from novaloop.datasets.profile.summary import (
 )
 from novaloop.datasets.reading.decoding import line_ends
 from novaloop.datasets.rejects import RejectedRows, RejectLog
+from novaloop.typed import adapter
 
 UNTERMINATED = "unterminated-quote"
 
@@ -65,9 +64,6 @@ class Facts:
     samples: tuple[tuple[str, str], ...]
 
 
-_FACTS = TypeAdapter(Facts)
-
-
 @dataclass(frozen=True)
 class Part:
     """One range, converted."""
@@ -77,13 +73,13 @@ class Part:
 
     def to_bytes(self) -> bytes:
         """Return the facts as one line of JSON, and the profile's bytes after it."""
-        return _FACTS.dump_json(self.facts) + b"\n" + self.profile.to_bytes()
+        return adapter(Facts).dump_json(self.facts) + b"\n" + self.profile.to_bytes()
 
     @classmethod
     def from_bytes(cls, data: bytes) -> "Part":
         """Read what to_bytes wrote; raises ValueError for anything else."""
         facts, _, profile = data.partition(b"\n")
-        return cls(_FACTS.validate_json(facts), DatasetProfile.from_bytes(profile))
+        return cls(adapter(Facts).validate_json(facts), DatasetProfile.from_bytes(profile))
 
 
 def convert_part(

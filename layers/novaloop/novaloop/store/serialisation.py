@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any, TypeVar, get_args
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from novaloop.experiment.controller.queue import held_place
 from novaloop.experiment.record import (
@@ -44,6 +44,7 @@ from novaloop.store.items import (
     StoredItem,
     SweepModel,
 )
+from novaloop.typed import adapter
 from novaloop.usecases.ports import Attempts, Round
 
 KEEP_HISTORY = timedelta(days=400)
@@ -68,8 +69,6 @@ Stored = (
     | Attempts
 )
 T = TypeVar("T", bound=Stored)
-_STAGES = TypeAdapter(tuple[Stage, ...])
-_ADAPTERS: Mapping[type, TypeAdapter[Any]] = {kind: TypeAdapter(kind) for kind in get_args(Stored)}
 
 _SHAPES: Mapping[type[Item], Shape] = {
     RecordModel: Shape.RECORD,
@@ -165,8 +164,7 @@ def attempts_item(experiment_id: str, work: str, attempts: Attempts) -> Attempts
 
 
 def _valid(kind: type[T], values: Any) -> T:
-    value: T = _ADAPTERS[kind].validate_python(values)
-    return value
+    return adapter(kind).validate_python(values)
 
 
 def read(item: StoredItem) -> Stored:
@@ -209,7 +207,7 @@ def snapshot_of(experiment_id: str, items: Iterable[StoredItem]) -> Snapshot:
 
     Raises NewerVersion and Damaged where that is the record: nothing can be done without it.
     """
-    found: dict[type[Stored], list[Any]] = {kind: [] for kind in _ADAPTERS}
+    found: dict[type[Stored], list[Any]] = {kind: [] for kind in get_args(Stored)}
     unread: list[Unread] = []
     for item in items:
         try:
@@ -265,14 +263,15 @@ def iso(time: datetime) -> str:
 
 def plain(value: Stored) -> dict[str, Any]:
     """Return what an item holds of a value, as JSON has it."""
-    values: dict[str, Any] = _storable(_ADAPTERS[type(value)].dump_python(value, mode="json"))
+    values: dict[str, Any] = _storable(adapter(type(value)).dump_python(value, mode="json"))
     for name, time in vars(value).items():
         if isinstance(time, datetime):
             values[name] = iso(time)
     if isinstance(value, Record):
         # Each commit is paid for by the record's kilobytes, and most of a stage has yet to happen.
-        stages = _STAGES.dump_python(value.stages, mode="json", exclude_defaults=True)
-        values["stages"] = _storable(stages)
+        stages = adapter(tuple[Stage, ...]).dump_python(
+            value.stages, mode="json", exclude_defaults=True
+        )
     return values
 
 

@@ -8,7 +8,6 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from pydantic import TypeAdapter
 from pynamodb.connection import Connection
 from pynamodb.exceptions import PutError, TransactWriteError
 from pynamodb.expressions.condition import Condition
@@ -55,6 +54,7 @@ from novaloop.store.serialisation import (
     spec_item,
     values_of,
 )
+from novaloop.typed import adapter
 from novaloop.usecases.ports import Attempts, Round, VersionConflict
 
 _CONFLICTS = {"ConditionalCheckFailed", "TransactionConflict"}
@@ -62,7 +62,6 @@ _CONFLICTS = {"ConditionalCheckFailed", "TransactionConflict"}
 CONNECT_SECONDS, READ_SECONDS, RETRIES = 4, 10, 2
 """A call that is never answered takes 3 x 14 seconds, a part of the time that the controller and
 the sweeper have. PynamoDB's own settings are 4 x 45."""
-_PLACE = TypeAdapter(Place)
 _READERS = 8
 """How many queries are under way at once; the client keeps ten connections."""
 
@@ -190,7 +189,7 @@ class ExperimentTable:
         The index may lack what was committed in the last few seconds.
         """
         for item in Indexed.quota_index.query(quota, page_size=2):
-            yield _PLACE.validate_python(
+            yield adapter(Place).validate_python(
                 {"experiment_id": item.experiment_id, "quota": quota, "since": item.waits_since}
             )
 
@@ -239,9 +238,9 @@ class ExperimentTable:
 
     def experiments(self) -> Iterator[ExperimentSummary]:
         """Return all experiments, the newest first."""
-        adapter = TypeAdapter(ExperimentSummary)
         for item in Indexed.experiments_index.query("RECORD", scan_index_forward=False):
-            yield adapter.validate_python(values_of(item) | {"experiment_id": item.experiment_id})
+            values = values_of(item) | {"experiment_id": item.experiment_id}
+            yield adapter(ExperimentSummary).validate_python(values)
 
 
 def _replace(item: Item) -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from pydantic import TypeAdapter
-
 from novaloop.experiment.controller.observation import TRAININGS, Phase, TrainingNews, Work
 from novaloop.experiment.record import Record, Stage
 from novaloop.experiment.runtimes.training_job import settings_of, steps_of
@@ -14,6 +12,7 @@ from novaloop.experiment.stack import jobs_prefix
 from novaloop.training.curve import Curve
 from novaloop.training.health import Limits, Training, follow, stalled, unknown
 from novaloop.training.lines import points
+from novaloop.typed import adapter
 from novaloop.usecases.ports import Clock, JobLogs, ObjectMissing, Objects
 
 TRAINS = "Training"
@@ -28,9 +27,6 @@ class FollowedTraining:
     cursor: str | None = None
 
 
-_FOLLOWED = TypeAdapter(FollowedTraining)
-
-
 def curve_key(experiment_id: str, job_name: str) -> str:
     """Return the key of a training job's curve."""
     return f"{jobs_prefix(experiment_id)}/{job_name}/training-curve.json"
@@ -40,7 +36,7 @@ def load_training(experiment_id: str, job_name: str, objects: Objects) -> Follow
     """Return what is known of a training; nothing if that was written by another version."""
     try:
         with objects.get(curve_key(experiment_id, job_name)) as body:
-            return _FOLLOWED.validate_json(body.read())
+            return adapter(FollowedTraining).validate_json(body.read())
     except (ObjectMissing, ValueError):
         return FollowedTraining()
 
@@ -77,7 +73,7 @@ def _read_on(
     after = FollowedTraining(training, page.cursor)
     if after != before:
         key = curve_key(experiment_id, job_name)
-        objects.put(key, _FOLLOWED.dump_json(after), "application/json")
+        objects.put(key, adapter(FollowedTraining).dump_json(after), "application/json")
     return training
 
 
