@@ -12,10 +12,11 @@ from aws_lambda_powertools.utilities.batch import (
     process_partial_response,
 )
 
-from novaloop.cloud.messages import NoHint, read_hint
 from novaloop.experiment.names import experiment_of_job
+from novaloop.usecases.hints import NoHint, read_hint
 from novaloop.usecases.reconcile import reconcile
-from novaloop.wiring import controller_world, leaving_unread_alone
+from novaloop.wiring.controller import controller_world
+from novaloop.wiring.telemetry import leaving_unread_alone
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse

@@ -50,7 +50,7 @@ def _decide(event: dict[str, Any], context: LambdaContext) -> tuple[bool, str]:
     if not str(event.get("PhysicalResourceId")).startswith(OURS):
         return True, "its creation was never answered"
     from novaloop.usecases.guard import judge  # noqa: PLC0415 - it may be missing or broken
-    from novaloop.wiring import guard_world  # noqa: PLC0415 - likewise
+    from novaloop.wiring.guard import guard_world  # noqa: PLC0415 - likewise
 
     def in_time() -> bool:
         return context.get_remaining_time_in_millis() > RESERVE

@@ -11,7 +11,8 @@ from novaloop.experiment.versions import Shape, current
 from novaloop.usecases.big_files import run_step
 from novaloop.usecases.dataset_checks import check_experiment
 from novaloop.usecases.ingest import ingest
-from novaloop.wiring import ingest_world, leaving_unread_alone
+from novaloop.wiring.ingest import ingest_world
+from novaloop.wiring.telemetry import leaving_unread_alone
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext

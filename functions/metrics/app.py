@@ -10,7 +10,8 @@ from aws_lambda_powertools import Logger
 from novaloop.experiment.versions import Shape, current
 from novaloop.usecases.report import write_report
 from novaloop.usecases.score import score
-from novaloop.wiring import leaving_unread_alone, score_world
+from novaloop.wiring.metrics import score_world
+from novaloop.wiring.telemetry import leaving_unread_alone
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext

@@ -9,7 +9,7 @@ from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 
 from novaloop.usecases.sweep import sweep
-from novaloop.wiring import sweep_world
+from novaloop.wiring.sweeper import sweep_world
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from localcloud import custom_resources
-from novaloop import wiring
 from novaloop.usecases.guard import GuardWorld
 from novaloop.usecases.ports import Billing
+from novaloop.wiring.clients import HASTY
 from tests.integration.application import load, sample
 from tests.integration.conftest import STACK
 
@@ -116,7 +116,9 @@ class Account:
 def account(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Account]:
     def is_like(*told: Any) -> Account:
         account = Account(*told)
-        monkeypatch.setattr("novaloop.wiring.guard_world", lambda: GuardWorld(account, account))
+        monkeypatch.setattr(
+            "novaloop.wiring.guard.guard_world", lambda: GuardWorld(account, account)
+        )
         return account
 
     return is_like
@@ -198,7 +200,7 @@ def test_a_broken_layer_or_setting_holds_nothing_up(
 ) -> None:
     monkeypatch.delenv("STACK_NAME")
     assert ask(RequestType=kind)["Status"] == "SUCCESS"
-    monkeypatch.setitem(__import__("sys").modules, "novaloop.wiring", None)
+    monkeypatch.setitem(__import__("sys").modules, "novaloop.wiring.guard", None)
     assert ask(RequestType=kind)["Status"] == "SUCCESS"
 
 
@@ -212,7 +214,7 @@ def test_nothing_is_begun_when_the_time_is_nearly_up(
 
 
 def test_the_reserve_is_enough_for_the_longest_call_and_the_answer(guard: ModuleType) -> None:
-    config: Any = wiring._HASTY_CONFIG
+    config: Any = HASTY
     attempts = config.retries["total_max_attempts"]
     longest = attempts * (config.connect_timeout + config.read_timeout)
     answer = guard.TRIES * (guard.TIMEOUT + 1)

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from novaloop.wiring import DefectMetric
+from novaloop.wiring.telemetry import DefectMetric
 from tests.template.stack import sam_template
 
 

@@ -9,9 +9,13 @@ import boto3
 import pytest
 from pynamodb.connection import Connection
 
-from novaloop import wiring
 from novaloop.store.items import Item, RecordModel
 from novaloop.store.table import ExperimentTable
+from novaloop.wiring.controller import controller_world
+from novaloop.wiring.guard import guard_world
+from novaloop.wiring.ingest import ingest_world
+from novaloop.wiring.metrics import score_world
+from novaloop.wiring.sweeper import sweep_world
 from tests.template.stack import sam_template
 
 ENVIRONMENT = {
@@ -36,10 +40,11 @@ ENVIRONMENT = {
     "LAG_SECONDS": "300",
 }
 WORLDS: dict[str, Callable[[], object]] = {
-    "ControllerFunction": wiring.controller_world,
-    "SweeperFunction": wiring.sweep_world,
-    "IngestFunction": wiring.ingest_world,
-    "MetricsFunction": wiring.score_world,
+    "ControllerFunction": controller_world,
+    "SweeperFunction": sweep_world,
+    "IngestFunction": ingest_world,
+    "MetricsFunction": score_world,
+    "GuardFunction": guard_world,
 }
 WAITS = 20
 """The longest that botocore's standard mode waits between two attempts, in seconds."""

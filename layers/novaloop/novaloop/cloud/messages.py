@@ -8,13 +8,9 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from itertools import chain
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
-from pydantic_core import from_json
-
-from novaloop.experiment.versions import Shape, current, stamped
-from novaloop.usecases.reconcile import MAX_DEPTH
+from novaloop.experiment.versions import Shape, stamped
 
 if TYPE_CHECKING:
     from mypy_boto3_lambda.client import LambdaClient
@@ -23,56 +19,9 @@ if TYPE_CHECKING:
 
 MAX_DELAY = timedelta(minutes=15)
 _MAX_SUBJECT = 99
-_MAX_NAME_BYTES = 1024
-"""Of an experiment: its name is part of a key in the bucket, which has no more
-(docs.aws.amazon.com, "Naming Amazon S3 objects")."""
 
 _BATCH = 10
 """What SQS takes in one SendMessageBatch (TooManyEntriesInBatchRequest above it)."""
-
-
-def _fits_a_key(name: str) -> str:
-    if len(name.encode()) > _MAX_NAME_BYTES:
-        raise ValueError(f"should have at most {_MAX_NAME_BYTES} bytes")
-    return name
-
-
-class Hint(BaseModel):
-    """A message of the queue: the experiment to look at, or the job or endpoint that changed.
-
-    `depth` counts the hints that led to this one. Whoever may send to the queue may send anything,
-    and a message that fails comes again and then lies among the dead letters: so what is no hint is
-    told apart here, before it can fail anywhere else.
-    """
-
-    model_config = ConfigDict(frozen=True, strict=True, extra="ignore")
-
-    experiment_id: Annotated[str, Field(min_length=1), AfterValidator(_fits_a_key)] | None = None
-    depth: int = Field(0, ge=0, le=MAX_DEPTH)
-    job_name: str | None = None
-    config_name: str | None = None
-
-
-class NoHint(Exception):  # noqa: N818 - a person's mistake
-    """A message that says nothing, in words that quote none of it."""
-
-
-def read_hint(body: str) -> Hint:
-    """Read a message of the queue. Raises NoHint, and NewerVersion for a newer release's."""
-    try:
-        values = from_json(body)
-    except ValueError:
-        raise NoHint("it is not JSON") from None
-    if not isinstance(values, dict):
-        raise NoHint("it is not an object")
-    try:
-        hint = Hint.model_validate(current(Shape.HINT, values))
-    except ValidationError as error:
-        wrong = (f"{each['loc'][0]}: {each['msg']}" for each in error.errors(include_input=False))
-        raise NoHint("; ".join(wrong)) from None
-    if hint.experiment_id is None and hint.job_name is None:
-        raise NoHint("it names neither an experiment_id nor a job_name")
-    return hint
 
 
 class HintQueue:

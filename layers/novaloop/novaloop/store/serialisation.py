@@ -269,9 +269,9 @@ def plain(value: Stored) -> dict[str, Any]:
             values[name] = iso(time)
     if isinstance(value, Record):
         # Each commit is paid for by the record's kilobytes, and most of a stage has yet to happen.
-        stages = adapter(tuple[Stage, ...]).dump_python(
-            value.stages, mode="json", exclude_defaults=True
-        )
+        stages = adapter(tuple[Stage, ...])
+        happened = stages.dump_python(value.stages, mode="json", exclude_defaults=True)
+        values["stages"] = _storable(happened)
     return values
 
 

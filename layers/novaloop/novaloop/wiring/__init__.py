@@ -1,0 +1,1 @@
+"""Puts use cases and adapters together: one module for each function, which loads no more."""
