@@ -46,7 +46,7 @@ $(SAM)/.ready: localcloud/requirements-sam.txt
 # Builds the layer for this machine once, so that the local cloud starts from SAM's cache.
 .aws-sam/.ready: $(VENV)/.ready $(EMULATOR)/.ready $(SAM)/.ready
 	@echo "Building the layer for the local cloud"
-	@$(BIN)/python -c 'from pathlib import Path; from localcloud.deployment import build; \
+	@$(BIN)/python -c 'from pathlib import Path; from novaloop_localcloud.deployment import build; \
 		build(Path("template.yaml"), Path("/dev/null"))'
 	@touch $@
 

@@ -235,11 +235,11 @@ def _run_in_one_process(source: Path, target: Path) -> None:
 
 
 def _run_on_all_cores(source: Path, target: Path) -> None:
-    from cli.folder import folder_world  # noqa: PLC0415
-    from cli.ranges import convert_on_all_cores  # noqa: PLC0415
     from novaloop.experiment.record import DatasetItem, DatasetStatus  # noqa: PLC0415
     from novaloop.experiment.spec.experiment import ExperimentSpec, Role  # noqa: PLC0415
     from novaloop.usecases.conversion import Conversion  # noqa: PLC0415
+    from novaloop_cli.folder import folder_world  # noqa: PLC0415
+    from novaloop_cli.ranges import convert_on_all_cores  # noqa: PLC0415
 
     settings = {"columns": {"question": "Body", "answer": "Y"}, "labels": LABELS, "plan": ["sft"]}
     key, now = "inbox/bench/sft.csv", datetime.now(UTC)

@@ -18,9 +18,9 @@ ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT / "layers" / "novaloop"), str(ROOT)]
 
 from benchmarks.stackoverflow_like import LABELS, content_hash, generate  # noqa: E402
-from cli.stack import Stack, local_stack  # noqa: E402
-from localcloud.cloud import up  # noqa: E402
 from novaloop.experiment.record import DatasetItem, DatasetStatus, Snapshot  # noqa: E402
+from novaloop_cli.stack import Stack, local_stack  # noqa: E402
+from novaloop_localcloud.cloud import up  # noqa: E402
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

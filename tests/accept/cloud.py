@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from localcloud.credentials import ADMINISTRATOR
-from localcloud.deployment import build_for
-from localcloud.emulator import REPOSITORY
+from novaloop_localcloud.credentials import ADMINISTRATOR
+from novaloop_localcloud.deployment import build_for
+from novaloop_localcloud.emulator import REPOSITORY
 from tests.e2e.application import LONGEST_WAIT_SECONDS
 
 ACCOUNT, REGION = "000000000000", "us-east-1"

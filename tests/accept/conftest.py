@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cli.stack import environment
+from novaloop_cli.stack import environment
 from tests.accept.cloud import DIRECTORY, Target, only_loopback, running
 
 STACK = Target("novaloop")

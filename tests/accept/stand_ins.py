@@ -1,7 +1,7 @@
 """Our stand-ins for SageMaker, Bedrock and the Tagging API as a server beside another emulator.
 
-A host as `localcloud.host` wants it: roles, credentials and events are the other emulator's, asked
-for by its API. It enforces no permission, so nobody is denied anything here.
+A host as `novaloop_localcloud.host` wants it: roles, credentials and events are the other
+emulator's, asked for by its API. It enforces no permission, so nobody is denied anything here.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from botocore.exceptions import ClientError
 
-from localcloud.credentials import ADMINISTRATOR, Credentials
+from novaloop_localcloud.credentials import ADMINISTRATOR, Credentials
 from tests.accept.cloud import ACCOUNT, REGION, STAND_INS
 
 if TYPE_CHECKING:
-    from localcloud.host import Handler, Host, Response
+    from novaloop_localcloud.host import Handler, Host, Response
 
 _SIGNED_FOR = re.compile(r"Credential=[^/]+/\d+/[^/]+/(?P<service>[^/]+)/aws4_request")
 _handlers: dict[str, Handler] = {}
@@ -117,7 +117,7 @@ class Requests(BaseHTTPRequestHandler):
 
 def main() -> None:
     """Serve until the process ends; planned faults and the jobs' log are in the given folder."""
-    from localcloud import stand_ins  # noqa: PLC0415 - it looks for this very module
+    from novaloop_localcloud import stand_ins  # noqa: PLC0415 - it looks for this very module
 
     stand_ins.install(Path(sys.argv[1]), starting_seconds=0.2, endpoint_seconds=2.0)
     url = urlsplit(STAND_INS)

@@ -21,13 +21,13 @@ from botocore.exceptions import ClientError
 from click.testing import CliRunner, Result
 
 from benchmarks.stackoverflow_like import generate
-from cli.main import main
-from cli.stack import Stack, find_stack
-from localcloud import custom_resources, questions
-from localcloud.deployment import deploy_built, sam
-from localcloud.emulator import REPOSITORY, LocalCloudError
-from localcloud.sagemaker.faults import Fault, Faults
 from novaloop.experiment.record import DatasetStatus, StageState, Status
+from novaloop_cli.main import main
+from novaloop_cli.stack import Stack, find_stack
+from novaloop_localcloud import custom_resources, questions
+from novaloop_localcloud.deployment import deploy_built, sam
+from novaloop_localcloud.emulator import REPOSITORY, LocalCloudError
+from novaloop_localcloud.sagemaker.faults import Fault, Faults
 from tests.accept.cloud import BUILT, DIRECTORY, Target
 from tests.accept.conftest import STACK
 from tests.e2e.application import (

@@ -10,11 +10,11 @@ from typing import Any, TypeVar
 
 from click.testing import CliRunner, Result
 
-from cli.main import main
-from cli.stack import Stack
-from localcloud import questions
-from localcloud.cloud import LocalCloud
 from novaloop.experiment.record import Record, StageState, Status
+from novaloop_cli.main import main
+from novaloop_cli.stack import Stack
+from novaloop_localcloud import questions
+from novaloop_localcloud.cloud import LocalCloud
 
 T = TypeVar("T")
 LONGEST_WAIT_SECONDS = 300.0

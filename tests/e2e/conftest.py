@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from cli import commands
-from cli.stack import Stack, local_stack
-from localcloud.cloud import LocalCloud, up
-from localcloud.emulator import LocalCloudError, Timing
+from novaloop_cli import commands
+from novaloop_cli.stack import Stack, local_stack
+from novaloop_localcloud.cloud import LocalCloud, up
+from novaloop_localcloud.emulator import LocalCloudError, Timing
 from tests.e2e.application import BIG_FILE_BYTES, LONGEST_WAIT_SECONDS, OUTPUT_KEY
 
 PARAMETERS = {
@@ -105,5 +105,5 @@ def stack(
 ) -> Stack:
     """The application for one test, which works in a folder of its own, as do its commands."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("cli.stack.attach", lambda: cloud)
+    monkeypatch.setattr("novaloop_cli.stack.attach", lambda: cloud)
     return deployed

@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from cli.stack import Stack
-from localcloud import questions
-from localcloud.cloud import LocalCloud
 from novaloop.experiment.controller.backstop import MARGIN
 from novaloop.experiment.record import Status
+from novaloop_cli.stack import Stack
+from novaloop_localcloud import questions
+from novaloop_localcloud.cloud import LocalCloud
 from tests.e2e.application import WITHOUT_PLAN, put, reaches, run, wait_for
 
 pytestmark = pytest.mark.e2e

@@ -14,10 +14,6 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from localcloud.cloud import LocalCloud, up
-from localcloud.emulator import Timing
-from localcloud.learner import Model
-from localcloud.sagemaker.faults import Fault
 from novaloop.cloud.bedrock import OnDemandDeployments, ProvisionedThroughputs
 from novaloop.experiment.controller.observation import Phase
 from novaloop.experiment.record import Obstacle, Owner
@@ -26,6 +22,10 @@ from novaloop.recipes.bedrock_serving import BedrockServing, native_request, pla
 from novaloop.recipes.jobs import Deployment
 from novaloop.recipes.names import bedrock_name
 from novaloop.usecases.ports import LaunchRefused, NotServing
+from novaloop_localcloud.cloud import LocalCloud, up
+from novaloop_localcloud.emulator import Timing
+from novaloop_localcloud.learner import Model
+from novaloop_localcloud.sagemaker.faults import Fault
 from tests.e2e.application import wait_for
 
 if TYPE_CHECKING:

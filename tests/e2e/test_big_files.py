@@ -11,8 +11,6 @@ from typing import Any
 import pytest
 
 from benchmarks.stackoverflow_like import LABELS, generate
-from cli.stack import Stack
-from localcloud.cloud import LocalCloud
 from novaloop.cloud.objects import Bucket
 from novaloop.datasets.convert import convert
 from novaloop.datasets.options import DatasetOptions, RowFormat
@@ -20,6 +18,8 @@ from novaloop.experiment.controller.intake import data_fingerprint
 from novaloop.experiment.record import DatasetItem, DatasetStatus
 from novaloop.experiment.spec.experiment import ExperimentSpec, Role
 from novaloop.usecases.big_files import BigFile
+from novaloop_cli.stack import Stack
+from novaloop_localcloud.cloud import LocalCloud
 from tests.e2e.application import BIG_FILE_BYTES, wait_for
 
 pytestmark = pytest.mark.e2e

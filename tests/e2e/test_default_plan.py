@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from cli.stack import Stack
-from localcloud.cloud import LocalCloud
 from novaloop.experiment.record import Status
+from novaloop_cli.stack import Stack
+from novaloop_localcloud.cloud import LocalCloud
 from tests.e2e.application import SPEC, endpoints, goes_live, names_a_label, run
 
 pytestmark = pytest.mark.e2e

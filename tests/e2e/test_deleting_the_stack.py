@@ -14,12 +14,12 @@ from typing import Any
 import pytest
 import yaml
 
-from cli.stack import Stack, local_stack
-from localcloud import questions
-from localcloud.cloud import LocalCloud, up
-from localcloud.deployment import BUILDS, deploy_built
-from localcloud.emulator import REPOSITORY, LocalCloudError
 from novaloop.experiment.record import Status
+from novaloop_cli.stack import Stack, local_stack
+from novaloop_localcloud import questions
+from novaloop_localcloud.cloud import LocalCloud, up
+from novaloop_localcloud.deployment import BUILDS, deploy_built
+from novaloop_localcloud.emulator import REPOSITORY, LocalCloudError
 from tests.e2e.application import WITHOUT_PLAN, endpoints, put, reaches, wait_for
 from tests.e2e.conftest import PARAMETERS, TIMING
 
@@ -38,7 +38,7 @@ def cloud(tmp_path: Path) -> Iterator[LocalCloud]:
 @pytest.fixture
 def stack(cloud: LocalCloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stack]:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("cli.stack.attach", lambda: cloud)
+    monkeypatch.setattr("novaloop_cli.stack.attach", lambda: cloud)
     with local_stack(cloud) as found:
         yield found
 

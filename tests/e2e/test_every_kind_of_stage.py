@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from cli.stack import Stack
-from localcloud import questions
 from novaloop.experiment.record import Status
+from novaloop_cli.stack import Stack
+from novaloop_localcloud import questions
 from tests.e2e.application import reaches, run
 
 pytestmark = pytest.mark.e2e

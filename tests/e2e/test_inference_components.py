@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from cli.stack import Stack
-from localcloud import questions
-from localcloud.cloud import LocalCloud
 from novaloop.experiment.record import Status
+from novaloop_cli.stack import Stack
+from novaloop_localcloud import questions
+from novaloop_localcloud.cloud import LocalCloud
 from tests.e2e.application import WITHOUT_PLAN, endpoints, names_a_label, put, reaches, run
 
 pytestmark = pytest.mark.e2e

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks.ingest_cloud import LIMIT_MB, measure
-from cli.stack import local_stack
-from localcloud.cloud import up
+from novaloop_cli.stack import local_stack
+from novaloop_localcloud.cloud import up
 
 pytestmark = [
     pytest.mark.e2e,

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from localcloud import emulator
-from localcloud.cloud import LocalCloud, down, up
-from localcloud.emulator import REPOSITORY, LocalCloudError
+from novaloop_localcloud import emulator
+from novaloop_localcloud.cloud import LocalCloud, down, up
+from novaloop_localcloud.emulator import REPOSITORY, LocalCloudError
 from tests.e2e.application import LONGEST_WAIT_SECONDS, wait_for
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.e2e
 _STARTER = """
 import signal, sys
 from pathlib import Path
-from localcloud.cloud import up
+from novaloop_localcloud.cloud import up
 signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in a shell's background
 with up(Path(sys.argv[1]), template=None) as cloud:
     print(cloud.state.pid, flush=True)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from localcloud.cloud import LocalCloud, up
+from novaloop_localcloud.cloud import LocalCloud, up
 from tests.template.stack import sam_template
 
 pytestmark = pytest.mark.e2e

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from cli.stack import Stack
-from localcloud.cloud import LocalCloud
-from localcloud.sagemaker.faults import Fault
 from novaloop.experiment.record import Status
+from novaloop_cli.stack import Stack
+from novaloop_localcloud.cloud import LocalCloud
+from novaloop_localcloud.sagemaker.faults import Fault
 from tests.e2e.application import ONE_EVALUATION, ONLY_BASELINE, has_told, put, reaches, wait_for
 
 pytestmark = pytest.mark.e2e

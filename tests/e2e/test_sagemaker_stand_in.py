@@ -14,10 +14,10 @@ import yaml
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from localcloud.cloud import LocalCloud, up
-from localcloud.emulator import Timing
-from localcloud.questions import questions
-from localcloud.sagemaker.faults import Fault
+from novaloop_localcloud.cloud import LocalCloud, up
+from novaloop_localcloud.emulator import Timing
+from novaloop_localcloud.questions import questions
+from novaloop_localcloud.sagemaker.faults import Fault
 from tests.e2e.application import wait_for
 
 if TYPE_CHECKING:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from cli.stack import Stack
-from localcloud.cloud import LocalCloud
+from novaloop_cli.stack import Stack
+from novaloop_localcloud.cloud import LocalCloud
 from tests.e2e.application import SPEC, endpoints, goes_live, run
 
 pytestmark = pytest.mark.e2e

@@ -17,10 +17,10 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from localcloud.cloud import LocalCloud, up
-from localcloud.emulator import LocalCloudError, Timing
-from localcloud.limits import MESSAGE_BYTES, REQUEST_BYTES, RESPONSE_BYTES
-from localcloud.sagemaker.faults import Fault
+from novaloop_localcloud.cloud import LocalCloud, up
+from novaloop_localcloud.emulator import LocalCloudError, Timing
+from novaloop_localcloud.limits import MESSAGE_BYTES, REQUEST_BYTES, RESPONSE_BYTES
+from novaloop_localcloud.sagemaker.faults import Fault
 from tests.e2e.application import wait_for
 
 pytestmark = pytest.mark.e2e

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from cli.stack import Stack
-from localcloud import questions
-from localcloud.cloud import LocalCloud
-from localcloud.sagemaker.faults import Fault
 from novaloop.experiment.record import Status
 from novaloop.experiment.stack import EXPERIMENT_TAG
+from novaloop_cli.stack import Stack
+from novaloop_localcloud import questions
+from novaloop_localcloud.cloud import LocalCloud
+from novaloop_localcloud.sagemaker.faults import Fault
 from tests.e2e.application import (
     WITHOUT_PLAN,
     has_told,

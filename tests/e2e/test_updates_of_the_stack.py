@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from cli.stack import Stack, local_stack
-from localcloud import questions
-from localcloud.cloud import LocalCloud, up
-from localcloud.emulator import REPOSITORY, Timing
-from localcloud.sagemaker.faults import Fault
 from novaloop.experiment.record import StageState, Status
 from novaloop.experiment.stack import EXPERIMENT_TAG
+from novaloop_cli.stack import Stack, local_stack
+from novaloop_localcloud import questions
+from novaloop_localcloud.cloud import LocalCloud, up
+from novaloop_localcloud.emulator import REPOSITORY, Timing
+from novaloop_localcloud.sagemaker.faults import Fault
 from tests.e2e.application import (
     GOOD_EVAL,
     ONE_EVALUATION,
@@ -89,7 +89,7 @@ def cloud(tmp_path: Path) -> Iterator[LocalCloud]:
 @pytest.fixture
 def stack(cloud: LocalCloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stack]:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("cli.stack.attach", lambda: cloud)
+    monkeypatch.setattr("novaloop_cli.stack.attach", lambda: cloud)
     with local_stack(cloud) as found:
         yield found
 

@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from cli.stack import Stack
 from novaloop.experiment.record import Status
+from novaloop_cli.stack import Stack
 from tests.e2e.application import (
     GOOD_EVAL,
     ONE_EVALUATION,

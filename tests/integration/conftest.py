@@ -14,7 +14,7 @@ from moto import mock_aws
 from moto.dynamodb.exceptions import MockValidationException
 from moto.dynamodb.models import DynamoDBBackend
 
-from localcloud.limits import query_problem
+from novaloop_localcloud.limits import query_problem
 from tests.dynamodb import ValidationException, check_item, check_transaction
 from tests.template.stack import REGION, deployed, physical_name
 

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from localcloud import custom_resources
 from novaloop.usecases.guard import GuardWorld
 from novaloop.usecases.ports import Billing
 from novaloop.wiring.clients import HASTY
+from novaloop_localcloud import custom_resources
 from tests.integration.application import load, sample
 from tests.integration.conftest import STACK
 

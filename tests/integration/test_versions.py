@@ -16,13 +16,13 @@ import pytest
 from boto3.dynamodb.types import TypeSerializer
 from pydantic import TypeAdapter
 
-from cli.errors import explain
 from novaloop.cloud.messages import IngestFunction
 from novaloop.experiment.record import Record, Snapshot, Stage
 from novaloop.experiment.versions import FIELD, PRESENT, NewerVersion, Shape, current, stamped
 from novaloop.store.serialisation import plain
 from novaloop.store.table import ExperimentTable
 from novaloop.usecases.big_files import BigFile
+from novaloop_cli.errors import explain
 from tests.integration import rich_items
 from tests.integration.application import CONTEXT, Application, Invocations, load, sample
 from tests.integration.conftest import TABLE

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from fnmatch import fnmatchcase
 from typing import Any
 
-from localcloud.templates import null_problem, property_problem
+from novaloop_localcloud.templates import null_problem, property_problem
 from tests.template.stack import Stack, transformed
 
 

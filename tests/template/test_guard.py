@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from localcloud.templates import references
+from novaloop_localcloud.templates import references
 from tests.template.stack import sam_template, transformed
 
 CONDITIONS = {"without": False, "with": True}

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from localcloud import service_acts
-from localcloud.service_acts import Act, Place
 from novaloop.recipes import Deployment, Endpoint, TrainingJob, plan_endpoint, plan_training_job
 from novaloop.recipes.bedrock import CustomizationJob, custom_model, customization_job
 from novaloop.recipes.serverless import ServerlessJob, serverless_job
+from novaloop_localcloud import service_acts
+from novaloop_localcloud.service_acts import Act, Place
 from tests.template.iam_simulator import Request, verdicts
 from tests.template.stack import ACCOUNT, REGION, Stack, deployed
 

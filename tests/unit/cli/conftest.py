@@ -10,9 +10,9 @@ from botocore.exceptions import ClientError
 from click.testing import CliRunner, Result
 from moto import mock_aws
 
-from cli.main import main
-from cli.stack import Stack, find_stack
 from novaloop.store.items import Indexed
+from novaloop_cli.main import main
+from novaloop_cli.stack import Stack, find_stack
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from cli.stack import Stack
 from novaloop.experiment.record import Endpoint
 from novaloop.experiment.validation.reading import read_spec
+from novaloop_cli.stack import Stack
 from tests.unit.cli.conftest import novaloop
 from tests.unit.reports import finished_experiment as example
 

@@ -11,9 +11,9 @@ from botocore.exceptions import ClientError
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cli.sse import events
-from cli.stack import Stack
 from novaloop.experiment.record import Status
+from novaloop_cli.sse import events
+from novaloop_cli.stack import Stack
 from tests.unit.cli.conftest import novaloop
 from tests.unit.reports import finished_experiment as example
 

@@ -13,13 +13,12 @@ import boto3
 import click
 import pytest
 
-import cli
-from cli import stack as stacks
-from cli.main import main
-from cli.stack import Stack
-from cli.watch import EXIT_CODES
 from novaloop import __version__
 from novaloop.experiment.record import Status
+from novaloop_cli import stack as stacks
+from novaloop_cli.main import main
+from novaloop_cli.stack import Stack
+from novaloop_cli.watch import EXIT_CODES
 from tests.unit.cli import conftest
 from tests.unit.cli.conftest import novaloop
 from tests.unit.reports import finished_experiment as example
@@ -128,7 +127,7 @@ def test_no_other_text_names_a_command_without_its_stack() -> None:
         if any(each.name == "stack_name" for each in command.params) and name != "plan"
     ]
     named = re.compile(rf"novaloop ({'|'.join(with_stack)})\b(?!.*--local)")
-    folder = Path(cli.__file__).parent
+    folder = Path(novaloop_cli.__file__).parent
     for file in folder.glob("*.py"):
         tree = ast.parse(file.read_text())
         documented = (ast.Module, ast.FunctionDef, ast.ClassDef)

@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cli import commands
 from novaloop.experiment.controller.decide import decide
 from novaloop.experiment.controller.decision import Policy
 from novaloop.experiment.controller.observation import End, Leftover, Observation, Phase, Work
 from novaloop.experiment.controller.transitions import Ask
 from novaloop.experiment.record import Record, StageState, Status
 from novaloop.experiment.spec.stages import Runtime
+from novaloop_cli import commands
 from tests.unit.cli.conftest import novaloop
 from tests.unit.reports import finished_experiment as example
 
 if TYPE_CHECKING:
-    from cli.stack import Stack
+    from novaloop_cli.stack import Stack
 
 NAME = example.NAME
 

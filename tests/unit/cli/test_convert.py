@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cli.folder import folder_world
 from novaloop.usecases.ingest import ingest
+from novaloop_cli.folder import folder_world
 from tests.unit.cli.conftest import novaloop
 
 if TYPE_CHECKING:

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cli import demo
-from cli.submit import files_to_upload
-from localcloud import questions
 from novaloop.experiment.validation.reading import read_spec
+from novaloop_cli import demo
+from novaloop_cli.submit import files_to_upload
+from novaloop_localcloud import questions
 from tests.unit.cli.conftest import novaloop
 
 if TYPE_CHECKING:

@@ -5,9 +5,9 @@ from botocore import exceptions as aws
 from click.testing import CliRunner
 from pynamodb.exceptions import QueryError
 
-from cli import stack as stacks
-from cli.errors import explain
-from cli.main import main
+from novaloop_cli import stack as stacks
+from novaloop_cli.errors import explain
+from novaloop_cli.main import main
 from tests.unit.cli.conftest import novaloop
 
 
@@ -81,7 +81,7 @@ def test_without_a_local_cloud_the_command_says_how_to_start_one(
 def test_stopping_a_local_cloud_that_does_not_run_is_success(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("localcloud.cloud.down", lambda: False)
+    monkeypatch.setattr("novaloop_localcloud.cloud.down", lambda: False)
     result = novaloop("local", "down")
     assert (result.exit_code, result.output) == (0, "No local cloud is running.\n")
 

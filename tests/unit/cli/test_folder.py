@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cli.folder import FolderObjects
 from novaloop.datasets.reading.byte_range import ByteRange
 from novaloop.usecases.ports import ObjectMissing
+from novaloop_cli.folder import FolderObjects
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,8 +10,6 @@ import jsonschema
 import pytest
 import yaml
 
-from cli import schema
-from cli.main import main
 from novaloop.experiment.controller.transitions import TABLE
 from novaloop.experiment.spec.experiment import ExperimentSpec, Gate, Split
 from novaloop.experiment.spec.stages import (
@@ -24,6 +22,8 @@ from novaloop.experiment.spec.stages import (
     SftStage,
 )
 from novaloop.experiment.validation.reading import read_spec
+from novaloop_cli import schema
+from novaloop_cli.main import main
 
 if TYPE_CHECKING:
     from pydantic import BaseModel

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 import boto3
 import pytest
 
-from cli import logs
 from novaloop.experiment.record import Status
 from novaloop.experiment.validation.reading import read_spec
+from novaloop_cli import logs
 from tests.unit.cli.conftest import novaloop
 from tests.unit.reports import finished_experiment as example
 
 if TYPE_CHECKING:
-    from cli.stack import Stack
+    from novaloop_cli.stack import Stack
 
 JOB = f"novaloop-{example.NAME}--sft-1"
 

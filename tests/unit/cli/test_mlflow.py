@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from cli.mlflow import MAX_PARAMETER, log, parameters
-from cli.stack import Stack
 from novaloop.reports import Report, report
+from novaloop_cli.mlflow import MAX_PARAMETER, log, parameters
+from novaloop_cli.stack import Stack
 from tests.unit.cli.conftest import novaloop
 from tests.unit.reports import finished_experiment as example
 

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from benchmarks.stackoverflow_like import LABELS, generate
-from cli import ranges
-from cli.folder import folder_world
-from cli.ranges import convert_on_all_cores
 from novaloop.experiment.record import DatasetItem, DatasetStatus
 from novaloop.experiment.spec.experiment import ExperimentSpec, Role
 from novaloop.usecases.conversion import Conversion, IngestWorld, convert_file
+from novaloop_cli import ranges
+from novaloop_cli.folder import folder_world
+from novaloop_cli.ranges import convert_on_all_cores
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,9 +12,9 @@ import yaml
 from botocore.response import StreamingBody
 from botocore.stub import Stubber
 
-from cli import recipes
 from novaloop.recipes.catalog import Blueprint, pinned
 from novaloop.recipes.overrides import resolve
+from novaloop_cli import recipes
 from tests.unit.cli.conftest import novaloop
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from cli.score import score
+from novaloop_cli.score import score
 
 LABELS = "HQ,LQ_EDIT,LQ_CLOSE"
 GOLDS = ["HQ", "LQ_EDIT", "LQ_CLOSE", "HQ"] * 10

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cli.stack import Stack
 from novaloop.experiment.record import Record, Status
 from novaloop.experiment.spec.experiment import ExperimentSpec
+from novaloop_cli.stack import Stack
 from tests.unit.cli.conftest import novaloop
 
 if TYPE_CHECKING:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 import pytest
 from rich.console import Console
 
-from cli import reporting, views, watch
 from novaloop.experiment.record import (
     ChecksItem,
     DatasetStatus,
@@ -21,6 +20,7 @@ from novaloop.experiment.record import (
     Status,
 )
 from novaloop.training.health import HealthKind, HealthNote
+from novaloop_cli import reporting, views, watch
 from tests.unit.cli.conftest import novaloop
 from tests.unit.reports import finished_experiment as example
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from cli.stack import Stack
+    from novaloop_cli.stack import Stack
 
 NAME = example.NAME
 

@@ -10,8 +10,8 @@ import boto3
 import pytest
 from botocore.awsrequest import AWSPreparedRequest
 
-from localcloud import limits
 from novaloop.cloud.messages import HintQueue, IngestFunction, Topic
+from novaloop_localcloud import limits
 
 
 class TakenError(Exception):

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from cli.main import main
 from novaloop.datasets.convert import convert
 from novaloop.datasets.options import DatasetOptions, RowFormat, SourceFormat
 from novaloop.datasets.profile.summary import DatasetSummary
@@ -20,6 +19,7 @@ from novaloop.datasets.rejects import RejectLog
 from novaloop.datasets.rows.json_lines import objects
 from novaloop.recipes import validate_rows
 from novaloop.recipes.bedrock import bedrock
+from novaloop_cli.main import main
 
 ROOT = Path(__file__).parents[3]
 CASES = Path(os.environ.get("NOVALOOP_SHARED", ROOT.parent / "shared")) / "contract"

@@ -8,7 +8,13 @@ from typing import Any
 import pytest
 import yaml
 
-from localcloud.container import JobError, Recipe, channel_uri, check_consistency, image_method
+from novaloop_localcloud.container import (
+    JobError,
+    Recipe,
+    channel_uri,
+    check_consistency,
+    image_method,
+)
 
 SHARED = Path(os.environ.get("NOVALOOP_SHARED", Path(__file__).resolve().parents[4] / "shared"))
 CAPTURES = (

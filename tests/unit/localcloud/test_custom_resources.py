@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from localcloud.custom_resources import problem
+from novaloop_localcloud.custom_resources import problem
 
 SAME = {"StackId": "arn:aws:cloudformation:stack/a", "RequestId": "1", "LogicalResourceId": "Guard"}
 REQUEST = {**SAME, "RequestType": "Delete", "PhysicalResourceId": "id"}

@@ -3,9 +3,9 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
-from localcloud.sagemaker.faults import Fault, Faults
 from novaloop.cloud.failures import cause_of
 from novaloop.experiment.controller.observation import Cause
+from novaloop_localcloud.sagemaker.faults import Fault, Faults
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 from botocore.eventstream import EventStreamBuffer
 
-from localcloud.learner import Model
-from localcloud.questions import SYSTEM_PROMPT
-from localcloud.sagemaker.errors import ServiceError
-from localcloud.sagemaker.inference import (
+from novaloop_localcloud.learner import Model
+from novaloop_localcloud.questions import SYSTEM_PROMPT
+from novaloop_localcloud.sagemaker.errors import ServiceError
+from novaloop_localcloud.sagemaker.inference import (
     Completion,
     InferenceServer,
     chat_completion,

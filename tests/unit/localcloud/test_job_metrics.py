@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from localcloud.job_metrics import evaluate
+from novaloop_localcloud.job_metrics import evaluate
 
 SHARED = Path(os.environ.get("NOVALOOP_SHARED", Path(__file__).resolve().parents[4] / "shared"))
 

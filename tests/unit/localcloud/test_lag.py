@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from localcloud.lag import Lag
-from localcloud.sagemaker.errors import ServiceError, invalid
+from novaloop_localcloud.lag import Lag
+from novaloop_localcloud.sagemaker.errors import ServiceError, invalid
 
 
 def test_what_is_new_shows_late_and_its_tags_later() -> None:

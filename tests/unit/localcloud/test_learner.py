@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from localcloud.learner import (
+from novaloop_localcloud.learner import (
     Adagrad,
     Model,
     Prompt,
@@ -20,12 +20,12 @@ from localcloud.learner import (
     supervised_step,
     warmed_up,
 )
-from localcloud.questions import SYSTEM_PROMPT, questions
+from novaloop_localcloud.questions import SYSTEM_PROMPT, questions
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from localcloud.learner import Integers
+    from novaloop_localcloud.learner import Integers
 
 
 def _prompts(count: int, seed: int) -> tuple[list[Prompt], list[str]]:

@@ -8,8 +8,8 @@ from urllib.parse import urlencode
 
 import pytest
 
-from localcloud import limits
-from localcloud.limits import MESSAGE_BYTES, PART_BYTES, REQUEST_BYTES, RESPONSE_BYTES
+from novaloop_localcloud import limits
+from novaloop_localcloud.limits import MESSAGE_BYTES, PART_BYTES, REQUEST_BYTES, RESPONSE_BYTES
 
 
 def _code(service: str, target: str, request: dict[str, Any]) -> str | None:

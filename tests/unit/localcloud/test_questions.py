@@ -4,7 +4,7 @@ import csv
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from localcloud.questions import LABELS, questions, write
+from novaloop_localcloud.questions import LABELS, questions, write
 
 if TYPE_CHECKING:
     from pathlib import Path

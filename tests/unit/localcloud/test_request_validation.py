@@ -8,7 +8,7 @@ from typing import Any
 import botocore.session
 import pytest
 
-from localcloud.sagemaker.request_validation import request_problems
+from novaloop_localcloud.sagemaker.request_validation import request_problems
 
 SHARED = Path(os.environ.get("NOVALOOP_SHARED", Path(__file__).resolve().parents[4] / "shared"))
 REQUEST: dict[str, Any] = {

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from localcloud.container import JobError, serverless_recipe
-from localcloud.sagemaker.errors import ServiceError
-from localcloud.sagemaker.serverless import References, require_runtime, resolved
+from novaloop_localcloud.container import JobError, serverless_recipe
+from novaloop_localcloud.sagemaker.errors import ServiceError
+from novaloop_localcloud.sagemaker.serverless import References, require_runtime, resolved
 
 OWN = "arn:aws:sagemaker:us-east-1:000000000000"
 REWARD = "arn:aws:lambda:us-east-1:000000000000:function:x-SageMaker-reward"

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from localcloud import methods
-from localcloud.answers import converse_prompt
-from localcloud.container import JobError, Recipe, check_consistency
-from localcloud.learner import Model, hash_prompts, softmax
-from localcloud.tasks import benchmark, judge, reward_evaluation
 from novaloop.metrics.archive import metrics_by_task
 from novaloop.metrics.tasks import estimates
+from novaloop_localcloud import methods
+from novaloop_localcloud.answers import converse_prompt
+from novaloop_localcloud.container import JobError, Recipe, check_consistency
+from novaloop_localcloud.learner import Model, hash_prompts, softmax
+from novaloop_localcloud.tasks import benchmark, judge, reward_evaluation
 
 DPO = {
     "global_batch_size": 8,

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from localcloud.templates import null_problem, property_problem, reference_problem
+from novaloop_localcloud.templates import null_problem, property_problem, reference_problem
 
 TOPIC = "AWS::SNS::Topic"
 SOUND_POLICY = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:*"}]}

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from localcloud import methods
-from localcloud.container import Recipe
-from localcloud.learner import Model
 from novaloop.training.health import HealthKind, Limits, Training, follow
 from novaloop.training.lines import LogLine, points
+from novaloop_localcloud import methods
+from novaloop_localcloud.container import Recipe
+from novaloop_localcloud.learner import Model
 
 AT = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
 STEPS = 12

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from localcloud import universal_targets
-from localcloud.credentials import Credentials
+from novaloop_localcloud import universal_targets
+from novaloop_localcloud.credentials import Credentials
 
 NOW = 1_767_603_600.0
 DELETES: dict[str, Any] = {

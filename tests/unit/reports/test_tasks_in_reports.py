@@ -10,8 +10,6 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from cli import views
-from cli.reporting import print_results
 from novaloop import reports
 from novaloop.experiment.record import Record, ScoreItem, Stage, StageState
 from novaloop.experiment.spec.experiment import ExperimentSpec
@@ -19,6 +17,8 @@ from novaloop.experiment.spec.stages import EvaluateStage, StageKind, Task
 from novaloop.metrics.results import Estimate, Score, TaskScore
 from novaloop.metrics.tasks import estimates, score_task
 from novaloop.reports.schema import Report
+from novaloop_cli import views
+from novaloop_cli.reporting import print_results
 from tests.unit.metrics.test_task_scores import member
 from tests.unit.reports.finished_experiment import scores
 

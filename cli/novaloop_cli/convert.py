@@ -1,0 +1,194 @@
+"""`novaloop convert`: one file through the code of the ingest function, on this machine."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+import click
+from pydantic import ValidationError
+
+from novaloop.datasets.options import SourceFormat
+from novaloop.datasets.profile.checks import Finding, check_datasets
+from novaloop.datasets.profile.profile import DatasetProfile
+from novaloop.experiment.record import DatasetItem, DatasetStatus
+from novaloop.experiment.spec.experiment import FIELDS_ONLY, ExperimentSpec
+from novaloop.experiment.spec.inputs import FORMATS
+from novaloop.experiment.spec.wording import in_words
+from novaloop.usecases.conversion import Conversion
+from novaloop_cli.errors import USAGE, Refused
+from novaloop_cli.folder import FolderObjects, folder_world
+from novaloop_cli.ranges import convert_on_all_cores
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+MANY_ROWS = 10**12
+# A spec needs a plan; this one asks nothing of the files of other methods.
+_ANY_PLAN = [{"evaluate": "eval"}]
+_SINGULAR = {"labels": "label", "columns": "column"}
+
+
+@click.command()
+@click.argument(
+    "source", metavar="IN", type=click.Path(exists=True, dir_okay=False, path_type=Path)
+)
+@click.argument("target", metavar="OUT", type=click.Path(dir_okay=False, path_type=Path))
+@click.option(
+    "--method",
+    type=click.Choice([str(role) for role in FORMATS]),
+    required=True,
+    help="What the rows are for.",
+)
+@click.option("--model", default="nova-lite-2", show_default=True, help="The base model.")
+@click.option(
+    "--column",
+    "columns",
+    multiple=True,
+    metavar="FIELD=COLUMN",
+    help="Which column holds a field, such as question=Body; empty switches it off.",
+)
+@click.option("--label", "labels", multiple=True, help="A class; give each.")
+@click.option("--system-prompt", metavar="TEXT|@FILE", help="For rows that have none.")
+@click.option("--delimiter", help="The character between cells.")
+@click.option("--encoding", help="The file's encoding, if it is not UTF-8.")
+@click.option("--max-length", type=click.IntRange(1), help="Say how many rows have more tokens.")
+@click.option("--allow-rejects", is_flag=True, help="Leave unusable rows out.")
+@click.pass_context
+def convert(
+    context: click.Context,
+    /,
+    *,
+    source: Path,
+    target: Path,
+    method: str,
+    columns: tuple[str, ...],
+    system_prompt: str | None,
+    max_length: int | None,
+    allow_rejects: bool,
+    **settings: Any,
+) -> None:
+    """Convert IN (CSV or JSON lines, gzip or not) to the JSON lines of Nova's jobs in OUT.
+
+    Rejected rows go to OUT.rejects.jsonl. Exit code 2 if there are any, unless --allow-rejects.
+    """
+    given = {name: value for name, value in settings.items() if value}
+    given |= {"columns": dict(map(_pair, columns)), "plan": _ANY_PLAN}
+    given |= {"max_rejects": MANY_ROWS if allow_rejects else 0}
+    if system_prompt:
+        given["system_prompt"] = _text(system_prompt)
+    if source.resolve() == target.resolve():
+        raise Refused("IN and OUT are the same file; name another OUT")
+    with TemporaryDirectory(dir=_folder_of(target)) as scratch:
+        spec = _spec(given)
+        item, card = _convert(source, target, method, spec, Path(scratch))
+        findings = list(_findings(item, max_length, Path(scratch)))
+    for line in brief(item, card, source, target, spec.labels):
+        click.echo(line)
+    for finding in findings:
+        click.echo(f"  {finding.check}: {finding.message}")
+    context.exit(0 if item.status is DatasetStatus.ACCEPTED else USAGE)
+
+
+def _pair(text: str) -> tuple[str, str | None]:
+    field, mark, column = text.partition("=")
+    if not mark or not field:
+        raise Refused(f"--column {text}: write FIELD=COLUMN, such as question=Body")
+    return field, column or None
+
+
+def _text(value: str) -> str:
+    if not value.startswith("@"):
+        return value
+    try:
+        return Path(value[1:]).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        raise Refused(f"--system-prompt {value}: there is no such text file in UTF-8") from None
+
+
+def _folder_of(target: Path) -> Path:
+    if not target.parent.is_dir():
+        raise Refused(f"{target.parent}: there is no such folder; create it first")
+    return target.parent
+
+
+def _spec(settings: Mapping[str, Any]) -> ExperimentSpec:
+    try:
+        return ExperimentSpec.model_validate(settings, context=FIELDS_ONLY)
+    except ValidationError as error:
+        problems = (f"{_option(each['loc'])}: {in_words(each)}" for each in error.errors())
+        raise Refused("\n  ".join(problems)) from None
+
+
+def _option(location: tuple[int | str, ...]) -> str:
+    name = str(location[0])
+    return f"--{_SINGULAR.get(name, name).replace('_', '-')}"
+
+
+def _convert(
+    source: Path, target: Path, role: str, spec: ExperimentSpec, scratch: Path
+) -> tuple[DatasetItem, Mapping[str, Any]]:
+    """Run ingest's conversion in a scratch folder and move what is wanted beside `target`."""
+    if SourceFormat.of(source.name) is None:
+        raise Refused(f"{source}: must end in .csv or .jsonl, with or without .gz")
+    key = f"inbox/convert/{role}{''.join(source.suffixes)}"
+    now = datetime.now(UTC)
+    item = DatasetItem(role, DatasetStatus.INGESTING, key, "local", now, "", now)
+    world = folder_world("convert", scratch, {key: source})
+    job = Conversion("convert", spec, (item,))
+    (done,) = convert_on_all_cores(job, source.stat().st_size, world)
+    objects = FolderObjects(scratch, {})
+    if done.outputs:
+        objects.path(done.outputs[FORMATS[role]]).replace(target)
+    if done.rejects_key:
+        shutil.move(objects.path(done.rejects_key), _rejects_of(target))
+    if done.card_key is None:
+        return done, {}
+    return done, json.loads(objects.path(done.card_key).with_suffix(".json").read_bytes())
+
+
+def _findings(item: DatasetItem, max_length: int | None, scratch: Path) -> Iterator[Finding]:
+    """Yield what the checks before a start find in this file alone."""
+    if item.profile_key:
+        data = FolderObjects(scratch, {}).path(item.profile_key).read_bytes()
+        profiles = {item.role: DatasetProfile.from_bytes(data)}
+        yield from check_datasets(profiles, None, {item.role: max_length} if max_length else {})
+
+
+def _rejects_of(target: Path) -> Path:
+    return target.with_name(f"{target.name}.rejects.jsonl")
+
+
+def brief(
+    item: DatasetItem,
+    card: Mapping[str, Any],
+    source: Path,
+    target: Path,
+    labels: tuple[str, ...] = (),
+) -> Iterator[str]:
+    """Yield what a person wants to know first of a dataset's card; no text of the dataset."""
+    accepted = item.status is DatasetStatus.ACCEPTED
+    if accepted:
+        yield f"{target}: {item.rows:,} rows, sha256 {item.sha256[:12]}"
+    else:
+        yield f"{source} can't be used: {item.reason}"
+    for rule, rejected in card.get("rejects", {}).items():
+        line = rejected["first_lines"][0]
+        yield f"  rejected {rejected['rows']:,} rows: {rule}, first in line {line}"
+    if item.rejected_rows:
+        yield f"  all of them: {_rejects_of(target)}"
+    if not accepted or not card:
+        return
+    tokens = card["tokens"]
+    yield (
+        f"  tokens, estimated: {tokens['total']:,} in all; a row has {tokens['p50']:,} in the "
+        f"median, {tokens['max']:,} at most"
+    )
+    if card["duplicate_rows"]:
+        yield f"  duplicate rows: {card['duplicate_rows']:,}"
+    for label in labels:
+        yield f"  {label}: {(card['label_counts'] or {}).get(label, 0):,}"

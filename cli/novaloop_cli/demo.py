@@ -1,0 +1,136 @@
+"""`novaloop demo`: the whole loop on this machine, from three CSV files to a measured endpoint."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import tempfile
+import textwrap
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from novaloop.experiment.names import SPEC_FILE
+from novaloop.experiment.record import Record, Status
+from novaloop_cli import chat, reporting, views
+from novaloop_cli.commands import clean_up
+from novaloop_cli.errors import Failed
+from novaloop_cli.local import PARAMETERS
+from novaloop_cli.stack import Stack, local_stack
+from novaloop_cli.submit import files_to_upload, upload
+from novaloop_cli.watch import follow
+from novaloop_localcloud import questions
+from novaloop_localcloud.cloud import LocalCloud, up
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rich.console import Console
+
+NAME = "demo"
+REPORT_FOLDER = Path("novaloop-report")
+POLL_SECONDS = 0.5
+QUESTION = "my code dont work since yesterday, plz tell me whats wrong, its urgent!!"
+SPEC = f"""\
+columns: {{question: Body, answer: Y}}
+labels: [{", ".join(questions.LABELS)}]
+system_prompt: |-
+{textwrap.indent(questions.SYSTEM_PROMPT, "  ")}
+gate: {{metric: exact_match, better_than: baseline}}
+"""
+
+
+@click.command()
+@click.option(
+    "--data",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Folder with sft.csv, rft.csv and eval.csv (columns Id, Body, Y); else generated.",
+)
+@click.option("--keep", is_flag=True, help="Leave the endpoint and the local cloud running.")
+def demo(data: Path | None, keep: bool) -> None:
+    """Run the default plan in a local cloud, with a small model that stands in for Nova."""
+    out = views.console()
+    began = time.monotonic()
+    # Whoever ends this process, what it started must end with it.
+    for ending in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(ending, signal.default_int_handler)
+    with tempfile.TemporaryDirectory(prefix="novaloop-demo-") as scratch:
+        folder = Path(scratch)
+        prepare(folder, data)
+        files = files_to_upload(folder, NAME)
+        with _local_cloud(out, keep=keep) as cloud, local_stack(cloud) as stack:
+            run(stack, files, out)
+            if not keep:
+                _clean_up(stack, out)
+    out.print(f"\nDone in {time.monotonic() - began:.0f} s.")
+    if keep:
+        out.print(f"Go on: {stack.command('show', NAME)}\nStop it all: novaloop local down")
+    else:
+        out.print("Nothing was left running.")
+
+
+def prepare(folder: Path, data: Path | None) -> None:
+    """Fill a folder with an experiment: generated questions, or the data and spec of another."""
+    if data is None:
+        questions.write(folder)
+    else:
+        _copy(data, folder)
+    if not (folder / SPEC_FILE).exists():
+        (folder / SPEC_FILE).write_text(SPEC, encoding="utf-8")
+
+
+def _copy(data: Path, folder: Path) -> None:
+    for file in data.iterdir():
+        if file.is_file():
+            shutil.copy(file, folder)
+
+
+@contextmanager
+def _local_cloud(out: Console, *, keep: bool) -> Iterator[LocalCloud]:
+    out.print("The whole loop on this machine. A small n-gram model stands in for Nova.\n")
+    with _timed(out, "Starting the local cloud and deploying Novaloop into it"):
+        cloud = up(attached=not keep, parameters=PARAMETERS)
+    if keep:
+        yield cloud
+    else:
+        with cloud:
+            yield cloud
+
+
+@contextmanager
+def _timed(out: Console, what: str) -> Iterator[None]:
+    began = time.monotonic()
+    with out.status(what):
+        yield
+    out.print(f"{what}: {time.monotonic() - began:.1f} s")
+
+
+def run(stack: Stack, files: list[Path], out: Console) -> None:
+    """Take an experiment to a live endpoint; raise Failed if it ends up elsewhere."""
+    upload(stack, NAME, files)
+    out.print()
+    record = follow(stack, NAME, out, POLL_SECONDS)
+    content = reporting.build(stack, *stack.load(NAME))
+    out.print()
+    reporting.print_results(content, out)
+    out.print(f"\nReport: {reporting.write(content, REPORT_FOLDER)}")
+    if record.status is not Status.LIVE:
+        raise Failed(f"the demo ended {record.status}: {record.reason}")
+    _ask(stack, record, out)
+
+
+def _ask(stack: Stack, record: Record, out: Console) -> None:
+    """Show the answer to the smoke request, and to one more question, as it streams in."""
+    out.print(f"\n{record.stages[-1].name}: {record.stages[-1].reason}", markup=False)
+    out.print(f"Asked: {QUESTION}", style="dim")
+    answer = "".join(chat.answer(stack, record, QUESTION, 50, stream=True))
+    out.print(f"Answered: {answer}", markup=False)
+
+
+def _clean_up(stack: Stack, out: Console) -> None:
+    out.print()
+    with _timed(out, "Deleting the endpoint, configuration and model"):
+        clean_up(stack, NAME)

@@ -1,0 +1,90 @@
+"""The `novaloop` command."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any, NoReturn
+
+import click
+
+from novaloop import __version__
+from novaloop_cli import (
+    chat,
+    commands,
+    convert,
+    demo,
+    local,
+    logs,
+    mlflow,
+    plan,
+    recipes,
+    reporting,
+    reward,
+    schema,
+    score,
+    show,
+    submit,
+    watch,
+)
+from novaloop_cli.errors import FAILED, INTERRUPTED, explain
+from novaloop_localcloud.emulator import LocalCloudError
+
+
+class OneLineErrors(click.Group):
+    """A group of commands whose errors are one line on standard error, and an exit code."""
+
+    def main(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Run a command and exit: 2 for input that can't be used, 1 for what failed."""
+        kwargs["standalone_mode"] = False
+        try:
+            sys.exit(super().main(*args, **kwargs) or 0)
+        except click.Abort:
+            _exit("interrupted", INTERRUPTED)
+        except click.ClickException as error:
+            _exit(error.format_message(), error.exit_code)
+        except LocalCloudError as error:
+            _exit(str(error), FAILED)
+        except Exception as error:
+            message = explain(error)
+            if message is None:
+                raise
+            _exit(message, FAILED)
+
+
+def _exit(message: str, code: int) -> NoReturn:
+    click.echo(f"novaloop: {message}", err=True)
+    sys.exit(code)
+
+
+@click.group(cls=OneLineErrors, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="novaloop")
+def main() -> None:
+    """Fine-tune, measure, gate and deploy Amazon Nova models, from CSV files.
+
+    Exit codes: 0 done, 1 failed, 2 input can't be used, 3 waits for a person.
+    """
+
+
+for command in (
+    demo.demo,
+    local.local,
+    convert.convert,
+    plan.plan,
+    recipes.recipes,
+    submit.submit,
+    show.list_experiments,
+    show.show,
+    watch.watch,
+    reporting.report,
+    score.score,
+    mlflow.mlflow,
+    reward.reward,
+    chat.invoke,
+    *commands.ALL,
+    logs.logs,
+    schema.schema,
+):
+    main.add_command(command)
+
+if __name__ == "__main__":
+    main()

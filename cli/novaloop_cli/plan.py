@@ -1,0 +1,268 @@
+"""`novaloop plan`: what an experiment would do and cost, without launching anything."""
+
+from __future__ import annotations
+
+import json
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+import click
+from rich.table import Table
+from rich.text import Text
+
+from novaloop.experiment.controller.intake import dataset_refs, row_count_problems
+from novaloop.experiment.costs.prices import (
+    CostRange,
+    PricesRefused,
+    PriceTable,
+    packaged_prices,
+    read_prices,
+)
+from novaloop.experiment.lineage import named_origin
+from novaloop.experiment.planning import ExperimentPlan, plan_experiment
+from novaloop.experiment.record import DatasetItem, DatasetStatus, Record, Snapshot
+from novaloop.experiment.runtimes.training_job import image_problem
+from novaloop.experiment.spec.experiment import ExperimentSpec
+from novaloop.experiment.spec.stages import OnBedrock, Runtime, TrainStage
+from novaloop.experiment.spec.yaml_file import MAX_BYTES
+from novaloop.recipes.errors import RecipeError
+from novaloop.usecases.dataset_checks import check_experiment
+from novaloop.usecases.inbox import INBOX
+from novaloop.usecases.ingest import ingest
+from novaloop.usecases.spec_upload import present_spec
+from novaloop_cli import views
+from novaloop_cli.errors import Refused
+from novaloop_cli.folder import folder_world
+from novaloop_cli.site import PlannedSite, placeholder_site, stack_site
+from novaloop_cli.stack import REGION_VARIABLES, aws_account
+from novaloop_cli.submit import files_to_upload
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+DEFAULT_REGION = "us-east-1"
+PLACEHOLDERS = (
+    "Bucket, role and function ARNs are placeholders; --stack NAME fills in a deployed stack's."
+)
+TOKENS = "These jobs are billed by tokens; their price is not known, so their cost isn't."
+BASE_MODEL = "The base model's ARN gets its version from SageMaker's hub at launch."
+ON_BEDROCK = "Prices of Bedrock's deployments are not known, so their cost isn't."
+CHECKPOINTS = "The checkpoints that later stages start from are placeholders until a run."
+UIDS = "In names, 0000 stands where a run has the first characters of the experiment's uid."
+IMAGES = (
+    "The image of {} is not AWS's: the stack checks at upload whether its parameter "
+    "ImageRepositoryArns names the repository; --stack NAME checks it now."
+)
+ORIGIN = "The checkpoint of {} is a placeholder: it is looked up when the experiment starts."
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A folder whose files are all in order."""
+
+    spec: ExperimentSpec
+    datasets: Mapping[str, DatasetItem]
+    findings: tuple[Mapping[str, Any], ...]
+
+
+@click.command()
+@click.argument("directory", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--name", help="The experiment's name; else the folder's.")
+@click.option("--json", "as_json", is_flag=True, help="Exact requests and recipes, for programs.")
+@click.option(
+    "--prices",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A YAML file of prices and run times that differ from the packaged ones.",
+)
+@click.option(
+    "--stack",
+    "stack_name",
+    envvar="NOVALOOP_STACK",
+    help="Fill in the bucket, role and ARNs of this deployed stack.",
+)
+@click.option("--profile", help="AWS profile; only with --stack.")
+@click.option(
+    "--region",
+    envvar=REGION_VARIABLES,
+    show_envvar=True,
+    help=f"AWS region.  [default: {DEFAULT_REGION}, or the profile's with --stack]",
+)
+def plan(
+    *,
+    directory: Path,
+    name: str | None,
+    as_json: bool,
+    prices: Path | None,
+    stack_name: str | None,
+    profile: str | None,
+    region: str | None,
+) -> None:
+    """Check DIRECTORY as the cloud would, and print what its experiment would do and cost.
+
+    Launches nothing and needs no AWS account. Exit code 2 if anything is wrong with the files.
+    """
+    name = name or directory.resolve().name
+    table = _prices(prices)
+    with _site(stack_name, profile, region) as site:
+        checked = check_folder(directory, name)
+        planned = _planned(name, checked, site, table)
+    if as_json:
+        click.echo(json.dumps(_content(name, checked, planned, site), indent=2))
+        return
+    _show(name, checked, planned, site)
+
+
+def _prices(file: Path | None) -> PriceTable:
+    if file is None:
+        return packaged_prices()
+    try:
+        with file.open("rb") as opened:
+            return read_prices(opened.read(MAX_BYTES + 1))
+    except PricesRefused as refused:
+        raise Refused("\n  ".join((f"{file} can't be used:", *refused.errors))) from None
+
+
+@contextmanager
+def _site(stack: str | None, profile: str | None, region: str | None) -> Iterator[PlannedSite]:
+    if stack is None:
+        yield placeholder_site(region or DEFAULT_REGION)
+        return
+    with aws_account(profile, region):
+        yield stack_site(stack)
+
+
+def check_folder(directory: Path, name: str) -> Checked:
+    """Check and convert a folder's files by the code of the ingest function.
+
+    Raises Refused with everything that is wrong.
+    """
+    uploads = {f"{INBOX}{name}/{file.name}": file for file in files_to_upload(directory, name)}
+    with TemporaryDirectory() as scratch:
+        world = folder_world(name, Path(scratch), uploads)
+        for key in uploads:
+            ingest(key, world)
+        check_experiment(name, world)
+        spec = present_spec(name, world) or ExperimentSpec()
+        snapshot = world.store.load(name)
+    problems = list(_problems(spec, snapshot))
+    if problems:
+        raise Refused("\n  ".join((f"{directory} can't be used:", *problems)))
+    return Checked(spec, snapshot.datasets, snapshot.checks.findings if snapshot.checks else ())
+
+
+def _problems(spec: ExperimentSpec, snapshot: Snapshot) -> Iterator[str]:
+    refused = {
+        f"{item.source_key.rpartition('/')[2]}: {item.reason}": None
+        for item in snapshot.datasets.values()
+        if item.status is not DatasetStatus.ACCEPTED
+    }
+    yield from refused
+    if not refused:
+        yield from row_count_problems(spec, snapshot.datasets.values())
+    if snapshot.checks is not None and snapshot.checks.refusal is not None:
+        yield snapshot.checks.refusal
+
+
+def _planned(name: str, checked: Checked, site: PlannedSite, prices: PriceTable) -> ExperimentPlan:
+    record = Record(
+        name,
+        checked.spec,
+        created_at=datetime.now(UTC),
+        datasets=dataset_refs(checked.datasets.values()),
+        prefix=site.prefix,
+    )
+    try:
+        return plan_experiment(record, site.site, prices)
+    except RecipeError as error:
+        raise Refused("\n  ".join(("no plan can be made:", *map(str, error.errors)))) from None
+
+
+def _content(
+    name: str, checked: Checked, planned: ExperimentPlan, site: PlannedSite
+) -> dict[str, Any]:
+    datasets = {
+        role: {"rows": item.rows, "rejected_rows": item.rejected_rows, "sha256": item.sha256}
+        for role, item in sorted(checked.datasets.items())
+    }
+    notes = list(_notes(checked.spec, site))
+    head = {"experiment": name, "datasets": datasets, "findings": list(checked.findings)}
+    return {**head, **planned.to_dict(), "notes": notes}
+
+
+def _show(name: str, checked: Checked, planned: ExperimentPlan, site: PlannedSite) -> None:
+    out = views.console()
+    out.print(Text.assemble((name, "bold"), f"  {checked.spec.model}, {checked.spec.runtime}"))
+    out.print()
+    out.print(views.datasets(checked.datasets))
+    for finding in checked.findings:
+        out.print(Text(f"{finding['check']}: {finding['message']}", "yellow"))
+    out.print()
+    out.print(_stages(planned))
+    out.print()
+    for line in _remarks(checked.spec, planned, site):
+        out.print(line, markup=False)
+
+
+def _stages(planned: ExperimentPlan) -> Table:
+    """Return the stages with their machines, limits and costs in US dollars."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    for title in ("stage", "method", "machines"):
+        table.add_column(title, no_wrap=True)
+    for title in ("steps", "hours", "low $", "likely $", "most $"):
+        table.add_column(title, justify="right")
+    for stage in planned.stages:
+        on_machines = stage.instance_type is not None
+        machines = f"{stage.instances} {stage.instance_type}" if on_machines else "serverless"
+        steps, hours = str(stage.steps or ""), f"{stage.hours:.1f}"
+        table.add_row(stage.name, stage.method, machines, steps, hours, *_usd(stage.cost))
+    table.add_row("all", "", "", "", "", *_usd(planned.cost), style="bold")
+    return table
+
+
+def _usd(cost: CostRange | None) -> tuple[str, str, str]:
+    if cost is None:
+        return "?", "?", "?"
+    return f"{cost.low:,.0f}", f"{cost.expected:,.0f}", f"{cost.most:,.0f}"
+
+
+def _remarks(spec: ExperimentSpec, planned: ExperimentPlan, site: PlannedSite) -> Iterator[str]:
+    if planned.quotas:
+        yield "Quotas needed:"
+    for quota in planned.quotas:
+        yield f"  {quota.needed}  {quota.name}"
+    yield f"Prices of {planned.prices}; expected run times are assumptions, not measurements."
+    if spec.budget_usd is not None:
+        yield _budget_remark(spec.budget_usd, planned.cost)
+    yield from _notes(spec, site)
+    yield "Nothing was launched."
+
+
+def _notes(spec: ExperimentSpec, site: PlannedSite) -> Iterator[str]:
+    yield UIDS
+    if spec.runtime is not Runtime.TRAINING_JOB:
+        yield TOKENS
+    if spec.runtime is Runtime.SERVERLESS:
+        yield BASE_MODEL
+    if any(isinstance(stage, OnBedrock) for stage in spec.plan):
+        yield ON_BEDROCK
+    if any(isinstance(stage, TrainStage) for stage in spec.plan):
+        yield CHECKPOINTS
+    if named_origin(spec) is not None:
+        yield ORIGIN.format(spec.checkpoint)
+    if site.is_placeholder:
+        # Placeholders let any image pass; who knows no repository sees which are not AWS's.
+        none = replace(site.site, deployment=replace(site.site.deployment, image_repositories=()))
+        foreign = [stage.name for stage in spec.plan if image_problem(stage, none)]
+        if foreign:
+            yield IMAGES.format(", ".join(foreign))
+        yield PLACEHOLDERS
+
+
+def _budget_remark(budget: float, cost: CostRange | None) -> str:
+    enough = cost is not None and cost.expected < budget
+    verdict = "should be enough" if enough else "will probably hold the experiment before its end"
+    return f"The budget of {budget:,.2f} USD {verdict}."

@@ -1,0 +1,179 @@
+"""`novaloop score`: measure a file of answers on this machine, as the metrics function does."""
+
+from __future__ import annotations
+
+import tarfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from rich.table import Table
+
+from novaloop.metrics.archive import ArchiveError, NoAnswers, archive_members
+from novaloop.metrics.classification import NO_VALID_LABEL
+from novaloop.metrics.comparison import DifferentRowsError
+from novaloop.metrics.inferences import InferenceError
+from novaloop.metrics.results import Score, TaskScore
+from novaloop.metrics.score import score_archive, score_lines
+from novaloop.metrics.tasks import score_task
+from novaloop.reports.measurements import METRIC_TITLES, task_reports
+from novaloop_cli import views
+from novaloop_cli.errors import Refused
+from novaloop_cli.show import as_json, print_json
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from rich.console import Console
+
+    from novaloop.metrics.results import Classification, Comparison, Difference, Estimate, Share
+    from novaloop.metrics.rows import RowScores
+
+_existing = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+@click.command()
+@click.argument("file", type=_existing)
+@click.option("--labels", metavar="A,B,...", help="The labels, if the answers are classes.")
+@click.option("--against", type=_existing, help="Compare with these earlier answers, row by row.")
+@click.option("--max-new-tokens", type=click.IntRange(1), help="Count answers that were cut off.")
+@as_json
+def score(
+    file: Path, labels: str | None, against: Path | None, max_new_tokens: int | None, json_: bool
+) -> None:
+    """Score FILE, an inference_output.jsonl or an output.tar.gz, without AWS.
+
+    The output of a benchmark, a judge or rft_eval holds no answers: its own numbers are shown.
+    """
+    names = tuple(label.strip() for label in (labels or "").split(",") if label.strip())
+    found: Score | TaskScore
+    try:
+        earlier = {against.name: _score(against, names, None, {})[1]} if against else {}
+        found, _ = _score(file, names, max_new_tokens, earlier)
+    except NoAnswers:
+        before = {against.name: _task(against, {})} if against else {}
+        found = _task(file, before)
+    if json_:
+        print_json(found.to_dict())
+    elif isinstance(found, Score):
+        _print(found, views.console())
+    else:
+        (content,) = task_reports({**before, file.name: found})
+        views.console().print(views.task(content))
+
+
+def _task(file: Path, earlier: Mapping[str, TaskScore]) -> TaskScore:
+    try:
+        with file.open("rb") as content:
+            return score_task(archive_members(content), "reported", None, earlier)
+    except (ArchiveError, OSError) as error:
+        raise Refused(f"{file}: {error}") from error
+
+
+def _score(
+    file: Path,
+    labels: tuple[str, ...],
+    max_new_tokens: int | None,
+    earlier: Mapping[str, RowScores],
+) -> tuple[Score, RowScores]:
+    try:
+        read = score_archive if tarfile.is_tarfile(file) else score_lines
+        with file.open("rb") as content:
+            return read(content, labels=labels, max_new_tokens=max_new_tokens, earlier=earlier)
+    except NoAnswers:
+        raise
+    except (ArchiveError, InferenceError, DifferentRowsError, OSError) as error:
+        raise Refused(f"{file}: {error}") from error
+    except ValueError as error:
+        raise Refused(f"--labels: {error}") from error
+
+
+def _print(found: Score, out: Console) -> None:
+    compared = next(iter(found.comparisons.items()), None)
+    out.print(_metrics(found, compared[1] if compared else None))
+    if found.classification:
+        out.print()
+        out.print(_accuracies(found.classification))
+        out.print()
+        out.print(_confusion(found.classification))
+    out.print()
+    for line in _remarks(found):
+        out.print(line)
+    if compared:
+        _print_comparison(*compared, out)
+
+
+def _metrics(found: Score, compared: Comparison | None) -> Table:
+    table = _table(f"{found.n:,} rows")
+    for heading in ("value", "± error", *(("change", "95 % interval") if compared else ())):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for name, estimate in found.metrics.items():
+        difference = compared.metrics.get(name) if compared else None
+        table.add_row(METRIC_TITLES.get(name, name), *_estimate(estimate), *_change(difference))
+    return table
+
+
+def _estimate(estimate: Estimate) -> tuple[str, str]:
+    error = "" if estimate.stderr is None else f"± {estimate.stderr:.4f}"
+    return f"{estimate.value:.4f}", error
+
+
+def _change(difference: Difference | None) -> tuple[str, ...]:
+    if difference is None:
+        return ()
+    interval = f"{difference.low:+.4f} to {difference.high:+.4f}"
+    return f"{difference.difference:+.4f}", interval
+
+
+def _accuracies(found: Classification) -> Table:
+    table = _table("")
+    for heading in ("rows", "share", "95 % interval"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_row("Accuracy, strict", *_share(found.strict.accuracy))
+    table.add_row("Accuracy, lenient", *_share(found.lenient.accuracy))
+    table.add_row("No valid label, strict", *_share(found.strict.without_label))
+    for label, scores in found.strict.classes.items():
+        table.add_row(f"Recall of {label}", *_share(scores.recall))
+    return table
+
+
+def _share(share: Share) -> tuple[str, str, str]:
+    if share.value is None or share.low is None or share.high is None:
+        return f"{share.count} of {share.n}", "", ""
+    interval = f"{share.low:.1%} to {share.high:.1%}"
+    return f"{share.count} of {share.n}", f"{share.value:.1%}", interval
+
+
+def _confusion(found: Classification) -> Table:
+    table = _table("true, then generated (lenient)")
+    for label in (*found.labels, NO_VALID_LABEL):
+        table.add_column(label, justify="right", overflow="fold")
+    for label, counts in zip(found.labels, found.lenient.confusion, strict=True):
+        table.add_row(label, *map(str, counts))
+    return table
+
+
+def _remarks(found: Score) -> Iterator[str]:
+    sizes = found.lengths
+    yield f"Answers: median {sizes.median:,.0f} characters, longest {sizes.maximum:,}."
+    if sizes.reached_limit is not None:
+        count, n = sizes.reached_limit.count, sizes.reached_limit.n
+        yield f"Cut off at the token limit: about {count} of {n}."
+    for defect in found.reported.defects if found.reported else ():
+        yield f"The job's {defect.metric}: {defect.name}; {defect.explanation}."
+    yield f"Evaluation set {found.evaluation_set[:12]}."
+
+
+def _print_comparison(name: str, compared: Comparison, out: Console) -> None:
+    out.print()
+    out.print(f"Against {name}: {compared.summary}.")
+    out.print(
+        f"{compared.improved} rows improved, {compared.regressed} regressed, "
+        f"{compared.same} stayed the same."
+    )
+
+
+def _table(heading: str) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    table.add_column(heading, no_wrap=True)
+    return table

@@ -1,0 +1,99 @@
+"""`novaloop list` and `novaloop show`."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import click
+from pydantic_core import to_jsonable_python
+from rich.table import Table
+from rich.text import Text
+
+from novaloop.experiment.record import Status
+from novaloop_cli import views
+from novaloop_cli.stack import Stack, with_stack
+
+if TYPE_CHECKING:
+    from novaloop.experiment.record import HistoryEntry, Record, Snapshot
+    from novaloop.store.table import ExperimentSummary
+
+SHOWN_HISTORY = 8
+
+as_json = click.option("--json", "json_", is_flag=True, help="Print JSON.")
+
+
+@click.command("list")
+@as_json
+@with_stack
+def list_experiments(stack: Stack, json_: bool) -> None:
+    """List the experiments, the newest first."""
+    found = list(stack.table.experiments())
+    if json_:
+        print_json(to_jsonable_python(found))
+    elif found:
+        views.console().print(_summaries(found, datetime.now(UTC)))
+    else:
+        click.echo(f"No experiments yet. Upload one: {stack.command('submit', 'DIR')}")
+
+
+def print_json(content: Any) -> None:
+    """Print JSON content, indented."""
+    click.echo(json.dumps(content, indent=2, ensure_ascii=False))
+
+
+def _summaries(found: list[ExperimentSummary], now: datetime) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    table.add_column("experiment", no_wrap=True)
+    table.add_column("status", no_wrap=True)
+    table.add_column("created", no_wrap=True)
+    table.add_column("", overflow="fold")
+    for item in found:
+        style = views.STYLES.get(item.status, "")
+        created = views.age(item.created_at, now)
+        table.add_row(item.experiment_id, Text(item.status, style), created, item.reason)
+    return table
+
+
+@click.command()
+@click.argument("name")
+@as_json
+@with_stack
+def show(stack: Stack, name: str, json_: bool) -> None:
+    """Show where experiment NAME stands."""
+    snapshot, record = stack.load(name)
+    history = stack.table.history(name)
+    if json_:
+        print_json(_plain(snapshot, history))
+    else:
+        _print(snapshot, record, history)
+
+
+def _plain(snapshot: Snapshot, history: list[HistoryEntry]) -> dict[str, Any]:
+    """Return everything that is stored; scores by `<stage>-<attempt>`, as JSON has no pairs."""
+    scores = {f"{stage}-{attempt}": item for (stage, attempt), item in snapshot.scores.items()}
+    everything = vars(snapshot) | {"scores": scores, "history": history}
+    return {name: to_jsonable_python(value) for name, value in everything.items()}
+
+
+def _print(snapshot: Snapshot, record: Record, history: list[HistoryEntry]) -> None:
+    out = views.console()
+    now = datetime.now(UTC)
+    out.print(views.header(record))
+    if record.stages:
+        out.print()
+        out.print(views.stages(record, snapshot.scores, now))
+    if snapshot.datasets:
+        out.print()
+        out.print(views.datasets(snapshot.datasets))
+    if gate := record.gate:
+        out.print()
+        out.print(Text.assemble(("gate  ", "dim"), f"{gate.verdict}, {gate.summary}"))
+    if record.endpoint and record.status is Status.LIVE:
+        out.print(Text.assemble(("endpoint  ", "dim"), record.endpoint.name))
+    found = snapshot.checks.findings if snapshot.checks else ()
+    for notice in (*record.remarks, *(finding["message"] for finding in found)):
+        out.print(Text(f"note: {notice}", "yellow"))
+    out.print()
+    out.print(views.history(history[-SHOWN_HISTORY:]))

@@ -1,0 +1,60 @@
+"""Where planned jobs would run: a deployed stack's settings, or placeholders for them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from novaloop.experiment.stack import Site
+from novaloop.recipes.jobs import Deployment
+from novaloop_cli.stack import aws_region, describe_stack
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+PREFIX = "novaloop"
+_NEEDED = {"BucketName", "ExecutionRoleArn", "BedrockRoleArn", "RewardFunctionArn", "JobNamePrefix"}
+
+
+@dataclass(frozen=True)
+class PlannedSite:
+    """A site, the first word of its jobs' names, and whether it is made of placeholders."""
+
+    site: Site
+    prefix: str
+    is_placeholder: bool
+
+
+def placeholder_site(region: str) -> PlannedSite:
+    """Return a site for those who have deployed nothing yet."""
+    deployment = Deployment(
+        region=region,
+        execution_role_arn="arn:aws:iam::000000000000:role/placeholder",
+        reward_function_arn=(
+            f"arn:aws:lambda:{region}:000000000000:function:placeholder-SageMaker-reward"
+        ),
+        image_repositories=("*",),
+    )
+    role = "arn:aws:iam::000000000000:role/placeholder"
+    site = Site("placeholder-bucket", deployment, bedrock_role_arn=role)
+    return PlannedSite(site, PREFIX, is_placeholder=True)
+
+
+def stack_site(name: str) -> PlannedSite:
+    """Return the site of a deployed stack. Raises Refused, Failed."""
+    stack = describe_stack(name, _NEEDED)
+    deployment = Deployment(
+        region=aws_region(),
+        execution_role_arn=stack["ExecutionRoleArn"],
+        reward_function_arn=stack["RewardFunctionArn"],
+        kms_key_arn=stack.get("OutputKmsKeyArn") or None,
+        subnets=_listed(stack, "SubnetIds"),
+        security_group_ids=_listed(stack, "SecurityGroupIds"),
+        image_repositories=_listed(stack, "ImageRepositoryArns"),
+    )
+    site = Site(stack["BucketName"], deployment, stack["BedrockRoleArn"])
+    return PlannedSite(site, stack["JobNamePrefix"], is_placeholder=False)
+
+
+def _listed(stack: Mapping[str, str], name: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in stack.get(name, "").split(",") if part.strip())

@@ -1,0 +1,275 @@
+"""The deployment that a command talks to: a stack on AWS, or the local cloud's."""
+
+from __future__ import annotations
+
+import functools
+import os
+import shlex
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
+
+import boto3
+import click
+from botocore.exceptions import ClientError
+from click.core import ParameterSource
+
+from novaloop.store.table import ExperimentTable
+from novaloop.usecases.inbox import INBOX
+from novaloop_cli.errors import Failed, Refused
+from novaloop_localcloud.cloud import LocalCloud
+from novaloop_localcloud.emulator import LocalCloudError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Set
+    from datetime import datetime
+
+    from mypy_boto3_bedrock import BedrockClient
+    from mypy_boto3_bedrock_runtime import BedrockRuntimeClient
+    from mypy_boto3_logs import CloudWatchLogsClient
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_sagemaker_runtime import SageMakerRuntimeClient
+
+    from novaloop.experiment.record import Record, Snapshot
+
+DEFAULT_STACK = "novaloop"
+REGION_VARIABLES = ("AWS_REGION", "AWS_DEFAULT_REGION")
+"""In the order of the AWS CLI v2; boto3 alone looks at the second only."""
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True)
+class Stack:
+    """One deployment of Novaloop, as its CloudFormation outputs describe it.
+
+    `chosen_by` are the options of the command line that led to it.
+    """
+
+    bucket: str
+    table_name: str
+    region: str
+    is_local: bool = False
+    chosen_by: tuple[str, ...] = ()
+
+    @cached_property
+    def table(self) -> ExperimentTable:
+        """The experiments table."""
+        return ExperimentTable(self.table_name, self.region, os.environ.get("AWS_ENDPOINT_URL"))
+
+    @cached_property
+    def s3(self) -> S3Client:
+        """The client for the application's bucket."""
+        client: S3Client = boto3.client("s3")
+        return client
+
+    @cached_property
+    def logs(self) -> CloudWatchLogsClient:
+        """The client for the logs of jobs and endpoints."""
+        client: CloudWatchLogsClient = boto3.client("logs")
+        return client
+
+    @cached_property
+    def runtime(self) -> SageMakerRuntimeClient:
+        """The client that invokes endpoints."""
+        client: SageMakerRuntimeClient = boto3.client("sagemaker-runtime")
+        return client
+
+    @cached_property
+    def bedrock(self) -> BedrockClient:
+        """The client that looks up what Bedrock serves."""
+        client: BedrockClient = boto3.client("bedrock")
+        return client
+
+    @cached_property
+    def bedrock_runtime(self) -> BedrockRuntimeClient:
+        """The client that asks what Bedrock serves."""
+        client: BedrockRuntimeClient = boto3.client("bedrock-runtime")
+        return client
+
+    def command(self, *words: str) -> str:
+        """Return a command for this deployment that can be pasted into the same shell."""
+        return shlex.join(("novaloop", *words, *self.chosen_by))
+
+    def caller(self) -> str:
+        """Who is asking, such as `assumed-role/Admin/jane`."""
+        identity = boto3.client("sts").get_caller_identity()
+        return str(identity["Arn"].rpartition(":")[2])
+
+    def newest_upload(self, experiment: str) -> datetime | None:
+        """When the newest file in the experiment's inbox arrived; None if there is none."""
+        pages = self.s3.get_paginator("list_objects_v2").paginate(
+            Bucket=self.bucket, Prefix=f"{INBOX}{experiment}/"
+        )
+        arrivals = [item["LastModified"] for page in pages for item in page.get("Contents", [])]
+        return max(arrivals, default=None)
+
+    def load(self, experiment: str) -> tuple[Snapshot, Record]:
+        """Return an experiment's items and its record. Raises Refused if it has none."""
+        snapshot = self.table.load(experiment)
+        if snapshot.record is None:
+            raise Refused(self.no_record(experiment))
+        return snapshot, snapshot.record
+
+    def no_record(self, experiment: str) -> str:
+        """Say why there is no record of that name."""
+        if self.newest_upload(experiment):
+            watch = self.command("watch", experiment)
+            return f"{experiment} was uploaded and waits to be looked at; try `{watch}`"
+        those = f"`{self.command('list')}` shows those that exist"
+        return f"no experiment is called {experiment}; {those}"
+
+
+def find_stack(name: str) -> Stack:
+    """Look a stack up with whatever credentials the environment gives. Raises Refused, Failed."""
+    outputs = describe_stack(name, {"BucketName", "TableName"})
+    return Stack(outputs["BucketName"], outputs["TableName"], aws_region())
+
+
+def describe_stack(name: str, needed: Set[str]) -> dict[str, str]:
+    """Return a stack's parameters and outputs, among them those needed. Raises Refused, Failed."""
+    try:
+        answer = boto3.client("cloudformation").describe_stacks(StackName=name)
+    except ClientError as error:
+        if "does not exist" in str(error):
+            raise Refused(_no_such_stack(name)) from None
+        raise
+    stack = answer["Stacks"][0]
+    given = {each["ParameterKey"]: each["ParameterValue"] for each in stack.get("Parameters", [])}
+    outputs = {each["OutputKey"]: each["OutputValue"] for each in stack.get("Outputs", [])}
+    missing = sorted(needed - outputs.keys())
+    if missing:
+        raise Failed(
+            f"stack {name} ({stack['StackStatus']}) has no output {' and '.join(missing)}; "
+            "finish its deployment, or name Novaloop's stack with --stack"
+        )
+    return {**given, **outputs}
+
+
+def aws_region() -> str:
+    """Return the region that AWS clients talk to now."""
+    return str(boto3.client("dynamodb").meta.region_name)
+
+
+def _no_such_stack(name: str) -> str:
+    return (
+        f"no stack is called {name} in {aws_region()}; deploy one with `sam deploy`, "
+        "name yours with --stack or NOVALOOP_STACK, or use --local"
+    )
+
+
+@contextmanager
+def environment(changes: Mapping[str, str], *, without: str = "") -> Iterator[None]:
+    """Change environment variables for a while, after removing those that start with `without`.
+
+    The environment is the one place that every AWS client reads, PynamoDB's included.
+    """
+    before = dict(os.environ)
+    dropped = [key for key in before if without and key.startswith(without)]
+    if not changes and not dropped:
+        yield
+        return
+    for key in dropped:
+        del os.environ[key]
+    os.environ.update(changes)
+    boto3.DEFAULT_SESSION = None
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+        boto3.DEFAULT_SESSION = None
+
+
+@contextmanager
+def local_stack(cloud: LocalCloud) -> Iterator[Stack]:
+    """Talk to a running local cloud."""
+    with environment(cloud.environment(), without="AWS_"):
+        found = find_stack(cloud.state.stack_name)
+        yield replace(found, is_local=True, chosen_by=("--local",))
+
+
+@contextmanager
+def aws_account(profile: str | None, region: str | None) -> Iterator[None]:
+    """Let every AWS client talk to an account and region; those of the environment if None."""
+    changes = {"AWS_PROFILE": profile} if profile else {}
+    changes |= dict.fromkeys(REGION_VARIABLES, region) if region else {}
+    # Keys in the environment would win over the profile that was asked for.
+    with environment(changes, without="AWS_ACCESS_KEY" if profile else ""):
+        yield
+
+
+@contextmanager
+def aws_stack(name: str, profile: str | None, region: str | None) -> Iterator[Stack]:
+    """Talk to a deployed stack."""
+    with aws_account(profile, region):
+        yield find_stack(name)
+
+
+def attach() -> LocalCloud:
+    """Return the local cloud that runs. Raises Refused if none does."""
+    try:
+        return LocalCloud.attach()
+    except LocalCloudError as error:
+        raise Refused(str(error)) from None
+
+
+_OPTIONS = (
+    click.option(
+        "--stack",
+        "stack_name",
+        envvar="NOVALOOP_STACK",
+        default=DEFAULT_STACK,
+        show_default=True,
+        show_envvar=True,
+        help="The deployed stack.",
+    ),
+    click.option("--profile", help="AWS profile."),
+    click.option("--region", envvar=REGION_VARIABLES, show_envvar=True, help="AWS region."),
+    click.option(
+        "--local",
+        is_flag=True,
+        envvar="NOVALOOP_LOCAL",
+        show_envvar=True,
+        help="Use the running local cloud.",
+    ),
+)
+
+
+def with_stack(command: Callable[Concatenate[Stack, P], R]) -> Callable[..., R]:
+    """Give a command the options that choose a deployment, and the deployment."""
+
+    @functools.wraps(command)
+    @click.pass_context
+    def wrapper(
+        context: click.Context,
+        /,
+        *args: Any,
+        stack_name: str,
+        profile: str | None,
+        region: str | None,
+        local: bool,
+        **kwargs: Any,
+    ) -> R:
+        chosen = local_stack(attach()) if local else aws_stack(stack_name, profile, region)
+        stack = context.with_resource(chosen)
+        if not local:
+            given = _given(context, stack_name=stack_name, profile=profile, region=region)
+            stack = replace(stack, chosen_by=given)
+        return command(stack, *args, **kwargs)
+
+    decorated: Callable[..., R] = wrapper
+    for option in reversed(_OPTIONS):
+        decorated = option(decorated)
+    return decorated
+
+
+def _given(context: click.Context, **options: str | None) -> tuple[str, ...]:
+    """Return the options that were given on the command line; the shell keeps its variables."""
+    words: list[str] = []
+    for name, value in options.items():
+        if value and context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            words += [f"--{name.removesuffix('_name')}", value]
+    return tuple(words)

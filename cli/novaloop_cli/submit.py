@@ -1,0 +1,94 @@
+"""`novaloop submit`: upload a folder as an experiment."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from novaloop.datasets.options import SourceFormat
+from novaloop.experiment.names import SPEC_FILE, experiment_name_error
+from novaloop.experiment.spec.experiment import ExperimentSpec
+from novaloop.experiment.spec.inputs import roles, split_roles
+from novaloop.experiment.spec.yaml_file import MAX_BYTES
+from novaloop.experiment.validation.reading import SpecRefused, problem_with_file_name, read_spec
+from novaloop.usecases.conversion import SPLIT_STEM
+from novaloop.usecases.inbox import INBOX, stem_of
+from novaloop_cli.errors import Refused
+from novaloop_cli.stack import Stack, with_stack
+
+
+@click.command()
+@click.argument("directory", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--name", help="The experiment's name; else the folder's.")
+@with_stack
+def submit(stack: Stack, directory: Path, name: str | None) -> None:
+    """Upload DIRECTORY: experiment.yaml and the data files that its plan needs."""
+    name = name or directory.resolve().name
+    files = files_to_upload(directory, name)
+    refuse_if_started(stack, name)
+    upload(stack, name, files)
+    click.echo(f"Submitted {name}: {', '.join(file.name for file in files)}.")
+    click.echo(f"Follow it: {stack.command('watch', name)}")
+
+
+def files_to_upload(directory: Path, name: str) -> list[Path]:
+    """Check a folder; return its files in the order of upload. Raises Refused."""
+    if problem := experiment_name_error(name):
+        raise Refused(f"{name}: {problem}, or give --name")
+    for file in directory.iterdir():
+        if problem := problem_with_file_name(file.name):
+            raise Refused(f"{file}: {problem}")
+    spec_file = directory / SPEC_FILE
+    data = data_files(directory, _read_spec(spec_file))
+    # The spec goes first, so that ingest converts each file with the settings meant for it.
+    return [spec_file, *data] if spec_file.exists() else data
+
+
+def _read_spec(file: Path) -> ExperimentSpec:
+    if not file.exists():
+        return ExperimentSpec()
+    try:
+        with file.open("rb") as opened:
+            return read_spec(opened.read(MAX_BYTES + 1))
+    except SpecRefused as refused:
+        raise Refused("\n  ".join((f"{file} can't be used:", *refused.errors))) from None
+
+
+def data_files(directory: Path, spec: ExperimentSpec) -> list[Path]:
+    """Return the files that the spec's datasets come from. Raises Refused."""
+    shared = split_roles(spec)
+    own = [str(role) for role in roles(spec) if role not in shared]
+    stems = [SPLIT_STEM, *own] if shared else own
+    found = {stem: _files_of(directory, stem) for stem in stems}
+    if missing := [f"{stem}.csv" for stem, files in found.items() if not files]:
+        raise Refused(f"{directory}: the plan needs {', '.join(missing)}; add what is missing")
+    for files in found.values():
+        if len(files) > 1:
+            names = " and ".join(file.name for file in files)
+            raise Refused(f"{directory}: {names} are the same dataset; keep one of them")
+    return [file for files in found.values() for file in files]
+
+
+def _files_of(directory: Path, stem: str) -> list[Path]:
+    return sorted(
+        file
+        for file in directory.iterdir()
+        if stem_of(file.name) == stem and SourceFormat.of(file.name) is not None
+    )
+
+
+def refuse_if_started(stack: Stack, name: str) -> None:
+    """Raise Refused unless the experiment still takes uploads."""
+    record = stack.table.load(name).record
+    if record is not None and not record.status.takes_uploads:
+        raise Refused(
+            f"experiment {name} is {record.status} and takes no more uploads; "
+            "submit under a new name, with --name"
+        )
+
+
+def upload(stack: Stack, name: str, files: list[Path]) -> None:
+    """Put the files into the experiment's inbox, in order."""
+    for file in files:
+        stack.s3.upload_file(str(file), stack.bucket, f"{INBOX}{name}/{file.name}")

@@ -1,0 +1,185 @@
+"""`novaloop watch`: follow an experiment until it needs a person or nothing more happens."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import click
+from rich.live import Live
+
+from novaloop.experiment.record import Record, Snapshot, Status
+from novaloop_cli import views
+from novaloop_cli.errors import FAILED, WAITS_FOR_A_PERSON, Failed, Refused
+from novaloop_cli.stack import Stack, with_stack
+from novaloop_cli.views import UPLOADED
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from rich.console import Console
+
+POLL_SECONDS = 2.0
+CLOCK_STEP = timedelta(seconds=1)
+"""S3 tells the time of an upload to the second in some answers, more closely in others."""
+OVERLOOKED_AFTER = timedelta(minutes=10)
+"""Twice the sweep's period: by then a missed upload event has been made up for."""
+EXIT_CODES: Mapping[Status, int] = {
+    Status.LIVE: 0,
+    Status.COMPLETED: 0,
+    Status.EXPIRED: 0,
+    Status.STOPPED: FAILED,
+    Status.FAILED: FAILED,
+    Status.REJECTED: FAILED,
+    Status.HELD: WAITS_FOR_A_PERSON,
+    Status.AWAITING_APPROVAL: WAITS_FOR_A_PERSON,
+}
+_RESULTS = ("Results", "report", ())
+_WHY = ("Why", "show", ())
+_RETRY = ("Go on", "retry", ())
+NEXT: Mapping[Status, tuple[tuple[str, str, tuple[str, ...]], ...]] = {
+    Status.LIVE: (("Ask it", "invoke", ("a question",)), _RESULTS),
+    Status.COMPLETED: (_RESULTS,),
+    Status.EXPIRED: (_RESULTS,),
+    Status.HELD: (
+        _RESULTS,
+        ("Deploy it nevertheless", "approve", ()),
+        ("Leave it", "reject", ()),
+        ("Try again", "retry", ("--from", "STAGE")),
+    ),
+    Status.AWAITING_APPROVAL: (_RESULTS, ("Deploy it", "approve", ()), ("Leave it", "reject", ())),
+    Status.STOPPED: (_WHY, _RETRY),
+    Status.FAILED: (_WHY, ("Its log", "logs", ()), _RETRY),
+}
+"""What a person may do next: in words, the command, and what follows the experiment's name."""
+
+
+@click.command()
+@click.argument("name")
+@click.option("--every", default=POLL_SECONDS, type=click.FloatRange(min=0.2), hidden=True)
+@click.pass_context
+@with_stack
+def watch(stack: Stack, context: click.Context, name: str, every: float) -> None:
+    """Follow experiment NAME until it is live, over, or waits for a person.
+
+    Exit codes: 0 live or completed, 1 failed, stopped or rejected, 3 waits for a person.
+    """
+    try:
+        record = follow(stack, name, views.console(), every)
+    except KeyboardInterrupt:
+        click.echo(f"\nIt goes on without you. Come back: {stack.command('watch', name)}", err=True)
+        raise
+    for line in next_steps(stack, record):
+        click.echo(line)
+    context.exit(EXIT_CODES[record.status])
+
+
+def next_steps(stack: Stack, record: Record) -> Iterator[str]:
+    """Yield what can be done with an experiment at rest, as commands that can be pasted."""
+    name = record.experiment_id
+    if record.status is Status.REJECTED:
+        submit = stack.command("submit", "DIR", "--name", name)
+        yield f"Correct the files, then submit them again: {submit}"
+    for words, verb, options in NEXT.get(record.status, ()):
+        yield f"{words}: {stack.command(verb, name, *options)}"
+
+
+def follow(stack: Stack, name: str, out: Console, every: float = POLL_SECONDS) -> Record:
+    """Draw the experiment until it comes to rest; return its record. Raises Refused, Failed."""
+    show = _redraw if out.is_terminal else _print_changes
+    return show(lambda: _snapshots(stack, name, every), out)
+
+
+def _snapshots(stack: Stack, name: str, every: float) -> Iterator[Snapshot]:
+    """Yield what the table holds, again and again, up to a status at which things rest."""
+    while True:
+        snapshot = stack.table.load(name)
+        if snapshot.record is None:
+            _require_hope(stack, name)
+        yield snapshot
+        if _rests(stack, snapshot):
+            return
+        time.sleep(every)
+
+
+def _require_hope(stack: Stack, name: str) -> None:
+    """Raise Refused if nothing was uploaded, Failed if the upload was never looked at."""
+    uploaded_at = stack.newest_upload(name)
+    if uploaded_at is None:
+        raise Refused(stack.no_record(name))
+    if datetime.now(UTC) - uploaded_at > OVERLOOKED_AFTER:
+        raise Failed(
+            f"{name} was uploaded at {uploaded_at:%H:%M} UTC and nothing has looked at it: read "
+            "the ingest and controller functions' logs in CloudWatch"
+        )
+
+
+def _rests(stack: Stack, snapshot: Snapshot) -> bool:
+    record = snapshot.record
+    if record is None or record.status not in EXIT_CODES:
+        return False
+    return record.status is not Status.REJECTED or not _corrected(stack, snapshot)
+
+
+def _corrected(stack: Stack, snapshot: Snapshot) -> bool:
+    """Whether an upload came that the rejection does not know of yet."""
+    newest = stack.newest_upload(snapshot.experiment_id)
+    known = [item.uploaded_at for item in snapshot.datasets.values()]
+    if snapshot.spec:
+        known.append(snapshot.spec.uploaded_at)
+    return newest is not None and newest - max(known, default=newest) >= CLOCK_STEP
+
+
+def _redraw(snapshots: Callable[[], Iterator[Snapshot]], out: Console) -> Record:
+    latest: Record | None = None
+    with Live(console=out, auto_refresh=False) as live:
+        for snapshot in snapshots():
+            live.update(views.screen(snapshot, datetime.now(UTC)), refresh=True)
+            latest = snapshot.record
+    return _at_rest(latest)
+
+
+def _print_changes(snapshots: Callable[[], Iterator[Snapshot]], out: Console) -> Record:
+    """Print a line per change: for logs and pipes, where nothing can be redrawn."""
+    latest: Record | None = None
+    for number, snapshot in enumerate(snapshots()):
+        if number == 0 and snapshot.record is None:
+            _print_line(out, f"{snapshot.experiment_id} {UPLOADED}")
+        for line in changes(latest, snapshot.record):
+            _print_line(out, line)
+        latest = snapshot.record
+    if latest is not None and (latest.stages or snapshot.datasets):
+        out.print()
+        out.print(views.body(snapshot, latest, datetime.now(UTC)))
+    return _at_rest(latest)
+
+
+def _print_line(out: Console, line: str) -> None:
+    """Print a line with the time, which is UTC's as in the history and the logs."""
+    out.print(f"{datetime.now(UTC):%H:%M:%SZ}  {line}", soft_wrap=True, markup=False)
+
+
+def _at_rest(record: Record | None) -> Record:
+    if record is None:
+        raise RuntimeError("an experiment without a record is not at rest")
+    return record
+
+
+def changes(before: Record | None, after: Record | None) -> Iterator[str]:
+    """Yield a line for each ill of a training, each stage that moved, a new status or reason."""
+    if after is None:
+        return
+    past = before.stages if before else ()
+    states = {(s.name, s.attempt, s.state) for s in past}
+    noted = {(s.name, s.attempt, n.kind) for s in past for n in s.health}
+    for stage in after.stages:
+        for note in stage.health:
+            if (stage.name, stage.attempt, note.kind) not in noted:
+                yield f"{stage.name} {note.kind.replace('_', ' ')}, {note.message}"
+        moved = (stage.name, stage.attempt, stage.state) not in states
+        if moved and stage.state != "PENDING":
+            why = f": {stage.reason}" if stage.reason else ""
+            yield f"{stage.name} {stage.state.lower()}{why}"
+    if before is None or (before.status, before.reason) != (after.status, after.reason):
+        yield f"{after.status}: {after.reason}" if after.reason else str(after.status)
