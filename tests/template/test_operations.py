@@ -157,7 +157,7 @@ def test_the_dashboard_lists_experiments_from_what_the_controller_logs() -> None
 
 
 def test_outputs_give_the_command_what_it_reads() -> None:
-    sources = [*(ROOT / "cli").glob("*.py"), *(ROOT / "localcloud").glob("*.py")]
+    sources = [*(ROOT / "cli").rglob("*.py"), *(ROOT / "localcloud").rglob("*.py")]
     read = {
         key for source in sources for key in re.findall(r'outputs\["(\w+)"\]', source.read_text())
     }

@@ -13,6 +13,7 @@ import boto3
 import click
 import pytest
 
+import novaloop_cli
 from novaloop import __version__
 from novaloop.experiment.record import Status
 from novaloop_cli import stack as stacks
