@@ -18,7 +18,7 @@ from typing import Any
 
 from novaloop_localcloud.credentials import ADMINISTRATOR
 
-REPOSITORY = Path(__file__).resolve().parent.parent
+REPOSITORY = Path(__file__).resolve().parents[2]
 STATE_DIRECTORY = REPOSITORY / ".novaloop" / "local"
 EMULATOR_PYTHON = REPOSITORY / ".tools" / "emulator" / "bin" / "python"
 
@@ -170,7 +170,7 @@ def _spawn(  # noqa: PLR0917
     with (directory / "emulator.log").open("wb") as log:
         return subprocess.Popen(  # noqa: S603
             [str(EMULATOR_PYTHON), "-m", "novaloop_localcloud.server"],
-            cwd=REPOSITORY,
+            cwd=REPOSITORY / "localcloud",
             env=environment,
             stdin=subprocess.PIPE if attached else subprocess.DEVNULL,
             stdout=log,

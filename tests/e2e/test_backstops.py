@@ -46,8 +46,9 @@ def test_without_its_record_an_endpoint_is_ended_by_its_schedules(
     stack: Stack, cloud: LocalCloud, tmp_path: Path
 ) -> None:
     questions.write(tmp_path, sft=80, rft=1, eval=1)
-    put(stack, "lost", {"experiment.yaml": PLAN, "sft.csv": (tmp_path / "sft.csv").read_bytes()})
-    live = reaches(stack, "lost", Status.LIVE)
+    sft = (tmp_path / "sft.csv").read_bytes()
+    put(stack, "unrecorded", {"experiment.yaml": PLAN, "sft.csv": sft})
+    live = reaches(stack, "unrecorded", Status.LIVE)
     assert live.endpoint is not None
     assert live.endpoint.expires_at is not None
     scheduler = cloud.session().client("scheduler")
@@ -58,7 +59,7 @@ def test_without_its_record_an_endpoint_is_ended_by_its_schedules(
         assert abs(schedule["StartDate"] - due) < timedelta(seconds=1)
     assert json.loads(endpoint["Target"]["Input"]) == {"EndpointName": name}
     table = cloud.session().client("dynamodb")
-    key = {"experiment_id": {"S": "lost"}, "item": {"S": "RECORD"}}
+    key = {"experiment_id": {"S": "unrecorded"}, "item": {"S": "RECORD"}}
     table.delete_item(TableName=cloud.outputs()["TableName"], Key=key)
 
     sagemaker = cloud.session().client("sagemaker")

@@ -42,6 +42,10 @@ ALL_STAGES = (
 )
 THRESHOLD = ALL_STAGES + "gate: {metric: exact_match, at_least: 1.0}\n"
 ASKS = ALL_STAGES + "approval: manual\n"
+ON_OTHER_MACHINES = WITHOUT_PLAN + (
+    "plan: [evaluate: {name: baseline, instance_type: ml.p4d.24xlarge}]\n"
+)
+"""A queue of its own: nothing else waits behind it."""
 MIDDLE = {
     "collecting": (Status.COLLECTING, None),
     "rejected": (Status.REJECTED, None),
@@ -178,7 +182,7 @@ def test_experiments_in_every_status_live_through_an_update_and_a_way_back(
     assert len(obeyed) == len(stack.table.load("live").commands) == 1
     with cloud.under(*UNTIL_UPDATED, NO_SCORE):
         put(stack, "collecting", spec)
-        put(stack, "waiting", ONE_EVALUATION)
+        put(stack, "waiting", {**ONE_EVALUATION, "experiment.yaml": ON_OTHER_MACHINES})
         put(stack, "running", all_stages)
         put(stack, "scoring", ONE_EVALUATION)
         put(stack, "deploying", live)

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from novaloop_localcloud.sagemaker.training_jobs import Setting
 
-_REPOSITORY = Path(__file__).resolve().parents[3]
+_SOURCES = Path(__file__).resolve().parents[2]
 _BASE = "amazon.nova-2-lite-v1:0:256k"
 _ROWS = {"FINE_TUNING": (200, 20_000), "REINFORCEMENT_FINE_TUNING": (100, 20_000)}
 _EVENT = "Model Customization Job State Change"
@@ -180,7 +180,7 @@ class CustomizationJobs:
                 stdout=subprocess.PIPE,
                 stderr=errors,
                 text=True,
-                cwd=_REPOSITORY,
+                cwd=_SOURCES,
             )
         assert job.process.stdin is not None  # noqa: S101 - asked for above
         job.process.stdin.write(document)

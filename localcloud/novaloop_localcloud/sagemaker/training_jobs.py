@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from novaloop_localcloud.sagemaker.faults import Faults
     from novaloop_localcloud.sagemaker.registry import Registry
 
-_REPOSITORY = Path(__file__).resolve().parents[3]
+_SOURCES = Path(__file__).resolve().parents[2]
 
 _STATUS_OF_SECONDARY = {
     "Completed": "Completed",
@@ -288,7 +288,7 @@ class _Supervisor:
                 stdout=subprocess.PIPE,
                 stderr=errors,
                 text=True,
-                cwd=_REPOSITORY,
+                cwd=_SOURCES,
             )
         with job.lock:
             job.process = process
