@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from novaloop.experiment.record import StageState, Status
 from novaloop_cli.stack import Stack
 from novaloop_localcloud import questions
 from novaloop_localcloud.cloud import LocalCloud, up
 from novaloop_localcloud.sagemaker.faults import Fault
-from novaloop.experiment.record import StageState, Status
 from tests.e2e.application import BIG_FILE_BYTES, ONE_EVALUATION, SPEC, put, reaches
 from tests.e2e.conftest import PARAMETERS, TIMING
 
