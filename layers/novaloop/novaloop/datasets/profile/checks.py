@@ -8,7 +8,8 @@ import numpy as np
 from novaloop.datasets.policies import DEFAULT_POLICIES, DROPPABLE, Check, Policy
 from novaloop.datasets.profile.label_leaks import find_leaks
 from novaloop.datasets.profile.profile import DatasetProfile
-from novaloop.datasets.profile.sketch import Answers, Questions, RowSketch
+from novaloop.datasets.profile.sketch import Answers, RowSketch
+from novaloop.datasets.rows.encoded import Questions
 
 EVALUATION_ROLE = "eval"
 MAX_IMBALANCE = 10

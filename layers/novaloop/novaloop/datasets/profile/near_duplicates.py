@@ -15,7 +15,8 @@ import numpy as np
 import numpy.typing as npt
 from rensa import RMinHash  # type: ignore[import-untyped]
 
-from novaloop.datasets.profile.sketch import Questions, sampled
+from novaloop.datasets.profile.sketch import sampled
+from novaloop.datasets.rows.encoded import Questions
 
 MAX_ROWS = 20_000
 PERMUTATIONS = 64

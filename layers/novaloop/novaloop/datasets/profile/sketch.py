@@ -9,9 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from novaloop.datasets.rows.encoded import Questions
+
 MAX_ROWS = 500_000
 
-Questions = npt.NDArray[np.uint64]
 Answers = npt.NDArray[np.uint32]
 
 

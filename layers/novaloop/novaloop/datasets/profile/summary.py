@@ -13,10 +13,10 @@ from novaloop.datasets.profile.histogram import Distribution, Histogram
 from novaloop.datasets.profile.label_leaks import FeatureCounter
 from novaloop.datasets.profile.near_duplicates import SignatureSketcher
 from novaloop.datasets.profile.profile import MAX_DISTINCT_ANSWERS, DatasetProfile
-from novaloop.datasets.profile.sketch import Questions, RowSketcher
+from novaloop.datasets.profile.sketch import RowSketcher
 from novaloop.datasets.reading.text_column import utf8_at, utf8_column
 from novaloop.datasets.rejects import RejectedRows, RejectLog
-from novaloop.datasets.rows.encoded import EncodedRows
+from novaloop.datasets.rows.encoded import EncodedRows, Questions
 
 # Nova's tokenizer isn't published; English prose takes about 4.5 bytes a token, code about 3.
 BYTES_PER_TOKEN = 3.5

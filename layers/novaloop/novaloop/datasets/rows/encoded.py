@@ -9,10 +9,13 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from xxhash import xxh3_64_intdigest
 
-from novaloop.datasets.profile.sketch import Questions
 from novaloop.datasets.rows.columns import FieldColumns
+
+Questions = npt.NDArray[np.uint64]
+"""Hashes of questions, by which they are compared and sampled: (n,) uint64."""
 
 
 @dataclass(frozen=True)
