@@ -29,6 +29,7 @@ from novaloop.experiment.record import (
     Status,
     Suspect,
     Suspicion,
+    Trouble,
     Waited,
 )
 from novaloop.experiment.spec.experiment import ExperimentSpec
@@ -160,6 +161,7 @@ def record(experiment_id: str = "questions", **changes: Any) -> Record:
         "reported": "0 warnings; LIVE",
         "notices": ("a late upload",),
         "unread": "COMMAND#c9 is left alone: this command is damaged",
+        "troubles": (complete(Trouble("sft waits: QUOTA", NOW, LATER)),),
         "unused_uploads": "sft.csv version v2 is not used",
         "handled_commands": ("c1", "c2"),
         "prefix": "other",

@@ -295,3 +295,44 @@ def test_looks_with_one_between_them_that_failed_are_not_in_a_row() -> None:
             simulation.passes(timedelta(minutes=2))
     assert simulation.record("demo").status is Status.LIVE
     assert simulation.record("demo").stage("deploy").suspicion is None
+
+
+@pytest.mark.parametrize("errors", [ERRORS[:1], ERRORS], ids=["one error", "each time another"])
+def test_what_is_readable_by_turns_is_told_once_and_its_recovery_once(
+    errors: tuple[Exception, ...],
+) -> None:
+    simulation = submitted()
+    assert simulation.settles("demo") is Status.LIVE
+    for turn in range(5):
+        with failing(simulation.hosting, "describe_endpoint", error=errors[turn % len(errors)]):
+            simulation.passes(timedelta(hours=1.3))
+            assert simulation.record("demo").unreadable is not None
+        simulation.passes(timedelta(hours=1.3))
+        assert simulation.record("demo").unreadable is None
+    assert len(told(simulation, "it is tried again")) == 1
+    assert len(told(simulation, "demo is LIVE")) == 2
+    assert len(simulation.record("demo").troubles) == 1
+    simulation.passes(timedelta(hours=8))
+    assert len(told(simulation, "demo is LIVE")) == 3
+    assert "can't be read" not in told(simulation, "demo is LIVE")[-1]
+    assert simulation.record("demo").troubles == ()
+
+
+def test_a_trouble_that_was_told_does_not_hide_what_else_there_is_to_tell() -> None:
+    simulation = submitted()
+    assert simulation.settles("demo") is Status.LIVE
+    with failing(simulation.hosting, "describe_endpoint"):
+        simulation.passes(timedelta(hours=2))
+        simulation.command("demo", CommandKind.KEEP, hours=30)
+        simulation.passes(timedelta(minutes=1))
+        assert "kept until" in told(simulation, "demo is LIVE")[-1]
+        assert "can't be read" in told(simulation, "demo is LIVE")[-1]
+    simulation.passes(timedelta(hours=2))
+    assert len(told(simulation, "demo is LIVE")) == 3
+    simulation.command("demo", CommandKind.STOP)
+    simulation.passes(timedelta(hours=1))
+    assert len(told(simulation, "demo is STOPPED")) == 1
+    assert "can't be read" not in told(simulation, "demo is STOPPED")[-1]
+    simulation.passes(timedelta(hours=10))
+    assert len(told(simulation, "demo is STOPPED")) == 1
+    assert simulation.record("demo").due_at is None

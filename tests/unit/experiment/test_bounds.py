@@ -28,6 +28,7 @@ from novaloop.experiment.record import (
     SpecItem,
     Stage,
     Status,
+    Trouble,
 )
 from novaloop.experiment.spec.experiment import ExperimentSpec, Role
 from novaloop.experiment.spec.stages import EvaluateStage, SftStage, StageKind
@@ -106,6 +107,7 @@ def largest() -> Record:
         notified=LONG,
         notices=(LONG,) * 500,
         unused_uploads=LONG,
+        troubles=(Trouble(LONG, NOW, NOW),) * 10,
         handled_commands=("c" * 32,) * 50,
         base_checkpoint=URI,
         uid="u" * 36,
@@ -119,7 +121,7 @@ def test_the_largest_record_fits_into_an_item() -> None:
 
 STORED = (
     Record, Stage, GateVerdict, Cleanup, SpecItem, DatasetItem, ChecksItem, ScoreItem, CommandItem,
-    HistoryEntry,
+    HistoryEntry, Trouble,
 )  # fmt: skip
 NAMED = {
     "name", "job_name", "job_arn", "former", "checkpoint", "base_checkpoint", "experiment_id",

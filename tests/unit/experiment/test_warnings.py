@@ -8,8 +8,9 @@ from pydantic import ValidationError
 
 from novaloop.experiment.controller.decide import decide
 from novaloop.experiment.controller.decision import Decision, Policy, UpdateReport, Warn
+from novaloop.experiment.controller.notifications import MOST_GONE, QUIET
 from novaloop.experiment.controller.observation import Observation
-from novaloop.experiment.record import Record, Snapshot, Stage, StageState, Status
+from novaloop.experiment.record import Record, Snapshot, Stage, StageState, Status, Trouble
 from novaloop.experiment.spec.experiment import ExperimentSpec
 from novaloop.experiment.spec.stages import StageKind
 from novaloop.training.health import HealthKind, HealthNote
@@ -68,3 +69,17 @@ def test_a_warning_of_one_stage_is_none_of_another() -> None:
 def test_a_stage_can_be_stopped_only_on_what_its_log_can_show(kind: str, ill: str) -> None:
     with pytest.raises(ValidationError, match="stop_on"):
         ExperimentSpec.model_validate({"plan": [{kind: {"stop_on": [ill]}}]})
+
+
+def test_of_troubles_that_went_the_last_are_remembered_and_each_is_over_in_time() -> None:
+    went = tuple(Trouble(f"t{number}", NOW, NOW - timedelta(minutes=number)) for number in range(9))
+    decision = look(replace(FAILED, troubles=went))
+    assert {each.name for each in decision.record.troubles} == {f"t{n}" for n in range(MOST_GONE)}
+    assert decision.record.due_at == NOW + timedelta(minutes=5)
+    after = look(replace(FAILED, troubles=(Trouble("t", NOW, NOW - QUIET),)))
+    assert after.record.troubles == ()
+
+
+def test_a_trouble_that_went_before_anybody_was_told_is_none() -> None:
+    kept = replace(FAILED, troubles=(Trouble("t", NOW),))
+    assert look(kept).record.troubles == ()

@@ -280,6 +280,18 @@ class Cleanup(Bounded):
 
 
 @dataclass(frozen=True)
+class Trouble(Bounded):
+    """What people are told of beside the status, since `since`; by its `name` it is known again.
+
+    `gone_at`: since when it is away. It may come back: only in a while it is over.
+    """
+
+    name: Prose
+    since: datetime
+    gone_at: datetime | None = None
+
+
+@dataclass(frozen=True)
 class Owner:
     """Whose something is, as its tags tell: an experiment's, by its name and its uid.
 
@@ -305,7 +317,8 @@ class Record(Bounded):
     `unused_uploads` says what came too late to be used. `handled_commands` are ids that release
     0.1.0 remembered; the next commit lets go of them. `notified` is what people were told last,
     `reported` what the report was last brought up to. `unreadable` is what could not be looked at,
-    `unread` the items beside the record that can't be read.
+    `unread` the items beside the record that can't be read. `troubles` are what people are told of
+    beside the status.
     """
 
     experiment_id: str
@@ -333,6 +346,7 @@ class Record(Bounded):
     base_checkpoint: str | None = None
     unreadable: Suspicion | None = None
     unread: Prose = ""
+    troubles: tuple[Trouble, ...] = ()
     prefix: str = "novaloop"
     uid: str | None = None
 

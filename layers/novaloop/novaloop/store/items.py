@@ -88,6 +88,7 @@ class RecordModel(Item, discriminator="RECORD"):
     base_checkpoint = UnicodeAttribute(null=True)
     unreadable = MapAttribute[str, Any](null=True)
     unread = UnicodeAttribute(null=True)
+    troubles = ListAttribute[Any](null=True)
     waits_for = UnicodeAttribute(null=True)
     waits_since = UnicodeAttribute(null=True)
     uid = UnicodeAttribute(null=True)

@@ -27,6 +27,7 @@ from novaloop.experiment.controller.intake import collect, keeps_from_starting
 from novaloop.experiment.controller.notifications import (
     with_notification,
     with_report,
+    with_troubles,
     with_warnings,
 )
 from novaloop.experiment.controller.observation import (
@@ -91,7 +92,7 @@ def decide(seen: Observation, now: datetime, policy: Policy) -> Decision:
         decision = replace(decision, record=replace(decision.record, unreadable=None))
     decision = replace(decision, record=awaiting_ends(decision.record, seen, now))
     decision = _notice_late_uploads(with_backstops(decision, seen, now), seen, now)
-    decision = _notice_unread(decision, seen, now)
+    decision = with_troubles(_notice_unread(decision, seen, now), former, seen, now)
     decision = with_report(with_warnings(with_notification(decision, seen), seen), seen)
     if seen.undone:
         soon = now + CHECK_AGAIN

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 
 from novaloop.experiment.bounds import TEXT_BYTES, cut
 from novaloop.experiment.controller.decision import Announce, Decision, UpdateReport, Warn
@@ -15,6 +16,7 @@ from novaloop.experiment.record import (
     Status,
     Suspect,
     Suspicion,
+    Trouble,
 )
 
 TOLD = {
@@ -98,49 +100,88 @@ def is_denied(record: Record) -> bool:
 
 
 def why_told(record: Record) -> str:
-    """Return what to tell people with the status: what it is in trouble with, else its reason.
+    """Return what to tell people, each in a line: the troubles, the status's reason, what's unread.
 
-    And what can't be read, each in a line.
+    A status that nobody is told of by itself needs no reason, if there is anything else to tell.
     """
-    trouble = _trouble(record)
-    status = (trouble.text if trouble else record.reason) if _tells_status(record) else ""
-    return "\n".join(filter(None, (status, record.unread)))
+    others = [*(trouble.text for trouble in _present(record)), *filter(None, [record.unread])]
+    reason = [record.reason] if record.status in TOLD or not others else []
+    return "\n".join((*others, *filter(None, reason)))
 
 
 def _tells_status(record: Record) -> bool:
-    return record.status in TOLD or _trouble(record) is not None
+    return record.status in TOLD or bool(record.troubles)
+
+
+QUIET = timedelta(hours=6)
+"""How long a trouble must be away until it counts as over. What comes and goes is told once so."""
+MOST_GONE = 6
+"""How many troubles that are away are remembered, the last ones."""
+
+
+def with_troubles(decision: Decision, former: Record, seen: Observation, now: datetime) -> Decision:
+    """Remember what people are, or are to be, told of beside the status, and when it is over.
+
+    A trouble counts at once when it comes, and goes on counting until it was away for `QUIET`: so
+    what comes and goes (flaps, as monitors have it) is told once, and its end at most once in that
+    time. One that went before anybody was told of it, or whose status is over, counts no more.
+    """
+    record = decision.record
+    present = {trouble.name for trouble in _present(record)}
+    told = (seen.notified or former.notified) == _mark(former)
+    known = [
+        replace(each, gone_at=None if each.name in present else each.gone_at or now)
+        for each in record.troubles
+        if each.name in present
+        or (record.status is former.status and (told or each.gone_at is not None))
+    ]
+    away = sorted(
+        (each.gone_at, each.name)
+        for each in known
+        if each.gone_at is not None and now < each.gone_at + QUIET
+    )[-MOST_GONE:]
+    counting = present | {name for _, name in away}
+    new = present - {each.name for each in known}
+    troubles = [each for each in known if each.name in counting]
+    troubles += [Trouble(name, now) for name in sorted(new)]
+    # What is final is looked at no more, unless something is due.
+    over_at = away[0][0] + QUIET if away else None
+    look_at = min(filter(None, (decision.look_at, over_at)), default=None)
+    return replace(decision, record=replace(record, troubles=tuple(troubles)), look_at=look_at)
 
 
 @dataclass(frozen=True)
-class _Trouble:
-    """What people are told of beside the status; `mark` stays the same while it goes on."""
+class _Present:
+    """What people are told of beside the status. `name` stays the same from look to look."""
 
-    mark: str
+    name: str
     text: str
 
 
-def _trouble(record: Record) -> _Trouble | None:
-    stage = record.focus
+def _present(record: Record) -> list[_Present]:
+    """Return what the record is in trouble with now."""
+    stage, cleanup, unreadable = record.focus, record.cleanup, record.unreadable
+    found: list[_Present] = []
     if is_denied(record) and stage is not None and stage.denied is not None:
-        return _unended(stage.name, stage.denied)
-    if (held := record.cleanup.held if record.cleanup else None) is not None and held.confirmed:
-        return _unended("what is left", held)
-    if record.unreadable is not None and record.unreadable.confirmed:
+        found.append(_unended(stage.name, stage.denied))
+    if cleanup is not None and cleanup.held is not None and cleanup.held.confirmed:
+        found.append(_unended("what is left", cleanup.held))
+    if unreadable is not None and unreadable.confirmed:
         at = f"{stage.name}: " if stage else ""
         text = (
-            f"{at}{record.unreadable.why}; it is tried again, and deadlines, stop and expiry hold "
+            f"{at}{unreadable.why}; it is tried again, and deadlines, stop and expiry hold "
             "all the same; give the controller's role the right to read it, or look into the "
             "controller's log"
         )
-        return _Trouble(text, text)
+        # Whatever can't be read, and why, may differ from look to look.
+        found.append(_Present(f"{at}something can't be read", text))
     if stage is not None and stage.state is StageState.WAITING and record.status in _LAUNCHES:
-        return _long_wait(stage)
-    return None
+        found += _long_wait(stage)
+    return found
 
 
-def _unended(what: str, held: Suspicion) -> _Trouble:
+def _unended(what: str, held: Suspicion) -> _Present:
     """Say what does not end. What the service says may change from look to look."""
-    since = f"{held.since:%Y-%m-%d %H:%M} UTC"
     if held.of is Suspect.DENIED:
         text = (
             f"{what} can't be ended, and may go on billing: {held.why}; it is tried again every "
@@ -152,19 +193,19 @@ def _unended(what: str, held: Suspicion) -> _Trouble:
             f"{what} was to end, and may go on billing: {held.why}; it is tried again every few "
             "minutes; look at it, and end it yourself"
         )
-    return _Trouble(f"{what} does not end since {since}: {held.of}", text)
+    return _Present(f"{what} does not end: {held.of}", text)
 
 
-def _long_wait(stage: Stage) -> _Trouble | None:
+def _long_wait(stage: Stage) -> list[_Present]:
     """Say what keeps a stage waiting for long; what the service says of it may change meanwhile."""
     waited = stage.waits[-1] if stage.waits else None
     if waited is None or not waited.long:
-        return None
+        return []
     text = (
         f"{stage.name} has waited since {waited.since:%Y-%m-%d %H:%M} UTC, and goes on waiting: "
         f"{stage.reason}; {_WHAT_HELPS.get(waited.of, 'it is tried again by itself')}"
     )
-    return _Trouble(f"{stage.name} waits: {waited.of} since {waited.since:%Y-%m-%d %H:%M}", text)
+    return [_Present(f"{stage.name} waits: {waited.of}", text)]
 
 
 _LAUNCHES = {Status.RUNNING, Status.DEPLOYING}
@@ -181,9 +222,8 @@ def _mark(record: Record) -> str:
     What can't be read does not name the status, unless that is told too: it would be told anew
     with each.
     """
-    trouble = _trouble(record)
-    status = f"{record.status}: {trouble.mark if trouble else record.reason}"
-    if not record.unread:
-        return cut(status)
-    shown = cut(status, TEXT_BYTES // 2 - 1) if _tells_status(record) else ""
-    return f"{shown} {cut(record.unread, TEXT_BYTES // 2)}"
+    troubles = [f"{each.name} since {each.since:%Y-%m-%d %H:%M:%S}" for each in record.troubles]
+    reason = record.reason if record.status in TOLD or not troubles else ""
+    parts = [f"{record.status}: {reason}"] if _tells_status(record) or not record.unread else []
+    parts += filter(None, ("; ".join(troubles), record.unread))
+    return " ".join(cut(part, TEXT_BYTES // len(parts) - 1) for part in parts)

@@ -98,6 +98,7 @@ def awaiting_ends(record: Record, seen: Observation, now: datetime) -> Record:
         record = put_stage(record, replace(stage, denied=held))
     if (cleanup := record.cleanup) is not None and record.status.is_final:
         held = _overdue(cleanup.held, f"still there: {cleanup.left}", now)
+        held = cleanup.held if held.confirmed and seen.blind_to(Sense.LEFTOVERS) else held
         record = replace(record, cleanup=replace(cleanup, held=held))
     return record
 
