@@ -125,6 +125,7 @@ def _print(counted: Counter[str], record: Record, calls: int) -> None:
 
 SWEEP_CALLS: Mapping[str, tuple[str, ...]] = {
     "query due": ("DynamoDB read unit",),
+    "query commands": ("DynamoDB read unit",),
     "query": ("DynamoDB read unit",) * 2,
     "get round": ("DynamoDB read unit",),
     "put round": ("DynamoDB write unit",),

@@ -197,6 +197,19 @@ def test_due_are_those_whose_time_has_come(store: Store) -> None:
     assert list(store.due(LATER)) == ["a"]
 
 
+def test_a_command_is_due_until_it_is_obeyed_whatever_its_clock_says(store: Store) -> None:
+    record = store.commit(rich_items.record(due_at=None), [])
+    given = [rich_items.command(name, NOW + timedelta(days=n)) for n, name in enumerate("ab")]
+    for each in given:
+        store.put_command("questions", each)
+    assert list(store.due(NOW - timedelta(days=1))) == ["questions"]
+    assert store.load("questions").commands == tuple(given)
+    record = store.commit(record, [], given[:1])
+    assert list(store.due(NOW)) == ["questions"]
+    store.commit(record, [], given[1:])
+    assert list(store.due(LATER)) == []
+
+
 def test_who_has_waited_longest_for_a_quota_stands_first(store: Store) -> None:
     p5, p4d = "ml.p5.48xlarge for training job usage", "ml.p4d.24xlarge for training job usage"
     small = ExperimentSpec.model_validate(

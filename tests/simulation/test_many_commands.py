@@ -10,7 +10,7 @@ from functools import partial
 from novaloop.experiment.record import CommandItem, CommandKind, Status
 from novaloop.usecases.reconcile import reconcile
 from tests.simulation.faults import Calls, Scenario, at_any_call, second_controller
-from tests.simulation.simulation import SPEC, Simulation, crash
+from tests.simulation.simulation import SPEC, SWEEP_EVERY, Chaos, Simulation, crash
 
 PLAN = SPEC + b"plan: [sft, deploy: {ttl_hours: 2}]\n"
 HOURS = 40 * 24
@@ -128,3 +128,22 @@ def test_what_an_earlier_release_obeyed_and_remembered_is_not_obeyed_again() -> 
     assert after.handled_commands == ()
     assert simulation.store.load("demo").commands == ()
     assert asked(simulation)["keep by somebody"] == 1
+
+
+def test_a_command_whose_event_is_lost_is_obeyed_after_the_next_sweep() -> None:
+    simulation = live()
+    simulation.command("demo", CommandKind.STOP)
+    assert simulation.reaches("demo", Status.STOPPED)
+    simulation.passes(timedelta(hours=1))
+    assert simulation.record("demo").due_at is None
+    simulation.chaos = Chaos(lost=1.0)
+    for number in range(3):
+        simulation.command("demo", CommandKind.CLEANUP, note=str(number))
+    simulation.passes(SWEEP_EVERY + timedelta(minutes=1))
+    assert simulation.store.load("demo").commands == ()
+    assert asked(simulation)["cleanup by somebody"] == 3
+    hints = simulation.hints_delivered
+    simulation.passes(timedelta(hours=1))
+    assert simulation.record("demo").cleanup is None
+    simulation.passes(timedelta(days=1))
+    assert simulation.hints_delivered - hints < 30, "it costs something when all is obeyed"

@@ -13,7 +13,14 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any, overload
 
-from novaloop.experiment.record import DatasetItem, DatasetStatus, Record, Snapshot, SpecItem
+from novaloop.experiment.record import (
+    DatasetItem,
+    DatasetStatus,
+    Record,
+    Snapshot,
+    SpecItem,
+    Status,
+)
 from novaloop.experiment.spec.experiment import ExperimentSpec
 from novaloop.usecases.orphans import OrphanWorld
 from novaloop.usecases.ports import Billing, Round, Upload
@@ -117,6 +124,7 @@ class LongHistory:
 
     # ------------------------------------------------------------------ the table
     def due(self, now: datetime) -> Iterator[str]:
+        self._call("query commands")
         self._call("query due")
         due = sorted((at, name) for name, at in self.due_at.items() if at <= now)
         for number, (_, name) in enumerate(due):
@@ -137,7 +145,7 @@ class LongHistory:
         spec = ExperimentSpec()
         return Snapshot(
             experiment_id,
-            Record(experiment_id, spec, at),
+            Record(experiment_id, spec, at, status=Status.LIVE),
             SpecItem("v1", at, spec),
             {
                 file.removesuffix(".csv"): DatasetItem(

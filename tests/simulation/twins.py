@@ -136,9 +136,11 @@ class TwinStore:
         return sorted((p for p in places if p.quota == quota), key=lambda p: p.since)
 
     def due(self, now: datetime) -> Iterator[str]:
+        told = [name for name, snapshot in self.snapshots.items() if snapshot.commands]
         records = [snapshot.record for snapshot in self.snapshots.values() if snapshot.record]
         due = [(record.due_at, record.experiment_id) for record in records if record.due_at]
-        return (experiment_id for due_at, experiment_id in sorted(due) if due_at <= now)
+        timely = (experiment_id for due_at, experiment_id in sorted(due) if due_at <= now)
+        return iter(dict.fromkeys((*told, *timely)))
 
     def _put(self, experiment_id: str, **items: Any) -> None:
         self.snapshots[experiment_id] = replace(self.load(experiment_id), **items)

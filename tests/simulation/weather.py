@@ -117,8 +117,6 @@ class Stack(Simulation):
         self.crashes.others.clear()
         for fault in self.faults:
             fault.end()
-        for name in self.names:  # what was asked for while its event was lost is seen to
-            self.later(timedelta(0), partial(self.deliver, name, 1, 0))
         self.passes(timedelta(minutes=10))
 
 

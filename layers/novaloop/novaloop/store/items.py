@@ -2,8 +2,9 @@
 
 Attributes have the names and values of the domain's dataclasses, so that a person who opens the
 table reads what the code reads. `kind` tells the items apart and is the hash key of two indexes;
-only records have a `created_at`, and only those that are due for a look some time a `due_at`. The
-third index holds records that wait for a quota: `waits_for` and `waits_since` follow from the rest.
+only records have a `created_at`. A `due_at` have only records that are due for a look some time,
+and commands, which are there until they are obeyed. The third index holds records that wait for a
+quota: `waits_for` and `waits_since` follow from the rest.
 """
 
 from __future__ import annotations
@@ -164,6 +165,7 @@ class CommandModel(Item, discriminator="COMMAND"):
     stage = UnicodeAttribute(null=True)
     hours = NumberAttribute(null=True)
     note = UnicodeAttribute(null=True)
+    due_at = UnicodeAttribute(null=True)
     uid = UnicodeAttribute(null=True)
 
 
@@ -185,7 +187,7 @@ class HistoryModel(Item, discriminator="HISTORY"):
 
 
 class DueIndex(GlobalSecondaryIndex[Any]):
-    """Records by the time at which the sweep must look at them."""
+    """Records by the time at which the sweep must look at them, and commands."""
 
     class Meta:
         """Index definition."""

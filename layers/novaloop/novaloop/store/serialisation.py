@@ -137,6 +137,7 @@ def command_item(experiment_id: str, item: CommandItem) -> CommandModel:
     """Return the item of a command; forgotten after KEEP_COMMANDS."""
     values = stamped(Shape.COMMAND, plain(item))
     values["command"] = values.pop("kind")
+    values["due_at"] = values["at"]
     ttl = int((item.at + KEEP_COMMANDS).timestamp())
     return CommandModel(experiment_id, command_key(item), ttl=ttl, **values)
 

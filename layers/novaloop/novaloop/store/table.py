@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -166,10 +166,18 @@ class ExperimentTable:
             raise
         return committed
 
-    def due(self, now: datetime) -> Iterable[str]:
-        """Return the experiments whose `due_at` has passed, the longest overdue first."""
+    def due(self, now: datetime) -> Iterator[str]:
+        """Return the experiments that are due for a look.
+
+        First those that a command waits for, whatever the clock of whoever gave it said: nothing
+        else is due of an experiment that is over. Then those whose `due_at` has passed, the longest
+        overdue first.
+        """
+        commands = Indexed.due_index.query("COMMAND")
         due = Indexed.due_index.query("RECORD", DueIndex.due_at <= iso(now))
-        return (item.experiment_id for item in due)
+        told = dict.fromkeys(item.experiment_id for item in commands)
+        yield from told
+        yield from (item.experiment_id for item in due if item.experiment_id not in told)
 
     def sweep_round(self) -> Round | None:
         """Return how far the sweep has come; None if there was none yet, or it can't be read.

@@ -132,7 +132,10 @@ class SweepStore(Protocol):
         ...
 
     def due(self, now: datetime) -> Iterable[str]:
-        """Return the experiments whose `due_at` has passed, the longest overdue first."""
+        """Return the experiments that a command waits for, then those whose `due_at` has passed.
+
+        Each once, the longest overdue first.
+        """
         ...
 
     def sweep_round(self) -> Round | None:

@@ -6,7 +6,8 @@ is told when the rest is done. Once a day it looks for what bills and belongs to
 `orphans`.
 
 **Experiments that are due** are hinted at, the longest overdue first, ten a message batch. So the
-cost follows open work: only records that will change by themselves are ever due.
+cost follows open work: only records that will change by themselves are ever due, and those that a
+command waits for, whose event may have been lost.
 
 **Uploads without an item** can only be found by listing the bucket, and a listing knows no other
 order than that of the keys: all uploads ever made come along. So the sweep walks round the inbox,
