@@ -12,7 +12,6 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
@@ -38,7 +37,6 @@ USD = {
     "SageMaker request": 0.0,
     "Scheduler request": 0.0,
 }
-SWEEPER = Path(__file__).parents[1] / "functions" / "sweeper" / "app.py"
 SECONDS_PER_LOOK = 1.0
 GIGABYTES = 1.0
 """Assumed of every invocation; measured looks are far shorter."""
@@ -192,10 +190,10 @@ def print_idle() -> None:
         for resource in resources
         for event in resource.get("Properties", {}).get("Events", {}).values()
     )
-    own_metrics = SWEEPER.read_text(encoding="utf-8").count("metrics.add_metric(")
     idle = LongHistory()
     _sweep(idle)  # the first one also looks for what bills for nobody, as one does each day
     _, _, sweep = _sweep(idle)
+    own_metrics = len(idle.sweep()[0].counts)
     parts = {
         "dashboard": kinds["AWS::CloudWatch::Dashboard"] * PER_MONTH["CloudWatch dashboard"],
         "alarms": kinds["AWS::CloudWatch::Alarm"] * PER_MONTH["CloudWatch alarm"],

@@ -21,13 +21,13 @@ SHOWN = 20
 """How many of a kind stand in one line of the log."""
 
 
-@metrics.log_metrics
 def handler(_: dict[str, Any], __: LambdaContext) -> None:
     """Handle the schedule. Raises RuntimeError, when all is done, if some of it could not be."""
     swept = sweep(world())
-    metrics.add_metric("ExperimentsDue", MetricUnit.Count, swept.due)
-    metrics.add_metric("UploadsWithoutItem", MetricUnit.Count, swept.uploads)
-    metrics.add_metric("UnusableKeys", MetricUnit.Count, len(swept.unusable))
+    for name, number in swept.counts.items():
+        metrics.add_metric(name, MetricUnit.Count, number)
+    if swept.counts:  # to flush nothing is a warning in the log, each time
+        metrics.flush_metrics()
     told = {
         "due": swept.due,
         "uploads": swept.uploads,

@@ -315,6 +315,17 @@ def test_the_sweep_finds_a_lost_upload_and_counts_it(
     assert emitted["service"] == "novaloop"
 
 
+def test_a_sweep_that_finds_nothing_writes_no_metric(
+    sweeper: tuple[ModuleType, Invocations],
+    capsys: pytest.CaptureFixture[str],
+    recwarn: pytest.WarningsRecorder,
+) -> None:
+    module, _ = sweeper
+    module.handler(sample("sweep-schedule.json"), CONTEXT)
+    assert "_aws" not in capsys.readouterr().out, "each metric costs as long as it is written"
+    assert not [each for each in recwarn if "metrics" in str(each.message)], "a line in the log"
+
+
 def test_the_sweep_hints_at_what_is_due(
     application: Application,
     sweeper: tuple[ModuleType, Invocations],

@@ -76,6 +76,19 @@ class Swept:
     unusable: list[str] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
 
+    @property
+    def counts(self) -> dict[str, int]:
+        """What the stack's metrics count, by their names, without what there was none of.
+
+        CloudWatch bills a custom metric for each hour in which it is written, also as 0.
+        """
+        counts = {
+            "ExperimentsDue": self.due,
+            "UploadsWithoutItem": self.uploads,
+            "UnusableKeys": len(self.unusable),
+        }
+        return {name: number for name, number in counts.items() if number}
+
 
 def sweep(world: SweepWorld) -> Swept:
     """Hint at what is due, ask for uploads without an item, look for what bills for nobody."""
