@@ -83,16 +83,19 @@ def test_a_score_of_a_former_life_does_not_count() -> None:
     assert len(snapshot.scores) == 2
 
 
-def test_where_the_short_uids_are_the_same_by_chance_the_tags_tell() -> None:
-    simulation = finished(DEPLOYED)
+@pytest.mark.parametrize("spec", [DEPLOYED, TRAINED_THERE])
+def test_where_the_short_uids_are_the_same_by_chance_the_tags_tell(spec: bytes) -> None:
+    simulation = finished(spec)
     before = launches(simulation)
+    served = [*simulation.hosting.endpoints, *simulation.bedrock.models]
     simulation.forget("demo")
     simulation.lives = 0
-    simulation.submit("demo", DEPLOYED)
+    simulation.submit("demo", spec, sft_rows=220)
     assert simulation.settles("demo") is Status.FAILED
     assert "somebody else's" in simulation.record("demo").reason
     assert launches(simulation) == before
-    assert simulation.hosting.endpoints, "what the former one serves is left alone"
+    left = [*simulation.hosting.endpoints, *simulation.bedrock.models]
+    assert left == served, "what the former one made is left alone"
 
 
 def test_a_command_for_a_former_life_is_not_obeyed() -> None:

@@ -64,6 +64,15 @@ def tags(record: Record, stage: Stage, site: Site) -> dict[str, str]:
     return {**experiment_tags(record, site), **uid, STAGE_TAG: f"{stage.name}-{stage.attempt}"}
 
 
+def client_token(record: Record, stage: Stage) -> str:
+    """Return the token by which Bedrock knows a repeated request for a stage's present attempt.
+
+    With the whole uid: for the same token Bedrock answers with what was made before, and in names
+    are only a few characters of it, which a former experiment of the name may share.
+    """
+    return "-".join(filter(None, (stage.claimed_name, record.uid)))
+
+
 def tags_on_bedrock(record: Record, stage: Stage, site: Site) -> dict[str, str]:
     """Return the tags of what an attempt creates on Bedrock."""
     return {**tags(record, stage, site), PREFIX_TAG: record.prefix}

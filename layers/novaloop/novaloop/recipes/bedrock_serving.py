@@ -27,11 +27,13 @@ CUSTOM_MODEL_ARN = re.compile(r"arn:aws[a-z-]*:bedrock:[a-z0-9-]+:\d{12}:custom-
 class BedrockServing:
     """A checkpoint to serve: an escrow URI, a model package's ARN or a custom model's.
 
-    ``model_units`` of throughput are provisioned; without, requests are paid by the token.
+    ``model_units`` of throughput are provisioned; without, requests are paid by the token. Whoever
+    repeats a request with the same ``client_token`` gets what the first one made.
     """
 
     name: str
     checkpoint: str
+    client_token: str
     model_units: int | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
 
@@ -44,6 +46,7 @@ class BedrockPlan:
     """
 
     name: str
+    client_token: str
     create_model: dict[str, Any] | None
     model_arn: str | None
     model_units: int | None
@@ -55,7 +58,7 @@ class BedrockPlan:
             request = on_demand_deployment(self.name, model_arn, self.tags)
         else:
             request = provisioned_throughput(self.name, model_arn, self.model_units, self.tags)
-        return _once(request, self.name)
+        return _once(request, self.client_token)
 
 
 def plan_bedrock_serving(serving: BedrockServing, deployment: Deployment) -> BedrockPlan:
@@ -70,14 +73,17 @@ def plan_bedrock_serving(serving: BedrockServing, deployment: Deployment) -> Bed
         raise RecipeError(errors)
     if not CUSTOM_MODEL_ARN.fullmatch(serving.checkpoint):
         model = custom_model(serving.name, serving.checkpoint, deployment, serving.tags)
-        create = _once(model, serving.name)
-        return BedrockPlan(serving.name, create, None, serving.model_units, serving.tags)
-    return BedrockPlan(serving.name, None, serving.checkpoint, serving.model_units, serving.tags)
+        create, model_arn = _once(model, serving.client_token), None
+    else:
+        create, model_arn = None, serving.checkpoint
+    return BedrockPlan(
+        serving.name, serving.client_token, create, model_arn, serving.model_units, serving.tags
+    )
 
 
-def _once(request: dict[str, Any], name: str) -> dict[str, Any]:
+def _once(request: dict[str, Any], client_token: str) -> dict[str, Any]:
     """Add the token by which Bedrock knows a repeated request; it allows no underscores."""
-    return {**request, "clientRequestToken": name.replace("_", "--")}
+    return {**request, "clientRequestToken": client_token.replace("_", "--")}
 
 
 def native_request(question: str, system_prompt: str | None, max_tokens: int) -> dict[str, object]:

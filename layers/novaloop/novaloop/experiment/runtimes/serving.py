@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from novaloop.experiment.names import endpoint_name
 from novaloop.experiment.record import Record, Stage
 from novaloop.experiment.spec.stages import DeployStage, ProvisionedStage, ServingPlan, Target
-from novaloop.experiment.stack import Site, tags, tags_on_bedrock
+from novaloop.experiment.stack import Site, client_token, tags, tags_on_bedrock
 from novaloop.recipes.bedrock_serving import BedrockPlan, BedrockServing, plan_bedrock_serving
 from novaloop.recipes.endpoints import Endpoint, EndpointPlan, plan_endpoint
 from novaloop.recipes.names import bedrock_name
@@ -63,6 +63,7 @@ def plan_deployment(
     serving = BedrockServing(
         name=bedrock_name(stage.claimed_name),
         checkpoint=checkpoint,
+        client_token=client_token(record, stage),
         model_units=plan.model_units if isinstance(plan, ProvisionedStage) else None,
         tags=tags_on_bedrock(record, stage, site),
     )

@@ -22,7 +22,14 @@ from novaloop.experiment.spec.stages import (
     StagePlan,
     method_of,
 )
-from novaloop.experiment.stack import Site, experiment_tags, jobs_prefix, tags, tags_on_bedrock
+from novaloop.experiment.stack import (
+    Site,
+    client_token,
+    experiment_tags,
+    jobs_prefix,
+    tags,
+    tags_on_bedrock,
+)
 from novaloop.recipes import bedrock, facts, registry, serverless
 from novaloop.recipes.bedrock import CustomizationJob, customization_job, settings_by_recipe
 from novaloop.recipes.catalog import blueprint
@@ -208,7 +215,10 @@ def _plan_customization(record: Record, stage: Stage, plan: JobStage, site: Site
         overrides=plan.overrides,
         tags=tags_on_bedrock(record, stage, site),
     )
-    request = {**customization_job(job, site.on_bedrock), "clientRequestToken": name}
+    request = {
+        **customization_job(job, site.on_bedrock),
+        "clientRequestToken": client_token(record, stage),
+    }
     return Launch(
         uploads=tuple(_joined_rows(record, plan, site)),
         requests=(PlannedRequest("CreateModelCustomizationJob", request),),
