@@ -604,8 +604,10 @@ class Commands(Fault):
                 self.stack.command(name, wish)
 
 
-def _fated(of: str, *fates: str, plan: bytes = b"", odds: float = 0.12) -> list[Fated]:
-    return [Fated(fate, odds, fate=fate, of=of, weight=0.15, plan=plan) for fate in fates]
+def _fated(
+    of: str, *fates: str, plan: bytes = b"", odds: float = 0.12, weight: float = 0.15
+) -> list[Fated]:
+    return [Fated(fate, odds, fate=fate, of=of, weight=weight, plan=plan) for fate in fates]
 
 
 def _jobs(*fates: str) -> list[Fated]:
@@ -640,8 +642,9 @@ KINDS: Sequence[Fault] = (
     *_fated("deployment", "component quota", "component no capacity", plan=COMPONENT),
     *_fated("deployment", "component service fault", "component throttled", plan=COMPONENT),
     *_fated("deployment", "component invalid", "component fails", plan=COMPONENT),
-    *_fated("deployment", "update no capacity", "update fails", plan=LASTING),
-    *_fated("deployment", "update breaks for capacity", plan=LASTING),
+    # Two experiments in turn must come to serve by one endpoint, for which there are few chances.
+    *_fated("deployment", "update no capacity", "update fails", plan=LASTING, odds=0.3, weight=0.5),
+    *_fated("deployment", "update breaks for capacity", plan=LASTING, odds=0.3, weight=0.5),
     *_fated("deployment", "custom-model quota", "custom-model service fault", plan=ON_DEMAND),
     *_fated("deployment", "custom-model-deployment quota", plan=ON_DEMAND),
     *_fated("deployment", "custom-model-deployment no capacity", plan=ON_DEMAND),
