@@ -11,12 +11,13 @@ from pydantic_core import to_jsonable_python
 from rich.table import Table
 from rich.text import Text
 
-from novaloop.experiment.record import Status
+from novaloop.experiment.record import HistoryEntry, ScoreItem, Snapshot, Status
+from novaloop.typed import adapter
 from novaloop_cli import views
 from novaloop_cli.stack import Stack, with_stack
 
 if TYPE_CHECKING:
-    from novaloop.experiment.record import HistoryEntry, Record, Snapshot
+    from novaloop.experiment.record import Record
     from novaloop.store.table import ExperimentSummary
 
 SHOWN_HISTORY = 8
@@ -73,8 +74,11 @@ def show(stack: Stack, name: str, json_: bool) -> None:
 def _plain(snapshot: Snapshot, history: list[HistoryEntry]) -> dict[str, Any]:
     """Return everything that is stored; scores by `<stage>-<attempt>`, as JSON has no pairs."""
     scores = {f"{stage}-{attempt}": item for (stage, attempt), item in snapshot.scores.items()}
-    everything = vars(snapshot) | {"scores": scores, "history": history}
-    return {name: to_jsonable_python(value) for name, value in everything.items()}
+    return {
+        **adapter(Snapshot).dump_python(snapshot, mode="json"),
+        "scores": adapter(dict[str, ScoreItem]).dump_python(scores, mode="json"),
+        "history": adapter(list[HistoryEntry]).dump_python(history, mode="json"),
+    }
 
 
 def _print(snapshot: Snapshot, record: Record, history: list[HistoryEntry]) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -20,6 +22,7 @@ from novaloop.experiment.record import (
     Status,
 )
 from novaloop.training.health import HealthKind, HealthNote
+from novaloop.typed import adapter
 from novaloop_cli import reporting, views, watch
 from tests.unit.cli.conftest import novaloop
 from tests.unit.reports import finished_experiment as example
@@ -94,6 +97,25 @@ def test_show_prints_json_that_holds_everything(finished: Stack) -> None:
     assert shown["scores"]["after-rft-1"]["score"]["n"] == 300
     assert shown["datasets"]["sft"]["rows"] == 3500
     assert shown["history"][0]["what"] == "RUNNING"
+
+
+SHOWN = """
+import json, sys
+from novaloop.experiment.record import Record, Snapshot
+from novaloop.typed import adapter
+from novaloop_cli.show import _plain
+record = adapter(Record).validate_json(sys.stdin.read())
+print(json.dumps(_plain(Snapshot(record.experiment_id, record), [])))
+"""
+
+
+def test_what_was_only_read_can_be_printed_as_json() -> None:
+    """In a fresh process: in this one, earlier tests have had the types of settings built."""
+    stored = adapter(Record).dump_json(example.record())
+    printed = subprocess.run(
+        [sys.executable, "-c", SHOWN], input=stored, capture_output=True, check=True
+    )
+    assert json.loads(printed.stdout)["record"]["spec"]["plan"][0]["kind"] == "evaluate"
 
 
 @pytest.mark.parametrize("verb", ["show", "watch", "report", "logs", "stop", "cleanup"])
