@@ -151,6 +151,12 @@ def of_customization_job(request: Request) -> Iterator[Act]:
         yield Act("mark network interfaces", "ec2:CreateTags")
 
 
+PACKAGE_RIGHTS = ("sagemaker:AccessModelPackage", "sagemaker:DescribeModelPackage")
+"""What whoever imports a model package needs. Bedrock's API reference (ModelPackageArnDataSource)
+says "you", which may be the caller, the role or both: here it is both. It speaks of
+AccessModelPackageData; IAM's list of SageMaker's actions knows AccessModelPackage alone."""
+
+
 def of_import(request: Request) -> Iterator[Act]:
     """Yield what Bedrock does for a CreateCustomModel request as its `roleArn`."""
     uri = request.get("modelSourceConfig", {}).get("s3DataSource", {}).get("s3Uri")
@@ -159,7 +165,8 @@ def of_import(request: Request) -> Iterator[Act]:
     package = request.get("customModelDataSource", {}).get("modelPackageArnDataSource", {})
     if package:
         arn = package["modelPackageArn"]
-        yield Act("read the package", "sagemaker:AccessModelPackage", arn)
+        for action in PACKAGE_RIGHTS:
+            yield Act("read the package", action, arn)
     yield from _key_of_bedrock(request.get("modelKmsKeyArn"))
 
 

@@ -247,7 +247,11 @@ ALLOWED = [
     Case(IMPORTS, "s3:GetObject", f"{BUCKET}/datasets/questions/sft/a/sft.jsonl"),
     Case(IMPORTS, "s3:PutObject", f"{BUCKET}/jobs/questions/a/output/metrics.csv"),
     Case(IMPORTS, "lambda:InvokeFunction", REWARD),
-    Case(IMPORTS, "sagemaker:AccessModelPackage", own("model-package", "novaloop-questions/3")),
+    *(
+        Case(role, f"sagemaker:{action}", own("model-package", "novaloop-questions/3"))
+        for role in (CONTROLLER, IMPORTS)
+        for action in ("AccessModelPackage", "DescribeModelPackage")
+    ),
     Case(CONTROLLER, "logs:DescribeLogStreams", f"{LOGS}/aws/sagemaker/TrainingJobs"),
     Case(CONTROLLER, "logs:FilterLogEvents", f"{LOGS}/aws/sagemaker/TrainingJobs"),
     Case(SCORER, "s3:GetObject", f"{BUCKET}/jobs/questions/a/output/output.tar.gz"),

@@ -7,6 +7,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from novaloop_localcloud import service_acts
 from novaloop_localcloud.bedrock import runtime
 from novaloop_localcloud.bedrock.resources import SERVICE, Catalogue, CustomModels, arn_of, tags_of
 from novaloop_localcloud.bedrock.rest import Call, RestApi
@@ -162,6 +163,10 @@ class Bedrock:
                 through = {"kms:ViaService": f"bedrock.{emulator.region()}.amazonaws.com"}
                 granted = {"kms:GrantIsForAWSResource": "true"} if action == "CreateGrant" else {}
                 yield f"kms:{action}", call.parameters[key], through | granted
+        source = call.parameters.get("customModelDataSource", {})
+        package = source.get("modelPackageArnDataSource", {}).get("modelPackageArn")
+        for action in service_acts.PACKAGE_RIGHTS if package else ():
+            yield action, package, {}
         if "roleArn" in call.parameters:
             passed = {"iam:PassedToService": SERVICE}
             yield "iam:PassRole", call.parameters["roleArn"], passed

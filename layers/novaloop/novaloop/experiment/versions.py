@@ -108,7 +108,8 @@ def stamped(shape: Shape, values: Values) -> dict[str, Any]:
 
 def current(shape: Shape, values: Values) -> dict[str, Any]:
     """Return what was stored or sent as the present version has it. Raises NewerVersion."""
-    version = values.get(FIELD) or 1
+    version = values.get(FIELD)
+    version = 1 if version is None else version
     # No release wrote a version below 1, so whatever did is none of those that came before.
     if not isinstance(version, int) or not 1 <= version <= PRESENT[shape]:
         raise NewerVersion(shape, version)
