@@ -9,8 +9,8 @@ import pytest
 
 from novaloop.experiment.controller.decision import Policy
 from novaloop.experiment.controller.observation import Observation, Work
-from novaloop.experiment.controller.suspicion import watched
-from novaloop.experiment.record import Record, Snapshot, Stage, StageState, Status
+from novaloop.experiment.controller.suspicion import seen_again, watched
+from novaloop.experiment.record import Record, Snapshot, Stage, StageState, Status, Suspect
 from novaloop.experiment.spec.experiment import ExperimentSpec
 from novaloop.experiment.spec.stages import StageKind
 
@@ -40,3 +40,16 @@ def test_where_nothing_lags_it_is_believed_sooner() -> None:
     policy = replace(Policy(), lag=timedelta(seconds=5))
     assert policy.looks_apart == timedelta(seconds=1)
     assert Policy().looks_apart == timedelta(minutes=1)
+
+
+@pytest.mark.parametrize(("minutes", "believed"), [((0, 10), False), ((0, 1, 10), True)])
+def test_two_looks_are_not_enough_however_far_they_are_apart(
+    minutes: tuple[int, ...], believed: bool
+) -> None:
+    """Where hints are lost, only the sweep looks: two stale answers may be all that there is."""
+    policy = Policy()
+    known = None
+    for minute in minutes:
+        known = seen_again(known, Suspect.ABSENT, "", NOW + timedelta(minutes=minute), policy)
+    assert known is not None
+    assert known.confirmed is believed
