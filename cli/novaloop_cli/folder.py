@@ -144,6 +144,9 @@ class MemoryStore:
         """Count nothing: what dies here is seen by whoever waits for it."""
         return Attempts(version, 1, now)
 
+    def take_back(self, experiment_id: str, work: str, version: str) -> None:
+        """Do nothing, since nothing was counted."""
+
     def _keep(self, **items: Any) -> None:
         self._snapshot = replace(self._snapshot, **items)
 

@@ -91,6 +91,17 @@ def test_attempts_are_counted_for_one_version_and_are_no_part_of_the_experiment(
     assert store.load("questions") == Snapshot("questions")
 
 
+def test_an_attempt_is_taken_back_of_its_own_version_only(store: Store) -> None:
+    store.take_back("questions", "SPEC", "v1")
+    for at in (NOW, LATER):
+        store.begin("questions", "SPEC", "v1", at)
+    store.take_back("questions", "SPEC", "v2")
+    store.take_back("questions", "CHECKS", "v1")
+    store.take_back("questions", "SPEC", "v1")
+    begun = store.begin("questions", "SPEC", "v1", LATER)
+    assert (begun.number, begun.since) == (2, NOW)
+
+
 def test_a_score_keeps_its_numbers(store: Store) -> None:
     item = complete(rich_items.score(attempt=2))
     store.put_score("questions", item)

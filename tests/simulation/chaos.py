@@ -33,6 +33,9 @@ ENOUGH_RUNS = 300
 MAX_REPEATED = 6
 """What is told once, twice after a crash, and once in each life and retry of an experiment."""
 MAX_HISTORY = 1_500
+LATE_UPLOADS: tuple[str, ...] = ("upload that can't be looked up", "item that can't be written")
+LATE_UPLOADS += ("upload that can't be read", "ingest that can't be asked")
+"""After these kinds of fault an upload may be ingested a day later, and history tells."""
 
 
 @dataclass
@@ -85,7 +88,9 @@ def _has_record(stack: Stack, name: str) -> bool:
 
 def _settles(stack: Stack, name: str) -> str:
     """Assert that it is not stuck, that nothing is left, and that people were told the truth."""
-    if not _has_record(stack, name):
+    # An upload that could not be ingested is asked for once a day, when its outage is over, too.
+    found = partial(_has_record, stack, name)
+    if not found() and (name in stack.lost_lives or not stack.run(found)):
         assert name in stack.lost_lives, f"{name} has no record"
         return "without a record"
     status = stack.settles(name)
@@ -125,7 +130,7 @@ def _comes_to_rest(stack: Stack, names: Sequence[str]) -> None:
 
     What a deleted record had launched is ended by schedules; jobs end by themselves.
     """
-    if stack.lost_lives:
+    if stack.lost_lives or any(stack.struck[kind] for kind in LATE_UPLOADS):
         stack.passes(timedelta(days=4))
     lines = {name: len(stack.store.history(name)) for name in names}
     stack.passes(timedelta(hours=6))

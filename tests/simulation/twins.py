@@ -171,6 +171,11 @@ class TwinStore:
         self.attempts[experiment_id, work] = begun
         return begun
 
+    def take_back(self, experiment_id: str, work: str, version: str) -> None:
+        begun = self.attempts.get((experiment_id, work))
+        if begun is not None and begun.version == version and begun.number > 0:
+            self.attempts[experiment_id, work] = replace(begun, number=begun.number - 1)
+
     def sweep_round(self) -> Round | None:
         return self.round
 

@@ -397,7 +397,10 @@ class Record(Bounded):
 
 @dataclass(frozen=True)
 class SpecItem(Bounded):
-    """`experiment.yaml` as uploaded: the valid spec, or why it isn't one."""
+    """`experiment.yaml` as uploaded: the valid spec, or why it isn't one.
+
+    The `version_id` is empty while errors of a service keep any from being read.
+    """
 
     version_id: str
     uploaded_at: datetime
@@ -418,7 +421,8 @@ class DatasetItem(Bounded):
     """One dataset of an experiment, as ingest left it.
 
     `fingerprint` identifies the settings that it was converted with; `outputs` maps each row
-    format to the S3 key of its JSONL.
+    format to the S3 key of its JSONL. The `version_id` is empty while errors of a service keep any
+    from being converted.
     """
 
     role: str
@@ -444,7 +448,8 @@ class DatasetItem(Bounded):
 class ChecksItem(Bounded):
     """What the checks across the datasets found; `versions` identifies what they looked at.
 
-    A finding holds its check, policy, roles, rows and message.
+    A finding holds its check, policy, roles, rows and message. `versions` is empty while errors of
+    a service keep any from being checked.
     """
 
     versions: str

@@ -226,6 +226,12 @@ class ExperimentTable:
         attempts_item(experiment_id, work, begun).save()
         return begun
 
+    def take_back(self, experiment_id: str, work: str, version: str) -> None:
+        """Count one attempt less at `work` on this version of its input, if it was counted."""
+        begun = self._one(experiment_id, attempts_key(work))
+        if isinstance(begun, Attempts) and begun.version == version and begun.number > 0:
+            attempts_item(experiment_id, work, replace(begun, number=begun.number - 1)).save()
+
     def put_score(self, experiment_id: str, item: ScoreItem) -> None:
         """Write the score item."""
         _replace(score_item(experiment_id, item))

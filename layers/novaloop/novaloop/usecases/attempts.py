@@ -1,16 +1,50 @@
-"""What ingest may die of before it writes anything ends after a few attempts, with a reason.
+"""How an attempt of ingest ends that has no result: it dies, or a service answers an error.
 
-A function that runs out of memory or time is ended without a word, and whoever waits for its
-result asks again. So an attempt is counted before it is made. A conversion needs none of this: its
-dataset's item counts attempts.
+**It dies**: a function that runs out of memory or time is ended without a word, and whoever waits
+for its result asks again. So an attempt is counted before it is made, and after a few the work is
+given up, with a reason. A conversion's attempts are counted in its dataset's item, all others here.
+
+**It raises an error**: of S3, of the table, of IAM, which says nothing of the file. Its count is
+taken back, and it is tried for as long as the error lasts. After `UNREADABLE_FOR` an item says so.
+That item has no version, since none was read, and whoever looks for the upload's finds none.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+
 from novaloop.experiment.controller.intake import CONVERSION
+from novaloop.experiment.controller.transitions import UNREADABLE_FOR
+from novaloop.experiment.versions import Damaged, NewerVersion
 from novaloop.usecases.conversion import IngestWorld
+from novaloop.usecases.ports import code_of
 
 MAX_ATTEMPTS = 6
+NOT_READ = ""
+"""The version of an item that tells why none was read."""
+
+
+@contextmanager
+def noticing(back: Callable[[str], object]) -> Iterator[None]:
+    """Call `back` with the code of an error that ends the attempt, and raise that.
+
+    MemoryError is a death: the same file will meet it again. What a newer release wrote, or is
+    damaged, is told by itself, and nothing is written over it.
+    """
+    try:
+        yield
+    except (MemoryError, NewerVersion, Damaged):
+        raise
+    except Exception as error:
+        back(code_of(error))
+        raise
+
+
+def is_told(since: datetime, world: IngestWorld) -> bool:
+    """Whether an error that may have lasted since then is to be told."""
+    return world.clock.now() >= since + UNREADABLE_FOR
 
 
 def is_given_up(experiment_id: str, work: str, version: str, world: IngestWorld) -> bool:
@@ -30,4 +64,12 @@ def why_given_up(done: str) -> str:
         f"could not be {done} in {MAX_ATTEMPTS} attempts: the ingest function ended before it had "
         "a result, perhaps for want of memory or time, which it can't tell; its log has more. Make "
         "the file smaller, or look for what is unusual in it"
+    )
+
+
+def why_not_yet(done: str, code: str) -> str:
+    """Return the reason to give while an error of this code lasts: `done` is such as `read`."""
+    return (
+        f"could not be {done} yet: {code}. It is tried again, in the end once a day; the ingest "
+        "function's log has more"
     )

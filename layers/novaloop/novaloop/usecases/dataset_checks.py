@@ -13,7 +13,14 @@ from novaloop.experiment.controller.intake import data_fingerprint, max_lengths,
 from novaloop.experiment.record import ChecksItem, DatasetItem, DatasetStatus, Snapshot
 from novaloop.experiment.spec.experiment import ExperimentSpec, Role
 from novaloop.experiment.spec.inputs import roles
-from novaloop.usecases.attempts import is_given_up, why_given_up
+from novaloop.usecases.attempts import (
+    NOT_READ,
+    is_given_up,
+    is_told,
+    noticing,
+    why_given_up,
+    why_not_yet,
+)
 from novaloop.usecases.conversion import Conversion, IngestWorld, convert_file
 from novaloop.usecases.spec_upload import present_spec
 
@@ -28,15 +35,27 @@ def check_experiment(experiment_id: str, world: IngestWorld) -> None:
     versions = versions_of(accepted)
     if snapshot.checks is not None and snapshot.checks.versions == versions:
         return
+
+    def back(code: str) -> None:
+        world.store.take_back(experiment_id, "CHECKS", versions)
+        present, since = snapshot.checks, max(item.updated_at for item in accepted)
+        says_so = present is not None and not present.versions and present.checked_at >= since
+        # Once is enough: its item brings a look about, which asks again.
+        if not says_so and is_told(since, world):
+            reason = f"the datasets {why_not_yet('checked against each other', code)}"
+            told = ChecksItem(NOT_READ, world.clock.now(), reason)
+            world.store.put_checks(experiment_id, told)
+
     if is_given_up(experiment_id, "CHECKS", versions, world):
         reason = f"the datasets {why_given_up('checked against each other')}"
         world.store.put_checks(experiment_id, ChecksItem(versions, world.clock.now(), reason))
         return
-    findings = check_datasets(_profiles(accepted, world), spec.checks, max_lengths(spec))
-    _drop_rows(experiment_id, spec, accepted, findings, world)
-    contents = tuple(finding_content(finding) for finding in findings)
-    item = ChecksItem(versions, world.clock.now(), _refusal(findings), contents)
-    world.store.put_checks(experiment_id, item)
+    with noticing(back):
+        findings = check_datasets(_profiles(accepted, world), spec.checks, max_lengths(spec))
+        _drop_rows(experiment_id, spec, accepted, findings, world)
+        contents = tuple(finding_content(finding) for finding in findings)
+        item = ChecksItem(versions, world.clock.now(), _refusal(findings), contents)
+        world.store.put_checks(experiment_id, item)
 
 
 def _accepted(snapshot: Snapshot, spec: ExperimentSpec) -> list[DatasetItem] | None:

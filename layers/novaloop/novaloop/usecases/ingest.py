@@ -7,6 +7,7 @@ is read by version id, so that a file that is replaced meanwhile is never read h
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 from novaloop.datasets.options import SourceFormat
 from novaloop.experiment.controller.intake import data_fingerprint
@@ -14,7 +15,14 @@ from novaloop.experiment.names import MAX_EXPERIMENT_WITHOUT_UID, SPEC_FILE, exp
 from novaloop.experiment.record import DatasetItem, DatasetStatus
 from novaloop.experiment.spec.experiment import Role, Split
 from novaloop.experiment.spec.inputs import split_roles
-from novaloop.usecases.attempts import MAX_ATTEMPTS, why_given_up
+from novaloop.usecases.attempts import (
+    MAX_ATTEMPTS,
+    NOT_READ,
+    is_told,
+    noticing,
+    why_given_up,
+    why_not_yet,
+)
 from novaloop.usecases.big_files import hand_over, is_big
 from novaloop.usecases.conversion import SPLIT_STEM, Conversion, IngestWorld, convert_file
 from novaloop.usecases.inbox import InboxFile, read_key, stem_of
@@ -86,39 +94,88 @@ def _ingest_data(experiment_id: str, key: str, upload: Upload, world: IngestWorl
         replace(_item(role, key, upload, world), fingerprint=data_fingerprint(spec, role))
         for role in roles
     )
-    claimed = _claim(experiment_id, items, world)
+    big = world.big_files
+    if big is not None and not is_big(Conversion(experiment_id, spec, items), upload.size, big):
+        big = None
+    claimed = _claim(experiment_id, items, world, by_steps=big is not None)
     if not claimed:
         return
     job = Conversion(experiment_id, spec, claimed)
-    if world.big_files is not None and is_big(job, upload.size, world.big_files):
-        hand_over(job, upload.size, world.big_files)
-        return
-    for done in convert_file(job, world):
-        world.store.put_dataset(experiment_id, done)
+    with noticing(partial(_put_back, experiment_id, claimed, world)):
+        if big is not None:
+            hand_over(job, upload.size, big)
+            return
+        for done in convert_file(job, world):
+            world.store.put_dataset(experiment_id, done)
 
 
 def _claim(
-    experiment_id: str, items: tuple[DatasetItem, ...], world: IngestWorld
+    experiment_id: str, items: tuple[DatasetItem, ...], world: IngestWorld, *, by_steps: bool
 ) -> tuple[DatasetItem, ...]:
-    """Mark the datasets as being converted; empty if that was done already or fails each time."""
+    """Mark the datasets as being converted; empty if that was done already or fails each time.
+
+    `by_steps`: each step of a big file's conversion looks for that mark.
+    """
     present = world.store.load(experiment_id).datasets
     before = [old for item in items if (old := _same(present.get(item.role), item)) is not None]
-    if len(before) == len(items) and all(
-        old.status is not DatasetStatus.INGESTING for old in before
-    ):
+    if len(before) == len(items) and not any(map(_is_wanted, before)):
         return ()
     attempts = 1 + max((old.ingest_attempts for old in before), default=0)
     claimed = tuple(replace(item, ingest_attempts=attempts) for item in items)
+    shown = claimed
     if attempts > MAX_ATTEMPTS:
         reason = why_given_up("converted")
-        claimed = tuple(
+        shown = tuple(
             replace(item, status=DatasetStatus.REJECTED, reason=reason) for item in claimed
         )
-    written = [world.store.put_dataset(experiment_id, item) for item in claimed]
+    elif not by_steps:
+        # What was told stays so until there is a result, or each try would be told anew.
+        shown = tuple(_as_told(present.get(item.role), item) for item in claimed)
+    written = [world.store.put_dataset(experiment_id, item) for item in shown]
     return claimed if all(written) and attempts <= MAX_ATTEMPTS else ()
 
 
+def _is_wanted(item: DatasetItem) -> bool:
+    return item.status is DatasetStatus.INGESTING or item.version_id == NOT_READ
+
+
+def _as_told(old: DatasetItem | None, item: DatasetItem) -> DatasetItem:
+    if old is None or old.version_id != NOT_READ or _same(old, item) is None:
+        return item
+    return replace(old, ingest_attempts=item.ingest_attempts)
+
+
+def _put_back(
+    experiment_id: str, claimed: tuple[DatasetItem, ...], world: IngestWorld, code: str
+) -> None:
+    """Take the attempt back, and say why it came to nothing, unless another one had a result.
+
+    An upload is converted when it comes, and when a later `experiment.yaml` asks for that.
+    """
+    snapshot = world.store.load(experiment_id)
+    now, reason = world.clock.now(), why_not_yet("converted", code)
+    for item in claimed:
+        present = _same(snapshot.datasets.get(item.role), item)
+        if present is None or not _is_wanted(present):
+            continue
+        asked = [item.uploaded_at, *([snapshot.spec.uploaded_at] if snapshot.spec else [])]
+        attempts = item.ingest_attempts - 1
+        if present.version_id == NOT_READ:
+            back = replace(present, ingest_attempts=attempts)
+        else:
+            back = replace(item, ingest_attempts=attempts, reason=reason, updated_at=now)
+            if is_told(max(asked), world):
+                back = replace(back, status=DatasetStatus.REJECTED, version_id=NOT_READ)
+        world.store.put_dataset(experiment_id, back)
+
+
 def _same(old: DatasetItem | None, item: DatasetItem) -> DatasetItem | None:
-    """Return `old` if it is of the same version of the file and of the settings."""
-    identity = (item.version_id, item.fingerprint)
-    return old if old is not None and (old.version_id, old.fingerprint) == identity else None
+    """Return `old` if it is of the same version of the file and of the settings.
+
+    An item without a version, as none was read, is that of the version uploaded at its time.
+    """
+    if old is None or (old.source_key, old.fingerprint) != (item.source_key, item.fingerprint):
+        return None
+    if old.version_id == NOT_READ:
+        return old if old.uploaded_at == item.uploaded_at else None
+    return old if old.version_id == item.version_id else None

@@ -58,6 +58,14 @@ class NotServing(Exception):  # noqa: N818
         self.for_now = for_now
 
 
+def code_of(error: Exception) -> str:
+    """Return AWS's code for an error, or the error's type: its text may quote data."""
+    match getattr(error, "response", None):
+        case {"Error": {"Code": str(code)}} if code:
+            return code
+    return type(error).__name__
+
+
 class ObjectMissing(Exception):  # noqa: N818
     """There is no such object or version."""
 
@@ -103,6 +111,10 @@ class DatasetStore(Protocol):
 
         The item is none of the experiment's, so nobody looks because of it.
         """
+        ...
+
+    def take_back(self, experiment_id: str, work: str, version: str) -> None:
+        """Count one attempt less at `work` on this version of its input, if it was counted."""
         ...
 
 

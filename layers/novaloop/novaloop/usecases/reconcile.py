@@ -92,6 +92,7 @@ from novaloop.usecases.ports import (
     Scorer,
     Store,
     VersionConflict,
+    code_of,
 )
 from novaloop.usecases.training import training_news
 
@@ -180,11 +181,7 @@ def _reported(error: Exception, what: str, world: World) -> str:
 
     AWS's error code or the error's type, and where it was raised: its text may quote data.
     """
-    match getattr(error, "response", None):
-        case {"Error": {"Code": str(code)}}:
-            pass
-        case _:
-            code = type(error).__name__
+    code = code_of(error)
     where = "".join(traceback.format_tb(error.__traceback__))
     logger.error("%s: %s\n%s", what, code, where)
     if isinstance(error, _DEFECTS):

@@ -7,7 +7,14 @@ from novaloop.experiment.record import SpecItem
 from novaloop.experiment.spec.experiment import ExperimentSpec
 from novaloop.experiment.spec.yaml_file import MAX_BYTES
 from novaloop.experiment.validation.reading import SpecRefused, read_spec
-from novaloop.usecases.attempts import is_given_up, why_given_up
+from novaloop.usecases.attempts import (
+    NOT_READ,
+    is_given_up,
+    is_told,
+    noticing,
+    why_given_up,
+    why_not_yet,
+)
 from novaloop.usecases.conversion import IngestWorld
 from novaloop.usecases.inbox import INBOX
 from novaloop.usecases.ports import Upload
@@ -26,12 +33,22 @@ def spec_item(key: str, upload: Upload, world: IngestWorld) -> SpecItem:
 def ingest_spec(experiment_id: str, key: str, upload: Upload, world: IngestWorld) -> None:
     """Read an uploaded spec and write its item."""
     version = f"{upload.version_id} {upload.uploaded_at.isoformat()}"
+
+    def back(code: str) -> None:
+        world.store.take_back(experiment_id, "SPEC", version)
+        if is_told(upload.uploaded_at, world):
+            errors = (why_not_yet("read", code),)
+            world.store.put_spec(
+                experiment_id, SpecItem(NOT_READ, upload.uploaded_at, None, errors)
+            )
+
     if is_given_up(experiment_id, "SPEC", version, world):
         errors = (why_given_up("read"),)
         item = SpecItem(upload.version_id, upload.uploaded_at, None, errors)
-    else:
-        item = spec_item(key, upload, world)
-    world.store.put_spec(experiment_id, item)
+        world.store.put_spec(experiment_id, item)
+        return
+    with noticing(back):
+        world.store.put_spec(experiment_id, spec_item(key, upload, world))
 
 
 def present_spec(experiment_id: str, world: IngestWorld) -> ExperimentSpec | None:

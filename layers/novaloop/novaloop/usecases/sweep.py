@@ -22,7 +22,7 @@ experiment whose first uploads were all lost, and then there would be two ways t
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -30,13 +30,24 @@ from itertools import islice
 
 from novaloop.experiment.names import SPEC_FILE
 from novaloop.experiment.record import Record, Snapshot
+from novaloop.usecases.attempts import NOT_READ
 from novaloop.usecases.inbox import INBOX, InboxFile, Unusable, read_key, stem_of
-from novaloop.usecases.orphans import OrphanWorld, look_for_orphans
+from novaloop.usecases.orphans import SHOWN, OrphanWorld, look_for_orphans
 from novaloop.usecases.ports import Clock, HintBatches, Ingester, Objects, Round, SweepStore, Upload
 
-AGES = tuple(timedelta(minutes=minutes) for minutes in (2, 15, 60, 240, 960))
+_MINUTES, _DAYS = (2, 15, 60, 240, 960), (*range(1, 29), *(28 << n for n in range(1, 10)))
+AGES = (
+    *(timedelta(minutes=minutes) for minutes in _MINUTES),
+    *(timedelta(days=days) for days in _DAYS),
+)
 """The ages at which an upload is compared with the items. By the first its own event should have
-arrived; the others are for asks that came to nothing, and grow like those of any such retry."""
+arrived; the others are for asks that came to nothing. They grow like those of any such retry, up to
+a day. After four weeks they double, so that old uploads cost next to nothing, and none is lost."""
+FIRST_ROUND = timedelta(minutes=_MINUTES[-1])
+"""How far back the very first round looks: all that is older is met at its next age."""
+TOLD_AFTER = timedelta(days=2)
+"""At this age an upload without an item is told of. By the ask of a day before, ingest would have
+written an item that says why, if it could read or write anything at all."""
 KEYS, COMPARISONS = 50_000, 400
 """How many uploads one sweep walks past at most, in listings of 1,000, and after how many queries
 and asks it leaves the rest to the next."""
@@ -65,8 +76,9 @@ class Swept:
     """What one sweep did.
 
     How many experiments were due for a look, how many uploads nobody had picked up, which keys
-    belong to no experiment, how much bills for nobody, and what could not be done, in words that
-    hold nothing of any data. `place` is where the walk round the inbox has come to.
+    belong to no experiment, which uploads people are told of, how much bills for nobody, and what
+    could not be done, in words that hold nothing of any data. `place` is where the walk round the
+    inbox has come to.
     """
 
     due: int = 0
@@ -74,6 +86,7 @@ class Swept:
     place: Round | None = None
     uploads: int = 0
     unusable: list[str] = field(default_factory=list)
+    overdue: list[str] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
 
     @property
@@ -124,7 +137,7 @@ def _hint_at(experiment_ids: Sequence[str], world: SweepWorld, swept: Swept) -> 
 def _look_for_uploads(world: SweepWorld, swept: Swept) -> None:
     """Walk on from where the last sweep was, and remember how far it was, whatever happens."""
     now = world.clock.now()
-    place = world.store.sweep_round() or Round("", started=now, since=now - AGES[-1])
+    place = world.store.sweep_round() or Round("", started=now, since=now - FIRST_ROUND)
     if not place.after:
         place = replace(place, started=now)
     since, walked, calls = place.since, 0, 0
@@ -136,9 +149,16 @@ def _look_for_uploads(world: SweepWorld, swept: Swept) -> None:
                 place = replace(place, after="", since=place.started)
                 break
             aged = {key: upload for key, upload in some if is_time(upload.uploaded_at, since, now)}
-            calls += _compare(aged, world, swept)
+            old = {
+                key
+                for key, upload in aged.items()
+                if since - upload.uploaded_at < TOLD_AFTER <= now - upload.uploaded_at
+            }
+            calls += _compare(aged, old, world, swept)
             place, walked = replace(place, after=some[-1][0]), walked + len(some)
     finally:
+        if swept.overdue:  # before the place is remembered: rather twice than never
+            _try("telling of uploads", swept, partial(_tell, world, swept.overdue))
         world.store.put_sweep_round(place)
         swept.place = place
 
@@ -152,8 +172,23 @@ def _look_for_orphans(world: SweepWorld, swept: Swept) -> None:
     swept.orphans = len(look_for_orphans(world.orphans, now))
 
 
-def _compare(uploads: Mapping[str, Upload], world: SweepWorld, swept: Swept) -> int:
+def _tell(world: SweepWorld, keys: Sequence[str]) -> None:
+    """Tell people, in one message, of uploads that ingest has left no item for."""
+    subject = f"Novaloop: {len(keys):,} uploads could not be ingested"
+    more = [f"and {len(keys) - SHOWN:,} more"] if len(keys) > SHOWN else []
+    why = (
+        "Since they were uploaded, ingest has been asked for them again and again, for days, and "
+        "has left neither a result nor a reason. Its log tells why. They are asked for again, once "
+        "a day in the first four weeks; upload a file again to have it asked for at once."
+    )
+    message = "\n".join((subject, "", *keys[:SHOWN], *more, "", why, ""))
+    world.orphans.notifier.publish(subject, message, {"status": "UPLOADS"})
+
+
+def _compare(uploads: Mapping[str, Upload], old: Set[str], world: SweepWorld, swept: Swept) -> int:
     """Ask for each upload that has no item, and for a look where there is no record yet.
+
+    Of `old` ones people are to be told, unless an item tells why nothing was read.
 
     Returns how many queries and asks it took.
     """
@@ -168,13 +203,14 @@ def _compare(uploads: Mapping[str, Upload], world: SweepWorld, swept: Swept) -> 
     for experiment_id in files.keys() - read.keys():
         swept.failures.append(f"the items of {experiment_id} can't be read")
     snapshots = {name: snapshot for name, snapshot in read.items() if snapshot is not None}
-    lost = [
-        key
+    lost = {
+        key: snapshot
         for experiment_id, snapshot in snapshots.items()
         for key, file in files[experiment_id].items()
         if not _has_item(key, file, uploads[key], snapshot)
-    ]
+    }
     swept.uploads += len(lost)
+    swept.overdue += [key for key in lost if key in old and not _says_why(key, lost[key])]
     for key in lost:
         _try(f"asking for {key}", swept, partial(world.ingester.request_ingest, key))
     # Nothing else may bring a look about: there is no record yet, or its next look is far off.
@@ -198,12 +234,26 @@ def is_time(uploaded_at: datetime, since: datetime, now: datetime) -> bool:
 
 
 def _has_item(key: str, file: InboxFile, upload: Upload, snapshot: Snapshot) -> bool:
-    """Whether an item is as new as the upload: its own, or of a later file for the same role."""
+    """Whether an item is as new as the upload: its own, or of a later file for the same role.
+
+    Its own is none as long as it only says why nothing could be read.
+    """
     if file.name == SPEC_FILE:
-        return snapshot.spec is not None and snapshot.spec.uploaded_at >= upload.uploaded_at
+        spec = snapshot.spec
+        if spec is None or spec.version_id == NOT_READ:
+            return False
+        return spec.uploaded_at >= upload.uploaded_at
     role = stem_of(file.name)
     return any(
         item.uploaded_at >= upload.uploaded_at
         for item in snapshot.datasets.values()
-        if item.source_key == key or item.role == role
+        if (item.source_key == key and item.version_id != NOT_READ)
+        or (item.source_key != key and item.role == role)
     )
+
+
+def _says_why(key: str, snapshot: Snapshot) -> bool:
+    """Whether an item says why the upload could not be read, or the experiment.yaml before it."""
+    versions = [item.version_id for item in snapshot.datasets.values() if item.source_key == key]
+    versions += [snapshot.spec.version_id] if snapshot.spec is not None else []
+    return NOT_READ in versions

@@ -443,7 +443,8 @@ def _told_of(unused: Sequence[DatasetItem]) -> str:
     if not number:
         return ""
     last = max(unused, key=lambda item: (item.uploaded_at, item.role))
-    file = f"{last.source_key.rpartition('/')[2]} version {last.version_id}"
+    file = last.source_key.rpartition("/")[2]
+    file += f" version {last.version_id}" if last.version_id else ""
     if number == 1:
         return (
             f"{file} is not used: the experiment started without it; submit it under a new "

@@ -23,6 +23,7 @@ from novaloop.experiment.names import (
     experiment_name_error,
 )
 from novaloop.experiment.record import (
+    ChecksItem,
     DatasetItem,
     DatasetRef,
     DatasetStatus,
@@ -109,13 +110,31 @@ def collect(record: Record, seen: Observation, now: datetime, policy: Policy) ->
     if problems := row_count_problems(record.spec, intake.accepted):
         return enter(record, Status.REJECTED, "; ".join(problems), now)
     if checks is None or checks.versions != versions_of(intake.accepted):
-        reason = "checking the datasets against each other"
-        return enter(record, Status.COLLECTING, reason, now, CheckDatasets())
+        return _have_checked(record, checks, intake, now)
     missing = _missing_checkpoint(seen)
     if refusal := checks.refusal or missing:
         waits = refusal == missing and seen.origin is not None and seen.origin.for_now
         return enter(record, Status.COLLECTING if waits else Status.REJECTED, refusal, now)
     return _start_when_quiet(record, intake, seen, now, policy)
+
+
+def _have_checked(
+    record: Record, checks: ChecksItem | None, intake: _Intake, now: datetime
+) -> Decision:
+    """Have the datasets checked; where ingest says why these could not be, not at each look.
+
+    Its saying so is what brings the next look about.
+    """
+    if (
+        checks is None
+        or checks.versions
+        or not checks.refusal
+        or any(item.updated_at > checks.checked_at for item in intake.accepted)
+    ):
+        reason = "checking the datasets against each other"
+        return enter(record, Status.COLLECTING, reason, now, CheckDatasets())
+    again = [CheckDatasets()] if checks.checked_at + CONVERSION < now else []
+    return enter(record, Status.REJECTED, checks.refusal, now, *again)
 
 
 def keeps_from_starting(snapshot: Snapshot) -> bool:
