@@ -1,4 +1,7 @@
-"""Answers for the custom resource that fails the stack's deletion while something still bills.
+"""Answers for the custom resources that hold up what would leave behind something that bills.
+
+`Guard` fails the stack's deletion; `PrefixGuard`, the only one with a `Prefix`, fails an update to
+another one.
 
 CloudFormation waits for an answer to each request, so every way leads to one, whatever breaks: also
 the layer and the settings, which are therefore only looked for once the answer can be given.
@@ -43,19 +46,27 @@ def handler(event: dict[str, Any], context: LambdaContext) -> None:
 
 def _decide(event: dict[str, Any], context: LambdaContext) -> tuple[bool, str]:
     kind = event.get("RequestType")
-    if kind in {"Create", "Update"}:
-        return True, "nothing is made"
-    if kind != "Delete":
+    if kind not in {"Create", "Update", "Delete"}:
         return False, f"RequestType is {kind!a}, not Create, Update or Delete"
-    if not str(event.get("PhysicalResourceId")).startswith(OURS):
+    prefix = event.get("ResourceProperties", {}).get("Prefix")
+    former = event.get("OldResourceProperties", {}).get("Prefix") if kind == "Update" else None
+    if kind != "Delete" and former in {None, prefix}:
+        return True, "nothing is made"
+    if kind == "Delete" and prefix is not None:
+        return True, "only the other guard holds up a deletion"
+    if kind == "Delete" and not str(event.get("PhysicalResourceId")).startswith(OURS):
         return True, "its creation was never answered"
-    from novaloop.usecases.guard import judge  # noqa: PLC0415 - it may be missing or broken
+    from novaloop.usecases import guard  # noqa: PLC0415 - it may be missing or broken
     from novaloop.wiring.guard import guard_world  # noqa: PLC0415 - likewise
 
     def in_time() -> bool:
         return context.get_remaining_time_in_millis() > RESERVE
 
-    verdict = judge(event["StackId"], guard_world(), in_time)
+    world = guard_world(former)
+    if former is None:
+        verdict = guard.judge(event["StackId"], world, in_time)
+    else:
+        verdict = guard.judge_new_prefix(event["StackId"], former, world, in_time)
     for each in verdict.remaining:
         logger.warning(each)
     return verdict.may_go, verdict.reason

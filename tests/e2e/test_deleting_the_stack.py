@@ -1,4 +1,4 @@
-"""The guard: what still serves holds up the deletion of the stack, and nothing else.
+"""The guards: what still serves holds up a deletion of the stack and a new prefix, nothing else.
 
 The emulator goes on where a deletion fails, and deletes also what the guard depends on, as users
 say of CloudFormation (aws-cloudformation/cloudformation-coverage-roadmap#852).
@@ -20,7 +20,7 @@ from novaloop_localcloud import questions
 from novaloop_localcloud.cloud import LocalCloud, up
 from novaloop_localcloud.deployment import BUILDS, deploy_built
 from novaloop_localcloud.emulator import REPOSITORY, LocalCloudError
-from tests.e2e.application import WITHOUT_PLAN, endpoints, put, reaches, wait_for
+from tests.e2e.application import WITHOUT_PLAN, endpoints, put, reaches, run, wait_for
 from tests.e2e.conftest import PARAMETERS, TIMING
 
 pytestmark = pytest.mark.e2e
@@ -83,11 +83,11 @@ class Deployments:
             "StackId"
         ]
 
-    def deploy(self, built: Path) -> str:
+    def deploy(self, built: Path, **parameters: str) -> str:
         """Deploy what is built; return the status that it comes to."""
         try:
             log = self._cloud.directory / "deployment.log"
-            deploy_built(built, self._cloud.state, PARAMETERS, log)
+            deploy_built(built, self._cloud.state, PARAMETERS | parameters, log)
         except LocalCloudError:
             pass
         described = self._cloudformation.describe_stacks(StackName=self._name)["Stacks"][0]
@@ -107,8 +107,8 @@ class Deployments:
         wait_for(lambda: not status().endswith("IN_PROGRESS"), status)
         return status()
 
-    def of_the_guard(self) -> list[tuple[str, str]]:
-        """Return what has happened to the guard, the latest first, each with its reason."""
+    def happened_to(self, name: str) -> list[tuple[str, str]]:
+        """Return what has happened to a resource, the latest first, each with its reason."""
         pages = self._cloudformation.get_paginator("describe_stack_events").paginate(
             StackName=self._id
         )
@@ -116,7 +116,7 @@ class Deployments:
             (each["ResourceStatus"], each.get("ResourceStatusReason", ""))
             for page in pages
             for each in page["StackEvents"]
-            if each["LogicalResourceId"] == "Guard"
+            if each["LogicalResourceId"] == name
         ]
 
     def left(self) -> set[str]:
@@ -146,11 +146,11 @@ def test_an_update_and_its_rollback_are_never_held_up(
     cloud.session().client("ssm").put_parameter(Name=TAKEN, Type="String", Value="a")
     serves(stack, tmp_path)
     deployments = Deployments(cloud)
-    assert deployments.of_the_guard()[0][0] == "CREATE_COMPLETE"
+    assert deployments.happened_to("Guard")[0][0] == "CREATE_COMPLETE"
     assert deployments.deploy(changed(tmp_path / "project", without_guard)) == "UPDATE_COMPLETE"
     broken = changed(tmp_path / "project", fail_after_the_guard)
     assert deployments.deploy(broken) == "UPDATE_ROLLBACK_COMPLETE"
-    statuses = [status for status, _ in deployments.of_the_guard()]
+    statuses = [status for status, _ in deployments.happened_to("Guard")]
     assert statuses[:2] == ["DELETE_COMPLETE", "DELETE_IN_PROGRESS"]
     assert "DELETE_FAILED" not in statuses
 
@@ -162,7 +162,7 @@ def test_what_serves_holds_up_a_deletion_and_no_rollback_of_a_first_deployment(
     name = serves(stack, tmp_path)
     deployments = Deployments(cloud)
     assert deployments.delete() == "DELETE_FAILED"
-    status, reason = deployments.of_the_guard()[0]
+    status, reason = deployments.happened_to("Guard")[0]
     assert status == "DELETE_FAILED"
     for kind in ("endpoint", "inference-component"):
         assert f"{kind} {name} (experiment serves)" in reason
@@ -176,7 +176,7 @@ def test_what_serves_holds_up_a_deletion_and_no_rollback_of_a_first_deployment(
 
     broken = changed(tmp_path / "project", fail_after_the_guard)
     assert deployments.deploy(broken) == "ROLLBACK_COMPLETE"
-    statuses = [status for status, _ in deployments.of_the_guard()]
+    statuses = [status for status, _ in deployments.happened_to("Guard")]
     assert statuses[0] == "DELETE_COMPLETE"
     assert "DELETE_FAILED" not in statuses
     assert deployments.delete() == "DELETE_COMPLETE"
@@ -190,4 +190,28 @@ def test_what_serves_holds_up_a_deletion_and_no_rollback_of_a_first_deployment(
     cloud.deploy(REPOSITORY / "template.yaml", PARAMETERS)
     deployments = Deployments(cloud)
     assert deployments.delete() == "DELETE_COMPLETE"
-    assert deployments.of_the_guard()[0] == ("DELETE_COMPLETE", "")
+    assert deployments.happened_to("Guard")[0] == ("DELETE_COMPLETE", "")
+
+
+def test_what_serves_keeps_its_prefix_and_nothing_else_changes_either(
+    stack: Stack, cloud: LocalCloud, tmp_path: Path
+) -> None:
+    name = serves(stack, tmp_path)
+    deployments = Deployments(cloud)
+    built = changed(tmp_path / "project", lambda _: None)
+    of_the_prefix = ("PrefixClaim", "EndingRole", "ControllerFunctionRole", "ControllerFunction")
+    before = {each: deployments.happened_to(each) for each in of_the_prefix}
+    assert deployments.deploy(built, JobNamePrefix="fresh") == "UPDATE_ROLLBACK_COMPLETE"
+    failures = [why for what, why in deployments.happened_to("PrefixGuard") if "FAILED" in what]
+    assert len(failures) == 1
+    for part in (f"endpoint {name} (experiment serves)", "it stays novaloop"):
+        assert part in failures[0]
+    assert {each: deployments.happened_to(each) for each in of_the_prefix} == before
+
+    # The stack still ends it, and then the prefix can be changed.
+    assert run("stop", "serves").exit_code == 0
+    reaches(stack, "serves", Status.STOPPED)
+    wait_for(lambda: not endpoints(cloud, "serves"))
+    assert deployments.deploy(built, JobNamePrefix="fresh") == "UPDATE_COMPLETE"
+    claim = cloud.session().client("ssm").get_parameter(Name="/novaloop/fresh/stack")["Parameter"]
+    assert claim["Value"] == "novaloop"

@@ -99,6 +99,7 @@ class Account:
     def __init__(self, status: str | Exception, found: Any = ((), ())) -> None:
         self._status, self._found = status, found
         self.in_time: list[bool] = []
+        self.prefixes: list[str | None] = []
 
     def status(self, _: str) -> str:
         if isinstance(self._status, Exception):
@@ -116,9 +117,12 @@ class Account:
 def account(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Account]:
     def is_like(*told: Any) -> Account:
         account = Account(*told)
-        monkeypatch.setattr(
-            "novaloop.wiring.guard.guard_world", lambda: GuardWorld(account, account)
-        )
+
+        def world(prefix: str | None) -> GuardWorld:
+            account.prefixes.append(prefix)
+            return GuardWorld(account, account)
+
+        monkeypatch.setattr("novaloop.wiring.guard.guard_world", world)
         return account
 
     return is_like
@@ -134,6 +138,46 @@ def test_creation_and_update_change_nothing_and_keep_the_id(ask: Ask, kind: str)
     assert again == created | {"Reason": again["Reason"]}
     other = ask(RequestType="Update", PhysicalResourceId="of-a-former-release")
     assert other["PhysicalResourceId"] == "of-a-former-release"
+
+
+def new_prefix(former: str, wanted: str) -> dict[str, Any]:
+    return {
+        "RequestType": "Update",
+        "LogicalResourceId": "PrefixGuard",
+        "ResourceProperties": {"Prefix": wanted},
+        "OldResourceProperties": {"Prefix": former},
+    }
+
+
+def test_a_new_prefix_fails_with_the_list_of_what_the_former_one_names(
+    ask: Ask, account: Callable[..., Account]
+) -> None:
+    told = account("UPDATE_IN_PROGRESS", ([ENDPOINT], []))
+    answer = ask(**new_prefix("novaloop", "fresh"))
+    assert answer["Status"] == "FAILED"
+    for part in ("novaloop-demo--a1b2-deploy-1 (experiment demo)", "it stays novaloop"):
+        assert part in answer["Reason"]
+    assert told.prefixes == ["novaloop"]
+
+
+@pytest.mark.parametrize(
+    ("status", "found"),
+    [("UPDATE_IN_PROGRESS", []), ("UPDATE_ROLLBACK_IN_PROGRESS", [ENDPOINT])],
+)
+def test_a_new_prefix_is_taken_where_nothing_serves_or_an_update_is_rolled_back(
+    ask: Ask, account: Callable[..., Account], status: str, found: list[Billing]
+) -> None:
+    account(status, (found, []))
+    assert ask(**new_prefix("fresh", "novaloop"))["Status"] == "SUCCESS"
+
+
+def test_the_guard_of_the_prefix_holds_up_no_other_update_and_no_deletion(ask: Ask) -> None:
+    """Without a world: neither is looked into."""
+    same = new_prefix("novaloop", "novaloop")
+    from_elder = same | {"OldResourceProperties": {}}
+    deletion = same | {"RequestType": "Delete"}
+    reasons = [ask(**each)["Reason"] for each in (same, from_elder, deletion)]
+    assert reasons == ["nothing is made"] * 2 + ["only the other guard holds up a deletion"]
 
 
 def test_a_deletion_fails_with_the_list_of_what_serves(

@@ -83,7 +83,7 @@ BREAKS: Sequence[Break] = (
         (
             Edit(
                 "cloud/leftovers.py",
-                "if tags.get(STACK_TAG, self._stack_name) != self._stack_name:",
+                "if STACK_TAG in tags:",
                 "if False:",
             ),
             Edit(

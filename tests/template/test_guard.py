@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -52,6 +53,20 @@ def test_a_resource_that_the_guard_does_not_wait_for_is_found() -> None:
     resources = transformed()["Resources"] | {"New": {"Type": "AWS::SNS::Topic"}}
     depends_on = dependencies(resources, optional=True)
     assert depends_on.keys() - before("Guard", depends_on) == {"Guard", "New"}
+
+
+def test_the_guard_of_the_prefix_is_asked_before_anything_with_the_prefix_changes() -> None:
+    """But for itself: the guards' function, which looks for what the former prefix names."""
+    resources = transformed()["Resources"]
+    depends_on = dependencies(resources, optional=True)
+    own = before("PrefixGuard", depends_on) | {"PrefixGuard"}
+    with_prefix = {
+        name for name, each in resources.items() if "JobNamePrefix" in json.dumps(each, default=str)
+    }
+    assert with_prefix & own == {"PrefixGuard", "GuardFunction"}
+    early = [n for n in with_prefix - own if "PrefixGuard" not in before(n, depends_on)]
+    assert len(with_prefix) > 10
+    assert not early
 
 
 def test_the_guard_goes_with_its_stack_and_is_not_waited_for_long() -> None:

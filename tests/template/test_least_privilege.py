@@ -47,6 +47,8 @@ TO_BEDROCK = {"iam:PassedToService": "bedrock.amazonaws.com"}
 PREFIX = "novaloop:prefix"
 ASKED_HERE: Context = {**ASKED, f"aws:RequestTag/{PREFIX}": "novaloop"}
 TAGGED_HERE: Context = {**TAGGED, f"aws:ResourceTag/{PREFIX}": "novaloop"}
+OF_THE_STACK: Context = {**TAGGED, "aws:ResourceTag/novaloop:stack": "novaloop"}
+OF_ANOTHER_STACK: Context = {**TAGGED, "aws:ResourceTag/novaloop:stack": "second"}
 TAGGED_ELSEWHERE: Context = {**TAGGED, f"aws:ResourceTag/{PREFIX}": "second"}
 
 CONTROLLER, INGESTER, SCORER, SWEEPER = (
@@ -223,6 +225,21 @@ ALLOWED = [
     Case(ENDING, "sagemaker:DeleteEndpoint", LASTING, TAGGED),
     Case(ENDING, "sagemaker:DeleteInferenceComponent", own("inference-component"), TAGGED),
     Case(ENDING, "bedrock:DeleteProvisionedModelThroughput", PROVISIONED, TAGGED_HERE),
+    # Of whatever prefix, as the stack may have had another one.
+    *(
+        Case(role, "sagemaker:DescribeEndpoint", own("endpoint", "former-bot"))
+        for role in (CONTROLLER, SWEEPER, GUARD)
+    ),
+    Case(CONTROLLER, "sagemaker:DeleteEndpoint", own("endpoint", "former-bot"), OF_THE_STACK),
+    Case(CONTROLLER, "sagemaker:StopTrainingJob", own("training-job", "former-x--sft-1"),
+         OF_THE_STACK),
+    Case(CONTROLLER, "bedrock:DeleteProvisionedModelThroughput", PROVISIONED,
+         {**TAGGED_ELSEWHERE, **OF_THE_STACK}),
+    Case(ENDING, "sagemaker:DeleteEndpoint", own("endpoint", "former-bot"), OF_THE_STACK),
+    Case(ENDING, "sagemaker:DeleteInferenceComponent",
+         own("inference-component", "former-x--deploy-1"), OF_THE_STACK),
+    Case(ENDING, "bedrock:DeleteProvisionedModelThroughput", PROVISIONED,
+         {**TAGGED_ELSEWHERE, **OF_THE_STACK}),
     Case(CONTROLLER, "bedrock:CreateCustomModel", "*", ASKED_HERE),
     Case(CONTROLLER, "bedrock:CreateCustomModelDeployment", MODEL, {**ASKED_HERE, **TAGGED_HERE}),
     Case(CONTROLLER, "bedrock:CreateProvisionedModelThroughput", MODEL,
@@ -330,7 +347,7 @@ FORBIDDEN = [
     Case(GUARD, "cloudformation:DeleteStack", OWN_STACK),
     Case(GUARD, "sagemaker:DeleteEndpoint", own("endpoint"), TAGGED),
     Case(GUARD, "sagemaker:StopTrainingJob", own("training-job"), TAGGED),
-    Case(GUARD, "sagemaker:DescribeEndpoint", own("endpoint", "production")),
+    Case(GUARD, "sagemaker:DeleteEndpoint", own("endpoint", "former-bot"), OF_THE_STACK),
     Case(GUARD, "dynamodb:Query", TABLE),
     Case(CONTROLLER, "sqs:ReceiveMessage", f"{HINTS}-of-others"),
     Case(CONTROLLER, "sqs:DeleteMessage", DEAD_LETTERS),
@@ -398,6 +415,13 @@ FORBIDDEN = [
     ),
     Case(ENDING, "sagemaker:DeleteEndpoint", own("endpoint")),
     Case(ENDING, "sagemaker:DeleteEndpoint", own("endpoint", "production"), TAGGED),
+    *(
+        Case(role, "sagemaker:DeleteEndpoint", own("endpoint", "former-bot"), OF_ANOTHER_STACK)
+        for role in (CONTROLLER, ENDING)
+    ),
+    Case(CONTROLLER, "sagemaker:UpdateEndpoint", own("endpoint", "former-bot"), OF_THE_STACK),
+    Case(ENDING, "sagemaker:DeleteEndpoint", own("endpoint", "production"),
+         {"aws:ResourceTag/novaloop:stack": "novaloop"}),
     Case(ENDING, "sagemaker:DeleteModel", own("model"), TAGGED),
     Case(ENDING, "sagemaker:StopTrainingJob", own("training-job"), TAGGED),
     Case(ENDING, "bedrock:DeleteProvisionedModelThroughput", PROVISIONED, TAGGED_ELSEWHERE),

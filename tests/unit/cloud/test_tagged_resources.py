@@ -197,6 +197,7 @@ class Account:
 
     def holds(self, *arns: str, prefix: str = "novaloop", stack_name: str | None = None) -> None:
         tags = [{"Key": "novaloop:prefix", "Value": prefix}]
+        tags += [{"Key": "novaloop:experiment", "Value": "demo"}]
         tags += [{"Key": "novaloop:stack", "Value": stack_name}] if stack_name else []
         listed = [{"ResourceARN": arn, "Tags": tags} for arn in arns]
         self.tagging.add_response("get_resources", {"ResourceTagMappingList": listed})
@@ -266,6 +267,47 @@ def test_what_is_over_or_stays_is_not_left(
 
 def test_what_another_stack_made_on_bedrock_is_not_looked_at(account: Account) -> None:
     account.holds(IMPORTED, DEPLOYMENT, prefix="second")
+    assert account.find() == []
+
+
+FORMER = "former-demo--sft-1"
+OF_FORMER_PREFIX = [
+    replace(
+        BY_ARN[f"{SAGEMAKER}:endpoint/{NAME}"],
+        arn=f"{SAGEMAKER}:endpoint/{name}",
+        answer={
+            **BY_ARN[f"{SAGEMAKER}:endpoint/{NAME}"].answer,
+            "EndpointName": name,
+            "EndpointConfigName": FORMER,
+        },
+    )
+    for name in (FORMER, "former-bot")
+] + [BY_ARN[PROVISIONED]]
+
+
+@pytest.mark.parametrize("kind", OF_FORMER_PREFIX, ids=["endpoint", "lasting", "throughput"])
+def test_what_the_stack_made_under_a_former_prefix_is_its_own(account: Account, kind: Kind) -> None:
+    account.holds(kind.arn, prefix="former", stack_name="stack")
+    account.describes(kind)
+    assert account.find() == [leftover_of(kind).name]
+
+
+@pytest.mark.parametrize("kind", OF_FORMER_PREFIX, ids=["endpoint", "lasting", "throughput"])
+def test_what_serves_under_a_former_prefix_bills(account: Account, kind: Kind) -> None:
+    account.holds(kind.arn, prefix="former", stack_name="stack")
+    account.describes(kind)
+    account.sagemaker.add_response("list_training_jobs", {"TrainingJobSummaries": []})
+    account.bedrock.add_response(
+        "list_model_customization_jobs", {"modelCustomizationJobSummaries": []}
+    )
+    assert [each.experiment_id for each in account.resources.billing()] == ["demo"]
+
+
+@pytest.mark.parametrize("kind", OF_FORMER_PREFIX, ids=["endpoint", "lasting", "throughput"])
+def test_what_another_stack_made_under_a_former_prefix_is_not_looked_at(
+    account: Account, kind: Kind
+) -> None:
+    account.holds(kind.arn, prefix="novaloop", stack_name="second")
     assert account.find() == []
 
 

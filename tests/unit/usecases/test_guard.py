@@ -8,7 +8,13 @@ from dataclasses import dataclass, field
 import botocore.session
 import pytest
 
-from novaloop.usecases.guard import LONGEST_REASON, GuardWorld, judge, reason
+from novaloop.usecases.guard import (
+    LONGEST_REASON,
+    GuardWorld,
+    judge,
+    judge_new_prefix,
+    reason,
+)
 from novaloop.usecases.ports import Billing
 
 STACK = "arn:aws:cloudformation:us-east-1:123456789012:stack/novaloop/0a1b"
@@ -77,6 +83,24 @@ def test_only_a_stack_that_goes_away_is_kept(status: str) -> None:
     assert bool(account.looked) is (status == "DELETE_IN_PROGRESS")
 
 
+@pytest.mark.parametrize("status", statuses())
+def test_a_prefix_is_kept_only_while_an_update_goes_forward(status: str) -> None:
+    """Its rollback asks for the former one again, and has to get it."""
+    account = Account(status, running=[ENDPOINT])
+    verdict = judge_new_prefix(STACK, "novaloop", account.world, in_time)
+    assert verdict.may_go is (status != "UPDATE_IN_PROGRESS")
+
+
+def test_what_serves_under_a_prefix_keeps_it_and_is_named_with_what_to_do() -> None:
+    account = Account("UPDATE_IN_PROGRESS", [ENDPOINT], ["tags can't be looked at: denied"])
+    verdict = judge_new_prefix(STACK, "novaloop", account.world, in_time)
+    for part in (*verdict.remaining, "it stays novaloop", "`novaloop cleanup NAME`"):
+        assert part in verdict.reason
+    assert len(verdict.remaining) == 2
+    nothing = Account("UPDATE_IN_PROGRESS")
+    assert judge_new_prefix(STACK, "novaloop", nothing.world, in_time).may_go
+
+
 @pytest.mark.parametrize("error", [LookupError("gone"), RuntimeError("denied")])
 def test_a_status_that_cannot_be_read_holds_nothing_up(error: Exception) -> None:
     account = Account(error, running=[ENDPOINT])
@@ -89,9 +113,10 @@ def test_a_status_that_cannot_be_read_holds_nothing_up(error: Exception) -> None
 def test_a_reason_has_a_length_and_never_lacks_what_to_do(count: int, length: int) -> None:
     lines = [f"{number:04}" + "n" * length for number in range(count)]
     for remaining, unseen in ((lines, ()), ((), lines), (lines[:1], lines[1:])):
-        text = reason(remaining, unseen, "s" * 47)
+        do = " End each. " + "s" * 300
+        text = reason(remaining, unseen, do)
         assert len(text) <= LONGEST_REASON
-        assert text.endswith(f"{FORCED} {'s' * 47}")
+        assert text.endswith(do)
         told = sum(line in text for line in lines)
         assert told >= min(count, 2) or length >= 400
         left = count - max(told, 1)

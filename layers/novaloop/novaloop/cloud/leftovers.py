@@ -159,10 +159,11 @@ class TaggedResources:
     def _is_own(self, leftover: Leftover, tags: Mapping[str, str]) -> bool:
         """Whether this stack made it: another one may have an experiment of the same name.
 
-        What release 0.1.0 made names no stack.
+        The stack's tag decides, whatever prefix the stack had when this was made. What release
+        0.1.0 made names no stack.
         """
-        if tags.get(STACK_TAG, self._stack_name) != self._stack_name:
-            return False
+        if STACK_TAG in tags:
+            return tags[STACK_TAG] == self._stack_name
         named = leftover.name.startswith(f"{self._prefix}-")
         return named or tags.get(PREFIX_TAG) == self._prefix
 
@@ -178,7 +179,9 @@ class TaggedResources:
             return described.get("customizationType") == "IMPORTED"
         if leftover.kind == "sagemaker:endpoint":
             # What another experiment serves is not this one's to delete, whatever the tag says.
-            return experiment_of_job(self._prefix, described["EndpointConfigName"]) == experiment_id
+            # An endpoint and its configuration have one prefix, perhaps not the present one.
+            prefix = leftover.name.partition("-")[0]
+            return experiment_of_job(prefix, described["EndpointConfigName"]) == experiment_id
         return True
 
     def _describe(self, leftover: Leftover) -> Mapping[str, Any] | None:

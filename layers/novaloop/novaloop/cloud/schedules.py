@@ -67,8 +67,16 @@ class EndingSchedules:
             self._scheduler.update_schedule(**schedule)
 
     def begins(self, backstop: Backstop) -> datetime | None:
-        """Return when its schedule begins; None if there is none."""
-        return found(lambda: self._begins(backstop.name))
+        """Return when its schedule begins; None if there is none, or it may not be looked at.
+
+        That of an endpoint of a former prefix may not: schedules have no tags for a role to go by.
+        """
+        try:
+            return found(lambda: self._begins(backstop.name))
+        except ClientError as error:
+            if not is_denied(error):
+                raise
+            return None
 
     def _begins(self, name: str) -> datetime:
         begins: datetime = self._scheduler.get_schedule(Name=name)["StartDate"]

@@ -83,6 +83,9 @@ def _line(billing: Billing, world: OrphanWorld, now: datetime) -> str:
         try:
             world.schedules.put(backstop, now)
         except LaunchRefused as refused:
-            return f"{what} serves without end: delete it yourself. {refused.reason}"
+            return (
+                f"{what} serves, and no schedule is known to end it: `novaloop cleanup` it, or"
+                f" delete it yourself. {refused.reason}"
+            )
         begins = backstop.at
     return f"{what} serves; its schedule ends it from {begins:%Y-%m-%d %H:%M} UTC on"

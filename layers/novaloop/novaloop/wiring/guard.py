@@ -13,8 +13,8 @@ from novaloop.usecases.guard import GuardWorld
 from novaloop.wiring.clients import HASTY
 
 
-def guard_world() -> GuardWorld:
-    """Return the guard's world, as its environment describes it."""
+def guard_world(prefix: str | None = None) -> GuardWorld:
+    """Return the guard's world, as its environment describes it, or with another prefix."""
     settings = StackSettings.from_environment(os.environ)
     return GuardWorld(
         Stacks(boto3.client("cloudformation", config=HASTY)),
@@ -22,7 +22,7 @@ def guard_world() -> GuardWorld:
             boto3.client("resourcegroupstaggingapi", config=HASTY),
             boto3.client("sagemaker", config=HASTY),
             boto3.client("bedrock", config=HASTY),
-            settings.job_name_prefix,
+            prefix or settings.job_name_prefix,
             settings.stack_name,
         ),
     )
