@@ -64,8 +64,11 @@ def fail_after_the_guard(resources: dict[str, Any]) -> None:
 
 
 def without_guard(resources: dict[str, Any]) -> None:
-    for name in ("Guard", "GuardFunction", "GuardLogs", "GuardAlarm"):
+    for name in ("Guard", "PrefixGuard", "GuardFunction", "GuardLogs", "GuardAlarm"):
         del resources[name]
+    for resource in resources.values():
+        if resource.get("DependsOn") == "PrefixGuard":
+            del resource["DependsOn"]
     statements = resources["TopicPolicy"]["Properties"]["PolicyDocument"]["Statement"]
     alarms = statements[1]["Condition"]["ArnEquals"]["aws:SourceArn"]
     alarms.remove({"Fn::GetAtt": ["GuardAlarm", "Arn"]})
