@@ -53,7 +53,11 @@ PARAMETERS = {
     "BigFileBytes": str(BIG_FILE_BYTES),
 }
 SHORT = WITHOUT_PLAN + "plan: [evaluate: baseline, sft, evaluate: after-sft]\n"
-NOT_SUPPORTED = {"AWS::CloudWatch::Dashboard", "Custom::NovaloopGuard"}
+NOT_SUPPORTED = {
+    "AWS::CloudWatch::Dashboard",
+    "Custom::NovaloopGuard",
+    "Custom::NovaloopPrefixGuard",
+}
 """Types that the emulator passes over: it says that they are complete and makes nothing."""
 
 
