@@ -222,7 +222,9 @@ def there_and_back(stack: Stack, cloud: LocalCloud, files: dict[str, str]) -> No
     put(stack, "kept", files)
     reaches(stack, "kept", Status.LIVE)
     at_work = (Status.RUNNING, StageState.RUNNING)
-    with cloud.under(Fault("training-job", "novaloop-back-*", outcome="Held")):
+    # Held until the present code is back: the release's role may not write under the key.
+    held = [Fault("training-job", f"novaloop-{name}-*", outcome="Held") for name in ("back", "new")]
+    with cloud.under(*held):
         put(stack, "back", files)
         wait_for(partial(is_at, stack, "back", at_work))
 
@@ -232,13 +234,12 @@ def there_and_back(stack: Stack, cloud: LocalCloud, files: dict[str, str]) -> No
         kept(stack, "live", 1)
         until = expiry(stack, "kept")
         assert stands(stack, "back") == at_work
-    with cloud.under(Fault("training-job", "novaloop-new-*", outcome="Held")):
         put(stack, "new", files)
         wait_for(partial(is_at, stack, "new", at_work))
 
         cloud.deploy(PRESENT, PARAMETERS)
 
-        assert stands(stack, "new") == at_work
+        assert [stands(stack, name) for name in ("back", "new")] == [at_work, at_work]
     for name in ("back", "new"):
         reaches(stack, name, Status.LIVE)
     assert expiry(stack, "kept") == until
