@@ -41,6 +41,15 @@ QUOTED = [
         ("Insufficient capacity error from EC2 while launching instances, retrying!"),
         CAPACITY,
     ),
+    # EC2's own: aws/aws-parallelcluster-node#603
+    (
+        (
+            "We currently do not have sufficient ml.p5.48xlarge capacity in the Availability Zone "
+            "you requested (us-east-1a). Our system will be working on provisioning additional "
+            "capacity."
+        ),
+        CAPACITY,
+    ),
     # aws/amazon-sagemaker-feedback#99
     (
         (

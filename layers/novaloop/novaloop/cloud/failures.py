@@ -66,6 +66,11 @@ SAYINGS = tuple(
             "aws/deep-learning-containers#6411; botocore, SecondaryStatusTransition",
         ),
         (
+            r"do not have sufficient \S+ capacity",
+            _CAPACITY,
+            "EC2's words, which SageMaker may quote: aws/aws-parallelcluster-node#603",
+        ),
+        (
             r"temporarily unavailable in supported availability zones",
             _CAPACITY,
             "aws/amazon-sagemaker-feedback#99",
