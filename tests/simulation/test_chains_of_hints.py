@@ -50,6 +50,8 @@ def test_what_never_ends_is_left_to_the_sweep(
 ) -> None:
     simulation = stopped_while_creating(sweeps=sweeps)
     never: Any = lambda *_: None  # noqa: E731
+    # What lingers is looked at less often, from hours on: here it never does.
+    monkeypatch.setattr("novaloop.experiment.controller.suspicion.ENDS_WITHIN", timedelta(days=1))
     monkeypatch.setattr(simulation.hosting, "_gone", never)
     simulation.passes(timedelta(hours=6))
     assert simulation.deepest == MAX_DEPTH

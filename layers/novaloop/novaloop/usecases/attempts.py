@@ -22,8 +22,6 @@ from novaloop.usecases.conversion import IngestWorld
 from novaloop.usecases.ports import code_of
 
 MAX_ATTEMPTS = 6
-NOT_READ = ""
-"""The version of an item that tells why none was read."""
 
 
 @contextmanager

@@ -13,15 +13,9 @@ from novaloop.experiment.controller.intake import data_fingerprint, max_lengths,
 from novaloop.experiment.record import ChecksItem, DatasetItem, DatasetStatus, Snapshot
 from novaloop.experiment.spec.experiment import ExperimentSpec, Role
 from novaloop.experiment.spec.inputs import roles
-from novaloop.usecases.attempts import (
-    NOT_READ,
-    is_given_up,
-    is_told,
-    noticing,
-    why_given_up,
-    why_not_yet,
-)
+from novaloop.usecases.attempts import is_given_up, is_told, noticing, why_given_up, why_not_yet
 from novaloop.usecases.conversion import Conversion, IngestWorld, convert_file
+from novaloop.usecases.inbox import NOT_READ
 from novaloop.usecases.spec_upload import present_spec
 
 

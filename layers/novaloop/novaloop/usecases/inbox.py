@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+NOT_READ = ""
+"""The version of an item that tells why none was read."""
 INBOX = "inbox/"
 
 

@@ -15,17 +15,10 @@ from novaloop.experiment.names import MAX_EXPERIMENT_WITHOUT_UID, SPEC_FILE, exp
 from novaloop.experiment.record import DatasetItem, DatasetStatus
 from novaloop.experiment.spec.experiment import Role, Split
 from novaloop.experiment.spec.inputs import split_roles
-from novaloop.usecases.attempts import (
-    MAX_ATTEMPTS,
-    NOT_READ,
-    is_told,
-    noticing,
-    why_given_up,
-    why_not_yet,
-)
+from novaloop.usecases.attempts import MAX_ATTEMPTS, is_told, noticing, why_given_up, why_not_yet
 from novaloop.usecases.big_files import hand_over, is_big
 from novaloop.usecases.conversion import SPLIT_STEM, Conversion, IngestWorld, convert_file
-from novaloop.usecases.inbox import InboxFile, read_key, stem_of
+from novaloop.usecases.inbox import NOT_READ, InboxFile, read_key, stem_of
 from novaloop.usecases.ports import Upload
 from novaloop.usecases.spec_upload import ingest_spec, present_spec
 

@@ -30,8 +30,7 @@ from itertools import islice
 
 from novaloop.experiment.names import SPEC_FILE
 from novaloop.experiment.record import Record, Snapshot
-from novaloop.usecases.attempts import NOT_READ
-from novaloop.usecases.inbox import INBOX, InboxFile, Unusable, read_key, stem_of
+from novaloop.usecases.inbox import INBOX, NOT_READ, InboxFile, Unusable, read_key, stem_of
 from novaloop.usecases.orphans import SHOWN, OrphanWorld, look_for_orphans
 from novaloop.usecases.ports import Clock, HintBatches, Ingester, Objects, Round, SweepStore, Upload
 
