@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from novaloop.cloud.errors import asking, create_unless_taken, end_if_possible, found, settled
+from novaloop.cloud.errors import CHANGING, asking, create_unless_taken, end_if_possible, found
 from novaloop.cloud.failures import judged
 from novaloop.experiment.controller.observation import End, Phase, Work
 from novaloop.experiment.record import Owner, Progress
@@ -57,7 +57,7 @@ class _Resource:
 
 
 def _settled(resource: _Resource | None) -> _Resource | None:
-    return settled(resource, resource.status if resource else "")
+    return None if resource and resource.status in CHANGING else resource
 
 
 class BedrockEndpoints(ABC):

@@ -24,10 +24,11 @@ from novaloop.cloud.errors import (
     text_of,
 )
 from novaloop.cloud.failures import cause_of, judged
+from novaloop.cloud.jobs import owner_by_tags
 from novaloop.experiment.controller.observation import End, Phase, Work
 from novaloop.experiment.names import experiment_of_job
 from novaloop.experiment.record import Obstacle, Owner, Progress
-from novaloop.experiment.stack import EXPERIMENT_TAG, owner_of
+from novaloop.experiment.stack import EXPERIMENT_TAG
 from novaloop.recipes.endpoints import chat_text, update_endpoint
 from novaloop.recipes.requests import sagemaker_tags
 from novaloop.usecases.ports import EndRefused, LaunchRefused
@@ -138,9 +139,7 @@ class SageMakerEndpoints:
 
     def _owner(self, arn: str) -> Owner | None:
         """Return whose something is by its tags."""
-        told = found(lambda: self._sagemaker.list_tags(ResourceArn=arn))
-        tags = told["Tags"] if told else []
-        return owner_of({tag["Key"]: tag["Value"] for tag in tags})
+        return found(lambda: owner_by_tags(self._sagemaker, arn))
 
     def problem_with(self, endpoint: str) -> str | None:
         """Say why nothing of this stack may serve under that name, or None if it may."""
@@ -251,7 +250,7 @@ class SageMakerEndpoints:
     def _end_seen(self, ref: EndpointRef) -> End:
         component = self._component(ref)
         # Also one that a look does not find: it may bill and only not show.
-        end = self._end_component(ref, lambda: _settled(self._component(ref)))
+        end = self._end_component(ref, lambda: settled(self._component(ref)))
         if component or end is End.REQUESTED:
             return end
         endpoint = self._endpoint(ref.endpoint)
@@ -283,7 +282,7 @@ class SageMakerEndpoints:
                         raise
             return sagemaker.delete_endpoint(EndpointName=ref.endpoint)
 
-        return end_if_possible(end, lambda: _settled(self._endpoint(ref.endpoint)))
+        return end_if_possible(end, lambda: settled(self._endpoint(ref.endpoint)))
 
     def _delete_parts(self, name: str, owner: Owner | None) -> End:
         """Delete configuration and model, each if a look finds it. DONE if both were there.
@@ -320,13 +319,6 @@ class SageMakerEndpoints:
             )
             answer = json.loads(response["Body"].read())
             return chat_text(answer["choices"][0]["message"])
-
-
-def _settled(described: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
-    """Return an endpoint or a component as described, unless it changes by itself."""
-    there = described or {}
-    status = there.get("EndpointStatus") or there.get("InferenceComponentStatus")
-    return settled(described, str(status))
 
 
 def _experiment_at(endpoint: Mapping[str, Any]) -> str | None:

@@ -32,9 +32,18 @@ FOR_NOW = _QUOTA | {
     "InternalServerException",
     "ModelNotReadyException",
 }
-_CHANGING = {"Creating", "Updating", "SystemUpdating", "RollingBack", "Deleting"}
+CHANGING = {"Creating", "Updating", "SystemUpdating", "RollingBack", "Deleting"}
 """The statuses of endpoints, inference components, and Bedrock's models, deployments and
 throughput that change by themselves (botocore's models; RollingBack: UpdateEndpoint's guide)."""
+_STATUSES = (
+    "TrainingJobStatus",
+    "InferenceComponentStatus",
+    "EndpointStatus",
+    "modelStatus",
+    "status",
+)
+"""Where the answers that describe a resource tell its status; models and configurations have none.
+"""
 _NOT_YET = FOR_NOW | {"InternalDependencyException", "ModelTimeoutException"}
 """Errors of InvokeEndpoint and of Bedrock's InvokeModel, after which a model may answer later."""
 _OF_THE_CONTAINER = {"ModelError", "ModelErrorException"}
@@ -177,9 +186,14 @@ def asking(what: str) -> Iterator[None]:
         raise NotServing(f"the answer is not {what}", for_now=False) from error
 
 
-def settled(there: T | None, status: str) -> T | None:
+def status_of(described: Mapping[str, Any]) -> str:
+    """Return a resource's status from the answer that describes it; empty if it has none."""
+    return next((str(described[name]) for name in _STATUSES if name in described), "")
+
+
+def settled(described: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
     """Return what there is if it stays as it is until it is ended; None while it changes."""
-    return None if status in _CHANGING else there
+    return None if described and status_of(described) in CHANGING else described
 
 
 def end_if_possible(end: Callable[[], object], look: Callable[[], object]) -> End:

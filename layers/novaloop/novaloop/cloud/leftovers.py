@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from novaloop.cloud.errors import end_if_possible, found, settled, text_of
+from novaloop.cloud.errors import end_if_possible, found, settled, status_of, text_of
 from novaloop.experiment.controller.observation import Leftover
 from novaloop.experiment.names import experiment_of_job
-from novaloop.experiment.stack import EXPERIMENT_TAG, PREFIX_TAG, STACK_TAG
-from novaloop.recipes.names import bedrock_name
+from novaloop.experiment.stack import EXPERIMENT_TAG, is_of_stack
+from novaloop.recipes.names import sagemaker_name
 from novaloop.usecases.ports import Billing, EndRefused
 
 if TYPE_CHECKING:
@@ -26,15 +26,6 @@ if TYPE_CHECKING:
 
 _RUNNING = {"InProgress", "Stopping"}
 _JOBS = {"sagemaker:training-job", "bedrock:model-customization-job"}
-_STATUSES = (
-    "TrainingJobStatus",
-    "InferenceComponentStatus",
-    "EndpointStatus",
-    "modelStatus",
-    "status",
-)
-"""Where the answers that describe a resource tell its status; models and configurations have none.
-"""
 
 
 @dataclass(frozen=True)
@@ -136,8 +127,7 @@ class TaggedResources:
                 yield from self._job("bedrock:model-customization-job", job["jobName"])
 
     def _job(self, kind: str, name: str) -> Iterator[Billing]:
-        mark = "--" if kind.startswith("sagemaker") else bedrock_name("--")
-        experiment_id = experiment_of_job(self._prefix, name.replace(mark, "--"))
+        experiment_id = experiment_of_job(self._prefix, sagemaker_name(name))
         if experiment_id is not None:
             yield Billing(kind, name, experiment_id)
 
@@ -153,19 +143,10 @@ class TaggedResources:
             for resource in page["ResourceTagMappingList"]:
                 leftover = _leftover(resource["ResourceARN"])
                 tags = {tag["Key"]: tag["Value"] for tag in resource.get("Tags", [])}
-                if leftover.kind in kinds and self._is_own(leftover, tags):
+                # Another stack may have an experiment of the same name.
+                own = is_of_stack(leftover.name, tags, self._prefix, self._stack_name)
+                if leftover.kind in kinds and own:
                     yield leftover, tags
-
-    def _is_own(self, leftover: Leftover, tags: Mapping[str, str]) -> bool:
-        """Whether this stack made it: another one may have an experiment of the same name.
-
-        The stack's tag decides, whatever prefix the stack had when this was made. What release
-        0.1.0 made names no stack.
-        """
-        if STACK_TAG in tags:
-            return tags[STACK_TAG] == self._stack_name
-        named = leftover.name.startswith(f"{self._prefix}-")
-        return named or tags.get(PREFIX_TAG) == self._prefix
 
     def _is_left(self, leftover: Leftover, experiment_id: str) -> bool:
         described = self._describe(leftover)
@@ -220,10 +201,9 @@ class TaggedResources:
     def _unended(self, leftover: Leftover) -> object | None:
         """Return a leftover that has yet to be asked to end, as described."""
         described = self._describe(leftover)
-        statuses = (str(described[name]) for name in _STATUSES if described and name in described)
-        status = next(statuses, "")
-        runs = status == "InProgress" if leftover.kind in _JOBS else True
-        return settled(described, status) if runs else None
+        if described and leftover.kind in _JOBS and status_of(described) != "InProgress":
+            return None
+        return settled(described)
 
 
 def _leftover(arn: str) -> Leftover:

@@ -19,9 +19,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from novaloop.cloud.errors import found, text_of
 from novaloop.experiment.names import experiment_of_job
-from novaloop.experiment.stack import EXPERIMENT_TAG, PREFIX_TAG, STACK_TAG
+from novaloop.experiment.stack import EXPERIMENT_TAG, is_of_stack
 from novaloop.recipes.bedrock import bedrock
-from novaloop.recipes.names import bedrock_name
+from novaloop.recipes.names import sagemaker_name
 from novaloop.usecases.ports import Billing
 
 if TYPE_CHECKING:
@@ -175,15 +175,11 @@ class RunningInAccount:
     def _owner(self, resource: _Resource, tags: Mapping[str, str], looks: _Looks) -> str | None:
         """Return whose a resource is, if it is one of this stack's experiments'.
 
-        Known tags decide: without ours, somebody took it over. Release 0.1.0 tagged no stack.
+        Known tags decide: without ours, somebody took it over.
         """
-        is_named = resource.name.startswith(f"{self._prefix}-")
-        if not tags:
-            return self._owner_by_name(resource, looks) if is_named else None
-        is_own = is_named or tags.get(PREFIX_TAG) == self._prefix
-        if STACK_TAG in tags:
-            is_own = tags[STACK_TAG] == self._stack_name
-        return tags.get(EXPERIMENT_TAG) if is_own else None
+        if not is_of_stack(resource.name, tags, self._prefix, self._stack_name):
+            return None
+        return tags.get(EXPERIMENT_TAG) if tags else self._owner_by_name(resource, looks)
 
     def _owner_by_name(self, resource: _Resource, looks: _Looks) -> str | None:
         """Return whose an attempt's name is, or what an endpoint of a lasting name serves."""
@@ -195,4 +191,4 @@ class RunningInAccount:
         return self._experiment(described["EndpointConfigName"]) if described else None
 
     def _experiment(self, name: str) -> str | None:
-        return experiment_of_job(self._prefix, name.replace(bedrock_name("--"), "--"))
+        return experiment_of_job(self._prefix, sagemaker_name(name))

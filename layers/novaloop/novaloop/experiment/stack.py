@@ -78,6 +78,17 @@ def tags_on_bedrock(record: Record, stage: Stage, site: Site) -> dict[str, str]:
     return {**tags(record, stage, site), PREFIX_TAG: record.prefix}
 
 
+def is_of_stack(name: str, tags: Mapping[str, str], prefix: str, stack_name: str) -> bool:
+    """Whether a stack made what bears this name and these tags.
+
+    The stack's tag decides, whatever prefix the stack had when this was made. What release 0.1.0
+    made names no stack, and what was made a moment ago may show no tags yet.
+    """
+    if STACK_TAG in tags:
+        return tags[STACK_TAG] == stack_name
+    return name.startswith(f"{prefix}-") or tags.get(PREFIX_TAG) == prefix
+
+
 def owner_of(tags: Mapping[str, str]) -> Owner | None:
     """Return whose something is by its tags; None if it is no experiment's."""
     experiment_id = tags.get(EXPERIMENT_TAG)

@@ -13,3 +13,8 @@ LEGAL_BEDROCK_NAME = re.compile(r"(?=.{1,63}$)(?:[0-9a-zA-Z][_-]?)+")
 def bedrock_name(name: str) -> str:
     """Return a SageMaker name for Bedrock, which forbids hyphens in a row."""
     return re.sub("--+", "_", name)
+
+
+def sagemaker_name(name: str) -> str:
+    """Return a name of Bedrock's as it was for SageMaker, which knows no underscores."""
+    return name.replace("_", "--")
