@@ -18,9 +18,8 @@ import json
 import logging
 import time
 import urllib.request
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 

@@ -148,7 +148,9 @@ def _client(cloud: LocalCloud, session: boto3.Session, name: str) -> Any:
 
 def plan(endpoints: BedrockEndpoints, name: str, role: str = ROLE, **changes: Any) -> BedrockPlan:
     units = 1 if isinstance(endpoints, ProvisionedThroughputs) else None
-    serving = replace(BedrockServing(name, CHECKPOINT, name, units, TAGS), **changes)
+    serving = replace(
+        BedrockServing(name, CHECKPOINT, name.replace("_", "--"), units, TAGS), **changes
+    )
     return plan_bedrock_serving(serving, replace(DEPLOYMENT, execution_role_arn=role))
 
 

@@ -14,6 +14,7 @@ from botocore.exceptions import ConnectionError as BotocoreConnectionError
 from novaloop.cloud.failures import cause_of
 from novaloop.experiment.controller.observation import Cause, End
 from novaloop.experiment.record import Obstacle
+from novaloop.usecases.errors import code_of
 from novaloop.usecases.ports import EndRefused, LaunchRefused, NotServing
 
 T = TypeVar("T")
@@ -63,11 +64,6 @@ def _is_server_fault(error: ClientError) -> bool:
 def _was_repeated(error: ClientError) -> bool:
     """Whether botocore sent the request more than once before it got this answer."""
     return error.response.get("ResponseMetadata", {}).get("RetryAttempts", 0) > 0
-
-
-def code_of(error: ClientError) -> str:
-    """Return AWS's code for an error."""
-    return str(error.response.get("Error", {}).get("Code", ""))
 
 
 def _message_of(error: ClientError) -> str:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
-from novaloop.cloud.errors import code_of
 from novaloop.training.lines import LogLine
+from novaloop.usecases.errors import code_of
 from novaloop.usecases.ports import LogPage
 
 if TYPE_CHECKING:

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 
 from botocore.exceptions import ClientError
 
-from novaloop.cloud.errors import code_of
 from novaloop.cloud.parts import LARGEST, SMALLEST, Part, Span, is_copied, plan_parts
 from novaloop.datasets.reading.byte_range import ByteRange
+from novaloop.usecases.errors import code_of
 from novaloop.usecases.ports import ObjectMissing, Upload
 
 if TYPE_CHECKING:

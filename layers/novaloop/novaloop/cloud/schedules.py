@@ -24,8 +24,9 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from novaloop.cloud.errors import code_of, found, is_denied, obstacle_of, text_of
+from novaloop.cloud.errors import found, is_denied, obstacle_of, text_of
 from novaloop.experiment.record import Obstacle
+from novaloop.usecases.errors import code_of
 from novaloop.usecases.ports import LaunchRefused
 
 if TYPE_CHECKING:

@@ -33,6 +33,4 @@ DEFAULT_POLICIES: Mapping[Check, Policy] = {
     Check.LABEL_LEAK: Policy.WARN,
     Check.LONG_ROWS: Policy.WARN,
 }
-
-
 DROPPABLE = {Check.SHARED_QUESTIONS, Check.NEAR_DUPLICATES, Check.CONTRADICTIONS}

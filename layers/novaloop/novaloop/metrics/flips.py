@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
-
-from pydantic import TypeAdapter
+from typing import TYPE_CHECKING
 
 from novaloop.metrics.inferences import read_inferences
 from novaloop.metrics.rows import row_name
+from novaloop.typed import adapter
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Mapping
@@ -87,12 +86,9 @@ def excerpt(text: str) -> str:
 
 def to_json(flips: Mapping[str, Flips]) -> bytes:
     """As JSON, by the name of the earlier stage; `from_json` reads it back."""
-    return _adapter.dump_json(dict(flips))
+    return adapter(dict[str, Flips]).dump_json(dict(flips))
 
 
 def from_json(content: bytes) -> dict[str, Flips]:
     """Read what `to_json` wrote; raises pydantic.ValidationError."""
-    return _adapter.validate_json(content)
-
-
-_adapter: TypeAdapter[dict[str, Any]] = TypeAdapter(dict[str, Flips])
+    return adapter(dict[str, Flips]).validate_json(content)

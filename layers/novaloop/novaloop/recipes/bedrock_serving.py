@@ -58,7 +58,7 @@ class BedrockPlan:
             request = on_demand_deployment(self.name, model_arn, self.tags)
         else:
             request = provisioned_throughput(self.name, model_arn, self.model_units, self.tags)
-        return _once(request, self.client_token)
+        return {**request, "clientRequestToken": self.client_token}
 
 
 def plan_bedrock_serving(serving: BedrockServing, deployment: Deployment) -> BedrockPlan:
@@ -73,17 +73,12 @@ def plan_bedrock_serving(serving: BedrockServing, deployment: Deployment) -> Bed
         raise RecipeError(errors)
     if not CUSTOM_MODEL_ARN.fullmatch(serving.checkpoint):
         model = custom_model(serving.name, serving.checkpoint, deployment, serving.tags)
-        create, model_arn = _once(model, serving.client_token), None
+        create, model_arn = {**model, "clientRequestToken": serving.client_token}, None
     else:
         create, model_arn = None, serving.checkpoint
     return BedrockPlan(
         serving.name, serving.client_token, create, model_arn, serving.model_units, serving.tags
     )
-
-
-def _once(request: dict[str, Any], client_token: str) -> dict[str, Any]:
-    """Add the token by which Bedrock knows a repeated request; it allows no underscores."""
-    return {**request, "clientRequestToken": client_token.replace("_", "--")}
 
 
 def native_request(question: str, system_prompt: str | None, max_tokens: int) -> dict[str, object]:

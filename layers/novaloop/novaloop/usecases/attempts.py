@@ -19,7 +19,7 @@ from novaloop.experiment.controller.intake import CONVERSION
 from novaloop.experiment.controller.transitions import UNREADABLE_FOR
 from novaloop.experiment.versions import Damaged, NewerVersion
 from novaloop.usecases.conversion import IngestWorld
-from novaloop.usecases.ports import code_of
+from novaloop.usecases.errors import code_of
 
 MAX_ATTEMPTS = 6
 

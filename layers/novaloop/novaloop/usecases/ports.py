@@ -58,14 +58,6 @@ class NotServing(Exception):  # noqa: N818
         self.for_now = for_now
 
 
-def code_of(error: Exception) -> str:
-    """Return AWS's code for an error, or the error's type: its text may quote data."""
-    match getattr(error, "response", None):
-        case {"Error": {"Code": str(code)}} if code:
-            return code
-    return type(error).__name__
-
-
 class ObjectMissing(Exception):  # noqa: N818
     """There is no such object or version."""
 

@@ -73,6 +73,7 @@ from novaloop.experiment.spec.stages import DeployStage, Runtime, ServingStage, 
 from novaloop.experiment.stack import Site, tags
 from novaloop.experiment.versions import Damaged, NewerVersion
 from novaloop.recipes.errors import RecipeError
+from novaloop.usecases.errors import code_of
 from novaloop.usecases.outcomes import outcome_of
 from novaloop.usecases.planning import write_plan
 from novaloop.usecases.ports import (
@@ -92,7 +93,6 @@ from novaloop.usecases.ports import (
     Scorer,
     Store,
     VersionConflict,
-    code_of,
 )
 from novaloop.usecases.training import training_news
 

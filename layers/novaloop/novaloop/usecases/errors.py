@@ -1,0 +1,11 @@
+"""What an error is called, whoever raised it."""
+
+from __future__ import annotations
+
+
+def code_of(error: Exception) -> str:
+    """Return AWS's code for an error, or the error's type: its text may quote data."""
+    match getattr(error, "response", None):
+        case {"Error": {"Code": str(code)}} if code:
+            return code
+    return type(error).__name__
