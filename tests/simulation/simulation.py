@@ -493,8 +493,9 @@ class Simulation:
         # In one thread: the order of what happens is that of the seed.
         hints = HintQueue(calls.pop("sqs"), "hints", senders=1)
         with suppress(*self.failures):
-            orphans = OrphanWorld(calls["store"], self, self.world.schedules, self.world.notifier)
-            world = SweepWorld(**calls, hints=hints, clock=self.host, orphans=orphans)
+            calls |= {"hints": hints, "notifier": self.world.notifier, "clock": self.host}
+            orphans = OrphanWorld(calls["store"], self, self.world.schedules, calls["notifier"])
+            world = SweepWorld(**calls, orphans=orphans)
             for failure in sweep(world).failures:
                 assert self.unseen or "hints were not taken" in failure, failure
 

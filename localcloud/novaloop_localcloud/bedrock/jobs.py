@@ -5,10 +5,8 @@ from __future__ import annotations
 import json
 import math
 import subprocess
-import sys
 import threading
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
@@ -34,7 +32,6 @@ if TYPE_CHECKING:
 
     from novaloop_localcloud.sagemaker.training_jobs import Setting
 
-_SOURCES = Path(__file__).resolve().parents[2]
 _BASE = "amazon.nova-2-lite-v1:0:256k"
 _ROWS = {"FINE_TUNING": (200, 20_000), "REINFORCEMENT_FINE_TUNING": (100, 20_000)}
 _EVENT = "Model Customization Job State Change"
@@ -173,15 +170,7 @@ class CustomizationJobs:
         return rows
 
     def _follow(self, job: Job, document: str) -> Iterator[dict[str, str]]:
-        with (self._setting.logs / "training-jobs.log").open("a", encoding="utf-8") as errors:
-            job.process = subprocess.Popen(
-                [sys.executable, "-m", "novaloop_localcloud.worker"],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                text=True,
-                cwd=_SOURCES,
-            )
+        job.process = self._setting.start_worker()
         assert job.process.stdin is not None  # noqa: S101 - asked for above
         job.process.stdin.write(document)
         job.process.stdin.close()

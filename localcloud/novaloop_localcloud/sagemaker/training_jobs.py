@@ -64,6 +64,18 @@ class Setting:
     escrow_bucket: Callable[[], str]
     registry: Registry
 
+    def start_worker(self) -> subprocess.Popen[str]:
+        """Start the process that a job is; it reads the job from its standard input."""
+        with (self.logs / "training-jobs.log").open("a", encoding="utf-8") as errors:
+            return subprocess.Popen(
+                [sys.executable, "-m", "novaloop_localcloud.worker"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+                cwd=_SOURCES,
+            )
+
 
 @dataclass
 class TrainingJob:
@@ -280,16 +292,7 @@ class _Supervisor:
         self._end(process.wait(), news)
 
     def _start_worker(self) -> subprocess.Popen[str]:
-        job, setting = self._job, self._setting
-        with (setting.logs / "training-jobs.log").open("a", encoding="utf-8") as errors:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "novaloop_localcloud.worker"],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                text=True,
-                cwd=_SOURCES,
-            )
+        job, process = self._job, self._setting.start_worker()
         with job.lock:
             job.process = process
             if job.stop_requested.is_set():

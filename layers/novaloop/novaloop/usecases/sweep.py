@@ -32,7 +32,16 @@ from novaloop.experiment.names import SPEC_FILE
 from novaloop.experiment.record import Record, Snapshot
 from novaloop.usecases.inbox import INBOX, NOT_READ, InboxFile, Unusable, read_key, stem_of
 from novaloop.usecases.orphans import SHOWN, OrphanWorld, look_for_orphans
-from novaloop.usecases.ports import Clock, HintBatches, Ingester, Objects, Round, SweepStore, Upload
+from novaloop.usecases.ports import (
+    Clock,
+    HintBatches,
+    Ingester,
+    Notifier,
+    Objects,
+    Round,
+    SweepStore,
+    Upload,
+)
 
 _MINUTES, _DAYS = (2, 15, 60, 240, 960), (*range(1, 29), *(28 << n for n in range(1, 10)))
 AGES = (
@@ -66,6 +75,7 @@ class SweepWorld:
     objects: Objects
     hints: HintBatches
     ingester: Ingester
+    notifier: Notifier
     clock: Clock
     orphans: OrphanWorld
 
@@ -181,7 +191,7 @@ def _tell(world: SweepWorld, keys: Sequence[str]) -> None:
         "a day in the first four weeks; upload a file again to have it asked for at once."
     )
     message = "\n".join((subject, "", *keys[:SHOWN], *more, "", why, ""))
-    world.orphans.notifier.publish(subject, message, {"status": "UPLOADS"})
+    world.notifier.publish(subject, message, {"status": "UPLOADS"})
 
 
 def _compare(uploads: Mapping[str, Upload], old: Set[str], world: SweepWorld, swept: Swept) -> int:

@@ -22,6 +22,7 @@ def sweep_world() -> SweepWorld:
     settings = SweeperSettings.from_environment(os.environ)
     functions = boto3.client("lambda", config=HASTY)
     store = ExperimentTable(settings.table_name, settings.aws_region)
+    notifier = Topic(boto3.client("sns", config=HASTY), settings.topic_arn)
     orphans = OrphanWorld(
         store,
         TaggedResources(
@@ -32,7 +33,7 @@ def sweep_world() -> SweepWorld:
             settings.stack_name,
         ),
         EndingSchedules(boto3.client("scheduler", config=HASTY), settings.ending_role_arn),
-        Topic(boto3.client("sns", config=HASTY), settings.topic_arn),
+        notifier,
     )
     return SweepWorld(
         orphans=orphans,
@@ -40,5 +41,6 @@ def sweep_world() -> SweepWorld:
         objects=Bucket(boto3.client("s3", config=HASTY), settings.bucket_name),
         hints=HintQueue(boto3.client("sqs", config=HASTY), settings.hint_queue_url),
         ingester=IngestFunction(functions, settings.ingest_function_name),
+        notifier=notifier,
         clock=UtcClock(),
     )
