@@ -18,7 +18,7 @@ TAKEN_UP_WITHIN = timedelta(seconds=60)
 GONE_WITHIN = timedelta(minutes=30)
 POLL_SECONDS = 1.0
 MAY_SHOW_LATE = (
-    "AWS may show late what is there, so it is looked for some minutes more before that is believed"
+    "AWS may show late what is there, so it is looked for a while longer before that is believed"
 )
 _HOURS = click.FloatRange(min=0, min_open=True, max=LONGEST_TTL_HOURS)
 
