@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
+import pytest
 from click.testing import CliRunner, Result
 
 from novaloop.experiment.record import Record, StageState, Status
 from novaloop_cli.main import main
-from novaloop_cli.stack import Stack
+from novaloop_cli.stack import Stack, local_stack
 from novaloop_localcloud import questions
 from novaloop_localcloud.cloud import LocalCloud
 
@@ -82,6 +85,34 @@ def told(stack: Stack, name: str) -> list[str]:
 
 def has_told(stack: Stack, name: str, what: str) -> bool:
     return any(what in line for line in told(stack, name))
+
+
+def throttles(cloud: LocalCloud, function: str) -> float:
+    """Return how often a function was throttled in the last hour, as CloudWatch counts it."""
+    now = datetime.now(UTC)
+    points = (
+        cloud.session()
+        .client("cloudwatch")
+        .get_metric_statistics(
+            Namespace="AWS/Lambda",
+            MetricName="Throttles",
+            Dimensions=[{"Name": "FunctionName", "Value": function}],
+            StartTime=now - timedelta(hours=1),
+            EndTime=now + timedelta(minutes=1),
+            Period=3600,
+            Statistics=["Sum"],
+        )["Datapoints"]
+    )
+    return float(sum(point["Sum"] for point in points))
+
+
+@contextmanager
+def talking_to(cloud: LocalCloud, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stack]:
+    """Let a test and its commands talk to a cloud of its own, from a folder of its own."""
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr("novaloop_cli.stack.attach", lambda: cloud)
+    with local_stack(cloud) as found:
+        yield found
 
 
 def put(stack: Stack, name: str, files: Mapping[str, str | bytes]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -13,7 +12,7 @@ from novaloop_cli.stack import Stack
 from novaloop_localcloud import questions
 from novaloop_localcloud.cloud import LocalCloud, up
 from novaloop_localcloud.sagemaker.faults import Fault
-from tests.e2e.application import BIG_FILE_BYTES, ONE_EVALUATION, SPEC, put, reaches
+from tests.e2e.application import BIG_FILE_BYTES, ONE_EVALUATION, SPEC, put, reaches, throttles
 from tests.e2e.conftest import PARAMETERS, TIMING
 
 pytestmark = pytest.mark.e2e
@@ -31,25 +30,6 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCloud]:
     directory = tmp_path_factory.mktemp("cloud")
     with up(directory, parameters=PARAMETERS, timing=TIMING, concurrency=NEW_ACCOUNT) as running:
         yield running
-
-
-def throttles(cloud: LocalCloud, function: str) -> float:
-    """How often a function has been throttled."""
-    now = datetime.now(UTC)
-    points = (
-        cloud.session()
-        .client("cloudwatch")
-        .get_metric_statistics(
-            Namespace="AWS/Lambda",
-            MetricName="Throttles",
-            Dimensions=[{"Name": "FunctionName", "Value": function}],
-            StartTime=now - timedelta(hours=1),
-            EndTime=now + timedelta(minutes=1),
-            Period=3600,
-            Statistics=["Sum"],
-        )["Datapoints"]
-    )
-    return float(sum(point["Sum"] for point in points))
 
 
 def test_the_default_plan_with_a_big_file_goes_through_a_flood_of_uploads(

@@ -15,12 +15,12 @@ import pytest
 import yaml
 
 from novaloop.experiment.record import Status
-from novaloop_cli.stack import Stack, local_stack
+from novaloop_cli.stack import Stack
 from novaloop_localcloud import questions
 from novaloop_localcloud.cloud import LocalCloud, up
 from novaloop_localcloud.deployment import BUILDS, deploy_built
 from novaloop_localcloud.emulator import REPOSITORY, LocalCloudError
-from tests.e2e.application import WITHOUT_PLAN, endpoints, put, reaches, run, wait_for
+from tests.e2e.application import WITHOUT_PLAN, endpoints, put, reaches, run, talking_to, wait_for
 from tests.e2e.conftest import PARAMETERS, TIMING
 
 pytestmark = pytest.mark.e2e
@@ -37,9 +37,7 @@ def cloud(tmp_path: Path) -> Iterator[LocalCloud]:
 
 @pytest.fixture
 def stack(cloud: LocalCloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stack]:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("novaloop_cli.stack.attach", lambda: cloud)
-    with local_stack(cloud) as found:
+    with talking_to(cloud, tmp_path, monkeypatch) as found:
         yield found
 
 

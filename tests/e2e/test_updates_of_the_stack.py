@@ -12,7 +12,7 @@ import pytest
 
 from novaloop.experiment.record import StageState, Status
 from novaloop.experiment.stack import EXPERIMENT_TAG
-from novaloop_cli.stack import Stack, local_stack
+from novaloop_cli.stack import Stack
 from novaloop_localcloud import questions
 from novaloop_localcloud.cloud import LocalCloud, up
 from novaloop_localcloud.emulator import REPOSITORY, Timing
@@ -26,6 +26,7 @@ from tests.e2e.application import (
     reaches,
     run,
     stands,
+    talking_to,
     told,
     wait_for,
 )
@@ -92,9 +93,7 @@ def cloud(tmp_path: Path) -> Iterator[LocalCloud]:
 
 @pytest.fixture
 def stack(cloud: LocalCloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stack]:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("novaloop_cli.stack.attach", lambda: cloud)
-    with local_stack(cloud) as found:
+    with talking_to(cloud, tmp_path, monkeypatch) as found:
         yield found
 
 

@@ -14,8 +14,10 @@ from moto import mock_aws
 from moto.dynamodb.exceptions import MockValidationException
 from moto.dynamodb.models import DynamoDBBackend
 
+from novaloop.store.table import ExperimentTable
 from novaloop_localcloud.limits import query_problem
 from tests.dynamodb import ValidationException, check_item, check_transaction
+from tests.integration.application import Application
 from tests.template.stack import REGION, deployed, physical_name
 
 STACK = deployed()
@@ -141,3 +143,13 @@ def bucket(account: None) -> str:
         Bucket=BUCKET, VersioningConfiguration=STACK.properties("Bucket")["VersioningConfiguration"]
     )
     return BUCKET
+
+
+@pytest.fixture
+def store(table: str) -> ExperimentTable:
+    return ExperimentTable(table, REGION)
+
+
+@pytest.fixture
+def application(environment: Callable[[str], None], hint_queue: str) -> Application:
+    return Application(environment, hint_queue)

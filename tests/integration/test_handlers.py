@@ -18,7 +18,6 @@ from novaloop.store.table import ExperimentTable
 from tests.integration import rich_items
 from tests.integration.application import CONTEXT, Application, Invocations, load, sample
 from tests.simulation.twins import VirtualClock, questions_csv
-from tests.template.stack import REGION
 
 SPEC = b"columns: {question: Body, answer: Y}\nlabels: [HQ, LQ_EDIT, LQ_CLOSE]\n"
 FILES = {
@@ -27,16 +26,6 @@ FILES = {
     "rft.csv": questions_csv(40, seed=2),
     "eval.csv": questions_csv(30, seed=3),
 }
-
-
-@pytest.fixture
-def store(table: str) -> ExperimentTable:
-    return ExperimentTable(table, REGION)
-
-
-@pytest.fixture
-def application(environment: Callable[[str], None], hint_queue: str) -> Application:
-    return Application(environment, hint_queue)
 
 
 @pytest.fixture

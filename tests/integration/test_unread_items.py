@@ -42,7 +42,6 @@ from tests.integration.rich_items import LATER, NOW, UID
 from tests.integration.test_handlers import hints
 from tests.integration.test_versions import put
 from tests.integration.written import stored
-from tests.template.stack import REGION
 
 NAME = "questions"
 KEYS = {"experiment_id", "item", "kind", FIELD}
@@ -73,16 +72,6 @@ DAMAGES: Mapping[str, Callable[[dict[str, Any]], object]] = {
     "nothing-but-keys": lambda item: [item.pop(name) for name in list(item) if name not in KEYS],
 }
 BESIDE_THE_RECORD = (Shape.SPEC, Shape.DATASET, Shape.CHECKS, Shape.SCORE, Shape.COMMAND)
-
-
-@pytest.fixture
-def store(table: str) -> ExperimentTable:
-    return ExperimentTable(table, REGION)
-
-
-@pytest.fixture
-def application(environment: Callable[[str], None], hint_queue: str) -> Application:
-    return Application(environment, hint_queue)
 
 
 def of_every_kind(store: ExperimentTable, table: str) -> dict[Shape, dict[str, Any]]:

@@ -28,7 +28,6 @@ from tests.integration.application import CONTEXT, Application, Invocations, loa
 from tests.integration.conftest import TABLE
 from tests.integration.written import stored, written
 from tests.simulation.twins import VirtualClock
-from tests.template.stack import REGION
 
 STORED = Path(__file__).with_name("stored")
 RELEASES = sorted(
@@ -79,11 +78,6 @@ def holds(read: Any, expected: Any) -> bool:
     if isinstance(expected, list):
         return len(read) == len(expected) and all(map(holds, read, expected))
     return bool(read == expected)
-
-
-@pytest.fixture
-def store(table: str) -> ExperimentTable:
-    return ExperimentTable(table, REGION)
 
 
 def test_everything_that_is_written_carries_the_present_version(table: str) -> None:

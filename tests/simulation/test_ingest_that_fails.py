@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from novaloop.experiment.record import Status
+from novaloop.experiment.record import Record, Status
 from tests.simulation.simulation import SPEC, Call, Crash, Simulation
 from tests.simulation.twin_service import Unanswered, refusal
 from tests.simulation.twins import questions_csv
@@ -54,6 +54,24 @@ def submitted(fault: Fails, *, with_spec: bool = True) -> Simulation:
         text = questions_csv(70, 0).replace(b"Id,Body,Y", b"Id,question,answer")
         simulation.upload("demo", "sft.csv", text)
     return simulation
+
+
+def rejected_after_a_day(simulation: Simulation) -> Record:
+    """Let a week go by, in which people are told once, and not on the first day."""
+    simulation.passes(timedelta(hours=23))
+    assert not simulation.notifier.messages
+    simulation.passes(timedelta(days=6))
+    record = simulation.record("demo")
+    assert record.status is Status.REJECTED
+    assert len(simulation.notifier.messages) == 1
+    return record
+
+
+def heals(simulation: Simulation, fault: Fails) -> None:
+    """Let the fault be over: within a day it is tried again, and all goes on."""
+    fault.on = False
+    simulation.passes(timedelta(days=1, hours=1))
+    assert simulation.settles("demo") is Status.COMPLETED
 
 
 def told(simulation: Simulation, what: str) -> list[str]:
@@ -104,9 +122,7 @@ def test_an_upload_that_gets_no_item_in_two_days_is_told_once(error: BaseExcepti
     (text,) = told(simulation, "inbox/demo/experiment.yaml")
     assert "inbox/demo/sft.csv" in text
     assert len(simulation.notifier.messages) == 1
-    fault.on = False
-    simulation.passes(timedelta(days=1, hours=1))
-    assert simulation.settles("demo") is Status.COMPLETED
+    heals(simulation, fault)
 
 
 @pytest.mark.parametrize(
@@ -118,19 +134,12 @@ def test_an_error_is_told_with_its_code_after_a_day_and_once(
 ) -> None:
     fault = Fails(calls)
     simulation = submitted(fault)
-    simulation.passes(timedelta(hours=23))
-    assert not simulation.notifier.messages
-    simulation.passes(timedelta(days=6))
-    record = simulation.record("demo")
-    assert record.status is Status.REJECTED
+    record = rejected_after_a_day(simulation)
     assert f"{file}: could not be" in record.reason
     assert "AccessDenied" in record.reason
-    assert len(simulation.notifier.messages) == 1
     assert not told(simulation, "a row of text")
     assert fault.struck < 400
-    fault.on = False
-    simulation.passes(timedelta(days=1, hours=1))
-    assert simulation.settles("demo") is Status.COMPLETED
+    heals(simulation, fault)
 
 
 def test_checks_that_raise_are_made_again() -> None:
@@ -144,17 +153,10 @@ def test_checks_that_raise_are_made_again() -> None:
 def test_checks_whose_profiles_can_not_be_read_are_told_after_a_day_and_once() -> None:
     fault = Profiles(("objects.get",))
     simulation = submitted(fault)
-    simulation.passes(timedelta(hours=23))
-    assert not simulation.notifier.messages
-    simulation.passes(timedelta(days=6))
-    record = simulation.record("demo")
-    assert record.status is Status.REJECTED
+    record = rejected_after_a_day(simulation)
     assert "could not be checked against each other yet: AccessDenied" in record.reason
-    assert len(simulation.notifier.messages) == 1
     assert fault.struck < 150
-    fault.on = False
-    simulation.passes(timedelta(days=1, hours=1))
-    assert simulation.settles("demo") is Status.COMPLETED
+    heals(simulation, fault)
 
 
 def test_deaths_are_counted_after_errors_too() -> None:

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-import boto3
 import pytest
 from botocore.stub import Stubber
 
 from novaloop.cloud.running import ARNS_AT_ONCE, RunningInAccount
 from novaloop.usecases.ports import Billing
+from tests.unit.cloud.stubs import StubbedServices
 
 AT = datetime(2026, 1, 5, tzinfo=UTC)
 ATTEMPT = "novaloop-demo--a1b2-deploy-1"
@@ -130,23 +130,12 @@ KINDS = [
 ENDPOINTS = KINDS[0]
 
 
-class Account:
-    """The three services, answering what is expected of them and nothing else."""
+class Account(StubbedServices):
+    """What is there, as the services and the index of tags tell it."""
 
     def __init__(self, stack: ExitStack, region: str = "us-east-1") -> None:
-        clients: list[Any] = [
-            boto3.client(
-                name,
-                region_name=region,
-                aws_access_key_id="testing",
-                aws_secret_access_key="testing",
-            )
-            for name in ("resourcegroupstaggingapi", "sagemaker", "bedrock")
-        ]
-        self.tagging, self.sagemaker, self.bedrock = (
-            stack.enter_context(Stubber(client)) for client in clients
-        )
-        self.resources = RunningInAccount(*clients, "novaloop", "mine")
+        super().__init__(stack, region)
+        self.resources = RunningInAccount(*self.clients, "novaloop", "mine")
 
     def service(self, kind: Kind) -> Stubber:
         return self.sagemaker if kind.service == "sagemaker" else self.bedrock

@@ -8,13 +8,13 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-import boto3
 import pytest
 from botocore.stub import Stubber
 
 from novaloop.cloud.leftovers import TaggedResources
 from novaloop.experiment.controller.observation import Leftover
 from novaloop.usecases.ports import EndRefused
+from tests.unit.cloud.stubs import StubbedServices
 
 SAGEMAKER, BEDROCK = (f"arn:aws:{name}:us-east-1:123456789012" for name in ("sagemaker", "bedrock"))
 NAME = "novaloop-demo--sft-1"
@@ -174,23 +174,12 @@ KINDS = [
 BY_ARN = {kind.arn: kind for kind in KINDS}
 
 
-class Account:
-    """The three services, answering what is expected of them and nothing else."""
+class Account(StubbedServices):
+    """What is there, as the services and the index of tags tell it."""
 
     def __init__(self, stack: ExitStack) -> None:
-        clients: list[Any] = [
-            boto3.client(
-                name,
-                region_name="us-east-1",
-                aws_access_key_id="testing",
-                aws_secret_access_key="testing",
-            )
-            for name in ("resourcegroupstaggingapi", "sagemaker", "bedrock")
-        ]
-        self.tagging, self.sagemaker, self.bedrock = (
-            stack.enter_context(Stubber(client)) for client in clients
-        )
-        self.resources = TaggedResources(*clients, "novaloop", "stack")
+        super().__init__(stack)
+        self.resources = TaggedResources(*self.clients, "novaloop", "stack")
 
     def service_of(self, kind: Kind) -> Stubber:
         return self.sagemaker if kind.arn.startswith(SAGEMAKER) else self.bedrock
