@@ -78,20 +78,11 @@ BREAKS: Sequence[Break] = (
         "uid=seen.new_uid,",
         "uid=None,",
     ),
-    Break(
+    _one(
         "a cleanup deletes what another stack's experiment of that name serves",
-        (
-            Edit(
-                "cloud/leftovers.py",
-                "if STACK_TAG in tags:",
-                "if False:",
-            ),
-            Edit(
-                "cloud/leftovers.py",
-                'named = leftover.name.startswith(f"{self._prefix}-")',
-                "named = True",
-            ),
-        ),
+        "cloud/leftovers.py",
+        "own = is_of_stack(leftover.name, tags, self._prefix, self._stack_name)",
+        "own = True",
     ),
     _one(
         "an endpoint without a schedule that ends it",
