@@ -220,7 +220,7 @@ def test_the_guard_answers(stack: Stack) -> None:
         server.shutdown()
     answers = [json.loads(body) for body in Answers.bodies]
     assert [each["Status"] for each in answers] == ["SUCCESS", "SUCCESS"]
-    assert f"it is {described['StackStatus']}" in answers[1]["Reason"]
+    assert f"while the stack is {described['StackStatus']}" in answers[1]["Reason"]
     for body in Answers.bodies:
         assert custom_resources.problem(request, body) is None
 
