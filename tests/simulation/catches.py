@@ -8,26 +8,13 @@ catches is a failure, and so is one whose text is not in the sources any more.
 from __future__ import annotations
 
 import argparse
-import os
-import shutil
-import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
-LAYER = ROOT / "layers" / "novaloop"
-
-
-@dataclass(frozen=True)
-class Edit:
-    """A piece of a source file, which stands there once, and what to put in its place."""
-
-    file: str
-    old: str
-    new: str
+from tests.edits import Edit, copy_sources, edited, failing, run, write
 
 
 @dataclass(frozen=True)
@@ -239,46 +226,19 @@ BREAKS: Sequence[Break] = (
 )
 
 
-def broken(source: Path, target: Path, each: Break) -> None:
-    """Copy the layer's sources without one mend. Raises ValueError if it is not found there."""
-    shutil.copytree(
-        source, target, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__")
-    )
-    for edit in each.edits:
-        file = target / "novaloop" / edit.file
-        text = file.read_text(encoding="utf-8")
-        if text.count(edit.old) != 1:
-            raise ValueError(f"{edit.file} does not hold this once: {edit.old}")
-        file.write_text(text.replace(edit.old, edit.new), encoding="utf-8")
-
-
 def caught_by(each: Break, runs: int, seed: int) -> str | None:
     """Return what finds it: after how many runs of the chaos, or which test; None if nothing."""
     with tempfile.TemporaryDirectory() as folder:
-        layer = Path(folder)
-        broken(LAYER, layer, each)
-        environment = {**os.environ, "PYTHONPATH": f"{layer}{os.pathsep}{ROOT}"}
+        root = Path(folder)
+        copy_sources(root)
+        write(edited(each.edits, root), root)
         if each.test is not None:
-            command = ["-m", "pytest", "-qx", f"--override-ini=pythonpath=. {layer}", each.test]
-            if _run(command, environment).returncode == 0:
-                return None
-            return each.test
+            return each.test if failing(root, each.test) else None
         chaos = ["-m", "tests.simulation.chaos", "--until-found"]
-        done = _run([*chaos, "--runs", str(runs), "--seed", str(seed)], environment)
+        done = run(root, *chaos, "--runs", str(runs), "--seed", str(seed))
         if done.returncode == 0:
             return None
         return done.stdout.strip() or done.stderr[-500:]
-
-
-def _run(command: Sequence[str], environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, *command],
-        cwd=ROOT,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
 
 
 def main() -> int:

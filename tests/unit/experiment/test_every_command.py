@@ -1,0 +1,159 @@
+"""What each of a person's commands does to an experiment of each status."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from novaloop.experiment.controller.decide import decide
+from novaloop.experiment.controller.decision import Decision, Policy
+from novaloop.experiment.controller.observation import Observation
+from novaloop.experiment.record import (
+    Cleanup,
+    CommandItem,
+    CommandKind,
+    Endpoint,
+    GateVerdict,
+    Record,
+    Snapshot,
+    Stage,
+    StageState,
+    Status,
+)
+from novaloop.experiment.spec.experiment import ExperimentSpec
+from novaloop.experiment.spec.stages import DeployStage, SftStage, StageKind
+
+NOW = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+HELD = GateVerdict("HOLD", promotes=False, summary="em is too low")
+SERVES = Endpoint("novaloop-demo--deploy-2", NOW - HOUR, NOW + HOUR)
+RECORD = Record(
+    "demo",
+    ExperimentSpec(plan=(SftStage(), DeployStage())),
+    NOW - HOUR,
+    reason="as it was",
+    stages=(
+        Stage(StageKind.SFT, "sft", StageState.SUCCEEDED, 3, "novaloop-demo--sft-3"),
+        Stage(StageKind.DEPLOY, "deploy", StageState.SUCCEEDED, 2, "novaloop-demo--deploy-2"),
+    ),
+    started_at=NOW - HOUR,
+    ended_at=NOW - HOUR,
+    gate=HELD,
+    approved_by="joe",
+    endpoint=SERVES,
+    uid="uid",
+)
+FINAL = {Status.COMPLETED, Status.EXPIRED, Status.STOPPED, Status.FAILED}
+ASKS = {Status.HELD, Status.AWAITING_APPROVAL}
+OBEYED = {
+    CommandKind.APPROVE: dict.fromkeys(ASKS, Status.DEPLOYING),
+    CommandKind.REJECT: dict.fromkeys(ASKS, Status.STOPPING),
+    CommandKind.STOP: dict.fromkeys(set(Status) - FINAL - {Status.STOPPING}, Status.STOPPING),
+    CommandKind.RETRY: dict.fromkeys({Status.HELD, *FINAL}, Status.RUNNING),
+    CommandKind.KEEP: {Status.LIVE: Status.LIVE},
+    CommandKind.CLEANUP: {each: each for each in FINAL} | {Status.LIVE: Status.STOPPING},
+}
+"""What an experiment becomes by a command, by what it was. All other commands are ignored."""
+
+
+def obeyed(record: Record, kind: CommandKind, **fields: object) -> Decision:
+    command = CommandItem("1", kind, "jane", NOW, **fields)  # type: ignore[arg-type]
+    decision = decide(Observation(Snapshot("demo", record, commands=(command,))), NOW, Policy())
+    assert decision.obeyed == (command,), "its item goes with the commit, whatever it said"
+    return decision
+
+
+def what_commands_change(record: Record) -> tuple[object, ...]:
+    states = tuple((each.state, each.attempt) for each in record.stages)
+    of_people = record.gate, record.approved_by, record.budget_lifted_by, record.cleanup
+    return record.status, record.reason, record.stopping_to, record.endpoint, states, of_people
+
+
+@pytest.mark.parametrize("status", Status)
+@pytest.mark.parametrize("kind", CommandKind)
+def test_every_command_in_every_status(kind: CommandKind, status: Status) -> None:
+    record = replace(RECORD, status=status)
+    decision = obeyed(record, kind, hours=1)
+    after, asked = decision.record, decision.history[0]
+    assert asked.what == f"{kind} by jane"
+    expected = OBEYED[kind].get(status)
+    if expected is None:
+        assert asked.why.startswith("ignored: ")
+        assert decision.history[1:] == ()
+        assert what_commands_change(after) == what_commands_change(record)
+        return
+    assert after.status is expected
+    assert asked.why == ""
+    ends = {CommandKind.REJECT: Status.STOPPED, CommandKind.STOP: Status.STOPPED}
+    to = ends.get(kind, Status.COMPLETED) if expected is Status.STOPPING else None
+    assert after.stopping_to is to
+    assert (after.cleanup is not None) == (kind is CommandKind.CLEANUP)
+
+
+def test_a_retry_forgets_what_was_judged_and_approved_and_takes_new_names() -> None:
+    record = replace(
+        RECORD, status=Status.EXPIRED, cleanup=Cleanup("joe"), stopping_to=Status.STOPPED
+    )
+    after = obeyed(record, CommandKind.RETRY, stage="sft").record
+    assert after.gate is None
+    assert after.approved_by is None
+    assert after.endpoint is None
+    assert after.cleanup is None
+    assert after.stopping_to is None
+    assert [(each.state, each.attempt, each.job_name) for each in after.stages] == [
+        (StageState.PENDING, 4, None),
+        (StageState.PENDING, 3, None),
+    ]
+
+
+def test_a_retry_of_a_stage_that_was_never_launched_keeps_its_number() -> None:
+    never = replace(RECORD.stages[1], state=StageState.PENDING, attempt=1, job_name=None)
+    record = replace(RECORD, status=Status.HELD, stages=(RECORD.stages[0], never))
+    assert obeyed(record, CommandKind.RETRY).record.stages == (RECORD.stages[0], never)
+
+
+def test_a_retry_begins_where_all_before_it_has_succeeded() -> None:
+    failed = replace(RECORD.stages[0], state=StageState.FAILED)
+    record = replace(RECORD, status=Status.FAILED, stages=(failed, RECORD.stages[1]))
+    decision = obeyed(record, CommandKind.RETRY, stage="deploy")
+    assert decision.history[0].why == ("ignored: sft comes before deploy and has not succeeded")
+    assert decision.record.stages == record.stages
+
+
+def test_approving_over_the_budget_lifts_the_budget_and_nothing_else() -> None:
+    pending = Stage(StageKind.DEPLOY, "deploy")
+    spec = ExperimentSpec(plan=(SftStage(), DeployStage()), budget_usd=1)
+    record = replace(
+        RECORD,
+        spec=spec,
+        status=Status.HELD,
+        approved_by=None,
+        stages=(RECORD.stages[0], pending),
+    )
+    after = obeyed(record, CommandKind.APPROVE).record
+    assert (after.budget_lifted_by, after.approved_by) == ("jane", None)
+    assert after.status is Status.RUNNING
+
+
+def test_nothing_is_kept_before_its_schedule_is_moved() -> None:
+    after = obeyed(replace(RECORD, status=Status.LIVE), CommandKind.KEEP, hours=5).record
+    assert after.endpoint == replace(SERVES, kept_until=NOW + 6 * HOUR)
+
+
+def test_nothing_is_kept_beyond_the_budget() -> None:
+    spec = ExperimentSpec(plan=(SftStage(), DeployStage()), budget_usd=10)
+    serving = replace(RECORD.stages[1], started_at=NOW - HOUR)
+    record = replace(RECORD, spec=spec, status=Status.LIVE, stages=(RECORD.stages[0], serving))
+    decision = obeyed(record, CommandKind.KEEP, hours=100)
+    assert decision.history[0].why.startswith("ignored: the budget lasts until ")
+    assert decision.record.endpoint == SERVES
+
+
+def test_a_command_for_a_former_experiment_of_the_name_is_ignored() -> None:
+    record = replace(RECORD, status=Status.LIVE)
+    decision = obeyed(record, CommandKind.STOP, uid="former")
+    assert decision.record.status is Status.LIVE
+    assert decision.history[0].why == "ignored: it was given to a former experiment of this name"
+    assert obeyed(record, CommandKind.STOP, uid="uid").record.status is Status.STOPPING

@@ -1,0 +1,348 @@
+"""Every row of the table that moves stages, each by a look at the world that leads to it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from novaloop.experiment.controller.decide import decide
+from novaloop.experiment.controller.decision import Policy, StageCommand
+from novaloop.experiment.controller.observation import (
+    Blind,
+    Cause,
+    Observation,
+    Outcome,
+    Phase,
+    Refusal,
+    Sense,
+    Work,
+)
+from novaloop.experiment.controller.transitions import TABLE, Ask, Sight
+from novaloop.experiment.record import (
+    Obstacle,
+    Record,
+    Snapshot,
+    Stage,
+    StageState,
+    Status,
+    Suspect,
+    Suspicion,
+)
+from novaloop.experiment.spec.experiment import ExperimentSpec
+from novaloop.experiment.spec.stages import DeployStage, SftStage, StageKind, StagePlan
+from novaloop.training.health import HealthKind, HealthNote
+
+NOW = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
+MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
+S, A = StageState, Ask
+SFT, DEPLOY = SftStage(), DeployStage()
+BLIND_TO_WORK = (Blind(Sense.WORK, "ThrottlingException"),)
+BLIND_TO_OUTCOME = (Blind(Sense.OUTCOME, "AccessDenied"),)
+DIVERGES = HealthNote(HealthKind.LOSS_DIVERGENCE, 10, "the loss goes up")
+
+
+@dataclass(frozen=True)
+class Case:
+    """How a stage stands, what is seen of it, and what must become of it."""
+
+    state: StageState
+    sight: Sight
+    stage: dict[str, Any]
+    seen: dict[str, Any]
+    to: StageState
+    asks: tuple[Ask, ...] = ()
+    """In order. A stage that fails also has its work ended, unless that is over."""
+    plan: StagePlan = SFT
+    budget: float | None = None
+    attempt: int = 1
+    """Afterwards."""
+
+
+def confirmed(of: Suspect) -> Suspicion:
+    return Suspicion(of, NOW - HOUR, NOW - MINUTE, looks=3, confirmed=True)
+
+
+def work(phase: Phase, **fields: Any) -> dict[str, Any]:
+    return {"work": Work(phase, **fields)}
+
+
+def refusal(cause: Obstacle) -> dict[str, Any]:
+    return {"refusal": Refusal("no", cause), **work(Phase.ABSENT)}
+
+
+COMPONENT = DeployStage(inference_component=True)
+STOPS = SftStage(stop_on=("loss_divergence",))
+SERVED_FOR_DAYS = {"started_at": NOW - 10 * DAY, "claimed_at": NOW - MINUTE}
+MADE = {"job_arn": "arn:job", "claimed_at": NOW - HOUR, "started_at": NOW - HOUR}
+LAST_CHECK = {"checks": 5, "checked_at": NOW - 6 * MINUTE, "ended_at": NOW - HOUR}
+CASES = (
+    Case(S.PENDING, Sight.TURN, {}, {}, S.CLAIMED, (A.LAUNCH,)),
+    Case(S.PENDING, Sight.BEHIND, {}, {"before": "other"}, S.WAITING),
+    Case(S.CLAIMED, Sight.LAUNCHING, {}, work(Phase.ABSENT), S.CLAIMED),
+    Case(
+        S.CLAIMED,
+        Sight.ABSENT,
+        {"claimed_at": NOW - 6 * MINUTE},
+        work(Phase.ABSENT),
+        S.CLAIMED,
+        (A.LAUNCH,),
+    ),
+    Case(S.CLAIMED, Sight.OURS, {}, work(Phase.ACTIVE), S.RUNNING),
+    Case(S.CLAIMED, Sight.SUSPECT, {}, work(Phase.ACTIVE, ours=False), S.CLAIMED),
+    Case(S.CLAIMED, Sight.UNSEEN, {}, {"blind": BLIND_TO_WORK}, S.CLAIMED),
+    Case(
+        S.CLAIMED,
+        Sight.OVERDUE,
+        {"claimed_at": NOW - 10 * DAY},
+        {"blind": BLIND_TO_WORK},
+        S.FAILED,
+        (A.END,),
+    ),
+    Case(
+        S.CLAIMED,
+        Sight.FOREIGN,
+        {"suspicion": confirmed(Suspect.FOREIGN)},
+        work(Phase.ACTIVE, ours=False),
+        S.FAILED,
+    ),
+    Case(S.CLAIMED, Sight.REFUSED_FOR_NOW, {}, refusal(Obstacle.QUOTA), S.WAITING),
+    Case(S.CLAIMED, Sight.REFUSED, {}, refusal(Obstacle.INVALID), S.FAILED),
+    Case(S.WAITING, Sight.NOT_DUE, {"next_try_at": NOW + HOUR}, {}, S.WAITING),
+    Case(S.WAITING, Sight.BEHIND, {"next_try_at": NOW}, {"before": "other"}, S.WAITING),
+    Case(S.WAITING, Sight.DUE, {"next_try_at": NOW}, {}, S.CLAIMED, (A.LAUNCH,)),
+    Case(S.WAITING, Sight.OURS, {"next_try_at": NOW + HOUR}, work(Phase.ACTIVE), S.RUNNING),
+    Case(
+        S.WAITING,
+        Sight.UNAFFORDABLE,
+        SERVED_FOR_DAYS,
+        work(Phase.HALFWAY),
+        S.FAILED,
+        (A.END,),
+        plan=COMPONENT,
+        budget=100,
+    ),
+    Case(S.RUNNING, Sight.ACTIVE, MADE, work(Phase.ACTIVE), S.RUNNING),
+    Case(S.RUNNING, Sight.SUSPECT, MADE, work(Phase.ABSENT), S.RUNNING),
+    Case(S.RUNNING, Sight.UNSEEN, MADE, {"blind": BLIND_TO_WORK}, S.RUNNING),
+    Case(
+        S.RUNNING,
+        Sight.HALFWAY,
+        MADE,
+        work(Phase.HALFWAY),
+        S.RUNNING,
+        (A.PROCEED,),
+        plan=COMPONENT,
+    ),
+    Case(
+        S.RUNNING,
+        Sight.UNDONE,
+        {**MADE, "proceeded_at": NOW - HOUR, "suspicion": confirmed(Suspect.ABSENT)},
+        work(Phase.HALFWAY),
+        S.FAILED,
+        (A.END,),
+        plan=COMPONENT,
+    ),
+    Case(
+        S.RUNNING,
+        Sight.REFUSED_FOR_NOW,
+        MADE,
+        {"refusal": Refusal("no", Obstacle.CAPACITY), **work(Phase.HALFWAY)},
+        S.WAITING,
+        plan=COMPONENT,
+    ),
+    Case(
+        S.RUNNING,
+        Sight.REFUSED,
+        MADE,
+        {"refusal": Refusal("no", Obstacle.INVALID), **work(Phase.HALFWAY)},
+        S.FAILED,
+        (A.END,),
+        plan=COMPONENT,
+    ),
+    Case(S.RUNNING, Sight.READY, MADE, work(Phase.READY), S.SCORING, (A.CHECK,)),
+    Case(S.RUNNING, Sight.FAILED, MADE, work(Phase.FAILED), S.FAILED),
+    Case(
+        S.RUNNING,
+        Sight.LOST,
+        MADE,
+        work(Phase.LOST, cause=Cause.CAPACITY),
+        S.WAITING,
+        attempt=2,
+    ),
+    Case(
+        S.RUNNING,
+        Sight.LOST_WITH_REMAINS,
+        MADE,
+        work(Phase.LOST, cause=Cause.CAPACITY),
+        S.CLEARING,
+        (A.END,),
+        plan=DEPLOY,
+    ),
+    Case(
+        S.RUNNING,
+        Sight.LOST_TOO_OFTEN,
+        {**MADE, "tries": 5},
+        work(Phase.LOST, cause=Cause.SERVICE_FAULT),
+        S.FAILED,
+    ),
+    Case(S.RUNNING, Sight.STOPPED, MADE, work(Phase.STOPPED), S.FAILED),
+    Case(
+        S.RUNNING,
+        Sight.VANISHED,
+        {**MADE, "suspicion": confirmed(Suspect.ABSENT)},
+        work(Phase.ABSENT),
+        S.FAILED,
+        (A.END,),
+    ),
+    Case(
+        S.RUNNING,
+        Sight.OVERDUE,
+        {**MADE, "started_at": NOW - 10 * DAY},
+        work(Phase.ACTIVE),
+        S.FAILED,
+        (A.END,),
+    ),
+    Case(
+        S.RUNNING,
+        Sight.UNAFFORDABLE,
+        {**MADE, **SERVED_FOR_DAYS},
+        work(Phase.ACTIVE),
+        S.FAILED,
+        (A.END,),
+        plan=DEPLOY,
+        budget=100,
+    ),
+    Case(
+        S.RUNNING,
+        Sight.UNHEALTHY,
+        {**MADE, "health": (DIVERGES,)},
+        work(Phase.ACTIVE),
+        S.FAILED,
+        (A.END,),
+        plan=STOPS,
+    ),
+    Case(
+        S.CLEARING,
+        Sight.REMAINS,
+        MADE,
+        work(Phase.FAILED),
+        S.CLEARING,
+        (A.END,),
+        plan=DEPLOY,
+    ),
+    Case(
+        S.CLEARING,
+        Sight.PARTS,
+        {**MADE, "suspicion": confirmed(Suspect.PARTIAL)},
+        work(Phase.PARTIAL),
+        S.CLEARING,
+        (A.CLEAR,),
+        plan=DEPLOY,
+    ),
+    Case(S.CLEARING, Sight.SUSPECT, MADE, work(Phase.ABSENT), S.CLEARING, plan=DEPLOY),
+    Case(
+        S.CLEARING,
+        Sight.UNSEEN,
+        MADE,
+        {"blind": BLIND_TO_WORK},
+        S.CLEARING,
+        (A.END,),
+        plan=DEPLOY,
+    ),
+    Case(
+        S.CLEARING,
+        Sight.CLEARED,
+        {**MADE, "suspicion": confirmed(Suspect.ABSENT)},
+        work(Phase.ABSENT),
+        S.WAITING,
+        plan=DEPLOY,
+        attempt=2,
+    ),
+    Case(S.SCORING, Sight.CONFIRMED, MADE, {"outcome": Outcome(ok=True)}, S.SUCCEEDED),
+    Case(
+        S.SCORING,
+        Sight.REFUTED,
+        MADE,
+        {"outcome": Outcome(ok=False), **work(Phase.READY)},
+        S.FAILED,
+    ),
+    Case(
+        S.SCORING,
+        Sight.UNCONFIRMED,
+        {**MADE, "checks": 1, "checked_at": NOW - MINUTE},
+        {"outcome": Outcome(ok=None)},
+        S.SCORING,
+    ),
+    Case(
+        S.SCORING,
+        Sight.UNSEEN,
+        {**MADE, **LAST_CHECK},
+        {"blind": BLIND_TO_OUTCOME},
+        S.SCORING,
+    ),
+    Case(
+        S.SCORING,
+        Sight.UNCONFIRMED_LATE,
+        {**MADE, "checks": 4, "checked_at": NOW - 6 * MINUTE},
+        {"outcome": Outcome(ok=None)},
+        S.SCORING,
+        (A.CHECK,),
+    ),
+    Case(
+        S.SCORING,
+        Sight.UNCONFIRMED_FOR_GOOD,
+        {**MADE, **LAST_CHECK},
+        {"outcome": Outcome(ok=None), **work(Phase.READY)},
+        S.FAILED,
+    ),
+    Case(
+        S.SCORING,
+        Sight.UNAFFORDABLE,
+        {**MADE, **SERVED_FOR_DAYS},
+        {"outcome": Outcome(ok=None), **work(Phase.READY)},
+        S.FAILED,
+        (A.END,),
+        plan=DEPLOY,
+        budget=100,
+    ),
+)
+
+
+def test_every_row_has_one_case() -> None:
+    assert sorted((case.state, case.sight) for case in CASES) == sorted(TABLE)
+
+
+def record_of(case: Case) -> Record:
+    """Return a record whose last stage stands as the case says."""
+    stage = Stage(case.plan.kind, case.plan.name, case.state)
+    if case.state is not S.PENDING:
+        name = f"novaloop-demo--{case.plan.name}-1"
+        stage = replace(stage, job_name=name, claimed_at=NOW - MINUTE)
+    trained = Stage(StageKind.SFT, "sft", S.SUCCEEDED, checkpoint="s3://bucket/checkpoint")
+    serves = case.plan.kind is StageKind.DEPLOY
+    return Record(
+        "demo",
+        ExperimentSpec(plan=(SFT, case.plan) if serves else (case.plan,), budget_usd=case.budget),
+        NOW - DAY,
+        status=Status.DEPLOYING if serves else Status.RUNNING,
+        stages=(*((trained,) if serves else ()), replace(stage, **case.stage)),
+    )
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.state}-{case.sight.name}")
+def test_every_row(case: Case) -> None:
+    decision = decide(Observation(Snapshot("demo", record_of(case)), **case.seen), NOW, Policy())
+    stage = decision.record.stages[-1]
+    asks = [each.ask for each in decision.commands if isinstance(each, StageCommand)]
+    assert (stage.state, stage.attempt, asks) == (case.to, case.attempt, [*case.asks])
+    is_over = case.to is S.FAILED and not case.asks
+    is_ending = case.to is S.FAILED and bool(case.asks)
+    assert (decision.record.status is Status.FAILED) == is_over
+    assert (decision.record.status is Status.STOPPING) == is_ending
+    told = [line.what for line in decision.history if line.what.startswith(case.plan.name)]
+    moves = case.to is not case.state or case.attempt > 1
+    retries = case.state is S.WAITING and case.to is S.CLAIMED
+    assert told == ([f"{stage.name} {case.to}"] if moves and not retries else [])
