@@ -141,7 +141,7 @@ def record(experiment_id: str = "questions", **changes: Any) -> Record:
                 LATER,
                 "component",
                 LATER,
-                complete(Ailment(NOW, told=True)),
+                complete(Ailment(NOW, "it fails")),
             )
         ),
         "stopping_to": Status.STOPPED,

@@ -1,4 +1,7 @@
-"""A live endpoint that does not serve says so in its record, and people are told once."""
+"""A live endpoint that does not serve says so in its record, and people are told once.
+
+Also where it fails and recovers by turns: each is told at most once in a quiet period.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ from datetime import timedelta
 
 import pytest
 
+from novaloop.experiment.controller.notifications import QUIET
 from novaloop.experiment.record import CommandKind, Status
 from tests.simulation.simulation import Simulation
 from tests.simulation.test_absence import ENDPOINT, looked_at, submitted
@@ -48,11 +52,44 @@ def test_an_endpoint_that_fails_is_told_once_and_nothing_is_deleted(status: str)
 
     becomes(simulation, "InService")
     simulation.passes(timedelta(hours=2))
-    record = simulation.record("demo")
-    assert record.reason.startswith(f"{ENDPOINT} serves again, until ")
+    assert simulation.record("demo").reason.startswith(f"{ENDPOINT} serves again, until ")
+    assert len(told(simulation)) == 1
+    simulation.passes(QUIET)
     assert len(told(simulation)) == 2
+    assert "serves again" in told(simulation)[1]
     assert simulation.reaches("demo", Status.EXPIRED)
     simulation.check("demo")
+
+
+def test_one_that_fails_by_turns_is_told_once_and_its_recovery_once() -> None:
+    simulation = live()
+    lines = len(simulation.store.history("demo"))
+    for _ in range(4):
+        becomes(simulation, "Failed", REASON)
+        looked_at(simulation)
+        assert "can't serve, Failed" in simulation.record("demo").reason
+        becomes(simulation, "InService")
+        looked_at(simulation)
+        assert "serves again" in simulation.record("demo").reason
+    assert [text for text in told(simulation) if "can't serve" in text] == told(simulation)
+    assert len(told(simulation)) == 1
+    simulation.passes(QUIET + timedelta(hours=2))
+    assert len(told(simulation)) == 2
+    assert "serves again" in told(simulation)[1]
+    assert len(simulation.store.history("demo")) == lines + 2
+
+
+def test_one_that_fails_while_it_can_not_be_kept_is_told_once_of_each() -> None:
+    simulation = live()
+    simulation.scheduler.refusing = "ThrottlingException"
+    simulation.command("demo", CommandKind.KEEP, hours=5)
+    looked_at(simulation)
+    becomes(simulation, "Failed", REASON)
+    lines = len(simulation.store.history("demo"))
+    simulation.passes(timedelta(hours=5))
+    assert len(told(simulation)) == 2
+    assert "can't serve, Failed" in told(simulation)[1]
+    assert len(simulation.store.history("demo")) == lines + 1
 
 
 def test_want_of_capacity_is_a_failure_too() -> None:

@@ -240,11 +240,11 @@ class GateVerdict(Bounded):
 
 
 @dataclass(frozen=True)
-class Ailment:
-    """Since when a live endpoint is not in service, and whether its record's reason says so."""
+class Ailment(Bounded):
+    """Since when a live endpoint is not in service, and why, once people are to be told."""
 
     since: datetime
-    told: bool = False
+    why: Prose = ""
 
 
 @dataclass(frozen=True)

@@ -234,31 +234,35 @@ def _tell_health(record: Record, work: Work | None, now: datetime) -> Decision |
     """Say in the record that its endpoint does not serve, and later that it does again.
 
     It is never deleted for that, nor made anew: it may recover, people may depend on what it is,
-    and it ends when its time is up in any case. Bedrock has nothing between these phases.
+    and it ends when its time is up in any case. Bedrock has nothing between these phases. What
+    comes and goes is told as other troubles are, so the reason and not the history follows it.
     """
     endpoint = record.endpoint
-    if endpoint is None or work is None or not work.ours or work.serving is not None:
+    if endpoint is None or endpoint.expires_at is None or work is None:
+        return None
+    if not work.ours or work.serving is not None:
         return None
     name, until = endpoint.name, f"until {endpoint.expires_at:%Y-%m-%d %H:%M} UTC"
-    if work.phase is Phase.READY and endpoint.ailment is not None:
-        well = replace(record, endpoint=replace(endpoint, ailment=None))
-        told = endpoint.ailment.told
-        return (
-            enter(well, Status.LIVE, f"{name} serves again, {until}", now) if told else stay(well)
-        )
-    if work.phase not in {Phase.FAILED, Phase.LOST, Phase.ACTIVE}:
+    ailment = endpoint.ailment
+    if work.phase is Phase.READY and ailment is not None:
+        reason = f"{name} serves again, {until}" if ailment.why else record.reason
+        ailment = None
+    elif work.phase not in {Phase.FAILED, Phase.LOST, Phase.ACTIVE}:
         return None
-    ailment = endpoint.ailment or Ailment(now)
-    called = work.progress.phase if work.progress else str(work.phase)
-    if work.phase is not Phase.ACTIVE:
-        reason = f"{name} can't serve, {called}{f': {work.reason}' if work.reason else ''}"
-    elif now >= ailment.since + CHANGES_FOR_LONG:
-        reason = f"{name} has been {called} since {ailment.since:%Y-%m-%d %H:%M} UTC"
     else:
-        return stay(replace(record, endpoint=replace(endpoint, ailment=ailment)))
-    ill = replace(record, endpoint=replace(endpoint, ailment=replace(ailment, told=True)))
-    reason += f"; it may bill {until}, unless you stop it; `novaloop retry` then deploys anew"
-    return enter(ill, Status.LIVE, reason, now)
+        ailment = ailment or Ailment(now)
+        called = work.progress.phase if work.progress else str(work.phase)
+        if work.phase is not Phase.ACTIVE:
+            reason = f"{name} can't serve, {called}{f': {work.reason}' if work.reason else ''}"
+        elif now >= ailment.since + CHANGES_FOR_LONG:
+            reason = f"{name} has been {called} since {ailment.since:%Y-%m-%d %H:%M} UTC"
+        else:
+            return stay(replace(record, endpoint=replace(endpoint, ailment=ailment)))
+        reason += f"; it may bill {until}, unless you stop it; `novaloop retry` then deploys anew"
+        ailment = replace(ailment, why=reason)
+    # What can't be kept yet says so, and is looked at every few minutes: the two would alternate.
+    reason = reason if endpoint.kept_until is None else record.reason
+    return stay(replace(record, reason=reason, endpoint=replace(endpoint, ailment=ailment)))
 
 
 def _stop_serving(record: Record, reason: str, now: datetime) -> Decision:

@@ -9,6 +9,7 @@ from novaloop.experiment.bounds import TEXT_BYTES, cut
 from novaloop.experiment.controller.decision import Announce, Decision, UpdateReport, Warn
 from novaloop.experiment.controller.observation import Observation
 from novaloop.experiment.record import (
+    HistoryEntry,
     Obstacle,
     Record,
     Stage,
@@ -106,7 +107,7 @@ def why_told(record: Record) -> str:
     """
     others = [*(trouble.text for trouble in _present(record)), *filter(None, [record.unread])]
     reason = [record.reason] if record.status in TOLD or not others else []
-    return "\n".join((*others, *filter(None, reason)))
+    return "\n".join(dict.fromkeys((*others, *filter(None, reason))))
 
 
 def _tells_status(record: Record) -> bool:
@@ -143,6 +144,10 @@ def with_troubles(decision: Decision, former: Record, seen: Observation, now: da
     counting = present | {name for _, name in away}
     new = present - {each.name for each in known}
     troubles = [each for each in known if each.name in counting]
+    ails, ailed = _ails(record), _AILS in {each.name for each in former.troubles}
+    if ailed is not (_AILS in counting) and record.status is former.status:
+        line = HistoryEntry(now, str(record.status), ails or record.reason)
+        decision = replace(decision, history=(*decision.history, line))
     troubles += [Trouble(name, now) for name in sorted(new)]
     # What is final is looked at no more, unless something is due.
     over_at = away[0][0] + QUIET if away else None
@@ -175,9 +180,20 @@ def _present(record: Record) -> list[_Present]:
         )
         # Whatever can't be read, and why, may differ from look to look.
         found.append(_Present(f"{at}something can't be read", text))
+    if ails := _ails(record):
+        found.append(_Present(_AILS, ails))
     if stage is not None and stage.state is StageState.WAITING and record.status in _LAUNCHES:
         found += _long_wait(stage)
     return found
+
+
+_AILS = "its endpoint does not serve"
+
+
+def _ails(record: Record) -> str:
+    """Return why the endpoint of a live experiment does not serve; empty if it does."""
+    live = record.endpoint if record.status is Status.LIVE else None
+    return live.ailment.why if live is not None and live.ailment is not None else ""
 
 
 def _unended(what: str, held: Suspicion) -> _Present:
@@ -220,10 +236,11 @@ def _mark(record: Record) -> str:
     """Return what stays the same as long as people were told of all there is to tell.
 
     What can't be read does not name the status, unless that is told too: it would be told anew
-    with each.
+    with each. The reason of a live endpoint which fails and recovers does so, too.
     """
     troubles = [f"{each.name} since {each.since:%Y-%m-%d %H:%M:%S}" for each in record.troubles]
-    reason = record.reason if record.status in TOLD or not troubles else ""
+    by_turns = any(each.name == _AILS for each in record.troubles)
+    reason = record.reason if (record.status in TOLD or not troubles) and not by_turns else ""
     parts = [f"{record.status}: {reason}"] if _tells_status(record) or not record.unread else []
     parts += filter(None, ("; ".join(troubles), record.unread))
     return " ".join(cut(part, TEXT_BYTES // len(parts) - 1) for part in parts)
