@@ -14,7 +14,7 @@ from novaloop.experiment.names import MAX_PREFIX
 class Settings(BaseModel):
     """Read from environment variables of the fields' names in upper case."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:
