@@ -8,7 +8,7 @@ from novaloop_cli import views
 from novaloop_cli.stack import attach
 from novaloop_localcloud import cloud as local_cloud
 
-PARAMETERS = {"StartDelaySeconds": "1", "LookSeconds": "2", "LagSeconds": "5"}
+PARAMETERS = {"StartDelaySeconds": "1", "LookSeconds": "2", "LagSeconds": "1"}
 """Whoever tries things out waits for no file that may follow; trainings are short; nothing lags."""
 
 

@@ -70,7 +70,7 @@ def test_a_missing_variable_is_named(name: str) -> None:
         ("JobNamePrefix", {"a": True, "novaloop": True, "novaloop2": False, "no-va": False}),
         ("StartDelaySeconds", {"0": True, "900": True, "901": False, "-1": False}),
         ("LookSeconds", {"1": True, "3600": True, "3601": False, "0": False}),
-        ("LagSeconds", {"5": True, "3600": True, "3601": False, "4": False}),
+        ("LagSeconds", {"1": True, "3600": True, "3601": False, "0": False}),
     ],
 )
 def test_template_and_settings_draw_the_same_limits(

@@ -67,7 +67,7 @@ class ControllerSettings(SweeperSettings):
     reward_function_arn: str
     start_delay_seconds: float = Field(ge=0, le=900)
     look_seconds: float = Field(ge=1, le=3600)
-    lag_seconds: float = Field(ge=5, le=3600)
+    lag_seconds: float = Field(ge=1, le=3600)
     output_kms_key_arn: str = ""
     subnet_ids: str = ""
     security_group_ids: str = ""
