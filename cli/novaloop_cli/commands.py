@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import click
 
-from novaloop.experiment.record import CommandItem, CommandKind, Record, Status
+from novaloop.experiment.record import CommandItem, CommandKind, Outcome, Record, Status
 from novaloop.experiment.spec.stages import LONGEST_TTL_HOURS
 from novaloop_cli.errors import Failed
 from novaloop_cli.kept import kept
@@ -65,14 +65,9 @@ def _taken_up(stack: Stack, name: str, item: CommandItem) -> Record:
 
 
 def _fail_if_ignored(stack: Stack, name: str, item: CommandItem) -> None:
-    what = f"{item.kind} by {item.by}"
-    answers = [
-        entry.why
-        for entry in stack.table.history(name)
-        if entry.what == what and entry.at >= item.at
-    ]
-    if answers and answers[-1].startswith("ignored: "):
-        raise Failed(f"{name}: {item.kind} was {answers[-1]}")
+    for entry in stack.table.history(name):
+        if entry.command_id == item.command_id and entry.outcome is Outcome.IGNORED:
+            raise Failed(f"{name}: {item.kind} was {entry.why}")
 
 
 def _say(record: Record) -> None:

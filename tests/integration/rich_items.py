@@ -20,6 +20,7 @@ from novaloop.experiment.record import (
     GateVerdict,
     HistoryEntry,
     Obstacle,
+    Outcome,
     Progress,
     Record,
     ScoreItem,
@@ -212,7 +213,10 @@ def score(attempt: int = 1) -> ScoreItem:
 
 CHECKS = ChecksItem("v", NOW, "leak", ({"check": "overlap", "rows": [1, 2]},))
 SPEC_ITEM = SpecItem("v3", NOW, SPEC, ("plan.0: unknown",))
-ENTRIES = [HistoryEntry(NOW, "sft CLAIMED", "first"), HistoryEntry(NOW, "sft RUNNING", "second")]
+ENTRIES = [
+    HistoryEntry(NOW, "sft CLAIMED", "first"),
+    HistoryEntry(NOW, "stop by jane", "second", "c1", Outcome.OBEYED),
+]
 
 
 def command(command_id: str, at: datetime = NOW) -> CommandItem:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import tarfile
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from itertools import count
 from typing import TYPE_CHECKING
 
@@ -132,6 +132,28 @@ def test_what_does_not_apply_fails_and_says_why(
     assert result.exit_code == 1
     assert f"{verb} was ignored: " in result.stderr
     assert why in result.stderr
+
+
+def test_a_note_that_reads_like_a_refusal_is_only_a_note(controlled: Stack) -> None:
+    put(controlled, Status.HELD)
+    result = novaloop("approve", NAME, "--note", "ignored: the second condition, on purpose")
+    assert result.exit_code == 0, result.stderr
+    assert stored(controlled).status is Status.DEPLOYING
+
+
+def test_a_refusal_is_told_whatever_the_clock_of_who_asked_says(
+    controlled: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Ahead(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> datetime:
+            return datetime.now(tz) + timedelta(minutes=3)
+
+    put(controlled, Status.LIVE)
+    monkeypatch.setattr(commands, "datetime", Ahead)
+    result = novaloop("approve", NAME)
+    assert result.exit_code == 1
+    assert "approve was ignored: " in result.stderr
 
 
 def test_cleanup_waits_until_the_endpoint_is_gone(controlled: Stack) -> None:

@@ -502,13 +502,26 @@ class CommandItem(Bounded):
     uid: str | None = None
 
 
+class Outcome(StrEnum):
+    """What became of a command."""
+
+    OBEYED = "obeyed"
+    IGNORED = "ignored"
+
+
 @dataclass(frozen=True)
 class HistoryEntry(Bounded):
-    """One line of an experiment's history."""
+    """One line of an experiment's history.
+
+    The line that answers a command has its id and outcome: whoever gave it looks for these, and
+    reads nothing into words, which may be a person's own.
+    """
 
     at: datetime
     what: Prose
     why: Prose = ""
+    command_id: str | None = None
+    outcome: Outcome | None = None
 
 
 @dataclass(frozen=True)

@@ -55,7 +55,7 @@ PRESENT: Mapping[Shape, int] = {
     Shape.CHECKS: 1,
     Shape.SCORE: 2,
     Shape.COMMAND: 2,
-    Shape.HISTORY: 1,
+    Shape.HISTORY: 2,
     Shape.SWEEP: 1,
     Shape.ATTEMPTS: 1,
     Shape.HINT: 2,

@@ -184,6 +184,8 @@ class HistoryModel(Item, discriminator="HISTORY"):
     at = UnicodeAttribute()
     what = UnicodeAttribute()
     why = UnicodeAttribute()
+    command_id = UnicodeAttribute(null=True)
+    outcome = UnicodeAttribute(null=True)
 
 
 class DueIndex(GlobalSecondaryIndex[Any]):

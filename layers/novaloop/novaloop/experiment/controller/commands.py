@@ -15,6 +15,7 @@ from novaloop.experiment.record import (
     CommandItem,
     CommandKind,
     HistoryEntry,
+    Outcome,
     Record,
     Stage,
     StageState,
@@ -36,8 +37,14 @@ def obey(record: Record, command: CommandItem, now: datetime) -> Decision:
         refusal, decision = _refuse(record, "it was given to a former experiment of this name")
     else:
         refusal, decision = _HANDLERS[command.kind](record, command, now)
-    asked = HistoryEntry(now, f"{command.kind} by {command.by}", refusal or command.note or "")
-    return replace(decision, history=(asked, *decision.history), obeyed=(command,))
+    answer = HistoryEntry(
+        at=now,
+        what=f"{command.kind} by {command.by}",
+        why=refusal or command.note or "",
+        command_id=command.command_id,
+        outcome=Outcome.IGNORED if refusal else Outcome.OBEYED,
+    )
+    return replace(decision, history=(answer, *decision.history), obeyed=(command,))
 
 
 def forget(record: Record, commands: Iterable[CommandItem]) -> Decision:
