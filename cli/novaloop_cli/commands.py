@@ -10,7 +10,7 @@ import click
 
 from novaloop.experiment.record import CommandItem, CommandKind, Outcome, Record, Status
 from novaloop.experiment.spec.stages import LONGEST_TTL_HOURS
-from novaloop_cli.errors import Failed
+from novaloop_cli.errors import Failed, Refused
 from novaloop_cli.kept import kept
 from novaloop_cli.stack import Stack, with_stack
 
@@ -32,7 +32,10 @@ def give(
     hours: float | None = None,
     note: str | None = None,
 ) -> Record:
-    """Give a command and return the record that obeyed it. Raises Refused, or Failed if ignored."""
+    """Give a command and return the record that obeyed it.
+
+    Raises Refused if it was ignored, Failed if nobody answers.
+    """
     _, record = stack.load(name)
     item = CommandItem(
         command_id=uuid4().hex,
@@ -57,17 +60,17 @@ def _taken_up(stack: Stack, name: str, item: CommandItem) -> Record:
         # What is kept is promised once its schedule is moved.
         promised = record.endpoint is None or record.endpoint.kept_until is None
         if promised and item.command_id not in pending - set(record.handled_commands):
-            _fail_if_ignored(stack, name, item)
+            _refuse_if_ignored(stack, name, item)
             return record
         time.sleep(POLL_SECONDS)
     see = f"see `{stack.command('show', name)}`"
     raise Failed(f"{name}: {item.kind} was recorded and is not taken up yet; {see}")
 
 
-def _fail_if_ignored(stack: Stack, name: str, item: CommandItem) -> None:
+def _refuse_if_ignored(stack: Stack, name: str, item: CommandItem) -> None:
     for entry in stack.table.history(name):
         if entry.command_id == item.command_id and entry.outcome is Outcome.IGNORED:
-            raise Failed(f"{name}: {item.kind} was {entry.why}")
+            raise Refused(f"{name}: {item.kind} was {entry.why}")
 
 
 def _say(record: Record) -> None:

@@ -20,7 +20,8 @@ from novaloop.experiment.spec.experiment import FIELDS_ONLY, ExperimentSpec
 from novaloop.experiment.spec.inputs import FORMATS
 from novaloop.experiment.spec.wording import in_words
 from novaloop.usecases.conversion import Conversion
-from novaloop_cli.errors import USAGE, Refused
+from novaloop_cli.errors import Refused
+from novaloop_cli.exits import Exit
 from novaloop_cli.folder import FolderObjects, folder_world
 from novaloop_cli.ranges import convert_on_all_cores
 
@@ -91,7 +92,7 @@ def convert(
         click.echo(line)
     for finding in findings:
         click.echo(f"  {finding.check}: {finding.message}")
-    context.exit(0 if item.status is DatasetStatus.ACCEPTED else USAGE)
+    context.exit(Exit.DONE if item.status is DatasetStatus.ACCEPTED else Exit.REFUSED)
 
 
 def _pair(text: str) -> tuple[str, str | None]:

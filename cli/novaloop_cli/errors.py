@@ -9,14 +9,10 @@ from botocore import exceptions as aws
 from pynamodb.exceptions import PynamoDBException
 
 from novaloop.experiment.versions import NewerVersion
+from novaloop_cli.exits import Exit
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-USAGE = 2
-FAILED = 1
-INTERRUPTED = 130
-WAITS_FOR_A_PERSON = 3
 
 _SIGN_IN = "sign in again, with `aws sso login` or by renewing your keys"
 _UNKNOWN_KEYS = "AWS does not know these credentials; check AWS_PROFILE and your keys"
@@ -31,32 +27,42 @@ _BY_CODE: Mapping[str, str] = {
     "InvalidAccessKeyId": _UNKNOWN_KEYS,
 }
 _DENIED = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "403"}
+_NEVER_ASKED = (
+    aws.NoCredentialsError,
+    aws.PartialCredentialsError,
+    aws.ProfileNotFound,
+    aws.NoRegionError,
+)
 _BUSY = {"Throttling", "ThrottlingException", "TooManyRequestsException", "SlowDown"}
 
 
 class Refused(click.ClickException):
     """The person's input can't be used; the message says where, why and what to do."""
 
-    exit_code = USAGE
+    exit_code = Exit.REFUSED
 
 
 class Failed(click.ClickException):
     """The input was fine, and yet what was asked for did not come about."""
 
-    exit_code = FAILED
+    exit_code = Exit.FAILED
 
 
-def explain(error: Exception) -> str | None:
-    """Say in one line what an AWS call failed of; None if `error` comes from elsewhere."""
+def explain(error: Exception) -> Refused | Failed | None:
+    """Say in one line what an AWS call failed of; None if `error` comes from elsewhere.
+
+    What kept AWS from being asked at all is refused: the person has to give something else.
+    """
     if isinstance(error, NewerVersion):
-        return f"{error}: `pip install` the release that the stack has"
+        return Failed(f"{error}: `pip install` the release that the stack has")
     while isinstance(error, PynamoDBException) and error.cause is not None:
         error = error.cause
     if isinstance(error, aws.ClientError):
-        return _explain_answer(error)
+        return Failed(_explain_answer(error))
     if isinstance(error, aws.BotoCoreError):
-        return _explain_client(error)
-    return str(error) if isinstance(error, PynamoDBException) else None
+        kind = Refused if isinstance(error, _NEVER_ASKED) else Failed
+        return kind(_explain_client(error))
+    return Failed(str(error)) if isinstance(error, PynamoDBException) else None
 
 
 def _explain_answer(error: aws.ClientError) -> str:

@@ -26,7 +26,8 @@ from novaloop_cli import (
     submit,
     watch,
 )
-from novaloop_cli.errors import FAILED, INTERRUPTED, explain
+from novaloop_cli.errors import explain
+from novaloop_cli.exits import MEANINGS, Exit
 from novaloop_localcloud.emulator import LocalCloudError
 
 
@@ -34,21 +35,21 @@ class OneLineErrors(click.Group):
     """A group of commands whose errors are one line on standard error, and an exit code."""
 
     def main(self, *args: Any, **kwargs: Any) -> NoReturn:
-        """Run a command and exit: 2 for input that can't be used, 1 for what failed."""
+        """Run a command and exit as `Exit` has it."""
         kwargs["standalone_mode"] = False
         try:
             sys.exit(super().main(*args, **kwargs) or 0)
         except click.Abort:
-            _exit("interrupted", INTERRUPTED)
+            _exit("interrupted", Exit.INTERRUPTED)
         except click.ClickException as error:
             _exit(error.format_message(), error.exit_code)
         except LocalCloudError as error:
-            _exit(str(error), FAILED)
+            _exit(str(error), Exit.FAILED)
         except Exception as error:
-            message = explain(error)
-            if message is None:
+            explained = explain(error)
+            if explained is None:
                 raise
-            _exit(message, FAILED)
+            _exit(explained.message, explained.exit_code)
 
 
 def _exit(message: str, code: int) -> NoReturn:
@@ -56,13 +57,17 @@ def _exit(message: str, code: int) -> NoReturn:
     sys.exit(code)
 
 
-@click.group(cls=OneLineErrors, context_settings={"help_option_names": ["-h", "--help"]})
+_EXIT_CODES = "\b\nExit codes:\n" + "\n".join(f"  {code:>3d} {MEANINGS[code]}" for code in Exit)
+
+
+@click.group(
+    cls=OneLineErrors,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=_EXIT_CODES,
+)
 @click.version_option(__version__, prog_name="novaloop")
 def main() -> None:
-    """Fine-tune, measure, gate and deploy Amazon Nova models, from CSV files.
-
-    Exit codes: 0 done, 1 failed, 2 input can't be used, 3 waits for a person.
-    """
+    """Fine-tune, measure, gate and deploy Amazon Nova models, from CSV files."""
 
 
 for command in (

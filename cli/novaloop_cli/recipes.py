@@ -17,7 +17,8 @@ from novaloop.recipes.catalog import Blueprint, blueprint, families, pinned
 from novaloop.recipes.drift import drift, published_entry
 from novaloop.recipes.settings import Setting, listed
 from novaloop_cli import views
-from novaloop_cli.errors import FAILED, Failed, Refused
+from novaloop_cli.errors import Failed, Refused
+from novaloop_cli.exits import Exit
 from novaloop_cli.plan import DEFAULT_REGION
 from novaloop_cli.stack import REGION_VARIABLES, aws_account
 
@@ -137,7 +138,7 @@ def diff(context: click.Context, /, *, model: str | None, profile: str | None, r
             if model in (None, chosen.variant.model) and chosen.method not in NOT_IN_HUB:
                 differences += _report(chosen, list(hub.differences(chosen)))
     click.echo(f"{differences} differences" if differences else "no differences")
-    context.exit(FAILED if differences else 0)
+    context.exit(Exit.FAILED if differences else Exit.DONE)
 
 
 def _report(chosen: Blueprint, found: list[str]) -> int:

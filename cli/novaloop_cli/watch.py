@@ -11,7 +11,8 @@ from rich.live import Live
 
 from novaloop.experiment.record import Record, Snapshot, Status
 from novaloop_cli import views
-from novaloop_cli.errors import FAILED, WAITS_FOR_A_PERSON, Failed, Refused
+from novaloop_cli.errors import Failed, Refused
+from novaloop_cli.exits import AT_REST
 from novaloop_cli.stack import Stack, with_stack
 from novaloop_cli.views import UPLOADED
 
@@ -25,16 +26,6 @@ CLOCK_STEP = timedelta(seconds=1)
 """S3 tells the time of an upload to the second in some answers, more closely in others."""
 OVERLOOKED_AFTER = timedelta(minutes=10)
 """Twice the sweep's period: by then a missed upload event has been made up for."""
-EXIT_CODES: Mapping[Status, int] = {
-    Status.LIVE: 0,
-    Status.COMPLETED: 0,
-    Status.EXPIRED: 0,
-    Status.STOPPED: FAILED,
-    Status.FAILED: FAILED,
-    Status.REJECTED: FAILED,
-    Status.HELD: WAITS_FOR_A_PERSON,
-    Status.AWAITING_APPROVAL: WAITS_FOR_A_PERSON,
-}
 _RESULTS = ("Results", "report", ())
 _WHY = ("Why", "show", ())
 _RETRY = ("Go on", "retry", ())
@@ -63,7 +54,7 @@ NEXT: Mapping[Status, tuple[tuple[str, str, tuple[str, ...]], ...]] = {
 def watch(stack: Stack, context: click.Context, name: str, every: float) -> None:
     """Follow experiment NAME until it is live, over, or waits for a person.
 
-    Exit codes: 0 live or completed, 1 failed, stopped or rejected, 3 waits for a person.
+    Exit codes: 0 live, completed or expired, 1 failed or stopped, 2 rejected, 3 waits for a person.
     """
     try:
         record = follow(stack, name, views.console(), every)
@@ -72,7 +63,7 @@ def watch(stack: Stack, context: click.Context, name: str, every: float) -> None
         raise
     for line in next_steps(stack, record):
         click.echo(line)
-    context.exit(EXIT_CODES[record.status])
+    context.exit(AT_REST[record.status])
 
 
 def next_steps(stack: Stack, record: Record) -> Iterator[str]:
@@ -117,7 +108,7 @@ def _require_hope(stack: Stack, name: str) -> None:
 
 def _rests(stack: Stack, snapshot: Snapshot) -> bool:
     record = snapshot.record
-    if record is None or record.status not in EXIT_CODES:
+    if record is None or record.status not in AT_REST:
         return False
     return record.status is not Status.REJECTED or not _corrected(stack, snapshot)
 

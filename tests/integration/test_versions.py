@@ -309,6 +309,6 @@ def test_the_command_says_to_upgrade(
         store.load("questions")
     told = explain(caught.value)
     assert told is not None
-    assert "this record was written by a newer Novaloop" in told
-    assert "upgrade" in told
+    assert "this record was written by a newer Novaloop" in told.message
+    assert "upgrade" in told.message
     assert store.load("other") == Snapshot("other")

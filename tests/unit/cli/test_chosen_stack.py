@@ -17,9 +17,9 @@ import novaloop_cli
 from novaloop import __version__
 from novaloop.experiment.record import Status
 from novaloop_cli import stack as stacks
+from novaloop_cli.exits import AT_REST
 from novaloop_cli.main import main
 from novaloop_cli.stack import Stack
-from novaloop_cli.watch import EXIT_CODES
 from tests.unit.cli import conftest
 from tests.unit.cli.conftest import novaloop
 from tests.unit.reports import finished_experiment as example
@@ -88,7 +88,7 @@ def runs(words: list[str]) -> bool:
         return True
 
 
-@pytest.mark.parametrize("status", list(EXIT_CODES))
+@pytest.mark.parametrize("status", list(AT_REST))
 def test_watch_ends_with_commands_that_can_be_pasted(elsewhere: Stack, status: Status) -> None:
     elsewhere.table.commit(replace(example.record(), status=status), ())
     printed = list(printed_commands(novaloop("watch", NAME, *GIVEN).stdout))

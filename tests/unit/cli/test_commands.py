@@ -123,13 +123,13 @@ def test_keep_moves_the_expiry(controlled: Stack) -> None:
         (["cleanup"], Status.RUNNING, "stop it first"),
     ],
 )
-def test_what_does_not_apply_fails_and_says_why(
+def test_what_does_not_apply_is_refused_and_says_why(
     controlled: Stack, arguments: list[str], status: Status, why: str
 ) -> None:
     put(controlled, status)
     verb, *options = arguments
     result = novaloop(verb, NAME, *options)
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert f"{verb} was ignored: " in result.stderr
     assert why in result.stderr
 
@@ -152,7 +152,7 @@ def test_a_refusal_is_told_whatever_the_clock_of_who_asked_says(
     put(controlled, Status.LIVE)
     monkeypatch.setattr(commands, "datetime", Ahead)
     result = novaloop("approve", NAME)
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert "approve was ignored: " in result.stderr
 
 

