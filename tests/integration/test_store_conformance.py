@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import boto3
 import pytest
+from moto.dynamodb.exceptions import TransactionCanceledException
+from moto.dynamodb.models import DynamoDBBackend
+from pynamodb.connection import Connection
+from pynamodb.exceptions import TransactWriteError
 
 from novaloop.experiment.controller.queue import Place
 from novaloop.experiment.record import Record, Snapshot, Stage, StageState, Status
@@ -325,3 +330,58 @@ def test_of_several_experiments_those_that_cannot_be_read_are_left_out(
     assert [*read] == [name for name in names if name != "x7"] + ["nobody"]
     assert read["x3"] == experiments.load("x3")
     assert read["nobody"] == Snapshot("nobody")
+
+
+def test_everything_but_the_indexes_is_read_consistently(
+    experiments: ExperimentTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half of all reads may be stale otherwise, and moto's never are."""
+    asked: list[Mapping[str, Any]] = []
+    dispatch = Connection.dispatch
+
+    def noted(connection: Connection, operation: str, request: dict[str, Any]) -> Any:
+        if operation == "Query" and "IndexName" not in request:
+            asked.append(request)
+        return dispatch(connection, operation, request)
+
+    monkeypatch.setattr(Connection, "dispatch", noted)
+    experiments.commit(rich_items.record(), ENTRIES)
+    experiments.load("questions")
+    experiments.history("questions")
+    experiments.begin("questions", "sft.csv", "v1", NOW)
+    experiments.sweep_round()
+    assert len(asked) == 5
+    assert all(request.get("ConsistentRead") is True for request in asked)
+
+
+@pytest.mark.parametrize(
+    ("code", "raises"),
+    [
+        ("ConditionalCheckFailed", VersionConflict),
+        ("TransactionConflict", VersionConflict),
+        ("ThrottlingError", TransactWriteError),
+        ("ItemCollectionSizeLimitExceeded", TransactWriteError),
+    ],
+)
+def test_what_another_commit_did_meanwhile_is_a_conflict_and_nothing_else_is(
+    experiments: ExperimentTable,
+    monkeypatch: pytest.MonkeyPatch,
+    code: str,
+    raises: type[Exception],
+) -> None:
+    """The codes of CancellationReasons, from the API reference of TransactWriteItems."""
+
+    def cancelled(*_: object) -> None:
+        raise TransactionCanceledException([("None", None, None), (code, "no", None)])
+
+    monkeypatch.setattr(DynamoDBBackend, "transact_write_items", cancelled)
+    with pytest.raises(raises):
+        experiments.commit(rich_items.record(), ENTRIES[:1])
+
+
+def test_all_that_is_due_is_found_however_much_it_is(experiments: ExperimentTable) -> None:
+    names = [f"n{number}" for number in range(120)]
+    for name in names:
+        record = Record(name, ExperimentSpec(), NOW, due_at=NOW)
+        experiments.commit(record, [])
+    assert sorted(experiments.due(NOW)) == sorted(names)

@@ -1,0 +1,63 @@
+"""What people were told is noted once it was sent, and not before."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+from novaloop.experiment.controller.decide import decide
+from novaloop.experiment.controller.decision import (
+    Announce,
+    Decision,
+    Policy,
+    UpdateReport,
+    Warn,
+)
+from novaloop.experiment.controller.observation import Observation
+from novaloop.experiment.record import Record, Snapshot, Stage, StageState, Status
+from novaloop.experiment.spec.experiment import ExperimentSpec
+from novaloop.experiment.spec.stages import SftStage, StageKind
+from novaloop.training.health import HealthKind, HealthNote
+
+NOW = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
+NOTE = HealthNote(HealthKind.LOSS_DIVERGENCE, 10, "the loss goes up")
+RECORD = Record(
+    "demo",
+    ExperimentSpec(plan=(SftStage(),)),
+    NOW,
+    status=Status.HELD,
+    reason="HOLD: too low",
+    stages=(Stage(StageKind.SFT, "sft", StageState.PENDING, health=(NOTE,)),),
+)
+MARK = "HELD: HOLD: too low"
+REPORT = f"0 warnings; {MARK}"
+
+
+def decided(record: Record, **feedback: Any) -> Decision:
+    return decide(Observation(Snapshot("demo", record), **feedback), NOW, Policy())
+
+
+def test_it_is_told_until_the_notifier_says_that_it_was_sent() -> None:
+    decision = decided(RECORD)
+    assert set(decision.commands) == {Announce(MARK), Warn("sft", NOTE), UpdateReport(REPORT)}
+    again = decided(decision.record)
+    assert again.commands == decision.commands
+    assert (again.record.notified, again.record.reported) == ("", "")
+    assert again.record.stages[0].warned == ()
+
+
+def test_what_was_sent_is_not_told_again() -> None:
+    told = decided(RECORD, notified=MARK).record
+    assert told.notified == MARK
+    assert decided(told).commands == (Warn("sft", NOTE), UpdateReport(REPORT))
+    warned = decided(told, warned=(("sft", NOTE.kind),)).record
+    assert warned.stages[0].warned == (NOTE.kind,)
+    reported = decided(warned, reported=f"1 warnings; {MARK}").record
+    assert decided(reported).commands == ()
+
+
+def test_another_reason_is_news() -> None:
+    told = decided(RECORD, notified=MARK).record
+    other = decided(replace(told, reason="HOLD: far too low"))
+    assert Announce("HELD: HOLD: far too low") in other.commands
