@@ -98,6 +98,7 @@ def stage(**changes: Any) -> Stage:
                 component=True,
                 lasting=True,
                 is_set=True,
+                was_gone=True,
             )
         ),
         "started_at": NOW,

@@ -80,6 +80,12 @@ BREAKS: Sequence[Break] = (
         "            made",
     ),
     _one(
+        "a schedule that somebody deletes stays deleted",
+        "usecases/reconcile.py",
+        "return None if world.schedules.stands(backstop) else backstop",
+        "return None",
+    ),
+    _one(
         "kept by the record before its schedule is moved",
         "experiment/controller/decide.py",
         "until is not None and is_promised(record, until)",

@@ -10,8 +10,9 @@ import pytest
 from novaloop.experiment.controller.backstop import MARGIN, UP_TO_LIVE
 from novaloop.experiment.record import CommandKind, Snapshot, Status
 from tests.simulation.faults import Calls, Scenario, at_any_call, second_controller
-from tests.simulation.simulation import SPEC, Simulation, crash
+from tests.simulation.simulation import SPEC, Call, Simulation, crash
 from tests.simulation.twin_scheduler import EVERY
+from tests.simulation.twin_service import refusal
 
 NAME = "novaloop-demo--0000-deploy-1"
 DELETED_AFTER = EVERY + timedelta(minutes=6)
@@ -196,3 +197,100 @@ def test_an_endpoint_of_the_release_before_gets_its_schedule_at_the_next_look() 
     simulation.scheduler.schedules.clear()
     simulation.passes(timedelta(hours=2))
     assert simulation.scheduler.get_schedule(NAME)["StartDate"] == expires_at(simulation) + MARGIN
+
+
+def schedules_of(simulation: Simulation) -> dict[str, datetime]:
+    """When each schedule begins that ends what serves, if it is switched on.
+
+    That of a lasting endpoint, when it has to at the latest: it may stay as its launch set it.
+    """
+    promised = expires_at(simulation) + MARGIN
+    return {
+        name: promised if name == "novaloop-bot" else schedule["StartDate"]
+        for name, schedule in simulation.scheduler.schedules.items()
+        if schedule["State"] == "ENABLED"
+    }
+
+
+def told_of_schedules(simulation: Simulation) -> list[str]:
+    return [text for _, text in simulation.notifier.messages if "was deleted by somebody" in text]
+
+
+@any_plan
+def test_a_schedule_that_is_deleted_by_hand_is_set_again_and_told_once(plan: bytes) -> None:
+    simulation = live(plan)
+    before = schedules_of(simulation)
+    for _ in range(3):
+        simulation.scheduler.schedules.clear()
+        simulation.passes(timedelta(hours=1, minutes=10))
+        assert schedules_of(simulation) == before
+    assert len(told_of_schedules(simulation)) == 1
+    assert "was deleted by somebody" in " ".join(simulation.record("demo").remarks)
+    simulation.passes(timedelta(hours=10))
+    assert len(simulation.notifier.messages) == len(set(simulation.notifier.messages))
+    simulation.delete_stack()
+    simulation.passes(timedelta(days=3))
+    assert not serves(simulation)
+
+
+@any_plan
+def test_one_schedule_of_several_that_is_deleted_is_set_again(plan: bytes) -> None:
+    for name in schedules_of(live(plan)):
+        simulation = live(plan)
+        before = schedules_of(simulation)
+        del simulation.scheduler.schedules[name]
+        simulation.passes(timedelta(hours=1, minutes=10))
+        assert schedules_of(simulation) == before
+
+
+@any_plan
+@pytest.mark.parametrize("change", [{"State": "DISABLED"}, {"later": timedelta(days=300)}])
+def test_a_schedule_that_would_end_nothing_in_time_is_put_right(
+    plan: bytes, change: dict[str, object]
+) -> None:
+    simulation = live(plan)
+    before = schedules_of(simulation)
+    for schedule in simulation.scheduler.schedules.values():
+        later = change.get("later", timedelta(0))
+        schedule["StartDate"] += later
+        schedule["EndDate"] += later
+        schedule["State"] = change.get("State", "ENABLED")
+    simulation.passes(timedelta(hours=1, minutes=10))
+    assert schedules_of(simulation) == before
+    assert not told_of_schedules(simulation)
+
+
+def test_a_schedule_that_only_does_not_show_is_no_news() -> None:
+    simulation = live()
+    before = schedules_of(simulation)
+    simulation.interposed.append(Hidden())
+    simulation.passes(timedelta(hours=5))
+    assert schedules_of(simulation) == before
+    assert not told_of_schedules(simulation)
+
+
+class Hidden:
+    """Says of every schedule that it does not exist, whatever is there."""
+
+    def around(self, call: Call) -> object:
+        if call.name == "scheduler.get_schedule":
+            raise refusal("ResourceNotFoundException", "no")
+        return call()
+
+
+def test_a_live_experiment_costs_one_look_at_its_schedule_an_hour() -> None:
+    simulation = live()
+    seen = Counting()
+    simulation.interposed.append(seen)
+    simulation.passes(timedelta(hours=10))
+    assert 8 <= seen.calls <= 12
+
+
+class Counting:
+    """Counts the looks at schedules."""
+
+    calls = 0
+
+    def around(self, call: Call) -> object:
+        self.calls += call.name == "scheduler.get_schedule"
+        return call()

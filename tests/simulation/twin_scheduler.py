@@ -85,7 +85,8 @@ class TwinScheduler:
             raise refusal("ValidationException", "The EndDate you specify must be later.")
 
     def _set(self, schedule: dict[str, Any]) -> None:
-        """Put the whole of it in the place of what was there."""
+        """Put the whole of it in the place of what was there, switched on unless it says else."""
+        schedule = {"State": "ENABLED", **schedule}
         self.schedules[schedule["Name"]] = schedule
         begins = max(schedule["StartDate"], self._clock.now())
         self._later(begins - self._clock.now(), partial(self._fire, schedule))
@@ -93,7 +94,7 @@ class TwinScheduler:
     def _fire(self, schedule: dict[str, Any]) -> None:
         """Invoke the target, and again until the end, unless the schedule was changed since."""
         name, now = schedule["Name"], self._clock.now()
-        if self.schedules.get(name) is not schedule:
+        if self.schedules.get(name) is not schedule or schedule["State"] != "ENABLED":
             return
         if now > schedule["EndDate"]:
             if schedule.get("ActionAfterCompletion") == "DELETE":

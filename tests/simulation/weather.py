@@ -556,6 +556,34 @@ class TableDeleted(Outage):
 
 
 @dataclass
+class ScheduleDeleted(Fault):
+    """Somebody deletes the schedule that ends a live endpoint; the next look at that notices.
+
+    Not where it could not be created anew, or its record is lost before anybody looks.
+    """
+
+    def begin(self) -> None:
+        names = {fault.name for fault in self.stack.interposed if isinstance(fault, Fault)}
+        if names.isdisjoint(NOBODY_LOOKS):
+            for _ in range(4):
+                self.sometime(self.delete)
+
+    def delete(self) -> None:
+        record = self.record_of(self.someone())
+        backstop = record.stages[-1].backstop if record and record.stages else None
+        if record is not None and record.status is Status.LIVE and backstop is not None:
+            for name in (backstop.name, f"{backstop.name}."):
+                if self.stack.scheduler.schedules.pop(name, None):
+                    self.strike()
+
+
+NOBODY_LOOKS = {
+    *("schedules refused", "record deleted by hand", "name used again after a deletion"),
+    "table deleted",
+}
+
+
+@dataclass
 class Neighbour(Fault):
     """Another stack in the same account and region, with a prefix of its own, has the same names.
 
@@ -696,6 +724,7 @@ KINDS: Sequence[Fault] = (
     Throttling(
         "describe throttled", 0.1, of=("jobs.describe_training_job", "sagemaker.describe_endpoint")
     ),
+    ScheduleDeleted("schedule deleted by hand", 0.3),
     DeadlyFile("file that ingest dies of", 0.1),
     DeadlyScore("output that scoring dies of", 0.1),
 )

@@ -37,6 +37,10 @@ TRIES_FOR = timedelta(days=7)
 """Longer than anything is being created or changed."""
 
 
+SAME_TIME = timedelta(minutes=1)
+"""What a time may differ by that was sent and comes back: whole seconds are sent."""
+
+
 class EndingSchedules:
     """Schedules of the account; implements the port `Schedules`."""
 
@@ -44,28 +48,45 @@ class EndingSchedules:
         self._scheduler = scheduler
         self._role_arn = role_arn
 
-    def put(self, backstop: Backstop, now: datetime) -> None:
-        """Create its schedules, or move them. Raises LaunchRefused."""
+    def put(self, backstop: Backstop, now: datetime) -> bool:
+        """Create its schedules, or move them; whether one was missing. Raises LaunchRefused."""
         at = max(backstop.at, now)
         try:
-            for name, operation, parameters in _calls(backstop):
+            missing = [
                 self._put(self._schedule(name, operation, parameters, at), backstop)
+                for name, operation, parameters in _calls(backstop)
+            ]
         except ClientError as error:
             cause = Obstacle.DENIED if is_denied(error) else obstacle_of(error)
             if code_of(error) in _CHANGED_MEANWHILE:
                 cause = Obstacle.BUSY
             reason = f"the schedule that ends {backstop.name}: {text_of(error)}"
             raise LaunchRefused(reason, cause) from error
+        return any(missing)
 
-    def _put(self, schedule: dict[str, Any], backstop: Backstop) -> None:
+    def _put(self, schedule: dict[str, Any], backstop: Backstop) -> bool:
+        """Return whether it was missing, which only a creation that succeeds tells for certain."""
+        name = schedule["Name"]
         try:
             self._scheduler.create_schedule(**schedule)
         except ClientError as error:
             if code_of(error) != "ConflictException":
                 raise
-            if backstop.lasting and self._begins(schedule["Name"]) >= schedule["StartDate"]:
-                return
-            self._scheduler.update_schedule(**schedule)
+            if not (backstop.lasting and self._stands(name, backstop)):
+                self._scheduler.update_schedule(**schedule)
+            return False
+        return True
+
+    def stands(self, backstop: Backstop) -> bool:
+        """Whether its schedules are there, switched on, and begin when they are to."""
+        return all(self._stands(name, backstop) for name, _, _ in _calls(backstop))
+
+    def _stands(self, name: str, backstop: Backstop) -> bool:
+        there = found(lambda: self._scheduler.get_schedule(Name=name))
+        if there is None or there["State"] != "ENABLED":
+            return False
+        late = there["StartDate"].astimezone(UTC) - backstop.at
+        return late >= -SAME_TIME and (late <= SAME_TIME or backstop.lasting)
 
     def begins(self, backstop: Backstop) -> datetime | None:
         """Return when its schedule begins; None if there is none, or it may not be looked at.

@@ -149,7 +149,8 @@ class Backstop:
 
     `name` is that of the endpoint, or of what serves on Bedrock. `component`: it serves by an
     inference component of that name. `lasting`: it serves one experiment after the other. `is_set`:
-    the service said so; before that, the schedule may be there or not.
+    the service said so; before that, the schedule may be there or not. `was_gone`: somebody else
+    deleted it once, and it was created anew.
     """
 
     name: str
@@ -159,6 +160,7 @@ class Backstop:
     component: bool = False
     lasting: bool = False
     is_set: bool = False
+    was_gone: bool = False
 
 
 @dataclass(frozen=True)
@@ -364,7 +366,19 @@ class Record(Bounded):
     def remarks(self) -> tuple[str, ...]:
         """What people should know of it: notices, uploads not used, what can't be read."""
         unreadable = self.unreadable.why if self.unreadable else ""
-        return (*self.notices, *filter(None, [self.unused_uploads, self.unread, unreadable]))
+        told = (self.unused_uploads, self.unread, unreadable, self.lost_backstop)
+        return (*self.notices, *filter(None, told))
+
+    @property
+    def lost_backstop(self) -> str:
+        """What people should know of the schedule that was to end what is live."""
+        backstop = self.focus.backstop if self.focus and self.status is Status.LIVE else None
+        if backstop is None or not backstop.was_gone:
+            return ""
+        return (
+            f"the schedule that ends {backstop.name} if nothing else does was deleted by somebody, "
+            "and was created anew; CloudTrail knows who called DeleteSchedule"
+        )
 
     @property
     def focus(self) -> Stage | None:

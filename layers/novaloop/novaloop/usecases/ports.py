@@ -271,11 +271,15 @@ class Endpoints(Protocol):
 class Schedules(Protocol):
     """What ends an endpoint without the controller, without its record, without the stack."""
 
-    def put(self, backstop: Backstop, now: datetime) -> None:
-        """Create its schedule, or move it. Raises LaunchRefused.
+    def put(self, backstop: Backstop, now: datetime) -> bool:
+        """Create its schedule, or move it; whether there was none. Raises LaunchRefused.
 
         That of a `lasting` endpoint is never moved to sooner: others may have been promised more.
         """
+        ...
+
+    def stands(self, backstop: Backstop) -> bool:
+        """Whether its schedule is there, and will begin when it is to; False may be stale."""
         ...
 
     def begins(self, backstop: Backstop) -> datetime | None:

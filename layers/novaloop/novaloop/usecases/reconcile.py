@@ -15,6 +15,7 @@ from functools import partial
 from itertools import islice
 from typing import TypeVar
 
+from novaloop.experiment.controller.backstop import needs_backstop
 from novaloop.experiment.controller.decide import decide
 from novaloop.experiment.controller.decision import (
     Announce,
@@ -60,7 +61,7 @@ from novaloop.experiment.controller.queue import (
 )
 from novaloop.experiment.controller.transitions import Ask
 from novaloop.experiment.lineage import Origin, named_origin, origin_of
-from novaloop.experiment.record import Obstacle, Owner, Record, Snapshot, Stage
+from novaloop.experiment.record import Backstop, Obstacle, Owner, Record, Snapshot, Stage
 from novaloop.experiment.runtimes.serving import endpoint_ref, plan_deployment, shared_endpoint
 from novaloop.experiment.runtimes.training_job import (
     PlannedUpload,
@@ -161,6 +162,8 @@ class _Eyes:
     world: World
     heard: dict[tuple[str, Phase], TrainingNews | None] = field(default_factory=dict)
     blind: dict[Sense, Blind] = field(default_factory=dict)
+    backstop_seen: bool = False
+    """Whether the schedule was looked at: once, since what was just set may not show."""
     wanted: set[Sense] = field(default_factory=set)
     """What the present round wants to see."""
 
@@ -251,7 +254,12 @@ def _still_true(feedback: Feedback, before: Snapshot, after: Snapshot) -> Feedba
     """Return what acting taught that holds whoever commits: what was made, requested or set."""
     if _work_in_focus(before) != _work_in_focus(after):
         return Feedback()
-    return Feedback(proceeded=feedback.proceeded, made=feedback.made, backstop=feedback.backstop)
+    return Feedback(
+        proceeded=feedback.proceeded,
+        made=feedback.made,
+        backstop=feedback.backstop,
+        was_gone=feedback.was_gone,
+    )
 
 
 def _work_in_focus(snapshot: Snapshot) -> str | None:
@@ -288,6 +296,9 @@ def _look_at_stage(
     if needs_work(seen.snapshot):
         work = eyes.see(Sense.WORK, partial(_work_of, record, stage, world))
         seen = replace(seen, work=work)
+    if needs_backstop(record) and stage.backstop is not None:
+        unset = eyes.see(Sense.BACKSTOP, partial(_unset, stage.backstop, world, eyes))
+        seen = replace(seen, unset=unset)
     if needs_training(seen.snapshot) and seen.work is not None:
         listen = partial(_listen, record, stage, seen.work, world, eyes)
         seen = replace(seen, training=eyes.see(Sense.TRAINING, listen))
@@ -295,6 +306,13 @@ def _look_at_stage(
         return seen
     look = partial(_outcome, record, stage, seen.snapshot, world)
     return replace(seen, outcome=eyes.see(Sense.OUTCOME, look))
+
+
+def _unset(backstop: Backstop, world: World, eyes: _Eyes) -> Backstop | None:
+    if eyes.backstop_seen or backstop.at <= world.clock.now():
+        return None
+    eyes.backstop_seen = True
+    return None if world.schedules.stands(backstop) else backstop
 
 
 def _outcome(record: Record, stage: Stage, snapshot: Snapshot, world: World) -> Outcome:
@@ -501,10 +519,10 @@ def _act_on_backstop(
     if backstop is None:
         return feedback
     try:
-        world.schedules.put(backstop, world.clock.now())
+        missing = world.schedules.put(backstop, world.clock.now())
     except LaunchRefused as refused:
         return replace(feedback, exposed=refused.reason)
-    return replace(feedback, backstop=backstop)
+    return replace(feedback, backstop=backstop, was_gone=missing and command.again)
 
 
 def _act_on_stage(

@@ -3,7 +3,9 @@
 The controller ends an endpoint by its record, and can't once the record, the table or the stack is
 gone. So before an endpoint is made, a schedule is that deletes it by itself, a while after the time
 that the record promises; the record says what the schedule is set to, and each look sets it again
-until the service has said that it is. `keep` moves the schedule first: what is promised is kept.
+until the service has said that it is. Each look at what is live also looks whether it is still
+there: somebody may have deleted or changed it by hand. `keep` moves the schedule first: what is
+promised is kept.
 """
 
 from __future__ import annotations
@@ -36,7 +38,10 @@ def acknowledged(record: Record, seen: Observation) -> Record:
     for stage in record.stages:
         known = stage.backstop
         if seen.backstop is not None and known in {seen.backstop, None} and stage is record.focus:
-            known = replace(seen.backstop, is_set=True)
+            was_gone = seen.was_gone or seen.backstop.was_gone
+            known = replace(seen.backstop, is_set=True, was_gone=was_gone)
+        if known is not None and known == seen.unset:
+            known = replace(known, is_set=False)
         if known is not None and known == seen.removed:
             known = None
         record = put_stage(record, replace(stage, backstop=known))
@@ -65,8 +70,11 @@ def _with_backstop(decision: Decision, stage: Stage, plan: ServingStage) -> Deci
     if due is None or (before is not None and before.at == due and before.is_set):
         return decision
     backstop = _of(record, stage, due)
+    again = before is not None and before.attempt == stage.attempt
+    if before is not None and again:
+        backstop = replace(backstop, was_gone=before.was_gone)
     launches = StageCommand(Ask.LAUNCH, stage.name) in decision.commands
-    asked = () if launches else (SetBackstop(stage.name),)
+    asked = () if launches else (SetBackstop(stage.name, again),)
     after = put_stage(decision.record, replace(stage, backstop=backstop))
     return replace(decision, record=after, commands=(*decision.commands, *asked))
 
@@ -112,6 +120,12 @@ def is_promised(record: Record, until: datetime) -> bool:
     if isinstance(record.plan_of(record.stages[-1]), OnDemandStage):
         return True
     return backstop is not None and backstop.is_set and backstop.at >= until + MARGIN
+
+
+def needs_backstop(record: Record) -> bool:
+    """Whether it is to be looked at that a schedule is still as it was set."""
+    backstop = record.focus.backstop if record.focus else None
+    return record.status is Status.LIVE and backstop is not None and backstop.is_set
 
 
 def is_pending(record: Record) -> bool:

@@ -54,9 +54,13 @@ class StageCommand:
 
 @dataclass(frozen=True)
 class SetBackstop:
-    """Set the schedule that ends what the stage called `stage` serves with."""
+    """Set the schedule that ends what the stage called `stage` serves with.
+
+    `again`: it was set for this attempt before, so that it must be there.
+    """
 
     stage: str
+    again: bool = False
 
 
 @dataclass(frozen=True)

@@ -180,6 +180,8 @@ def _present(record: Record) -> list[_Present]:
         )
         # Whatever can't be read, and why, may differ from look to look.
         found.append(_Present(f"{at}something can't be read", text))
+    if lost := record.lost_backstop:
+        found.append(_Present("its schedule was deleted", lost))
     if ails := _ails(record):
         found.append(_Present(_AILS, ails))
     if stage is not None and stage.state is StageState.WAITING and record.status in _LAUNCHES:

@@ -154,6 +154,7 @@ class Sense(StrEnum):
     ORIGIN = "the experiment that it starts from"
     SITE = "the endpoint that it asks for"
     QUEUE = "the queue for its quota"
+    BACKSTOP = "the schedule that ends it"
 
 
 @dataclass(frozen=True)
@@ -178,7 +179,7 @@ class Feedback:
     the work was just requested. `made` is the ARN that the service just answered to our Create.
     `end` and `denied` are what just came of asking to end work: why it was refused, if it was.
     `backstop` was just set and `removed` just removed; `exposed` says why the schedule could not
-    be set.
+    be set, `was_gone` that it was set once, and was not there any more.
     """
 
     refusal: Refusal | None = None
@@ -194,6 +195,7 @@ class Feedback:
     backstop: Backstop | None = None
     removed: Backstop | None = None
     exposed: str | None = None
+    was_gone: bool = False
 
 
 @dataclass(frozen=True)
@@ -204,7 +206,8 @@ class Observation(Feedback):
     of another experiment that the spec names. `leftovers` stand in the order in which to delete
     them. `before` is the experiment that has waited longest for the quota which the next launch
     counts towards, if that is not this one. `blind` are the looks that failed; what they look for
-    is None. `new_uid` is there for an experiment that has no record yet.
+    is None. `unset` is the schedule that was set, and is not there as it was. `new_uid` is there
+    for an experiment that has no record yet.
     """
 
     snapshot: Snapshot
@@ -216,6 +219,7 @@ class Observation(Feedback):
     leftovers: tuple[Leftover, ...] | None = None
     before: str | None = None
     blind: tuple[Blind, ...] = ()
+    unset: Backstop | None = None
     new_uid: str | None = None
 
     def blind_to(self, *senses: Sense) -> Blind | None:
