@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -86,7 +87,7 @@ def _forms(stage: Any) -> Iterator[dict[str, Any]]:
         yield {"const": kind}
     yield {
         "type": "object",
-        "description": stage.__doc__,
+        "description": inspect.getdoc(stage),
         "properties": {kind: {"anyOf": settings}},
         "required": [kind],
         "additionalProperties": False,

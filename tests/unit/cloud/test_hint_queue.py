@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from threading import Lock
 from typing import Any
 
@@ -67,6 +68,7 @@ def test_a_call_that_fails_is_told_after_the_others_were_made() -> None:
         def send_message_batch(self, **call: Any) -> Any:
             if '"x3"' in call["Entries"][3]["MessageBody"]:
                 raise ConnectionError
+            time.sleep(0.01)  # so that it has failed while most of the others wait
             return super().send_message_batch(**call)
 
     sqs = Failing()

@@ -55,7 +55,9 @@ class HintQueue:
         starts = range(0, len(experiment_ids), _BATCH)
         batches = [experiment_ids[start : start + _BATCH] for start in starts]
         with ThreadPoolExecutor(self._senders) as senders:
-            return list(chain.from_iterable(senders.map(self._send_twice, batches)))
+            # Not `map`, which calls off the batches that wait when one of them fails.
+            sent = [senders.submit(self._send_twice, batch) for batch in batches]
+        return list(chain.from_iterable(each.result() for each in sent))
 
     def _send_twice(self, experiment_ids: Sequence[str]) -> Sequence[str]:
         refused = self._send(experiment_ids)
