@@ -83,6 +83,73 @@ def test_a_wrong_setting_is_told_once_with_its_path(text: str, error: str) -> No
     assert errors_of(text) == [error]
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            "budget_usd: -1\ngate: {better_than: nothing}",
+            ["budget_usd", "gate.better_than: no earlier evaluation is called nothing"],
+        ),
+        (
+            (
+                "plan: [{evaluate: first}, {sft: {overides: {}}}, {evaluate: last}]\n"
+                "gate: {better_than: frist, at_least: 70}"
+            ),
+            ["plan[1].sft.overides", "gate.better_than", "gate.at_least"],
+        ),
+        (
+            "labels: [a, b]\nsplit: {sft: 1, eval: x, rft: 1}\ngate: {class_floors: {c: 0.5}}",
+            ["split.eval", "gate.class_floors: c is not one of labels"],
+        ),
+        (
+            "dry_run: perhaps\nplan: [{rft: {}}, {sft: {}}, {evaluate: a}, {evaluate: a}]",
+            ["dry_run", "plan: two stages are called a", "plan[1].sft: supervised"],
+        ),
+        ("gate: {confidance: 0.9, better_than: nothing}", ["gate.confidance", "gate.better_than"]),
+    ],
+)
+def test_what_contradicts_itself_is_told_with_what_is_wrong_by_itself(
+    text: str, expected: list[str]
+) -> None:
+    errors = errors_of(text)
+    assert len(errors) == len(expected), errors
+    for start in expected:
+        assert any(error.startswith(start) for error in errors), start
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "plan: [{evaluate: {nmae: a}}, {evaluate: b}]\ngate: {evaluation: b, better_than: a}",
+        "plan: [{evaluate: {name: A, task: mmlu}}]\ngate: {evaluation: a}",
+        "plan: [{evaluate: {name: a, task: mlmu}}]\ngate: {metric: accuracy}",
+        "plan: [{evaluate: {name: a, procesor: f}}]\ngate: {metric: mine}",
+        "plan: [{evaluat: a}]\ngate: {evaluation: a}",
+        "laebls: [a, b]\ngate: {class_floors: {a: 0.5}}",
+        "labels: [1, a]\ngate: {class_floors: {a: 0.5}}",
+        "plan: [{evaluate: {name: a, task: mmlu}}]\ngate: {metric: 7}",
+        "plan: [{evaluate: {name: a, task: mmlu}}]\ngate: {metrc: accuracy}",
+        "plan: [{sft: {peft: lroa}}, {rft: {peft: full}}]",
+        "checkpont: s3://escrow/there/1\nplan: [{deploy: {}}]",
+        "runtime: bedrok\ngate: {better_than: anything}",
+    ],
+)
+def test_what_only_follows_from_another_error_is_not_told(text: str) -> None:
+    errors = errors_of(text)
+    assert not [
+        each
+        for each in errors
+        if "no evaluation is called" in each
+        or "no earlier evaluation" in each
+        or "leaves no rows" in each
+        or "is none of" in each
+        or "not one of labels" in each
+        or "must stay" in each
+        or "nothing was trained" in each
+    ], errors
+    assert errors
+
+
 def test_a_level_of_bleu_goes_up_to_100() -> None:
     gate = read_spec(b"gate: {metric: bleu, at_least: 30}").gate
     assert gate is not None

@@ -101,10 +101,18 @@ def _no_runtime(asked: object) -> str:
 
 
 def _unknown_key(location: tuple[str | int, ...]) -> str:
-    *parents, key = location
-    section = next((str(part) for part in reversed(parents) if isinstance(part, str)), "")
-    fields = _SECTIONS.get(section, ExperimentSpec).model_fields
-    known = sorted({field.alias or name for name, field in fields.items()} - {"kind"})
-    near = get_close_matches(str(key), known, 1)
-    hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"
+    meant = meant_by(location)
+    hint = f"did you mean {meant}?" if meant else f"known: {', '.join(_known(location))}"
     return f"is not a known setting; {hint}"
+
+
+def meant_by(location: tuple[str | int, ...]) -> str | None:
+    """Return the setting that is probably meant by one that is unknown, or None."""
+    return next(iter(get_close_matches(str(location[-1]), _known(location), 1)), None)
+
+
+def _known(location: tuple[str | int, ...]) -> list[str]:
+    """Return the settings that the section of this location has."""
+    section = next((str(part) for part in reversed(location[:-1]) if isinstance(part, str)), "")
+    fields = _SECTIONS.get(section, ExperimentSpec).model_fields
+    return sorted({field.alias or name for name, field in fields.items()} - {"kind"})

@@ -12,7 +12,7 @@ from pydantic_core import ErrorDetails
 
 from novaloop.experiment.names import SPEC_FILE
 from novaloop.experiment.spec.experiment import FIELDS_ONLY, ExperimentSpec
-from novaloop.experiment.spec.messages import describe
+from novaloop.experiment.spec.messages import describe, meant_by
 from novaloop.experiment.spec.yaml_file import NotSettings, read_settings
 from novaloop.experiment.validation.checks import check_settings
 
@@ -22,6 +22,17 @@ _LONGEST_ERROR = 2_000
 _FOLLOWERS: Mapping[int | str, tuple[str, ...]] = {
     "task": ("subtask", "processor", "overrides", "instance_type")
 }
+_LINKS = {"name", "task", "subtask", "processor", "peft"}
+"""The settings of a stage that others refer to, or must agree with."""
+_FOLLOWS: Mapping[str, set[str]] = {
+    "gate": {"runtime", "labels", "plan", "gate.evaluation", "gate.metric"},
+    "plan": {"runtime", "plan", "checkpoint"},
+    "labels": {"labels"},
+    "checks": {"split"},
+    "reward": {"reward", "labels"},
+}
+"""The settings from which it follows whether a section contradicts others. Where one of them is
+wrong, and so left out, nobody can tell."""
 
 
 class SpecRefused(Exception):  # noqa: N818 - a verdict on the input, not a fault of the program
@@ -81,15 +92,37 @@ def _without_echoes(found: Sequence[ErrorDetails]) -> list[ErrorDetails]:
 
 
 def _errors_in_the_rest(raw: Mapping[str, Any], found: Sequence[ErrorDetails]) -> Iterator[str]:
-    """Yield what is wrong with the stages' settings once the fields found wrong are left out."""
+    """Yield what is wrong, or contradicts itself, once the fields found wrong are left out.
+
+    So a person need not mend one kind of error to be shown the next.
+    """
     rest = deepcopy(dict(raw))
     for error in found:
-        _leave_out(rest, error["loc"])
+        # A split goes as a whole: each share needs the others.
+        _leave_out(rest, ("split",) if error["loc"][:1] == ("split",) else error["loc"])
     try:
         spec = ExperimentSpec.model_validate(rest, context=FIELDS_ONLY)
     except ValidationError:
         return
+    left_out = set(map(_setting, found))
+    for contradiction in spec.contradictions():
+        section = re.split(r"[.:\[]", contradiction, maxsplit=1)[0]
+        if not _FOLLOWS.get(section, set()) & left_out:
+            yield contradiction
     yield from map(str, check_settings(spec))
+
+
+def _setting(error: ErrorDetails) -> str:
+    """Return which setting a wrong field is, or was probably meant to be, as `_FOLLOWS` has it."""
+    location = error["loc"]
+    if error["type"] == "extra_forbidden" and (meant := meant_by(location)):
+        location = (*location[:-1], meant)
+    match location:
+        case ("plan", int(), _, field, *_) if field not in _LINKS:
+            return "plan, without a link"
+        case ("gate", field, *_):
+            return f"gate.{field}"
+    return str(location[0]) if location else ""
 
 
 def _leave_out(section: Any, location: tuple[int | str, ...]) -> None:
