@@ -59,16 +59,22 @@ def _summaries(found: list[ExperimentSummary], now: datetime) -> Table:
 
 @click.command()
 @click.argument("name")
+@click.option("--history", "whole", is_flag=True, help="Print all of the history.")
 @as_json
 @with_stack
-def show(stack: Stack, name: str, json_: bool) -> None:
-    """Show where experiment NAME stands."""
+def show(stack: Stack, name: str, whole: bool, json_: bool) -> None:
+    """Show where experiment NAME stands, and why."""
     snapshot, record = stack.load(name)
     history = stack.table.history(name)
     if json_:
         print_json(_plain(snapshot, history))
-    else:
-        _print(snapshot, record, history)
+        return
+    _print(snapshot, record)
+    shown = history if whole else history[-SHOWN_HISTORY:]
+    if left := len(history) - len(shown):
+        lines = "line" if left == 1 else "lines"
+        click.echo(f"{left:,} earlier {lines}: {stack.command('show', name, '--history')}")
+    views.console().print(views.history(shown))
 
 
 def _plain(snapshot: Snapshot, history: list[HistoryEntry]) -> dict[str, Any]:
@@ -81,10 +87,12 @@ def _plain(snapshot: Snapshot, history: list[HistoryEntry]) -> dict[str, Any]:
     }
 
 
-def _print(snapshot: Snapshot, record: Record, history: list[HistoryEntry]) -> None:
+def _print(snapshot: Snapshot, record: Record) -> None:
     out = views.console()
     now = datetime.now(UTC)
     out.print(views.header(record))
+    for error in views.errors_of_spec(snapshot):
+        out.print(error)
     if record.stages:
         out.print()
         out.print(views.stages(record, snapshot.scores, now))
@@ -96,8 +104,9 @@ def _print(snapshot: Snapshot, record: Record, history: list[HistoryEntry]) -> N
         out.print(Text.assemble(("gate  ", "dim"), f"{gate.verdict}, {gate.summary}"))
     if record.endpoint and record.status is Status.LIVE:
         out.print(Text.assemble(("endpoint  ", "dim"), record.endpoint.name))
-    found = snapshot.checks.findings if snapshot.checks else ()
-    for notice in (*record.remarks, *(finding["message"] for finding in found)):
+    # From the start on, what the checks found is among the record's remarks.
+    found = snapshot.checks.findings if snapshot.checks and not record.started_at else ()
+    findings = (f"{finding['check']}: {finding['message']}" for finding in found)
+    for notice in (*record.remarks, *findings):
         out.print(Text(f"note: {notice}", "yellow"))
     out.print()
-    out.print(views.history(history[-SHOWN_HISTORY:]))

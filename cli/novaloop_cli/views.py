@@ -62,11 +62,21 @@ def header(record: Record) -> Text:
     return Text.assemble((record.experiment_id, "bold"), "  ", status, "  ", record.reason)
 
 
-def body(snapshot: Snapshot, record: Record, now: datetime) -> RenderableType:
-    """Return the stages once there are any, before that the datasets; nothing without either."""
+def errors_of_spec(snapshot: Snapshot) -> list[Text]:
+    """Return what is wrong with experiment.yaml where it is more than the record's reason tells."""
+    item = snapshot.spec
+    errors = item.errors if item is not None and item.spec is None else ()
+    return [Text(f"  {error}", "red") for error in errors] if len(errors) > 1 else []
+
+
+def summary(snapshot: Snapshot, record: Record, now: datetime) -> Group:
+    """Return where it stands, and below it the stages; before there are any, the datasets."""
+    rows: list[RenderableType] = [header(record), *errors_of_spec(snapshot)]
     if record.stages:
-        return stages(record, snapshot.scores, now)
-    return datasets(snapshot.datasets) if snapshot.datasets else ""
+        rows += [Text(""), stages(record, snapshot.scores, now)]
+    elif snapshot.datasets:
+        rows += [Text(""), datasets(snapshot.datasets)]
+    return Group(*rows)
 
 
 def stages(record: Record, scores: Mapping[tuple[str, int], ScoreItem], now: datetime) -> Table:
@@ -249,13 +259,7 @@ def screen(snapshot: Snapshot, now: datetime) -> Group:
         return Group(Text(f"{snapshot.experiment_id} {UPLOADED}"))
     begun = record.started_at or record.created_at
     total = duration(((record.ended_at or now) - begun).total_seconds())
-    return Group(
-        header(record),
-        Text(""),
-        body(snapshot, record, now),
-        Text(""),
-        Text(f"{total} in all", "dim"),
-    )
+    return Group(summary(snapshot, record, now), Text(""), Text(f"{total} in all", "dim"))
 
 
 def age(time: datetime, now: datetime) -> str:

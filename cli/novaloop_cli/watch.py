@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 from rich.live import Live
 
-from novaloop.experiment.record import Record, Snapshot, Status
+from novaloop.experiment.record import HistoryEntry, Record, Snapshot, Status
 from novaloop_cli import views
 from novaloop_cli.errors import Failed, Refused
 from novaloop_cli.exits import AT_REST
@@ -17,7 +17,7 @@ from novaloop_cli.stack import Stack, with_stack
 from novaloop_cli.views import UPLOADED
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
     from rich.console import Console
 
@@ -78,8 +78,8 @@ def next_steps(stack: Stack, record: Record) -> Iterator[str]:
 
 def follow(stack: Stack, name: str, out: Console, every: float = POLL_SECONDS) -> Record:
     """Draw the experiment until it comes to rest; return its record. Raises Refused, Failed."""
-    show = _redraw if out.is_terminal else _print_changes
-    return show(lambda: _snapshots(stack, name, every), out)
+    snapshots = _snapshots(stack, name, every)
+    return _redraw(snapshots, out) if out.is_terminal else _print_history(stack, snapshots, out)
 
 
 def _snapshots(stack: Stack, name: str, every: float) -> Iterator[Snapshot]:
@@ -122,55 +122,49 @@ def _corrected(stack: Stack, snapshot: Snapshot) -> bool:
     return newest is not None and newest - max(known, default=newest) >= CLOCK_STEP
 
 
-def _redraw(snapshots: Callable[[], Iterator[Snapshot]], out: Console) -> Record:
+def _redraw(snapshots: Iterator[Snapshot], out: Console) -> Record:
     latest: Record | None = None
     with Live(console=out, auto_refresh=False) as live:
-        for snapshot in snapshots():
+        for snapshot in snapshots:
             live.update(views.screen(snapshot, datetime.now(UTC)), refresh=True)
             latest = snapshot.record
     return _at_rest(latest)
 
 
-def _print_changes(snapshots: Callable[[], Iterator[Snapshot]], out: Console) -> Record:
-    """Print a line per change: for logs and pipes, where nothing can be redrawn."""
+def _print_history(stack: Stack, snapshots: Iterator[Snapshot], out: Console) -> Record:
+    """Print each line of the history: for logs and pipes, where nothing can be redrawn.
+
+    The times are the history's, not those at which it was read.
+    """
     latest: Record | None = None
-    for number, snapshot in enumerate(snapshots()):
-        if number == 0 and snapshot.record is None:
-            _print_line(out, f"{snapshot.experiment_id} {UPLOADED}")
-        for line in changes(latest, snapshot.record):
-            _print_line(out, line)
-        latest = snapshot.record
-    if latest is not None and (latest.stages or snapshot.datasets):
-        out.print()
-        out.print(views.body(snapshot, latest, datetime.now(UTC)))
-    return _at_rest(latest)
+    printed: set[HistoryEntry] = set()
+    for number, snapshot in enumerate(snapshots):
+        record = snapshot.record
+        if record is None:
+            uploaded_at = None if number else stack.newest_upload(snapshot.experiment_id)
+            if uploaded_at is not None:
+                _print_line(out, uploaded_at, f"{snapshot.experiment_id} {UPLOADED}")
+            continue
+        # Each commit raises the version, and nothing else adds to the history.
+        if latest is None or latest.version != record.version:
+            for entry in stack.table.history(record.experiment_id):
+                if entry not in printed:
+                    printed.add(entry)
+                    why = f": {entry.why}" if entry.why else ""
+                    _print_line(out, entry.at, f"{entry.what}{why}")
+        latest = record
+    record = _at_rest(latest)
+    out.print()
+    out.print(views.summary(snapshot, record, datetime.now(UTC)))
+    return record
 
 
-def _print_line(out: Console, line: str) -> None:
-    """Print a line with the time, which is UTC's as in the history and the logs."""
-    out.print(f"{datetime.now(UTC):%H:%M:%SZ}  {line}", soft_wrap=True, markup=False)
+def _print_line(out: Console, at: datetime, line: str) -> None:
+    """Print a line with its time in UTC, as the history and the logs have it."""
+    out.print(f"{at:%m-%d %H:%M:%SZ}  {line}", soft_wrap=True, markup=False)
 
 
 def _at_rest(record: Record | None) -> Record:
     if record is None:
         raise RuntimeError("an experiment without a record is not at rest")
     return record
-
-
-def changes(before: Record | None, after: Record | None) -> Iterator[str]:
-    """Yield a line for each ill of a training, each stage that moved, a new status or reason."""
-    if after is None:
-        return
-    past = before.stages if before else ()
-    states = {(s.name, s.attempt, s.state) for s in past}
-    noted = {(s.name, s.attempt, n.kind) for s in past for n in s.health}
-    for stage in after.stages:
-        for note in stage.health:
-            if (stage.name, stage.attempt, note.kind) not in noted:
-                yield f"{stage.name} {note.kind.replace('_', ' ')}, {note.message}"
-        moved = (stage.name, stage.attempt, stage.state) not in states
-        if moved and stage.state != "PENDING":
-            why = f": {stage.reason}" if stage.reason else ""
-            yield f"{stage.name} {stage.state.lower()}{why}"
-    if before is None or (before.status, before.reason) != (after.status, after.reason):
-        yield f"{after.status}: {after.reason}" if after.reason else str(after.status)

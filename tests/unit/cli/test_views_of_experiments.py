@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -16,8 +15,10 @@ from rich.console import Console
 from novaloop.experiment.record import (
     ChecksItem,
     DatasetStatus,
+    HistoryEntry,
     Progress,
     Record,
+    SpecItem,
     StageState,
     Status,
 )
@@ -253,22 +254,6 @@ def test_who_stands_behind_another_experiment_has_no_next_try() -> None:
     assert "next try" not in text
 
 
-def test_changes_name_what_moved_and_nothing_else() -> None:
-    before = running()
-    moved = replace(before.stages[1], state=StageState.SCORING)
-    after = replace(before, stages=(before.stages[0], moved, *before.stages[2:]))
-    assert list(watch.changes(before, after)) == ["sft scoring"]
-    assert list(watch.changes(before, before)) == []
-    assert list(watch.changes(None, before))[-1].startswith("RUNNING: ")
-
-
-def test_changes_tell_each_ill_of_a_training_once() -> None:
-    after = running()
-    sft = replace(after.stages[1], health=())
-    before = replace(after, stages=(after.stages[0], sft, *after.stages[2:]))
-    assert list(watch.changes(before, after)) == ["sft stalled training, no gain for 10 steps"]
-
-
 def test_rejected_datasets_show_their_reason(stack: Stack) -> None:
     item = replace(
         example.dataset("sft", 0),
@@ -325,26 +310,86 @@ def test_what_was_rejected_shows_no_table_without_rows(
     assert ("3,500" in output) is has_data
 
 
-def test_every_line_of_a_watch_that_is_no_terminal_has_its_time(
+def test_a_watch_that_is_no_terminal_prints_the_history_with_its_times(
     stack: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Whenever it polls: what moved twice meanwhile is two lines, each with its own time."""
     stack.s3.put_object(Bucket=stack.bucket, Key=f"inbox/{NAME}/sft.csv", Body=b"")
-    begun = replace(example.record(), status=Status.COMPLETED, reason="x" * 90)
+    uploaded_at = stack.newest_upload(NAME)
+    assert uploaded_at is not None
+    begun = replace(example.record(), status=Status.RUNNING, reason="x" * 90)
+    at = [example.START + timedelta(days=1, seconds=90 * number) for number in range(4)]
+    commits = iter(
+        [
+            (begun, [HistoryEntry(at[0], "RUNNING", "x" * 90)]),
+            (
+                replace(begun, status=Status.COMPLETED),
+                [
+                    HistoryEntry(at[1], "sft CLAIMED", "requested"),
+                    HistoryEntry(at[2], "sft stalled_training", "no gain for 10 steps"),
+                    HistoryEntry(at[3], "COMPLETED"),
+                ],
+            ),
+        ]
+    )
+    stored: list[Record] = []
 
     def look(_: float) -> None:
-        stack.table.commit(begun, ())
+        record, lines = next(commits)
+        version = stored[-1].version if stored else 0
+        stored.append(stack.table.commit(replace(record, version=version), lines))
 
     monkeypatch.setattr(watch.time, "sleep", look)
     followed, _, _ = novaloop("watch", NAME).stdout.partition("\n\n")
-    lines = followed.splitlines()
-    assert len(lines) > 2
-    assert all(re.match(r"\d\d:\d\d:\d\dZ  \w", line) for line in lines)
+    assert followed.splitlines() == [
+        f"{uploaded_at:%m-%d %H:%M:%SZ}  {NAME} was uploaded and waits to be looked at",
+        f"{at[0]:%m-%d %H:%M:%SZ}  RUNNING: {'x' * 90}",
+        f"{at[1]:%m-%d %H:%M:%SZ}  sft CLAIMED: requested",
+        f"{at[2]:%m-%d %H:%M:%SZ}  sft stalled_training: no gain for 10 steps",
+        f"{at[3]:%m-%d %H:%M:%SZ}  COMPLETED",
+    ]
 
 
-def test_show_tells_what_the_checks_across_datasets_found(finished: Stack) -> None:
-    finding = {"check": "imbalance", "policy": "warn", "message": "HQ has 11 times LQ_EDIT's rows"}
-    finished.table.put_checks(NAME, ChecksItem("v", example.START, None, (finding,)))
-    assert "note: HQ has 11 times LQ_EDIT's rows" in novaloop("show", NAME).stdout
+def test_show_says_how_much_of_the_history_it_leaves_out(stack: Stack) -> None:
+    lines = [HistoryEntry(example.START, "line", f"number {number}") for number in range(9)]
+    stack.table.commit(example.record(), lines)
+    shown = novaloop("show", NAME).stdout
+    assert "number 0" not in shown
+    assert f"1 earlier line: novaloop show {NAME} --history\n" in shown
+    whole = novaloop("show", NAME, "--history").stdout
+    assert "number 0" in whole
+    assert "earlier" not in whole
+
+
+def test_show_of_a_short_history_leaves_nothing_out(finished: Stack) -> None:
+    assert "earlier" not in novaloop("show", NAME).stdout
+
+
+FINDING = {"check": "imbalance", "policy": "warn", "message": "HQ has 11 times LQ_EDIT's rows"}
+NOTE = "imbalance: HQ has 11 times LQ_EDIT's rows"
+
+
+def test_show_says_each_note_once(stack: Stack) -> None:
+    """What the checks found is the checks' item, and from the start on the record's notices."""
+    stack.table.commit(replace(example.record(), notices=(NOTE,)), ())
+    stack.table.put_checks(NAME, ChecksItem("v", example.START, None, (FINDING,)))
+    assert novaloop("show", NAME).stdout.count("11 times") == 1
+
+
+def test_show_tells_every_error_of_a_rejected_spec(stack: Stack) -> None:
+    errors = ("gate.metric: is wrong", "budget_usd: must be a number", "labels: are too many")
+    record = Record(NAME, example.record().spec, example.START, status=Status.REJECTED)
+    stack.table.commit(record, ())
+    stack.table.put_spec(NAME, SpecItem("v", example.START, None, errors))
+    shown = novaloop("show", NAME).stdout
+    for error in errors:
+        assert f"  {error}\n" in shown
+
+
+def test_show_tells_what_the_checks_found_before_the_start(stack: Stack) -> None:
+    stack.table.commit(Record(NAME, example.record().spec, example.START), ())
+    stack.table.put_checks(NAME, ChecksItem("v", example.START, None, (FINDING,)))
+    assert f"note: {NOTE}" in novaloop("show", NAME).stdout
 
 
 def test_a_report_of_the_local_cloud_says_that_it_is_no_nova(finished: Stack) -> None:
