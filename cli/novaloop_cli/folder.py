@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from novaloop.cloud.messages import UtcClock
-from novaloop.experiment.record import ChecksItem, DatasetItem, Snapshot, SpecItem
+from novaloop.experiment.record import ChecksItem, DatasetItem, Snapshot, SpecItem, Strays
 from novaloop.usecases.conversion import IngestWorld
 from novaloop.usecases.ports import Attempts, ObjectMissing, Upload
 
@@ -135,6 +135,10 @@ class MemoryStore:
         """Keep the dataset item."""
         self._keep(datasets={**self._snapshot.datasets, item.role: item})
         return True
+
+    def put_stray(self, experiment_id: str, file: str) -> None:
+        """Keep the name of a file that is none of the experiment's."""
+        self._keep(strays=Strays((*self._snapshot.strays.names, file)))
 
     def put_checks(self, experiment_id: str, item: ChecksItem) -> None:
         """Keep the checks item."""

@@ -96,9 +96,9 @@ def _print(snapshot: Snapshot, record: Record) -> None:
     if record.stages:
         out.print()
         out.print(views.stages(record, snapshot.scores, now))
-    if snapshot.datasets:
+    if snapshot.datasets or snapshot.strays.names:
         out.print()
-        out.print(views.datasets(snapshot.datasets))
+        out.print(views.datasets(snapshot.datasets, snapshot.strays))
     if gate := record.gate:
         out.print()
         out.print(Text.assemble(("gate  ", "dim"), f"{gate.verdict}, {gate.summary}"))

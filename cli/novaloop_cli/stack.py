@@ -16,7 +16,7 @@ from botocore.exceptions import ClientError
 from click.core import ParameterSource
 
 from novaloop.store.table import ExperimentTable
-from novaloop.usecases.inbox import INBOX
+from novaloop.usecases.inbox import INBOX, InboxFile
 from novaloop_cli.errors import Failed, Refused
 from novaloop_localcloud.cloud import LocalCloud
 from novaloop_localcloud.emulator import LocalCloudError
@@ -98,12 +98,19 @@ class Stack:
         identity = boto3.client("sts").get_caller_identity()
         return str(identity["Arn"].rpartition(":")[2])
 
-    def newest_upload(self, experiment: str) -> datetime | None:
-        """When the newest file in the experiment's inbox arrived; None if there is none."""
-        pages = self.s3.get_paginator("list_objects_v2").paginate(
-            Bucket=self.bucket, Prefix=f"{INBOX}{experiment}/"
-        )
-        arrivals = [item["LastModified"] for page in pages for item in page.get("Contents", [])]
+    def newest_upload(self, experiment: str, *, of_use: bool = False) -> datetime | None:
+        """When the newest file in the experiment's inbox arrived; None if there is none.
+
+        Of those `of_use` only, which an experiment can have.
+        """
+        folder = f"{INBOX}{experiment}/"
+        pages = self.s3.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=folder)
+        arrivals = [
+            item["LastModified"]
+            for page in pages
+            for item in page.get("Contents", [])
+            if not (of_use and InboxFile(experiment, item["Key"].removeprefix(folder)).is_stray)
+        ]
         return max(arrivals, default=None)
 
     def load(self, experiment: str) -> tuple[Snapshot, Record]:

@@ -12,8 +12,7 @@ from novaloop.experiment.spec.experiment import ExperimentSpec
 from novaloop.experiment.spec.inputs import roles, split_roles
 from novaloop.experiment.spec.yaml_file import MAX_BYTES
 from novaloop.experiment.validation.reading import SpecRefused, problem_with_file_name, read_spec
-from novaloop.usecases.conversion import SPLIT_STEM
-from novaloop.usecases.inbox import INBOX, stem_of
+from novaloop.usecases.inbox import INBOX, SPLIT_STEM, stem_of
 from novaloop_cli.errors import Refused
 from novaloop_cli.stack import Stack, with_stack
 

@@ -10,6 +10,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from novaloop.experiment.names import SPEC_FILE
 from novaloop.experiment.record import (
     DatasetItem,
     HistoryEntry,
@@ -19,9 +20,12 @@ from novaloop.experiment.record import (
     Stage,
     StageState,
     Status,
+    Strays,
 )
+from novaloop.experiment.spec.experiment import Role
 from novaloop.recipes.catalog import metric_of
 from novaloop.reports.pages import cell, change, duration, interval
+from novaloop.usecases.inbox import SPLIT_STEM
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -74,8 +78,8 @@ def summary(snapshot: Snapshot, record: Record, now: datetime) -> Group:
     rows: list[RenderableType] = [header(record), *errors_of_spec(snapshot)]
     if record.stages:
         rows += [Text(""), stages(record, snapshot.scores, now)]
-    elif snapshot.datasets:
-        rows += [Text(""), datasets(snapshot.datasets)]
+    elif snapshot.datasets or snapshot.strays.names:
+        rows += [Text(""), datasets(snapshot.datasets, snapshot.strays)]
     return Group(*rows)
 
 
@@ -168,8 +172,8 @@ def _estimate(name: str, estimate: Mapping[str, float | None]) -> str:
     return f"{name} {estimate['value']:.3f}{error}"
 
 
-def datasets(items: Mapping[str, DatasetItem]) -> Table:
-    """Return the datasets with rows, rejects and what is wrong with them."""
+def datasets(items: Mapping[str, DatasetItem], strays: Strays | None = None) -> Table:
+    """Return the datasets with rows, rejects and what is wrong with them; strays in one line."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     table.add_column("dataset")
     table.add_column("state")
@@ -186,7 +190,15 @@ def datasets(items: Mapping[str, DatasetItem]) -> Table:
             f"{item.rejected_rows:,}",
             Text(note, style),
         )
+    if strays is not None and strays.names:
+        table.add_row("others", "not used", "", "", Text(f"{strays}: {NO_DATASETS}", "red"))
     return table
+
+
+NO_DATASETS = (
+    f"no files of an experiment; those are {SPEC_FILE} and {', '.join(Role)} (or one {SPLIT_STEM} "
+    "file with `split:`) as .csv or .jsonl, with or without .gz"
+)
 
 
 def metrics(report: Report) -> Table:

@@ -115,7 +115,7 @@ def _rests(stack: Stack, snapshot: Snapshot) -> bool:
 
 def _corrected(stack: Stack, snapshot: Snapshot) -> bool:
     """Whether an upload came that the rejection does not know of yet."""
-    newest = stack.newest_upload(snapshot.experiment_id)
+    newest = stack.newest_upload(snapshot.experiment_id, of_use=True)
     known = [item.uploaded_at for item in snapshot.datasets.values()]
     if snapshot.spec:
         known.append(snapshot.spec.uploaded_at)

@@ -369,9 +369,9 @@ def test_a_file_in_a_folder_of_the_folder_takes_the_place_of_no_other(
     for file in ("sft.csv", "old/sft.csv"):
         put(f"inbox/questions/{file}", FILES["sft.csv"])
         load("ingest").handler({"key": f"inbox/questions/{file}"}, CONTEXT)
-    found = store.load("questions").datasets
-    assert found["sft"].source_key == "inbox/questions/sft.csv"
-    assert found["old/sft.csv"].reason.startswith("is not a file of an experiment")
+    found = store.load("questions")
+    assert found.datasets["sft"].source_key == "inbox/questions/sft.csv"
+    assert found.strays.names == ("old/sft.csv",)
 
 
 def test_what_the_sweep_could_not_do_is_an_error_when_the_rest_is_done(

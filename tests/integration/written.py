@@ -50,6 +50,7 @@ def _items(table: str) -> dict[Shape, list[dict[str, Any]]]:
     store.commit(rich_items.record(), rich_items.ENTRIES[:1])
     store.put_spec("questions", rich_items.SPEC_ITEM)
     store.put_dataset("questions", rich_items.dataset("sft"))
+    store.put_stray("questions", "notes.txt")
     store.put_checks("questions", rich_items.CHECKS)
     store.put_score("questions", rich_items.score())
     store.put_command("questions", rich_items.command("c1"))
@@ -93,4 +94,6 @@ def _plain(value: Any) -> Any:
         return int(value) if value == value.to_integral_value() else float(value)
     if isinstance(value, dict):
         return {name: _plain(each) for name, each in value.items()}
+    if isinstance(value, set):
+        value = sorted(value)
     return [_plain(each) for each in value] if isinstance(value, list) else value

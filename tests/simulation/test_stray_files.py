@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from novaloop.experiment.record import CommandKind, Status
+from novaloop.experiment.record import MAX_STRAYS, CommandKind, Status
 from tests.simulation.simulation import SPEC, Simulation
 
 PLAN = SPEC + b"plan: [sft, deploy: {ttl_hours: 2}]\n"
@@ -15,6 +15,14 @@ STRAYS = 150
 
 def drop(simulation: Simulation, number: int) -> None:
     simulation.upload("demo", f"notes-{number}.txt", b"what I did")
+
+
+def assert_told(simulation: Simulation) -> None:
+    snapshot = simulation.store.load("demo")
+    assert snapshot.datasets.keys() == {"sft", "rft", "eval"}
+    assert len(snapshot.strays.names) == MAX_STRAYS
+    assert str(snapshot.strays).startswith("notes-")
+    assert str(snapshot.strays).endswith(f"and {STRAYS - MAX_STRAYS} more")
 
 
 def late_lines(simulation: Simulation) -> list[str]:
@@ -28,7 +36,8 @@ def test_strays_beside_the_files_do_not_keep_it_from_starting() -> None:
     simulation.submit("demo", PLAN)
     assert simulation.settles("demo") is Status.LIVE
     assert len(late_lines(simulation)) == 1
-    assert f"{STRAYS + 2} uploads are not used" in simulation.record("demo").unused_uploads
+    assert "2 uploads are not used" in simulation.record("demo").unused_uploads
+    assert_told(simulation)
     assert simulation.reaches("demo", Status.EXPIRED)
     simulation.check("demo")
 

@@ -17,6 +17,7 @@ from typing import Any, BinaryIO
 from novaloop.datasets.reading.byte_range import ByteRange
 from novaloop.experiment.controller.queue import Place, held_place
 from novaloop.experiment.record import (
+    MAX_STRAYS,
     ChecksItem,
     CommandItem,
     DatasetItem,
@@ -26,6 +27,7 @@ from novaloop.experiment.record import (
     Snapshot,
     SpecItem,
     StageState,
+    Strays,
 )
 from novaloop.experiment.versions import NewerVersion
 from novaloop.store.serialisation import Stored, plain
@@ -158,6 +160,16 @@ class TwinStore:
             return False
         self._put(experiment_id, datasets={**datasets, item.role: item})
         return True
+
+    def put_stray(self, experiment_id: str, file: str) -> None:
+        strays = self.load(experiment_id).strays
+        if file in strays.names:
+            return
+        if len(strays.names) < MAX_STRAYS:
+            self._put(experiment_id, strays=Strays(tuple(sorted((*strays.names, file)))))
+            return
+        counted = replace(strays, more=strays.more + 1)  # nobody looks for that
+        self.snapshots[experiment_id] = replace(self.load(experiment_id), strays=counted)
 
     def put_checks(self, experiment_id: str, item: ChecksItem) -> None:
         check_item(as_item(experiment_id, "CHECKS", item))

@@ -292,6 +292,31 @@ def test_watch_of_what_stays_rejected_ends(stack: Stack) -> None:
     assert novaloop("watch", NAME).exit_code == 2
 
 
+def test_watch_of_what_stays_rejected_waits_for_no_stray(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stack.table.commit(replace(example.record(), status=Status.REJECTED), ())
+    stack.table.put_dataset(NAME, replace(example.dataset("sft", 0), uploaded_at=example.START))
+    stack.s3.put_object(Bucket=stack.bucket, Key=f"inbox/{NAME}/notes.txt", Body=b"what I did")
+    stack.table.put_stray(NAME, "notes.txt")
+    monkeypatch.setattr(watch.time, "sleep", pytest.fail)
+    assert novaloop("watch", NAME).exit_code == 1
+
+
+@pytest.mark.parametrize("verb", ["show", "watch"])
+def test_files_that_are_none_of_an_experiment_are_shown_in_one_line(
+    stack: Stack, verb: str
+) -> None:
+    stack.table.commit(replace(example.record(), status=Status.REJECTED, stages=()), ())
+    for number in range(30):
+        stack.table.put_stray(NAME, f"n{number:02}.txt")
+    output = novaloop(verb, NAME).stdout
+    told = " ".join(output.split())
+    assert "others not used n00.txt, n01.txt" in told
+    assert "n09.txt, and 20 more: no files of an experiment; those are" in told
+    assert "n10.txt" not in told
+
+
 @pytest.mark.parametrize("verb", ["show", "watch"])
 @pytest.mark.parametrize("has_data", [True, False])
 def test_what_was_rejected_shows_no_table_without_rows(

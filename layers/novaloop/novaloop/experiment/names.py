@@ -78,3 +78,5 @@ def experiment_of_job(prefix: str, name: str) -> str | None:
 
 
 SPEC_FILE = "experiment.yaml"
+MISNAMED_SPEC_FILE = "experiment.yml"
+"""Stands for all files that are called almost like it, in any spelling."""

@@ -12,7 +12,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any
 
-from novaloop.experiment.bounds import Bounded, First, Prose
+from novaloop.experiment.bounds import Bounded, First, Prose, cut
 from novaloop.experiment.spec.experiment import ExperimentSpec
 from novaloop.experiment.spec.stages import StageKind, StagePlan, Target
 from novaloop.training.health import HealthKind, HealthNote
@@ -20,6 +20,7 @@ from novaloop.training.health import HealthKind, HealthNote
 MAX_METRICS = 30
 MAX_NOTICES = 10
 MAX_ERRORS = 51
+MAX_STRAYS = 10
 
 
 class Status(StrEnum):
@@ -459,6 +460,26 @@ class DatasetItem(Bounded):
 
 
 @dataclass(frozen=True)
+class Strays:
+    """What lies in an experiment's folder and is none of its files.
+
+    Any number may be dropped there, so only the first MAX_STRAYS are named, and `more` counts what
+    came after, by its events: one that comes twice counts twice.
+    """
+
+    names: tuple[str, ...] = ()
+    more: int = 0
+
+    def has_told_of(self, file: str) -> bool:
+        """Whether nothing is to be added for a file: it is named, or there are names enough."""
+        return file in self.names or len(self.names) >= MAX_STRAYS
+
+    def __str__(self) -> str:
+        told = ", ".join(cut(name, 100) for name in self.names)
+        return f"{told}, and {self.more:,} more" if self.more else told
+
+
+@dataclass(frozen=True)
 class ChecksItem(Bounded):
     """What the checks across the datasets found; `versions` identifies what they looked at.
 
@@ -563,6 +584,7 @@ class Snapshot:
     record: Record | None = None
     spec: SpecItem | None = None
     datasets: Mapping[str, DatasetItem] = field(default_factory=dict)
+    strays: Strays = Strays()
     checks: ChecksItem | None = None
     score_items: tuple[ScoreItem, ...] = ()
     commands: tuple[CommandItem, ...] = ()
@@ -574,7 +596,10 @@ class Snapshot:
         return (
             self.spec is not None
             or bool(self.datasets)
-            or any(each.key.partition("#")[0] in {"SPEC", "DATASET"} for each in self.unread)
+            or bool(self.strays.names)
+            or any(
+                each.key.partition("#")[0] in {"SPEC", "DATASET", "STRAYS"} for each in self.unread
+            )
         )
 
     def unread_item(self, key: str) -> Unread | None:

@@ -37,6 +37,7 @@ class Shape(StrEnum):
     RECORD = "RECORD"
     SPEC = "SPEC"
     DATASET = "DATASET"
+    STRAYS = "STRAYS"
     CHECKS = "CHECKS"
     SCORE = "SCORE"
     COMMAND = "COMMAND"
@@ -52,6 +53,7 @@ PRESENT: Mapping[Shape, int] = {
     Shape.RECORD: 2,
     Shape.SPEC: 1,
     Shape.DATASET: 1,
+    Shape.STRAYS: 1,
     Shape.CHECKS: 1,
     Shape.SCORE: 2,
     Shape.COMMAND: 2,

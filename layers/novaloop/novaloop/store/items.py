@@ -17,6 +17,7 @@ from pynamodb.attributes import (
     MapAttribute,
     NumberAttribute,
     UnicodeAttribute,
+    UnicodeSetAttribute,
 )
 from pynamodb.indexes import GlobalSecondaryIndex, IncludeProjection, KeysOnlyProjection
 from pynamodb.models import Model
@@ -124,6 +125,16 @@ class DatasetModel(Item, discriminator="DATASET"):
     card_key = UnicodeAttribute(null=True)
     profile_key = UnicodeAttribute(null=True)
     summary = MapAttribute[str, Any]()
+
+
+class StraysModel(Item, discriminator="STRAYS"):
+    """`STRAYS`: names of files that are none of the experiment's; `STRAYS#MORE`: how many more.
+
+    Apart, because the controller looks when the first changes, and not for each file of a flood.
+    """
+
+    names = UnicodeSetAttribute(null=True)
+    more = NumberAttribute(null=True)
 
 
 class AttemptsModel(Item, discriminator="ATTEMPTS"):

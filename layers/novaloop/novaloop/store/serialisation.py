@@ -19,6 +19,7 @@ from novaloop.experiment.record import (
     Snapshot,
     SpecItem,
     Stage,
+    Strays,
     Unread,
 )
 from novaloop.experiment.versions import (
@@ -42,6 +43,7 @@ from novaloop.store.items import (
     ScoreModel,
     SpecModel,
     StoredItem,
+    StraysModel,
     SweepModel,
 )
 from novaloop.typed import adapter
@@ -61,6 +63,7 @@ Stored = (
     Record
     | SpecItem
     | DatasetItem
+    | Strays
     | ChecksItem
     | ScoreItem
     | CommandItem
@@ -74,6 +77,7 @@ _SHAPES: Mapping[type[Item], Shape] = {
     RecordModel: Shape.RECORD,
     SpecModel: Shape.SPEC,
     DatasetModel: Shape.DATASET,
+    StraysModel: Shape.STRAYS,
     ChecksModel: Shape.CHECKS,
     ScoreModel: Shape.SCORE,
     CommandModel: Shape.COMMAND,
@@ -85,6 +89,7 @@ _KINDS: Mapping[Shape, type[Stored]] = {
     Shape.RECORD: Record,
     Shape.SPEC: SpecItem,
     Shape.DATASET: DatasetItem,
+    Shape.STRAYS: Strays,
     Shape.CHECKS: ChecksItem,
     Shape.SCORE: ScoreItem,
     Shape.COMMAND: CommandItem,
@@ -228,6 +233,10 @@ def snapshot_of(experiment_id: str, items: Iterable[StoredItem]) -> Snapshot:
         record=record,
         spec=spec,
         datasets={item.role: item for item in found[DatasetItem]},
+        strays=Strays(
+            tuple(sorted(name for each in found[Strays] for name in each.names)),
+            sum(each.more for each in found[Strays]),
+        ),
         checks=checks,
         score_items=tuple(found[ScoreItem]),
         commands=tuple(sorted(found[CommandItem], key=lambda command: command.at)),
@@ -253,7 +262,7 @@ def shape_of(item: Item) -> Shape:
 def values_of(item: Item) -> dict[str, Any]:
     """Return an item's attributes as plain values, without the keys that all items have."""
     common = {"experiment_id", "item", "kind", "ttl"}
-    values = item.to_simple_dict()
+    values = item.to_simple_dict(force=True)  # or it refuses sets
     return {name: value for name, value in values.items() if name not in common}
 
 

@@ -9,12 +9,15 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from pynamodb.connection import Connection
-from pynamodb.exceptions import PutError, TransactWriteError
-from pynamodb.expressions.condition import Condition
+from pynamodb.exceptions import PutError, TransactWriteError, UpdateError
+from pynamodb.expressions.condition import Condition, size
+from pynamodb.expressions.update import Action
 from pynamodb.transactions import TransactWrite
 
 from novaloop.experiment.controller.queue import Place
+from novaloop.experiment.names import MISNAMED_SPEC_FILE
 from novaloop.experiment.record import (
+    MAX_STRAYS,
     ChecksItem,
     CommandItem,
     DatasetItem,
@@ -24,7 +27,8 @@ from novaloop.experiment.record import (
     Snapshot,
     SpecItem,
 )
-from novaloop.experiment.versions import Damaged, NewerVersion, Shape, key_of_version
+from novaloop.experiment.spec.experiment import Role
+from novaloop.experiment.versions import PRESENT, Damaged, NewerVersion, Shape, key_of_version
 from novaloop.store.items import (
     CommandModel,
     DatasetModel,
@@ -33,6 +37,7 @@ from novaloop.store.items import (
     Item,
     RecordModel,
     StoredItem,
+    StraysModel,
 )
 from novaloop.store.serialisation import (
     SWEEP,
@@ -62,6 +67,9 @@ _CONFLICTS = {"ConditionalCheckFailed", "TransactionConflict"}
 CONNECT_SECONDS, READ_SECONDS, RETRIES = 4, 10, 2
 """A call that is never answered takes 3 x 14 seconds, a part of the time that the controller and
 the sweeper have. PynamoDB's own settings are 4 x 45."""
+_DATASETS = sorted(f"DATASET#{role}" for role in (*Role, MISNAMED_SPEC_FILE))
+"""The sort keys of all datasets that ingest writes."""
+_MOST_STRAYS, _PAGE = 50, 200
 _READERS = 8
 """How many queries are under way at once; the client keeps ten connections."""
 
@@ -125,10 +133,26 @@ class ExperimentTable:
         return found
 
     def _items(self, experiment_id: str) -> Iterator[StoredItem]:
-        """Read around HISTORY#, the only part of the collection that grows."""
-        for low, high in (("CHECKS", "DATASET$"), ("RECORD", "SPEC")):
-            between = StoredItem.item.between(low, high)
-            yield from StoredItem.query(experiment_id, between, consistent_read=True)
+        """Read around HISTORY#, the only part of the collection that grows.
+
+        Of each stray file, release 0.1.0 wrote an item among the datasets. After the first
+        _MOST_STRAYS of them, only the others are read.
+        """
+        strays, end = 0, ""
+        between = StoredItem.item.between("CHECKS", "DATASET$")
+        pages = StoredItem.query(experiment_id, between, consistent_read=True, page_size=_PAGE)
+        for item in pages:
+            yield item
+            strays += item.item.startswith("DATASET#") and item.item not in _DATASETS
+            if strays > _MOST_STRAYS:
+                end = item.item
+                break
+        for key in _DATASETS if end else ():
+            if key > end:
+                only = StoredItem.item == key
+                yield from StoredItem.query(experiment_id, only, consistent_read=True)
+        rest = StoredItem.item.between("RECORD", "STRAYS$")
+        yield from StoredItem.query(experiment_id, rest, consistent_read=True)
 
     def _one(self, hash_key: str, key: str) -> Stored | None:
         """Return what one item holds; None if it is not there, or can't be read."""
@@ -213,6 +237,19 @@ class ExperimentTable:
         )
         return _saved(model, newest & _known(model))
 
+    def put_stray(self, experiment_id: str, file: str) -> None:
+        """Name a file that is none of the experiment's; once enough are named, count one more.
+
+        A file that is named already changes nothing, so that nobody looks.
+        """
+        names = StraysModel.names
+        has_room = names.does_not_exist() | (size(names) < MAX_STRAYS) | names.contains(file)
+        named = StraysModel(experiment_id, "STRAYS")
+        if not _updated(named, names.add({file}), has_room):
+            more = StraysModel(experiment_id, "STRAYS#MORE")
+            if not _updated(more, StraysModel.more.add(1)):
+                raise NewerVersion(Shape.STRAYS, "unknown")
+
     def put_checks(self, experiment_id: str, item: ChecksItem) -> None:
         """Write the checks item."""
         _replace(checks_item(experiment_id, item))
@@ -274,6 +311,23 @@ def _saved(item: Item, condition: Condition) -> bool:
     try:
         item.save(condition=condition)
     except PutError as error:
+        if error.cause_response_code == "ConditionalCheckFailedException":
+            return False
+        raise
+    return True
+
+
+def _updated(item: Item, action: Action, condition: Condition | None = None) -> bool:
+    """Change an item in place, or make it, if the condition holds; say whether it does.
+
+    Two that change it at once need no transaction, and neither reads it before.
+    """
+    version = PRESENT[shape_of(item)]
+    known = Item.schema_version.does_not_exist() | (Item.schema_version <= version)
+    stamps = [Item.schema_version.set(version), Item.kind.set(type(item))]
+    try:
+        item.update([action, *stamps], condition=known if condition is None else known & condition)
+    except UpdateError as error:
         if error.cause_response_code == "ConditionalCheckFailedException":
             return False
         raise

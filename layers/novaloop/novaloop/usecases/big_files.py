@@ -35,7 +35,6 @@ from novaloop.experiment.spec.inputs import row_formats
 from novaloop.experiment.versions import Shape, current, stamped
 from novaloop.usecases.conversion import (
     JSON_LINES,
-    SPLIT_STEM,
     Conversion,
     IngestWorld,
     Result,
@@ -44,7 +43,7 @@ from novaloop.usecases.conversion import (
     folder_of,
     options_of,
 )
-from novaloop.usecases.inbox import stem_of
+from novaloop.usecases.inbox import SPLIT_STEM, stem_of
 from novaloop.usecases.ports import BigFiles
 from novaloop.usecases.spec_upload import present_spec
 

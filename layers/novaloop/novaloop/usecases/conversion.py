@@ -21,10 +21,9 @@ from novaloop.experiment.spec.experiment import ExperimentSpec
 from novaloop.experiment.spec.inputs import row_formats
 from novaloop.experiment.spec.reward import reward_settings
 from novaloop.experiment.spec.stages import EvaluateStage, Task
-from novaloop.usecases.inbox import stem_of
+from novaloop.usecases.inbox import SPLIT_STEM, stem_of
 from novaloop.usecases.ports import BigFiles, Clock, DatasetStore, Objects
 
-SPLIT_STEM = "data"
 JSON_LINES = "application/jsonl"
 
 

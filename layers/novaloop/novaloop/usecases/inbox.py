@@ -4,17 +4,36 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from novaloop.datasets.options import SourceFormat
+from novaloop.experiment.names import MAX_EXPERIMENT_WITHOUT_UID, SPEC_FILE, experiment_name_error
+from novaloop.experiment.spec.experiment import Role
+from novaloop.experiment.validation.reading import problem_with_file_name
+
 NOT_READ = ""
 """The version of an item that tells why none was read."""
 INBOX = "inbox/"
+SPLIT_STEM = "data"
 
 
 @dataclass(frozen=True)
 class InboxFile:
-    """A file of an experiment. Neither name need be a good one: ingest says what is wrong."""
+    """A file in an experiment's folder. Neither name need be a good one."""
 
     experiment_id: str
     name: str
+
+    @property
+    def is_stray(self) -> bool:
+        """Whether it is none of an experiment's files; in a folder of an impossible name, all are.
+
+        How long that name may be, its record tells: the controller holds it to that.
+        """
+        if self.name == SPEC_FILE or problem_with_file_name(self.name):
+            return False  # it is told of, whatever the folder is called
+        is_nested = "/" in self.name  # such as `old/sft.csv`, which must not replace `sft.csv`
+        is_data = stem_of(self.name) in {*Role, SPLIT_STEM} and SourceFormat.of(self.name)
+        misnamed = experiment_name_error(self.experiment_id, MAX_EXPERIMENT_WITHOUT_UID)
+        return is_nested or not is_data or misnamed is not None
 
 
 @dataclass(frozen=True)

@@ -9,16 +9,16 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 
-from novaloop.datasets.options import SourceFormat
 from novaloop.experiment.controller.intake import data_fingerprint
-from novaloop.experiment.names import MAX_EXPERIMENT_WITHOUT_UID, SPEC_FILE, experiment_name_error
+from novaloop.experiment.names import MISNAMED_SPEC_FILE, SPEC_FILE
 from novaloop.experiment.record import DatasetItem, DatasetStatus
 from novaloop.experiment.spec.experiment import Role, Split
 from novaloop.experiment.spec.inputs import split_roles
+from novaloop.experiment.validation.reading import problem_with_file_name
 from novaloop.usecases.attempts import MAX_ATTEMPTS, is_told, noticing, why_given_up, why_not_yet
 from novaloop.usecases.big_files import hand_over, is_big
-from novaloop.usecases.conversion import SPLIT_STEM, Conversion, IngestWorld, convert_file
-from novaloop.usecases.inbox import NOT_READ, InboxFile, read_key, stem_of
+from novaloop.usecases.conversion import Conversion, IngestWorld, convert_file
+from novaloop.usecases.inbox import NOT_READ, SPLIT_STEM, InboxFile, read_key, stem_of
 from novaloop.usecases.ports import Upload
 from novaloop.usecases.spec_upload import ingest_spec, present_spec
 
@@ -39,26 +39,15 @@ def ingest(key: str, world: IngestWorld) -> None:
     experiment_id, file = named.experiment_id, named.name
     if file == SPEC_FILE:
         ingest_spec(experiment_id, key, upload, world)
-        return
-    # How long its name may be, its record tells: the controller holds it to that.
-    misnamed = experiment_name_error(experiment_id, MAX_EXPERIMENT_WITHOUT_UID)
-    problem = misnamed or _file_problem(file)
-    if problem is not None:
-        item = _item(file, key, upload, world)
+    elif (problem := problem_with_file_name(file)) is not None:
+        # In the place of one dataset, however the name is written: it keeps the start waiting.
+        item = _item(MISNAMED_SPEC_FILE, key, upload, world)
         refused = replace(item, status=DatasetStatus.REJECTED, reason=problem)
         world.store.put_dataset(experiment_id, refused)
-        return
-    _ingest_data(experiment_id, key, upload, world)
-
-
-def _file_problem(file: str) -> str | None:
-    is_nested = "/" in file  # such as `old/sft.csv`, which must not take the place of `sft.csv`
-    if not is_nested and stem_of(file) in {*Role, SPLIT_STEM} and SourceFormat.of(file) is not None:
-        return None
-    return (
-        f"is not a file of an experiment; those are experiment.yaml and {', '.join(Role)} "
-        "(or one data file with `split:`) as .csv or .jsonl, with or without .gz"
-    )
+    elif named.is_stray:
+        world.store.put_stray(experiment_id, file)
+    else:
+        _ingest_data(experiment_id, key, upload, world)
 
 
 def _item(role: str, key: str, upload: Upload, world: IngestWorld) -> DatasetItem:

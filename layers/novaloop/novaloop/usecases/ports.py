@@ -94,6 +94,10 @@ class DatasetStore(Protocol):
         """Write the dataset item unless a later upload's is there; say whether it was written."""
         ...
 
+    def put_stray(self, experiment_id: str, file: str) -> None:
+        """Name a file that is none of the experiment's; once enough are named, count one more."""
+        ...
+
     def put_checks(self, experiment_id: str, item: ChecksItem) -> None:
         """Write the checks item."""
         ...

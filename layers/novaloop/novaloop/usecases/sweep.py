@@ -252,6 +252,8 @@ def _has_item(key: str, file: InboxFile, upload: Upload, snapshot: Snapshot) -> 
         if spec is None or spec.version_id == NOT_READ:
             return False
         return spec.uploaded_at >= upload.uploaded_at
+    if file.is_stray and snapshot.strays.has_told_of(file.name):
+        return True
     role = stem_of(file.name)
     return any(
         item.uploaded_at >= upload.uploaded_at

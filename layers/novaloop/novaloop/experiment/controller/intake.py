@@ -160,7 +160,7 @@ def _spec_problem(snapshot: Snapshot) -> str | None:
         if item is None or item.uploaded_at < file.uploaded_at:
             problem = problem_with_file_name(file.role)
             if problem is not None:
-                return f"{file.role} {problem}"
+                return f"{_file(file)} {problem}"
     return _first_of(item.errors) if item is not None and item.spec is None else None
 
 
