@@ -34,18 +34,12 @@ def _one(fault: str, file: str, old: str, new: str, test: str | None = None) -> 
 
 
 BREAKS: Sequence[Break] = (
-    Break(
-        "a line of history for each stray file, all in one commit",
-        (
-            Edit(
-                "experiment/controller/decide.py",
-                'line = HistoryEntry(now, "late upload", noticed.unused_uploads)\n'
-                "    return replace(decision, record=noticed, history=(*decision.history, line))",
-                'lines = tuple(HistoryEntry(now, "late upload", each.role) for each in unused)\n'
-                "    return replace(decision, record=noticed, history=(*decision.history, *lines))",
-            ),
-            Edit("experiment/controller/decision.py", "if len(lines) <= MAX_LINES:", "if True:"),
-        ),
+    _one(
+        "each stray file is kept, and read at each look",
+        "store/table.py",
+        "(size(names) < MAX_STRAYS)",
+        "(size(names) < 50_000)",
+        "tests/integration/test_stray_files.py",
     ),
     _one(
         "a command that was obeyed is obeyed again",
