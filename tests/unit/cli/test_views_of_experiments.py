@@ -300,7 +300,7 @@ def test_watch_of_what_stays_rejected_waits_for_no_stray(
     stack.s3.put_object(Bucket=stack.bucket, Key=f"inbox/{NAME}/notes.txt", Body=b"what I did")
     stack.table.put_stray(NAME, "notes.txt")
     monkeypatch.setattr(watch.time, "sleep", pytest.fail)
-    assert novaloop("watch", NAME).exit_code == 1
+    assert novaloop("watch", NAME).exit_code == 2
 
 
 @pytest.mark.parametrize("verb", ["show", "watch"])
