@@ -29,10 +29,19 @@ JSON = "application/json"
 @click.argument("name")
 @click.argument("prompt")
 @click.option("--stream/--no-stream", default=True, help="Print the answer while it is written.")
-@click.option("--max-tokens", type=click.IntRange(min=1), default=200, show_default=True)
+@click.option(
+    "--max-tokens",
+    type=click.IntRange(min=1),
+    default=200,
+    show_default=True,
+    help="The length at which the answer is cut off.",
+)
 @with_stack
 def invoke(stack: Stack, name: str, prompt: str, stream: bool, max_tokens: int) -> None:
-    """Ask the endpoint of experiment NAME; PROMPT `-` reads standard input."""
+    """Ask the endpoint of experiment NAME.
+
+    PROMPT `-` reads standard input.
+    """
     question = sys.stdin.read() if prompt == "-" else prompt
     _, record = stack.load(name)
     for text in answer(stack, record, question, max_tokens, stream=stream):

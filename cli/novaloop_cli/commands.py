@@ -114,7 +114,7 @@ def retry(stack: Stack, name: str, stage: str | None) -> None:
 
 @click.command()
 @click.argument("name")
-@click.option("--hours", type=_HOURS, required=True)
+@click.option("--hours", type=_HOURS, required=True, help="How much longer.")
 @with_stack
 def keep(stack: Stack, name: str, hours: float) -> None:
     """Let the endpoint live some hours longer."""
@@ -134,9 +134,9 @@ def keep(stack: Stack, name: str, hours: float) -> None:
 @click.argument("name")
 @with_stack
 def cleanup(stack: Stack, name: str) -> None:
-    """Delete everything with the experiment's tag, and wait until nothing is left.
+    """Delete everything with the experiment's tag.
 
-    Checkpoints are kept. Harmless when repeated.
+    Waits until nothing is left. Checkpoints are kept. Harmless when repeated.
     """
     record = clean_up(stack, name)
     for line in _deleted(stack, name):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from datetime import UTC, datetime
 from pathlib import Path
@@ -32,6 +33,7 @@ MANY_ROWS = 10**12
 # A spec needs a plan; this one asks nothing of the files of other methods.
 _ANY_PLAN = [{"evaluate": "eval"}]
 _SINGULAR = {"labels": "label", "columns": "column"}
+_SETTING = re.compile(r"`(columns|labels|encoding|delimiter|max_rejects): ?([^`]*)`")
 
 
 @click.command()
@@ -43,7 +45,8 @@ _SINGULAR = {"labels": "label", "columns": "column"}
     "--method",
     type=click.Choice([str(role) for role in FORMATS]),
     required=True,
-    help="What the rows are for.",
+    metavar="METHOD",
+    help=f"What the rows are for: {', '.join(FORMATS)}.",
 )
 @click.option("--model", default="nova-lite-2", show_default=True, help="The base model.")
 @click.option(
@@ -73,9 +76,10 @@ def convert(
     allow_rejects: bool,
     **settings: Any,
 ) -> None:
-    """Convert IN (CSV or JSON lines, gzip or not) to the JSON lines of Nova's jobs in OUT.
+    """Convert a data file to the JSON lines of Nova's jobs.
 
-    Rejected rows go to OUT.rejects.jsonl. Exit code 2 if there are any, unless --allow-rejects.
+    IN is CSV or JSON lines, gzip or not. Rejected rows go to OUT.rejects.jsonl. Exit code 2 if
+    there are any, unless --allow-rejects.
     """
     given = {name: value for name, value in settings.items() if value}
     given |= {"columns": dict(map(_pair, columns)), "plan": _ANY_PLAN}
@@ -89,7 +93,7 @@ def convert(
         item, card = _convert(source, target, method, spec, Path(scratch))
         findings = list(_findings(item, max_length, Path(scratch)))
     for line in brief(item, card, source, target, spec.labels):
-        click.echo(line)
+        click.echo(in_options(line))
     for finding in findings:
         click.echo(f"  {finding.check}: {finding.message}")
     context.exit(Exit.DONE if item.status is DatasetStatus.ACCEPTED else Exit.REFUSED)
@@ -128,6 +132,20 @@ def _spec(settings: Mapping[str, Any]) -> ExperimentSpec:
 def _option(location: tuple[int | str, ...]) -> str:
     name = str(location[0])
     return f"--{_SINGULAR.get(name, name).replace('_', '-')}"
+
+
+def in_options(text: str) -> str:
+    """Return a message of ingest's code with options where it names settings."""
+
+    def option(setting: re.Match[str]) -> str:
+        name, value = setting.groups()
+        if name == "max_rejects":
+            return "`--allow-rejects`"
+        if name == "columns" and value:
+            value = value.strip("{}").replace(": ", "=")
+        return f"`{' '.join(filter(None, (_option((name,)), value)))}`"
+
+    return _SETTING.sub(option, text)
 
 
 def _convert(

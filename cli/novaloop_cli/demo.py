@@ -19,6 +19,7 @@ from novaloop_cli import chat, reporting, views
 from novaloop_cli.commands import clean_up
 from novaloop_cli.errors import Failed
 from novaloop_cli.local import PARAMETERS
+from novaloop_cli.plan import check_folder
 from novaloop_cli.stack import Stack, local_stack
 from novaloop_cli.submit import files_to_upload, upload
 from novaloop_cli.watch import follow
@@ -51,7 +52,10 @@ gate: {{metric: exact_match, better_than: baseline}}
 )
 @click.option("--keep", is_flag=True, help="Leave the endpoint and the local cloud running.")
 def demo(data: Path | None, keep: bool) -> None:
-    """Run the default plan in a local cloud, with a small model that stands in for Nova."""
+    """Run a whole experiment in a local cloud, without AWS.
+
+    It is the default plan, with a small model that stands in for Nova.
+    """
     out = views.console()
     began = time.monotonic()
     # Whoever ends this process, what it started must end with it.
@@ -61,6 +65,8 @@ def demo(data: Path | None, keep: bool) -> None:
         folder = Path(scratch)
         prepare(folder, data)
         files = files_to_upload(folder, NAME)
+        if data is not None:
+            check_folder(folder, NAME)
         with _local_cloud(out, keep=keep) as cloud, local_stack(cloud) as stack:
             run(stack, files, out)
             if not keep:
@@ -91,8 +97,8 @@ def _copy(data: Path, folder: Path) -> None:
 @contextmanager
 def _local_cloud(out: Console, *, keep: bool) -> Iterator[LocalCloud]:
     out.print("The whole loop on this machine. A small n-gram model stands in for Nova.\n")
-    with _timed(out, "Starting the local cloud and deploying Novaloop into it"):
-        cloud = up(attached=not keep, parameters=PARAMETERS)
+    with _timed(out, "The local cloud"):
+        cloud = up(attached=not keep, parameters=PARAMETERS, tell=out.print)
     if keep:
         yield cloud
     else:
@@ -113,10 +119,11 @@ def run(stack: Stack, files: list[Path], out: Console) -> None:
     upload(stack, NAME, files)
     out.print()
     record = follow(stack, NAME, out, POLL_SECONDS)
-    content = reporting.build(stack, *stack.load(NAME))
-    out.print()
-    reporting.print_results(content, out)
-    out.print(f"\nReport: {reporting.write(content, REPORT_FOLDER)}")
+    if record.stages:
+        content = reporting.build(stack, *stack.load(NAME))
+        out.print()
+        reporting.print_results(content, out)
+        out.print(f"\nReport: {reporting.write(content, REPORT_FOLDER)}")
     if record.status is not Status.LIVE:
         raise Failed(f"the demo ended {record.status}: {record.reason}")
     _ask(stack, record, out)

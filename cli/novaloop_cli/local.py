@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import click
 
-from novaloop_cli import views
 from novaloop_cli.stack import attach
 from novaloop_localcloud import cloud as local_cloud
 
@@ -20,8 +19,7 @@ def local() -> None:
 @local.command()
 def up() -> None:
     """Start the local cloud and deploy Novaloop into it."""
-    with views.console().status("Starting the local cloud and deploying into it"):
-        cloud = local_cloud.up(attached=False, parameters=PARAMETERS)
+    cloud = local_cloud.up(attached=False, parameters=PARAMETERS, tell=click.echo)
     click.echo(f"The local cloud runs at {cloud.state.endpoint_url}.")
     click.echo("Use it: novaloop submit DIR --local")
     click.echo("Stop it: novaloop local down")

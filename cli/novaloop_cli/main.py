@@ -39,6 +39,9 @@ class OneLineErrors(click.Group):
         kwargs["standalone_mode"] = False
         try:
             sys.exit(super().main(*args, **kwargs) or 0)
+        except click.exceptions.NoArgsIsHelpError as error:
+            error.show()
+            sys.exit(error.exit_code)
         except click.Abort:
             _exit("interrupted", Exit.INTERRUPTED)
         except click.ClickException as error:
@@ -50,6 +53,24 @@ class OneLineErrors(click.Group):
             if explained is None:
                 raise
             _exit(explained.message, explained.exit_code)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the options before the command; those of commands are told to stand after it."""
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            name = error.option_name
+            takers = [
+                verb
+                for verb, command in self.commands.items()
+                if any(name in option.opts for option in command.params)
+            ]
+            if not takers:
+                raise
+            verb = "list" if "list" in takers else takers[0]
+            example = " ".join(("novaloop", verb, name))
+            message = f"write {name} after the command, such as `{example}`"
+            raise click.UsageError(message, ctx) from None
 
 
 def _exit(message: str, code: int) -> NoReturn:

@@ -34,7 +34,10 @@ MAX_PARAMETER = 500  # characters; the strictest of the tracking stores
 )
 @with_stack
 def mlflow(stack: Stack, name: str, tracking_uri: str) -> None:
-    """Log the stages, numbers and report of experiment NAME to MLflow, each time as a new run."""
+    """Log experiment NAME to an MLflow tracking server.
+
+    That is its stages, numbers and report, each time as a new run.
+    """
     library = _library()
     snapshot, record = stack.load(name)
     content = build(stack, snapshot, record)

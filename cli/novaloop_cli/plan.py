@@ -101,7 +101,7 @@ def plan(
     profile: str | None,
     region: str | None,
 ) -> None:
-    """Check DIRECTORY as the cloud would, and print what its experiment would do and cost.
+    """Check DIRECTORY, and print what would run at what cost.
 
     Launches nothing and needs no AWS account. Exit code 2 if anything is wrong with the files.
     """

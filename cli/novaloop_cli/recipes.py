@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 import boto3
 import click
 import yaml
+from rich.padding import Padding
 from rich.table import Table
 
 from novaloop.recipes import facts
-from novaloop.recipes.catalog import Blueprint, blueprint, families, pinned
+from novaloop.recipes.catalog import Blueprint, blueprint, families, pinned, variants
 from novaloop.recipes.drift import drift, published_entry
 from novaloop.recipes.settings import Setting, listed
 from novaloop_cli import views
@@ -37,7 +38,7 @@ _BARE_PLACEHOLDER = re.compile(r"(:\s+)(\{\{\s*\w+\s*\}\})\s*$", re.MULTILINE)
 
 @click.group()
 def recipes() -> None:
-    """List and show the recipes; compare them with those that the hub publishes."""
+    """List, show and compare the recipes."""
 
 
 @recipes.command("list")
@@ -46,23 +47,19 @@ def recipes() -> None:
 )
 def list_recipes(model: str | None) -> None:
     """List what can run on which model and machines."""
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    for title in ("method", "model", "recipe", "machines"):
-        table.add_column(title, overflow="fold")
+    out = views.console()
     for family in families().values():
         for variant in family.variants:
             if model in (None, variant.model):
-                methods = next(iter(family.methods)), len(family.methods) - 1
-                name = f"{methods[0]} and {methods[1]} more" if methods[1] else methods[0]
                 machines = f"{listed(variant.instance_counts)} of {listed(variant.instance_types)}"
-                recipe = f"{variant.recipe} {variant.version}"
-                table.add_row(name, variant.model, recipe, machines)
-    views.console().print(table)
+                out.print(f"{variant.model}  {', '.join(family.methods)}", style="bold")
+                out.print(f"  {variant.recipe} {variant.version}", soft_wrap=True)
+                out.print(Padding(machines, (0, 0, 0, 2)))
 
 
 @recipes.command()
 @click.argument("method")
-@click.argument("model")
+@click.argument("model", type=click.Choice([*facts.facts().models]), metavar="MODEL")
 @click.option("--instance-type", help="The machine, where recipes differ by it.")
 def show(method: str, model: str, instance_type: str | None) -> None:
     """Show the settings of METHOD on MODEL that `overrides` may change."""
@@ -70,6 +67,13 @@ def show(method: str, model: str, instance_type: str | None) -> None:
         chosen = blueprint(method, model, instance_type)
     except ValueError as problem:
         raise Refused(str(problem)) from None
+    if instance_type not in {None, *chosen.variant.instance_types}:
+        machines = dict.fromkeys(
+            machine for each in variants(method, model) for machine in each.variant.instance_types
+        )
+        raise Refused(
+            f"{method} on {model} does not run on {instance_type}; {listed((*machines,))} can"
+        )
     variant = chosen.variant
     out = views.console()
     out.print(f"{variant.recipe} {variant.version}", style="bold")
@@ -127,7 +131,7 @@ def _values(setting: Setting) -> str:
 )
 @click.pass_context
 def diff(context: click.Context, /, *, model: str | None, profile: str | None, region: str) -> None:
-    """Compare the pinned recipes with those that SageMaker's public hub publishes today.
+    """Compare the pinned recipes with those of SageMaker's hub.
 
     Reads the hub and its recipes in S3; changes nothing. Exit code 1 if anything differs.
     """

@@ -13,6 +13,7 @@ from novaloop.cloud.objects import Bucket
 from novaloop.usecases.score import load_flips
 from novaloop.usecases.training import load_curves
 from novaloop_cli import views
+from novaloop_cli.errors import Refused
 from novaloop_cli.show import as_json, print_json
 from novaloop_cli.stack import Stack, with_stack
 
@@ -42,10 +43,14 @@ STAND_IN = (
 @with_stack
 def report(stack: Stack, name: str, directory: Path | None, open_: bool, json_: bool) -> None:
     """Print the results of experiment NAME and write its report."""
-    content = build(stack, *stack.load(name))
+    snapshot, record = stack.load(name)
+    content = build(stack, snapshot, record)
     if json_:
         print_json(content)
         return
+    if not record.stages:
+        see = stack.command("show", name)
+        raise Refused(f"{name} is {record.status} and nothing has run; see `{see}`")
     print_results(content, views.console())
     page = write(content, directory or Path(f"{name}-report"))
     click.echo(f"\nReport: {page}")

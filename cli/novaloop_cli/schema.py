@@ -47,7 +47,10 @@ _ENDS = (StageState.SUCCEEDED, StageState.FAILED)
     help=f"Write {SCHEMA_FILE} and {STATES_FILE} into this folder instead.",
 )
 def schema(directory: Path | None) -> None:
-    """Print the JSON Schema of experiment.yaml, for editors to complete and check it by."""
+    """Print the JSON Schema of experiment.yaml.
+
+    Editors complete and check the file by it.
+    """
     if directory is None:
         click.echo(schema_text(), nl=False)
         return

@@ -41,9 +41,10 @@ _existing = click.Path(exists=True, dir_okay=False, path_type=Path)
 def score(
     file: Path, labels: str | None, against: Path | None, max_new_tokens: int | None, json_: bool
 ) -> None:
-    """Score FILE, an inference_output.jsonl or an output.tar.gz, without AWS.
+    """Score the answers in FILE, without AWS.
 
-    The output of a benchmark, a judge or rft_eval holds no answers: its own numbers are shown.
+    FILE is an inference_output.jsonl or an output.tar.gz. The output of a benchmark, a judge or
+    rft_eval holds no answers: its own numbers are shown.
     """
     names = tuple(label.strip() for label in (labels or "").split(",") if label.strip())
     found: Score | TaskScore

@@ -260,17 +260,25 @@ def with_stack(command: Callable[Concatenate[Stack, P], R]) -> Callable[..., R]:
         local: bool,
         **kwargs: Any,
     ) -> R:
-        chosen = local_stack(attach()) if local else aws_stack(stack_name, profile, region)
-        stack = context.with_resource(chosen)
-        if not local:
-            given = _given(context, stack_name=stack_name, profile=profile, region=region)
-            stack = replace(stack, chosen_by=given)
-        return command(stack, *args, **kwargs)
+        given = _given(context, stack_name=stack_name, profile=profile, region=region)
+        if local:
+            _refuse_both(context, given)
+            return command(context.with_resource(local_stack(attach())), *args, **kwargs)
+        stack = context.with_resource(aws_stack(stack_name, profile, region))
+        return command(replace(stack, chosen_by=given), *args, **kwargs)
 
     decorated: Callable[..., R] = wrapper
     for option in reversed(_OPTIONS):
         decorated = option(decorated)
     return decorated
+
+
+def _refuse_both(context: click.Context, given: tuple[str, ...]) -> None:
+    """Raise Refused if the command line chooses something on AWS beside the local cloud."""
+    if given:
+        by_hand = context.get_parameter_source("local") is ParameterSource.COMMANDLINE
+        choice = "leave out --local or" if by_hand else "unset NOVALOOP_LOCAL, or leave out"
+        raise Refused(f"the local cloud has no {given[0]}; {choice} {given[0]}")
 
 
 def _given(context: click.Context, **options: str | None) -> tuple[str, ...]:

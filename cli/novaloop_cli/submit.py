@@ -22,7 +22,10 @@ from novaloop_cli.stack import Stack, with_stack
 @click.option("--name", help="The experiment's name; else the folder's.")
 @with_stack
 def submit(stack: Stack, directory: Path, name: str | None) -> None:
-    """Upload DIRECTORY: experiment.yaml and the data files that its plan needs."""
+    """Upload DIRECTORY as an experiment.
+
+    That is experiment.yaml and the data files that its plan needs.
+    """
     name = name or directory.resolve().name
     files = files_to_upload(directory, name)
     refuse_if_started(stack, name)

@@ -52,7 +52,9 @@ NEXT: Mapping[Status, tuple[tuple[str, str, tuple[str, ...]], ...]] = {
 @click.pass_context
 @with_stack
 def watch(stack: Stack, context: click.Context, name: str, every: float) -> None:
-    """Follow experiment NAME until it is live, over, or waits for a person.
+    """Follow experiment NAME until nothing more happens by itself.
+
+    It is then live, over, or waits for a person. Leaving with Ctrl-C stops nothing.
 
     Exit codes: 0 live, completed or expired, 1 failed or stopped, 2 rejected, 3 waits for a person.
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,11 @@ if TYPE_CHECKING:
 
 DEFAULT_STACK = "novaloop"
 DEFAULT_REGION = "us-east-1"
+Tell = Callable[[str], object]
+
+
+def _silent(step: str) -> None:
+    """Say nothing of a step."""
 
 
 class LocalSession:
@@ -78,10 +84,12 @@ class LocalCloud:
         outputs = answer["Stacks"][0].get("Outputs", [])
         return {output["OutputKey"]: output["OutputValue"] for output in outputs}
 
-    def deploy(self, template: Path, parameters: Mapping[str, str] | None = None) -> None:
+    def deploy(
+        self, template: Path, parameters: Mapping[str, str] | None = None, tell: Tell = _silent
+    ) -> None:
         """Build and deploy a template as the stack."""
         log = self.directory / "deployment.log"
-        deployment.deploy(template, self.state, parameters or {}, log)
+        deployment.deploy(template, self.state, parameters or {}, log, tell)
 
     def inject(self, fault: Fault, times: int = 1) -> None:
         """Let the SageMaker stand-in fail at the next `times` occasions."""
@@ -122,15 +130,18 @@ def up(
     attached: bool = True,
     timing: Timing | None = None,
     concurrency: int = 1000,
+    tell: Tell = _silent,
 ) -> LocalCloud:
     """Start the local cloud and deploy the application into it.
 
     With `attached` it ends with this process; without, it runs until `down`. `template=None`
     deploys nothing. `concurrency` is how many functions may run at once: 1000 in most accounts,
-    10 in new ones. Raises LocalCloudError, with nothing left running.
+    10 in new ones. `tell` is told of each step when it begins. Raises LocalCloudError, with nothing
+    left running.
 
     Source: https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
     """
+    tell("Starting the AWS emulator")
     state, process = emulator.start(
         directory.resolve(),
         region=region,
@@ -142,7 +153,7 @@ def up(
     cloud = LocalCloud(state, directory.resolve(), process)
     try:
         if template is not None:
-            cloud.deploy(template, parameters)
+            cloud.deploy(template, parameters, tell)
     except BaseException:
         cloud.stop()
         raise

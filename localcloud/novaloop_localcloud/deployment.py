@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 from novaloop_localcloud.emulator import EMULATOR_PYTHON, REPOSITORY, LocalCloudError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 SAM = REPOSITORY / ".tools" / "sam" / "bin" / "sam"
 BUILDS = Path(".aws-sam") / "local"
@@ -41,10 +41,19 @@ def build(template: Path, log: Path) -> None:
         build_for(EMULATOR_PYTHON, template, builds, log)
 
 
-def deploy(template: Path, target: Target, parameters: Mapping[str, str], log: Path) -> None:
-    """Build a template for the emulator's own Python and deploy it."""
+def deploy(
+    template: Path,
+    target: Target,
+    parameters: Mapping[str, str],
+    log: Path,
+    tell: Callable[[str], object],
+) -> None:
+    """Build a template for the emulator's own Python and deploy it, saying so to `tell`."""
     with _turn(template) as builds:
-        deploy_built(build_for(EMULATOR_PYTHON, template, builds, log), target, parameters, log)
+        tell("Building the application, which takes a minute the first time")
+        built = build_for(EMULATOR_PYTHON, template, builds, log)
+        tell("Deploying it")
+        deploy_built(built, target, parameters, log)
 
 
 def deploy_built(built: Path, target: Target, parameters: Mapping[str, str], log: Path) -> None:
@@ -106,7 +115,7 @@ def build_for(python: Path, template: Path, builds: Path, log: Path) -> Path:
 def sam(arguments: list[str], environment: Mapping[str, str], log: Path) -> None:
     """Run the SAM CLI; raise LocalCloudError with the end of what it said when it fails."""
     if not SAM.exists():
-        raise LocalCloudError("The SAM CLI is not installed. Install it first: make setup")
+        raise LocalCloudError(f"The SAM CLI is not installed. Run `make setup` in {REPOSITORY}")
     ours = {key: value for key, value in os.environ.items() if not key.startswith("AWS_")}
     with log.open("ab") as output:
         finished = subprocess.run(  # noqa: S603

@@ -133,8 +133,13 @@ def _require_none_running(directory: Path) -> None:
             f"A local cloud already runs at {running.endpoint_url} (process {running.pid}). "
             "Stop it first: novaloop local down"
         )
+    if not (REPOSITORY / "template.yaml").exists():
+        raise LocalCloudError(
+            "The local cloud needs a clone of Novaloop's repository, and this command was "
+            "installed without one. Clone it, run `make setup` there, then .venv/bin/novaloop"
+        )
     if not EMULATOR_PYTHON.exists():
-        raise LocalCloudError("The emulator is not installed. Install it first: make setup")
+        raise LocalCloudError(f"The emulator is not installed. Run `make setup` in {REPOSITORY}")
 
 
 def _clear(directory: Path) -> None:

@@ -121,6 +121,34 @@ def test_the_local_cloud_is_named_again() -> None:
     assert local.command("invoke", "x", "a question") == "novaloop invoke x 'a question' --local"
 
 
+@pytest.mark.parametrize(
+    ("variables", "options", "words"),
+    [
+        ({}, ("--stack", "nope", "--local"), "leave out --local or --stack"),
+        ({}, ("--profile", "jane", "--local"), "leave out --local or --profile"),
+        ({}, ("--local", "--region", "eu-west-1"), "leave out --local or --region"),
+        (
+            {"NOVALOOP_LOCAL": "1"},
+            ("--stack", "nope"),
+            "unset NOVALOOP_LOCAL, or leave out --stack",
+        ),
+    ],
+)
+@pytest.mark.usefixtures("aws")
+def test_the_local_cloud_and_a_stack_on_aws_are_not_chosen_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+    variables: dict[str, str],
+    options: tuple[str, ...],
+    words: str,
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(stacks, "attach", lambda: pytest.fail("the option was ignored"))
+    result = novaloop("list", *options)
+    assert result.exit_code == 2
+    assert words in result.stderr
+
+
 def test_no_other_text_names_a_command_without_its_stack() -> None:
     with_stack = [
         name

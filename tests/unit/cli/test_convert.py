@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -154,3 +155,30 @@ def test_the_source_is_never_overwritten(source: Path) -> None:
     result = novaloop("convert", str(source), str(source), "--method", "sft", *OPTIONS)
     assert result.exit_code == 2
     assert source.read_text() == CSV
+
+
+@pytest.mark.parametrize(
+    ("content", "options", "remedy"),
+    [
+        (b"asked,answered\na,b\n", (), "set `--column question=...`"),
+        (b"question,answer\na\xff,b\n", (), "`--encoding cp1252`"),
+        (b"q\0u\0", (), "say `--encoding utf-16-le`"),
+        (b"question,answer\na,b\n", ("--encoding", "latin-99"), "`--encoding latin-99` is not"),
+        (b"question,answer\na,b\n", ("--delimiter", '"'), "`--delimiter` must be one character"),
+        (b"question,answer\na,\n", (), "`--allow-rejects` to go on"),
+        (b"question,answer,id\na,b,1\n", ("--column", "messages=id"), "`--column` can't set"),
+    ],
+)
+def test_a_remedy_is_an_option_of_this_command(
+    tmp_path: Path, content: bytes, options: tuple[str, ...], remedy: str
+) -> None:
+    """Ingest's code, which this command runs, names the settings of an experiment.yaml."""
+    source = tmp_path / "in.csv"
+    source.write_bytes(content)
+    method = "rft" if "messages=id" in options else "sft"
+    result = novaloop(
+        "convert", str(source), str(tmp_path / "out.jsonl"), "--method", method, *options
+    )
+    assert result.exit_code == 2
+    assert remedy in result.output
+    assert not re.search(r"`(columns|encoding|delimiter|max_rejects|labels):", result.output)

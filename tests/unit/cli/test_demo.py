@@ -53,3 +53,17 @@ def test_a_folder_without_data_is_refused_before_anything_starts(
     result = novaloop("demo", "--data", str(tmp_path))
     assert result.exit_code == 2
     assert "the plan needs sft.csv, rft.csv, eval.csv" in result.stderr
+
+
+def test_data_that_can_not_be_used_is_told_before_anything_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Columns and rows, not only the files' names: a start takes half a minute."""
+    monkeypatch.setattr(demo, "up", lambda **_: pytest.fail("the local cloud was started"))
+    for role in ("sft", "rft", "eval"):
+        (tmp_path / f"{role}.csv").write_text("Id,Text,Y\n1,what,HQ\n")
+    result = novaloop("demo", "--data", str(tmp_path))
+    assert result.exit_code == 2
+    assert "no column 'Body'" in result.stderr
+    assert "sft.csv" in result.stderr
+    assert "eval.csv" in result.stderr

@@ -156,6 +156,15 @@ def test_report_as_json_writes_no_files(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_no_report_is_written_of_what_never_started(stack: Stack, tmp_path: Path) -> None:
+    record = Record(NAME, example.record().spec, example.START, status=Status.REJECTED)
+    stack.table.commit(record, ())
+    result = novaloop("report", NAME, "--to", str(tmp_path / "here"))
+    assert result.exit_code == 2
+    assert f"{NAME} is REJECTED and nothing has run; see `novaloop show {NAME}`" in result.stderr
+    assert not (tmp_path / "here").exists()
+
+
 def test_watch_of_a_live_experiment_ends_at_once(finished: Stack) -> None:
     result = novaloop("watch", NAME)
     assert result.exit_code == 0
