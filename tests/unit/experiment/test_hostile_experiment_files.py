@@ -162,3 +162,35 @@ def test_of_a_file_without_end_only_its_beginning_is_read() -> None:
     item = spec_item("inbox/x/experiment.yaml", upload, world)
     assert item.errors == (f"has more than {MAX_BYTES:,} bytes; make it shorter",)
     assert body.given == MAX_BYTES + 1
+
+
+NUMBERS = """
+budget_usd
+max_rejects
+plan: [sft: {instances
+plan: [sft: {overrides: {max_steps
+plan: [deploy: {ttl_hours
+plan: [deploy: {context_length
+plan: [deploy: {environment: {A
+split: {eval
+split: {seed
+gate: {at_least
+reward: {type: numeric, tolerance
+"""
+
+
+@pytest.mark.parametrize("value", ["9" * 60, "1e300", "-1e300", ".inf", "-.inf", ".nan"])
+@pytest.mark.parametrize("setting", NUMBERS.strip().splitlines())
+def test_a_number_that_nobody_can_calculate_with_is_refused_by_its_place(
+    setting: str, value: str
+) -> None:
+    closing = "}" * setting.count("{") + "]" * setting.count("[")
+    with pytest.raises(SpecRefused) as refused:
+        read_spec(f"{setting}: {value}{closing}\n".encode())
+    section = setting.partition(":")[0]
+    assert all(line.startswith(section) for line in str(refused.value).splitlines())
+
+
+@pytest.mark.parametrize("setting", ["budget_usd: 1e15", "max_rejects: 999999999999999"])
+def test_the_largest_number_can_be_calculated_with(setting: str) -> None:
+    read_spec(f"{setting}\n".encode())

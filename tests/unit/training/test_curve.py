@@ -114,3 +114,8 @@ def test_the_end_is_expected_by_the_time_of_the_newest_steps() -> None:
 def test_nothing_is_expected_of_a_curve_without_two_steps() -> None:
     assert Curve().steps_done is None
     assert Curve().add(at(1, loss=1.0)).finishes_at(100) is None
+
+
+def test_an_end_that_no_date_can_hold_is_not_expected() -> None:
+    curve = Curve().add(at(1, loss=1.0)).add(at(2, loss=1.0))
+    assert curve.finishes_at(10**18) is None

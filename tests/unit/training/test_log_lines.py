@@ -102,3 +102,10 @@ def test_no_line_takes_long_to_read(text: str) -> None:
     began = time.process_time()
     read(LogLine(AT, text))
     assert time.process_time() - began < 10  # some hundredths here
+
+
+@pytest.mark.parametrize("step", ["1e300", "-1", "99999999999999999999999999999999999999999"])
+def test_a_step_that_no_training_has_is_none(step: str) -> None:
+    assert (
+        read(LogLine(datetime(2026, 1, 1, tzinfo=UTC), f"step:{step} - actor/ppo_kl:0.1")) is None
+    )

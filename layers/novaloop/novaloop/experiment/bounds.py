@@ -7,9 +7,12 @@ every time. Whatever people upload, services answer and time brings must therefo
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Annotated, get_type_hints
 
+EARLIEST, LATEST = datetime(2015, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
+MOST_SECONDS = int(timedelta(days=3_650).total_seconds())
 TEXT_BYTES = 1_000
 _CUT = "..."
 
@@ -20,6 +23,19 @@ def cut(text: str, most: int = TEXT_BYTES) -> str:
         return text
     # A character that the cut goes through is left out.
     return text.encode()[: most - len(_CUT)].decode(errors="ignore") + _CUT
+
+
+def plausible(at: datetime | None) -> datetime | None:
+    """Return a time that a service tells, or None if none can mean it.
+
+    Years that no calendar goes on from would make whatever is added to them fail.
+    """
+    return at if at is not None and EARLIEST <= at <= LATEST else None
+
+
+def plausible_seconds(seconds: int) -> int:
+    """Return how long a service says that something took, or 0 if none can mean it."""
+    return seconds if 0 <= seconds <= MOST_SECONDS else 0
 
 
 def first_of(texts: Sequence[str], most: int) -> tuple[str, ...]:

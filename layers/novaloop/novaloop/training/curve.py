@@ -13,6 +13,8 @@ MAX_POINTS = 200
 """Beyond this a series is drawn with half as many points, each the mean of twice as many steps."""
 RECENT = 32
 """How many of the newest values are kept step by step, for the checks and the time estimate."""
+LONGEST = timedelta(days=366)
+"""An end that is further ahead is none to expect, nor always one that a date can hold."""
 SMOOTHED = 5
 """Over how many steps a mean is taken before it counts as a series' highest or lowest."""
 
@@ -129,4 +131,7 @@ class Curve:
         done, step_time = self.steps_done, self.step_time
         if max_steps is None or done is None or step_time is None:
             return None
-        return self.steps[-1][1] + max(max_steps - done, 0) * step_time
+        left = max(max_steps - done, 0)
+        if left * step_time.total_seconds() > LONGEST.total_seconds():
+            return None
+        return self.steps[-1][1] + left * step_time

@@ -15,6 +15,9 @@ from datetime import datetime
 STEP_KEYS = ("global_step", "training/global_step", "step")
 """What a log calls its step; the first that a line has counts."""
 
+LAST_STEP = 10**9
+"""What says of itself that it is beyond this is no step: DynamoDB would not even hold it."""
+
 SERIES: Mapping[str, str] = {
     "reduced_train_loss": "loss",
     "lr": "learning_rate",
@@ -82,6 +85,6 @@ def read(line: LogLine) -> Point | None:
     found = {match["key"]: float(match["number"]) for match in _PAIR.finditer(line.text)}
     step = next((found[key] for key in STEP_KEYS if key in found), None)
     values = {SERIES[key]: value for key, value in found.items() if key in SERIES}
-    if step is None or not step.is_integer() or not values:
+    if step is None or not step.is_integer() or not 0 <= step <= LAST_STEP or not values:
         return None
     return Point(int(step), line.at, values)

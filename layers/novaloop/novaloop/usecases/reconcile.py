@@ -164,6 +164,7 @@ class _Eyes:
     blind: dict[Sense, Blind] = field(default_factory=dict)
     backstop_seen: bool = False
     """Whether the schedule was looked at: once, since what was just set may not show."""
+    faults: set[str] = field(default_factory=set)
     wanted: set[Sense] = field(default_factory=set)
     """What the present round wants to see."""
 
@@ -177,6 +178,13 @@ class _Eyes:
         except Exception as error:
             self.blind[sense] = Blind(sense, _reported(error, str(sense), self.world))
         return None
+
+    def report(self, faults: Iterable[Exception]) -> None:
+        """Report what failed in a decision, each once in a look, however many rounds it has."""
+        for fault in faults:
+            if repr(fault) not in self.faults:
+                self.faults.add(repr(fault))
+                _reported(fault, "deciding", self.world)
 
 
 def _reported(error: Exception, what: str, world: World) -> str:
@@ -228,6 +236,7 @@ def reconcile(experiment_id: str, world: World, depth: int = 0) -> Record | None
     while rounds < MAX_ROUNDS:
         seen = observe(snapshot, feedback, world, eyes)
         decision = decide(seen, world.clock.now(), world.policy)
+        eyes.report(decision.faults)
         if _is_at_rest(decision, snapshot, done):
             return decision.record
         # A command that is obeyed is gone, so any number of them comes to an end.

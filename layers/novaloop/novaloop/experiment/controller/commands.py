@@ -23,6 +23,8 @@ from novaloop.experiment.record import (
 )
 from novaloop.experiment.spec.stages import LONGEST_TTL_HOURS
 
+LONGEST_KEPT = timedelta(days=366)
+"""How far ahead an endpoint can be kept, by however many commands."""
 _WAITS_FOR_A_PERSON = {Status.HELD, Status.AWAITING_APPROVAL}
 _RETRIABLE = {Status.HELD, Status.FAILED, Status.STOPPED, Status.EXPIRED, Status.COMPLETED}
 
@@ -31,12 +33,18 @@ def obey(record: Record, command: CommandItem, now: datetime) -> Decision:
     """Carry out one command, or say in the history why it does not apply.
 
     Its item goes with the commit, so that nobody needs to remember what was obeyed: any memory of
-    ids would be shorter than the items live, and a time says nothing where clocks differ.
+    ids would be shorter than the items live, and a time says nothing where clocks differ. One that
+    the program fails over goes likewise, or it would keep all later ones, such as a stop, waiting.
     """
     if record.uid is not None and command.uid not in {None, record.uid}:
         refusal, decision = _refuse(record, "it was given to a former experiment of this name")
     else:
-        refusal, decision = _HANDLERS[command.kind](record, command, now)
+        try:
+            refusal, decision = _HANDLERS[command.kind](record, command, now)
+        except Exception as fault:
+            why = f"Novaloop failed over it ({type(fault).__name__}); its log says where"
+            refusal, decision = _refuse(record, why)
+            decision = replace(decision, faults=(fault,))
     answer = HistoryEntry(
         at=now,
         what=f"{command.kind} by {command.by}",
@@ -144,7 +152,10 @@ def _keep(record: Record, command: CommandItem, now: datetime) -> _Reply:
     if command.hours is None or not 0 < command.hours <= LONGEST_TTL_HOURS:
         return _refuse(record, f"keep needs a number of hours above 0, up to {LONGEST_TTL_HOURS:,}")
     base = max(now, record.endpoint.kept_until or record.endpoint.expires_at or now)
-    expires_at = base + timedelta(hours=command.hours)
+    longer = timedelta(hours=command.hours)
+    if base - now + longer > LONGEST_KEPT:
+        return _refuse(record, f"nothing is kept beyond {now + LONGEST_KEPT:%Y-%m-%d %H:%M} UTC")
+    expires_at = base + longer
     limit = last_moment(record, record.stages[-1])
     if limit is not None and expires_at > limit:
         return _refuse(record, f"the budget lasts until {limit:%Y-%m-%d %H:%M} UTC")

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
+from typing import TypeVar
 
 from novaloop.experiment.controller.backstop import acknowledged, is_promised, with_backstops
 from novaloop.experiment.controller.commands import forget, obey
@@ -33,18 +35,26 @@ from novaloop.experiment.controller.notifications import (
 from novaloop.experiment.controller.observation import (
     GONE,
     PARTS_OF_ENDPOINTS,
+    Blind,
     Observation,
     Phase,
     Sense,
     Work,
 )
 from novaloop.experiment.controller.requeue import LOOK_AGAIN, with_due
-from novaloop.experiment.controller.suspicion import awaiting_ends, refused, seen_again, watched
+from novaloop.experiment.controller.suspicion import (
+    awaiting_ends,
+    refused,
+    seen_again,
+    unreadable,
+    watched,
+)
 from novaloop.experiment.controller.transitions import (
     CHECK_AGAIN,
     TABLE,
     Ask,
     Sight,
+    deadline,
     heard,
     is_confirmed,
     is_sure,
@@ -70,34 +80,105 @@ from novaloop.experiment.runtimes.serving import endpoint_ref
 from novaloop.experiment.spec.experiment import ExperimentSpec
 from novaloop.experiment.spec.stages import ServingStage, StagePlan
 
+T = TypeVar("T")
+
+
+class _Faults(list[Exception]):
+    """What parts of a decision raise, which are left out of it.
+
+    That can only be a fault of the program, or a value that nobody expected. Whatever it is, time
+    that is up, what people ask for and what is to end must not wait until somebody mends it.
+    """
+
+    def spare(self, part: Callable[[], T], otherwise: T) -> T:
+        try:
+            return part()
+        except Exception as fault:
+            self.append(fault)
+            return otherwise
+
+    @property
+    def blind(self) -> Blind:
+        """What people are told of the first of them, as of what can't be read."""
+        return Blind(Sense.DECISION, type(self[0]).__name__)
+
 
 def decide(seen: Observation, now: datetime, policy: Policy) -> Decision:
-    """Take one step. The decision's record equals the present one when nothing is to be done."""
-    snapshot = seen.snapshot
-    record = snapshot.record
-    if record is None:
+    """Take one step. The decision's record equals the present one when nothing is to be done.
+
+    A part of it that fails keeps no other from being decided; `faults` tells.
+    """
+    former, faults = seen.snapshot.record, _Faults()
+    if former is None:
         return stay(_new(seen, now, policy))
-    former, record = record, acknowledged(watched(record, seen, now, policy), seen)
-    if record.handled_commands:
-        decision = forget(record, snapshot.commands)
-    elif snapshot.commands:
-        decision = obey(record, snapshot.commands[0], now)
-    elif seen.blind_to(Sense.SITE, Sense.ORIGIN):
-        decision = stay(record)  # nothing starts on what nobody could look at
-    elif record.status.takes_uploads and keeps_from_starting(snapshot):
-        decision = stay(record)
-    else:
-        decision = _STEPS[record.status](record, seen, now, policy)
+    record = faults.spare(partial(watched, former, seen, now, policy), former)
+    record = acknowledged(record, seen)
+    decision = faults.spare(partial(_step, record, seen, now, policy), None)
+    if decision is None:
+        despite = partial(_despite, faults.blind, record, seen, now)
+        decision = faults.spare(despite, stay(record))
     if decision.record.status is not record.status:  # which has looks of its own
         decision = replace(decision, record=replace(decision.record, unreadable=None))
-    decision = replace(decision, record=awaiting_ends(decision.record, seen, now))
-    decision = _notice_late_uploads(with_backstops(decision, seen, now), seen, now)
-    decision = with_troubles(_notice_unread(decision, seen, now), former, seen, now)
-    decision = with_report(with_warnings(with_notification(decision, seen), seen), seen)
+    for part in (_awaiting_ends, with_backstops, _notice_late_uploads, _notice_unread):
+        decision = faults.spare(partial(part, decision, seen, now), decision)
+    if faults and decision.record.status is record.status:
+        told = unreadable(former, replace(seen, blind=(faults.blind, *seen.blind)), now, policy)
+        decision = replace(decision, record=replace(decision.record, unreadable=told))
+    decision = faults.spare(partial(with_troubles, decision, former, seen, now), decision)
+    for tell in (with_notification, with_warnings, with_report):
+        decision = faults.spare(partial(tell, decision, seen), decision)
     if seen.undone:
         soon = now + CHECK_AGAIN
         decision = replace(decision, look_at=min(filter(None, (decision.look_at, soon))))
-    return with_due(decision, former, seen, now, policy)
+    due = partial(with_due, decision, former, seen, now, policy)
+    decision = faults.spare(due, _due_soon(decision, former, now))
+    return replace(decision, faults=(*decision.faults, *faults))
+
+
+def _step(record: Record, seen: Observation, now: datetime, policy: Policy) -> Decision:
+    snapshot = seen.snapshot
+    if record.handled_commands:
+        return forget(record, snapshot.commands)
+    if snapshot.commands:
+        return obey(record, snapshot.commands[0], now)
+    if seen.blind_to(Sense.SITE, Sense.ORIGIN):
+        return stay(record)  # nothing starts on what nobody could look at
+    if record.status.takes_uploads and keeps_from_starting(snapshot):
+        return stay(record)
+    return _STEPS[record.status](record, seen, now, policy)
+
+
+def _despite(blind: Blind, record: Record, seen: Observation, now: datetime) -> Decision:
+    """Decide what can't wait, as simply as can be, where the step of the status fails."""
+    stage, endpoint = record.focus, record.endpoint
+    if record.status is Status.LIVE and endpoint is not None:
+        if endpoint.expires_at is not None and now >= endpoint.expires_at:
+            expired = replace(record, stopping_to=Status.EXPIRED)
+            return _stop_serving(expired, "the endpoint's time is up", now)
+    elif record.is_ending_work and stage is not None and stage.job_name is not None:
+        return Decision(record, (StageCommand(Ask.END, stage.name),))
+    elif record.status.is_final and record.cleanup is not None and seen.leftovers:
+        return Decision(record, (DeleteLeftovers(seen.leftovers),))
+    elif (
+        stage is not None and stage.state in _WORKS and now > deadline(stage, record.plan_of(stage))
+    ):
+        overdue = replace(record, stopping_to=Status.FAILED)
+        return _stop_serving(overdue, f"{stage.name}: {Sight.OVERDUE.value}, and {blind}", now)
+    return stay(record)
+
+
+_WORKS = {StageState.CLAIMED, StageState.RUNNING, StageState.SCORING}
+
+
+def _due_soon(decision: Decision, before: Record, now: datetime) -> Decision:
+    """Call for a look in a few minutes, where it can't be decided when the next one is due."""
+    ahead = before.due_at is not None and now < before.due_at <= now + CHECK_AGAIN
+    due_at = before.due_at if ahead else now + CHECK_AGAIN
+    return replace(decision, record=replace(decision.record, due_at=due_at))
+
+
+def _awaiting_ends(decision: Decision, seen: Observation, now: datetime) -> Decision:
+    return replace(decision, record=awaiting_ends(decision.record, seen, now))
 
 
 def _new(seen: Observation, now: datetime, policy: Policy) -> Record:

@@ -135,7 +135,8 @@ class Decision:
     """One step: commit `record` and `history` together, then carry out `commands`.
 
     `obeyed` are people's commands, whose items are deleted by the same commit. `look_at` calls for
-    a look sooner than the status alone would.
+    a look sooner than the status alone would. `faults` are what parts of the decision raised, which
+    were left out of it.
     """
 
     record: Record
@@ -143,6 +144,7 @@ class Decision:
     history: tuple[HistoryEntry, ...] = ()
     look_at: datetime | None = None
     obeyed: tuple[CommandItem, ...] = ()
+    faults: tuple[Exception, ...] = ()
 
 
 def stay(record: Record) -> Decision:

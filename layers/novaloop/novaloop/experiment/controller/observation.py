@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+from novaloop.experiment.bounds import plausible, plausible_seconds
 from novaloop.experiment.lineage import Origin
 from novaloop.experiment.record import (
     Backstop,
@@ -71,6 +72,7 @@ class Work:
 
     Of an endpoint that serves one experiment after the other, `holder` is the experiment that it
     belongs to, and `serving` the configuration that it serves if that is not the attempt's own.
+    Times and seconds that no service can mean count as not told.
     """
 
     phase: Phase = Phase.ABSENT
@@ -85,6 +87,11 @@ class Work:
     model_arn: str | None = None
     serving: str | None = None
     holder: Owner | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "started_at", plausible(self.started_at))
+        object.__setattr__(self, "ended_at", plausible(self.ended_at))
+        object.__setattr__(self, "billable_seconds", plausible_seconds(self.billable_seconds))
 
     @property
     def is_replaced(self) -> bool:
@@ -155,17 +162,22 @@ class Sense(StrEnum):
     SITE = "the endpoint that it asks for"
     QUEUE = "the queue for its quota"
     BACKSTOP = "the schedule that ends it"
+    DECISION = "what is to be done"
 
 
 @dataclass(frozen=True)
 class Blind:
-    """A look that failed; `code` is AWS's error code or the error's type, never its text."""
+    """A look that failed, or the decision did, by a fault of the program.
+
+    `code` is AWS's error code or the error's type, never its text.
+    """
 
     of: Sense
     code: str
 
     def __str__(self) -> str:
-        return f"{self.of} can't be read: {self.code}"
+        verb = "decided" if self.of is Sense.DECISION else "read"
+        return f"{self.of} can't be {verb}: {self.code}"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -31,7 +31,7 @@ can't be deleted before it is there, which takes as long at most (ENDPOINT_START
 def watched(record: Record, seen: Observation, now: datetime, policy: Policy) -> Record:
     """Return the record with what this look says of the existence and owner of its stage's work."""
     stage, work = record.focus, seen.work
-    record = replace(record, unreadable=_unreadable(record, seen, now, policy))
+    record = replace(record, unreadable=unreadable(record, seen, now, policy))
     if stage is None:
         return record
     stage = replace(stage, job_arn=seen.made or stage.job_arn)
@@ -58,7 +58,7 @@ def watched(record: Record, seen: Observation, now: datetime, policy: Policy) ->
     )
 
 
-def _unreadable(
+def unreadable(
     record: Record, seen: Observation, now: datetime, policy: Policy
 ) -> Suspicion | None:
     """Return what is suspected of not being readable at all: the first look that failed."""

@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
+from novaloop.experiment.bounds import MOST_SECONDS
 from novaloop.experiment.costs.prices import packaged_prices
 from novaloop.experiment.record import Record, Stage
 from novaloop.experiment.spec.experiment import ExperimentSpec
@@ -99,8 +100,11 @@ def is_used_up(record: Record, stage: Stage, now: datetime) -> bool:
 
 
 def last_moment(record: Record, stage: Stage) -> datetime | None:
-    """Return when the endpoint of `stage` will have used up the budget; None if never."""
+    """Return when the endpoint of `stage` will have used up the budget; None if never.
+
+    It is given an end long before ten years are over.
+    """
     seconds = affordable_seconds(record, record.plan_of(stage))
-    if not isinstance(record.plan_of(stage), ServingStage) or seconds == math.inf:
+    if not isinstance(record.plan_of(stage), ServingStage) or seconds > MOST_SECONDS:
         return None
     return (stage.started_at or record.created_at) + timedelta(seconds=seconds)

@@ -16,6 +16,9 @@ from novaloop.experiment.spec.messages import describe, meant_by
 from novaloop.experiment.spec.yaml_file import NotSettings, read_settings
 from novaloop.experiment.validation.checks import check_settings
 
+LARGEST = 10**15
+"""The largest number that a setting may be. Sums, products and times of such numbers stay within
+what floats, dates and DynamoDB hold, whoever calculates with them."""
 MAX_ERRORS = 50
 _LONGEST_ERROR = 2_000
 """Characters; together with MAX_ERRORS, what an item of the table holds."""
@@ -55,15 +58,35 @@ def read_spec(content: bytes) -> ExperimentSpec:
     `content` is what a file begins with, up to one byte more than MAX_BYTES of settings_file.py.
     """
     raw = _parse(content)
+    beyond = dict(_beyond(raw))
     try:
         spec = ExperimentSpec.model_validate(raw, context=FIELDS_ONLY)
     except ValidationError as error:
         found = _without_echoes(error.errors())
-        raise _refusal((*map(describe, found), *_errors_in_the_rest(raw, found))) from None
+        told = {each["loc"][-1] for each in found if each["loc"]}
+        rest = [line for field, line in beyond.items() if field[-1] not in told]
+        rest = rest if beyond else [*_errors_in_the_rest(raw, found)]
+        raise _refusal((*map(describe, found), *rest)) from None
+    # Before anybody calculates with them, also with what was a text in the file, such as 1e300.
+    if beyond := beyond or dict(_beyond(spec.model_dump())):
+        raise _refusal(tuple(beyond.values()))
     errors = (*spec.contradictions(), *map(str, check_settings(spec)))
     if errors:
         raise _refusal(errors)
     return spec
+
+
+def _beyond(value: Any, at: tuple[int | str, ...] = ()) -> Iterator[tuple[Any, str]]:
+    """Yield, by its place, each number that is none to calculate with."""
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            yield from _beyond(inner, (*at, name))
+    elif isinstance(value, list):
+        for index, inner in enumerate(value):
+            yield from _beyond(inner, (*at, index))
+    elif isinstance(value, int | float) and not abs(value) <= LARGEST:  # or it is none at all
+        named = "".join(f"[{each}]" if isinstance(each, int) else f".{each}" for each in at)
+        yield at, f"{named.removeprefix('.')}: is beyond {LARGEST:.0e}; write a smaller number"
 
 
 def _refusal(errors: tuple[str, ...]) -> SpecRefused:
