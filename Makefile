@@ -102,12 +102,13 @@ build: setup  ## Build what `sam deploy` deploys
 docs: setup  ## Write the generated parts of docs/
 	$(BIN)/novaloop schema --write docs
 
-# For the layer's own Python and machine, but with the hashes of every file of a version, since the
-# local cloud installs others of the same versions.
+# One version of each package for every Python from the oldest that is promised, for the environment
+# of development is held to the layer's; with the hashes of every file, since the local cloud
+# installs others of the same versions. `make build` then takes those of the layer's own target.
 lock: .tools/lock/.ready  ## Renew the layer's pinned requirements and their hashes
 	cd $(LAYER) && UV_PYTHON_DOWNLOADS=never $(CURDIR)/.tools/lock/bin/uv pip compile requirements.in \
 		--upgrade --quiet --generate-hashes --only-binary :all: \
-		--python-version 3.13 --python-platform aarch64-manylinux_2_28 \
+		--universal --python-version 3.11 --fork-strategy fewest \
 		--no-annotate --no-emit-index-url --custom-compile-command "make lock" --output-file requirements.txt
 
 # Of the layer's files as they are deployed: installed for its machine, and only looked at on this one.

@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-from importlib.metadata import version
+import tomllib
+from importlib.metadata import metadata, version
 from pathlib import Path
 
 import pytest
+from packaging.specifiers import SpecifierSet
 
 ROOT = Path(__file__).parents[2]
 LAYER = ROOT / "layers" / "novaloop"
@@ -50,6 +52,41 @@ def test_the_licences_told_are_those_of_the_pins() -> None:
 
 def test_development_uses_the_pins() -> None:
     assert {name: version(name) for name in PINS} == PINS
+
+
+def oldest_python() -> str:
+    """Return the oldest Python that the project promises to run on."""
+    promised = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["requires-python"]
+    return str(promised).removeprefix(">=")
+
+
+def test_the_pins_run_on_every_python_that_is_promised() -> None:
+    """The environment of development is held to them, on whatever Python somebody has."""
+    too_new = {
+        name: needed
+        for name in PINS
+        if not SpecifierSet(needed := metadata(name)["Requires-Python"] or "").contains(
+            oldest_python()
+        )
+    }
+    assert too_new == {}
+
+
+def test_renewed_pins_will_run_there_too() -> None:
+    """One version of each for all Pythons: the newest NumPy alone would need a newer one."""
+    printed = subprocess.run(
+        ["make", "--no-print-directory", "--dry-run", "lock"],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout.replace("\\\n", "")
+    (compile_,) = (line for line in printed.splitlines() if "pip compile" in line)
+    options = compile_.split()
+    assert "--universal" in options
+    assert "--python-platform" not in options
+    assert options[options.index("--python-version") + 1] == oldest_python()
+    assert options[options.index("--fork-strategy") + 1] == "fewest"
 
 
 @pytest.mark.parametrize("target", ["", "host"])
