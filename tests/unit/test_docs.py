@@ -1,0 +1,40 @@
+"""Links and tables of contents of the documents lead somewhere."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+DOCUMENTS = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]
+LINK = re.compile(r"\]\((?!https?://)([^)#\s]*)(?:#([^)\s]+))?\)")
+FENCED = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
+
+
+def headings(file: Path) -> list[str]:
+    return re.findall(r"^##+ (.+)$", FENCED.sub("", file.read_text(encoding="utf-8")), re.MULTILINE)
+
+
+def anchor(heading: str) -> str:
+    """Return the anchor that GitHub gives to a heading."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
+@pytest.mark.parametrize("file", DOCUMENTS, ids=lambda file: file.name)
+def test_every_link_leads_to_a_file_and_a_heading(file: Path) -> None:
+    lost = []
+    for path, at in LINK.findall(FENCED.sub("", file.read_text(encoding="utf-8"))):
+        target = (file.parent / path).resolve() if path else file
+        is_there = target.exists() and (not at or at in map(anchor, headings(target)))
+        lost += [] if is_there else [f"{path}#{at}"]
+    assert lost == []
+
+
+def test_the_contents_of_operations_are_its_headings() -> None:
+    text = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    before_the_first, _, _ = text.partition("\n## ")
+    listed = re.findall(r"^- \[(.+)\]\(#(.+)\)$", before_the_first, re.MULTILINE)
+    found = re.findall(r"^## (.+)$", text, re.MULTILINE)
+    assert listed == [(heading, anchor(heading)) for heading in found]
