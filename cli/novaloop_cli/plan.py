@@ -57,6 +57,10 @@ IMAGES = (
     "The image of {} is not AWS's: the stack checks at upload whether its parameter "
     "ImageRepositoryArns names the repository; --stack NAME checks it now."
 )
+PROCESSORS = (
+    "The processor of {} is not checked: the jobs may call it if the stack's parameter "
+    "ProcessorFunctionArns names it; --stack NAME checks it now."
+)
 ORIGIN = "The checkpoint of {} is a placeholder: it is looked up when the experiment starts."
 
 
@@ -259,6 +263,8 @@ def _notes(spec: ExperimentSpec, site: PlannedSite) -> Iterator[str]:
         foreign = [stage.name for stage in spec.plan if image_problem(stage, none)]
         if foreign:
             yield IMAGES.format(", ".join(foreign))
+        if scored := [stage.name for stage in spec.plan if getattr(stage, "processor", None)]:
+            yield PROCESSORS.format(", ".join(scored))
         yield PLACEHOLDERS
 
 

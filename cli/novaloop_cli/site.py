@@ -34,6 +34,7 @@ def placeholder_site(region: str) -> PlannedSite:
             f"arn:aws:lambda:{region}:000000000000:function:placeholder-SageMaker-reward"
         ),
         image_repositories=("*",),
+        processor_functions=("*",),
     )
     role = "arn:aws:iam::000000000000:role/placeholder"
     site = Site("placeholder-bucket", deployment, bedrock_role_arn=role)
@@ -51,6 +52,7 @@ def stack_site(name: str) -> PlannedSite:
         subnets=_listed(stack, "SubnetIds"),
         security_group_ids=_listed(stack, "SecurityGroupIds"),
         image_repositories=_listed(stack, "ImageRepositoryArns"),
+        processor_functions=_listed(stack, "ProcessorFunctionArns"),
     )
     site = Site(stack["BucketName"], deployment, stack["BedrockRoleArn"])
     return PlannedSite(site, stack["JobNamePrefix"], is_placeholder=False)

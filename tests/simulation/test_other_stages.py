@@ -146,6 +146,30 @@ def test_a_judge_may_be_asked_about_the_questions_of_the_evaluation() -> None:
     assert simulation.settles("demo") is Status.COMPLETED, simulation.record("demo").reason
 
 
+def test_a_processor_that_the_stack_does_not_name_launches_nothing() -> None:
+    function = "arn:aws:lambda:us-east-1:123456789012:function:my-SageMaker-scorer"
+    simulation = Simulation()
+    plan = f"plan: [evaluate: {{name: a, processor: '{function}'}}]\n"
+    simulation.submit("demo", SPEC + plan.encode())
+    assert simulation.settles("demo") is Status.REJECTED
+    reason = simulation.record("demo").reason
+    assert reason.startswith("experiment.yaml: plan[0].evaluate.processor: ")
+    assert "parameter ProcessorFunctionArns" in reason
+    assert not simulation.jobs.launches
+
+
+def test_all_that_the_stack_does_not_name_is_told_at_once() -> None:
+    image = "123456789012.dkr.ecr.us-east-1.amazonaws.com/tools:v1"
+    function = "arn:aws:lambda:us-east-1:123456789012:function:my-SageMaker-scorer"
+    simulation = Simulation()
+    plan = f"plan: [sft: {{image: '{image}'}}, evaluate: {{name: a, processor: '{function}'}}]\n"
+    simulation.submit("demo", SPEC + plan.encode())
+    assert simulation.settles("demo") is Status.REJECTED
+    reason = simulation.record("demo").reason
+    assert "plan[0].sft.image: " in reason
+    assert "plan[1].evaluate.processor: " in reason
+
+
 def test_an_image_that_the_stack_does_not_name_launches_nothing() -> None:
     image = "123456789012.dkr.ecr.us-east-1.amazonaws.com/tools:v1"
     simulation = Simulation()

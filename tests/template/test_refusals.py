@@ -63,7 +63,7 @@ OPTIONAL: dict[str, tuple[dict[str, str], ...]] = {
         {},
         {
             "ProcessorFunctionArns": ",".join(
-                [f"arn:aws:lambda:ap-northeast-1:123456789012:function:{'f' * 64}"] * 34
+                [f"arn:aws:lambda:ap-northeast-1:123456789012:function:{'f' * 58}"] * 9
             )
         },
     ),

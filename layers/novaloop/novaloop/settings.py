@@ -72,6 +72,7 @@ class ControllerSettings(SweeperSettings):
     subnet_ids: str = ""
     security_group_ids: str = ""
     image_repository_arns: str = ""
+    processor_function_arns: str = ""
 
     @property
     def start_delay(self) -> timedelta:

@@ -269,6 +269,26 @@ def deploy(monkeypatch: pytest.MonkeyPatch, region: str, **parameters: str) -> s
     return reward
 
 
+FUNCTION = "arn:aws:lambda:us-east-1:111122223333:function:my-SageMaker-scorer"
+
+
+@pytest.mark.parametrize(("named", "accepted"), [("", False), (f"{FUNCTION}2,{FUNCTION}", True)])
+def test_a_processor_is_checked_by_the_stacks_own_parameter(
+    folder: Path, aws: None, monkeypatch: pytest.MonkeyPatch, named: str, accepted: bool
+) -> None:
+    deploy(monkeypatch, "us-east-1", ProcessorFunctionArns=named)
+    settings = WALKTHROUGH.replace(
+        "evaluate: after-rft", f"evaluate: {{name: last, processor: '{FUNCTION}'}}"
+    )
+    (folder / "experiment.yaml").write_text(settings)
+    result = novaloop("plan", str(folder), "--stack", "deployed")
+    assert (result.exit_code == 0) is accepted, result.stderr
+    assert ("stack's parameter ProcessorFunctionArns" in result.stderr) is not accepted
+    unknown = novaloop("plan", str(folder))
+    assert unknown.exit_code == 0
+    assert "The processor of last is not checked" in " ".join(unknown.stdout.split())
+
+
 MIRROR = "111122223333.dkr.ecr.us-east-1.amazonaws.com"
 AWS_OWN = "708977205387.dkr.ecr.us-east-1.amazonaws.com/nova-evaluation-repo:x"
 

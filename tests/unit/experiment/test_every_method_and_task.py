@@ -10,9 +10,9 @@ import pytest
 from novaloop.experiment.costs.prices import packaged_prices
 from novaloop.experiment.planning import ExperimentPlan, plan_experiment
 from novaloop.experiment.record import DatasetRef, Record
-from novaloop.experiment.runtimes.training_job import image_problem, steps_of
+from novaloop.experiment.runtimes.training_job import image_problem, processor_problem, steps_of
 from novaloop.experiment.spec.inputs import roles, row_formats, split_roles
-from novaloop.experiment.spec.stages import SftStage, Task, method_of
+from novaloop.experiment.spec.stages import EvaluateStage, SftStage, Task, method_of
 from novaloop.experiment.stack import Site
 from novaloop.experiment.validation.reading import SpecRefused, read_spec
 from novaloop.recipes.catalog import families
@@ -27,7 +27,16 @@ PACKAGE = "arn:aws:sagemaker:us-east-1:123456789012:model-package/earlier/3"
 IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/my/nova:v1"
 MIRROR = "arn:aws:ecr:us-east-1:123456789012:repository/my/*"
 ROLE = "arn:aws:iam::123456789012:role/N"
-SITE = Site("bucket", Deployment("us-east-1", ROLE, REWARD, image_repositories=(MIRROR,)))
+SITE = Site(
+    "bucket",
+    Deployment(
+        "us-east-1",
+        ROLE,
+        REWARD,
+        image_repositories=(MIRROR,),
+        processor_functions=(SCORER,),
+    ),
+)
 ROWS = 130
 
 # One experiment.yaml per method and task, and what its last job reads as `train`.
@@ -147,6 +156,25 @@ def test_only_images_of_repositories_that_the_stack_names_run(
         assert "stack's parameter ImageRepositoryArns" in problem
         with pytest.raises(RecipeError, match=r"^image: "):
             planned(f"plan: [{{sft: {{image: '{image}'}}}}]")
+
+
+@pytest.mark.parametrize(
+    ("function", "allowed"),
+    [(None, True), (SCORER, True), (REWARD, True), (SCORER.replace("scorer", "other"), False)],
+)
+@pytest.mark.parametrize("runtime", ["training-job", "serverless"])
+def test_only_functions_that_the_stack_names_process(
+    runtime: str, function: str | None, allowed: bool
+) -> None:
+    """Others the jobs' role may not call, which would show after the job has been paid for."""
+    stage = EvaluateStage(name="a", processor=function)
+    problem = processor_problem(stage, SITE)
+    assert (problem is None) is allowed
+    if problem is not None:
+        assert "stack's parameter ProcessorFunctionArns" in problem
+        text = f"runtime: {runtime}\nplan: [evaluate: {{name: a, processor: '{function}'}}]"
+        with pytest.raises(RecipeError, match=r"^plan\[0\]\.evaluate\.processor: "):
+            planned(text)
 
 
 def test_mlflow_settings_are_overrides_of_the_recipe() -> None:

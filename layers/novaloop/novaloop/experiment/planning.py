@@ -24,6 +24,7 @@ from novaloop.experiment.runtimes.training_job import (
     PlannedRequest,
     PlannedUpload,
     plan_job,
+    processor_problem,
     steps_of,
 )
 from novaloop.experiment.spec.inputs import inputs_of
@@ -39,6 +40,7 @@ from novaloop.experiment.stack import Site
 from novaloop.recipes import facts
 from novaloop.recipes.bedrock_serving import BedrockPlan
 from novaloop.recipes.endpoints import EndpointPlan
+from novaloop.recipes.errors import FieldError, RecipeError
 from novaloop.recipes.registry import group_arn
 
 PLACEHOLDER_ESCROW = "s3://customer-escrow-000000000000-smtj-placeholder"
@@ -88,6 +90,13 @@ class ExperimentPlan:
 
 def plan_experiment(record: Record, site: Site, prices: PriceTable) -> ExperimentPlan:
     """Return the plan of a record whose datasets are known. Raises RecipeError."""
+    unnamed = [
+        FieldError(f"plan[{index}].{plan.kind}.processor", problem)
+        for index, plan in enumerate(record.spec.plan)
+        if (problem := processor_problem(plan, site))
+    ]
+    if unnamed:
+        raise RecipeError(unnamed)
     origin = record.base_checkpoint or _origin(record, site)
     record = replace(record, stages=pending_stages(record.spec), base_checkpoint=origin)
     stages = tuple(_planned_stages(record, site, prices))

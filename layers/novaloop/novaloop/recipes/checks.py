@@ -257,3 +257,18 @@ def problem_with_repository(uri: str | None, deployment: Deployment) -> str | No
         f"{shown(uri)} is from a repository that the stack does not name; leave it out, or have "
         f"{arn} added to the stack's parameter ImageRepositoryArns"
     )
+
+
+def problem_with_unnamed(arn: str | None, deployment: Deployment) -> str | None:
+    """Return why the jobs of this stack may not call a processor function, if they may not.
+
+    The execution role may invoke those that its policy names; of any other the job would learn
+    only after it has answered every question.
+    """
+    named = (deployment.reward_function_arn, *deployment.processor_functions)
+    if arn is None or arn in named or "*" in named:
+        return None
+    return (
+        f"{shown(arn)} is a function that the stack's jobs may not call; leave it out, or have it "
+        "added to the stack's parameter ProcessorFunctionArns"
+    )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -67,6 +67,7 @@ from novaloop.experiment.runtimes.training_job import (
     PlannedUpload,
     image_problem,
     plan_job,
+    processor_problem,
     region_problem,
 )
 from novaloop.experiment.spec.experiment import ExperimentSpec
@@ -383,16 +384,28 @@ def _site_problem(snapshot: Snapshot, world: World) -> str | None:
     spec = snapshot.spec.spec if snapshot.spec else ExperimentSpec()
     if spec is None:
         return None
+    first: dict[str, str] = {}
+    for at, problem in _problems_of_site(record, spec, world):
+        first.setdefault(problem, at)  # of a region that lacks something, each stage says it
+    told = "; ".join(f"{at}: {problem}" for problem, at in first.items())
+    return f"experiment.yaml: {told}" if told else None
+
+
+def _problems_of_site(
+    record: Record, spec: ExperimentSpec, world: World
+) -> Iterator[tuple[str, str]]:
+    """Yield where a plan asks for what this region and stack can't do, and what that is."""
     for index, plan in enumerate(spec.plan):
-        at = f"experiment.yaml: plan[{index}].{plan.kind}"
+        at = f"plan[{index}].{plan.kind}"
         if problem := region_problem(spec, plan, world.site.deployment.region):
-            return f"{at}: {problem}"
+            yield at, problem
         if problem := image_problem(plan, world.site):
-            return f"{at}.image: {problem}"
+            yield f"{at}.image", problem
+        if problem := processor_problem(plan, world.site):
+            yield f"{at}.processor", problem
         endpoint = shared_endpoint(record, plan) if isinstance(plan, DeployStage) else None
         if endpoint is not None and (problem := world.endpoints.problem_with(endpoint)):
-            return f"{at}.endpoint: {problem}"
-    return None
+            yield f"{at}.endpoint", problem
 
 
 def _listen(

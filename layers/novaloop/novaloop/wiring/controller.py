@@ -92,6 +92,7 @@ def _deployment(settings: ControllerSettings) -> Deployment:
         subnets=_listed(settings.subnet_ids),
         security_group_ids=_listed(settings.security_group_ids),
         image_repositories=_listed(settings.image_repository_arns),
+        processor_functions=_listed(settings.processor_function_arns),
     )
 
 

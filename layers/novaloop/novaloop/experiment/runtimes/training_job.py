@@ -33,7 +33,7 @@ from novaloop.experiment.stack import (
 from novaloop.recipes import bedrock, facts, registry, serverless
 from novaloop.recipes.bedrock import CustomizationJob, customization_job, settings_by_recipe
 from novaloop.recipes.catalog import blueprint
-from novaloop.recipes.checks import problem_with_repository
+from novaloop.recipes.checks import problem_with_repository, problem_with_unnamed
 from novaloop.recipes.jobs import TrainingJob
 from novaloop.recipes.overrides import resolve
 from novaloop.recipes.plans import plan_training_job
@@ -84,6 +84,11 @@ def region_problem(spec: ExperimentSpec, plan: StagePlan, region: str) -> str | 
 def image_problem(plan: StagePlan, site: Site) -> str | None:
     """Return why the image that a stage asks for may not run in the stack, if it may not."""
     return problem_with_repository(getattr(plan, "image", None), site.deployment)
+
+
+def processor_problem(plan: StagePlan, site: Site) -> str | None:
+    """Return why the function that a stage names as processor can't be called, if it can't."""
+    return problem_with_unnamed(getattr(plan, "processor", None), site.deployment)
 
 
 def data_keys(record: Record, plan: JobStage) -> tuple[str, ...]:
