@@ -125,6 +125,7 @@ SWEEP_CALLS: Mapping[str, tuple[str, ...]] = {
     "query due": ("DynamoDB read unit",),
     "query commands": ("DynamoDB read unit",),
     "query": ("DynamoDB read unit",) * 2,
+    "query record": ("DynamoDB read unit",),
     "get round": ("DynamoDB read unit",),
     "put round": ("DynamoDB write unit",),
     "list": ("S3 PUT or LIST",),

@@ -116,6 +116,22 @@ def test_the_flood_of_an_older_release_is_read_in_part_and_the_datasets_whole(ta
     assert read.items <= 220
 
 
+def test_the_sweep_reads_what_it_needs(table: str) -> None:
+    store = ExperimentTable(table, "us-east-1")
+    whole(store)
+    store.put_checks("questions", rich_items.CHECKS)
+    for number in range(30):
+        store.put_command("questions", rich_items.command(f"c{number}"))
+    with counted() as records:
+        (record,) = store.load_records(["questions"]).values()
+    assert record is not None
+    assert record.record is not None
+    assert (records.calls, records.items) == (1, 1)
+    with counted() as uploads:
+        store.load_all(["questions"])
+    assert (uploads.calls, uploads.items) == (2, 2 + len(Role))
+
+
 def test_some_strays_of_an_older_release_are_read_as_they_are(table: str) -> None:
     store = ExperimentTable(table, "us-east-1")
     whole(store)

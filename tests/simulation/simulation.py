@@ -501,8 +501,14 @@ class Simulation:
 
     def billing(self) -> Sequence[Billing]:
         """The port `BillingFinder`, by the production adapter over both twins."""
+        return self._tagged().billing()
+
+    def is_there(self, billing: Billing) -> bool:
+        return self._tagged().is_there(billing)
+
+    def _tagged(self) -> TaggedResources:
         client: Any = TwinAccount(self.hosting, self.bedrock, self.jobs)
-        return TaggedResources(client, client, client, self.prefix, self.stack_name).billing()
+        return TaggedResources(client, client, client, self.prefix, self.stack_name)
 
     # ------------------------------------------------------------------ what people do
     def upload(self, experiment_id: str, file: str, body: bytes) -> None:

@@ -105,6 +105,27 @@ def test_a_job_that_runs_for_nobody_is_told(runtime: bytes) -> None:
     assert "runs until it is done" in message
 
 
+def test_what_belongs_to_a_record_that_cannot_be_read_is_left_alone_and_the_others_told() -> None:
+    stack = LongHistory()
+    stack.serving, stack.unreadable = ["broken", "lost"], {"broken"}
+    swept, _, _ = stack.sweep()
+    assert swept.failures == []
+    (message,) = stack.told
+    assert "1 without an experiment" in message
+    assert "experiment lost" in message
+
+
+def test_what_the_index_of_tags_still_names_and_is_gone_is_not_told() -> None:
+    simulation = live(PLANS["endpoint"])
+    lose_the_record(simulation)
+    tagged = simulation._tagged().billing()
+    simulation.hosting.endpoints.clear()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(simulation, "billing", lambda: tagged)
+        simulation.passes(timedelta(days=1))
+    assert told(simulation) == []
+
+
 def test_it_is_looked_for_once_a_day_even_if_that_fails() -> None:
     stack = LongHistory()
     stack.down = {"look for what bills"}

@@ -12,12 +12,14 @@ from hypothesis import strategies as st
 
 from novaloop.experiment.record import Status
 from novaloop.usecases.ports import Round
-from novaloop.usecases.sweep import AGES, KEYS, is_time
+from novaloop.usecases.sweep import AGES, KEYS, KEYS_AT_ONCE, is_time
 from tests.simulation.simulation import Chaos, Simulation
 from tests.simulation.twin_inbox import SWEEP_EVERY, LongHistory
 from tests.simulation.twins import START, questions_csv
 
 MAX_CALLS, MAX_TIME = 2_000, timedelta(seconds=30)
+FUNCTION_ENDS = timedelta(seconds=120)
+"""The sweeper's timeout, in the template."""
 LOST = "inbox/zz-lost/sft.csv"
 
 
@@ -119,6 +121,55 @@ def test_hints_that_are_refused_are_told_and_the_others_are_sent() -> None:
     (failure,) = stack.sweep()[0].failures
     assert failure == "2 hints were not taken, such as live0000007's"
     assert len(stack.hinted) == 28
+
+
+def test_an_experiment_is_loaded_once_in_a_sweep_however_many_files_lie_in_its_folder() -> None:
+    stack = LongHistory()
+    for number in range(2 * KEYS_AT_ONCE):
+        stack.lose(f"inbox/crowded/notes-{number:05}.txt", ago=timedelta(minutes=3))
+    stack.sweep()
+    assert len(stack.asked) == 2 * KEYS_AT_ONCE
+    assert stack.calls["query"] == 1
+
+
+def test_a_flood_of_lost_uploads_and_slow_calls_leave_the_function_its_time() -> None:
+    stack = LongHistory()
+    stack.call_takes = timedelta(seconds=1)
+    keys = [f"inbox/x{number:05}/sft.csv" for number in range(600)]
+    for key in keys:
+        stack.lose(key, ago=timedelta(minutes=3))
+    for _ in range(20):
+        asked = len(stack.asked)
+        _, _, took = stack.sweep()
+        assert took < FUNCTION_ENDS
+        assert len(stack.asked) > asked, "it goes on where it was"
+    assert stack.asked == keys[: len(stack.asked)]
+
+
+def test_what_bills_for_nobody_is_looked_for_before_any_upload() -> None:
+    stack = LongHistory()
+    stack.serving = ["lost"]
+    stack.down = {"list"}
+    stack.sweep()
+    assert "experiment lost" in stack.told[0]
+    looked = list(stack.calls)
+    assert looked.index("look for what bills") < looked.index("list")
+
+
+def test_ten_thousand_endpoints_are_looked_at_once_a_day_in_several_sweeps() -> None:
+    stack = LongHistory()
+    stack.round = Round("", started=START, since=START)
+    stack.serving = [*(f"a{number:07}" for number in range(10_000)), "zz-lost"]
+    total: Counter[str] = Counter()
+    for _ in range(24 * 12):
+        _, calls, took = stack.sweep()
+        total += stack.calls
+        assert calls <= MAX_CALLS
+        assert took <= MAX_TIME
+    assert total["query record"] == len(stack.serving)
+    assert total["describe"] == 1, "only what nobody knows of"
+    (message,) = stack.told
+    assert "experiment zz-lost" in message
 
 
 STRAY = (

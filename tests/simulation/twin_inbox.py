@@ -9,13 +9,15 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, overload
 
 from novaloop.experiment.record import (
+    Backstop,
     DatasetItem,
     DatasetStatus,
+    Endpoint,
     Record,
     Snapshot,
     SpecItem,
@@ -75,6 +77,9 @@ class LongHistory:
         self.unreadable: set[str] = set()
         self.down: set[str] = set()
         self.round: Round | None = None
+        self.serving: list[str] = []
+        """The experiments of which an endpoint is tagged."""
+        self.told: list[str] = []
         hour = timedelta(hours=1)
         self.due_at = {f"live{number:07}": START + hour * (number / live) for number in range(live)}
 
@@ -137,15 +142,20 @@ class LongHistory:
         assert all(experiment_ids), "DynamoDB takes no empty key"
         return {each: self._load(each) for each in experiment_ids if each not in self.unreadable}
 
+    def load_records(self, experiment_ids: Sequence[str]) -> dict[str, Snapshot | None]:
+        self._call("query record", at_once=8, calls=len(experiment_ids))
+        return {each: self._load(each) for each in experiment_ids if each not in self.unreadable}
+
     def _load(self, experiment_id: str) -> Snapshot:
         keys = [f"inbox/{experiment_id}/{file}" for file in FILES]
         if keys[0] in self.others or not experiment_id.startswith(("a0", "live")):
             return Snapshot(experiment_id)
         at = self.upload_of(keys[0]).uploaded_at
         spec = ExperimentSpec()
+        endpoint = Endpoint(f"novaloop-{experiment_id}--deploy-1", at, None)
         return Snapshot(
             experiment_id,
-            Record(experiment_id, spec, at, status=Status.LIVE),
+            Record(experiment_id, spec, at, status=Status.LIVE, endpoint=endpoint),
             SpecItem("v1", at, spec),
             {
                 file.removesuffix(".csv"): DatasetItem(
@@ -165,8 +175,24 @@ class LongHistory:
 
     # ------------------------------------------------------------------ the account
     def billing(self) -> Sequence[Billing]:
-        self._call("look for what bills", calls=3)
-        return []
+        """Each tag page has 100 resources (GetResources, ResourcesPerPage)."""
+        self._call("look for what bills", calls=3 + len(self.serving) // 100)
+        return [
+            Billing("sagemaker:endpoint", f"novaloop-{name}--deploy-1", name, "sagemaker")
+            for name in self.serving
+        ]
+
+    def is_there(self, billing: Billing) -> bool:
+        self._call("describe")
+        return True
+
+    def begins(self, backstop: Backstop) -> datetime | None:
+        self._call("get schedule")
+        return backstop.at
+
+    def publish(self, subject: str, message: str, attributes: Mapping[str, str]) -> None:
+        self._call("publish")
+        self.told.append(message)
 
     # ------------------------------------------------------------------ queue and function
     def look_at_all(self, experiment_ids: Sequence[str]) -> Sequence[str]:

@@ -105,6 +105,12 @@ class TwinStore:
                     found[each] = None
         return found
 
+    def load_records(self, experiment_ids: Sequence[str]) -> dict[str, Snapshot | None]:
+        return {
+            name: Snapshot(name, read.record) if read else None
+            for name, read in self.load_all(experiment_ids).items()
+        }
+
     def record(self, experiment_id: str) -> Record:
         record = self.load(experiment_id).record
         assert record is not None, f"{experiment_id} has no record"

@@ -93,21 +93,23 @@ class TaggedResources:
         return tuple(sorted(leftovers, key=lambda each: (_ORDER.index(each.kind), each.name)))
 
     def billing(self) -> Sequence[Billing]:
-        """Return what serves, and the jobs that run.
+        """Return what is tagged and serves, and the jobs that run.
 
         Jobs are listed by status and name, not by tag: those that ended keep theirs for ever.
         """
         return [*self._serving(), *self._running()]
 
+    def is_there(self, billing: Billing) -> bool:
+        """Whether an endpoint is there; all else was looked at when it was listed."""
+        endpoint = "sagemaker:endpoint"
+        return billing.kind != endpoint or bool(self._describe(Leftover(endpoint, billing.name)))
+
     def _serving(self) -> Iterator[Billing]:
         for leftover, tags in self._tagged(["sagemaker:endpoint", "bedrock:provisioned-model"]):
-            described = self._describe(leftover)
-            if described is None:
-                continue
             experiment_id = tags[EXPERIMENT_TAG]
             if leftover.kind == "sagemaker:endpoint":
                 yield Billing(leftover.kind, leftover.name, experiment_id, "sagemaker")
-            else:
+            elif described := self._describe(leftover):  # its ARN does not tell its name
                 name = described["provisionedModelName"]
                 yield Billing(leftover.kind, name, experiment_id, "bedrock-provisioned")
 

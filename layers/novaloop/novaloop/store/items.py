@@ -187,6 +187,7 @@ class SweepModel(Item, discriminator="SWEEP"):
     started = UnicodeAttribute()
     since = UnicodeAttribute()
     searched = UnicodeAttribute(null=True)
+    search_after = UnicodeAttribute(null=True)
 
 
 class HistoryModel(Item, discriminator="HISTORY"):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 
 from pynamodb.connection import Connection
 from pynamodb.exceptions import PutError, TransactWriteError, UpdateError
@@ -115,15 +116,26 @@ class ExperimentTable:
         return snapshot_of(experiment_id, self._items(experiment_id))
 
     def load_all(self, experiment_ids: Sequence[str]) -> dict[str, Snapshot | None]:
-        """Return several collections, without those that can't be read, for whatever reason.
+        """Return what tells of uploads in several experiments, without those that can't be read.
 
         None stands for what a newer release wrote: nothing is wrong with it, nor to be done for it.
-
-        One query each, several at a time. Fetching all items with BatchGetItem would take their
-        names beforehand, and a file of an experiment can have any.
         """
+        return self._snapshots(experiment_ids, partial(self._items, after="DATASET#"))
+
+    def load_records(self, experiment_ids: Sequence[str]) -> dict[str, Snapshot | None]:
+        """Return the same of their records alone."""
+        return self._snapshots(experiment_ids, partial(_item, key="RECORD"))
+
+    def _snapshots(
+        self, experiment_ids: Sequence[str], items: Callable[[str], Iterable[StoredItem]]
+    ) -> dict[str, Snapshot | None]:
+        """Read several experiments at a time, each by queries of its own."""
+
+        def load(experiment_id: str) -> Snapshot:
+            return snapshot_of(experiment_id, items(experiment_id))
+
         with ThreadPoolExecutor(_READERS) as readers:
-            reading = {each: readers.submit(self.load, each) for each in experiment_ids}
+            reading = {each: readers.submit(load, each) for each in experiment_ids}
         found: dict[str, Snapshot | None] = {}
         for each, done in reading.items():
             if isinstance(error := done.exception(), NewerVersion):
@@ -132,14 +144,14 @@ class ExperimentTable:
                 found[each] = done.result()
         return found
 
-    def _items(self, experiment_id: str) -> Iterator[StoredItem]:
+    def _items(self, experiment_id: str, after: str = "CHECKS") -> Iterator[StoredItem]:
         """Read around HISTORY#, the only part of the collection that grows.
 
         Of each stray file, release 0.1.0 wrote an item among the datasets. After the first
         _MOST_STRAYS of them, only the others are read.
         """
         strays, end = 0, ""
-        between = StoredItem.item.between("CHECKS", "DATASET$")
+        between = StoredItem.item.between(after, "DATASET$")
         pages = StoredItem.query(experiment_id, between, consistent_read=True, page_size=_PAGE)
         for item in pages:
             yield item
@@ -149,14 +161,13 @@ class ExperimentTable:
                 break
         for key in _DATASETS if end else ():
             if key > end:
-                only = StoredItem.item == key
-                yield from StoredItem.query(experiment_id, only, consistent_read=True)
+                yield from _item(experiment_id, key)
         rest = StoredItem.item.between("RECORD", "STRAYS$")
         yield from StoredItem.query(experiment_id, rest, consistent_read=True)
 
     def _one(self, hash_key: str, key: str) -> Stored | None:
         """Return what one item holds; None if it is not there, or can't be read."""
-        for item in StoredItem.query(hash_key, StoredItem.item == key, consistent_read=True):
+        for item in _item(hash_key, key):
             with suppress(NewerVersion, Damaged):
                 return read(item)
         return None
@@ -292,6 +303,11 @@ class ExperimentTable:
         for item in Indexed.experiments_index.query("RECORD", scan_index_forward=False):
             values = values_of(item) | {"experiment_id": item.experiment_id}
             yield adapter(ExperimentSummary).validate_python(values)
+
+
+def _item(hash_key: str, key: str) -> Iterable[StoredItem]:
+    """Read one item, if it is there."""
+    return StoredItem.query(hash_key, StoredItem.item == key, consistent_read=True)
 
 
 def _replace(item: Item) -> None:

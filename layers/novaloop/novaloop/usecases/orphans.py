@@ -8,7 +8,7 @@ otherwise. Jobs end by themselves.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -26,6 +26,8 @@ from novaloop.usecases.ports import (
 GRACE = timedelta(days=1)
 """From the day on which people are told to the first try to end it."""
 SHOWN = 20
+RECORDS_AT_ONCE = 200
+"""How many records are read before the clock is asked again."""
 
 
 @dataclass(frozen=True)
@@ -38,25 +40,41 @@ class OrphanWorld:
     notifier: Notifier
 
 
-def look_for_orphans(world: OrphanWorld, now: datetime) -> Sequence[Billing]:
-    """Tell people of what belongs to nobody, see to its end, and return it."""
-    billing = world.found.billing()
-    snapshots = world.store.load_all(sorted({each.experiment_id for each in billing}))
-    orphans = []
-    for each in billing:
-        if each.experiment_id not in snapshots:
-            continue  # it can't be read: the sweep says so, and tomorrow is another day
-        snapshot = snapshots[each.experiment_id]
-        # None was written by a newer release, which knows.
-        if snapshot is not None and not _knows(snapshot.record, each):
-            orphans.append(each)
+def look_for_orphans(
+    world: OrphanWorld, now: datetime, after: str, in_time: Callable[[], bool]
+) -> tuple[int, str | None]:
+    """Tell people of what belongs to nobody, and see to its end.
+
+    In the order of the experiments' names, from `after` on, as far as it goes `in_time`. Returns
+    how many such there were, and how far it came; None if that was to the end.
+    """
+    billing: dict[str, list[Billing]] = {}
+    for each in world.found.billing():
+        if each.experiment_id > after:
+            billing.setdefault(each.experiment_id, []).append(each)
+    names = sorted(billing)
+    orphans: list[Billing] = []
+    done = 0
+    while done < len(names) and (done == 0 or in_time()):
+        some = names[done : done + RECORDS_AT_ONCE]
+        done += len(some)
+        for name, snapshot in world.store.load_records(some).items():
+            # One that can't be read is left out, and None was written by a newer release, which
+            # knows.
+            if snapshot is not None:
+                unknown = (each for each in billing[name] if not _knows(snapshot.record, each))
+                orphans += filter(world.found.is_there, unknown)
     if orphans:
-        lines = [_line(each, world, now) for each in orphans]
-        more = f"\nand {len(lines) - SHOWN:,} more" if len(lines) > SHOWN else ""
-        subject = f"Novaloop: {len(orphans):,} without an experiment that goes on"
-        message = "\n".join((subject, "", *lines[:SHOWN])) + f"{more}\n"
-        world.notifier.publish(subject, message, {"status": "ORPHANS"})
-    return orphans
+        _tell(orphans, world, now)
+    return len(orphans), names[done - 1] if done < len(names) else None
+
+
+def _tell(orphans: Sequence[Billing], world: OrphanWorld, now: datetime) -> None:
+    lines = [_line(each, world, now) for each in orphans]
+    more = f"\nand {len(lines) - SHOWN:,} more" if len(lines) > SHOWN else ""
+    subject = f"Novaloop: {len(orphans):,} without an experiment that goes on"
+    message = "\n".join((subject, "", *lines[:SHOWN])) + f"{more}\n"
+    world.notifier.publish(subject, message, {"status": "ORPHANS"})
 
 
 def _knows(record: Record | None, billing: Billing) -> bool:

@@ -119,24 +119,31 @@ class Round:
     """How far the sweep has walked round the inbox.
 
     `after` is the key that it looked at last, empty between two rounds; `started` is when the
-    present round began, and `since` when the one before it did. `searched` is when it last looked
-    for what bills and belongs to nobody.
+    present round began, and `since` when the one before it did. `searched` is when it last began to
+    look for what bills and belongs to nobody, and `search_after` the experiment that this look has
+    come to, if it has yet to go on.
     """
 
     after: str
     started: datetime
     since: datetime
     searched: datetime | None = None
+    search_after: str | None = None
 
 
 class SweepStore(Protocol):
     """The part of the experiments table that the sweep works with."""
 
     def load_all(self, experiment_ids: Sequence[str]) -> Mapping[str, Snapshot | None]:
-        """Return the item collections of several experiments, without those that can't be read.
+        """Return what tells of uploads in several experiments, without those that can't be read.
 
-        None stands for what a newer release wrote.
+        That is their records, specs, datasets and strays. None stands for what a newer release
+        wrote.
         """
+        ...
+
+    def load_records(self, experiment_ids: Sequence[str]) -> Mapping[str, Snapshot | None]:
+        """Return the same of their records alone."""
         ...
 
     def due(self, now: datetime) -> Iterable[str]:
@@ -321,7 +328,14 @@ class BillingFinder(Protocol):
     """Everything of the stack's in the account that bills by the hour."""
 
     def billing(self) -> Sequence[Billing]:
-        """Return what serves, and the jobs that run."""
+        """Return what is tagged and serves, and the jobs that run.
+
+        What is gone may still be named: AWS's index of tags runs behind.
+        """
+        ...
+
+    def is_there(self, billing: Billing) -> bool:
+        """Whether it is there, which takes a call for each."""
         ...
 
 

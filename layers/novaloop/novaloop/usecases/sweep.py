@@ -2,12 +2,15 @@
 
 It has three jobs, and none can keep the others from being done: each has time of its own, what
 goes wrong in one is told when all are over, and what goes wrong with one experiment or one upload
-is told when the rest is done. Once a day it looks for what bills and belongs to nobody; see
-`orphans`.
+is told when the rest is done. What costs money comes first, and uploads, of which anybody may bring
+any number, last.
 
 **Experiments that are due** are hinted at, the longest overdue first, ten a message batch. So the
 cost follows open work: only records that will change by themselves are ever due, and those that a
 command waits for, whose event may have been lost.
+
+**What bills and belongs to nobody** is looked for once a day; see `orphans`. Where many bill, the
+next sweeps go on with that.
 
 **Uploads without an item** can only be found by listing the bucket, and a listing knows no other
 order than that of the keys: all uploads ever made come along. So the sweep walks round the inbox,
@@ -22,7 +25,7 @@ experiment whose first uploads were all lost, and then there would be two ways t
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -62,7 +65,9 @@ and asks it leaves the rest to the next."""
 SEARCH_EVERY = timedelta(days=1)
 HINTS_AT_ONCE, KEYS_AT_ONCE = 1_000, 200
 """How much of each job is begun before the clock is asked again: seconds, if all is to be done."""
-TIME_FOR_DUE, TIME_FOR_UPLOADS = timedelta(seconds=12), timedelta(seconds=18)
+TIME_FOR_DUE, TIME_FOR_ORPHANS, TIME_FOR_UPLOADS = (
+    timedelta(seconds=seconds) for seconds in (12, 8, 18)
+)
 """After this time a job begins nothing new. Far below the function's timeout: the last call may be
 slow, and a sweep that is cut off remembers nothing."""
 
@@ -113,11 +118,16 @@ class Swept:
 
 
 def sweep(world: SweepWorld) -> Swept:
-    """Hint at what is due, ask for uploads without an item, look for what bills for nobody."""
+    """Hint at what is due, look for what bills for nobody, ask for uploads without an item."""
     swept = Swept()
     _try("hinting at what is due", swept, partial(_hint_at_due, world, swept))
-    _try("looking for lost uploads", swept, partial(_look_for_uploads, world, swept))
-    _try("looking for what bills for nobody", swept, partial(_look_for_orphans, world, swept))
+    _try("remembering where it was", swept, partial(_remember, world, swept))
+    for what, job in (
+        ("looking for what bills for nobody", _look_for_orphans),
+        ("looking for lost uploads", _look_for_uploads),
+    ):
+        if swept.place is not None:
+            _try(what, swept, partial(job, world, swept, swept.place))
     return swept
 
 
@@ -143,16 +153,41 @@ def _hint_at(experiment_ids: Sequence[str], world: SweepWorld, swept: Swept) -> 
         swept.failures.append(f"{len(refused)} hints were not taken, such as {refused[0]}'s")
 
 
-def _look_for_uploads(world: SweepWorld, swept: Swept) -> None:
+def _remember(world: SweepWorld, swept: Swept) -> None:
+    now = world.clock.now()
+    swept.place = world.store.sweep_round() or Round("", started=now, since=now - FIRST_ROUND)
+
+
+def _look_for_orphans(world: SweepWorld, swept: Swept, place: Round) -> None:
+    """Look once a day, also if it comes to nothing: what fails, fails and costs once a day."""
+    now, after = world.clock.now(), place.search_after
+    if after is None and place.searched is not None and now < place.searched + SEARCH_EVERY:
+        return
+    begun = now if after is None else place.searched
+    swept.place = place = replace(place, searched=begun, search_after=None)
+    world.store.put_sweep_round(place)
+    in_time = partial(_is_before, now + TIME_FOR_ORPHANS, world)
+    swept.orphans, came_to = look_for_orphans(world.orphans, now, after or "", in_time)
+    if came_to is not None:  # there is more: the next sweep goes on
+        swept.place = replace(place, search_after=came_to)
+        world.store.put_sweep_round(swept.place)
+
+
+def _is_before(end: datetime, world: SweepWorld) -> bool:
+    return world.clock.now() < end
+
+
+def _look_for_uploads(world: SweepWorld, swept: Swept, place: Round) -> None:
     """Walk on from where the last sweep was, and remember how far it was, whatever happens."""
     now = world.clock.now()
-    place = world.store.sweep_round() or Round("", started=now, since=now - FIRST_ROUND)
+    in_time = partial(_is_before, now + TIME_FOR_UPLOADS, world)
     if not place.after:
         place = replace(place, started=now)
     since, walked, calls = place.since, 0, 0
+    loaded: dict[str, Snapshot | None] = {}
     uploads = iter(world.objects.uploads(INBOX, place.after))
     try:
-        while walked < KEYS and calls < COMPARISONS and world.clock.now() < now + TIME_FOR_UPLOADS:
+        while walked < KEYS and calls < COMPARISONS and in_time():
             some = list(islice(uploads, KEYS_AT_ONCE))
             if not some:
                 place = replace(place, after="", since=place.started)
@@ -163,22 +198,23 @@ def _look_for_uploads(world: SweepWorld, swept: Swept) -> None:
                 for key, upload in aged.items()
                 if since - upload.uploaded_at < TOLD_AFTER <= now - upload.uploaded_at
             }
-            calls += _compare(aged, old, world, swept)
-            place, walked = replace(place, after=some[-1][0]), walked + len(some)
+            before = len(loaded)
+            lost = _compare(aged, loaded, world, swept)
+            asked = _ask_for(lost, world, swept, in_time)
+            swept.overdue += [key for key in asked if key in old and not _says_why(key, lost[key])]
+            calls, walked = calls + len(loaded) - before + len(asked), walked + len(some)
+            if len(asked) < len(lost):  # go on with the first that there was no time for
+                rest = list(lost)[len(asked)]
+                place = replace(
+                    place, after=max((k for k, _ in some if k < rest), default=place.after)
+                )
+                break
+            place = replace(place, after=some[-1][0])
     finally:
         if swept.overdue:  # before the place is remembered: rather twice than never
             _try("telling of uploads", swept, partial(_tell, world, swept.overdue))
         world.store.put_sweep_round(place)
         swept.place = place
-
-
-def _look_for_orphans(world: SweepWorld, swept: Swept) -> None:
-    """Look once a day, also if it comes to nothing: what fails, fails and costs once a day."""
-    now, place = world.clock.now(), swept.place
-    if place is None or (place.searched is not None and now < place.searched + SEARCH_EVERY):
-        return
-    world.store.put_sweep_round(replace(place, searched=now))
-    swept.orphans = len(look_for_orphans(world.orphans, now))
 
 
 def _tell(world: SweepWorld, keys: Sequence[str]) -> None:
@@ -194,12 +230,16 @@ def _tell(world: SweepWorld, keys: Sequence[str]) -> None:
     world.notifier.publish(subject, message, {"status": "UPLOADS"})
 
 
-def _compare(uploads: Mapping[str, Upload], old: Set[str], world: SweepWorld, swept: Swept) -> int:
-    """Ask for each upload that has no item, and for a look where there is no record yet.
+def _compare(
+    uploads: Mapping[str, Upload],
+    loaded: dict[str, Snapshot | None],
+    world: SweepWorld,
+    swept: Swept,
+) -> Mapping[str, Snapshot]:
+    """Return the uploads that have no item, each with its experiment's, in the order of the keys.
 
-    Of `old` ones people are to be told, unless an item tells why nothing was read.
-
-    Returns how many queries and asks it took.
+    Each experiment is loaded once in a sweep, however many files lie in its folder: `loaded` holds
+    those that were, None for what is left alone. Where there is no record yet, a look is asked for.
     """
     files: dict[str, dict[str, InboxFile]] = {}
     for key in uploads:
@@ -208,25 +248,41 @@ def _compare(uploads: Mapping[str, Upload], old: Set[str], world: SweepWorld, sw
             swept.unusable.append(key)
         elif file is not None:
             files.setdefault(file.experiment_id, {})[key] = file
-    read = world.store.load_all(list(files))
-    for experiment_id in files.keys() - read.keys():
-        swept.failures.append(f"the items of {experiment_id} can't be read")
-    snapshots = {name: snapshot for name, snapshot in read.items() if snapshot is not None}
-    lost = {
-        key: snapshot
-        for experiment_id, snapshot in snapshots.items()
-        for key, file in files[experiment_id].items()
-        if not _has_item(key, file, uploads[key], snapshot)
-    }
-    swept.uploads += len(lost)
-    swept.overdue += [key for key in lost if key in old and not _says_why(key, lost[key])]
-    for key in lost:
-        _try(f"asking for {key}", swept, partial(world.ingester.request_ingest, key))
+    new = [name for name in files if name not in loaded]
+    read = world.store.load_all(new)
+    for experiment_id in new:
+        if experiment_id not in read:
+            swept.failures.append(f"the items of {experiment_id} can't be read")
+        loaded[experiment_id] = read.get(experiment_id)
     # Nothing else may bring a look about: there is no record yet, or its next look is far off.
-    unseen = [name for name, snapshot in snapshots.items() if _wants_uploads(snapshot.record)]
+    unseen = [
+        name
+        for name in new
+        if (snapshot := loaded[name]) is not None and _wants_uploads(snapshot.record)
+    ]
     if unseen:
         _hint_at(unseen, world, swept)
-    return len(files) + len(lost)
+    return {
+        key: snapshot
+        for experiment_id, own in files.items()
+        if (snapshot := loaded[experiment_id]) is not None
+        for key, file in own.items()
+        if not _has_item(key, file, uploads[key], snapshot)
+    }
+
+
+def _ask_for(
+    lost: Mapping[str, Snapshot], world: SweepWorld, swept: Swept, in_time: Callable[[], bool]
+) -> Sequence[str]:
+    """Ask for lost uploads, at least for one; return those that there was time for."""
+    asked: list[str] = []
+    for key in lost:
+        if asked and not in_time():
+            break
+        _try(f"asking for {key}", swept, partial(world.ingester.request_ingest, key))
+        asked.append(key)
+    swept.uploads += len(asked)
+    return asked
 
 
 def _wants_uploads(record: Record | None) -> bool:
