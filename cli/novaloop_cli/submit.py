@@ -35,14 +35,36 @@ def submit(stack: Stack, directory: Path, name: str | None) -> None:
 
 
 def files_to_upload(directory: Path, name: str) -> list[Path]:
-    """Check a folder; return its files in the order of upload. Raises Refused."""
-    if problem := experiment_name_error(name):
-        raise Refused(f"{name}: {problem}, or give --name")
-    for file in directory.iterdir():
-        if problem := problem_with_file_name(file.name):
-            raise Refused(f"{file}: {problem}")
+    """Check a folder; return its files in the order of upload.
+
+    Raises Refused with all that is wrong with it.
+    """
+    problem = experiment_name_error(name)
+    problems = [f"{name}: {problem}, or give --name"] if problem else []
+    problems += [
+        f"{file}: {problem}"
+        for file in sorted(directory.iterdir())
+        if (problem := problem_with_file_name(file.name))
+    ]
     spec_file = directory / SPEC_FILE
-    data = data_files(directory, _read_spec(spec_file))
+    data: list[Path] = []
+    try:
+        spec = _read_spec(spec_file)
+    except SpecRefused as refused:
+        problems += (f"{spec_file} can't be used:", *refused.errors)
+    else:
+        found = _data_files(directory, spec)
+        if missing := [f"{stem}.csv" for stem, files in found.items() if not files]:
+            problems.append(
+                f"{directory}: the plan needs {', '.join(missing)}; add what is missing"
+            )
+        for files in found.values():
+            if len(files) > 1:
+                names = " and ".join(file.name for file in files)
+                problems.append(f"{directory}: {names} are the same dataset; keep one of them")
+        data = [file for files in found.values() for file in files]
+    if problems:
+        raise Refused("\n  ".join(problems))
     # The spec goes first, so that ingest converts each file with the settings meant for it.
     return [spec_file, *data] if spec_file.exists() else data
 
@@ -50,26 +72,16 @@ def files_to_upload(directory: Path, name: str) -> list[Path]:
 def _read_spec(file: Path) -> ExperimentSpec:
     if not file.exists():
         return ExperimentSpec()
-    try:
-        with file.open("rb") as opened:
-            return read_spec(opened.read(MAX_BYTES + 1))
-    except SpecRefused as refused:
-        raise Refused("\n  ".join((f"{file} can't be used:", *refused.errors))) from None
+    with file.open("rb") as opened:
+        return read_spec(opened.read(MAX_BYTES + 1))
 
 
-def data_files(directory: Path, spec: ExperimentSpec) -> list[Path]:
-    """Return the files that the spec's datasets come from. Raises Refused."""
+def _data_files(directory: Path, spec: ExperimentSpec) -> dict[str, list[Path]]:
+    """Return the files that each of the spec's datasets may come from, by their first word."""
     shared = split_roles(spec)
     own = [str(role) for role in roles(spec) if role not in shared]
     stems = [SPLIT_STEM, *own] if shared else own
-    found = {stem: _files_of(directory, stem) for stem in stems}
-    if missing := [f"{stem}.csv" for stem, files in found.items() if not files]:
-        raise Refused(f"{directory}: the plan needs {', '.join(missing)}; add what is missing")
-    for files in found.values():
-        if len(files) > 1:
-            names = " and ".join(file.name for file in files)
-            raise Refused(f"{directory}: {names} are the same dataset; keep one of them")
-    return [file for files in found.values() for file in files]
+    return {stem: _files_of(directory, stem) for stem in stems}
 
 
 def _files_of(directory: Path, stem: str) -> list[Path]:

@@ -171,3 +171,26 @@ def test_a_folder_that_is_not_there_is_a_usage_error(aws: None) -> None:
     assert result.exit_code == 2
     assert result.stderr.startswith("novaloop: ")
     assert "no/such/folder" in result.stderr
+
+
+def test_all_that_is_wrong_with_a_folder_is_told_at_once(stack: Stack, folder: Path) -> None:
+    (folder / "experiment.yml").write_text("")
+    (folder / "sft.csv").unlink()
+    (folder / "eval.jsonl").write_text("")
+    result = novaloop("submit", str(folder), "--name", "No Name")
+    assert result.exit_code == 2
+    for told in (
+        "No Name: ",
+        "experiment.yml: is not read",
+        "the plan needs sft.csv",
+        "eval.csv and eval.jsonl are the same dataset",
+    ):
+        assert told in result.stderr
+    assert uploads(stack) == {}
+
+
+def test_a_wrong_spec_is_told_with_the_wrong_names(stack: Stack, folder: Path) -> None:
+    (folder / "experiment.yaml").write_text("budget_usd: -1\ngate: {better_than: nothing}\n")
+    result = novaloop("submit", str(folder), "--name", "No Name")
+    for told in ("No Name: ", "budget_usd: must be", "gate.better_than: no earlier evaluation"):
+        assert told in result.stderr
