@@ -84,7 +84,7 @@ def show(method: str, model: str, instance_type: str | None) -> None:
         table.add_column(title, overflow="fold")
     for path, setting in chosen.settings.items():
         name = _shortest(path, chosen.settings)
-        table.add_row(name, _default(setting), _values(setting))
+        table.add_row(name, _default(setting, chosen.settings), _values(setting))
     out.print(table)
 
 
@@ -95,9 +95,9 @@ def _shortest(path: str, paths: Iterable[str]) -> str:
     return next(end for end in ends if sum(f".{other}".endswith(f".{end}") for other in paths) == 1)
 
 
-def _default(setting: Setting) -> str:
+def _default(setting: Setting, paths: Iterable[str]) -> str:
     if setting.default_from is not None:
-        return f"as {setting.default_from}"
+        return f"as {_shortest(setting.default_from, paths)}"
     if setting.omitted:
         return "left out"
     return json.dumps(setting.default)

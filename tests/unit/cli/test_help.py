@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import click
@@ -93,3 +94,9 @@ def test_a_machine_that_no_recipe_of_the_model_has_is_not_ignored() -> None:
     assert result.exit_code == 2
     assert "ml.g5.12xlarge" in result.stderr
     assert "ml.p5.48xlarge" in result.stderr
+
+
+def test_a_default_that_follows_another_setting_names_it_as_the_table_does() -> None:
+    printed = novaloop("recipes", "show", "rft-lora", "nova-lite-2").stdout
+    assert max(map(len, printed.splitlines())) <= 80
+    assert re.search(r"^save_steps +as max_steps ", printed, re.MULTILINE)
