@@ -20,11 +20,11 @@ class CountingMatcher:
         self._tree = _parser.parse(pattern)
         self._flags = self._tree.state.flags
         self._text = text
-        self._left = at_most
+        self.left = at_most
 
-    def matches(self) -> bool:
-        """Match from the beginning of the text. Fails if that takes more steps."""
-        return self._run(self._tree, 0, 0, lambda _: True)
+    def matches(self, place: int = 0) -> bool:
+        """Match from a place of the text. Fails if that takes more steps."""
+        return self._run(self._tree, 0, place, lambda _: True)
 
     def _run(self, items: Any, index: int, at: int, then: Then) -> bool:
         if index == len(items):
@@ -40,8 +40,8 @@ class CountingMatcher:
             return self._run(av[3], 0, at, rest)
         if op in {c.MAX_REPEAT, c.MIN_REPEAT}:
             return self._repeat(op, av, 0, at, rest)
-        assert self._left > 0, "takes more steps"
-        self._left -= 1
+        assert self.left > 0, "takes more steps"
+        self.left -= 1
         if op is c.AT:
             return bool(re.compile(_ASSERTIONS[av]).match(self._text, at)) and rest(at)
         return at < len(self._text) and self._takes(op, av, self._text[at]) and rest(at + 1)

@@ -159,17 +159,15 @@ PATTERNS = st.tuples(
 ).map("".join)
 
 
-def hold_to_its_count(monkeypatch: pytest.MonkeyPatch, pattern: str, texts: list[str]) -> None:
+def hold_to_its_count(pattern: str, texts: list[str]) -> None:
     """Match from the beginning of texts of one length: no more steps than counted for that."""
     size = len(texts[0])
-    with monkeypatch.context() as patch:
-        patch.setattr(patterns, "MAX_CHARACTERS", size)
-        try:
-            part = patterns._Parser(pattern).alternatives(0)
-            after = patterns._After(0, 0, certain=True)
-            _, counted = patterns._Count(pattern).cost(part, after)
-        except (RefusedPattern, re.error):
-            return
+    try:
+        part = patterns._Parser(pattern, size).alternatives(0)
+        after = patterns._After(0, 0, certain=True)
+        _, counted = patterns._Count(pattern, size).cost(part, after)
+    except (RefusedPattern, re.error):
+        return
     if counted > patterns.MAX_STEPS:
         return
     compiled = re.compile(pattern)
@@ -187,11 +185,9 @@ def runs(size: int) -> list[str]:
 
 @settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
 @given(pattern=PATTERNS)
-def test_no_text_takes_more_steps_than_counted(
-    monkeypatch: pytest.MonkeyPatch, pattern: str
-) -> None:
-    hold_to_its_count(monkeypatch, pattern, ["".join(each) for each in product("ab1 ", repeat=3)])
-    hold_to_its_count(monkeypatch, pattern, runs(20))
+def test_no_text_takes_more_steps_than_counted(pattern: str) -> None:
+    hold_to_its_count(pattern, ["".join(each) for each in product("ab1 ", repeat=3)])
+    hold_to_its_count(pattern, runs(20))
 
 
 TRICKY = r"""
@@ -227,10 +223,8 @@ a{2,}a{2,}x
 
 
 @pytest.mark.parametrize("pattern", [*TRICKY.strip().splitlines(), *documented(), *PRACTICAL])
-def test_tricky_patterns_take_no_more_steps_than_counted(
-    monkeypatch: pytest.MonkeyPatch, pattern: str
-) -> None:
-    hold_to_its_count(monkeypatch, pattern, runs(30))
+def test_tricky_patterns_take_no_more_steps_than_counted(pattern: str) -> None:
+    hold_to_its_count(pattern, runs(30))
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
@@ -252,6 +246,72 @@ def test_what_is_accepted_is_searched_in_time(pattern: str, again: str, end: str
 def test_practical_patterns_are_searched_in_time(pattern: str, again: str) -> None:
     with limited(SECONDS):
         search(compile_pattern(pattern), again * patterns.MAX_CHARACTERS + "!")
+
+
+LITERALS = ["<answer>", "boxed{", "the answer is ", "####", "x = 1", "answer:", "$1,111", "a1a1"]
+
+
+@pytest.mark.parametrize("pattern", [*TRICKY.strip().splitlines(), *documented(), *PRACTICAL])
+def test_a_search_takes_no_more_steps_from_all_places_than_counted(pattern: str) -> None:
+    size = 30
+    try:
+        compile_pattern(pattern)
+        counted = patterns._all_steps(pattern, size)
+    except RefusedPattern:
+        return
+    multiplied = [(text * size)[:size] for text in LITERALS]
+    for text in [*runs(size)[::7], *multiplied]:
+        # Where a search succeeds, it is over, and what can't fail reads up to the end once.
+        matcher = CountingMatcher(pattern, text, at_most=counted + size)
+        found = any(matcher.matches(place) for place in range(size))
+        assert found == (re.search(pattern, text) is not None)
+
+
+@pytest.mark.parametrize("size", patterns.REACHES)
+@pytest.mark.parametrize("pattern", [*documented(), *PRACTICAL, *TRICKY.strip().splitlines()])
+def test_what_is_searched_is_so_short_that_few_steps_are_taken(pattern: str, size: int) -> None:
+    """However the answer grows, the steps do not; what is searched would cost more if it grew."""
+    try:
+        reach = patterns.reach_of(compile_pattern(pattern).pattern)
+    except RefusedPattern:
+        return
+    assert patterns._all_steps(pattern, reach) <= patterns.MOST_STEPS
+    if size > reach:
+        assert patterns._all_steps(pattern, size) > patterns.MOST_STEPS
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+@given(pattern=PATTERNS)
+def test_whatever_is_accepted_has_an_end_short_enough_to_be_searched(pattern: str) -> None:
+    try:
+        compile_pattern(pattern)
+    except RefusedPattern:
+        assume(False)
+    assert patterns._all_steps(pattern, patterns.reach_of(pattern)) <= patterns.MOST_STEPS
+
+
+@pytest.mark.parametrize(
+    ("pattern", "reach"),
+    [
+        (r"x = (\d+)", 5_000),
+        (r"^\s*(yes|no)\b", 5_000),
+        (r"\\boxed\{([^{}]+)\}", 4_000),
+        (r"(?i)\bthe answer is\b[^A-D]*([A-D])", 1_000),
+        (r"(?s)<answer>(.*?)</answer>", 2_500),
+        (r".*answer: (\w+)", 800),
+    ],
+)
+def test_a_beginning_that_can_not_stand_everywhere_lets_more_be_searched(
+    pattern: str, reach: int
+) -> None:
+    assert patterns.reach_of(pattern) == reach
+
+
+def test_what_lies_before_the_searched_end_is_not_read() -> None:
+    pattern = compile_pattern(".*answer: (\\w+)")
+    reach = patterns.reach_of(pattern.pattern)
+    assert search(pattern, "answer: yes" + "\n" * (reach - 11)) is not None
+    assert search(pattern, "answer: yes" + "\n" * reach) is None
 
 
 def test_the_end_of_a_long_answer_is_searched_and_its_beginning_stays_its_beginning() -> None:

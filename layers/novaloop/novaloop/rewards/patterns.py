@@ -2,8 +2,9 @@ r"""Which regular expressions a reward may use: those that `re` searches for in 
 
 `re` tries one way after the other, so `(a+)+$` takes twice as long for every further `a`. A pattern
 is accepted if the steps that it can take from one place of a text of MAX_CHARACTERS, counted by the
-rules below and never too low, are at most MAX_STEPS. A search begins at every place, so it takes at
-most MAX_CHARACTERS times as many, whatever the text.
+rules below and never too low, are at most MAX_STEPS. A search begins at every place, and may read
+up to the end from each, which is quadratic. So the end of an answer is searched that is short
+enough for the pattern: all steps from all places of it are at most MOST_STEPS (`reach_of`).
 
 `ways` are in how many ways a part can match from one place and leave the rest anything to try,
 `steps` what trying them all takes:
@@ -31,11 +32,15 @@ from functools import lru_cache
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 MAX_CHARACTERS = 5_000
 """Of an answer: its last ones are searched, since what a model reasons ends in what it says."""
 MAX_STEPS = 50 * MAX_CHARACTERS
+MOST_STEPS = 10_000_000
+"""Of one search: a processor takes up to five nanoseconds for each."""
+REACHES = (MAX_CHARACTERS, 4_000, 3_000, 2_500, 2_000, 1_500, 1_000, 800, 600, 400)
+"""How much of an answer's end may be searched."""
 MAX_DEPTH = 20
 """Groups inside of groups."""
 
@@ -84,17 +89,68 @@ def compile_pattern(pattern: str) -> re.Pattern[str]:
         compiled = re.compile(pattern)
     except (re.error, ArithmeticError, ValueError, RecursionError) as problem:
         raise RefusedPattern(f"is no regular expression of Python: {problem}") from None
-    parser = _Parser(pattern)
-    whole = parser.alternatives(0)
-    count = _Count(pattern)
-    if count.cost(whole, _After(0, 0, certain=True))[1] > MAX_STEPS:
+    whole = _Parser(pattern, MAX_CHARACTERS).alternatives(0)
+    count = _Count(pattern, MAX_CHARACTERS)
+    steps = count.cost(whole, _After(0, 0, certain=True))[1]
+    if steps > MAX_STEPS or _all_steps(pattern, REACHES[-1]) > MOST_STEPS:
         raise RefusedPattern(count.complaint())
     return compiled
 
 
 def search(pattern: re.Pattern[str], text: str) -> re.Match[str] | None:
     """Look for a compiled pattern at the end of a text. `^` is still where all of it begins."""
-    return pattern.search(text, max(0, len(text) - MAX_CHARACTERS))
+    return pattern.search(text, max(0, len(text) - reach_of(pattern.pattern)))
+
+
+@lru_cache(maxsize=64)
+def reach_of(pattern: str) -> int:
+    """Return how many characters of an answer's end are searched for a pattern that passes."""
+    return next((each for each in REACHES if _all_steps(pattern, each) <= MOST_STEPS), REACHES[-1])
+
+
+def _all_steps(pattern: str, size: int) -> int:
+    """Return how many steps a search of a text of this size takes at most."""
+    whole = _Parser(pattern, size).alternatives(0)
+    try:
+        steps = _Count(pattern, size).cost(whole, _After(0, 0, certain=True))[1]
+    except RefusedPattern:  # a count such as {2000} is one without end in a shorter text
+        return MOST_STEPS + 1
+    flags = _FLAGS.match(pattern)
+    if _begins_text(whole, pattern) and not (flags and "m" in flags[1]):
+        return size + steps
+    apart = len(_beginning(whole)) or 1
+    return size * apart + (size // apart + 1) * steps
+
+
+def _begins_text(part: _Part, pattern: str) -> bool:
+    """Whether a part matches where the text begins, and nowhere else."""
+    if part.kind == "assertion":
+        return pattern[part.start : part.end] in {"^", r"\A"}
+    return part.kind == "sequence" and bool(part.parts) and _begins_text(part.parts[0], pattern)
+
+
+def _beginning(part: _Part) -> list[int]:
+    """Return the sets of the characters that a part begins with, as far as none can be the first.
+
+    Where all of them stand, they stand again only behind the last: so fewer places are to be tried.
+    """
+    found: list[int] = []
+    for each in _characters(part):
+        if each is None or (found and each & found[0]):
+            break
+        found.append(each)
+    return found
+
+
+def _characters(part: _Part) -> Iterator[int | None]:
+    """Yield the sets of the characters that stand in a row, and None where that is not known."""
+    if part.kind == "character":
+        yield part.first
+    elif part.kind == "sequence":
+        for each in part.parts:
+            yield from _characters(each)
+    elif part.kind != "assertion":
+        yield None
 
 
 class _Part:
@@ -158,15 +214,16 @@ def _repetition(start: int, end: int, part: _Part, low: int, high: int) -> _Part
     whole.depth += 1
     whole.empty = part.empty or low == 0
     whole.certain = part.certain or low == 0
-    whole.low, whole.high = min(low, MAX_CHARACTERS), min(high, MAX_CHARACTERS)
+    whole.low, whole.high = low, high
     return whole
 
 
 class _Parser:
-    """Reads a pattern that `re` has accepted."""
+    """Reads a pattern that `re` has accepted, for texts of `size` characters."""
 
-    def __init__(self, pattern: str) -> None:
+    def __init__(self, pattern: str, size: int) -> None:
         self._text = pattern
+        self._size = size
         self._at = 0
         self._ignores_case = self._any_is_all = False
         flags = _FLAGS.match(pattern)
@@ -198,10 +255,10 @@ class _Parser:
         if count:
             least, comma, most = count.groups()
             low = int(least or 0)
-            high = (int(most) if most else MAX_CHARACTERS) if comma else low
+            high = (int(most) if most else self._size) if comma else low
         elif rest[:1] in {"*", "+", "?"}:
             low = int(rest[0] == "+")
-            high = 1 if rest[0] == "?" else MAX_CHARACTERS
+            high = 1 if rest[0] == "?" else self._size
         else:
             return part
         self._at += count.end() if count else 1
@@ -209,6 +266,7 @@ class _Parser:
             self._at += 1
             raise self._refused(part.start, "is possessive; leave out the last +")
         self._at += self._text[self._at : self._at + 1] == "?"
+        low, high = min(low, self._size), min(high, self._size)
         return _repetition(part.start, self._at, part, low, high)
 
     def _item(self, depth: int) -> _Part:
@@ -336,10 +394,11 @@ class _After:
 
 
 class _Count:
-    """Counts ways and steps by the rules above."""
+    """Counts ways and steps by the rules above, for texts of `size` characters."""
 
-    def __init__(self, pattern: str) -> None:
+    def __init__(self, pattern: str, size: int) -> None:
         self._pattern = pattern
+        self._size = size
         self._widest: tuple[int, _Part] | None = None
 
     def complaint(self) -> str:
@@ -389,7 +448,7 @@ class _Count:
         (body,), low, high = part.parts, part.low, part.high
         again = after if high <= 1 else after.or_again(body, low)
         once, steps = self.cost(body, again)
-        if high == MAX_CHARACTERS and (once > 1 or body.empty):
+        if high == self._size and (once > 1 or body.empty):
             raise self._refused(part, body)
         if once == 1 and not body.empty:
             ways = high - low + 1 if body.first & after.first else 1
@@ -400,7 +459,7 @@ class _Count:
                 # At each place every part is tried once on the way there. On the way back each
                 # repetition inside and this one may stop there, and try all that may follow.
                 there_and_back = body.size + (1 + body.depth) * (body.size + after.tries)
-                steps = min(high * (1 + steps + after.tries), MAX_CHARACTERS * there_and_back)
+                steps = min(high * (1 + steps + after.tries), self._size * there_and_back)
         else:
             ways, steps = self._in_many_ways(once, steps, low, high)
         if not after.certain and ways > 1 and (self._widest is None or self._widest[0] < ways):
