@@ -413,9 +413,10 @@ class Simulation:
 
     def is_claimed(self, name: str) -> bool:
         return any(
-            claims(stack.store.record(experiment_id), name, StageState.CLAIMED)
+            claims(record, name, StageState.CLAIMED)
             for stack in self.stacks
             if (experiment_id := experiment_of_job(stack.prefix, name))
+            and (record := stack.store.load(experiment_id).record) is not None
         )
 
     def deliver(self, experiment_id: str, receive: int, depth: int) -> None:
@@ -567,7 +568,7 @@ class Simulation:
         record = self.record(experiment_id)
         if record.status.is_final:
             # What a former experiment of the name has left, nobody knows of but schedules and tags.
-            own = job_name(self.prefix, experiment_id, record.uid, "", 1).removesuffix("-1")
+            own = job_name(record.prefix, experiment_id, record.uid, "", 1).removesuffix("-1")
             running = [
                 name for name in (*self.jobs.running, *self.bedrock.running) if name.startswith(own)
             ]

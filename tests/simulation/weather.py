@@ -587,13 +587,19 @@ NOBODY_LOOKS = {
 class Neighbour(Fault):
     """Another stack in the same account and region, with a prefix of its own, has the same names.
 
-    Nothing of this one's weather is its own, but for the services that both use.
+    Nothing of this one's weather is its own, but for the services that both use. Neither may take
+    what the other has made for its own, whatever their names.
     """
 
+    prefix: str = "other"
+    """The same where the guard of the prefix was deleted by hand, or is of an older release."""
     other: Simulation | None = None
 
     def begin(self) -> None:
-        self.other = Simulation(account=self.stack, prefix="other", stack_name="neighbour")
+        self.other = Simulation(
+            account=self.stack, prefix=self.prefix, stack_name=f"neighbour-{self.prefix}"
+        )
+        self.other.lives = 0x1000  # its uids begin otherwise
         self.other.later(self.within(RUN / 4), self.submit)
 
     def submit(self) -> None:
@@ -612,6 +618,40 @@ class Neighbour(Fault):
             serving |= {*self.stack.bedrock.throughputs}
             assert endpoint.name in serving, f"the other stack's {endpoint.name} was deleted"
         clear_away(self.other, name)
+
+
+@dataclass
+class PrefixChanged(Fault):
+    """An update gives the stack another prefix, once nothing of it runs or serves.
+
+    While something does, its guard refuses. What waits keeps its names, under which the roles may
+    create nothing any more.
+    """
+
+    former: str = ""
+
+    def begin(self) -> None:
+        self.former = ""
+        self.sometime(self.change)
+
+    def change(self) -> None:
+        stack = self.stack
+        bills = (*stack.jobs.running, *stack.bedrock.running, *stack.hosting.endpoints)
+        if bills or stack.bedrock.throughputs or stack.bedrock.deployments:
+            stack.later(timedelta(minutes=10), self.change)
+            return
+        self.strike()
+        self.former, stack.prefix = stack.prefix, "renamed"
+        stack.world, stack.undisturbed = (
+            stack.world_with(stack.crashes),
+            stack.world_with(Crashes()),
+        )
+
+    def around(self, call: Call) -> Any:
+        creates = call.name.partition(".")[2].startswith("create_")
+        if self.former and creates and f"{self.former}-" in str(call.first):
+            raise refusal("AccessDeniedException", f"not authorized to create {call.first}")
+        return call()
 
 
 @dataclass
@@ -672,7 +712,7 @@ KINDS: Sequence[Fault] = (
     *_fated("deployment", "component invalid", "component fails", plan=COMPONENT),
     # Two experiments in turn must come to serve by one endpoint, for which there are few chances.
     *_fated("deployment", "update no capacity", "update fails", plan=LASTING, odds=0.3, weight=0.5),
-    *_fated("deployment", "update breaks for capacity", plan=LASTING, odds=0.3, weight=0.5),
+    *_fated("deployment", "update breaks for capacity", plan=LASTING, odds=0.4, weight=0.6),
     *_fated("deployment", "custom-model quota", "custom-model service fault", plan=ON_DEMAND),
     *_fated("deployment", "custom-model-deployment quota", plan=ON_DEMAND),
     *_fated("deployment", "custom-model-deployment no capacity", plan=ON_DEMAND),
@@ -701,6 +741,8 @@ KINDS: Sequence[Fault] = (
     ),
     TableDeleted("table deleted", 0.06),
     Neighbour("second stack in the account", 0.2),
+    Neighbour("second stack with the same prefix", 0.1, prefix="novaloop"),
+    PrefixChanged("prefix changed under way", 0.15),
     # What can't be read or reached, for hours or days.
     Outage(
         "output that can't be read",
