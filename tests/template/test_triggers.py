@@ -15,6 +15,7 @@ from moto.events.models import EventPattern
 
 from novaloop.cloud.messages import MAX_DELAY
 from novaloop.experiment.controller.transitions import LAUNCH_LEASE
+from novaloop.usecases.big_files import WEATHER
 from tests.template.stack import broken_rules, deployed
 
 EVENTS = Path(__file__).parents[2] / "events"
@@ -369,3 +370,22 @@ def test_lists_are_refused_that_a_policy_or_a_request_would_choke_on(
     """Limits of VpcConfig: SageMaker's API reference, 16 subnets and 5 groups."""
     spec = STACK.parameters[parameter]
     assert (re.fullmatch(spec["AllowedPattern"], given) is not None) is fits
+
+
+def test_a_step_of_a_big_file_waits_for_services_and_says_what_it_failed_of() -> None:
+    states = json.loads(STACK.properties("BigFiles")["DefinitionString"])["States"]
+    inner = [states[name]["ItemProcessor"] for name in ("Scan", "Convert")]
+    for each in inner:
+        first = each["States"][each["StartAt"]]
+        (caught,) = first["Catch"]
+        reject = each["States"][caught["Next"]]
+        assert caught["ErrorEquals"] == ["States.ALL"]
+        assert reject["Parameters"]["Payload"]["step"] == "reject"
+        assert reject["Parameters"]["Payload"]["error.$"] == f"{caught['ResultPath']}.Error"
+        assert each["States"][reject["Next"]]["Type"] == "Fail"
+    tasks = [*states.values(), *(state for each in inner for state in each["States"].values())]
+    for task in (task for task in tasks if task["Type"] == "Task"):
+        weather, _ = task["Retry"]
+        lambdas = {name for name in WEATHER if not name.startswith("States.")}
+        assert set(weather["ErrorEquals"]) == lambdas
+        assert weather["MaxAttempts"] * weather["MaxDelaySeconds"] >= 3_600

@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from benchmarks.stackoverflow_like import generate
 from novaloop.experiment.record import DatasetItem, DatasetStatus
-from novaloop.usecases.big_files import MAX_RANGES, run_step
+from novaloop.usecases.big_files import MAX_RANGES, WEATHER, ServiceUnavailable, run_step
 from novaloop.usecases.conversion import IngestWorld
 from novaloop.usecases.ingest import ingest
+from novaloop.usecases.ports import ObjectMissing
+from tests.simulation.twin_service import refusal
 from tests.simulation.twins import TwinObjects, TwinStore, VirtualClock
 
 KEY = "inbox/demo/sft.csv"
@@ -205,3 +208,94 @@ def test_a_failure_says_nothing_of_a_file_that_took_its_place(questions: bytes) 
     run_step({"step": "reject", "file": first["file"], "error": "MemoryError"}, world)
     assert item_of(world) == before
     assert before.status is DatasetStatus.INGESTING
+
+
+THROTTLED = refusal("SlowDown", "says a row of text")
+
+
+class Failing:
+    """A port that fails at calls of these names, for now."""
+
+    def __init__(self, port: object, error: BaseException, *calls: str) -> None:
+        self._port, self._error, self.calls = port, error, calls
+
+    def __getattr__(self, name: str) -> Any:
+        if name in self.calls:
+            raise self._error
+        return getattr(self._port, name)
+
+
+@pytest.mark.parametrize("error", [THROTTLED, ConnectionError("reset"), refusal("503", "")])
+@pytest.mark.parametrize("step", ["scan", "plan", "convert", "join"])
+def test_a_services_error_says_nothing_of_the_file(
+    questions: bytes, step: str, error: BaseException
+) -> None:
+    machine = Machine(len(questions))
+    world = world_with(questions, machine)
+    (request,) = machine.requests
+    ranges = request["ranges"]
+    scans = [{"start": 0}] * 8 if step == "plan" else []
+    before = item_of(world)
+    world.clock.time += timedelta(minutes=10)  # type: ignore[attr-defined]
+    failing = replace(world, objects=Failing(world.objects, error, "get", "newest"))
+    event = {"step": step, "file": request["file"], "range": ranges[0], "ranges": ranges}
+    with pytest.raises(ServiceUnavailable) as raised:
+        run_step({**event, "scans": scans}, failing)
+    assert "a row of text" not in str(raised.value)
+    assert item_of(world).status is DatasetStatus.INGESTING
+    assert item_of(world).ingest_attempts == before.ingest_attempts
+
+
+def test_while_its_steps_wait_for_a_service_no_second_conversion_begins(questions: bytes) -> None:
+    machine = Machine(len(questions))
+    world = world_with(questions, machine)
+    (request,) = machine.requests
+    failing = replace(world, objects=Failing(world.objects, THROTTLED, "get"))
+    span = request["ranges"][0]
+    for _ in range(12):
+        world.clock.time += timedelta(minutes=15)  # type: ignore[attr-defined]
+        with pytest.raises(ServiceUnavailable):
+            run_step({"step": "scan", "file": request["file"], "range": span}, failing)
+        ingest(KEY, world)  # such as an event that Lambda held back
+    assert len(machine.requests) == 1
+    assert item_of(world).ingest_attempts == 1
+
+
+@pytest.mark.parametrize("error", sorted(WEATHER))
+def test_a_service_that_fails_for_long_rejects_no_file_and_is_told_after_a_day(
+    questions: bytes, error: str
+) -> None:
+    machine = Machine(len(questions))
+    world = world_with(questions, machine)
+    clock: Any = world.clock
+    for _ in range(40):
+        clock.time += timedelta(minutes=46)
+        run_step({"step": "reject", "file": machine.requests[-1]["file"], "error": error}, world)
+        item = item_of(world)
+        told = clock.now() >= item.uploaded_at + timedelta(days=1)
+        assert (item.status is DatasetStatus.REJECTED) is told
+        assert f"could not be converted yet: {error}" in item.reason
+        clock.time += timedelta(minutes=16)
+        ingest(KEY, world)
+    assert len(machine.requests) == 41
+    machine.requests = machine.requests[-1:]
+    machine.run(world)
+    assert item_of(world).status is DatasetStatus.ACCEPTED
+
+
+def test_deaths_over_a_big_file_reject_it_whatever_services_do(questions: bytes) -> None:
+    machine = Machine(len(questions))
+    world = world_with(questions, machine)
+    for error in ("MemoryError", "States.Timeout", "Runtime.ExitError", "Sandbox.Timedout"):
+        rejected(world, machine, error)
+        assert item_of(world).status is DatasetStatus.REJECTED
+        assert error not in WEATHER
+
+
+def test_an_upload_that_is_gone_is_no_fault_of_a_service(questions: bytes) -> None:
+    machine = Machine(len(questions))
+    world = world_with(questions, machine)
+    (request,) = machine.requests
+    gone = replace(world, objects=Failing(world.objects, ObjectMissing(KEY), "get"))
+    with pytest.raises(ObjectMissing):
+        run_step({"step": "scan", "file": request["file"], "range": request["ranges"][0]}, gone)

@@ -13,13 +13,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime
 
 from novaloop.experiment.controller.intake import CONVERSION
 from novaloop.experiment.controller.transitions import UNREADABLE_FOR
+from novaloop.experiment.record import DatasetItem, DatasetStatus
 from novaloop.experiment.versions import Damaged, NewerVersion
 from novaloop.usecases.conversion import IngestWorld
 from novaloop.usecases.errors import code_of
+from novaloop.usecases.inbox import NOT_READ
 
 MAX_ATTEMPTS = 6
 
@@ -71,3 +74,44 @@ def why_not_yet(done: str, code: str) -> str:
         f"could not be {done} yet: {code}. It is tried again, in the end once a day; the ingest "
         "function's log has more"
     )
+
+
+def is_wanted(item: DatasetItem) -> bool:
+    """Whether a dataset has no result yet."""
+    return item.status is DatasetStatus.INGESTING or item.version_id == NOT_READ
+
+
+def put_back(
+    experiment_id: str, claimed: tuple[DatasetItem, ...], world: IngestWorld, code: str
+) -> None:
+    """Take the attempt back, and say why it came to nothing, unless another one had a result.
+
+    An upload is converted when it comes, and when a later `experiment.yaml` asks for that.
+    """
+    snapshot = world.store.load(experiment_id)
+    now, reason = world.clock.now(), why_not_yet("converted", code)
+    for item in claimed:
+        present = same(snapshot.datasets.get(item.role), item)
+        if present is None or not is_wanted(present):
+            continue
+        asked = [item.uploaded_at, *([snapshot.spec.uploaded_at] if snapshot.spec else [])]
+        attempts = item.ingest_attempts - 1
+        if present.version_id == NOT_READ:
+            back = replace(present, ingest_attempts=attempts)
+        else:
+            back = replace(item, ingest_attempts=attempts, reason=reason, updated_at=now)
+            if is_told(max(asked), world):
+                back = replace(back, status=DatasetStatus.REJECTED, version_id=NOT_READ)
+        world.store.put_dataset(experiment_id, back)
+
+
+def same(old: DatasetItem | None, item: DatasetItem) -> DatasetItem | None:
+    """Return `old` if it is of the same version of the file and of the settings.
+
+    An item without a version, as none was read, is that of the version uploaded at its time.
+    """
+    if old is None or (old.source_key, old.fingerprint) != (item.source_key, item.fingerprint):
+        return None
+    if old.version_id == NOT_READ:
+        return old if old.uploaded_at == item.uploaded_at else None
+    return old if old.version_id == item.version_id else None

@@ -3,13 +3,14 @@
 The steps are those of the state machine `BigFiles`: scan each of equal ranges, plan the cuts,
 convert each range of whole records, join the parts. A file that can't be cut is planned as a
 single range; one whose cuts turn out to be wrong is converted in one stream at the end. Where a
-step fails for good, its dataset is REJECTED with the reason.
+step fails for good, its dataset is REJECTED with the reason, unless that is a service's: then the
+attempt counts for nothing, and the file is asked for again, as any other is.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any, BinaryIO
@@ -32,7 +33,8 @@ from novaloop.experiment.controller.intake import data_fingerprint
 from novaloop.experiment.record import DatasetItem, DatasetStatus
 from novaloop.experiment.spec.experiment import Role
 from novaloop.experiment.spec.inputs import row_formats
-from novaloop.experiment.versions import Shape, current, stamped
+from novaloop.experiment.versions import Damaged, NewerVersion, Shape, current, stamped
+from novaloop.usecases.attempts import put_back
 from novaloop.usecases.conversion import (
     JSON_LINES,
     Conversion,
@@ -43,14 +45,36 @@ from novaloop.usecases.conversion import (
     folder_of,
     options_of,
 )
+from novaloop.usecases.errors import DEFECTS, code_of
 from novaloop.usecases.inbox import SPLIT_STEM, stem_of
-from novaloop.usecases.ports import BigFiles
+from novaloop.usecases.ports import BigFiles, ObjectMissing
 from novaloop.usecases.spec_upload import present_spec
 
 RANGES_PER_SMALLEST = 8
 MAX_RANGES = 400
 """Their scans have to fit into the 256 KiB that a state machine passes on."""
 _PEEK_BYTES = 1 << 16
+
+
+class ServiceUnavailable(Exception):  # noqa: N818 - the state machine tries again by this name
+    """A service answered an error, or none; `str()` is its code."""
+
+
+WEATHER = {
+    ServiceUnavailable.__name__,
+    "Lambda.AWSLambdaException",
+    "Lambda.SdkClientException",
+    "Lambda.ServiceException",
+    "Lambda.TooManyRequestsException",
+    "States.ExceedToleratedFailureThreshold",
+    "States.Permissions",
+}
+"""Errors in the words of Step Functions that say nothing of the file. A range that failed for good
+has said itself what of; of the whole map, only that it did, which is the fifth.
+
+https://docs.aws.amazon.com/step-functions/latest/dg/concepts-error-handling.html,
+https://docs.aws.amazon.com/step-functions/latest/dg/sfn-best-practices.html (Lambda's)
+"""
 
 
 @dataclass(frozen=True)
@@ -92,11 +116,27 @@ def hand_over(job: Conversion, size: int, big_files: BigFiles) -> None:
 def run_step(event: Mapping[str, Any], world: IngestWorld) -> Any:
     """Run one step and return its result as JSON values.
 
-    A step does nothing if the file or its settings have been replaced. Raises NewerVersion for an
+    A step does nothing if the file or its settings have been replaced. Raises ServiceUnavailable
+    where a service answers an error, which says nothing of the file; NewerVersion for an
     execution that a newer release began: the file is asked for again once it took too long.
     """
     file = BigFile(**current(Shape.BIG_FILE, event["file"]))
     step: str = event["step"]
+    try:
+        return _run(step, file, event, world)
+    except (*DEFECTS, MemoryError, ObjectMissing, NewerVersion, Damaged):
+        raise
+    except Exception as error:
+        # Whoever waits for the file sees that it is still worked at.
+        with suppress(Exception):
+            item = world.store.load(file.experiment_id).datasets.get(file.role)
+            if item is not None and _is_of(item, file) and not item.reason:
+                item = replace(item, updated_at=world.clock.now())
+                world.store.put_dataset(file.experiment_id, item)
+        raise ServiceUnavailable(code_of(error)) from error
+
+
+def _run(step: str, file: BigFile, event: Mapping[str, Any], world: IngestWorld) -> Any:
     if step == "scan":
         span = ByteRange(**event["range"])
         return asdict(scan(file.source_key, file.version_id, span, world))
@@ -104,7 +144,11 @@ def run_step(event: Mapping[str, Any], world: IngestWorld) -> Any:
     if job is None:
         return [] if step == "plan" else None
     if step == "reject":
-        world.store.put_dataset(file.experiment_id, _rejected(job, str(event["error"]), world))
+        error = str(event["error"])
+        if error in WEATHER:
+            put_back(file.experiment_id, job.items, world, error)
+        else:
+            world.store.put_dataset(file.experiment_id, _rejected(job, error, world))
         return None
     if step == "plan":
         # From here on the time that a conversion may take runs anew.
@@ -218,12 +262,16 @@ def _job(file: BigFile, world: IngestWorld) -> Conversion | None:
     """Return the conversion, unless it is no longer wanted."""
     item = world.store.load(file.experiment_id).datasets.get(file.role)
     spec = present_spec(file.experiment_id, world)
-    if item is None or spec is None or item.status is not DatasetStatus.INGESTING:
+    if item is None or spec is None or not _is_of(item, file):
         return None
+    same = data_fingerprint(spec, Role(file.role)) == file.fingerprint
+    return Conversion(file.experiment_id, spec, (item,)) if same else None
+
+
+def _is_of(item: DatasetItem, file: BigFile) -> bool:
     wanted = (item.source_key, item.version_id, item.fingerprint)
     same = wanted == (file.source_key, file.version_id, file.fingerprint)
-    same = same and data_fingerprint(spec, Role(file.role)) == file.fingerprint
-    return Conversion(file.experiment_id, spec, (item,)) if same else None
+    return same and item.status is DatasetStatus.INGESTING
 
 
 def _version(job: Conversion) -> str:

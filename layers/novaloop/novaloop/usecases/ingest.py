@@ -9,13 +9,20 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 
-from novaloop.experiment.controller.intake import data_fingerprint
+from novaloop.experiment.controller.intake import CONVERSION, data_fingerprint
 from novaloop.experiment.names import MISNAMED_SPEC_FILE, SPEC_FILE
 from novaloop.experiment.record import DatasetItem, DatasetStatus
 from novaloop.experiment.spec.experiment import Role, Split
 from novaloop.experiment.spec.inputs import split_roles
 from novaloop.experiment.validation.reading import problem_with_file_name
-from novaloop.usecases.attempts import MAX_ATTEMPTS, is_told, noticing, why_given_up, why_not_yet
+from novaloop.usecases.attempts import (
+    MAX_ATTEMPTS,
+    is_wanted,
+    noticing,
+    put_back,
+    same,
+    why_given_up,
+)
 from novaloop.usecases.big_files import hand_over, is_big
 from novaloop.usecases.conversion import Conversion, IngestWorld, convert_file
 from novaloop.usecases.inbox import NOT_READ, SPLIT_STEM, InboxFile, read_key, stem_of
@@ -83,7 +90,7 @@ def _ingest_data(experiment_id: str, key: str, upload: Upload, world: IngestWorl
     if not claimed:
         return
     job = Conversion(experiment_id, spec, claimed)
-    with noticing(partial(_put_back, experiment_id, claimed, world)):
+    with noticing(partial(put_back, experiment_id, claimed, world)):
         if big is not None:
             hand_over(job, upload.size, big)
             return
@@ -99,8 +106,10 @@ def _claim(
     `by_steps`: each step of a big file's conversion looks for that mark.
     """
     present = world.store.load(experiment_id).datasets
-    before = [old for item in items if (old := _same(present.get(item.role), item)) is not None]
-    if len(before) == len(items) and not any(map(_is_wanted, before)):
+    before = [old for item in items if (old := same(present.get(item.role), item)) is not None]
+    if len(before) == len(items) and not any(map(is_wanted, before)):
+        return ()
+    if by_steps and any(_is_under_way(old, world) for old in before):
         return ()
     attempts = 1 + max((old.ingest_attempts for old in before), default=0)
     claimed = tuple(replace(item, ingest_attempts=attempts) for item in items)
@@ -117,47 +126,17 @@ def _claim(
     return claimed if all(written) and attempts <= MAX_ATTEMPTS else ()
 
 
-def _is_wanted(item: DatasetItem) -> bool:
-    return item.status is DatasetStatus.INGESTING or item.version_id == NOT_READ
+def _is_under_way(item: DatasetItem, world: IngestWorld) -> bool:
+    """Whether the steps of a big file's conversion go on, also while they wait for a service.
+
+    Whoever asks meanwhile, such as events that Lambda held back, begins no second conversion. An
+    attempt that came to nothing says so in the reason.
+    """
+    goes_on = item.status is DatasetStatus.INGESTING and not item.reason
+    return goes_on and world.clock.now() < item.updated_at + CONVERSION
 
 
 def _as_told(old: DatasetItem | None, item: DatasetItem) -> DatasetItem:
-    if old is None or old.version_id != NOT_READ or _same(old, item) is None:
+    if old is None or old.version_id != NOT_READ or same(old, item) is None:
         return item
     return replace(old, ingest_attempts=item.ingest_attempts)
-
-
-def _put_back(
-    experiment_id: str, claimed: tuple[DatasetItem, ...], world: IngestWorld, code: str
-) -> None:
-    """Take the attempt back, and say why it came to nothing, unless another one had a result.
-
-    An upload is converted when it comes, and when a later `experiment.yaml` asks for that.
-    """
-    snapshot = world.store.load(experiment_id)
-    now, reason = world.clock.now(), why_not_yet("converted", code)
-    for item in claimed:
-        present = _same(snapshot.datasets.get(item.role), item)
-        if present is None or not _is_wanted(present):
-            continue
-        asked = [item.uploaded_at, *([snapshot.spec.uploaded_at] if snapshot.spec else [])]
-        attempts = item.ingest_attempts - 1
-        if present.version_id == NOT_READ:
-            back = replace(present, ingest_attempts=attempts)
-        else:
-            back = replace(item, ingest_attempts=attempts, reason=reason, updated_at=now)
-            if is_told(max(asked), world):
-                back = replace(back, status=DatasetStatus.REJECTED, version_id=NOT_READ)
-        world.store.put_dataset(experiment_id, back)
-
-
-def _same(old: DatasetItem | None, item: DatasetItem) -> DatasetItem | None:
-    """Return `old` if it is of the same version of the file and of the settings.
-
-    An item without a version, as none was read, is that of the version uploaded at its time.
-    """
-    if old is None or (old.source_key, old.fingerprint) != (item.source_key, item.fingerprint):
-        return None
-    if old.version_id == NOT_READ:
-        return old if old.uploaded_at == item.uploaded_at else None
-    return old if old.version_id == item.version_id else None

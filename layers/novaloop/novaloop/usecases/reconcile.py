@@ -75,7 +75,7 @@ from novaloop.experiment.spec.stages import DeployStage, Runtime, ServingStage, 
 from novaloop.experiment.stack import Site, tags
 from novaloop.experiment.versions import Damaged, NewerVersion
 from novaloop.recipes.errors import RecipeError
-from novaloop.usecases.errors import code_of
+from novaloop.usecases.errors import DEFECTS, code_of
 from novaloop.usecases.outcomes import outcome_of
 from novaloop.usecases.planning import write_plan
 from novaloop.usecases.ports import (
@@ -137,19 +137,6 @@ class World:
     policy: Policy
 
 
-_DEFECTS = (
-    ArithmeticError,
-    AssertionError,
-    AttributeError,
-    LookupError,
-    NameError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-)
-"""What says that the program is at fault, or met what it was not written for."""
-
-
 @dataclass
 class _Eyes:
     """What the present look has heard already, and what it could not see.
@@ -196,7 +183,7 @@ def _reported(error: Exception, what: str, world: World) -> str:
     code = code_of(error)
     where = "".join(traceback.format_tb(error.__traceback__))
     logger.error("%s: %s\n%s", what, code, where)
-    if isinstance(error, _DEFECTS):
+    if isinstance(error, DEFECTS):
         world.defects.report(error)
     return code
 
