@@ -13,7 +13,7 @@ export AWS_EC2_METADATA_DISABLED := true
 export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check conformance format unit e2e accept build validate docs lock sbom bench-metrics bench-control-plane bench-live bench-ingest bench-ingest-memory bench-ingest-cloud bench-reward chaos chaos-catches fuzz clean
+.PHONY: help setup demo test check conformance format unit e2e accept build validate docs lock sbom bench-metrics bench-control-plane bench-live bench-ingest bench-ingest-memory bench-ingest-cloud bench-reward chaos chaos-catches mutants fuzz clean
 
 help:  ## List the commands
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 21
@@ -130,6 +130,9 @@ chaos: $(VENV)/.ready  ## Simulate random experiments; RUNS=1000 SEED=0
 
 chaos-catches: $(VENV)/.ready  ## Take each mend out, let chaos find it; RUNS=300
 	$(BIN)/python -m tests.simulation.catches --runs $(or $(RUNS),300) --seed $(or $(SEED),0)
+
+mutants: $(VENV)/.ready  ## Break each guard, let its test notice; ONLY=gate
+	$(BIN)/python -m tests.mutants --jobs 2 --only "$(ONLY)"
 
 bench-metrics: $(VENV)/.ready .tools/bench-metrics/.ready  ## Time metrics against lighteval and others
 	$(BIN)/python benchmarks/metrics.py

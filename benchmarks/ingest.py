@@ -17,7 +17,6 @@ import sys
 import tempfile
 import threading
 import time
-import venv
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -30,6 +29,7 @@ sys.path[:0] = [str(ROOT / "layers" / "novaloop"), str(ROOT)]
 from benchmarks.stackoverflow_like import LABELS, content_hash, generate  # noqa: E402
 
 PEER = "amzn-nova-forge==1.4.10"
+PEER_VERSIONS = ("3.12", "3.13")
 PEER_ENVIRONMENT = ROOT / ".tools" / "bench-ingest"
 # What our side needs beside the peer, in the peer's environment.
 OWN_REQUIREMENTS = (
@@ -103,14 +103,30 @@ def _peer_python(base: str | None) -> str:
     """Return the Python of the peer's environment, made where it is missing."""
     python = PEER_ENVIRONMENT / "bin" / "python"
     if not python.exists():
-        if base:
-            subprocess.run([base, "-m", "venv", PEER_ENVIRONMENT], check=True)
-        elif sys.version_info >= (3, 12):
-            venv.create(PEER_ENVIRONMENT, with_pip=True)
-        else:
-            raise SystemExit("the peer needs Python 3.12 or newer; name one with --peer-python")
+        base = base or _python_for_the_peer()
+        subprocess.run([base, "-m", "venv", PEER_ENVIRONMENT], check=True)
     subprocess.run([python, "-m", "pip", "install", "-q", PEER, *OWN_REQUIREMENTS], check=True)
     return str(python)
+
+
+def _python_for_the_peer() -> str:
+    """Return this Python, or another one of the machine's, that is new enough for the peer."""
+    if sys.version_info >= (3, 12):
+        return sys.executable
+    for version in PEER_VERSIONS:
+        if (python := shutil.which(f"python{version}")) is not None:
+            # pyenv's python3.12 refuses to run unless that version is chosen.
+            environment = {**os.environ, "PYENV_VERSION": version}
+            asked = [python, "-c", "import sys; print(sys.executable)"]
+            told = subprocess.run(
+                asked, env=environment, capture_output=True, text=True, check=False
+            )
+            if told.returncode == 0:
+                return told.stdout.strip()
+    raise SystemExit(
+        f"the peer needs Python {' or '.join(PEER_VERSIONS)}, and there is none; name one with "
+        "--peer-python, or make bench-ingest PEER_PYTHON=..."
+    )
 
 
 def _version(python: str) -> str:

@@ -269,7 +269,7 @@ def main() -> None:
     )
     parser.add_argument("--pairs", type=int, default=15_000)
     parser.add_argument("--rss-pairs", type=int, default=100_000)
-    parser.add_argument("--install", action="store_true", help="make the peers' environment first")
+    parser.add_argument("--install", action="store_true", help="only make the peers' environment")
     parser.add_argument("--worker", nargs=3, help=argparse.SUPPRESS)
     asked: Any = parser.parse_args()
     if asked.worker:
@@ -278,6 +278,7 @@ def main() -> None:
         return
     if asked.install:
         install()
+        return
     if not PEER_PYTHON.exists():
         sys.exit(f"the peers are not installed; run: {sys.executable} {sys.argv[0]} --install")
     compare(asked.pairs, asked.rss_pairs)
