@@ -162,8 +162,8 @@ MUTANTS: Sequence[Mutant] = [
         Fault(
             does="the record may be read stale",
             test="test_everything_but_the_indexes_is_read_consistently",
-            old="StoredItem.query(experiment_id, between, consistent_read=True)",
-            new="StoredItem.query(experiment_id, between)",
+            old="StoredItem.query(experiment_id, rest, consistent_read=True)",
+            new="StoredItem.query(experiment_id, rest)",
         ),
         Fault(
             does="attempts at ingest may be read stale",
@@ -251,8 +251,8 @@ MUTANTS: Sequence[Mutant] = [
         Fault(
             does="the second step of an update is requested twice",
             test="test_an_update_is_requested_once_though_another_controller_saw_it_first",
-            old="return Feedback(proceeded=feedback.proceeded, made",
-            new="return Feedback(made",
+            old="        proceeded=feedback.proceeded,\n",
+            new="",
         ),
     ),
     *_in(
@@ -685,8 +685,8 @@ MUTANTS: Sequence[Mutant] = [
         Fault(
             does="an endpoint is launched that no schedule ends",
             test="test_once_it_may_go_on_it_is_launched",
-            old="_notice_late_uploads(with_backstops(decision, seen, now), seen, now)",
-            new="_notice_late_uploads(decision, seen, now)",
+            old="for part in (_awaiting_ends, with_backstops, ",
+            new="for part in (_awaiting_ends, ",
         ),
     ),
     *_in(
@@ -807,8 +807,8 @@ MUTANTS: Sequence[Mutant] = [
         Fault(
             does="people's commands are not heard",
             test="test_every_command_in_every_status[stop-RUNNING]",
-            old="    elif snapshot.commands:\n",
-            new="    elif False:\n",
+            old="    if snapshot.commands:\n",
+            new="    if False:\n",
         ),
     ),
     # ------------------------------------------------------------------ due times
@@ -1021,8 +1021,8 @@ MUTANTS: Sequence[Mutant] = [
         Fault(
             does="a sweep that is cut off has looked at everything",
             test="test_a_sweep_that_is_cut_off_is_made_up_for_by_the_next",
-            old="place, walked = replace(place, after=some[-1][0]), walked + len(some)",
-            new='place, walked = replace(place, after=""), walked + len(some)',
+            old="            place = replace(place, after=some[-1][0])\n",
+            new='            place = replace(place, after="")\n',
         ),
         Fault(
             does="hints that were refused are told to nobody",
@@ -1068,10 +1068,8 @@ MUTANTS: Sequence[Mutant] = [
         Fault(
             does="a trial ends a lasting endpoint earlier than was promised",
             test="test_a_trial_on_a_lasting_endpoint_leaves_it_as_long_as_was_promised_before",
-            old=(
-                'if backstop.lasting and self._begins(schedule["Name"]) >= schedule["StartDate"]:'
-            ),
-            new="if False:",
+            old="if not (backstop.lasting and self._stands(name, backstop)):",
+            new="if True:",
         ),
     ),
     *_in(
