@@ -46,6 +46,8 @@ CALLS: Mapping[str, tuple[str, ...]] = {
     "store.put_spec": ("DynamoDB write unit",) * 4,
     "store.put_dataset": ("DynamoDB write unit",) * 4,
     "store.put_checks": ("DynamoDB write unit",) * 4,
+    "store.put_stray": ("DynamoDB write unit",) * 2,
+    "store.drop": ("DynamoDB write unit",) * 2,
     "store.begin": ("DynamoDB read unit", "DynamoDB write unit"),
     "store.put_score": ("DynamoDB write unit",) * 30,
     "objects.newest": ("S3 GET",),
@@ -92,7 +94,7 @@ def count(calls: Sequence[str], record: Record, invocations: int) -> Counter[str
         if call == "store.commit":
             # A transaction writes twice; two index entries and two lines of history come along.
             counted["DynamoDB write unit"] += 2 * math.ceil(kilobytes) + 2 + 2 * 2
-        elif call in {"store.load", "store.due", "store.history"}:
+        elif call in {"store.load", "store.load_record", "store.due", "store.history"}:
             counted["DynamoDB read unit"] += math.ceil(4 * kilobytes / 4)
         elif call.startswith(("jobs.", "sagemaker.", "runtime.")):
             counted["SageMaker request"] += 1

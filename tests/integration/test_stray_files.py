@@ -127,6 +127,11 @@ def test_the_sweep_reads_what_it_needs(table: str) -> None:
     assert record is not None
     assert record.record is not None
     assert (records.calls, records.items) == (1, 1)
+    with counted() as one:
+        assert store.load_record("questions") == record.record
+    assert (one.calls, one.items) == (1, 1)
+    store.drop("questions", [rich_items.command("c3"), rich_items.command("none")])
+    assert len(store.load("questions").commands) == 29
     with counted() as uploads:
         store.load_all(["questions"])
     assert (uploads.calls, uploads.items) == (2, 2 + len(Role))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -202,6 +203,17 @@ def test_many_that_can_not_ask_do_not_hold_up_either() -> None:
         for number in range(1, 14):
             entered.enter_context(unable(simulation, f"x{number}", UNABLE["newer"]))
         assert simulation.settles("x14") is Status.COMPLETED
+
+
+def test_a_look_at_the_queue_loads_records_alone_and_no_other_collection() -> None:
+    simulation = held_up()
+    simulation.crashes.calls.clear()
+    looks = simulation.hints_delivered
+    simulation.passes(timedelta(hours=4))
+    looks = simulation.hints_delivered - looks
+    calls = Counter(simulation.crashes.calls)
+    assert calls["store.load"] == looks > 20
+    assert calls["store.load_record"] > 20
 
 
 def test_one_that_can_be_looked_at_only_in_part_is_passed_over() -> None:

@@ -105,6 +105,14 @@ class TwinStore:
                     found[each] = None
         return found
 
+    def load_record(self, experiment_id: str) -> Record | None:
+        return self.load(experiment_id).record
+
+    def drop(self, experiment_id: str, commands: Sequence[CommandItem]) -> None:
+        snapshot = self.load(experiment_id)
+        left = tuple(each for each in snapshot.commands if each not in commands)
+        self.snapshots[experiment_id] = replace(snapshot, commands=left)
+
     def load_records(self, experiment_ids: Sequence[str]) -> dict[str, Snapshot | None]:
         return {
             name: Snapshot(name, read.record) if read else None

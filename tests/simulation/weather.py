@@ -762,7 +762,7 @@ KINDS: Sequence[Fault] = (
     Outage("queue that can't be read", 0.1, of=("store.queue",)),
     Outage("schedules refused", 0.1, of=("scheduler.",), hours=(0.2, 30)),
     Outage("notifications refused", 0.1, of=("notifier.",), hours=(0.2, 30)),
-    Throttling("table throttled", 0.1, of=("store.commit", "store.load")),
+    Throttling("table throttled", 0.1, of=("store.commit", "store.load", "store.load_record")),
     Throttling(
         "describe throttled", 0.1, of=("jobs.describe_training_job", "sagemaker.describe_endpoint")
     ),

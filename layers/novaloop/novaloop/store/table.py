@@ -115,6 +115,15 @@ class ExperimentTable:
         """
         return snapshot_of(experiment_id, self._items(experiment_id))
 
+    def load_record(self, experiment_id: str) -> Record | None:
+        """Return an experiment's record alone. Raises NewerVersion and Damaged."""
+        return snapshot_of(experiment_id, _item(experiment_id, "RECORD")).record
+
+    def drop(self, experiment_id: str, commands: Sequence[CommandItem]) -> None:
+        """Delete commands of which nothing will ever come."""
+        for command in commands:
+            CommandModel(experiment_id, command_key(command)).delete()
+
     def load_all(self, experiment_ids: Sequence[str]) -> dict[str, Snapshot | None]:
         """Return what tells of uploads in several experiments, without those that can't be read.
 

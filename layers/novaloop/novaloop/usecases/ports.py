@@ -165,6 +165,14 @@ class SweepStore(Protocol):
 class Store(DatasetStore, Protocol):
     """The experiments table."""
 
+    def load_record(self, experiment_id: str) -> Record | None:
+        """Return an experiment's record alone. Raises NewerVersion and Damaged."""
+        ...
+
+    def drop(self, experiment_id: str, commands: Sequence[CommandItem]) -> None:
+        """Delete commands of which nothing will ever come."""
+        ...
+
     def commit(
         self,
         record: Record,

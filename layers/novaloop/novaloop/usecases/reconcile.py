@@ -215,6 +215,9 @@ def reconcile(experiment_id: str, world: World, depth: int = 0) -> Record | None
     world = replace(world, hints=_Chain(world.hints, depth))
     snapshot = world.store.load(experiment_id)
     if snapshot.record is None and not snapshot.has_uploads:
+        if snapshot.commands:  # or each sweep would ask for a look at what does not exist
+            logger.warning("%s commands name no experiment", len(snapshot.commands))
+            world.store.drop(experiment_id, snapshot.commands)
         return None
     feedback = Feedback()
     done: set[Command] = set()
@@ -343,7 +346,7 @@ def _first_other(place: Place, world: World) -> Place | None:
     now = world.clock.now()
     for first in islice(others(world.store.queue(place.quota), place), MOST_PASSED_OVER):
         try:
-            record = world.store.load(first.experiment_id).record
+            record = world.store.load_record(first.experiment_id)
         except (NewerVersion, Damaged) as problem:
             why = str(problem)
         else:
@@ -360,7 +363,7 @@ def _origin(snapshot: Snapshot, world: World) -> Origin | None:
     if record is None or not record.status.takes_uploads or item is None or item.spec is None:
         return None
     named = named_origin(item.spec)
-    return origin_of(item.spec, world.store.load(named[0]).record) if named else None
+    return origin_of(item.spec, world.store.load_record(named[0])) if named else None
 
 
 def _site_problem(snapshot: Snapshot, world: World) -> str | None:
