@@ -64,7 +64,12 @@ CALLS: Mapping[str, tuple[str, ...]] = {
     "ingester.request_checks": ("Lambda request",),
     "logs.read": ("SageMaker request",),
     **dict.fromkeys(
-        ("scheduler.create_schedule", "scheduler.update_schedule", "scheduler.delete_schedule"),
+        (
+            "scheduler.create_schedule",
+            "scheduler.update_schedule",
+            "scheduler.get_schedule",
+            "scheduler.delete_schedule",
+        ),
         ("Scheduler request",),
     ),
 }
