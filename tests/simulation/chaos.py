@@ -34,7 +34,7 @@ MAX_REPEATED = 6
 """What is told once, twice after a crash, and once in each life and retry of an experiment."""
 MAX_HISTORY = 1_500
 LATE_UPLOADS: tuple[str, ...] = ("upload that can't be looked up", "item that can't be written")
-LATE_UPLOADS += ("upload that can't be read", "ingest that can't be asked")
+LATE_UPLOADS += ("upload that can't be read", "ingest that can't be asked", "table throttled")
 """After these kinds of fault an upload may be ingested a day later, and history tells."""
 
 
