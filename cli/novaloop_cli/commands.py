@@ -183,6 +183,3 @@ def _wait_until_gone(stack: Stack, name: str) -> Record:
         time.sleep(POLL_SECONDS)
     see = f"see `{stack.command('show', name)}`"
     raise Failed(f"{name}: it is still being deleted; {see}")
-
-
-ALL = (approve, reject, stop, retry, keep, cleanup)

@@ -5,8 +5,6 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
-from novaloop.experiment.record import Status
-
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -29,15 +27,3 @@ MEANINGS: Mapping[Exit, str] = {
     Exit.WAITS: "a person has to decide",
     Exit.INTERRUPTED: "interrupted, as by Ctrl-C",
 }
-
-AT_REST: Mapping[Status, Exit] = {
-    Status.LIVE: Exit.DONE,
-    Status.COMPLETED: Exit.DONE,
-    Status.EXPIRED: Exit.DONE,
-    Status.STOPPED: Exit.FAILED,
-    Status.FAILED: Exit.FAILED,
-    Status.REJECTED: Exit.REFUSED,
-    Status.HELD: Exit.WAITS,
-    Status.AWAITING_APPROVAL: Exit.WAITS,
-}
-"""The statuses at which nothing more happens by itself, and how `watch` ends at each."""

@@ -3,36 +3,55 @@
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 from typing import Any, NoReturn
 
 import click
 
 from novaloop import __version__
-from novaloop_cli import (
-    chat,
-    commands,
-    convert,
-    demo,
-    local,
-    logs,
-    mlflow,
-    plan,
-    recipes,
-    reporting,
-    reward,
-    schema,
-    score,
-    show,
-    submit,
-    watch,
-)
-from novaloop_cli.errors import explain
 from novaloop_cli.exits import MEANINGS, Exit
-from novaloop_localcloud.emulator import LocalCloudError
+
+COMMANDS = {
+    "approve": "commands:approve",
+    "cleanup": "commands:cleanup",
+    "convert": "convert:convert",
+    "demo": "demo:demo",
+    "invoke": "chat:invoke",
+    "keep": "commands:keep",
+    "list": "show:list_experiments",
+    "local": "local:local",
+    "logs": "logs:logs",
+    "mlflow": "mlflow:mlflow",
+    "plan": "plan:plan",
+    "recipes": "recipes:recipes",
+    "reject": "commands:reject",
+    "report": "reporting:report",
+    "retry": "commands:retry",
+    "reward": "reward:reward",
+    "schema": "schema:schema",
+    "score": "score:score",
+    "show": "show:show",
+    "stop": "commands:stop",
+    "submit": "submit:submit",
+    "watch": "watch:watch",
+}
+"""Each command's module and name there. Only the module of the one that runs is imported."""
 
 
-class OneLineErrors(click.Group):
-    """A group of commands whose errors are one line on standard error, and an exit code."""
+class Novaloop(click.Group):
+    """All commands; their errors are one line on standard error, and an exit code."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names in the order of the help."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import a command; None if there is none of this name."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, name = COMMANDS[cmd_name].partition(":")
+        command: click.Command = getattr(import_module(f"novaloop_cli.{module}"), name)
+        return command
 
     def main(self, *args: Any, **kwargs: Any) -> NoReturn:
         """Run a command and exit as `Exit` has it."""
@@ -46,9 +65,10 @@ class OneLineErrors(click.Group):
             _exit("interrupted", Exit.INTERRUPTED)
         except click.ClickException as error:
             _exit(error.format_message(), error.exit_code)
-        except LocalCloudError as error:
-            _exit(str(error), Exit.FAILED)
         except Exception as error:
+            # Imported here, since it knows the errors of every library.
+            from novaloop_cli.errors import explain  # noqa: PLC0415
+
             explained = explain(error)
             if explained is None:
                 raise
@@ -62,8 +82,9 @@ class OneLineErrors(click.Group):
             name = error.option_name
             takers = [
                 verb
-                for verb, command in self.commands.items()
-                if any(name in option.opts for option in command.params)
+                for verb in COMMANDS
+                if (command := self.get_command(ctx, verb))
+                and any(name in option.opts for option in command.params)
             ]
             if not takers:
                 raise
@@ -82,7 +103,7 @@ _EXIT_CODES = "\b\nExit codes:\n" + "\n".join(f"  {code:>3d} {MEANINGS[code]}" f
 
 
 @click.group(
-    cls=OneLineErrors,
+    cls=Novaloop,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog=_EXIT_CODES,
 )
@@ -90,27 +111,6 @@ _EXIT_CODES = "\b\nExit codes:\n" + "\n".join(f"  {code:>3d} {MEANINGS[code]}" f
 def main() -> None:
     """Fine-tune, measure, gate and deploy Amazon Nova models, from CSV files."""
 
-
-for command in (
-    demo.demo,
-    local.local,
-    convert.convert,
-    plan.plan,
-    recipes.recipes,
-    submit.submit,
-    show.list_experiments,
-    show.show,
-    watch.watch,
-    reporting.report,
-    score.score,
-    mlflow.mlflow,
-    reward.reward,
-    chat.invoke,
-    *commands.ALL,
-    logs.logs,
-    schema.schema,
-):
-    main.add_command(command)
 
 if __name__ == "__main__":
     main()

@@ -12,7 +12,7 @@ from rich.live import Live
 from novaloop.experiment.record import HistoryEntry, Record, Snapshot, Status
 from novaloop_cli import views
 from novaloop_cli.errors import Failed, Refused
-from novaloop_cli.exits import AT_REST
+from novaloop_cli.exits import Exit
 from novaloop_cli.stack import Stack, with_stack
 from novaloop_cli.views import UPLOADED
 
@@ -44,6 +44,17 @@ NEXT: Mapping[Status, tuple[tuple[str, str, tuple[str, ...]], ...]] = {
     Status.FAILED: (_WHY, ("Its log", "logs", ()), _RETRY),
 }
 """What a person may do next: in words, the command, and what follows the experiment's name."""
+AT_REST: Mapping[Status, Exit] = {
+    Status.LIVE: Exit.DONE,
+    Status.COMPLETED: Exit.DONE,
+    Status.EXPIRED: Exit.DONE,
+    Status.STOPPED: Exit.FAILED,
+    Status.FAILED: Exit.FAILED,
+    Status.REJECTED: Exit.REFUSED,
+    Status.HELD: Exit.WAITS,
+    Status.AWAITING_APPROVAL: Exit.WAITS,
+}
+"""The statuses at which nothing more happens by itself, and how `watch` ends at each."""
 
 
 @click.command()

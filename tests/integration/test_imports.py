@@ -77,6 +77,14 @@ def test_a_handler_calls_use_cases_and_leaves_the_rest_to_the_wiring(function: s
     assert not {module for module in modules if module.startswith(adapters)}
 
 
+def test_the_command_loads_what_it_runs_and_no_more() -> None:
+    program = "import sys, novaloop_cli.main; print(*sys.modules)"
+    command = [sys.executable, "-c", program]
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    loaded = {name.partition(".")[0] for name in ran.stdout.split()}
+    assert loaded.isdisjoint({"boto3", "botocore", "pydantic", "pynamodb", "rich", *DATA_PLANE})
+
+
 DOMAIN = ("datasets", "experiment", "metrics", "recipes", "reports", "rewards", "training")
 
 

@@ -4,6 +4,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 import boto3
+import click
 import pytest
 from botocore.client import BaseClient
 from botocore.exceptions import ClientError
@@ -74,6 +75,19 @@ def stack(aws: None) -> Stack:
     assert found.table
     Indexed.create_table(billing_mode="PAY_PER_REQUEST")
     return found
+
+
+def commands_of(group: click.Group, *words: str) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    """Yield a group and all that is below it, each with its words."""
+    yield words, group
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        assert command is not None
+        if isinstance(command, click.Group):
+            yield from commands_of(command, *words, name)
+        else:
+            yield (*words, name), command
 
 
 def novaloop(*arguments: str, **options: object) -> Result:

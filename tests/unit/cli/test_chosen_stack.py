@@ -17,11 +17,11 @@ import novaloop_cli
 from novaloop import __version__
 from novaloop.experiment.record import Status
 from novaloop_cli import stack as stacks
-from novaloop_cli.exits import AT_REST
 from novaloop_cli.main import main
 from novaloop_cli.stack import Stack
+from novaloop_cli.watch import AT_REST
 from tests.unit.cli import conftest
-from tests.unit.cli.conftest import novaloop
+from tests.unit.cli.conftest import commands_of, novaloop
 from tests.unit.reports import finished_experiment as example
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def runs(words: list[str]) -> bool:
     """Whether the command takes these words."""
     program, verb, *arguments = ["." if word == "DIR" else word for word in words]
     assert program == "novaloop"
-    with main.commands[verb].make_context(verb, arguments):
+    with dict(commands_of(main))[(verb,)].make_context(verb, arguments):
         return True
 
 
@@ -151,9 +151,9 @@ def test_the_local_cloud_and_a_stack_on_aws_are_not_chosen_at_once(
 
 def test_no_other_text_names_a_command_without_its_stack() -> None:
     with_stack = [
-        name
-        for name, command in main.commands.items()
-        if any(each.name == "stack_name" for each in command.params) and name != "plan"
+        " ".join(words)
+        for words, command in commands_of(main)
+        if any(each.name == "stack_name" for each in command.params) and words != ("plan",)
     ]
     named = re.compile(rf"novaloop ({'|'.join(with_stack)})\b(?!.*--local)")
     folder = Path(novaloop_cli.__file__).parent
@@ -176,11 +176,7 @@ def test_the_version_is_that_of_the_code() -> None:
 
 
 def test_every_command_that_talks_to_aws_says_which_variables_choose_the_region() -> None:
-    def commands(group: click.Group) -> Iterator[click.Command]:
-        for each in group.commands.values():
-            yield from commands(each) if isinstance(each, click.Group) else (each,)
-
-    for command in commands(main):
+    for _, command in commands_of(main):
         for option in command.params:
             if option.name == "region":
                 assert option.envvar == ("AWS_REGION", "AWS_DEFAULT_REGION"), command.name

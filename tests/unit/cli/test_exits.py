@@ -21,7 +21,8 @@ from pynamodb.exceptions import QueryError
 from novaloop.experiment.record import Status
 from novaloop_cli import watch
 from novaloop_cli.errors import explain
-from novaloop_cli.exits import AT_REST, MEANINGS, Exit
+from novaloop_cli.exits import MEANINGS, Exit
+from novaloop_cli.watch import AT_REST
 from tests.unit.cli.conftest import novaloop
 from tests.unit.reports import finished_experiment as example
 

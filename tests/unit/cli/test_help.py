@@ -3,30 +3,15 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
 
 import click
 import pytest
 from click.testing import CliRunner
 
 from novaloop_cli.main import main
-from tests.unit.cli.conftest import novaloop
+from tests.unit.cli.conftest import commands_of, novaloop
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-
-def commands(group: click.Group, *words: str) -> Iterator[tuple[str, ...]]:
-    """Yield the words of every command and group."""
-    yield words
-    for name, command in group.commands.items():
-        if isinstance(command, click.Group):
-            yield from commands(command, *words, name)
-        else:
-            yield (*words, name)
-
-
-ALL = list(commands(main))
+ALL = dict(commands_of(main))
 
 
 @pytest.fixture(autouse=True)
@@ -44,11 +29,7 @@ def test_help_fits_into_80_columns_and_cuts_nothing_off(words: tuple[str, ...]) 
 
 @pytest.mark.parametrize("words", ALL, ids=" ".join)
 def test_every_option_says_what_it_is_for(words: tuple[str, ...]) -> None:
-    command: click.Command = main
-    for word in words:
-        assert isinstance(command, click.Group)
-        command = command.commands[word]
-    for option in command.params:
+    for option in ALL[words].params:
         if isinstance(option, click.Option) and not option.hidden:
             assert option.help, option.name
 
