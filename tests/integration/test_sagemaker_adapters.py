@@ -542,6 +542,15 @@ def test_one_that_serves_one_after_the_other_is_not_deleted_unseen(
     assert end(endpoints, SHARED) is End.NOT_NOW
 
 
+def test_nor_is_it_when_it_can_not_be_looked_at(
+    endpoints: SageMakerEndpoints, sagemaker: Stubber
+) -> None:
+    """What serves there may be another experiment's."""
+    fails(sagemaker, "describe_endpoint", ("ThrottlingException", "Rate exceeded"))
+    with pytest.raises(ClientError, match="Rate exceeded"):
+        end(endpoints, SHARED)
+
+
 def test_leftovers_are_deleted_once_the_endpoint_is_gone(
     endpoints: SageMakerEndpoints, sagemaker: Stubber
 ) -> None:

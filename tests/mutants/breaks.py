@@ -434,7 +434,7 @@ MUTANTS: Sequence[Mutant] = [
         ),
         Fault(
             does="a lasting endpoint is deleted unseen",
-            test="test_one_that_serves_one_after_the_other_is_not_deleted_unseen",
+            test="test_nor_is_it_when_it_can_not_be_looked_at",
             old=(
                 "            if ref.is_shared:  # what serves there may be another "
                 "experiment's\n"
@@ -596,10 +596,10 @@ MUTANTS: Sequence[Mutant] = [
     ),
     *_in(
         TRANSITIONS,
-        "tests/simulation/test_absence.py",
+        "tests/unit/experiment/test_transitions.py",
         Fault(
             does="what our Create answered is doubted for its late tag",
-            test="test_what_was_acknowledged_is_ours_whatever_tags_say",
+            test="test_what_was_acknowledged_is_ours_though_no_look_shows_it",
             old="    if stage.job_arn is not None:  # acknowledged",
             new="    if False:  # acknowledged",
         ),

@@ -75,7 +75,8 @@ def refusal(cause: Obstacle) -> dict[str, Any]:
 
 COMPONENT = DeployStage(inference_component=True)
 STOPS = SftStage(stop_on=("loss_divergence",))
-SERVED_FOR_DAYS = {"started_at": NOW - 10 * DAY, "claimed_at": NOW - MINUTE}
+SERVED = {"started_at": NOW - HOUR, "claimed_at": NOW - HOUR}
+"""For less time than a start may take, and for more money than there is."""
 MADE = {"job_arn": "arn:job", "claimed_at": NOW - HOUR, "started_at": NOW - HOUR}
 LAST_CHECK = {"checks": 5, "checked_at": NOW - 6 * MINUTE, "ended_at": NOW - HOUR}
 CASES = (
@@ -117,12 +118,12 @@ CASES = (
     Case(
         S.WAITING,
         Sight.UNAFFORDABLE,
-        SERVED_FOR_DAYS,
+        SERVED,
         work(Phase.HALFWAY),
         S.FAILED,
         (A.END,),
         plan=COMPONENT,
-        budget=100,
+        budget=10,
     ),
     Case(S.RUNNING, Sight.ACTIVE, MADE, work(Phase.ACTIVE), S.RUNNING),
     Case(S.RUNNING, Sight.SUSPECT, MADE, work(Phase.ABSENT), S.RUNNING),
@@ -208,12 +209,12 @@ CASES = (
     Case(
         S.RUNNING,
         Sight.UNAFFORDABLE,
-        {**MADE, **SERVED_FOR_DAYS},
+        {**MADE, **SERVED},
         work(Phase.ACTIVE),
         S.FAILED,
         (A.END,),
         plan=DEPLOY,
-        budget=100,
+        budget=10,
     ),
     Case(
         S.RUNNING,
@@ -301,12 +302,12 @@ CASES = (
     Case(
         S.SCORING,
         Sight.UNAFFORDABLE,
-        {**MADE, **SERVED_FOR_DAYS},
+        {**MADE, **SERVED},
         {"outcome": Outcome(ok=None), **work(Phase.READY)},
         S.FAILED,
         (A.END,),
         plan=DEPLOY,
-        budget=100,
+        budget=10,
     ),
 )
 
@@ -346,3 +347,12 @@ def test_every_row(case: Case) -> None:
     moves = case.to is not case.state or case.attempt > 1
     retries = case.state is S.WAITING and case.to is S.CLAIMED
     assert told == ([f"{stage.name} {case.to}"] if moves and not retries else [])
+
+
+def test_what_was_acknowledged_is_ours_though_no_look_shows_it() -> None:
+    """Else it would be launched once more when its lease is over."""
+    claimed = next(each for each in CASES if each.sight is Sight.ABSENT)
+    record = record_of(replace(claimed, stage={**claimed.stage, "job_arn": "arn:job"}))
+    decision = decide(Observation(Snapshot("demo", record), Work()), NOW, Policy())
+    assert decision.record.stages[-1].state is S.RUNNING
+    assert decision.commands == ()
