@@ -131,7 +131,7 @@ def _print(counted: Counter[str], record: Record, calls: int) -> None:
 SWEEP_CALLS: Mapping[str, tuple[str, ...]] = {
     "query due": ("DynamoDB read unit",),
     "query commands": ("DynamoDB read unit",),
-    "query": ("DynamoDB read unit",) * 2,
+    "query": ("DynamoDB read unit",),
     "query record": ("DynamoDB read unit",),
     "get round": ("DynamoDB read unit",),
     "put round": ("DynamoDB write unit",),
@@ -146,7 +146,8 @@ SWEEPER_GIGABYTES = 1769 / 1024
 STACKS = {
     "idle": (LongHistory(), timedelta(minutes=5)),
     "10,000 live experiments": (LongHistory(live=10_000), timedelta(minutes=5)),
-    "and 1,000,000 old uploads": (LongHistory(1_000_000, live=10_000), timedelta(minutes=150)),
+    "1,000,000 old uploads": (LongHistory(1_000_000), timedelta(minutes=100)),
+    "10,000 live, 1,000,000 old": (LongHistory(1_000_000, live=10_000), timedelta(minutes=150)),
 }
 """Each with how long a round round its inbox took before."""
 

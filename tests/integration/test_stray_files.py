@@ -23,6 +23,7 @@ from tests.integration import rich_items
 from tests.integration.application import CONTEXT, load
 from tests.integration.test_store_conformance import store as store  # noqa: PLC0414 - a fixture
 from tests.integration.test_versions import of_release, put
+from tests.simulation.twin_inbox import QUERIES_OF_A_LOAD
 
 if TYPE_CHECKING:
     from tests.integration.test_store_conformance import Store
@@ -134,7 +135,7 @@ def test_the_sweep_reads_what_it_needs(table: str) -> None:
     assert len(store.load("questions").commands) == 29
     with counted() as uploads:
         store.load_all(["questions"])
-    assert (uploads.calls, uploads.items) == (2, 2 + len(Role))
+    assert (uploads.calls, uploads.items) == (QUERIES_OF_A_LOAD, 2 + len(Role))
 
 
 def test_some_strays_of_an_older_release_are_read_as_they_are(table: str) -> None:

@@ -14,7 +14,7 @@ from novaloop.experiment.record import Status
 from novaloop.usecases.ports import Round
 from novaloop.usecases.sweep import AGES, KEYS, KEYS_AT_ONCE, is_time
 from tests.simulation.simulation import Chaos, Simulation
-from tests.simulation.twin_inbox import SWEEP_EVERY, LongHistory
+from tests.simulation.twin_inbox import QUERIES_OF_A_LOAD, SWEEP_EVERY, LongHistory
 from tests.simulation.twins import START, questions_csv
 
 MAX_CALLS, MAX_TIME = 2_000, timedelta(seconds=30)
@@ -129,7 +129,7 @@ def test_an_experiment_is_loaded_once_in_a_sweep_however_many_files_lie_in_its_f
         stack.lose(f"inbox/crowded/notes-{number:05}.txt", ago=timedelta(minutes=3))
     stack.sweep()
     assert len(stack.asked) == 2 * KEYS_AT_ONCE
-    assert stack.calls["query"] == 1
+    assert stack.calls["query"] == QUERIES_OF_A_LOAD
 
 
 def test_a_flood_of_lost_uploads_and_slow_calls_leave_the_function_its_time() -> None:

@@ -37,6 +37,8 @@ DUE_PAGE = 5_000
 CALL = timedelta(milliseconds=40)
 """What a call takes; 10 to 100 ms are usual within a region."""
 SWEEP_EVERY = timedelta(minutes=5)
+QUERIES_OF_A_LOAD = 2
+"""The table reads around an experiment's history: what is sorted before it, and what behind it."""
 
 
 class Folders(Sequence[str]):
@@ -138,7 +140,7 @@ class LongHistory:
             yield name
 
     def load_all(self, experiment_ids: Sequence[str]) -> dict[str, Snapshot | None]:
-        self._call("query", at_once=8, calls=len(experiment_ids))
+        self._call("query", at_once=8, calls=QUERIES_OF_A_LOAD * len(experiment_ids))
         assert all(experiment_ids), "DynamoDB takes no empty key"
         return {each: self._load(each) for each in experiment_ids if each not in self.unreadable}
 

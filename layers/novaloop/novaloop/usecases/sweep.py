@@ -60,8 +60,8 @@ TOLD_AFTER = timedelta(days=2)
 """At this age an upload without an item is told of. By the ask of a day before, ingest would have
 written an item that says why, if it could read or write anything at all."""
 KEYS, COMPARISONS = 50_000, 400
-"""How many uploads one sweep walks past at most, in listings of 1,000, and after how many queries
-and asks it leaves the rest to the next."""
+"""How many uploads one sweep walks past at most, in listings of 1,000, and after how many loads of
+an experiment, of two queries each, and asks it leaves the rest to the next."""
 SEARCH_EVERY = timedelta(days=1)
 HINTS_AT_ONCE, KEYS_AT_ONCE = 1_000, 200
 """How much of each job is begun before the clock is asked again: seconds, if all is to be done."""
