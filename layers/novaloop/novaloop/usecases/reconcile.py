@@ -101,6 +101,9 @@ from novaloop.usecases.training import training_news
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
 MAX_ROUNDS = 50
+FIRST_FILE_WITHIN = timedelta(days=2)
+"""How long a command waits for its experiment. By then the sweep tells of an upload that is not
+taken (`TOLD_AFTER` there)."""
 SHORTEST_DELAY = timedelta(seconds=5)
 """Of a hint that another one leads to, so that no chain of them can spin. A commit shows in the
 queue for a quota by then."""
@@ -215,9 +218,12 @@ def reconcile(experiment_id: str, world: World, depth: int = 0) -> Record | None
     world = replace(world, hints=_Chain(world.hints, depth))
     snapshot = world.store.load(experiment_id)
     if snapshot.record is None and not snapshot.has_uploads:
-        if snapshot.commands:  # or each sweep would ask for a look at what does not exist
-            logger.warning("%s commands name no experiment", len(snapshot.commands))
-            world.store.drop(experiment_id, snapshot.commands)
+        # Its first file may be on the way to being ingested. After that each sweep would ask for a
+        # look at what does not exist.
+        until = world.clock.now() - FIRST_FILE_WITHIN
+        if late := [each for each in snapshot.commands if each.at < until]:
+            logger.warning("%s commands name no experiment", len(late))
+            world.store.drop(experiment_id, late)
         return None
     feedback = Feedback()
     done: set[Command] = set()
