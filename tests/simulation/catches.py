@@ -160,7 +160,7 @@ BREAKS: Sequence[Break] = (
     _one(
         "a reward pattern whose time doubles with each character",
         "rewards/patterns.py",
-        "if count.cost(whole, _After(0, 0, certain=True))[1] > MAX_STEPS:",
+        "if steps > MAX_STEPS or _all_steps(pattern, REACHES[-1]) > MOST_STEPS:",
         "if False:",
         "tests/unit/rewards/test_patterns.py",
     ),
