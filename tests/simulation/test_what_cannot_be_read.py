@@ -11,7 +11,7 @@ from typing import Any, Never
 import pytest
 
 from novaloop.experiment.record import CommandKind, Obstacle, StageState, Status
-from tests.simulation.simulation import SPEC, Simulation
+from tests.simulation.simulation import SPEC, Crash, Simulation
 from tests.simulation.test_absence import ENDPOINT, JOB, looked_at, runs
 from tests.simulation.twin_service import refusal
 
@@ -119,6 +119,29 @@ def test_a_running_stage_that_can_not_be_seen_is_overdue_all_the_same(stage: str
     assert simulation.reaches("demo", Status.FAILED)
     simulation.check("demo")
     assert simulation.dead_letters == []
+
+
+def test_a_launch_that_was_not_answered_and_can_not_be_seen_is_overdue() -> None:
+    simulation = submitted()
+    assert simulation.run(partial(runs, simulation, "sft"))
+    create = simulation.hosting.create_endpoint
+
+    def dies(**request: Any) -> Never:
+        create(**request)
+        raise Crash
+
+    simulation.hosting.create_endpoint = dies  # type: ignore[method-assign]
+    assert simulation.run(lambda: ENDPOINT in simulation.hosting.endpoints)
+    begun, ends = simulation.clock.now(), simulation.scheduler.schedules[ENDPOINT]["StartDate"]
+    with failing(simulation.hosting, "describe_endpoint"):
+        assert simulation.reaches("demo", Status.STOPPING)
+        assert "overdue" in simulation.record("demo").reason
+        assert simulation.clock.now() - begun < timedelta(hours=3)
+        assert simulation.scheduler.schedules[ENDPOINT]["StartDate"] == ends
+        simulation.passes(timedelta(hours=1))
+        assert simulation.hosting.endpoints == {}
+    assert simulation.reaches("demo", Status.FAILED)
+    simulation.check("demo")
 
 
 def test_a_live_endpoint_that_can_not_be_seen_expires_in_time() -> None:

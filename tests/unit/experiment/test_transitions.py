@@ -349,6 +349,17 @@ def test_every_row(case: Case) -> None:
     assert told == ([f"{stage.name} {case.to}"] if moves and not retries else [])
 
 
+@pytest.mark.parametrize(
+    "case", [each for each in CASES if each.to is S.CLAIMED], ids=lambda case: case.sight.name
+)
+def test_a_claim_is_of_now_if_it_is_launched_and_as_old_as_it_was_if_not(case: Case) -> None:
+    """Deadlines and schedules count from it: a look that moved it would put them off for ever."""
+    before = record_of(case).stages[-1].claimed_at
+    decision = decide(Observation(Snapshot("demo", record_of(case)), **case.seen), NOW, Policy())
+    claimed_at = decision.record.stages[-1].claimed_at
+    assert claimed_at == (NOW if A.LAUNCH in case.asks else before)
+
+
 def test_what_was_acknowledged_is_ours_though_no_look_shows_it() -> None:
     """Else it would be launched once more when its lease is over."""
     claimed = next(each for each in CASES if each.sight is Sight.ABSENT)

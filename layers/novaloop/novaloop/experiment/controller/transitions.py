@@ -449,7 +449,8 @@ def move(stage: Stage, sight: Sight, seen: Observation, now: datetime, name: str
 
 def _claim(step: _Step) -> Stage:
     stage, moved = step.stage, step.moved
-    if step.sight in {Sight.SUSPECT, Sight.LAUNCHING}:
+    if step.ask is not Ask.LAUNCH:
+        # The claim stays as old as it is: the lease, the deadline and the schedule count from it.
         return moved
     if step.sight is Sight.ABSENT:
         # Its launch came to nothing, and is repeated: by a claim of its own.
