@@ -131,10 +131,10 @@ def run(stack: Stack, files: list[Path], out: Console) -> None:
 
 def _ask(stack: Stack, record: Record, out: Console) -> None:
     """Show the answer to the smoke request, and to one more question, as it streams in."""
-    out.print(f"\n{record.stages[-1].name}: {record.stages[-1].reason}", markup=False)
+    out.print(f"\n{record.stages[-1].name}: {record.stages[-1].reason}")
     out.print(f"Asked: {QUESTION}", style="dim")
     answer = "".join(chat.answer(stack, record, QUESTION, 50, stream=True))
-    out.print(f"Answered: {answer}", markup=False)
+    out.print(f"Answered: {answer}")
 
 
 def _clean_up(stack: Stack, out: Console) -> None:

@@ -208,7 +208,7 @@ def _show(name: str, checked: Checked, planned: ExperimentPlan, site: PlannedSit
     out.print(_stages(planned))
     out.print()
     for line in _remarks(checked.spec, planned, site):
-        out.print(line, markup=False)
+        out.print(line)
 
 
 def _stages(planned: ExperimentPlan) -> Table:

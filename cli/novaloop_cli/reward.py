@@ -166,7 +166,7 @@ def _print_means(trials: list[Trial]) -> None:
         counts[trial.answer] += 1
         totals[trial.answer] += trial.score  # type: ignore[assignment]
     means = (f"{name or 'no row'} {totals[name] / counts[name]:.2f}" for name in counts)
-    views.console().print(f"\nMean score: {', '.join(means)}.", markup=False)
+    views.console().print(f"\nMean score: {', '.join(means)}.")
 
 
 def _refuse_unusable(file: Path, trials: list[Trial]) -> None:

@@ -56,8 +56,13 @@ _TONES = {"better": "green", "worse": "red"}
 
 
 def console() -> Console:
-    """Return a console on the present standard output, without decoration by guesswork."""
-    return Console(highlight=False, soft_wrap=False)
+    """Return a console on the present standard output, which prints text as it stands.
+
+    What it prints was written by people and by AWS: a column's name, a label, a reason. Rich would
+    take `[i]` in it for a style, fail over `[/x]`, and make a picture of `:x:`. What has a style
+    is a `rich.text.Text`.
+    """
+    return Console(markup=False, emoji=False, highlight=False, soft_wrap=False)
 
 
 def header(record: Record) -> Text:

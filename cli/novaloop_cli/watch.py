@@ -174,7 +174,7 @@ def _print_history(stack: Stack, snapshots: Iterator[Snapshot], out: Console) ->
 
 def _print_line(out: Console, at: datetime, line: str) -> None:
     """Print a line with its time in UTC, as the history and the logs have it."""
-    out.print(f"{at:%m-%d %H:%M:%SZ}  {line}", soft_wrap=True, markup=False)
+    out.print(f"{at:%m-%d %H:%M:%SZ}  {line}", soft_wrap=True)
 
 
 def _at_rest(record: Record | None) -> Record:
