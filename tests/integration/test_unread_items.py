@@ -71,6 +71,10 @@ DAMAGES: Mapping[str, Callable[[dict[str, Any]], object]] = {
     ),
     "nothing-but-keys": lambda item: [item.pop(name) for name in list(item) if name not in KEYS],
 }
+WITH_COPIES: Mapping[str, Callable[[dict[str, Any]], object]] = {
+    **DAMAGES,
+    "under-another-key": lambda item: item.update(item=f"{item['item']}#copy"),
+}
 BESIDE_THE_RECORD = (Shape.SPEC, Shape.DATASET, Shape.CHECKS, Shape.SCORE, Shape.COMMAND)
 
 
@@ -135,13 +139,13 @@ def looks(application: Application, times: int = 1) -> None:
 every_damage = pytest.mark.parametrize("damage", DAMAGES)
 
 
-@every_damage
+@pytest.mark.parametrize("damage", WITH_COPIES)
 @pytest.mark.parametrize("shape", BESIDE_THE_RECORD)
 def test_it_is_left_alone_and_told_once_while_stop_and_expiry_go_on(
     application: Application, store: ExperimentTable, table: str, shape: Shape, damage: str
 ) -> None:
     item = of_every_kind(store, table)[shape]
-    DAMAGES[damage](item)
+    WITH_COPIES[damage](item)
     put(table, item)
     store.commit(live(datetime.now(UTC) + timedelta(hours=1)), [])
 

@@ -6,8 +6,12 @@ from collections import Counter
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
+from typing import Never
+
+import pytest
 
 from novaloop.experiment.record import CommandItem, CommandKind, Status
+from novaloop.usecases.ports import VersionConflict
 from novaloop.usecases.reconcile import reconcile
 from tests.simulation.faults import Calls, Scenario, at_any_call, second_controller
 from tests.simulation.simulation import SPEC, SWEEP_EVERY, Chaos, Simulation, crash
@@ -57,6 +61,22 @@ def test_commands_that_piled_up_are_obeyed_in_one_look() -> None:
     assert asked(simulation)["keep by somebody"] == 300
     notes = [e.why for e in simulation.store.history("demo") if e.what == "keep by somebody"]
     assert notes == [str(number) for number in range(300)]
+
+
+def test_a_command_that_never_can_be_obeyed_ends_the_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    simulation = live()
+    commits = 0
+
+    def commit(*_: object) -> Never:
+        nonlocal commits
+        commits += 1
+        assert commits < 1000, "it goes on for ever"
+        raise VersionConflict("demo")
+
+    simulation.command("demo", CommandKind.KEEP, hours=1)
+    monkeypatch.setattr(simulation.store, "commit", commit)
+    with pytest.raises(RuntimeError, match="does not come to rest"):
+        reconcile("demo", simulation.undisturbed)
 
 
 def test_what_is_ignored_is_ignored_once() -> None:

@@ -124,7 +124,12 @@ def spec_item(experiment_id: str, item: SpecItem) -> SpecModel:
 def dataset_item(experiment_id: str, item: DatasetItem) -> DatasetModel:
     """Return the item of a dataset."""
     values = stamped(Shape.DATASET, plain(item))
-    return DatasetModel(experiment_id, f"DATASET#{item.role}", **values)
+    return DatasetModel(experiment_id, dataset_key(item), **values)
+
+
+def dataset_key(item: DatasetItem) -> str:
+    """Return the sort key of a dataset's item."""
+    return f"DATASET#{item.role}"
 
 
 def checks_item(experiment_id: str, item: ChecksItem) -> ChecksModel:
@@ -134,8 +139,12 @@ def checks_item(experiment_id: str, item: ChecksItem) -> ChecksModel:
 
 def score_item(experiment_id: str, item: ScoreItem) -> ScoreModel:
     """Return the item of a score."""
-    key = f"SCORE#{item.stage}#{item.attempt}"
-    return ScoreModel(experiment_id, key, **stamped(Shape.SCORE, plain(item)))
+    return ScoreModel(experiment_id, score_key(item), **stamped(Shape.SCORE, plain(item)))
+
+
+def score_key(item: ScoreItem) -> str:
+    """Return the sort key of a score's item."""
+    return f"SCORE#{item.stage}#{item.attempt}"
 
 
 def command_item(experiment_id: str, item: CommandItem) -> CommandModel:
@@ -205,7 +214,26 @@ def read(item: StoredItem) -> Stored:
         raise Damaged(what.lower(), f"missing: {', '.join(sorted(missing))}")
     if what != shape:
         raise Damaged(what.lower(), f"its kind is {shape}")
+    # Or another item than this would be deleted, or written over, in its place.
+    if _key_of(value) not in {None, item.item}:
+        raise Damaged(what.lower(), "what it holds belongs under another key")
     return value
+
+
+def _key_of(value: Stored) -> str | None:
+    """Return the sort key that follows from what an item holds; None where none does."""
+    match value:
+        case CommandItem():
+            return command_key(value)
+        case DatasetItem():
+            return dataset_key(value)
+        case ScoreItem():
+            return score_key(value)
+    return next((shape for shape in _SINGLE if isinstance(value, _KINDS[shape])), None)
+
+
+_SINGLE = (Shape.RECORD, Shape.SPEC, Shape.CHECKS)
+"""Of which an experiment has one, under its name."""
 
 
 def snapshot_of(experiment_id: str, items: Iterable[StoredItem]) -> Snapshot:

@@ -236,14 +236,15 @@ def reconcile(experiment_id: str, world: World, depth: int = 0) -> Record | None
         eyes.report(decision.faults)
         if _is_at_rest(decision, snapshot, done):
             return decision.record
-        # A command that is obeyed is gone, so any number of them comes to an end.
-        rounds += not decision.obeyed
         try:
             record = _commit(decision, snapshot, world)
         except VersionConflict:
+            rounds += 1
             before, snapshot = snapshot, world.store.load(experiment_id)
             feedback = _still_true(feedback, before, snapshot)
             continue
+        # A command that is obeyed is gone, so any number of them comes to an end.
+        rounds += not decision.obeyed
         feedback = act(decision.commands, record, world, failed)
         done.update(decision.commands)
         pending = tuple(c for c in snapshot.commands if c not in decision.obeyed)
