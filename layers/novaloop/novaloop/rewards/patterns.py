@@ -43,6 +43,8 @@ REACHES = (MAX_CHARACTERS, 4_000, 3_000, 2_500, 2_000, 1_500, 1_000, 800, 600, 4
 """How much of an answer's end may be searched."""
 MAX_DEPTH = 20
 """Groups inside of groups."""
+MAX_LENGTH = 1_000
+"""Of a pattern, in characters: `re` takes 5 ms to compile a class of all characters."""
 
 _SPACE, _DIGIT, _LETTER, _OTHER = (1 << 128 + kind for kind in range(4))
 """The characters beyond ASCII, by what `\\s`, `\\d` and `\\w` say of them."""
@@ -85,6 +87,9 @@ class RefusedPattern(ValueError):  # noqa: N818 - a verdict on the input
 @lru_cache(maxsize=64)
 def compile_pattern(pattern: str) -> re.Pattern[str]:
     """Compile a pattern that passes. Raises RefusedPattern: which part, where, what to do."""
+    if len(pattern) > MAX_LENGTH:
+        why = f"has {len(pattern):,} characters; use at most {MAX_LENGTH:,}"
+        raise RefusedPattern(why)
     try:
         compiled = re.compile(pattern)
     except (re.error, ArithmeticError, ValueError, RecursionError) as problem:
@@ -407,8 +412,9 @@ class _Count:
             return "tries too many alternatives at every place; use fewer"
         part = self._widest[1]
         why = (
-            "can end in many places, and at each of them all that follows is tried; let what "
-            "follows begin with another character, or say how often at most, as in {1,20}"
+            "can match in many ways, and after each of them all that follows is tried; let what "
+            "follows begin with another character, write it so that it can be read in one way "
+            "only, or say how often at most, as in {1,20}"
         )
         return _about(self._pattern, part.start, part.end, why)
 
@@ -455,6 +461,9 @@ class _Count:
             if after.certain and body.kind == "character":
                 # Once it has stood often enough the search is over, which is counted once.
                 steps = 1 + low
+            elif again.certain and not self._has_one_way(body, again):
+                # It asks for no second way once one of the body is found, but tries all to find it.
+                steps = high * (1 + steps + after.tries)
             else:
                 # At each place every part is tried once on the way there. On the way back each
                 # repetition inside and this one may stop there, and try all that may follow.
@@ -466,6 +475,13 @@ class _Count:
             self._widest = ways, part
         return ways, steps
 
+    def _has_one_way(self, body: _Part, after: _After) -> bool:
+        """Whether a part has one way even if what follows may fail."""
+        try:
+            return self.cost(body, _After(after.first, after.tries, certain=False))[0] == 1
+        except RefusedPattern:
+            return False
+
     def _in_many_ways(self, once: int, steps: int, low: int, high: int) -> tuple[int, int]:
         """Return the ways and steps of up to `high` in sequence, each in `once` ways."""
         so_far, all_ways, all_steps = 1, int(low == 0), 0
@@ -474,7 +490,8 @@ class _Count:
             so_far *= once
             all_ways += so_far if number >= low else 0
             if all_steps > MAX_STEPS:
-                break
+                # The ways of what was not counted may be any: those so far are too few to tell.
+                return 2 * MAX_STEPS, all_steps
         return max(1, all_ways), all_steps
 
     def _refused(self, part: _Part, body: _Part) -> RefusedPattern:
