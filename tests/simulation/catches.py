@@ -89,8 +89,8 @@ BREAKS: Sequence[Break] = (
     _one(
         "what runs for nobody is never looked for",
         "usecases/sweep.py",
-        'swept.orphans, came_to = look_for_orphans(world.orphans, now, after or "", in_time)',
-        "swept.orphans, came_to = 0, None",
+        'search = look_for_orphans(world.orphans, now, after or "", in_time)',
+        'search = look_for_orphans(world.orphans, now, "~", in_time)',
         "tests/simulation/test_orphans.py",
     ),
     _one(

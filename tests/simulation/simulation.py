@@ -500,7 +500,7 @@ class Simulation:
             for failure in sweep(world).failures:
                 assert self.unseen or "hints were not taken" in failure, failure
 
-    def billing(self) -> Sequence[Billing]:
+    def billing(self) -> tuple[Sequence[Billing], Sequence[str]]:
         """The port `BillingFinder`, by the production adapter over both twins."""
         return self._tagged().billing()
 

@@ -6,11 +6,15 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from botocore.exceptions import EndpointConnectionError
 
-from novaloop.experiment.record import Status
+from novaloop.experiment.record import Backstop, Status
+from novaloop.usecases.errors import code_of
 from novaloop.usecases.orphans import GRACE
+from novaloop.usecases.ports import Billing
 from tests.simulation.simulation import SPEC, Simulation
 from tests.simulation.twin_inbox import LongHistory
+from tests.simulation.twin_service import refusal
 
 PLANS = {
     "endpoint": b"plan: [sft, deploy]\n",
@@ -131,3 +135,73 @@ def test_it_is_looked_for_once_a_day_even_if_that_fails() -> None:
     stack.down = {"look for what bills"}
     failures = [failure for _ in range(3 * 288) for failure in stack.sweep()[0].failures]
     assert failures == ["looking for what bills for nobody: ConnectionError"] * 3
+
+
+@pytest.mark.parametrize(
+    "error",
+    [refusal("AccessDeniedException", "no"), EndpointConnectionError(endpoint_url="https://aws")],
+    ids=lambda error: type(error).__name__,
+)
+@pytest.mark.parametrize("call", ["is_there", "begins", "put"])
+def test_one_that_fails_keeps_no_other_from_being_told_and_ended(
+    call: str, error: Exception
+) -> None:
+    stack = LongHistory()
+    stack.serving = ["first", "second", "third"]
+    carry_out = getattr(stack, call)
+
+    def fails_for_one(what: Billing | Backstop, *rest: object) -> object:
+        if "second" in what.name:
+            raise error
+        return carry_out(what, *rest)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stack, call, fails_for_one)
+        swept, _, _ = stack.sweep()
+    assert swept.failures == []
+    ended = {name for name in stack.serving if f"novaloop-{name}--deploy-1" in stack.schedules}
+    # What only can't be looked at is ended as well: its tag says that it is there.
+    assert ended == ({*stack.serving} if call == "is_there" else {"first", "third"})
+    (message,) = stack.told
+    for line, name in zip(message.splitlines()[2:], stack.serving, strict=True):
+        assert f"experiment {name}" in line
+        assert (code_of(error) in line) == (name == "second")
+
+
+def test_what_can_not_be_listed_is_told_and_the_rest_searched() -> None:
+    stack = LongHistory()
+    stack.serving = ["lost"]
+    seen = stack.billing()[0]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stack, "billing", lambda: (seen, ["every job can't be looked at: denied"]))
+        swept, _, _ = stack.sweep()
+    assert swept.failures == ["every job can't be looked at: denied"]
+    assert "experiment lost" in stack.told[0]
+
+
+@pytest.mark.parametrize("milliseconds", [40, 200, 1_000])
+def test_many_on_a_slow_day_are_all_told_and_ended_and_each_sweep_ends_in_time(
+    milliseconds: int,
+) -> None:
+    stack = LongHistory()
+    stack.call_takes = timedelta(milliseconds=milliseconds)
+    stack.serving = [f"lost{number:03}" for number in range(200)]
+    for _ in range(24 * 12):
+        _, _, took = stack.sweep()
+        assert took < timedelta(seconds=60)  # half of the function's timeout
+    assert len(stack.schedules) == 200
+    told = [int(message.split()[1]) for message in stack.told]
+    assert sum(told) == 200, "each once"
+
+
+def test_what_nobody_could_be_told_of_is_told_by_the_next_sweep() -> None:
+    stack = LongHistory()
+    stack.serving = ["lost"]
+    stack.down = {"publish"}
+    (failure,) = stack.sweep()[0].failures
+    assert failure == "telling what bills for nobody: ConnectionError"
+    assert stack.schedules, "it is ended all the same"
+    stack.down.clear()
+    for _ in range(10):
+        stack.sweep()
+    assert len(stack.told) == 1

@@ -81,6 +81,8 @@ class LongHistory:
         self.round: Round | None = None
         self.serving: list[str] = []
         """The experiments of which an endpoint is tagged."""
+        self.schedules: dict[str, datetime] = {}
+        """When each schedule begins, by the name of what it ends."""
         self.told: list[str] = []
         hour = timedelta(hours=1)
         self.due_at = {f"live{number:07}": START + hour * (number / live) for number in range(live)}
@@ -176,13 +178,13 @@ class LongHistory:
         self.round = place
 
     # ------------------------------------------------------------------ the account
-    def billing(self) -> Sequence[Billing]:
+    def billing(self) -> tuple[Sequence[Billing], Sequence[str]]:
         """Each tag page has 100 resources (GetResources, ResourcesPerPage)."""
         self._call("look for what bills", calls=3 + len(self.serving) // 100)
         return [
             Billing("sagemaker:endpoint", f"novaloop-{name}--deploy-1", name, "sagemaker")
             for name in self.serving
-        ]
+        ], ()
 
     def is_there(self, billing: Billing) -> bool:
         self._call("describe")
@@ -190,7 +192,12 @@ class LongHistory:
 
     def begins(self, backstop: Backstop) -> datetime | None:
         self._call("get schedule")
-        return backstop.at
+        return self.schedules.get(backstop.name)
+
+    def put(self, backstop: Backstop, now: datetime) -> bool:
+        self._call("create schedule")
+        self.schedules[backstop.name] = backstop.at
+        return True
 
     def publish(self, subject: str, message: str, attributes: Mapping[str, str]) -> None:
         self._call("publish")

@@ -291,11 +291,29 @@ def test_what_serves_under_a_former_prefix_bills(account: Account, kind: Kind) -
     account.bedrock.add_response(
         "list_model_customization_jobs", {"modelCustomizationJobSummaries": []}
     )
-    (billing,) = account.resources.billing()
+    (billing,), unseen = account.resources.billing()
+    assert unseen == []
     assert billing.experiment_id == "demo"
     if not looked_at_when_listed:
         account.describes(kind)
     assert account.resources.is_there(billing)
+
+
+def test_a_service_that_is_denied_hides_nothing_that_the_other_has(account: Account) -> None:
+    """As by a policy of the organization that denies `bedrock:*`."""
+    endpoint, throughput = BY_ARN[f"{SAGEMAKER}:endpoint/{NAME}"], BY_ARN[PROVISIONED]
+    account.holds(throughput.arn, endpoint.arn)
+    account.bedrock.add_client_error(throughput.describe, "AccessDeniedException")
+    job = {"TrainingJobName": "novaloop-demo--sft-1", "TrainingJobArn": KINDS[0].arn}
+    job |= {"CreationTime": AT, "TrainingJobStatus": "InProgress"}  # type: ignore[dict-item]
+    account.sagemaker.add_response("list_training_jobs", {"TrainingJobSummaries": [job]})
+    account.bedrock.add_client_error("list_model_customization_jobs", "AccessDeniedException")
+    billing, unseen = account.resources.billing()
+    assert [each.kind for each in billing] == ["sagemaker:endpoint", "sagemaker:training-job"]
+    assert [why.partition(" can't be looked at: ")[0] for why in unseen] == [
+        PROVISIONED,
+        "every bedrock:model-customization-job",
+    ]
 
 
 @pytest.mark.parametrize("kind", OF_FORMER_PREFIX, ids=["endpoint", "lasting", "throughput"])

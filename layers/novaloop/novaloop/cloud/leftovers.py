@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
 from novaloop.cloud.errors import end_if_possible, found, settled, status_of, text_of
+from novaloop.cloud.running import Looks
 from novaloop.experiment.controller.observation import Leftover
 from novaloop.experiment.names import experiment_of_job
 from novaloop.experiment.stack import EXPERIMENT_TAG, is_of_stack
@@ -92,39 +94,43 @@ class TaggedResources:
         leftovers = [each for each, _ in tagged if self._is_left(each, experiment_id)]
         return tuple(sorted(leftovers, key=lambda each: (_ORDER.index(each.kind), each.name)))
 
-    def billing(self) -> Sequence[Billing]:
-        """Return what is tagged and serves, and the jobs that run.
+    def billing(self) -> tuple[Sequence[Billing], Sequence[str]]:
+        """Return what is tagged and serves, and the jobs that run; and what can't be looked at.
 
-        Jobs are listed by status and name, not by tag: those that ended keep theirs for ever.
+        Jobs are listed by status and name, not by tag: those that ended keep theirs for ever. An
+        account may be denied one service altogether: what the other has is returned all the same.
         """
-        return [*self._serving(), *self._running()]
+        looks = Looks()
+        return [*self._serving(looks), *self._running(looks)], looks.unseen
 
     def is_there(self, billing: Billing) -> bool:
         """Whether an endpoint is there; all else was looked at when it was listed."""
         endpoint = "sagemaker:endpoint"
         return billing.kind != endpoint or bool(self._describe(Leftover(endpoint, billing.name)))
 
-    def _serving(self) -> Iterator[Billing]:
-        for leftover, tags in self._tagged(["sagemaker:endpoint", "bedrock:provisioned-model"]):
+    def _serving(self, looks: Looks) -> Iterator[Billing]:
+        tagged = self._tagged(["sagemaker:endpoint", "bedrock:provisioned-model"])
+        for leftover, tags in looks.each("what is tagged", tagged):
             experiment_id = tags[EXPERIMENT_TAG]
             if leftover.kind == "sagemaker:endpoint":
                 yield Billing(leftover.kind, leftover.name, experiment_id, "sagemaker")
-            elif described := self._describe(leftover):  # its ARN does not tell its name
+            # Its ARN does not tell its name.
+            elif described := looks.result(leftover.name, partial(self._describe, leftover)):
                 name = described["provisionedModelName"]
                 yield Billing(leftover.kind, name, experiment_id, "bedrock-provisioned")
 
-    def _running(self) -> Iterator[Billing]:
+    def _running(self, looks: Looks) -> Iterator[Billing]:
         sagemaker, bedrock = self._clients["sagemaker"], self._clients["bedrock"]
         pages = sagemaker.get_paginator("list_training_jobs").paginate(
             StatusEquals="InProgress", NameContains=f"{self._prefix}-"
         )
-        for page in pages:
+        for page in looks.each("every sagemaker:training-job", pages):
             for job in page["TrainingJobSummaries"]:
                 yield from self._job("sagemaker:training-job", job["TrainingJobName"])
         pages = bedrock.get_paginator("list_model_customization_jobs").paginate(
             statusEquals="InProgress", nameContains=f"{self._prefix}-"
         )
-        for page in pages:
+        for page in looks.each("every bedrock:model-customization-job", pages):
             for job in page["modelCustomizationJobSummaries"]:
                 yield from self._job("bedrock:model-customization-job", job["jobName"])
 

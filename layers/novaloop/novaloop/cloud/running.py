@@ -10,7 +10,7 @@ where nothing of Nova can be on Bedrock, and its calls may not be known.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -98,10 +98,10 @@ class _Resource:
     arn: str
 
 
-class _Looks:
+class Looks:
     """Calls that may fail or come too late, and what is not seen therefore."""
 
-    def __init__(self, in_time: Callable[[], bool]) -> None:
+    def __init__(self, in_time: Callable[[], bool] = lambda: True) -> None:
         self._in_time = in_time
         self.unseen: list[str] = []
 
@@ -116,6 +116,12 @@ class _Looks:
             why = text_of(error) if isinstance(error, ClientError) else str(error)
             self.unseen.append(f"{what} can't be looked at: {why}")
             return None
+
+    def each(self, what: str, pages: Iterable[T]) -> Iterator[T]:
+        """Yield what `pages` do, up to a call that fails."""
+        rest = iter(pages)
+        while page := self.result(what, partial(next, rest, None)):
+            yield page
 
 
 class RunningInAccount:
@@ -135,7 +141,7 @@ class RunningInAccount:
 
     def find(self, in_time: Callable[[], bool]) -> tuple[Sequence[Billing], Sequence[str]]:
         """Return what serves and the jobs that run; and what can't be looked at, with why."""
-        looks = _Looks(in_time)
+        looks = Looks(in_time)
         there = [each for kind in self._kinds() for each in self._listed(kind, looks)]
         tags = self._tags_of([each.arn for each in there], looks)
         own = []
@@ -152,15 +158,15 @@ class RunningInAccount:
         has_bedrock = self._clients["bedrock"].meta.region_name in regions
         return (kind for kind in _LISTINGS if has_bedrock or not kind.startswith("bedrock"))
 
-    def _listed(self, kind: str, looks: _Looks) -> Iterator[_Resource]:
+    def _listed(self, kind: str, looks: Looks) -> Iterator[_Resource]:
         listing, client = _LISTINGS[kind], self._clients[kind.partition(":")[0]]
-        pages = iter(client.get_paginator(listing.operation).paginate(**listing.only))
-        while page := looks.result(f"every {kind}", partial(next, pages, None)):
+        pages = client.get_paginator(listing.operation).paginate(**listing.only)
+        for page in looks.each(f"every {kind}", pages):
             for each in page[listing.summaries]:
                 if each[listing.status] != "Deleting":
                     yield _Resource(kind, each[listing.name], each[listing.arn])
 
-    def _tags_of(self, arns: Sequence[str], looks: _Looks) -> Mapping[str, Mapping[str, str]]:
+    def _tags_of(self, arns: Sequence[str], looks: Looks) -> Mapping[str, Mapping[str, str]]:
         """Return the tags that the index knows, by ARN."""
         tags = {}
         for start in range(0, len(arns), ARNS_AT_ONCE):
@@ -172,7 +178,7 @@ class RunningInAccount:
                 tags[resource["ResourceARN"]] = told
         return tags
 
-    def _owner(self, resource: _Resource, tags: Mapping[str, str], looks: _Looks) -> str | None:
+    def _owner(self, resource: _Resource, tags: Mapping[str, str], looks: Looks) -> str | None:
         """Return whose a resource is, if it is one of this stack's experiments'.
 
         Known tags decide: without ours, somebody took it over.
@@ -181,7 +187,7 @@ class RunningInAccount:
             return None
         return tags.get(EXPERIMENT_TAG) if tags else self._owner_by_name(resource, looks)
 
-    def _owner_by_name(self, resource: _Resource, looks: _Looks) -> str | None:
+    def _owner_by_name(self, resource: _Resource, looks: Looks) -> str | None:
         """Return whose an attempt's name is, or what an endpoint of a lasting name serves."""
         experiment_id = self._experiment(resource.name)
         if experiment_id is not None or resource.kind != "sagemaker:endpoint":

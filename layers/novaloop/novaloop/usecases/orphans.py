@@ -8,12 +8,14 @@ otherwise. Jobs end by themselves.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from novaloop.experiment.record import Backstop, Record
+from novaloop.experiment.spec.stages import Target
 from novaloop.recipes.names import bedrock_name
+from novaloop.usecases.errors import code_of
 from novaloop.usecases.ports import (
     Billing,
     BillingFinder,
@@ -27,7 +29,7 @@ GRACE = timedelta(days=1)
 """From the day on which people are told to the first try to end it."""
 SHOWN = 20
 RECORDS_AT_ONCE = 200
-"""How many records are read before the clock is asked again."""
+"""How many records are read at once."""
 
 
 @dataclass(frozen=True)
@@ -40,39 +42,78 @@ class OrphanWorld:
     notifier: Notifier
 
 
+@dataclass
+class Search:
+    """What came of a search.
+
+    `told` has a line for each of what belongs to nobody; `came_to` is the last experiment that was
+    searched for, None if that was the last of all. `failures` say what could not be done.
+    """
+
+    told: list[str] = field(default_factory=list)
+    came_to: str | None = None
+    failures: list[str] = field(default_factory=list)
+
+
 def look_for_orphans(
     world: OrphanWorld, now: datetime, after: str, in_time: Callable[[], bool]
-) -> tuple[int, str | None]:
+) -> Search:
     """Tell people of what belongs to nobody, and see to its end.
 
-    In the order of the experiments' names, from `after` on, as far as it goes `in_time`. Returns
-    how many such there were, and how far it came; None if that was to the end.
+    In the order of the experiments' names, from `after` on, as far as it goes `in_time`, and one
+    at least. What fails for one of them is told of it, and keeps no other from being ended.
     """
+    found, unseen = world.found.billing()
+    search = Search(failures=[*unseen])
     billing: dict[str, list[Billing]] = {}
-    for each in world.found.billing():
+    for each in found:
         if each.experiment_id > after:
             billing.setdefault(each.experiment_id, []).append(each)
+    try:
+        for name, own in _orphans(billing, world):
+            search.told += filter(None, (_line(each, world, now) for each in own))
+            if not in_time():
+                search.came_to = name if name != max(billing) else None
+                break
+    except Exception as error:  # what was found before is told all the same
+        search.failures.append(f"reading the records of what bills: {code_of(error)}")
+    if search.told:
+        try:
+            _tell(search.told, world)
+        except Exception as error:
+            search.failures.append(f"telling what bills for nobody: {code_of(error)}")
+            # What is ended in a day must not be told in a day: the next sweep begins anew.
+            search.came_to = "" if search.came_to is None else search.came_to
+    return search
+
+
+def _orphans(
+    billing: Mapping[str, Sequence[Billing]], world: OrphanWorld
+) -> Iterator[tuple[str, Sequence[Billing]]]:
+    """Yield experiments, by name, with what their records do not know of.
+
+    The last of those that are read at once is yielded in any case: so far it has come by then.
+    """
     names = sorted(billing)
-    orphans: list[Billing] = []
-    done = 0
-    while done < len(names) and (done == 0 or in_time()):
-        some = names[done : done + RECORDS_AT_ONCE]
-        done += len(some)
-        for name, snapshot in world.store.load_records(some).items():
+    for start in range(0, len(names), RECORDS_AT_ONCE):
+        some = names[start : start + RECORDS_AT_ONCE]
+        snapshots = world.store.load_records(some)
+        for name in some:
             # One that can't be read is left out, and None was written by a newer release, which
             # knows.
-            if snapshot is not None:
-                unknown = (each for each in billing[name] if not _knows(snapshot.record, each))
-                orphans += filter(world.found.is_there, unknown)
-    if orphans:
-        _tell(orphans, world, now)
-    return len(orphans), names[done - 1] if done < len(names) else None
+            snapshot = snapshots.get(name)
+            orphans = [
+                each
+                for each in billing[name]
+                if snapshot is not None and not _knows(snapshot.record, each)
+            ]
+            if orphans or name == some[-1]:
+                yield name, orphans
 
 
-def _tell(orphans: Sequence[Billing], world: OrphanWorld, now: datetime) -> None:
-    lines = [_line(each, world, now) for each in orphans]
+def _tell(lines: Sequence[str], world: OrphanWorld) -> None:
     more = f"\nand {len(lines) - SHOWN:,} more" if len(lines) > SHOWN else ""
-    subject = f"Novaloop: {len(orphans):,} without an experiment that goes on"
+    subject = f"Novaloop: {len(lines):,} without an experiment that goes on"
     message = "\n".join((subject, "", *lines[:SHOWN])) + f"{more}\n"
     world.notifier.publish(subject, message, {"status": "ORPHANS"})
 
@@ -89,21 +130,38 @@ def _knows(record: Record | None, billing: Billing) -> bool:
     return billing.name in names
 
 
-def _line(billing: Billing, world: OrphanWorld, now: datetime) -> str:
+def _line(billing: Billing, world: OrphanWorld, now: datetime) -> str | None:
+    """Say what becomes of it, having seen to its end; None if it is gone."""
     what = f"{billing.kind} {billing.name} (experiment {billing.experiment_id})"
     if billing.to is None:
         return f"{what} runs until it is done, or its longest run time is over"
-    lasting = "--" not in billing.name and billing.to == "sagemaker"
-    backstop = Backstop(billing.name, billing.to, 1, now + GRACE, not lasting, lasting)
+    serves = "serves"
+    try:
+        if not world.found.is_there(billing):
+            return None
+    except Exception as error:  # its tag says that it is there, and bills
+        serves = f"can't be looked at ({code_of(error)}), and may serve"
+    try:
+        begins = _ends_from(billing.name, billing.to, world, now)
+    except Exception as error:
+        reason = error.reason if isinstance(error, LaunchRefused) else code_of(error)
+        return (
+            f"{what} {serves}, and no schedule is known to end it: `novaloop cleanup` it, or"
+            f" delete it yourself. {reason}"
+        )
+    return f"{what} {serves}; its schedule ends it from {begins:%Y-%m-%d %H:%M} UTC on"
+
+
+def _ends_from(name: str, to: Target, world: OrphanWorld, now: datetime) -> datetime:
+    """Return when its schedule begins to end it, which is made if there is none.
+
+    One that is there is never moved: each day's search would put the end off by a day.
+    """
+    lasting = "--" not in name and to == "sagemaker"
+    backstop = Backstop(name, to, 1, now + GRACE, not lasting, lasting)
     begins = world.schedules.begins(backstop)
     if begins is None:
         # Whether it has a component can't be seen: deleting what there is not is only refused.
-        try:
-            world.schedules.put(backstop, now)
-        except LaunchRefused as refused:
-            return (
-                f"{what} serves, and no schedule is known to end it: `novaloop cleanup` it, or"
-                f" delete it yourself. {refused.reason}"
-            )
+        world.schedules.put(backstop, now)
         begins = backstop.at
-    return f"{what} serves; its schedule ends it from {begins:%Y-%m-%d %H:%M} UTC on"
+    return begins

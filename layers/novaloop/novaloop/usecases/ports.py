@@ -335,8 +335,8 @@ class Billing:
 class BillingFinder(Protocol):
     """Everything of the stack's in the account that bills by the hour."""
 
-    def billing(self) -> Sequence[Billing]:
-        """Return what is tagged and serves, and the jobs that run.
+    def billing(self) -> tuple[Sequence[Billing], Sequence[str]]:
+        """Return what is tagged and serves, and the jobs that run; and what can't be looked at.
 
         What is gone may still be named: AWS's index of tags runs behind.
         """

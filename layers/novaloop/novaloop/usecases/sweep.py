@@ -167,9 +167,11 @@ def _look_for_orphans(world: SweepWorld, swept: Swept, place: Round) -> None:
     swept.place = place = replace(place, searched=begun, search_after=None)
     world.store.put_sweep_round(place)
     in_time = partial(_is_before, now + TIME_FOR_ORPHANS, world)
-    swept.orphans, came_to = look_for_orphans(world.orphans, now, after or "", in_time)
-    if came_to is not None:  # there is more: the next sweep goes on
-        swept.place = replace(place, search_after=came_to)
+    search = look_for_orphans(world.orphans, now, after or "", in_time)
+    swept.orphans = len(search.told)
+    swept.failures += search.failures
+    if search.came_to is not None:  # there is more: the next sweep goes on
+        swept.place = replace(place, search_after=search.came_to)
         world.store.put_sweep_round(swept.place)
 
 
