@@ -33,7 +33,9 @@ MANY_ROWS = 10**12
 # A spec needs a plan; this one asks nothing of the files of other methods.
 _ANY_PLAN = [{"evaluate": "eval"}]
 _SINGULAR = {"labels": "label", "columns": "column"}
-_SETTING = re.compile(r"`(columns|labels|encoding|delimiter|max_rejects): ?([^`]*)`")
+_SETTING = re.compile(
+    r"`(columns|labels|encoding|delimiter|max_rejects): ?([^`]*)`(?: in experiment\.yaml)?"
+)
 
 
 @click.command()
@@ -91,7 +93,7 @@ def convert(
     with TemporaryDirectory(dir=_folder_of(target)) as scratch:
         spec = _spec(given)
         item, card = _convert(source, target, method, spec, Path(scratch))
-        findings = list(_findings(item, max_length, Path(scratch)))
+        findings = list(_findings(item, max_length, spec.labels, Path(scratch)))
     for line in brief(item, card, source, target, spec.labels):
         click.echo(in_options(line))
     for finding in findings:
@@ -142,7 +144,8 @@ def in_options(text: str) -> str:
         if name == "max_rejects":
             return "`--allow-rejects`"
         if name == "columns" and value:
-            value = value.strip("{}").replace(": ", "=")
+            columns = value.strip("{}").replace(": ", "=").split(", ")
+            return f"`{' '.join(f'--column {column}' for column in columns)}`"
         return f"`{' '.join(filter(None, (_option((name,)), value)))}`"
 
     return _SETTING.sub(option, text)
@@ -170,12 +173,15 @@ def _convert(
     return done, json.loads(objects.path(done.card_key).with_suffix(".json").read_bytes())
 
 
-def _findings(item: DatasetItem, max_length: int | None, scratch: Path) -> Iterator[Finding]:
+def _findings(
+    item: DatasetItem, max_length: int | None, labels: tuple[str, ...], scratch: Path
+) -> Iterator[Finding]:
     """Yield what the checks before a start find in this file alone."""
     if item.profile_key:
         data = FolderObjects(scratch, {}).path(item.profile_key).read_bytes()
         profiles = {item.role: DatasetProfile.from_bytes(data)}
-        yield from check_datasets(profiles, None, {item.role: max_length} if max_length else {})
+        max_lengths = {item.role: max_length} if max_length else {}
+        yield from check_datasets(profiles, None, max_lengths, labels)
 
 
 def _rejects_of(target: Path) -> Path:

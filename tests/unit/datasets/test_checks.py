@@ -176,10 +176,27 @@ def with_feature(rows: list[tuple[str, str]], feature: str) -> list[tuple[str, s
 def test_feature_that_gives_a_label_away_is_found(feature: str) -> None:
     rows = with_feature(labelled(range(600)), feature)
 
+    findings = check_datasets({"sft": profile(rows)}, labels=LABELS)
+    undeclared = check_datasets({"sft": profile(rows)})
+
+    told = {"line ends": "one kind of line end (CRLF)", "length": "one length (from "}
+    assert findings[0].check is Check.LABEL_LEAK
+    assert findings[0].message.startswith(told.get(feature, "one first word of sft"))
+    assert "gives away 'B': 100% of the 33% of rows that have it" in findings[0].message
+    assert "gives away its label: 100% of the 33%" in undeclared[0].message
+
+
+def test_the_features_after_the_first_three_are_only_counted() -> None:
+    rows = [
+        (f"{LABELS[number % 3]}{number % 15} {text}", label)
+        for number, (text, label) in enumerate(labelled(range(600)))
+    ]
+
     findings = found({"sft": profile(rows)}, Check.LABEL_LEAK)
 
-    assert findings[0].message.startswith(feature)
-    assert "give away 'B': 100% of the 33% of rows that have it" in findings[0].message
+    assert len(findings) == 3
+    assert findings[-1].message.endswith("; and 12 more such features")
+    assert not any("more such" in each.message for each in findings[:-1])
 
 
 def test_feature_that_all_labels_share_is_no_leak() -> None:

@@ -45,7 +45,9 @@ def check_experiment(experiment_id: str, world: IngestWorld) -> None:
         world.store.put_checks(experiment_id, ChecksItem(versions, world.clock.now(), reason))
         return
     with noticing(back):
-        findings = check_datasets(_profiles(accepted, world), spec.checks, max_lengths(spec))
+        findings = check_datasets(
+            _profiles(accepted, world), spec.checks, max_lengths(spec), spec.labels
+        )
         _drop_rows(experiment_id, spec, accepted, findings, world)
         contents = tuple(finding_content(finding) for finding in findings)
         item = ChecksItem(versions, world.clock.now(), _refusal(findings), contents)

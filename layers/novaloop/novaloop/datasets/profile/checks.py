@@ -1,6 +1,6 @@
 """Checks that need more than one dataset, or a whole one; pure functions of their profiles."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -13,6 +13,7 @@ from novaloop.datasets.rows.encoded import Questions
 
 EVALUATION_ROLE = "eval"
 MAX_IMBALANCE = 10
+MAX_LEAKS_TOLD = 3
 
 
 @dataclass(frozen=True)
@@ -34,10 +35,12 @@ def check_datasets(
     profiles: Mapping[str, DatasetProfile],
     policies: Mapping[Check, Policy] | None = None,
     max_lengths: Mapping[str, int] | None = None,
+    labels: Collection[str] = (),
 ) -> list[Finding]:
     """Return the findings of all checks, by role; raises ValueError for a policy that can't be.
 
-    `max_lengths` is the number of tokens that a row of a role may have.
+    `max_lengths` is the number of tokens that a row of a role may have. Messages name only those of
+    `labels`: other answers are text of the dataset.
     """
     chosen = {**DEFAULT_POLICIES, **(policies or {})}
     for check, policy in chosen.items():
@@ -45,9 +48,10 @@ def check_datasets(
             raise ValueError(f"{check} concerns the dataset, not rows; use refuse or warn")
     findings = [
         finding
-        for each in (_shared, _near, _contradictions, _imbalance, _leaks)
+        for each in (_shared, _near, _contradictions, _imbalance)
         for finding in each(profiles, chosen)
     ]
+    findings += _leaks(profiles, chosen, labels)
     return [*findings, *_long_rows(profiles, chosen, max_lengths or {})]
 
 
@@ -113,14 +117,20 @@ def _imbalance(profiles: _Profiles, policies: _Policies) -> Iterator[Finding]:
             yield Finding(Check.IMBALANCE, policies[Check.IMBALANCE], (role,), rarest, message)
 
 
-def _leaks(profiles: _Profiles, policies: _Policies) -> Iterator[Finding]:
+def _leaks(
+    profiles: _Profiles, policies: _Policies, declared: Collection[str]
+) -> Iterator[Finding]:
     for role, profile in profiles.items():
-        for leak in find_leaks(profile.feature_counts):
+        leaks = find_leaks(profile.feature_counts)
+        for number, leak in enumerate(leaks[:MAX_LEAKS_TOLD], 1):
+            label = repr(leak.label) if leak.label in declared else "its label"
             message = (
-                f"{leak.feature} ({leak.value}) of {role} give away {leak.label!r}:"
+                f"{leak.in_words} of {role} gives away {label}:"
                 f" {leak.purity:.0%} of the {leak.share:.0%} of rows that have it, against"
                 f" {leak.base:.0%} of all"
             )
+            if number == MAX_LEAKS_TOLD and len(leaks) > number:
+                message += f"; and {len(leaks) - number:,} more such features"
             rows = round(leak.share * profile.rows)
             policy = policies[Check.LABEL_LEAK]
             yield Finding(Check.LABEL_LEAK, policy, (role,), rows, message)

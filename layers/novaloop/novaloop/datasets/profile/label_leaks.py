@@ -40,16 +40,17 @@ def first_word(text: bytes) -> int:
 
 @dataclass(frozen=True)
 class Feature:
-    """A feature of a text, and its values in words."""
+    """A feature of a text, its values as the keys of counts, and one of them in words."""
 
     of: Callable[[bytes], Any]
     describe: Callable[[Any], str]
+    in_words: str
 
 
 FEATURES: Mapping[str, Feature] = {
-    "line ends": Feature(line_ends, str),
-    "length": Feature(length_bits, lambda bits: f"from {1 << bits >> 1} bytes"),
-    "first word": Feature(first_word, lambda bucket: f"bucket {bucket}"),
+    "line ends": Feature(line_ends, str, "one kind of line end ({})"),
+    "length": Feature(length_bits, lambda bits: f"from {1 << bits >> 1} bytes", "one length ({})"),
+    "first word": Feature(first_word, lambda bucket: f"bucket {bucket}", "one first word"),
 }
 
 
@@ -98,6 +99,11 @@ class Leak:
     share: float
     purity: float
     base: float
+
+    @property
+    def in_words(self) -> str:
+        """Return what gives the label away."""
+        return FEATURES[self.feature].in_words.format(self.value)
 
 
 def find_leaks(counts: FeatureCounts) -> list[Leak]:
