@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from novaloop.cloud.messages import UtcClock
+from novaloop.datasets.errors import DatasetRefused
 from novaloop.experiment.record import ChecksItem, DatasetItem, Snapshot, SpecItem, Strays
 from novaloop.usecases.conversion import IngestWorld
 from novaloop.usecases.ports import Attempts, ObjectMissing, Upload
@@ -156,5 +157,13 @@ class MemoryStore:
 
 
 def folder_world(experiment_id: str, folder: Path, uploads: Mapping[str, Path]) -> IngestWorld:
-    """Return what ingest works with, on files alone."""
-    return IngestWorld(MemoryStore(experiment_id), FolderObjects(folder, uploads), UtcClock())
+    """Return what ingest works with, on files alone.
+
+    The files are the user's own, so their terminal may show the names that stand in them.
+    """
+    return IngestWorld(
+        MemoryStore(experiment_id),
+        FolderObjects(folder, uploads),
+        UtcClock(),
+        wording=DatasetRefused.in_terminal,
+    )

@@ -160,7 +160,8 @@ def test_the_source_is_never_overwritten(source: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "options", "remedy"),
     [
-        (b"asked,answered\na,b\n", (), "set `--column question=...`"),
+        (b"asked,answered\na,b\n", (), "set `--column question=... --column answer=...`"),
+        (b"question,b\na,b\n", (), "set `--column answer=...`; "),
         (b"question,answer\na\xff,b\n", (), "`--encoding cp1252`"),
         (b"q\0u\0", (), "say `--encoding utf-16-le`"),
         (b"question,answer\na,b\n", ("--encoding", "latin-99"), "`--encoding latin-99` is not"),

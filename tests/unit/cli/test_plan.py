@@ -236,6 +236,15 @@ def test_everything_that_is_wrong_with_the_data_is_told_at_once(folder: Path) ->
     assert "secret" not in result.stderr
 
 
+def test_the_names_that_stand_in_a_file_are_shown_to_whoever_has_it(folder: Path) -> None:
+    """Ingest's code tells the expected names alone, since the cloud stores what it says."""
+    (folder / "sft.csv").write_text("body,Answer\nwhy,HQ\n")
+    result = novaloop("plan", str(folder))
+    assert result.exit_code == 2
+    assert "no column 'Body' for `question` and no column 'Y' for `answer`" in result.stderr
+    assert "did you mean 'body'? It has 'body', 'Answer'" in result.stderr
+
+
 def test_too_few_rows_are_told_by_stage(folder: Path) -> None:
     (folder / "sft.csv").write_text(csv_of("sft", 10))
     result = novaloop("plan", str(folder))

@@ -37,8 +37,10 @@ REFUSED = [
     (b"question\tanswer\nq\ta\n", "delimiter", 1, r"set `delimiter: '\t'`"),
     (b"id,,answer\n", "blank-header", 1, "column 2 of the header has no name"),
     (b"answer,answer\n", "duplicate-header", 1, "rename or remove one"),
-    (b"Question,answer\nq,a\n", "missing-column", 1, "did you mean 'Question'?"),
-    (b"a,b\nq,a\n", "missing-column", 1, "Columns: 'a', 'b'"),
+    (b"Question,answer\nq,a\n", "missing-column", 1, "a name differs by case or spaces only"),
+    (b"a,b\nq,a\n", "missing-column", 1, "is the header line missing?"),
+    (b"a,b\nq,a\n", "missing-column", 1, "no column 'answer' for `answer` among its 2"),
+    (b"question,b\nq,a\n", "missing-column", 1, "set `columns: {answer: ...}` in experiment.yaml"),
     (HEADER + b"q,a\nq,b\xff\n", "encoding", 3, "byte 23 is not valid UTF-8"),
     (HEADER + b"q,\xe9", "encoding", 2, "`encoding: cp1252`"),
     (b"\xff\xfeq\0\n", "encoding", 1, "is not valid UTF-16-LE"),
@@ -243,7 +245,8 @@ def test_json_errors_name_line_and_path() -> None:
         (4, "schema"),
         (5, "inconsistent"),
     ]
-    assert rejects[2]["column"] == "messages[0].bogus"
+    assert rejects[2]["column"] == "messages[0]"
+    assert "bogus" not in json.dumps(rejects)
     assert "SECRET" not in json.dumps(rejects) + str(summary.refusal)
 
 
@@ -271,3 +274,34 @@ def test_reserved_word_in_the_system_prompt_is_refused_before_any_row() -> None:
     assert summary.refusal is not None
     assert summary.refusal.rule == "reserved-word"
     assert not rejects
+
+
+@pytest.mark.parametrize(
+    ("header", "shown"),
+    [
+        (b"Question,answer", "; did you mean 'Question'? It has 'Question', 'answer'"),
+        (b"a,a", "; It has 'a'"),
+        (b"a\x1b[2J,b", r"; It has 'a\x1b[2J', 'b'"),
+        (b",".join(b"%d" % number for number in range(5_000)), "'9', and 4,990 more"),
+        (b"x" * 700_000, f"; It has '{'x' * 40}'…"),
+        (b",".join(b"%d" % number * 50_000 for number in range(10, 24)), ", and 4 more"),
+    ],
+)
+def test_what_stands_in_the_file_is_shown_in_the_terminal_only_and_cut_short(
+    header: bytes, shown: str
+) -> None:
+    refusal = run(header + b"\n1,2\n")[0].refusal
+
+    assert refusal is not None
+    assert refusal.in_terminal().endswith(shown)
+    assert len(refusal.in_terminal()) < 1_000
+    assert shown not in f"{refusal} {refusal!r} {refusal.found} {vars(refusal)}"
+
+
+def test_a_key_that_a_format_does_not_know_is_shown_in_the_terminal() -> None:
+    row = b'{"messages": [{"role": "user", "content": "q", "bogus": 1}]}'
+    refusal = run(row, RowFormat.RFT, source_format=SourceFormat.JSONL)[0].refusal
+
+    assert refusal is not None
+    assert "messages[0]: has a key that its format doesn't know" in str(refusal)
+    assert refusal.in_terminal() == f"{refusal}; It has 'bogus'"

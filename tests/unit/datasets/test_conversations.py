@@ -79,7 +79,6 @@ def test_valid_conversation_is_accepted(good: dict[str, Any]) -> None:
         (tools([QUESTION], [USE, USE], [RESULT], [ANSWER]), "messages[1].content[1]"),
         (tools([QUESTION, RESULT], [ANSWER]), "messages[0].content[1]"),
         (row([QUESTION], [ANSWER], toolConfig={"tools": [TOOL, TOOL]}), "toolConfig"),
-        (row([QUESTION], [ANSWER], id="1"), "id"),
         (tools([QUESTION], [USE], [result()], [ANSWER]), RESULTS),
         (tools([QUESTION], [USE], [result({})], [ANSWER]), f"{RESULTS}[0]"),
         (tools([QUESTION], [USE], [result({"text": "a", "json": 1})], [ANSWER]), f"{RESULTS}[0]"),

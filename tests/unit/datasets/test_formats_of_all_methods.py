@@ -226,7 +226,7 @@ def test_messages_reach_a_serverless_agent_as_one_text() -> None:
         (RowFormat.DPO, preference(PAIR[0], candidate("good", "non-preferred")), "the same"),
         (RowFormat.DPO, preference(PAIR[0], candidate("bad", "worse")), "preferenceLabel"),
         (RowFormat.DPO, preference(PAIR[0], candidate("User: x", "non-preferred")), "'User:'"),
-        (RowFormat.DPO, preference(*PAIR, extra=1), "extra"),
+        (RowFormat.DPO, preference(*PAIR, extra=1), "the row: has a key"),
         (RowFormat.DPO, preference(*PAIR, media=[VIDEO]), "texts and images only"),
         (RowFormat.DPO, {"messages": []}, "messages"),
         (RowFormat.DPO, {"prompt": "q", "preferred": "a", "non_preferred": "a"}, "the same"),
@@ -257,7 +257,7 @@ def test_messages_reach_a_serverless_agent_as_one_text() -> None:
         (
             RowFormat.RFT_MULTITURN,
             {"id": "1", "metadata": {"prompt": "q", "more": 1}},
-            "metadata.more",
+            "metadata: has a key",
         ),
         (
             RowFormat.SFT,

@@ -123,7 +123,7 @@ def check_rejects(log: RejectLog, accepted: int, options: DatasetOptions) -> Non
             f"{first} ({log.rows} of {log.rows + accepted} rows rejected; correct them, or set"
             f" `max_rejects: {log.rows}` to go on without them)"
         )
-        raise DatasetRefused("too-many-rejects", message, line=line)
+        raise DatasetRefused("too-many-rejects", message, line=line, found=log.first_found)
     if not accepted:
         raise DatasetRefused("no-rows", "the file has no rows; add some")
 

@@ -35,17 +35,16 @@ class CutMistaken(Exception):  # noqa: N818 - a finding about the file, not a fa
 
 @dataclass(frozen=True)
 class Refusal:
-    """A DatasetRefused; its line counts from the part's first one."""
+    """A DatasetRefused, as it is stored; its line counts from the part's first one."""
 
     rule: str
     problem: str
     line: int | None
-    column: str | None
 
     def after(self, lines: int) -> DatasetRefused:
         """Return it for the file, where `lines` lines come before the part."""
         line = None if self.line is None else self.line + lines
-        return DatasetRefused(self.rule, self.problem, line=line, column=self.column)
+        return DatasetRefused(self.rule, self.problem, line=line)
 
 
 @dataclass(frozen=True)
@@ -105,7 +104,7 @@ def convert_part(
         ):
             writer.write(rows)
     except DatasetRefused as refused:
-        refusal = Refusal(refused.rule, refused.problem, refused.line, refused.column)
+        refusal = Refusal(refused.rule, refused.problem, refused.line)
     return _part(writer.close(log, None), refusal, lines.count)
 
 

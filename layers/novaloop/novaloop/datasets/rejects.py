@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import orjson
 
-from novaloop.datasets.errors import RowRejected
+from novaloop.datasets.errors import Found, RowRejected
 
 MAX_LISTED_ROWS = 10_000
 MAX_LINES_PER_RULE = 10
@@ -24,7 +24,7 @@ class RejectedRows:
 class RejectLog:
     """Counts rejects by rule and writes the first MAX_LISTED_ROWS as JSONL to `sink`.
 
-    `first` is the line and the message of the first one.
+    `first` is the line and the message of the first one, `first_found` what that row has instead.
     """
 
     sink: Callable[[bytes], object]
@@ -32,13 +32,14 @@ class RejectLog:
     rows: int = 0
     excluded_rows: int = 0
     first: tuple[int, str] = (0, "")
+    first_found: Found | None = None
     by_rule: dict[str, RejectedRows] = field(default_factory=dict)
 
     def add(self, line: int, reason: RowRejected, column: str | None = None) -> None:
         """Record one row that begins on `line`."""
         message = reason.told(column)
         if not self.rows:
-            self.first = line, message
+            self.first, self.first_found = (line, message), reason.found
         self.rows += 1
         counted = self.by_rule.setdefault(reason.rule, RejectedRows())
         counted.rows += 1

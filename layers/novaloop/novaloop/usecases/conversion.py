@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
@@ -29,12 +29,17 @@ JSON_LINES = "application/jsonl"
 
 @dataclass(frozen=True)
 class IngestWorld:
-    """Everything that ingest works with."""
+    """Everything that ingest works with.
+
+    `wording` makes a dataset's reason of a refusal. Reasons are stored, logged and sent, so it is
+    `str`, without any text of the file, but where a person checks a file of their own.
+    """
 
     store: DatasetStore
     objects: Objects
     clock: Clock
     big_files: BigFiles | None = None
+    wording: Callable[[DatasetRefused], str] = str
 
 
 @dataclass(frozen=True)
@@ -191,7 +196,7 @@ def _finished(
         rejected_rows=result.rejected_rows,
         rejects_key=rejects_key,
         status=DatasetStatus.REJECTED if result.refusal else DatasetStatus.ACCEPTED,
-        reason=str(result.refusal or ""),
+        reason="" if result.refusal is None else world.wording(result.refusal),
     )
     summary = result.summaries.get(item.role)
     if summary is None:
@@ -209,7 +214,7 @@ def _finished(
         sha256=summary.outputs[row_formats(job.spec, item.role)[0]].sha256,
         outputs={str(each): f"{folder}/{each.file_name}" for each in summary.outputs},
         profile_key=profile_key,
-        summary=_digest(summary),
+        summary=_digest(summary, job.spec.labels),
     )
 
 
@@ -219,11 +224,15 @@ def put_card(folder: str, card: Mapping[str, Any], objects: Objects) -> None:
     objects.put(f"{folder}/card.json", json.dumps(card, indent=2).encode(), "application/json")
 
 
-def _digest(summary: DatasetSummary) -> dict[str, Any]:
-    """Return what a person wants to see of a dataset in its item."""
+def _digest(summary: DatasetSummary, labels: Collection[str]) -> dict[str, Any]:
+    """Return what a person wants to see of a dataset in its item.
+
+    Answers that no spec declares as `labels` are text of the dataset, however short.
+    """
+    counts = summary.label_counts or {}
     return {
         "rows_in": summary.rows_in,
-        "labels": dict(summary.label_counts or {}),
+        "labels": {label: rows for label, rows in counts.items() if label in labels},
         "duplicate_rows": summary.duplicate_rows,
         "excluded_rows": summary.rows_excluded,
         "tokens": summary.tokens.total,

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import chain, islice
 
-from novaloop.datasets.errors import DatasetRefused
+from novaloop.datasets.errors import DatasetRefused, Found
 from novaloop.datasets.reading.csv_records import ParsedRecords, Records, count_lines, scan
 from novaloop.datasets.reading.decoding import TextBlock
 from novaloop.datasets.reading.text_column import has_blank
@@ -204,5 +204,8 @@ def _check_header(header: list[str], line: int) -> None:
         raise DatasetRefused("blank-header", message, line=line)
     repeated = [name for name, count in Counter(header).items() if count > 1]
     if repeated:
-        message = f"two columns are called {repeated[0]!r}; rename or remove one"
-        raise DatasetRefused("duplicate-header", message, line=line, column=repeated[0])
+        first, second = [number for number, name in enumerate(header, 1) if name == repeated[0]][:2]
+        message = (
+            f"columns {first} and {second} of the header have the same name; rename or remove one"
+        )
+        raise DatasetRefused("duplicate-header", message, line=line, found=Found(repeated))

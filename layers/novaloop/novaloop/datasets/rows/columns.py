@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 
-from novaloop.datasets.errors import DatasetRefused
+from novaloop.datasets.errors import DatasetRefused, Found
 from novaloop.datasets.options import RowFormat
 
 
@@ -68,7 +68,8 @@ _SHARED = [fields for each, fields in FIELDS.items() if not each.startswith("rft
 _KNOWN_NAMES = {name for fields in _SHARED for name in fields.all}
 _KNOWN_NAMES.update(alias for names in _ALIASES.values() for alias in names)
 _RFT_NAMES = {"messages", "reward"}
-_MAX_NAMES_IN_MESSAGE = 20
+# Longer names, or more of them, are no header; comparing them would take minutes.
+_MAX_COMPARED_CHARS, _MAX_COMPARED = 100, 1_000
 
 
 @dataclass(frozen=True)
@@ -103,22 +104,24 @@ def assign_columns(
     formats: Sequence[RowFormat],
     line: int | None = None,
 ) -> FieldColumns:
-    """Find the column of every field that `formats` use; raises DatasetRefused if one is missing.
+    """Find the column of every field that `formats` use; raises DatasetRefused if any is missing.
 
     `line` is where the names stand, for the message.
     """
     ordered = [FIELDS[each] for each in RowFormat if each in formats]
     required = dict.fromkeys(name for fields in ordered for name in fields.required)
-    assigned = {name: _required(name, available, mapping, line) for name in required}
+    assigned = {name: _required(name, available, mapping) for name in required}
     optional = dict.fromkeys(name for fields in ordered for name in fields.optional)
     for name in optional:
         column = mapping.get(name, name if name in available else None)
         if column is not None:
-            assigned.setdefault(name, _existing(name, column, available, line))
-    _complete_medium(assigned, available, mapping, line)
+            assigned.setdefault(name, column)
+    _complete_medium(assigned, mapping, line)
     extras = _extra_fields(mapping, line) if RowFormat.RFT in formats else {}
-    for name, column in extras.items():
-        assigned[name] = _existing(name, column, available, line)
+    assigned.update(extras)
+    missing = {name: column for name, column in assigned.items() if column not in available}
+    if missing:
+        raise _missing_columns(missing, len(missing) == len(assigned), available, line)
     return FieldColumns(
         tuple(assigned),
         tuple(assigned.values()),
@@ -128,31 +131,39 @@ def assign_columns(
     )
 
 
-def _required(
-    name: str, available: Sequence[str], mapping: Mapping[str, str | None], line: int | None
-) -> str:
+def _required(name: str, available: Sequence[str], mapping: Mapping[str, str | None]) -> str:
     names = (name, *_ALIASES.get(name, ()))
     mapped = next((mapping[each] for each in names if mapping.get(each)), None)
-    found = mapped or next((each for each in names if each in available), name)
-    return _existing(name, found, available, line)
+    return mapped or next((each for each in names if each in available), name)
 
 
-def _existing(field: str, column: str, available: Sequence[str], line: int | None) -> str:
-    if column in available:
-        return column
-    near = get_close_matches(column, available, 1, 0.6)
-    hint = f"did you mean {near[0]!r}?" if near else f"set `columns: {{{field}: ...}}`."
-    shown = ", ".join(repr(name) for name in available[:_MAX_NAMES_IN_MESSAGE])
-    more = ", ..." if len(available) > _MAX_NAMES_IN_MESSAGE else ""
-    message = f"no column {column!r} for `{field}`; {hint} Columns: {shown}{more}"
-    raise DatasetRefused("missing-column", message, line=line, column=column)
+def _missing_columns(
+    missing: Mapping[str, str], is_all: bool, available: Sequence[str], line: int | None
+) -> DatasetRefused:
+    """Tell of every column at once; without any of them, the first line may be no header."""
+    expected = " and ".join(
+        f"no column {column!r} for `{field}`" for field, column in missing.items()
+    )
+    settings = ", ".join(f"{field}: ..." for field in missing)
+    advice = f"set `columns: {{{settings}}}` in experiment.yaml"
+    comparable = [name for name in available[:_MAX_COMPARED] if len(name) <= _MAX_COMPARED_CHARS]
+    folded = {name.strip().casefold() for name in comparable}
+    if any(column.strip().casefold() in folded for column in missing.values()):
+        advice = f"a name differs by case or spaces only; {advice}"
+    elif is_all:
+        advice = f"is the header line missing? Otherwise, {advice}"
+    near = [
+        name
+        for column in missing.values()
+        for name in get_close_matches(column, comparable, 1, 0.6)
+    ]
+    message = f"{expected} among its {len(available):,}; {advice}"
+    found = Found(available, near[0] if near else None)
+    return DatasetRefused("missing-column", message, line=line, found=found)
 
 
 def _complete_medium(
-    assigned: dict[str, str],
-    available: Sequence[str],
-    mapping: Mapping[str, str | None],
-    line: int | None,
+    assigned: dict[str, str], mapping: Mapping[str, str | None], line: int | None
 ) -> None:
     """See to it that a row's medium has one format, a URI and an owner, or that there is none."""
     formats = [name for name in MEDIUM_FORMATS if name in assigned]
@@ -161,7 +172,7 @@ def _complete_medium(
         raise DatasetRefused("medium", message, line=line)
     for name in _LOCATION:
         if formats and name not in assigned:
-            assigned[name] = _existing(name, mapping.get(name) or name, available, line)
+            assigned[name] = mapping.get(name) or name
         if not formats and name in assigned:
             if mapping.get(name):
                 message = f"`{name}` needs `image_format` or `video_format`; map one of them too"

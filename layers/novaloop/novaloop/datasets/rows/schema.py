@@ -1,10 +1,11 @@
 """What pydantic models of formatted rows share."""
 
-from typing import Annotated, Any, TypeVar
+from collections.abc import Sequence
+from typing import Annotated, Any, ClassVar, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
-from novaloop.datasets.errors import RowRejected
+from novaloop.datasets.errors import Found, RowRejected
 
 
 class Strict(BaseModel):
@@ -12,6 +13,14 @@ class Strict(BaseModel):
 
     # Most files never need them: they are built when the first row is validated.
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, defer_build=True)
+    declared: ClassVar[set[str]] = set()
+    """The keys of all formats: what else stands in a path comes from the file."""
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **_: Any) -> None:
+        Strict.declared.update(
+            field.alias or name for name, field in cls.__pydantic_fields__.items()
+        )
 
 
 def _not_blank(text: str) -> str:
@@ -27,15 +36,33 @@ Model = TypeVar("Model", bound=BaseModel)
 def parse(model: type[Model], row: Any, at: tuple[str | int, ...] = ()) -> Model:
     """Validate a row, or the part of one that stands `at` a place.
 
-    Raises RowRejected with the first wrong field's path, never its value.
+    Raises RowRejected with the first wrong field's path, as far as the format declares its keys;
+    what the file calls its own keys, and their values, are no part of the message.
     """
     try:
         return model.model_validate(row)
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        path = dotted(*at, *first["loc"])
+        path = dotted(*at, *_declared(first["loc"]))
         message = first["msg"].removeprefix("Value error, ").removeprefix("Input ")
-        raise RowRejected("schema", f"{path or 'the row'}: {message}", path or None) from error
+        found = None
+        if first["type"] == "extra_forbidden":
+            message = "has a key that its format doesn't know; remove or rename it"
+            found = Found([str(first["loc"][-1])])
+            # A key may be one of another object's.
+            path = dotted(*at, *_declared(first["loc"][:-1]))
+        told = f"{path or 'the row'}: {message}"
+        raise RowRejected("schema", told, path or None, found=found) from error
+
+
+def _declared(location: Sequence[str | int]) -> list[str | int]:
+    """Return a place up to the first key that no format declares, or the name of a type."""
+    parts: list[str | int] = []
+    for part in location:
+        if isinstance(part, str) and part not in Strict.declared:
+            break
+        parts.append(part)
+    return parts
 
 
 def dotted(*location: str | int) -> str:
