@@ -427,6 +427,29 @@ def refuse_requests() -> None:
         setattr(stepfunctions, state, _bounded(getattr(stepfunctions, state)))
 
 
+def start_once() -> None:
+    """Answer the start of an execution that runs as its first start was answered.
+
+    The emulator refuses it, as AWS does for another input, or of one that is closed. Source:
+    https://docs.aws.amazon.com/step-functions/latest/apireference/API_StartExecution.html
+    """
+    start = stepfunctions._start_execution  # noqa: SLF001
+
+    def start_or_find(request: Mapping[str, Any]) -> Any:
+        machine, name = request.get("stateMachineArn"), request.get("name")
+        for running in list(stepfunctions._executions.values()):  # noqa: SLF001
+            if (
+                name is not None
+                and (running["stateMachineArn"], running["name"]) == (machine, name)
+                and (running["status"], running["input"]) == ("RUNNING", request.get("input", "{}"))
+            ):
+                told = {key: running[key] for key in ("executionArn", "startDate")}
+                return responses.json_response(told)
+        return start(request)
+
+    stepfunctions._start_execution = start_or_find  # noqa: SLF001
+
+
 def refuse_queries() -> None:
     """Let DynamoDB refuse what AWS's does of a Query; see `novaloop_localcloud.limits`."""
     query_table = dynamodb._query  # noqa: SLF001

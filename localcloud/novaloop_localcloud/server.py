@@ -72,6 +72,7 @@ def main() -> None:
     emulator.refuse_answers()
     emulator.refuse_requests()
     emulator.refuse_queries()
+    emulator.start_once()
     emulator.enforce_keys()
     emulator.call_universal_targets()
     stand_ins.install(

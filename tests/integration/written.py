@@ -35,9 +35,10 @@ class Sent:
     def invoke(self, **call: Any) -> None:
         self.bodies.append(json.loads(call["Payload"]))
 
-    def start(self, name: str, request: Mapping[str, object]) -> None:
+    def start(self, name: str, request: Mapping[str, object]) -> bool:
         assert name
         self.bodies.append(request["file"])
+        return True
 
 
 def written(table: str) -> dict[Shape, list[dict[str, Any]]]:

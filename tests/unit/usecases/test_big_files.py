@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -25,14 +26,32 @@ SPEC = b"columns: {question: Body, answer: Y}\nlabels: [HQ, LQ_EDIT, LQ_CLOSE]\n
 
 @dataclass
 class Machine:
-    """The state machine: every step gets and gives JSON, as in the definition."""
+    """The state machine: every step gets and gives JSON, as in the definition.
+
+    A name is given once in 90 days. What runs under it may be started again with the same input,
+    which changes nothing; what is closed, or began with another input, keeps its name:
+    https://docs.aws.amazon.com/step-functions/latest/apireference/API_StartExecution.html.
+    """
 
     smallest: int
     requests: list[Mapping[str, Any]] = field(default_factory=list)
+    inputs: dict[str, str] = field(default_factory=dict)
+    closed: set[str] = field(default_factory=set)
+    loses_answer: bool = False
 
-    def start(self, name: str, request: Mapping[str, object]) -> None:
-        assert len(name) <= 80
-        self.requests.append(json.loads(json.dumps(request)))
+    def start(self, name: str, request: Mapping[str, object]) -> bool:
+        assert re.fullmatch(r"[-\w]{1,80}", name)
+        if name in self.inputs:
+            return name not in self.closed and self.inputs[name] == json.dumps(request)
+        self.inputs[name] = json.dumps(request)
+        self.requests.append(json.loads(self.inputs[name]))
+        if self.loses_answer:
+            raise ConnectionError
+        return True
+
+    def close(self) -> None:
+        """End what runs, as StopExecution, or a fault of its last step, does."""
+        self.closed.update(self.inputs)
 
     def run(self, world: IngestWorld, before_join: Callable[[], None] = lambda: None) -> None:
         (request,) = self.requests
@@ -270,8 +289,12 @@ def test_a_service_that_fails_for_long_rejects_no_file_and_is_told_after_a_day(
     clock: Any = world.clock
     for _ in range(40):
         clock.time += timedelta(minutes=46)
-        run_step({"step": "reject", "file": machine.requests[-1]["file"], "error": error}, world)
+        reject = {"step": "reject", "file": machine.requests[-1]["file"], "error": error}
+        for _ in range(3):  # each of two ranges, and the map
+            run_step(reject, world)
+        machine.close()
         item = item_of(world)
+        assert item.ingest_attempts == 0
         told = clock.now() >= item.uploaded_at + timedelta(days=1)
         assert (item.status is DatasetStatus.REJECTED) is told
         assert f"could not be converted yet: {error}" in item.reason
@@ -281,6 +304,58 @@ def test_a_service_that_fails_for_long_rejects_no_file_and_is_told_after_a_day(
     machine.requests = machine.requests[-1:]
     machine.run(world)
     assert item_of(world).status is DatasetStatus.ACCEPTED
+
+
+def test_a_start_without_an_answer_is_repeated_and_begins_nothing_twice(questions: bytes) -> None:
+    machine = Machine(len(questions), loses_answer=True)
+    world = replace(world_with(b"", None), big_files=machine)
+    world.objects.put(KEY, questions, "text/csv")
+    with pytest.raises(ConnectionError):
+        ingest(KEY, world)
+    assert "could not be converted yet: ConnectionError" in item_of(world).reason
+    machine.loses_answer = False
+    ingest(KEY, world)
+    assert len(machine.requests) == 1
+    machine.run(world)
+    assert item_of(world).status is DatasetStatus.ACCEPTED
+
+
+def test_executions_that_ended_without_a_word_are_begun_anew(questions: bytes) -> None:
+    machine = Machine(len(questions), loses_answer=True)
+    world = world_with(questions, None)
+    world.objects.put(KEY, questions + b"1,t,b,tags,2020,HQ\r\n", "text/csv")
+    world = replace(world, big_files=machine)
+    for _ in range(3):
+        with pytest.raises(ConnectionError):
+            ingest(KEY, world)
+        machine.close()
+    assert item_of(world).ingest_attempts == 0
+    assert len(machine.requests) == 3
+    machine.loses_answer = False
+    ingest(KEY, world)
+    machine.requests = machine.requests[-1:]
+    machine.run(world)
+    assert item_of(world).status is DatasetStatus.ACCEPTED
+
+
+def test_two_events_at_once_begin_one_conversion(questions: bytes) -> None:
+    """Each has seen no item yet: what it starts has the same name."""
+    machine = Machine(len(questions))
+    world = world_with(questions, machine)
+    world.store.snapshots.clear()  # type: ignore[attr-defined]
+    ingest(KEY, world)
+    assert len(machine.requests) == 1
+
+
+def test_other_settings_of_the_stack_are_another_execution(questions: bytes) -> None:
+    machine = Machine(len(questions), loses_answer=True)
+    world = world_with(questions, None)
+    world.objects.put(KEY, questions + b"1,t,b,tags,2020,HQ\r\n", "text/csv")
+    for smallest in (len(questions), len(questions) // 2):
+        machine.smallest = smallest
+        with pytest.raises(ConnectionError):
+            ingest(KEY, replace(world, big_files=machine))
+    assert [name[-2:] for name in machine.inputs] == ["-1", "-1"]
 
 
 def test_deaths_over_a_big_file_reject_it_whatever_services_do(questions: bytes) -> None:

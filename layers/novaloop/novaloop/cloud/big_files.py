@@ -18,11 +18,16 @@ class BigFileMachine:
         self._arn = arn
         self.smallest = smallest
 
-    def start(self, name: str, request: Mapping[str, object]) -> None:
-        """Start an execution; do nothing if there was one of that name."""
+    def start(self, name: str, request: Mapping[str, object]) -> bool:
+        """Start an execution, unless there was one of that name; say whether it runs now.
+
+        A running one of the same name and input is answered as if it began now. Source:
+        https://docs.aws.amazon.com/step-functions/latest/apireference/API_StartExecution.html.
+        """
         try:
             self._states.start_execution(
                 stateMachineArn=self._arn, name=name, input=json.dumps(request)
             )
         except self._states.exceptions.ExecutionAlreadyExists:
-            return
+            return False
+        return True

@@ -9,10 +9,13 @@ attempt counts for nothing, and the file is asked for again, as any other is.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, replace
 from functools import partial
+from itertools import count
 from typing import Any, BinaryIO
 
 from novaloop.datasets.convert import Place
@@ -102,15 +105,23 @@ def is_cuttable(job: Conversion) -> bool:
 
 
 def hand_over(job: Conversion, size: int, big_files: BigFiles) -> None:
-    """Start the conversion by ranges."""
+    """Start the conversion by ranges, unless it runs.
+
+    An execution's name holds a digest of its input. So where that name is taken and does not run,
+    that execution has ended without a result, and the next number is tried. Who comes meanwhile,
+    also since the answer to a start was lost, meets the running one under the same name.
+    """
     item = job.source
     file = BigFile(
         job.experiment_id, item.role, item.source_key, item.version_id, item.fingerprint, size
     )
     range_bytes = max(big_files.smallest // RANGES_PER_SMALLEST, -(-size // MAX_RANGES))
     ranges = [asdict(each) for each in equal_ranges(size, range_bytes)]
-    name = f"{job.experiment_id}-{item.role}-{_version(job)}-{item.ingest_attempts}"
-    big_files.start(name, {"file": stamped(Shape.BIG_FILE, asdict(file)), "ranges": ranges})
+    request = {"file": stamped(Shape.BIG_FILE, asdict(file)), "ranges": ranges}
+    digest = hashlib.sha256(json.dumps(request).encode()).hexdigest()[:16]
+    name = f"{job.experiment_id}-{item.role}-{digest}"
+    numbers = count(item.ingest_attempts)
+    next(number for number in numbers if big_files.start(f"{name}-{number}", request))
 
 
 def run_step(event: Mapping[str, Any], world: IngestWorld) -> Any:
@@ -145,10 +156,10 @@ def _run(step: str, file: BigFile, event: Mapping[str, Any], world: IngestWorld)
         return [] if step == "plan" else None
     if step == "reject":
         error = str(event["error"])
-        if error in WEATHER:
-            put_back(file.experiment_id, job.items, world, error)
-        else:
+        if error not in WEATHER:
             world.store.put_dataset(file.experiment_id, _rejected(job, error, world))
+        elif not job.source.reason:  # several ranges of one attempt may fail, and their map
+            put_back(file.experiment_id, job.items, world, error)
         return None
     if step == "plan":
         # From here on the time that a conversion may take runs anew.

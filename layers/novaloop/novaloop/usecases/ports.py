@@ -442,8 +442,12 @@ class BigFiles(Protocol):
         """Return the size from which on a file is big, in bytes."""
         ...
 
-    def start(self, name: str, request: Mapping[str, object]) -> None:
-        """Start an execution; do nothing if there was one of that name."""
+    def start(self, name: str, request: Mapping[str, object]) -> bool:
+        """Start an execution unless one of that name and request runs; say whether it runs now.
+
+        It does not if one of that name has ended, or has another request. A name stays taken for
+        90 days.
+        """
         ...
 
 
