@@ -108,6 +108,7 @@ def told(simulation: Simulation) -> list[str]:
 
 PARTS: dict[str, tuple[Any, str]] = {
     "suspicions": (decide, "watched"),
+    "what is known of schedules": (decide, "acknowledged"),
     "schedules": (decide, "with_backstops"),
     "late uploads": (decide, "_notice_late_uploads"),
     "unread items": (decide, "_notice_unread"),
@@ -118,6 +119,19 @@ PARTS: dict[str, tuple[Any, str]] = {
     "troubles": (notifications, "_present"),
     "next look": (requeue, "_due_at"),
 }
+
+
+def test_what_fails_ends_though_that_can_not_be_noted_either(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    simulation = live()
+    monkeypatch.setattr(decide, "_notice_unread", poison)
+    monkeypatch.setattr(decide, "unreadable", poison)
+    asked(simulation, CommandKind.STOP)
+    assert simulation.defects
+    assert simulation.reaches("demo", Status.STOPPED)
+    assert not simulation.dead_letters
+    assert not simulation.hosting.endpoints
 
 
 @pytest.mark.parametrize("part", PARTS)

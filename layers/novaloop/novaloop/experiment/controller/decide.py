@@ -112,7 +112,7 @@ def decide(seen: Observation, now: datetime, policy: Policy) -> Decision:
     if former is None:
         return stay(_new(seen, now, policy))
     record = faults.spare(partial(watched, former, seen, now, policy), former)
-    record = acknowledged(record, seen)
+    record = faults.spare(partial(acknowledged, record, seen), record)
     decision = faults.spare(partial(_step, record, seen, now, policy), None)
     if decision is None:
         despite = partial(_despite, faults.blind, record, seen, now)
@@ -122,7 +122,8 @@ def decide(seen: Observation, now: datetime, policy: Policy) -> Decision:
     for part in (_awaiting_ends, with_backstops, _notice_late_uploads, _notice_unread):
         decision = faults.spare(partial(part, decision, seen, now), decision)
     if faults and decision.record.status is record.status:
-        told = unreadable(former, replace(seen, blind=(faults.blind, *seen.blind)), now, policy)
+        blind = replace(seen, blind=(faults.blind, *seen.blind))
+        told = faults.spare(partial(unreadable, former, blind, now, policy), former.unreadable)
         decision = replace(decision, record=replace(decision.record, unreadable=told))
     decision = faults.spare(partial(with_troubles, decision, former, seen, now), decision)
     for tell in (with_notification, with_warnings, with_report):
