@@ -167,6 +167,14 @@ def test_the_newest_upload_wins_whenever_it_arrives(store: Store) -> None:
     assert store.load("questions").datasets == {"sft": again}
 
 
+def test_a_spec_is_not_written_over_that_of_a_later_upload(store: Store) -> None:
+    old = rich_items.SPEC_ITEM
+    new = replace(old, version_id="v9", uploaded_at=old.uploaded_at + timedelta(microseconds=1))
+    for item, present in ((new, new), (old, new), (replace(new, version_id="v10"), None)):
+        store.put_spec("questions", item)
+        assert store.load("questions").spec == (present or item)
+
+
 def test_uploads_are_told_apart_by_less_than_a_second(store: Store) -> None:
     whole = NOW.replace(microsecond=0)
     store.put_dataset("questions", rich_items.dataset(uploaded_at=whole))

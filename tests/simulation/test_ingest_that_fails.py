@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from novaloop.experiment.record import Record, Status
+from novaloop.experiment.record import Record, SpecItem, Status
 from tests.simulation.simulation import SPEC, Call, Crash, Simulation
 from tests.simulation.twin_service import Unanswered, refusal
 from tests.simulation.twins import questions_csv
@@ -171,3 +171,28 @@ def test_deaths_are_counted_after_errors_too() -> None:
     struck = fault.struck
     simulation.passes(timedelta(days=7))
     assert fault.struck == struck
+
+
+def test_a_spec_that_is_written_late_does_not_replace_a_newer_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    simulation = Simulation(fate=lambda _: "hangs")
+    held: list[tuple[str, SpecItem]] = []
+    put_spec = simulation.store.put_spec
+
+    def slowly(experiment_id: str, item: SpecItem) -> None:
+        held.append((experiment_id, item))
+
+    monkeypatch.setattr(simulation.store, "put_spec", slowly)
+    simulation.submit("demo", SPEC + b"plan: [sft]\n")
+    assert simulation.run(lambda: bool(held))
+    monkeypatch.undo()
+    simulation.passes(timedelta(seconds=1))
+    simulation.upload("demo", "experiment.yaml", SPEC + b"plan: [sft]\ndry_run: true\n")
+    simulation.passes(timedelta(seconds=5))
+    put_spec(*held[0])
+    simulation.passes(timedelta(hours=1))
+    record = simulation.record("demo")
+    assert record.spec.dry_run
+    assert record.status is Status.COMPLETED
+    assert simulation.jobs.jobs == {}

@@ -164,6 +164,9 @@ class TwinStore:
 
     def put_spec(self, experiment_id: str, item: SpecItem) -> None:
         check_item(as_item(experiment_id, "SPEC", item))
+        old = self.load(experiment_id).spec
+        if old is not None and old.uploaded_at > item.uploaded_at:
+            return
         self._put(experiment_id, spec=item)
 
     def put_dataset(self, experiment_id: str, item: DatasetItem) -> bool:

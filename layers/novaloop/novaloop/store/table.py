@@ -37,6 +37,7 @@ from novaloop.store.items import (
     Indexed,
     Item,
     RecordModel,
+    SpecModel,
     StoredItem,
     StraysModel,
 )
@@ -246,8 +247,15 @@ class ExperimentTable:
             )
 
     def put_spec(self, experiment_id: str, item: SpecItem) -> None:
-        """Write the spec item."""
-        _replace(spec_item(experiment_id, item))
+        """Write the spec item unless a later upload's is there."""
+        model = spec_item(experiment_id, item)
+        newest = SpecModel.uploaded_at.does_not_exist() | (
+            SpecModel.uploaded_at <= model.uploaded_at
+        )
+        if not _saved(model, newest & _known(model)):
+            for present in _item(experiment_id, model.item):
+                with suppress(Damaged):
+                    read(present)  # raises NewerVersion, if that is why
 
     def put_dataset(self, experiment_id: str, item: DatasetItem) -> bool:
         """Write the dataset item unless a later upload's is there; say whether it was written."""

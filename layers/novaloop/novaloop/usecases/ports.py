@@ -87,7 +87,7 @@ class DatasetStore(Protocol):
         ...
 
     def put_spec(self, experiment_id: str, item: SpecItem) -> None:
-        """Write the spec item."""
+        """Write the spec item unless a later upload's is there."""
         ...
 
     def put_dataset(self, experiment_id: str, item: DatasetItem) -> bool:
