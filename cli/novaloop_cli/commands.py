@@ -10,6 +10,7 @@ import click
 
 from novaloop.experiment.record import CommandItem, CommandKind, Outcome, Record, Status
 from novaloop.experiment.spec.stages import LONGEST_TTL_HOURS
+from novaloop_cli import views
 from novaloop_cli.errors import Failed, Refused
 from novaloop_cli.kept import kept
 from novaloop_cli.stack import Stack, with_stack
@@ -20,6 +21,7 @@ POLL_SECONDS = 1.0
 MAY_SHOW_LATE = (
     "AWS may show late what is there, so it is looked for a while longer before that is believed"
 )
+WAITING = "waiting until AWS says that nothing of it runs or serves"
 _HOURS = click.FloatRange(min=0, min_open=True, max=LONGEST_TTL_HOURS)
 
 
@@ -74,7 +76,7 @@ def _refuse_if_ignored(stack: Stack, name: str, item: CommandItem) -> None:
 
 
 def _say(record: Record) -> None:
-    click.echo(f"{record.experiment_id} is {record.status}: {record.reason}")
+    views.console().print(f"{record.experiment_id} is {record.status}: {record.reason}")
 
 
 @click.command()
@@ -99,8 +101,12 @@ def reject(stack: Stack, name: str, note: str | None) -> None:
 @click.argument("name")
 @with_stack
 def stop(stack: Stack, name: str) -> None:
-    """Stop the experiment and whatever it runs."""
-    _say(give(stack, name, CommandKind.STOP))
+    """Stop the experiment and whatever it runs.
+
+    Waits until nothing of it runs or serves. Leaving with Ctrl-C takes nothing back.
+    """
+    give(stack, name, CommandKind.STOP)
+    _say(_wait_until_gone(stack, name))
 
 
 @click.command()
@@ -137,24 +143,12 @@ def cleanup(stack: Stack, name: str) -> None:
     """Delete everything with the experiment's tag.
 
     Waits until nothing is left. Checkpoints are kept. Harmless when repeated.
+    Leaving with Ctrl-C takes nothing back.
     """
     record = clean_up(stack, name)
-    for line in _deleted(stack, name):
-        click.echo(line)
     _say(record)
     for line in kept(stack, record):
-        click.echo(line)
-
-
-def _deleted(stack: Stack, name: str) -> list[str]:
-    """Return what the history says of the last cleanup."""
-    lines: list[str] = []
-    for entry in stack.table.history(name):
-        if entry.what.startswith("cleanup by "):
-            lines = []
-        elif entry.what == "cleanup":
-            lines.append(entry.why)
-    return lines
+        views.console().print(line)
 
 
 def clean_up(stack: Stack, name: str) -> Record:
@@ -171,15 +165,44 @@ def clean_up(stack: Stack, name: str) -> Record:
 
 
 def _wait_until_gone(stack: Stack, name: str) -> Record:
+    """Wait until an experiment that ends is over; tell what happens, in the order of the history.
+
+    Raises Failed if that takes longer than GONE_WITHIN. To leave earlier changes nothing: the
+    controller goes on by itself.
+    """
     deadline = time.monotonic() + GONE_WITHIN.total_seconds()
-    told = False
-    while time.monotonic() < deadline:
-        _, record = stack.load(name)
-        if record.status.is_final and record.cleanup is None:
-            return record
-        if record.cleanup is not None and record.cleanup.empty is not None and not told:
-            told = True
-            click.echo(f"{name}: nothing more is found; {MAY_SHOW_LATE}", err=True)
-        time.sleep(POLL_SECONDS)
+    said: set[str] = set()
+
+    def say_once(line: str, *, progress: bool = True) -> None:
+        if line not in said:
+            said.add(line)
+            views.console(stderr=progress).print(line)
+
+    try:
+        while time.monotonic() < deadline:
+            _, record = stack.load(name)
+            for line in _deleted(stack, name):
+                say_once(line, progress=False)
+            if record.status.is_final and record.cleanup is None:
+                return record
+            if record.status is Status.STOPPING:
+                say_once(f"{name} is STOPPING: {record.reason}; {WAITING}")
+            if record.cleanup is not None and record.cleanup.empty is not None:
+                say_once(f"{name}: nothing more is found; {MAY_SHOW_LATE}")
+            time.sleep(POLL_SECONDS)
+    except KeyboardInterrupt:
+        click.echo(f"\nIt goes on without you. Follow it: {stack.command('watch', name)}", err=True)
+        raise
     see = f"see `{stack.command('show', name)}`"
     raise Failed(f"{name}: it is still being deleted; {see}")
+
+
+def _deleted(stack: Stack, name: str) -> list[str]:
+    """Return what the history says of the deletions since the last command that was obeyed."""
+    lines: list[str] = []
+    for entry in stack.table.history(name):
+        if entry.outcome is Outcome.OBEYED:
+            lines = []
+        elif entry.what == "cleanup":
+            lines.append(entry.why)
+    return lines

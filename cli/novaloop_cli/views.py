@@ -55,14 +55,14 @@ UPLOADED = "was uploaded and waits to be looked at"
 _TONES = {"better": "green", "worse": "red"}
 
 
-def console() -> Console:
-    """Return a console on the present standard output, which prints text as it stands.
+def console(*, stderr: bool = False) -> Console:
+    """Return a console on the present standard output or error, which prints text as it stands.
 
     What it prints was written by people and by AWS: a column's name, a label, a reason. Rich would
     take `[i]` in it for a style, fail over `[/x]`, and make a picture of `:x:`. What has a style
     is a `rich.text.Text`.
     """
-    return Console(markup=False, emoji=False, highlight=False, soft_wrap=False)
+    return Console(stderr=stderr, markup=False, emoji=False, highlight=False, soft_wrap=False)
 
 
 def header(record: Record) -> Text:

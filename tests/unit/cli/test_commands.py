@@ -40,15 +40,17 @@ def controlled(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> Stack:
 
     def step(_: float) -> None:
         snapshot = stack.table.load(NAME)
+        cleans = snapshot.record is not None and snapshot.record.cleanup is not None
         backstop = snapshot.record.stages[-1].backstop if snapshot.record else None
         seen = Observation(
             snapshot,
             Work(phase=Phase.ABSENT),
-            leftovers=tuple(left),
+            leftovers=tuple(left if cleans else ()),
             backstop=backstop,
             end=came.pop() if came else None,
         )
-        left.clear()
+        if cleans:
+            left.clear()
         decision = decide(seen, next(clock), Policy())
         stack.table.commit(decision.record, decision.history, decision.obeyed)
         came.extend(End.DONE for asked in decision.commands if getattr(asked, "ask", 0) is Ask.END)
@@ -60,6 +62,11 @@ def controlled(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> Stack:
 def put(stack: Stack, status: Status, **changes: object) -> None:
     record = replace(example.record(), status=status, **changes)
     stack.table.commit(record, ())
+
+
+def flat(printed: str) -> str:
+    """Undo the breaks between lines."""
+    return " ".join(printed.split())
 
 
 def stored(stack: Stack) -> Record:
@@ -86,9 +93,32 @@ def test_reject_stops(controlled: Stack) -> None:
     assert stored(controlled).stopping_to is Status.STOPPED
 
 
-def test_stop_stops(controlled: Stack) -> None:
+def test_stop_waits_until_nothing_runs_and_says_so(controlled: Stack) -> None:
+    """Whoever deletes the stack after `stop` must not find something that runs."""
     put(controlled, Status.RUNNING)
-    assert novaloop("stop", NAME).exit_code == 0
+    result = novaloop("stop", NAME)
+    assert result.exit_code == 0, result.output
+    assert stored(controlled).status is Status.STOPPED
+    assert flat(result.stdout).startswith(f"{NAME} is STOPPED: ")
+    assert flat(result.stderr).startswith(f"{NAME} is STOPPING: stopped by ")
+    assert "waiting until AWS says that nothing of it runs or serves" in flat(result.stderr)
+
+
+def test_leaving_a_stop_takes_nothing_back(
+    controlled: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step = commands.time.sleep
+
+    def leave(seconds: float) -> None:
+        if stored(controlled).status is Status.STOPPING:
+            raise KeyboardInterrupt
+        step(seconds)
+
+    put(controlled, Status.RUNNING)
+    monkeypatch.setattr(commands.time, "sleep", leave)
+    result = novaloop("stop", NAME)
+    assert result.exit_code == 130
+    assert f"It goes on without you. Follow it: novaloop watch {NAME}" in result.stderr
     assert stored(controlled).status is Status.STOPPING
 
 
@@ -173,11 +203,15 @@ def test_cleanup_waits_on_for_what_is_being_deleted(controlled: Stack) -> None:
 
 def test_cleanup_of_what_is_over_says_what_it_deletes_and_what_it_keeps(controlled: Stack) -> None:
     put(controlled, Status.EXPIRED)
-    again = [novaloop("cleanup", NAME).stdout for _ in range(2)]
-    assert "deleting" not in again[1]
-    for printed in again:
+    first, second = [novaloop("cleanup", NAME) for _ in range(2)]
+    assert "deleting" not in second.output
+    # What was deleted is told when it is, and not after that nothing more is found.
+    assert "deleting" in first.stdout
+    assert first.output.index("deleting") < first.output.index("nothing more is found")
+    for printed in (first.stdout, second.stdout):
         assert "nothing is left" in printed
         assert "kept: the checkpoint of sft" in printed
+        assert max(map(len, first.output.splitlines())) <= 80
     assert stored(controlled).status is Status.EXPIRED
 
 
@@ -207,7 +241,7 @@ def test_cleanup_lists_the_checkpoints_of_all_attempts(controlled: Stack) -> Non
     output(controlled, f"novaloop-{NAME}--sft-1", {"manifest.json": manifest})
     output(controlled, f"novaloop-{NAME}--sft-2", {"sft_metrics.json": b"{}"})
     put(controlled, Status.STOPPED, **at_attempt(4))
-    printed = novaloop("cleanup", NAME).stdout
+    printed = flat(novaloop("cleanup", NAME).stdout)
     first = f"sft, attempt 1 (novaloop-{NAME}--sft-1): s3://escrow/first/17"
     assert f"kept: the checkpoint of {first}" in printed
     assert f"kept: the checkpoint of rft, attempt 1 (novaloop-{NAME}--rft-1): s3://" in printed
@@ -226,7 +260,7 @@ def test_cleanup_says_where_the_models_of_other_attempts_are(
     controlled: Stack, runtime: Runtime, where: str
 ) -> None:
     put(controlled, Status.STOPPED, **at_attempt(2, runtime))
-    assert where in novaloop("cleanup", NAME).stdout
+    assert where in flat(novaloop("cleanup", NAME).stdout)
 
 
 def test_a_controller_that_does_not_answer_is_not_waited_for_without_end(
