@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING
 import click
 
 from novaloop.experiment.names import SPEC_FILE
-from novaloop.experiment.record import Record, Status
+from novaloop.experiment.record import CommandKind, HistoryEntry, Record, Status
 from novaloop_cli import chat, reporting, views
-from novaloop_cli.commands import clean_up
+from novaloop_cli.commands import clean_up, give
 from novaloop_cli.errors import Failed
 from novaloop_cli.local import PARAMETERS
 from novaloop_cli.plan import check_folder
 from novaloop_cli.stack import Stack, local_stack
 from novaloop_cli.submit import files_to_upload, upload
 from novaloop_cli.watch import follow
-from novaloop_localcloud import questions
+from novaloop_localcloud import emulator, questions
 from novaloop_localcloud.cloud import LocalCloud, up
 
 if TYPE_CHECKING:
@@ -42,6 +42,15 @@ system_prompt: |-
 {textwrap.indent(questions.SYSTEM_PROMPT, "  ")}
 gate: {{metric: exact_match, better_than: baseline}}
 """
+REMEDIES = {
+    Status.HELD: (
+        "; that tells of the small model, not of your data: loosen `gate:`, or run it with "
+        "--keep and decide with `novaloop approve demo --local`"
+    ),
+    Status.FAILED: "; run it with --keep, and look with `novaloop logs demo --local`",
+    Status.REJECTED: "; correct what it names",
+}
+"""What to do where the demo does not end at a live endpoint."""
 
 
 @click.command()
@@ -68,14 +77,17 @@ def demo(data: Path | None, keep: bool) -> None:
         if data is not None:
             check_folder(folder, NAME)
         with _local_cloud(out, keep=keep) as cloud, local_stack(cloud) as stack:
-            run(stack, files, out)
-            if not keep:
+            record = run(stack, files, out)
+            if record.status is Status.LIVE and not keep:
                 _clean_up(stack, out)
     out.print(f"\nDone in {time.monotonic() - began:.0f} s.")
     if keep:
         out.print(f"Go on: {stack.command('show', NAME)}\nStop it all: novaloop local down")
     else:
         out.print("Nothing was left running.")
+    if record.status is not Status.LIVE:
+        remedy = REMEDIES.get(record.status, "")
+        raise Failed(f"the demo ended {record.status}: {record.reason}{remedy}")
 
 
 def prepare(folder: Path, data: Path | None) -> None:
@@ -96,6 +108,7 @@ def _copy(data: Path, folder: Path) -> None:
 
 @contextmanager
 def _local_cloud(out: Console, *, keep: bool) -> Iterator[LocalCloud]:
+    emulator.require_startable(emulator.STATE_DIRECTORY)
     out.print("The whole loop on this machine. A small n-gram model stands in for Nova.\n")
     with _timed(out, "The local cloud"):
         cloud = up(attached=not keep, parameters=PARAMETERS, tell=out.print)
@@ -114,19 +127,24 @@ def _timed(out: Console, what: str) -> Iterator[None]:
     out.print(f"{what}: {time.monotonic() - began:.1f} s")
 
 
-def run(stack: Stack, files: list[Path], out: Console) -> None:
-    """Take an experiment to a live endpoint; raise Failed if it ends up elsewhere."""
+def run(stack: Stack, files: list[Path], out: Console) -> Record:
+    """Take an experiment as far as it goes, and ask its endpoint; return its record at rest."""
     upload(stack, NAME, files)
     out.print()
-    record = follow(stack, NAME, out, POLL_SECONDS)
+    told: set[HistoryEntry] = set()
+    record = follow(stack, NAME, out, POLL_SECONDS, told)
+    if record.status is Status.AWAITING_APPROVAL:
+        out.print("\nIts settings ask for an approval. The demo gives it by itself.\n")
+        give(stack, NAME, CommandKind.APPROVE, note="by the demo itself")
+        record = follow(stack, NAME, out, POLL_SECONDS, told)
     if record.stages:
         content = reporting.build(stack, *stack.load(NAME))
         out.print()
         reporting.print_results(content, out)
         out.print(f"\nReport: {reporting.write(content, REPORT_FOLDER)}")
-    if record.status is not Status.LIVE:
-        raise Failed(f"the demo ended {record.status}: {record.reason}")
-    _ask(stack, record, out)
+    if record.status is Status.LIVE:
+        _ask(stack, record, out)
+    return record
 
 
 def _ask(stack: Stack, record: Record, out: Console) -> None:

@@ -10,7 +10,7 @@ from pynamodb.exceptions import PynamoDBException
 
 from novaloop.experiment.versions import NewerVersion
 from novaloop_cli.exits import Exit
-from novaloop_localcloud.emulator import LocalCloudError
+from novaloop_localcloud.emulator import LocalCloudError, NothingStartedError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -54,6 +54,8 @@ def explain(error: Exception) -> Refused | Failed | None:
 
     What kept AWS from being asked at all is refused: the person has to give something else.
     """
+    if isinstance(error, NothingStartedError):
+        return Refused(str(error))
     if isinstance(error, LocalCloudError):
         return Failed(str(error))
     if isinstance(error, NewerVersion):

@@ -89,10 +89,21 @@ def next_steps(stack: Stack, record: Record) -> Iterator[str]:
         yield f"{words}: {stack.command(verb, name, *options)}"
 
 
-def follow(stack: Stack, name: str, out: Console, every: float = POLL_SECONDS) -> Record:
-    """Draw the experiment until it comes to rest; return its record. Raises Refused, Failed."""
+def follow(
+    stack: Stack,
+    name: str,
+    out: Console,
+    every: float = POLL_SECONDS,
+    told: set[HistoryEntry] | None = None,
+) -> Record:
+    """Draw the experiment until it comes to rest; return its record. Raises Refused, Failed.
+
+    Lines of history that were `told` are not printed again; what is printed is added.
+    """
     snapshots = _snapshots(stack, name, every)
-    return _redraw(snapshots, out) if out.is_terminal else _print_history(stack, snapshots, out)
+    if out.is_terminal:
+        return _redraw(snapshots, out)
+    return _print_history(stack, snapshots, out, set() if told is None else told)
 
 
 def _snapshots(stack: Stack, name: str, every: float) -> Iterator[Snapshot]:
@@ -144,13 +155,14 @@ def _redraw(snapshots: Iterator[Snapshot], out: Console) -> Record:
     return _at_rest(latest)
 
 
-def _print_history(stack: Stack, snapshots: Iterator[Snapshot], out: Console) -> Record:
+def _print_history(
+    stack: Stack, snapshots: Iterator[Snapshot], out: Console, printed: set[HistoryEntry]
+) -> Record:
     """Print each line of the history: for logs and pipes, where nothing can be redrawn.
 
     The times are the history's, not those at which it was read.
     """
     latest: Record | None = None
-    printed: set[HistoryEntry] = set()
     for number, snapshot in enumerate(snapshots):
         record = snapshot.record
         if record is None:

@@ -136,11 +136,12 @@ def up(
 
     With `attached` it ends with this process; without, it runs until `down`. `template=None`
     deploys nothing. `concurrency` is how many functions may run at once: 1000 in most accounts,
-    10 in new ones. `tell` is told of each step when it begins. Raises LocalCloudError, with nothing
-    left running.
+    10 in new ones. `tell` is told of each step when it begins. Raises NothingStartedError before
+    the first step, or LocalCloudError with nothing left running.
 
     Source: https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
     """
+    emulator.require_startable(directory.resolve())
     tell("Starting the AWS emulator")
     state, process = emulator.start(
         directory.resolve(),

@@ -30,6 +30,10 @@ class LocalCloudError(Exception):
     """The local cloud can't do what was asked; the message says what to do."""
 
 
+class NothingStartedError(LocalCloudError):
+    """The local cloud can't start as things are here, and nothing was begun."""
+
+
 @dataclass(frozen=True)
 class Timing:
     """Real seconds that the stand-ins spend before work begins, or before something new shows."""
@@ -64,6 +68,25 @@ class State:
         }
 
 
+def require_startable(directory: Path) -> None:
+    """Raise NothingStartedError if an emulator runs in this directory or can't be run from here."""
+    running = find(directory)
+    if running is not None:
+        raise NothingStartedError(
+            f"A local cloud already runs at {running.endpoint_url} (process {running.pid}). "
+            "Stop it first: novaloop local down"
+        )
+    if not (REPOSITORY / "template.yaml").exists():
+        raise NothingStartedError(
+            "The local cloud needs a clone of Novaloop's repository, and this command was "
+            "installed without one. Clone it, run `make setup` there, then .venv/bin/novaloop"
+        )
+    if not EMULATOR_PYTHON.exists():
+        raise NothingStartedError(
+            f"The emulator is not installed. Run `make setup` in {REPOSITORY}"
+        )
+
+
 def start(
     directory: Path,
     *,
@@ -75,10 +98,9 @@ def start(
 ) -> tuple[State, subprocess.Popen[bytes]]:
     """Start an emulator and wait until it answers.
 
-    An attached emulator dies with this process, however that ends. Raises LocalCloudError when
-    one already runs in this directory, or when the new one does not come up.
+    An attached emulator dies with this process, however that ends. Raises LocalCloudError when it
+    does not come up. Nothing runs in this directory yet: `require_startable` has seen to that.
     """
-    _require_none_running(directory)
     _clear(directory)
     port = _free_port()
     process = _spawn(directory, port, region, attached, timing, concurrency)
@@ -124,22 +146,6 @@ def stop(directory: Path, process: subprocess.Popen[bytes] | None = None) -> boo
     (directory / "state.json").unlink(missing_ok=True)
     shutil.rmtree(directory / "tmp", ignore_errors=True)
     return state is not None
-
-
-def _require_none_running(directory: Path) -> None:
-    running = find(directory)
-    if running is not None:
-        raise LocalCloudError(
-            f"A local cloud already runs at {running.endpoint_url} (process {running.pid}). "
-            "Stop it first: novaloop local down"
-        )
-    if not (REPOSITORY / "template.yaml").exists():
-        raise LocalCloudError(
-            "The local cloud needs a clone of Novaloop's repository, and this command was "
-            "installed without one. Clone it, run `make setup` there, then .venv/bin/novaloop"
-        )
-    if not EMULATOR_PYTHON.exists():
-        raise LocalCloudError(f"The emulator is not installed. Run `make setup` in {REPOSITORY}")
 
 
 def _clear(directory: Path) -> None:

@@ -1,18 +1,71 @@
 from __future__ import annotations
 
 import csv
+from contextlib import nullcontext
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
+from novaloop.experiment.record import CommandKind, Status
 from novaloop.experiment.validation.reading import read_spec
 from novaloop_cli import demo
 from novaloop_cli.submit import files_to_upload
-from novaloop_localcloud import questions
+from novaloop_localcloud import emulator, questions
 from tests.unit.cli.conftest import novaloop
+from tests.unit.reports import finished_experiment as example
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from novaloop_cli.stack import Stack
+
+
+@pytest.fixture
+def demonstrated(stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with data; whatever the demo starts is the stack of these tests."""
+    monkeypatch.setattr(emulator, "require_startable", lambda _: None)
+    monkeypatch.setattr(demo, "up", lambda **_: nullcontext())
+    monkeypatch.setattr(demo, "local_stack", lambda _: nullcontext(stack))
+    monkeypatch.setattr(demo.chat, "answer", lambda *_, **__: iter(["HQ"]))
+    monkeypatch.setattr(demo, "REPORT_FOLDER", tmp_path / "report")
+    questions.write(tmp_path / "data")
+    return tmp_path / "data"
+
+
+def test_the_demo_approves_by_itself_and_says_so(
+    demonstrated: Path, stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The README's first experiment has `approval: manual`."""
+    rests = replace(example.record(), experiment_id=demo.NAME, status=Status.AWAITING_APPROVAL)
+    stack.table.commit(rests, example.HISTORY)
+    given: list[CommandKind] = []
+
+    def give(stack: Stack, name: str, kind: CommandKind, **_: object) -> None:
+        given.append(kind)
+        record = stack.load(name)[1]
+        stack.table.commit(replace(record, status=Status.LIVE), ())
+
+    monkeypatch.setattr(demo, "give", give)
+    monkeypatch.setattr(demo, "clean_up", lambda _, name: given.append(CommandKind.CLEANUP))
+    result = novaloop("demo", "--data", str(demonstrated))
+    assert result.exit_code == 0, result.output
+    assert given == [CommandKind.APPROVE, CommandKind.CLEANUP]
+    assert "The demo gives it by itself." in result.stdout
+    assert result.stdout.count("started with") == 1
+    assert result.stdout.endswith("Nothing was left running.\n")
+
+
+def test_a_demo_that_is_held_says_what_to_do_and_that_nothing_is_left(
+    demonstrated: Path, stack: Stack
+) -> None:
+    held = replace(example.record(), experiment_id=demo.NAME, status=Status.HELD, reason="too low")
+    stack.table.commit(held, ())
+    result = novaloop("demo", "--data", str(demonstrated))
+    assert result.exit_code == 1
+    assert result.stdout.endswith("Nothing was left running.\n")
+    assert result.stderr.startswith("novaloop: the demo ended HELD: too low; ")
+    assert "loosen `gate:`" in result.stderr
 
 
 def test_the_generated_experiment_can_be_submitted(tmp_path: Path) -> None:

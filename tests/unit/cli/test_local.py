@@ -29,12 +29,14 @@ def test_local_up_says_what_it_does_when_it_does_it(
 
         return act
 
+    monkeypatch.setattr(emulator, "require_startable", at("looked"))
     monkeypatch.setattr(emulator, "start", at("started", (state, SimpleNamespace())))
     monkeypatch.setattr(deployment, "build_for", at("built", tmp_path / "built.yaml"))
     monkeypatch.setattr(deployment, "deploy_built", at("deployed"))
     monkeypatch.setattr("novaloop_cli.local.click.echo", said.append)
     assert novaloop("local", "up").exit_code == 0
-    assert said[:6] == [
+    assert said[:7] == [
+        "looked",
         "Starting the AWS emulator",
         "started",
         "Building the application, which takes a minute the first time",
@@ -42,6 +44,21 @@ def test_local_up_says_what_it_does_when_it_does_it(
         "Deploying it",
         "deployed",
     ]
+
+
+@pytest.mark.parametrize("command", [("local", "up"), ("demo",)])
+def test_a_second_local_cloud_is_refused_before_anything_is_said(
+    monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
+) -> None:
+    state = State(17, "https://localhost:1", "ca.pem", "us-east-1", "novaloop")
+    monkeypatch.setattr(emulator, "find", lambda _: state)
+    result = novaloop(*command)
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert result.stderr == (
+        "novaloop: A local cloud already runs at https://localhost:1 (process 17). "
+        "Stop it first: novaloop local down\n"
+    )
 
 
 def test_without_a_clone_there_is_no_local_cloud_and_the_remedy_is_a_clone(
