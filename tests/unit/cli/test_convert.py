@@ -166,7 +166,8 @@ def test_the_source_is_never_overwritten(source: Path) -> None:
         (b"q\0u\0", (), "say `--encoding utf-16-le`"),
         (b"question,answer\na,b\n", ("--encoding", "latin-99"), "`--encoding latin-99` is not"),
         (b"question,answer\na,b\n", ("--delimiter", '"'), "`--delimiter` must be one character"),
-        (b"question,answer\na,\n", (), "`--allow-rejects` to go on"),
+        (b"question,answer\na,\nb,c\n", (), "`--allow-rejects` to go on"),
+        (b"question,answer\na,b\n", ("--label", "x", "--label", "y"), "or add it to `--label`"),
         (b"question,answer,id\na,b,1\n", ("--column", "messages=id"), "`--column` can't set"),
     ],
 )

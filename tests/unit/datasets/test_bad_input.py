@@ -50,6 +50,8 @@ REFUSED = [
     (HEADER + b'q,"a"b\n', "stray-quote", 2, 'write each " inside of a cell as ""'),
     (HEADER + b"q," + b"x" * (MAX_CELL_CHARS + 1), "cell-too-long", 2, "closing quote missing?"),
     (HEADER + b"q,a\nq\n", "too-many-rejects", 3, "1 cells where the header has 2"),
+    (HEADER + b"q,a\nq\n", "too-many-rejects", 3, "or set `max_rejects: 1` to go on without them)"),
+    (HEADER + b"q\nq\n", "too-many-rejects", 2, "(2 of 2 rows rejected; correct them)"),
     (gzip.compress(HEADER, mtime=0)[:-4], "gzip", None, "upload it again"),
     (gzip.compress(HEADER, mtime=0)[:-8] + bytes(8), "gzip", None, "compress it again"),
 ]
@@ -305,3 +307,27 @@ def test_a_key_that_a_format_does_not_know_is_shown_in_the_terminal() -> None:
     assert refusal is not None
     assert "messages[0]: has a key that its format doesn't know" in str(refusal)
     assert refusal.in_terminal() == f"{refusal}; It has 'bogus'"
+
+
+@pytest.mark.parametrize("max_rejects", [0, 2, 10])
+def test_a_file_without_a_usable_row_tells_what_is_wrong_with_its_rows(max_rejects: int) -> None:
+    """To go on without all of them is no remedy, whatever the settings say."""
+    refusal = run(HEADER + b"q\nq\n", max_rejects=max_rejects)[0].refusal
+
+    assert "1 cells where the header has 2" in str(refusal)
+    assert str(refusal).endswith("(2 of 2 rows rejected; correct them)")
+
+
+@pytest.mark.parametrize(
+    ("labels", "told"),
+    [
+        (("HQ", "LQ"), "`answer` is none of the 2 labels (HQ, LQ); correct it, or add"),
+        (("A", "B"), "(A, B); it differs by case or spaces only"),
+        (tuple(f"{n:03}{'x' * 90}" for n in range(150)), f"(000{'x' * 37}, 001"),
+        (tuple(f"{n:03}{'x' * 90}" for n in range(150)), ", and 140 more); correct it"),
+    ],
+)
+def test_the_labels_that_were_expected_are_told(labels: tuple[str, ...], told: str) -> None:
+    refusal = run(HEADER + b"q,a\n", labels=labels)[0].refusal
+
+    assert told in str(refusal)

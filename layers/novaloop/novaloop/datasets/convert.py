@@ -117,12 +117,13 @@ def _without_excluded(rows: EncodedRows, options: DatasetOptions, log: RejectLog
 
 def check_rejects(log: RejectLog, accepted: int, options: DatasetOptions) -> None:
     """Raise DatasetRefused if no rows are left or too many were rejected."""
-    if log.rows > options.max_rejects:
+    if log.rows > options.max_rejects or (log.rows and not accepted):
         line, first = log.first
-        message = (
-            f"{first} ({log.rows} of {log.rows + accepted} rows rejected; correct them, or set"
-            f" `max_rejects: {log.rows}` to go on without them)"
-        )
+        rows = log.rows + accepted + log.excluded_rows
+        remedy = f"{log.rows} of {rows} rows rejected; correct them"
+        if accepted:
+            remedy += f", or set `max_rejects: {log.rows}` to go on without them"
+        message = f"{first} ({remedy})"
         raise DatasetRefused("too-many-rejects", message, line=line, found=log.first_found)
     if not accepted:
         raise DatasetRefused("no-rows", "the file has no rows; add some")

@@ -20,6 +20,7 @@ _TURN_MARKER = re.compile(
     % (b"".join(word[-2:-1] for word in _TURNS), b"|".join(map(b"(?<=%b)".__mod__, _TURNS)))
 )
 _TAG = re.compile(b"<(?:image|video|unk)>")
+_MAX_LABELS_SHOWN, _MAX_LABEL_CHARS = 10, 40
 
 
 def check_texts(values: Sequence[object], field: str) -> Sequence[str]:
@@ -52,8 +53,15 @@ def check_labels(texts: Sequence[str], labels: frozenset[str], field: str) -> No
         return
     folded = {label.strip().casefold() for label in labels}
     near = all(text.strip().casefold() in folded for text in foreign)
-    hint = "it differs by case or spaces only" if near else "correct it, or add it to `labels:`"
-    message = f"`{field}` is none of the {len(labels)} labels; {hint}"
+    hint = (
+        "it differs by case or spaces only"
+        if near
+        else "correct it, or add it to `labels:` in experiment.yaml"
+    )
+    shown = [label[:_MAX_LABEL_CHARS] for label in sorted(labels)[:_MAX_LABELS_SHOWN]]
+    if more := len(labels) - len(shown):
+        shown.append(f"and {more} more")
+    message = f"`{field}` is none of the {len(labels)} labels ({', '.join(shown)}); {hint}"
     raise RowRejected("unknown-label", message, field, min(foreign))
 
 
