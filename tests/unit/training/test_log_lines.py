@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from novaloop.training import lines
 from novaloop.training.lines import LogLine, points, read
 
 AT = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
@@ -102,6 +103,40 @@ def test_no_line_takes_long_to_read(text: str) -> None:
     began = time.process_time()
     read(LogLine(AT, text))
     assert time.process_time() - began < 10  # some hundredths here
+
+
+HOSTILE = {
+    "digits": ("step=", "1", "x"),
+    "digits behind a dot": ("step=1.", "1", "x"),
+    "digits of an exponent": ("step=1e", "1", "x"),
+    "pairs": ("", "step=1", "x"),
+    "letters": ("step=1 ", "a", "!"),
+    "blanks": ("step=1 a", " ", "!"),
+    "a number of numpy": ("step=np.float64(", "1", "x"),
+}
+
+
+@pytest.mark.parametrize("shape", HOSTILE)
+def test_the_time_grows_no_faster_than_the_text(shape: str) -> None:
+    """The pattern itself, whatever length of a line is read."""
+    begin, again, end = HOSTILE[shape]
+
+    def seconds(size: int) -> float:
+        text, began = begin + again * size + end, time.process_time()
+        for _ in lines._PAIR.finditer(text):
+            pass
+        return time.process_time() - began
+
+    sizes = 3_000, 24_000
+    # The least of some tries: what else the machine does only adds.
+    short, long = (min(seconds(size) for _ in range(5)) for size in sizes)
+    assert long < max(24 * short, 0.02), (short, long)  # 64 times if quadratic
+
+
+def test_a_line_that_is_longer_than_any_of_a_step_is_not_read() -> None:
+    text = "global_step: 3 | reduced_train_loss: 2.5 | "
+    assert read(LogLine(AT, text + "x" * (lines.MAX_LINE - len(text)))) is not None
+    assert read(LogLine(AT, text + "x" * lines.MAX_LINE)) is None
 
 
 @pytest.mark.parametrize("step", ["1e300", "-1", "99999999999999999999999999999999999999999"])

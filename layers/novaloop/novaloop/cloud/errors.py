@@ -19,7 +19,7 @@ from novaloop.usecases.ports import EndRefused, LaunchRefused, NotServing
 
 T = TypeVar("T")
 _QUOTA = {"ResourceLimitExceeded", "ServiceQuotaExceededException"}
-_NUMBERS = re.compile(r"is (?P<limit>\d+) .* request delta of (?P<wanted>\d+)")
+_NUMBERS = re.compile(r"is (?P<limit>\d{1,9}) .{0,200} request delta of (?P<wanted>\d+)")
 """How SageMaker tells of a quota: '... is 4 Instances, with current utilization of 4 Instances and
 a request delta of 1 Instances. ...'"""
 FOR_NOW = _QUOTA | {

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from novaloop.recipes.errors import UnacceptableError, shown
 
 # YAML 1.1, which PyYAML reads, takes `5e-6` for text: it wants a dot and a signed exponent.
-_EXPONENT_NOTATION = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)[eE][+-]?\d+")
+_EXPONENT_NOTATION = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)[eE][+-]?\d+")
 
 
 class Fixed(BaseModel):

@@ -45,7 +45,12 @@ SERIES: Mapping[str, str] = {
 `response_length_clipped` is the share of responses that were cut off, `throughput` is in tokens
 per second, `kl` is between one update's policies and `kl_from_start` to the initial policy."""
 
-_NUMBER = r"[-+]?(?:nan|inf(?:inity)?|(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?)"
+MAX_LINE = 20_000
+"""The characters of the longest line that is read: a step of verl's has up to some thousands."""
+
+# One way to read a number, and one place for its dot: where `\d+\.?\d*` fails, it is tried at every
+# digit, and the time grows with the square of how many there are.
+_NUMBER = r"[-+]?(?:nan|inf(?:inity)?|(?:\d{1,40}(?:\.\d{0,40})?|\.\d{1,40})(?:e[-+]?\d{1,9})?)"
 _PAIR = re.compile(
     rf"(?<![\w/])(?P<key>train_step_timing in s|[a-z][\w/]*)\s?[:=]\s?"
     rf"(?:(?:np|numpy)\.float\d+\()?(?P<number>{_NUMBER})(?![\w.])",
@@ -80,7 +85,7 @@ def points(lines: Iterable[LogLine]) -> Iterator[Point]:
 
 def read(line: LogLine) -> Point | None:
     """Return what one line says of its step; None if it says nothing of any."""
-    if "step" not in line.text:
+    if len(line.text) > MAX_LINE or "step" not in line.text:
         return None
     found = {match["key"]: float(match["number"]) for match in _PAIR.finditer(line.text)}
     step = next((found[key] for key in STEP_KEYS if key in found), None)
