@@ -185,3 +185,32 @@ def test_a_training_without_a_new_step_for_long_is_stalled(
     assert (note is not None) is is_stalled
     if note:
         assert (note.kind, note.step) == (HealthKind.STALLED_TRAINING, steps)
+
+
+@pytest.mark.parametrize("limits", [Limits(max_steps=60), Limits()])
+@pytest.mark.parametrize("said_after", [0, 1, 30])
+@pytest.mark.parametrize("step", [900_000_000, 100_000])
+def test_a_step_beyond_all_that_can_be_hides_no_step_after_it(
+    limits: Limits, said_after: int, step: int
+) -> None:
+    rewards = [0.9] * 20 + [0.0] * 40
+    log = [Point(n, at(n), {"reward_mean": reward}) for n, reward in enumerate(rewards, start=1)]
+    said = Point(step, at(said_after), {"reward_mean": 0.9})
+    told = follow(Training(), [*log[:said_after], said, *log[said_after:]], limits)
+    assert told == follow(Training(), log, limits)
+    assert [note.kind for note in told.notes] == [HealthKind.REWARD_COLLAPSE]
+    assert told.curve.steps_done == 60
+
+
+@pytest.mark.parametrize(
+    ("steps", "limits"),
+    [
+        pytest.param([1, 90, 130], Limits(max_steps=100), id="more than were told"),
+        pytest.param(
+            [500, 1_000, 9_000, 25_000], Limits(), id="seldom logged, of nobody knows how"
+        ),
+    ],
+)
+def test_a_step_that_can_be_is_believed(steps: list[int], limits: Limits) -> None:
+    log = [Point(step, at(step), {"loss": 1.0}) for step in steps]
+    assert follow(Training(), log, limits).curve.steps_done == steps[-1]

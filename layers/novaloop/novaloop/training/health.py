@@ -34,6 +34,10 @@ DIVERGENCE_STEPS = 5
 DIVERGENCE_SHARE = 0.5
 DIVERGENCE_LEAST = 0.2
 """Loss: each of the last 5 steps above the lowest by half of it, and by no less than 0.2."""
+FARTHEST_SHARE = 2
+FARTHEST_JUMP = 10_000
+"""A step is believed up to twice the steps that the job was told to make, since that count is ours;
+where nobody knows that, up to 10,000 beyond twice the last one."""
 STALLED_FIRST = timedelta(hours=2)
 STALLED_LEAST = timedelta(minutes=30)
 STALLED_STEPS = 10
@@ -78,13 +82,24 @@ class Training:
 def follow(training: Training, points: Iterable[Point], limits: Limits) -> Training:
     """Return the training with more points, checked after each.
 
-    It comes out the same however the log is cut into pieces, and whatever is read twice.
+    It comes out the same however the log is cut into pieces, and whatever is read twice. A step far
+    beyond all that can be is none: a log also holds what the model says, and were that believed, no
+    step after it would be new.
     """
     curve, notes = training.curve, training.notes
     for point in points:
+        if point.step > _farthest(curve, limits):
+            continue
         curve = curve.add(point)
         notes = (*notes, *unknown(notes, check(curve, limits)))
     return Training(curve, notes)
+
+
+def _farthest(curve: Curve, limits: Limits) -> int:
+    """Return the last step that a training may make next."""
+    if limits.max_steps is not None:
+        return FARTHEST_SHARE * limits.max_steps
+    return FARTHEST_JUMP + FARTHEST_SHARE * (curve.steps[-1][0] if curve.steps else 0)
 
 
 def unknown(notes: Iterable[HealthNote], found: Iterable[HealthNote]) -> Iterator[HealthNote]:
