@@ -260,6 +260,73 @@ def test_a_schedule_that_would_end_nothing_in_time_is_put_right(
     assert not told_of_schedules(simulation)
 
 
+def told_as_refused(simulation: Simulation) -> list[str]:
+    return [text for _, text in simulation.notifier.messages if "until it can be set" in text]
+
+
+@any_plan
+def test_a_schedule_that_is_gone_and_can_not_be_set_is_told_once_and_set_when_it_can(
+    plan: bytes,
+) -> None:
+    simulation = live(plan.replace(b"}", b", ttl_hours: 90}") if b"{" in plan else plan)
+    before = schedules_of(simulation)
+    simulation.scheduler.schedules.clear()
+    simulation.scheduler.refusing = "AccessDeniedException"
+    simulation.passes(timedelta(hours=15))
+    assert simulation.is_in("demo", Status.LIVE)
+    (message,) = told_as_refused(simulation)
+    assert "AccessDeniedException" in message
+    assert "until it can be set" in " ".join(simulation.record("demo").remarks)
+    simulation.scheduler.refusing = None
+    simulation.passes(timedelta(minutes=30))
+    assert schedules_of(simulation) == before
+    assert "until it can be set" not in " ".join(simulation.record("demo").remarks)
+    assert len(told_as_refused(simulation)) == 1
+
+
+def test_a_schedule_that_can_not_be_set_for_a_moment_is_no_news() -> None:
+    simulation = live()
+    simulation.scheduler.schedules.clear()
+    simulation.scheduler.refusing = "ThrottlingException"
+    assert simulation.run(lambda: refused_backstop(simulation) is not None)
+    simulation.scheduler.refusing = None
+    simulation.passes(timedelta(hours=2))
+    assert refused_backstop(simulation) is None
+    assert not told_as_refused(simulation)
+
+
+def refused_backstop(simulation: Simulation) -> object:
+    backstop = simulation.record("demo").stages[-1].backstop
+    assert backstop is not None
+    return backstop.refused
+
+
+@any_plan
+def test_a_schedule_that_is_deleted_while_the_end_is_refused_is_set_again(plan: bytes) -> None:
+    simulation = live(plan)
+    simulation.interposed.append(Undeletable())
+    simulation.command("demo", CommandKind.STOP)
+    simulation.emit("demo")
+    simulation.passes(timedelta(minutes=20))
+    assert simulation.is_in("demo", Status.STOPPING)
+    names = {*simulation.scheduler.schedules}
+    simulation.scheduler.schedules.clear()
+    simulation.passes(timedelta(minutes=20))
+    assert {*simulation.scheduler.schedules} == names
+    simulation.interposed.clear()
+    assert simulation.reaches("demo", Status.STOPPED)
+    simulation.check("demo")
+
+
+class Undeletable:
+    """Denies the controller to delete what serves; schedules call the service themselves."""
+
+    def around(self, call: Call) -> object:
+        if ".delete_" in call.name and "schedule" not in call.name:
+            raise refusal("AccessDeniedException", "no")
+        return call()
+
+
 def test_a_schedule_that_only_does_not_show_is_no_news() -> None:
     simulation = live()
     before = schedules_of(simulation)

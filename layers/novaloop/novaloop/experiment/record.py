@@ -151,7 +151,7 @@ class Backstop:
     `name` is that of the endpoint, or of what serves on Bedrock. `component`: it serves by an
     inference component of that name. `lasting`: it serves one experiment after the other. `is_set`:
     the service said so; before that, the schedule may be there or not. `was_gone`: somebody else
-    deleted it once, and it was created anew.
+    deleted it once, and it was created anew. `refused`: what keeps it from being set.
     """
 
     name: str
@@ -162,6 +162,7 @@ class Backstop:
     lasting: bool = False
     is_set: bool = False
     was_gone: bool = False
+    refused: Suspicion | None = None
 
 
 @dataclass(frozen=True)
@@ -367,7 +368,8 @@ class Record(Bounded):
     def remarks(self) -> tuple[str, ...]:
         """What people should know of it: notices, uploads not used, what can't be read."""
         unreadable = self.unreadable.why if self.unreadable else ""
-        told = (self.unused_uploads, self.unread, unreadable, self.lost_backstop)
+        schedule = self.lost_backstop, self.refused_backstop
+        told = (self.unused_uploads, self.unread, unreadable, *schedule)
         return (*self.notices, *filter(None, told))
 
     @property
@@ -379,6 +381,23 @@ class Record(Bounded):
         return (
             f"the schedule that ends {backstop.name} if nothing else does was deleted by somebody, "
             "and was created anew; CloudTrail knows who called DeleteSchedule"
+        )
+
+    @property
+    def refused_backstop(self) -> str:
+        """What people should know of a schedule that is not as it has to be, and can't be set.
+
+        Of one that is to be moved for what is to be kept, the status's reason tells.
+        """
+        backstop = self.focus.backstop if self.focus and not self.status.is_final else None
+        refused = backstop.refused if backstop is not None else None
+        is_kept = self.endpoint is not None and self.endpoint.kept_until is not None
+        if refused is None or not refused.confirmed or is_kept:
+            return ""
+        return (
+            f"{refused.why}; until it can be set, nothing but the controller ends what serves; it "
+            "is tried again every few minutes; give the controller's role the right if that is "
+            "what it lacks"
         )
 
     @property

@@ -15,12 +15,14 @@ from datetime import datetime, timedelta
 
 from novaloop.experiment.controller.decision import (
     Decision,
+    Policy,
     RemoveBackstop,
     SetBackstop,
     StageCommand,
     put_stage,
 )
 from novaloop.experiment.controller.observation import Observation
+from novaloop.experiment.controller.suspicion import refused
 from novaloop.experiment.controller.transitions import CHECK_AGAIN, ENDPOINT_START, MAX_CHECKS, Ask
 from novaloop.experiment.record import Backstop, Record, Stage, StageState, Status
 from novaloop.experiment.runtimes.serving import endpoint_ref
@@ -33,15 +35,20 @@ UP_TO_LIVE = ENDPOINT_START + MAX_CHECKS * CHECK_AGAIN
 """A deployment that takes longer than this has failed, and is ended."""
 
 
-def acknowledged(record: Record, seen: Observation) -> Record:
-    """Return the record with what the service just said of a stage's schedule."""
+def acknowledged(record: Record, seen: Observation, now: datetime, policy: Policy) -> Record:
+    """Return the record with what the service just said of a stage's schedule.
+
+    What keeps it from being set is told once several looks say so: it may be a moment's throttling.
+    """
     for stage in record.stages:
         known = stage.backstop
         if seen.backstop is not None and known in {seen.backstop, None} and stage is record.focus:
             was_gone = seen.was_gone or seen.backstop.was_gone
-            known = replace(seen.backstop, is_set=True, was_gone=was_gone)
+            known = replace(seen.backstop, is_set=True, was_gone=was_gone, refused=None)
         if known is not None and known == seen.unset:
             known = replace(known, is_set=False)
+        if known is not None and seen.exposed is not None and stage is record.focus:
+            known = replace(known, refused=refused(known.refused, seen.exposed, now, policy))
         if known is not None and known == seen.removed:
             known = None
         record = put_stage(record, replace(stage, backstop=known))
@@ -57,9 +64,14 @@ def with_backstops(decision: Decision, seen: Observation, now: datetime) -> Deci
         plan = decision.record.plan_of(stage)
         if isinstance(plan, ServingStage) and not isinstance(plan, OnDemandStage):
             decision = _with_backstop(decision, stage, plan)
-    if seen.exposed is not None and decision.record.status is Status.LIVE:
+    if seen.exposed is not None and decision.record.status in _BOUND:
         decision = replace(decision, look_at=now + CHECK_AGAIN)
     return decision
+
+
+_BOUND = {Status.LIVE, Status.STOPPING}
+"""The statuses in which it is looked whether a schedule is still as it was set: what can't be
+deleted may serve for long while it is STOPPING."""
 
 
 def _with_backstop(decision: Decision, stage: Stage, plan: ServingStage) -> Decision:
@@ -72,7 +84,7 @@ def _with_backstop(decision: Decision, stage: Stage, plan: ServingStage) -> Deci
     backstop = _of(record, stage, due)
     again = before is not None and before.attempt == stage.attempt
     if before is not None and again:
-        backstop = replace(backstop, was_gone=before.was_gone)
+        backstop = replace(backstop, was_gone=before.was_gone, refused=before.refused)
     launches = StageCommand(Ask.LAUNCH, stage.name) in decision.commands
     asked = () if launches else (SetBackstop(stage.name, again),)
     after = put_stage(decision.record, replace(stage, backstop=backstop))
@@ -92,6 +104,8 @@ def _due(record: Record, stage: Stage, plan: ServingStage) -> datetime | None:
     if record.status is Status.LIVE and record.endpoint is not None and stage is record.stages[-1]:
         until = record.endpoint.kept_until or record.endpoint.expires_at
         return until + MARGIN if until else None
+    if record.status is Status.STOPPING and stage.backstop and stage.job_name:
+        return stage.backstop.at
     works = {StageState.CLAIMED, StageState.RUNNING, StageState.SCORING}
     goes_on = record.status in {Status.RUNNING, Status.DEPLOYING} and stage.state in works
     if not goes_on or stage.claimed_at is None:
@@ -125,7 +139,7 @@ def is_promised(record: Record, until: datetime) -> bool:
 def needs_backstop(record: Record) -> bool:
     """Whether it is to be looked at that a schedule is still as it was set."""
     backstop = record.focus.backstop if record.focus else None
-    return record.status is Status.LIVE and backstop is not None and backstop.is_set
+    return record.status in _BOUND and backstop is not None and backstop.is_set
 
 
 def is_pending(record: Record) -> bool:

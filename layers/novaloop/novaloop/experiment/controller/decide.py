@@ -112,7 +112,7 @@ def decide(seen: Observation, now: datetime, policy: Policy) -> Decision:
     if former is None:
         return stay(_new(seen, now, policy))
     record = faults.spare(partial(watched, former, seen, now, policy), former)
-    record = faults.spare(partial(acknowledged, record, seen), record)
+    record = faults.spare(partial(acknowledged, record, seen, now, policy), record)
     decision = faults.spare(partial(_step, record, seen, now, policy), None)
     if decision is None:
         despite = partial(_despite, faults.blind, record, seen, now)

@@ -182,6 +182,8 @@ def _present(record: Record) -> list[_Present]:
         found.append(_Present(f"{at}something can't be read", text))
     if lost := record.lost_backstop:
         found.append(_Present("its schedule was deleted", lost))
+    if exposed := record.refused_backstop:
+        found.append(_Present("its schedule can't be set", exposed))
     if ails := _ails(record):
         found.append(_Present(_AILS, ails))
     if stage is not None and stage.state is StageState.WAITING and record.status in _LAUNCHES:
