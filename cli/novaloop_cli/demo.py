@@ -17,7 +17,7 @@ from novaloop.experiment.names import SPEC_FILE
 from novaloop.experiment.record import CommandKind, HistoryEntry, Record, Status
 from novaloop_cli import chat, reporting, views
 from novaloop_cli.commands import clean_up, give
-from novaloop_cli.errors import Failed
+from novaloop_cli.errors import Failed, Refused
 from novaloop_cli.local import PARAMETERS
 from novaloop_cli.plan import check_folder
 from novaloop_cli.stack import Stack, local_stack
@@ -73,9 +73,10 @@ def demo(data: Path | None, keep: bool) -> None:
     with tempfile.TemporaryDirectory(prefix="novaloop-demo-") as scratch:
         folder = Path(scratch)
         prepare(folder, data)
-        files = files_to_upload(folder, NAME)
-        if data is not None:
-            check_folder(folder, NAME)
+        with _as_of(data or folder, folder):
+            files = files_to_upload(folder, NAME)
+            if data is not None:
+                check_folder(folder, NAME)
         with _local_cloud(out, keep=keep) as cloud, local_stack(cloud) as stack:
             record = run(stack, files, out)
             if record.status is Status.LIVE and not keep:
@@ -104,6 +105,21 @@ def _copy(data: Path, folder: Path) -> None:
     for file in data.iterdir():
         if file.is_file():
             shutil.copy(file, folder)
+
+
+@contextmanager
+def _as_of(data: Path, copy: Path) -> Iterator[None]:
+    """Name the person's folder where a refusal names its copy, and say whose settings hold."""
+    try:
+        yield
+    except Refused as refused:
+        message = refused.message.replace(str(copy), str(data))
+        if not (data / SPEC_FILE).exists():
+            message += (
+                f"\n  {data} has no {SPEC_FILE}, so the demo's settings hold: columns Body and Y,"
+                f" labels {', '.join(questions.LABELS)}; write one to set others"
+            )
+        raise Refused(message) from None
 
 
 @contextmanager

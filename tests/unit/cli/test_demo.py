@@ -105,7 +105,8 @@ def test_a_folder_without_data_is_refused_before_anything_starts(
     monkeypatch.setattr(demo, "up", lambda **_: pytest.fail("the local cloud was started"))
     result = novaloop("demo", "--data", str(tmp_path))
     assert result.exit_code == 2
-    assert "the plan needs sft.csv, rft.csv, eval.csv" in result.stderr
+    assert f"{tmp_path}: the plan needs sft.csv, rft.csv, eval.csv" in result.stderr
+    assert "novaloop-demo-" not in result.stderr
 
 
 def test_data_that_can_not_be_used_is_told_before_anything_starts(
@@ -120,3 +121,27 @@ def test_data_that_can_not_be_used_is_told_before_anything_starts(
     assert "no column 'Body'" in result.stderr
     assert "sft.csv" in result.stderr
     assert "eval.csv" in result.stderr
+    assert f"{tmp_path} can't be used:" in result.stderr
+    assert "novaloop-demo-" not in result.stderr
+
+
+@pytest.mark.parametrize(("spec", "told"), [(None, True), (demo.SPEC, False)])
+def test_data_without_settings_is_told_whose_settings_hold(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spec: str | None, told: bool
+) -> None:
+    monkeypatch.setattr(demo, "up", lambda **_: pytest.fail("the local cloud was started"))
+    for role in ("sft", "rft", "eval"):
+        (tmp_path / f"{role}.csv").write_text("Id,Body,Y\n1,what,bug\n")
+    if spec:
+        (tmp_path / "experiment.yaml").write_text(spec)
+    result = novaloop("demo", "--data", str(tmp_path))
+    assert result.exit_code == 2
+    assert "`Y` is none of the 3 labels (HQ, LQ_CLOSE, LQ_EDIT)" in result.stderr
+    assert (f"{tmp_path} has no experiment.yaml" in result.stderr) is told
+
+
+def test_settings_that_can_not_be_used_are_told_by_their_own_path(tmp_path: Path) -> None:
+    (tmp_path / "experiment.yaml").write_text("plan: [fly]\n")
+    result = novaloop("demo", "--data", str(tmp_path))
+    assert result.exit_code == 2
+    assert f"{tmp_path / 'experiment.yaml'} can't be used:" in result.stderr
