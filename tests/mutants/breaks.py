@@ -883,7 +883,7 @@ MUTANTS: Sequence[Mutant] = [
         Fault(
             does="what is over is forgotten before people were told",
             test="test_what_is_over_is_looked_at_until_people_were_told",
-            old="return None if settled else now + CHECK_AGAIN",
+            old="return None if settled else _again(record, seen.snapshot, now)",
             new="return None",
         ),
     ),

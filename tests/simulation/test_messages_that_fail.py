@@ -90,3 +90,29 @@ def test_a_report_is_asked_for_until_it_is_taken() -> None:
     simulation.passes(timedelta(minutes=11))
     assert reports == ["demo"]
     assert len(simulation.notifier.messages) == 1, "told twice"
+
+
+@pytest.mark.parametrize(
+    ("plan", "status", "most"),
+    [
+        (b"plan: [sft]\n", Status.COMPLETED, 40),
+        (b"plan: [nonsense]\n", Status.REJECTED, 60),
+        (b"budget_usd: 0.01\nplan: [sft]\n", Status.HELD, 300),  # looked at hourly anyway
+    ],
+)
+def test_a_topic_that_refuses_for_days_costs_few_looks(
+    plan: bytes, status: Status, most: int
+) -> None:
+    simulation: Any = Simulation()
+    publish, simulation.notifier.publish = simulation.notifier.publish, fails(ERRORS[0])
+    simulation.submit("demo", SPEC + plan)
+    assert simulation.settles("demo") is status
+    before = simulation.hints_delivered
+    simulation.passes(timedelta(days=10))
+    assert simulation.hints_delivered - before < most
+    simulation.notifier.publish = publish
+    simulation.passes(timedelta(days=1, minutes=10))
+    assert [subject for subject, _ in simulation.notifier.messages] == [
+        f"Novaloop: demo is {status}"
+    ]
+    simulation.check("demo")

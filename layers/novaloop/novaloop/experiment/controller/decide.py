@@ -128,9 +128,6 @@ def decide(seen: Observation, now: datetime, policy: Policy) -> Decision:
     decision = faults.spare(partial(with_troubles, decision, former, seen, now), decision)
     for tell in (with_notification, with_warnings, with_report):
         decision = faults.spare(partial(tell, decision, seen), decision)
-    if seen.undone:
-        soon = now + CHECK_AGAIN
-        decision = replace(decision, look_at=min(filter(None, (decision.look_at, soon))))
     due = partial(with_due, decision, former, seen, now, policy)
     decision = faults.spare(due, _due_soon(decision, former, now))
     return replace(decision, faults=(*decision.faults, *faults))

@@ -41,7 +41,9 @@ def with_due(
     record = decision.record
     is_late = _is_claimed(before) and _is_claimed(record) and record.unreadable is None
     unseen = now + _soon(policy) if is_late else None
-    looks = (_due_at(record, seen, now, policy), unseen, decision.look_at, _used_up(record, now))
+    again = _again(record, seen.snapshot, now) if seen.undone else None
+    due = _due_at(record, seen, now, policy)
+    looks = (due, unseen, again, decision.look_at, _used_up(record, now))
     due_at = min(filter(None, looks), default=None)
     keeps = before.due_at is not None and due_at is not None and now < before.due_at <= due_at
     return replace(decision, record=replace(record, due_at=before.due_at if keeps else due_at))
@@ -74,7 +76,7 @@ def _due_at(record: Record, seen: Observation, now: datetime, policy: Policy) ->
         if record.cleanup:
             return _due_while_cleaning(record, record.cleanup, now, policy)
         settled = all_told(record) and not is_pending(record)
-        return None if settled else now + CHECK_AGAIN
+        return None if settled else _again(record, seen.snapshot, now)
     due = now + LOOK_AGAIN[record.status]
     if (doubtful := _due_in_doubt(record, now)) is not None:
         return doubtful
@@ -109,9 +111,22 @@ def _due_while_collecting(record: Record, seen: Observation, now: datetime) -> d
     return now + max(soonest, min(quiet / 2, LONGEST_QUIET))
 
 
+def _again(record: Record, snapshot: Snapshot, now: datetime) -> datetime:
+    """Return when to try again what could not be told, asked for or removed.
+
+    That may last: of a topic without the right to publish, say, until somebody mends it. So it is
+    after minutes at first, and after a day in the end. Whatever calls for a look before tries, too.
+    """
+    quiet = now - _last_change(record, snapshot)
+    return now + max(CHECK_AGAIN, min(quiet / 4, LONGEST_QUIET))
+
+
 def _last_change(record: Record, snapshot: Snapshot) -> datetime:
-    """Return when something was last uploaded, converted or checked."""
-    times = [record.created_at, *(item.updated_at for item in snapshot.datasets.values())]
+    """Return when something was last uploaded, converted, checked, launched or over."""
+    times = [record.created_at, *filter(None, (record.started_at, record.ended_at))]
+    for stage in record.stages:
+        times += filter(None, (stage.claimed_at, stage.started_at, stage.ended_at))
+    times += [item.updated_at for item in snapshot.datasets.values()]
     times += [item.uploaded_at for item in snapshot.datasets.values()]
     times += [snapshot.spec.uploaded_at] if snapshot.spec else []
     times += [snapshot.checks.checked_at] if snapshot.checks else []
