@@ -242,7 +242,7 @@ def test_the_names_that_stand_in_a_file_are_shown_to_whoever_has_it(folder: Path
     result = novaloop("plan", str(folder))
     assert result.exit_code == 2
     assert "no column 'Body' for `question` and no column 'Y' for `answer`" in result.stderr
-    assert "did you mean 'body'? It has 'body', 'Answer'" in result.stderr
+    assert "did you mean 'body'? (found: 'body', 'Answer')" in result.stderr
 
 
 def test_too_few_rows_are_told_by_stage(folder: Path) -> None:

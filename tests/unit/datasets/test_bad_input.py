@@ -39,7 +39,7 @@ REFUSED = [
     (b"answer,answer\n", "duplicate-header", 1, "rename or remove one"),
     (b"Question,answer\nq,a\n", "missing-column", 1, "a name differs by case or spaces only"),
     (b"a,b\nq,a\n", "missing-column", 1, "is the header line missing?"),
-    (b"a,b\nq,a\n", "missing-column", 1, "no column 'answer' for `answer` among its 2"),
+    (b"a,b\nq,a\n", "missing-column", 1, "no column 'answer' for `answer` among the 2 of the line"),
     (b"question,b\nq,a\n", "missing-column", 1, "set `columns: {answer: ...}` in experiment.yaml"),
     (HEADER + b"q,a\nq,b\xff\n", "encoding", 3, "byte 23 is not valid UTF-8"),
     (HEADER + b"q,\xe9", "encoding", 2, "`encoding: cp1252`"),
@@ -281,11 +281,11 @@ def test_reserved_word_in_the_system_prompt_is_refused_before_any_row() -> None:
 @pytest.mark.parametrize(
     ("header", "shown"),
     [
-        (b"Question,answer", "; did you mean 'Question'? It has 'Question', 'answer'"),
-        (b"a,a", "; It has 'a'"),
-        (b"a\x1b[2J,b", r"; It has 'a\x1b[2J', 'b'"),
+        (b"Question,answer", "; did you mean 'Question'? (found: 'Question', 'answer')"),
+        (b"a,a", "; found: 'a'"),
+        (b"a\x1b[2J,b", r"; found: 'a\x1b[2J', 'b'"),
         (b",".join(b"%d" % number for number in range(5_000)), "'9', and 4,990 more"),
-        (b"x" * 700_000, f"; It has '{'x' * 40}'…"),
+        (b"x" * 700_000, f"; found: '{'x' * 40}'…"),
         (b",".join(b"%d" % number * 50_000 for number in range(10, 24)), ", and 4 more"),
     ],
 )
@@ -300,13 +300,19 @@ def test_what_stands_in_the_file_is_shown_in_the_terminal_only_and_cut_short(
     assert shown not in f"{refusal} {refusal!r} {refusal.found} {vars(refusal)}"
 
 
+def test_lines_of_json_miss_no_header() -> None:
+    refusal = run(b'{"a": "q", "b": "a"}', source_format=SourceFormat.JSONL)[0].refusal
+
+    assert "no column 'answer' for `answer` among the 2 of the line; set" in str(refusal)
+
+
 def test_a_key_that_a_format_does_not_know_is_shown_in_the_terminal() -> None:
     row = b'{"messages": [{"role": "user", "content": "q", "bogus": 1}]}'
     refusal = run(row, RowFormat.RFT, source_format=SourceFormat.JSONL)[0].refusal
 
     assert refusal is not None
     assert "messages[0]: has a key that its format doesn't know" in str(refusal)
-    assert refusal.in_terminal() == f"{refusal}; It has 'bogus'"
+    assert refusal.in_terminal() == f"{refusal}; found: 'bogus'"
 
 
 @pytest.mark.parametrize("max_rejects", [0, 2, 10])

@@ -25,8 +25,10 @@ class Found:
         shown = [_cut_short(name) for name in self._names[:MAX_NAMES_SHOWN]]
         if more := len(self._names) - len(shown):
             shown.append(f"and {more:,} more")
-        meant = "" if self._likely is None else f"did you mean {_cut_short(self._likely)}? "
-        return f"{meant}It has {', '.join(shown)}"
+        found = f"found: {', '.join(shown)}"
+        if self._likely is None:
+            return found
+        return f"did you mean {_cut_short(self._likely)}? ({found})"
 
 
 def _cut_short(name: str) -> str:

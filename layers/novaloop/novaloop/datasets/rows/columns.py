@@ -103,10 +103,12 @@ def assign_columns(
     mapping: Mapping[str, str | None],
     formats: Sequence[RowFormat],
     line: int | None = None,
+    *,
+    of_header: bool = True,
 ) -> FieldColumns:
     """Find the column of every field that `formats` use; raises DatasetRefused if any is missing.
 
-    `line` is where the names stand, for the message.
+    `line` is where the names stand, in a header or else in an object, for the message.
     """
     ordered = [FIELDS[each] for each in RowFormat if each in formats]
     required = dict.fromkeys(name for fields in ordered for name in fields.required)
@@ -121,7 +123,8 @@ def assign_columns(
     assigned.update(extras)
     missing = {name: column for name, column in assigned.items() if column not in available}
     if missing:
-        raise _missing_columns(missing, len(missing) == len(assigned), available, line)
+        no_header = of_header and len(missing) == len(assigned)
+        raise _missing_columns(missing, no_header, available, line)
     return FieldColumns(
         tuple(assigned),
         tuple(assigned.values()),
@@ -138,9 +141,9 @@ def _required(name: str, available: Sequence[str], mapping: Mapping[str, str | N
 
 
 def _missing_columns(
-    missing: Mapping[str, str], is_all: bool, available: Sequence[str], line: int | None
+    missing: Mapping[str, str], no_header: bool, available: Sequence[str], line: int | None
 ) -> DatasetRefused:
-    """Tell of every column at once; without any of them, the first line may be no header."""
+    """Return what tells of every column at once; without any, the line may be `no_header`."""
     expected = " and ".join(
         f"no column {column!r} for `{field}`" for field, column in missing.items()
     )
@@ -150,14 +153,14 @@ def _missing_columns(
     folded = {name.strip().casefold() for name in comparable}
     if any(column.strip().casefold() in folded for column in missing.values()):
         advice = f"a name differs by case or spaces only; {advice}"
-    elif is_all:
+    elif no_header:
         advice = f"is the header line missing? Otherwise, {advice}"
     near = [
         name
         for column in missing.values()
         for name in get_close_matches(column, comparable, 1, 0.6)
     ]
-    message = f"{expected} among its {len(available):,}; {advice}"
+    message = f"{expected} among the {len(available):,} of the line; {advice}"
     found = Found(available, near[0] if near else None)
     return DatasetRefused("missing-column", message, line=line, found=found)
 

@@ -35,7 +35,7 @@ def open_json_rows(
     formatted = formatted_row_encoder(fields, formats, options, line)
     if formatted:
         return RowReader(batches, formatted, len)
-    columns = assign_columns(list(fields), options.columns, formats, line)
+    columns = assign_columns(list(fields), options.columns, formats, line, of_header=False)
     encoder = PlainRowEncoder(columns, formats, options)
 
     def encode(rows: list[dict[str, Any]]) -> EncodedRows:
