@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -54,6 +55,33 @@ def submitted(fault: Fails, *, with_spec: bool = True) -> Simulation:
         text = questions_csv(70, 0).replace(b"Id,Body,Y", b"Id,question,answer")
         simulation.upload("demo", "sft.csv", text)
     return simulation
+
+
+class Datasets(Fails):
+    """Only the datasets' files can't be read."""
+
+    def around(self, call: Call) -> Any:
+        return super().around(call) if str(call.first).endswith(".csv") else call()
+
+
+@pytest.mark.parametrize("deleted", [False, True])
+def test_nobody_asks_at_each_look_for_what_ingest_reads_by_other_settings(deleted: bool) -> None:
+    """Each ask would bring two looks about, and each of these an ask: thousands within an hour.
+
+    The experiment.yaml in the bucket is not that of the table: its item can't be written, or it
+    was deleted since.
+    """
+    simulation = submitted(Datasets(("objects.get",)))
+    unwritten = Fails(("store.put_spec",), on=not deleted)
+    simulation.interposed.append(unwritten)
+    if deleted:
+        simulation.passes(timedelta(minutes=1))
+        del simulation.objects._versions["inbox/demo/experiment.yaml"]
+        simulation.upload("demo", "sft.csv", questions_csv(71, 0))
+    for _ in range(24):  # from the second day on, the item says why nothing could be read
+        hints = simulation.hints_delivered
+        often = partial(lambda before: simulation.hints_delivered > before + 150, hints)
+        assert not simulation.run(often, timedelta(hours=2))
 
 
 def rejected_after_a_day(simulation: Simulation) -> Record:

@@ -106,7 +106,7 @@ def collect(record: Record, seen: Observation, now: datetime, policy: Policy) ->
     intake = _sort(record.spec, seen.snapshot.datasets.values())
     checks = seen.snapshot.checks
     if not intake.is_complete:
-        return _wait_for_datasets(record, intake, now)
+        return _wait_for_datasets(record, intake, item.uploaded_at if item else None, now)
     if problems := row_count_problems(record.spec, intake.accepted):
         return enter(record, Status.REJECTED, "; ".join(problems), now)
     if checks is None or checks.versions != versions_of(intake.accepted):
@@ -164,9 +164,20 @@ def _spec_problem(snapshot: Snapshot) -> str | None:
     return _first_of(item.errors) if item is not None and item.spec is None else None
 
 
-def _wait_for_datasets(record: Record, intake: _Intake, now: datetime) -> Decision:
-    stalled = [item for item in intake.busy if item.updated_at + CONVERSION < now]
-    again = sorted({item.source_key for item in (*intake.stale, *stalled)})
+def _wait_for_datasets(
+    record: Record, intake: _Intake, set_at: datetime | None, now: datetime
+) -> Decision:
+    """Ask for what was converted by former settings, and for what a conversion has left undone.
+
+    `set_at`: when the settings were uploaded. What ingest has begun with since is by these or by
+    newer ones, of which the table does not know yet. It is not asked for at each look: each ask
+    changes the item, which brings the next look about.
+    """
+    unset = [item for item in intake.stale if set_at is not None and item.updated_at < set_at]
+    # An item without a version says why nothing could be read: the sweep asks for that.
+    read = (item for item in (*intake.stale, *intake.busy) if item.version_id)
+    stalled = [item for item in read if item.updated_at + CONVERSION < now]
+    again = sorted({item.source_key for item in (*unset, *stalled)})
     ingest = [IngestCommand(key) for key in again]
     if intake.rejected:
         return enter(record, Status.REJECTED, _why_rejected(intake.rejected), now, *ingest)
