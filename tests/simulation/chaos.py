@@ -13,7 +13,7 @@ import os
 import random
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -33,6 +33,8 @@ ENOUGH_RUNS = 300
 MAX_REPEATED = 6
 """What is told once, twice after a crash, and once in each life and retry of an experiment."""
 MAX_HISTORY = 1_500
+MAX_REPEATED_LINES = 12
+"""How often history may say that a stage waits, and why, in the same words."""
 LATE_UPLOADS: tuple[str, ...] = ("upload that can't be looked up", "item that can't be written")
 LATE_UPLOADS += ("upload that can't be read", "ingest that can't be asked", "table throttled")
 """After these kinds of fault an upload may be ingested a day later, and history tells."""
@@ -70,7 +72,8 @@ def _run(seed: int, outcome: Outcome) -> None:
     stack.passes(RUN + AGAIN)
     for name in names:
         outcome.ends[_settles(stack, name)] += 1
-    outcome.counts["endpoints whose stack was deleted"] += _lose_the_stack(stack.copied())
+    lost = _lose_the_stack(stack.copied(), stack.endless)
+    outcome.counts["endpoints whose stack was deleted"] += lost
     stack.good_weather()
     there = [name for name in names if _has_record(stack, name)]
     for name in there:
@@ -138,6 +141,10 @@ def _comes_to_rest(stack: Stack, names: Sequence[str]) -> None:
         history = len(stack.store.history(name))
         assert history == lines[name], f"{name} does not come to rest"
         assert history < MAX_HISTORY, f"{name} has {history} lines of history"
+        waits = Counter((line.what, line.why) for line in stack.store.history(name))
+        for (what, why), times in waits.items():
+            often = what.endswith(" WAITING") and times > MAX_REPEATED_LINES
+            assert not often, f"{name}'s history says {times} times: {what}, {why}"
     left = [*stack.hosting.endpoints, *stack.bedrock.throughputs]
     assert not left, f"{left} bills"
     running = [*stack.jobs.running, *stack.bedrock.running]
@@ -154,15 +161,18 @@ def _within(dice: random.Random, hours: int) -> timedelta:
     return timedelta(seconds=dice.uniform(0, hours * 3600))
 
 
-def _lose_the_stack(stack: Simulation) -> int:
+def _lose_the_stack(stack: Simulation, endless: Set[str]) -> int:
     """Delete table and functions while something may serve, and assert that it ends by itself.
 
-    Return how much served.
+    That is when its schedule says, also of what people have kept; but for what only the sweep
+    could find. Return how much served.
     """
     serving = len(stack.hosting.endpoints) + len(stack.bedrock.throughputs)
     stack.delete_stack()
-    stack.passes(timedelta(days=3))
-    left = [*stack.hosting.endpoints, *stack.bedrock.throughputs]
+    now = stack.clock.now()
+    begins = (schedule["StartDate"] for schedule in stack.scheduler.schedules.values())
+    stack.passes(max(begins, default=now) - now + timedelta(days=3))
+    left = {*stack.hosting.endpoints, *stack.bedrock.throughputs} - endless
     assert not left, f"{left} bills without a stack"
     return serving
 

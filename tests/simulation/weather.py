@@ -33,6 +33,7 @@ from tests.simulation.simulation import (
     Simulation,
     crash,
 )
+from tests.simulation.twin_scheduler import TwinScheduler
 from tests.simulation.twin_service import UNANSWERED, refusal
 from tests.simulation.twins import HostClock, questions_csv
 
@@ -41,6 +42,8 @@ RUN = timedelta(hours=13)
 AGAIN = timedelta(hours=4)
 """How long after a deletion a name is used again, at most."""
 
+MAX_HINTS = 50_000
+"""A stack's hints, a few hundred as a rule, and thousands where somebody sends many commands."""
 
 COMPONENT = b"plan: [sft, deploy: {inference_component: true}]\n"
 LASTING = b"plan: [sft, deploy: {endpoint: bot}]\n"
@@ -97,6 +100,30 @@ def _assert_soon(stack: Simulation, name: str, done: Callable[[Record], bool]) -
     assert there, f"{name} is stuck: {record.status}, {record.reason}, {record.cleanup}"
 
 
+@dataclass
+class Promises:
+    """Asserts at each commit that no schedule ends what serves before the record says so."""
+
+    scheduler: TwinScheduler
+
+    def around(self, call: Call) -> Any:
+        """Carry out a call, and look at what it has committed."""
+        answer = call()
+        if call.name == "store.commit":
+            self.check(call.args[0])
+        return answer
+
+    def check(self, record: Record) -> None:
+        endpoint, backstop = record.endpoint, record.stages and record.stages[-1].backstop
+        if record.status is not Status.LIVE or not endpoint or not backstop:
+            return
+        schedule = self.scheduler.schedules.get(backstop.name)
+        until = endpoint.expires_at
+        if schedule is not None and until is not None:
+            early = schedule["StartDate"] < until
+            assert not early, f"{backstop.name} is to serve until {until}, and ends before"
+
+
 class Stack(Simulation):
     """A simulation, and the kinds of fault that were drawn for it."""
 
@@ -106,10 +133,18 @@ class Stack(Simulation):
         """From what its experiments choose: a fault can make some of them likelier."""
         self.lost_lives: set[str] = set()
         """Experiments whose record was deleted: what it had launched is nobody's any more."""
+        self.endless: set[str] = set()
+        """What has lost its schedule with its record: the daily search alone brings its end."""
         crashes = Crashes(random=random.Random(seed))  # noqa: S311 - a simulation
         super().__init__(seed, Chaos(), crashes, fate=self.fates)
         self.names = names
+        self.interposed.append(Promises(self.scheduler))
         self.faults = [fault for kind in KINDS if (fault := copy.copy(kind)).enters(self, seed)]
+
+    def deliver(self, experiment_id: str, receive: int, depth: int) -> None:
+        """Deliver a hint, unless there were so many that looks must call for each other."""
+        assert self.hints_delivered < MAX_HINTS, f"{experiment_id} spins"
+        super().deliver(experiment_id, receive, depth)
 
     def good_weather(self) -> None:
         """Let no fault begin any more: what people ask for now must come to a good end."""
@@ -284,19 +319,24 @@ class TookEffect(Fault):
     """A call takes effect and answers an error, whichever of the known ones."""
 
     per_call: Sequence[float] = (0.01, 0.05)
+    per_create: Sequence[float] = (0.05, 0.5)
+    """What is made once has few chances."""
     probability: float = 0.0
+    of_creation: float = 0.0
 
     def begin(self) -> None:
         self.stack.unseen = True
         self.probability = self.dice.choice(self.per_call)
+        self.of_creation = self.dice.choice(self.per_create)
 
     def end(self) -> None:
-        self.probability = 0.0
+        self.probability = self.of_creation = 0.0
 
     def around(self, call: Call) -> Any:
         answer = call()
-        writes = call.name.partition(".")[2].startswith(WRITES)
-        if writes and self.dice.random() < self.probability:
+        method = call.name.partition(".")[2]
+        probability = self.of_creation if method.startswith("create_") else self.probability
+        if method.startswith(WRITES) and self.dice.random() < probability:
             self.strike()
             raise UNANSWERED[self.dice.choice(tuple(UNANSWERED))]
         return answer
@@ -374,6 +414,21 @@ class Outage(Fault):
         return call.name.startswith(tuple(self.of)) and (
             not self.key or str(call.first).endswith(self.key)
         )
+
+
+@dataclass
+class Flapping(Outage):
+    """Such an outage that comes and goes: half an hour and more of each, by turns."""
+
+    every: timedelta = timedelta(hours=1)
+
+    def begin(self) -> None:
+        super().begin()
+        self.every = timedelta(hours=self.dice.uniform(0.7, 2))
+
+    def concerns(self, call: Call) -> bool:
+        is_down = (self.stack.clock.now() - self.begins) % self.every < self.every / 2
+        return is_down and super().concerns(call)
 
 
 @dataclass
@@ -478,10 +533,12 @@ class KeepCron(Fault):
     """A cron job asks for every experiment to be kept, every few minutes: hundreds of commands."""
 
     every: timedelta = timedelta(minutes=4)
+    hours: float = 0.1
     left: int = 0
 
     def begin(self) -> None:
         self.left = self.dice.choice((60, 200))
+        self.hours = self.dice.choice((0.1, 2, 2))
         self.sometime(self.keep)
 
     def keep(self) -> None:
@@ -489,7 +546,7 @@ class KeepCron(Fault):
             if self.left and self.record_of(name) is not None:
                 self.left -= 1
                 self.strike()
-                self.stack.command(name, CommandKind.KEEP, hours=0.1)
+                self.stack.command(name, CommandKind.KEEP, hours=self.hours)
         if self.left:
             self.stack.later(self.every, self.keep)
 
@@ -503,6 +560,8 @@ class DeletedByHand(Fault):
 
     fields: Sequence[Sequence[str]] = ()
     again: float = 0.0
+    schedules: bool = False
+    """Whether the schedules that end what it serves are deleted with it."""
 
     def begin(self) -> None:
         for _ in range(self.dice.randint(1, 2)):
@@ -514,6 +573,9 @@ class DeletedByHand(Fault):
         if snapshot is None:
             return
         gone = self.dice.choice(self.fields)
+        if self.schedules and not self.delete_schedules(snapshot.record):
+            self.stack.later(timedelta(minutes=30), self.delete)  # nothing of it serves yet
+            return
         if "record" in gone:
             self.stack.lost_lives.add(name)
             self.stack.lives += 1
@@ -531,6 +593,17 @@ class DeletedByHand(Fault):
         if self.dice.random() < self.again:  # the name is used again, some time later
             spec = SPEC + self.dice.choice(self.stack.plans)
             self.stack.later(self.within(AGAIN), partial(self.stack.submit, name, spec, 220))
+
+    def delete_schedules(self, record: Record | None) -> bool:
+        """Delete the schedules of what it serves by alone; say whether there were any."""
+        backstop = record.stages[-1].backstop if record and record.stages else None
+        schedules = self.stack.scheduler.schedules
+        if backstop is None or backstop.lasting or backstop.name not in schedules:
+            return False
+        for name in (backstop.name, f"{backstop.name}."):
+            schedules.pop(name, None)
+        self.stack.endless.add(backstop.name)
+        return True
 
 
 @dataclass
@@ -579,6 +652,7 @@ class ScheduleDeleted(Fault):
 
 NOBODY_LOOKS = {
     *("schedules refused", "record deleted by hand", "name used again after a deletion"),
+    "record and schedule deleted by hand",
     "table deleted",
 }
 
@@ -720,7 +794,7 @@ KINDS: Sequence[Fault] = (
     *_fated("deployment", "provisioned-model no capacity", plan=PROVISIONED),
     # What people do.
     Commands("command at an odd moment", 0.5),
-    KeepCron("keep from a cron job", 0.1),
+    KeepCron("keep from a cron job", 0.2),
     StrayFiles("stray file", 0.15),
     UploadBurst("upload of the same file again", 0.15),
     DeletedByHand(
@@ -733,6 +807,9 @@ KINDS: Sequence[Fault] = (
         0.12,
         fields=(("record",), ("record", "spec", "datasets", "checks", "score_items")),
         again=1.0,
+    ),
+    DeletedByHand(
+        "record and schedule deleted by hand", 0.12, fields=(("record",),), schedules=True
     ),
     DeletedByHand(
         "single item deleted by hand",
@@ -754,6 +831,13 @@ KINDS: Sequence[Fault] = (
     Outage("job that can't be seen", 0.1, of=("jobs.describe_tr", "bedrock.get_model_c")),
     Outage("endpoint that can't be seen", 0.1, of=("sagemaker.describe", "bedrock.get_")),
     Outage("tags that can't be read", 0.1, of=("jobs.list_t", "sagemaker.list_t", "tagging.")),
+    Flapping(
+        "endpoint that can't be seen by turns",
+        0.1,
+        of=("sagemaker.describe", "bedrock.get_"),
+        hours=(12, 60),
+    ),
+    Flapping("tags that can't be read by turns", 0.1, of=("sagemaker.list_t",), hours=(12, 60)),
     Outage("log that can't be read", 0.1, of=("logs.",)),
     Outage("upload that can't be looked up", 0.1, of=("objects.newest",)),
     Outage("upload that can't be read", 0.1, of=("objects.get",), key=".csv"),
