@@ -151,6 +151,8 @@ def test_keep_moves_the_expiry(controlled: Stack) -> None:
         (["retry", "--from", "nothing"], Status.FAILED, "no stage is called nothing"),
         (["keep", "--hours", "1"], Status.RUNNING, "no endpoint is live"),
         (["cleanup"], Status.RUNNING, "stop it first"),
+        (["retry"], Status.RUNNING, "stop it first"),
+        (["retry"], Status.STOPPING, "wait until it has stopped"),
     ],
 )
 def test_what_does_not_apply_is_refused_and_says_why(

@@ -107,7 +107,7 @@ def _retry(record: Record, command: CommandItem, now: datetime) -> _Reply:
     if not names:
         return _refuse(record, "the experiment never started; submit it under a new name")
     if record.status not in _RETRIABLE:
-        return _refuse(record, f"the experiment is {record.status}; stop it first")
+        return _refuse(record, f"the experiment is {record.status}; {_first(record)}")
     start = command.stage or (record.active or record.stages[-1]).name
     if start not in names:
         return _refuse(record, f"no stage is called {start}; there are {', '.join(names)}")
@@ -131,6 +131,12 @@ def _retry(record: Record, command: CommandItem, now: datetime) -> _Reply:
         cleanup=None,
     )
     return None, enter(retried, Status.RUNNING, f"retried from {start} by {command.by}", now)
+
+
+def _first(record: Record) -> str:
+    """Say what must come before a command that takes an experiment at rest."""
+    stops = record.status is Status.STOPPING
+    return "wait until it has stopped" if stops else "stop it first"
 
 
 def _again(stage: Stage, until: datetime) -> Stage:
@@ -169,7 +175,7 @@ def _cleanup(record: Record, command: CommandItem, now: datetime) -> _Reply:
     if record.status.is_final:
         return None, Decision(replace(record, cleanup=cleanup))
     if record.status is not Status.LIVE:
-        return _refuse(record, f"the experiment is {record.status}; stop it first")
+        return _refuse(record, f"the experiment is {record.status}; {_first(record)}")
     stopping = replace(record, stopping_to=Status.COMPLETED, cleanup=cleanup)
     return None, enter(stopping, Status.STOPPING, f"cleaned up by {command.by}", now)
 
