@@ -160,3 +160,13 @@ def test_no_file_tells_more_errors_than_the_table_holds() -> None:
     errors = errors_of("".join(f"{'k' * 1000}{n}: 1\n" for n in range(200)))
     assert errors[-1] == f"and {200 - MAX_ERRORS} more errors"
     assert len("".join(errors)) < 200_000
+
+
+@pytest.mark.parametrize("model", ["nova-micro", "nova-lite", "nova-pro"])
+def test_a_default_plan_that_does_not_suit_the_model_is_told_of_the_model(model: str) -> None:
+    """Nobody wrote the lines of that plan, so nobody could find them."""
+    written = f"model: {model}\ngate: {{metric: exact_match, evaluation: nothing}}\n"
+    first, *others = errors_of(written)
+    assert first == f"model: the default plan is for nova-lite-2; write a `plan:` for {model}"
+    assert not any(error.startswith("plan[") for error in others)
+    assert len(others) == 1

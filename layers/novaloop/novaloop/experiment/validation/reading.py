@@ -72,8 +72,19 @@ def read_spec(content: bytes) -> ExperimentSpec:
         raise _refusal(tuple(beyond.values()))
     errors = (*spec.contradictions(), *map(str, check_settings(spec)))
     if errors:
-        raise _refusal(errors)
+        raise _refusal(_of_what_was_written(spec, errors))
     return spec
+
+
+def _of_what_was_written(spec: ExperimentSpec, errors: tuple[str, ...]) -> tuple[str, ...]:
+    """Blame the model where the default plan does not suit it: nobody wrote that plan."""
+    own = ExperimentSpec.model_fields["model"].default
+    if "plan" in spec.model_fields_set or spec.model == own:
+        return errors
+    written = tuple(error for error in errors if not error.startswith("plan["))
+    if len(written) == len(errors):
+        return errors
+    return (f"model: the default plan is for {own}; write a `plan:` for {spec.model}", *written)
 
 
 def _beyond(value: Any, at: tuple[int | str, ...] = ()) -> Iterator[tuple[Any, str]]:
