@@ -240,3 +240,12 @@ def test_each_stage_names_its_container_image(finished: Report) -> None:
     assert images["sft"] == "nova-fine-tune-repo:SM-TJ-SFT-V2-latest"
     assert images["rft"] == "nova-fine-tune-repo:SM-TJ-RFT-V2-latest"
     assert images["deploy"] == "nova-inference-repo:SM-Inference-latest"
+
+
+def test_markdown_tells_the_gates_sentence_once() -> None:
+    record = example.record()
+    assert record.gate is not None
+    for reason in (record.gate.summary, f"held: {record.gate.summary}", "something else"):
+        text = markdown(report(replace(record, reason=reason), example.scores()))
+        assert text.count(record.gate.summary) == 1
+        assert f"**{record.gate.verdict}**" in text
