@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 from importlib import import_module
 from typing import Any, NoReturn
@@ -38,6 +40,9 @@ COMMANDS = {
 """Each command's module and name there. Only the module of the one that runs is imported."""
 
 
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
+
+
 class Novaloop(click.Group):
     """All commands; their errors are one line on standard error, and an exit code."""
 
@@ -57,7 +62,9 @@ class Novaloop(click.Group):
         """Run a command and exit as `Exit` has it."""
         kwargs["standalone_mode"] = False
         try:
-            sys.exit(super().main(*args, **kwargs) or 0)
+            code = super().main(*args, **kwargs) or 0
+            sys.stdout.flush()
+            sys.exit(code)
         except click.exceptions.NoArgsIsHelpError as error:
             error.show()
             sys.exit(error.exit_code)
@@ -65,6 +72,12 @@ class Novaloop(click.Group):
             _exit("interrupted", Exit.INTERRUPTED)
         except click.ClickException as error:
             _exit(error.format_message(), error.exit_code)
+        except OSError as error:
+            if error.filename is not None or error.errno not in _FULL:
+                raise
+            # What is left in the buffer would fail once more when the interpreter ends.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            _exit(f"the output can't be written: {error.strerror}", Exit.FAILED)
         except Exception as error:
             # Imported here, since it knows the errors of every library.
             from novaloop_cli.errors import explain  # noqa: PLC0415

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -90,3 +92,19 @@ def test_ctrl_c_ends_as_the_readme_says(stack: Stack, monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(watch.time, "sleep", interrupt)
     assert novaloop("watch", example.NAME).exit_code == Exit.INTERRUPTED
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no such device here")
+@pytest.mark.parametrize("words", [("--help",), ("schema",), ("recipes", "list")])
+def test_an_output_that_takes_nothing_is_one_line(words: tuple[str, ...]) -> None:
+    """As on a full disk; what fits into a buffer fails only when that is flushed."""
+    with Path("/dev/full").open("wb") as full:
+        ended = subprocess.run(
+            [sys.executable, "-m", "novaloop_cli.main", *words],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert ended.returncode == Exit.FAILED
+    assert ended.stderr == "novaloop: the output can't be written: No space left on device\n"
