@@ -22,9 +22,9 @@ from novaloop.experiment.spec.inputs import FORMATS
 from novaloop.experiment.spec.wording import in_words
 from novaloop.usecases.conversion import Conversion
 from novaloop_cli.errors import Refused
-from novaloop_cli.exits import Exit
 from novaloop_cli.folder import FolderObjects, folder_world
 from novaloop_cli.ranges import convert_on_all_cores
+from novaloop_cli.views import rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -64,10 +64,7 @@ _SETTING = re.compile(
 @click.option("--encoding", help="The file's encoding, if it is not UTF-8.")
 @click.option("--max-length", type=click.IntRange(1), help="Say how many rows have more tokens.")
 @click.option("--allow-rejects", is_flag=True, help="Leave unusable rows out.")
-@click.pass_context
 def convert(
-    context: click.Context,
-    /,
     *,
     source: Path,
     target: Path,
@@ -94,11 +91,12 @@ def convert(
         spec = _spec(given)
         item, card = _convert(source, target, method, spec, Path(scratch))
         findings = list(_findings(item, max_length, spec.labels, Path(scratch)))
-    for line in brief(item, card, source, target, spec.labels):
-        click.echo(in_options(line))
-    for finding in findings:
-        click.echo(f"  {finding.check}: {finding.message}")
-    context.exit(Exit.DONE if item.status is DatasetStatus.ACCEPTED else Exit.REFUSED)
+    told = [in_options(line) for line in brief(item, card, source, target, spec.labels)]
+    told += [f"  {finding.check}: {finding.message}" for finding in findings]
+    if item.status is not DatasetStatus.ACCEPTED:
+        raise Refused("\n".join(told))
+    for line in told:
+        click.echo(line)
 
 
 def _pair(text: str) -> tuple[str, str | None]:
@@ -198,12 +196,12 @@ def brief(
     """Yield what a person wants to know first of a dataset's card; no text of the dataset."""
     accepted = item.status is DatasetStatus.ACCEPTED
     if accepted:
-        yield f"{target}: {item.rows:,} rows, sha256 {item.sha256[:12]}"
+        yield f"{target}: {rows(item.rows)}, sha256 {item.sha256[:12]}"
     else:
         yield f"{source} can't be used: {item.reason}"
     for rule, rejected in card.get("rejects", {}).items():
         line = rejected["first_lines"][0]
-        yield f"  rejected {rejected['rows']:,} rows: {rule}, first in line {line}"
+        yield f"  rejected {rows(rejected['rows'])}: {rule}, first in line {line}"
     if item.rejected_rows:
         yield f"  all of them: {_rejects_of(target)}"
     if not accepted or not card:

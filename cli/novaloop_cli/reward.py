@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections import Counter
 from dataclasses import asdict, dataclass
 from itertools import islice
@@ -13,6 +14,7 @@ import click
 from rich.table import Table
 from rich.text import Text
 
+from novaloop.datasets.options import SourceFormat
 from novaloop.rewards.outcome import UnusableSampleError
 from novaloop.rewards.reward import (
     generated_answer,
@@ -61,6 +63,9 @@ def try_(file: Path, limit: int, json_: bool) -> None:
     A row that ends with a generated turn is scored as it is. Any other is tried with its reference
     answer, an empty answer, an unrelated one, and each of the labels.
     """
+    if SourceFormat.of(file.name) is SourceFormat.CSV:
+        to = shlex.join(("novaloop", "convert", str(file), "rft.jsonl", "--method", "rft"))
+        raise Refused(f"{file} is CSV, and rows are tried as JSON Lines; convert it first: {to}")
     trials = [trial for line, text in _lines(file, limit) for trial in try_row(line, text)]
     if not trials:
         raise Refused(f"{file} has no rows")

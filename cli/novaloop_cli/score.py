@@ -105,7 +105,7 @@ def _print(found: Score, out: Console) -> None:
 
 
 def _metrics(found: Score, compared: Comparison | None) -> Table:
-    table = _table(f"{found.n:,} rows")
+    table = _table(views.rows(found.n))
     for heading in ("value", "± error", *(("change", "95 % interval") if compared else ())):
         table.add_column(heading, justify="right", no_wrap=True)
     for name, estimate in found.metrics.items():
@@ -169,7 +169,7 @@ def _print_comparison(name: str, compared: Comparison, out: Console) -> None:
     out.print()
     out.print(f"Against {name}: {compared.summary}.")
     out.print(
-        f"{compared.improved} rows improved, {compared.regressed} regressed, "
+        f"{views.rows(compared.improved)} improved, {compared.regressed} regressed, "
         f"{compared.same} stayed the same."
     )
 

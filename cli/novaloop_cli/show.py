@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from novaloop.store.table import ExperimentSummary
 
 SHOWN_HISTORY = 8
+LEAST_WIDTH = 20
+"""Characters for a reason in the list, however long a name and a status are."""
 
 as_json = click.option("--json", "json_", is_flag=True, help="Print JSON.")
 
@@ -34,7 +37,8 @@ def list_experiments(stack: Stack, json_: bool) -> None:
     if json_:
         print_json(to_jsonable_python(found))
     elif found:
-        views.console().print(_summaries(found, datetime.now(UTC)))
+        out = views.console()
+        out.print(_summaries(found, datetime.now(UTC), out.width))
     else:
         click.echo(f"No experiments yet. Upload one: {stack.command('submit', 'DIR')}")
 
@@ -44,16 +48,25 @@ def print_json(content: Any) -> None:
     click.echo(json.dumps(content, indent=2, ensure_ascii=False))
 
 
-def _summaries(found: list[ExperimentSummary], now: datetime) -> Table:
+def _summaries(found: list[ExperimentSummary], now: datetime, width: int) -> Table:
+    """Return a line or two for each experiment; `show` has the whole of its reason."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    table.add_column("experiment", no_wrap=True)
-    table.add_column("status", no_wrap=True)
-    table.add_column("created", no_wrap=True)
-    table.add_column("", overflow="fold")
-    for item in found:
+    ages = [views.age(item.created_at, now) for item in found]
+    columns = {
+        "experiment": [item.experiment_id for item in found],
+        "status": [item.status for item in found],
+        "created": ages,
+    }
+    left = width
+    for heading, cells in columns.items():
+        table.add_column(heading, no_wrap=True)
+        left -= max(map(len, (heading, *cells))) + 2
+    table.add_column("why", overflow="fold")
+    for item, created in zip(found, ages, strict=True):
         style = views.STYLES.get(item.status, "")
-        created = views.age(item.created_at, now)
-        table.add_row(item.experiment_id, Text(item.status, style), created, item.reason)
+        lines = wrap(item.reason, max(left, LEAST_WIDTH), max_lines=2, placeholder=" …")
+        row = (item.experiment_id, Text(item.status, style), created, "\n".join(lines))
+        table.add_row(*row)
     return table
 
 

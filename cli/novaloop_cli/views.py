@@ -206,6 +206,11 @@ NO_DATASETS = (
 )
 
 
+def rows(count: int) -> str:
+    """Write a number of rows."""
+    return "1 row" if count == 1 else f"{count:,} rows"
+
+
 def metrics(report: Report) -> Table:
     """Return every metric at every evaluation, with its error and its change."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")

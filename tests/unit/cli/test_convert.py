@@ -99,7 +99,7 @@ def test_rejected_rows_can_be_left_out(source: Path) -> None:
     code, output, target = converted(source, "sft", *OPTIONS, "--allow-rejects")
     assert code == 0, output
     assert len(target.read_text().splitlines()) == 3
-    assert "rejected 1 rows: empty-text, first in line 6" in output
+    assert "rejected 1 row: empty-text, first in line 6" in output
 
 
 def test_what_the_checks_would_find_is_said(source: Path) -> None:
@@ -182,5 +182,7 @@ def test_a_remedy_is_an_option_of_this_command(
         "convert", str(source), str(tmp_path / "out.jsonl"), "--method", method, *options
     )
     assert result.exit_code == 2
-    assert remedy in result.output
+    assert remedy in result.stderr
+    assert result.stderr.startswith("novaloop: ")
+    assert result.stdout == ""
     assert not re.search(r"`(columns|encoding|delimiter|max_rejects|labels):", result.output)

@@ -165,3 +165,12 @@ def test_the_means_of_many_labels_fit_in_80_columns(tmp_path: Path) -> None:
     output = novaloop("reward", "try", str(file), env={"COLUMNS": "80"}).stdout
     assert "Mean score: " in output
     assert max(map(len, output.splitlines())) <= 80
+
+
+@pytest.mark.parametrize("name", ["rft.csv", "rft.CSV.gz"])
+def test_csv_is_refused_with_the_command_that_converts_it(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("question,answer\nis it good?,HQ\n")
+    result = novaloop("reward", "try", str(tmp_path / name))
+    assert result.exit_code == 2
+    assert f"novaloop convert {tmp_path / name} rft.jsonl --method rft" in result.stderr
+    assert result.stdout == ""

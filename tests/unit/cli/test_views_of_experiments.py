@@ -56,13 +56,17 @@ def widest(output: str) -> int:
 
 
 def test_list_shows_every_experiment_in_80_columns(finished: Stack) -> None:
-    late = replace(example.record(), experiment_id="a" * 32, reason="x" * 200)
+    late = replace(example.record(), experiment_id="a" * 27, reason="many words " * 40)
     finished.table.commit(replace(late, created_at=late.created_at + timedelta(days=1)), ())
     result = novaloop("list")
     assert result.exit_code == 0
     first_words = [line.split()[0] for line in result.stdout.splitlines() if line[0] != " "]
-    assert first_words == ["experiment", "a" * 32, NAME]
+    assert first_words == ["experiment", "a" * 27, NAME]
     assert widest(result.stdout) <= 80
+    heading, *lines = result.stdout.splitlines()
+    assert heading.split()[-1] == "why"
+    assert len(lines) <= 2 * 2
+    assert any(line.rstrip().endswith("…") for line in lines)
 
 
 def test_list_prints_json(finished: Stack) -> None:
