@@ -112,10 +112,12 @@ def read(
     except ClientError as error:
         if error.response["Error"]["Code"] != "ResourceNotFoundException":
             raise
-        raise _no_logs(stage) from None
+        raise _no_logs(stack, stage) from None
 
 
-def _no_logs(stage: Stage) -> Failed:
+def _no_logs(stack: Stack, stage: Stage) -> Failed | Refused:
+    if stack.is_local and stage.kind is StageKind.DEPLOY:
+        return Refused(f"{stage.job_name}: in the local cloud, an endpoint writes no log")
     return Failed(f"{stage.job_name} has written no logs yet; try again shortly")
 
 
@@ -136,7 +138,7 @@ def _where(stack: Stack, record: Record, stage: Stage) -> Any:
     )
     streams = [stream["logStreamName"] for stream in found["logStreams"]]
     if not streams:
-        raise _no_logs(stage)
+        raise _no_logs(stack, stage)
     return {"logGroupName": JOB_LOGS, "logStreamNames": streams}
 
 

@@ -10,6 +10,7 @@ import pytest
 from novaloop.experiment.record import Status
 from novaloop.experiment.validation.reading import read_spec
 from novaloop_cli import logs
+from novaloop_cli.errors import Failed, Refused
 from tests.unit.cli.conftest import novaloop
 from tests.unit.reports import finished_experiment as example
 
@@ -111,6 +112,17 @@ def test_a_job_without_logs_is_one_line(stack: Stack) -> None:
     result = novaloop("logs", example.NAME, "--stage", "sft")
     assert result.exit_code == 1
     assert "has written no logs yet" in result.stderr
+
+
+def test_an_endpoint_of_the_local_cloud_never_has_a_log(stack: Stack) -> None:
+    """To try again shortly is advice for AWS, where the container writes once it serves."""
+    stack.table.commit(example.record(), ())
+    _, record = stack.load(example.NAME)
+    deploy = record.stages[-1]
+    with pytest.raises(Failed, match="try again shortly"):
+        list(logs.read(stack, record, deploy, None))
+    with pytest.raises(Refused, match="in the local cloud, an endpoint writes no log"):
+        list(logs.read(replace(stack, is_local=True), record, deploy, None))
 
 
 @pytest.mark.parametrize(
