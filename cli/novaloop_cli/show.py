@@ -103,7 +103,7 @@ def _plain(snapshot: Snapshot, history: list[HistoryEntry]) -> dict[str, Any]:
 def _print(snapshot: Snapshot, record: Record) -> None:
     out = views.console()
     now = datetime.now(UTC)
-    out.print(views.header(record))
+    out.print(views.header(snapshot, record))
     for error in views.errors_of_spec(snapshot):
         out.print(error)
     if record.stages:

@@ -12,7 +12,9 @@ from rich.text import Text
 
 from novaloop.experiment.names import SPEC_FILE
 from novaloop.experiment.record import (
+    CONVERTING,
     DatasetItem,
+    DatasetStatus,
     HistoryEntry,
     Record,
     ScoreItem,
@@ -65,10 +67,15 @@ def console(*, stderr: bool = False) -> Console:
     return Console(stderr=stderr, markup=False, emoji=False, highlight=False, soft_wrap=False)
 
 
-def header(record: Record) -> Text:
+def header(snapshot: Snapshot, record: Record) -> Text:
     """Return the experiment's name, status and reason."""
     status = Text(record.status, STYLES.get(record.status, "bold"))
-    return Text.assemble((record.experiment_id, "bold"), "  ", status, "  ", record.reason)
+    reason = record.reason
+    busy = any(item.status is DatasetStatus.INGESTING for item in snapshot.datasets.values())
+    if record.status is Status.COLLECTING and reason.startswith(f"{CONVERTING} ") and not busy:
+        # The record is as old as the last look, the datasets as new as their conversions.
+        reason = "what was uploaded is converted, and waits to be looked at"
+    return Text.assemble((record.experiment_id, "bold"), "  ", status, "  ", reason)
 
 
 def errors_of_spec(snapshot: Snapshot) -> list[Text]:
@@ -80,7 +87,7 @@ def errors_of_spec(snapshot: Snapshot) -> list[Text]:
 
 def summary(snapshot: Snapshot, record: Record, now: datetime) -> Group:
     """Return where it stands, and below it the stages; before there are any, the datasets."""
-    rows: list[RenderableType] = [header(record), *errors_of_spec(snapshot)]
+    rows: list[RenderableType] = [header(snapshot, record), *errors_of_spec(snapshot)]
     if record.stages:
         rows += [Text(""), stages(record, snapshot.scores, now)]
     elif snapshot.datasets or snapshot.strays.names:

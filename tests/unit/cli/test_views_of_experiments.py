@@ -75,6 +75,18 @@ def test_list_prints_json(finished: Stack) -> None:
     assert datetime.fromisoformat(only["created_at"]) == example.record().created_at
 
 
+def test_what_is_converted_and_not_looked_at_yet_is_told_as_that(stack: Stack) -> None:
+    """The record's reason is as old as the controller's last look."""
+    collecting = Record(NAME, example.record().spec, example.START, reason="converting sft.csv")
+    stack.table.commit(replace(collecting, status=Status.COLLECTING), ())
+    item = example.dataset("sft", 3500)
+    stack.table.put_dataset(NAME, replace(item, status=DatasetStatus.INGESTING))
+    assert "COLLECTING  converting sft.csv" in novaloop("show", NAME).stdout
+    stack.table.put_dataset(NAME, replace(item, uploaded_at=item.uploaded_at + timedelta(1)))
+    shown = novaloop("show", NAME).stdout
+    assert "COLLECTING  what was uploaded is converted, and waits to be looked" in shown
+
+
 def test_an_empty_list_says_how_to_begin(stack: Stack) -> None:
     assert "novaloop submit" in novaloop("list").stdout
 

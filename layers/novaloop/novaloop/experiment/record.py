@@ -442,6 +442,10 @@ class SpecItem(Bounded):
     errors: Annotated[tuple[str, ...], First(MAX_ERRORS)] = ()
 
 
+CONVERTING = "converting"
+"""How a record's reason begins that waits for nothing but conversions."""
+
+
 class DatasetStatus(StrEnum):
     """Where a dataset stands."""
 

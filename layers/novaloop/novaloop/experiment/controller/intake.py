@@ -23,6 +23,7 @@ from novaloop.experiment.names import (
     experiment_name_error,
 )
 from novaloop.experiment.record import (
+    CONVERTING,
     ChecksItem,
     DatasetItem,
     DatasetRef,
@@ -227,10 +228,11 @@ def _why_rejected(rejected: tuple[DatasetItem, ...]) -> str:
 
 def _what_is_awaited(intake: _Intake) -> str:
     missing = [f"{role}.csv" for role in intake.missing]
-    converting = sorted({_file(item) for item in (*intake.busy, *intake.stale)})
+    busy, stale = (sorted({_file(item) for item in items}) for items in (intake.busy, intake.stale))
     parts = [
         f"waiting for {', '.join(missing)}" if missing else "",
-        f"converting {', '.join(converting)}" if converting else "",
+        f"{CONVERTING} {', '.join(busy)}" if busy else "",
+        f"to be converted again with the present settings: {', '.join(stale)}" if stale else "",
     ]
     return "; ".join(part for part in parts if part)
 
