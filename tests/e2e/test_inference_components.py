@@ -38,7 +38,7 @@ def test_a_component_serves_and_is_deleted_before_its_endpoint(
 
     cleaned = run("cleanup", "part")
     assert cleaned.exit_code == 0, cleaned.output
-    printed = cleaned.stdout
+    printed = " ".join(cleaned.stdout.split())
     kinds = ("inference-component", "endpoint ", "endpoint-config", "model")
     assert [*kinds] == sorted(kinds, key=lambda kind: printed.index(f"sagemaker:{kind}"))
     assert "nothing is left" in printed

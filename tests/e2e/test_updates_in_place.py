@@ -58,7 +58,7 @@ def test_one_experiment_takes_the_place_of_the_other(
         assert serving() == attempt("next")
     assert names_a_label(run("invoke", "next", "plz fix my code").stdout)
 
-    printed = run("cleanup", "next").stdout
+    printed = " ".join(run("cleanup", "next").stdout.split())
     assert "sagemaker:endpoint novaloop-bot" in printed
     assert "nothing is left" in printed
     tagging = cloud.session().client("resourcegroupstaggingapi")
