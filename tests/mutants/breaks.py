@@ -770,8 +770,8 @@ MUTANTS: Sequence[Mutant] = [
             test="test_every_command_in_every_status[cleanup-RUNNING]",
             old=(
                 "    if record.status is not Status.LIVE:\n"
-                '        return _refuse(record, f"the experiment is {record.status}; stop '
-                'it first")\n'
+                '        return _refuse(record, f"the experiment is {record.status}; '
+                '{_first(record)}")\n'
                 "    stopping"
             ),
             new="    stopping",
