@@ -132,7 +132,7 @@ def test_what_a_hint_has_besides_is_ignored(controller: ModuleType, store: Exper
 def test_a_hint_makes_no_experiment_nor_does_a_command(
     controller: ModuleType, store: ExperimentTable, table: str
 ) -> None:
-    store.put_command("mistyped", rich_items.command("c"))
+    store.put_command("mistyped", rich_items.command("c", datetime.now(UTC)))
     batch = hints(*(json.dumps({"experiment_id": name}) for name in ("questoins", "mistyped")))
     assert failures(controller.handler(batch, CONTEXT)) == []
     items = boto3.client("dynamodb").scan(TableName=table)["Items"]
