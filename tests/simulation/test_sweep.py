@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from novaloop.experiment.record import Status
 from novaloop.usecases.ports import Round
 from novaloop.usecases.sweep import AGES, KEYS, KEYS_AT_ONCE, is_time
-from tests.simulation.simulation import Chaos, Simulation
+from tests.simulation.simulation import SPEC, Chaos, Simulation
 from tests.simulation.twin_inbox import QUERIES_OF_A_LOAD, SWEEP_EVERY, LongHistory
 from tests.simulation.twins import START, questions_csv
 
@@ -272,3 +272,65 @@ def test_an_upload_is_looked_at_when_the_walk_first_comes_by_and_seldom_after(
         past = [now for _, now in rounds if now - upload >= age]
         assert {*past[:1]} <= {*looks}
     assert len(looks) <= len(AGES)
+
+
+SPLIT = SPEC + b"split: {sft: 0.6, rft: 0.2, eval: 0.2}\n"
+THREE = {"sft.csv": questions_csv(70, 0), "rft.csv": questions_csv(20, 1)}
+THREE |= {"eval.csv": questions_csv(24, 2)}
+DATA = {"data.csv": questions_csv(300, 4)}
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"experiment.yaml": SPLIT, **DATA, **THREE},
+        {"experiment.yaml": SPLIT, **THREE, **DATA},
+        {"experiment.yaml": SPEC, **DATA, **THREE},
+        {"experiment.yaml": SPEC, **THREE, **DATA},
+        {**DATA, **THREE},
+        {"experiment.yaml": SPEC, **DATA},
+        {"Experiment.yaml": SPEC, "experiment.yml": SPEC, "experiment.yaml": SPEC, **THREE},
+        {"experiment.yaml": b"plan: [nonsense]\n", **DATA, **THREE},
+    ],
+    ids=" ".join,
+)
+def test_files_of_which_nothing_is_to_come_are_not_asked_for(files: dict[str, bytes]) -> None:
+    simulation = Simulation()
+    for file, body in files.items():
+        simulation.upload("demo", file, body)
+        simulation.passes(timedelta(seconds=5))
+    simulation.passes(timedelta(seconds=30))
+    asked: list[str] = []
+    simulation.request_ingest = asked.append  # type: ignore[method-assign,assignment]
+    simulation.passes(timedelta(days=2, hours=1))
+    assert asked == []
+    assert not [text for text, _ in simulation.notifier.messages if "could not be" in text]
+
+
+def test_a_split_file_whose_spec_was_lost_too_is_asked_for_with_it() -> None:
+    simulation = Simulation(chaos=Chaos(lost=1.0))
+    simulation.upload("demo", "data.csv", DATA["data.csv"])
+    simulation.upload("demo", "experiment.yaml", SPLIT)
+    simulation.passes(timedelta(minutes=10))
+    assert simulation.store.load("demo").datasets.keys() >= {"sft", "rft", "eval"}
+
+
+def test_lost_uploads_that_nobody_could_be_told_of_are_told_later() -> None:
+    stack = LongHistory()
+    stack.lose(LOST)
+    stack.clock.time += timedelta(days=1, hours=23)
+    stack.sweep()
+    stack.down = {"publish"}
+    for _ in range(24):
+        assert stack.sweep()[0].place is not None
+    assert stack.told == []
+    stack.lose("inbox/zz-lost-meanwhile/sft.csv")
+    stack.sweep()
+    stack.clock.time += timedelta(minutes=5)
+    stack.sweep()
+    assert "inbox/zz-lost-meanwhile/sft.csv" in stack.asked, "the walk goes on"
+    stack.down.clear()
+    for _ in range(24):
+        stack.sweep()
+    (message,) = stack.told
+    assert LOST in message

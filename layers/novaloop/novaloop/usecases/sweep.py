@@ -25,15 +25,26 @@ experiment whose first uploads were all lost, and then there would be two ways t
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
 from itertools import islice
 
-from novaloop.experiment.names import SPEC_FILE
+from novaloop.experiment.names import MISNAMED_SPEC_FILE, SPEC_FILE
 from novaloop.experiment.record import Record, Snapshot
-from novaloop.usecases.inbox import INBOX, NOT_READ, InboxFile, Unusable, read_key, stem_of
+from novaloop.experiment.spec.experiment import ExperimentSpec
+from novaloop.experiment.spec.inputs import roles, split_roles
+from novaloop.experiment.validation.reading import problem_with_file_name
+from novaloop.usecases.inbox import (
+    INBOX,
+    NOT_READ,
+    SPLIT_STEM,
+    InboxFile,
+    Unusable,
+    read_key,
+    stem_of,
+)
 from novaloop.usecases.orphans import SHOWN, OrphanWorld, look_for_orphans
 from novaloop.usecases.ports import (
     Clock,
@@ -131,12 +142,17 @@ def sweep(world: SweepWorld) -> Swept:
     return swept
 
 
-def _try(what: str, swept: Swept, job: Callable[[], None]) -> None:
-    """Do one thing; its failure is kept for later, by type, as its text may quote an item."""
+def _try(what: str, swept: Swept, job: Callable[[], None]) -> bool:
+    """Do one thing, and return whether that went well.
+
+    A failure is kept for later, by type, as its text may quote an item.
+    """
     try:
         job()
     except Exception as error:
         swept.failures.append(f"{what}: {type(error).__name__}")
+        return False
+    return True
 
 
 def _hint_at_due(world: SweepWorld, swept: Swept) -> None:
@@ -213,8 +229,11 @@ def _look_for_uploads(world: SweepWorld, swept: Swept, place: Round) -> None:
                 break
             place = replace(place, after=some[-1][0])
     finally:
-        if swept.overdue:  # before the place is remembered: rather twice than never
-            _try("telling of uploads", swept, partial(_tell, world, swept.overdue))
+        # Before the place is remembered: rather twice than never.
+        tell = partial(_tell, world, swept.overdue)
+        if swept.overdue and not _try("telling of uploads", swept, tell):
+            # The walk goes on, and the next round compares what this one does once more.
+            place = replace(place, started=since, since=since)
         world.store.put_sweep_round(place)
         swept.place = place
 
@@ -312,13 +331,30 @@ def _has_item(key: str, file: InboxFile, upload: Upload, snapshot: Snapshot) -> 
         return spec.uploaded_at >= upload.uploaded_at
     if file.is_stray and snapshot.strays.has_told_of(file.name):
         return True
-    role = stem_of(file.name)
-    return any(
-        item.uploaded_at >= upload.uploaded_at
+    told_of = {
+        item.role
         for item in snapshot.datasets.values()
-        if (item.source_key == key and item.version_id != NOT_READ)
-        or (item.source_key != key and item.role == role)
-    )
+        if item.uploaded_at >= upload.uploaded_at
+        and (item.source_key != key or item.version_id != NOT_READ)
+    }
+    if any(item.source_key == key and item.role in told_of for item in snapshot.datasets.values()):
+        return True
+    return told_of.issuperset(_roles(file, snapshot))
+
+
+def _roles(file: InboxFile, snapshot: Snapshot) -> Iterable[str]:
+    """Return the roles of the items that ingest would write for a file.
+
+    All misnamed specs share one. For `data.csv` there are none without `split:`, so nothing is to
+    be asked for; as long as no spec is read, that may be lost as well, and say `split:`.
+    """
+    if problem_with_file_name(file.name) is not None:
+        return (MISNAMED_SPEC_FILE,)
+    stem = stem_of(file.name)
+    if stem != SPLIT_STEM:
+        return (stem,)
+    spec = snapshot.spec.spec if snapshot.spec is not None else None
+    return split_roles(spec) if spec is not None else roles(ExperimentSpec())
 
 
 def _says_why(key: str, snapshot: Snapshot) -> bool:
