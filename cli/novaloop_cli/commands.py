@@ -59,9 +59,7 @@ def _taken_up(stack: Stack, name: str, item: CommandItem) -> Record:
         snapshot, record = stack.load(name)
         pending = {command.command_id for command in snapshot.commands}
         # A stack of release 0.1.0 leaves the item there and remembers its id.
-        # What is kept is promised once its schedule is moved.
-        promised = record.endpoint is None or record.endpoint.kept_until is None
-        if promised and item.command_id not in pending - set(record.handled_commands):
+        if item.command_id not in pending - set(record.handled_commands):
             _refuse_if_ignored(stack, name, item)
             return record
         time.sleep(POLL_SECONDS)
@@ -133,6 +131,8 @@ def keep(stack: Stack, name: str, hours: float) -> None:
             raise Failed(f"{name} is not kept yet: {record.reason}; {see}")
         time.sleep(POLL_SECONDS)
         record = stack.load(name)[1]
+    if record.status is not Status.LIVE:
+        raise Failed(f"{name} is not kept: it is {record.status}: {record.reason}")
     _say(record)
 
 

@@ -15,7 +15,7 @@ from novaloop.experiment.controller.decide import decide
 from novaloop.experiment.controller.decision import Policy
 from novaloop.experiment.controller.observation import End, Leftover, Observation, Phase, Work
 from novaloop.experiment.controller.transitions import Ask
-from novaloop.experiment.record import Record, StageState, Status
+from novaloop.experiment.record import Endpoint, Record, StageState, Status
 from novaloop.experiment.spec.stages import Runtime
 from novaloop_cli import commands
 from tests.unit.cli.conftest import novaloop
@@ -140,6 +140,45 @@ def test_keep_moves_the_expiry(controlled: Stack) -> None:
     assert kept is not None
     assert kept.expires_at == expires + timedelta(hours=2)
     assert result.stdout.startswith(f"{NAME} is LIVE: kept until {kept.expires_at:%Y-%m-%d %H:%M}")
+
+
+def unkept() -> Endpoint:
+    """What serves, and is to be kept for longer than its schedule allows."""
+    until = datetime.now(UTC) + timedelta(hours=1)
+    endpoint = example.record().endpoint
+    assert endpoint is not None
+    return replace(endpoint, expires_at=until, kept_until=until + timedelta(hours=5))
+
+
+@pytest.mark.parametrize("status", [Status.STOPPED, Status.LIVE])
+def test_a_keep_that_can_not_be_promised_keeps_no_other_command_waiting(
+    controlled: Stack, monkeypatch: pytest.MonkeyPatch, status: Status
+) -> None:
+    clock = iter(range(0, 10_000, 20))
+    monkeypatch.setattr(commands.time, "monotonic", lambda: next(clock))
+    put(controlled, status, endpoint=unkept())
+    command = "stop" if status is Status.LIVE else "cleanup"
+    result = novaloop(command, NAME)
+    assert result.exit_code == 0, result.stderr
+
+
+def test_what_ends_while_it_is_to_be_kept_is_not_said_to_be_kept(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(stack, Status.LIVE, endpoint=unkept())
+
+    def step(_: float) -> None:
+        snapshot = stack.table.load(NAME)
+        assert snapshot.record is not None
+        record = snapshot.record
+        if not snapshot.commands:
+            record = replace(record, status=Status.STOPPING, reason="stopped by joe", endpoint=None)
+        stack.table.commit(record, [], snapshot.commands)
+
+    monkeypatch.setattr(commands.time, "sleep", step)
+    result = novaloop("keep", NAME, "--hours", "2")
+    assert result.exit_code == 1
+    assert "is not kept: it is STOPPING: stopped by joe" in result.stderr
 
 
 @pytest.mark.parametrize(
