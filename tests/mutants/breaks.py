@@ -295,8 +295,8 @@ MUTANTS: Sequence[Mutant] = [
         Fault(
             does="a new reason is told to nobody",
             test="test_another_reason_is_news",
-            old="record.reason if (record.status in TOLD or not troubles) and not by_turns else",
-            new='"" if True else',
+            old="reason = record.reason if record.status in TOLD or not troubles else",
+            new='reason = "" if True else',
         ),
     ),
     *_in(

@@ -256,6 +256,7 @@ class Endpoint:
     """The endpoint, or the inference component on it, that serves the final checkpoint.
 
     `kept_until` is asked for and no promise yet: it becomes `expires_at` once its schedule is set.
+    `unkept` is the `kept_until` that could not be promised so far, which people are told of.
     `ailment` is there while it is not in service.
     """
 
@@ -264,6 +265,7 @@ class Endpoint:
     expires_at: datetime | None
     component: str | None = None
     kept_until: datetime | None = None
+    unkept: datetime | None = None
     ailment: Ailment | None = None
 
 

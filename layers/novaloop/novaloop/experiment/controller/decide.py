@@ -117,8 +117,8 @@ def decide(seen: Observation, now: datetime, policy: Policy) -> Decision:
     if decision is None:
         despite = partial(_despite, faults.blind, record, seen, now)
         decision = faults.spare(despite, stay(record))
-    if decision.record.status is not record.status:  # which has looks of its own
-        decision = replace(decision, record=replace(decision.record, unreadable=None))
+    if decision.record.status is not record.status:
+        decision = replace(decision, record=_entered(decision.record))
     for part in (_awaiting_ends, with_backstops, _notice_late_uploads, _notice_unread):
         decision = faults.spare(partial(part, decision, seen, now), decision)
     if faults and decision.record.status is record.status:
@@ -131,6 +131,17 @@ def decide(seen: Observation, now: datetime, policy: Policy) -> Decision:
     due = partial(with_due, decision, former, seen, now, policy)
     decision = faults.spare(due, _due_soon(decision, former, now))
     return replace(decision, faults=(*decision.faults, *faults))
+
+
+def _entered(record: Record) -> Record:
+    """Let go of what belongs to the former status: what could not be read, and what was to be kept.
+
+    The new one has looks of its own, and nothing is kept but what is live.
+    """
+    endpoint = record.endpoint
+    if endpoint is not None:
+        endpoint = replace(endpoint, kept_until=None, unkept=None)
+    return replace(record, unreadable=None, endpoint=endpoint)
 
 
 def _step(record: Record, seen: Observation, now: datetime, policy: Policy) -> Decision:
@@ -292,15 +303,20 @@ def _watch_endpoint(record: Record, seen: Observation, now: datetime, _: Policy)
     endpoint = record.endpoint
     until = endpoint.kept_until if endpoint else None
     if endpoint is not None and until is not None and is_promised(record, until):
-        kept = replace(record, endpoint=replace(endpoint, expires_at=until, kept_until=None))
+        promised = replace(endpoint, expires_at=until, kept_until=None, unkept=None)
+        kept = replace(record, endpoint=promised)
         return enter(kept, Status.LIVE, f"kept until {until:%Y-%m-%d %H:%M} UTC", now)
     expires_at = endpoint.expires_at if endpoint else None
     if expires_at is not None and now >= expires_at:
         expired = replace(record, stopping_to=Status.EXPIRED)
         return _stop_serving(expired, "the endpoint's time is up", now)
-    if until is not None and seen.exposed is not None:
+    if endpoint is not None and until is not None and seen.exposed is not None:
+        # Told in the first words: a service may say it in others each time.
+        if endpoint.unkept == until:
+            return stay(record)
         reason = f"can't be kept until {until:%Y-%m-%d %H:%M} UTC yet: {seen.exposed}"
-        return enter(record, Status.LIVE, reason, now)
+        unkept = replace(record, endpoint=replace(endpoint, unkept=until))
+        return enter(unkept, Status.LIVE, reason, now)
     return _tell_health(record, seen.work, now) or _hold(record, seen.work)
 
 
@@ -403,11 +419,13 @@ def _clear_away(record: Record, seen: Observation, now: datetime, policy: Policy
         line = HistoryEntry(now, "cleanup", "nothing is left")
         return Decision(replace(record, cleanup=None), history=(line,))
     if seen.denied is not None:
-        # Once told, it is tried again as long as it is asked for: a tag may show late.
-        told = cleanup.denied == seen.denied
-        lines += () if told else (HistoryEntry(now, "cleanup", f"denied: {seen.denied}"),)
+        # Once told, it is tried again as long as it is asked for: a tag may show late. The first
+        # words are kept as long as the same is left: a service may say it in others each time.
+        denied = cleanup.denied if cleanup.left == record.cleanup.left else ""
+        lines += () if denied else (HistoryEntry(now, "cleanup", f"denied: {seen.denied}"),)
         held = refused(cleanup.held, seen.denied, now, policy)
-        cleaning = replace(cleaning, cleanup=replace(cleanup, denied=seen.denied, held=held))
+        cleanup = replace(cleanup, denied=denied or seen.denied, held=held)
+        cleaning = replace(cleaning, cleanup=cleanup)
         return Decision(cleaning, history=lines)
     return Decision(cleaning, (DeleteLeftovers(left),), lines)
 

@@ -35,10 +35,9 @@ TOLD = {
 
 def with_notification(decision: Decision, seen: Observation) -> Decision:
     """Tell people of the status until the notifier says that it did: at least once."""
-    record = decision.record
-    if seen.notified is not None:
-        return replace(decision, record=replace(record, notified=seen.notified))
-    mark = _mark(record)
+    known = seen.notified or decision.record.notified
+    record = replace(decision.record, notified="" if _goes_on(decision, seen) else known)
+    decision, mark = replace(decision, record=record), _mark(record)
     if not _is_news(record) or record.notified == mark:
         return decision
     return replace(decision, commands=(*decision.commands, Announce(mark)))
@@ -46,11 +45,20 @@ def with_notification(decision: Decision, seen: Observation) -> Decision:
 
 def with_report(decision: Decision, seen: Observation) -> Decision:
     """Bring the report up to what people were told, whether or not the notifier can tell them."""
-    record = decision.record
-    if seen.reported is not None:
-        record = replace(record, reported=seen.reported)
+    known = seen.reported or decision.record.reported
+    record = replace(decision.record, reported="" if _goes_on(decision, seen) else known)
     commands = () if _is_reported(record) else (UpdateReport(_report_mark(record)),)
     return replace(decision, record=record, commands=(*decision.commands, *commands))
+
+
+def _goes_on(decision: Decision, seen: Observation) -> bool:
+    """Whether work goes on after what people are told of, such as by a retry.
+
+    It may come to the very same again, and that is news.
+    """
+    former = seen.snapshot.record
+    was_told = former is not None and former.status in TOLD
+    return was_told and decision.record.status in _LAUNCHES
 
 
 def _is_news(record: Record) -> bool:
@@ -64,7 +72,10 @@ def _is_reported(record: Record) -> bool:
 
 
 def _report_mark(record: Record) -> str:
-    return cut(f"{sum(len(stage.warned) for stage in record.stages)} warnings; {_mark(record)}")
+    warnings = f"{sum(len(stage.warned) for stage in record.stages)} warnings"
+    until = record.endpoint.expires_at if record.endpoint else None
+    kept = [f"until {until:%Y-%m-%d %H:%M:%S}"] if record.status is Status.LIVE and until else []
+    return cut("; ".join([warnings, *kept, _mark(record)]))
 
 
 def with_warnings(decision: Decision, seen: Observation) -> Decision:
@@ -240,11 +251,14 @@ def _mark(record: Record) -> str:
     """Return what stays the same as long as people were told of all there is to tell.
 
     What can't be read does not name the status, unless that is told too: it would be told anew
-    with each. The reason of a live endpoint which fails and recovers does so, too.
+    with each. The reason of LIVE changes with each `keep`, which whoever asked for it knows, and
+    with each failure of the endpoint, which is a trouble; a `keep` that has to wait is named.
     """
     troubles = [f"{each.name} since {each.since:%Y-%m-%d %H:%M:%S}" for each in record.troubles]
-    by_turns = any(each.name == _AILS for each in record.troubles)
-    reason = record.reason if (record.status in TOLD or not troubles) and not by_turns else ""
+    reason = record.reason if record.status in TOLD or not troubles else ""
+    if record.status is Status.LIVE:
+        unkept = record.endpoint is not None and record.endpoint.unkept is not None
+        reason = "it can't be kept for longer yet" if unkept else ""
     parts = [f"{record.status}: {reason}"] if _tells_status(record) or not record.unread else []
     parts += filter(None, ("; ".join(troubles), record.unread))
     return " ".join(cut(part, TEXT_BYTES // len(parts) - 1) for part in parts)

@@ -1,0 +1,157 @@
+"""People are told of each end, however often it comes, and once of what they were told already.
+
+A service's words may differ from look to look: neither mails nor history follow them.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from novaloop.experiment.record import Backstop, CommandKind, Status
+from novaloop.usecases.ports import LaunchRefused
+from tests.simulation.simulation import SPEC, Call, Simulation
+from tests.simulation.test_cleanup import leave
+from tests.simulation.twin_service import refusal
+
+DEPLOYED = SPEC + b"plan: [sft, deploy: {ttl_hours: 12}]\n"
+ENDS = {
+    Status.COMPLETED: (SPEC + b"plan: [sft]\n", "completes"),
+    Status.FAILED: (SPEC + b"plan: [sft]\n", "fails"),
+    Status.HELD: (SPEC + b"budget_usd: 0.01\n", "completes"),
+}
+HOUR = timedelta(hours=1)
+
+
+def asked(simulation: Simulation, kind: CommandKind, **details: Any) -> None:
+    simulation.command("demo", kind, **details)
+    simulation.emit("demo")
+    simulation.passes(timedelta(minutes=10))
+
+
+def told(simulation: Simulation) -> list[str]:
+    """Return the subjects of the mails since this was asked last."""
+    subjects = [subject for subject, _ in simulation.notifier.messages]
+    simulation.notifier.messages.clear()
+    return subjects
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_the_same_end_after_a_retry_is_told_again_and_reported(
+    end: Status, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan, fate = ENDS[end]
+    simulation = Simulation(fate=lambda _: fate)
+    reports: list[Status] = []
+    monkeypatch.setattr(
+        simulation, "request_report", lambda name: reports.append(simulation.record(name).status)
+    )
+    simulation.submit("demo", plan)
+    for _ in range(3):
+        assert simulation.settles("demo") is end
+        simulation.passes(HOUR)
+        assert told(simulation) == [f"Novaloop: demo is {end}"]
+        assert reports == [end]
+        reports.clear()
+        asked(simulation, CommandKind.RETRY, stage=simulation.record("demo").stages[0].name)
+
+
+def live() -> Simulation:
+    simulation = Simulation()
+    simulation.submit("demo", DEPLOYED)
+    assert simulation.reaches("demo", Status.LIVE)
+    simulation.passes(timedelta(minutes=2))
+    told(simulation)
+    return simulation
+
+
+def test_what_is_kept_as_asked_is_in_the_history_and_the_report_and_in_no_mail() -> None:
+    simulation = live()
+    before = simulation.record("demo").reported
+    for _ in range(24):
+        asked(simulation, CommandKind.KEEP, hours=1)
+        simulation.passes(HOUR)
+    assert told(simulation) == []
+    assert simulation.record("demo").reported != before
+    kept = [line for line in simulation.store.history("demo") if line.why.startswith("kept until")]
+    assert len(kept) == 24
+
+
+ANSWERS: dict[str, Callable[[int], str]] = {
+    "the same": lambda _: "ThrottlingException: Rate exceeded",
+    "by turns": lambda number: ("ThrottlingException", "InternalServerException")[number % 2],
+    "each another": lambda number: f"request {number} was refused",
+}
+every_answer = pytest.mark.parametrize("answer", ANSWERS.values(), ids=list(ANSWERS))
+
+
+@every_answer
+def test_what_can_not_be_kept_is_told_once_and_once_more_when_it_is(
+    answer: Callable[[int], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    simulation = live()
+    numbers = itertools.count()
+
+    def put(_: Backstop, __: object) -> bool:
+        raise LaunchRefused(answer(next(numbers)))
+
+    with monkeypatch.context() as refusing:
+        refusing.setattr(simulation.world.schedules, "put", put)
+        lines = len(simulation.store.history("demo"))
+        asked(simulation, CommandKind.KEEP, hours=5)
+        simulation.passes(5 * HOUR)
+        assert told(simulation) == ["Novaloop: demo is LIVE"]
+        assert len(simulation.store.history("demo")) == lines + 2  # who asked, and that it can't be
+        assert "can't be kept until" in simulation.record("demo").reason
+    simulation.passes(HOUR)
+    assert told(simulation) == ["Novaloop: demo is LIVE"]
+    assert simulation.record("demo").reason.startswith("kept until")
+    assert not simulation.dead_letters
+
+
+def test_a_keep_that_came_to_nothing_ends_with_what_was_to_be_kept() -> None:
+    simulation = live()
+    simulation.scheduler.refusing = "AccessDeniedException"
+    asked(simulation, CommandKind.KEEP, hours=5)
+    endpoint = simulation.record("demo").endpoint
+    assert endpoint is not None
+    assert endpoint.kept_until is not None
+    asked(simulation, CommandKind.STOP)
+    assert simulation.reaches("demo", Status.STOPPED)
+    endpoint = simulation.record("demo").endpoint
+    assert endpoint is not None
+    assert endpoint.kept_until is None
+
+
+class Denies:
+    """Refuses to delete anything, in changing words."""
+
+    def __init__(self, answer: Callable[[int], str]) -> None:
+        self.numbers = map(answer, itertools.count())
+
+    def around(self, call: Call) -> Any:
+        if "delete_endpoint" in call.name or "delete_model" in call.name:
+            raise refusal("AccessDeniedException", next(self.numbers))
+        return call()
+
+
+@every_answer
+def test_a_cleanup_that_is_refused_is_one_line_of_history(answer: Callable[[int], str]) -> None:
+    simulation = Simulation()
+    simulation.failures = (*simulation.failures, ClientError)
+    simulation.submit("demo", DEPLOYED)
+    assert simulation.reaches("demo", Status.EXPIRED)
+    simulation.passes(HOUR)
+    leave(simulation.hosting)
+    simulation.interposed.append(Denies(answer))
+    lines = len(simulation.store.history("demo"))
+    asked(simulation, CommandKind.CLEANUP)
+    simulation.passes(timedelta(days=1))
+    new = [f"{line.what}: {line.why}" for line in simulation.store.history("demo")[lines:]]
+    assert len([line for line in new if line.startswith("cleanup: denied")]) == 1, new
+    assert len(new) <= 4, new
