@@ -99,6 +99,9 @@ def stage(**changes: Any) -> Stage:
                 lasting=True,
                 is_set=True,
                 was_gone=True,
+                refused=complete(
+                    Suspicion(Suspect.DENIED, NOW, LATER, looks=2, confirmed=True, why="no")
+                ),
             )
         ),
         "started_at": NOW,
@@ -143,7 +146,8 @@ def record(experiment_id: str = "questions", **changes: Any) -> Record:
                 LATER,
                 "component",
                 LATER,
-                complete(Ailment(NOW, "it fails")),
+                unkept=LATER,
+                ailment=complete(Ailment(NOW, "it fails")),
             )
         ),
         "stopping_to": Status.STOPPED,
