@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
 from novaloop.experiment.record import MAX_STRAYS, CommandKind, Status
+from novaloop.usecases.reconcile import MOST_MISNAMED
 from tests.simulation.simulation import SPEC, Simulation
 
 PLAN = SPEC + b"plan: [sft, deploy: {ttl_hours: 2}]\n"
@@ -70,3 +72,50 @@ def test_the_same_file_over_and_over_does_not_fill_the_record() -> None:
     assert f"the last of them is sft.csv version v{STRAYS + 1};" in record.unused_uploads
     assert record.notices == ()
     assert len(late_lines(simulation)) == STRAYS + 1  # the files that came before count as one
+
+
+def test_folders_of_photos_are_no_experiments() -> None:
+    simulation = Simulation()
+    for number in range(20):
+        for folder in (f"Photos {number}", f"photos-{number}"):
+            simulation.upload(folder, "img.jpg", b"x")
+            simulation.upload(folder, "trip/IMG_1.HEIC", b"x")
+    simulation.passes(timedelta(days=3))
+    assert simulation.notifier.messages == []
+    assert not any(each.record for each in simulation.store.snapshots.values())
+
+
+def test_among_more_strays_than_are_named_may_be_one_that_was_meant() -> None:
+    simulation = Simulation()
+    for number in range(MAX_STRAYS + 1):
+        simulation.upload("Photos 1", f"img-{number:03}.jpg", b"x")
+    simulation.upload("Photos 1", "sft.csv", b"x")
+    simulation.passes(timedelta(hours=3))
+    assert [subject for subject, _ in simulation.notifier.messages] == [
+        "Novaloop: Photos 1 is REJECTED"
+    ]
+
+
+def test_of_many_misnamed_folders_people_are_told_a_few_times_an_hour_and_that_there_are_more() -> (
+    None
+):
+    simulation: Any = Simulation()
+    publish, simulation.notifier.publish = simulation.notifier.publish, fails
+    for number in range(10):
+        simulation.upload(f"Folder {number}", "sft.csv", b"x")
+    simulation.passes(timedelta(minutes=1))
+    simulation.notifier.publish = publish
+    for number in range(10, 60):
+        simulation.upload(f"Folder {number}", "sft.csv", b"x")
+    simulation.passes(timedelta(hours=12))
+    messages = simulation.notifier.messages
+    assert len(messages) == MOST_MISNAMED, "all of it was within an hour"
+    assert ["`novaloop list`" in text for _, text in messages] == [False] * 4 + [True]
+    simulation.upload("Another one", "sft.csv", b"x")
+    simulation.passes(timedelta(minutes=1))
+    assert messages[-1][0] == "Novaloop: Another one is REJECTED"
+    assert simulation.record("Folder 59").status is Status.REJECTED
+
+
+def fails(*_: object) -> None:
+    raise ConnectionError

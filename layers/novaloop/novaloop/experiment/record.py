@@ -6,6 +6,7 @@ Every item has a single writer: the controller writes `Record` and `HistoryEntry
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -484,6 +485,11 @@ class DatasetItem(Bounded):
     summary: Mapping[str, Any] = field(default_factory=dict)
 
 
+_LIKE_DATA = re.compile(
+    r"\.(csv|tsv|txt|json|jsonl|ndjson|parquet|arrow|xls|xlsx|ya?ml|gz|zip)$", re.IGNORECASE
+)
+
+
 @dataclass(frozen=True)
 class Strays:
     """What lies in an experiment's folder and is none of its files.
@@ -498,6 +504,11 @@ class Strays:
     def has_told_of(self, file: str) -> bool:
         """Whether nothing is to be added for a file: it is named, or there are names enough."""
         return file in self.names or len(self.names) >= MAX_STRAYS
+
+    @property
+    def may_be_mistaken(self) -> bool:
+        """Whether one may be meant as a file of an experiment: one not named here may be."""
+        return bool(self.more) or any(_LIKE_DATA.search(name) for name in self.names)
 
     def __str__(self) -> str:
         told = ", ".join(cut(name, 100) for name in self.names)
@@ -617,11 +628,14 @@ class Snapshot:
 
     @property
     def has_uploads(self) -> bool:
-        """Whether ingest has seen an upload."""
+        """Whether ingest has seen an upload that may be meant as an experiment's.
+
+        A folder of photos is no experiment, and nobody is told of it.
+        """
         return (
             self.spec is not None
             or bool(self.datasets)
-            or bool(self.strays.names)
+            or self.strays.may_be_mistaken
             or any(
                 each.key.partition("#")[0] in {"SPEC", "DATASET", "STRAYS"} for each in self.unread
             )

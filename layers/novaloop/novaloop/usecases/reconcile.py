@@ -33,6 +33,7 @@ from novaloop.experiment.controller.decision import (
     WritePlan,
     condensed,
 )
+from novaloop.experiment.controller.intake import is_misnamed
 from novaloop.experiment.controller.notifications import why_told
 from novaloop.experiment.controller.observation import (
     Blind,
@@ -112,6 +113,14 @@ MAX_DEPTH = 500
 yet takes a look each half minute: 500 of them last over four hours, and a chain as fast as
 SHORTEST_DELAY allows ends after 42 minutes. Lambda would end it after 16 hops, but for
 RecursiveLoop in the template."""
+MISNAMED, MOST_MISNAMED = "misnamed/", 5
+"""The collection, under a name that no folder has, in which the messages about folders with
+impossible names are counted, and of how many of those people are told in an hour: a whole tree of
+folders may be uploaded by mistake."""
+_MORE_MISNAMED = (
+    "Of more folders with such a name you are not told one by one in this hour: `novaloop list` "
+    "shows each as REJECTED, with the reason. What you did not mean to upload, delete it."
+)
 SOON = timedelta(minutes=4)
 """What is due sooner than this gets a delayed hint; the sweep sees to the rest. Less than its
 period: what it sees to anyway must not keep a chain of hints going."""
@@ -645,7 +654,21 @@ def _delete_leftovers(command: DeleteLeftovers, world: World, feedback: Feedback
 def _announce(record: Record, world: World) -> None:
     subject = f"Novaloop: {record.experiment_id} is {record.status}"
     attributes = {"experiment": record.experiment_id, "status": str(record.status)}
-    world.notifier.publish(subject, f"{subject}\n\n{why_told(record)}\n", attributes)
+    message = f"{subject}\n\n{why_told(record)}\n"
+    if not is_misnamed(record):
+        world.notifier.publish(subject, message, attributes)
+        return
+    now = world.clock.now()
+    hour = f"{now:%Y-%m-%dT%H}"
+    number = world.store.begin(MISNAMED, "telling", hour, now).number
+    if number > MOST_MISNAMED:
+        return
+    try:
+        more = f"\n{_MORE_MISNAMED}\n" if number == MOST_MISNAMED else ""
+        world.notifier.publish(subject, message + more, attributes)
+    except Exception:
+        world.store.take_back(MISNAMED, "telling", hour)  # nobody was told
+        raise
 
 
 def _warn(warning: Warn, record: Record, world: World) -> None:

@@ -99,8 +99,7 @@ class _Intake:
 def collect(record: Record, seen: Observation, now: datetime, policy: Policy) -> Decision:
     """Take the newest spec and datasets; start when all that the plan needs are accepted."""
     item = seen.snapshot.spec
-    longest = MAX_EXPERIMENT if record.uid else MAX_EXPERIMENT_WITHOUT_UID
-    problem = experiment_name_error(record.experiment_id, longest) or _spec_problem(seen.snapshot)
+    problem = _name_problem(record) or _spec_problem(seen.snapshot)
     if problem := problem or seen.site_problem:
         return enter(record, Status.REJECTED, problem, now)
     record = replace(record, spec=item.spec if item and item.spec else ExperimentSpec())
@@ -117,6 +116,16 @@ def collect(record: Record, seen: Observation, now: datetime, policy: Policy) ->
         waits = refusal == missing and seen.origin is not None and seen.origin.for_now
         return enter(record, Status.COLLECTING if waits else Status.REJECTED, refusal, now)
     return _start_when_quiet(record, intake, seen, now, policy)
+
+
+def _name_problem(record: Record) -> str | None:
+    longest = MAX_EXPERIMENT if record.uid else MAX_EXPERIMENT_WITHOUT_UID
+    return experiment_name_error(record.experiment_id, longest)
+
+
+def is_misnamed(record: Record) -> bool:
+    """Whether it is nothing but a folder whose name no experiment can have."""
+    return record.status.takes_uploads and _name_problem(record) is not None
 
 
 def _have_checked(
