@@ -35,14 +35,28 @@ def handler(event: dict[str, Any], context: LambdaContext) -> PartialItemFailure
     source = event["Records"][0]["eventSource"]
     is_queue = source == "aws:sqs"
     processor = BatchProcessor(EventType.SQS if is_queue else EventType.DynamoDBStreams)
-    return process_partial_response(event, _Looker(), processor, context)
+    looker = _Looker(max(map(_receives, event["Records"])))
+    return process_partial_response(event, looker, processor, context)
+
+
+def _receives(record: dict[str, Any]) -> int:
+    """Return how often a hint was handed out, this time included; the stream does not count.
+
+    https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html shows the attributes of a message.
+    """
+    return int(record.get("attributes", {}).get("ApproximateReceiveCount", 1))
 
 
 class _Looker:
-    """Looks once at each experiment of a batch: all of its hints were there before the look."""
+    """Looks once at each experiment of a batch: all of its hints were there before the look.
 
-    def __init__(self) -> None:
+    `receives` is the most of any hint of the batch: a look that ends the function ends them all,
+    and a new hint at the same experiment may come before the one that did so already.
+    """
+
+    def __init__(self, receives: int) -> None:
         self._seen: set[str] = set()
+        self._receives = receives
 
     def __call__(self, record: SQSRecord | DynamoDBRecord) -> None:
         with leaving_unread_alone():
@@ -50,7 +64,7 @@ class _Looker:
             if experiment_id is None or experiment_id in self._seen:
                 return
             with logger.append_context_keys(experiment_id=experiment_id), leaving_unread_alone():
-                after = reconcile(experiment_id, world(), depth)
+                after = reconcile(experiment_id, world(), depth, self._receives)
                 logger.info("looked", extra=_state_of(after))
             self._seen.add(experiment_id)
 

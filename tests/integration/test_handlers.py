@@ -147,10 +147,10 @@ def test_one_experiment_that_fails_does_not_hold_up_the_others(
 ) -> None:
     real = controller.reconcile
 
-    def fails_for_one(experiment_id: str, world: Any, depth: int) -> Any:
+    def fails_for_one(experiment_id: str, *rest: Any) -> Any:
         if experiment_id == "broken":
             raise RuntimeError("experiment broken does not come to rest")
-        return real(experiment_id, world, depth)
+        return real(experiment_id, *rest)
 
     monkeypatch.setattr(controller, "reconcile", fails_for_one)
     uploaded(store, "a", "b")
@@ -173,13 +173,31 @@ def test_the_depth_of_a_hint_is_told(
 ) -> None:
     real, depths = controller.reconcile, []
 
-    def noted(experiment_id: str, world: Any, depth: int) -> Any:
+    def noted(experiment_id: str, world: Any, depth: int, receives: int) -> Any:
         depths.append(depth)
-        return real(experiment_id, world, depth)
+        return real(experiment_id, world, depth, receives)
 
     monkeypatch.setattr(controller, "reconcile", noted)
     assert failures(controller.handler(hints(json.dumps(told)), CONTEXT)) == []
     assert depths == [depth]
+
+
+@pytest.mark.parametrize(
+    ("counts", "receives"), [(["1"], 1), (["3"], 3), (["1", "10", "2"], 10), ([None], 1)]
+)
+def test_a_batch_is_looked_at_as_its_most_received_hint(
+    controller: ModuleType,
+    monkeypatch: pytest.MonkeyPatch,
+    counts: list[str | None],
+    receives: int,
+) -> None:
+    told: list[int] = []
+    monkeypatch.setattr(controller, "reconcile", lambda *given: told.append(given[-1]))
+    batch = hints(*(json.dumps({"experiment_id": f"e{n}"}) for n in range(len(counts))))
+    for record, count in zip(batch["Records"], counts, strict=True):
+        record["attributes"] = {"ApproximateReceiveCount": count} if count else {}
+    assert failures(controller.handler(batch, CONTEXT)) == []
+    assert told == [receives] * len(counts)
 
 
 @pytest.mark.parametrize(

@@ -987,11 +987,17 @@ MUTANTS: Sequence[Mutant] = [
         Fault(
             does="a hint that failed does not come again",
             test="test_one_experiment_that_fails_does_not_hold_up_the_others",
-            old="return process_partial_response(event, _Looker(), processor, context)",
+            old="return process_partial_response(event, looker, processor, context)",
             new=(
-                "process_partial_response(event, _Looker(), processor, context)\n"
+                "process_partial_response(event, looker, processor, context)\n"
                 '    return {"batchItemFailures": []}'
             ),
+        ),
+        Fault(
+            does="a hint that has ended its looks is looked at as if it were new",
+            test="test_a_batch_is_looked_at_as_its_most_received_hint",
+            old="reconcile(experiment_id, world(), depth, self._receives)",
+            new="reconcile(experiment_id, world(), depth)",
         ),
         Fault(
             does="of two hints at one experiment that fails only one comes again",

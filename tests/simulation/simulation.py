@@ -217,7 +217,7 @@ class Simulation:
         self.agenda: list[tuple[Any, int, Callable[[], None]]] = []
         self.sequence = 0
         self.dead_letters: list[str] = []
-        self.store = TwinStore(self.emit)
+        self.store = TwinStore(self.item_changed)
         self.objects = TwinObjects(self.clock)
         self.failures: tuple[type[BaseException], ...] = (Crash, Unanswered)
         """What ends a function, which is then called again."""
@@ -352,12 +352,16 @@ class Simulation:
         return other
 
     # ------------------------------------------------------------------ deliveries
-    def emit(self, experiment_id: str) -> None:
+    def item_changed(self, experiment_id: str) -> None:
+        """Deliver a hint of the table's stream, which counts no receives."""
+        self.emit(experiment_id, by_stream=True)
+
+    def emit(self, experiment_id: str, *, by_stream: bool = False) -> None:
         """Deliver a hint as the cloud does: late, twice, or not at all."""
         copies = 2 if self._strikes("event that came twice", self.chaos.duplicated) else 1
         for _ in range(copies):
             if not self._strikes("event that was lost", self.chaos.lost):
-                self.later(self._delay(), partial(self.deliver, experiment_id, 1, 0))
+                self.later(self._delay(), partial(self.deliver, experiment_id, 1, 0, by_stream))
 
     def _strikes(self, fault: str, probability: float) -> bool:
         """Draw whether a fault strikes now, and count it."""
@@ -419,20 +423,26 @@ class Simulation:
             and (record := stack.store.load(experiment_id).record) is not None
         )
 
-    def deliver(self, experiment_id: str, receive: int, depth: int) -> None:
-        """Hand a hint to the controller; a crash brings it back after the visibility timeout."""
+    def deliver(
+        self, experiment_id: str, receive: int, depth: int, by_stream: bool = False
+    ) -> None:
+        """Hand a hint to the controller; a crash brings it back after the visibility timeout.
+
+        A message of the queue says how often it was received (ApproximateReceiveCount).
+        """
         if self.is_deleted:
             return
         self.hints_delivered += 1
         self.hops = depth
         self.host.changes()
         try:
-            reconcile(experiment_id, self.world, depth)
+            reconcile(experiment_id, self.world, depth, 1 if by_stream else receive)
         except self.failures:
             if receive >= MAX_RECEIVES:
                 self.dead_letters.append(experiment_id)
                 return
-            self.later(VISIBILITY, partial(self.deliver, experiment_id, receive + 1, depth))
+            again = partial(self.deliver, experiment_id, receive + 1, depth, by_stream)
+            self.later(VISIBILITY, again)
         finally:
             self.hops = None
 

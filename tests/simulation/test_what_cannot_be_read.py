@@ -32,7 +32,7 @@ def submitted(spec: bytes = SHORT, **settings: Any) -> Simulation:
 
 
 @contextmanager
-def failing(twin: object, *methods: str, error: Exception = ERRORS[0]) -> Iterator[None]:
+def failing(twin: object, *methods: str, error: BaseException = ERRORS[0]) -> Iterator[None]:
     """Let every call of these raise an error; of an object, only of a job's archive."""
     before = {method: getattr(twin, method) for method in methods}
 
@@ -74,6 +74,59 @@ def test_an_output_that_can_not_be_read_fails_its_stage_in_a_day(error: Exceptio
     assert not told(simulation, "a row of text")
     assert simulation.dead_letters == []
     assert simulation.hints_delivered < 24 * 4 * 3
+
+
+@contextmanager
+def deadly(simulation: Simulation, what: str) -> Iterator[None]:
+    """Let what reads a log, or what a job left, end the function, which raises nothing there."""
+    if what == "log":
+        with failing(simulation.logs, "read", error=Crash()):
+            yield
+    else:
+        with failing(simulation.objects, "get", error=Crash()):
+            yield
+
+
+def reached(what: str) -> Simulation:
+    """Come to where a log is read, or what a job left is to be."""
+    simulation = submitted(fate=lambda _: "hangs") if what == "log" else submitted()
+    assert simulation.run(partial(runs, simulation, "sft"))
+    return simulation
+
+
+@pytest.mark.parametrize("what", ["log", "output"])
+def test_a_look_that_ends_its_function_keeps_nobody_from_stopping(what: str) -> None:
+    simulation = reached(what)
+    with deadly(simulation, what):
+        simulation.passes(timedelta(hours=8))
+        assert simulation.record("demo").status is Status.RUNNING
+        simulation.command("demo", CommandKind.STOP)
+        simulation.passes(timedelta(hours=1))
+        assert simulation.record("demo").status is Status.STOPPED
+        assert not simulation.jobs.running
+    assert len(told(simulation, "earlier looks broke off")) == 1
+    simulation.check("demo")
+
+
+@pytest.mark.parametrize("what", ["log", "output"])
+def test_a_look_that_ends_its_function_is_no_end_to_deadlines(what: str) -> None:
+    simulation = reached(what)
+    with deadly(simulation, what):
+        assert simulation.reaches("demo", Status.FAILED)
+    said = {"log": "overdue", "output": "earlier looks broke off"}[what]
+    assert said in simulation.record("demo").reason
+    assert len(told(simulation, "it is tried again")) == 1
+    simulation.check("demo")
+
+
+@pytest.mark.parametrize("what", ["log", "output"])
+def test_what_ended_looks_is_read_once_it_no_longer_does(what: str) -> None:
+    simulation = submitted()
+    assert simulation.run(partial(runs, simulation, "sft"))
+    with deadly(simulation, what):
+        simulation.passes(timedelta(hours=2))
+    assert simulation.settles("demo") is Status.LIVE
+    assert simulation.record("demo").unreadable is None
 
 
 def test_an_output_that_is_readable_again_is_used() -> None:

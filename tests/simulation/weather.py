@@ -141,10 +141,12 @@ class Stack(Simulation):
         self.interposed.append(Promises(self.scheduler))
         self.faults = [fault for kind in KINDS if (fault := copy.copy(kind)).enters(self, seed)]
 
-    def deliver(self, experiment_id: str, receive: int, depth: int) -> None:
+    def deliver(
+        self, experiment_id: str, receive: int, depth: int, by_stream: bool = False
+    ) -> None:
         """Deliver a hint, unless there were so many that looks must call for each other."""
         assert self.hints_delivered < MAX_HINTS, f"{experiment_id} spins"
-        super().deliver(experiment_id, receive, depth)
+        super().deliver(experiment_id, receive, depth, by_stream)
 
     def good_weather(self) -> None:
         """Let no fault begin any more: what people ask for now must come to a good end."""

@@ -121,6 +121,12 @@ _MORE_MISNAMED = (
     "Of more folders with such a name you are not told one by one in this hour: `novaloop list` "
     "shows each as REJECTED, with the reason. What you did not mean to upload, delete it."
 )
+MAY_END_LOOKS = (Sense.TRAINING, Sense.OUTCOME)
+"""What reads as much as a job wrote, or asks a model: what takes a look's whole time or memory."""
+RECEIVES = 3
+"""From this one on of the same hint, a look does without MAY_END_LOOKS: the looks before it failed
+or were ended from outside, of which nothing can tell but the queue. Of the five receives that it
+allows (RedrivePolicy in the template) the first two see everything, since most failures pass."""
 SOON = timedelta(minutes=4)
 """What is due sooner than this gets a delayed hint; the sweep sees to the rest. Less than its
 period: what it sees to anyway must not keep a chain of hints going."""
@@ -217,12 +223,13 @@ class _Chain:
             self.hints.look_at(experiment_id, max(delay, SHORTEST_DELAY), self.depth + depth)
 
 
-def reconcile(experiment_id: str, world: World, depth: int = 0) -> Record | None:
+def reconcile(experiment_id: str, world: World, depth: int = 0, receives: int = 1) -> Record | None:
     """Bring one experiment as far as it goes now, and return its record.
 
     None if there is no such experiment: an upload makes one, and a hint alone, which may be
-    mistyped, does not. `depth` is that of the hint that led here. Raises RuntimeError if the
-    experiment does not come to rest, which would be a defect of `decide`.
+    mistyped, does not. `depth` is that of the hint that led here, and `receives` how often the
+    queue has handed it out, this time included. Raises RuntimeError if the experiment does not come
+    to rest, which would be a defect of `decide`.
     """
     world = replace(world, hints=_Chain(world.hints, depth))
     snapshot = world.store.load(experiment_id)
@@ -238,6 +245,9 @@ def reconcile(experiment_id: str, world: World, depth: int = 0) -> Record | None
     done: set[Command] = set()
     failed: set[Command] = set()
     eyes = _Eyes(world)
+    if receives >= RECEIVES:
+        logger.error("a hint has come %s times; without reading what a job wrote", receives)
+        eyes.blind |= {sense: Blind(sense, "earlier looks broke off") for sense in MAY_END_LOOKS}
     rounds = 0
     while rounds < MAX_ROUNDS:
         seen = observe(snapshot, feedback, world, eyes)
