@@ -138,7 +138,11 @@ def test_what_is_accepted_is_what_the_reward_function_can_use(
         ),
         ("reward: {type: f1, length_penalty: {free: 1}}", "reward.length_penalty.per_character: "),
         ("reward: {type: custom, name: x}", "reward.name: is not in rewards/custom.py"),
-        (f"reward: {{type: regex, pattern: {'x' * 9000}}}", "at most 8,192 are taken"),
+        (f"reward: {{type: regex, pattern: {'x' * 1001}}}", "reward.pattern: has 1,001 characters"),
+        (
+            f"reward: {{type: json, schema: {{required: [{'x' * 9000}]}}}}",
+            "at most 8,192 are taken",
+        ),
     ],
 )
 def test_what_cannot_be_scored_by_is_refused_with_its_path(text: str, says: str) -> None:
