@@ -49,7 +49,9 @@ def test_the_help_has_it_too() -> None:
         assert f"{code:d} {meaning}" in printed
 
 
-@pytest.mark.parametrize(("code", "status"), [(c, s) for c, row in ROWS.items() for s in row[1]])
+@pytest.mark.parametrize(
+    ("code", "status"), [(code, each) for code, row in ROWS.items() for each in sorted(row[1])]
+)
 def test_watch_ends_as_the_readme_says(stack: Stack, code: int, status: Status) -> None:
     stack.table.commit(replace(example.record(), status=status), ())
     assert novaloop("watch", example.NAME).exit_code == code
