@@ -174,6 +174,6 @@ fuzz: .tools/fuzz/.ready  ## Feed ingest and rewards odd bytes; SECONDS=3600
 	@touch $@
 
 clean:  ## Remove everything that the other commands made
-	rm -rf $(VENV) .tools .aws-sam .novaloop build novaloop-report *.egg-info
+	rm -rf .venv* .tools .aws-sam .novaloop build *-report *.egg-info
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
