@@ -172,6 +172,7 @@ def _wait_until_gone(stack: Stack, name: str) -> Record:
     """
     deadline = time.monotonic() + GONE_WITHIN.total_seconds()
     said: set[str] = set()
+    version = 0
 
     def say_once(line: str, *, progress: bool = True) -> None:
         if line not in said:
@@ -181,8 +182,10 @@ def _wait_until_gone(stack: Stack, name: str) -> Record:
     try:
         while time.monotonic() < deadline:
             _, record = stack.load(name)
-            for line in _deleted(stack, name):
-                say_once(line, progress=False)
+            if record.version != version:  # history is written with the record only
+                version = record.version
+                for line in _deleted(stack, name):
+                    say_once(line, progress=False)
             if record.status.is_final and record.cleanup is None:
                 return record
             if record.status is Status.STOPPING:

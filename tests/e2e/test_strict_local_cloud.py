@@ -16,12 +16,12 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from novaloop.cloud.big_files import BigFileMachine
 from novaloop_localcloud.cloud import LocalCloud, up
 from novaloop_localcloud.emulator import LocalCloudError, Timing
 from novaloop_localcloud.limits import MESSAGE_BYTES, REQUEST_BYTES, RESPONSE_BYTES
 from novaloop_localcloud.sagemaker.faults import Fault
 from tests.e2e.application import throttles, wait_for
+from tests.unit.cloud.test_big_file_machine import gives_a_name_once
 
 pytestmark = pytest.mark.e2e
 
@@ -361,20 +361,7 @@ def test_step_functions_bound_what_goes_between_states(cloud: LocalCloud) -> Non
 
 
 def test_step_functions_give_a_name_once(cloud: LocalCloud) -> None:
-    states = cloud.session().client("stepfunctions", config=FAST)
-    wait = {"Type": "Wait", "Seconds": 600, "End": True}
-    definition = json.dumps({"StartAt": "Wait", "States": {"Wait": wait}})
-    arn = states.create_state_machine(name="names", definition=definition, roleArn=ROLE)[
-        "stateMachineArn"
-    ]
-    machine = BigFileMachine(states, arn, 1)
-    assert machine.start("one", {"file": 1})
-    assert machine.start("one", {"file": 1})
-    assert not machine.start("one", {"file": 2})
-    (running,) = states.list_executions(stateMachineArn=arn)["executions"]
-    states.stop_execution(executionArn=running["executionArn"])
-    assert not machine.start("one", {"file": 1})
-    assert machine.start("two", {"file": 1})
+    gives_a_name_once(cloud.session().client("stepfunctions", config=FAST), ROLE)
 
 
 def test_s3_refuses_a_key_metadata_and_small_parts(cloud: LocalCloud) -> None:

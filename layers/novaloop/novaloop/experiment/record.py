@@ -68,6 +68,11 @@ class StageState(StrEnum):
     FAILED = "FAILED"
     STOPPED = "STOPPED"
 
+    @property
+    def has_deadline(self) -> bool:
+        """Its present attempt may be launched, and is to end well by a time that is known."""
+        return self in {StageState.CLAIMED, StageState.RUNNING, StageState.SCORING}
+
 
 @dataclass(frozen=True)
 class Progress:

@@ -249,10 +249,7 @@ class ExperimentTable:
     def put_spec(self, experiment_id: str, item: SpecItem) -> None:
         """Write the spec item unless a later upload's is there."""
         model = spec_item(experiment_id, item)
-        newest = SpecModel.uploaded_at.does_not_exist() | (
-            SpecModel.uploaded_at <= model.uploaded_at
-        )
-        if not _saved(model, newest & _known(model)):
+        if not _saved(model, _newest(model) & _known(model)):
             for present in _item(experiment_id, model.item):
                 with suppress(Damaged):
                     read(present)  # raises NewerVersion, if that is why
@@ -260,10 +257,7 @@ class ExperimentTable:
     def put_dataset(self, experiment_id: str, item: DatasetItem) -> bool:
         """Write the dataset item unless a later upload's is there; say whether it was written."""
         model = dataset_item(experiment_id, item)
-        newest = DatasetModel.uploaded_at.does_not_exist() | (
-            DatasetModel.uploaded_at <= model.uploaded_at
-        )
-        return _saved(model, newest & _known(model))
+        return _saved(model, _newest(model) & _known(model))
 
     def put_stray(self, experiment_id: str, file: str) -> None:
         """Name a file that is none of the experiment's; once enough are named, count one more.
@@ -339,15 +333,15 @@ def _known(item: Item) -> Condition:
     return known
 
 
+def _newest(item: SpecModel | DatasetModel) -> Condition:
+    uploaded_at = type(item).uploaded_at
+    newest: Condition = uploaded_at.does_not_exist() | (uploaded_at <= item.uploaded_at)
+    return newest
+
+
 def _saved(item: Item, condition: Condition) -> bool:
     """Write an item if the condition holds; say whether it does."""
-    try:
-        item.save(condition=condition)
-    except PutError as error:
-        if error.cause_response_code == "ConditionalCheckFailedException":
-            return False
-        raise
-    return True
+    return _holds(partial(item.save, condition=condition))
 
 
 def _updated(item: Item, action: Action, condition: Condition | None = None) -> bool:
@@ -355,12 +349,18 @@ def _updated(item: Item, action: Action, condition: Condition | None = None) -> 
 
     Two that change it at once need no transaction, and neither reads it before.
     """
-    version = PRESENT[shape_of(item)]
-    known = Item.schema_version.does_not_exist() | (Item.schema_version <= version)
-    stamps = [Item.schema_version.set(version), Item.kind.set(type(item))]
+    item.schema_version = PRESENT[shape_of(item)]
+    known = _known(item)
+    stamps = [Item.schema_version.set(item.schema_version), Item.kind.set(type(item))]
+    condition = known if condition is None else known & condition
+    return _holds(partial(item.update, [action, *stamps], condition=condition))
+
+
+def _holds(write: Callable[[], object]) -> bool:
+    """Make a conditional write; say whether its condition holds."""
     try:
-        item.update([action, *stamps], condition=known if condition is None else known & condition)
-    except UpdateError as error:
+        write()
+    except (PutError, UpdateError) as error:
         if error.cause_response_code == "ConditionalCheckFailedException":
             return False
         raise

@@ -24,7 +24,7 @@ from novaloop.experiment.controller.decision import (
 from novaloop.experiment.controller.observation import Observation
 from novaloop.experiment.controller.suspicion import refused
 from novaloop.experiment.controller.transitions import CHECK_AGAIN, ENDPOINT_START, MAX_CHECKS, Ask
-from novaloop.experiment.record import Backstop, Record, Stage, StageState, Status
+from novaloop.experiment.record import Backstop, Record, Stage, Status
 from novaloop.experiment.runtimes.serving import endpoint_ref
 from novaloop.experiment.spec.stages import OnDemandStage, ServingStage
 
@@ -82,11 +82,11 @@ def _with_backstop(decision: Decision, stage: Stage, plan: ServingStage) -> Deci
     if due is None or (before is not None and before.at == due and before.is_set):
         return decision
     backstop = _of(record, stage, due)
-    again = before is not None and before.attempt == stage.attempt
-    if before is not None and again:
-        backstop = replace(backstop, was_gone=before.was_gone, refused=before.refused)
+    former = before if before is not None and before.attempt == stage.attempt else None
+    if former is not None:
+        backstop = replace(backstop, was_gone=former.was_gone, refused=former.refused)
     launches = StageCommand(Ask.LAUNCH, stage.name) in decision.commands
-    asked = () if launches else (SetBackstop(stage.name, again),)
+    asked = () if launches else (SetBackstop(stage.name, again=former is not None),)
     after = put_stage(decision.record, replace(stage, backstop=backstop))
     return replace(decision, record=after, commands=(*decision.commands, *asked))
 
@@ -106,8 +106,7 @@ def _due(record: Record, stage: Stage, plan: ServingStage) -> datetime | None:
         return until + MARGIN if until else None
     if record.status is Status.STOPPING and stage.backstop and stage.job_name:
         return stage.backstop.at
-    works = {StageState.CLAIMED, StageState.RUNNING, StageState.SCORING}
-    goes_on = record.status in {Status.RUNNING, Status.DEPLOYING} and stage.state in works
+    goes_on = record.status in {Status.RUNNING, Status.DEPLOYING} and stage.state.has_deadline
     if not goes_on or stage.claimed_at is None:
         return None
     return stage.claimed_at + UP_TO_LIVE + timedelta(hours=plan.ttl_hours) + MARGIN

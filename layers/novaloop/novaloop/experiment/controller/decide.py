@@ -169,14 +169,13 @@ def _despite(blind: Blind, record: Record, seen: Observation, now: datetime) -> 
     elif record.status.is_final and record.cleanup is not None and seen.leftovers:
         return Decision(record, (DeleteLeftovers(seen.leftovers),))
     elif (
-        stage is not None and stage.state in _WORKS and now > deadline(stage, record.plan_of(stage))
+        stage is not None
+        and stage.state.has_deadline
+        and now > deadline(stage, record.plan_of(stage))
     ):
         overdue = replace(record, stopping_to=Status.FAILED)
         return _stop_serving(overdue, f"{stage.name}: {Sight.OVERDUE.value}, and {blind}", now)
     return stay(record)
-
-
-_WORKS = {StageState.CLAIMED, StageState.RUNNING, StageState.SCORING}
 
 
 def _due_soon(decision: Decision, before: Record, now: datetime) -> Decision:
