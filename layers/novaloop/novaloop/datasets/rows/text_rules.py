@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from typing import cast
 
-from novaloop.datasets.errors import RowRejected
+from novaloop.datasets.errors import MAX_NAME_CHARS, MAX_NAMES_SHOWN, RowRejected
 from novaloop.datasets.reading.text_column import TextColumn, has_blank, searchable
 
 # Nova's SFT containers use these as turn markers (case-sensitive substrings).
@@ -20,7 +20,6 @@ _TURN_MARKER = re.compile(
     % (b"".join(word[-2:-1] for word in _TURNS), b"|".join(map(b"(?<=%b)".__mod__, _TURNS)))
 )
 _TAG = re.compile(b"<(?:image|video|unk)>")
-_MAX_LABELS_SHOWN, _MAX_LABEL_CHARS = 10, 40
 
 
 def check_texts(values: Sequence[object], field: str) -> Sequence[str]:
@@ -58,7 +57,7 @@ def check_labels(texts: Sequence[str], labels: frozenset[str], field: str) -> No
         if near
         else "correct it, or add it to `labels:` in experiment.yaml"
     )
-    shown = [label[:_MAX_LABEL_CHARS] for label in sorted(labels)[:_MAX_LABELS_SHOWN]]
+    shown = [label[:MAX_NAME_CHARS] for label in sorted(labels)[:MAX_NAMES_SHOWN]]
     if more := len(labels) - len(shown):
         shown.append(f"and {more} more")
     message = f"`{field}` is none of the {len(labels)} labels ({', '.join(shown)}); {hint}"
