@@ -11,16 +11,15 @@ Lenient reading, by the first rule that decides:
 5. the last line that mentions labels mentions only one.
 
 Otherwise the text names no label. A mention ignores case and how the words of a label are joined
-("LQ_EDIT", "lq edit", "LQ-EDIT"); it never lies inside a longer word, compound or number ("HQs",
-"non-HQ", "1" in "10" or "-1"), and the longest label wins where several fit. A negated mention
-("not HQ", "rather than HQ") is none.
+("LQ_EDIT", "lq edit", "LQ-EDIT"), but not what a label begins or ends with; it never lies inside a
+longer word, compound or number ("HQs", "non-HQ", "1" in "10" or "-1"), and the longest label wins
+where several fit. A negated mention ("not HQ", "rather than HQ") is none.
 """
 
 from __future__ import annotations
 
 import re
 from functools import lru_cache
-from itertools import groupby
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,7 +31,9 @@ if TYPE_CHECKING:
 BEGIN_OF_SOLUTION = "<|begin_of_solution|>"
 END_OF_SOLUTION = "<|end_of_solution|>"
 
-_JOINT = re.compile(r"(?<=\w)[\s_-]+(?=\w)")
+# Between letters and digits alone: a label that began with a joint would be looked for at each of a
+# row of underscores, up to the end of the row, which is quadratic.
+_JOINT = re.compile(r"(?<=[^\W_])[\s_-]+(?=[^\W_])")
 _ANY_JOINT = r"[ \t_-]*"
 _END_OF_WORD = r"(?![^\W_])(?![_-][^\W_])"
 _END_OF_NUMBER = r"(?![.,]\d)"
@@ -121,9 +122,19 @@ def _pattern(labels: Sequence[str]) -> re.Pattern[str]:
 
 def _lines(text: str, mentions: list[Mention]) -> Iterator[Line]:
     """Start, end and mentions of each line that has any; no mention crosses lines."""
-    for start, group in groupby(mentions, lambda mention: text.rfind("\n", 0, mention[0]) + 1):
-        end = text.find("\n", start)
-        yield start, len(text) if end < 0 else end, list(group)
+    start, end = 0, -1
+    own: list[Mention] = []
+    for mention in mentions:
+        if mention[0] > end:
+            if own:
+                yield start, end, own
+            # No line is looked at from its end more than once, however many mentions it has.
+            start = text.rfind("\n", max(end, 0), mention[0]) + 1
+            end = text.find("\n", mention[0])
+            end, own = len(text) if end < 0 else end, []
+        own.append(mention)
+    if own:
+        yield start, end, own
 
 
 def _starts_a_word(text: str, start: int) -> bool:
