@@ -21,6 +21,15 @@ class TwinAccount:
     bedrock: TwinBedrock
     jobs: TwinJobs
 
+    @property
+    def meta(self) -> TwinAccount:
+        """What botocore's clients tell of themselves."""
+        return self
+
+    @property
+    def region_name(self) -> str:
+        return "us-east-1"
+
     def get_paginator(self, operation: str) -> _Pages:
         return _Pages(self, operation)
 

@@ -177,8 +177,8 @@ BY_ARN = {kind.arn: kind for kind in KINDS}
 class Account(StubbedServices):
     """What is there, as the services and the index of tags tell it."""
 
-    def __init__(self, stack: ExitStack) -> None:
-        super().__init__(stack)
+    def __init__(self, stack: ExitStack, region: str = "us-east-1") -> None:
+        super().__init__(stack, region)
         self.resources = TaggedResources(*self.clients, "novaloop", "stack")
 
     def service_of(self, kind: Kind) -> Stubber:
@@ -314,6 +314,18 @@ def test_a_service_that_is_denied_hides_nothing_that_the_other_has(account: Acco
         PROVISIONED,
         "every bedrock:model-customization-job",
     ]
+
+
+def test_a_region_without_nova_on_bedrock_is_not_asked_for_jobs_there() -> None:
+    """No plan can be on Bedrock there, and it may not know the call: that would fail each day."""
+    with ExitStack() as stack:
+        account = Account(stack, "eu-south-2")
+        account.holds()
+        account.sagemaker.add_response("list_training_jobs", {"TrainingJobSummaries": []})
+        account.bedrock.add_client_error(
+            "list_model_customization_jobs", "UnknownOperationException"
+        )
+        assert account.resources.billing() == ([], [])
 
 
 @pytest.mark.parametrize("kind", OF_FORMER_PREFIX, ids=["endpoint", "lasting", "throughput"])

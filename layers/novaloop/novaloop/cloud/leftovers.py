@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from novaloop.cloud.errors import end_if_possible, found, settled, status_of, text_of
-from novaloop.cloud.running import Looks
+from novaloop.cloud.running import Looks, may_have_nova
 from novaloop.experiment.controller.observation import Leftover
 from novaloop.experiment.names import experiment_of_job
 from novaloop.experiment.stack import EXPERIMENT_TAG, is_of_stack
@@ -127,6 +127,8 @@ class TaggedResources:
         for page in looks.each("every sagemaker:training-job", pages):
             for job in page["TrainingJobSummaries"]:
                 yield from self._job("sagemaker:training-job", job["TrainingJobName"])
+        if not may_have_nova(bedrock):
+            return
         pages = bedrock.get_paginator("list_model_customization_jobs").paginate(
             statusEquals="InProgress", nameContains=f"{self._prefix}-"
         )

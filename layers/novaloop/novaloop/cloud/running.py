@@ -91,6 +91,17 @@ _LISTINGS = {
 """Evaluations and serverless jobs are training jobs."""
 
 
+def may_have_nova(client: BedrockClient) -> bool:
+    """Whether anything of Nova can be on Bedrock in the client's region.
+
+    Where nothing can, its calls may not be known, and no plan is accepted that needs them.
+    """
+    facts = bedrock()
+    regions = {region for target in facts.targets.values() for region in target.regions}
+    regions |= {region for method in facts.methods.values() for region in method.regions}
+    return client.meta.region_name in regions
+
+
 @dataclass(frozen=True)
 class _Resource:
     kind: str
@@ -152,11 +163,8 @@ class RunningInAccount:
         return own, looks.unseen
 
     def _kinds(self) -> Iterator[str]:
-        facts = bedrock()
-        regions = {region for target in facts.targets.values() for region in target.regions}
-        regions |= {region for method in facts.methods.values() for region in method.regions}
-        has_bedrock = self._clients["bedrock"].meta.region_name in regions
-        return (kind for kind in _LISTINGS if has_bedrock or not kind.startswith("bedrock"))
+        on_bedrock = may_have_nova(self._clients["bedrock"])
+        return (kind for kind in _LISTINGS if on_bedrock or not kind.startswith("bedrock"))
 
     def _listed(self, kind: str, looks: Looks) -> Iterator[_Resource]:
         listing, client = _LISTINGS[kind], self._clients[kind.partition(":")[0]]
