@@ -147,7 +147,7 @@ def record(experiment_id: str = "questions", **changes: Any) -> Record:
                 "component",
                 LATER,
                 unkept=LATER,
-                ailment=complete(Ailment(NOW, "it fails")),
+                ailment=complete(Ailment(NOW, "it fails", "Failed: too large")),
             )
         ),
         "stopping_to": Status.STOPPED,

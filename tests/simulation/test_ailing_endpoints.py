@@ -11,8 +11,9 @@ import pytest
 
 from novaloop.experiment.controller.notifications import QUIET
 from novaloop.experiment.record import CommandKind, Status
-from tests.simulation.simulation import Simulation
+from tests.simulation.simulation import Call, Simulation
 from tests.simulation.test_absence import ENDPOINT, looked_at, submitted
+from tests.simulation.test_backstops import expires_at
 
 REASON = "The model data archive is too large."
 
@@ -133,3 +134,49 @@ def test_a_failed_endpoint_can_be_kept_and_its_record_still_says_that_it_fails()
     simulation.command("demo", CommandKind.KEEP, hours=5)
     simulation.passes(timedelta(hours=2))
     assert "can't serve, Failed" in simulation.record("demo").reason
+
+
+class Wordy:
+    """Says why an endpoint fails in other words each time that it is asked."""
+
+    def __init__(self) -> None:
+        self.times = 0
+
+    def around(self, call: Call) -> object:
+        answer = call()
+        if call.name == "sagemaker.describe_endpoint" and "FailureReason" in answer:
+            self.times += 1
+            return {**answer, "FailureReason": f"Request {self.times} failed. {REASON}"}
+        return answer
+
+
+def test_one_that_fails_in_changing_words_is_told_once_in_the_first_ones() -> None:
+    simulation = live()
+    simulation.interposed.append(Wordy())
+    lines = len(simulation.store.history("demo"))
+    becomes(simulation, "Failed", REASON)
+    looked_at(simulation)
+    version, reason = simulation.record("demo").version, simulation.record("demo").reason
+    assert "can't serve, Failed: Request 1 failed" in reason
+    for _ in range(5):
+        looked_at(simulation)
+    assert (simulation.record("demo").version, simulation.record("demo").reason) == (
+        version,
+        reason,
+    )
+    assert len(told(simulation)) == 1
+    assert len(simulation.store.history("demo")) == lines + 1
+
+    simulation.command("demo", CommandKind.KEEP, hours=5)
+    looked_at(simulation)
+    until = expires_at(simulation)
+    assert f"Request 1 failed. {REASON}; it may bill until {until:%Y-%m-%d %H:%M}" in (
+        simulation.record("demo").reason
+    )
+    becomes(simulation, "OutOfService", REASON)
+    looked_at(simulation)
+    assert "can't serve, OutOfService: Request" in simulation.record("demo").reason
+    assert len(told(simulation)) == 1
+    assert simulation.reaches("demo", Status.EXPIRED)
+    assert not simulation.dead_letters
+    simulation.check("demo")

@@ -251,10 +251,14 @@ class GateVerdict(Bounded):
 
 @dataclass(frozen=True)
 class Ailment(Bounded):
-    """Since when a live endpoint is not in service, and why, once people are to be told."""
+    """Since when a live endpoint is not in service, and why, once people are to be told.
+
+    `said` is what the service calls it, and its first words for it.
+    """
 
     since: datetime
     why: Prose = ""
+    said: Prose = ""
 
 
 @dataclass(frozen=True)

@@ -347,7 +347,12 @@ def _tell_health(record: Record, work: Work | None, now: datetime) -> Decision |
         ailment = ailment or Ailment(now)
         called = work.progress.phase if work.progress else str(work.phase)
         if work.phase is not Phase.ACTIVE:
-            reason = f"{name} can't serve, {called}{f': {work.reason}' if work.reason else ''}"
+            # The first words are kept: a service may say it in others each time that it is asked,
+            # and no look would come to rest.
+            if ailment.said.partition(":")[0] != called:
+                said = f"{called}: {work.reason}" if work.reason else called
+                ailment = replace(ailment, said=said)
+            reason = f"{name} can't serve, {ailment.said}"
         elif now >= ailment.since + CHANGES_FOR_LONG:
             reason = f"{name} has been {called} since {ailment.since:%Y-%m-%d %H:%M} UTC"
         else:
