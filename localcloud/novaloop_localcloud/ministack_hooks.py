@@ -38,6 +38,7 @@ from ministack.services.cloudformation import (  # type: ignore[import-not-found
     changesets,
     custom_resource,
     handlers,
+    provisioners,
     stacks,
 )
 
@@ -348,11 +349,18 @@ def refuse_templates() -> None:
         _raise(templates.property_problem(kind, identifier, properties))
         return stacks_update(kind, identifier, old, properties, *rest)
 
+    def definition(properties: Mapping[str, Any]) -> str:
+        text: str = definition_of(properties)
+        _raise(templates.definition_problem(text))
+        return text
+
+    definition_of = provisioners._sfn_definition  # noqa: SLF001
     stacks_parse, stacks_support = changesets._parse_template, changesets.validate_template_support  # noqa: SLF001
     stacks_provision, stacks_update = stacks._provision_resource, stacks._update_resource  # noqa: SLF001
     for module in (changesets, handlers):
         module._parse_template, module.validate_template_support = parse, support  # noqa: SLF001
     stacks._provision_resource, stacks._update_resource = provision, update  # noqa: SLF001
+    provisioners._sfn_definition = definition  # noqa: SLF001
 
 
 def refuse_answers() -> None:

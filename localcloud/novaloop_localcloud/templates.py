@@ -140,8 +140,6 @@ def property_problem(kind: str, logical_id: str, properties: Mapping[str, Any]) 
         )
     if kind == "AWS::IAM::Role":
         return _role_problem(str(properties.get("RoleName") or logical_id), properties)
-    if kind == "AWS::StepFunctions::StateMachine":
-        return _definition_problem(properties)
     return _environment_problem(properties) if kind == "AWS::Lambda::Function" else None
 
 
@@ -181,7 +179,7 @@ def _role_problem(role: str, properties: Mapping[str, Any]) -> str | None:
     return None
 
 
-def _definition_problem(properties: Mapping[str, Any]) -> str | None:
+def definition_problem(text: str) -> str | None:
     """Say where a definition has no whole number for a Map's concurrency, as Step Functions does.
 
     A parameter is put into the text as it was written, and a Number may be 2.5. Sources:
@@ -189,7 +187,7 @@ def _definition_problem(properties: Mapping[str, Any]) -> str | None:
     aws-cloudformation/cfn-lint#4075.
     """
     try:
-        definition = json.loads(properties.get("DefinitionString") or "{}")
+        definition = json.loads(text)
     except ValueError as error:
         return f"Invalid State Machine Definition: 'INVALID_JSON_DESCRIPTION: {error}'"
     for path, most in _fields(definition, "MaxConcurrency", ""):

@@ -100,7 +100,8 @@ def test_every_resource_comes_up(log: Path) -> None:
 def null_in_the_definition(resources: dict[str, Any]) -> None:
     """The first release's: the state machine as an object, in which a state keeps no result."""
     machine = resources["BigFiles"]["Properties"]
-    text = machine.pop("DefinitionString")["Fn::Sub"].replace("${BigFileConcurrency}", "50")
+    file = BUILT.parent / machine.pop("DefinitionS3Location")
+    text = file.read_text(encoding="utf-8").replace("${BigFileConcurrency}", "50")
     machine["Definition"] = json.loads(text)
     machine["Definition"]["States"]["Convert"]["ResultPath"] = None
 

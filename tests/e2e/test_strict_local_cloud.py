@@ -450,6 +450,26 @@ def test_a_deployment_with_a_null_fails(cloud: LocalCloud, tmp_path: Path) -> No
         cloud.deploy(template)
 
 
+def test_what_is_substituted_in_a_definition_has_the_type_that_it_stands_for(
+    cloud: LocalCloud, tmp_path: Path
+) -> None:
+    """Substituted is text: in quotes, a number is none."""
+    definition = '{"States": {"M": {"Type": "Map", "MaxConcurrency": "${Most}"}}}'
+    (tmp_path / "machine.asl.json").write_text(definition, encoding="utf-8")
+    properties = {
+        "RoleArn": ROLE,
+        "DefinitionS3Location": "machine.asl.json",
+        "DefinitionSubstitutions": {"Most": 2},
+    }
+    machine = {"Type": "AWS::StepFunctions::StateMachine", "Properties": properties}
+    template = tmp_path / "template.yaml"
+    template.write_text(json.dumps({"Resources": {"M": machine}}), encoding="utf-8")
+    with pytest.raises(LocalCloudError) as refused:
+        cloud.deploy(template)
+    # In the table that the SAM CLI prints, it is broken into lines anywhere.
+    assert "oftypeIntegerat/States/M/MaxConcurrency" in "".join(str(refused.value).split())
+
+
 KEY = f"arn:aws:kms:us-east-1:{ACCOUNT}:key/1234abcd-12ab-34cd-56ef-1234567890ab"
 UNDER_KEY = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": KEY}
 

@@ -100,8 +100,13 @@ fails every test that looks at its policies.
 
 @cache
 def sam_template() -> dict[str, Any]:
-    """Return template.yaml as plain data."""
+    """Return template.yaml as plain data, with the text of a state machine in place of its file."""
     plain: dict[str, Any] = json.loads(json.dumps(yaml_parse(TEMPLATE.read_text())))
+    for resource in plain["Resources"].values():
+        properties = resource.get("Properties", {})
+        if "DefinitionS3Location" in properties:
+            file = TEMPLATE.parent / properties.pop("DefinitionS3Location")
+            properties["DefinitionString"] = file.read_text()
     return plain
 
 
@@ -190,9 +195,21 @@ def deployment(
         for name, resource in template["Resources"].items()
         if "Condition" not in resource or resolver.condition(resource["Condition"])
     }
-    return Stack(
-        where, template["Parameters"], resolver.resolve(kept), resolver.resolve(template["Outputs"])
-    )
+    resources = resolver.resolve(kept)
+    for resource in resources.values():
+        _substitute(resource.get("Properties", {}))
+    return Stack(where, template["Parameters"], resources, resolver.resolve(template["Outputs"]))
+
+
+def _substitute(properties: dict[str, Any]) -> None:
+    """Do as CloudFormation does before Step Functions sees a definition.
+
+    Source: DefinitionProcessor in aws-cloudformation/
+    aws-cloudformation-resource-providers-stepfunctions.
+    """
+    for name, value in properties.pop("DefinitionSubstitutions", {}).items():
+        text = properties["DefinitionString"]
+        properties["DefinitionString"] = text.replace(f"${{{name}}}", str(value))
 
 
 def broken_rules(**parameters: str) -> list[str]:

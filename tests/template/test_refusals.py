@@ -165,7 +165,7 @@ P = "Properties"
 CONTROLLER = f"{R}/ControllerFunctionRole/{P}/Policies/0/PolicyDocument/Statement"
 HINTS = f"{R}/QueuePolicy/{P}/PolicyDocument/Statement"
 UNDELIVERED = f"{R}/DeadLetterQueuePolicy/{P}/PolicyDocument/Statement/1/Condition"
-MACHINE = f"{R}/BigFiles/{P}/DefinitionString/Fn::Sub"
+MACHINE = f"{R}/BigFiles/{P}/DefinitionString"
 LONG_STATEMENT = {
     "Effect": "Allow",
     "Action": "s3:GetObject",
@@ -260,7 +260,7 @@ BROKEN: list[tuple[Rule, Callable[[Any], None]]] = [
     (state_machines, edit(MACHINE, '"Next": "Join"', '"Next": "Merge"')),
     (state_machines, edit(MACHINE, '"StartAt": "Scan"', '"StartAt": "Start"')),
     (state_machines, edit(MACHINE, '"OutputPath"', '"Output"')),
-    (state_machines, edit(MACHINE, "${IngestFunction.Arn}", "${!Ingest}")),
+    (state_machines, without(f"{R}/BigFiles/{P}/DefinitionSubstitutions/IngestFunctionArn")),
 ]
 """For each rule, templates that break it."""
 

@@ -7,7 +7,12 @@ from typing import Any
 
 import pytest
 
-from novaloop_localcloud.templates import null_problem, property_problem, reference_problem
+from novaloop_localcloud.templates import (
+    definition_problem,
+    null_problem,
+    property_problem,
+    reference_problem,
+)
 
 TOPIC = "AWS::SNS::Topic"
 SOUND_POLICY = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:*"}]}
@@ -157,8 +162,7 @@ def test_numbers_have_bounds(kind: str, properties: dict[str, Any]) -> None:
 )
 def test_a_state_machine_has_whole_numbers(most: str, is_taken: bool) -> None:
     definition = f'{{"States": {{"Scan": {{"Type": "Map", "MaxConcurrency": {most}}}}}}}'
-    kind = "AWS::StepFunctions::StateMachine"
-    problem = property_problem(kind, "M", {"DefinitionString": definition})
+    problem = definition_problem(definition)
     assert (problem is None) is is_taken
     assert problem is None or problem.endswith("type Integer at /States/Scan/MaxConcurrency'")
-    assert "INVALID_JSON" in (property_problem(kind, "M", {"DefinitionString": "{2.}"}) or "")
+    assert "INVALID_JSON" in (definition_problem("{2.}") or "")
