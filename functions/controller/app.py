@@ -13,7 +13,7 @@ from aws_lambda_powertools.utilities.batch import (
 )
 
 from novaloop.experiment.names import experiment_of_job
-from novaloop.usecases.hints import NoHint, read_hint
+from novaloop.usecases.hints import NoHint, read_batch, read_record
 from novaloop.usecases.reconcile import reconcile
 from novaloop.wiring.controller import controller_world
 from novaloop.wiring.telemetry import leaving_unread_alone
@@ -30,21 +30,13 @@ logger = Logger()
 world = cache(controller_world)
 
 
+@leaving_unread_alone()
 def handler(event: dict[str, Any], context: LambdaContext) -> PartialItemFailureResponse:
     """Handle a batch of hints; those that fail are reported and come again."""
-    source = event["Records"][0]["eventSource"]
-    is_queue = source == "aws:sqs"
-    processor = BatchProcessor(EventType.SQS if is_queue else EventType.DynamoDBStreams)
-    looker = _Looker(max(map(_receives, event["Records"])))
+    batch = read_batch(event)
+    processor = BatchProcessor(EventType.SQS if batch.is_of_queue else EventType.DynamoDBStreams)
+    looker = _Looker(batch.receives)
     return process_partial_response(event, looker, processor, context)
-
-
-def _receives(record: dict[str, Any]) -> int:
-    """Return how often a hint was handed out, this time included; the stream does not count.
-
-    https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html shows the attributes of a message.
-    """
-    return int(record.get("attributes", {}).get("ApproximateReceiveCount", 1))
 
 
 class _Looker:
@@ -80,11 +72,8 @@ def _state_of(record: Record | None) -> dict[str, object]:
 
 def _hint_of(record: SQSRecord | DynamoDBRecord) -> tuple[str | None, int]:
     """Return the experiment to look at, if it is one of ours, and how many hints led to this."""
-    stream = record.get("dynamodb")
-    if stream is not None:
-        return str(stream["Keys"]["experiment_id"]["S"]), 0
     try:
-        hint = read_hint(record["body"])
+        hint = read_record(record.raw_event)
     except NoHint as problem:
         # It would be as bad the next time, so it is not told as a failure.
         logger.warning("a message is no hint, and dropped: %s", problem)

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from aws_lambda_powertools import Logger
 
-from novaloop.experiment.versions import Shape, current
 from novaloop.usecases.big_files import run_step
 from novaloop.usecases.dataset_checks import check_experiment
 from novaloop.usecases.ingest import ingest
+from novaloop.usecases.ingest_events import ChecksRequest, FileRequest, Upload, read_ingest_event
 from novaloop.wiring.ingest import ingest_world
 from novaloop.wiring.telemetry import leaving_unread_alone
 
@@ -22,19 +22,18 @@ world = cache(ingest_world)
 
 
 @leaving_unread_alone()
-def handler(event: dict[str, Any], _: LambdaContext) -> Any:
-    """Handle an S3 event from EventBridge, `{"key": ...}` to look at a file once more,
-    `{"experiment_id": ...}` to check an experiment's datasets against each other, or
-    `{"step": ...}` of a big file's conversion; only the last returns anything."""
-    if "step" in event:
-        logger.info(event["step"], extra={"file": event["file"], "range": event.get("range")})
-        return run_step(event, world())
-    if "detail" not in event:
-        event = current(Shape.REQUEST, event)
-    if "experiment_id" in event:
-        check_experiment(str(event["experiment_id"]), world())
-        return None
-    key = str(event["detail"]["object"]["key"] if "detail" in event else event["key"])
-    logger.info("ingesting", extra={"key": key})
-    ingest(key, world())
+def handler(event: object, _: LambdaContext) -> Any:
+    """Handle an upload, a request of another function's, or a step of a big file's conversion.
+
+    Only a step returns anything.
+    """
+    match read_ingest_event(event):
+        case ChecksRequest(experiment_id=experiment_id):
+            check_experiment(experiment_id, world())
+        case Upload() | FileRequest() as file:
+            logger.info("ingesting", extra={"key": file.key})
+            ingest(file.key, world())
+        case step:
+            logger.info(step.step, extra=step.model_dump(include={"file", "range"}))
+            return run_step(step, world())
     return None

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from aws_lambda_powertools import Logger
 
-from novaloop.experiment.versions import Shape, current
+from novaloop.usecases.metrics_events import ScoreRequest, read_metrics_event
 from novaloop.usecases.report import write_report
 from novaloop.usecases.score import score
 from novaloop.wiring.metrics import score_world
@@ -21,11 +21,11 @@ world = cache(score_world)
 
 
 @leaving_unread_alone()
-def handler(event: dict[str, Any], _: LambdaContext) -> None:
-    """Handle `{experiment_id, stage, attempt}`, or `{experiment_id}` for the report alone."""
-    request = current(Shape.REQUEST, event)
-    experiment_id = str(request["experiment_id"])
-    if "stage" in request:
-        item = score(experiment_id, str(request["stage"]), int(request["attempt"]), world())
-        logger.info("scored", extra={"hint": event, "usable": item is not None and not item.error})
-    write_report(experiment_id, world())
+def handler(event: object, _: LambdaContext) -> None:
+    """Score the attempt that the event names, if it does, and write the report."""
+    request = read_metrics_event(event)
+    if isinstance(request, ScoreRequest):
+        item = score(request.experiment_id, request.stage, request.attempt, world())
+        usable = item is not None and not item.error
+        logger.info("scored", extra={"hint": request.model_dump(), "usable": usable})
+    write_report(request.experiment_id, world())

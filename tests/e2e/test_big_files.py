@@ -17,7 +17,7 @@ from novaloop.datasets.options import DatasetOptions, RowFormat
 from novaloop.experiment.controller.intake import data_fingerprint
 from novaloop.experiment.record import DatasetItem, DatasetStatus
 from novaloop.experiment.spec.experiment import ExperimentSpec, Role
-from novaloop.usecases.big_files import BigFile
+from novaloop.usecases.ingest_events import BigFile
 from novaloop_cli.stack import Stack
 from novaloop_localcloud.cloud import LocalCloud
 from tests.e2e.application import BIG_FILE_BYTES, wait_for

@@ -218,15 +218,24 @@ def test_an_endpoint_of_several_experiments_is_told_by_its_configuration(
     assert store.load("questions").record is not None
 
 
-def test_the_stream_is_handled_and_its_bad_record_named(
-    controller: ModuleType, store: ExperimentTable
+def test_the_stream_is_handled_and_the_record_that_fails_is_named(
+    controller: ModuleType, store: ExperimentTable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     uploaded(store, "questions")
     event = sample("table-stream.json")
     assert failures(controller.handler(event, CONTEXT)) == []
     assert store.load("questions").record is not None
-    del event["Records"][1]["dynamodb"]["Keys"]["experiment_id"]
-    bad = event["Records"][1]["dynamodb"]["SequenceNumber"]
+    real = controller.reconcile
+
+    def fails_for_one(experiment_id: str, *rest: Any) -> Any:
+        if experiment_id == "broken":
+            raise RuntimeError("experiment broken does not come to rest")
+        return real(experiment_id, *rest)
+
+    monkeypatch.setattr(controller, "reconcile", fails_for_one)
+    change = event["Records"][1]["dynamodb"]
+    change["Keys"]["experiment_id"]["S"] = "broken"
+    bad = change["SequenceNumber"]
     assert failures(controller.handler(event, CONTEXT)) == [bad]
 
 

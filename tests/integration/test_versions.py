@@ -21,7 +21,7 @@ from novaloop.experiment.record import Record, Snapshot, Stage
 from novaloop.experiment.versions import FIELD, PRESENT, NewerVersion, Shape, current, stamped
 from novaloop.store.serialisation import plain
 from novaloop.store.table import ExperimentTable
-from novaloop.usecases.big_files import BigFile
+from novaloop.usecases.ingest_events import BigFile
 from novaloop_cli.errors import explain
 from tests.integration import rich_items
 from tests.integration.application import CONTEXT, Application, Invocations, load, sample

@@ -16,12 +16,19 @@ from novaloop.experiment.record import DatasetItem, DatasetStatus
 from novaloop.usecases.big_files import MAX_RANGES, WEATHER, ServiceUnavailable, run_step
 from novaloop.usecases.conversion import IngestWorld
 from novaloop.usecases.ingest import ingest
+from novaloop.usecases.ingest_events import Step, read_ingest_event
 from novaloop.usecases.ports import ObjectMissing
 from tests.simulation.twin_service import refusal
 from tests.simulation.twins import TwinObjects, TwinStore, VirtualClock
 
 KEY = "inbox/demo/sft.csv"
 SPEC = b"columns: {question: Body, answer: Y}\nlabels: [HQ, LQ_EDIT, LQ_CLOSE]\n"
+
+
+def read_step(event: dict[str, Any]) -> Step:
+    step = read_ingest_event(event)
+    assert isinstance(step, Step)
+    return step
 
 
 @dataclass
@@ -59,7 +66,7 @@ class Machine:
 
         def step(name: str, **more: Any) -> Any:
             event = json.loads(json.dumps({"step": name, "file": file, **more}))
-            return json.loads(json.dumps(run_step(event, world)))
+            return json.loads(json.dumps(run_step(read_step(event), world)))
 
         scans = [step("scan", range=each) for each in request["ranges"]]
         ranges = step("plan", scans=scans)
@@ -203,7 +210,7 @@ def test_a_huge_file_is_cut_into_a_bounded_number_of_ranges(questions: bytes) ->
 
 def rejected(world: IngestWorld, machine: Machine, error: str) -> None:
     (request,) = machine.requests
-    run_step({"step": "reject", "file": request["file"], "error": error}, world)
+    run_step(read_step({"step": "reject", "file": request["file"], "error": error}), world)
 
 
 def test_a_step_that_failed_for_good_rejects_the_file_at_once(questions: bytes) -> None:
@@ -224,7 +231,7 @@ def test_a_failure_says_nothing_of_a_file_that_took_its_place(questions: bytes) 
     ingest(KEY, world)
     before = item_of(world)
     (first, _) = machine.requests
-    run_step({"step": "reject", "file": first["file"], "error": "MemoryError"}, world)
+    run_step(read_step({"step": "reject", "file": first["file"], "error": "MemoryError"}), world)
     assert item_of(world) == before
     assert before.status is DatasetStatus.INGESTING
 
@@ -259,7 +266,7 @@ def test_a_services_error_says_nothing_of_the_file(
     failing = replace(world, objects=Failing(world.objects, error, "get", "newest"))
     event = {"step": step, "file": request["file"], "range": ranges[0], "ranges": ranges}
     with pytest.raises(ServiceUnavailable) as raised:
-        run_step({**event, "scans": scans}, failing)
+        run_step(read_step({**event, "scans": scans}), failing)
     assert "a row of text" not in str(raised.value)
     assert item_of(world).status is DatasetStatus.INGESTING
     assert item_of(world).ingest_attempts == before.ingest_attempts
@@ -274,7 +281,7 @@ def test_while_its_steps_wait_for_a_service_no_second_conversion_begins(question
     for _ in range(12):
         world.clock.time += timedelta(minutes=15)  # type: ignore[attr-defined]
         with pytest.raises(ServiceUnavailable):
-            run_step({"step": "scan", "file": request["file"], "range": span}, failing)
+            run_step(read_step({"step": "scan", "file": request["file"], "range": span}), failing)
         ingest(KEY, world)  # such as an event that Lambda held back
     assert len(machine.requests) == 1
     assert item_of(world).ingest_attempts == 1
@@ -291,7 +298,7 @@ def test_a_service_that_fails_for_long_rejects_no_file_and_is_told_after_a_day(
         clock.time += timedelta(minutes=46)
         reject = {"step": "reject", "file": machine.requests[-1]["file"], "error": error}
         for _ in range(3):  # each of two ranges, and the map
-            run_step(reject, world)
+            run_step(read_step(reject), world)
         machine.close()
         item = item_of(world)
         assert item.ingest_attempts == 0
@@ -373,4 +380,7 @@ def test_an_upload_that_is_gone_is_no_fault_of_a_service(questions: bytes) -> No
     (request,) = machine.requests
     gone = replace(world, objects=Failing(world.objects, ObjectMissing(KEY), "get"))
     with pytest.raises(ObjectMissing):
-        run_step({"step": "scan", "file": request["file"], "range": request["ranges"][0]}, gone)
+        run_step(
+            read_step({"step": "scan", "file": request["file"], "range": request["ranges"][0]}),
+            gone,
+        )

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from functools import partial
 from itertools import count
 from typing import Any, BinaryIO
@@ -36,7 +36,7 @@ from novaloop.experiment.controller.intake import data_fingerprint
 from novaloop.experiment.record import DatasetItem, DatasetStatus
 from novaloop.experiment.spec.experiment import Role
 from novaloop.experiment.spec.inputs import row_formats
-from novaloop.experiment.versions import Damaged, NewerVersion, Shape, current, stamped
+from novaloop.experiment.versions import Damaged, NewerVersion, Shape, stamped
 from novaloop.usecases.attempts import put_back
 from novaloop.usecases.conversion import (
     JSON_LINES,
@@ -50,6 +50,7 @@ from novaloop.usecases.conversion import (
 )
 from novaloop.usecases.errors import DEFECTS, code_of
 from novaloop.usecases.inbox import SPLIT_STEM, stem_of
+from novaloop.usecases.ingest_events import BigFile, Convert, Join, Plan, Reject, Scan, Step
 from novaloop.usecases.ports import BigFiles, ObjectMissing
 from novaloop.usecases.spec_upload import present_spec
 
@@ -78,18 +79,6 @@ has said itself what of; of the whole map, only that it did, which is the fifth.
 https://docs.aws.amazon.com/step-functions/latest/dg/concepts-error-handling.html,
 https://docs.aws.amazon.com/step-functions/latest/dg/sfn-best-practices.html (Lambda's)
 """
-
-
-@dataclass(frozen=True)
-class BigFile:
-    """One version of an uploaded file, and the settings that its role wants it converted with."""
-
-    experiment_id: str
-    role: str
-    source_key: str
-    version_id: str
-    fingerprint: str
-    size: int
 
 
 def is_big(job: Conversion, size: int, big_files: BigFiles) -> bool:
@@ -124,17 +113,15 @@ def hand_over(job: Conversion, size: int, big_files: BigFiles) -> None:
     next(number for number in numbers if big_files.start(f"{name}-{number}", request))
 
 
-def run_step(event: Mapping[str, Any], world: IngestWorld) -> Any:
+def run_step(step: Step, world: IngestWorld) -> Any:
     """Run one step and return its result as JSON values.
 
     A step does nothing if the file or its settings have been replaced. Raises ServiceUnavailable
-    where a service answers an error, which says nothing of the file; NewerVersion for an
-    execution that a newer release began: the file is asked for again once it took too long.
+    where a service answers an error, which says nothing of the file.
     """
-    file = BigFile(**current(Shape.BIG_FILE, event["file"]))
-    step: str = event["step"]
+    file = step.file
     try:
-        return _run(step, file, event, world)
+        return _run(step, world)
     except (*DEFECTS, MemoryError, ObjectMissing, NewerVersion, Damaged):
         raise
     except Exception as error:
@@ -147,31 +134,29 @@ def run_step(event: Mapping[str, Any], world: IngestWorld) -> Any:
         raise ServiceUnavailable(code_of(error)) from error
 
 
-def _run(step: str, file: BigFile, event: Mapping[str, Any], world: IngestWorld) -> Any:
-    if step == "scan":
-        span = ByteRange(**event["range"])
-        return asdict(scan(file.source_key, file.version_id, span, world))
+def _run(step: Step, world: IngestWorld) -> Any:
+    file = step.file
+    if isinstance(step, Scan):
+        return asdict(scan(file.source_key, file.version_id, step.range, world))
     job = _job(file, world)
     if job is None:
-        return [] if step == "plan" else None
-    if step == "reject":
-        error = str(event["error"])
-        if error not in WEATHER:
-            world.store.put_dataset(file.experiment_id, _rejected(job, error, world))
-        elif not job.source.reason:  # several ranges of one attempt may fail, and their map
-            put_back(file.experiment_id, job.items, world, error)
-        return None
-    if step == "plan":
-        # From here on the time that a conversion may take runs anew.
-        item = replace(job.source, updated_at=world.clock.now())
-        world.store.put_dataset(file.experiment_id, item)
-        scans = [RangeScan(**each) for each in event["scans"]]
-        return [asdict(each) for each in plan(job, scans, file.size, world)]
-    if step == "convert":
-        convert_range(job, ByteRange(**event["range"]), world)
-    elif event["ranges"]:
-        for item in join(job, [ByteRange(**each) for each in event["ranges"]], world):
+        return [] if isinstance(step, Plan) else None
+    match step:
+        case Plan(scans=scans):
+            # From here on the time that a conversion may take runs anew.
+            item = replace(job.source, updated_at=world.clock.now())
             world.store.put_dataset(file.experiment_id, item)
+            return [asdict(each) for each in plan(job, scans, file.size, world)]
+        case Convert(range=span):
+            convert_range(job, span, world)
+        case Join(ranges=ranges) if ranges:
+            for item in join(job, ranges, world):
+                world.store.put_dataset(file.experiment_id, item)
+        case Reject(error=error) if error not in WEATHER:
+            world.store.put_dataset(file.experiment_id, _rejected(job, error, world))
+        case Reject(error=error) if not job.source.reason:
+            # Several ranges of one attempt may fail, and their map: the first has said so.
+            put_back(file.experiment_id, job.items, world, error)
     return None
 
 

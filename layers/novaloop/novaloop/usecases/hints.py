@@ -1,13 +1,29 @@
-"""What a message of the hint queue may say, whoever sent it."""
+"""What the controller is called with: messages of the hint queue, or records of the table's stream.
+
+Whatever Lambda hands over comes in batches. What is wrong with one record of them is told of that
+one, and the others are handled as if it were not there.
+"""
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    AliasPath,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+)
 from pydantic_core import from_json
 
 from novaloop.experiment.versions import Shape, current
+from novaloop.typed import adapter, problems_of
+from novaloop.usecases.events import Event, Name, read_event
 from novaloop.usecases.reconcile import MAX_DEPTH
 
 _MAX_NAME_BYTES = 1024
@@ -19,6 +35,59 @@ def _fits_a_key(name: str) -> str:
     if len(name.encode()) > _MAX_NAME_BYTES:
         raise ValueError(f"should have at most {_MAX_NAME_BYTES} bytes")
     return name
+
+
+def _or_once(value: object, read: ValidatorFunctionWrapHandler) -> int:
+    """Take a count that can't be read for one: the others of the batch are not held up by it."""
+    try:
+        return int(read(value))
+    except ValidationError:
+        return 1
+
+
+class Envelope(Event):
+    """What Lambda says of a record, whatever it holds; the stream does not count its receives.
+
+    https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html shows the attributes of a message.
+    """
+
+    source: Literal["aws:sqs", "aws:dynamodb"] = Field(alias="eventSource")
+    receives: Annotated[int, Field(ge=1), WrapValidator(_or_once)] = Field(
+        1, validation_alias=AliasPath("attributes", "ApproximateReceiveCount")
+    )
+
+
+class Batch(Event):
+    """Records of the queue or of the stream, never both."""
+
+    records: list[Envelope] = Field(alias="Records", min_length=1)
+
+    @property
+    def is_of_queue(self) -> bool:
+        """Whether the records are messages of the hint queue."""
+        return self.records[0].source == "aws:sqs"
+
+    @property
+    def receives(self) -> int:
+        """How often the one of the records was handed out that was so the most, this time too."""
+        return max(each.receives for each in self.records)
+
+
+class Message(Event):
+    """A message of the queue, with whatever its sender wrote."""
+
+    body: str
+
+
+class Change(Event):
+    """A record of the table's stream: an experiment of which an item changed.
+
+    https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_streams_StreamRecord.html
+    """
+
+    experiment_id: Name = Field(
+        validation_alias=AliasPath("dynamodb", "Keys", "experiment_id", "S")
+    )
 
 
 class Hint(BaseModel):
@@ -41,19 +110,29 @@ class NoHint(Exception):  # noqa: N818 - a person's mistake
     """A message that says nothing, in words that quote none of it."""
 
 
-def read_hint(body: str) -> Hint:
-    """Read a message of the queue. Raises NoHint, and NewerVersion for a newer release's."""
+def read_batch(event: object) -> Batch:
+    """Read what the controller is called with, but for what the records hold. Raises Damaged."""
+    return read_event(adapter(Batch), event)
+
+
+def read_record(record: Mapping[str, Any]) -> Hint:
+    """Read what a record holds. Raises NoHint, and NewerVersion for a newer release's."""
+    try:
+        if "dynamodb" in record:
+            return Hint(experiment_id=Change.model_validate(record).experiment_id)
+        return _of_message(Message.model_validate(record).body)
+    except ValidationError as error:
+        raise NoHint(problems_of(error)) from None
+
+
+def _of_message(body: str) -> Hint:
     try:
         values = from_json(body)
     except ValueError:
         raise NoHint("it is not JSON") from None
     if not isinstance(values, dict):
         raise NoHint("it is not an object")
-    try:
-        hint = Hint.model_validate(current(Shape.HINT, values))
-    except ValidationError as error:
-        wrong = (f"{each['loc'][0]}: {each['msg']}" for each in error.errors(include_input=False))
-        raise NoHint("; ".join(wrong)) from None
+    hint = Hint.model_validate(current(Shape.HINT, values))
     if hint.experiment_id is None and hint.job_name is None:
         raise NoHint("it names neither an experiment_id nor a job_name")
     return hint
