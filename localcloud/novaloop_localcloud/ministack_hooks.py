@@ -1,7 +1,8 @@
-"""Every touch of ministack's private names, for the pinned version 1.5.33 and no other.
+"""Every touch of ministack's private names, for the pinned version and no other.
 
-Only the emulator's process imports this module: ministack is installed in the emulator's own
-virtual environment.
+How each looks there stands in `tests/private_names.json`: a pin that moves is told what of this
+module hangs on a name that has changed. Only the emulator's process imports this module: ministack
+is installed in the emulator's own virtual environment.
 """
 
 from __future__ import annotations
@@ -54,8 +55,6 @@ if TYPE_CHECKING:
 
     _KeyUses = Sequence[tuple[str, str]]
     """Actions with the id or the ARN of the key."""
-
-PINNED_VERSION = "1.5.33"
 
 _unpacking = threading.Lock()
 _patience = contextvars.ContextVar("patience", default=0.0)
@@ -357,8 +356,8 @@ def refuse_templates() -> None:
     definition_of = provisioners._sfn_definition  # noqa: SLF001
     stacks_parse, stacks_support = changesets._parse_template, changesets.validate_template_support  # noqa: SLF001
     stacks_provision, stacks_update = stacks._provision_resource, stacks._update_resource  # noqa: SLF001
-    for module in (changesets, handlers):
-        module._parse_template, module.validate_template_support = parse, support  # noqa: SLF001
+    changesets._parse_template = handlers._parse_template = parse  # noqa: SLF001
+    changesets.validate_template_support = handlers.validate_template_support = support
     stacks._provision_resource, stacks._update_resource = provision, update  # noqa: SLF001
     provisioners._sfn_definition = definition  # noqa: SLF001
 
@@ -431,8 +430,10 @@ def refuse_requests() -> None:
 
     sqs._act_send_message = sqs._HANDLERS["SendMessage"] = send_soon  # noqa: SLF001
     s3._dispatch, s3._complete_multipart_upload = dispatch, complete_whole  # noqa: SLF001
-    for state in ("_execute_pass", "_execute_task", "_execute_map", "_execute_parallel"):
-        setattr(stepfunctions, state, _bounded(getattr(stepfunctions, state)))
+    stepfunctions._execute_pass = _bounded(stepfunctions._execute_pass)  # noqa: SLF001
+    stepfunctions._execute_task = _bounded(stepfunctions._execute_task)  # noqa: SLF001
+    stepfunctions._execute_map = _bounded(stepfunctions._execute_map)  # noqa: SLF001
+    stepfunctions._execute_parallel = _bounded(stepfunctions._execute_parallel)  # noqa: SLF001
 
 
 def start_once() -> None:
