@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import re
 import shutil
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from pydantic import ValidationError
 
+from novaloop.datasets.errors import Setting, Wording
 from novaloop.datasets.options import SourceFormat
 from novaloop.datasets.profile.checks import Finding, check_datasets
 from novaloop.datasets.profile.profile import DatasetProfile
@@ -33,9 +34,6 @@ MANY_ROWS = 10**12
 # A spec needs a plan; this one asks nothing of the files of other methods.
 _ANY_PLAN = [{"evaluate": "eval"}]
 _SINGULAR = {"labels": "label", "columns": "column"}
-_SETTING = re.compile(
-    r"`(columns|labels|encoding|delimiter|max_rejects): ?([^`]*)`(?: in experiment\.yaml)?"
-)
 
 
 @click.command()
@@ -91,7 +89,7 @@ def convert(
         spec = _spec(given)
         item, card = _convert(source, target, method, spec, Path(scratch))
         findings = list(_findings(item, max_length, spec.labels, Path(scratch)))
-    told = [in_options(line) for line in brief(item, card, source, target, spec.labels)]
+    told = list(brief(item, card, source, target, spec.labels))
     told += [f"  {finding.check}: {finding.message}" for finding in findings]
     if item.status is not DatasetStatus.ACCEPTED:
         raise Refused("\n".join(told))
@@ -134,19 +132,14 @@ def _option(location: tuple[int | str, ...]) -> str:
     return f"--{_SINGULAR.get(name, name).replace('_', '-')}"
 
 
-def in_options(text: str) -> str:
-    """Return a message of ingest's code with options where it names settings."""
-
-    def option(setting: re.Match[str]) -> str:
-        name, value = setting.groups()
-        if name == "max_rejects":
-            return "`--allow-rejects`"
-        if name == "columns" and value:
-            columns = value.strip("{}").replace(": ", "=").split(", ")
-            return f"`{' '.join(f'--column {column}' for column in columns)}`"
-        return f"`{' '.join(filter(None, (_option((name,)), value)))}`"
-
-    return _SETTING.sub(option, text)
+def in_options(setting: Setting) -> str:
+    """Return what this command calls a setting of experiment.yaml, with the value to give."""
+    name, value = _option((setting.name,)), setting.value
+    if setting.name == "max_rejects":
+        return "`--allow-rejects`"
+    if isinstance(value, str):
+        return f"`{f'{name} {value}'.rstrip()}`"
+    return f"`{' '.join(f'{name} {field}={column}' for field, column in value.items())}`"
 
 
 def _convert(
@@ -159,6 +152,7 @@ def _convert(
     now = datetime.now(UTC)
     item = DatasetItem(role, DatasetStatus.INGESTING, key, "local", now, "", now)
     world = folder_world("convert", scratch, {key: source})
+    world = replace(world, wording=Wording(in_options, shows_found=True))
     job = Conversion("convert", spec, (item,))
     (done,) = convert_on_all_cores(job, source.stat().st_size, world)
     objects = FolderObjects(scratch, {})

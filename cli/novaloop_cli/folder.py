@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from novaloop.cloud.messages import UtcClock
-from novaloop.datasets.errors import DatasetRefused
+from novaloop.datasets.errors import Wording
 from novaloop.experiment.record import ChecksItem, DatasetItem, Snapshot, SpecItem, Strays
 from novaloop.usecases.conversion import IngestWorld
 from novaloop.usecases.ports import Attempts, ObjectMissing, Upload
@@ -165,5 +165,5 @@ def folder_world(experiment_id: str, folder: Path, uploads: Mapping[str, Path]) 
         MemoryStore(experiment_id),
         FolderObjects(folder, uploads),
         UtcClock(),
-        wording=DatasetRefused.in_terminal,
+        wording=Wording(shows_found=True),
     )

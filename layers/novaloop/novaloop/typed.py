@@ -17,12 +17,18 @@ def adapter(kind: type[T]) -> TypeAdapter[T]:
     return built
 
 
+def dotted(*location: str | int) -> str:
+    """Return a path such as messages[0].content."""
+    parts = (f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
+    return "".join(parts).removeprefix(".")
+
+
 def problems_of(error: ValidationError, most: int = 3) -> str:
     """Return where something is wrong and what, on one line, and nothing of the value itself."""
     wrong = error.errors(include_url=False, include_context=False, include_input=False)
     # Nobody outside knows the types' own names.
     what = (each["msg"].partition(" or instance of ")[0] for each in wrong)
-    where = (".".join(map(str, each["loc"])) for each in wrong)
+    where = (dotted(*each["loc"]) for each in wrong)
     told = [": ".join(filter(None, each)) for each in zip(where, what, strict=True)]
     more = [f"and {len(told) - most} more"] if len(told) > most else []
     return "; ".join(told[:most] + more)

@@ -186,3 +186,10 @@ def test_a_remedy_is_an_option_of_this_command(
     assert result.stderr.startswith("novaloop: ")
     assert result.stdout == ""
     assert not re.search(r"`(columns|encoding|delimiter|max_rejects|labels):", result.output)
+
+
+def test_the_list_of_rejected_rows_names_options_too(source: Path) -> None:
+    source.write_text(CSV + "4,another,foreign\n")
+    _, _, target = converted(source, "sft", *OPTIONS)
+    (reject,) = target.with_name("out.jsonl.rejects.jsonl").read_text().splitlines()
+    assert json.loads(reject)["message"].endswith("correct it, or add it to `--label`")

@@ -6,13 +6,14 @@ import json
 import pytest
 
 from novaloop.datasets.convert import convert
-from novaloop.datasets.errors import DatasetRefused
+from novaloop.datasets.errors import DatasetRefused, Wording
 from novaloop.datasets.options import DatasetOptions, RowFormat, SourceFormat
 from novaloop.datasets.profile.summary import DatasetSummary
 from novaloop.datasets.reading.csv_table import MAX_CELL_CHARS
 from novaloop.datasets.reading.decoding import read_lines
 
 HEADER = b"question,answer\n"
+IN_TERMINAL = Wording(shows_found=True)
 
 
 def run(
@@ -50,7 +51,12 @@ REFUSED = [
     (HEADER + b'q,"a"b\n', "stray-quote", 2, 'write each " inside of a cell as ""'),
     (HEADER + b"q," + b"x" * (MAX_CELL_CHARS + 1), "cell-too-long", 2, "closing quote missing?"),
     (HEADER + b"q,a\nq\n", "too-many-rejects", 3, "1 cells where the header has 2"),
-    (HEADER + b"q,a\nq\n", "too-many-rejects", 3, "or set `max_rejects: 1` to go on without them)"),
+    (
+        HEADER + b"q,a\nq\n",
+        "too-many-rejects",
+        3,
+        "or set `max_rejects: 1` in experiment.yaml to go on",
+    ),
     (HEADER + b"q\nq\n", "too-many-rejects", 2, "(2 of 2 rows rejected; correct them)"),
     (gzip.compress(HEADER, mtime=0)[:-4], "gzip", None, "upload it again"),
     (gzip.compress(HEADER, mtime=0)[:-8] + bytes(8), "gzip", None, "compress it again"),
@@ -295,8 +301,8 @@ def test_what_stands_in_the_file_is_shown_in_the_terminal_only_and_cut_short(
     refusal = run(header + b"\n1,2\n")[0].refusal
 
     assert refusal is not None
-    assert refusal.in_terminal().endswith(shown)
-    assert len(refusal.in_terminal()) < 1_000
+    assert IN_TERMINAL.told(refusal).endswith(shown)
+    assert len(IN_TERMINAL.told(refusal)) < 1_000
     assert shown not in f"{refusal} {refusal!r} {refusal.found} {vars(refusal)}"
 
 
@@ -312,7 +318,7 @@ def test_a_key_that_a_format_does_not_know_is_shown_in_the_terminal() -> None:
 
     assert refusal is not None
     assert "messages[0]: has a key that its format doesn't know" in str(refusal)
-    assert refusal.in_terminal() == f"{refusal}; found: 'bogus'"
+    assert IN_TERMINAL.told(refusal) == f"{refusal}; found: 'bogus'"
 
 
 @pytest.mark.parametrize("max_rejects", [0, 2, 10])

@@ -6,7 +6,7 @@ from hashlib import sha256
 from operator import methodcaller
 from typing import Any, BinaryIO
 
-from novaloop.datasets.errors import DatasetRefused, RowRejected
+from novaloop.datasets.errors import DatasetRefused, RowRejected, Setting
 from novaloop.datasets.options import DatasetOptions, RowFormat, SourceFormat
 from novaloop.datasets.profile.summary import DatasetSummary, OutputSummary, RowStatistics
 from novaloop.datasets.reading.csv_records import Records
@@ -38,7 +38,7 @@ def convert(
     written in part; `refusal` says why. Errors of the source or the sinks pass through. Memory is
     bounded; the cost is one read of `source`.
     """
-    log = RejectLog(rejects, options.reject_excerpts)
+    log = RejectLog(rejects, options.reject_excerpts, options.wording)
     writer = DatasetWriter(outputs)
     refusal = None
     try:
@@ -120,10 +120,10 @@ def check_rejects(log: RejectLog, accepted: int, options: DatasetOptions) -> Non
     if log.rows > options.max_rejects or (log.rows and not accepted):
         line, first = log.first
         rows = log.rows + accepted + log.excluded_rows
-        remedy = f"{log.rows} of {rows} rows rejected; correct them"
-        if accepted:
-            remedy += f", or set `max_rejects: {log.rows}` to go on without them"
-        message = f"{first} ({remedy})"
+        told = f"{first} ({log.rows} of {rows} rows rejected; correct them"
+        allow = Setting("max_rejects", str(log.rows))
+        others = (", or set ", allow, " to go on without them") if accepted else ()
+        message = (told, *others, ")")
         raise DatasetRefused("too-many-rejects", message, line=line, found=log.first_found)
     if not accepted:
         raise DatasetRefused("no-rows", "the file has no rows; add some")
@@ -191,8 +191,8 @@ def _open_csv_rows(
     other = other_delimiter(table.header)
     if other and options.delimiter is None:
         message = (
-            f"the header is one column with {delimiter_name(other)} characters in it;"
-            f" set `delimiter: {other!r}`"
+            f"the header is one column with {delimiter_name(other)} characters in it; set ",
+            Setting("delimiter", repr(other)),
         )
         raise DatasetRefused("delimiter", message, line=table.header_line)
     return _table_reader(table, formats, options)

@@ -4,7 +4,10 @@ Messages go into records, logs and notifications, so they hold nothing that stan
 of columns and keys included: only lines, numbers, rules, and the names that the spec expects.
 """
 
-from collections.abc import Sequence
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 MAX_NAMES_SHOWN = 10
 MAX_NAME_CHARS = 40
@@ -31,6 +34,53 @@ class Found:
         return f"did you mean {_cut_short(self._likely)}? ({found})"
 
 
+@dataclass(frozen=True)
+class Setting:
+    """A setting that a message names. Each shell has words of its own for it; these are the file's.
+
+    `value` is what it is, or should be set to: a text, or settings of its own.
+    """
+
+    name: str
+    value: str | Mapping[str, str] = ""
+
+    def __str__(self) -> str:
+        value = self.value
+        if not isinstance(value, str):
+            value = f"{{{', '.join(f'{name}: {each}' for name, each in value.items())}}}"
+        return f"`{f'{self.name}: {value}'.rstrip()}` in experiment.yaml"
+
+
+Message = str | tuple[str | Setting, ...]
+"""A text, or its parts in order."""
+
+
+@dataclass(frozen=True)
+class Wording:
+    """How a shell tells of a refusal: what it calls a setting, and whether it shows what was found.
+
+    What was found is text of the file: never for a record, a log or a notification.
+    """
+
+    setting: Callable[[Setting], str] = str
+    shows_found: bool = False
+
+    def text(self, message: Message) -> str:
+        """Return a message in one text."""
+        parts = (message,) if isinstance(message, str) else message
+        return "".join(part if isinstance(part, str) else self.setting(part) for part in parts)
+
+    def told(self, refused: DatasetRefused) -> str:
+        """Return why a dataset is refused, in one line."""
+        message = self.text(refused.problem)
+        told = message if refused.line is None else f"line {refused.line}: {message}"
+        found = refused.found if self.shows_found else None
+        return told if found is None else f"{told}; {found.in_terminal()}"
+
+
+OF_THE_FILE = Wording()
+
+
 def _cut_short(name: str) -> str:
     # The representation leaves no control characters, which a terminal would obey.
     return repr(name) if len(name) <= MAX_NAME_CHARS else f"{name[:MAX_NAME_CHARS]!r}…"
@@ -44,17 +94,16 @@ class DatasetRefused(Exception):  # noqa: N818 - a verdict on the input, not a f
     """
 
     def __init__(
-        self, rule: str, message: str, *, line: int | None = None, found: Found | None = None
+        self, rule: str, message: Message, *, line: int | None = None, found: Found | None = None
     ) -> None:
-        super().__init__(message if line is None else f"line {line}: {message}")
+        super().__init__(rule, message)
         self.rule = rule
         self.problem = message
         self.line = line
         self.found = found
 
-    def in_terminal(self) -> str:
-        """Return the message with what was found: never for a record, a log or a notification."""
-        return str(self) if self.found is None else f"{self}; {self.found.in_terminal()}"
+    def __str__(self) -> str:
+        return OF_THE_FILE.told(self)
 
 
 class RowRejected(Exception):  # noqa: N818
@@ -68,19 +117,21 @@ class RowRejected(Exception):  # noqa: N818
     def __init__(
         self,
         rule: str,
-        message: str,
+        message: Message,
         field: str | None = None,
         text: str | None = None,
         found: Found | None = None,
     ) -> None:
-        super().__init__(message)
+        super().__init__(OF_THE_FILE.text(message))
         self.rule = rule
+        self.message = message
         self.field = field
         self.text = text
         self.found = found
 
-    def told(self, column: str | None) -> str:
+    def told(self, column: str | None, wording: Wording = OF_THE_FILE) -> str:
         """Return the message in one line, with the user's name for the field if it has one."""
+        text = wording.text(self.message)
         if self.field is None or column is None or not column.isprintable():
-            return str(self)
-        return str(self).replace(self.field, column, 1)
+            return text
+        return text.replace(self.field, column, 1)

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from novaloop.datasets.errors import OF_THE_FILE, Wording
+
 
 class RowFormat(StrEnum):
     """A JSONL row format of a Nova job.
@@ -59,7 +61,8 @@ class DatasetOptions:
     optional field off. `reward` is copied into every RFT row. `max_rejects` is the number of
     rejected rows up to which the dataset is still accepted. `exclude_questions` are the hashes of
     questions to leave out, as the checks across datasets return them. `evaluates_prompts`: RFT rows
-    are for an evaluation too, which every model has, unlike the training.
+    are for an evaluation too, which every model has, unlike the training. `wording` is how what is
+    wrong with a row, or with a part of a file, is told.
     """
 
     source_format: SourceFormat = SourceFormat.CSV
@@ -74,3 +77,4 @@ class DatasetOptions:
     max_rejects: int = 0
     reject_excerpts: bool = False
     exclude_questions: frozenset[int] = frozenset()
+    wording: Wording = OF_THE_FILE

@@ -92,7 +92,7 @@ def convert_part(
 
     Lines, in the result as in `rejects`, count from the part's first one.
     """
-    log = RejectLog(rejects, options.reject_excerpts)
+    log = RejectLog(rejects, options.reject_excerpts, options.wording)
     writer, lines = DatasetWriter(outputs), _Lines()
     formats, source = tuple(outputs), lines.counted(chunks)
     refusal = None
@@ -104,7 +104,8 @@ def convert_part(
         ):
             writer.write(rows)
     except DatasetRefused as refused:
-        refusal = Refusal(refused.rule, refused.problem, refused.line)
+        problem = options.wording.text(refused.problem)
+        refusal = Refusal(refused.rule, problem, refused.line)
     return _part(writer.close(log, None), refusal, lines.count)
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import orjson
 
-from novaloop.datasets.errors import Found, RowRejected
+from novaloop.datasets.errors import OF_THE_FILE, Found, RowRejected, Wording
 
 MAX_LISTED_ROWS = 10_000
 MAX_LINES_PER_RULE = 10
@@ -29,6 +29,7 @@ class RejectLog:
 
     sink: Callable[[bytes], object]
     excerpts: bool = False
+    wording: Wording = OF_THE_FILE
     rows: int = 0
     excluded_rows: int = 0
     first: tuple[int, str] = (0, "")
@@ -37,7 +38,7 @@ class RejectLog:
 
     def add(self, line: int, reason: RowRejected, column: str | None = None) -> None:
         """Record one row that begins on `line`."""
-        message = reason.told(column)
+        message = reason.told(column, self.wording)
         if not self.rows:
             self.first, self.first_found = (line, message), reason.found
         self.rows += 1

@@ -52,7 +52,7 @@ def convert_split(
     roles, and the order of the file doesn't matter. Memory: 8 bytes for each accepted row.
     """
     formats = tuple(dict.fromkeys(each for role in outputs.values() for each in role))
-    log = RejectLog(rejects, options.reject_excerpts)
+    log = RejectLog(rejects, options.reject_excerpts, options.wording)
     accepted = 0
     try:
         ranks = array("Q")

@@ -188,7 +188,7 @@ def plan(
     job: Conversion, scans: Sequence[RangeScan], size: int, world: IngestWorld
 ) -> list[ByteRange]:
     """Return the ranges to convert: a single one if the file can't be cut."""
-    options = options_of(job)
+    options = options_of(job, world)
     header = header_of(_read(job, ByteRange(0, min(size, HEAD_BYTES)), world), options)
     ranges = record_ranges(scans, size)
     trusted = header is not None and all(
@@ -204,7 +204,7 @@ def _beginning(job: Conversion, span: ByteRange, world: IngestWorld) -> bytes:
 
 def convert_range(job: Conversion, span: ByteRange, world: IngestWorld) -> None:
     """Convert one range of records to a part of each output."""
-    options, folder = options_of(job), _part_folder(job, span)
+    options, folder = options_of(job, world), _part_folder(job, span)
     head = ByteRange(0, min(span.end, HEAD_BYTES))
     place = Place(span.start, header_of(_read(job, head, world), options) or [])
     rejects: list[bytes] = []
@@ -236,7 +236,7 @@ def _joined(
 ) -> tuple[DatasetItem, ...]:
     rejects: list[bytes] = []
     folders = [_part_folder(job, each) for each in ranges]
-    summary = merge_parts(_parts(folders, world), options_of(job), rejects.append)
+    summary = merge_parts(_parts(folders, world), options_of(job, world), rejects.append)
     if summary.ok:
         target = folder_of(job, job.source)
         for each in row_formats(job.spec, job.source.role):

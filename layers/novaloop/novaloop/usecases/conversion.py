@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 from novaloop.datasets.convert import Sink, convert
-from novaloop.datasets.errors import DatasetRefused
+from novaloop.datasets.errors import OF_THE_FILE, DatasetRefused, Wording
 from novaloop.datasets.options import DatasetOptions, RowFormat, SourceFormat
 from novaloop.datasets.profile.card import card_html, dataset_card
 from novaloop.datasets.profile.summary import DatasetSummary
@@ -31,15 +31,15 @@ JSON_LINES = "application/jsonl"
 class IngestWorld:
     """Everything that ingest works with.
 
-    `wording` makes a dataset's reason of a refusal. Reasons are stored, logged and sent, so it is
-    `str`, without any text of the file, but where a person checks a file of their own.
+    `wording` makes a dataset's reason of a refusal. Reasons are stored, logged and sent, so it
+    shows no text of the file, but where a person checks a file of their own.
     """
 
     store: DatasetStore
     objects: Objects
     clock: Clock
     big_files: BigFiles | None = None
-    wording: Callable[[DatasetRefused], str] = str
+    wording: Wording = OF_THE_FILE
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ def convert_file(job: Conversion, world: IngestWorld) -> tuple[DatasetItem, ...]
     rejects: list[bytes] = []
     try:
         with ExitStack() as uploads:
-            result = _run(job, options_of(job), uploads, rejects, world)
+            result = _run(job, options_of(job, world), uploads, rejects, world)
             _discard_if_refused(result)
     except _Discarded as discarded:
         result = discarded.result
@@ -107,11 +107,11 @@ def finish(
     return tuple(_finished(job, item, result, rejects_key, world) for item in job.items)
 
 
-def options_of(job: Conversion) -> DatasetOptions:
-    """Return how the file is to be read."""
+def options_of(job: Conversion, world: IngestWorld) -> DatasetOptions:
+    """Return how the file is to be read, and what is wrong with it told."""
     source_format = SourceFormat.of(job.source.source_key) or SourceFormat.CSV
     options = dataset_options(job.spec, source_format)
-    return replace(options, exclude_questions=job.excluded)
+    return replace(options, exclude_questions=job.excluded, wording=world.wording)
 
 
 def dataset_options(spec: ExperimentSpec, source_format: SourceFormat) -> DatasetOptions:
@@ -196,7 +196,7 @@ def _finished(
         rejected_rows=result.rejected_rows,
         rejects_key=rejects_key,
         status=DatasetStatus.REJECTED if result.refusal else DatasetStatus.ACCEPTED,
-        reason="" if result.refusal is None else world.wording(result.refusal),
+        reason="" if result.refusal is None else world.wording.told(result.refusal),
     )
     summary = result.summaries.get(item.role)
     if summary is None:

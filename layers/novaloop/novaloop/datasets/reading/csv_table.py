@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import chain, islice
 
-from novaloop.datasets.errors import DatasetRefused, Found
+from novaloop.datasets.errors import DatasetRefused, Found, Setting
 from novaloop.datasets.reading.csv_records import ParsedRecords, Records, count_lines, scan
 from novaloop.datasets.reading.decoding import TextBlock
 from novaloop.datasets.reading.text_column import has_blank
@@ -40,7 +40,8 @@ class CsvTable:
 def open_csv(blocks: Iterator[TextBlock], delimiter: str | None) -> CsvTable:
     """Read the header; raises DatasetRefused, here or while the records are read."""
     if delimiter is not None and (len(delimiter) != 1 or delimiter in '"\r\n'):
-        raise DatasetRefused("delimiter", "`delimiter:` must be one character, not a quote")
+        message = (Setting("delimiter"), " must be one character, not a quote")
+        raise DatasetRefused("delimiter", message)
     first_block = next(blocks, None)
     if first_block is None:
         raise DatasetRefused("empty-file", "the file is empty; it needs a header and rows")

@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from novaloop.datasets.errors import DatasetRefused
+from novaloop.datasets.errors import DatasetRefused, Setting
 
 # Lines of a larger chunk leave the processor's cache before they are read.
 CHUNK_BYTES = 1 << 18
@@ -24,8 +24,9 @@ GZIP_WINDOW_BITS = 31
 _LINE_FEED, _RETURN = b"\n\r"
 
 _NUL_MESSAGE = (
-    "NUL character; remove it, or say `encoding: utf-16-le` (or utf-16-be) if the file is UTF-16"
-    " without a byte order mark"
+    "NUL character; remove it, or say ",
+    Setting("encoding", "utf-16-le"),
+    " (or utf-16-be) if the file is UTF-16 without a byte order mark",
 )
 
 # Longest mark first: UTF-32-LE begins with the bytes of UTF-16-LE's mark.
@@ -196,11 +197,12 @@ def codec_of(head: bytes, encoding: str | None) -> tuple[str, int]:
         raise DatasetRefused("encoding", "the file is marked as UTF-32; save it as UTF-8")
     codec = _known_codec(encoding) if encoding else marked or "utf-8"
     if marked and not (codec.startswith(marked) or marked.startswith(codec)):
-        message = f"`encoding: {encoding}` contradicts the file's byte order mark, {marked.upper()}"
-        raise DatasetRefused("encoding", message)
+        contradicts = f" contradicts the file's byte order mark, {marked.upper()}"
+        raise DatasetRefused("encoding", (Setting("encoding", str(encoding)), contradicts))
     if codec == "utf-16" and not marked:
-        message = "UTF-16 without a byte order mark; say `encoding: utf-16-le` or utf-16-be"
-        raise DatasetRefused("encoding", message)
+        unmarked = "UTF-16 without a byte order mark; say "
+        setting = Setting("encoding", "utf-16-le")
+        raise DatasetRefused("encoding", (unmarked, setting, " or utf-16-be"))
     return marked or codec, len(mark)
 
 
@@ -209,16 +211,13 @@ def _known_codec(encoding: str) -> str:
         b"x".decode(encoding, "ignore")  # refuses codecs that don't give text, such as base64
         return codecs.lookup(encoding).name
     except LookupError as error:
-        message = f"`encoding: {encoding}` is not a known text encoding; try utf-8 or cp1252"
-        raise DatasetRefused("encoding", message) from error
+        unknown = " is not a known text encoding; try utf-8 or cp1252"
+        raise DatasetRefused("encoding", (Setting("encoding", encoding), unknown)) from error
 
 
 def _not_decodable(codec: str, byte: int, line: int) -> DatasetRefused:
-    message = (
-        f"byte {byte} is not valid {codec.upper()}; save the file as UTF-8, or name its encoding,"
-        " for instance `encoding: cp1252`"
-    )
-    return DatasetRefused("encoding", message, line=line)
+    told = f"byte {byte} is not valid {codec.upper()}; save the file as UTF-8, or set "
+    return DatasetRefused("encoding", (told, Setting("encoding", "cp1252")), line=line)
 
 
 def _last_line_end(block: bytes) -> int:

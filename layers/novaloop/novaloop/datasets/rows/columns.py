@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 
-from novaloop.datasets.errors import DatasetRefused, Found
+from novaloop.datasets.errors import DatasetRefused, Found, Setting
 from novaloop.datasets.options import RowFormat
 
 
@@ -147,20 +147,22 @@ def _missing_columns(
     expected = " and ".join(
         f"no column {column!r} for `{field}`" for field, column in missing.items()
     )
-    settings = ", ".join(f"{field}: ..." for field in missing)
-    advice = f"set `columns: {{{settings}}}` in experiment.yaml"
+    advice = "set "
     comparable = [name for name in available[:_MAX_COMPARED] if len(name) <= _MAX_COMPARED_CHARS]
     folded = {name.strip().casefold() for name in comparable}
     if any(column.strip().casefold() in folded for column in missing.values()):
-        advice = f"a name differs by case or spaces only; {advice}"
+        advice = "a name differs by case or spaces only; set "
     elif no_header:
-        advice = f"is the header line missing? Otherwise, {advice}"
+        advice = "is the header line missing? Otherwise, set "
     near = [
         name
         for column in missing.values()
         for name in get_close_matches(column, comparable, 1, 0.6)
     ]
-    message = f"{expected} among the {len(available):,} of the line; {advice}"
+    message = (
+        f"{expected} among the {len(available):,} of the line; {advice}",
+        Setting("columns", dict.fromkeys(missing, "...")),
+    )
     found = Found(available, near[0] if near else None)
     return DatasetRefused("missing-column", message, line=line, found=found)
 
@@ -186,6 +188,6 @@ def _complete_medium(
 def _extra_fields(mapping: Mapping[str, str | None], line: int | None) -> dict[str, str]:
     extras = {name: column for name, column in mapping.items() if column}
     if clash := _RFT_NAMES & extras.keys():
-        message = f"`columns:` can't set {clash.pop()!r}, which RFT rows use themselves; rename it"
-        raise DatasetRefused("reserved-field", message, line=line)
+        used = f" can't set {clash.pop()!r}, which RFT rows use themselves; rename it"
+        raise DatasetRefused("reserved-field", (Setting("columns"), used), line=line)
     return {name: column for name, column in extras.items() if name not in _KNOWN_NAMES}

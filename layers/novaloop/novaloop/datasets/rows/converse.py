@@ -16,8 +16,9 @@ from novaloop.datasets.rows.media import (
     ImageFormat,
     VideoFormat,
 )
-from novaloop.datasets.rows.schema import NonBlank, Strict, dotted, parse
+from novaloop.datasets.rows.schema import NonBlank, Strict, parse
 from novaloop.datasets.rows.text_rules import check_reserved_words
+from novaloop.typed import dotted
 
 NOVA_2 = "nova-lite-2"
 _MEDIA = ("image", "video", "document")

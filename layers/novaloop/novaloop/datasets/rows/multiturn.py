@@ -9,7 +9,8 @@ from pydantic import Field, model_validator
 
 from novaloop.datasets.errors import RowRejected
 from novaloop.datasets.options import RowFormat
-from novaloop.datasets.rows.schema import NonBlank, Strict, dotted, parse
+from novaloop.datasets.rows.schema import NonBlank, Strict, parse
+from novaloop.typed import dotted
 
 FORMATS = {RowFormat.RFT_MULTITURN, RowFormat.RFT_MULTITURN_SERVERLESS}
 

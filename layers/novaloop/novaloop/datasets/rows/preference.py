@@ -10,9 +10,10 @@ from pydantic import Field
 from novaloop.datasets.errors import RowRejected
 from novaloop.datasets.rows import converse
 from novaloop.datasets.rows.converse import Conversation, Text
-from novaloop.datasets.rows.schema import Strict, dotted, parse
+from novaloop.datasets.rows.schema import Strict, parse
 from novaloop.datasets.rows.templates import CONVERSE_SCHEMA
 from novaloop.datasets.rows.text_rules import check_different
+from novaloop.typed import dotted
 
 _FOREIGN_KINDS = {"video", "document"}
 

@@ -6,6 +6,7 @@ from typing import Annotated, Any, ClassVar, TypeVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from novaloop.datasets.errors import Found, RowRejected
+from novaloop.typed import dotted
 
 
 class Strict(BaseModel):
@@ -63,9 +64,3 @@ def _declared(location: Sequence[str | int]) -> list[str | int]:
             break
         parts.append(part)
     return parts
-
-
-def dotted(*location: str | int) -> str:
-    """Return a path such as messages[0].content."""
-    parts = (f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
-    return "".join(parts).removeprefix(".")

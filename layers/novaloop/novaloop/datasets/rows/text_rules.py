@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from typing import cast
 
-from novaloop.datasets.errors import MAX_NAME_CHARS, MAX_NAMES_SHOWN, RowRejected
+from novaloop.datasets.errors import MAX_NAME_CHARS, MAX_NAMES_SHOWN, RowRejected, Setting
 from novaloop.datasets.reading.text_column import TextColumn, has_blank, searchable
 
 # Nova's SFT containers use these as turn markers (case-sensitive substrings).
@@ -52,16 +52,14 @@ def check_labels(texts: Sequence[str], labels: frozenset[str], field: str) -> No
         return
     folded = {label.strip().casefold() for label in labels}
     near = all(text.strip().casefold() in folded for text in foreign)
-    hint = (
-        "it differs by case or spaces only"
-        if near
-        else "correct it, or add it to `labels:` in experiment.yaml"
-    )
+    hint: tuple[str | Setting, ...] = ("correct it, or add it to ", Setting("labels"))
+    if near:
+        hint = ("it differs by case or spaces only",)
     shown = [label[:MAX_NAME_CHARS] for label in sorted(labels)[:MAX_NAMES_SHOWN]]
     if more := len(labels) - len(shown):
         shown.append(f"and {more} more")
-    message = f"`{field}` is none of the {len(labels)} labels ({', '.join(shown)}); {hint}"
-    raise RowRejected("unknown-label", message, field, min(foreign))
+    message = f"`{field}` is none of the {len(labels)} labels ({', '.join(shown)}); "
+    raise RowRejected("unknown-label", (message, *hint), field, min(foreign))
 
 
 def check_different(preferred: Sequence[str], non_preferred: Sequence[str]) -> None:

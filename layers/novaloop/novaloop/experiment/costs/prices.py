@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from novaloop.experiment.spec.wording import in_words
 from novaloop.experiment.spec.yaml_file import NotSettings, read_settings
 from novaloop.recipes.packaged import packaged_yaml
+from novaloop.typed import dotted
 
 _HOUR = 3600
 _LOW_SHARE = 0.5
@@ -87,7 +88,7 @@ def _changed(old: object, new: object) -> object:
 
 
 def _line(error: Mapping[str, Any]) -> str:
-    return f"{'.'.join(map(str, error['loc']))}: {in_words(error)}"
+    return f"{dotted(*error['loc'])}: {in_words(error)}"
 
 
 @dataclass(frozen=True)

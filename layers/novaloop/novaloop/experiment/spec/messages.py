@@ -23,6 +23,7 @@ from novaloop.experiment.spec.stages import (
     SftStage,
 )
 from novaloop.experiment.spec.wording import in_words
+from novaloop.typed import dotted
 
 NO_HYPERPOD = (
     "a job there is a set of Kubernetes resources that fit one cluster only, which nothing here "
@@ -57,11 +58,8 @@ def _path(location: tuple[str | int, ...]) -> str:
     if location[-1:] == ("[key]",) or (location[:1], location[-1:]) == (("split",), ("float",)):
         location = location[:-1]
     location = tuple("deploy" if part in BEDROCK_TARGETS else part for part in location)
-    parts = [f"[{part}]" if isinstance(part, int) else f".{part}" for part in location]
-    written = [
-        part for part, after in zip(parts, (None, *location), strict=False) if after != "reward"
-    ]
-    return "".join(written).removeprefix(".")
+    kept = zip(location, (None, *location), strict=False)
+    return dotted(*(part for part, before in kept if before != "reward"))
 
 
 def _message(error: Mapping[str, Any]) -> str:

@@ -15,6 +15,7 @@ from novaloop.experiment.spec.experiment import FIELDS_ONLY, ExperimentSpec
 from novaloop.experiment.spec.messages import describe, meant_by
 from novaloop.experiment.spec.yaml_file import NotSettings, read_settings
 from novaloop.experiment.validation.checks import check_settings
+from novaloop.typed import dotted
 
 LARGEST = 10**15
 """The largest number that a setting may be. Sums, products and times of such numbers stay within
@@ -96,8 +97,7 @@ def _beyond(value: Any, at: tuple[int | str, ...] = ()) -> Iterator[tuple[Any, s
         for index, inner in enumerate(value):
             yield from _beyond(inner, (*at, index))
     elif isinstance(value, int | float) and not abs(value) <= LARGEST:  # or it is none at all
-        named = "".join(f"[{each}]" if isinstance(each, int) else f".{each}" for each in at)
-        yield at, f"{named.removeprefix('.')}: is beyond {LARGEST:.0e}; write a smaller number"
+        yield at, f"{dotted(*at)}: is beyond {LARGEST:.0e}; write a smaller number"
 
 
 def _refusal(errors: tuple[str, ...]) -> SpecRefused:
