@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+README = ROOT / "README.md"
 DOCUMENTS = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]
 LINK = re.compile(r"\]\((?!https?://)([^)#\s]*)(?:#([^)\s]+))?\)")
 FENCED = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
@@ -30,6 +31,14 @@ def test_every_link_leads_to_a_file_and_a_heading(file: Path) -> None:
         is_there = target.exists() and (not at or at in map(anchor, headings(target)))
         lost += [] if is_there else [f"{path}#{at}"]
     assert lost == []
+
+
+def test_every_document_is_in_the_index() -> None:
+    """By its use; what stands in two places is looked for in the wrong one."""
+    index = ROOT / "docs" / "README.md"
+    found = re.findall(r"^\| \[.+?\]\(([^)#]+)\) \|", index.read_text("utf-8"), re.MULTILINE)
+    listed = [(index.parent / path).resolve() for path in found]
+    assert sorted(listed) == sorted(file for file in DOCUMENTS if file not in {index, README})
 
 
 def test_the_contents_of_operations_are_its_headings() -> None:
