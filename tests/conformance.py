@@ -15,7 +15,7 @@ from enum import StrEnum
 from rich.console import Console
 from rich.table import Table
 
-from novaloop.recipes import plan_training_job
+from novaloop.recipes.plans import plan_training_job
 from tests.unit.datasets import test_sdk_dataset_cases as datasets
 from tests.unit.recipes import test_bedrock, test_captured_requests
 from tests.unit.recipes.captures import capture, verdicts

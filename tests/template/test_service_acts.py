@@ -11,8 +11,10 @@ from typing import Any
 
 import pytest
 
-from novaloop.recipes import Deployment, Endpoint, TrainingJob, plan_endpoint, plan_training_job
 from novaloop.recipes.bedrock import CustomizationJob, custom_model, customization_job
+from novaloop.recipes.endpoints import Endpoint, plan_endpoint
+from novaloop.recipes.jobs import Deployment, TrainingJob
+from novaloop.recipes.plans import plan_training_job
 from novaloop.recipes.serverless import ServerlessJob, serverless_job
 from novaloop_localcloud import service_acts
 from novaloop_localcloud.service_acts import Act, Place

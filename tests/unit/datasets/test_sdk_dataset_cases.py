@@ -17,8 +17,8 @@ from novaloop.datasets.reading.csv_table import open_csv
 from novaloop.datasets.reading.decoding import read_lines, read_text
 from novaloop.datasets.rejects import RejectLog
 from novaloop.datasets.rows.json_lines import objects
-from novaloop.recipes import validate_rows
 from novaloop.recipes.bedrock import bedrock
+from novaloop.recipes.checks import validate_rows
 from novaloop_cli.main import main
 
 ROOT = Path(__file__).parents[3]

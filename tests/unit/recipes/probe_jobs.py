@@ -6,14 +6,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from novaloop.recipes import (
-    Deployment,
-    FieldError,
-    RecipeError,
-    TrainingJob,
-    plan_training_job,
-    validate_rows,
-)
+from novaloop.recipes.checks import validate_rows
+from novaloop.recipes.errors import FieldError, RecipeError
+from novaloop.recipes.jobs import Deployment, TrainingJob
+from novaloop.recipes.plans import plan_training_job
 from tests.unit.recipes.test_captured_requests import CHECKPOINT, DEPLOYMENT, REWARD, job
 
 Probe = Callable[[], list[FieldError]]

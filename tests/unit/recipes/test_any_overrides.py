@@ -9,9 +9,8 @@ import yaml
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from novaloop.recipes import methods
 from novaloop.recipes.bedrock import CustomizationJob, customization_job
-from novaloop.recipes.catalog import blueprint
+from novaloop.recipes.catalog import blueprint, methods
 from novaloop.recipes.errors import RecipeError
 from novaloop.recipes.overrides import resolve
 from tests.unit.recipes.test_bedrock import DEPLOYMENT, SFT

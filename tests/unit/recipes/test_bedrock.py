@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from novaloop.recipes import Deployment, RecipeError
 from novaloop.recipes.bedrock import (
     CustomizationJob,
     custom_model,
@@ -15,6 +14,8 @@ from novaloop.recipes.bedrock import (
     on_demand_deployment,
     provisioned_throughput,
 )
+from novaloop.recipes.errors import RecipeError
+from novaloop.recipes.jobs import Deployment
 from tests.unit.recipes.captures import capture
 from tests.unit.recipes.wire import assert_valid
 

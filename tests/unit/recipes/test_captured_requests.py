@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from novaloop.recipes import Deployment, Endpoint, TrainingJob, plan_endpoint, plan_training_job
+from novaloop.recipes.endpoints import Endpoint, plan_endpoint
+from novaloop.recipes.jobs import Deployment, TrainingJob
+from novaloop.recipes.plans import plan_training_job
 from tests.unit.recipes.captures import capture
 
 if TYPE_CHECKING:

@@ -8,15 +8,10 @@ from hashlib import sha256
 import pytest
 
 from novaloop.experiment.controller.transitions import ENDPOINT_START
-from novaloop.recipes import (
-    Deployment,
-    Endpoint,
-    RecipeError,
-    plan_endpoint,
-    validate_endpoint,
-)
-from novaloop.recipes.endpoints import escrow_tag_value
+from novaloop.recipes.endpoints import Endpoint, escrow_tag_value, plan_endpoint, validate_endpoint
+from novaloop.recipes.errors import RecipeError
 from novaloop.recipes.facts import facts
+from novaloop.recipes.jobs import Deployment
 from tests.unit.recipes.wire import assert_valid
 
 DEPLOYMENT = Deployment(

@@ -6,16 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from novaloop.recipes import (
-    Deployment,
-    RecipeError,
-    TrainingJob,
-    blueprint,
-    methods,
-    plan_training_job,
-)
-from novaloop.recipes.catalog import Family, families, variants
+from novaloop.recipes.catalog import Family, blueprint, families, methods, variants
+from novaloop.recipes.errors import RecipeError
 from novaloop.recipes.facts import facts
+from novaloop.recipes.jobs import Deployment, TrainingJob
+from novaloop.recipes.plans import plan_training_job
 from tests.unit.recipes.wire import assert_valid
 
 REWARD = "arn:aws:lambda:us-east-1:123456789012:function:nova-SageMaker-reward"

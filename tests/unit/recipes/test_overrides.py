@@ -7,8 +7,8 @@ import math
 import pytest
 import yaml
 
-from novaloop.recipes import validate_overrides
 from novaloop.recipes.catalog import blueprint
+from novaloop.recipes.checks import validate_overrides
 from novaloop.recipes.overrides import resolve
 
 AT = "plan[1].sft.overrides"

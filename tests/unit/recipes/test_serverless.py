@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from novaloop.recipes import Deployment, RecipeError
 from novaloop.recipes.catalog import blueprint
+from novaloop.recipes.errors import RecipeError
+from novaloop.recipes.jobs import Deployment
 from novaloop.recipes.serverless import ServerlessJob, serverless, serverless_job
 from tests.unit.recipes.wire import assert_valid
 

@@ -8,15 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from novaloop.recipes import (
-    Deployment,
-    RecipeError,
-    TrainingJob,
-    inconsistencies,
-    plan_training_job,
-    plans,
-    validate_rows,
-)
+from novaloop.recipes import plans
+from novaloop.recipes.checks import validate_rows
+from novaloop.recipes.errors import RecipeError
+from novaloop.recipes.jobs import Deployment, TrainingJob
+from novaloop.recipes.plans import plan_training_job
+from novaloop.recipes.requests import inconsistencies
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -20,7 +20,6 @@ from botocore.exceptions import BotoCoreError, ClientError
 from novaloop.cloud.errors import found, text_of
 from novaloop.experiment.names import experiment_of_job
 from novaloop.experiment.stack import EXPERIMENT_TAG, is_of_stack
-from novaloop.recipes.bedrock import bedrock
 from novaloop.recipes.names import sagemaker_name
 from novaloop.usecases.ports import Billing
 
@@ -96,6 +95,9 @@ def may_have_nova(client: BedrockClient) -> bool:
 
     Where nothing can, its calls may not be known, and no plan is accepted that needs them.
     """
+    # Asked once a day by the sweep, whose other calls need no recipes.
+    from novaloop.recipes.bedrock import bedrock  # noqa: PLC0415
+
     facts = bedrock()
     regions = {region for target in facts.targets.values() for region in target.regions}
     regions |= {region for method in facts.methods.values() for region in method.regions}

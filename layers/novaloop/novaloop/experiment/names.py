@@ -80,3 +80,9 @@ def experiment_of_job(prefix: str, name: str) -> str | None:
 SPEC_FILE = "experiment.yaml"
 MISNAMED_SPEC_FILE = "experiment.yml"
 """Stands for all files that are called almost like it, in any spelling."""
+
+
+def problem_with_file_name(file: str) -> str | None:
+    """Return that a file is a spec by its looks but would not be read, if it is."""
+    looks_so = re.fullmatch(r"experiment\.ya?ml", file, re.IGNORECASE)
+    return f"is not read; call it {SPEC_FILE}" if looks_so and file != SPEC_FILE else None

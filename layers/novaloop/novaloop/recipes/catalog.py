@@ -15,7 +15,7 @@ from novaloop.recipes.settings import Leaf, Setting, listed
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-_LEAF: TypeAdapter[Leaf] = TypeAdapter(Leaf)
+_LEAF: TypeAdapter[Leaf] = TypeAdapter(Leaf, config=ConfigDict(defer_build=True))
 
 
 class MethodFacts(BaseModel):

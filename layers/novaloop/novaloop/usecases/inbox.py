@@ -5,9 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from novaloop.datasets.options import SourceFormat
-from novaloop.experiment.names import MAX_EXPERIMENT_WITHOUT_UID, SPEC_FILE, experiment_name_error
+from novaloop.experiment.names import (
+    MAX_EXPERIMENT_WITHOUT_UID,
+    SPEC_FILE,
+    experiment_name_error,
+    problem_with_file_name,
+)
 from novaloop.experiment.spec.experiment import Role
-from novaloop.experiment.validation.reading import problem_with_file_name
 
 NOT_READ = ""
 """The version of an item that tells why none was read."""

@@ -10,11 +10,10 @@ from dataclasses import replace
 from functools import partial
 
 from novaloop.experiment.controller.intake import CONVERSION, data_fingerprint
-from novaloop.experiment.names import MISNAMED_SPEC_FILE, SPEC_FILE
+from novaloop.experiment.names import MISNAMED_SPEC_FILE, SPEC_FILE, problem_with_file_name
 from novaloop.experiment.record import DatasetItem, DatasetStatus
 from novaloop.experiment.spec.experiment import Role, Split
 from novaloop.experiment.spec.inputs import split_roles
-from novaloop.experiment.validation.reading import problem_with_file_name
 from novaloop.usecases.attempts import (
     MAX_ATTEMPTS,
     is_wanted,

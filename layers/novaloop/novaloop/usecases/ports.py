@@ -6,30 +6,32 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import BinaryIO, Protocol
+from typing import TYPE_CHECKING, BinaryIO, Protocol
 
-from novaloop.datasets.reading.byte_range import ByteRange
-from novaloop.experiment.controller.observation import End, Leftover, Work
-from novaloop.experiment.controller.queue import Place
-from novaloop.experiment.record import (
-    Backstop,
-    ChecksItem,
-    CommandItem,
-    DatasetItem,
-    HistoryEntry,
-    Obstacle,
-    Owner,
-    Record,
-    ScoreItem,
-    Snapshot,
-    SpecItem,
-)
-from novaloop.experiment.runtimes.serving import EndpointRef
-from novaloop.experiment.runtimes.training_job import PlannedRequest
-from novaloop.experiment.spec.stages import Target
-from novaloop.recipes.bedrock_serving import BedrockPlan
-from novaloop.recipes.endpoints import EndpointPlan
-from novaloop.training.lines import LogLine
+from novaloop.experiment.record import Obstacle
+
+if TYPE_CHECKING:
+    from novaloop.datasets.reading.byte_range import ByteRange
+    from novaloop.experiment.controller.observation import End, Leftover, Work
+    from novaloop.experiment.controller.queue import Place
+    from novaloop.experiment.record import (
+        Backstop,
+        ChecksItem,
+        CommandItem,
+        DatasetItem,
+        HistoryEntry,
+        Owner,
+        Record,
+        ScoreItem,
+        Snapshot,
+        SpecItem,
+    )
+    from novaloop.experiment.runtimes.serving import EndpointRef
+    from novaloop.experiment.runtimes.training_job import PlannedRequest
+    from novaloop.experiment.spec.stages import Target
+    from novaloop.recipes.bedrock_serving import BedrockPlan
+    from novaloop.recipes.endpoints import EndpointPlan
+    from novaloop.training.lines import LogLine
 
 
 class VersionConflict(Exception):  # noqa: N818

@@ -31,11 +31,10 @@ from datetime import datetime, timedelta
 from functools import partial
 from itertools import islice
 
-from novaloop.experiment.names import MISNAMED_SPEC_FILE, SPEC_FILE
+from novaloop.experiment.names import MISNAMED_SPEC_FILE, SPEC_FILE, problem_with_file_name
 from novaloop.experiment.record import Record, Snapshot
 from novaloop.experiment.spec.experiment import ExperimentSpec
 from novaloop.experiment.spec.inputs import roles, split_roles
-from novaloop.experiment.validation.reading import problem_with_file_name
 from novaloop.usecases.inbox import (
     INBOX,
     NOT_READ,

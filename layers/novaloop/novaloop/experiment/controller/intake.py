@@ -21,6 +21,7 @@ from novaloop.experiment.names import (
     MAX_EXPERIMENT,
     MAX_EXPERIMENT_WITHOUT_UID,
     experiment_name_error,
+    problem_with_file_name,
 )
 from novaloop.experiment.record import (
     CONVERTING,
@@ -37,7 +38,6 @@ from novaloop.experiment.runtimes.training_job import settings_of
 from novaloop.experiment.spec.experiment import ExperimentSpec, Role
 from novaloop.experiment.spec.inputs import inputs_of, roles, row_formats
 from novaloop.experiment.spec.stages import Runtime, TrainStage, method_of
-from novaloop.experiment.validation.reading import problem_with_file_name
 from novaloop.recipes.bedrock import problem_with_rows
 from novaloop.recipes.checks import validate_rows
 

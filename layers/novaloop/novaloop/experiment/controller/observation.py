@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from novaloop.experiment.bounds import plausible, plausible_seconds
-from novaloop.experiment.lineage import Origin
 from novaloop.experiment.record import (
     Backstop,
     Obstacle,
@@ -21,7 +21,10 @@ from novaloop.experiment.record import (
     Status,
 )
 from novaloop.experiment.spec.stages import Runtime, StageKind
-from novaloop.training.health import HealthKind, HealthNote
+
+if TYPE_CHECKING:
+    from novaloop.experiment.lineage import Origin
+    from novaloop.training.health import HealthKind, HealthNote
 
 
 class Phase(StrEnum):

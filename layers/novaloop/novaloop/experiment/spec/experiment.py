@@ -28,7 +28,6 @@ from novaloop.experiment.spec.stages import (
     tagged,
 )
 from novaloop.metrics.names import BLEU, ROW_METRICS
-from novaloop.recipes.catalog import metric_of
 from novaloop.rewards.labels import LabelReader
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -250,6 +249,8 @@ def _comparison_problems(
 
 def _measurement_problems(gate: Gate, judged: EvaluateStage) -> list[str]:
     """Check that what is asked for can be measured, as far as the names are known."""
+    from novaloop.recipes.catalog import metric_of  # noqa: PLC0415 - as in `default_plan`
+
     of_rows = gate.metric in ROW_METRICS and gate.metric != metric_of(judged.task)
     asked = {
         f"metric: {gate.metric}": of_rows,

@@ -10,7 +10,6 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag
 
 from novaloop.experiment import names
-from novaloop.recipes.serverless import carried
 from novaloop.training.health import HealthKind
 
 
@@ -238,6 +237,9 @@ def default_plan(runtime: Runtime = Runtime.TRAINING_JOB) -> tuple[StagePlan, ..
 
     Its settings are the walkthrough's too, as far as the runtime can carry them.
     """
+    # Whoever reads a plan needs no recipes, which take longer to load than all the rest.
+    from novaloop.recipes.serverless import carried  # noqa: PLC0415
+
     if runtime is Runtime.BEDROCK:
         return (SftStage(), OnDemandStage(to="bedrock-on-demand"))
     serverless = runtime is Runtime.SERVERLESS

@@ -10,7 +10,6 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from novaloop.experiment.names import SPEC_FILE
 from novaloop.experiment.spec.experiment import FIELDS_ONLY, ExperimentSpec
 from novaloop.experiment.spec.messages import describe, meant_by
 from novaloop.experiment.spec.yaml_file import NotSettings, read_settings
@@ -45,12 +44,6 @@ class SpecRefused(Exception):  # noqa: N818 - a verdict on the input, not a faul
     def __init__(self, errors: tuple[str, ...]) -> None:
         super().__init__("\n".join(errors))
         self.errors = errors
-
-
-def problem_with_file_name(file: str) -> str | None:
-    """Return that a file is a spec by its looks but would not be read, if it is."""
-    looks_so = re.fullmatch(r"experiment\.ya?ml", file, re.IGNORECASE)
-    return f"is not read; call it {SPEC_FILE}" if looks_so and file != SPEC_FILE else None
 
 
 def read_spec(content: bytes) -> ExperimentSpec:

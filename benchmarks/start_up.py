@@ -1,0 +1,93 @@
+"""What each function imports at a cold start, in CPU seconds, against its libraries alone.
+
+Both are imported by fresh interpreters that find bytecode, as in the layer: run once to fill a
+cache of it, then RUNS times, of which the fewest CPU seconds count, less those of an interpreter
+that imports nothing. `libraries` is what a function's own code is written against, without that
+code but for one model, since pydantic loads half of itself with the first. `clients` is what the
+first call adds before it does anything: the function's clients of AWS, made and not used. Exits
+with 1 if a function that only decides takes more than LIMIT of its libraries.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import subprocess
+import sys
+from tempfile import TemporaryDirectory
+
+from rich.console import Console
+from rich.table import Table
+
+from tests.edits import ROOT
+from tests.template.stack import REGION, deployed
+
+RUNS = 15
+LIMIT = 1.2
+SHARED = """
+import boto3
+from aws_lambda_powertools import Logger, single_metric
+from botocore.config import Config
+from pydantic import BaseModel
+from pynamodb.connection import Connection
+from pynamodb.models import Model
+from pynamodb.transactions import TransactWrite
+class Settings(BaseModel):
+    table_name: str
+"""
+LIBRARIES = {
+    "controller": f"{SHARED}\nfrom aws_lambda_powertools.utilities.batch import BatchProcessor",
+    "sweeper": SHARED,
+    "ingest": f"{SHARED}\nimport numpy, orjson, rensa, xxhash, yaml",
+    "metrics": f"{SHARED}\nimport jinja2, numpy, orjson, pygal, rapidfuzz, yaml",
+}
+DECIDE = ("controller", "sweeper")
+CODE = """
+import runpy, sys
+sys.path.insert(0, "layers/novaloop")
+app = runpy.run_path("functions/{}/app.py", run_name="app")
+"""
+WORLD = "app['world']()"
+
+
+def cpu_seconds(program: str, environment: dict[str, str]) -> float:
+    """Return the fewest CPU seconds that a program took, of RUNS and one that fills the cache."""
+    taken = []
+    for _ in range(RUNS + 1):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        subprocess.run([sys.executable, "-c", program], cwd=ROOT, env=environment, check=True)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        user, system = after.ru_utime - before.ru_utime, after.ru_stime - before.ru_stime
+        taken.append(user + system)
+    return min(taken[1:])
+
+
+def main() -> int:
+    """Print a line for each function; return 1 if one of DECIDE is above LIMIT."""
+    table = Table("CPU seconds", "libraries", "function", "ratio", "clients", box=None)
+    for column in table.columns[1:]:
+        column.justify = "right"
+    slow, stack = [], deployed()
+    with TemporaryDirectory() as cache:
+        inherited = {name: value for name, value in os.environ.items() if name[:3] != "AWS"}
+        inherited |= {"PYTHONPYCACHEPREFIX": cache, "PYTHONDONTWRITEBYTECODE": ""}
+        bare = cpu_seconds("pass", inherited)
+        for name, libraries in LIBRARIES.items():
+            given = stack.properties(f"{name.capitalize()}Function")["Environment"]["Variables"]
+            environment = inherited | {key: str(value) for key, value in given.items()}
+            environment |= {"AWS_REGION": REGION, "AWS_DEFAULT_REGION": REGION}
+            alone = cpu_seconds(libraries, environment) - bare
+            whole = cpu_seconds(CODE.format(name), environment) - bare
+            clients = cpu_seconds(CODE.format(name) + WORLD, environment) - bare - whole
+            numbers = (alone, whole, whole / alone, clients)
+            table.add_row(name, *(f"{number:.2f}" for number in numbers))
+            if name in DECIDE and whole > alone * LIMIT:
+                slow.append(name)
+    Console(width=80).print(table)
+    if slow:
+        sys.stderr.write(f"more than {LIMIT} times the libraries: {', '.join(slow)}\n")
+    return 1 if slow else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
