@@ -16,7 +16,7 @@ from novaloop.usecases.outputs import ARCHIVE, find_output
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from novaloop.experiment.record import Record, Stage
+    from novaloop.experiment.record import Record
     from novaloop_cli.stack import Stack
 
 ESCROW = "customer-escrow-<account>-*"
@@ -31,7 +31,9 @@ def kept(stack: Stack, record: Record) -> Iterator[str]:
     """
     trainings = [s for s in record.stages if isinstance(record.plan_of(s), TrainStage)]
     names = {
-        (stage.name, attempt): _job(record, stage, attempt)
+        (stage.name, attempt): job_name(
+            record.prefix, record.experiment_id, record.uid, stage.name, attempt
+        )
         for stage in trainings
         for attempt in range(1, stage.attempt + 1)
         if attempt < stage.attempt or stage.job_name
@@ -45,10 +47,6 @@ def kept(stack: Stack, record: Record) -> Iterator[str]:
     unknown = [name for key, name in names.items() if key not in found]
     if unknown:
         yield _where(record, unknown)
-
-
-def _job(record: Record, stage: Stage, attempt: int) -> str:
-    return job_name(record.prefix, record.experiment_id, record.uid, stage.name, attempt)
 
 
 def _told_by_outputs(

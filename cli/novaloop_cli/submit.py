@@ -81,15 +81,14 @@ def _data_files(directory: Path, spec: ExperimentSpec) -> dict[str, list[Path]]:
     shared = split_roles(spec)
     own = [str(role) for role in roles(spec) if role not in shared]
     stems = [SPLIT_STEM, *own] if shared else own
-    return {stem: _files_of(directory, stem) for stem in stems}
-
-
-def _files_of(directory: Path, stem: str) -> list[Path]:
-    return sorted(
-        file
-        for file in directory.iterdir()
-        if stem_of(file.name) == stem and SourceFormat.of(file.name) is not None
-    )
+    return {
+        stem: sorted(
+            file
+            for file in directory.iterdir()
+            if stem_of(file.name) == stem and SourceFormat.of(file.name) is not None
+        )
+        for stem in stems
+    }
 
 
 def refuse_if_started(stack: Stack, name: str) -> None:

@@ -125,11 +125,8 @@ class Model:
             fresh = not any(label in self.answers for label in labels)
             self.learn_answers([*labels, *map(_explained, labels)])
             if fresh and labels:
-                self._lean_towards(labels[0])
-
-    def _lean_towards(self, label: str) -> None:
-        for answer in (label, _explained(label)):
-            self.weights[0, self.answers.index(answer)] += _BASE_FIRST_LABEL_BIAS
+                for answer in (labels[0], _explained(labels[0])):
+                    self.weights[0, self.answers.index(answer)] += _BASE_FIRST_LABEL_BIAS
 
     def logits(self, batch: Batch) -> Floats:
         """Scores of shape (rows, answers), before the softmax."""

@@ -63,7 +63,9 @@ class Catalogue:
                 raise ServiceError(
                     self._taken, f"A {self._words} with the name {name} already exists."
                 )
-            resource = Resource(name, arn_of(self.kind, path + _identifier()), {}, tags_of(request))
+            resource = Resource(
+                name, arn_of(self.kind, path + uuid.uuid4().hex[:12]), {}, tags_of(request)
+            )
             resource.described |= described
             self._resources[name] = self._by_token[token] = resource
         return resource, True
@@ -95,10 +97,6 @@ class Catalogue:
 
     def __iter__(self) -> Iterator[Resource]:
         return iter(list(self._resources.values()))
-
-
-def _identifier() -> str:
-    return uuid.uuid4().hex[:12]
 
 
 def arn_of(kind: str, identifier: str) -> str:
@@ -224,15 +222,15 @@ class CustomModels:
     def delete_model(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """DeleteCustomModel, not while it is being created or serves."""
         model = self.models.named(request["modelIdentifier"])
-        serving = [each for each in self._serving() if each.described["modelArn"] == model.arn]
+        serving = [
+            each
+            for each in (*self.deployments, *self.throughputs)
+            if each.described["modelArn"] == model.arn
+        ]
         if serving or model.status == "Creating":
             raise in_use(f"The model {model.name} is being created or in use.")
         self.models.remove(model)
         return {}
-
-    def _serving(self) -> Iterator[Resource]:
-        yield from self.deployments
-        yield from self.throughputs
 
     def create_deployment(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """CreateCustomModelDeployment."""

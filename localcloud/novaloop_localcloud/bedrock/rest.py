@@ -46,7 +46,10 @@ class RestApi:
             if found is not None:
                 shape: Any = operation.input_shape
                 told = {**_from_query(query, shape), **_from_body(body, shape)}
-                names = {_wire_name(member): key for key, member in shape.members.items()}
+                names = {
+                    str(member.serialization.get("name", member.name)): key
+                    for key, member in shape.members.items()
+                }
                 told |= {names[key]: value for key, value in found.groupdict().items()}
                 return Call(operation.name, shape, told)
         return None
@@ -55,10 +58,6 @@ class RestApi:
 def _pattern(uri: str) -> re.Pattern[str]:
     """An identifier may be an ARN, whose slashes come decoded."""
     return re.compile(_PARAMETER.sub(r"(?P<\1>.+)", re.escape(uri.partition("?")[0])))
-
-
-def _wire_name(member: Any) -> str:
-    return str(member.serialization.get("name", member.name))
 
 
 def _from_query(query: Mapping[str, Any], shape: Any) -> dict[str, Any]:

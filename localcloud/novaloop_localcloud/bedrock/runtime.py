@@ -71,7 +71,11 @@ def message(completion: Completion) -> bytes:
 def stream(completion: Completion) -> bytes:
     """The answer's chunks in Amazon's event-stream encoding."""
     return b"".join(
-        event_message("chunk", "application/json", _json({"bytes": _encoded(chunk)}))
+        event_message(
+            "chunk",
+            "application/json",
+            _json({"bytes": base64.b64encode(_json(chunk)).decode("ascii")}),
+        )
         for chunk in _chunks(completion)
     )
 
@@ -92,10 +96,6 @@ def _usage(completion: Completion) -> dict[str, int]:
         "outputTokens": completion.completion_tokens,
         "totalTokens": completion.prompt_tokens + completion.completion_tokens,
     }
-
-
-def _encoded(chunk: dict[str, Any]) -> str:
-    return base64.b64encode(_json(chunk)).decode("ascii")
 
 
 def _json(document: dict[str, Any]) -> bytes:

@@ -98,14 +98,14 @@ def _score(pairs: Sequence[tuple[str, Gold]]) -> list[PairScores]:
     if not pairs:
         return []
     same = [
-        (_exact(prediction, gold), *_quasi(prediction, gold), *rouge)
+        (
+            float(prediction != "" and prediction.strip() == gold.stripped),
+            *_quasi(prediction, gold),
+            *rouge,
+        )
         for (prediction, gold), rouge in zip(pairs, _rouge(pairs), strict=True)
     ]
     return list(map(PairScores, same, _bleu(pairs)))
-
-
-def _exact(prediction: str, gold: Gold) -> float:
-    return float(prediction != "" and prediction.strip() == gold.stripped)
 
 
 def _quasi(prediction: str, gold: Gold) -> tuple[float, float, float]:

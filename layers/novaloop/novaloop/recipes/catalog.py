@@ -86,14 +86,12 @@ class Family(BaseModel):
     def leaves_of(self, variant: Variant) -> dict[str, Leaf]:
         """Return the family's leaves as ``variant`` has them."""
         return {
-            path: _changed(leaf, variant.settings.get(path, {}))
+            path: _LEAF.validate_python(
+                leaf.model_dump(by_alias=True, exclude_unset=True) | variant.settings.get(path, {})
+            )
             for path, leaf in self.leaves.items()
             if path not in variant.absent
         }
-
-
-def _changed(leaf: Leaf, changes: dict[str, Any]) -> Leaf:
-    return _LEAF.validate_python(leaf.model_dump(by_alias=True, exclude_unset=True) | changes)
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,9 @@ def resolve(
     ``at`` is the field path under which the overrides were written.
     """
     chosen, errors = _choose(blueprint, overrides, at)
-    values = _defaults(blueprint.settings) | chosen
+    values = {
+        path: setting.default for path, setting in blueprint.settings.items() if not setting.omitted
+    } | chosen
     _follow_defaults(blueprint.settings, values, chosen)
     named = {path: joined(at, path.rpartition(".")[2]) for path in values}
     errors += _out_of_order(blueprint, values, named)
@@ -87,10 +89,6 @@ def _spellings(settings: Mapping[str, Setting]) -> dict[str, str]:
         name = leaf_name if count[leaf_name] == 1 else path
         spellings[leaf_name] = spellings[settings[path].parameter or leaf_name] = name
     return spellings
-
-
-def _defaults(settings: Mapping[str, Setting]) -> dict[str, Any]:
-    return {path: setting.default for path, setting in settings.items() if not setting.omitted}
 
 
 def _follow_defaults(

@@ -38,7 +38,6 @@ if TYPE_CHECKING:
 
     from novaloop.experiment.record import (
         DatasetItem,
-        GateVerdict,
         HistoryEntry,
         Record,
         ScoreItem,
@@ -77,7 +76,14 @@ def report(
         created_at=record.created_at.isoformat(),
         started_at=_iso(record.started_at),
         ended_at=_iso(record.ended_at),
-        gate=_gate(record.gate) if record.gate else None,
+        gate=Gate(
+            verdict=record.gate.verdict,
+            promotes=record.gate.promotes,
+            summary=record.gate.summary,
+            ledger=[dict(entry) for entry in record.gate.ledger],
+        )
+        if record.gate
+        else None,
         approved_by=record.approved_by,
         endpoint=endpoint.name if endpoint else None,
         endpoint_expires_at=_iso(endpoint.expires_at) if endpoint else None,
@@ -146,15 +152,6 @@ def _flip_lines(flips: Iterable[Flip]) -> list[FlipLine]:
         )
         for flip in flips
     ]
-
-
-def _gate(gate: GateVerdict) -> Gate:
-    return Gate(
-        verdict=gate.verdict,
-        promotes=gate.promotes,
-        summary=gate.summary,
-        ledger=[dict(entry) for entry in gate.ledger],
-    )
 
 
 def _stage_line(record: Record, stage: Stage) -> StageLine:

@@ -192,14 +192,14 @@ def plan(
     header = header_of(_read(job, ByteRange(0, min(size, HEAD_BYTES)), world), options)
     ranges = record_ranges(scans, size)
     trusted = header is not None and all(
-        begins_with_record(_beginning(job, each, world), len(header), options.delimiter)
+        begins_with_record(
+            _read(job, ByteRange(each.start, min(each.start + _PEEK_BYTES, each.end)), world),
+            len(header),
+            options.delimiter,
+        )
         for each in ranges[1:]
     )
     return ranges if trusted else [ByteRange(0, size)]
-
-
-def _beginning(job: Conversion, span: ByteRange, world: IngestWorld) -> bytes:
-    return _read(job, ByteRange(span.start, min(span.start + _PEEK_BYTES, span.end)), world)
 
 
 def convert_range(job: Conversion, span: ByteRange, world: IngestWorld) -> None:
@@ -270,12 +270,8 @@ def _is_of(item: DatasetItem, file: BigFile) -> bool:
     return same and item.status is DatasetStatus.INGESTING
 
 
-def _version(job: Conversion) -> str:
-    return folder_of(job, job.source).rpartition("/")[2]
-
-
 def _part_folder(job: Conversion, span: ByteRange) -> str:
-    return f"parts/{job.experiment_id}/{_version(job)}/{span.start}"
+    return f"parts/{job.experiment_id}/{folder_of(job, job.source).rpartition('/')[2]}/{span.start}"
 
 
 def _open(job: Conversion, span: ByteRange, world: IngestWorld) -> BinaryIO:

@@ -9,7 +9,6 @@ from novaloop.experiment.spec.stages import (
     DeployStage,
     EvaluateStage,
     JobStage,
-    StagePlan,
     TrainStage,
 )
 from novaloop.recipes.bedrock import problem_with_method, validate_overrides
@@ -45,7 +44,7 @@ def job_problems(
         yield FieldError(at, f"Bedrock has no evaluation of Nova models; remove it or {ELSEWHERE}")
         return
     for name in _CHOSEN_THERE:
-        if name in stage.model_fields_set and _is_asked(stage, name):
+        if name in stage.model_fields_set and getattr(stage, name) not in {None, ()}:
             yield FieldError(
                 f"{at}.{name}", f"runtime bedrock would ignore it; remove it or {ELSEWHERE}"
             )
@@ -56,7 +55,3 @@ def job_problems(
         yield from validate_overrides(method, stage.overrides, f"{at}.overrides")
     else:
         yield FieldError(f"{at}.peft" if "peft" in stage.model_fields_set else at, problem)
-
-
-def _is_asked(stage: StagePlan, name: str) -> bool:
-    return getattr(stage, name) not in {None, ()}
