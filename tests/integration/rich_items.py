@@ -99,6 +99,7 @@ def stage(**changes: Any) -> Stage:
                 lasting=True,
                 is_set=True,
                 was_gone=True,
+                changed="Target.Arn",
                 refused=complete(
                     Suspicion(Suspect.DENIED, NOW, LATER, looks=2, confirmed=True, why="no")
                 ),

@@ -1074,8 +1074,8 @@ MUTANTS: Sequence[Mutant] = [
         Fault(
             does="a trial ends a lasting endpoint earlier than was promised",
             test="test_a_trial_on_a_lasting_endpoint_leaves_it_as_long_as_was_promised_before",
-            old="if not (backstop.lasting and self._stands(name, backstop)):",
-            new="if True:",
+            old='at = max(at, there["StartDate"])',
+            new="at = max(at, now)",
         ),
     ),
     *_in(

@@ -76,7 +76,7 @@ BREAKS: Sequence[Break] = (
     _one(
         "a schedule that somebody deletes stays deleted",
         "usecases/reconcile.py",
-        "return None if world.schedules.stands(backstop) else backstop",
+        "return replace(backstop, changed=changed or backstop.changed)",
         "return None",
     ),
     _one(

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -11,7 +14,7 @@ from novaloop.experiment.controller.backstop import MARGIN, UP_TO_LIVE
 from novaloop.experiment.record import CommandKind, Snapshot, Status
 from tests.simulation.faults import Calls, Scenario, at_any_call, second_controller
 from tests.simulation.simulation import SPEC, Call, Simulation, crash
-from tests.simulation.twin_scheduler import EVERY
+from tests.simulation.twin_scheduler import EVERY, ROLE
 from tests.simulation.twin_service import refusal
 
 NAME = "novaloop-demo--0000-deploy-1"
@@ -257,6 +260,129 @@ def test_a_schedule_that_would_end_nothing_in_time_is_put_right(
         schedule["State"] = change.get("State", "ENABLED")
     simulation.passes(timedelta(hours=1, minutes=10))
     assert schedules_of(simulation) == before
+    assert not told_of_schedules(simulation)
+
+
+CHANGES: dict[str, Callable[[dict[str, Any]], object]] = {
+    "State": lambda schedule: schedule.update(State="DISABLED"),
+    "ScheduleExpression": lambda schedule: schedule.update(ScheduleExpression="rate(300 days)"),
+    "EndDate": lambda schedule: schedule.update(
+        EndDate=schedule["StartDate"] + timedelta(minutes=1)
+    ),
+    "ActionAfterCompletion": lambda schedule: schedule.update(ActionAfterCompletion="NONE"),
+    "FlexibleTimeWindow.Mode": lambda schedule: schedule.update(
+        FlexibleTimeWindow={"Mode": "FLEXIBLE", "MaximumWindowInMinutes": 1440}
+    ),
+    "KmsKeyArn": lambda schedule: schedule.update(KmsKeyArn="arn:aws:kms:us-east-1:1:key/x"),
+    "Target.Arn": lambda schedule: schedule["Target"].update(
+        Arn="arn:aws:scheduler:::aws-sdk:sagemaker:describeEndpoint"
+    ),
+    "Target.Input": lambda schedule: schedule["Target"].update(Input='{"EndpointName": "other"}'),
+    "Target.RoleArn": lambda schedule: schedule["Target"].update(RoleArn=f"{ROLE}2"),
+    "Target.RetryPolicy.MaximumRetryAttempts": lambda schedule: schedule["Target"].update(
+        RetryPolicy={"MaximumRetryAttempts": 185}
+    ),
+}
+
+
+def told_as_changed(simulation: Simulation) -> list[str]:
+    return [text for _, text in simulation.notifier.messages if "was changed by somebody" in text]
+
+
+def changed(simulation: Simulation, name: str, field: str) -> None:
+    """Let somebody change a schedule; what was handed out of it before stays as it was."""
+    schedule = copy.deepcopy(simulation.scheduler.schedules[name])
+    CHANGES[field](schedule)
+    simulation.scheduler.schedules[name] = schedule
+
+
+@pytest.mark.parametrize(
+    ("plan", "field"),
+    [(PLANS["component"], field) for field in CHANGES]
+    + [(plan, "Target.Arn") for name, plan in PLANS.items() if name != "component"],
+)
+def test_a_schedule_that_is_changed_by_hand_is_set_again_and_told_once(
+    plan: bytes, field: str
+) -> None:
+    simulation = live(plan)
+    before = copy.deepcopy(simulation.scheduler.schedules)
+    for _ in range(3):
+        for name in before:
+            changed(simulation, name, field)
+        simulation.passes(timedelta(hours=1, minutes=10))
+        assert simulation.scheduler.schedules == before
+    (message,) = told_as_changed(simulation)
+    assert f"changed by somebody in its {field}" in message
+    assert "was changed by somebody" in " ".join(simulation.record("demo").remarks)
+    simulation.passes(timedelta(hours=10))
+    assert len(simulation.notifier.messages) == len(set(simulation.notifier.messages))
+    simulation.delete_stack()
+    simulation.passes(timedelta(days=3))
+    assert not serves(simulation)
+
+
+@pytest.mark.parametrize("spelling", ['{ "EndpointName" :"%s"}', '{"EndpointName":"%s"}'])
+def test_an_input_that_is_only_spelt_in_another_way_is_no_change(spelling: str) -> None:
+    simulation = live()
+    simulation.scheduler.schedules[NAME]["Target"]["Input"] = spelling % NAME
+    simulation.passes(timedelta(hours=3))
+    assert simulation.scheduler.schedules[NAME]["Target"]["Input"] == spelling % NAME
+    assert not told_as_changed(simulation)
+
+
+def test_a_lasting_endpoints_schedule_is_set_again_to_when_it_began() -> None:
+    """It may begin later than this experiment needs: another one may have been promised more."""
+    simulation = live(PLANS["lasting"])
+    name = "novaloop-bot"
+    for each in ("StartDate", "EndDate"):
+        simulation.scheduler.schedules[name][each] += timedelta(days=20)
+    begins = simulation.scheduler.schedules[name]["StartDate"]
+    changed(simulation, name, "Target.RoleArn")
+    simulation.passes(timedelta(hours=1, minutes=10))
+    assert simulation.scheduler.schedules[name]["Target"]["RoleArn"] == ROLE
+    assert simulation.scheduler.schedules[name]["StartDate"] == begins
+    assert simulation.scheduler.schedules[name]["EndDate"] == begins + timedelta(days=7)
+
+
+@any_plan
+def test_a_schedule_that_is_deleted_after_its_begin_is_set_again_while_the_end_is_refused(
+    plan: bytes,
+) -> None:
+    """Nothing else ends what the controller may not end."""
+    simulation = live(plan)
+    simulation.interposed.append(Undeletable())
+    simulation.scheduler.cannot_end = True
+    simulation.command("demo", CommandKind.STOP)
+    simulation.emit("demo")
+    names = {*simulation.scheduler.schedules}
+    simulation.passes(timedelta(days=2))
+    assert simulation.is_in("demo", Status.STOPPING)
+    simulation.scheduler.schedules.clear()
+    simulation.passes(timedelta(minutes=30))
+    assert {*simulation.scheduler.schedules} == names
+    stands = copy.deepcopy(simulation.scheduler.schedules)
+    simulation.passes(timedelta(hours=5))
+    assert simulation.scheduler.schedules == stands
+    simulation.scheduler.cannot_end = False
+    simulation.passes(timedelta(hours=1))
+    assert not serves(simulation)
+    simulation.interposed.clear()
+    assert simulation.reaches("demo", Status.STOPPED)
+    simulation.check("demo")
+
+
+def test_a_schedule_that_came_to_its_own_end_is_set_again_and_was_deleted_by_nobody() -> None:
+    simulation = live()
+    simulation.interposed.append(Undeletable())
+    simulation.scheduler.cannot_end = True
+    simulation.command("demo", CommandKind.STOP)
+    simulation.emit("demo")
+    simulation.passes(timedelta(days=20))
+    assert simulation.is_in("demo", Status.STOPPING)
+    assert {*simulation.scheduler.schedules} == {NAME}
+    backstop = simulation.record("demo").stages[-1].backstop
+    assert backstop is not None
+    assert not backstop.was_gone
     assert not told_of_schedules(simulation)
 
 

@@ -6,6 +6,7 @@ do is denied, and nobody is told. Sources: see the production adapter.
 
 from __future__ import annotations
 
+import copy
 import json
 import re
 from collections.abc import Callable
@@ -37,6 +38,8 @@ class TwinScheduler:
         self.schedules: dict[str, dict[str, Any]] = {}
         self.refusing: str | None = None
         """The code of the refusal of every request to create or change one."""
+        self.cannot_end = False
+        """Whether its role may delete nothing any more."""
         self.refused: list[str] = []
         """What the schedules were refused to do."""
         self._clock, self._later = clock, later
@@ -64,7 +67,7 @@ class TwinScheduler:
     def get_schedule(self, Name: str) -> dict[str, Any]:  # noqa: N803
         if Name not in self.schedules:
             raise refusal("ResourceNotFoundException", f"Schedule {Name} does not exist.")
-        return dict(self.schedules[Name])
+        return copy.deepcopy(self.schedules[Name])
 
     def delete_schedule(self, Name: str) -> None:  # noqa: N803
         self.get_schedule(Name)
@@ -108,6 +111,10 @@ class TwinScheduler:
             "bedrock:deleteProvisionedModelThroughput": self._delete_throughput,
         }
         try:
+            if self.cannot_end or schedule["Target"]["RoleArn"] != ROLE:
+                raise refusal("AccessDeniedException", "no")
+            if operation not in calls:
+                raise refusal("ValidationException", "no")
             calls[operation](**parameters)
         except ClientError as error:
             self.refused.append(f"{name}: {error}")

@@ -17,8 +17,9 @@ UpdateSchedule replaces the whole schedule, so that each request holds all of it
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -31,12 +32,9 @@ from novaloop.usecases.ports import LaunchRefused
 
 if TYPE_CHECKING:
     from novaloop.experiment.record import Backstop
-
 EVERY = "rate(15 minutes)"
 TRIES_FOR = timedelta(days=7)
 """Longer than anything is being created or changed."""
-
-
 SAME_TIME = timedelta(minutes=1)
 """What a time may differ by that was sent and comes back: whole seconds are sent."""
 
@@ -50,12 +48,8 @@ class EndingSchedules:
 
     def put(self, backstop: Backstop, now: datetime) -> bool:
         """Create its schedules, or move them; whether one was missing. Raises LaunchRefused."""
-        at = max(backstop.at, now)
         try:
-            missing = [
-                self._put(self._schedule(name, operation, parameters, at), backstop)
-                for name, operation, parameters in _calls(backstop)
-            ]
+            missing = [self._put(call, backstop, now) for call in _calls(backstop)]
         except ClientError as error:
             cause = Obstacle.DENIED if is_denied(error) else obstacle_of(error)
             if code_of(error) in _CHANGED_MEANWHILE:
@@ -64,29 +58,60 @@ class EndingSchedules:
             raise LaunchRefused(reason, cause) from error
         return any(missing)
 
-    def _put(self, schedule: dict[str, Any], backstop: Backstop) -> bool:
+    def _put(self, call: _Call, backstop: Backstop, now: datetime) -> bool:
         """Return whether it was missing, which only a creation that succeeds tells for certain."""
-        name = schedule["Name"]
+        at = max(backstop.at, now)
         try:
-            self._scheduler.create_schedule(**schedule)
+            self._scheduler.create_schedule(**self._schedule(call, at))
         except ClientError as error:
             if code_of(error) != "ConflictException":
                 raise
-            if not (backstop.lasting and self._stands(name, backstop)):
-                self._scheduler.update_schedule(**schedule)
+            there = self._there(call) if backstop.lasting else None
+            if there is not None:
+                at = max(at, there["StartDate"])
+            if there is None or at > there["StartDate"] or self._changes(call, there):
+                self._scheduler.update_schedule(**self._schedule(call, at))
             return False
-        return True
+        # From then on, it may have come to its own end.
+        return now < backstop.at + TRIES_FOR
 
-    def stands(self, backstop: Backstop) -> bool:
-        """Whether its schedules are there, switched on, and begin when they are to."""
-        return all(self._stands(name, backstop) for name, _, _ in _calls(backstop))
+    def unset(self, backstop: Backstop, now: datetime) -> str | None:
+        """Return None if its schedules stand as they were set; or what somebody changed in them.
 
-    def _stands(self, name: str, backstop: Backstop) -> bool:
-        there = found(lambda: self._scheduler.get_schedule(Name=name))
-        if there is None or there["State"] != "ENABLED":
-            return False
-        late = there["StartDate"].astimezone(UTC) - backstop.at
-        return late >= -SAME_TIME and (late <= SAME_TIME or backstop.lasting)
+        The text is empty where one is missing, or begins at another time: these may be answers of
+        before, when it was not made or moved yet.
+        """
+        changes: list[str] = []
+        stands = True
+        for call in _calls(backstop):
+            there = self._there(call)
+            if there is None:
+                stands = False
+                continue
+            changes += self._changes(call, there)
+            begins = there["StartDate"]
+            # One that was set anew once it should have begun, begins then.
+            latest = max(backstop.at, now) + SAME_TIME
+            stands &= begins >= backstop.at - SAME_TIME and (begins <= latest or backstop.lasting)
+        return None if stands and not changes else ", ".join(dict.fromkeys(changes))
+
+    def _there(self, call: _Call) -> dict[str, Any] | None:
+        there = found(lambda: self._scheduler.get_schedule(Name=call.schedule))
+        if there is None:
+            return None
+        times = {name: there[name].astimezone(UTC) for name in ("StartDate", "EndDate")}
+        return {**there, **times}
+
+    def _changes(self, call: _Call, there: dict[str, Any]) -> list[str]:
+        """Return what is not as it is always set, by the names of GetSchedule's answer.
+
+        Nothing hangs on the description. A schedule with a key of somebody's would end nothing once
+        the key is disabled.
+        """
+        wanted = _flat({**self._schedule(call, there["StartDate"]), "KmsKeyArn": None})
+        found = _flat(there)
+        del wanted["Description"]
+        return [name for name, value in wanted.items() if not _same(found.get(name), value)]
 
     def begins(self, backstop: Backstop) -> datetime | None:
         """Return when its schedule begins; None if there is none, or it may not be looked at.
@@ -104,12 +129,11 @@ class EndingSchedules:
         begins: datetime = self._scheduler.get_schedule(Name=name)["StartDate"]
         return begins.astimezone(UTC)
 
-    def _schedule(
-        self, name: str, operation: str, parameters: dict[str, str], at: datetime
-    ) -> dict[str, Any]:
+    def _schedule(self, call: _Call, at: datetime) -> dict[str, Any]:
         partition = self._role_arn.split(":")[1]
         return {
-            "Name": name,
+            "Name": call.schedule,
+            "State": "ENABLED",
             "Description": "Ends what serves, past its time; set by Novaloop",
             "ScheduleExpression": EVERY,
             "FlexibleTimeWindow": {"Mode": "OFF"},
@@ -117,9 +141,9 @@ class EndingSchedules:
             "EndDate": at + TRIES_FOR,
             "ActionAfterCompletion": "DELETE",
             "Target": {
-                "Arn": f"arn:{partition}:scheduler:::aws-sdk:{operation}",
+                "Arn": f"arn:{partition}:scheduler:::aws-sdk:{call.operation}",
                 "RoleArn": self._role_arn,
-                "Input": json.dumps(parameters),
+                "Input": json.dumps(call.parameters),
                 "RetryPolicy": {"MaximumRetryAttempts": 0},
             },
         }
@@ -130,16 +154,25 @@ class EndingSchedules:
         One that is left tries to delete what is gone, of a name that is never given again, until it
         deletes itself: nothing that is worth to hold up the experiment for.
         """
-        for name, _, _ in _calls(backstop):
+        for call in _calls(backstop):
             with suppress(ClientError):
-                self._scheduler.delete_schedule(Name=name)
+                self._scheduler.delete_schedule(Name=call.schedule)
 
 
 _CHANGED_MEANWHILE = {"ConflictException", "ResourceNotFoundException"}
 
 
-def _calls(backstop: Backstop) -> Iterator[tuple[str, str, dict[str, str]]]:
-    """Yield what is to be called: a schedule's name, the operation and its parameters.
+@dataclass(frozen=True)
+class _Call:
+    """What a schedule, by its name, is to call."""
+
+    schedule: str
+    operation: str
+    parameters: dict[str, str]
+
+
+def _calls(backstop: Backstop) -> Iterator[_Call]:
+    """Yield what is to be called.
 
     A schedule is named as what it deletes, which may have 63 characters of its 64: that of an
     inference component, which goes by the name of its endpoint, has a dot more.
@@ -147,9 +180,27 @@ def _calls(backstop: Backstop) -> Iterator[tuple[str, str, dict[str, str]]]:
     name = backstop.name
     if backstop.to == "bedrock-provisioned":
         operation = "bedrock:deleteProvisionedModelThroughput"
-        yield name, operation, {"ProvisionedModelId": name}
+        yield _Call(name, operation, {"ProvisionedModelId": name})
         return
     if backstop.component:
         parameters = {"InferenceComponentName": name}
-        yield f"{name}.", "sagemaker:deleteInferenceComponent", parameters
-    yield name, "sagemaker:deleteEndpoint", {"EndpointName": name}
+        yield _Call(f"{name}.", "sagemaker:deleteInferenceComponent", parameters)
+    yield _Call(name, "sagemaker:deleteEndpoint", {"EndpointName": name})
+
+
+def _flat(values: Mapping[str, Any], within: str = "") -> dict[str, Any]:
+    """Return nested values by their names from the outside, such as `Target.Arn`."""
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        inner = isinstance(value, dict)
+        flat |= _flat(value, f"{within}{name}.") if inner else {f"{within}{name}": value}
+    return flat
+
+
+def _same(found: object, wanted: object) -> bool:
+    if isinstance(found, datetime) and isinstance(wanted, datetime):
+        return abs(found - wanted) <= SAME_TIME
+    if isinstance(found, str) and isinstance(wanted, str) and wanted.startswith("{"):
+        with suppress(ValueError):  # what a target is given, however it is spelt
+            return bool(json.loads(found) == json.loads(wanted))
+    return found == wanted

@@ -157,7 +157,8 @@ class Backstop:
     `name` is that of the endpoint, or of what serves on Bedrock. `component`: it serves by an
     inference component of that name. `lasting`: it serves one experiment after the other. `is_set`:
     the service said so; before that, the schedule may be there or not. `was_gone`: somebody else
-    deleted it once, and it was created anew. `refused`: what keeps it from being set.
+    deleted it once, and it was created anew. `changed`: what of it somebody else changed last, by
+    the names of GetSchedule's answer. `refused`: what keeps it from being set.
     """
 
     name: str
@@ -168,6 +169,7 @@ class Backstop:
     lasting: bool = False
     is_set: bool = False
     was_gone: bool = False
+    changed: str = ""
     refused: Suspicion | None = None
 
 
@@ -388,12 +390,20 @@ class Record(Bounded):
     def lost_backstop(self) -> str:
         """What people should know of the schedule that was to end what is live."""
         backstop = self.focus.backstop if self.focus and self.status is Status.LIVE else None
-        if backstop is None or not backstop.was_gone:
+        if backstop is None:
             return ""
-        return (
-            f"the schedule that ends {backstop.name} if nothing else does was deleted by somebody, "
-            "and was created anew; CloudTrail knows who called DeleteSchedule"
-        )
+        name = f"the schedule that ends {backstop.name} if nothing else does"
+        if backstop.was_gone:
+            return (
+                f"{name} was deleted by somebody, and was created anew; CloudTrail knows who "
+                "called DeleteSchedule"
+            )
+        if backstop.changed and backstop.is_set:
+            return (
+                f"{name} was changed by somebody in its {backstop.changed}, and was set as it has "
+                "to be again; CloudTrail knows who called UpdateSchedule"
+            )
+        return ""
 
     @property
     def refused_backstop(self) -> str:

@@ -299,8 +299,11 @@ class Schedules(Protocol):
         """
         ...
 
-    def stands(self, backstop: Backstop) -> bool:
-        """Whether its schedule is there, and will begin when it is to; False may be stale."""
+    def unset(self, backstop: Backstop, now: datetime) -> str | None:
+        """Return None if its schedule stands as it was set; or what of it somebody changed.
+
+        The text is empty where it does not show, or begins at another time: that may be stale.
+        """
         ...
 
     def begins(self, backstop: Backstop) -> datetime | None:

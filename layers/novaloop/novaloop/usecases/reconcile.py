@@ -335,10 +335,13 @@ def _look_at_stage(
 
 
 def _unset(backstop: Backstop, world: World, eyes: _Eyes) -> Backstop | None:
-    if eyes.backstop_seen or backstop.at <= world.clock.now():
+    if eyes.backstop_seen:
         return None
     eyes.backstop_seen = True
-    return None if world.schedules.stands(backstop) else backstop
+    changed = world.schedules.unset(backstop, world.clock.now())
+    if changed is None:
+        return None
+    return replace(backstop, changed=changed or backstop.changed)
 
 
 def _outcome(record: Record, stage: Stage, snapshot: Snapshot, world: World) -> Outcome:

@@ -45,8 +45,9 @@ def acknowledged(record: Record, seen: Observation, now: datetime, policy: Polic
         if seen.backstop is not None and known in {seen.backstop, None} and stage is record.focus:
             was_gone = seen.was_gone or seen.backstop.was_gone
             known = replace(seen.backstop, is_set=True, was_gone=was_gone, refused=None)
-        if known is not None and known == seen.unset:
-            known = replace(known, is_set=False)
+        unset = seen.unset
+        if known and unset and unset == replace(known, changed=unset.changed):
+            known = replace(unset, is_set=False)
         if known is not None and seen.exposed is not None and stage is record.focus:
             known = replace(known, refused=refused(known.refused, seen.exposed, now, policy))
         if known is not None and known == seen.removed:
@@ -84,7 +85,9 @@ def _with_backstop(decision: Decision, stage: Stage, plan: ServingStage) -> Deci
     backstop = _of(record, stage, due)
     former = before if before is not None and before.attempt == stage.attempt else None
     if former is not None:
-        backstop = replace(backstop, was_gone=former.was_gone, refused=former.refused)
+        backstop = replace(
+            backstop, was_gone=former.was_gone, changed=former.changed, refused=former.refused
+        )
     launches = StageCommand(Ask.LAUNCH, stage.name) in decision.commands
     asked = () if launches else (SetBackstop(stage.name, again=former is not None),)
     after = put_stage(decision.record, replace(stage, backstop=backstop))

@@ -192,7 +192,7 @@ def _present(record: Record) -> list[_Present]:
         # Whatever can't be read, and why, may differ from look to look.
         found.append(_Present(f"{at}something can't be read", text))
     if lost := record.lost_backstop:
-        found.append(_Present("its schedule was deleted", lost))
+        found.append(_Present("its schedule was touched", lost))
     if exposed := record.refused_backstop:
         found.append(_Present("its schedule can't be set", exposed))
     if ails := _ails(record):

@@ -221,8 +221,8 @@ class Observation(Feedback):
     of another experiment that the spec names. `leftovers` stand in the order in which to delete
     them. `before` is the experiment that has waited longest for the quota which the next launch
     counts towards, if that is not this one. `blind` are the looks that failed; what they look for
-    is None. `unset` is the schedule that was set, and is not there as it was. `new_uid` is there
-    for an experiment that has no record yet.
+    is None. `unset` is the schedule that was set, and is not there as it was, with what of it
+    somebody changed. `new_uid` is there for an experiment that has no record yet.
     """
 
     snapshot: Snapshot
