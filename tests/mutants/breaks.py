@@ -289,7 +289,7 @@ MUTANTS: Sequence[Mutant] = [
         Fault(
             does="what was told is told at each look",
             test="test_what_was_sent_is_not_told_again",
-            old="if not _is_news(record) or record.notified == mark:",
+            old="if not _is_news(record) or _is_told(record, record.notified):",
             new="if not _is_news(record):",
         ),
         Fault(

@@ -155,3 +155,59 @@ def test_a_cleanup_that_is_refused_is_one_line_of_history(answer: Callable[[int]
     new = [f"{line.what}: {line.why}" for line in simulation.store.history("demo")[lines:]]
     assert len([line for line in new if line.startswith("cleanup: denied")]) == 1, new
     assert len(new) <= 4, new
+
+
+def of_schedules(simulation: Simulation) -> list[str]:
+    return [text for _, text in simulation.notifier.messages if "the schedule that ends" in text]
+
+
+class Refuses:
+    """Lets no schedule be made or moved, in changing words."""
+
+    def __init__(self, answer: Callable[[int], str]) -> None:
+        self.numbers = map(answer, itertools.count())
+
+    def around(self, call: Call) -> Any:
+        if call.name in {"scheduler.create_schedule", "scheduler.update_schedule"}:
+            raise refusal("AccessDeniedException", next(self.numbers))
+        return call()
+
+
+@every_answer
+def test_a_schedule_that_can_not_be_set_is_told_once_whatever_is_asked_meanwhile(
+    answer: Callable[[int], str],
+) -> None:
+    simulation = live()
+    simulation.scheduler.schedules.clear()
+    simulation.interposed.append(Refuses(answer))
+    simulation.passes(2 * HOUR)
+    assert len(of_schedules(simulation)) == 1
+    asked(simulation, CommandKind.KEEP, hours=5)
+    assert "can't be kept until" in simulation.record("demo").reason
+    simulation.passes(2 * HOUR)
+    assert len(of_schedules(simulation)) == 1
+    simulation.interposed.append(Denies(answer))
+    asked(simulation, CommandKind.STOP)
+    simulation.passes(2 * HOUR)
+    assert simulation.is_in("demo", Status.STOPPING)
+    # What is told now is that it does not end.
+    others = [text for text in of_schedules(simulation) if "can't be ended" not in text]
+    assert len(others) == 1
+    simulation.interposed.clear()
+    assert simulation.reaches("demo", Status.STOPPED)
+    assert not simulation.dead_letters
+
+
+def test_a_schedule_that_stays_as_it_was_is_no_trouble_of_what_ends() -> None:
+    """It could not be moved for what was to be kept. It stands, and that is not wanted any more."""
+    simulation = live()
+    simulation.interposed.append(Refuses(ANSWERS["by turns"]))
+    asked(simulation, CommandKind.KEEP, hours=5)
+    simulation.interposed.append(Denies(ANSWERS["by turns"]))
+    assert simulation.reaches("demo", Status.STOPPING)
+    simulation.passes(HOUR)
+    assert len(of_schedules(simulation)) == 1
+    assert not simulation.record("demo").refused_backstop
+    backstop = simulation.record("demo").stages[-1].backstop
+    assert backstop is not None
+    assert backstop.at == simulation.scheduler.schedules[backstop.name]["StartDate"]

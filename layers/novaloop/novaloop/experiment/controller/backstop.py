@@ -130,6 +130,24 @@ def _of(record: Record, stage: Stage, at: datetime) -> Backstop:
     )
 
 
+def kept_no_longer(record: Record) -> Record:
+    """Return the record of what was live without what it was to be kept for.
+
+    Its schedule is taken to stand as it was promised last, since it could not be moved; the next
+    look tells if that is wrong.
+    """
+    endpoint, stage = record.endpoint, record.focus
+    if endpoint is None or endpoint.kept_until is None:
+        return record
+    record = replace(record, endpoint=replace(endpoint, kept_until=None, unkept=None))
+    if stage is None or stage.backstop is None or endpoint.expires_at is None:
+        return record
+    at = endpoint.expires_at + MARGIN
+    return put_stage(
+        record, replace(stage, backstop=replace(stage.backstop, at=at, is_set=True, refused=None))
+    )
+
+
 def is_promised(record: Record, until: datetime) -> bool:
     """Whether what serves may be said to serve until then: its schedule does not end it before."""
     backstop = record.stages[-1].backstop

@@ -13,7 +13,12 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import TypeVar
 
-from novaloop.experiment.controller.backstop import acknowledged, is_promised, with_backstops
+from novaloop.experiment.controller.backstop import (
+    acknowledged,
+    is_promised,
+    kept_no_longer,
+    with_backstops,
+)
 from novaloop.experiment.controller.commands import forget, obey
 from novaloop.experiment.controller.decision import (
     Decision,
@@ -138,10 +143,7 @@ def _entered(record: Record) -> Record:
 
     The new one has looks of its own, and nothing is kept but what is live.
     """
-    endpoint = record.endpoint
-    if endpoint is not None:
-        endpoint = replace(endpoint, kept_until=None, unkept=None)
-    return replace(record, unreadable=None, endpoint=endpoint)
+    return kept_no_longer(replace(record, unreadable=None))
 
 
 def _step(record: Record, seen: Observation, now: datetime, policy: Policy) -> Decision:

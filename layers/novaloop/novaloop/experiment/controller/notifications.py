@@ -38,7 +38,7 @@ def with_notification(decision: Decision, seen: Observation) -> Decision:
     known = seen.notified or decision.record.notified
     record = replace(decision.record, notified="" if _goes_on(decision, seen) else known)
     decision, mark = replace(decision, record=record), _mark(record)
-    if not _is_news(record) or record.notified == mark:
+    if not _is_news(record) or _is_told(record, record.notified):
         return decision
     return replace(decision, commands=(*decision.commands, Announce(mark)))
 
@@ -63,6 +63,16 @@ def _goes_on(decision: Decision, seen: Observation) -> bool:
 
 def _is_news(record: Record) -> bool:
     return _tells_status(record) or bool(record.unread)
+
+
+def _is_told(record: Record, notified: str) -> bool:
+    """Whether `notified`, which people were told last, is all that there is to tell.
+
+    A status that nobody is told of by itself adds nothing to troubles that were told in another.
+    """
+    if record.status not in TOLD and record.troubles and not record.unread:
+        return all(_since(each) in notified for each in record.troubles)
+    return notified == _mark(record)
 
 
 def _is_reported(record: Record) -> bool:
@@ -101,7 +111,7 @@ def _after_warnings(stage: Stage, seen: Observation) -> Stage:
 def all_told(record: Record) -> bool:
     """Whether the notifier said that people were told of everything, and the report tells it."""
     warned = all(len(stage.warned) >= len(stage.health) for stage in record.stages)
-    notified = not _is_news(record) or record.notified == _mark(record)
+    notified = not _is_news(record) or _is_told(record, record.notified)
     return warned and notified and _is_reported(record)
 
 
@@ -136,16 +146,22 @@ def with_troubles(decision: Decision, former: Record, seen: Observation, now: da
 
     A trouble counts at once when it comes, and goes on counting until it was away for `QUIET`: so
     what comes and goes (flaps, as monitors have it) is told once, and its end at most once in that
-    time. One that went before anybody was told of it, or whose status is over, counts no more.
+    time. One that went before anybody was told of it, or whose status is over, counts no more; nor
+    does what kept something from being kept, once it is kept: whoever asked for it waits for that.
     """
     record = decision.record
     present = {trouble.name for trouble in _present(record)}
-    told = (seen.notified or former.notified) == _mark(former)
+    told = _is_told(former, seen.notified or former.notified)
+    over = _UNSET if _is_unkept(former) and not _is_unkept(record) else None
     known = [
         replace(each, gone_at=None if each.name in present else each.gone_at or now)
         for each in record.troubles
         if each.name in present
-        or (record.status is former.status and (told or each.gone_at is not None))
+        or (
+            record.status is former.status
+            and (told or each.gone_at is not None)
+            and each.name != over
+        )
     ]
     away = sorted(
         (each.gone_at, each.name)
@@ -193,8 +209,8 @@ def _present(record: Record) -> list[_Present]:
         found.append(_Present(f"{at}something can't be read", text))
     if lost := record.lost_backstop:
         found.append(_Present("its schedule was touched", lost))
-    if exposed := record.refused_backstop:
-        found.append(_Present("its schedule can't be set", exposed))
+    if exposed := record.reason if _is_unkept(record) else record.refused_backstop:
+        found.append(_Present(_UNSET, exposed))
     if ails := _ails(record):
         found.append(_Present(_AILS, ails))
     if stage is not None and stage.state is StageState.WAITING and record.status in _LAUNCHES:
@@ -203,6 +219,13 @@ def _present(record: Record) -> list[_Present]:
 
 
 _AILS = "its endpoint does not serve"
+_UNSET = "its schedule can't be set"
+
+
+def _is_unkept(record: Record) -> bool:
+    """Whether what is live can't be kept as long as it is to be, as the record's reason says."""
+    endpoint = record.endpoint if record.status is Status.LIVE else None
+    return endpoint is not None and endpoint.unkept is not None
 
 
 def _ails(record: Record) -> str:
@@ -251,14 +274,16 @@ def _mark(record: Record) -> str:
     """Return what stays the same as long as people were told of all there is to tell.
 
     What can't be read does not name the status, unless that is told too: it would be told anew
-    with each. The reason of LIVE changes with each `keep`, which whoever asked for it knows, and
-    with each failure of the endpoint, which is a trouble; a `keep` that has to wait is named.
+    with each. The reason of LIVE changes with each `keep`, which whoever asked for it knows, or
+    else is a trouble: why something can't be kept, or does not serve.
     """
-    troubles = [f"{each.name} since {each.since:%Y-%m-%d %H:%M:%S}" for each in record.troubles]
+    troubles = [_since(each) for each in record.troubles]
     reason = record.reason if record.status in TOLD or not troubles else ""
-    if record.status is Status.LIVE:
-        unkept = record.endpoint is not None and record.endpoint.unkept is not None
-        reason = "it can't be kept for longer yet" if unkept else ""
+    reason = "" if record.status is Status.LIVE else reason
     parts = [f"{record.status}: {reason}"] if _tells_status(record) or not record.unread else []
     parts += filter(None, ("; ".join(troubles), record.unread))
     return " ".join(cut(part, TEXT_BYTES // len(parts) - 1) for part in parts)
+
+
+def _since(trouble: Trouble) -> str:
+    return f"{trouble.name} since {trouble.since:%Y-%m-%d %H:%M:%S}"
