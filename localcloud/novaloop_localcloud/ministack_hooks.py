@@ -59,6 +59,8 @@ if TYPE_CHECKING:
 _unpacking = threading.Lock()
 _patience = contextvars.ContextVar("patience", default=0.0)
 """How many seconds Lambda itself tries the invocation at hand again while it is throttled."""
+_calls_before = contextvars.ContextVar("calls_before", default=0)
+"""How many calls of functions led to the request at hand."""
 _version_of_event: contextvars.ContextVar[str | None] = contextvars.ContextVar("version_id")
 
 
@@ -457,6 +459,60 @@ def start_once() -> None:
         return start(request)
 
     stepfunctions._start_execution = start_or_find  # noqa: SLF001
+
+
+def end_loops() -> None:
+    """Count a chain of calls through queues, too, and end one that Lambda ends.
+
+    ministack counts what a function calls directly. Lambda counts through SQS as well, in the trace
+    header that the function's SDK sends along, and calls a function of which `RecursiveLoop` is
+    Terminate, the default, no more than about 16 times in a chain. A message that it may not be
+    called for stays in the queue, until that gives it up. Sources: "Use Lambda recursive loop
+    detection" in Lambda's developer guide, boto/boto3#3899.
+    """
+    handle, send, run_batch = (
+        app.SERVICE_HANDLERS["sqs"],
+        sqs._act_send_message,  # noqa: SLF001
+        lambda_svc._run_sqs_batch,  # noqa: SLF001
+    )
+    create, update = stacks._provision_resource, stacks._update_resource  # noqa: SLF001
+
+    async def handle_counting(
+        method: str, path: str, headers: dict[str, str], body: bytes, query: dict[str, Any]
+    ) -> Response:
+        _calls_before.set(lambda_svc._inbound_invoke_depth(headers))  # noqa: SLF001
+        return await handle(method, path, headers, body, query)  # type: ignore[no-any-return]
+
+    def send_counted(message: Mapping[str, Any], queue: str) -> Any:
+        calls = {"DataType": "String", "StringValue": f"Lineage=1:0:{_calls_before.get()}"}
+        told = {**(message.get("MessageSystemAttributes") or {}), "AWSTraceHeader": calls}
+        return send({**message, "MessageSystemAttributes": told}, queue)
+
+    def run_unless_a_loop(
+        mapping: Any, function: Any, event: Any, batch: Sequence[Any], *rest: Any
+    ) -> None:
+        chains = [each["sys"].get("AWSTraceHeader", ":0") for each in batch]
+        depth = 1 + max(int(each.rpartition(":")[2]) for each in chains)
+        if lambda_svc._recursive_loop_drop(mapping["FunctionName"], function, depth) is None:  # noqa: SLF001
+            lambda_svc._invoke_depth.set(depth)  # noqa: SLF001
+            run_batch(mapping, function, event, batch, *rest)
+
+    def set_loop(kind: str, made: tuple[str, Any], properties: Mapping[str, Any]) -> Any:
+        if kind == "AWS::Lambda::Function":  # ministack's CloudFormation leaves it out
+            loop = properties.get("RecursiveLoop", "Terminate")
+            lambda_svc._functions[made[0]]["recursive_loop"] = loop  # noqa: SLF001
+        return made
+
+    def provision(kind: str, logical_id: str, properties: Any, *rest: Any) -> Any:
+        return set_loop(kind, create(kind, logical_id, properties, *rest), properties)
+
+    def change(kind: str, identifier: str, old: Any, properties: Any, *rest: Any) -> Any:
+        return set_loop(kind, update(kind, identifier, old, properties, *rest), properties)
+
+    app.SERVICE_HANDLERS["sqs"] = handle_counting
+    sqs._act_send_message = sqs._HANDLERS["SendMessage"] = send_counted  # noqa: SLF001
+    lambda_svc._run_sqs_batch = run_unless_a_loop  # noqa: SLF001
+    stacks._provision_resource, stacks._update_resource = provision, change  # noqa: SLF001
 
 
 def refuse_queries() -> None:

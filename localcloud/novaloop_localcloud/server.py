@@ -73,6 +73,7 @@ def main() -> None:
     emulator.refuse_requests()
     emulator.refuse_queries()
     emulator.start_once()
+    emulator.end_loops()
     emulator.enforce_keys()
     emulator.call_universal_targets()
     stand_ins.install(

@@ -87,15 +87,15 @@ def has_told(stack: Stack, name: str, what: str) -> bool:
     return any(what in line for line in told(stack, name))
 
 
-def throttles(cloud: LocalCloud, function: str) -> float:
-    """Return how often a function was throttled in the last hour, as CloudWatch counts it."""
+def counted(cloud: LocalCloud, metric: str, function: str) -> float:
+    """Return a function's `Throttles`, say, of the last hour, as CloudWatch counts them."""
     now = datetime.now(UTC)
     points = (
         cloud.session()
         .client("cloudwatch")
         .get_metric_statistics(
             Namespace="AWS/Lambda",
-            MetricName="Throttles",
+            MetricName=metric,
             Dimensions=[{"Name": "FunctionName", "Value": function}],
             StartTime=now - timedelta(hours=1),
             EndTime=now + timedelta(minutes=1),

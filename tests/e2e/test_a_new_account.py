@@ -12,7 +12,7 @@ from novaloop_cli.stack import Stack
 from novaloop_localcloud import questions
 from novaloop_localcloud.cloud import LocalCloud, up
 from novaloop_localcloud.sagemaker.faults import Fault
-from tests.e2e.application import BIG_FILE_BYTES, ONE_EVALUATION, SPEC, put, reaches, throttles
+from tests.e2e.application import BIG_FILE_BYTES, ONE_EVALUATION, SPEC, counted, put, reaches
 from tests.e2e.conftest import PARAMETERS, TIMING
 
 pytestmark = pytest.mark.e2e
@@ -52,7 +52,7 @@ def test_the_default_plan_with_a_big_file_goes_through_a_flood_of_uploads(
     assert [each for each in executions if each["name"].startswith("demo-sft-")]
     for name in FLOOD:
         reaches(stack, name, Status.COMPLETED)
-    assert throttles(cloud, cloud.outputs()["IngestFunctionName"]) > 0
+    assert counted(cloud, "Throttles", cloud.outputs()["IngestFunctionName"]) > 0
     sqs = cloud.session().client("sqs")
     (letters,) = [url for url in sqs.list_queues()["QueueUrls"] if "DeadLetterQueue" in url]
     told = sqs.get_queue_attributes(QueueUrl=letters, AttributeNames=["All"])["Attributes"]

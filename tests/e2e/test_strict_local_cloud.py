@@ -20,7 +20,7 @@ from novaloop_localcloud.cloud import LocalCloud, up
 from novaloop_localcloud.emulator import LocalCloudError, Timing
 from novaloop_localcloud.limits import MESSAGE_BYTES, REQUEST_BYTES, RESPONSE_BYTES
 from novaloop_localcloud.sagemaker.faults import Fault
-from tests.e2e.application import throttles, wait_for
+from tests.e2e.application import counted, wait_for
 from tests.unit.cloud.test_big_file_machine import gives_a_name_once
 
 pytestmark = pytest.mark.e2e
@@ -235,6 +235,44 @@ def test_lambda_refuses_a_large_payload_and_answer(cloud: LocalCloud) -> None:
     assert json.load(answer["Payload"])["errorType"] == "Function.ResponseSizeTooLarge"
 
 
+LOOPING = """\
+import boto3
+
+def h(event, _):
+    number = int(event["Records"][0]["body"]) + 1
+    boto3.client("s3").put_object(Bucket="bucket", Key=f"{QUEUE}/{number}")
+    if number < 20:
+        sqs = boto3.client("sqs")
+        url = sqs.get_queue_url(QueueName=QUEUE)["QueueUrl"]
+        sqs.send_message(QueueUrl=url, MessageBody=str(number))
+"""
+
+
+@pytest.mark.parametrize(("recursion", "most_calls"), [("Terminate", 16), ("Allow", 20)])
+def test_lambda_ends_a_chain_of_calls_through_a_queue(
+    cloud: LocalCloud, recursion: str, most_calls: int
+) -> None:
+    client = partial(cloud.session().client, config=FAST)
+    functions, sqs, s3 = client("lambda"), client("sqs"), client("s3")
+    name = f"loop-{recursion}"
+    code = _zipped(f"QUEUE = {name!r}\n{LOOPING}")
+    runs = {"Runtime": "python3.13", "Role": ROLE, "Handler": "f.h", "Timeout": 60}
+    functions.create_function(FunctionName=name, **runs, Code={"ZipFile": code})
+    functions.put_function_recursion_config(FunctionName=name, RecursiveLoop=recursion)
+    queue = sqs.create_queue(QueueName=name, Attributes={"VisibilityTimeout": "60"})["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]
+    functions.create_event_source_mapping(FunctionName=name, EventSourceArn=arn["QueueArn"])
+    sqs.send_message(QueueUrl=queue, MessageBody="0")
+
+    def calls() -> int:
+        return int(s3.list_objects_v2(Bucket="bucket", Prefix=f"{name}/")["KeyCount"])
+
+    refused = 1 if recursion == "Terminate" else 0
+    wait_for(lambda: counted(cloud, "RecursiveInvocationsDropped", name) >= refused)
+    wait_for(lambda: calls() >= most_calls)
+    assert calls() == most_calls
+
+
 def test_a_held_invocation_meets_the_function_as_it_is_when_let_go(cloud: LocalCloud) -> None:
     functions, s3 = (cloud.session().client(each, config=FAST) for each in ("lambda", "s3"))
 
@@ -289,7 +327,7 @@ def test_what_is_throttled_is_called_as_soon_as_there_is_room(
     assert functions.get_account_settings()["AccountLimit"]["ConcurrentExecutions"] == 1000
 
     def tried() -> dict[str, float]:
-        return {name: throttles(cloud, name) for name in _CALLS}
+        return {name: counted(cloud, "Throttles", name) for name in _CALLS}
 
     def calls(name: str) -> int:
         group = f"/aws/lambda/{name}"
