@@ -96,7 +96,7 @@ class LongHistory:
         began, ports = self.clock.time, self
         port: Any = ports
         orphans = OrphanWorld(port, port, port, port)
-        swept = sweep(SweepWorld(port, port, port, port, port, self.clock, orphans))
+        swept = sweep(SweepWorld(port, port, port, port, port, self.clock, lambda: orphans))
         took = self.clock.time - began
         self.clock.time = began + SWEEP_EVERY
         return swept, self.calls.total(), took

@@ -41,7 +41,7 @@ ENVIRONMENT = {
 }
 WORLDS: dict[str, Callable[[], object]] = {
     "ControllerFunction": controller_world,
-    "SweeperFunction": sweep_world,
+    "SweeperFunction": lambda: sweep_world().orphans(),
     "IngestFunction": ingest_world,
     "MetricsFunction": score_world,
     "GuardFunction": guard_world,

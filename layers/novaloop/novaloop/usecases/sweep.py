@@ -84,7 +84,7 @@ slow, and a sweep that is cut off remembers nothing."""
 
 @dataclass(frozen=True)
 class SweepWorld:
-    """Everything that the sweep works with."""
+    """Everything that the sweep works with; what only the daily search needs is made for it."""
 
     store: SweepStore
     objects: Objects
@@ -92,7 +92,7 @@ class SweepWorld:
     ingester: Ingester
     notifier: Notifier
     clock: Clock
-    orphans: OrphanWorld
+    orphans: Callable[[], OrphanWorld]
 
 
 @dataclass
@@ -182,7 +182,7 @@ def _look_for_orphans(world: SweepWorld, swept: Swept, place: Round) -> None:
     swept.place = place = replace(place, searched=begun, search_after=None)
     world.store.put_sweep_round(place)
     in_time = partial(_is_before, now + TIME_FOR_ORPHANS, world)
-    search = look_for_orphans(world.orphans, now, after or "", in_time)
+    search = look_for_orphans(world.orphans(), now, after or "", in_time)
     swept.orphans = len(search.told)
     swept.failures += search.failures
     if search.came_to is not None:  # there is more: the next sweep goes on
