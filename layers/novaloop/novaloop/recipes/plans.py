@@ -6,8 +6,6 @@ from copy import deepcopy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from novaloop.recipes import facts
 from novaloop.recipes.catalog import Blueprint, blueprint
 from novaloop.recipes.checks import validate_infrastructure, validate_inputs
@@ -56,6 +54,8 @@ def plan_training_job(job: TrainingJob, deployment: Deployment, at: str = "") ->
     contradictions = inconsistencies(request, recipe)
     if contradictions:
         raise AssertionError("; ".join(contradictions))
+    import yaml  # noqa: PLC0415 - most looks launch nothing
+
     return JobPlan(request, recipe, yaml.safe_dump(recipe, sort_keys=False), job.recipe_uri)
 
 

@@ -2,6 +2,9 @@
 
 Every trigger is only a hint to come here. A crash anywhere heals at the next look: what was
 committed is carried out again under the same names, and what exists already is adopted.
+
+Most looks only look. What a stage needs once is imported where it is needed, so that no cold start
+pays for it.
 """
 
 from __future__ import annotations
@@ -77,8 +80,6 @@ from novaloop.experiment.stack import Site, tags
 from novaloop.experiment.versions import Damaged, NewerVersion
 from novaloop.recipes.errors import RecipeError
 from novaloop.usecases.errors import DEFECTS, code_of
-from novaloop.usecases.outcomes import outcome_of
-from novaloop.usecases.planning import write_plan
 from novaloop.usecases.ports import (
     Clock,
     Defects,
@@ -345,6 +346,8 @@ def _unset(backstop: Backstop, world: World, eyes: _Eyes) -> Backstop | None:
 
 
 def _outcome(record: Record, stage: Stage, snapshot: Snapshot, world: World) -> Outcome:
+    from novaloop.usecases.outcomes import outcome_of  # noqa: PLC0415 - once a stage
+
     return outcome_of(
         record,
         stage,
@@ -544,6 +547,8 @@ def _carried_out(command: Command, record: Record, world: World, feedback: Feedb
 
 
 def _write_plan(record: Record, world: World) -> Feedback:
+    from novaloop.usecases.planning import write_plan  # noqa: PLC0415 - for a dry run alone
+
     try:
         return Feedback(planned=write_plan(record, world.site, world.objects))
     except RecipeError as error:

@@ -29,7 +29,6 @@ from novaloop.experiment.controller.decision import (
     put_stage,
     stay,
 )
-from novaloop.experiment.controller.gate import judge
 from novaloop.experiment.controller.intake import collect, keeps_from_starting
 from novaloop.experiment.controller.notifications import (
     with_notification,
@@ -274,6 +273,9 @@ def _before_deploy(record: Record, seen: Observation, now: datetime) -> Decision
         return None
     if record.gate is None and any(map(seen.snapshot.unread_score, record.stages)):
         return stay(record)  # nobody judges by scores of which one is missing
+    # Once an experiment; it loads what metrics are.
+    from novaloop.experiment.controller.gate import judge  # noqa: PLC0415
+
     verdict = record.gate or judge(record, seen.snapshot.scores)
     judged = replace(record, gate=verdict)
     if not verdict.promotes:

@@ -11,7 +11,6 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from novaloop.experiment.spec.wording import in_words
-from novaloop.experiment.spec.yaml_file import NotSettings, read_settings
 from novaloop.recipes.packaged import packaged_yaml
 from novaloop.typed import dotted
 
@@ -70,6 +69,9 @@ def _packaged() -> Any:
 
 def read_prices(content: bytes) -> PriceTable:
     """Return the packaged prices with what `content` says otherwise. Raises PricesRefused."""
+    # Only the command reads people's prices.
+    from novaloop.experiment.spec.yaml_file import NotSettings, read_settings  # noqa: PLC0415
+
     try:
         changes = read_settings(content, example="as_of: 2026-11-01")
         return PriceTable.model_validate(_merged(_packaged(), changes))
