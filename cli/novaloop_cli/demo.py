@@ -80,7 +80,9 @@ def demo(data: Path | None, keep: bool) -> None:
         with _local_cloud(out, keep=keep) as cloud, local_stack(cloud) as stack:
             record = run(stack, files, out)
             if record.status is Status.LIVE and not keep:
-                _clean_up(stack, out)
+                out.print()
+                with _timed(out, "Deleting the endpoint, configuration and model"):
+                    clean_up(stack, NAME)
     out.print(f"\nDone in {time.monotonic() - began:.0f} s.")
     if keep:
         out.print(f"Go on: {stack.command('show', NAME)}\nStop it all: novaloop local down")
@@ -96,15 +98,11 @@ def prepare(folder: Path, data: Path | None) -> None:
     if data is None:
         questions.write(folder)
     else:
-        _copy(data, folder)
+        for file in data.iterdir():
+            if file.is_file():
+                shutil.copy(file, folder)
     if not (folder / SPEC_FILE).exists():
         (folder / SPEC_FILE).write_text(SPEC, encoding="utf-8")
-
-
-def _copy(data: Path, folder: Path) -> None:
-    for file in data.iterdir():
-        if file.is_file():
-            shutil.copy(file, folder)
 
 
 @contextmanager
@@ -169,9 +167,3 @@ def _ask(stack: Stack, record: Record, out: Console) -> None:
     out.print(f"Asked: {QUESTION}", style="dim")
     answer = "".join(chat.answer(stack, record, QUESTION, 50, stream=True))
     out.print(f"Answered: {answer}")
-
-
-def _clean_up(stack: Stack, out: Console) -> None:
-    out.print()
-    with _timed(out, "Deleting the endpoint, configuration and model"):
-        clean_up(stack, NAME)

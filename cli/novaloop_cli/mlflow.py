@@ -76,7 +76,9 @@ def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
 
 def log(client: Any, content: Report, settings: Mapping[str, Mapping[str, str]]) -> str:
     """Log a run for the experiment and one inside it for each stage; return the former's id."""
-    experiment_id = _experiment(client, EXPERIMENT_PREFIX + content["experiment"])
+    name = EXPERIMENT_PREFIX + content["experiment"]
+    known = client.get_experiment_by_name(name)
+    experiment_id = str(known.experiment_id if known else client.create_experiment(name))
     parent = client.create_run(experiment_id, run_name=content["experiment"]).info.run_id
     client.set_tag(parent, "novaloop.version", content["code_version"])
     client.set_tag(parent, "novaloop.status", content["status"])
@@ -91,11 +93,6 @@ def log(client: Any, content: Report, settings: Mapping[str, Mapping[str, str]])
         client.log_artifacts(parent, folder)
     client.set_terminated(parent)
     return str(parent)
-
-
-def _experiment(client: Any, name: str) -> str:
-    known = client.get_experiment_by_name(name)
-    return str(known.experiment_id if known else client.create_experiment(name))
 
 
 def _log_stage(
@@ -116,11 +113,7 @@ def _log_stage(
     for metric in (*content["metrics"], *of_tasks):
         for measured in metric["measurements"]:
             if measured["stage"] == stage["name"]:
-                _log_measurement(client, run, metric["name"], measured)
+                client.log_metric(run, metric["name"], measured["value"])
+                if measured["stderr"] is not None:
+                    client.log_metric(run, f"{metric['name']}_stderr", measured["stderr"])
     client.set_terminated(run, "FAILED" if stage["state"] == "FAILED" else "FINISHED")
-
-
-def _log_measurement(client: Any, run: str, name: str, measured: Mapping[str, Any]) -> None:
-    client.log_metric(run, name, measured["value"])
-    if measured["stderr"] is not None:
-        client.log_metric(run, f"{name}_stderr", measured["stderr"])

@@ -127,7 +127,8 @@ def _news(
 ) -> RenderableType:
     """Return what is worth knowing of a stage now."""
     if stage.state is StageState.WAITING:
-        return Text(_wait(stage, now), "yellow")
+        when = f"next try {_in(stage.next_try_at, now)}: " if stage.next_try_at else ""
+        return Text(f"{when}{stage.reason or ''}", "yellow")
     if stage.state is StageState.SUCCEEDED:
         return _result(stage, scores)
     if stage.reason:
@@ -135,11 +136,6 @@ def _news(
     if stage.state is StageState.RUNNING and stage.progress:
         return _progress(stage, now)
     return ""
-
-
-def _wait(stage: Stage, now: datetime) -> str:
-    reason = stage.reason or ""
-    return f"next try {_in(stage.next_try_at, now)}: {reason}" if stage.next_try_at else reason
 
 
 def _in(time: datetime, now: datetime) -> str:

@@ -136,7 +136,8 @@ class _Scorer:
         rows = self._rows.build()
         if len(rows) == 0:
             raise InferenceError("the evaluation holds no rows")
-        metrics = _metrics(rows)
+        metrics = {name: mean(column) for name, column in zip(METRICS, rows.values.T, strict=True)}
+        metrics["bleu"] = _bleu(rows)
         score = Score(
             n=len(rows),
             evaluation_set=rows.evaluation_set,
@@ -174,12 +175,6 @@ def _batches(inferences: Iterable[Inference]) -> Iterator[list[Inference]]:
             batch, characters = [], 0
     if batch:
         yield batch
-
-
-def _metrics(rows: RowScores) -> dict[str, Estimate]:
-    metrics = {name: mean(column) for name, column in zip(METRICS, rows.values.T, strict=True)}
-    metrics["bleu"] = _bleu(rows)
-    return metrics
 
 
 def _of_processor(

@@ -27,7 +27,9 @@ def resolve(
     values = {
         path: setting.default for path, setting in blueprint.settings.items() if not setting.omitted
     } | chosen
-    _follow_defaults(blueprint.settings, values, chosen)
+    for path, setting in blueprint.settings.items():
+        if setting.default_from and path not in chosen:
+            values[path] = values[setting.default_from]
     named = {path: joined(at, path.rpartition(".")[2]) for path in values}
     errors += _out_of_order(blueprint, values, named)
     return values, errors
@@ -89,14 +91,6 @@ def _spellings(settings: Mapping[str, Setting]) -> dict[str, str]:
         name = leaf_name if count[leaf_name] == 1 else path
         spellings[leaf_name] = spellings[settings[path].parameter or leaf_name] = name
     return spellings
-
-
-def _follow_defaults(
-    settings: Mapping[str, Setting], values: dict[str, Any], chosen: Mapping[str, Any]
-) -> None:
-    for path, setting in settings.items():
-        if setting.default_from and path not in chosen:
-            values[path] = values[setting.default_from]
 
 
 def _out_of_order(

@@ -44,7 +44,9 @@ def _messages(turns: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
             # Results of parallel calls belong to one user turn.
             if not results:
                 messages.append({"role": "user", "content": results})
-            results.append(_tool_result(turn, path))
+            content = [{"text": _text(turn, path)}]
+            answered = {"toolUseId": turn.get("tool_call_id"), "content": content}
+            results.append({"toolResult": answered})
             continue
         results = []
         content = _assistant(turn, path) if turn["role"] == "assistant" else _user(turn, path)
@@ -77,11 +79,6 @@ def _tool_use(call: Any, path: str) -> dict[str, Any]:
     except (KeyError, TypeError, orjson.JSONDecodeError) as error:
         raise _reject(f"{path}.tool_calls", "needs id, function.name and JSON arguments") from error
     return {"toolUse": use}
-
-
-def _tool_result(turn: dict[str, Any], path: str) -> dict[str, Any]:
-    result = {"toolUseId": turn.get("tool_call_id"), "content": [{"text": _text(turn, path)}]}
-    return {"toolResult": result}
 
 
 def _tool(tool: Any) -> dict[str, Any]:
