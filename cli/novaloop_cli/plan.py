@@ -150,7 +150,7 @@ def check_folder(directory: Path, name: str) -> Checked:
         for key in uploads:
             ingest(key, world)
         check_experiment(name, world)
-        spec = present_spec(name, world) or ExperimentSpec()
+        spec = present_spec(name, world)[0] or ExperimentSpec()
         snapshot = world.store.load(name)
     problems = list(_problems(spec, snapshot))
     if problems:

@@ -185,6 +185,7 @@ def dataset(role: str = "sft", uploaded_at: datetime = NOW, **changes: Any) -> D
         "version_id": "v7",
         "uploaded_at": uploaded_at,
         "fingerprint": "fp",
+        "settings_at": NOW,
         "updated_at": LATER,
         "ingest_attempts": 2,
         "reason": "line 7: no answer",

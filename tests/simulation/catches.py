@@ -140,7 +140,7 @@ BREAKS: Sequence[Break] = (
     _one(
         "what ingest reads by newer settings is asked for at each look",
         "experiment/controller/intake.py",
-        " if set_at is not None and item.updated_at < set_at]",
+        " if set_at is not None and _is_before(item, set_at)]",
         "]",
         "tests/simulation/test_ingest_that_fails.py",
     ),

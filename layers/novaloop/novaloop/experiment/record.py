@@ -480,9 +480,9 @@ class DatasetStatus(StrEnum):
 class DatasetItem(Bounded):
     """One dataset of an experiment, as ingest left it.
 
-    `fingerprint` identifies the settings that it was converted with; `outputs` maps each row
-    format to the S3 key of its JSONL. The `version_id` is empty while errors of a service keep any
-    from being converted.
+    `fingerprint` identifies the settings that it was converted with, `settings_at` is when they
+    were uploaded, if they were; `outputs` maps each row format to the S3 key of its JSONL. The
+    `version_id` is empty while errors of a service keep any from being converted.
     """
 
     role: str
@@ -492,6 +492,7 @@ class DatasetItem(Bounded):
     uploaded_at: datetime
     fingerprint: str
     updated_at: datetime
+    settings_at: datetime | None = None
     ingest_attempts: int = 1
     reason: Prose = ""
     rows: int = 0

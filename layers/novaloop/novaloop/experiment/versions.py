@@ -52,7 +52,7 @@ class Shape(StrEnum):
 PRESENT: Mapping[Shape, int] = {
     Shape.RECORD: 2,
     Shape.SPEC: 1,
-    Shape.DATASET: 1,
+    Shape.DATASET: 2,
     Shape.STRAYS: 1,
     Shape.CHECKS: 1,
     Shape.SCORE: 2,

@@ -116,6 +116,7 @@ class DatasetModel(Item, discriminator="DATASET"):
     uploaded_at = UnicodeAttribute()
     updated_at = UnicodeAttribute()
     fingerprint = UnicodeAttribute()
+    settings_at = UnicodeAttribute(null=True)
     ingest_attempts = NumberAttribute()
     rows = NumberAttribute()
     rejected_rows = NumberAttribute()

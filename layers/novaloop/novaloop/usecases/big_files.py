@@ -257,7 +257,7 @@ def _parts(folders: Sequence[str], world: IngestWorld) -> Iterator[tuple[Part, b
 def _job(file: BigFile, world: IngestWorld) -> Conversion | None:
     """Return the conversion, unless it is no longer wanted."""
     item = world.store.load(file.experiment_id).datasets.get(file.role)
-    spec = present_spec(file.experiment_id, world)
+    spec, _ = present_spec(file.experiment_id, world)
     if item is None or spec is None or not _is_of(item, file):
         return None
     same = data_fingerprint(spec, Role(file.role)) == file.fingerprint

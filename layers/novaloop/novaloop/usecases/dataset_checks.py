@@ -22,7 +22,7 @@ from novaloop.usecases.spec_upload import present_spec
 def check_experiment(experiment_id: str, world: IngestWorld) -> None:
     """Check the datasets that the plan needs against each other, if all are accepted."""
     snapshot = world.store.load(experiment_id)
-    spec = present_spec(experiment_id, world)
+    spec, _ = present_spec(experiment_id, world)
     accepted = _accepted(snapshot, spec) if spec else None
     if spec is None or accepted is None:
         return

@@ -70,16 +70,24 @@ def _item(role: str, key: str, upload: Upload, world: IngestWorld) -> DatasetIte
 
 def _ingest_data(experiment_id: str, key: str, upload: Upload, world: IngestWorld) -> None:
     stem = stem_of(key)
-    spec = present_spec(experiment_id, world)
+    spec, set_at = present_spec(experiment_id, world)
     if spec is None:
+        present = world.store.load(experiment_id).datasets
         for role in _SHARED if stem == SPLIT_STEM else [Role(stem)]:
-            waiting = _item(role, key, upload, world)
+            waiting = replace(_item(role, key, upload, world), settings_at=set_at)
             waiting = replace(waiting, reason="waits for a valid experiment.yaml")
-            world.store.put_dataset(experiment_id, waiting)
+            # Each write brings a look about, which may ask for it again: once is enough.
+            old = same(present.get(role), waiting)
+            if old is None or old.settings_at != set_at:
+                world.store.put_dataset(experiment_id, waiting)
         return
     roles = split_roles(spec) if stem == SPLIT_STEM else (Role(stem),)
     items = tuple(
-        replace(_item(role, key, upload, world), fingerprint=data_fingerprint(spec, role))
+        replace(
+            _item(role, key, upload, world),
+            fingerprint=data_fingerprint(spec, role),
+            settings_at=set_at,
+        )
         for role in roles
     )
     big = world.big_files

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from novaloop.experiment.names import SPEC_FILE
 from novaloop.experiment.record import SpecItem
 from novaloop.experiment.spec.experiment import ExperimentSpec
@@ -44,19 +46,21 @@ def ingest_spec(experiment_id: str, key: str, upload: Upload, world: IngestWorld
         world.store.put_spec(experiment_id, spec_item(key, upload, world))
 
 
-def present_spec(experiment_id: str, world: IngestWorld) -> ExperimentSpec | None:
-    """Return the newest spec, or None if it is none.
+def present_spec(
+    experiment_id: str, world: IngestWorld
+) -> tuple[ExperimentSpec | None, datetime | None]:
+    """Return the newest spec, None if it is none, and when it was uploaded, if it was.
 
     It is read where it was uploaded as long as its item has not been written.
     """
     key = f"{INBOX}{experiment_id}/{SPEC_FILE}"
     upload = world.objects.newest(key)
     if upload is None:
-        return ExperimentSpec()
+        return ExperimentSpec(), None
     item = world.store.load(experiment_id).spec
     if item is None or (item.version_id, item.uploaded_at) != (
         upload.version_id,
         upload.uploaded_at,
     ):
         item = spec_item(key, upload, world)
-    return item.spec
+    return item.spec, upload.uploaded_at

@@ -179,11 +179,11 @@ def _wait_for_datasets(
 ) -> Decision:
     """Ask for what was converted by former settings, and for what a conversion has left undone.
 
-    `set_at`: when the settings were uploaded. What ingest has begun with since is by these or by
-    newer ones, of which the table does not know yet. It is not asked for at each look: each ask
-    changes the item, which brings the next look about.
+    `set_at`: when the settings were uploaded. What is by newer ones, of which the table does not
+    know yet, is not asked for at each look: each ask may change the item, which brings the next
+    look about.
     """
-    unset = [item for item in intake.stale if set_at is not None and item.updated_at < set_at]
+    unset = [item for item in intake.stale if set_at is not None and _is_before(item, set_at)]
     # An item without a version says why nothing could be read: the sweep asks for that.
     read = (item for item in (*intake.stale, *intake.busy) if item.version_id)
     stalled = [item for item in read if item.updated_at + CONVERSION < now]
@@ -192,6 +192,20 @@ def _wait_for_datasets(
     if intake.rejected:
         return enter(record, Status.REJECTED, _why_rejected(intake.rejected), now, *ingest)
     return enter(record, Status.COLLECTING, _what_is_awaited(intake), now, *ingest)
+
+
+def _is_before(item: DatasetItem, set_at: datetime) -> bool:
+    """Whether a dataset is by settings that were uploaded before these, by the bucket's time.
+
+    That is in whole seconds: of two in the same one, what is being converted by either goes on.
+    What is by none, as there was no experiment.yaml, was so before these, unless that was deleted
+    since: then each failure to convert it would be asked for again.
+    """
+    has_result = item.status is not DatasetStatus.INGESTING and bool(item.version_id)
+    if item.settings_at is None:
+        return has_result or item.updated_at < set_at
+    waits = not item.fingerprint
+    return item.settings_at < set_at or (item.settings_at == set_at and (has_result or waits))
 
 
 def _start_when_quiet(
