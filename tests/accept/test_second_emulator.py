@@ -6,7 +6,6 @@ One stack's life in the order of the tests, each of which begins where the one b
 from __future__ import annotations
 
 import json
-import shutil
 import threading
 from collections.abc import Callable
 from functools import partial
@@ -35,6 +34,7 @@ from tests.e2e.application import (
     ONE_EVALUATION,
     SPEC,
     WITHOUT_PLAN,
+    copy_of_build,
     is_at,
     put,
     reaches,
@@ -152,11 +152,8 @@ def test_a_big_file_goes_through_the_distributed_map(stack: Stack) -> None:
 
 
 def test_an_update_while_an_experiment_runs(stack: Stack, log: Path, tmp_path: Path) -> None:
-    # Where it was built, paths lead from the template to the functions.
     project = tmp_path / "project"
-    shutil.copytree(REPOSITORY / "functions", project / "functions")
-    changed = project / BUILT.relative_to(REPOSITORY)
-    shutil.copytree(BUILT.parent, changed.parent)
+    changed = copy_of_build(BUILT, project)
     for code in (project / "functions").glob("*/app.py"):
         code.write_text(code.read_text(encoding="utf-8") + "\nCHANGED = True\n", encoding="utf-8")
     questions.write(tmp_path, sft=80, rft=1, eval=30)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -18,8 +19,11 @@ from novaloop_cli.main import main
 from novaloop_cli.stack import Stack, local_stack
 from novaloop_localcloud import questions
 from novaloop_localcloud.cloud import LocalCloud
+from novaloop_localcloud.emulator import REPOSITORY
 
 T = TypeVar("T")
+SOURCES = ("functions", "statemachines")
+"""What a built template leads to, beside what was built."""
 LONGEST_WAIT_SECONDS = 300.0
 """After which what is waited for is taken never to come: far longer than on a busy machine."""
 BIG_FILE_BYTES = 1_000_000
@@ -35,6 +39,16 @@ WITHOUT_PLAN = SPEC.partition("gate")[0]
 ONLY_BASELINE = WITHOUT_PLAN + "plan: [evaluate: baseline]\n"
 GOOD_EVAL = 'Id,Body,Y\n1,what is this?,HQ\n2,"and\r\nthat?",LQ_EDIT\n3,or those?,LQ_CLOSE\n'
 ONE_EVALUATION = {"experiment.yaml": ONLY_BASELINE, "eval.csv": GOOD_EVAL}
+
+
+def copy_of_build(built: Path, folder: Path) -> Path:
+    """Copy what was built, by the path of its template, with the sources that it leads to."""
+    shutil.rmtree(folder, ignore_errors=True)
+    for sources in SOURCES:
+        shutil.copytree(REPOSITORY / sources, folder / sources)
+    copied = folder / built.relative_to(REPOSITORY)
+    shutil.copytree(built.parent, copied.parent)
+    return copied
 
 
 def run(*arguments: str) -> Result:

@@ -6,7 +6,6 @@ say of CloudFormation (aws-cloudformation/cloudformation-coverage-roadmap#852).
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,16 @@ from novaloop_localcloud import questions
 from novaloop_localcloud.cloud import LocalCloud, up
 from novaloop_localcloud.deployment import BUILDS, deploy_built
 from novaloop_localcloud.emulator import REPOSITORY, LocalCloudError
-from tests.e2e.application import WITHOUT_PLAN, endpoints, put, reaches, run, talking_to, wait_for
+from tests.e2e.application import (
+    WITHOUT_PLAN,
+    copy_of_build,
+    endpoints,
+    put,
+    reaches,
+    run,
+    talking_to,
+    wait_for,
+)
 from tests.e2e.conftest import PARAMETERS, TIMING
 
 pytestmark = pytest.mark.e2e
@@ -43,14 +51,11 @@ def stack(cloud: LocalCloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 def changed(folder: Path, change: Callable[[dict[str, Any]], object]) -> Path:
     """Return the built template with other resources, in a copy of where it was built."""
-    built = BUILDS / "build" / "template.yaml"
-    shutil.rmtree(folder, ignore_errors=True)
-    shutil.copytree(REPOSITORY / "functions", folder / "functions")
-    shutil.copytree((REPOSITORY / built).parent, (folder / built).parent)
-    template = yaml.safe_load((REPOSITORY / built).read_text(encoding="utf-8"))
+    copied = copy_of_build(REPOSITORY / BUILDS / "build" / "template.yaml", folder)
+    template = yaml.safe_load(copied.read_text(encoding="utf-8"))
     change(template["Resources"])
-    (folder / built).write_text(yaml.safe_dump(template), encoding="utf-8")
-    return folder / built
+    copied.write_text(yaml.safe_dump(template), encoding="utf-8")
+    return copied
 
 
 def fail_after_the_guard(resources: dict[str, Any]) -> None:
