@@ -286,6 +286,17 @@ def test_messages_reach_a_serverless_agent_as_one_text() -> None:
                 "question": "q",
                 "answer": "a",
                 "image_format": "png",
+                "s3_uri": "s3://b/a\n",
+                "bucket_owner": "1",
+            },
+            "must be s3://",
+        ),
+        (
+            RowFormat.SFT,
+            {
+                "question": "q",
+                "answer": "a",
+                "image_format": "png",
                 "video_format": "mp4",
                 **MEDIUM,
             },

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from novaloop.recipes.jobs import Deployment
 
-CUSTOM_MODEL_ARN = re.compile(r"arn:aws[a-z-]*:bedrock:[a-z0-9-]+:\d{12}:custom-model/\S+")
+CUSTOM_MODEL_ARN = re.compile(r"arn:aws[a-z-]*:bedrock:[a-z0-9-]+:[0-9]{12}:custom-model/\S+")
 
 
 @dataclass(frozen=True)

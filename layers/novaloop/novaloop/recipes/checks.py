@@ -18,10 +18,12 @@ from novaloop.recipes.settings import Given, listed
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_LAMBDA_ARN = re.compile(r"arn:aws:lambda:[a-z0-9-]+:\d{12}:function:[A-Za-z0-9-_]+")
+# In ASCII: to `re`, `\d` and `\w` are the digits and letters of all scripts.
+_LAMBDA_ARN = re.compile(r"arn:aws:lambda:[a-z0-9-]+:\d{12}:function:[A-Za-z0-9-_]+", re.ASCII)
 _IMAGE = re.compile(
     r"(\d{12})\.dkr\.ecr\.([a-z0-9-]+)\.amazonaws\.com/([a-z0-9][a-z0-9._/-]*)"
-    r":[A-Za-z0-9_][\w.-]{0,127}"
+    r":[A-Za-z0-9_][\w.-]{0,127}",
+    re.ASCII,
 )
 _S3_OBJECT = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/\S+")
 # Escrow buckets are named customer-escrow-<account>-<platform>-<id>; `hp` is HyperPod.

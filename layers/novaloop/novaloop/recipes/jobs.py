@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 DEFAULT_MAX_RUNTIME_SECONDS = 86400
 
 MODEL_PACKAGE_ARN = re.compile(
-    r"(arn:aws:sagemaker:[a-z0-9-]+:\d{12}:model-package)/([A-Za-z0-9-]+)/\d+"
+    r"(arn:aws:sagemaker:[a-z0-9-]+:\d{12}:model-package)/([A-Za-z0-9-]+)/\d+", re.ASCII
 )
 
 

@@ -66,7 +66,8 @@ _LETTERS = _ascii("[A-Za-z]")
 _CONTROLS = {"n": 10, "t": 9, "r": 13, "f": 12, "v": 11, "a": 7}
 _CODES = {"x": 2, "u": 4, "U": 8}
 _ASSERTIONS = "AZbB"
-_COUNT = re.compile(r"\{(?!\})(\d*)(,?)(\d*)\}")
+# Of ASCII digits only, as `re` counts: `{\u0660}` is three characters to it, and no count of zero.
+_COUNT = re.compile(r"\{(?!\})([0-9]*)(,?)([0-9]*)\}")
 _FLAGS = re.compile(r"\(\?([ims]+)\)")
 _GROUP = re.compile(r"\((?:\?:|\?P<\w+>|(?!\?))")
 _REFUSED = {

@@ -92,7 +92,7 @@ def _one_of(field: str, names: tuple[str, ...]) -> Callable[[Any], str]:
 
 def _s3_uri(value: Any) -> str:
     text = _text(value, "s3_uri")
-    if not _S3_URI.match(text):
+    if not _S3_URI.fullmatch(text):  # `$` lets a line break follow
         message = "`s3_uri` must be s3://bucket/key, of letters, digits and the characters _-/."
         raise RowRejected("medium", message, "s3_uri")
     return text
