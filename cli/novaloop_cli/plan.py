@@ -23,6 +23,7 @@ from novaloop.experiment.costs.prices import (
     read_prices,
 )
 from novaloop.experiment.lineage import named_origin
+from novaloop.experiment.names import INBOX
 from novaloop.experiment.planning import ExperimentPlan, plan_experiment
 from novaloop.experiment.record import DatasetItem, DatasetStatus, Record, Snapshot
 from novaloop.experiment.runtimes.training_job import image_problem
@@ -31,7 +32,6 @@ from novaloop.experiment.spec.stages import OnBedrock, Runtime, TrainStage
 from novaloop.experiment.spec.yaml_file import MAX_BYTES
 from novaloop.recipes.errors import RecipeError
 from novaloop.usecases.dataset_checks import check_experiment
-from novaloop.usecases.inbox import INBOX
 from novaloop.usecases.ingest import ingest
 from novaloop.usecases.spec_upload import present_spec
 from novaloop_cli import views

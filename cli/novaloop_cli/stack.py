@@ -15,8 +15,9 @@ import click
 from botocore.exceptions import ClientError
 from click.core import ParameterSource
 
+from novaloop.experiment.names import INBOX
 from novaloop.store.table import ExperimentTable
-from novaloop.usecases.inbox import INBOX, InboxFile
+from novaloop.usecases.inbox import InboxFile
 from novaloop_cli.errors import Failed, Refused
 from novaloop_localcloud.cloud import LocalCloud
 from novaloop_localcloud.emulator import LocalCloudError

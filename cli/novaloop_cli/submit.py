@@ -7,12 +7,18 @@ from pathlib import Path
 import click
 
 from novaloop.datasets.options import SourceFormat
-from novaloop.experiment.names import SPEC_FILE, experiment_name_error, problem_with_file_name
+from novaloop.experiment.names import (
+    INBOX,
+    SPEC_FILE,
+    SPLIT_STEM,
+    experiment_name_error,
+    problem_with_file_name,
+    stem_of,
+)
 from novaloop.experiment.spec.experiment import ExperimentSpec
 from novaloop.experiment.spec.inputs import roles, split_roles
 from novaloop.experiment.spec.yaml_file import MAX_BYTES
 from novaloop.experiment.validation.reading import SpecRefused, read_spec
-from novaloop.usecases.inbox import INBOX, SPLIT_STEM, stem_of
 from novaloop_cli.errors import Refused
 from novaloop_cli.stack import Stack, with_stack
 

@@ -10,7 +10,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from novaloop.experiment.names import SPEC_FILE
+from novaloop.experiment.names import SPEC_FILE, SPLIT_STEM
 from novaloop.experiment.record import (
     CONVERTING,
     DatasetItem,
@@ -27,7 +27,6 @@ from novaloop.experiment.record import (
 from novaloop.experiment.spec.experiment import Role
 from novaloop.recipes.catalog import metric_of
 from novaloop.reports.pages import cell, change, duration, interval
-from novaloop.usecases.inbox import SPLIT_STEM
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -82,7 +82,9 @@ def test_what_a_plan_needs_is_named_while_it_is_missing() -> None:
     simulation.passes(timedelta(hours=1))
     record = simulation.record("demo")
     assert record.status is Status.COLLECTING
-    assert record.reason == "waiting for dpo.csv, validation.csv"
+    assert record.reason == (
+        "waiting for dpo.csv, validation.csv; rft.csv is there, but no stage of the plan uses it"
+    )
 
 
 def test_an_experiment_goes_on_from_another_ones_checkpoint_once_there_is_one() -> None:

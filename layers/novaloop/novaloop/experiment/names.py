@@ -77,9 +77,18 @@ def experiment_of_job(prefix: str, name: str) -> str | None:
     return head if ours else None
 
 
+INBOX = "inbox/"
 SPEC_FILE = "experiment.yaml"
 MISNAMED_SPEC_FILE = "experiment.yml"
 """Stands for all files that are called almost like it, in any spelling."""
+
+SPLIT_STEM = "data"
+"""How the file is called, whatever its format, that `split:` divides into datasets."""
+
+
+def stem_of(key: str) -> str:
+    """Return a file's name without its extensions."""
+    return key.rpartition("/")[2].partition(".")[0]
 
 
 def problem_with_file_name(file: str) -> str | None:

@@ -528,7 +528,12 @@ class Strays:
     @property
     def may_be_mistaken(self) -> bool:
         """Whether one may be meant as a file of an experiment: one not named here may be."""
-        return bool(self.more) or any(_LIKE_DATA.search(name) for name in self.names)
+        return bool(self.more or self.like_data)
+
+    @property
+    def like_data(self) -> tuple[str, ...]:
+        """Those that look like files of data or settings, but for more than are named."""
+        return tuple(name for name in self.names if _LIKE_DATA.search(name))
 
     def __str__(self) -> str:
         told = ", ".join(cut(name, 100) for name in self.names)

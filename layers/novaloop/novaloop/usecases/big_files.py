@@ -33,6 +33,7 @@ from novaloop.datasets.reading.ranges import (
     scan_range,
 )
 from novaloop.experiment.controller.intake import data_fingerprint
+from novaloop.experiment.names import SPLIT_STEM, stem_of
 from novaloop.experiment.record import DatasetItem, DatasetStatus
 from novaloop.experiment.spec.experiment import Role
 from novaloop.experiment.spec.inputs import row_formats
@@ -49,7 +50,6 @@ from novaloop.usecases.conversion import (
     options_of,
 )
 from novaloop.usecases.errors import DEFECTS, code_of
-from novaloop.usecases.inbox import SPLIT_STEM, stem_of
 from novaloop.usecases.ingest_events import BigFile, Convert, Join, Plan, Reject, Scan, Step
 from novaloop.usecases.ports import BigFiles, ObjectMissing
 from novaloop.usecases.spec_upload import present_spec

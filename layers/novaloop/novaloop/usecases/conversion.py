@@ -16,12 +16,12 @@ from novaloop.datasets.options import DatasetOptions, RowFormat, SourceFormat
 from novaloop.datasets.profile.card import card_html, dataset_card
 from novaloop.datasets.profile.summary import DatasetSummary
 from novaloop.datasets.split import Split, convert_split
+from novaloop.experiment.names import SPLIT_STEM, stem_of
 from novaloop.experiment.record import DatasetItem, DatasetStatus
 from novaloop.experiment.spec.experiment import ExperimentSpec
 from novaloop.experiment.spec.inputs import row_formats
 from novaloop.experiment.spec.reward import reward_settings
 from novaloop.experiment.spec.stages import EvaluateStage, Task
-from novaloop.usecases.inbox import SPLIT_STEM, stem_of
 from novaloop.usecases.ports import BigFiles, Clock, DatasetStore, Objects
 
 JSON_LINES = "application/jsonl"

@@ -6,17 +6,18 @@ from dataclasses import dataclass
 
 from novaloop.datasets.options import SourceFormat
 from novaloop.experiment.names import (
+    INBOX,
     MAX_EXPERIMENT_WITHOUT_UID,
     SPEC_FILE,
+    SPLIT_STEM,
     experiment_name_error,
     problem_with_file_name,
+    stem_of,
 )
 from novaloop.experiment.spec.experiment import Role
 
 NOT_READ = ""
 """The version of an item that tells why none was read."""
-INBOX = "inbox/"
-SPLIT_STEM = "data"
 
 
 @dataclass(frozen=True)
@@ -61,8 +62,3 @@ def read_key(key: str) -> InboxFile | Unusable | None:
     if not experiment_id:
         return Unusable(f"{key} has an empty folder name; upload it to {INBOX}<experiment>/")
     return InboxFile(experiment_id, name)
-
-
-def stem_of(key: str) -> str:
-    """Return a file's name without its extensions."""
-    return key.rpartition("/")[2].partition(".")[0]

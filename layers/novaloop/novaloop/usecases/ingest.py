@@ -10,7 +10,13 @@ from dataclasses import replace
 from functools import partial
 
 from novaloop.experiment.controller.intake import CONVERSION, data_fingerprint
-from novaloop.experiment.names import MISNAMED_SPEC_FILE, SPEC_FILE, problem_with_file_name
+from novaloop.experiment.names import (
+    MISNAMED_SPEC_FILE,
+    SPEC_FILE,
+    SPLIT_STEM,
+    problem_with_file_name,
+    stem_of,
+)
 from novaloop.experiment.record import DatasetItem, DatasetStatus
 from novaloop.experiment.spec.experiment import Role, Split
 from novaloop.experiment.spec.inputs import split_roles
@@ -24,7 +30,7 @@ from novaloop.usecases.attempts import (
 )
 from novaloop.usecases.big_files import hand_over, is_big
 from novaloop.usecases.conversion import Conversion, IngestWorld, convert_file
-from novaloop.usecases.inbox import NOT_READ, SPLIT_STEM, InboxFile, read_key, stem_of
+from novaloop.usecases.inbox import NOT_READ, InboxFile, read_key
 from novaloop.usecases.ports import Upload
 from novaloop.usecases.spec_upload import ingest_spec, present_spec
 
@@ -82,6 +88,10 @@ def _ingest_data(experiment_id: str, key: str, upload: Upload, world: IngestWorl
                 world.store.put_dataset(experiment_id, waiting)
         return
     roles = split_roles(spec) if stem == SPLIT_STEM else (Role(stem),)
+    if not roles:
+        # Without `split:` it is none of the experiment's files, as long as that is so.
+        world.store.put_stray(experiment_id, key.rpartition("/")[2])
+        return
     items = tuple(
         replace(
             _item(role, key, upload, world),

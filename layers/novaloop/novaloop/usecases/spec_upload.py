@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from novaloop.experiment.names import SPEC_FILE
+from novaloop.experiment.names import INBOX, SPEC_FILE
 from novaloop.experiment.record import SpecItem
 from novaloop.experiment.spec.experiment import ExperimentSpec
 from novaloop.experiment.spec.yaml_file import MAX_BYTES
 from novaloop.experiment.validation.reading import SpecRefused, read_spec
 from novaloop.usecases.attempts import is_given_up, is_told, noticing, why_given_up, why_not_yet
 from novaloop.usecases.conversion import IngestWorld
-from novaloop.usecases.inbox import INBOX, NOT_READ
+from novaloop.usecases.inbox import NOT_READ
 from novaloop.usecases.ports import Upload
 
 

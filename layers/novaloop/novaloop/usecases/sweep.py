@@ -31,19 +31,18 @@ from datetime import datetime, timedelta
 from functools import partial
 from itertools import islice
 
-from novaloop.experiment.names import MISNAMED_SPEC_FILE, SPEC_FILE, problem_with_file_name
+from novaloop.experiment.names import (
+    INBOX,
+    MISNAMED_SPEC_FILE,
+    SPEC_FILE,
+    SPLIT_STEM,
+    problem_with_file_name,
+    stem_of,
+)
 from novaloop.experiment.record import Record, Snapshot
 from novaloop.experiment.spec.experiment import ExperimentSpec
 from novaloop.experiment.spec.inputs import roles, split_roles
-from novaloop.usecases.inbox import (
-    INBOX,
-    NOT_READ,
-    SPLIT_STEM,
-    InboxFile,
-    Unusable,
-    read_key,
-    stem_of,
-)
+from novaloop.usecases.inbox import NOT_READ, InboxFile, Unusable, read_key
 from novaloop.usecases.orphans import SHOWN, OrphanWorld, look_for_orphans
 from novaloop.usecases.ports import (
     Clock,

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from novaloop.datasets.options import SourceFormat
+from novaloop.experiment.bounds import cut
 from novaloop.experiment.controller.decision import (
     CheckDatasets,
     Decision,
@@ -18,10 +20,13 @@ from novaloop.experiment.controller.decision import (
 )
 from novaloop.experiment.controller.observation import Observation
 from novaloop.experiment.names import (
+    INBOX,
     MAX_EXPERIMENT,
     MAX_EXPERIMENT_WITHOUT_UID,
+    SPLIT_STEM,
     experiment_name_error,
     problem_with_file_name,
+    stem_of,
 )
 from novaloop.experiment.record import (
     CONVERTING,
@@ -33,6 +38,7 @@ from novaloop.experiment.record import (
     Snapshot,
     Stage,
     Status,
+    Strays,
 )
 from novaloop.experiment.runtimes.training_job import settings_of
 from novaloop.experiment.spec.experiment import ExperimentSpec, Role
@@ -106,7 +112,7 @@ def collect(record: Record, seen: Observation, now: datetime, policy: Policy) ->
     intake = _sort(record.spec, seen.snapshot.datasets.values())
     checks = seen.snapshot.checks
     if not intake.is_complete:
-        return _wait_for_datasets(record, intake, item.uploaded_at if item else None, now)
+        return _wait_for_datasets(record, intake, seen.snapshot, now)
     if problems := row_count_problems(record.spec, intake.accepted):
         return enter(record, Status.REJECTED, "; ".join(problems), now)
     if checks is None or checks.versions != versions_of(intake.accepted):
@@ -175,23 +181,27 @@ def _spec_problem(snapshot: Snapshot) -> str | None:
 
 
 def _wait_for_datasets(
-    record: Record, intake: _Intake, set_at: datetime | None, now: datetime
+    record: Record, intake: _Intake, snapshot: Snapshot, now: datetime
 ) -> Decision:
     """Ask for what was converted by former settings, and for what a conversion has left undone.
 
-    `set_at`: when the settings were uploaded. What is by newer ones, of which the table does not
-    know yet, is not asked for at each look: each ask may change the item, which brings the next
-    look about.
+    What is by newer ones, of which the table does not know yet, is not asked for at each look: each
+    ask may change the item, which brings the next look about. So does one for what was not used
+    before there was `split:`.
     """
+    set_at = snapshot.spec.uploaded_at if snapshot.spec else None
     unset = [item for item in intake.stale if set_at is not None and _is_before(item, set_at)]
     # An item without a version says why nothing could be read: the sweep asks for that.
     read = (item for item in (*intake.stale, *intake.busy) if item.version_id)
     stalled = [item for item in read if item.updated_at + CONVERSION < now]
-    again = sorted({item.source_key for item in (*unset, *stalled)})
-    ingest = [IngestCommand(key) for key in again]
+    again = {item.source_key for item in (*unset, *stalled)}
+    if record.spec.split is not None and intake.missing:
+        again |= {f"{INBOX}{record.experiment_id}/{file}" for file in _to_split(snapshot.strays)}
+    ingest = [IngestCommand(key) for key in sorted(again)]
     if intake.rejected:
         return enter(record, Status.REJECTED, _why_rejected(intake.rejected), now, *ingest)
-    return enter(record, Status.COLLECTING, _what_is_awaited(intake), now, *ingest)
+    awaited = _what_is_awaited(record.spec, intake, snapshot)
+    return enter(record, Status.COLLECTING, awaited, now, *ingest)
 
 
 def _is_before(item: DatasetItem, set_at: datetime) -> bool:
@@ -249,15 +259,59 @@ def _why_rejected(rejected: tuple[DatasetItem, ...]) -> str:
     return "; ".join(reasons) + ". Upload a corrected file to go on."
 
 
-def _what_is_awaited(intake: _Intake) -> str:
-    missing = [f"{role}.csv" for role in intake.missing]
-    busy, stale = (sorted({_file(item) for item in items}) for items in (intake.busy, intake.stale))
+def _what_is_awaited(spec: ExperimentSpec, intake: _Intake, snapshot: Snapshot) -> str:
+    # What waited for valid settings and finds none of `split:` in them waits for that.
+    unsplit = [each for each in intake.stale if not spec.split and _is_to_split(_file(each))]
+    missing = [f"{role}.csv" for role in (*intake.missing, *(item.role for item in unsplit))]
+    busy = sorted({_file(item) for item in intake.busy})
+    stale = sorted({_file(item) for item in intake.stale if item not in unsplit})
     parts = [
         f"waiting for {', '.join(missing)}" if missing else "",
         f"{CONVERTING} {', '.join(busy)}" if busy else "",
         f"to be converted again with the present settings: {', '.join(stale)}" if stale else "",
+        *(_what_is_not_used(spec, snapshot) if missing else ()),
     ]
     return "; ".join(part for part in parts if part)
+
+
+def _what_is_not_used(spec: ExperimentSpec, snapshot: Snapshot) -> Iterator[str]:
+    """Yield what lies there while something else is awaited, and what to do about it."""
+    strays, needed = snapshot.strays, roles(spec)
+    to_split = _to_split(strays)
+    others = [name for name in strays.like_data if name not in to_split]
+    idle = {
+        _file(item)
+        for role, item in snapshot.datasets.items()
+        if role in {*Role} and role not in needed
+    }
+    if to_split and spec.split is None:
+        yield (
+            f"{_are_there(to_split)}, but not used: set `split:` in experiment.yaml, which divides "
+            "it, or upload what is waited for as files of their own"
+        )
+    if others or strays.more:
+        yield f"{_are_there(others, strays.more)}, but not used: no dataset is called so"
+    if idle:
+        yield f"{_are_there(sorted(idle))}, but no stage of the plan uses it"
+
+
+_SHOWN_UNUSED = 3
+
+
+def _are_there(files: Sequence[str], more: int = 0) -> str:
+    shown = [cut(name, 100) for name in files[:_SHOWN_UNUSED]]
+    more += len(files) - len(shown)
+    shown += [f"{more:,} more"] if more else []
+    return f"{', '.join(shown)} {'is' if len(shown) == 1 and more < 2 else 'are'} there"
+
+
+def _to_split(strays: Strays) -> list[str]:
+    return [name for name in strays.names if _is_to_split(name)]
+
+
+def _is_to_split(file: str) -> bool:
+    """Whether `split:` would divide a file of this name into datasets."""
+    return stem_of(file) == SPLIT_STEM and "/" not in file and SourceFormat.of(file) is not None
 
 
 def versions_of(items: Iterable[DatasetItem]) -> str:

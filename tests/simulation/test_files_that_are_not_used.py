@@ -1,0 +1,98 @@
+"""While a file is awaited, it is said which are there and not used, and what to do about it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from novaloop.experiment.record import Status
+from tests.simulation.simulation import SPEC, Simulation
+from tests.simulation.twins import questions_csv
+
+PLAN = SPEC + b"plan: [sft, evaluate: {name: ev}]\n"
+SPLIT = PLAN + b"split: {sft: 0.7, rft: 0.1, eval: 0.2}\n"
+ROWS = questions_csv(400, 0)
+
+
+def reason(simulation: Simulation) -> str:
+    simulation.passes(timedelta(seconds=20))
+    assert simulation.is_in("demo", Status.COLLECTING)
+    return simulation.record("demo").reason
+
+
+@pytest.mark.parametrize("first", ["experiment.yaml", "data.csv"])
+@pytest.mark.parametrize("file", ["data.csv", "data.csv.gz", "data.jsonl"])
+def test_data_without_a_split_is_told_with_what_to_do(first: str, file: str) -> None:
+    simulation = Simulation()
+    bodies = {"experiment.yaml": PLAN, "data.csv": ROWS}
+    for each in sorted(bodies, reverse=first == "experiment.yaml"):
+        name = file if each == "data.csv" else each
+        simulation.upload("demo", name, bodies[each])
+        simulation.passes(timedelta(seconds=20))
+    told = reason(simulation)
+    assert "waiting for sft.csv, eval.csv" in told
+    assert f"{file} is there, but not used" in told
+    assert "`split:`" in told
+    simulation.upload("demo", "sft.csv", questions_csv(70, 0))
+    assert "waiting for eval.csv" in reason(simulation)
+    simulation.upload("demo", "eval.csv", questions_csv(24, 1))
+    assert simulation.reaches("demo", Status.COMPLETED)
+
+
+def test_data_is_used_soon_once_there_is_a_split() -> None:
+    simulation = Simulation()
+    simulation.upload("demo", "data.csv", ROWS)
+    simulation.passes(timedelta(seconds=20))
+    simulation.upload("demo", "experiment.yaml", PLAN)
+    assert "data.csv is there, but not used" in reason(simulation)
+    simulation.upload("demo", "experiment.yaml", SPLIT)
+    begun = simulation.clock.now()
+    assert simulation.reaches("demo", Status.RUNNING)
+    assert simulation.clock.now() - begun < timedelta(minutes=2)
+    assert simulation.reaches("demo", Status.COMPLETED)
+
+
+def test_data_that_waited_for_valid_settings_without_a_split_is_told_too() -> None:
+    simulation = Simulation()
+    simulation.upload("demo", "experiment.yaml", b"plan: [nothing]\n")
+    simulation.upload("demo", "data.csv", ROWS)
+    simulation.passes(timedelta(seconds=20))
+    simulation.upload("demo", "experiment.yaml", PLAN)
+    simulation.passes(timedelta(minutes=1))
+    assert "`split:`" in simulation.record("demo").reason
+    simulation.upload("demo", "experiment.yaml", SPLIT)
+    assert simulation.reaches("demo", Status.COMPLETED)
+
+
+def test_files_of_other_names_or_of_other_stages_are_told() -> None:
+    simulation = Simulation()
+    simulation.upload("demo", "experiment.yaml", PLAN)
+    for file in ("SFT.csv", "train.jsonl", "README.md"):
+        simulation.upload("demo", file, ROWS)
+    simulation.upload("demo", "dpo.csv", ROWS)
+    told = reason(simulation)
+    assert "waiting for sft.csv, eval.csv" in told
+    assert "SFT.csv, train.jsonl are there, but not used" in told
+    assert "README.md" not in told
+    assert "dpo.csv is there, but no stage of the plan uses it" in told
+    assert not simulation.dead_letters
+
+
+def test_any_number_of_them_is_told_in_a_few_words() -> None:
+    simulation = Simulation()
+    simulation.upload("demo", "experiment.yaml", PLAN)
+    for number in range(50):
+        simulation.upload("demo", f"{number:03}{'x' * 200}.csv", ROWS)
+    told = reason(simulation)
+    assert len(told) < 900
+    assert "more" in told
+
+
+def test_what_nothing_is_awaited_for_is_not_told() -> None:
+    simulation = Simulation()
+    simulation.submit("demo", PLAN)
+    simulation.upload("demo", "train.csv", ROWS)
+    simulation.passes(timedelta(seconds=20))
+    assert "train.csv" not in simulation.record("demo").reason
+    assert simulation.reaches("demo", Status.COMPLETED)
