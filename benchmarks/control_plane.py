@@ -10,13 +10,18 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
+from itertools import repeat
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from novaloop.experiment.record import Record, Status
+from novaloop.experiment.controller.queue import held_place
+from novaloop.experiment.record import CommandItem, HistoryEntry, Record, Status
+from novaloop.store.serialisation import resolved_spec
 from novaloop.usecases.ports import Round
 from tests.dynamodb import item_size
 from tests.simulation.simulation import Crashes, Simulation
@@ -66,8 +71,8 @@ CALLS: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(
         (
             "scheduler.create_schedule",
-            "scheduler.update_schedule",
             "scheduler.get_schedule",
+            "scheduler.update_schedule",
             "scheduler.delete_schedule",
         ),
         ("Scheduler request",),
@@ -80,26 +85,91 @@ def main() -> None:
     """Print the table and the sum."""
     crashes = Crashes()
     simulation = Simulation(crashes=crashes)
+    meter = Meter(simulation)
     simulation.submit("demo")
     if simulation.settles("demo") is not Status.LIVE:
         raise SystemExit("the simulated experiment did not reach LIVE")
     simulation.reaches("demo", Status.EXPIRED)
     record = simulation.record("demo")
-    counted = count(crashes.calls, record, simulation.hints_delivered)
-    _print(counted, record, len(crashes.calls))
+    counted = count(crashes.calls, meter, record, simulation.hints_delivered)
+    _print(counted, record, len(crashes.calls), meter)
     _print_sweeps()
     print_idle()
 
 
-def count(calls: Sequence[str], record: Record, invocations: int) -> Counter[str]:
+@dataclass
+class Meter:
+    """Counts the write units of each commit in a simulation, by what the commit writes."""
+
+    simulation: Simulation
+    units: int = 0
+    largest: int = 0
+    """The size of the largest record that was committed, in bytes."""
+
+    def __post_init__(self) -> None:
+        self._commit = self.simulation.store.commit
+        self.simulation.store.commit = self.commit  # type: ignore[method-assign]
+
+    def commit(
+        self,
+        record: Record,
+        history: Sequence[HistoryEntry],
+        obeyed: Sequence[CommandItem] = (),
+    ) -> Record:
+        """Commit, and count."""
+        name = record.experiment_id
+        before = self.simulation.store.load(name).record
+        after = self._commit(record, history, obeyed)
+        others = [as_item(name, f"HISTORY#{number}", line) for number, line in enumerate(history)]
+        if after.spec_digest != record.spec_digest:
+            others.append(as_item(name, "RESOLVED_SPEC", resolved_spec(after)))
+        self.largest = max(self.largest, item_size(as_item(name, "RECORD", after)))
+        self.units += written(before, after, others, len(obeyed))
+        return after
+
+
+def written(
+    before: Record | None, after: Record, others: Sequence[Mapping[str, Any]], deleted: int
+) -> int:
+    """Return the write units of a commit: one for each KB of an item, as it was or as it is.
+
+    A transaction takes twice as many. An entry of an index takes one when it changes, and another
+    one when it moves ("Write operations and index" in DynamoDB's guide to secondary indexes).
+    """
+    records = [as_item(each.experiment_id, "RECORD", each) for each in (before, after) if each]
+    sizes = [max(map(item_size, records)), *map(item_size, others)]
+    units = sum(math.ceil(size / 1024) for size in sizes) + deleted
+    times = 2 if others or deleted else 1
+    return units * times + sum(map(_entries, (_due, _listed, _queued), repeat((before, after))))
+
+
+def _entries(entry: Callable[[Record], object], records: tuple[Record | None, Record]) -> int:
+    old, new = (entry(each) if each else None for each in records)
+    moves = entry is not _listed  # the key of an experiment's line in the list stays
+    return 0 if old == new else int(old is not None and moves) + int(new is not None)
+
+
+def _due(record: Record) -> object:
+    return record.due_at
+
+
+def _listed(record: Record) -> object:
+    return (record.status, record.reason, record.started_at, record.ended_at)
+
+
+def _queued(record: Record) -> object:
+    return held_place(record)
+
+
+def count(calls: Sequence[str], meter: Meter, record: Record, invocations: int) -> Counter[str]:
     """Return the AWS calls and units behind calls of adapters, with the record's present size."""
-    kilobytes = item_size(as_item("demo", "RECORD", record)) / 1024
-    counted: Counter[str] = Counter()
+    items = [as_item("demo", "RECORD", record), as_item("demo", "R", resolved_spec(record))]
+    kilobytes = sum(map(item_size, items)) / 1024
+    counted: Counter[str] = Counter({"DynamoDB write unit": meter.units})
     for call in calls:
         if call == "store.commit":
-            # A transaction writes twice; two index entries and two lines of history come along.
-            counted["DynamoDB write unit"] += 2 * math.ceil(kilobytes) + 2 + 2 * 2
-        elif call in {"store.load", "store.load_record", "store.due", "store.history"}:
+            continue
+        if call in {"store.load", "store.load_record", "store.due", "store.history"}:
             counted["DynamoDB read unit"] += math.ceil(4 * kilobytes / 4)
         elif call.startswith(("jobs.", "sagemaker.", "runtime.")):
             counted["SageMaker request"] += 1
@@ -110,7 +180,7 @@ def count(calls: Sequence[str], record: Record, invocations: int) -> Counter[str
     return counted
 
 
-def _print(counted: Counter[str], record: Record, calls: int) -> None:
+def _print(counted: Counter[str], record: Record, calls: int, meter: Meter) -> None:
     table = Table("what", "count", "US cents", box=None, pad_edge=False)
     for column in table.columns[1:]:
         column.justify = "right"
@@ -124,6 +194,7 @@ def _print(counted: Counter[str], record: Record, calls: int) -> None:
     stages = len(record.stages)
     console.print(f"One experiment of {stages} stages, from upload to EXPIRED:")
     console.print(f"{calls} adapter calls, {record.version} commits of the record.")
+    console.print(f"The record has up to {meter.largest:,} bytes.")
     console.print(table)
     console.print(f"Prices: {AS_OF}. Looks are assumed to take {SECONDS_PER_LOOK:g} s at 1 GB.")
 

@@ -15,7 +15,7 @@ from datetime import timedelta
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.control_plane import USD, count
+from benchmarks.control_plane import USD, Meter, count
 from novaloop.experiment.record import CommandKind, Status
 from tests.simulation.simulation import SPEC, Crashes, Simulation
 
@@ -49,10 +49,12 @@ def live(experiments: int) -> Simulation:
 
 def days(simulation: Simulation, number: int) -> list[Day]:
     """Let so many days pass, and count what each takes."""
-    return [_day(simulation) for _ in range(number)]
+    meter = Meter(simulation)
+    return [_day(simulation, meter) for _ in range(number)]
 
 
-def _day(simulation: Simulation) -> Day:
+def _day(simulation: Simulation, meter: Meter) -> Day:
+    meter.units = 0
     names, calls = sorted(simulation.store.snapshots), simulation.crashes.calls
     calls.clear()
     hints, dead = simulation.hints_delivered, len(simulation.dead_letters)
@@ -61,7 +63,7 @@ def _day(simulation: Simulation) -> Day:
         simulation.command(name, CommandKind.KEEP, hours=24)
     simulation.passes(DAY)
     hints = simulation.hints_delivered - hints
-    counted = count(calls, simulation.record(names[0]), hints)
+    counted = count(calls, meter, simulation.record(names[0]), hints)
     return Day(
         len(calls),
         hints,

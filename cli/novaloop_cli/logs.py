@@ -56,7 +56,7 @@ def logs(
     """Print the logs of one stage of experiment NAME."""
     _, record = stack.load(name)
     stage = pick_stage(record, stage_name)
-    begin = datetime.now(UTC) - since if since else stage.claimed_at
+    begin = datetime.now(UTC) - since if since else stage.claimed_at or stage.started_at
     lines = _follow(stack, record, stage, begin) if follow else read(stack, record, stage, begin)
     for line in lines:
         click.echo(line)

@@ -10,6 +10,7 @@ import click
 from rich.live import Live
 
 from novaloop.experiment.record import HistoryEntry, Record, Snapshot, Status
+from novaloop.experiment.summary import NEXT_STEPS
 from novaloop_cli import views
 from novaloop_cli.errors import Failed, Refused
 from novaloop_cli.exits import Exit
@@ -26,24 +27,6 @@ CLOCK_STEP = timedelta(seconds=1)
 """S3 tells the time of an upload to the second in some answers, more closely in others."""
 OVERLOOKED_AFTER = timedelta(minutes=10)
 """Twice the sweep's period: by then a missed upload event has been made up for."""
-_RESULTS = ("Results", "report", ())
-_WHY = ("Why", "show", ())
-_RETRY = ("Go on", "retry", ())
-NEXT: Mapping[Status, tuple[tuple[str, str, tuple[str, ...]], ...]] = {
-    Status.LIVE: (("Ask it", "invoke", ("a question",)), _RESULTS),
-    Status.COMPLETED: (_RESULTS,),
-    Status.EXPIRED: (_RESULTS,),
-    Status.HELD: (
-        _RESULTS,
-        ("Deploy it nevertheless", "approve", ()),
-        ("Leave it", "reject", ()),
-        ("Try again", "retry", ("--from", "STAGE")),
-    ),
-    Status.AWAITING_APPROVAL: (_RESULTS, ("Deploy it", "approve", ()), ("Leave it", "reject", ())),
-    Status.STOPPED: (_WHY, _RETRY),
-    Status.FAILED: (_WHY, ("Its log", "logs", ()), _RETRY),
-}
-"""What a person may do next: in words, the command, and what follows the experiment's name."""
 AT_REST: Mapping[Status, Exit] = {
     Status.LIVE: Exit.DONE,
     Status.COMPLETED: Exit.DONE,
@@ -85,8 +68,8 @@ def next_steps(stack: Stack, record: Record) -> Iterator[str]:
     if record.status is Status.REJECTED:
         submit = stack.command("submit", "DIR", "--name", name)
         yield f"Correct the files, then submit them again: {submit}"
-    for words, verb, options in NEXT.get(record.status, ()):
-        yield f"{words}: {stack.command(verb, name, *options)}"
+    for step in NEXT_STEPS.get(record.status, ()):
+        yield f"{step.words}: {stack.command(step.verb, name, *step.options)}"
 
 
 def follow(

@@ -38,6 +38,7 @@ from tests.e2e.application import (
     is_at,
     put,
     reaches,
+    scored,
     stands,
     wait_for,
 )
@@ -127,7 +128,7 @@ def test_from_csv_files_to_an_endpoint_to_cleaned_up(stack: Stack) -> None:
     run("submit", "demo")
     run("watch", "demo")
     record = reaches(stack, "demo", Status.LIVE)
-    assert record.stage("after-sft").metrics["em"] > record.stage("baseline").metrics["em"] + 0.2
+    assert scored(record, "after-sft") > scored(record, "baseline") + 0.2
     page = stack.s3.get_object(Bucket=stack.bucket, Key="reports/demo/report.html")
     assert b"after-rft" in page["Body"].read()
     assert run("invoke", "demo", "plz fix my code its broken").stdout.strip() in questions.LABELS

@@ -11,7 +11,7 @@ import pytest
 from novaloop.experiment.record import Status
 from novaloop_cli.stack import Stack
 from novaloop_localcloud import questions
-from tests.e2e.application import reaches, run
+from tests.e2e.application import reaches, run, scored
 
 pytestmark = pytest.mark.e2e
 
@@ -61,10 +61,10 @@ def test_preferences_benchmarks_judges_and_rewards_from_experiment_yaml(stack: S
 
     assert run("submit", "nova-1").exit_code == 0
     record = reaches(stack, "nova-1", Status.LIVE)
-    assert record.stage("after").metrics["em"] > record.stage("baseline").metrics["em"]
-    assert -1 <= record.stage("rewarded").metrics["lambda_reward_score"] <= 1
-    assert 0.1 < record.stage("known").metrics["accuracy"] < 0.4
-    judged = record.stage("judged").metrics
+    assert scored(record, "after") > scored(record, "baseline")
+    assert -1 <= record.stage("rewarded").metrics["lambda_reward_score"].value <= 1
+    assert 0.1 < record.stage("known").metrics["accuracy"].value < 0.4
+    judged = {name: each.value for name, each in record.stage("judged").metrics.items()}
     assert judged["a_scores"] + judged["b_scores"] + judged["ties"] == 30
     assert record.stage("dpo").progress is not None
     assert record.stage("dpo").checkpoint != record.stage("sft").checkpoint

@@ -59,7 +59,7 @@ def test_a_corrected_upload_goes_on(stack: Stack) -> None:
     put(stack, "corrected", {"eval.csv": GOOD_EVAL})
     record = reaches(stack, "corrected", Status.COMPLETED)
     assert record.datasets["eval"].rows == 3
-    assert "em" in record.stage("baseline").metrics
+    assert "exact_match" in record.stage("baseline").metrics
     outputs = stack.s3.list_objects_v2(Bucket=stack.bucket, Prefix="jobs/corrected/")["Contents"]
     (archive,) = [each["Key"] for each in outputs if each["Key"].endswith("output.tar.gz")]
     assert stack.s3.head_object(Bucket=stack.bucket, Key=archive)["SSEKMSKeyId"] == OUTPUT_KEY

@@ -19,6 +19,7 @@ from novaloop.experiment.record import (
     Endpoint,
     GateVerdict,
     HistoryEntry,
+    Measured,
     Obstacle,
     Outcome,
     Progress,
@@ -82,8 +83,8 @@ def stage(**changes: Any) -> Stage:
         "job_name": "novaloop-questions--sft-2",
         "job_arn": "arn:aws:sagemaker:us-east-1:123456789012:training-job/x",
         "claimed_at": NOW,
-        "proceeded_at": NOW,
-        "former": "novaloop-questions-2--deploy-1",
+        "second_step_at": NOW,
+        "previous_config": "novaloop-questions-2--deploy-1",
         "ending": True,
         "suspicion": complete(
             Suspicion(Suspect.ABSENT, NOW, LATER, 3, confirmed=True, why="not found")
@@ -118,7 +119,11 @@ def stage(**changes: Any) -> Stage:
         "health": (HealthNote(HealthKind.LOSS_DIVERGENCE, 7, "the loss rose"),),
         "warned": (HealthKind.LOSS_DIVERGENCE,),
         "checkpoint": "s3://customer-escrow-1-smtj-x/job/step_9",
-        "metrics": {"exact_match": 0.1 + 0.2, "bleu": 100.0, "f1": 1 / 3},
+        "metrics": {
+            "exact_match": complete(Measured(0.1 + 0.2, 1 / 3, 30)),
+            "bleu": Measured(100.0),
+            "f1": Measured(1 / 3),
+        },
         "billable_seconds": 86_400,
         "earlier_seconds": 1_800,
         "reason": "because",
@@ -135,7 +140,7 @@ def record(experiment_id: str = "questions", **changes: Any) -> Record:
         "reason": "stopped by jane",
         "stages": (Stage(StageKind.EVALUATE, "baseline"), stage()),
         "datasets": {"sft": DatasetRef("v1", "ab" * 32, 3500, {"sft": "datasets/a/sft.jsonl"})},
-        "gate": complete(GateVerdict("PROMOTE", True, "better", ({"met": True, "n": None},))),
+        "gate": complete(GateVerdict("PROMOTE", True, "better", ({"met": True, "n": 7},))),
         "approved_by": "jane",
         "budget_lifted_by": "joe",
         "unreadable": Suspicion(Suspect.UNREADABLE, NOW, LATER, why="AccessDenied"),
@@ -173,6 +178,8 @@ def record(experiment_id: str = "questions", **changes: Any) -> Record:
         "handled_commands": ("c1", "c2"),
         "prefix": "other",
         "uid": UID,
+        "spec_upload": "v3",
+        "spec_digest": "of another spec",
     }
     return Record(**complete_values(Record, values) | changes)
 
@@ -219,7 +226,7 @@ def score(attempt: int = 1) -> ScoreItem:
 
 
 CHECKS = ChecksItem("v", NOW, "leak", ({"check": "overlap", "rows": [1, 2]},))
-SPEC_ITEM = SpecItem("v3", NOW, SPEC, ("plan.0: unknown",))
+SPEC_ITEM = SpecItem("v3", NOW, SPEC, ("plan.0: unknown",), "it came too late")
 ENTRIES = [
     HistoryEntry(NOW, "sft CLAIMED", "first"),
     HistoryEntry(NOW, "stop by jane", "second", "c1", Outcome.OBEYED),

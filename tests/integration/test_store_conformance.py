@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -18,6 +19,8 @@ from novaloop.experiment.controller.queue import Place
 from novaloop.experiment.record import Record, Snapshot, Stage, StageState, Status
 from novaloop.experiment.spec.experiment import ExperimentSpec
 from novaloop.experiment.spec.stages import StageKind
+from novaloop.experiment.versions import Damaged
+from novaloop.store.items import StoredItem
 from novaloop.store.serialisation import SMALLEST_NUMBER
 from novaloop.store.table import ExperimentTable
 from novaloop.usecases.ports import Round, VersionConflict
@@ -288,10 +291,110 @@ def test_history_and_commands_are_forgotten_and_nothing_else(
 
 def test_a_person_can_read_the_items(experiments: ExperimentTable, table: str) -> None:
     experiments.commit(rich_items.record(), [])
-    (item,) = boto3.client("dynamodb").scan(TableName=table)["Items"]
+    items = boto3.client("dynamodb").scan(TableName=table)["Items"]
+    item, resolved = sorted(items, key=lambda each: each["item"]["S"])
     assert item["created_at"] == {"S": "2026-01-05T09:00:00.123456Z"}
     assert item["version"] == {"N": "1"}
-    assert item["stages"]["L"][1]["M"]["metrics"]["M"]["bleu"] == {"N": "100.0"}
+    assert item["metrics"]["M"]["sft"]["M"]["bleu"]["M"] == {"value": {"N": "100.0"}}
+    assert item["next_step"]["S"].startswith("nothing: it ends by itself")
+    assert resolved["item"] == {"S": "RESOLVED_SPEC"}
+    assert resolved["spec"]["M"]["model"] == {"S": "nova-lite-2"}
+
+
+def test_nothing_null_or_empty_is_in_a_record(experiments: ExperimentTable, table: str) -> None:
+    experiments.commit(Record("bare", rich_items.SPEC, NOW), [])
+    experiments.commit(rich_items.record(), [])
+    for item in boto3.client("dynamodb").scan(TableName=table)["Items"]:
+        if item["kind"]["S"] == "RECORD":
+            assert not [path for path, value in values(item) if value in NOTHING], item
+
+
+NOTHING: list[dict[str, Any]] = [{"NULL": True}, {"S": ""}, {"L": []}, {"M": {}}]
+
+
+def values(wire: dict[str, Any], at: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    for name, value in wire.items():
+        yield f"{at}.{name}", value
+        yield from values(value.get("M", {}), f"{at}.{name}")
+        entries = {str(n): each for n, each in enumerate(value.get("L", []))}
+        yield from values(entries, f"{at}.{name}")
+
+
+def test_what_a_record_runs_by_is_written_when_it_changes_and_then_no_more(
+    experiments: ExperimentTable, table: str
+) -> None:
+    def resolved() -> dict[str, Any]:
+        key = {"experiment_id": "questions", "item": "RESOLVED_SPEC"}
+        item: dict[str, Any] = boto3.resource("dynamodb").Table(table).get_item(Key=key)["Item"]
+        return item
+
+    first = experiments.commit(Record("questions", rich_items.SPEC, NOW), [])
+    assert resolved()["datasets"] == {}
+    boto3.resource("dynamodb").Table(table).update_item(
+        Key={"experiment_id": "questions", "item": "RESOLVED_SPEC"},
+        UpdateExpression="SET seen = :x",
+        ExpressionAttributeValues={":x": "a commit that writes it takes this away"},
+    )
+    second = experiments.commit(replace(first, reason="another"), ENTRIES)
+    assert "seen" in resolved()
+    refs = rich_items.record().datasets
+    third = experiments.commit(replace(second, datasets=refs, spec_upload="v4"), [])
+    assert "seen" not in resolved()
+    assert resolved()["upload"] == "v4"
+    assert experiments.load("questions").record == third
+
+
+def test_a_record_is_read_with_what_belongs_to_it_or_read_again(
+    experiments: ExperimentTable, table: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = experiments.commit(Record("questions", rich_items.SPEC, NOW), [])
+    items = partial(boto3.client("dynamodb").scan, TableName=table)
+    earlier = {item["item"]["S"]: item for item in items()["Items"]}
+    after = experiments.commit(replace(before, spec=ExperimentSpec(), spec_upload="v4"), [])
+    reads = 0
+    query = experiments._items
+
+    def between(experiment_id: str) -> Iterator[StoredItem]:
+        nonlocal reads
+        reads += 1
+        for item in query(experiment_id):
+            stale = reads < 3 and item.item == "RECORD"
+            yield StoredItem.from_raw_data(earlier["RECORD"]) if stale else item
+
+    monkeypatch.setattr(experiments, "_items", between)
+    assert experiments.load("questions").record == after
+    assert reads == 3
+    alone = experiments.load_records(["questions"])["questions"]
+    assert alone is not None
+    assert alone.record == after
+
+
+@pytest.mark.parametrize("damage", ["missing", "another"])
+def test_a_record_without_what_it_runs_by_is_damaged(
+    experiments: ExperimentTable, table: str, damage: str
+) -> None:
+    record = experiments.commit(Record("questions", rich_items.SPEC, NOW), [])
+    key = {"experiment_id": "questions", "item": "RESOLVED_SPEC"}
+    rows = boto3.resource("dynamodb").Table(table)
+    if damage == "missing":
+        rows.delete_item(Key=key)
+    else:
+        change = {"UpdateExpression": "SET digest = :x", "ExpressionAttributeValues": {":x": "x"}}
+        rows.update_item(Key=key, **change)
+    with pytest.raises(Damaged, match="the RESOLVED_SPEC beside it is missing, or another one's"):
+        experiments.load("questions")
+    rows.delete_item(Key={"experiment_id": "questions", "item": "RECORD"})
+    assert experiments.load("questions").record is None
+    again = experiments.commit(replace(record, version=0, spec_digest=""), [])
+    assert experiments.load("questions").record == again
+
+
+def test_a_record_alone_meets_another_ones_commit_too(store: Store) -> None:
+    first = store.commit(rich_items.record(), ENTRIES)
+    second = store.commit(replace(first, due_at=LATER + timedelta(hours=1)), [])
+    with pytest.raises(VersionConflict):
+        store.commit(replace(first, due_at=None), [])
+    assert store.load("questions").record == second
 
 
 def test_the_sweep_remembers_how_far_it_came(store: Store) -> None:

@@ -126,8 +126,20 @@ MUTANTS: Sequence[Mutant] = [
         Fault(
             does="a commit does not count the version up",
             test="test_a_commit_needs_the_version_that_it_read[table]",
-            old="committed = replace(record, version=record.version + 1)",
-            new="committed = replace(record, version=max(1, record.version))",
+            old="committed = replace(record, version=record.version + 1,",
+            new="committed = replace(record, version=max(1, record.version),",
+        ),
+        Fault(
+            does="a record is read with what another version of it runs by",
+            test="test_a_record_is_read_with_what_belongs_to_it_or_read_again",
+            old="    for _ in range(MOST_READS - 1):",
+            new="    for _ in range(0):",
+        ),
+        Fault(
+            does="a record that is written alone is written over another's commit",
+            test="test_a_record_alone_meets_another_ones_commit_too[table]",
+            old="if not _saved(record_item(committed), unchanged, _OTHERS_WERE_FIRST):",
+            new="if not _saved(record_item(committed), RecordModel.version.exists()):",
         ),
         Fault(
             does="TransactionConflict is no conflict",

@@ -116,7 +116,7 @@ PARTS: dict[str, tuple[Any, str]] = {
     "report": (decide, "with_report"),
     "warnings": (decide, "with_warnings"),
     "health": (decide, "_tell_health"),
-    "troubles": (notifications, "_present"),
+    "troubles": (notifications, "present_troubles"),
     "next look": (requeue, "_due_at"),
 }
 

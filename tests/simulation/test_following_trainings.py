@@ -166,7 +166,7 @@ def test_logs_that_cannot_be_read_hold_nothing_up() -> None:
     simulation.world = replace(simulation.world, logs=BrokenLogs())
     simulation.submit("demo", SPEC + STOP)
     assert simulation.settles("demo") is Status.COMPLETED
-    assert simulation.record("demo").stage("rft").progress == Progress("Completed")
+    assert simulation.record("demo").stage("rft").state is StageState.SUCCEEDED
 
 
 def test_a_curve_of_another_version_is_read_anew() -> None:

@@ -63,7 +63,7 @@ def test_the_gate_goes_by_the_benchmark(level: bytes, verdict: str) -> None:
     assert record.gate is not None
     assert record.gate.verdict == verdict
     assert "+0.0000, p = 0.5000" in record.gate.summary
-    assert record.stage("known-after").metrics == {"accuracy": 0.6}
+    assert record.stage("known-after").metrics["accuracy"].value == 0.6
 
 
 def test_a_score_knows_the_earlier_one_of_its_task() -> None:

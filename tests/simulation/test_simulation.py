@@ -38,7 +38,8 @@ def test_default_plan_reaches_live_and_expires(runtime: str) -> None:
         "novaloop-demo--0000-rft-1",
         "novaloop-demo--0000-after-rft-1",
     ]
-    assert record.stage("after-sft").metrics["em"] > record.stage("baseline").metrics["em"]
+    measured = {each.name: each.metrics["exact_match"].value for each in record.stages[:5:2]}
+    assert measured["after-sft"] > measured["baseline"]
     assert simulation.reaches("demo", Status.EXPIRED)
     simulation.check("demo")
     assert [subject for subject, _ in simulation.notifier.messages] == [

@@ -30,7 +30,7 @@ from novaloop.experiment.record import (
     Strays,
 )
 from novaloop.experiment.versions import NewerVersion
-from novaloop.store.serialisation import Stored, plain
+from novaloop.store.serialisation import Stored, plain, resolved_spec
 from novaloop.usecases.ports import (
     Attempts,
     ObjectMissing,
@@ -134,10 +134,13 @@ class TwinStore:
         stored = snapshot.record.version if snapshot.record else 0
         if stored != record.version or not set(obeyed) <= set(snapshot.commands):
             raise VersionConflict(record.experiment_id)
-        committed = replace(record, version=stored + 1)
+        resolved = resolved_spec(record)
+        committed = replace(record, version=stored + 1, spec_digest=resolved.digest)
         name = record.experiment_id
-        lines = [as_item(name, f"HISTORY#{number}", entry) for number, entry in enumerate(history)]
-        check_transaction([as_item(name, "RECORD", committed), *lines], len(obeyed))
+        items = [as_item(name, f"HISTORY#{number}", entry) for number, entry in enumerate(history)]
+        if resolved.digest != record.spec_digest:
+            items.append(as_item(name, "RESOLVED_SPEC", resolved))
+        check_transaction([as_item(name, "RECORD", committed), *items], len(obeyed))
         pending = tuple(each for each in snapshot.commands if each not in obeyed)
         self.snapshots[record.experiment_id] = replace(snapshot, record=committed, commands=pending)
         self.entries.setdefault(record.experiment_id, []).extend(history)

@@ -73,7 +73,9 @@ def serve(stack: Stack, to: str) -> None:
     endpoint = Endpoint(NAME, record.endpoint.live_at, record.endpoint.expires_at)
     found = stack.table.load(example.NAME).record
     version = found.version if found else record.version
-    stack.table.commit(replace(record, spec=spec, endpoint=endpoint, version=version), ())
+    stages = tuple(stage for stage in record.stages if stage.name in {"sft", "deploy"})
+    served = replace(record, spec=spec, stages=stages, endpoint=endpoint, version=version)
+    stack.table.commit(served, ())
 
 
 def test_the_answer_streams_in_from_the_deployment_of_that_name(bedrock: Bedrock) -> None:

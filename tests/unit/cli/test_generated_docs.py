@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ import pytest
 import yaml
 
 from novaloop.experiment.controller.transitions import TABLE
+from novaloop.experiment.record import Stage
 from novaloop.experiment.spec.experiment import ExperimentSpec, Gate, Split
 from novaloop.experiment.spec.stages import (
     DeployStage,
@@ -22,6 +24,7 @@ from novaloop.experiment.spec.stages import (
     SftStage,
 )
 from novaloop.experiment.validation.reading import read_spec
+from novaloop.store.items import RecordModel
 from novaloop_cli import schema
 from novaloop_cli.main import main
 
@@ -138,3 +141,15 @@ def test_every_command_is_in_the_readme() -> None:
     readme = (ROOT / "README.md").read_text()
     missing = [name for name in main.commands if f"novaloop {name}" not in readme]
     assert missing == []
+
+
+def test_every_attribute_of_the_record_is_documented_and_no_other() -> None:
+    page = (DOCS / "operations.md").read_text(encoding="utf-8")
+    section = page.partition("## The record in the console")[2].partition("\n## ")[0]
+    table = [line for line in section.splitlines() if line.startswith("| `")]
+    named = {name for line in table for name in re.findall(r"`(\w+)`", line.split("|")[1])}
+    keys, of_0_1_0 = {"experiment_id", "item", "ttl"}, {"spec", "datasets", "handled_commands"}
+    assert named == RecordModel.get_attributes().keys() - keys - of_0_1_0
+    (stages,) = (line for line in table if line.startswith("| `stages`"))
+    own = {"kind", "name", "metrics"}  # plain, and metrics stand in one place for all stages
+    assert {each.name for each in fields(Stage)} - own <= {*re.findall(r"`(\w+)`", stages)}

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import fields, is_dataclass, replace
 from datetime import UTC, datetime
-from typing import Any, get_type_hints
+from types import NoneType
+from typing import Any, get_args, get_type_hints
 
 import pytest
 
@@ -22,6 +23,7 @@ from novaloop.experiment.record import (
     Endpoint,
     GateVerdict,
     HistoryEntry,
+    Measured,
     Record,
     ScoreItem,
     Snapshot,
@@ -33,7 +35,7 @@ from novaloop.experiment.record import (
 from novaloop.experiment.spec.experiment import ExperimentSpec, Role
 from novaloop.experiment.spec.stages import EvaluateStage, SftStage, StageKind
 from novaloop.experiment.spec.yaml_file import MAX_BYTES
-from novaloop.store.serialisation import plain
+from novaloop.store.serialisation import Stored, plain, resolved_spec
 from novaloop.training.health import HealthKind, HealthNote
 from tests.dynamodb import check_item, check_transaction
 
@@ -73,7 +75,7 @@ def largest() -> Record:
     spec = ExperimentSpec().model_copy(
         update={"system_prompt": "p" * MAX_BYTES, "plan": (evaluation, training) * 10}
     )
-    metrics = {"m" * 64 + str(number): 1 / 3 for number in range(1_000)}
+    metrics = {"m" * 64 + str(number): Measured(1 / 3, 1 / 3, 10**9) for number in range(1_000)}
     stages = tuple(
         Stage(
             plan.kind,
@@ -116,7 +118,9 @@ def largest() -> Record:
 
 def test_the_largest_record_fits_into_an_item() -> None:
     item = {"experiment_id": "x" * 32, "item": "RECORD", **plain(largest())}
-    assert check_item(item) > 250_000
+    assert check_item(item) > 90_000
+    beside = plain(resolved_spec(largest()))
+    assert check_item({"experiment_id": "x" * 32, "item": "RESOLVED_SPEC", **beside}) > 150_000
 
 
 STORED = (
@@ -124,9 +128,10 @@ STORED = (
     HistoryEntry, Trouble,
 )  # fmt: skip
 NAMED = {
-    "name", "job_name", "job_arn", "former", "checkpoint", "base_checkpoint", "experiment_id",
-    "prefix", "verdict", "version_id", "role", "source_key", "fingerprint", "sha256",
-    "rejects_key", "card_key", "profile_key", "rows_key", "versions", "command_id", "uid",
+    "name", "job_name", "job_arn", "previous_config", "checkpoint", "base_checkpoint",
+    "experiment_id", "prefix", "verdict", "version_id", "role", "source_key", "fingerprint",
+    "sha256", "rejects_key", "card_key", "profile_key", "rows_key", "versions", "command_id", "uid",
+    "spec_upload", "spec_digest",
 }  # fmt: skip
 """What services, or the application itself, bound: names, keys, ids, URIs, digests."""
 
@@ -169,3 +174,25 @@ def test_a_reason_that_was_cut_is_entered_and_told_once() -> None:
 def test_a_command_of_any_length_fits() -> None:
     command = CommandItem("1", CommandKind.APPROVE, LONG, NOW, LONG, 1.0, LONG)
     check_item({"experiment_id": "a", "item": "COMMAND#1", **plain(command)})
+
+
+def stored_kinds(kind: Any, found: set[type[Any]] | None = None) -> set[type[Any]]:
+    """Return the dataclasses that items are made of."""
+    found = set() if found is None else found
+    for argument in get_args(kind):
+        stored_kinds(argument, found)
+    if is_dataclass(kind) and isinstance(kind, type) and kind not in found:
+        found.add(kind)
+        for hint in get_type_hints(kind).values():
+            stored_kinds(hint, found)
+    return found
+
+
+def test_what_may_be_none_is_none_by_default_because_it_is_not_stored() -> None:
+    kinds = stored_kinds(Stored)
+    assert len(kinds) > 15
+    for kind in kinds:
+        hints = get_type_hints(kind)
+        for each in fields(kind):
+            if NoneType in get_args(hints[each.name]):
+                assert each.default is None, f"{kind.__name__}.{each.name}"

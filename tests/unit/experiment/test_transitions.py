@@ -140,7 +140,7 @@ CASES = (
     Case(
         S.RUNNING,
         Sight.UNDONE,
-        {**MADE, "proceeded_at": NOW - HOUR, "suspicion": confirmed(Suspect.ABSENT)},
+        {**MADE, "second_step_at": NOW - HOUR, "suspicion": confirmed(Suspect.ABSENT)},
         work(Phase.HALFWAY),
         S.FAILED,
         (A.END,),

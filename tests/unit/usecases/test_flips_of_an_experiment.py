@@ -9,8 +9,9 @@ from dataclasses import replace
 
 import pytest
 
+from novaloop.experiment.names import report_prefix
 from novaloop.metrics.flips import MAX_EXCERPT, excerpt
-from novaloop.usecases.report import report_prefix, write_report
+from novaloop.usecases.report import write_report
 from novaloop.usecases.score import ScoreWorld, load_flips, score
 from tests.simulation.twins import TwinObjects, TwinStore, VirtualClock
 from tests.unit.reports import finished_experiment as example

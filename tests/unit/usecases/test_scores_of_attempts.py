@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any, cast
 
 from novaloop.experiment.controller.observation import Outcome
-from novaloop.experiment.record import Record, ScoreItem, Snapshot, Stage, StageState
+from novaloop.experiment.record import Measured, Record, ScoreItem, Snapshot, Stage, StageState
 from novaloop.experiment.spec.experiment import ExperimentSpec
 from novaloop.experiment.spec.stages import StageKind
 from novaloop.usecases.outcomes import outcome_of
@@ -23,7 +23,7 @@ RECORD = Record(
 
 
 def score(attempt: int, value: float, error: str | None = None) -> ScoreItem:
-    content = {"metrics": {"em": {"value": value}}}
+    content = {"n": 500, "metrics": {"em": {"value": value, "stderr": 0.02}}}
     return ScoreItem("baseline", attempt, NOW, error=error, score=content)
 
 
@@ -34,7 +34,8 @@ def outcome(*items: ScoreItem) -> Outcome:
 
 
 def test_it_is_the_score_of_the_present_attempt() -> None:
-    assert outcome(score(1, 0.1), score(2, 0.9), score(3, 0.5)).metrics == {"em": 0.9}
+    found = outcome(score(1, 0.1), score(2, 0.9), score(3, 0.5))
+    assert found.metrics == {"exact_match": Measured(0.9, 0.02, 500)}
 
 
 def test_a_score_of_another_attempt_is_none() -> None:

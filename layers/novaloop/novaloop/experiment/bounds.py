@@ -72,8 +72,8 @@ class Bounded:
 
 
 def _fitting(
-    value: str | Sequence[str] | Mapping[str, float], mark: Cut | First
-) -> str | tuple[str, ...] | dict[str, float]:
+    value: str | Sequence[str] | Mapping[str, object], mark: Cut | First
+) -> str | tuple[str, ...] | dict[str, object]:
     if isinstance(value, str):
         return cut(value)
     most = mark.most if isinstance(mark, First) else len(value)

@@ -95,3 +95,8 @@ def problem_with_file_name(file: str) -> str | None:
     """Return that a file is a spec by its looks but would not be read, if it is."""
     looks_so = re.fullmatch(r"experiment\.ya?ml", file, re.IGNORECASE)
     return f"is not read; call it {SPEC_FILE}" if looks_so and file != SPEC_FILE else None
+
+
+def report_prefix(experiment_id: str) -> str:
+    """Return the key prefix of an experiment's report."""
+    return f"reports/{experiment_id}/report"

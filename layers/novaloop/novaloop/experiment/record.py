@@ -18,7 +18,7 @@ from novaloop.experiment.spec.experiment import ExperimentSpec
 from novaloop.experiment.spec.stages import StageKind, StagePlan, Target
 from novaloop.training.health import HealthKind, HealthNote
 
-MAX_METRICS = 30
+MAX_METRICS = 10
 MAX_NOTICES = 10
 MAX_ERRORS = 51
 MAX_STRAYS = 10
@@ -72,6 +72,15 @@ class StageState(StrEnum):
     def has_deadline(self) -> bool:
         """Its present attempt may be launched, and is to end well by a time that is known."""
         return self in {StageState.CLAIMED, StageState.RUNNING, StageState.SCORING}
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A metric's value and its standard error, of `n` rows; what a job does not tell is None."""
+
+    value: float
+    error: float | None = None
+    n: int | None = None
 
 
 @dataclass(frozen=True)
@@ -179,14 +188,15 @@ class Stage(Bounded):
     it does. `tries` counts launches that came to nothing in a row, `checks` how often its outcome
     was asked for, `refusals` how often the second step of this attempt's work was refused.
     `earlier_seconds` is what the attempts before this one were billed.
-    `proceeded_at` is when the second step of work that takes two was requested, `former` the
-    endpoint configuration that served before it. `job_arn` is what the service answered to our
-    Create, or the ARN of what our tag was seen on: with it, the work is ours whatever tags say.
-    `ending`: its work was seen to end. `backstop` ends
-    what it serves with. `suspicion` is of being gone or somebody else's, `denied`
-    of an end that does not come. `waits` are the obstacles met, the present one last, until its
-    work has begun. `health` is what went wrong in its training, `warned` of what
-    kinds of that people were told."""
+    `second_step_at` is when the second step of work that takes two was requested,
+    `previous_config` the endpoint configuration that served before it. `job_arn` is what the
+    service answered to our Create, or the ARN of what our tag was seen on: with it, the work is
+    ours whatever tags say. `ending`: its work was seen to end. `backstop` ends what it serves with.
+    `suspicion` is of being gone or somebody else's, `denied` of an end that does not come. `waits`
+    are the obstacles met, the present one last, until its work has begun. `health` is what went
+    wrong in its training, `warned` of what kinds of that people were told. `metrics` are what tells
+    whether it is any good, by their full names. Once it has succeeded, `checked_at`, `checks` and,
+    but for an endpoint's, `claimed_at` are no more."""
 
     kind: StageKind
     name: str
@@ -195,8 +205,8 @@ class Stage(Bounded):
     job_name: str | None = None
     job_arn: str | None = None
     claimed_at: datetime | None = None
-    proceeded_at: datetime | None = None
-    former: str | None = None
+    second_step_at: datetime | None = None
+    previous_config: str | None = None
     ending: bool = False
     suspicion: Suspicion | None = None
     denied: Suspicion | None = None
@@ -214,7 +224,7 @@ class Stage(Bounded):
     health: tuple[HealthNote, ...] = ()
     warned: tuple[HealthKind, ...] = ()
     checkpoint: str | None = None
-    metrics: Annotated[Mapping[str, float], First(MAX_METRICS)] = field(default_factory=dict)
+    metrics: Annotated[Mapping[str, Measured], First(MAX_METRICS)] = field(default_factory=dict)
     billable_seconds: int = 0
     earlier_seconds: int = 0
     reason: Prose | None = None
@@ -274,7 +284,7 @@ class Endpoint:
 
     name: str
     live_at: datetime
-    expires_at: datetime | None
+    expires_at: datetime | None = None
     component: str | None = None
     kept_until: datetime | None = None
     unkept: datetime | None = None
@@ -337,6 +347,9 @@ class Record(Bounded):
     `reported` what the report was last brought up to. `unreadable` is what could not be looked at,
     `unread` the items beside the record that can't be read. `troubles` are what people are told of
     beside the status.
+    `spec_upload` is the version of the `experiment.yaml` that `spec` comes from, empty if none was
+    uploaded; releases before 0.2.0 did not remember it. `spec_digest` is the store's: of the spec
+    and datasets as they are stored, in an item beside the record's own.
     """
 
     experiment_id: str
@@ -367,6 +380,8 @@ class Record(Bounded):
     troubles: tuple[Trouble, ...] = ()
     prefix: str = "novaloop"
     uid: str | None = None
+    spec_upload: str | None = None
+    spec_digest: str = field(default="", compare=False)
 
     @property
     def owner(self) -> Owner:
@@ -455,13 +470,30 @@ class Record(Bounded):
 class SpecItem(Bounded):
     """`experiment.yaml` as uploaded: the valid spec, or why it isn't one.
 
-    The `version_id` is empty while errors of a service keep any from being read.
+    The `version_id` is empty while errors of a service keep any from being read. `not_used` says
+    why it is not, where it came after the start.
     """
 
     version_id: str
     uploaded_at: datetime
     spec: ExperimentSpec | None = None
     errors: Annotated[tuple[str, ...], First(MAX_ERRORS)] = ()
+    not_used: Prose = ""
+
+
+@dataclass(frozen=True)
+class ResolvedSpec:
+    """What an experiment runs by, with every default resolved: settings and dataset versions.
+
+    The part of a record that is settled at its start, and large: in the table an item of its own.
+    `digest` identifies it, and is the record's `spec_digest`: so a reader knows whether the two
+    items that it read belong together. `upload` is the record's `spec_upload`.
+    """
+
+    spec: ExperimentSpec
+    digest: str
+    upload: str | None = None
+    datasets: Mapping[str, DatasetRef] = field(default_factory=dict)
 
 
 CONVERTING = "converting"

@@ -15,7 +15,7 @@ over it. An experiment whose record is newer is left alone, which the functions 
 alarm on the count tells people once), until the newer release is back. Of other items each is left
 alone by itself, and the experiment says so: whatever needs it waits, and all else goes on. What is
 damaged is treated alike. That holds for releases from 0.2.0 on: 0.1.0 looks for no version. What
-0.1.0 must not touch would need a form that it can't read.
+0.1.0 must not touch needs a form that it can't read; records have one, without a `spec`.
 
 **Counts and places** (SWEEP, ATTEMPTS), which a release may begin anew, have a key of their own for
 each version: so no release meets those of another, and none is held up by them.
@@ -35,6 +35,7 @@ class Shape(StrEnum):
     """What is stored or sent. Those of the table have the names of its kinds of items."""
 
     RECORD = "RECORD"
+    RESOLVED_SPEC = "RESOLVED_SPEC"
     SPEC = "SPEC"
     DATASET = "DATASET"
     STRAYS = "STRAYS"
@@ -50,8 +51,9 @@ class Shape(StrEnum):
 
 
 PRESENT: Mapping[Shape, int] = {
-    Shape.RECORD: 2,
-    Shape.SPEC: 1,
+    Shape.RECORD: 3,
+    Shape.RESOLVED_SPEC: 1,
+    Shape.SPEC: 2,
     Shape.DATASET: 2,
     Shape.STRAYS: 1,
     Shape.CHECKS: 1,
@@ -75,8 +77,30 @@ def _record_2(record: Values) -> Values:
     return {**record, "notices": notices}
 
 
+def _record_3(record: Values) -> Values:
+    """Give attributes their present names, and put the metrics of all stages in one place.
+
+    A record of before has `spec` and `datasets` in itself, and still has them then: the store
+    writes them beside it with the next commit.
+    """
+    metrics = {
+        stage["name"]: {_METRICS_3.get(name, name): {"value": value} for name, value in found}
+        for stage in record.get("stages", ())
+        if (found := (stage.get("metrics") or {}).items())
+    }
+    stages = [
+        {_STAGE_3.get(name, name): each for name, each in stage.items() if name != "metrics"}
+        for stage in record.get("stages", ())
+    ]
+    return {**record, "stages": stages, "metrics": metrics}
+
+
+_STAGE_3 = {"former": "previous_config", "proceeded_at": "second_step_at"}
+_METRICS_3 = {"em": "exact_match", "qem": "quasi_exact_match"}
+
 _UPCASTS: Mapping[tuple[Shape, int], Callable[[Values], Values]] = {
     (Shape.RECORD, 1): _record_2,
+    (Shape.RECORD, 2): _record_3,
 }
 """How a shape of a version becomes one of the next, where defaults don't do."""
 

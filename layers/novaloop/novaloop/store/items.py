@@ -63,15 +63,26 @@ class StoredItem(Model):
 
 
 class RecordModel(Item, discriminator="RECORD"):
-    """`RECORD`: what the controller decided."""
+    """`RECORD`: what the controller decided, and what follows from it for whoever reads it here.
+
+    What is empty is not written. `spec` and `datasets` are those of a record that a release before
+    0.2.0 wrote.
+    """
 
     version = NumberAttribute()
     status = UnicodeAttribute()
-    reason = UnicodeAttribute()
+    reason = UnicodeAttribute(null=True)
+    stage = UnicodeAttribute(null=True)
+    progress = UnicodeAttribute(null=True)
+    metrics = MapAttribute[str, Any](null=True)
+    cost_usd = NumberAttribute(null=True)
+    next_step = UnicodeAttribute(null=True)
+    report = UnicodeAttribute(null=True)
     prefix = UnicodeAttribute()
-    spec = MapAttribute[str, Any]()
-    stages = ListAttribute[Any]()
-    datasets = MapAttribute[str, Any]()
+    spec = MapAttribute[str, Any](null=True)
+    spec_digest = UnicodeAttribute(null=True)
+    stages = ListAttribute[Any](null=True)
+    datasets = MapAttribute[str, Any](null=True)
     gate = MapAttribute[str, Any](null=True)
     approved_by = UnicodeAttribute(null=True)
     budget_lifted_by = UnicodeAttribute(null=True)
@@ -82,11 +93,11 @@ class RecordModel(Item, discriminator="RECORD"):
     started_at = UnicodeAttribute(null=True)
     ended_at = UnicodeAttribute(null=True)
     due_at = UnicodeAttribute(null=True)
-    notified = UnicodeAttribute()
-    reported = UnicodeAttribute()
-    notices = ListAttribute[Any]()
-    unused_uploads = UnicodeAttribute()
-    handled_commands = ListAttribute[Any]()
+    notified = UnicodeAttribute(null=True)
+    reported = UnicodeAttribute(null=True)
+    notices = ListAttribute[Any](null=True)
+    unused_uploads = UnicodeAttribute(null=True)
+    handled_commands = ListAttribute[Any](null=True)
     base_checkpoint = UnicodeAttribute(null=True)
     unreadable = MapAttribute[str, Any](null=True)
     unread = UnicodeAttribute(null=True)
@@ -96,6 +107,15 @@ class RecordModel(Item, discriminator="RECORD"):
     uid = UnicodeAttribute(null=True)
 
 
+class ResolvedSpecModel(Item, discriminator="RESOLVED_SPEC"):
+    """`RESOLVED_SPEC`: what the experiment of the record runs by."""
+
+    digest = UnicodeAttribute()
+    spec = MapAttribute[str, Any]()
+    upload = UnicodeAttribute(null=True)
+    datasets = MapAttribute[str, Any]()
+
+
 class SpecModel(Item, discriminator="SPEC"):
     """`SPEC`: experiment.yaml as uploaded."""
 
@@ -103,6 +123,7 @@ class SpecModel(Item, discriminator="SPEC"):
     uploaded_at = UnicodeAttribute()
     spec = MapAttribute[str, Any](null=True)
     errors = ListAttribute[Any]()
+    not_used = UnicodeAttribute(null=True)
 
 
 class DatasetModel(Item, discriminator="DATASET"):

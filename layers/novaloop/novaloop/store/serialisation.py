@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 from typing import Any, TypeVar, get_args
 
@@ -15,10 +18,10 @@ from novaloop.experiment.record import (
     DatasetItem,
     HistoryEntry,
     Record,
+    ResolvedSpec,
     ScoreItem,
     Snapshot,
     SpecItem,
-    Stage,
     Strays,
     Unread,
 )
@@ -40,6 +43,7 @@ from novaloop.store.items import (
     HistoryModel,
     Item,
     RecordModel,
+    ResolvedSpecModel,
     ScoreModel,
     SpecModel,
     StoredItem,
@@ -61,6 +65,7 @@ refused for its capitals; its items have other sort keys, and its snapshot is re
 
 Stored = (
     Record
+    | ResolvedSpec
     | SpecItem
     | DatasetItem
     | Strays
@@ -75,6 +80,7 @@ T = TypeVar("T", bound=Stored)
 
 _SHAPES: Mapping[type[Item], Shape] = {
     RecordModel: Shape.RECORD,
+    ResolvedSpecModel: Shape.RESOLVED_SPEC,
     SpecModel: Shape.SPEC,
     DatasetModel: Shape.DATASET,
     StraysModel: Shape.STRAYS,
@@ -87,6 +93,7 @@ _SHAPES: Mapping[type[Item], Shape] = {
 }
 _KINDS: Mapping[Shape, type[Stored]] = {
     Shape.RECORD: Record,
+    Shape.RESOLVED_SPEC: ResolvedSpec,
     Shape.SPEC: SpecItem,
     Shape.DATASET: DatasetItem,
     Shape.STRAYS: Strays,
@@ -100,12 +107,25 @@ _KINDS: Mapping[Shape, type[Stored]] = {
 
 
 def record_item(record: Record) -> RecordModel:
-    """Return the item of a record."""
+    """Return the item of a record, without what `resolved_spec_item` holds of it."""
     values = plain(record)
     place = held_place(record)
     if place is not None:
         values |= {"waits_for": place.quota, "waits_since": iso(place.since)}
     return RecordModel(values.pop("experiment_id"), "RECORD", **stamped(Shape.RECORD, values))
+
+
+def resolved_spec(record: Record) -> ResolvedSpec:
+    """Return what a record is stored without, and by what it is known again."""
+    resolved = ResolvedSpec(record.spec, "", record.spec_upload, record.datasets)
+    content = json.dumps(plain(resolved), sort_keys=True)
+    return replace(resolved, digest=hashlib.sha256(content.encode()).hexdigest()[:16])
+
+
+def resolved_spec_item(experiment_id: str, resolved: ResolvedSpec) -> ResolvedSpecModel:
+    """Return the item of what an experiment runs by."""
+    values = stamped(Shape.RESOLVED_SPEC, plain(resolved))
+    return ResolvedSpecModel(experiment_id, Shape.RESOLVED_SPEC, **values)
 
 
 def history_item(record: Record, number: int, entry: HistoryEntry) -> HistoryModel:
@@ -182,13 +202,23 @@ def _valid(kind: type[T], values: Any) -> T:
     return adapter(kind).validate_python(values)
 
 
-def read(item: StoredItem) -> Stored:
-    """Return what an item holds. Raises NewerVersion and Damaged.
+class Torn(Damaged):
+    """A record and the item beside it do not belong together: one was read before a commit."""
+
+    def __init__(self) -> None:
+        super().__init__("record", "the RESOLVED_SPEC beside it is missing, or another one's")
+
+
+def read(item: StoredItem, beside: ResolvedSpec | None = None) -> Stored:
+    """Return what an item holds; a record, with what lies beside it. Raises NewerVersion, Damaged.
 
     Whatever an item makes go wrong says that it is damaged: nothing else is looked at here. Only
     the names of its attributes are told, which are ours, and nothing of what they hold.
     """
     what = item.item.partition("#")[0]
+    kind = item.wire.get("kind", {}).get("S")
+    if kind != what and kind in list(Shape):
+        raise Damaged(what.lower(), f"its kind is {kind}")
     try:
         shape = Shape(item.wire["kind"]["S"])
         # Before anything else: a newer one may have attributes of other types.
@@ -199,11 +229,11 @@ def read(item: StoredItem) -> Stored:
         missing = [name for name, each in wanted.items() if not each.null and name not in item.wire]
         values = _read(model)
         if isinstance(model, RecordModel):
-            values["experiment_id"] = item.experiment_id
+            values = _whole(values, item.experiment_id, beside)
         if isinstance(model, CommandModel):
             values = _as_command(values)
         value = _valid(_KINDS[shape], values)
-    except NewerVersion:
+    except (NewerVersion, Damaged):
         raise
     except ValidationError as error:
         wrong = sorted({str(each["loc"][0]) for each in error.errors() if each["loc"]})
@@ -212,8 +242,6 @@ def read(item: StoredItem) -> Stored:
         raise Damaged(what.lower(), f"it can't be read ({type(error).__name__})") from None
     if missing:  # what has a default may be missing in an older one, and in no other
         raise Damaged(what.lower(), f"missing: {', '.join(sorted(missing))}")
-    if what != shape:
-        raise Damaged(what.lower(), f"its kind is {shape}")
     # Or another item than this would be deleted, or written over, in its place.
     if _key_of(value) not in {None, item.item}:
         raise Damaged(what.lower(), "what it holds belongs under another key")
@@ -232,33 +260,34 @@ def _key_of(value: Stored) -> str | None:
     return next((shape for shape in _SINGLE if isinstance(value, _KINDS[shape])), None)
 
 
-_SINGLE = (Shape.RECORD, Shape.SPEC, Shape.CHECKS)
+_SINGLE = (Shape.RECORD, Shape.RESOLVED_SPEC, Shape.SPEC, Shape.CHECKS)
 """Of which an experiment has one, under its name."""
 
 
 def snapshot_of(experiment_id: str, items: Iterable[StoredItem]) -> Snapshot:
     """Put an experiment's items together, without those that can't be read.
 
-    Raises NewerVersion and Damaged where that is the record: nothing can be done without it.
+    Raises NewerVersion and Damaged where that is the record, or what it is stored without: nothing
+    can be done without it. Raises Torn, which another read may mend.
     """
     found: dict[type[Stored], list[Any]] = {kind: [] for kind in get_args(Stored)}
     unread: list[Unread] = []
+    of_record: dict[str, StoredItem] = {}
     for item in items:
+        if item.item in {Shape.RECORD, Shape.RESOLVED_SPEC}:
+            of_record[item.item] = item
+            continue
         try:
             value = read(item)
         except (NewerVersion, Damaged) as problem:
-            if item.item == Shape.RECORD:
-                raise
             is_newer = isinstance(problem, NewerVersion)
             unread.append(Unread(item.item, str(problem), is_newer))
         else:
             found[type(value)].append(value)
-    record, spec, checks = (
-        next(iter(found[kind]), None) for kind in (Record, SpecItem, ChecksItem)
-    )
+    spec, checks = (next(iter(found[kind]), None) for kind in (SpecItem, ChecksItem))
     return Snapshot(
         experiment_id=experiment_id,
-        record=record,
+        record=_record_of(of_record),
         spec=spec,
         datasets={item.role: item for item in found[DatasetItem]},
         strays=Strays(
@@ -270,6 +299,40 @@ def snapshot_of(experiment_id: str, items: Iterable[StoredItem]) -> Snapshot:
         commands=tuple(sorted(found[CommandItem], key=lambda command: command.at)),
         unread=tuple(unread),
     )
+
+
+def _record_of(items: Mapping[str, StoredItem]) -> Record | None:
+    """Put a record together from its two items. What lies beside no record is nobody's."""
+    item, beside = items.get(Shape.RECORD), items.get(Shape.RESOLVED_SPEC)
+    if item is None:
+        return None
+    resolved = read(beside) if beside is not None and "spec" not in item.wire else None
+    record = read(item, resolved if isinstance(resolved, ResolvedSpec) else None)
+    return record if isinstance(record, Record) else None
+
+
+def _whole(
+    values: Mapping[str, Any], experiment_id: str, beside: ResolvedSpec | None
+) -> dict[str, Any]:
+    """Return the values of a record from those of its item. Raises Torn."""
+    whole = {**values, "experiment_id": experiment_id}
+    metrics = whole.pop("metrics", None) or {}
+    whole["stages"] = [
+        {**_named(stage), "metrics": metrics.get(stage["name"], {})}
+        for stage in whole.get("stages") or ()
+    ]
+    if whole.get("spec") is None:  # up to version 2, a record holds all of it
+        if beside is None or beside.digest != whole.get("spec_digest"):
+            raise Torn
+        whole |= {"spec": beside.spec, "datasets": beside.datasets, "spec_upload": beside.upload}
+    return {name: value for name, value in whole.items() if value is not None}
+
+
+def _named(stage: Mapping[str, Any]) -> dict[str, Any]:
+    """Read the job's name from its ARN, where that ends with it."""
+    if stage.get("job_arn") and not stage.get("job_name"):
+        return {**stage, "job_name": stage["job_arn"].rpartition("/")[2]}
+    return dict(stage)
 
 
 def _as_command(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -301,16 +364,45 @@ def iso(time: datetime) -> str:
 
 def plain(value: Stored) -> dict[str, Any]:
     """Return what an item holds of a value, as JSON has it."""
-    values: dict[str, Any] = _storable(adapter(type(value)).dump_python(value, mode="json"))
+    is_record = isinstance(value, Record)
+    # Each commit is paid for by the record's kilobytes, and most of it has yet to happen.
+    dumped = adapter(type(value)).dump_python(
+        value, mode="json", exclude_none=True, exclude_defaults=is_record
+    )
+    values: dict[str, Any] = _storable(dumped)
     for name, time in vars(value).items():
         if isinstance(time, datetime):
             values[name] = iso(time)
-    if isinstance(value, Record):
-        # Each commit is paid for by the record's kilobytes, and most of a stage has yet to happen.
-        stages = adapter(tuple[Stage, ...])
-        happened = stages.dump_python(value.stages, mode="json", exclude_defaults=True)
-        values["stages"] = _storable(happened)
-    return values
+    return _record_values(value, values) if isinstance(value, Record) else values
+
+
+_BESIDE = {"spec", "datasets", "spec_upload"}
+"""What `resolved_spec_item` holds of a record."""
+
+
+def _record_values(record: Record, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a record's item holds: what happened, and what people want to know of it."""
+    from novaloop.experiment.summary import summary_of  # noqa: PLC0415 - only a commit needs it
+
+    kept = {name: each for name, each in values.items() if name not in _BESIDE}
+    stages = [
+        {"name": stage.name, "kind": str(stage.kind), "state": str(stage.state)}
+        | {"attempt": stage.attempt, **happened}
+        for stage, happened in zip(record.stages, values.get("stages", ()), strict=True)
+    ]
+    metrics = {each["name"]: each.pop("metrics") for each in stages if "metrics" in each}
+    for each in stages:
+        if each.get("job_arn", "").endswith(f"/{each.get('job_name')}"):
+            del each["job_name"]
+    values = {
+        "status": str(record.status),
+        "prefix": record.prefix,
+        **kept,
+        **asdict(summary_of(record)),
+        "metrics": metrics,
+        "stages": stages,
+    }
+    return {name: each for name, each in values.items() if each not in (None, "", [], {})}
 
 
 def _storable(value: Any) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -44,6 +44,7 @@ from novaloop.store.items import (
 from novaloop.store.serialisation import (
     SWEEP,
     Stored,
+    Torn,
     attempts_item,
     attempts_key,
     checks_item,
@@ -54,6 +55,8 @@ from novaloop.store.serialisation import (
     iso,
     read,
     record_item,
+    resolved_spec,
+    resolved_spec_item,
     round_item,
     score_item,
     shape_of,
@@ -72,6 +75,10 @@ the sweeper have. PynamoDB's own settings are 4 x 45."""
 _DATASETS = sorted(f"DATASET#{role}" for role in (*Role, MISNAMED_SPEC_FILE))
 """The sort keys of all datasets that ingest writes."""
 _MOST_STRAYS, _PAGE = 50, 200
+MOST_READS = 4
+"""How often a record is read until it and the item beside it belong together. A query sees each
+item as it is committed, and not all of a transaction at once ("Read isolation" in DynamoDB's guide
+to transactions): so one between the two is rare, and two in a row have no cause but damage."""
 _READERS = 8
 """How many queries are under way at once; the client keeps ten connections."""
 
@@ -114,11 +121,11 @@ class ExperimentTable:
         Raises NewerVersion if the record is of a version that only a newer release knows, and
         Damaged if no release wrote it like this. Other such items are the snapshot's `unread`.
         """
-        return snapshot_of(experiment_id, self._items(experiment_id))
+        return _snapshot(experiment_id, self._items)
 
     def load_record(self, experiment_id: str) -> Record | None:
         """Return an experiment's record alone. Raises NewerVersion and Damaged."""
-        return snapshot_of(experiment_id, _item(experiment_id, "RECORD")).record
+        return _snapshot(experiment_id, _of_record).record
 
     def drop(self, experiment_id: str, commands: Sequence[CommandItem]) -> None:
         """Delete commands of which nothing will ever come."""
@@ -134,18 +141,14 @@ class ExperimentTable:
 
     def load_records(self, experiment_ids: Sequence[str]) -> dict[str, Snapshot | None]:
         """Return the same of their records alone."""
-        return self._snapshots(experiment_ids, partial(_item, key="RECORD"))
+        return self._snapshots(experiment_ids, _of_record)
 
     def _snapshots(
         self, experiment_ids: Sequence[str], items: Callable[[str], Iterable[StoredItem]]
     ) -> dict[str, Snapshot | None]:
         """Read several experiments at a time, each by queries of its own."""
-
-        def load(experiment_id: str) -> Snapshot:
-            return snapshot_of(experiment_id, items(experiment_id))
-
         with ThreadPoolExecutor(_READERS) as readers:
-            reading = {each: readers.submit(load, each) for each in experiment_ids}
+            reading = {each: readers.submit(_snapshot, each, items) for each in experiment_ids}
         found: dict[str, Snapshot | None] = {}
         for each, done in reading.items():
             if isinstance(error := done.exception(), NewerVersion):
@@ -190,15 +193,25 @@ class ExperimentTable:
     ) -> Record:
         """Write the record and its history in one transaction; return its next version.
 
-        The items of the commands that were obeyed are deleted in it. Raises VersionConflict if the
-        stored version is not `record.version`, or if one of the commands is not there any more.
+        So is what the record runs by, where that has changed. A record that is written alone needs
+        no transaction, which would cost twice as much. The items of the commands that were obeyed
+        are deleted in it. Raises VersionConflict if the stored version is not `record.version`, or
+        if one of the commands is not there any more.
         """
-        committed = replace(record, version=record.version + 1)
+        resolved = resolved_spec(record)
+        committed = replace(record, version=record.version + 1, spec_digest=resolved.digest)
         unseen = RecordModel.experiment_id.does_not_exist()
         unchanged = unseen if record.version == 0 else RecordModel.version == record.version
+        is_resolved_anew = resolved.digest != record.spec_digest
+        if not (history or obeyed or is_resolved_anew):
+            if not _saved(record_item(committed), unchanged, _OTHERS_WERE_FIRST):
+                raise VersionConflict(record.experiment_id)
+            return committed
         try:
             with TransactWrite(connection=self._connection) as transaction:
                 transaction.save(record_item(committed), condition=unchanged)
+                if is_resolved_anew:
+                    transaction.save(resolved_spec_item(record.experiment_id, resolved))
                 for number, entry in enumerate(history):
                     transaction.save(history_item(committed, number, entry))
                 for command in obeyed:
@@ -316,6 +329,20 @@ class ExperimentTable:
             yield adapter(ExperimentSummary).validate_python(values)
 
 
+def _snapshot(experiment_id: str, items: Callable[[str], Iterable[StoredItem]]) -> Snapshot:
+    """Read an experiment by this query, again if it went through a commit."""
+    for _ in range(MOST_READS - 1):
+        with suppress(Torn):
+            return snapshot_of(experiment_id, items(experiment_id))
+    return snapshot_of(experiment_id, items(experiment_id))
+
+
+def _of_record(experiment_id: str) -> Iterable[StoredItem]:
+    """Read a record and what it runs by, which lie side by side."""
+    both = StoredItem.item.between(Shape.RECORD, Shape.RESOLVED_SPEC)
+    return StoredItem.query(experiment_id, both, consistent_read=True)
+
+
 def _item(hash_key: str, key: str) -> Iterable[StoredItem]:
     """Read one item, if it is there."""
     return StoredItem.query(hash_key, StoredItem.item == key, consistent_read=True)
@@ -333,15 +360,19 @@ def _known(item: Item) -> Condition:
     return known
 
 
+_NOT_MET = "ConditionalCheckFailedException"
+_OTHERS_WERE_FIRST = {_NOT_MET, "TransactionConflictException"}
+
+
 def _newest(item: SpecModel | DatasetModel) -> Condition:
     uploaded_at = type(item).uploaded_at
     newest: Condition = uploaded_at.does_not_exist() | (uploaded_at <= item.uploaded_at)
     return newest
 
 
-def _saved(item: Item, condition: Condition) -> bool:
-    """Write an item if the condition holds; say whether it does."""
-    return _holds(partial(item.save, condition=condition))
+def _saved(item: Item, condition: Condition, refusals: Collection[str] = (_NOT_MET,)) -> bool:
+    """Write an item if the condition holds; say whether it does, which these codes deny."""
+    return _holds(partial(item.save, condition=condition), refusals)
 
 
 def _updated(item: Item, action: Action, condition: Condition | None = None) -> bool:
@@ -356,12 +387,12 @@ def _updated(item: Item, action: Action, condition: Condition | None = None) -> 
     return _holds(partial(item.update, [action, *stamps], condition=condition))
 
 
-def _holds(write: Callable[[], object]) -> bool:
-    """Make a conditional write; say whether its condition holds."""
+def _holds(write: Callable[[], object], refusals: Collection[str] = (_NOT_MET,)) -> bool:
+    """Make a conditional write; say whether its condition holds, which these codes deny."""
     try:
         write()
     except (PutError, UpdateError) as error:
-        if error.cause_response_code == "ConditionalCheckFailedException":
+        if error.cause_response_code in refusals:
             return False
         raise
     return True

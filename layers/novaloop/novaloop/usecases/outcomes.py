@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
+from typing import Any
+
 from novaloop.experiment.controller.observation import Outcome
-from novaloop.experiment.record import Record, Snapshot, Stage
+from novaloop.experiment.record import Measured, Record, Snapshot, Stage
 from novaloop.experiment.runtimes.serving import endpoint_ref
 from novaloop.experiment.spec.stages import (
     DeployStage,
@@ -14,12 +17,15 @@ from novaloop.experiment.spec.stages import (
 )
 from novaloop.experiment.stack import output_prefix
 from novaloop.metrics.archive import ArchiveError, checkpoint_of
+from novaloop.metrics.names import LENIENT_ACCURACY, ROW_METRICS, SHORT_NAMES
 from novaloop.recipes.bedrock_serving import native_request
+from novaloop.recipes.catalog import metric_of
 from novaloop.usecases.outputs import find_output
 from novaloop.usecases.ports import Endpoints, Jobs, NotServing, ObjectMissing, Objects
 
 SMOKE_QUESTION = "How do I sort a list of dictionaries by the value of one key in Python?"
 SMOKE_MAX_TOKENS = 50
+HEADLINE = "exact_match"
 
 
 def outcome_of(
@@ -34,7 +40,7 @@ def outcome_of(
     """Say what the stage came to, as far as anybody can say now."""
     match record.plan_of(stage):
         case EvaluateStage():
-            return _score(stage, snapshot)
+            return _score(record, stage, snapshot)
         case ServingStage() as plan:
             return _smoke(record, stage, plan, endpoints)
         case _ if record.spec.runtime is not Runtime.TRAINING_JOB:
@@ -43,14 +49,37 @@ def outcome_of(
             return _checkpoint(record, stage, objects)
 
 
-def _score(stage: Stage, snapshot: Snapshot) -> Outcome:
+def _score(record: Record, stage: Stage, snapshot: Snapshot) -> Outcome:
     item = snapshot.scores.get((stage.name, stage.attempt))
     if item is None:
         return Outcome(ok=None, reason="the metrics function has not delivered a score")
     if item.error is not None:
         return Outcome(ok=False, reason=item.error)
-    digest = {name: metric["value"] for name, metric in item.score["metrics"].items()}
-    return Outcome(ok=True, metrics=digest)
+    gate = record.spec.gate
+    return Outcome(ok=True, metrics=headlines(item.score, {gate.metric} if gate else set()))
+
+
+def headlines(score: Mapping[str, Any], asked: Collection[str] = ()) -> dict[str, Measured]:
+    """Return what tells whether an evaluation is any good, by the metrics' full names.
+
+    Of answers that were compared with gold: exact match, what is `asked` for, and what a function
+    of the job's own measured. Of a task: all, and first what its recipe asks for. The rest stands
+    in the score's item and in the report.
+    """
+    full_names = {short: full for full, short in SHORT_NAMES.items()}
+    found = {
+        full_names.get(name, name): Measured(each["value"], each.get("stderr"), score.get("n"))
+        for name, each in score["metrics"].items()
+    }
+    if "task" in score:
+        first = metric_of(score["task"])
+        return dict(sorted(found.items(), key=lambda each: each[0] != first))
+    if LENIENT_ACCURACY in asked and score.get("classification"):
+        accuracy = score["classification"]["lenient"]["accuracy"]
+        if accuracy["value"] is not None:
+            found[LENIENT_ACCURACY] = Measured(accuracy["value"], n=accuracy["n"])
+    shown = {HEADLINE, *(full_names.get(name, name) for name in asked)}
+    return {name: each for name, each in found.items() if name in shown or name not in ROW_METRICS}
 
 
 def _checkpoint(record: Record, stage: Stage, objects: Objects) -> Outcome:

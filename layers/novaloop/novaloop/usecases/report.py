@@ -5,13 +5,9 @@ from __future__ import annotations
 import json
 
 from novaloop import reports
+from novaloop.experiment.names import report_prefix
 from novaloop.usecases.score import ScoreWorld, load_flips
 from novaloop.usecases.training import load_curves
-
-
-def report_prefix(experiment_id: str) -> str:
-    """Return the key prefix of an experiment's report."""
-    return f"reports/{experiment_id}/report"
 
 
 def write_report(experiment_id: str, world: ScoreWorld) -> None:

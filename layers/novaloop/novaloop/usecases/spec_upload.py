@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 
 from novaloop.experiment.names import INBOX, SPEC_FILE
-from novaloop.experiment.record import SpecItem
+from novaloop.experiment.record import Record, SpecItem
 from novaloop.experiment.spec.experiment import ExperimentSpec
 from novaloop.experiment.spec.yaml_file import MAX_BYTES
 from novaloop.experiment.validation.reading import SpecRefused, read_spec
@@ -26,7 +27,11 @@ def spec_item(key: str, upload: Upload, world: IngestWorld) -> SpecItem:
 
 
 def ingest_spec(experiment_id: str, key: str, upload: Upload, world: IngestWorld) -> None:
-    """Read an uploaded spec and write its item."""
+    """Read an uploaded spec and write its item, marked if it came after the start.
+
+    One that comes in the very moment of the start may stay without the mark; the record's
+    `unused_uploads` names it all the same. Raises NewerVersion.
+    """
     version = f"{upload.version_id} {upload.uploaded_at.isoformat()}"
 
     def back(code: str) -> None:
@@ -43,7 +48,20 @@ def ingest_spec(experiment_id: str, key: str, upload: Upload, world: IngestWorld
         world.store.put_spec(experiment_id, item)
         return
     with noticing(back):
-        world.store.put_spec(experiment_id, spec_item(key, upload, world))
+        not_used = _why_not_used(upload, world.store.load(experiment_id).record)
+        item = replace(spec_item(key, upload, world), not_used=not_used)
+        world.store.put_spec(experiment_id, item)
+
+
+def _why_not_used(upload: Upload, record: Record | None) -> str:
+    if record is None or record.started_at is None:
+        return ""
+    if record.spec_upload in {None, upload.version_id}:  # None: of an earlier release
+        return ""
+    return (
+        f"the experiment started at {record.started_at:%Y-%m-%d %H:%M} UTC without it, and runs by "
+        "RESOLVED_SPEC; submit it under a new experiment name"
+    )
 
 
 def present_spec(

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from novaloop.experiment.controller.backstop import (
     acknowledged,
@@ -67,11 +67,10 @@ from novaloop.experiment.controller.transitions import (
     proceeded,
 )
 from novaloop.experiment.costs.budget import is_used_up, last_moment, shortfall
-from novaloop.experiment.names import experiment_of_job, job_name
+from novaloop.experiment.names import SPEC_FILE, experiment_of_job, job_name
 from novaloop.experiment.record import (
     Ailment,
     Cleanup,
-    DatasetItem,
     Endpoint,
     HistoryEntry,
     Record,
@@ -511,6 +510,14 @@ _STEPS: Mapping[Status, _Step] = {
 }
 
 
+class _Unused(NamedTuple):
+    """An upload that came too late."""
+
+    uploaded_at: datetime
+    file: str
+    version_id: str
+
+
 def _notice_late_uploads(decision: Decision, seen: Observation, now: datetime) -> Decision:
     """Say which uploads the experiment started without.
 
@@ -521,10 +528,13 @@ def _notice_late_uploads(decision: Decision, seen: Observation, now: datetime) -
     if record.started_at is None:
         return decision
     unused = [
-        item
+        _Unused(item.uploaded_at, item.source_key.rpartition("/")[2], item.version_id)
         for role, item in seen.snapshot.datasets.items()
         if role not in record.datasets or item.version_id != record.datasets[role].version_id
     ]
+    spec = seen.snapshot.spec
+    if spec is not None and record.spec_upload not in {None, spec.version_id}:
+        unused.append(_Unused(spec.uploaded_at, SPEC_FILE, spec.version_id))
     noticed = replace(record, unused_uploads=_told_of(unused))
     if noticed == record or not unused:
         return decision
@@ -547,13 +557,12 @@ def _notice_unread(decision: Decision, seen: Observation, now: datetime) -> Deci
     return replace(decision, record=noticed, history=(*decision.history, line))
 
 
-def _told_of(unused: Sequence[DatasetItem]) -> str:
+def _told_of(unused: Sequence[_Unused]) -> str:
     number = len(unused)
     if not number:
         return ""
-    last = max(unused, key=lambda item: (item.uploaded_at, item.role))
-    file = last.source_key.rpartition("/")[2]
-    file += f" version {last.version_id}" if last.version_id else ""
+    last = max(unused)
+    file = f"{last.file} version {last.version_id}" if last.version_id else last.file
     if number == 1:
         return (
             f"{file} is not used: the experiment started without it; submit it under a new "

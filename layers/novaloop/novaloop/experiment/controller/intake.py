@@ -108,7 +108,12 @@ def collect(record: Record, seen: Observation, now: datetime, policy: Policy) ->
     problem = _name_problem(record) or _spec_problem(seen.snapshot)
     if problem := problem or seen.site_problem:
         return enter(record, Status.REJECTED, problem, now)
-    record = replace(record, spec=item.spec if item and item.spec else ExperimentSpec())
+    uploaded = item if item and item.spec else None
+    record = replace(
+        record,
+        spec=uploaded.spec if uploaded and uploaded.spec else ExperimentSpec(),
+        spec_upload=uploaded.version_id if uploaded else "",
+    )
     intake = _sort(record.spec, seen.snapshot.datasets.values())
     checks = seen.snapshot.checks
     if not intake.is_complete:

@@ -126,7 +126,8 @@ def why_told(record: Record) -> str:
 
     A status that nobody is told of by itself needs no reason, if there is anything else to tell.
     """
-    others = [*(trouble.text for trouble in _present(record)), *filter(None, [record.unread])]
+    others = [trouble.text for trouble in present_troubles(record)]
+    others += filter(None, [record.unread])
     reason = [record.reason] if record.status in TOLD or not others else []
     return "\n".join(dict.fromkeys((*others, *filter(None, reason))))
 
@@ -150,7 +151,7 @@ def with_troubles(decision: Decision, former: Record, seen: Observation, now: da
     does what kept something from being kept, once it is kept: whoever asked for it waits for that.
     """
     record = decision.record
-    present = {trouble.name for trouble in _present(record)}
+    present = {trouble.name for trouble in present_troubles(record)}
     told = _is_told(former, seen.notified or former.notified)
     over = _UNSET if _is_unkept(former) and not _is_unkept(record) else None
     known = [
@@ -183,17 +184,17 @@ def with_troubles(decision: Decision, former: Record, seen: Observation, now: da
 
 
 @dataclass(frozen=True)
-class _Present:
+class PresentTrouble:
     """What people are told of beside the status. `name` stays the same from look to look."""
 
     name: str
     text: str
 
 
-def _present(record: Record) -> list[_Present]:
+def present_troubles(record: Record) -> list[PresentTrouble]:
     """Return what the record is in trouble with now."""
     stage, cleanup, unreadable = record.focus, record.cleanup, record.unreadable
-    found: list[_Present] = []
+    found: list[PresentTrouble] = []
     if is_denied(record) and stage is not None and stage.denied is not None:
         found.append(_unended(stage.name, stage.denied))
     if cleanup is not None and cleanup.held is not None and cleanup.held.confirmed:
@@ -206,13 +207,13 @@ def _present(record: Record) -> list[_Present]:
             "controller's log"
         )
         # Whatever can't be read, and why, may differ from look to look.
-        found.append(_Present(f"{at}something can't be read", text))
+        found.append(PresentTrouble(f"{at}something can't be read", text))
     if lost := record.lost_backstop:
-        found.append(_Present("its schedule was touched", lost))
+        found.append(PresentTrouble("its schedule was touched", lost))
     if exposed := record.reason if _is_unkept(record) else record.refused_backstop:
-        found.append(_Present(_UNSET, exposed))
+        found.append(PresentTrouble(_UNSET, exposed))
     if ails := _ails(record):
-        found.append(_Present(_AILS, ails))
+        found.append(PresentTrouble(_AILS, ails))
     if stage is not None and stage.state is StageState.WAITING and record.status in _LAUNCHES:
         found += _long_wait(stage)
     return found
@@ -234,7 +235,7 @@ def _ails(record: Record) -> str:
     return live.ailment.why if live is not None and live.ailment is not None else ""
 
 
-def _unended(what: str, held: Suspicion) -> _Present:
+def _unended(what: str, held: Suspicion) -> PresentTrouble:
     """Say what does not end. What the service says may change from look to look."""
     if held.of is Suspect.DENIED:
         text = (
@@ -247,10 +248,10 @@ def _unended(what: str, held: Suspicion) -> _Present:
             f"{what} was to end, and may go on billing: {held.why}; it is tried again every few "
             "minutes; look at it, and end it yourself"
         )
-    return _Present(f"{what} does not end: {held.of}", text)
+    return PresentTrouble(f"{what} does not end: {held.of}", text)
 
 
-def _long_wait(stage: Stage) -> list[_Present]:
+def _long_wait(stage: Stage) -> list[PresentTrouble]:
     """Say what keeps a stage waiting for long; what the service says of it may change meanwhile."""
     waited = stage.waits[-1] if stage.waits else None
     if waited is None or not waited.long:
@@ -259,7 +260,7 @@ def _long_wait(stage: Stage) -> list[_Present]:
         f"{stage.name} has waited since {waited.since:%Y-%m-%d %H:%M} UTC, and goes on waiting: "
         f"{stage.reason}; {_WHAT_HELPS.get(waited.of, 'it is tried again by itself')}"
     )
-    return [_Present(f"{stage.name} waits: {waited.of}", text)]
+    return [PresentTrouble(f"{stage.name} waits: {waited.of}", text)]
 
 
 _LAUNCHES = {Status.RUNNING, Status.DEPLOYING}

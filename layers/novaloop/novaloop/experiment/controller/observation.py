@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from novaloop.experiment.bounds import plausible, plausible_seconds
 from novaloop.experiment.record import (
     Backstop,
+    Measured,
     Obstacle,
     Owner,
     Progress,
@@ -118,7 +119,7 @@ class Outcome:
     ok: bool | None
     reason: str = ""
     checkpoint: str | None = None
-    metrics: Mapping[str, float] = field(default_factory=dict)
+    metrics: Mapping[str, Measured] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -87,8 +87,8 @@ def _due_at(record: Record, seen: Observation, now: datetime, policy: Policy) ->
         due = stage.next_try_at
     if _is_unannounced(record):
         due = min(due, now + policy.look_every)
-    if stage is not None and stage.state is StageState.RUNNING and stage.proceeded_at:
-        settled_at = stage.proceeded_at + SETTLING
+    if stage is not None and stage.state is StageState.RUNNING and stage.second_step_at:
+        settled_at = stage.second_step_at + SETTLING
         due = min(due, settled_at if now < settled_at else now + policy.look_every)
     if stage is not None and stage.state is StageState.CLEARING:
         due = min(due, now + _soon(policy))

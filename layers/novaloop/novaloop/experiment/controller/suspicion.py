@@ -126,7 +126,7 @@ def _suspect(record: Record, stage: Stage, work: Work) -> Suspect | None:
         return None
     # The second step's work: an endpoint's component, or the deployment of a model.
     lacks_second = work.phase is Phase.HALFWAY
-    requested = stage.state is not StageState.RUNNING or stage.proceeded_at is not None
+    requested = stage.state is not StageState.RUNNING or stage.second_step_at is not None
     return gone if work.phase in GONE or (lacks_second and requested) else None
 
 
@@ -138,7 +138,7 @@ def _matters(record: Record, stage: Stage, work: Work) -> bool:
     if record.status is Status.LIVE:
         on_trial = experiment_of_job(record.prefix, work.serving or "") is not None
         return not (on_trial and record.owner.owns(work.holder))
-    return record.is_ending_work or stage.proceeded_at is not None
+    return record.is_ending_work or stage.second_step_at is not None
 
 
 def _says_nothing(record: Record, stage: Stage, work: Work) -> bool:

@@ -292,7 +292,7 @@ def _unseen(stage: Stage, plan: StagePlan, seen: Observation, now: datetime) -> 
 
 def _look_at_work(stage: Stage, plan: StagePlan, work: Work, now: datetime) -> Sight:
     is_halfway = work.phase is Phase.HALFWAY and not _settles(stage, now)
-    if is_halfway and stage.proceeded_at is None:
+    if is_halfway and stage.second_step_at is None:
         return Sight.HALFWAY
     if is_halfway or work.phase in GONE:
         # It may only not show, also why an update came to nothing: that may be an earlier one's.
@@ -357,7 +357,7 @@ def _look_at_loss(stage: Stage, plan: StagePlan, work: Work) -> Sight:
     """
     is_free = not has_component(plan)
     goes_on = stage.tries < MAX_LOST or (
-        work.cause is Cause.CAPACITY and (is_free or stage.proceeded_at is None)
+        work.cause is Cause.CAPACITY and (is_free or stage.second_step_at is None)
     )
     if not goes_on or stage.attempt >= MAX_ATTEMPT:
         return Sight.LOST_TOO_OFTEN
@@ -365,7 +365,7 @@ def _look_at_loss(stage: Stage, plan: StagePlan, work: Work) -> Sight:
 
 
 def _settles(stage: Stage, now: datetime) -> bool:
-    return stage.proceeded_at is not None and now < stage.proceeded_at + SETTLING
+    return stage.second_step_at is not None and now < stage.second_step_at + SETTLING
 
 
 def _must_stop(stage: Stage, plan: StagePlan) -> bool:
@@ -427,7 +427,7 @@ class _Step:
 
 def proceeded(stage: Stage, seen: Observation, now: datetime) -> Stage:
     """Return `stage` with the request for its second step, if that was just sent."""
-    return replace(stage, proceeded_at=now) if seen.proceeded else stage
+    return replace(stage, second_step_at=now) if seen.proceeded else stage
 
 
 def heard(stage: Stage, seen: Observation) -> Stage:
@@ -460,7 +460,7 @@ def _claim(step: _Step) -> Stage:
         job_name=step.name,
         job_arn=stage.job_arn if stage.job_name == step.name else None,
         claimed_at=step.now,
-        proceeded_at=None,
+        second_step_at=None,
         ending=False,
         suspicion=None,
         denied=None,
@@ -535,7 +535,7 @@ def _follow(step: _Step) -> Stage:
     if step.sight is Sight.OURS:
         known = moved.started_at if work.phase in GONE else None  # which may only not show
         started_at = work.started_at or known or step.now
-        former = work.serving or moved.former
+        previous_config = work.serving or moved.previous_config
         # Asked again with the same token, Bedrock answers as it did the first time.
         record = step.seen.snapshot.record
         is_new = record is None or record.stage(moved.name).job_arn is None
@@ -546,7 +546,7 @@ def _follow(step: _Step) -> Stage:
             started_at=started_at,
             next_try_at=None,
             queued_at=None,
-            former=former,
+            previous_config=previous_config,
             reason=None,
         )
     return replace(moved, progress=_progress(step), billable_seconds=work.billable_seconds)
@@ -589,10 +589,17 @@ def _check(step: _Step) -> Stage:
 
 
 def _succeed(step: _Step) -> Stage:
-    outcome = step.seen.outcome or Outcome(ok=True)
+    outcome, progress = step.seen.outcome or Outcome(ok=True), step.moved.progress
+    # Of its work, the report asks later for the steps of a training, and the schedule that ends an
+    # endpoint goes by its claim. All else would be stored, and paid for, with each commit of the
+    # stages that follow.
     return replace(
         step.moved,
-        former=None,
+        previous_config=None,
+        progress=replace(progress, finishes_at=None) if progress and progress.step else None,
+        claimed_at=step.moved.claimed_at if step.moved.kind is StageKind.DEPLOY else None,
+        checked_at=None,
+        checks=0,
         checkpoint=outcome.checkpoint,
         metrics=outcome.metrics,
         reason=outcome.reason or None,

@@ -42,7 +42,7 @@ def endpoint_ref(record: Record, stage: Stage, plan: ServingPlan) -> EndpointRef
         name=name,
         endpoint=shared_endpoint(record, plan) or name,
         component=name if plan.inference_component else None,
-        former=stage.former,
+        former=stage.previous_config,
     )
 
 
@@ -76,7 +76,7 @@ def _plan_endpoint(
     endpoint = Endpoint(
         name=stage.claimed_name,
         served_as=shared_endpoint(record, plan),
-        former=stage.former,
+        former=stage.previous_config,
         model=record.spec.model,
         checkpoint=checkpoint,
         instance_type=plan.instance_type,

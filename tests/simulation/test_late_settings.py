@@ -1,0 +1,61 @@
+"""Settings that are uploaded after the start are not used, and whoever looks at them reads that."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from novaloop.experiment.record import Status
+from tests.simulation.simulation import Simulation
+
+LATER = b"columns: {question: Body, answer: Y}\nlabels: [HQ, LQ_EDIT, LQ_CLOSE]\nplan: [sft]\n"
+NAMED = "experiment.yaml version v2 is not used: the experiment started without it"
+
+
+def started() -> Simulation:
+    simulation = Simulation()
+    simulation.submit("demo")
+    assert simulation.reaches("demo", Status.RUNNING)
+    return simulation
+
+
+def test_what_was_used_is_not_marked_though_its_event_comes_again() -> None:
+    simulation = started()
+    simulation.request_ingest("inbox/demo/experiment.yaml")
+    simulation.passes(timedelta(minutes=1))
+    snapshot = simulation.store.load("demo")
+    assert snapshot.spec is not None
+    assert snapshot.record is not None
+    assert snapshot.record.spec_upload == snapshot.spec.version_id == "v1"
+    assert snapshot.spec.not_used == ""
+    assert snapshot.record.unused_uploads == ""
+
+
+def test_what_comes_after_the_start_is_marked_and_told_once() -> None:
+    simulation = started()
+    simulation.upload("demo", "experiment.yaml", LATER)
+    assert simulation.settles("demo") is Status.LIVE
+    snapshot = simulation.store.load("demo")
+    assert snapshot.record is not None
+    assert snapshot.spec is not None
+    assert snapshot.spec.version_id == "v2"
+    assert "without it, and runs by RESOLVED_SPEC" in snapshot.spec.not_used
+    assert snapshot.record.unused_uploads.startswith(NAMED)
+    assert len(snapshot.record.stages) == 6
+    told = [line for line in simulation.store.history("demo") if line.what == "late upload"]
+    assert [line.why.partition(":")[0] for line in told] == [NAMED.partition(":")[0]]
+
+
+@pytest.mark.parametrize(("remembered", "is_late"), [("", True), (None, False)])
+def test_it_depends_on_what_the_record_remembers(remembered: str | None, *, is_late: bool) -> None:
+    """Empty: it started without any settings. None: a release before 0.2.0 did not remember."""
+    simulation = started()
+    simulation.store.commit(replace(simulation.record("demo"), spec_upload=remembered), [])
+    simulation.upload("demo", "experiment.yaml", LATER)
+    simulation.passes(timedelta(minutes=10))
+    found = simulation.store.load("demo")
+    assert found.spec is not None
+    assert bool(found.spec.not_used) is is_late
+    assert bool(simulation.record("demo").unused_uploads) is is_late

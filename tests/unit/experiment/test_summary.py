@@ -1,0 +1,157 @@
+"""Who sees only a record's item knows where it stands, what it cost and what to do."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from novaloop.experiment.bounds import TEXT_BYTES
+from novaloop.experiment.costs.prices import packaged_prices
+from novaloop.experiment.record import (
+    Ailment,
+    Endpoint,
+    Obstacle,
+    Progress,
+    Record,
+    Stage,
+    StageState,
+    Status,
+    Suspect,
+    Suspicion,
+    Waited,
+)
+from novaloop.experiment.spec.experiment import ExperimentSpec
+from novaloop.experiment.spec.stages import StageKind
+from novaloop.experiment.summary import NEXT_STEPS, Summary, summary_of
+
+NOW = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+SPEC = ExperimentSpec.model_validate(
+    {"plan": [{"evaluate": "baseline"}, {"sft": {"instances": 4}}, "deploy"]}
+)
+P5_HOUR = packaged_prices().usd("ml.p5.48xlarge", 1, 3600) or 0
+
+
+def record(**changes: Any) -> Record:
+    stages = (
+        Stage(
+            StageKind.EVALUATE,
+            "baseline",
+            StageState.SUCCEEDED,
+            started_at=NOW,
+            billable_seconds=1800,
+        ),
+        Stage(StageKind.SFT, "sft"),
+        Stage(StageKind.DEPLOY, "deploy"),
+    )
+    return replace(
+        Record("demo", SPEC, NOW, status=Status.RUNNING, stages=stages, started_at=NOW), **changes
+    )
+
+
+def at(name: str, of: Record, **changes: Any) -> Record:
+    stages = tuple(
+        replace(stage, **changes) if stage.name == name else stage for stage in of.stages
+    )
+    return replace(of, stages=stages)
+
+
+def done() -> Record:
+    """Return what serves: its jobs took half an hour each, its endpoint has been up for long."""
+    trained = at(
+        "sft",
+        record(),
+        state=StageState.SUCCEEDED,
+        started_at=NOW,
+        billable_seconds=900,
+        earlier_seconds=900,
+    )
+    endpoint = Endpoint("demo--deploy-1", NOW + HOUR, NOW + 5 * HOUR)
+    served = at("deploy", trained, state=StageState.SUCCEEDED, started_at=NOW + HOUR)
+    return replace(served, status=Status.LIVE, endpoint=endpoint)
+
+
+def test_before_the_start_nothing_was_spent_and_no_stage_stands_anywhere() -> None:
+    found = summary_of(record(status=Status.COLLECTING, stages=(), started_at=None))
+    assert found == Summary(
+        stage=None,
+        progress=None,
+        cost_usd=0.0,
+        next_step="upload what the reason waits for, if it names a file",
+        report=None,
+    )
+
+
+def test_a_training_says_how_far_it_is_and_when_it_is_done() -> None:
+    progress = Progress("Training", 40, 100, NOW + HOUR)
+    found = summary_of(at("sft", record(), state=StageState.RUNNING, progress=progress))
+    assert found.stage == "sft"
+    assert found.progress == (
+        "1 of 3 stages done, sft is RUNNING, step 40 of 100, done at about 2026-05-04 13:00 UTC"
+    )
+    assert found.cost_usd == round(P5_HOUR / 2, 2)
+    assert found.next_step == "nothing: it goes on by itself"
+
+
+def test_a_job_that_logs_no_steps_says_its_phase() -> None:
+    running = at("sft", record(), state=StageState.RUNNING, progress=Progress("Downloading"))
+    assert (summary_of(running).progress or "").endswith("sft is RUNNING, Downloading")
+    waiting = at("sft", record(), state=StageState.WAITING, progress=Progress("Downloading"))
+    assert (summary_of(waiting).progress or "").endswith("sft is WAITING")
+
+
+def test_every_attempt_counts_and_an_endpoint_until_it_is_to_go() -> None:
+    jobs = P5_HOUR / 2 + 4 * P5_HOUR / 2
+    assert summary_of(done()).cost_usd == round(jobs + 4 * P5_HOUR, 2)
+    over = replace(done(), status=Status.STOPPED, ended_at=NOW + 2 * HOUR)
+    assert summary_of(over).cost_usd == round(jobs + P5_HOUR, 2)
+
+
+def test_a_cost_that_nobody_knows_is_not_told() -> None:
+    spec = ExperimentSpec.model_validate({"runtime": "serverless", "plan": ["sft"]})
+    stage = Stage(StageKind.SFT, "sft")
+    assert summary_of(record(spec=spec, stages=(stage,))).cost_usd == 0
+    begun = replace(stage, started_at=NOW, billable_seconds=60)
+    assert summary_of(record(spec=spec, stages=(begun,))).cost_usd is None
+
+
+def test_who_serves_is_asked_kept_or_stopped() -> None:
+    assert summary_of(done()).next_step == (
+        'Ask it: novaloop invoke demo "a question"; Results: novaloop report demo; Serve longer '
+        "than 2026-05-04 17:00 UTC: novaloop keep demo --hours N; End it: novaloop stop demo"
+    )
+
+
+def test_what_is_wrong_comes_before_all_else() -> None:
+    ill = replace(done(), endpoint=Endpoint("e", NOW, NOW, ailment=Ailment(NOW, "it is Failed")))
+    assert summary_of(ill).next_step == "it is Failed"
+    waited = Waited(Obstacle.QUOTA, NOW, 9, long=True)
+    waiting = at(
+        "sft", record(), state=StageState.WAITING, waits=(waited,), reason="ResourceLimitExceeded"
+    )
+    assert summary_of(waiting).next_step == (
+        "sft has waited since 2026-05-04 12:00 UTC, and goes on waiting: ResourceLimitExceeded; "
+        "end what uses the quota up, or ask AWS for a higher one"
+    )
+    denied = Suspicion(Suspect.DENIED, NOW, NOW, confirmed=True, why="AccessDenied " * 200)
+    stopping = at("sft", record(status=Status.STOPPING), denied=denied)
+    found = summary_of(stopping).next_step
+    assert found.startswith("sft can't be ended, and may go on billing: AccessDenied")
+    assert len(found.encode()) <= TEXT_BYTES
+
+
+@pytest.mark.parametrize("status", Status)
+def test_every_status_says_what_to_do(status: Status) -> None:
+    found = summary_of(record(status=status)).next_step
+    assert found
+    for step in NEXT_STEPS.get(status, ()):
+        assert f"{step.words}: novaloop {step.verb} demo" in found
+
+
+def test_the_report_is_named_once_it_was_asked_for() -> None:
+    assert summary_of(record()).report is None
+    told = summary_of(record(reported="0 warnings; LIVE"))
+    assert told.report == "reports/demo/report.html"
