@@ -86,7 +86,9 @@ class Application:
         self.jobs = TwinJobs(
             objects, self.clock, lambda _: "completes", self._at, self._job_changed
         )
-        self.hosting = TwinSageMaker(self.clock, lambda _: "completes", self._at, self._job_changed)
+        self.hosting = TwinSageMaker(
+            self.clock, lambda _: "completes", self._at, self._job_changed, jobs=self.jobs
+        )
         world = replace(
             real,
             jobs=self.jobs.adapter(lambda client, _: client),

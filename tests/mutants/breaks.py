@@ -283,15 +283,11 @@ MUTANTS: Sequence[Mutant] = [
         Fault(
             does="an ill of a training is marked as told before it is",
             test="test_it_is_told_until_the_notifier_says_that_it_was_sent",
-            old=(
-                "    record = replace(decision.record, stages=stages)\n"
-                "    return replace(decision, record=record, commands=(*decision.commands, "
-                "*warnings))"
-            ),
+            old="    return replace(decision, commands=(*decision.commands, *warnings))",
             new=(
                 "    marked = tuple(\n"
                 "        replace(each, warned=tuple(note.kind for note in each.health))\n"
-                "        for each in stages\n"
+                "        for each in decision.record.stages\n"
                 "    )\n"
                 "    record = replace(decision.record, stages=marked)\n"
                 "    return replace(decision, record=record, commands=(*decision.commands, "
@@ -466,9 +462,9 @@ MUTANTS: Sequence[Mutant] = [
         ),
         Fault(
             does="a cleanup deletes a model that is to stay",
-            test="test_what_is_over_or_stays_is_not_left",
-            old='return described.get("customizationType") == "IMPORTED"',
-            new="return True",
+            test="test_jobs_that_are_over_and_models_that_bedrock_trained_are_not_even_looked_at",
+            old='if leftover.kind == "bedrock:custom-model" and _IMPORTED not in leftover.name:',
+            new="if False:",
         ),
         Fault(
             does="one that is throttled keeps the rest from being deleted",

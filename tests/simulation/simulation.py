@@ -252,7 +252,7 @@ class Simulation:
         self.jobs = TwinJobs(self.objects, self.clock, *services)
         self.jobs.claimed = self.is_claimed
         self.logs = TwinLogs(self.jobs, self.clock, course)
-        self.hosting = TwinSageMaker(self.clock, *services)
+        self.hosting = TwinSageMaker(self.clock, *services, jobs=self.jobs)
         self.bedrock = TwinBedrock(self.clock, *services)
         self.bedrock.claimed = self.is_claimed
         self.scheduler = TwinScheduler(self.clock, self.later, self.hosting, self.bedrock)

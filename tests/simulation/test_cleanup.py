@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import timedelta
 from functools import partial
+from typing import Any
+
+import pytest
 
 from novaloop.experiment.record import CommandKind, Status
-from novaloop.experiment.stack import EXPERIMENT_TAG
+from novaloop.experiment.stack import EXPERIMENT_TAG, STACK_TAG
 from novaloop.usecases.reconcile import reconcile
 from tests.simulation.faults import Calls, Scenario, at_any_call, second_controller
-from tests.simulation.simulation import SPEC, Chaos, Simulation, crash
-from tests.simulation.twin_sagemaker import TwinSageMaker
+from tests.simulation.simulation import SPEC, Call, Chaos, Crash, Simulation, crash
+from tests.simulation.twin_sagemaker import STACK, TwinSageMaker
+from tests.simulation.twin_training import SimulatedJob
 
 PLAN = SPEC + b"plan: [sft, deploy: {inference_component: true}]\n"
 ORPHAN = "novaloop-demo--0000-deploy-7"
@@ -183,3 +188,103 @@ def test_what_has_just_been_made_is_found_though_its_tags_show_late() -> None:
     leave(simulation.hosting)
     assert cleaned(simulation)
     assert simulation.hosting.left() == []
+
+
+class Looks:
+    """Counts the calls of each look; a look that sees what carries a tag dies if it is `slow`."""
+
+    def __init__(self, simulation: Simulation) -> None:
+        self.calls: Counter[int] = Counter()
+        self.slow = False
+        self.simulation = simulation
+        simulation.interposed.append(self)
+
+    def around(self, call: Call) -> Any:
+        if self.simulation.hops is not None:
+            self.calls[self.simulation.hints_delivered] += 1
+            if self.slow and call.name.startswith("tagging."):
+                raise Crash
+        return call()
+
+
+def live_with_a_history(jobs: int, *, of: str = STACK) -> Simulation:
+    """Return one under whose name that many jobs have run: AWS keeps them, and their tags."""
+    simulation = Simulation()
+    simulation.submit("demo", PLAN)
+    assert simulation.reaches("demo", Status.LIVE)
+    simulation.passes(timedelta(minutes=5))
+    tags = [*TAGS, {"Key": STACK_TAG, "Value": of}]
+    now = simulation.clock.now()
+    for number in range(jobs):
+        name = f"novaloop-demo--{number + 1:04x}-sft-1"
+        job = SimulatedJob({"Tags": tags}, "completes", now, "Completed", now)
+        simulation.jobs.jobs[name] = job
+    return simulation
+
+
+def test_a_cleanup_costs_what_is_there_and_not_what_ran_once() -> None:
+    simulation = live_with_a_history(2_000)
+    looks = Looks(simulation)
+    assert cleaned(simulation)
+    assert simulation.hosting.left() == []
+    assert max(looks.calls.values()) < 60
+
+
+def test_a_job_that_runs_for_nobody_is_stopped_by_a_cleanup() -> None:
+    simulation = live_with_a_history(3)
+    name = "novaloop-demo--0002-sft-1"
+    job = simulation.jobs.jobs[name]
+    job.status, job.ended_at = "InProgress", None
+    assert cleaned(simulation)
+    assert job.stop_asked
+    assert job.status == "Stopped", "it is waited for"
+    assert any(f"sagemaker:training-job {name}" in line for line in lines(simulation))
+
+
+def test_a_job_that_another_stack_tagged_is_not_stopped() -> None:
+    simulation = live_with_a_history(1, of="another")
+    (job,) = (j for name, j in simulation.jobs.jobs.items() if "--0001-" in name)
+    job.status, job.ended_at = "InProgress", None
+    assert cleaned(simulation)
+    assert not job.stop_asked
+
+
+def test_looks_that_die_over_what_carries_the_tag_end_what_serves_all_the_same() -> None:
+    simulation = live_with_a_history(0)
+    Looks(simulation).slow = True
+    ask(simulation)
+    simulation.passes(timedelta(hours=3))
+    assert not simulation.hosting.endpoints
+    told = [message for _, message in simulation.notifier.messages]
+    assert any("what carries its tag can't be read" in message for message in told)
+    assert len(told) < 6
+
+
+class DiesAfterTelling:
+    """Ends each process that has told people something, at its next look at a service."""
+
+    def __init__(self, simulation: Simulation) -> None:
+        self.simulation, self.told_in = simulation, -1
+        simulation.interposed.append(self)
+
+    def around(self, call: Call) -> Any:
+        if call.name == "notifier.publish":
+            self.told_in = self.simulation.hints_delivered
+        elif self.told_in == self.simulation.hints_delivered and "." in call.name:
+            service = call.name.partition(".")[0]
+            if service in {"tagging", "sagemaker", "jobs"}:
+                raise Crash
+        return call()
+
+
+@pytest.mark.parametrize("kind", [CommandKind.CLEANUP, CommandKind.STOP])
+def test_a_look_that_dies_after_it_told_people_tells_them_once(kind: CommandKind) -> None:
+    simulation = live_with_a_history(0)
+    DiesAfterTelling(simulation)
+    before = len(simulation.notifier.messages)
+    simulation.command("demo", kind)
+    simulation.emit("demo")
+    simulation.passes(timedelta(days=1))
+    assert len(simulation.notifier.messages) == before + 1
+    assert simulation.record("demo").status.is_final
+    assert is_clean(simulation)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tests.simulation.twin_bedrock import TwinBedrock
-from tests.simulation.twin_sagemaker import TwinSageMaker
+from tests.simulation.twin_sagemaker import Pages, TwinSageMaker
 from tests.simulation.twin_training import TwinJobs
 
 ENDPOINTS = "arn:aws:sagemaker:us-east-1:123456789012:endpoint/"
@@ -30,8 +30,8 @@ class TwinAccount:
     def region_name(self) -> str:
         return "us-east-1"
 
-    def get_paginator(self, operation: str) -> _Pages:
-        return _Pages(self, operation)
+    def get_paginator(self, operation: str) -> Pages:
+        return Pages(getattr(self, operation))
 
     def get_resources(self, **request: Any) -> Iterator[dict[str, Any]]:
         (wanted,) = request["TagFilters"]
@@ -44,9 +44,7 @@ class TwinAccount:
                 yield {"ResourceTagMappingList": [{"ResourceARN": arn, "Tags": told}]}
 
     def list_training_jobs(self, **request: Any) -> Iterator[dict[str, Any]]:
-        for name, job in self.jobs.jobs.items():
-            if job.status == request["StatusEquals"] and request["NameContains"] in name:
-                yield {"TrainingJobSummaries": [{"TrainingJobName": name}]}
+        return self.jobs.list_training_jobs(**request)
 
     def list_model_customization_jobs(self, **request: Any) -> Iterator[dict[str, Any]]:
         for name, job in self.bedrock.jobs.items():
@@ -60,13 +58,3 @@ class TwinAccount:
         (found,) = (n for n, e in self.bedrock.throughputs.items() if e.arn == provisionedModelId)
         told = self.bedrock.get_provisioned_model_throughput(found)
         return {**told, "provisionedModelName": found}
-
-
-@dataclass(frozen=True)
-class _Pages:
-    account: TwinAccount
-    operation: str
-
-    def paginate(self, **request: Any) -> Iterator[dict[str, Any]]:
-        pages: Iterator[dict[str, Any]] = getattr(self.account, self.operation)(**request)
-        return pages

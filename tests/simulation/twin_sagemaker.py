@@ -7,7 +7,7 @@ process. It is strict where SageMaker is, and where a mistake would take an endp
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
@@ -17,6 +17,7 @@ from novaloop.cloud.endpoints import SageMakerEndpoints
 from novaloop.cloud.leftovers import TaggedResources
 from novaloop.experiment.names import experiment_of_job
 from tests.simulation.twin_service import LOSSES, Fate, Lag, Later, TwinService, refusal
+from tests.simulation.twin_training import TwinJobs
 from tests.simulation.twins import VirtualClock
 
 CREATING = timedelta(minutes=20)
@@ -38,9 +39,19 @@ _WORDS = {"endpoint-config": "endpoint configuration", "inference-component": "i
 """What an ARN calls a kind, and what SageMaker's messages call it, where that differs."""
 
 
-def _tagged(arn: str, resource: Resource) -> dict[str, Any]:
-    tags = [{"Key": key, "Value": value} for key, value in resource.tags.items()]
-    return {"ResourceARN": arn, "Tags": tags}
+def _tagged(arn: str, tags: Mapping[str, str]) -> dict[str, Any]:
+    told = [{"Key": key, "Value": value} for key, value in tags.items()]
+    return {"ResourceARN": arn, "Tags": told}
+
+
+@dataclass(frozen=True)
+class Pages:
+    """The paginator of an operation."""
+
+    operation: Callable[..., Iterable[dict[str, Any]]]
+
+    def paginate(self, **request: Any) -> Iterable[dict[str, Any]]:
+        return self.operation(**request)
 
 
 @dataclass
@@ -64,8 +75,11 @@ class TwinSageMaker(TwinService):
         later: Later,
         on_change: Callable[[str], None],
         lag: Lag | None = None,
+        *,
+        jobs: TwinJobs,
     ) -> None:
         super().__init__(clock, fate, later, on_change, lag)
+        self.jobs = jobs
         self.models: dict[str, Resource] = {}
         self.configs: dict[str, Resource] = {}
         self.endpoints: dict[str, Resource] = {}
@@ -87,29 +101,43 @@ class TwinSageMaker(TwinService):
         client = port(self, "sagemaker")
         return TaggedResources(port(self, "tagging"), client, client, prefix, stack_name)
 
-    def get_paginator(self, operation: str) -> TwinSageMaker:
-        assert operation == "get_resources"
-        return self
+    def get_paginator(self, operation: str) -> Pages:
+        return Pages(getattr(self, operation))
 
-    def paginate(self, **request: Any) -> list[dict[str, Any]]:
-        """Answer GetResources, a resource on each page.
+    def get_resources(self, **request: Any) -> list[dict[str, Any]]:
+        """Answer, a resource on each page, or, asked for some by their ARNs, with all at once.
 
         The index runs behind: what was deleted lately is still named, and what is there may not be.
+        It names jobs that are over for as long as SageMaker lists them, which is for ever.
         """
+        listed: list[tuple[str, Mapping[str, str]]] = []
+        kinds: dict[str, Mapping[str, Any]] = {**self._kinds(), "training-job": self.jobs.jobs}
+        for kind, resources in kinds.items():
+            word = next((word for word, called in _WORDS.items() if called == kind), kind)
+            twin = self.jobs if kind == "training-job" else self
+            for name, resource in {**self.deleted.get(kind, {}), **resources}.items():
+                if name not in resources or not twin.is_left_out(kind, name):
+                    listed.append((f"{_ARN}{word}/{name}", resource.tags))
+        if arns := request.get("ResourceARNList"):
+            told = [_tagged(arn, tags) for arn, tags in listed if arn in arns]
+            return {"ResourceTagMappingList": told}  # type: ignore[return-value]
         (wanted,) = request["TagFilters"]
-        words = {word: kind for kind, word in _WORDS.items()}
         return [
-            {"ResourceTagMappingList": [_tagged(f"{_ARN}{kind}/{name}", resource)]}
-            for kind, resources in self._kinds().items()
-            for kind in (words.get(kind, kind),)
-            for name, resource in {**self.deleted.get(kind, {}), **resources}.items()
-            if resource.tags.get(wanted["Key"]) in wanted["Values"]
-            and not (name in resources and self._is_left_out(_WORDS.get(kind, kind), name))
+            {"ResourceTagMappingList": [_tagged(arn, tags)]}
+            for arn, tags in listed
+            if tags.get(wanted["Key"]) in wanted["Values"]
+            and f"sagemaker:{arn.removeprefix(_ARN).partition('/')[0]}"
+            in request["ResourceTypeFilters"]
         ]
 
-    def _is_left_out(self, kind: str, name: str) -> bool:
-        """Whether the index does not name what is there."""
-        return not self._shown_tags(kind, name) or self._lag.hides()
+    def list_training_jobs(self, **request: Any) -> list[dict[str, Any]]:
+        return list(self.jobs.list_training_jobs(**request))
+
+    def describe_training_job(self, TrainingJobName: str) -> dict[str, Any]:  # noqa: N803
+        return self.jobs.describe_training_job(TrainingJobName)
+
+    def stop_training_job(self, TrainingJobName: str) -> None:  # noqa: N803
+        self.jobs.stop_training_job(TrainingJobName)
 
     # ------------------------------------------------------------------ what there is
     def _kinds(self) -> Mapping[str, dict[str, Resource]]:

@@ -174,6 +174,10 @@ class TwinService(ABC):
         tags: Mapping[str, str] = self._named(kind, name).tags
         return tags if self._clock.now() >= shows_at else _NONE
 
+    def is_left_out(self, kind: str, name: str) -> bool:
+        """Whether the index of tags does not name what is there."""
+        return not self._shown_tags(kind, name) or self._lag.hides()
+
     def _permitted(self, kind: str, name: str) -> Any:
         """Return a resource on which a right on condition of our tag allows to act.
 

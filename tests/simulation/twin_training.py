@@ -101,6 +101,13 @@ class TwinJobs(TwinService):
             told["OutputModelPackageArn"] = self.packages[TrainingJobName]
         return told
 
+    def list_training_jobs(self, **request: Any) -> Iterator[dict[str, Any]]:
+        """Answer, a job on each page."""
+        for name, job in self.jobs.items():
+            if job.status == request["StatusEquals"] and request["NameContains"] in name:
+                told = {"TrainingJobName": name, "TrainingJobArn": f"{_OWN}:training-job/{name}"}
+                yield {"TrainingJobSummaries": [told]}
+
     def list_tags(self, ResourceArn: str) -> dict[str, Any]:  # noqa: N803
         kind, name = ResourceArn.removeprefix(f"{_OWN}:").split("/")
         tags = self._shown_tags(kind, name)

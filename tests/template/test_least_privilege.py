@@ -190,6 +190,8 @@ ALLOWED = [
     Case(CONTROLLER, "sagemaker:DescribeInferenceComponent", own("inference-component")),
     Case(CONTROLLER, "sagemaker:InvokeEndpoint", own("inference-component")),
     Case(CONTROLLER, "tag:GetResources", "*"),
+    Case(CONTROLLER, "sagemaker:ListTrainingJobs", "*"),
+    Case(CONTROLLER, "bedrock:ListModelCustomizationJobs", "*"),
     Case(CONTROLLER, "iam:PassRole", EXECUTION_ROLE, TO_SAGEMAKER),
     Case(CONTROLLER, "iam:PassRole", BEDROCK_ROLE, TO_BEDROCK),
     Case(CONTROLLER, "iam:PassRole", ENDING_ROLE, TO_SCHEDULER),
@@ -645,7 +647,7 @@ def test_jobs_pull_only_images_of_aws_and_of_the_repositories_that_are_configure
 
 
 WILDCARDS = {
-    ("ControllerFunctionRole", "FindLeftovers"): "GetResources knows no resources; it only reads",
+    ("ControllerFunctionRole", "FindLeftovers"): "lists know no resources; they only read",
     ("BigFilesRole", "DeliverLogs"): "log deliveries know no resources",
     ("BigFilesRole", "Traces"): "traces can't be restricted to a resource",
     ("ControllerFunctionRole", "ImportModel"): "CreateCustomModel knows none; tags limit it",

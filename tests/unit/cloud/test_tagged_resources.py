@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from botocore.stub import Stubber
 
-from novaloop.cloud.leftovers import TaggedResources
+from novaloop.cloud.leftovers import MOST_AT_ONCE, TaggedResources
 from novaloop.experiment.controller.observation import Leftover
 from novaloop.usecases.ports import EndRefused
 from tests.unit.cloud.stubs import StubbedServices
@@ -172,6 +172,8 @@ KINDS = [
     ),
 ]
 BY_ARN = {kind.arn: kind for kind in KINDS}
+NOT_JOBS = [kind for kind in KINDS if "job" not in kind.describe]
+JOB_LISTED = {"TrainingJobName": NAME, "TrainingJobArn": KINDS[0].arn}
 
 
 class Account(StubbedServices):
@@ -197,6 +199,34 @@ class Account(StubbedServices):
     def refuses(self, kind: Kind, operation: str, code: str) -> None:
         self.service_of(kind).add_client_error(operation, code, "no", expected_params=kind.named)
 
+    def runs(self, *jobs: dict[str, Any], status: str = "InProgress") -> None:
+        """Let SageMaker list these jobs with one of the statuses that are asked for, in order."""
+        of = {"CreationTime": AT, "TrainingJobStatus": status}
+        for asked in ("InProgress", "Stopping"):
+            listed = [{**of, **job} for job in jobs if asked == status]
+            wanted = {"StatusEquals": asked, "NameContains": "novaloop-demo--"}
+            answer = {"TrainingJobSummaries": listed}
+            self.sagemaker.add_response("list_training_jobs", answer, wanted)
+
+    def runs_on_bedrock(self, *jobs: dict[str, Any], status: str = "InProgress") -> None:
+        of = {
+            "baseModelArn": BASE,
+            "jobArn": JOB,
+            "jobName": NAME.replace("--", "_"),
+            "creationTime": AT,
+            "status": status,
+        }
+        for asked in ("InProgress", "Stopping"):
+            listed = [{**of, **job} for job in jobs if asked == status]
+            wanted = {"statusEquals": asked, "nameContains": "novaloop-demo_"}
+            answer = {"modelCustomizationJobSummaries": listed}
+            self.bedrock.add_response("list_model_customization_jobs", answer, wanted)
+
+    def tags(self, arn: str, **tags: str) -> None:
+        told = [{"Key": f"novaloop:{key}", "Value": value} for key, value in tags.items()]
+        answer = {"ResourceTagMappingList": [{"ResourceARN": arn, "Tags": told}] if tags else []}
+        self.tagging.add_response("get_resources", answer, {"ResourceARNList": [arn]})
+
     def find(self) -> list[str]:
         return [each.name for each in self.resources.find("demo")]
 
@@ -216,9 +246,17 @@ def leftover_of(kind: Kind) -> Leftover:
 
 
 def test_everything_is_found_in_the_order_in_which_to_end_it(account: Account) -> None:
-    account.holds(*reversed(BY_ARN))
-    for kind in reversed(KINDS):
-        account.describes(kind)
+    account.holds(*(arn for arn in reversed(BY_ARN) if "training-job" not in arn))
+    account.runs(JOB_LISTED)
+    account.runs_on_bedrock({})
+    told = [
+        {"ResourceARN": arn, "Tags": [{"Key": "novaloop:stack", "Value": "stack"}]}
+        for arn in (KINDS[0].arn, JOB)
+    ]
+    account.tagging.add_response("get_resources", {"ResourceTagMappingList": told})
+    for kind in KINDS:
+        if kind.describe not in ("describe_training_job", "get_model_customization_job"):
+            account.describes(kind)
     assert list(account.resources.find("demo")) == [leftover_of(kind) for kind in KINDS]
 
 
@@ -229,33 +267,76 @@ def test_one_of_each_kind_is_ended_by_its_name(account: Account, kind: Kind) -> 
     account.resources.delete([leftover_of(kind), *others])
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.describe)
+@pytest.mark.parametrize("kind", NOT_JOBS, ids=lambda kind: kind.describe)
 def test_what_the_tags_still_name_but_is_gone_is_not_left(account: Account, kind: Kind) -> None:
     account.holds(kind.arn)
+    account.runs()
     account.refuses(kind, kind.describe, "ResourceNotFoundException")
     assert account.find() == []
 
 
-@pytest.mark.parametrize(
-    ("kind", "status"),
-    [
-        (KINDS[0], {"TrainingJobStatus": "Completed"}),
-        (BY_ARN[JOB], {"status": "Completed"}),
-        (replace(BY_ARN[IMPORTED], arn=TRAINED), {"customizationType": "FINE_TUNING"}),
-        (KINDS[2], {"EndpointConfigName": "novaloop-other--deploy-1"}),
-    ],
-    ids=["training job", "customization job", "trained model", "endpoint of another experiment"],
-)
-def test_what_is_over_or_stays_is_not_left(
-    account: Account, kind: Kind, status: dict[str, Any]
-) -> None:
-    account.holds(kind.arn)
-    account.describes(kind, **status)
+def test_what_another_experiment_serves_is_not_left(account: Account) -> None:
+    account.holds(KINDS[2].arn)
+    account.runs()
+    account.describes(KINDS[2], EndpointConfigName="novaloop-other--deploy-1")
     assert account.find() == []
+
+
+def test_jobs_that_are_over_and_models_that_bedrock_trained_are_not_even_looked_at(
+    account: Account,
+) -> None:
+    """They stay for ever: one for each attempt that there ever was."""
+    account.holds(*(f"{JOB[:-3]}{number:03}" for number in range(300)), TRAINED)
+    account.runs()
+    account.runs_on_bedrock()
+    assert account.find() == []
+
+
+@pytest.mark.parametrize("status", ["InProgress", "Stopping"])
+def test_a_job_is_left_until_it_has_stopped(account: Account, status: str) -> None:
+    account.holds(JOB)
+    account.runs(JOB_LISTED, status=status)
+    account.runs_on_bedrock({}, status=status)
+    account.tagging.add_response("get_resources", {"ResourceTagMappingList": []})
+    assert account.find() == [NAME, JOB]
+
+
+@pytest.mark.parametrize(
+    ("tags", "is_left"),
+    [({"stack": "second"}, False), ({"stack": "stack"}, True), ({}, True)],
+    ids=["another stack's", "the stack's", "of no tags yet"],
+)
+def test_a_job_that_names_another_stack_is_left_alone(
+    account: Account, tags: dict[str, str], is_left: bool
+) -> None:
+    account.holds()
+    account.runs(JOB_LISTED)
+    account.tags(KINDS[0].arn, **tags)
+    assert bool(account.find()) == is_left
+
+
+def test_a_job_of_an_experiment_whose_name_ends_alike_is_left_alone(account: Account) -> None:
+    account.holds()
+    name = f"novaloop-{NAME}"
+    account.runs({"TrainingJobName": name, "TrainingJobArn": KINDS[0].arn.replace(NAME, name)})
+    assert account.find() == []
+
+
+def test_of_many_things_as_many_are_looked_at_as_can_be_deleted_in_a_look(
+    account: Account,
+) -> None:
+    kind = BY_ARN[f"{SAGEMAKER}:model/{NAME}"]
+    many = [replace(kind, arn=f"{kind.arn}{number:04}") for number in range(1_000)]
+    account.holds(*(each.arn for each in many))
+    account.runs()
+    for each in many[:MOST_AT_ONCE]:
+        account.describes(each)
+    assert len(account.find()) == MOST_AT_ONCE
 
 
 def test_what_another_stack_made_on_bedrock_is_not_looked_at(account: Account) -> None:
     account.holds(IMPORTED, DEPLOYMENT, prefix="second")
+    account.runs()
     assert account.find() == []
 
 
@@ -277,6 +358,7 @@ OF_FORMER_PREFIX = [
 @pytest.mark.parametrize("kind", OF_FORMER_PREFIX, ids=["endpoint", "lasting", "throughput"])
 def test_what_the_stack_made_under_a_former_prefix_is_its_own(account: Account, kind: Kind) -> None:
     account.holds(kind.arn, prefix="former", stack_name="stack")
+    account.runs()
     account.describes(kind)
     assert account.find() == [leftover_of(kind).name]
 
@@ -333,6 +415,7 @@ def test_what_another_stack_made_under_a_former_prefix_is_not_looked_at(
     account: Account, kind: Kind
 ) -> None:
     account.holds(kind.arn, prefix="novaloop", stack_name="second")
+    account.runs()
     assert account.find() == []
 
 
@@ -403,8 +486,10 @@ def test_what_is_denied_keeps_nothing_else_of_its_kind_from_being_deleted(accoun
 def test_what_another_stack_made_is_left_alone(account: Account) -> None:
     (kind,) = (each for each in KINDS if each.describe == "describe_model")
     account.holds(kind.arn, stack_name="another")
+    account.runs()
     assert account.find() == []
     for own in ("stack", None):  # release 0.1.0 named none
         account.holds(kind.arn, stack_name=own)
+        account.runs()
         account.describes(kind)
         assert len(account.find()) == 1

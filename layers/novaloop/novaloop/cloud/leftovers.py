@@ -6,9 +6,10 @@ models that Bedrock trained; those that it imported are.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
@@ -18,7 +19,7 @@ from novaloop.cloud.running import Looks, may_have_nova
 from novaloop.experiment.controller.observation import Leftover
 from novaloop.experiment.names import experiment_of_job
 from novaloop.experiment.stack import EXPERIMENT_TAG, is_of_stack
-from novaloop.recipes.names import sagemaker_name
+from novaloop.recipes.names import bedrock_name, sagemaker_name
 from novaloop.usecases.ports import Billing, EndRefused
 
 if TYPE_CHECKING:
@@ -26,8 +27,11 @@ if TYPE_CHECKING:
     from mypy_boto3_resourcegroupstaggingapi.client import ResourceGroupsTaggingAPIClient
     from mypy_boto3_sagemaker.client import SageMakerClient
 
-_RUNNING = {"InProgress", "Stopping"}
-_JOBS = {"sagemaker:training-job", "bedrock:model-customization-job"}
+_RUNNING = ("InProgress", "Stopping")
+_JOB, _BEDROCK_JOB = "sagemaker:training-job", "bedrock:model-customization-job"
+MOST_AT_ONCE = 100
+"""How many leftovers are looked at before some are deleted; and for the tags of how many jobs
+GetResources is asked at once, the most that it takes."""
 
 
 @dataclass(frozen=True)
@@ -40,9 +44,7 @@ class _Kind:
 
 
 _KINDS = {
-    "sagemaker:training-job": _Kind(
-        "describe_training_job", "stop_training_job", "TrainingJobName"
-    ),
+    _JOB: _Kind("describe_training_job", "stop_training_job", "TrainingJobName"),
     "sagemaker:inference-component": _Kind(
         "describe_inference_component", "delete_inference_component", "InferenceComponentName"
     ),
@@ -51,7 +53,7 @@ _KINDS = {
         "describe_endpoint_config", "delete_endpoint_config", "EndpointConfigName"
     ),
     "sagemaker:model": _Kind("describe_model", "delete_model", "ModelName"),
-    "bedrock:model-customization-job": _Kind(
+    _BEDROCK_JOB: _Kind(
         "get_model_customization_job", "stop_model_customization_job", "jobIdentifier"
     ),
     "bedrock:custom-model-deployment": _Kind(
@@ -68,6 +70,47 @@ _KINDS = {
 }
 """In the order in which to delete; Bedrock's are named by their ARNs."""
 _ORDER = list(_KINDS)
+_IMPORTED = ":custom-model/imported/"
+"""In the ARN of a custom model that Bedrock imported (botocore's model, CustomModelArn)."""
+
+
+@dataclass(frozen=True)
+class _JobList:
+    """Which call lists jobs of a kind, how it is asked for some, and where its pages say which."""
+
+    operation: str
+    by_status: str
+    by_name: str
+    summaries: str
+    name: str
+    arn: str
+
+
+_JOB_LISTS = {
+    _JOB: _JobList(
+        "list_training_jobs",
+        "StatusEquals",
+        "NameContains",
+        "TrainingJobSummaries",
+        "TrainingJobName",
+        "TrainingJobArn",
+    ),
+    _BEDROCK_JOB: _JobList(
+        "list_model_customization_jobs",
+        "statusEquals",
+        "nameContains",
+        "modelCustomizationJobSummaries",
+        "jobName",
+        "jobArn",
+    ),
+}
+
+
+@dataclass(frozen=True)
+class _RunningJob:
+    name: str
+    arn: str
+    experiment_id: str
 
 
 class TaggedResources:
@@ -89,10 +132,42 @@ class TaggedResources:
         self._clients: Mapping[str, Any] = {"sagemaker": sagemaker, "bedrock": bedrock}
 
     def find(self, experiment_id: str) -> tuple[Leftover, ...]:
-        """Return what is there, in the order in which to delete it."""
-        tagged = self._tagged(_ORDER, [experiment_id])
-        leftovers = [each for each, _ in tagged if self._is_left(each, experiment_id)]
-        return tuple(sorted(leftovers, key=lambda each: (_ORDER.index(each.kind), each.name)))
+        """Return what is there, in the order in which to delete it; of many things the first.
+
+        What this costs follows from what is there, and not from what once was: jobs can't be
+        deleted and keep their tags, so those that run are listed by status and name.
+        """
+        tagged = {each for each, _ in self._tagged([*_KINDS.keys() - {_JOB}], [experiment_id])}
+        # Bedrock is asked only if a job ran there: an account may be denied that service.
+        on_bedrock = any(each.kind == _BEDROCK_JOB for each in tagged)
+        jobs = self._running_jobs(_JOB_LISTS if on_bedrock else (_JOB,), experiment_id)
+        others = (each for each in tagged if each.kind != _BEDROCK_JOB)
+        ordered = sorted([*jobs, *others], key=lambda each: (_ORDER.index(each.kind), each.name))
+        left = (each for each in ordered if each in jobs or self._is_left(each, experiment_id))
+        return tuple(islice(left, MOST_AT_ONCE))
+
+    def _running_jobs(self, kinds: Iterable[str], experiment_id: str) -> Set[Leftover]:
+        """Return an experiment's jobs of these kinds that have yet to end."""
+        named = f"{self._prefix}-{experiment_id}--"
+        running = [
+            job
+            for kind in kinds
+            for status in _RUNNING
+            for page in self._pages_of_jobs(kind, status, named)
+            for job in self._jobs_on(page, kind)
+            if job.experiment_id == experiment_id
+        ]
+        tags: dict[str, Mapping[str, str]] = {}
+        for start in range(0, len(running), MOST_AT_ONCE):
+            arns = [job.arn for job in running[start : start + MOST_AT_ONCE]]
+            answer = self._tagging.get_resources(ResourceARNList=arns)
+            tags |= {each["ResourceARN"]: _tags(each) for each in answer["ResourceTagMappingList"]}
+        return {
+            _leftover(job.arn)
+            for job in running
+            # What the index of tags, which runs behind, does not know yet, its name tells of.
+            if is_of_stack(job.name, tags.get(job.arn, {}), self._prefix, self._stack_name)
+        }
 
     def billing(self) -> tuple[Sequence[Billing], Sequence[str]]:
         """Return what is tagged and serves, and the jobs that run; and what can't be looked at.
@@ -120,26 +195,28 @@ class TaggedResources:
                 yield Billing(leftover.kind, name, experiment_id, "bedrock-provisioned")
 
     def _running(self, looks: Looks) -> Iterator[Billing]:
-        sagemaker, bedrock = self._clients["sagemaker"], self._clients["bedrock"]
-        pages = sagemaker.get_paginator("list_training_jobs").paginate(
-            StatusEquals="InProgress", NameContains=f"{self._prefix}-"
-        )
-        for page in looks.each("every sagemaker:training-job", pages):
-            for job in page["TrainingJobSummaries"]:
-                yield from self._job("sagemaker:training-job", job["TrainingJobName"])
-        if not may_have_nova(bedrock):
-            return
-        pages = bedrock.get_paginator("list_model_customization_jobs").paginate(
-            statusEquals="InProgress", nameContains=f"{self._prefix}-"
-        )
-        for page in looks.each("every bedrock:model-customization-job", pages):
-            for job in page["modelCustomizationJobSummaries"]:
-                yield from self._job("bedrock:model-customization-job", job["jobName"])
+        on_bedrock = may_have_nova(self._clients["bedrock"])
+        for kind in _JOB_LISTS if on_bedrock else (_JOB,):
+            pages = self._pages_of_jobs(kind, "InProgress", f"{self._prefix}-")
+            for page in looks.each(f"every {kind}", pages):
+                for job in self._jobs_on(page, kind):
+                    yield Billing(kind, job.name, job.experiment_id)
 
-    def _job(self, kind: str, name: str) -> Iterator[Billing]:
-        experiment_id = experiment_of_job(self._prefix, sagemaker_name(name))
-        if experiment_id is not None:
-            yield Billing(kind, name, experiment_id)
+    def _pages_of_jobs(self, kind: str, status: str, named: str) -> Iterable[Mapping[str, Any]]:
+        listing, client = _JOB_LISTS[kind], self._clients[kind.partition(":")[0]]
+        named = bedrock_name(named) if kind == _BEDROCK_JOB else named
+        pages: Iterable[Mapping[str, Any]] = client.get_paginator(listing.operation).paginate(
+            **{listing.by_status: status, listing.by_name: named}
+        )
+        return pages
+
+    def _jobs_on(self, page: Mapping[str, Any], kind: str) -> Iterator[_RunningJob]:
+        listing = _JOB_LISTS[kind]
+        for each in page[listing.summaries]:
+            name = each[listing.name]
+            experiment_id = experiment_of_job(self._prefix, sagemaker_name(name))
+            if experiment_id is not None:
+                yield _RunningJob(name, each[listing.arn], experiment_id)
 
     def _tagged(
         self, kinds: Sequence[str], experiment_ids: Sequence[str] = ()
@@ -152,22 +229,18 @@ class TaggedResources:
         for page in pages:
             for resource in page["ResourceTagMappingList"]:
                 leftover = _leftover(resource["ResourceARN"])
-                tags = {tag["Key"]: tag["Value"] for tag in resource.get("Tags", [])}
+                tags = _tags(resource)
                 # Another stack may have an experiment of the same name.
                 own = is_of_stack(leftover.name, tags, self._prefix, self._stack_name)
                 if leftover.kind in kinds and own:
                     yield leftover, tags
 
     def _is_left(self, leftover: Leftover, experiment_id: str) -> bool:
+        if leftover.kind == "bedrock:custom-model" and _IMPORTED not in leftover.name:
+            return False  # a checkpoint: one for each training that ever was
         described = self._describe(leftover)
         if described is None:
             return False
-        if leftover.kind == "sagemaker:training-job":
-            return described["TrainingJobStatus"] in _RUNNING
-        if leftover.kind == "bedrock:model-customization-job":
-            return described["status"] in _RUNNING
-        if leftover.kind == "bedrock:custom-model":
-            return described.get("customizationType") == "IMPORTED"
         if leftover.kind == "sagemaker:endpoint":
             # What another experiment serves is not this one's to delete, whatever the tag says.
             # An endpoint and its configuration have one prefix, perhaps not the present one.
@@ -211,9 +284,13 @@ class TaggedResources:
     def _unended(self, leftover: Leftover) -> object | None:
         """Return a leftover that has yet to be asked to end, as described."""
         described = self._describe(leftover)
-        if described and leftover.kind in _JOBS and status_of(described) != "InProgress":
+        if described and leftover.kind in _JOB_LISTS and status_of(described) != "InProgress":
             return None
         return settled(described)
+
+
+def _tags(resource: Mapping[str, Any]) -> Mapping[str, str]:
+    return {tag["Key"]: tag["Value"] for tag in resource.get("Tags", [])}
 
 
 def _leftover(arn: str) -> Leftover:

@@ -37,7 +37,7 @@ from novaloop.experiment.controller.decision import (
     condensed,
 )
 from novaloop.experiment.controller.intake import is_misnamed
-from novaloop.experiment.controller.notifications import why_told
+from novaloop.experiment.controller.notifications import told, why_told
 from novaloop.experiment.controller.observation import (
     Blind,
     End,
@@ -122,8 +122,9 @@ _MORE_MISNAMED = (
     "Of more folders with such a name you are not told one by one in this hour: `novaloop list` "
     "shows each as REJECTED, with the reason. What you did not mean to upload, delete it."
 )
-MAY_END_LOOKS = (Sense.TRAINING, Sense.OUTCOME)
-"""What reads as much as a job wrote, or asks a model: what takes a look's whole time or memory."""
+MAY_END_LOOKS = (Sense.TRAINING, Sense.OUTCOME, Sense.LEFTOVERS)
+"""What takes a look's whole time or memory: it reads as much as a job wrote, asks a model, or looks
+at as much as carries a tag."""
 RECEIVES = 3
 """From this one on of the same hint, a look does without MAY_END_LOOKS: the looks before it failed
 or were ended from outside, of which nothing can tell but the queue. Of the five receives that it
@@ -268,8 +269,23 @@ def reconcile(experiment_id: str, world: World, depth: int = 0, receives: int = 
         feedback = act(decision.commands, record, world, failed)
         done.update(decision.commands)
         pending = tuple(c for c in snapshot.commands if c not in decision.obeyed)
+        record = _with_told(record, feedback, world)
         snapshot = replace(snapshot, record=record, commands=pending)
     raise RuntimeError(f"experiment {experiment_id} does not come to rest")
+
+
+def _with_told(record: Record, feedback: Feedback, world: World) -> Record:
+    """Commit at once what people were told: a look that dies over what comes next tells it again.
+
+    Where somebody else has committed meanwhile, the next decision takes it up.
+    """
+    after = told(record, feedback)
+    if after == record:
+        return record
+    try:
+        return world.store.commit(after, ())
+    except VersionConflict:
+        return record
 
 
 def _is_at_rest(decision: Decision, snapshot: Snapshot, done: set[Command]) -> bool:

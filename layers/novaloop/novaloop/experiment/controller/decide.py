@@ -31,6 +31,7 @@ from novaloop.experiment.controller.decision import (
 )
 from novaloop.experiment.controller.intake import collect, keeps_from_starting
 from novaloop.experiment.controller.notifications import (
+    told,
     with_notification,
     with_report,
     with_troubles,
@@ -111,9 +112,9 @@ def decide(seen: Observation, now: datetime, policy: Policy) -> Decision:
 
     A part of it that fails keeps no other from being decided; `faults` tells.
     """
-    former, faults = seen.snapshot.record, _Faults()
-    if former is None:
+    if seen.snapshot.record is None:
         return stay(_new(seen, now, policy))
+    former, faults = told(seen.snapshot.record, seen), _Faults()
     record = faults.spare(partial(watched, former, seen, now, policy), former)
     record = faults.spare(partial(acknowledged, record, seen, now, policy), record)
     decision = faults.spare(partial(_step, record, seen, now, policy), None)
@@ -126,11 +127,15 @@ def decide(seen: Observation, now: datetime, policy: Policy) -> Decision:
         decision = faults.spare(partial(part, decision, seen, now), decision)
     if faults and decision.record.status is record.status:
         blind = replace(seen, blind=(faults.blind, *seen.blind))
-        told = faults.spare(partial(unreadable, former, blind, now, policy), former.unreadable)
-        decision = replace(decision, record=replace(decision.record, unreadable=told))
-    decision = faults.spare(partial(with_troubles, decision, former, seen, now), decision)
-    for tell in (with_notification, with_warnings, with_report):
-        decision = faults.spare(partial(tell, decision, seen), decision)
+        known = faults.spare(partial(unreadable, former, blind, now, policy), former.unreadable)
+        decision = replace(decision, record=replace(decision.record, unreadable=known))
+    decision = faults.spare(partial(with_troubles, decision, former, now), decision)
+    for tell in (
+        partial(with_notification, seen=seen),
+        with_warnings,
+        partial(with_report, seen=seen),
+    ):
+        decision = faults.spare(partial(tell, decision), decision)
     due = partial(with_due, decision, former, seen, now, policy)
     decision = faults.spare(due, _due_soon(decision, former, now))
     return replace(decision, faults=(*decision.faults, *faults))

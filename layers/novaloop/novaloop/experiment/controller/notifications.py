@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from novaloop.experiment.bounds import TEXT_BYTES, cut
 from novaloop.experiment.controller.decision import Announce, Decision, UpdateReport, Warn
-from novaloop.experiment.controller.observation import Observation
+from novaloop.experiment.controller.observation import Feedback, Observation
 from novaloop.experiment.record import (
     HistoryEntry,
     Obstacle,
@@ -33,10 +33,17 @@ TOLD = {
 """The statuses that people are notified of."""
 
 
+def told(record: Record, by: Feedback) -> Record:
+    """Return the record with what people, and the report, were just told."""
+    stages = tuple(_after_warnings(stage, by) for stage in record.stages)
+    notified, reported = by.notified or record.notified, by.reported or record.reported
+    return replace(record, stages=stages, notified=notified, reported=reported)
+
+
 def with_notification(decision: Decision, seen: Observation) -> Decision:
     """Tell people of the status until the notifier says that it did: at least once."""
-    known = seen.notified or decision.record.notified
-    record = replace(decision.record, notified="" if _goes_on(decision, seen) else known)
+    record = decision.record
+    record = replace(record, notified="" if _goes_on(decision, seen) else record.notified)
     decision, mark = replace(decision, record=record), _mark(record)
     if not _is_news(record) or _is_told(record, record.notified):
         return decision
@@ -45,8 +52,8 @@ def with_notification(decision: Decision, seen: Observation) -> Decision:
 
 def with_report(decision: Decision, seen: Observation) -> Decision:
     """Bring the report up to what people were told, whether or not the notifier can tell them."""
-    known = seen.reported or decision.record.reported
-    record = replace(decision.record, reported="" if _goes_on(decision, seen) else known)
+    record = decision.record
+    record = replace(record, reported="" if _goes_on(decision, seen) else record.reported)
     commands = () if _is_reported(record) else (UpdateReport(_report_mark(record)),)
     return replace(decision, record=record, commands=(*decision.commands, *commands))
 
@@ -88,24 +95,22 @@ def _report_mark(record: Record) -> str:
     return cut("; ".join([warnings, *kept, _mark(record)]))
 
 
-def with_warnings(decision: Decision, seen: Observation) -> Decision:
+def with_warnings(decision: Decision) -> Decision:
     """Tell people of each ill of a training until the notifier says that it did: at least once."""
-    stages = tuple(_after_warnings(stage, seen) for stage in decision.record.stages)
     warnings = tuple(
         Warn(stage.name, note)
-        for stage in stages
+        for stage in decision.record.stages
         for note in stage.health
         if note.kind not in stage.warned
     )
-    record = replace(decision.record, stages=stages)
-    return replace(decision, record=record, commands=(*decision.commands, *warnings))
+    return replace(decision, commands=(*decision.commands, *warnings))
 
 
-def _after_warnings(stage: Stage, seen: Observation) -> Stage:
-    told = [kind for name, kind in seen.warned if name == stage.name]
-    if not told:
+def _after_warnings(stage: Stage, by: Feedback) -> Stage:
+    warned = [kind for name, kind in by.warned if name == stage.name]
+    if not warned:
         return stage
-    return replace(stage, warned=tuple(dict.fromkeys((*stage.warned, *told))))
+    return replace(stage, warned=tuple(dict.fromkeys((*stage.warned, *warned))))
 
 
 def all_told(record: Record) -> bool:
@@ -142,7 +147,7 @@ MOST_GONE = 6
 """How many troubles that are away are remembered, the last ones."""
 
 
-def with_troubles(decision: Decision, former: Record, seen: Observation, now: datetime) -> Decision:
+def with_troubles(decision: Decision, former: Record, now: datetime) -> Decision:
     """Remember what people are, or are to be, told of beside the status, and when it is over.
 
     A trouble counts at once when it comes, and goes on counting until it was away for `QUIET`: so
@@ -152,7 +157,7 @@ def with_troubles(decision: Decision, former: Record, seen: Observation, now: da
     """
     record = decision.record
     present = {trouble.name for trouble in present_troubles(record)}
-    told = _is_told(former, seen.notified or former.notified)
+    was_told = _is_told(former, former.notified)
     over = _UNSET if _is_unkept(former) and not _is_unkept(record) else None
     known = [
         replace(each, gone_at=None if each.name in present else each.gone_at or now)
@@ -160,7 +165,7 @@ def with_troubles(decision: Decision, former: Record, seen: Observation, now: da
         if each.name in present
         or (
             record.status is former.status
-            and (told or each.gone_at is not None)
+            and (was_told or each.gone_at is not None)
             and each.name != over
         )
     ]
