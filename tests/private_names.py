@@ -26,8 +26,6 @@ _OURS = {"benchmarks", "novaloop", "novaloop_cli", "novaloop_localcloud", "tests
 _FOLDERS = ("benchmarks", "cli", "functions", "layers/novaloop/novaloop", "localcloud", "tests")
 _ON_OBJECTS = {
     "layers/novaloop/novaloop/metrics/archive.py": ("tarfile.TarInfo._proc_member",),
-    "layers/novaloop/novaloop/store/table.py": ("pynamodb.models.Model._connection",),
-    "tests/unit/cloud/test_time_of_calls.py": ("pynamodb.models.Model._get_connection",),
 }
 """Names of a class that a file uses on an object, of which its imports tell nothing.
 

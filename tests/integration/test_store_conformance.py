@@ -25,6 +25,7 @@ from novaloop.store.serialisation import SMALLEST_NUMBER
 from novaloop.store.table import ExperimentTable
 from novaloop.usecases.ports import Round, VersionConflict
 from tests.integration import rich_items
+from tests.integration.conftest import table_settings
 from tests.integration.rich_items import ENTRIES, LATER, NOW, complete
 from tests.simulation.twins import TwinStore
 from tests.template.stack import REGION
@@ -138,6 +139,30 @@ def test_a_record_is_created_once(store: Store) -> None:
         store.commit(rich_items.record(status=Status.LIVE), ENTRIES[1:])
     assert store.load("questions").record == first
     assert list(store.history("questions")) == ENTRIES[:1]
+
+
+def test_two_tables_in_one_process_keep_apart(table: str) -> None:
+    boto3.client("dynamodb").create_table(TableName="another", **table_settings())
+    first, second = ExperimentTable(table, REGION), ExperimentTable("another", REGION)
+    committed = first.commit(rich_items.record(), ENTRIES)
+    assert second.load("questions") == Snapshot("questions")
+    assert not [*second.experiments(), *second.history("questions")]
+    assert first.load("questions").record == committed
+    assert [each.experiment_id for each in first.experiments()] == ["questions"]
+    dataset = rich_items.dataset("sft")
+    assert second.put_dataset("questions", dataset)
+    second.put_stray("questions", "notes.txt")
+    assert not first.load("questions").datasets
+    assert second.load("questions").datasets == {"sft": dataset}
+    command = rich_items.command("c", NOW)
+    for each in (first, second):
+        each.put_command("questions", command)
+    first.drop("questions", [command])
+    assert list(second.due(LATER)) == ["questions"]
+    assert [each.commands for each in (first.load("questions"), second.load("questions"))] == [
+        (),
+        (command,),
+    ]
 
 
 def test_an_update_needs_a_record(store: Store) -> None:

@@ -11,9 +11,9 @@ from botocore.exceptions import ClientError
 from click.testing import CliRunner, Result
 from moto import mock_aws
 
-from novaloop.store.items import Indexed
 from novaloop_cli.main import main
 from novaloop_cli.stack import Stack, find_stack
+from tests.integration.conftest import table_settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -73,7 +73,7 @@ def stack(aws: None) -> Stack:
     found = find_stack(STACK)
     found.s3.create_bucket(Bucket=found.bucket)
     assert found.table
-    Indexed.create_table(billing_mode="PAY_PER_REQUEST")
+    boto3.client("dynamodb").create_table(TableName=found.table_name, **table_settings())
     return found
 
 

@@ -9,6 +9,8 @@ quota: `waits_for` and `waits_since` follow from the rest.
 
 from __future__ import annotations
 
+from enum import StrEnum
+from itertools import chain
 from typing import Any
 
 from pynamodb.attributes import (
@@ -19,17 +21,12 @@ from pynamodb.attributes import (
     UnicodeAttribute,
     UnicodeSetAttribute,
 )
-from pynamodb.indexes import GlobalSecondaryIndex, IncludeProjection, KeysOnlyProjection
+from pynamodb.connection.base import MetaTable
 from pynamodb.models import Model
 
 
 class Item(Model):
     """What all items have in common."""
-
-    class Meta:
-        """Table definition; the table's name is set when the store is opened."""
-
-        table_name = ""
 
     experiment_id = UnicodeAttribute(hash_key=True)
     item = UnicodeAttribute(range_key=True)
@@ -44,11 +41,6 @@ class StoredItem(Model):
     Apart from `Item`, whose queries skip items of a kind that it does not know, and end at the
     first one of which an attribute has another type.
     """
-
-    class Meta:
-        """Table definition; the table's name is set when the store is opened."""
-
-        table_name = ""
 
     experiment_id = UnicodeAttribute(hash_key=True)
     item = UnicodeAttribute(range_key=True)
@@ -222,65 +214,62 @@ class HistoryModel(Item, discriminator="HISTORY"):
     outcome = UnicodeAttribute(null=True)
 
 
-class DueIndex(GlobalSecondaryIndex[Any]):
-    """Records by the time at which the sweep must look at them, and commands."""
-
-    class Meta:
-        """Index definition."""
-
-        index_name = "due-index"
-        projection = KeysOnlyProjection()
-
-    kind = UnicodeAttribute(hash_key=True)
-    due_at = UnicodeAttribute(range_key=True)
-
-
-class ExperimentsIndex(GlobalSecondaryIndex[Any]):
-    """Records by the time at which they were created."""
-
-    class Meta:
-        """Index definition."""
-
-        index_name = "experiments-index"
-        projection = IncludeProjection(["status", "reason", "started_at", "ended_at"])
-
-    kind = UnicodeAttribute(hash_key=True)
-    created_at = UnicodeAttribute(range_key=True)
-
-
-class QuotaIndex(GlobalSecondaryIndex[Any]):
-    """Records that wait for a quota, by the time since which they do."""
-
-    class Meta:
-        """Index definition."""
-
-        index_name = "quota-index"
-        projection = IncludeProjection(["kind"])
-
-    waits_for = UnicodeAttribute(hash_key=True)
-    waits_since = UnicodeAttribute(range_key=True)
-
-
 class Indexed(Model):
     """What the indexes show of a record.
 
-    Apart from `Item`, because PynamoDB adds a filter on the discriminator to each query, and
-    DynamoDB refuses a filter on a key of the index that it queries (pynamodb/PynamoDB#1000).
+    Apart from `Item`, because PynamoDB adds a filter on the discriminator to each query of a model,
+    and DynamoDB refuses a filter on a key of the index that it queries (pynamodb/PynamoDB#1000).
     """
-
-    class Meta:
-        """Table definition; the table's name is set when the store is opened."""
-
-        table_name = ""
 
     experiment_id = UnicodeAttribute(hash_key=True)
     item = UnicodeAttribute(range_key=True)
     created_at = UnicodeAttribute(null=True)
+    due_at = UnicodeAttribute(null=True)
     waits_since = UnicodeAttribute(null=True)
     status = UnicodeAttribute(null=True)
     reason = UnicodeAttribute(null=True)
     started_at = UnicodeAttribute(null=True)
     ended_at = UnicodeAttribute(null=True)
-    due_index = DueIndex()
-    experiments_index = ExperimentsIndex()
-    quota_index = QuotaIndex()
+
+
+class Index(StrEnum):
+    """The indexes: records and commands by when they are due; records by when they were created;
+    and those that wait for a quota, by the time since which they do."""
+
+    DUE = "due-index"
+    EXPERIMENTS = "experiments-index"
+    QUOTA = "quota-index"
+
+
+_KEYS = {
+    Index.DUE: ("kind", "due_at"),
+    Index.EXPERIMENTS: ("kind", "created_at"),
+    Index.QUOTA: ("waits_for", "waits_since"),
+}
+
+
+def table_keys(table_name: str) -> MetaTable:
+    """Return the keys of the table and of its indexes, which are all texts.
+
+    In the form of https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_CreateTable.html.
+    """
+    own = ("experiment_id", "item")
+    names = sorted({*own, *chain.from_iterable(_KEYS.values())})
+    return MetaTable(
+        {
+            "TableName": table_name,
+            "AttributeDefinitions": [{"AttributeName": n, "AttributeType": "S"} for n in names],
+            "KeySchema": _key_schema(own),
+            "GlobalSecondaryIndexes": [
+                {"IndexName": str(index), "KeySchema": _key_schema(keys)}
+                for index, keys in _KEYS.items()
+            ],
+        }
+    )
+
+
+def _key_schema(keys: tuple[str, str]) -> list[dict[str, str]]:
+    return [
+        {"AttributeName": name, "KeyType": role}
+        for name, role in zip(keys, ("HASH", "RANGE"), strict=True)
+    ]

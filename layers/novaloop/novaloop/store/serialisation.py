@@ -41,6 +41,7 @@ from novaloop.store.items import (
     CommandModel,
     DatasetModel,
     HistoryModel,
+    Indexed,
     Item,
     RecordModel,
     ResolvedSpecModel,
@@ -350,7 +351,7 @@ def shape_of(item: Item) -> Shape:
     return _SHAPES[type(item)]
 
 
-def values_of(item: Item) -> dict[str, Any]:
+def values_of(item: Item | Indexed) -> dict[str, Any]:
     """Return an item's attributes as plain values, without the keys that all items have."""
     common = {"experiment_id", "item", "kind", "ttl"}
     values = item.to_simple_dict(force=True)  # or it refuses sets

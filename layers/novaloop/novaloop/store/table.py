@@ -8,12 +8,14 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
+from typing import Any
 
-from pynamodb.connection import Connection
+from pynamodb.connection import TableConnection
+from pynamodb.constants import ITEM
 from pynamodb.exceptions import PutError, TransactWriteError, UpdateError
 from pynamodb.expressions.condition import Condition, size
 from pynamodb.expressions.update import Action
-from pynamodb.transactions import TransactWrite
+from pynamodb.pagination import ResultIterator
 
 from novaloop.experiment.controller.queue import Place
 from novaloop.experiment.names import MISNAMED_SPEC_FILE
@@ -33,13 +35,14 @@ from novaloop.experiment.versions import PRESENT, Damaged, NewerVersion, Shape, 
 from novaloop.store.items import (
     CommandModel,
     DatasetModel,
-    DueIndex,
+    Index,
     Indexed,
     Item,
     RecordModel,
     SpecModel,
     StoredItem,
     StraysModel,
+    table_keys,
 )
 from novaloop.store.serialisation import (
     SWEEP,
@@ -68,6 +71,9 @@ from novaloop.typed import adapter
 from novaloop.usecases.ports import Attempts, Round, VersionConflict
 
 _CONFLICTS = {"ConditionalCheckFailed", "TransactionConflict"}
+
+_NOT_MET = "ConditionalCheckFailedException"
+_OTHERS_WERE_FIRST = {_NOT_MET, "TransactionConflictException"}
 
 CONNECT_SECONDS, READ_SECONDS, RETRIES = 4, 10, 2
 """A call that is never answered takes 3 x 14 seconds, a part of the time that the controller and
@@ -99,20 +105,16 @@ class ExperimentTable:
     """The experiments table of one deployment."""
 
     def __init__(self, table_name: str, region: str, host: str | None = None) -> None:
-        for model in (Indexed, StoredItem, Item, *Item.__subclasses__()):
-            model.Meta.table_name = table_name  # type: ignore[attr-defined]
-            model.Meta.region = region  # type: ignore[attr-defined]
-            model.Meta.connect_timeout_seconds = CONNECT_SECONDS  # type: ignore[attr-defined]
-            model.Meta.read_timeout_seconds = READ_SECONDS  # type: ignore[attr-defined]
-            model.Meta.max_retry_attempts = RETRIES  # type: ignore[attr-defined]
-            model.Meta.host = host  # type: ignore[attr-defined]
-            model._connection = None  # type: ignore[attr-defined]  # noqa: SLF001 - a cache
-        self._connection = Connection(
+        # PynamoDB's models read and write through the table that their class names, one for the
+        # whole process. Here they only say what items look like.
+        self._table = TableConnection(
+            table_name,
             region,
             host,
             connect_timeout_seconds=CONNECT_SECONDS,
             read_timeout_seconds=READ_SECONDS,
             max_retry_attempts=RETRIES,
+            meta_table=table_keys(table_name),
         )
 
     def load(self, experiment_id: str) -> Snapshot:
@@ -125,12 +127,12 @@ class ExperimentTable:
 
     def load_record(self, experiment_id: str) -> Record | None:
         """Return an experiment's record alone. Raises NewerVersion and Damaged."""
-        return _snapshot(experiment_id, _of_record).record
+        return _snapshot(experiment_id, self._of_record).record
 
     def drop(self, experiment_id: str, commands: Sequence[CommandItem]) -> None:
         """Delete commands of which nothing will ever come."""
         for command in commands:
-            CommandModel(experiment_id, command_key(command)).delete()
+            self._table.delete_item(experiment_id, command_key(command))
 
     def load_all(self, experiment_ids: Sequence[str]) -> dict[str, Snapshot | None]:
         """Return what tells of uploads in several experiments, without those that can't be read.
@@ -141,7 +143,7 @@ class ExperimentTable:
 
     def load_records(self, experiment_ids: Sequence[str]) -> dict[str, Snapshot | None]:
         """Return the same of their records alone."""
-        return self._snapshots(experiment_ids, _of_record)
+        return self._snapshots(experiment_ids, self._of_record)
 
     def _snapshots(
         self, experiment_ids: Sequence[str], items: Callable[[str], Iterable[StoredItem]]
@@ -165,8 +167,7 @@ class ExperimentTable:
         """
         strays, end = 0, ""
         between = StoredItem.item.between(after, "DATASET$")
-        pages = StoredItem.query(experiment_id, between, consistent_read=True, page_size=_PAGE)
-        for item in pages:
+        for item in self._query(experiment_id, between, _PAGE):
             yield item
             strays += item.item.startswith("DATASET#") and item.item not in _DATASETS
             if strays > _MOST_STRAYS:
@@ -174,13 +175,34 @@ class ExperimentTable:
                 break
         for key in _DATASETS if end else ():
             if key > end:
-                yield from _item(experiment_id, key)
+                yield from self._item(experiment_id, key)
         rest = StoredItem.item.between("RECORD", "STRAYS$")
-        yield from StoredItem.query(experiment_id, rest, consistent_read=True)
+        yield from self._query(experiment_id, rest)
+
+    def _of_record(self, experiment_id: str) -> Iterable[StoredItem]:
+        """Read a record and what it runs by, which lie side by side."""
+        both = StoredItem.item.between(Shape.RECORD, Shape.RESOLVED_SPEC)
+        return self._query(experiment_id, both)
+
+    def _item(self, hash_key: str, key: str) -> Iterable[StoredItem]:
+        """Read one item, if it is there."""
+        return self._query(hash_key, StoredItem.item == key)
+
+    def _query(
+        self, hash_key: str, condition: Condition, page_size: int | None = None
+    ) -> Iterator[StoredItem]:
+        """Read items of a collection, strongly consistent."""
+        asked = {"range_key_condition": condition, "consistent_read": True, "limit": page_size}
+        return ResultIterator(self._table.query, (hash_key,), asked, StoredItem.from_raw_data)
+
+    def _indexed(self, index: Index, hash_key: str, **asked: Any) -> Iterator[Indexed]:
+        """Read what an index shows, which may lack what was written in the last few seconds."""
+        asked["index_name"] = str(index)
+        return ResultIterator(self._table.query, (hash_key,), asked, Indexed.from_raw_data)
 
     def _one(self, hash_key: str, key: str) -> Stored | None:
         """Return what one item holds; None if it is not there, or can't be read."""
-        for item in _item(hash_key, key):
+        for item in self._item(hash_key, key):
             with suppress(NewerVersion, Damaged):
                 return read(item)
         return None
@@ -204,25 +226,37 @@ class ExperimentTable:
         unchanged = unseen if record.version == 0 else RecordModel.version == record.version
         is_resolved_anew = resolved.digest != record.spec_digest
         if not (history or obeyed or is_resolved_anew):
-            if not _saved(record_item(committed), unchanged, _OTHERS_WERE_FIRST):
+            if not self._saved(record_item(committed), unchanged, _OTHERS_WERE_FIRST):
                 raise VersionConflict(record.experiment_id)
             return committed
+        puts = [self._put(record_item(committed), unchanged)]
+        if is_resolved_anew:
+            puts.append(self._put(resolved_spec_item(record.experiment_id, resolved)))
+        puts += [
+            self._put(history_item(committed, number, entry))
+            for number, entry in enumerate(history)
+        ]
+        is_there = CommandModel.item.exists()
+        deletes = [
+            self._table.get_operation_kwargs(
+                record.experiment_id, command_key(command), condition=is_there
+            )
+            for command in obeyed
+        ]
         try:
-            with TransactWrite(connection=self._connection) as transaction:
-                transaction.save(record_item(committed), condition=unchanged)
-                if is_resolved_anew:
-                    transaction.save(resolved_spec_item(record.experiment_id, resolved))
-                for number, entry in enumerate(history):
-                    transaction.save(history_item(committed, number, entry))
-                for command in obeyed:
-                    item = CommandModel(record.experiment_id, command_key(command))
-                    transaction.delete(item, condition=CommandModel.item.exists())
+            self._table.connection.transact_write_items([], deletes, puts, [])
         except TransactWriteError as error:
             reasons = {reason.code for reason in error.cancellation_reasons if reason}
             if reasons & _CONFLICTS:
                 raise VersionConflict(record.experiment_id) from None
             raise
         return committed
+
+    def _put(self, item: Item, condition: Condition | None = None) -> dict[str, Any]:
+        """Return the part of a transaction that writes an item."""
+        return self._table.get_operation_kwargs(
+            item.experiment_id, item.item, ITEM, item.serialize(), condition=condition
+        )
 
     def due(self, now: datetime) -> Iterator[str]:
         """Return the experiments that are due for a look.
@@ -231,8 +265,9 @@ class ExperimentTable:
         else is due of an experiment that is over. Then those whose `due_at` has passed, the longest
         overdue first.
         """
-        commands = Indexed.due_index.query("COMMAND")
-        due = Indexed.due_index.query("RECORD", DueIndex.due_at <= iso(now))
+        commands = self._indexed(Index.DUE, "COMMAND")
+        by_now = Indexed.due_at <= iso(now)
+        due = self._indexed(Index.DUE, "RECORD", range_key_condition=by_now)
         told = dict.fromkeys(item.experiment_id for item in commands)
         yield from told
         yield from (item.experiment_id for item in due if item.experiment_id not in told)
@@ -247,14 +282,14 @@ class ExperimentTable:
 
     def put_sweep_round(self, place: Round) -> None:
         """Remember how far the sweep has come."""
-        round_item(place).save()
+        self._save(round_item(place))
 
     def queue(self, quota: str) -> Iterator[Place]:
         """Return the places held in the queue for a quota, the longest first.
 
         The index may lack what was committed in the last few seconds.
         """
-        for item in Indexed.quota_index.query(quota, page_size=2):
+        for item in self._indexed(Index.QUOTA, quota, limit=2):
             yield adapter(Place).validate_python(
                 {"experiment_id": item.experiment_id, "quota": quota, "since": item.waits_since}
             )
@@ -262,15 +297,15 @@ class ExperimentTable:
     def put_spec(self, experiment_id: str, item: SpecItem) -> None:
         """Write the spec item unless a later upload's is there."""
         model = spec_item(experiment_id, item)
-        if not _saved(model, _newest(model) & _known(model)):
-            for present in _item(experiment_id, model.item):
+        if not self._saved(model, _newest(model) & _known(model)):
+            for present in self._item(experiment_id, model.item):
                 with suppress(Damaged):
                     read(present)  # raises NewerVersion, if that is why
 
     def put_dataset(self, experiment_id: str, item: DatasetItem) -> bool:
         """Write the dataset item unless a later upload's is there; say whether it was written."""
         model = dataset_item(experiment_id, item)
-        return _saved(model, _newest(model) & _known(model))
+        return self._saved(model, _newest(model) & _known(model))
 
     def put_stray(self, experiment_id: str, file: str) -> None:
         """Name a file that is none of the experiment's; once enough are named, count one more.
@@ -280,14 +315,14 @@ class ExperimentTable:
         names = StraysModel.names
         has_room = names.does_not_exist() | (size(names) < MAX_STRAYS) | names.contains(file)
         named = StraysModel(experiment_id, "STRAYS")
-        if not _updated(named, names.add({file}), has_room):
+        if not self._updated(named, names.add({file}), has_room):
             more = StraysModel(experiment_id, "STRAYS#MORE")
-            if not _updated(more, StraysModel.more.add(1)):
+            if not self._updated(more, StraysModel.more.add(1)):
                 raise NewerVersion(Shape.STRAYS, "unknown")
 
     def put_checks(self, experiment_id: str, item: ChecksItem) -> None:
         """Write the checks item."""
-        _replace(checks_item(experiment_id, item))
+        self._replace(checks_item(experiment_id, item))
 
     def begin(self, experiment_id: str, work: str, version: str, now: datetime) -> Attempts:
         """Count an attempt at `work` on one version of its input; return all attempts on that."""
@@ -295,28 +330,29 @@ class ExperimentTable:
         if not isinstance(before, Attempts) or before.version != version:
             before = Attempts(version, 0, now)
         begun = replace(before, number=before.number + 1)
-        attempts_item(experiment_id, work, begun).save()
+        self._save(attempts_item(experiment_id, work, begun))
         return begun
 
     def take_back(self, experiment_id: str, work: str, version: str) -> None:
         """Count one attempt less at `work` on this version of its input, if it was counted."""
         begun = self._one(experiment_id, attempts_key(work))
         if isinstance(begun, Attempts) and begun.version == version and begun.number > 0:
-            attempts_item(experiment_id, work, replace(begun, number=begun.number - 1)).save()
+            fewer = replace(begun, number=begun.number - 1)
+            self._save(attempts_item(experiment_id, work, fewer))
 
     def put_score(self, experiment_id: str, item: ScoreItem) -> None:
         """Write the score item."""
-        _replace(score_item(experiment_id, item))
+        self._replace(score_item(experiment_id, item))
 
     def put_command(self, experiment_id: str, item: CommandItem) -> None:
         """Write a person's command. It goes when it is obeyed, or after KEEP_COMMANDS."""
-        command_item(experiment_id, item).save()
+        self._save(command_item(experiment_id, item))
 
     def history(self, experiment_id: str) -> list[HistoryEntry]:
         """Return an experiment's history, oldest first, without entries that can't be read."""
         lines = StoredItem.item.startswith("HISTORY#")
         entries: list[HistoryEntry] = []
-        for item in StoredItem.query(experiment_id, lines, consistent_read=True):
+        for item in self._query(experiment_id, lines):
             with suppress(NewerVersion, Damaged):
                 entry = read(item)
                 entries += [entry] if isinstance(entry, HistoryEntry) else []
@@ -324,9 +360,39 @@ class ExperimentTable:
 
     def experiments(self) -> Iterator[ExperimentSummary]:
         """Return all experiments, the newest first."""
-        for item in Indexed.experiments_index.query("RECORD", scan_index_forward=False):
+        for item in self._indexed(Index.EXPERIMENTS, "RECORD", scan_index_forward=False):
             values = values_of(item) | {"experiment_id": item.experiment_id}
             yield adapter(ExperimentSummary).validate_python(values)
+
+    def _replace(self, item: Item) -> None:
+        """Write an item, but not over one of a version that this release does not know."""
+        if not self._saved(item, _known(item)):
+            raise NewerVersion(shape_of(item), "unknown")
+
+    def _save(self, item: Item, condition: Condition | None = None) -> None:
+        self._table.put_item(
+            item.experiment_id, item.item, attributes=item.serialize(), condition=condition
+        )
+
+    def _saved(
+        self, item: Item, condition: Condition, refusals: Collection[str] = (_NOT_MET,)
+    ) -> bool:
+        """Write an item if the condition holds; say whether it does, which these codes deny."""
+        return _holds(partial(self._save, item, condition), refusals)
+
+    def _updated(self, item: Item, action: Action, condition: Condition | None = None) -> bool:
+        """Change an item in place, or make it, if the condition holds; say whether it does.
+
+        Two that change it at once need no transaction, and neither reads it before.
+        """
+        item.schema_version = PRESENT[shape_of(item)]
+        known = _known(item)
+        stamps = [Item.schema_version.set(item.schema_version), Item.kind.set(type(item))]
+        condition = known if condition is None else known & condition
+        update = partial(
+            self._table.update_item, item.experiment_id, item.item, [action, *stamps], condition
+        )
+        return _holds(update)
 
 
 def _snapshot(experiment_id: str, items: Callable[[str], Iterable[StoredItem]]) -> Snapshot:
@@ -337,54 +403,16 @@ def _snapshot(experiment_id: str, items: Callable[[str], Iterable[StoredItem]]) 
     return snapshot_of(experiment_id, items(experiment_id))
 
 
-def _of_record(experiment_id: str) -> Iterable[StoredItem]:
-    """Read a record and what it runs by, which lie side by side."""
-    both = StoredItem.item.between(Shape.RECORD, Shape.RESOLVED_SPEC)
-    return StoredItem.query(experiment_id, both, consistent_read=True)
-
-
-def _item(hash_key: str, key: str) -> Iterable[StoredItem]:
-    """Read one item, if it is there."""
-    return StoredItem.query(hash_key, StoredItem.item == key, consistent_read=True)
-
-
-def _replace(item: Item) -> None:
-    """Write an item, but not over one of a version that this release does not know."""
-    if not _saved(item, _known(item)):
-        raise NewerVersion(shape_of(item), "unknown")
-
-
 def _known(item: Item) -> Condition:
     known: Condition = Item.schema_version <= item.schema_version
     known |= Item.schema_version.does_not_exist()
     return known
 
 
-_NOT_MET = "ConditionalCheckFailedException"
-_OTHERS_WERE_FIRST = {_NOT_MET, "TransactionConflictException"}
-
-
 def _newest(item: SpecModel | DatasetModel) -> Condition:
     uploaded_at = type(item).uploaded_at
     newest: Condition = uploaded_at.does_not_exist() | (uploaded_at <= item.uploaded_at)
     return newest
-
-
-def _saved(item: Item, condition: Condition, refusals: Collection[str] = (_NOT_MET,)) -> bool:
-    """Write an item if the condition holds; say whether it does, which these codes deny."""
-    return _holds(partial(item.save, condition=condition), refusals)
-
-
-def _updated(item: Item, action: Action, condition: Condition | None = None) -> bool:
-    """Change an item in place, or make it, if the condition holds; say whether it does.
-
-    Two that change it at once need no transaction, and neither reads it before.
-    """
-    item.schema_version = PRESENT[shape_of(item)]
-    known = _known(item)
-    stamps = [Item.schema_version.set(item.schema_version), Item.kind.set(type(item))]
-    condition = known if condition is None else known & condition
-    return _holds(partial(item.update, [action, *stamps], condition=condition))
 
 
 def _holds(write: Callable[[], object], refusals: Collection[str] = (_NOT_MET,)) -> bool:
