@@ -37,7 +37,7 @@ from novaloop.experiment.record import (
 from novaloop.experiment.spec.experiment import ExperimentSpec
 from novaloop.experiment.spec.stages import StageKind
 from novaloop.experiment.validation.reading import read_spec
-from novaloop.training.health import HealthKind, HealthNote
+from novaloop.training.notes import HealthKind, HealthNote
 
 NOW = datetime(2026, 1, 5, 9, 0, 0, 123456, tzinfo=UTC)
 LATER = NOW + timedelta(hours=3)

@@ -9,7 +9,7 @@ from typing import Never
 import pytest
 
 from novaloop.experiment.record import CommandKind, Progress, Stage, StageState, Status
-from novaloop.training.health import HealthKind
+from novaloop.training.notes import HealthKind
 from novaloop.usecases.training import load_training
 from tests.simulation.faults import Calls, Scenario, at_any_call
 from tests.simulation.simulation import ROUGH, SPEC, Chaos, Simulation, crash

@@ -19,7 +19,7 @@ from novaloop.experiment.record import (
     StageState,
     Status,
 )
-from novaloop.training.health import HealthKind, HealthNote
+from novaloop.training.notes import HealthKind, HealthNote
 from tests.unit.cli.conftest import novaloop
 from tests.unit.reports import finished_experiment as example
 

@@ -22,7 +22,7 @@ from novaloop.experiment.record import (
     StageState,
     Status,
 )
-from novaloop.training.health import HealthKind, HealthNote
+from novaloop.training.notes import HealthKind, HealthNote
 from novaloop.typed import adapter
 from novaloop_cli import reporting, views, watch
 from tests.unit.cli.conftest import novaloop

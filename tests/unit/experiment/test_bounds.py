@@ -36,7 +36,7 @@ from novaloop.experiment.spec.experiment import ExperimentSpec, Role
 from novaloop.experiment.spec.stages import EvaluateStage, SftStage, StageKind
 from novaloop.experiment.spec.yaml_file import MAX_BYTES
 from novaloop.store.serialisation import Stored, plain, resolved_spec
-from novaloop.training.health import HealthKind, HealthNote
+from novaloop.training.notes import HealthKind, HealthNote
 from tests.dynamodb import check_item, check_transaction
 
 NOW = datetime(2026, 5, 4, tzinfo=UTC)

@@ -18,7 +18,7 @@ from novaloop.experiment.controller.observation import Observation
 from novaloop.experiment.record import Record, Snapshot, Stage, StageState, Status
 from novaloop.experiment.spec.experiment import ExperimentSpec
 from novaloop.experiment.spec.stages import SftStage, StageKind
-from novaloop.training.health import HealthKind, HealthNote
+from novaloop.training.notes import HealthKind, HealthNote
 
 NOW = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
 NOTE = HealthNote(HealthKind.LOSS_DIVERGENCE, 10, "the loss goes up")

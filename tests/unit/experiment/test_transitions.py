@@ -33,7 +33,7 @@ from novaloop.experiment.record import (
 )
 from novaloop.experiment.spec.experiment import ExperimentSpec
 from novaloop.experiment.spec.stages import DeployStage, SftStage, StageKind, StagePlan
-from novaloop.training.health import HealthKind, HealthNote
+from novaloop.training.notes import HealthKind, HealthNote
 
 NOW = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)

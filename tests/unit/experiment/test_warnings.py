@@ -13,7 +13,7 @@ from novaloop.experiment.controller.observation import Observation
 from novaloop.experiment.record import Record, Snapshot, Stage, StageState, Status, Trouble
 from novaloop.experiment.spec.experiment import ExperimentSpec
 from novaloop.experiment.spec.stages import StageKind
-from novaloop.training.health import HealthKind, HealthNote
+from novaloop.training.notes import HealthKind, HealthNote
 
 NOW = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
 NOTE = HealthNote(HealthKind.REWARD_COLLAPSE, 13, "step 13: the mean reward fell")

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from novaloop.training.health import HealthKind, Limits, Training, follow
+from novaloop.training.health import Limits, Training, follow
 from novaloop.training.lines import LogLine, points
+from novaloop.training.notes import HealthKind
 from novaloop_localcloud import methods
 from novaloop_localcloud.container import Recipe
 from novaloop_localcloud.learner import Model

@@ -9,8 +9,8 @@ import pytest
 from novaloop.experiment.record import Progress
 from novaloop.reports import Report, html, markdown, report
 from novaloop.training.curve import Curve
-from novaloop.training.health import HealthKind, HealthNote
 from novaloop.training.lines import Point
+from novaloop.training.notes import HealthKind, HealthNote
 from tests.unit.reports import finished_experiment as example
 
 NOTE = HealthNote(HealthKind.REWARD_COLLAPSE, 20, "step 20: the mean reward <b>fell</b>")

@@ -8,8 +8,9 @@ import pytest
 
 from novaloop.training import health
 from novaloop.training.curve import Curve
-from novaloop.training.health import HealthKind, HealthNote, Limits, Training, follow, stalled
+from novaloop.training.health import Limits, Training, follow, stalled
 from novaloop.training.lines import Point
+from novaloop.training.notes import HealthKind, HealthNote
 
 START = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
 LIMITS = Limits(max_steps=100, max_new_tokens=50)

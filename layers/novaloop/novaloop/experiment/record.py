@@ -16,7 +16,7 @@ from typing import Annotated, Any
 from novaloop.experiment.bounds import Bounded, First, Prose, cut
 from novaloop.experiment.spec.experiment import ExperimentSpec
 from novaloop.experiment.spec.stages import StageKind, StagePlan, Target
-from novaloop.training.health import HealthKind, HealthNote
+from novaloop.training.notes import HealthKind, HealthNote
 
 MAX_METRICS = 10
 MAX_NOTICES = 10

@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from enum import StrEnum
 from statistics import median
 
 from novaloop.training.curve import Curve, Series
 from novaloop.training.lines import Point
+from novaloop.training.notes import HealthKind, HealthNote
 
 COLLAPSE_STEPS = 5
 COLLAPSE_SHARE = 0.2
@@ -42,25 +42,6 @@ STALLED_FIRST = timedelta(hours=2)
 STALLED_LEAST = timedelta(minutes=30)
 STALLED_STEPS = 10
 """No new step for the time of 10, and no less than half an hour; 2 hours before the first."""
-
-
-class HealthKind(StrEnum):
-    """The kinds of trouble."""
-
-    REWARD_COLLAPSE = "reward_collapse"
-    POLICY_INSTABILITY = "policy_instability"
-    LENGTH_CLIPPING = "length_clipping"
-    LOSS_DIVERGENCE = "loss_divergence"
-    STALLED_TRAINING = "stalled_training"
-
-
-@dataclass(frozen=True)
-class HealthNote:
-    """One kind of trouble, the step at which it was first seen, and what was seen."""
-
-    kind: HealthKind
-    step: int
-    message: str
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from novaloop.experiment.record import (
     Stage,
     Status,
 )
-from novaloop.training.health import HealthNote
+from novaloop.training.notes import HealthNote
 
 MAX_LINES = 40
 """Of history in one commit: with the record and 50 commands, fewer than 100 actions."""

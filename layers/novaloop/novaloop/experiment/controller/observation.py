@@ -25,7 +25,7 @@ from novaloop.experiment.spec.stages import Runtime, StageKind
 
 if TYPE_CHECKING:
     from novaloop.experiment.lineage import Origin
-    from novaloop.training.health import HealthKind, HealthNote
+    from novaloop.training.notes import HealthKind, HealthNote
 
 
 class Phase(StrEnum):

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag
 
 from novaloop.experiment import names
-from novaloop.training.health import HealthKind
+from novaloop.training.notes import HealthKind
 
 
 def _checked(name: str, longest: int) -> str:
