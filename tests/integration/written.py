@@ -64,8 +64,9 @@ def _items(table: str) -> dict[Shape, list[dict[str, Any]]]:
 
 
 def _messages() -> dict[Shape, list[dict[str, Any]]]:
-    hints, requests, big = Sent(), Sent(), Sent()
+    hints, requests, started = Sent(), Sent(), Sent()
     sqs: Any = hints
+    big: Any = started
     HintQueue(sqs, "url").look_at("questions", timedelta(0))
     stack = deployed()
     for rule in ("TrainingJobRule", "EndpointRule"):
@@ -80,7 +81,7 @@ def _messages() -> dict[Shape, list[dict[str, Any]]]:
     return {
         Shape.HINT: hints.bodies,
         Shape.REQUEST: requests.bodies,
-        Shape.BIG_FILE: big.bodies,
+        Shape.BIG_FILE: started.bodies,
     }
 
 

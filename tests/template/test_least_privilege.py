@@ -55,6 +55,7 @@ CONTROLLER, INGESTER, SCORER, SWEEPER = (
     f"{name}FunctionRole" for name in ("Controller", "Ingest", "Metrics", "Sweeper")
 )
 BIG_FILES = f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:novaloop-big-files"
+EXECUTION = f"{BIG_FILES.replace(':stateMachine:', ':execution:')}:questions-sft-0-1"
 BIG_FILES_ROLE = "BigFilesRole"
 REWARDER, JOBS, IMPORTS = "RewardFunctionRole", "ExecutionRole", "BedrockRole"
 ENDING = "EndingRole"
@@ -125,6 +126,7 @@ ALLOWED = [
     Case(INGESTER, "s3:PutObject", f"{BUCKET}/parts/questions/a/0/sft.jsonl"),
     Case(INGESTER, "s3:GetObject", f"{BUCKET}/parts/questions/a/0/sft.jsonl"),
     Case(INGESTER, "states:StartExecution", BIG_FILES),
+    Case(INGESTER, "states:DescribeExecution", EXECUTION),
     Case(BIG_FILES_ROLE, "lambda:InvokeFunction", INGEST),
     Case(BIG_FILES_ROLE, "states:StartExecution", BIG_FILES),
     Case(INGESTER, "dynamodb:PutItem", TABLE),
@@ -364,6 +366,8 @@ FORBIDDEN = [
     Case(CONTROLLER, "sagemaker:DescribeHubContent", NOVA.replace("nova-", "llama-")),
     Case(INGESTER, "s3:DeleteObject", f"{BUCKET}/parts/questions/a/0/sft.jsonl"),
     Case(INGESTER, "states:StartExecution", f"{BIG_FILES}-of-others"),
+    Case(INGESTER, "states:DescribeExecution", EXECUTION.replace("files", "files-of-others")),
+    Case(INGESTER, "states:StopExecution", EXECUTION),
     Case(INGESTER, "lambda:InvokeFunction", INGEST),
     Case(BIG_FILES_ROLE, "lambda:InvokeFunction", METRICS),
     Case(BIG_FILES_ROLE, "s3:GetObject", f"{BUCKET}/inbox/questions/sft.csv"),

@@ -33,11 +33,14 @@ def gives_a_name_once(states: SFNClient, role: str) -> None:
         "stateMachineArn"
     ]
     machine = BigFileMachine(states, arn, 1)
+    assert machine.runs("one") is None
     assert machine.start("one", {"file": 1})
+    assert machine.runs("one")
     assert machine.start("one", {"file": 1})
     assert not machine.start("one", {"file": 2})
     (running,) = states.list_executions(stateMachineArn=arn)["executions"]
     states.stop_execution(executionArn=running["executionArn"])
+    assert machine.runs("one") is False
     assert not machine.start("one", {"file": 1})
     assert machine.start("two", {"file": 1})
 

@@ -56,6 +56,9 @@ class Machine:
             raise ConnectionError
         return True
 
+    def runs(self, name: str) -> bool | None:
+        return name not in self.closed if name in self.inputs else None
+
     def close(self) -> None:
         """End what runs, as StopExecution, or a fault of its last step, does."""
         self.closed.update(self.inputs)
@@ -272,19 +275,45 @@ def test_a_services_error_says_nothing_of_the_file(
     assert item_of(world).ingest_attempts == before.ingest_attempts
 
 
-def test_while_its_steps_wait_for_a_service_no_second_conversion_begins(questions: bytes) -> None:
+@pytest.mark.parametrize("hours", [1, 48])
+def test_while_an_execution_runs_no_second_conversion_begins(questions: bytes, hours: int) -> None:
+    """However long it takes: its steps may wait for a service, or for their turn."""
     machine = Machine(len(questions))
     world = world_with(questions, machine)
-    (request,) = machine.requests
-    failing = replace(world, objects=Failing(world.objects, THROTTLED, "get"))
-    span = request["ranges"][0]
-    for _ in range(12):
+    for _ in range(4 * hours):
         world.clock.time += timedelta(minutes=15)  # type: ignore[attr-defined]
-        with pytest.raises(ServiceUnavailable):
-            run_step(read_step({"step": "scan", "file": request["file"], "range": span}), failing)
-        ingest(KEY, world)  # such as an event that Lambda held back
+        ingest(KEY, world)  # such as an event that Lambda held back, or the controller's ask
     assert len(machine.requests) == 1
     assert item_of(world).ingest_attempts == 1
+    machine.run(world)
+    assert item_of(world).status is DatasetStatus.ACCEPTED
+
+
+def test_an_execution_that_ends_without_a_result_is_one_attempt_and_six_are_all(
+    questions: bytes,
+) -> None:
+    machine = Machine(len(questions))
+    world = world_with(questions, machine)
+    for attempt in range(1, 10):
+        assert item_of(world).ingest_attempts == min(attempt, 7)
+        assert len(machine.requests) == min(attempt, 6)
+        for _ in range(5):
+            world.clock.time += timedelta(hours=1)  # type: ignore[attr-defined]
+            ingest(KEY, world)
+        machine.close()
+        world.clock.time += timedelta(minutes=17)  # type: ignore[attr-defined]
+        ingest(KEY, world)
+    assert item_of(world).status is DatasetStatus.REJECTED
+
+
+def test_what_a_stale_answer_hides_is_not_begun_beside_it(questions: bytes) -> None:
+    """DescribeExecution may be behind; a start meets what runs under its name."""
+    machine = Machine(len(questions))
+    world = world_with(questions, machine)
+    world.clock.time += timedelta(minutes=17)  # type: ignore[attr-defined]
+    machine.runs = lambda _: None  # type: ignore[method-assign]
+    ingest(KEY, world)
+    assert len(machine.requests) == 1
 
 
 @pytest.mark.parametrize("error", sorted(WEATHER))
@@ -354,15 +383,16 @@ def test_two_events_at_once_begin_one_conversion(questions: bytes) -> None:
     assert len(machine.requests) == 1
 
 
-def test_other_settings_of_the_stack_are_another_execution(questions: bytes) -> None:
-    machine = Machine(len(questions), loses_answer=True)
-    world = world_with(questions, None)
-    world.objects.put(KEY, questions + b"1,t,b,tags,2020,HQ\r\n", "text/csv")
-    for smallest in (len(questions), len(questions) // 2):
-        machine.smallest = smallest
-        with pytest.raises(ConnectionError):
-            ingest(KEY, replace(world, big_files=machine))
-    assert [name[-2:] for name in machine.inputs] == ["-1", "-1"]
+def test_other_settings_of_the_stack_begin_no_second_execution(questions: bytes) -> None:
+    machine = Machine(len(questions))
+    world = world_with(questions, machine)
+    world.clock.time += timedelta(minutes=17)  # type: ignore[attr-defined]
+    machine.smallest //= 2
+    ingest(KEY, world)
+    assert len(machine.requests) == 1
+    machine.close()
+    ingest(KEY, world)
+    assert [name[-2:] for name in machine.inputs] == ["-1", "-2"]
 
 
 def test_deaths_over_a_big_file_reject_it_whatever_services_do(questions: bytes) -> None:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class BigFileMachine:
-    """Starts executions of the state machine; implements the port `BigFiles`."""
+    """Executions of the state machine; implements the port `BigFiles`."""
 
     def __init__(self, states: SFNClient, arn: str, smallest: int) -> None:
         self._states = states
@@ -31,3 +31,16 @@ class BigFileMachine:
         except self._states.exceptions.ExecutionAlreadyExists:
             return False
         return True
+
+    def runs(self, name: str) -> bool | None:
+        """Say whether the execution of that name runs; None if none has been started.
+
+        One that was started or has ended a moment ago may not show so yet. Source:
+        https://docs.aws.amazon.com/step-functions/latest/apireference/API_DescribeExecution.html.
+        """
+        executions = self._arn.replace(":stateMachine:", ":execution:")
+        try:
+            told = self._states.describe_execution(executionArn=f"{executions}:{name}")
+        except self._states.exceptions.ExecutionDoesNotExist:
+            return None
+        return told["status"] == "RUNNING"

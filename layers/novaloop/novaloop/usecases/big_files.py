@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import asdict, replace
 from functools import partial
 from itertools import count
@@ -96,21 +96,37 @@ def is_cuttable(job: Conversion) -> bool:
 def hand_over(job: Conversion, size: int, big_files: BigFiles) -> None:
     """Start the conversion by ranges, unless it runs.
 
-    An execution's name holds a digest of its input. So where that name is taken and does not run,
-    that execution has ended without a result, and the next number is tried. Who comes meanwhile,
-    also since the answer to a start was lost, meets the running one under the same name.
+    Where a name is taken and does not run, that execution has ended without a result, and the next
+    one is tried. Who comes meanwhile, also since the answer to a start was lost, meets the running
+    one under the same name.
     """
-    item = job.source
-    file = BigFile(
-        job.experiment_id, item.role, item.source_key, item.version_id, item.fingerprint, size
-    )
+    file = _file_of(job, size)
     range_bytes = max(big_files.smallest // RANGES_PER_SMALLEST, -(-size // MAX_RANGES))
     ranges = [asdict(each) for each in equal_ranges(size, range_bytes)]
     request = {"file": stamped(Shape.BIG_FILE, asdict(file)), "ranges": ranges}
-    digest = hashlib.sha256(json.dumps(request).encode()).hexdigest()[:16]
-    name = f"{job.experiment_id}-{item.role}-{digest}"
-    numbers = count(item.ingest_attempts)
-    next(number for number in numbers if big_files.start(f"{name}-{number}", request))
+    next(name for name in _names(file) if big_files.start(name, request))
+
+
+def runs(job: Conversion, size: int, big_files: BigFiles) -> bool:
+    """Tell whether the conversion by ranges runs, however long it takes."""
+    told = (big_files.runs(name) for name in _names(_file_of(job, size)))
+    return bool(next(each for each in told if each is not False))
+
+
+def _file_of(job: Conversion, size: int) -> BigFile:
+    item = job.source
+    return BigFile(
+        job.experiment_id, item.role, item.source_key, item.version_id, item.fingerprint, size
+    )
+
+
+def _names(file: BigFile) -> Iterator[str]:
+    """Yield the names of the executions that convert a file, in the order of their starts.
+
+    None is begun while one before it runs, so at most the last that was begun does.
+    """
+    digest = hashlib.sha256(json.dumps(asdict(file)).encode()).hexdigest()[:16]
+    return (f"{file.experiment_id}-{file.role}-{digest}-{number}" for number in count(1))
 
 
 def run_step(step: Step, world: IngestWorld) -> Any:
@@ -119,18 +135,11 @@ def run_step(step: Step, world: IngestWorld) -> Any:
     A step does nothing if the file or its settings have been replaced. Raises ServiceUnavailable
     where a service answers an error, which says nothing of the file.
     """
-    file = step.file
     try:
         return _run(step, world)
     except (*DEFECTS, MemoryError, ObjectMissing, NewerVersion, Damaged):
         raise
     except Exception as error:
-        # Whoever waits for the file sees that it is still worked at.
-        with suppress(Exception):
-            item = world.store.load(file.experiment_id).datasets.get(file.role)
-            if item is not None and _is_of(item, file) and not item.reason:
-                item = replace(item, updated_at=world.clock.now())
-                world.store.put_dataset(file.experiment_id, item)
         raise ServiceUnavailable(code_of(error)) from error
 
 
@@ -143,9 +152,6 @@ def _run(step: Step, world: IngestWorld) -> Any:
         return [] if isinstance(step, Plan) else None
     match step:
         case Plan(scans=scans):
-            # From here on the time that a conversion may take runs anew.
-            item = replace(job.source, updated_at=world.clock.now())
-            world.store.put_dataset(file.experiment_id, item)
             return [asdict(each) for each in plan(job, scans, file.size, world)]
         case Convert(range=span):
             convert_range(job, span, world)

@@ -6,6 +6,7 @@ is read by version id, so that a file that is replaced meanwhile is never read h
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
@@ -28,7 +29,7 @@ from novaloop.usecases.attempts import (
     same,
     why_given_up,
 )
-from novaloop.usecases.big_files import hand_over, is_big
+from novaloop.usecases.big_files import hand_over, is_big, runs
 from novaloop.usecases.conversion import Conversion, IngestWorld, convert_file
 from novaloop.usecases.inbox import NOT_READ, InboxFile, read_key
 from novaloop.usecases.ports import Upload
@@ -100,13 +101,13 @@ def _ingest_data(experiment_id: str, key: str, upload: Upload, world: IngestWorl
         )
         for role in roles
     )
-    big = world.big_files
-    if big is not None and not is_big(Conversion(experiment_id, spec, items), upload.size, big):
+    job, big = Conversion(experiment_id, spec, items), world.big_files
+    if big is not None and not is_big(job, upload.size, big):
         big = None
-    claimed = _claim(experiment_id, items, world, by_steps=big is not None)
+    claimed = _claim(job, world, None if big is None else partial(runs, job, upload.size, big))
     if not claimed:
         return
-    job = Conversion(experiment_id, spec, claimed)
+    job = replace(job, items=claimed)
     with noticing(partial(put_back, experiment_id, claimed, world)):
         if big is not None:
             hand_over(job, upload.size, big)
@@ -116,17 +117,18 @@ def _ingest_data(experiment_id: str, key: str, upload: Upload, world: IngestWorl
 
 
 def _claim(
-    experiment_id: str, items: tuple[DatasetItem, ...], world: IngestWorld, *, by_steps: bool
+    job: Conversion, world: IngestWorld, by_steps: Callable[[], bool] | None
 ) -> tuple[DatasetItem, ...]:
     """Mark the datasets as being converted; empty if that was done already or fails each time.
 
-    `by_steps`: each step of a big file's conversion looks for that mark.
+    `by_steps`: whether a big file's conversion runs, each step of which looks for that mark.
     """
+    experiment_id, items = job.experiment_id, job.items
     present = world.store.load(experiment_id).datasets
     before = [old for item in items if (old := same(present.get(item.role), item)) is not None]
     if len(before) == len(items) and not any(map(is_wanted, before)):
         return ()
-    if by_steps and any(_is_under_way(old, world) for old in before):
+    if by_steps and before and (_is_begun(before[0], world) or by_steps()):
         return ()
     attempts = 1 + max((old.ingest_attempts for old in before), default=0)
     claimed = tuple(replace(item, ingest_attempts=attempts) for item in items)
@@ -136,21 +138,20 @@ def _claim(
         shown = tuple(
             replace(item, status=DatasetStatus.REJECTED, reason=reason) for item in claimed
         )
-    elif not by_steps:
+    elif by_steps is None:
         # What was told stays so until there is a result, or each try would be told anew.
         shown = tuple(_as_told(present.get(item.role), item) for item in claimed)
     written = [world.store.put_dataset(experiment_id, item) for item in shown]
     return claimed if all(written) and attempts <= MAX_ATTEMPTS else ()
 
 
-def _is_under_way(item: DatasetItem, world: IngestWorld) -> bool:
-    """Whether the steps of a big file's conversion go on, also while they wait for a service.
+def _is_begun(item: DatasetItem, world: IngestWorld) -> bool:
+    """Whether a big file's conversion was marked a moment ago, so that it may be about to start.
 
-    Whoever asks meanwhile, such as events that Lambda held back, begins no second conversion. An
-    attempt that came to nothing says so in the reason.
+    Later it is the execution that is asked. An attempt that came to nothing says so in the reason.
     """
-    goes_on = item.status is DatasetStatus.INGESTING and not item.reason
-    return goes_on and world.clock.now() < item.updated_at + CONVERSION
+    marked = item.status is DatasetStatus.INGESTING and not item.reason
+    return marked and world.clock.now() < item.updated_at + CONVERSION
 
 
 def _as_told(old: DatasetItem | None, item: DatasetItem) -> DatasetItem:

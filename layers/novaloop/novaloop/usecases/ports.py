@@ -455,6 +455,10 @@ class BigFiles(Protocol):
         """
         ...
 
+    def runs(self, name: str) -> bool | None:
+        """Say whether the execution of that name runs; None if none has been started."""
+        ...
+
 
 class Hints(Protocol):
     """The queue of experiments to look at."""

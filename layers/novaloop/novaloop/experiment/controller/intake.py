@@ -48,7 +48,9 @@ from novaloop.recipes.bedrock import problem_with_rows
 from novaloop.recipes.checks import validate_rows
 
 CONVERSION = timedelta(minutes=16)
-"""Longer than the ingest function's timeout: what is not converted by then never will be."""
+"""Longer than the ingest function's timeout: what one call has not converted by then it never will.
+
+A big file may take many calls. So ingest is asked again, and looks whether they still go on."""
 DATA_SETTINGS = (
     "columns",
     "system_prompt",
