@@ -318,7 +318,7 @@ def missed_resources(stack: Stack) -> Iterator[str]:
                 continue
             # An index, a stream, an execution: what belongs to a resource is met with it.
             owner = re.sub(r"/(index|stream)/.*", "", pattern)
-            owner = owner.replace(":execution:", ":stateMachine:").removesuffix("/*")
+            owner = re.sub(r":execution:(.*)[/:]\*", r":stateMachine:\1", owner)
             if not any(fnmatchcase(arn, owner) for arn in arns):
                 yield f"{at}: {pattern} meets nothing of the stack"
 
