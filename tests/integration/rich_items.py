@@ -174,6 +174,7 @@ def record(experiment_id: str = "questions", **changes: Any) -> Record:
         "notices": ("a late upload",),
         "unread": "COMMAND#c9 is left alone: this command is damaged",
         "troubles": (complete(Trouble("sft waits: QUOTA", NOW, LATER)),),
+        "refused": {"sft": "0123456789abcdef"},
         "unused_uploads": "sft.csv version v2 is not used",
         "handled_commands": ("c1", "c2"),
         "prefix": "other",

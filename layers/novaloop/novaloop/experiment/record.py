@@ -346,7 +346,8 @@ class Record(Bounded):
     0.1.0 remembered; the next commit lets go of them. `notified` is what people were told last,
     `reported` what the report was last brought up to. `unreadable` is what could not be looked at,
     `unread` the items beside the record that can't be read. `troubles` are what people are told of
-    beside the status.
+    beside the status. `refused` identifies the uploads that were refused last, by role and the
+    like: of each people are told once.
     `spec_upload` is the version of the `experiment.yaml` that `spec` comes from, empty if none was
     uploaded; releases before 0.2.0 did not remember it. `spec_digest` is the store's: of the spec
     and datasets as they are stored, in an item beside the record's own.
@@ -378,6 +379,7 @@ class Record(Bounded):
     unreadable: Suspicion | None = None
     unread: Prose = ""
     troubles: tuple[Trouble, ...] = ()
+    refused: Mapping[str, str] = field(default_factory=dict)
     prefix: str = "novaloop"
     uid: str | None = None
     spec_upload: str | None = None

@@ -94,6 +94,7 @@ class RecordModel(Item, discriminator="RECORD"):
     unreadable = MapAttribute[str, Any](null=True)
     unread = UnicodeAttribute(null=True)
     troubles = ListAttribute[Any](null=True)
+    refused = MapAttribute[str, Any](null=True)
     waits_for = UnicodeAttribute(null=True)
     waits_since = UnicodeAttribute(null=True)
     uid = UnicodeAttribute(null=True)

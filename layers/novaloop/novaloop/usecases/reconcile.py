@@ -65,7 +65,15 @@ from novaloop.experiment.controller.queue import (
 )
 from novaloop.experiment.controller.transitions import Ask
 from novaloop.experiment.lineage import Origin, named_origin, origin_of
-from novaloop.experiment.record import Backstop, Obstacle, Owner, Record, Snapshot, Stage
+from novaloop.experiment.record import (
+    Backstop,
+    Obstacle,
+    Owner,
+    Record,
+    Snapshot,
+    Stage,
+    Status,
+)
 from novaloop.experiment.runtimes.serving import endpoint_ref, plan_deployment, shared_endpoint
 from novaloop.experiment.runtimes.training_job import (
     PlannedUpload,
@@ -114,13 +122,18 @@ MAX_DEPTH = 500
 yet takes a look each half minute: 500 of them last over four hours, and a chain as fast as
 SHORTEST_DELAY allows ends after 42 minutes. Lambda would end it after 16 hops, but for
 RecursiveLoop in the template."""
-MISNAMED, MOST_MISNAMED = "misnamed/", 5
+MISNAMED, MOST_MISNAMED, MOST_REFUSED = "misnamed/", 5, 5
 """The collection, under a name that no folder has, in which the messages about folders with
 impossible names are counted, and of how many of those people are told in an hour: a whole tree of
-folders may be uploaded by mistake."""
+folders may be uploaded by mistake. Of how many refused uploads of one experiment: a script may try
+again and again."""
 _MORE_MISNAMED = (
     "Of more folders with such a name you are not told one by one in this hour: `novaloop list` "
     "shows each as REJECTED, with the reason. What you did not mean to upload, delete it."
+)
+_MORE_REFUSED = (
+    "Of more uploads that are refused you are not told one by one in this hour: `novaloop show` "
+    "tells of the last."
 )
 MAY_END_LOOKS = (Sense.TRAINING, Sense.OUTCOME, Sense.LEFTOVERS)
 """What takes a look's whole time or memory: it reads as much as a job wrote, asks a model, or looks
@@ -689,19 +702,22 @@ def _announce(record: Record, world: World) -> None:
     subject = f"Novaloop: {record.experiment_id} is {record.status}"
     attributes = {"experiment": record.experiment_id, "status": str(record.status)}
     message = f"{subject}\n\n{why_told(record)}\n"
-    if not is_misnamed(record):
+    if record.status is not Status.REJECTED:
         world.notifier.publish(subject, message, attributes)
         return
+    counted, most, last = record.experiment_id, MOST_REFUSED, _MORE_REFUSED
+    if is_misnamed(record):
+        counted, most, last = MISNAMED, MOST_MISNAMED, _MORE_MISNAMED
     now = world.clock.now()
     hour = f"{now:%Y-%m-%dT%H}"
-    number = world.store.begin(MISNAMED, "telling", hour, now).number
-    if number > MOST_MISNAMED:
+    number = world.store.begin(counted, "telling", hour, now).number
+    if number > most:
         return
     try:
-        more = f"\n{_MORE_MISNAMED}\n" if number == MOST_MISNAMED else ""
+        more = f"\n{last}\n" if number == most else ""
         world.notifier.publish(subject, message + more, attributes)
     except Exception:
-        world.store.take_back(MISNAMED, "telling", hour)  # nobody was told
+        world.store.take_back(counted, "telling", hour)  # nobody was told
         raise
 
 

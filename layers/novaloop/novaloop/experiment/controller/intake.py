@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -12,6 +12,7 @@ from novaloop.datasets.options import SourceFormat
 from novaloop.experiment.bounds import cut
 from novaloop.experiment.controller.decision import (
     CheckDatasets,
+    Command,
     Decision,
     IngestCommand,
     Policy,
@@ -23,6 +24,7 @@ from novaloop.experiment.names import (
     INBOX,
     MAX_EXPERIMENT,
     MAX_EXPERIMENT_WITHOUT_UID,
+    SPEC_FILE,
     SPLIT_STEM,
     experiment_name_error,
     problem_with_file_name,
@@ -107,9 +109,10 @@ class _Intake:
 def collect(record: Record, seen: Observation, now: datetime, policy: Policy) -> Decision:
     """Take the newest spec and datasets; start when all that the plan needs are accepted."""
     item = seen.snapshot.spec
-    problem = _name_problem(record) or _spec_problem(seen.snapshot)
-    if problem := problem or seen.site_problem:
+    if problem := _name_problem(record):
         return enter(record, Status.REJECTED, problem, now)
+    if problem := _spec_problem(seen.snapshot) or seen.site_problem:
+        return _reject(record, problem, {SPEC_FILE: _spec_id(seen.snapshot)}, now)
     uploaded = item if item and item.spec else None
     record = replace(
         record,
@@ -117,18 +120,52 @@ def collect(record: Record, seen: Observation, now: datetime, policy: Policy) ->
         spec_upload=uploaded.version_id if uploaded else "",
     )
     intake = _sort(record.spec, seen.snapshot.datasets.values())
-    checks = seen.snapshot.checks
     if not intake.is_complete:
         return _wait_for_datasets(record, intake, seen.snapshot, now)
+    return _judge(record, intake, seen, now, policy)
+
+
+def _judge(
+    record: Record, intake: _Intake, seen: Observation, now: datetime, policy: Policy
+) -> Decision:
+    """Start with datasets that are accepted each, unless something is wrong with all of them."""
+    checks, versions = seen.snapshot.checks, versions_of(intake.accepted)
+    refused = {"all": _identity(versions, _spec_id(seen.snapshot))}
     if problems := row_count_problems(record.spec, intake.accepted):
-        return enter(record, Status.REJECTED, "; ".join(problems), now)
-    if checks is None or checks.versions != versions_of(intake.accepted):
-        return _have_checked(record, checks, intake, now)
+        return _reject(record, "; ".join(problems), refused, now)
+    if checks is None or checks.versions != versions:
+        return _have_checked(record, checks, intake, refused, now)
     missing = _missing_checkpoint(seen)
     if refusal := checks.refusal or missing:
-        waits = refusal == missing and seen.origin is not None and seen.origin.for_now
-        return enter(record, Status.COLLECTING if waits else Status.REJECTED, refusal, now)
+        if refusal == missing and seen.origin is not None and seen.origin.for_now:
+            return enter(record, Status.COLLECTING, refusal, now)
+        return _reject(record, refusal, refused, now)
     return _start_when_quiet(record, intake, seen, now, policy)
+
+
+def _reject(
+    record: Record, reason: str, refused: Mapping[str, str], now: datetime, *commands: Command
+) -> Decision:
+    """Refuse uploads. What is refused beside them, and was told, is not told again with them."""
+    refusing = replace(record, refused={**record.refused, **refused})
+    return enter(refusing, Status.REJECTED, reason, now, *commands)
+
+
+def _identity(*parts: str) -> str:
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+
+
+def _spec_id(snapshot: Snapshot) -> str:
+    """Identify the newest spec, or what is called almost like it."""
+    spec = snapshot.spec
+    uploads = [(spec.uploaded_at, spec.version_id)] if spec is not None else []
+    uploads += [
+        (file.uploaded_at, file.version_id)
+        for file in snapshot.datasets.values()
+        if problem_with_file_name(file.role)
+    ]
+    at, version = max(uploads, default=("", ""))
+    return _identity(str(at), version)
 
 
 def _name_problem(record: Record) -> str | None:
@@ -142,7 +179,11 @@ def is_misnamed(record: Record) -> bool:
 
 
 def _have_checked(
-    record: Record, checks: ChecksItem | None, intake: _Intake, now: datetime
+    record: Record,
+    checks: ChecksItem | None,
+    intake: _Intake,
+    refused: Mapping[str, str],
+    now: datetime,
 ) -> Decision:
     """Have the datasets checked; where ingest says why these could not be, not at each look.
 
@@ -157,7 +198,7 @@ def _have_checked(
         reason = "checking the datasets against each other"
         return enter(record, Status.COLLECTING, reason, now, CheckDatasets())
     again = [CheckDatasets()] if checks.checked_at + CONVERSION < now else []
-    return enter(record, Status.REJECTED, checks.refusal, now, *again)
+    return _reject(record, checks.refusal, refused, now, *again)
 
 
 def keeps_from_starting(snapshot: Snapshot) -> bool:
@@ -206,7 +247,11 @@ def _wait_for_datasets(
         again |= {f"{INBOX}{record.experiment_id}/{file}" for file in _to_split(snapshot.strays)}
     ingest = [IngestCommand(key) for key in sorted(again)]
     if intake.rejected:
-        return enter(record, Status.REJECTED, _why_rejected(intake.rejected), now, *ingest)
+        refused = {
+            item.role: _identity(str(item.uploaded_at), item.version_id, item.fingerprint)
+            for item in intake.rejected
+        }
+        return _reject(record, _why_rejected(intake.rejected), refused, now, *ingest)
     awaited = _what_is_awaited(record.spec, intake, snapshot)
     return enter(record, Status.COLLECTING, awaited, now, *ingest)
 
@@ -324,7 +369,7 @@ def _is_to_split(file: str) -> bool:
 def versions_of(items: Iterable[DatasetItem]) -> str:
     """Identify the versions and settings of a set of datasets."""
     parts = sorted(f"{item.role} {item.version_id} {item.fingerprint}" for item in items)
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+    return _identity(*parts)
 
 
 def row_count_problems(spec: ExperimentSpec, items: Iterable[DatasetItem]) -> list[str]:
@@ -346,7 +391,8 @@ def row_count_problems(spec: ExperimentSpec, items: Iterable[DatasetItem]) -> li
 
 def _start(record: Record, intake: _Intake, seen: Observation, now: datetime) -> Decision:
     origin = seen.origin.checkpoint if seen.origin else record.spec.checkpoint
-    record = replace(record, datasets=dataset_refs(intake.accepted), base_checkpoint=origin)
+    taken = dataset_refs(intake.accepted)
+    record = replace(record, datasets=taken, base_checkpoint=origin, refused={})
     if record.spec.dry_run:
         return _dry_run(record, seen, now)
     findings = seen.snapshot.checks.findings if seen.snapshot.checks else ()

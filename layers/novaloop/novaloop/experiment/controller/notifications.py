@@ -281,11 +281,14 @@ def _mark(record: Record) -> str:
 
     What can't be read does not name the status, unless that is told too: it would be told anew
     with each. The reason of LIVE changes with each `keep`, which whoever asked for it knows, or
-    else is a trouble: why something can't be kept, or does not serve.
+    else is a trouble: why something can't be kept, or does not serve. A refusal is told by which
+    uploads it is of: a second try may be wrong for the same reason.
     """
     troubles = [_since(each) for each in record.troubles]
     reason = record.reason if record.status in TOLD or not troubles else ""
     reason = "" if record.status is Status.LIVE else reason
+    if record.status is Status.REJECTED and record.refused:
+        reason = " ".join(f"{what} {which}" for what, which in sorted(record.refused.items()))
     parts = [f"{record.status}: {reason}"] if _tells_status(record) or not record.unread else []
     parts += filter(None, ("; ".join(troubles), record.unread))
     return " ".join(cut(part, TEXT_BYTES // len(parts) - 1) for part in parts)
