@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from novaloop.experiment.controller.backstop import MARGIN, UP_TO_LIVE
+from novaloop.experiment.controller.backstop import MARGIN
 from novaloop.experiment.record import CommandKind, Snapshot, Status
 from tests.simulation.faults import Calls, Scenario, at_any_call, second_controller
 from tests.simulation.simulation import SPEC, Call, Simulation, crash
@@ -42,13 +42,8 @@ def live(plan: bytes = PLANS["endpoint"]) -> Simulation:
     return simulation
 
 
-def latest(plan: bytes) -> timedelta:
-    """How long after its time what serves is gone at the latest; a component goes before it.
-
-    The schedule of a lasting endpoint stays as its launch set it: others may rely on it.
-    """
-    at_most = MARGIN + 2 * DELETED_AFTER
-    return at_most + UP_TO_LIVE if plan == PLANS["lasting"] else at_most
+LATEST = MARGIN + 2 * DELETED_AFTER
+"""How long after its time what serves is gone at the latest; a component goes before it."""
 
 
 def serves(simulation: Simulation) -> list[str]:
@@ -70,7 +65,7 @@ def test_without_the_stack_what_serves_ends_after_its_time(plan: bytes) -> None:
     simulation.delete_stack()
     simulation.passes(until - simulation.clock.now())
     assert serves(simulation)
-    simulation.passes(latest(plan))
+    simulation.passes(LATEST)
     assert not serves(simulation)
 
 
@@ -80,7 +75,7 @@ def test_without_its_record_what_serves_ends_after_its_time(plan: bytes) -> None
     until = expires_at(simulation)
     del simulation.store.snapshots["demo"]
     simulation.objects.clear()  # or the sweep would find its uploads, and start it anew
-    simulation.passes(until + latest(plan) - simulation.clock.now())
+    simulation.passes(until + LATEST - simulation.clock.now())
     assert not serves(simulation)
 
 
@@ -109,7 +104,7 @@ def test_what_expires_as_promised_leaves_no_schedule(plan: bytes) -> None:
     simulation.passes(timedelta(hours=1))
     left = [name for name in simulation.scheduler.schedules if "bot" not in name]
     assert not left
-    assert not simulation.scheduler.refused
+    assert not [name for name in simulation.scheduler.refused if "bot" not in name]
     simulation.check("demo")
 
 
@@ -186,9 +181,32 @@ def test_a_trial_on_a_lasting_endpoint_leaves_it_as_long_as_was_promised_before(
     plan = b"plan: [sft, deploy: {endpoint: bot, ttl_hours: 100}]\n"
     simulation = live(plan)
     simulation.submit("next", SPEC + b"plan: [sft, deploy: {endpoint: bot, ttl_hours: 1}]\n")
+    assert simulation.reaches("next", Status.DEPLOYING)
+    while not simulation.is_in("next", Status.LIVE):
+        begins = simulation.scheduler.get_schedule("novaloop-bot")["StartDate"]
+        assert begins >= expires_at(simulation) + MARGIN
+        simulation.step()
+
+
+@pytest.mark.parametrize("hours", [100, 800])
+def test_whoever_serves_on_a_lasting_endpoint_is_ended_as_itself_has_promised(hours: int) -> None:
+    """Not as the experiment before, which was kept for long: without its record it serves on."""
+    simulation = live(PLANS["lasting"])
+    for _ in range(hours // 100):
+        simulation.command("demo", CommandKind.KEEP, hours=100)
+        simulation.passes(timedelta(minutes=10))
+    simulation.submit("next", SPEC + PLANS["lasting"])
     assert simulation.reaches("next", Status.LIVE)
+    simulation.passes(timedelta(hours=3))
+    assert simulation.is_in("demo", Status.COMPLETED)
+    endpoint = simulation.record("next").endpoint
+    assert endpoint is not None
+    assert endpoint.expires_at is not None
     begins = simulation.scheduler.get_schedule("novaloop-bot")["StartDate"]
-    assert begins >= expires_at(simulation) + MARGIN
+    assert begins == endpoint.expires_at + MARGIN
+    simulation.delete_stack()
+    simulation.passes(endpoint.expires_at + MARGIN + DELETED_AFTER - simulation.clock.now())
+    assert not serves(simulation)
 
 
 def test_an_endpoint_of_the_release_before_gets_its_schedule_at_the_next_look() -> None:
@@ -205,7 +223,7 @@ def test_an_endpoint_of_the_release_before_gets_its_schedule_at_the_next_look() 
 def schedules_of(simulation: Simulation) -> dict[str, datetime]:
     """When each schedule begins that ends what serves, if it is switched on.
 
-    That of a lasting endpoint, when it has to at the latest: it may stay as its launch set it.
+    That of a lasting endpoint, when it has to at the latest: a trial may have moved it.
     """
     promised = expires_at(simulation) + MARGIN
     return {

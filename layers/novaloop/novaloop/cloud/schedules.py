@@ -28,7 +28,7 @@ from botocore.exceptions import ClientError
 from novaloop.cloud.errors import found, is_denied, obstacle_of, text_of
 from novaloop.experiment.record import Obstacle
 from novaloop.usecases.errors import code_of
-from novaloop.usecases.ports import LaunchRefused
+from novaloop.usecases.ports import LaunchRefused, Standing
 
 if TYPE_CHECKING:
     from novaloop.experiment.record import Backstop
@@ -46,10 +46,13 @@ class EndingSchedules:
         self._scheduler = scheduler
         self._role_arn = role_arn
 
-    def put(self, backstop: Backstop, now: datetime) -> bool:
+    def put(self, backstop: Backstop, now: datetime, *, sooner: bool = False) -> bool:
         """Create its schedules, or move them; whether one was missing. Raises LaunchRefused."""
+        later_only = backstop.lasting and not sooner
         try:
-            missing = [self._put(call, backstop, now) for call in _calls(backstop)]
+            missing = [
+                self._put(call, backstop, now, later_only=later_only) for call in _calls(backstop)
+            ]
         except ClientError as error:
             cause = Obstacle.DENIED if is_denied(error) else obstacle_of(error)
             if code_of(error) in _CHANGED_MEANWHILE:
@@ -58,7 +61,7 @@ class EndingSchedules:
             raise LaunchRefused(reason, cause) from error
         return any(missing)
 
-    def _put(self, call: _Call, backstop: Backstop, now: datetime) -> bool:
+    def _put(self, call: _Call, backstop: Backstop, now: datetime, *, later_only: bool) -> bool:
         """Return whether it was missing, which only a creation that succeeds tells for certain."""
         at = max(backstop.at, now)
         try:
@@ -66,7 +69,7 @@ class EndingSchedules:
         except ClientError as error:
             if code_of(error) != "ConflictException":
                 raise
-            there = self._there(call) if backstop.lasting else None
+            there = self._there(call) if later_only else None
             if there is not None:
                 at = max(at, there["StartDate"])
             if there is None or at > there["StartDate"] or self._changes(call, there):
@@ -113,21 +116,23 @@ class EndingSchedules:
         del wanted["Description"]
         return [name for name, value in wanted.items() if not _same(found.get(name), value)]
 
-    def begins(self, backstop: Backstop) -> datetime | None:
-        """Return when its schedule begins; None if there is none, or it may not be looked at.
+    def standing(self, backstop: Backstop) -> Standing:
+        """Return how its schedules stand, and when the last of them begins.
 
-        That of an endpoint of a former prefix may not: schedules have no tags for a role to go by.
+        Those of an endpoint of a former prefix may not be looked at: schedules have no tags for a
+        role to go by.
         """
+        calls = [*_calls(backstop)]
         try:
-            return found(lambda: self._begins(backstop.name))
+            looks = [(call, self._there(call)) for call in calls]
         except ClientError as error:
             if not is_denied(error):
                 raise
-            return None
-
-    def _begins(self, name: str) -> datetime:
-        begins: datetime = self._scheduler.get_schedule(Name=name)["StartDate"]
-        return begins.astimezone(UTC)
+            return Standing(stands=False, begins=None)
+        there = [(call, schedule) for call, schedule in looks if schedule is not None]
+        stands = len(there) == len(calls) and not any(self._changes(*each) for each in there)
+        begins = max((schedule["StartDate"] for _, schedule in there), default=None)
+        return Standing(stands, begins)
 
     def _schedule(self, call: _Call, at: datetime) -> dict[str, Any]:
         partition = self._role_arn.split(":")[1]

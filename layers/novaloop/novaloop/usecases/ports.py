@@ -289,13 +289,25 @@ class Endpoints(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Standing:
+    """How the schedule of something stands.
+
+    `stands`: it is there, and will end it from when it `begins`; that is None if nothing is there.
+    """
+
+    stands: bool
+    begins: datetime | None
+
+
 class Schedules(Protocol):
     """What ends an endpoint without the controller, without its record, without the stack."""
 
-    def put(self, backstop: Backstop, now: datetime) -> bool:
+    def put(self, backstop: Backstop, now: datetime, *, sooner: bool = False) -> bool:
         """Create its schedule, or move it; whether there was none. Raises LaunchRefused.
 
-        That of a `lasting` endpoint is never moved to sooner: others may have been promised more.
+        That of a `lasting` endpoint is moved to `sooner` only if that is said: who serves may have
+        been promised more than who is on trial.
         """
         ...
 
@@ -306,8 +318,8 @@ class Schedules(Protocol):
         """
         ...
 
-    def begins(self, backstop: Backstop) -> datetime | None:
-        """Return when its schedule begins; None if there is none."""
+    def standing(self, backstop: Backstop) -> Standing:
+        """Look at its schedule. What may not be looked at does not stand."""
         ...
 
     def remove(self, backstop: Backstop) -> None:

@@ -352,7 +352,8 @@ def _look_at_stage(
     if needs_work(seen.snapshot):
         work = eyes.see(Sense.WORK, partial(_work_of, record, stage, world))
         seen = replace(seen, work=work)
-    if needs_backstop(record) and stage.backstop is not None:
+    taken_over = seen.work is not None and seen.work.is_replaced
+    if needs_backstop(record) and stage.backstop is not None and not taken_over:
         unset = eyes.see(Sense.BACKSTOP, partial(_unset, stage.backstop, world, eyes))
         seen = replace(seen, unset=unset)
     if needs_training(seen.snapshot) and seen.work is not None:
@@ -594,7 +595,7 @@ def _act_on_backstop(
     if backstop is None:
         return feedback
     try:
-        missing = world.schedules.put(backstop, world.clock.now())
+        missing = world.schedules.put(backstop, world.clock.now(), sooner=command.sooner)
     except LaunchRefused as refused:
         return replace(feedback, exposed=refused.reason)
     return replace(feedback, backstop=backstop, was_gone=missing and command.again)

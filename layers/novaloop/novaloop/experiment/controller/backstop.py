@@ -89,9 +89,17 @@ def _with_backstop(decision: Decision, stage: Stage, plan: ServingStage) -> Deci
             backstop, was_gone=former.was_gone, changed=former.changed, refused=former.refused
         )
     launches = StageCommand(Ask.LAUNCH, stage.name) in decision.commands
-    asked = () if launches else (SetBackstop(stage.name, again=former is not None),)
+    # Whoever serves by now has taken the endpoint over, with all that the former was promised. Not
+    # later, where somebody changed the schedule: a successor on trial may have moved it meanwhile.
+    owns = record.status is Status.LIVE and not (_is_kept(record) or backstop.changed)
+    asked = SetBackstop(stage.name, again=former is not None, sooner=owns)
+    commands = decision.commands if launches else (*decision.commands, asked)
     after = put_stage(decision.record, replace(stage, backstop=backstop))
-    return replace(decision, record=after, commands=(*decision.commands, *asked))
+    return replace(decision, record=after, commands=commands)
+
+
+def _is_kept(record: Record) -> bool:
+    return record.endpoint is not None and record.endpoint.kept_until is not None
 
 
 def _without(decision: Decision, stage: Stage, backstop: Backstop) -> Decision:
@@ -166,4 +174,4 @@ def is_pending(record: Record) -> bool:
     """Whether a schedule is yet to be removed, or to be moved for what is to be kept."""
     if record.status.is_final:
         return any(stage.backstop is not None for stage in record.stages)
-    return record.endpoint is not None and record.endpoint.kept_until is not None
+    return _is_kept(record)

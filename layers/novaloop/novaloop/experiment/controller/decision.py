@@ -56,11 +56,13 @@ class StageCommand:
 class SetBackstop:
     """Set the schedule that ends what the stage called `stage` serves with.
 
-    `again`: it was set for this attempt before, so that it must be there.
+    `again`: it was set for this attempt before, so that it must be there. `sooner`: that of a
+    lasting endpoint may be moved to an earlier time than it has.
     """
 
     stage: str
     again: bool = False
+    sooner: bool = False
 
 
 @dataclass(frozen=True)
