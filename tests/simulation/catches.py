@@ -88,8 +88,8 @@ BREAKS: Sequence[Break] = (
     _one(
         "what runs for nobody is never looked for",
         "usecases/sweep.py",
-        'search = look_for_orphans(world.orphans(), now, after or "", in_time)',
-        'search = look_for_orphans(world.orphans(), now, "~", in_time)',
+        'search = look_for_orphans(orphans, now, after or "", in_time)',
+        'search = look_for_orphans(orphans, now, "~", in_time)',
     ),
     _one(
         "a launch is repeated by the claim of the one before",

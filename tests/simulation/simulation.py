@@ -517,6 +517,9 @@ class Simulation:
     def is_there(self, billing: Billing) -> bool:
         return self._tagged().is_there(billing)
 
+    def end(self, billing: Billing) -> None:
+        self._tagged().end(billing)
+
     def _tagged(self) -> TaggedResources:
         client: Any = TwinAccount(self.hosting, self.bedrock, self.jobs)
         return TaggedResources(client, client, client, self.prefix, self.stack_name)

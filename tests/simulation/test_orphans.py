@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 from botocore.exceptions import EndpointConnectionError
@@ -12,9 +15,10 @@ from novaloop.experiment.record import Backstop, Status
 from novaloop.usecases.errors import code_of
 from novaloop.usecases.orphans import GRACE
 from novaloop.usecases.ports import Billing
-from tests.simulation.simulation import SPEC, Simulation
+from tests.simulation.simulation import SPEC, Call, Crash, Simulation
 from tests.simulation.twin_inbox import LongHistory
 from tests.simulation.twin_service import refusal
+from tests.simulation.twins import START
 
 PLANS = {
     "endpoint": b"plan: [sft, deploy]\n",
@@ -24,6 +28,7 @@ PLANS = {
 }
 any_plan = pytest.mark.parametrize("plan", PLANS.values(), ids=PLANS)
 ORPHANS = "without an experiment"
+NAME = "novaloop-demo--0000-deploy-1"
 
 
 def live(plan: bytes) -> Simulation:
@@ -65,7 +70,8 @@ def test_what_can_not_be_given_an_end_is_told_all_the_same() -> None:
     simulation.scheduler.refusing = "AccessDeniedException"
     simulation.passes(timedelta(days=1))
     (message,) = told(simulation)
-    assert "delete it yourself" in message
+    assert "nothing is known to end it" in message
+    assert f"`aws sagemaker delete-endpoint --endpoint-name {NAME}`" in message
 
 
 @any_plan
@@ -142,7 +148,7 @@ def test_it_is_looked_for_once_a_day_even_if_that_fails() -> None:
     [refusal("AccessDeniedException", "no"), EndpointConnectionError(endpoint_url="https://aws")],
     ids=lambda error: type(error).__name__,
 )
-@pytest.mark.parametrize("call", ["is_there", "begins", "put"])
+@pytest.mark.parametrize("call", ["is_there", "standing", "put"])
 def test_one_that_fails_keeps_no_other_from_being_told_and_ended(
     call: str, error: Exception
 ) -> None:
@@ -150,10 +156,10 @@ def test_one_that_fails_keeps_no_other_from_being_told_and_ended(
     stack.serving = ["first", "second", "third"]
     carry_out = getattr(stack, call)
 
-    def fails_for_one(what: Billing | Backstop, *rest: object) -> object:
+    def fails_for_one(what: Billing | Backstop, *rest: object, **more: object) -> object:
         if "second" in what.name:
             raise error
-        return carry_out(what, *rest)
+        return carry_out(what, *rest, **more)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(stack, call, fails_for_one)
@@ -163,7 +169,7 @@ def test_one_that_fails_keeps_no_other_from_being_told_and_ended(
     # What only can't be looked at is ended as well: its tag says that it is there.
     assert ended == ({*stack.serving} if call == "is_there" else {"first", "third"})
     (message,) = stack.told
-    for line, name in zip(message.splitlines()[2:], stack.serving, strict=True):
+    for line, name in zip(message.splitlines()[2:5], stack.serving, strict=True):
         assert f"experiment {name}" in line
         assert (code_of(error) in line) == (name == "second")
 
@@ -194,14 +200,150 @@ def test_many_on_a_slow_day_are_all_told_and_ended_and_each_sweep_ends_in_time(
     assert sum(told) == 200, "each once"
 
 
-def test_what_nobody_could_be_told_of_is_told_by_the_next_sweep() -> None:
+def lines_of(messages: list[str]) -> list[str]:
+    """Return what people were told, a line for each thing that bills."""
+    return [line for message in messages for line in message.splitlines()[2:-2]]
+
+
+@pytest.mark.parametrize("number", [60, 250])
+def test_everything_that_is_given_an_end_is_named_to_people(number: int) -> None:
     stack = LongHistory()
-    stack.serving = ["lost"]
-    stack.down = {"publish"}
-    (failure,) = stack.sweep()[0].failures
-    assert failure == "telling what bills for nobody: ConnectionError"
-    assert stack.schedules, "it is ended all the same"
-    stack.down.clear()
-    for _ in range(10):
+    stack.serving = [f"lost{each:03}" for each in range(number)]
+    for _ in range(24 * 12 - 1):
         stack.sweep()
-    assert len(stack.told) == 1
+    told = lines_of(stack.told)
+    assert len(stack.schedules) == number
+    for name in stack.serving:
+        (line,) = (line for line in told if f"experiment {name})" in line)
+        begins = stack.schedules[f"novaloop-{name}--deploy-1"]
+        assert f"{begins:%Y-%m-%d %H:%M} UTC" in line
+    assert all(len(message.encode()) < 256 * 1024 for message in stack.told), "SNS takes no more"
+
+
+@pytest.mark.parametrize("milliseconds", [40, 1_000])
+@pytest.mark.parametrize("hours", [0, 5, 15])
+def test_whoever_could_not_be_told_at_once_has_as_much_time_from_then_on(
+    hours: int, milliseconds: int
+) -> None:
+    stack = LongHistory()
+    stack.call_takes = timedelta(milliseconds=milliseconds)
+    stack.serving = [f"lost{number:03}" for number in range(60)]
+    stack.down = {"publish"}
+    for _ in range(1 + hours * 12):
+        (failure,) = stack.sweep()[0].failures
+        assert failure == "telling what bills for nobody: ConnectionError"
+    assert stack.schedules, "they end, whoever can be told"
+    stack.down.clear()
+    told: dict[str, datetime] = {}
+    while len(told) < len(stack.serving):
+        before, now = len(stack.told), stack.clock.now()
+        stack.sweep()
+        told |= {line.split()[1]: now for line in lines_of(stack.told[before:])}
+        assert stack.clock.now() < START + timedelta(hours=hours + 8)
+    for name, at in told.items():
+        assert stack.schedules[name] >= at + GRACE - timedelta(minutes=1)
+    number = len(stack.told)
+    for _ in range(6):
+        stack.sweep()
+    assert len(stack.told) == number, "each once"
+
+
+def test_a_topic_that_never_works_keeps_nothing_from_being_ended() -> None:
+    simulation = live(PLANS["endpoint"])
+    lose_the_record(simulation)
+    simulation.scheduler.schedules.clear()
+    simulation.unseen = True
+    simulation.interposed.append(Untold())
+    simulation.passes(timedelta(days=1) + GRACE + timedelta(hours=1))
+    assert not simulation.hosting.endpoints
+
+
+class Untold:
+    """Denies that anybody is told, or ends the process over it, as often as is said."""
+
+    def __init__(self, error: BaseException | None = None, times: int = 10_000) -> None:
+        self.error = error or refusal("AuthorizationError", "no")
+        self.times = times
+
+    def around(self, call: Call) -> object:
+        if call.name == "notifier.publish" and ORPHANS in str(call.first) and self.times:
+            self.times -= 1
+            raise self.error
+        return call()
+
+
+def test_a_sweep_that_dies_over_telling_is_made_up_for_by_the_next() -> None:
+    simulation = live(PLANS["endpoint"])
+    lose_the_record(simulation)
+    simulation.scheduler.schedules.clear()
+    simulation.interposed.append(Untold(Crash(), 3))
+    assert simulation.run(lambda: bool(told(simulation)), timedelta(days=2))
+    at = simulation.clock.now()
+    simulation.passes(timedelta(minutes=1))
+    begins = simulation.scheduler.schedules[NAME]["StartDate"]
+    assert begins >= at + GRACE - timedelta(minutes=1)
+    assert begins < at + GRACE + timedelta(minutes=10)
+    assert f"{begins:%Y-%m-%d %H:%M} UTC" in told(simulation)[0]
+
+
+def switched_off(schedule: dict[str, Any]) -> None:
+    schedule["State"] = "DISABLED"
+
+
+def of_another_role(schedule: dict[str, Any]) -> None:
+    schedule["Target"]["RoleArn"] += "2"
+
+
+def far_off(schedule: dict[str, Any]) -> None:
+    for each in ("StartDate", "EndDate"):
+        schedule[each] += timedelta(days=7_000)
+
+
+@pytest.mark.parametrize("change", [switched_off, of_another_role, far_off])
+@any_plan
+def test_a_schedule_that_would_not_end_it_is_set_again(
+    plan: bytes, change: Callable[[dict[str, Any]], object]
+) -> None:
+    simulation = live(plan)
+    lose_the_record(simulation)
+    before = {n: s["StartDate"] for n, s in simulation.scheduler.schedules.items()}
+    for name, schedule in simulation.scheduler.schedules.items():
+        changed = copy.deepcopy(schedule)
+        change(changed)
+        simulation.scheduler.schedules[name] = changed
+    assert simulation.run(lambda: bool(told(simulation)), timedelta(days=2))
+    at = simulation.clock.now()
+    for name, schedule in simulation.scheduler.schedules.items():
+        kept = before.get(name, before.get(name.rstrip(".")))
+        promised = kept if kept and change is not far_off and kept > at else at + GRACE
+        assert abs(schedule["StartDate"] - promised) < timedelta(minutes=5)
+    (message,) = told(simulation)
+    assert f"{max(s['StartDate'] for s in simulation.scheduler.schedules.values()):%H:%M} UTC" in (
+        message
+    )
+    simulation.passes(GRACE + timedelta(hours=2))
+    assert not simulation.hosting.endpoints
+    assert not simulation.bedrock.throughputs
+
+
+@pytest.mark.parametrize("name", [NAME, f"{NAME}."])
+def test_one_of_two_schedules_that_is_gone_is_set_to_when_the_other_begins(name: str) -> None:
+    simulation = live(PLANS["component"].replace(b"}", b", ttl_hours: 300}"))
+    lose_the_record(simulation)
+    begins = simulation.scheduler.schedules.pop(name)["StartDate"]
+    assert simulation.run(lambda: bool(told(simulation)), timedelta(days=2))
+    assert {s["StartDate"] for s in simulation.scheduler.schedules.values()} == {begins}
+    assert f"{begins:%Y-%m-%d %H:%M} UTC" in told(simulation)[0]
+    simulation.passes(begins - simulation.clock.now() + timedelta(hours=2))
+    assert not simulation.hosting.endpoints
+
+
+@any_plan
+def test_what_its_schedule_may_not_end_is_ended_by_the_sweep(plan: bytes) -> None:
+    simulation = live(plan)
+    lose_the_record(simulation)
+    simulation.scheduler.cannot_end = True
+    simulation.passes(timedelta(days=4))
+    assert not simulation.hosting.endpoints
+    assert not simulation.bedrock.throughputs
+    assert any("it ends now" in message for message in told(simulation))

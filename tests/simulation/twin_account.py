@@ -10,7 +10,7 @@ from tests.simulation.twin_bedrock import TwinBedrock
 from tests.simulation.twin_sagemaker import Pages, TwinSageMaker
 from tests.simulation.twin_training import TwinJobs
 
-ENDPOINTS = "arn:aws:sagemaker:us-east-1:123456789012:endpoint/"
+SAGEMAKER = "arn:aws:sagemaker:us-east-1:123456789012:"
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,14 @@ class TwinAccount:
 
     def get_resources(self, **request: Any) -> Iterator[dict[str, Any]]:
         (wanted,) = request["TagFilters"]
-        assert request["ResourceTypeFilters"] == ["sagemaker:endpoint", "bedrock:provisioned-model"]
-        tagged = {f"{ENDPOINTS}{name}": each.tags for name, each in self.hosting.endpoints.items()}
+        kinds = {"endpoint": self.hosting.endpoints, "inference-component": self.hosting.components}
+        wanted_kinds = [*(f"sagemaker:{kind}" for kind in kinds), "bedrock:provisioned-model"]
+        assert request["ResourceTypeFilters"] == wanted_kinds
+        tagged = {
+            f"{SAGEMAKER}{kind}/{name}": each.tags
+            for kind, resources in kinds.items()
+            for name, each in resources.items()
+        }
         tagged |= {each.arn: dict(each.tags) for each in self.bedrock.throughputs.values()}
         for arn, tags in tagged.items():
             if wanted["Key"] in tags:
@@ -49,7 +55,16 @@ class TwinAccount:
     def list_model_customization_jobs(self, **request: Any) -> Iterator[dict[str, Any]]:
         for name, job in self.bedrock.jobs.items():
             if job.status == request["statusEquals"] and request["nameContains"] in name:
-                yield {"modelCustomizationJobSummaries": [{"jobName": name}]}
+                yield {"modelCustomizationJobSummaries": [{"jobName": name, "jobArn": job.arn}]}
+
+    def delete_endpoint(self, EndpointName: str) -> None:  # noqa: N803
+        self.hosting.delete_endpoint(EndpointName)
+
+    def delete_inference_component(self, InferenceComponentName: str) -> None:  # noqa: N803
+        self.hosting.delete_inference_component(InferenceComponentName)
+
+    def delete_provisioned_model_throughput(self, provisionedModelId: str) -> None:  # noqa: N803
+        self.bedrock.delete_provisioned_model_throughput(provisionedModelId)
 
     def describe_endpoint(self, EndpointName: str) -> dict[str, Any]:  # noqa: N803
         return self.hosting.describe_endpoint(EndpointName)

@@ -25,7 +25,7 @@ from novaloop.experiment.record import (
 )
 from novaloop.experiment.spec.experiment import ExperimentSpec
 from novaloop.usecases.orphans import OrphanWorld
-from novaloop.usecases.ports import Billing, Round, Upload
+from novaloop.usecases.ports import Billing, Round, Standing, Upload
 from novaloop.usecases.sweep import SweepWorld, Swept, sweep
 from tests.simulation.twins import START, VirtualClock
 
@@ -190,11 +190,15 @@ class LongHistory:
         self._call("describe")
         return True
 
-    def begins(self, backstop: Backstop) -> datetime | None:
-        self._call("get schedule")
-        return self.schedules.get(backstop.name)
+    def end(self, billing: Billing) -> None:
+        self._call("delete")
 
-    def put(self, backstop: Backstop, now: datetime) -> bool:
+    def standing(self, backstop: Backstop) -> Standing:
+        self._call("get schedule")
+        begins = self.schedules.get(backstop.name)
+        return Standing(begins is not None, begins)
+
+    def put(self, backstop: Backstop, now: datetime, *, sooner: bool = False) -> bool:
         self._call("create schedule")
         self.schedules[backstop.name] = backstop.at
         return True

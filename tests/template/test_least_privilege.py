@@ -240,11 +240,18 @@ ALLOWED = [
          OF_THE_STACK),
     Case(CONTROLLER, "bedrock:DeleteProvisionedModelThroughput", PROVISIONED,
          {**TAGGED_ELSEWHERE, **OF_THE_STACK}),
-    Case(ENDING, "sagemaker:DeleteEndpoint", own("endpoint", "former-bot"), OF_THE_STACK),
-    Case(ENDING, "sagemaker:DeleteInferenceComponent",
-         own("inference-component", "former-x--deploy-1"), OF_THE_STACK),
-    Case(ENDING, "bedrock:DeleteProvisionedModelThroughput", PROVISIONED,
-         {**TAGGED_ELSEWHERE, **OF_THE_STACK}),
+    *(
+        case
+        for role in (ENDING, SWEEPER)
+        for case in (
+            Case(role, "sagemaker:DeleteEndpoint", own("endpoint", "former-bot"), OF_THE_STACK),
+            Case(role, "sagemaker:DeleteInferenceComponent",
+                 own("inference-component", "former-x--deploy-1"), OF_THE_STACK),
+            Case(role, "bedrock:DeleteProvisionedModelThroughput", PROVISIONED,
+                 {**TAGGED_ELSEWHERE, **OF_THE_STACK}),
+        )
+    ),
+    Case(SWEEPER, "sagemaker:DescribeInferenceComponent", own("inference-component")),
     Case(CONTROLLER, "bedrock:CreateCustomModel", "*", ASKED_HERE),
     Case(CONTROLLER, "bedrock:CreateCustomModelDeployment", MODEL, {**ASKED_HERE, **TAGGED_HERE}),
     Case(CONTROLLER, "bedrock:CreateProvisionedModelThroughput", MODEL,

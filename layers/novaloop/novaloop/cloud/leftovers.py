@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from mypy_boto3_sagemaker.client import SageMakerClient
 
 _RUNNING = ("InProgress", "Stopping")
+_ENDPOINT, _COMPONENT = "sagemaker:endpoint", "sagemaker:inference-component"
+_SERVING = [_ENDPOINT, _COMPONENT, "bedrock:provisioned-model"]
 _JOB, _BEDROCK_JOB = "sagemaker:training-job", "bedrock:model-customization-job"
 MOST_AT_ONCE = 100
 """How many leftovers are looked at before some are deleted; and for the tags of how many jobs
@@ -45,10 +47,10 @@ class _Kind:
 
 _KINDS = {
     _JOB: _Kind("describe_training_job", "stop_training_job", "TrainingJobName"),
-    "sagemaker:inference-component": _Kind(
+    _COMPONENT: _Kind(
         "describe_inference_component", "delete_inference_component", "InferenceComponentName"
     ),
-    "sagemaker:endpoint": _Kind("describe_endpoint", "delete_endpoint", "EndpointName"),
+    _ENDPOINT: _Kind("describe_endpoint", "delete_endpoint", "EndpointName"),
     "sagemaker:endpoint-config": _Kind(
         "describe_endpoint_config", "delete_endpoint_config", "EndpointConfigName"
     ),
@@ -180,15 +182,22 @@ class TaggedResources:
 
     def is_there(self, billing: Billing) -> bool:
         """Whether an endpoint is there; all else was looked at when it was listed."""
-        endpoint = "sagemaker:endpoint"
-        return billing.kind != endpoint or bool(self._describe(Leftover(endpoint, billing.name)))
+        return billing.kind != _ENDPOINT or bool(self._describe(Leftover(_ENDPOINT, billing.name)))
+
+    def end(self, billing: Billing) -> None:
+        """Delete what serves: an endpoint only once its component is gone. Raises EndRefused."""
+        self._end(Leftover(_COMPONENT if billing.component else billing.kind, billing.name))
 
     def _serving(self, looks: Looks) -> Iterator[Billing]:
-        tagged = self._tagged(["sagemaker:endpoint", "bedrock:provisioned-model"])
-        for leftover, tags in looks.each("what is tagged", tagged):
-            experiment_id = tags[EXPERIMENT_TAG]
-            if leftover.kind == "sagemaker:endpoint":
-                yield Billing(leftover.kind, leftover.name, experiment_id, "sagemaker")
+        tagged = [*looks.each("what is tagged", self._tagged(_SERVING))]
+        components = {each.name for each, _ in tagged if each.kind == _COMPONENT}
+        for leftover, tags in tagged:
+            experiment_id, name = tags[EXPERIMENT_TAG], leftover.name
+            if leftover.kind == _ENDPOINT:
+                component = name in components
+                yield Billing(_ENDPOINT, name, experiment_id, "sagemaker", component)
+            elif leftover.kind == _COMPONENT:
+                continue
             # Its ARN does not tell its name.
             elif described := looks.result(leftover.name, partial(self._describe, leftover)):
                 name = described["provisionedModelName"]
@@ -241,7 +250,7 @@ class TaggedResources:
         described = self._describe(leftover)
         if described is None:
             return False
-        if leftover.kind == "sagemaker:endpoint":
+        if leftover.kind == _ENDPOINT:
             # What another experiment serves is not this one's to delete, whatever the tag says.
             # An endpoint and its configuration have one prefix, perhaps not the present one.
             prefix = leftover.name.partition("-")[0]

@@ -1,19 +1,20 @@
 """Once a day: what bills, carries our tag, and belongs to no experiment that goes on.
 
 That is what a record left behind that was lost, deleted by hand, or written over. A living record
-is believed: what it knows of is its own. Nothing is ended here. What has a schedule is ended by
-that; what has none is given one that begins in a day, so that whoever is told has the time to say
-otherwise. Jobs end by themselves.
+is believed: what it knows of is its own. What has a schedule that stands is ended by that; what has
+none is given one that begins in a day, so that whoever is told has the time to say otherwise. What
+is there although its schedule has long begun is ended here. Jobs end by themselves.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
+from novaloop.experiment.controller.backstop import MARGIN
+from novaloop.experiment.controller.commands import LONGEST_KEPT
 from novaloop.experiment.record import Backstop, Record
-from novaloop.experiment.spec.stages import Target
 from novaloop.recipes.names import bedrock_name
 from novaloop.usecases.errors import code_of
 from novaloop.usecases.ports import (
@@ -22,12 +23,21 @@ from novaloop.usecases.ports import (
     LaunchRefused,
     Notifier,
     Schedules,
+    Standing,
     SweepStore,
 )
 
 GRACE = timedelta(days=1)
-"""From the day on which people are told to the first try to end it."""
-SHOWN = 20
+"""From when people are told to the first try to end it."""
+LATE = timedelta(hours=2)
+"""How long after its schedule has begun something may be there: what has a component goes after
+that, and each deletion takes minutes."""
+SAME_TIME = timedelta(minutes=1)
+"""What a time may differ by that Scheduler was sent and comes back."""
+LAST_PROMISE = LONGEST_KEPT + MARGIN
+"""How far ahead a schedule of ours may begin."""
+TOLD_AT_ONCE = 100
+"""How much one sweep looks at and one message names, all of it."""
 RECORDS_AT_ONCE = 200
 """How many records are read at once."""
 
@@ -42,15 +52,28 @@ class OrphanWorld:
     notifier: Notifier
 
 
+@dataclass(frozen=True)
+class Orphan:
+    """What bills for nobody.
+
+    `unseen` says that it can't be looked at, `unread` why its schedule can't.
+    """
+
+    billing: Billing
+    standing: Standing
+    unseen: str = ""
+    unread: str = ""
+
+
 @dataclass
 class Search:
     """What came of a search.
 
-    `told` has a line for each of what belongs to nobody; `came_to` is the last experiment that was
-    searched for, None if that was the last of all. `failures` say what could not be done.
+    `came_to` is the last experiment that was searched for, None if that was the last of all.
+    `failures` say what could not be done.
     """
 
-    told: list[str] = field(default_factory=list)
+    orphans: list[Orphan] = field(default_factory=list)
     came_to: str | None = None
     failures: list[str] = field(default_factory=list)
 
@@ -58,7 +81,7 @@ class Search:
 def look_for_orphans(
     world: OrphanWorld, now: datetime, after: str, in_time: Callable[[], bool]
 ) -> Search:
-    """Tell people of what belongs to nobody, and see to its end.
+    """Find what belongs to nobody, and change nothing.
 
     In the order of the experiments' names, from `after` on, as far as it goes `in_time`, and one
     at least. What fails for one of them is told of it, and keeps no other from being ended.
@@ -71,19 +94,12 @@ def look_for_orphans(
             billing.setdefault(each.experiment_id, []).append(each)
     try:
         for name, own in _orphans(billing, world):
-            search.told += filter(None, (_line(each, world, now) for each in own))
-            if not in_time():
+            search.orphans += filter(None, (_looked_at(each, world, now) for each in own))
+            if not in_time() or len(search.orphans) >= TOLD_AT_ONCE:
                 search.came_to = name if name != max(billing) else None
                 break
     except Exception as error:  # what was found before is told all the same
         search.failures.append(f"reading the records of what bills: {code_of(error)}")
-    if search.told:
-        try:
-            _tell(search.told, world)
-        except Exception as error:
-            search.failures.append(f"telling what bills for nobody: {code_of(error)}")
-            # What is ended in a day must not be told in a day: the next sweep begins anew.
-            search.came_to = "" if search.came_to is None else search.came_to
     return search
 
 
@@ -111,13 +127,6 @@ def _orphans(
                 yield name, orphans
 
 
-def _tell(lines: Sequence[str], world: OrphanWorld) -> None:
-    more = f"\nand {len(lines) - SHOWN:,} more" if len(lines) > SHOWN else ""
-    subject = f"Novaloop: {len(lines):,} without an experiment that goes on"
-    message = "\n".join((subject, "", *lines[:SHOWN])) + f"{more}\n"
-    world.notifier.publish(subject, message, {"status": "ORPHANS"})
-
-
 def _knows(record: Record | None, billing: Billing) -> bool:
     """Whether a record that goes on has made this, or serves by it."""
     if record is None or record.status.is_final:
@@ -130,38 +139,112 @@ def _knows(record: Record | None, billing: Billing) -> bool:
     return billing.name in names
 
 
-def _line(billing: Billing, world: OrphanWorld, now: datetime) -> str | None:
-    """Say what becomes of it, having seen to its end; None if it is gone."""
-    what = f"{billing.kind} {billing.name} (experiment {billing.experiment_id})"
+def _looked_at(billing: Billing, world: OrphanWorld, now: datetime) -> Orphan | None:
+    """Return what is known of it; None if it is gone."""
+    standing, unseen = Standing(stands=False, begins=None), ""
     if billing.to is None:
-        return f"{what} runs until it is done, or its longest run time is over"
-    serves = "serves"
+        return Orphan(billing, standing)
     try:
         if not world.found.is_there(billing):
             return None
     except Exception as error:  # its tag says that it is there, and bills
-        serves = f"can't be looked at ({code_of(error)}), and may serve"
+        unseen = f"can't be looked at ({code_of(error)}), and may serve"
     try:
-        begins = _ends_from(billing.name, billing.to, world, now)
+        standing = world.schedules.standing(_backstop(billing, now, component=billing.component))
+    except Exception as error:
+        return Orphan(billing, standing, unseen, f"its schedule can't be read: {code_of(error)}")
+    return Orphan(billing, standing, unseen)
+
+
+def _backstop(billing: Billing, at: datetime, *, component: bool) -> Backstop:
+    to = billing.to or "sagemaker"
+    lasting = "--" not in billing.name and to == "sagemaker"
+    return Backstop(billing.name, to, 1, at, component and not lasting, lasting)
+
+
+def see_to(orphans: Sequence[Orphan], world: OrphanWorld, begun: datetime, now: datetime) -> None:
+    """See to the end of each, and tell people of all. May raise whatever the notifier does.
+
+    Whoever can't be told now is told by a later sweep, and has as much time from then on: what the
+    search that has `begun` then has given an end already is put off, once people are told.
+    """
+    ends = [_end_of(orphan, world, begun, now) for orphan in orphans]
+    subject = f"Novaloop: {len(ends):,} without an experiment that goes on"
+    for start in range(0, len(ends), TOLD_AT_ONCE):
+        lines = [end.line for end in ends[start : start + TOLD_AT_ONCE]]
+        message = "\n".join((subject, "", *lines, "", _TO_KEEP, ""))
+        world.notifier.publish(subject, message, {"status": "ORPHANS"})
+    for end in ends:
+        if end.put_off is not None:
+            world.schedules.put(end.put_off, now)
+
+
+_TO_KEEP = (
+    "To keep one for a while, move the schedule of its name in EventBridge Scheduler (its EndDate "
+    "lies a week after its StartDate); to keep it for good, remove its tag novaloop:experiment."
+)
+
+
+@dataclass(frozen=True)
+class _End:
+    """What people are told of the end of something, and its schedule if that is to be put off."""
+
+    line: str
+    put_off: Backstop | None = None
+
+
+def _end_of(orphan: Orphan, world: OrphanWorld, begun: datetime, now: datetime) -> _End:
+    """See to the end of one."""
+    billing, begins = orphan.billing, orphan.standing.begins
+    what = f"{billing.kind} {billing.name} (experiment {billing.experiment_id})"
+    yourself = " && ".join(_commands(billing))
+    if billing.to is None:
+        until = "runs until it is done, or its longest run time is over"
+        return _End(f"{what} {until}; to stop it now: {yourself}")
+    what += f" {orphan.unseen or 'serves'}"
+    later = _backstop(billing, now + GRACE, component=True)
+    put_off = None
+    remedy = f"end it yourself: {yourself}"
+    if orphan.unread:
+        return _End(f"{what}, and nothing is known to end it ({orphan.unread}); {remedy}")
+    try:
+        ours = begins is not None and begins <= now + LAST_PROMISE
+        if not (orphan.standing.stands and ours):
+            # Whether it has a component may not show: deleting what there is not is only refused.
+            promised = ours and begins is not None and begins > now
+            backstop = replace(later, at=begins) if promised and begins is not None else later
+            world.schedules.put(backstop, now, sooner=True)
+            begins = backstop.at
+        elif begins is not None and begins < now - LATE:
+            world.found.end(billing)
+            return _End(f"{what}; its schedule has not ended it since {_utc(begins)}: it ends now")
+        elif begins is not None and begun + GRACE - SAME_TIME <= begins < now + GRACE - SAME_TIME:
+            begins, put_off = later.at, later
     except Exception as error:
         reason = error.reason if isinstance(error, LaunchRefused) else code_of(error)
-        return (
-            f"{what} {serves}, and no schedule is known to end it: `novaloop cleanup` it, or"
-            f" delete it yourself. {reason}"
-        )
-    return f"{what} {serves}; its schedule ends it from {begins:%Y-%m-%d %H:%M} UTC on"
+        return _End(f"{what}, and nothing is known to end it ({reason}); {remedy}")
+    line = f"{what}; its schedule ends it from {_utc(begins)} on; to end it now: {yourself}"
+    return _End(line, put_off)
 
 
-def _ends_from(name: str, to: Target, world: OrphanWorld, now: datetime) -> datetime:
-    """Return when its schedule begins to end it, which is made if there is none.
+def _utc(time: datetime | None) -> str:
+    return f"{time:%Y-%m-%d %H:%M} UTC"
 
-    One that is there is never moved: each day's search would put the end off by a day.
-    """
-    lasting = "--" not in name and to == "sagemaker"
-    backstop = Backstop(name, to, 1, now + GRACE, not lasting, lasting)
-    begins = world.schedules.begins(backstop)
-    if begins is None:
-        # Whether it has a component can't be seen: deleting what there is not is only refused.
-        world.schedules.put(backstop, now)
-        begins = backstop.at
-    return begins
+
+_ENDING: Mapping[str, str] = {
+    "sagemaker:inference-component": "sagemaker delete-inference-component"
+    " --inference-component-name",
+    "sagemaker:endpoint": "sagemaker delete-endpoint --endpoint-name",
+    "sagemaker:training-job": "sagemaker stop-training-job --training-job-name",
+    "bedrock:provisioned-model": "bedrock delete-provisioned-model-throughput"
+    " --provisioned-model-id",
+    "bedrock:model-customization-job": "bedrock stop-model-customization-job --job-identifier",
+}
+"""Commands of the AWS CLI, by what they end, which is named behind them."""
+
+
+def _commands(billing: Billing) -> Iterator[str]:
+    """Yield what ends it; an endpoint can't be deleted before its component is gone."""
+    kinds = ["sagemaker:inference-component"] if billing.component else []
+    for kind in (*kinds, billing.kind):
+        yield f"`aws {_ENDING[kind]} {billing.name}`"

@@ -341,12 +341,16 @@ class Leftovers(Protocol):
 
 @dataclass(frozen=True)
 class Billing:
-    """What bills by the hour and carries an experiment's tag; `to` says where, if it serves."""
+    """What bills by the hour and carries an experiment's tag; `to` says where, if it serves.
+
+    `component`: it is an endpoint with an inference component of its name.
+    """
 
     kind: str
     name: str
     experiment_id: str
     to: Target | None = None
+    component: bool = False
 
 
 class BillingFinder(Protocol):
@@ -361,6 +365,10 @@ class BillingFinder(Protocol):
 
     def is_there(self, billing: Billing) -> bool:
         """Whether it is there, which takes a call for each."""
+        ...
+
+    def end(self, billing: Billing) -> None:
+        """Delete what serves, or what has to go before it. Raises EndRefused."""
         ...
 
 

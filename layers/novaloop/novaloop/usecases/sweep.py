@@ -43,7 +43,7 @@ from novaloop.experiment.record import Record, Snapshot
 from novaloop.experiment.spec.experiment import ExperimentSpec
 from novaloop.experiment.spec.inputs import roles, split_roles
 from novaloop.usecases.inbox import NOT_READ, InboxFile, Unusable, read_key
-from novaloop.usecases.orphans import SHOWN, OrphanWorld, look_for_orphans
+from novaloop.usecases.orphans import OrphanWorld, look_for_orphans, see_to
 from novaloop.usecases.ports import (
     Clock,
     HintBatches,
@@ -72,6 +72,8 @@ KEYS, COMPARISONS = 50_000, 400
 """How many uploads one sweep walks past at most, in listings of 1,000, and after how many loads of
 an experiment, of two queries each, and asks it leaves the rest to the next."""
 SEARCH_EVERY = timedelta(days=1)
+SHOWN = 20
+"""How many uploads a message names."""
 HINTS_AT_ONCE, KEYS_AT_ONCE = 1_000, 200
 """How much of each job is begun before the clock is asked again: seconds, if all is to be done."""
 TIME_FOR_DUE, TIME_FOR_ORPHANS, TIME_FOR_UPLOADS = (
@@ -131,10 +133,13 @@ def sweep(world: SweepWorld) -> Swept:
     swept = Swept()
     _try("hinting at what is due", swept, partial(_hint_at_due, world, swept))
     _try("remembering where it was", swept, partial(_remember, world, swept))
-    for what, job in (
+    jobs = [
         ("looking for what bills for nobody", _look_for_orphans),
         ("looking for lost uploads", _look_for_uploads),
-    ):
+    ]
+    if swept.place is not None and swept.place.search_after is not None:
+        jobs.reverse()  # the search may have ended the sweep before, and must not do so each time
+    for what, job in jobs:
         if swept.place is not None:
             _try(what, swept, partial(job, world, swept, swept.place))
     return swept
@@ -173,7 +178,10 @@ def _remember(world: SweepWorld, swept: Swept) -> None:
 
 
 def _look_for_orphans(world: SweepWorld, swept: Swept, place: Round) -> None:
-    """Look once a day, also if it comes to nothing: what fails, fails and costs once a day."""
+    """Look once a day, also if it comes to nothing: what fails, fails and costs once a day.
+
+    But for what people could not be told: that is tried again in each sweep.
+    """
     now, after = world.clock.now(), place.search_after
     if after is None and place.searched is not None and now < place.searched + SEARCH_EVERY:
         return
@@ -181,11 +189,19 @@ def _look_for_orphans(world: SweepWorld, swept: Swept, place: Round) -> None:
     swept.place = place = replace(place, searched=begun, search_after=None)
     world.store.put_sweep_round(place)
     in_time = partial(_is_before, now + TIME_FOR_ORPHANS, world)
-    search = look_for_orphans(world.orphans(), now, after or "", in_time)
-    swept.orphans = len(search.told)
+    orphans = world.orphans()
+    search = look_for_orphans(orphans, now, after or "", in_time)
+    swept.orphans, came_to = len(search.orphans), search.came_to
     swept.failures += search.failures
-    if search.came_to is not None:  # there is more: the next sweep goes on
-        swept.place = replace(place, search_after=search.came_to)
+    if search.orphans:
+        # What is given an end must be told: if that fails, or the function dies over it, the next
+        # sweep searches from here once more.
+        world.store.put_sweep_round(replace(place, search_after=after or ""))
+        tell = partial(see_to, search.orphans, orphans, begun or now, now)
+        if not _try("telling what bills for nobody", swept, tell):
+            came_to = after or ""
+    if search.orphans or came_to is not None:  # there may be more: the next sweep goes on
+        swept.place = replace(place, search_after=came_to)
         world.store.put_sweep_round(swept.place)
 
 
