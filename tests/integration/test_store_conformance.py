@@ -16,13 +16,14 @@ from pynamodb.connection import Connection
 from pynamodb.exceptions import TransactWriteError
 
 from novaloop.experiment.controller.queue import Place
-from novaloop.experiment.record import Record, Snapshot, Stage, StageState, Status
+from novaloop.experiment.record import DatasetStatus, Record, Snapshot, Stage, StageState, Status
 from novaloop.experiment.spec.experiment import ExperimentSpec
 from novaloop.experiment.spec.stages import StageKind
 from novaloop.experiment.versions import Damaged
 from novaloop.store.items import StoredItem
 from novaloop.store.serialisation import SMALLEST_NUMBER
 from novaloop.store.table import ExperimentTable
+from novaloop.usecases.inbox import NOT_READ
 from novaloop.usecases.ports import Round, VersionConflict
 from tests.integration import rich_items
 from tests.integration.conftest import table_settings
@@ -193,6 +194,22 @@ def test_the_newest_upload_wins_whenever_it_arrives(store: Store) -> None:
     again = replace(new, rows=3)
     assert store.put_dataset("questions", again) is True
     assert store.load("questions").datasets == {"sft": again}
+
+
+def test_of_one_second_a_result_replaces_its_own_versions_items_alone(store: Store) -> None:
+    """Their times don't tell which is newer: whoever begins with one has asked the bucket."""
+    begun = rich_items.dataset(status=DatasetStatus.INGESTING)
+    done = replace(begun, status=DatasetStatus.ACCEPTED, rows=1)
+    other = replace(begun, version_id="another")
+    assert store.put_dataset("questions", begun)
+    assert store.put_dataset("questions", done)
+    assert store.put_dataset("questions", other)
+    assert not store.put_dataset("questions", done)
+    assert not store.put_dataset("questions", replace(done, status=DatasetStatus.REJECTED))
+    assert store.load("questions").datasets == {"sft": other}
+    untold = replace(other, status=DatasetStatus.REJECTED, version_id=NOT_READ)
+    assert store.put_dataset("questions", untold)
+    assert store.put_dataset("questions", replace(done, version_id="another"))
 
 
 def test_a_spec_is_not_written_over_that_of_a_later_upload(store: Store) -> None:

@@ -180,7 +180,7 @@ MUTANTS: Sequence[Mutant] = [
         Fault(
             does="an older upload's item over a newer one's",
             test="test_the_newest_upload_wins_whenever_it_arrives[table]",
-            old="return self._saved(model, _newest(model) & _known(model))",
+            old="return self._saved(model, newest & _known(model))",
             new="return self._saved(model, _known(model))",
         ),
         Fault(

@@ -21,6 +21,7 @@ from novaloop.experiment.record import (
     ChecksItem,
     CommandItem,
     DatasetItem,
+    DatasetStatus,
     HistoryEntry,
     Record,
     ScoreItem,
@@ -31,6 +32,7 @@ from novaloop.experiment.record import (
 )
 from novaloop.experiment.versions import NewerVersion
 from novaloop.store.serialisation import Stored, plain, resolved_spec
+from novaloop.usecases.inbox import NOT_READ
 from novaloop.usecases.ports import (
     Attempts,
     ObjectMissing,
@@ -178,6 +180,10 @@ class TwinStore:
         old = datasets.get(item.role)
         if old is not None and old.uploaded_at > item.uploaded_at:
             return False
+        is_result = item.status is not DatasetStatus.INGESTING and item.version_id != NOT_READ
+        if old is not None and old.uploaded_at == item.uploaded_at and is_result:  # noqa: SIM102
+            if old.version_id not in {item.version_id, NOT_READ}:
+                return False
         self._put(experiment_id, datasets={**datasets, item.role: item})
         return True
 
@@ -249,7 +255,9 @@ class TwinObjects:
 
     def put(self, key: str, body: bytes, content_type: str) -> None:
         assert content_type
-        self._versions.setdefault(key, []).append((body, self._clock.now()))
+        # S3 tells an object's time in whole seconds: an HTTP date (RFC 9110), and `.000Z` in lists.
+        at = self._clock.now().replace(microsecond=0)
+        self._versions.setdefault(key, []).append((body, at))
 
     def get(
         self, key: str, version_id: str | None = None, span: ByteRange | None = None

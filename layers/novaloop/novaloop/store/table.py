@@ -24,6 +24,7 @@ from novaloop.experiment.record import (
     ChecksItem,
     CommandItem,
     DatasetItem,
+    DatasetStatus,
     HistoryEntry,
     Record,
     ScoreItem,
@@ -68,6 +69,7 @@ from novaloop.store.serialisation import (
     values_of,
 )
 from novaloop.typed import adapter
+from novaloop.usecases.inbox import NOT_READ
 from novaloop.usecases.ports import Attempts, Round, VersionConflict
 
 _CONFLICTS = {"ConditionalCheckFailed", "TransactionConflict"}
@@ -303,9 +305,16 @@ class ExperimentTable:
                     read(present)  # raises NewerVersion, if that is why
 
     def put_dataset(self, experiment_id: str, item: DatasetItem) -> bool:
-        """Write the dataset item unless a later upload's is there; say whether it was written."""
+        """Write the dataset item unless a later upload's is there; say whether it was written.
+
+        S3 tells uploads to the second, so of two of one second the item can't say which is later.
+        Who begins with one has just asked the bucket, so that counts; a result counts only if
+        nothing else has begun since, or a slow conversion of the earlier one would come last.
+        """
         model = dataset_item(experiment_id, item)
-        return self._saved(model, _newest(model) & _known(model))
+        is_result = item.status is not DatasetStatus.INGESTING and item.version_id != NOT_READ
+        newest = _earlier(model) | _of(model) if is_result else _newest(model)
+        return self._saved(model, newest & _known(model))
 
     def put_stray(self, experiment_id: str, file: str) -> None:
         """Name a file that is none of the experiment's; once enough are named, count one more.
@@ -410,9 +419,22 @@ def _known(item: Item) -> Condition:
 
 
 def _newest(item: SpecModel | DatasetModel) -> Condition:
-    uploaded_at = type(item).uploaded_at
-    newest: Condition = uploaded_at.does_not_exist() | (uploaded_at <= item.uploaded_at)
+    newest: Condition = _earlier(item) | (type(item).uploaded_at == item.uploaded_at)
     return newest
+
+
+def _earlier(item: SpecModel | DatasetModel) -> Condition:
+    """Whether what is there, if anything, is of an upload of an earlier second."""
+    uploaded_at = type(item).uploaded_at
+    earlier: Condition = uploaded_at.does_not_exist() | (uploaded_at < item.uploaded_at)
+    return earlier
+
+
+def _of(item: DatasetModel) -> Condition:
+    """Whether what is there is of the same upload, also if it says that that could not be read."""
+    same: Condition = DatasetModel.uploaded_at == item.uploaded_at
+    same &= DatasetModel.version_id.is_in(item.version_id, NOT_READ)
+    return same
 
 
 def _holds(write: Callable[[], object], refusals: Collection[str] = (_NOT_MET,)) -> bool:

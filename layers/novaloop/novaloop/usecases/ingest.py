@@ -2,6 +2,10 @@
 
 An upload event is only a hint to look at its key: the newest version there is what counts, and it
 is read by version id, so that a file that is replaced meanwhile is never read half and half.
+
+Which version is the newest, only the bucket knows: it tells times to the second. So whoever has
+written an item asks once more, and begins anew if it is of an older version by then. Whatever is
+uploaded after that has an event of its own, whose item comes later.
 """
 
 from __future__ import annotations
@@ -61,6 +65,13 @@ def ingest(key: str, world: IngestWorld) -> None:
         world.store.put_stray(experiment_id, file)
     else:
         _ingest_data(experiment_id, key, upload, world)
+    if _is_replaced(key, upload, world):
+        ingest(key, world)
+
+
+def _is_replaced(key: str, upload: Upload, world: IngestWorld) -> bool:
+    newest = world.objects.newest(key)
+    return newest is not None and newest.version_id != upload.version_id
 
 
 def _item(role: str, key: str, upload: Upload, world: IngestWorld) -> DatasetItem:
@@ -109,6 +120,9 @@ def _ingest_data(experiment_id: str, key: str, upload: Upload, world: IngestWorl
         return
     job = replace(job, items=claimed)
     with noticing(partial(put_back, experiment_id, claimed, world)):
+        if _is_replaced(key, upload, world):
+            ingest(key, world)
+            return
         if big is not None:
             hand_over(job, upload.size, big)
             return

@@ -93,7 +93,10 @@ class DatasetStore(Protocol):
         ...
 
     def put_dataset(self, experiment_id: str, item: DatasetItem) -> bool:
-        """Write the dataset item unless a later upload's is there; say whether it was written."""
+        """Write the dataset item unless a later upload's is there; say whether it was written.
+
+        Of one second, a result replaces only what is of its own version.
+        """
         ...
 
     def put_stray(self, experiment_id: str, file: str) -> None:
