@@ -631,25 +631,33 @@ class TableDeleted(Outage):
 
 
 @dataclass
-class ScheduleDeleted(Fault):
-    """Somebody deletes the schedule that ends a live endpoint; the next look at that notices.
+class ScheduleTouched(Fault):
+    """Somebody deletes the schedule that ends a live endpoint, or lets it act as another role.
 
-    Not where it could not be created anew, or its record is lost before anybody looks.
+    The next look at that notices. Not where it could not be set anew, or its record is lost before
+    anybody looks.
     """
 
     def begin(self) -> None:
         names = {fault.name for fault in self.stack.interposed if isinstance(fault, Fault)}
         if names.isdisjoint(NOBODY_LOOKS):
-            for _ in range(4):
-                self.sometime(self.delete)
+            for touch in (self.delete, self.change, self.delete, self.change):
+                self.sometime(partial(self.touch, touch))
 
-    def delete(self) -> None:
+    def touch(self, touch: Callable[[str], None]) -> None:
         record = self.record_of(self.someone())
         backstop = record.stages[-1].backstop if record and record.stages else None
         if record is not None and record.status is Status.LIVE and backstop is not None:
             for name in (backstop.name, f"{backstop.name}."):
-                if self.stack.scheduler.schedules.pop(name, None):
+                if name in self.stack.scheduler.schedules:
+                    touch(name)
                     self.strike()
+
+    def delete(self, name: str) -> None:
+        del self.stack.scheduler.schedules[name]
+
+    def change(self, name: str) -> None:
+        self.stack.scheduler.schedules[name]["Target"]["RoleArn"] += "-of-nobody"
 
 
 NOBODY_LOOKS = {
@@ -852,7 +860,7 @@ KINDS: Sequence[Fault] = (
     Throttling(
         "describe throttled", 0.1, of=("jobs.describe_training_job", "sagemaker.describe_endpoint")
     ),
-    ScheduleDeleted("schedule deleted by hand", 0.3),
+    ScheduleTouched("schedule deleted or changed by hand", 0.3),
     DeadlyFile("file that ingest dies of", 0.1),
     DeadlyScore("output that scoring dies of", 0.1),
 )
