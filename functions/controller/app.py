@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -13,18 +14,22 @@ from aws_lambda_powertools.utilities.batch import (
 )
 
 from novaloop.experiment.names import experiment_of_job
+from novaloop.experiment.versions import NewerVersion
 from novaloop.usecases.hints import NoHint, read_batch, read_record
 from novaloop.usecases.reconcile import reconcile
 from novaloop.wiring.controller import controller_world
 from novaloop.wiring.telemetry import leaving_unread_alone
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
     from aws_lambda_powertools.utilities.data_classes.dynamo_db_stream_event import DynamoDBRecord
     from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
     from novaloop.experiment.record import Record
+    from novaloop.usecases.hints import Envelope, Hint
 
 logger = Logger()
 world = cache(controller_world)
@@ -35,20 +40,27 @@ def handler(event: dict[str, Any], context: LambdaContext) -> PartialItemFailure
     """Handle a batch of hints; those that fail are reported and come again."""
     batch = read_batch(event)
     processor = BatchProcessor(EventType.SQS if batch.is_of_queue else EventType.DynamoDBStreams)
-    looker = _Looker(batch.receives)
+    looker = _Looker(zip(event["Records"], batch.records, strict=True))
     return process_partial_response(event, looker, processor, context)
 
 
 class _Looker:
     """Looks once at each experiment of a batch: all of its hints were there before the look.
 
-    `receives` is the most of any hint of the batch: a look that ends the function ends them all,
-    and a new hint at the same experiment may come before the one that did so already.
+    It has come as often as the one of its own hints that did so the most: a new hint at the same
+    experiment may come before the one that has ended looks already. What came how often of others
+    says nothing of it.
     """
 
-    def __init__(self, receives: int) -> None:
+    def __init__(self, records: Iterable[tuple[dict[str, Any], Envelope]]) -> None:
         self._seen: set[str] = set()
-        self._receives = receives
+        self._receives: dict[str, int] = {}
+        for record, envelope in records:
+            with suppress(NoHint, NewerVersion):  # told when its turn comes
+                experiment_id = _experiment_of(read_record(record))
+                if experiment_id is not None:
+                    most = max(envelope.receives, self._receives.get(experiment_id, 1))
+                    self._receives[experiment_id] = most
 
     def __call__(self, record: SQSRecord | DynamoDBRecord) -> None:
         with leaving_unread_alone():
@@ -56,7 +68,8 @@ class _Looker:
             if experiment_id is None or experiment_id in self._seen:
                 return
             with logger.append_context_keys(experiment_id=experiment_id), leaving_unread_alone():
-                after = reconcile(experiment_id, world(), depth, self._receives)
+                receives = self._receives.get(experiment_id, 1)
+                after = reconcile(experiment_id, world(), depth, receives)
                 logger.info("looked", extra=_state_of(after))
             self._seen.add(experiment_id)
 
@@ -78,8 +91,12 @@ def _hint_of(record: SQSRecord | DynamoDBRecord) -> tuple[str | None, int]:
         # It would be as bad the next time, so it is not told as a failure.
         logger.warning("a message is no hint, and dropped: %s", problem)
         return None, 0
+    return _experiment_of(hint), hint.depth
+
+
+def _experiment_of(hint: Hint) -> str | None:
     if hint.experiment_id is not None:
-        return hint.experiment_id, hint.depth
+        return hint.experiment_id
     named = (hint.job_name or "", hint.config_name or "")
     prefix = world().policy.prefix
-    return next(filter(None, (experiment_of_job(prefix, name) for name in named)), None), 0
+    return next(filter(None, (experiment_of_job(prefix, name) for name in named)), None)

@@ -183,21 +183,43 @@ def test_the_depth_of_a_hint_is_told(
 
 
 @pytest.mark.parametrize(
-    ("counts", "receives"), [(["1"], 1), (["3"], 3), (["1", "10", "2"], 10), ([None], 1)]
+    ("counts", "receives"),
+    [
+        ("a1", {"a": 1}),
+        ("a3", {"a": 3}),
+        ("a1 b5 c2", {"a": 1, "b": 5, "c": 2}),
+        ("a1 b2 a4 a3", {"a": 4, "b": 2}),
+        ("a", {"a": 1}),
+    ],
 )
-def test_a_batch_is_looked_at_as_its_most_received_hint(
+def test_an_experiment_is_looked_at_as_its_own_most_received_hint(
     controller: ModuleType,
     monkeypatch: pytest.MonkeyPatch,
-    counts: list[str | None],
-    receives: int,
+    counts: str,
+    receives: dict[str, int],
+) -> None:
+    told: dict[str, int] = {}
+    monkeypatch.setattr(
+        controller, "reconcile", lambda name, *given: told.update({name: given[-1]})
+    )
+    batch = hints(*(json.dumps({"experiment_id": each[0]}) for each in counts.split()))
+    for record, each in zip(batch["Records"], counts.split(), strict=True):
+        record["attributes"] = {"ApproximateReceiveCount": each[1:]} if each[1:] else {}
+    assert failures(controller.handler(batch, CONTEXT)) == []
+    assert told == receives
+
+
+def test_what_is_no_hint_does_not_keep_the_others_from_being_counted(
+    controller: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told: list[int] = []
     monkeypatch.setattr(controller, "reconcile", lambda *given: told.append(given[-1]))
-    batch = hints(*(json.dumps({"experiment_id": f"e{n}"}) for n in range(len(counts))))
-    for record, count in zip(batch["Records"], counts, strict=True):
-        record["attributes"] = {"ApproximateReceiveCount": count} if count else {}
-    assert failures(controller.handler(batch, CONTEXT)) == []
-    assert told == [receives] * len(counts)
+    newer = json.dumps({"experiment_id": "b", "schema_version": 99})
+    batch = hints("no JSON", newer, json.dumps({"experiment_id": "a"}))
+    for record in batch["Records"]:
+        record["attributes"] = {"ApproximateReceiveCount": "3"}
+    controller.handler(batch, CONTEXT)
+    assert told == [3]
 
 
 @pytest.mark.parametrize(

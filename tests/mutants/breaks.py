@@ -542,9 +542,79 @@ MUTANTS: Sequence[Mutant] = [
         Fault(
             does="a score is waited for without end",
             test="test_every_row[SCORING-UNCONFIRMED_FOR_GOOD]",
-            old="if stage.checks < MAX_CHECKS else",
-            new="if True else",
+            old="if stage.checks >= MAX_CHECKS and (",
+            new="if False and (",
         ),
+    ),
+    *_in(
+        TRANSITIONS,
+        "tests/simulation/test_what_passes_while_nobody_looks.py",
+        Fault(
+            does="one look that sees nothing past a deadline ends what is paid for",
+            test="test_a_describe_that_is_throttled_past_a_deadline_ends_no_endpoint[1]",
+            old="return stage.overdue is not None and stage.overdue.confirmed",
+            new="return stage.overdue is not None",
+        ),
+        Fault(
+            does="what nobody could read while the controller was away was too late",
+            test="test_an_output_that_can_not_be_read_after_an_absence_has_its_day",
+            old="return (stage.scoring_since or stage.ended_at or begun) + UNREADABLE_FOR",
+            new="return (stage.ended_at or begun) + UNREADABLE_FOR",
+        ),
+        Fault(
+            does="a second step has the time that the first one took",
+            test="test_a_second_step_after_an_absence_has_its_own_time",
+            old="return (stage.second_step_at or begun) + ENDPOINT_START",
+            new="return begun + ENDPOINT_START",
+        ),
+        Fault(
+            does="a second step is bought that its schedule ends before it serves",
+            test="test_a_second_step_that_its_schedule_leaves_no_time_for_is_not_bought",
+            old="in_time = ends is None or now + ENDPOINT_START <= ends",
+            new="in_time = True",
+        ),
+        Fault(
+            does="hours in which nobody tried count as hours of refusals",
+            test="test_one_refusal_after_an_absence_is_not_a_launch_that_was_refused_for_hours",
+            old="fewest = max(FEWEST_TRIES, patience // LONGEST_WAIT)",
+            new="fewest = FEWEST_TRIES",
+        ),
+    ),
+    *_in(
+        "experiment/controller/decide.py",
+        "tests/simulation/test_what_passes_while_nobody_looks.py",
+        Fault(
+            does="a second step is bought with the last minutes of the budget",
+            test="test_a_second_step_that_the_budget_leaves_minutes_for_is_not_bought",
+            old="timedelta(seconds=MINIMUM_SECONDS if sight in _GOES_ON else 0)",
+            new="timedelta(0)",
+        ),
+    ),
+    *_in(
+        TRANSITIONS,
+        "tests/simulation/test_scores_that_are_late.py",
+        Fault(
+            does="a score that is late is no score",
+            test="test_a_score_that_is_late_is_used",
+            old="(isinstance(plan, ServingStage) or _is_overdue(stage))",
+            new="True",
+        ),
+        Fault(
+            does="a score is asked for every five minutes for a day",
+            test="test_a_score_that_never_comes_fails_its_stage_in_a_day",
+            old="doubled = 0 if isinstance(plan, ServingStage) else",
+            new="doubled = 0 if True else",
+        ),
+        Fault(
+            does="nobody is told that a score does not come",
+            test="test_a_score_that_never_comes_fails_its_stage_in_a_day",
+            old="LATE_AFTER = 3",
+            new="LATE_AFTER = 300",
+        ),
+    ),
+    *_in(
+        TRANSITIONS,
+        "tests/unit/experiment/test_transitions.py",
         Fault(
             does="a job that was launched though refused is not followed",
             test="test_every_row[WAITING-OURS]",
@@ -861,7 +931,7 @@ MUTANTS: Sequence[Mutant] = [
         Fault(
             does="a lost score is not asked for in time",
             test="test_what_is_checked_is_looked_at_when_the_next_check_comes",
-            old="due = min(due, stage.checked_at + CHECK_AGAIN)",
+            old="due = min(filter(None, (due, next_check(stage, record.plan_of(stage)))))",
             new="pass",
         ),
         Fault(
@@ -997,9 +1067,15 @@ MUTANTS: Sequence[Mutant] = [
         ),
         Fault(
             does="a hint that has ended its looks is looked at as if it were new",
-            test="test_a_batch_is_looked_at_as_its_most_received_hint",
-            old="reconcile(experiment_id, world(), depth, self._receives)",
-            new="reconcile(experiment_id, world(), depth)",
+            test="test_an_experiment_is_looked_at_as_its_own_most_received_hint",
+            old="reconcile(experiment_id, world(), depth, receives)",
+            new="reconcile(experiment_id, world(), depth, 1)",
+        ),
+        Fault(
+            does="a neighbour that has ended its looks is looked at as if oneself had",
+            test="test_an_experiment_is_looked_at_as_its_own_most_received_hint",
+            old="receives = self._receives.get(experiment_id, 1)",
+            new="receives = max(self._receives.values())",
         ),
         Fault(
             does="of two hints at one experiment that fails only one comes again",

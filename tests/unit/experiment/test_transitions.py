@@ -30,6 +30,7 @@ from novaloop.experiment.record import (
     Status,
     Suspect,
     Suspicion,
+    Unread,
 )
 from novaloop.experiment.spec.experiment import ExperimentSpec
 from novaloop.experiment.spec.stages import DeployStage, SftStage, StageKind, StagePlan
@@ -40,7 +41,6 @@ MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 S, A = StageState, Ask
 SFT, DEPLOY = SftStage(), DeployStage()
 BLIND_TO_WORK = (Blind(Sense.WORK, "ThrottlingException"),)
-BLIND_TO_OUTCOME = (Blind(Sense.OUTCOME, "AccessDenied"),)
 DIVERGES = HealthNote(HealthKind.LOSS_DIVERGENCE, 10, "the loss goes up")
 
 
@@ -59,6 +59,7 @@ class Case:
     budget: float | None = None
     attempt: int = 1
     """Afterwards."""
+    unread: tuple[Unread, ...] = ()
 
 
 def confirmed(of: Suspect) -> Suspicion:
@@ -78,7 +79,8 @@ STOPS = SftStage(stop_on=("loss_divergence",))
 SERVED = {"started_at": NOW - HOUR, "claimed_at": NOW - HOUR}
 """For less time than a start may take, and for more money than there is."""
 MADE = {"job_arn": "arn:job", "claimed_at": NOW - HOUR, "started_at": NOW - HOUR}
-LAST_CHECK = {"checks": 5, "checked_at": NOW - 6 * MINUTE, "ended_at": NOW - HOUR}
+LAST_CHECK = {"checks": 5, "checked_at": NOW - 6 * MINUTE}
+PAST_DEADLINE = {"scoring_since": NOW - 2 * DAY, "overdue": confirmed(Suspect.OVERDUE)}
 CASES = (
     Case(S.PENDING, Sight.TURN, {}, {}, S.CLAIMED, (A.LAUNCH,)),
     Case(S.PENDING, Sight.BEHIND, {}, {"before": "other"}, S.WAITING),
@@ -97,7 +99,7 @@ CASES = (
     Case(
         S.CLAIMED,
         Sight.OVERDUE,
-        {"claimed_at": NOW - 10 * DAY},
+        {"claimed_at": NOW - 10 * DAY, "overdue": confirmed(Suspect.OVERDUE)},
         {"blind": BLIND_TO_WORK},
         S.FAILED,
         (A.END,),
@@ -281,13 +283,14 @@ CASES = (
         S.SCORING,
         Sight.UNSEEN,
         {**MADE, **LAST_CHECK},
-        {"blind": BLIND_TO_OUTCOME},
+        {},
         S.SCORING,
+        unread=(Unread("SCORE#sft#1", "a newer release wrote it", is_newer=True),),
     ),
     Case(
         S.SCORING,
         Sight.UNCONFIRMED_LATE,
-        {**MADE, "checks": 4, "checked_at": NOW - 6 * MINUTE},
+        {**MADE, "checks": 4, "checked_at": NOW - HOUR},
         {"outcome": Outcome(ok=None)},
         S.SCORING,
         (A.CHECK,),
@@ -295,7 +298,7 @@ CASES = (
     Case(
         S.SCORING,
         Sight.UNCONFIRMED_FOR_GOOD,
-        {**MADE, **LAST_CHECK},
+        {**MADE, **LAST_CHECK, **PAST_DEADLINE},
         {"outcome": Outcome(ok=None), **work(Phase.READY)},
         S.FAILED,
     ),
@@ -335,7 +338,8 @@ def record_of(case: Case) -> Record:
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.state}-{case.sight.name}")
 def test_every_row(case: Case) -> None:
-    decision = decide(Observation(Snapshot("demo", record_of(case)), **case.seen), NOW, Policy())
+    snapshot = Snapshot("demo", record_of(case), unread=case.unread)
+    decision = decide(Observation(snapshot, **case.seen), NOW, Policy())
     stage = decision.record.stages[-1]
     asks = [each.ask for each in decision.commands if isinstance(each, StageCommand)]
     assert (stage.state, stage.attempt, asks) == (case.to, case.attempt, [*case.asks])

@@ -102,7 +102,8 @@ class Suspect(StrEnum):
     `PARTIAL` is an endpoint that seems gone while what was made for it is there. `REPLACED` is one
     that seems to serve another configuration. `UNREADABLE` is what nobody could look at. `DENIED`
     is an end that the service refuses, for want of a right or for whatever reason; `LINGERING` one
-    that was accepted, or has to wait for a change, and takes long.
+    that was accepted, or has to wait for a change, and takes long. `OVERDUE` is what is past its
+    deadline and can't be seen.
     """
 
     ABSENT = "ABSENT"
@@ -112,6 +113,7 @@ class Suspect(StrEnum):
     DENIED = "DENIED"
     LINGERING = "LINGERING"
     UNREADABLE = "UNREADABLE"
+    OVERDUE = "OVERDUE"
 
 
 @dataclass(frozen=True)
@@ -192,11 +194,13 @@ class Stage(Bounded):
     `previous_config` the endpoint configuration that served before it. `job_arn` is what the
     service answered to our Create, or the ARN of what our tag was seen on: with it, the work is
     ours whatever tags say. `ending`: its work was seen to end. `backstop` ends what it serves with.
-    `suspicion` is of being gone or somebody else's, `denied` of an end that does not come. `waits`
-    are the obstacles met, the present one last, until its work has begun. `health` is what went
-    wrong in its training, `warned` of what kinds of that people were told. `metrics` are what tells
-    whether it is any good, by their full names. Once it has succeeded, `checked_at`, `checks` and,
-    but for an endpoint's, `claimed_at` are no more."""
+    `suspicion` is of being gone or somebody else's, `denied` of an end that does not come,
+    `overdue` of having missed its deadline, of which only looks after that say something.
+    `scoring_since` is when its work was first seen to have ended well: from then on its outcome is
+    waited for. `waits` are the obstacles met, the present one last, until its work has begun.
+    `health` is what went wrong in its training, `warned` of what kinds of that people were told.
+    `metrics` are what tells whether it is any good, by their full names. Once it has succeeded,
+    `checked_at`, `checks`, `scoring_since` and, but for an endpoint's, `claimed_at` are no more."""
 
     kind: StageKind
     name: str
@@ -210,9 +214,11 @@ class Stage(Bounded):
     ending: bool = False
     suspicion: Suspicion | None = None
     denied: Suspicion | None = None
+    overdue: Suspicion | None = None
     backstop: Backstop | None = None
     started_at: datetime | None = None
     ended_at: datetime | None = None
+    scoring_since: datetime | None = None
     checked_at: datetime | None = None
     checks: int = 0
     next_try_at: datetime | None = None

@@ -67,11 +67,6 @@ class Batch(Event):
         """Whether the records are messages of the hint queue."""
         return self.records[0].source == "aws:sqs"
 
-    @property
-    def receives(self) -> int:
-        """How often the one of the records was handed out that was so the most, this time too."""
-        return max(each.receives for each in self.records)
-
 
 class Message(Event):
     """A message of the queue, with whatever its sender wrote."""

@@ -49,9 +49,11 @@ from novaloop.experiment.controller.observation import (
 from novaloop.experiment.controller.requeue import LOOK_AGAIN, with_due
 from novaloop.experiment.controller.suspicion import (
     awaiting_ends,
+    past_deadline,
     refused,
     seen_again,
     unreadable,
+    unseen_overdue,
     watched,
 )
 from novaloop.experiment.controller.transitions import (
@@ -59,7 +61,6 @@ from novaloop.experiment.controller.transitions import (
     TABLE,
     Ask,
     Sight,
-    deadline,
     heard,
     is_confirmed,
     is_sure,
@@ -67,7 +68,12 @@ from novaloop.experiment.controller.transitions import (
     move,
     proceeded,
 )
-from novaloop.experiment.costs.budget import is_used_up, last_moment, shortfall
+from novaloop.experiment.costs.budget import (
+    MINIMUM_SECONDS,
+    is_used_up,
+    last_moment,
+    shortfall,
+)
 from novaloop.experiment.names import SPEC_FILE, experiment_of_job, job_name
 from novaloop.experiment.record import (
     Ailment,
@@ -116,10 +122,14 @@ def decide(seen: Observation, now: datetime, policy: Policy) -> Decision:
         return stay(_new(seen, now, policy))
     former, faults = told(seen.snapshot.record, seen), _Faults()
     record = faults.spare(partial(watched, former, seen, now, policy), former)
+    record = faults.spare(partial(past_deadline, record, seen, now, policy), record)
     record = faults.spare(partial(acknowledged, record, seen, now, policy), record)
     decision = faults.spare(partial(_step, record, seen, now, policy), None)
     if decision is None:
-        despite = partial(_despite, faults.blind, record, seen, now)
+        if former.focus is not None and record.focus is not None:
+            # Nothing came of what this look saw, so it says nothing of the deadline.
+            record = put_stage(record, replace(record.focus, overdue=former.focus.overdue))
+        despite = partial(_despite, faults.blind, record, seen, now, policy)
         decision = faults.spare(despite, stay(record))
     if decision.record.status is not record.status:
         decision = replace(decision, record=_entered(decision.record))
@@ -162,7 +172,9 @@ def _step(record: Record, seen: Observation, now: datetime, policy: Policy) -> D
     return _STEPS[record.status](record, seen, now, policy)
 
 
-def _despite(blind: Blind, record: Record, seen: Observation, now: datetime) -> Decision:
+def _despite(
+    blind: Blind, record: Record, seen: Observation, now: datetime, policy: Policy
+) -> Decision:
     """Decide what can't wait, as simply as can be, where the step of the status fails."""
     stage, endpoint = record.focus, record.endpoint
     if record.status is Status.LIVE and endpoint is not None:
@@ -173,13 +185,12 @@ def _despite(blind: Blind, record: Record, seen: Observation, now: datetime) -> 
         return Decision(record, (StageCommand(Ask.END, stage.name),))
     elif record.status.is_final and record.cleanup is not None and seen.leftovers:
         return Decision(record, (DeleteLeftovers(seen.leftovers),))
-    elif (
-        stage is not None
-        and stage.state.has_deadline
-        and now > deadline(stage, record.plan_of(stage))
-    ):
-        overdue = replace(record, stopping_to=Status.FAILED)
-        return _stop_serving(overdue, f"{stage.name}: {Sight.OVERDUE.value}, and {blind}", now)
+    elif stage is not None:
+        overdue = unseen_overdue(record, stage, str(blind), now, policy)
+        record = put_stage(record, replace(stage, overdue=overdue))
+        if overdue is not None and overdue.confirmed:
+            reason = f"{stage.name}: {Sight.OVERDUE.value}, and {blind}"
+            return _stop_serving(replace(record, stopping_to=Status.FAILED), reason, now)
     return stay(record)
 
 
@@ -232,7 +243,9 @@ def _move(
 ) -> Decision:
     new_notes, stage = _listen(proceeded(stage, seen, now), seen, now)
     sight = look(stage, plan, seen, now)
-    if is_used_up(record, stage, now) and (stage.state, Sight.UNAFFORDABLE) in TABLE:
+    # What goes on to its second step is to have some time within the budget, as at its launch.
+    needed = timedelta(seconds=MINIMUM_SECONDS if sight in _GOES_ON else 0)
+    if is_used_up(record, stage, now + needed) and (stage.state, Sight.UNAFFORDABLE) in TABLE:
         sight = Sight.UNAFFORDABLE
     rule = TABLE[stage.state, sight]
     name = job_name(record.prefix, record.experiment_id, record.uid, stage.name, stage.attempt)
@@ -249,6 +262,9 @@ def _move(
     return replace(
         failed, commands=(*commands, *failed.commands), history=(*history, *failed.history)
     )
+
+
+_GOES_ON = {Sight.HALFWAY, Sight.DUE}
 
 
 def _is_old_news(stage: Stage, moved: Stage) -> bool:

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from novaloop.experiment.bounds import TEXT_BYTES, cut
 from novaloop.experiment.controller.decision import Announce, Decision, UpdateReport, Warn
 from novaloop.experiment.controller.observation import Feedback, Observation
+from novaloop.experiment.controller.transitions import LATE_AFTER
 from novaloop.experiment.record import (
     HistoryEntry,
     Obstacle,
@@ -19,6 +20,7 @@ from novaloop.experiment.record import (
     Suspicion,
     Trouble,
 )
+from novaloop.experiment.spec.stages import ServingStage, StageKind
 
 TOLD = {
     Status.REJECTED,
@@ -221,6 +223,8 @@ def present_troubles(record: Record) -> list[PresentTrouble]:
         found.append(PresentTrouble(_AILS, ails))
     if stage is not None and stage.state is StageState.WAITING and record.status in _LAUNCHES:
         found += _long_wait(stage)
+    if stage is not None and stage.state is StageState.SCORING and stage.checks >= LATE_AFTER:
+        found += _late_outcome(record, stage)
     return found
 
 
@@ -254,6 +258,24 @@ def _unended(what: str, held: Suspicion) -> PresentTrouble:
             "minutes; look at it, and end it yourself"
         )
     return PresentTrouble(f"{what} does not end: {held.of}", text)
+
+
+def _late_outcome(record: Record, stage: Stage) -> list[PresentTrouble]:
+    """Say what a job's outcome is waited for, if that was looked for and did not come."""
+    if stage.reason is None or isinstance(record.plan_of(stage), ServingStage):
+        return []
+    text = (
+        f"{stage.name}: {stage.reason}; it is asked again, less and less often, for a day from the "
+        "job's end on"
+    )
+    text += f"; {_WHY_NO_SCORE}" if stage.kind is StageKind.EVALUATE else ""
+    return [PresentTrouble(f"{stage.name} has no outcome", text)]
+
+
+_WHY_NO_SCORE = (
+    "the function's log says why: it may be throttled, may not read what the job left, or want "
+    "memory or time"
+)
 
 
 def _long_wait(stage: Stage) -> list[PresentTrouble]:

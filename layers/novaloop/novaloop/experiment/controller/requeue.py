@@ -10,7 +10,7 @@ from novaloop.experiment.controller.backstop import is_pending
 from novaloop.experiment.controller.decision import Decision, Policy
 from novaloop.experiment.controller.notifications import all_told, is_denied
 from novaloop.experiment.controller.observation import Observation, keeps_log
-from novaloop.experiment.controller.transitions import CHECK_AGAIN, SETTLING
+from novaloop.experiment.controller.transitions import CHECK_AGAIN, SETTLING, next_check
 from novaloop.experiment.costs.budget import last_moment
 from novaloop.experiment.record import Cleanup, Record, Snapshot, StageState, Status
 from novaloop.experiment.spec.stages import OnBedrock
@@ -92,8 +92,8 @@ def _due_at(record: Record, seen: Observation, now: datetime, policy: Policy) ->
         due = min(due, settled_at if now < settled_at else now + policy.look_every)
     if stage is not None and stage.state is StageState.CLEARING:
         due = min(due, now + _soon(policy))
-    if stage is not None and stage.state is StageState.SCORING and stage.checked_at:
-        due = min(due, stage.checked_at + CHECK_AGAIN)
+    if stage is not None and stage.state is StageState.SCORING:
+        due = min(filter(None, (due, next_check(stage, record.plan_of(stage)))))
     return _due_while_live(record, due, now)
 
 
@@ -156,6 +156,9 @@ def _due_in_doubt(record: Record, now: datetime) -> datetime | None:
     suspicion = record.focus.suspicion if record.focus else None
     if suspicion is not None and not suspicion.confirmed:
         return suspicion.look_at
+    overdue = record.focus.overdue if record.focus else None
+    if overdue is not None and not overdue.confirmed:
+        return overdue.look_at
     unreadable = record.unreadable
     if unreadable is not None and not unreadable.confirmed:
         return unreadable.look_at

@@ -8,7 +8,8 @@ IAM right that hangs on a resource's tag is denied both while the tag does not s
 does not exist, as neither has the tag (IAM User Guide, condition operator `Null`).
 
 So one look makes it only suspect, as failure detectors have it. Looks that agree confirm it; one
-that says otherwise ends the suspicion.
+that says otherwise ends the suspicion. That a deadline is missed by what can't be seen is believed
+likewise: it may have passed while the controller was away, and one call was throttled since.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from datetime import datetime, timedelta
 
 from novaloop.experiment.controller.decision import Policy, put_stage
 from novaloop.experiment.controller.observation import GONE, End, Observation, Phase, Sense, Work
+from novaloop.experiment.controller.transitions import deadline
 from novaloop.experiment.names import experiment_of_job
 from novaloop.experiment.record import Record, Stage, StageState, Status, Suspect, Suspicion
 
@@ -66,6 +68,34 @@ def unreadable(
         return None
     why = str(seen.blind[0])
     return seen_again(record.unreadable, Suspect.UNREADABLE, why, now, policy)
+
+
+def past_deadline(record: Record, seen: Observation, now: datetime, policy: Policy) -> Record:
+    """Return the record with what this look says of the deadline of the stage in focus.
+
+    Only looks after the deadline count that saw nothing. One that saw the work, or the outcome,
+    goes by what it saw.
+    """
+    stage = record.focus
+    if stage is None:
+        return record
+    blind = seen.blind_to(Sense.WORK, Sense.OUTCOME)
+    known = seen.outcome is not None and seen.outcome.ok is not None
+    is_unseen = blind is not None or (stage.state is StageState.SCORING and not known)
+    why = str(blind) if blind else ""
+    overdue = unseen_overdue(record, stage, why, now, policy) if is_unseen else None
+    return put_stage(record, replace(stage, overdue=overdue))
+
+
+def unseen_overdue(
+    record: Record, stage: Stage, why: str, now: datetime, policy: Policy
+) -> Suspicion | None:
+    """Return what is suspected of a stage that nobody could see now; None before its deadline."""
+    if record.is_ending_work or not stage.state.has_deadline:
+        return None
+    if now <= deadline(stage, record.plan_of(stage)):
+        return None
+    return seen_again(stage.overdue, Suspect.OVERDUE, why, now, policy)
 
 
 def _denied(stage: Stage, seen: Observation, now: datetime, policy: Policy) -> Suspicion | None:

@@ -46,10 +46,15 @@ SETTLING = timedelta(seconds=30)
 """How long the service may take to show that a second step was requested."""
 CHECK_AGAIN = timedelta(minutes=5)
 MAX_CHECKS = 5
+"""How often at least what does not come is asked for, whatever time has passed: the controller may
+have been away for all of it."""
+LATE_AFTER = 3
+"""After so many of them, at 15 minutes, people are told: the metrics function takes ten at most."""
 UNREADABLE_FOR = timedelta(days=1)
-"""How long what a job left may be unreadable before its stage fails. The job is paid for, and
-people are told after minutes: time to give the right back. An endpoint bills meanwhile, and gets
-MAX_CHECKS."""
+"""How long what a job left may be unreadable, or its score may not come, before its stage fails.
+The job is paid for, and people are told after minutes: time to give the right back. Lambda keeps
+an asynchronous event whose function is throttled for six hours (AWS Lambda API Reference,
+`MaximumEventAgeInSeconds`). An endpoint bills meanwhile, and gets MAX_CHECKS."""
 MAX_LOST = 5
 FIRST_WAIT = timedelta(minutes=1)
 LONGEST_WAIT = timedelta(minutes=30)
@@ -74,7 +79,9 @@ UNCLEAR = {Obstacle.SERVICE_FAULT, Obstacle.UNCLEAR}
 answer a fault of the service (an error 500 or 503, throttling, a time-out). So what does not show
 is looked for, as if it were launched. All others say that it was not."""
 FEWEST_TRIES = 3
-"""How often an obstacle must be met before it is one for good, whatever time has passed."""
+"""How often an obstacle must be met before it is one for good, whatever time has passed. Where it
+is waited for longer, one try for each LONGEST_WAIT: nobody has tried while the controller was
+away."""
 LONG_WAIT = timedelta(hours=1)
 """After this people are told that a stage waits, and for what."""
 
@@ -206,7 +213,7 @@ def look(stage: Stage, plan: StagePlan, seen: Observation, now: datetime) -> Sig
             refused = _look_at_refusal(stage, plan, seen, now)
             return (
                 refused
-                or _unseen(stage, plan, seen, now)
+                or _unseen(stage, seen)
                 or _look_at_work(stage, plan, seen.work or Work(), now)
             )
         case StageState.CLEARING:
@@ -230,7 +237,7 @@ def _look_at_claim(stage: Stage, plan: StagePlan, seen: Observation, now: dateti
         return refused
     if stage.job_arn is not None:  # acknowledged, so ours, whether or not a look shows it yet
         return Sight.OURS
-    if unseen := _unseen(stage, plan, seen, now):  # it may have been launched
+    if unseen := _unseen(stage, seen):  # it may have been launched
         return unseen
     if not work.ours:
         return Sight.FOREIGN if is_confirmed(stage) else Sight.SUSPECT
@@ -259,7 +266,8 @@ def _look_at_refusal(
     if patience is None:
         return Sight.REFUSED_FOR_NOW
     waited = _met(stage.waits, cause, now)[-1]
-    enough = waited.times >= FEWEST_TRIES and now >= waited.since + patience
+    fewest = max(FEWEST_TRIES, patience // LONGEST_WAIT)
+    enough = waited.times >= fewest and now >= waited.since + patience
     return Sight.REFUSED if enough or not patience else Sight.REFUSED_FOR_NOW
 
 
@@ -283,17 +291,26 @@ def is_confirmed(stage: Stage) -> bool:
     return stage.suspicion is not None and stage.suspicion.confirmed
 
 
-def _unseen(stage: Stage, plan: StagePlan, seen: Observation, now: datetime) -> Sight | None:
+def _unseen(stage: Stage, seen: Observation) -> Sight | None:
     """Say so if the stage's work can't be read; it is overdue all the same when its time is up."""
     if seen.blind_to(Sense.WORK) is None:
         return None
-    return Sight.OVERDUE if now > deadline(stage, plan) else Sight.UNSEEN
+    return Sight.OVERDUE if _is_overdue(stage) else Sight.UNSEEN
+
+
+def _is_overdue(stage: Stage) -> bool:
+    """Whether it is believed that a stage has missed its deadline, though nobody can see it."""
+    return stage.overdue is not None and stage.overdue.confirmed
 
 
 def _look_at_work(stage: Stage, plan: StagePlan, work: Work, now: datetime) -> Sight:
     is_halfway = work.phase is Phase.HALFWAY and not _settles(stage, now)
     if is_halfway and stage.second_step_at is None:
-        return Sight.HALFWAY
+        # The first step is done, however late that is seen. The second bills: it is requested only
+        # if the schedule leaves it all the time that it may take.
+        ends = stage.backstop.at if stage.backstop else None
+        in_time = ends is None or now + ENDPOINT_START <= ends
+        return Sight.HALFWAY if in_time else Sight.OVERDUE
     if is_halfway or work.phase in GONE:
         # It may only not show, also why an update came to nothing: that may be an earlier one's.
         if is_confirmed(stage) and work.cause:
@@ -377,26 +394,42 @@ def _look_at_outcome(stage: Stage, plan: StagePlan, seen: Observation, now: date
     outcome = seen.outcome
     score = seen.snapshot.unread_score(stage)
     # One that is damaged is asked for again, and written anew.
-    is_newer = score is not None and score.is_newer
-    is_blind = seen.blind_to(Sense.OUTCOME) is not None and not isinstance(plan, ServingStage)
-    is_unseen = is_newer or is_blind
-    if is_unseen and stage.ended_at is not None:
-        given_up = now >= stage.ended_at + UNREADABLE_FOR
-        return Sight.UNCONFIRMED_FOR_GOOD if given_up else Sight.UNSEEN
+    if score is not None and score.is_newer:
+        return Sight.UNCONFIRMED_FOR_GOOD if _is_overdue(stage) else Sight.UNSEEN
     if outcome is not None and outcome.ok is not None:
         return Sight.CONFIRMED if outcome.ok else Sight.REFUTED
     if stage.checked_at is not None and now < stage.checked_at + CHECK_AGAIN:
         return Sight.UNCONFIRMED
-    return Sight.UNCONFIRMED_LATE if stage.checks < MAX_CHECKS else Sight.UNCONFIRMED_FOR_GOOD
+    if stage.checks >= MAX_CHECKS and (isinstance(plan, ServingStage) or _is_overdue(stage)):
+        return Sight.UNCONFIRMED_FOR_GOOD
+    again = next_check(stage, plan)
+    return Sight.UNCONFIRMED_LATE if again is None or now >= again else Sight.UNCONFIRMED
+
+
+def next_check(stage: Stage, plan: StagePlan) -> datetime | None:
+    """Return when a stage's outcome is asked for again; None if it never was.
+
+    Of an endpoint, which bills, every few minutes; of a job, which does not, after twice the time.
+    """
+    if stage.checked_at is None:
+        return None
+    doubled = 0 if isinstance(plan, ServingStage) else min(stage.checks - 1, 10)
+    return stage.checked_at + CHECK_AGAIN * (1 << max(0, doubled))
 
 
 def deadline(stage: Stage, plan: StagePlan) -> datetime:
-    """Return when a running stage is overdue. A job can wait a day for its instances."""
+    """Return when a stage is overdue. A job can wait a day for its instances.
+
+    Each step of what is made in two has its own time, and so has an outcome: from when it could
+    first be looked for.
+    """
     begun = stage.started_at or stage.claimed_at
     if begun is None:
         raise ValueError(f"stage {stage.name} was never claimed")
     if isinstance(plan, ServingStage):
-        return begun + ENDPOINT_START
+        return (stage.second_step_at or begun) + ENDPOINT_START
+    if stage.state is StageState.SCORING:
+        return (stage.scoring_since or stage.ended_at or begun) + UNREADABLE_FOR
     return begun + timedelta(seconds=plan.max_runtime_seconds + DAY_SECONDS) + OVERDUE_MARGIN
 
 
@@ -577,6 +610,7 @@ def _check(step: _Step) -> Stage:
         moved = replace(
             moved,
             ended_at=work.ended_at or step.now,
+            scoring_since=step.now,
             billable_seconds=work.billable_seconds,
             progress=_progress(step),
             tries=0,
@@ -584,7 +618,9 @@ def _check(step: _Step) -> Stage:
             checks=0,
         )
     if step.ask is Ask.CHECK:
-        return replace(moved, checked_at=step.now, checks=moved.checks + 1)
+        # In its words of now: a service may say it in others each time, and no look come to rest.
+        reason = step.seen.outcome.reason if step.seen.outcome else moved.reason
+        return replace(moved, checked_at=step.now, checks=moved.checks + 1, reason=reason)
     return moved
 
 
@@ -598,6 +634,7 @@ def _succeed(step: _Step) -> Stage:
         previous_config=None,
         progress=replace(progress, finishes_at=None) if progress and progress.step else None,
         claimed_at=step.moved.claimed_at if step.moved.kind is StageKind.DEPLOY else None,
+        scoring_since=None,
         checked_at=None,
         checks=0,
         checkpoint=outcome.checkpoint,
