@@ -90,6 +90,7 @@ def stage(**changes: Any) -> Stage:
             Suspicion(Suspect.ABSENT, NOW, LATER, 3, confirmed=True, why="not found")
         ),
         "denied": Suspicion(Suspect.DENIED, NOW, LATER),
+        "overdue": Suspicion(Suspect.OVERDUE, NOW, LATER),
         "backstop": complete(
             Backstop(
                 "novaloop-bot",
@@ -108,6 +109,7 @@ def stage(**changes: Any) -> Stage:
         ),
         "started_at": NOW,
         "ended_at": LATER,
+        "scoring_since": LATER,
         "checked_at": LATER,
         "checks": 3,
         "next_try_at": LATER,
