@@ -30,6 +30,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
 from itertools import islice
+from typing import TYPE_CHECKING
 
 from novaloop.experiment.names import (
     INBOX,
@@ -43,7 +44,6 @@ from novaloop.experiment.record import Record, Snapshot
 from novaloop.experiment.spec.experiment import ExperimentSpec
 from novaloop.experiment.spec.inputs import roles, split_roles
 from novaloop.usecases.inbox import NOT_READ, InboxFile, Unusable, read_key
-from novaloop.usecases.orphans import OrphanWorld, look_for_orphans, see_to
 from novaloop.usecases.ports import (
     Clock,
     HintBatches,
@@ -54,6 +54,9 @@ from novaloop.usecases.ports import (
     SweepStore,
     Upload,
 )
+
+if TYPE_CHECKING:
+    from novaloop.usecases.orphans import OrphanWorld
 
 _MINUTES, _DAYS = (2, 15, 60, 240, 960), (*range(1, 29), *(28 << n for n in range(1, 10)))
 AGES = (
@@ -188,6 +191,9 @@ def _look_for_orphans(world: SweepWorld, swept: Swept, place: Round) -> None:
     begun = now if after is None else place.searched
     swept.place = place = replace(place, searched=begun, search_after=None)
     world.store.put_sweep_round(place)
+    # Once a day; it loads what the controller is made of.
+    from novaloop.usecases.orphans import look_for_orphans, see_to  # noqa: PLC0415
+
     in_time = partial(_is_before, now + TIME_FOR_ORPHANS, world)
     orphans = world.orphans()
     search = look_for_orphans(orphans, now, after or "", in_time)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
 import boto3
 
@@ -10,9 +11,11 @@ from novaloop.cloud.messages import HintQueue, IngestFunction, Topic, UtcClock
 from novaloop.cloud.objects import Bucket
 from novaloop.settings import SweeperSettings
 from novaloop.store.table import ExperimentTable
-from novaloop.usecases.orphans import OrphanWorld
 from novaloop.usecases.sweep import SweepWorld
 from novaloop.wiring.clients import HASTY
+
+if TYPE_CHECKING:
+    from novaloop.usecases.orphans import OrphanWorld
 
 
 def sweep_world() -> SweepWorld:
