@@ -25,6 +25,7 @@ from novaloop.recipes import registry
 from novaloop.recipes.endpoints import EndpointPlan, update_endpoint
 from novaloop.usecases.ports import EndRefused, LaunchRefused, NotServing
 from tests.template.stack import ACCOUNT, REGION
+from tests.unit.cloud.test_failures import AFTER
 
 if TYPE_CHECKING:
     from mypy_boto3_sagemaker.client import SageMakerClient
@@ -127,14 +128,14 @@ JOB_STANDS = [
     ("Completed", "Completed", {}, Phase.READY, None),
     ("Stopping", "Stopping", {}, Phase.ENDING, None),
     ("Failed", "Failed", {"FailureReason": "AlgorithmError: exit\n1"}, Phase.FAILED,
-     "AlgorithmError: exit 1"),
+     f"AlgorithmError{AFTER}"),
     ("Failed", "Failed", {"FailureReason": "CapacityError: no instances"}, Phase.LOST,
      "CapacityError: no instances"),
     ("Failed", "Failed", {"FailureReason": "InternalServerError: retry"}, Phase.LOST,
      "InternalServerError: retry"),
     ("Stopped", "Stopped", {"BillableTimeInSeconds": 12}, Phase.STOPPED, None),
     ("Failed", "Failed", {"FailureReason": "ClientError: CapacityError in your script"},
-     Phase.FAILED, "ClientError: CapacityError in your script"),
+     Phase.FAILED, f"ClientError{AFTER}"),
     ("Stopped", "Stopped", {}, Phase.STOPPED, None),
     ("Stopped", "Stopped", {"FailureReason": "CapacityError: no instances"}, Phase.LOST,
      "CapacityError: no instances"),

@@ -14,6 +14,7 @@ import pytest
 
 from novaloop.datasets.convert import convert
 from novaloop.datasets.options import DatasetOptions, RowFormat, SourceFormat
+from novaloop.experiment.record import Status
 from tests.simulation.simulation import SPEC, Simulation
 
 CANARY = "ZCANARYZ"
@@ -188,3 +189,19 @@ def test_no_format_tells_in_messages_what_it_found(row_format: RowFormat) -> Non
         told = {"refusal": [summary.refusal], "rejects": rejects}
         leaks += [(name, place) for place, text in told.items() if CANARY in repr(text)]
     assert leaks == []
+
+
+def test_nothing_that_a_failed_container_wrote_is_kept_or_sent() -> None:
+    simulation = Simulation(fate=lambda _: "fails")
+    simulation.submit("demo", SPECS["sft"], 240)
+    assert simulation.settles("demo")
+    simulation.passes(timedelta(minutes=5))
+    record = simulation.record("demo")
+    assert record.status is Status.FAILED
+    assert "AlgorithmError: ValueError, exit code 1" in record.reason
+    assert "novaloop logs" in record.reason
+    store = simulation.world.store
+    assert CANARY not in repr(store.load("demo"))
+    assert CANARY not in repr(store.history("demo"))
+    assert simulation.notifier.messages
+    assert CANARY not in repr(simulation.notifier.messages)

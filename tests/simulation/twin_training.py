@@ -40,11 +40,16 @@ REFUSALS = {
     "throttled": "ThrottlingException",
     "invalid": "ValidationException",
 }
+# What SageMaker says of a failed container is what that wrote, which may quote a row:
+# https://docs.aws.amazon.com/sagemaker/latest/dg/your-algorithms-training-algo-output.html
 ENDINGS = {
     "completes": ("Completed", None),
     "no manifest": ("Completed", None),
     "bad archive": ("Completed", None),
-    "fails": ("Failed", "AlgorithmError: it did not converge"),
+    "fails": (
+        "Failed",
+        "AlgorithmError: ValueError: row 17: {'question': 'ZCANARYZ, a row'}, exit code: 1",
+    ),
     "stopped outside": ("Stopped", None),
     **{fate: ("Failed", reason) for fate, reason in LOSSES.items()},
 }

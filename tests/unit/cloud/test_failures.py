@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 from novaloop.cloud.bedrock import OnDemandDeployments, ProvisionedThroughputs
 from novaloop.cloud.customization import CustomizationJobs
 from novaloop.cloud.endpoints import SageMakerEndpoints
-from novaloop.cloud.failures import SAYINGS, cause_of, judged
+from novaloop.cloud.failures import LONGEST_REASON, SAYINGS, cause_of, judged, told
 from novaloop.cloud.jobs import TrainingJobs
 from novaloop.experiment.controller.observation import Cause, Phase, Work
 from novaloop.experiment.runtimes.serving import EndpointRef
@@ -234,3 +234,57 @@ def test_a_reason_that_nobody_knows_is_a_failure_for_good(kind: str, reason: str
     work = FAILED[kind](reason)
     assert (work.phase, work.cause) == (Phase.FAILED, None)
     assert (work.reason or "") == (reason or "")
+
+
+AFTER = (
+    "; what the container wrote may quote data: `novaloop logs` shows it, and the job's "
+    "FailureReason"
+)
+
+
+@pytest.mark.parametrize(
+    ("reason", "shown"),
+    [
+        # aws/amazon-sagemaker-examples#372, aws/sagemaker-python-sdk#357
+        ("AlgorithmError: Exit Code: 1", f"AlgorithmError, exit code 1{AFTER}"),
+        ("AlgorithmError: , exit code: 137", f"AlgorithmError, exit code 137{AFTER}"),
+        (
+            (
+                'AlgorithmError: ExecuteUserScriptError:\nExitCode 1\nErrorMessage "ValueError: '
+                "row {'question': 'ROW'}\nSystemExit: 1\"\nCommand \"python3 ROW\", exit code: 2"
+            ),
+            "AlgorithmError: ExecuteUserScriptError, ValueError, SystemExit, exit code 2" + AFTER,
+        ),
+        ("ClientError: line 3: ROW is no label", f"ClientError{AFTER}"),
+        (
+            "AlgorithmError: ROWError: CUDA out of memory. ROW",
+            "AlgorithmError: CUDA out of memory" + AFTER,
+        ),
+        ("AlgorithmError", f"AlgorithmError{AFTER}"),
+    ],
+)
+def test_what_a_container_wrote_is_cut_to_words_that_quote_nothing(reason: str, shown: str) -> None:
+    assert told(reason) == shown
+    assert cause_of(shown) == cause_of(reason)
+    assert told(shown) == shown
+
+
+@pytest.mark.parametrize(
+    "reason",
+    [
+        "ClientError: Data download failed: Failed to download s3://bucket/key: 403",
+        "ClientError: Artifact upload failed: Error 7: the role may not write",
+        "ClientError: Please use an instance type with more memory, or reduce the size of data",
+        "CapacityError: Unable to provision requested ML compute capacity.",
+        "InternalServerError: We encountered an internal error. Please try again.",
+        "The primary container did not pass the ping health check.",
+    ],
+)
+def test_what_a_service_wrote_is_told_whole(reason: str) -> None:
+    assert told(reason) == reason
+
+
+def test_a_reason_is_one_line_of_bounded_length() -> None:
+    assert told(None) is None
+    assert told(" \n") is None
+    assert told("a\n b" + "c" * 999) == "a b" + "c" * (LONGEST_REASON - 3)

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from novaloop.cloud.errors import CHANGING, asking, create_unless_taken, end_if_possible, found
-from novaloop.cloud.failures import judged
+from novaloop.cloud.failures import judged, told
 from novaloop.experiment.controller.observation import End, Phase, Work
 from novaloop.experiment.record import Owner, Progress
 from novaloop.experiment.stack import owner_of
@@ -161,12 +161,12 @@ class BedrockEndpoints(ABC):
 
     def _resource(self, arn: str, status: str, described: Mapping[str, Any]) -> _Resource | None:
         """Return what was described with its owner; None if it is gone meanwhile."""
-        told = found(lambda: self._bedrock.list_tags_for_resource(resourceARN=arn))
-        if told is None:
+        listed = found(lambda: self._bedrock.list_tags_for_resource(resourceARN=arn))
+        if listed is None:
             return None
-        tags = {tag["key"]: tag["value"] for tag in told.get("tags", [])}
+        tags = {tag["key"]: tag["value"] for tag in listed.get("tags", [])}
         created_at = described.get("creationTime") or described["createdAt"]
-        reason = described.get("failureMessage")
+        reason = told(described.get("failureMessage"))
         return _Resource(arn, status, reason, created_at, owner_of(tags))
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from novaloop.cloud.errors import create_unless_taken, end_if_possible, found
-from novaloop.cloud.failures import judged
+from novaloop.cloud.failures import judged, told
 from novaloop.experiment.controller.observation import End, Phase, Work
 from novaloop.experiment.record import Owner, Progress
 from novaloop.experiment.stack import owner_of
@@ -43,7 +43,7 @@ class CustomizationJobs:
                 ours=owner is None or owner.owns(self._owner(job["jobArn"])),
                 arn=job["jobArn"],
                 progress=Progress(_step(job)),
-                reason=job.get("failureMessage"),
+                reason=told(job.get("failureMessage")),
                 started_at=job["creationTime"],
                 ended_at=job.get("endTime"),
                 model_arn=job.get("outputModelArn"),

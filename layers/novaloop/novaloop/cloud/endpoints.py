@@ -23,7 +23,7 @@ from novaloop.cloud.errors import (
     settled,
     text_of,
 )
-from novaloop.cloud.failures import cause_of, judged
+from novaloop.cloud.failures import cause_of, judged, told
 from novaloop.cloud.jobs import owner_by_tags
 from novaloop.experiment.controller.observation import End, Phase, Work
 from novaloop.experiment.names import experiment_of_job
@@ -78,7 +78,7 @@ class SageMakerEndpoints:
             phase=_PHASES.get(endpoint["EndpointStatus"], Phase.ACTIVE),
             arn=endpoint["EndpointArn"],
             progress=Progress(endpoint["EndpointStatus"]),
-            reason=endpoint.get("FailureReason"),
+            reason=told(endpoint.get("FailureReason")),
             started_at=None if ref.is_shared else endpoint.get("CreationTime"),
             holder=holder,
         )
@@ -104,7 +104,7 @@ class SageMakerEndpoints:
                 endpoint,
                 phase=phase,
                 progress=Progress(f"component {status}"),
-                reason=component.get("FailureReason"),
+                reason=told(component.get("FailureReason")),
             )
         )
 

@@ -17,12 +17,56 @@ by SageMaker: not launched again either.
 
 from __future__ import annotations
 
+import builtins
 import re
 from dataclasses import dataclass, replace
 
 from novaloop.experiment.controller.observation import Cause, Phase, Work
 
 LONGEST_REASON = 500
+
+# SageMaker puts in front of what a container wrote to /opt/ml/output/failure, or of the end of what
+# its script said, whose fault it is. Containers and SageMaker itself use the second:
+# https://docs.aws.amazon.com/sagemaker/latest/dg/your-algorithms-training-algo-output.html
+_CONTAINERS = re.compile(r"(AlgorithmError|ClientError)\b")
+_SAGEMAKERS = re.compile(
+    r"ClientError: (Data download failed|Artifact upload failed|Please use an instance type with "
+    r"more memory|CannotStartContainerError|Cannot pull)"
+)
+"""What SageMaker says by itself with one of them, of S3, roles and machines. Sources:
+DIAGNijmegen/rse-grand-challenge, aws/amazon-sagemaker-examples."""
+_EXIT_CODE = re.compile(r"\bexit ?code:? ?(\d{1,3})\b", re.IGNORECASE)
+_KNOWN_WORDS = (
+    *(
+        name
+        for name, kind in vars(builtins).items()
+        if isinstance(kind, type) and issubclass(kind, BaseException)
+    ),
+    *("ExecuteUserScriptError", "OutOfMemoryError", "JSONDecodeError", "ValidationError"),
+    *("CUDA out of memory", "CUDA error", "NCCL error", "No space left on device"),
+)
+"""What may be told of a container's words, since it is no data: a fixed list."""
+_KNOWN = re.compile(rf"\b({'|'.join(_KNOWN_WORDS)})\b")
+_REST = (
+    "; what the container wrote may quote data: `novaloop logs` shows it, and the job's "
+    "FailureReason"
+)
+
+
+def told(reason: object) -> str | None:
+    """Return what a service says of a failure, in one line of bounded length; None if nothing.
+
+    What a service wrote stays whole. A container's words may hold a row of the data, such as an
+    exception's that could not read it: of those only the kinds of errors and the exit code stay.
+    """
+    text = " ".join(str(reason or "").split())
+    begin = _CONTAINERS.match(text)
+    if begin is None or _SAGEMAKERS.match(text):
+        return text[:LONGEST_REASON] or None
+    words = ", ".join([*dict.fromkeys(_KNOWN.findall(text, begin.end()))][:3])
+    codes = _EXIT_CODE.findall(text)
+    code = f", exit code {codes[-1]}" if codes else ""
+    return f"{begin[1]}{': ' if words else ''}{words}{code}{_REST}"
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from novaloop.cloud.errors import (
     text_of,
     unless_there,
 )
-from novaloop.cloud.failures import LONGEST_REASON, cause_of, judged
+from novaloop.cloud.failures import cause_of, judged, told
 from novaloop.experiment.controller.observation import Cause, End, Phase, Work
 from novaloop.experiment.record import Obstacle, Owner, Progress
 from novaloop.experiment.runtimes.training_job import PlannedRequest
@@ -151,13 +151,12 @@ def owner_by_tags(sagemaker: SageMakerClient, arn: str) -> Owner | None:
 
 def work_of_job(job: Mapping[str, Any], *, ours: bool = True) -> Work:
     """Translate the answer of DescribeTrainingJob."""
-    reason = " ".join(str(job.get("FailureReason", "")).split())[:LONGEST_REASON] or None
     work = Work(
         phase=_PHASES.get(job["TrainingJobStatus"], Phase.ACTIVE),
         ours=ours,
         arn=job["TrainingJobArn"],
         progress=_progress(job),
-        reason=reason,
+        reason=told(job.get("FailureReason")),
         started_at=job.get("TrainingStartTime"),
         ended_at=job.get("TrainingEndTime"),
         billable_seconds=job.get("BillableTimeInSeconds", 0),
