@@ -102,6 +102,7 @@ def stage(**changes: Any) -> Stage:
                 is_set=True,
                 was_gone=True,
                 changed="Target.Arn",
+                touched_at=LATER,
                 refused=complete(
                     Suspicion(Suspect.DENIED, NOW, LATER, looks=2, confirmed=True, why="no")
                 ),

@@ -76,7 +76,7 @@ BREAKS: Sequence[Break] = (
     _one(
         "a schedule that somebody deletes stays deleted",
         "usecases/reconcile.py",
-        "return replace(backstop, changed=changed or backstop.changed)",
+        "return None if changed is None else Unset(backstop, changed)",
         "return None",
     ),
     _one(

@@ -254,6 +254,35 @@ def test_a_schedule_that_is_deleted_by_hand_is_set_again_and_told_once(plan: byt
     assert not serves(simulation)
 
 
+def test_each_deletion_by_hand_is_told_and_in_the_history_at_most_once_a_day() -> None:
+    simulation = live(b"plan: [sft, deploy: {ttl_hours: 600}]\n")
+    for number, days in enumerate((2, 8, 5), 1):
+        simulation.scheduler.schedules.clear()
+        simulation.passes(timedelta(hours=3))
+        simulation.scheduler.schedules.clear()
+        simulation.passes(timedelta(hours=3))
+        assert simulation.scheduler.schedules
+        assert len(told_of_schedules(simulation)) == number
+        history = [line.why for line in simulation.store.history("demo")]
+        assert len([why for why in history if "was deleted by somebody" in why]) == number
+        simulation.passes(timedelta(days=days))
+        assert len(told_of_schedules(simulation)) == number
+    assert len({*told_of_schedules(simulation)}) == 3, "each says when"
+
+
+def test_each_change_by_hand_is_told_and_in_the_history_at_most_once_a_day() -> None:
+    simulation = live(b"plan: [sft, deploy: {ttl_hours: 600}]\n")
+    for number, days in enumerate((2, 8, 5), 1):
+        for _ in range(2):
+            changed(simulation, NAME, "Target.Arn")
+            simulation.passes(timedelta(hours=3))
+        assert len(told_as_changed(simulation)) == number
+        history = [line.why for line in simulation.store.history("demo")]
+        assert len([why for why in history if "was changed by somebody" in why]) == number
+        simulation.passes(timedelta(days=days))
+        assert len(told_as_changed(simulation)) == number
+
+
 @any_plan
 def test_one_schedule_of_several_that_is_deleted_is_set_again(plan: bytes) -> None:
     for name in schedules_of(live(plan)):

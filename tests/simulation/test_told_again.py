@@ -97,7 +97,7 @@ def test_what_can_not_be_kept_is_told_once_and_once_more_when_it_is(
     simulation = live()
     numbers = itertools.count()
 
-    def put(_: Backstop, __: object) -> bool:
+    def put(_: Backstop, __: object, *, sooner: bool) -> bool:
         raise LaunchRefused(answer(next(numbers)))
 
     with monkeypatch.context() as refusing:

@@ -169,7 +169,8 @@ class Backstop:
     inference component of that name. `lasting`: it serves one experiment after the other. `is_set`:
     the service said so; before that, the schedule may be there or not. `was_gone`: somebody else
     deleted it once, and it was created anew. `changed`: what of it somebody else changed last, by
-    the names of GetSchedule's answer. `refused`: what keeps it from being set.
+    the names of GetSchedule's answer. `touched_at`: when that was noticed which people are told of.
+    `refused`: what keeps it from being set.
     """
 
     name: str
@@ -181,6 +182,7 @@ class Backstop:
     is_set: bool = False
     was_gone: bool = False
     changed: str = ""
+    touched_at: datetime | None = None
     refused: Suspicion | None = None
 
 
@@ -416,15 +418,17 @@ class Record(Bounded):
         if backstop is None:
             return ""
         name = f"the schedule that ends {backstop.name} if nothing else does"
+        touched_at = backstop.touched_at
+        at = f"; it was noticed at {touched_at:%Y-%m-%d %H:%M} UTC" if touched_at else ""
         if backstop.was_gone:
             return (
-                f"{name} was deleted by somebody, and was created anew; CloudTrail knows who "
+                f"{name} was deleted by somebody, and was created anew{at}; CloudTrail knows who "
                 "called DeleteSchedule"
             )
         if backstop.changed and backstop.is_set:
             return (
                 f"{name} was changed by somebody in its {backstop.changed}, and was set as it has "
-                "to be again; CloudTrail knows who called UpdateSchedule"
+                f"to be again{at}; CloudTrail knows who called UpdateSchedule"
             )
         return ""
 

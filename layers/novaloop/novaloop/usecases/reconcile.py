@@ -49,6 +49,7 @@ from novaloop.experiment.controller.observation import (
     Refusal,
     Sense,
     TrainingNews,
+    Unset,
     Work,
     needs_leftovers,
     needs_outcome,
@@ -365,14 +366,12 @@ def _look_at_stage(
     return replace(seen, outcome=eyes.see(Sense.OUTCOME, look))
 
 
-def _unset(backstop: Backstop, world: World, eyes: _Eyes) -> Backstop | None:
+def _unset(backstop: Backstop, world: World, eyes: _Eyes) -> Unset | None:
     if eyes.backstop_seen:
         return None
     eyes.backstop_seen = True
     changed = world.schedules.unset(backstop, world.clock.now())
-    if changed is None:
-        return None
-    return replace(backstop, changed=changed or backstop.changed)
+    return None if changed is None else Unset(backstop, changed)
 
 
 def _outcome(record: Record, stage: Stage, snapshot: Snapshot, world: World) -> Outcome:

@@ -43,17 +43,30 @@ def acknowledged(record: Record, seen: Observation, now: datetime, policy: Polic
     for stage in record.stages:
         known = stage.backstop
         if seen.backstop is not None and known in {seen.backstop, None} and stage is record.focus:
-            was_gone = seen.was_gone or seen.backstop.was_gone
-            known = replace(seen.backstop, is_set=True, was_gone=was_gone, refused=None)
+            known = replace(seen.backstop, is_set=True, refused=None)
+            if seen.was_gone:
+                known = _touched(replace(known, was_gone=True), now)
         unset = seen.unset
-        if known and unset and unset == replace(known, changed=unset.changed):
-            known = replace(unset, is_set=False)
+        if known and unset and unset.backstop == known:
+            known = replace(known, is_set=False)
+            if unset.changed:
+                known = _touched(replace(known, changed=unset.changed), now)
         if known is not None and seen.exposed is not None and stage is record.focus:
             known = replace(known, refused=refused(known.refused, seen.exposed, now, policy))
         if known is not None and known == seen.removed:
             known = None
         record = put_stage(record, replace(stage, backstop=known))
     return record
+
+
+TOLD_AGAIN = timedelta(days=1)
+"""After this time somebody's next deletion or change of a schedule is told, too. What does so all
+the time, such as a tool that holds the account to its own list, is told once a day."""
+
+
+def _touched(backstop: Backstop, now: datetime) -> Backstop:
+    told = backstop.touched_at
+    return backstop if told and now < told + TOLD_AGAIN else replace(backstop, touched_at=now)
 
 
 def with_backstops(decision: Decision, seen: Observation, now: datetime) -> Decision:
@@ -86,7 +99,11 @@ def _with_backstop(decision: Decision, stage: Stage, plan: ServingStage) -> Deci
     former = before if before is not None and before.attempt == stage.attempt else None
     if former is not None:
         backstop = replace(
-            backstop, was_gone=former.was_gone, changed=former.changed, refused=former.refused
+            backstop,
+            was_gone=former.was_gone,
+            changed=former.changed,
+            touched_at=former.touched_at,
+            refused=former.refused,
         )
     launches = StageCommand(Ask.LAUNCH, stage.name) in decision.commands
     # Whoever serves by now has taken the endpoint over, with all that the former was promised. Not

@@ -155,12 +155,15 @@ def with_troubles(decision: Decision, former: Record, now: datetime) -> Decision
     A trouble counts at once when it comes, and goes on counting until it was away for `QUIET`: so
     what comes and goes (flaps, as monitors have it) is told once, and its end at most once in that
     time. One that went before anybody was told of it, or whose status is over, counts no more; nor
-    does what kept something from being kept, once it is kept: whoever asked for it waits for that.
+    does what kept something from being kept, once it is kept: whoever asked for it waits for that;
+    nor that a schedule was touched, once it was touched again.
     """
     record = decision.record
     present = {trouble.name for trouble in present_troubles(record)}
     was_told = _is_told(former, former.notified)
-    over = _UNSET if _is_unkept(former) and not _is_unkept(record) else None
+    over = {_UNSET} if _is_unkept(former) and not _is_unkept(record) else set()
+    if touched := {name for name in present if name.startswith(_TOUCHED)}:
+        over |= {each.name for each in record.troubles if each.name.startswith(_TOUCHED)} - touched
     known = [
         replace(each, gone_at=None if each.name in present else each.gone_at or now)
         for each in record.troubles
@@ -168,7 +171,7 @@ def with_troubles(decision: Decision, former: Record, now: datetime) -> Decision
         or (
             record.status is former.status
             and (was_told or each.gone_at is not None)
-            and each.name != over
+            and each.name not in over
         )
     ]
     away = sorted(
@@ -182,6 +185,9 @@ def with_troubles(decision: Decision, former: Record, now: datetime) -> Decision
     ails, ailed = _ails(record), _AILS in {each.name for each in former.troubles}
     if ailed is not (_AILS in counting) and record.status is former.status:
         line = HistoryEntry(now, str(record.status), ails or record.reason)
+        decision = replace(decision, history=(*decision.history, line))
+    if any(name.startswith(_TOUCHED) for name in new):
+        line = HistoryEntry(now, str(record.status), record.lost_backstop)
         decision = replace(decision, history=(*decision.history, line))
     troubles += [Trouble(name, now) for name in sorted(new)]
     # What is final is looked at no more, unless something is due.
@@ -215,8 +221,10 @@ def present_troubles(record: Record) -> list[PresentTrouble]:
         )
         # Whatever can't be read, and why, may differ from look to look.
         found.append(PresentTrouble(f"{at}something can't be read", text))
-    if lost := record.lost_backstop:
-        found.append(PresentTrouble("its schedule was touched", lost))
+    backstop = stage.backstop if stage else None
+    if (lost := record.lost_backstop) and backstop is not None:
+        at = f" at {backstop.touched_at:%Y-%m-%d %H:%M}" if backstop.touched_at else ""
+        found.append(PresentTrouble(f"{_TOUCHED}{at}", lost))
     if exposed := record.reason if _is_unkept(record) else record.refused_backstop:
         found.append(PresentTrouble(_UNSET, exposed))
     if ails := _ails(record):
@@ -230,6 +238,7 @@ def present_troubles(record: Record) -> list[PresentTrouble]:
 
 _AILS = "its endpoint does not serve"
 _UNSET = "its schedule can't be set"
+_TOUCHED = "its schedule was touched"
 
 
 def _is_unkept(record: Record) -> bool:

@@ -215,6 +215,14 @@ class Feedback:
 
 
 @dataclass(frozen=True)
+class Unset:
+    """A schedule that was set, and is not there as it was; what of it somebody `changed`, if so."""
+
+    backstop: Backstop
+    changed: str
+
+
+@dataclass(frozen=True)
 class Observation(Feedback):
     """Everything that a decision may look at; `work` is None where nobody looked.
 
@@ -222,8 +230,8 @@ class Observation(Feedback):
     of another experiment that the spec names. `leftovers` stand in the order in which to delete
     them. `before` is the experiment that has waited longest for the quota which the next launch
     counts towards, if that is not this one. `blind` are the looks that failed; what they look for
-    is None. `unset` is the schedule that was set, and is not there as it was, with what of it
-    somebody changed. `new_uid` is there for an experiment that has no record yet.
+    is None. `unset` is the schedule that is not there as it was set. `new_uid` is there for an
+    experiment that has no record yet.
     """
 
     snapshot: Snapshot
@@ -235,7 +243,7 @@ class Observation(Feedback):
     leftovers: tuple[Leftover, ...] | None = None
     before: str | None = None
     blind: tuple[Blind, ...] = ()
-    unset: Backstop | None = None
+    unset: Unset | None = None
     new_uid: str | None = None
 
     def blind_to(self, *senses: Sense) -> Blind | None:
