@@ -558,8 +558,8 @@ MUTANTS: Sequence[Mutant] = [
         Fault(
             does="what nobody could read while the controller was away was too late",
             test="test_an_output_that_can_not_be_read_after_an_absence_has_its_day",
-            old="return (stage.scoring_since or stage.ended_at or begun) + UNREADABLE_FOR",
-            new="return (stage.ended_at or begun) + UNREADABLE_FOR",
+            old="ready = stage.scoring_since or stage.ended_at",
+            new="ready = stage.ended_at",
         ),
         Fault(
             does="a second step has the time that the first one took",

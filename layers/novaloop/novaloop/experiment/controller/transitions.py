@@ -423,13 +423,14 @@ def deadline(stage: Stage, plan: StagePlan) -> datetime:
     Each step of what is made in two has its own time, and so has an outcome: from when it could
     first be looked for.
     """
+    ready = stage.scoring_since or stage.ended_at
+    if stage.state is StageState.SCORING and ready and not isinstance(plan, ServingStage):
+        return ready + UNREADABLE_FOR
     begun = stage.started_at or stage.claimed_at
     if begun is None:
         raise ValueError(f"stage {stage.name} was never claimed")
     if isinstance(plan, ServingStage):
         return (stage.second_step_at or begun) + ENDPOINT_START
-    if stage.state is StageState.SCORING:
-        return (stage.scoring_since or stage.ended_at or begun) + UNREADABLE_FOR
     return begun + timedelta(seconds=plan.max_runtime_seconds + DAY_SECONDS) + OVERDUE_MARGIN
 
 
