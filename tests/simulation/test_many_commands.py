@@ -14,7 +14,8 @@ from novaloop.experiment.record import CommandItem, CommandKind, Status
 from novaloop.usecases.ports import VersionConflict
 from novaloop.usecases.reconcile import reconcile
 from tests.simulation.faults import Calls, Scenario, at_any_call, second_controller
-from tests.simulation.simulation import SPEC, SWEEP_EVERY, Chaos, Simulation, crash
+from tests.simulation.simulation import SPEC, SWEEP_EVERY, Call, Chaos, Simulation, crash
+from tests.simulation.twin_service import refusal
 
 PLAN = SPEC + b"plan: [sft, deploy: {ttl_hours: 2}]\n"
 HOURS = 40 * 24
@@ -167,6 +168,34 @@ def test_a_command_whose_event_is_lost_is_obeyed_after_the_next_sweep() -> None:
     assert simulation.record("demo").cleanup is None
     simulation.passes(timedelta(days=1))
     assert simulation.hints_delivered - hints < 30, "it costs something when all is obeyed"
+
+
+@pytest.mark.parametrize("failing", [0, 20])
+def test_that_a_command_for_what_does_not_exist_is_dropped_is_told_once(failing: int) -> None:
+    simulation = live()
+    simulation.unseen = True
+    simulation.interposed.append(Untold(failing))
+    for kind in (CommandKind.STOP, CommandKind.CLEANUP):
+        simulation.command("nobody", kind)
+    simulation.passes(timedelta(days=3))
+    assert simulation.store.load("nobody").commands == ()
+    (message,) = (text for subject, text in simulation.notifier.messages if "nobody" in subject)
+    assert "stop by somebody" in message
+    assert "cleanup by somebody" in message
+    assert not simulation.dead_letters
+
+
+class Untold:
+    """Denies so often that people are told of the commands."""
+
+    def __init__(self, times: int) -> None:
+        self.times = times
+
+    def around(self, call: Call) -> object:
+        if call.name == "notifier.publish" and "nobody" in str(call.first) and self.times:
+            self.times -= 1
+            raise refusal("AuthorizationError", "no")
+        return call()
 
 
 def test_a_command_for_what_does_not_exist_is_dropped_after_two_days() -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 import traceback
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -68,6 +68,7 @@ from novaloop.experiment.controller.transitions import Ask
 from novaloop.experiment.lineage import Origin, named_origin, origin_of
 from novaloop.experiment.record import (
     Backstop,
+    CommandItem,
     Obstacle,
     Owner,
     Record,
@@ -115,6 +116,8 @@ MAX_ROUNDS = 50
 FIRST_FILE_WITHIN = timedelta(days=2)
 """How long a command waits for its experiment. By then the sweep tells of an upload that is not
 taken (`TOLD_AFTER` there)."""
+SHOWN = 20
+"""How many commands for no experiment a message names."""
 SHORTEST_DELAY = timedelta(seconds=5)
 """Of a hint that another one leads to, so that no chain of them can spin. A commit shows in the
 queue for a quota by then."""
@@ -254,8 +257,7 @@ def reconcile(experiment_id: str, world: World, depth: int = 0, receives: int = 
         # look at what does not exist.
         until = world.clock.now() - FIRST_FILE_WITHIN
         if late := [each for each in snapshot.commands if each.at < until]:
-            logger.warning("%s commands name no experiment", len(late))
-            world.store.drop(experiment_id, late)
+            _drop(experiment_id, late, world)
         return None
     feedback = Feedback()
     done: set[Command] = set()
@@ -286,6 +288,24 @@ def reconcile(experiment_id: str, world: World, depth: int = 0, receives: int = 
         record = _with_told(record, feedback, world)
         snapshot = replace(snapshot, record=record, commands=pending)
     raise RuntimeError(f"experiment {experiment_id} does not come to rest")
+
+
+def _drop(experiment_id: str, commands: Sequence[CommandItem], world: World) -> None:
+    """Tell people that nothing comes of commands, and let go of them once that is told."""
+    subject = f"Novaloop: nothing comes of the commands for {experiment_id}"
+    lines = [f"{each.kind} by {each.by}, {each.at:%Y-%m-%d %H:%M} UTC" for each in commands]
+    more = [f"and {len(lines) - SHOWN:,} more"] if len(lines) > SHOWN else []
+    why = (
+        "There is no experiment of that name, and none came within two days. What serves under it "
+        "all the same, the daily search tells of, with the command that ends it."
+    )
+    try:
+        message = "\n".join((subject, "", *lines[:SHOWN], *more, "", why, ""))
+        world.notifier.publish(subject, message, {"experiment": experiment_id})
+    except Exception as error:  # each sweep asks for a look as long as they are there
+        _reported(error, "telling that commands name no experiment", world)
+        return
+    world.store.drop(experiment_id, commands)
 
 
 def _with_told(record: Record, feedback: Feedback, world: World) -> Record:
