@@ -94,19 +94,25 @@ def _snapshots(stack: Stack, name: str, every: float) -> Iterator[Snapshot]:
     while True:
         snapshot = stack.table.load(name)
         if snapshot.record is None:
-            _require_hope(stack, name)
+            _require_hope(stack, snapshot)
         yield snapshot
         if _rests(stack, snapshot):
             return
         time.sleep(every)
 
 
-def _require_hope(stack: Stack, name: str) -> None:
-    """Raise Refused if nothing was uploaded, Failed if the upload was never looked at."""
+def _require_hope(stack: Stack, snapshot: Snapshot) -> None:
+    """Raise Refused if nothing of use was uploaded, Failed if the upload was never looked at."""
+    name = snapshot.experiment_id
     uploaded_at = stack.newest_upload(name)
     if uploaded_at is None:
         raise Refused(stack.no_record(name))
     if datetime.now(UTC) - uploaded_at > OVERLOOKED_AFTER:
+        if snapshot.strays.names and not snapshot.has_uploads:
+            raise Refused(
+                f"{name} holds no file of an experiment, only {snapshot.strays}: upload sft.csv or "
+                "whatever its plan needs"
+            )
         raise Failed(
             f"{name} was uploaded at {uploaded_at:%H:%M} UTC and nothing has looked at it: read "
             "the ingest and controller functions' logs in CloudWatch"

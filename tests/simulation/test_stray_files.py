@@ -85,6 +85,25 @@ def test_folders_of_photos_are_no_experiments() -> None:
     assert not any(each.record for each in simulation.store.snapshots.values())
 
 
+@pytest.mark.parametrize(
+    "file",
+    [
+        *("sft.tgz", "sft.7z", "SFT.ods", "eval.csv.bz2", "rft", "data.sqlite", "trip/sft.heic"),
+        *("rows.7z", "rows.ods", "rows.csv.zst", "rows.tar", "rows.avro", "experiment.toml"),
+    ],
+)
+def test_what_is_called_or_packed_like_a_dataset_is_told_of(file: str) -> None:
+    simulation = Simulation()
+    simulation.upload("demo", "photo.jpg", b"x")
+    simulation.passes(timedelta(minutes=1))
+    assert simulation.store.load("demo").record is None
+    simulation.upload("demo", file, b"x")
+    simulation.passes(timedelta(minutes=1))
+    record = simulation.record("demo")
+    assert record.status is Status.COLLECTING
+    assert file in f"{record.reason} {record.notices} {simulation.store.load('demo').strays}"
+
+
 def test_among_more_strays_than_are_named_may_be_one_that_was_meant() -> None:
     simulation = Simulation()
     for number in range(MAX_STRAYS + 1):

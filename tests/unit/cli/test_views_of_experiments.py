@@ -221,6 +221,17 @@ def test_watch_gives_up_on_an_upload_that_nothing_looks_at(
     assert "nothing has looked at it" in result.stderr
 
 
+def test_watch_says_that_a_folder_holds_nothing_of_an_experiment(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stack.s3.put_object(Bucket=stack.bucket, Key=f"inbox/{NAME}/cat.jpg", Body=b"")
+    stack.table.put_stray(NAME, "cat.jpg")
+    monkeypatch.setattr(watch, "OVERLOOKED_AFTER", timedelta(days=-1))
+    result = novaloop("watch", NAME)
+    assert result.exit_code == 2
+    assert "holds no file of an experiment, only cat.jpg" in result.stderr
+
+
 def test_watch_survives_an_interruption(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
     store(stack, replace(example.record(), status=Status.RUNNING))
 

@@ -14,7 +14,8 @@ from enum import StrEnum
 from typing import Annotated, Any
 
 from novaloop.experiment.bounds import Bounded, First, Prose, cut
-from novaloop.experiment.spec.experiment import ExperimentSpec
+from novaloop.experiment.names import SPEC_FILE, SPLIT_STEM, stem_of
+from novaloop.experiment.spec.experiment import ExperimentSpec, Role
 from novaloop.experiment.spec.stages import StageKind, StagePlan, Target
 from novaloop.training.notes import HealthKind, HealthNote
 
@@ -550,8 +551,11 @@ class DatasetItem(Bounded):
 
 
 _LIKE_DATA = re.compile(
-    r"\.(csv|tsv|txt|json|jsonl|ndjson|parquet|arrow|xls|xlsx|ya?ml|gz|zip)$", re.IGNORECASE
+    r"\.(csv|tsv|txt|json|jsonl|ndjson|parquet|arrow|feather|avro|orc|xls|xlsx|xlsb|ods|ya?ml"
+    r"|gz|tgz|bz2|xz|zst|zip|tar|7z|rar)\Z",
+    re.IGNORECASE,
 )
+_LIKE_DATASETS = {*Role, SPLIT_STEM, stem_of(SPEC_FILE)}
 
 
 @dataclass(frozen=True)
@@ -576,8 +580,15 @@ class Strays:
 
     @property
     def like_data(self) -> tuple[str, ...]:
-        """Those that look like files of data or settings, but for more than are named."""
-        return tuple(name for name in self.names if _LIKE_DATA.search(name))
+        """Those that look like files of data or settings, but for more than are named.
+
+        One that is called like a dataset may be meant as that, in whatever format it is.
+        """
+        return tuple(
+            name
+            for name in self.names
+            if _LIKE_DATA.search(name) or stem_of(name).lower() in _LIKE_DATASETS
+        )
 
     def __str__(self) -> str:
         told = ", ".join(cut(name, 100) for name in self.names)

@@ -342,7 +342,7 @@ def _what_is_not_used(spec: ExperimentSpec, snapshot: Snapshot) -> Iterator[str]
             "it, or upload what is waited for as files of their own"
         )
     if others or strays.more:
-        yield f"{_are_there(others, strays.more)}, but not used: no dataset is called so"
+        yield f"{_are_there(others, strays.more)}, not used: no experiment has files of such names"
     if idle:
         yield f"{_are_there(sorted(idle))}, but no stage of the plan uses it"
 
