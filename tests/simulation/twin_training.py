@@ -54,7 +54,7 @@ ENDINGS = {
     **{fate: ("Failed", reason) for fate, reason in LOSSES.items()},
 }
 TRAINING = timedelta(minutes=40)
-HANGING = timedelta(days=9)
+HANGING = timedelta(days=3)
 """What hangs outlives its longest run time, a day and an hour; but nothing runs for ever."""
 
 
