@@ -49,4 +49,4 @@ def test_the_daily_search_tells_of_what_no_record_knows(simulation: Simulation) 
     simulation.passes(timedelta(days=2))
     told = [text for subject, text in simulation.notifier.messages if "without an" in subject]
     assert told
-    assert f"{name} (experiment demo) serves, and no schedule is known to end it" in told[0]
+    assert f"{name} (experiment demo) serves, and nothing is known to end it" in told[0]
