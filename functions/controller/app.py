@@ -15,7 +15,13 @@ from aws_lambda_powertools.utilities.batch import (
 
 from novaloop.experiment.names import experiment_of_job
 from novaloop.experiment.versions import NewerVersion
-from novaloop.usecases.hints import NoHint, read_batch, read_record
+from novaloop.usecases.hints import (
+    Hint,
+    NoHint,
+    look_again_if_late,
+    read_batch,
+    read_record,
+)
 from novaloop.usecases.reconcile import reconcile
 from novaloop.wiring.controller import controller_world
 from novaloop.wiring.telemetry import leaving_unread_alone
@@ -29,7 +35,7 @@ if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
     from novaloop.experiment.record import Record
-    from novaloop.usecases.hints import Envelope, Hint
+    from novaloop.usecases.hints import Envelope
 
 logger = Logger()
 world = cache(controller_world)
@@ -53,7 +59,7 @@ class _Looker:
     """
 
     def __init__(self, records: Iterable[tuple[dict[str, Any], Envelope]]) -> None:
-        self._seen: set[str] = set()
+        self._seen: dict[str, Record | None] = {}
         self._receives: dict[str, int] = {}
         for record, envelope in records:
             with suppress(NoHint, NewerVersion):  # told when its turn comes
@@ -64,14 +70,17 @@ class _Looker:
 
     def __call__(self, record: SQSRecord | DynamoDBRecord) -> None:
         with leaving_unread_alone():
-            experiment_id, depth = _hint_of(record)
-            if experiment_id is None or experiment_id in self._seen:
+            hint = _hint_of(record)
+            experiment_id = _experiment_of(hint)
+            if experiment_id is None:
                 return
             with logger.append_context_keys(experiment_id=experiment_id), leaving_unread_alone():
-                receives = self._receives.get(experiment_id, 1)
-                after = reconcile(experiment_id, world(), depth, receives)
-                logger.info("looked", extra=_state_of(after))
-            self._seen.add(experiment_id)
+                if experiment_id not in self._seen:
+                    receives = self._receives.get(experiment_id, 1)
+                    after = reconcile(experiment_id, world(), hint.depth, receives)
+                    logger.info("looked", extra=_state_of(after))
+                    self._seen[experiment_id] = after
+                look_again_if_late(hint, self._seen[experiment_id], world().hints)
 
 
 def _state_of(record: Record | None) -> dict[str, object]:
@@ -83,18 +92,18 @@ def _state_of(record: Record | None) -> dict[str, object]:
     return {"status": record.status, "version": record.version, **state}
 
 
-def _hint_of(record: SQSRecord | DynamoDBRecord) -> tuple[str | None, int]:
-    """Return the experiment to look at, if it is one of ours, and how many hints led to this."""
+def _hint_of(record: SQSRecord | DynamoDBRecord) -> Hint:
+    """Return what a record says; what says nothing, as a hint at nothing."""
     try:
-        hint = read_record(record.raw_event)
+        return read_record(record.raw_event)
     except NoHint as problem:
         # It would be as bad the next time, so it is not told as a failure.
         logger.warning("a message is no hint, and dropped: %s", problem)
-        return None, 0
-    return _experiment_of(hint), hint.depth
+        return Hint()
 
 
 def _experiment_of(hint: Hint) -> str | None:
+    """Return the experiment to look at, if it is one of ours."""
     if hint.experiment_id is not None:
         return hint.experiment_id
     named = (hint.job_name or "", hint.config_name or "")

@@ -6,14 +6,14 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import boto3
 import pytest
 
 from novaloop.cloud.messages import IngestFunction
-from novaloop.experiment.record import DatasetStatus, Snapshot, Status
+from novaloop.experiment.record import DatasetStatus, Snapshot, StageState, Status
 from novaloop.store.table import ExperimentTable
 from tests.integration import rich_items
 from tests.integration.application import CONTEXT, Application, Invocations, load, sample
@@ -220,6 +220,51 @@ def test_what_is_no_hint_does_not_keep_the_others_from_being_counted(
         record["attributes"] = {"ApproximateReceiveCount": "3"}
     controller.handler(batch, CONTEXT)
     assert told == [3]
+
+
+@pytest.mark.parametrize(
+    ("told", "delays"),
+    [
+        ([{"job_name": "novaloop-questions--sft-2", "status": "Completed"}], [30]),
+        ([{"job_name": "novaloop-bot", "config_name": "JOB", "status": "IN_SERVICE"}], [30]),
+        ([{"experiment_id": "questions"}, {"job_name": "JOB", "status": "Stopped"}], [30]),
+        ([{"job_name": "JOB", "status": "Downloading"}], []),
+        ([{"job_name": "JOB"}], []),  # by a rule of the release before
+        ([{"job_name": "novaloop-questions--sft-1", "status": "Failed"}], []),
+    ],
+)
+def test_an_end_that_the_look_after_its_event_has_not_seen_is_looked_for_again(
+    controller: ModuleType,
+    monkeypatch: pytest.MonkeyPatch,
+    told: list[dict[str, str]],
+    delays: list[int],
+) -> None:
+    running = rich_items.record(status=Status.RUNNING, stages=(rich_items.stage(),))
+    assert running.active is not None
+    asked: list[Any] = []
+    hint_queue = SimpleNamespace(look_at=lambda *given: asked.append(given))
+    world = replace(controller.world(), hints=hint_queue)
+    monkeypatch.setattr(controller, "world", lambda: world)
+    monkeypatch.setattr(controller, "reconcile", lambda *_: running)
+    name = str(running.active.job_name)
+    bodies = [json.dumps(each).replace("JOB", name) for each in told]
+    assert failures(controller.handler(hints(*bodies), CONTEXT)) == []
+    assert asked == [("questions", timedelta(seconds=delay), 1) for delay in delays]
+
+
+def test_an_end_that_was_seen_is_not_looked_for_again(
+    controller: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    over = rich_items.record(status=Status.COMPLETED)
+    over = replace(over, stages=tuple(replace(e, state=StageState.SUCCEEDED) for e in over.stages))
+    asked: list[Any] = []
+    hint_queue = SimpleNamespace(look_at=lambda *given: asked.append(given))
+    world = replace(controller.world(), hints=hint_queue)
+    monkeypatch.setattr(controller, "world", lambda: world)
+    monkeypatch.setattr(controller, "reconcile", lambda *_: over)
+    hint = {"job_name": "novaloop-questions--sft-2", "status": "Completed"}
+    assert failures(controller.handler(hints(json.dumps(hint)), CONTEXT)) == []
+    assert asked == []
 
 
 @pytest.mark.parametrize(
