@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import click
 from rich.live import Live
 
+from novaloop.experiment import summary
 from novaloop.experiment.record import HistoryEntry, Record, Snapshot, Status
-from novaloop.experiment.summary import NEXT_STEPS
 from novaloop_cli import views
 from novaloop_cli.errors import Failed, Refused
 from novaloop_cli.exits import Exit
@@ -68,8 +68,8 @@ def next_steps(stack: Stack, record: Record) -> Iterator[str]:
     if record.status is Status.REJECTED:
         submit = stack.command("submit", "DIR", "--name", name)
         yield f"Correct the files, then submit them again: {submit}"
-    for step in NEXT_STEPS.get(record.status, ()):
-        yield f"{step.words}: {stack.command(step.verb, name, *step.options)}"
+    for step in summary.next_steps(record):
+        yield f"{step.words}: {stack.command(*step.command(name))}"
 
 
 def follow(

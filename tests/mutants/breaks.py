@@ -1068,8 +1068,8 @@ MUTANTS: Sequence[Mutant] = [
         Fault(
             does="a hint that has ended its looks is looked at as if it were new",
             test="test_an_experiment_is_looked_at_as_its_own_most_received_hint",
-            old="reconcile(experiment_id, world(), depth, receives)",
-            new="reconcile(experiment_id, world(), depth, 1)",
+            old="reconcile(experiment_id, world(), hint.depth, receives)",
+            new="reconcile(experiment_id, world(), hint.depth, 1)",
         ),
         Fault(
             does="a neighbour that has ended its looks is looked at as if oneself had",
@@ -1089,8 +1089,8 @@ MUTANTS: Sequence[Mutant] = [
         Fault(
             does="each hint of a batch is a look of its own",
             test="test_a_batch_of_hints_is_one_look_at_the_experiment",
-            old="if experiment_id is None or experiment_id in self._seen:",
-            new="if experiment_id is None:",
+            old="if experiment_id not in self._seen:",
+            new="if experiment_id:",
         ),
     ),
     *_in(

@@ -25,7 +25,7 @@ from novaloop.experiment.record import (
 )
 from novaloop.experiment.spec.experiment import ExperimentSpec
 from novaloop.experiment.spec.stages import StageKind
-from novaloop.experiment.summary import NEXT_STEPS, Summary, summary_of
+from novaloop.experiment.summary import Summary, next_steps, summary_of
 
 NOW = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -110,6 +110,13 @@ def test_every_attempt_counts_and_an_endpoint_until_it_is_to_go() -> None:
     assert summary_of(over).cost_usd == round(jobs + P5_HOUR, 2)
 
 
+def test_what_never_started_is_begun_anew_and_not_retried() -> None:
+    stopped = replace(record(), status=Status.STOPPED)
+    assert "novaloop retry demo" in summary_of(replace(stopped, started_at=NOW)).next_step
+    step = summary_of(replace(stopped, started_at=None, stages=())).next_step
+    assert step.endswith("Begin anew, under a new name: novaloop submit DIR --name NEW")
+
+
 def test_a_cost_that_nobody_knows_is_not_told() -> None:
     spec = ExperimentSpec.model_validate({"runtime": "serverless", "plan": ["sft"]})
     stage = Stage(StageKind.SFT, "sft")
@@ -147,8 +154,8 @@ def test_what_is_wrong_comes_before_all_else() -> None:
 def test_every_status_says_what_to_do(status: Status) -> None:
     found = summary_of(record(status=status)).next_step
     assert found
-    for step in NEXT_STEPS.get(status, ()):
-        assert f"{step.words}: novaloop {step.verb} demo" in found
+    for step in next_steps(record(status=status)):
+        assert f"{step.words}: novaloop {step.verb} " in found
 
 
 def test_the_report_is_named_once_it_was_asked_for() -> None:

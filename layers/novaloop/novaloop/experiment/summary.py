@@ -20,25 +20,33 @@ from novaloop.experiment.spec.stages import StageKind
 
 @dataclass(frozen=True)
 class NextStep:
-    """Something that a person may do: in words, the command, what follows the experiment's name."""
+    """Something that a person may do: in words, the command, and what follows it.
+
+    `NAME` stands for the experiment's name.
+    """
 
     words: str
     verb: str
-    options: tuple[str, ...] = ()
+    arguments: tuple[str, ...] = ("NAME",)
+
+    def command(self, experiment_id: str) -> tuple[str, ...]:
+        """Return what follows the command's own name."""
+        return (self.verb, *(experiment_id if a == "NAME" else a for a in self.arguments))
 
 
 _RESULTS = NextStep("Results", "report")
 _WHY = NextStep("Why", "show")
 _RETRY = NextStep("Go on", "retry")
-NEXT_STEPS: Mapping[Status, tuple[NextStep, ...]] = {
-    Status.LIVE: (NextStep("Ask it", "invoke", ("a question",)), _RESULTS),
+_AFRESH = NextStep("Begin anew, under a new name", "submit", ("DIR", "--name", "NEW"))
+_NEXT_STEPS: Mapping[Status, tuple[NextStep, ...]] = {
+    Status.LIVE: (NextStep("Ask it", "invoke", ("NAME", "a question")), _RESULTS),
     Status.COMPLETED: (_RESULTS,),
     Status.EXPIRED: (_RESULTS,),
     Status.HELD: (
         _RESULTS,
         NextStep("Deploy it nevertheless", "approve"),
         NextStep("Leave it", "reject"),
-        NextStep("Try again", "retry", ("--from", "STAGE")),
+        NextStep("Try again", "retry", ("NAME", "--from", "STAGE")),
     ),
     Status.AWAITING_APPROVAL: (
         _RESULTS,
@@ -48,7 +56,14 @@ NEXT_STEPS: Mapping[Status, tuple[NextStep, ...]] = {
     Status.STOPPED: (_WHY, _RETRY),
     Status.FAILED: (_WHY, NextStep("Its log", "logs"), _RETRY),
 }
-"""What a person may do with an experiment at rest."""
+
+
+def next_steps(record: Record) -> tuple[NextStep, ...]:
+    """Return what a person may do with an experiment at rest."""
+    if record.status is Status.STOPPED and record.started_at is None:
+        return (_WHY, _AFRESH)
+    return _NEXT_STEPS.get(record.status, ())
+
 
 _NOTHING = "nothing: it goes on by itself"
 _GOES_ON: Mapping[Status, str] = {
@@ -139,8 +154,8 @@ def _next_step(record: Record) -> str:
         return "; ".join(trouble.text for trouble in troubles)
     name = record.experiment_id
     steps = [
-        f"{step.words}: {' '.join(('novaloop', step.verb, name, *map(_quoted, step.options)))}"
-        for step in NEXT_STEPS.get(record.status, ())
+        f"{step.words}: {' '.join(('novaloop', *map(_quoted, step.command(name))))}"
+        for step in next_steps(record)
     ]
     expires_at = record.endpoint.expires_at if record.endpoint else None
     if record.status is Status.LIVE and expires_at is not None:
