@@ -216,7 +216,7 @@ def test_a_cleanup_that_can_not_look_is_told_and_goes_on() -> None:
     assert simulation.settles("demo") is Status.LIVE
     simulation.command("demo", CommandKind.STOP)
     assert simulation.reaches("demo", Status.STOPPED)
-    with failing(simulation.hosting, "paginate"):
+    with failing(simulation.hosting, "get_resources"):
         simulation.command("demo", CommandKind.CLEANUP)
         simulation.passes(timedelta(hours=5))
         assert len(told(simulation, "what carries its tag can't be read")) == 1
