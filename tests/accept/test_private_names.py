@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.private_names import ROOT, differences, python_of, table, used
+
+pytestmark = pytest.mark.accept
 
 FILE = "tests/accept/emulator.py"
 
