@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -14,12 +13,12 @@ from aws_lambda_powertools.utilities.batch import (
 )
 
 from novaloop.experiment.names import experiment_of_job
-from novaloop.experiment.versions import NewerVersion
 from novaloop.usecases.hints import (
     Hint,
     NoHint,
     look_again_if_late,
     read_batch,
+    read_received,
     read_record,
 )
 from novaloop.usecases.reconcile import reconcile
@@ -35,7 +34,6 @@ if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
     from novaloop.experiment.record import Record
-    from novaloop.usecases.hints import Envelope
 
 logger = Logger()
 world = cache(controller_world)
@@ -46,7 +44,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> PartialItemFailure
     """Handle a batch of hints; those that fail are reported and come again."""
     batch = read_batch(event)
     processor = BatchProcessor(EventType.SQS if batch.is_of_queue else EventType.DynamoDBStreams)
-    looker = _Looker(zip(event["Records"], batch.records, strict=True))
+    looker = _Looker(read_received(event))
     return process_partial_response(event, looker, processor, context)
 
 
@@ -58,15 +56,14 @@ class _Looker:
     says nothing of it.
     """
 
-    def __init__(self, records: Iterable[tuple[dict[str, Any], Envelope]]) -> None:
+    def __init__(self, received: Iterable[tuple[Hint, int]]) -> None:
         self._seen: dict[str, Record | None] = {}
         self._receives: dict[str, int] = {}
-        for record, envelope in records:
-            with suppress(NoHint, NewerVersion):  # told when its turn comes
-                experiment_id = _experiment_of(read_record(record))
-                if experiment_id is not None:
-                    most = max(envelope.receives, self._receives.get(experiment_id, 1))
-                    self._receives[experiment_id] = most
+        for hint, receives in received:
+            experiment_id = _experiment_of(hint)
+            if experiment_id is not None:
+                most = max(receives, self._receives.get(experiment_id, 1))
+                self._receives[experiment_id] = most
 
     def __call__(self, record: SQSRecord | DynamoDBRecord) -> None:
         with leaving_unread_alone():
@@ -74,13 +71,18 @@ class _Looker:
             experiment_id = _experiment_of(hint)
             if experiment_id is None:
                 return
-            with logger.append_context_keys(experiment_id=experiment_id), leaving_unread_alone():
-                if experiment_id not in self._seen:
-                    receives = self._receives.get(experiment_id, 1)
-                    after = reconcile(experiment_id, world(), hint.depth, receives)
-                    logger.info("looked", extra=_state_of(after))
-                    self._seen[experiment_id] = after
-                look_again_if_late(hint, self._seen[experiment_id], world().hints)
+            if experiment_id not in self._seen:
+                self._seen[experiment_id] = self._look(experiment_id, hint.depth)
+            look_again_if_late(hint, self._seen[experiment_id], world().hints)
+
+    def _look(self, experiment_id: str, depth: int) -> Record | None:
+        """Return the record as it is after the look; None where it is not ours to read."""
+        after = None
+        with logger.append_context_keys(experiment_id=experiment_id), leaving_unread_alone():
+            receives = self._receives.get(experiment_id, 1)
+            after = reconcile(experiment_id, world(), depth, receives)
+            logger.info("looked", extra=_state_of(after))
+        return after
 
 
 def _state_of(record: Record | None) -> dict[str, object]:

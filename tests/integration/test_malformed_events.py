@@ -36,7 +36,7 @@ INGEST: dict[str, Any] = {
     "step scan.file: ": {"step": "scan", "range": {"start": 0, "end": 9}},
     "step scan.file.size: ": {"step": "scan", "file": {**FILE, "size": TEXT}},
     "step scan.range.end: ": {"step": "scan", "file": FILE, "range": {"start": 0, "end": TEXT}},
-    "step plan.scans.0: ": {"step": "plan", "file": FILE, "scans": [None] * 400},
+    "step plan.scans[0]: ": {"step": "plan", "file": FILE, "scans": [None] * 400},
     "step convert.range: ": {"step": "convert", "file": FILE, "range": TEXT},
     "step join.ranges: ": {"step": "join", "file": FILE, "ranges": {"rows": TEXT}},
     "step reject.error: ": {"step": "reject", "file": FILE, "error": {"Cause": TEXT}},
@@ -51,9 +51,9 @@ METRICS: dict[str, Any] = {
 CONTROLLER: dict[str, Any] = {
     "Records: ": {"Records": []},
     "Records: Input should be": {"Records": {"rows": TEXT}},
-    "Records.0: ": {"Records": [TEXT]},
-    "Records.0.eventSource: ": {"Records": [{"body": TEXT}]},
-    "Records.0.eventSource: Input": {"Records": [{"eventSource": TEXT}]},
+    "Records[0]: ": {"Records": [TEXT]},
+    "Records[0].eventSource: ": {"Records": [{"body": TEXT}]},
+    "Records[0].eventSource: Input": {"Records": [{"eventSource": TEXT}]},
 }
 CASES = [
     *(("controller", "", event) for event in ANYWHERE),

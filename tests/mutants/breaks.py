@@ -1068,8 +1068,8 @@ MUTANTS: Sequence[Mutant] = [
         Fault(
             does="a hint that has ended its looks is looked at as if it were new",
             test="test_an_experiment_is_looked_at_as_its_own_most_received_hint",
-            old="reconcile(experiment_id, world(), hint.depth, receives)",
-            new="reconcile(experiment_id, world(), hint.depth, 1)",
+            old="reconcile(experiment_id, world(), depth, receives)",
+            new="reconcile(experiment_id, world(), depth, 1)",
         ),
         Fault(
             does="a neighbour that has ended its looks is looked at as if oneself had",
@@ -1080,10 +1080,9 @@ MUTANTS: Sequence[Mutant] = [
         Fault(
             does="of two hints at one experiment that fails only one comes again",
             test="test_one_experiment_that_fails_does_not_hold_up_the_others",
-            old="            with logger.append_context_keys(",
+            old="        with logger.append_context_keys(",
             new=(
-                "            self._seen.add(experiment_id)\n"
-                "            with logger.append_context_keys("
+                "        self._seen[experiment_id] = None\n        with logger.append_context_keys("
             ),
         ),
         Fault(

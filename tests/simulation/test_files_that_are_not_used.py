@@ -73,7 +73,7 @@ def test_files_of_other_names_or_of_other_stages_are_told() -> None:
     simulation.upload("demo", "dpo.csv", ROWS)
     told = reason(simulation)
     assert "waiting for sft.csv, eval.csv" in told
-    assert "SFT.csv, train.jsonl are there, but not used" in told
+    assert "SFT.csv, train.jsonl are there, not used: no experiment has files of such names" in told
     assert "README.md" not in told
     assert "dpo.csv is there, but no stage of the plan uses it" in told
     assert not simulation.dead_letters

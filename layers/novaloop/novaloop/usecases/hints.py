@@ -6,7 +6,8 @@ one, and the others are handled as if it were not there.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from datetime import timedelta
 from typing import Annotated, Any, Literal
 
@@ -23,7 +24,7 @@ from pydantic import (
 from pydantic_core import from_json
 
 from novaloop.experiment.record import Record, StageState
-from novaloop.experiment.versions import Shape, current
+from novaloop.experiment.versions import NewerVersion, Shape, current
 from novaloop.typed import adapter, problems_of
 from novaloop.usecases.events import Event, Name, read_event
 from novaloop.usecases.ports import Hints
@@ -123,6 +124,14 @@ class NoHint(Exception):  # noqa: N818 - a person's mistake
 def read_batch(event: object) -> Batch:
     """Read what the controller is called with, but for what the records hold. Raises Damaged."""
     return read_event(adapter(Batch), event)
+
+
+def read_received(event: Mapping[str, Any]) -> Iterator[tuple[Hint, int]]:
+    """Yield the hints of a batch that can be read, each with how often it was handed out."""
+    batch = read_batch(event)
+    for record, envelope in zip(event["Records"], batch.records, strict=True):
+        with suppress(NoHint, NewerVersion):  # told when its turn comes
+            yield read_record(record), envelope.receives
 
 
 def read_record(record: Mapping[str, Any]) -> Hint:
