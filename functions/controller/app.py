@@ -44,7 +44,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> PartialItemFailure
     """Handle a batch of hints; those that fail are reported and come again."""
     batch = read_batch(event)
     processor = BatchProcessor(EventType.SQS if batch.is_of_queue else EventType.DynamoDBStreams)
-    looker = _Looker(read_received(event))
+    looker = _Looker(read_received(event, batch))
     return process_partial_response(event, looker, processor, context)
 
 

@@ -49,6 +49,18 @@ def uploaded(store: ExperimentTable, *names: str) -> None:
         store.put_dataset(name, rich_items.dataset("sft"))
 
 
+def let_one_fail(controller: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let each look at the experiment `broken` fail."""
+    real = controller.reconcile
+
+    def fails_for_one(experiment_id: str, *rest: Any) -> Any:
+        if experiment_id == "broken":
+            raise RuntimeError("experiment broken does not come to rest")
+        return real(experiment_id, *rest)
+
+    monkeypatch.setattr(controller, "reconcile", fails_for_one)
+
+
 def failures(answer: dict[str, Any]) -> list[str]:
     return [each["itemIdentifier"] for each in answer["batchItemFailures"]]
 
@@ -145,14 +157,7 @@ def test_a_hint_makes_no_experiment_nor_does_a_command(
 def test_one_experiment_that_fails_does_not_hold_up_the_others(
     controller: ModuleType, store: ExperimentTable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = controller.reconcile
-
-    def fails_for_one(experiment_id: str, *rest: Any) -> Any:
-        if experiment_id == "broken":
-            raise RuntimeError("experiment broken does not come to rest")
-        return real(experiment_id, *rest)
-
-    monkeypatch.setattr(controller, "reconcile", fails_for_one)
+    let_one_fail(controller, monkeypatch)
     uploaded(store, "a", "b")
     names = ("a", "broken", "b", "broken")
     batch = hints(*(json.dumps({"experiment_id": name}) for name in names))
@@ -292,14 +297,7 @@ def test_the_stream_is_handled_and_the_record_that_fails_is_named(
     event = sample("table-stream.json")
     assert failures(controller.handler(event, CONTEXT)) == []
     assert store.load("questions").record is not None
-    real = controller.reconcile
-
-    def fails_for_one(experiment_id: str, *rest: Any) -> Any:
-        if experiment_id == "broken":
-            raise RuntimeError("experiment broken does not come to rest")
-        return real(experiment_id, *rest)
-
-    monkeypatch.setattr(controller, "reconcile", fails_for_one)
+    let_one_fail(controller, monkeypatch)
     change = event["Records"][1]["dynamodb"]
     change["Keys"]["experiment_id"]["S"] = "broken"
     bad = change["SequenceNumber"]

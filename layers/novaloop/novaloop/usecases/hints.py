@@ -126,9 +126,8 @@ def read_batch(event: object) -> Batch:
     return read_event(adapter(Batch), event)
 
 
-def read_received(event: Mapping[str, Any]) -> Iterator[tuple[Hint, int]]:
+def read_received(event: Mapping[str, Any], batch: Batch) -> Iterator[tuple[Hint, int]]:
     """Yield the hints of a batch that can be read, each with how often it was handed out."""
-    batch = read_batch(event)
     for record, envelope in zip(event["Records"], batch.records, strict=True):
         with suppress(NoHint, NewerVersion):  # told when its turn comes
             yield read_record(record), envelope.receives

@@ -196,6 +196,8 @@ class _End:
 def _end_of(orphan: Orphan, world: OrphanWorld, begun: datetime, now: datetime) -> _End:
     """See to the end of one."""
     billing, begins = orphan.billing, orphan.standing.begins
+    if begins is not None and begins > now + LAST_PROMISE:
+        begins = None  # later than anything can be kept: somebody else's doing
     what = f"{billing.kind} {billing.name} (experiment {billing.experiment_id})"
     yourself = " && ".join(_commands(billing))
     if billing.to is None:
@@ -208,17 +210,14 @@ def _end_of(orphan: Orphan, world: OrphanWorld, begun: datetime, now: datetime) 
     if orphan.unread:
         return _End(f"{what}, and nothing is known to end it ({orphan.unread}); {remedy}")
     try:
-        ours = begins is not None and begins <= now + LAST_PROMISE
-        if not (orphan.standing.stands and ours):
+        if begins is None or not orphan.standing.stands:
             # Whether it has a component may not show: deleting what there is not is only refused.
-            promised = ours and begins is not None and begins > now
-            backstop = replace(later, at=begins) if promised and begins is not None else later
-            world.schedules.put(backstop, now, sooner=True)
-            begins = backstop.at
-        elif begins is not None and begins < now - LATE:
+            begins = begins if begins is not None and begins > now else later.at
+            world.schedules.put(replace(later, at=begins), now, sooner=True)
+        elif begins < now - LATE:
             world.found.end(billing)
             return _End(f"{what}; its schedule has not ended it since {_utc(begins)}: it ends now")
-        elif begins is not None and begun + GRACE - SAME_TIME <= begins < now + GRACE - SAME_TIME:
+        elif begun + GRACE - SAME_TIME <= begins < now + GRACE - SAME_TIME:
             begins, put_off = later.at, later
     except Exception as error:
         reason = error.reason if isinstance(error, LaunchRefused) else code_of(error)
@@ -227,7 +226,7 @@ def _end_of(orphan: Orphan, world: OrphanWorld, begun: datetime, now: datetime) 
     return _End(line, put_off)
 
 
-def _utc(time: datetime | None) -> str:
+def _utc(time: datetime) -> str:
     return f"{time:%Y-%m-%d %H:%M} UTC"
 
 
