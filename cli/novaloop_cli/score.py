@@ -13,10 +13,11 @@ from novaloop.metrics.archive import ArchiveError, NoAnswers, archive_members
 from novaloop.metrics.classification import NO_VALID_LABEL
 from novaloop.metrics.comparison import DifferentRowsError
 from novaloop.metrics.inferences import InferenceError
+from novaloop.metrics.registry import BY_NAME
 from novaloop.metrics.results import Score, TaskScore
 from novaloop.metrics.score import score_archive, score_lines
 from novaloop.metrics.tasks import score_task
-from novaloop.reports.measurements import METRIC_TITLES, task_reports
+from novaloop.reports.measurements import task_reports
 from novaloop_cli import views
 from novaloop_cli.errors import Refused
 from novaloop_cli.show import as_json, print_json
@@ -110,7 +111,8 @@ def _metrics(found: Score, compared: Comparison | None) -> Table:
         table.add_column(heading, justify="right", no_wrap=True)
     for name, estimate in found.metrics.items():
         difference = compared.metrics.get(name) if compared else None
-        table.add_row(METRIC_TITLES.get(name, name), *_estimate(estimate), *_change(difference))
+        title = BY_NAME[name].title if name in BY_NAME else name
+        table.add_row(title, *_estimate(estimate), *_change(difference))
     return table
 
 

@@ -24,6 +24,7 @@ from novaloop.experiment.spec.stages import (
     SftStage,
 )
 from novaloop.experiment.validation.reading import read_spec
+from novaloop.metrics.registry import METRICS
 from novaloop.store.items import RecordModel
 from novaloop_cli import schema
 from novaloop_cli.main import main
@@ -135,6 +136,13 @@ def reference() -> dict[str, dict[str, str]]:
         rows = re.findall(r"^\| `(\w+)` \| (.+?) \|", body, re.M)
         sections[title.strip("`")] = dict(rows)
     return sections
+
+
+def test_the_reference_names_every_metric_that_a_gate_may_ask_for() -> None:
+    gate = (DOCS / "configuration.md").read_text().partition("\n## `gate`")[2]
+    (row,) = re.findall(r"^\| `metric` \|.*", gate, re.M)
+    names = re.findall(r"`(\w+)`", row.split("|")[3])
+    assert names == [metric.full_name or metric.name for metric in METRICS if metric.gated]
 
 
 def test_every_command_is_in_the_readme() -> None:

@@ -15,7 +15,7 @@ from novaloop.metrics.bleu import corpus_bleu
 from novaloop.metrics.defects import FirstPredictionBleu
 from novaloop.metrics.estimates import mean
 from novaloop.metrics.overlap import MAX_PAIRS, clipped_matches
-from novaloop.metrics.pairs import METRICS, PairScorer, PairScores
+from novaloop.metrics.pairs import VALUES, PairScorer, PairScores
 from novaloop.metrics.tokens import (
     bare,
     mteval_13a,
@@ -31,7 +31,7 @@ CASES = SHARED / "contract" / "metric-cases.jsonl"
 AGGREGATE = SHARED / "contract" / "metric-cases.aggregate.json"
 TOLERANCE = 1e-9
 
-# prediction, gold, then METRICS as lighteval 0.10 gives them
+# prediction, gold, then VALUES as lighteval 0.10 gives them
 RECORDED = [
     ("HQ", "HQ", (1, 1, 1, 1, 1, 0, 1)),
     ("HQ.", "HQ", (0, 1, 0, 1, 1, 0, 1)),
@@ -94,11 +94,11 @@ def test_every_reference_case() -> None:
     batches = [pairs[at : at + MAX_PAIRS] for at in range(0, len(pairs), MAX_PAIRS)]
     results = [scores for batch in batches for scores in scorer.score(batch)]
     ours = np.array([result.values for result in results])
-    reference = np.array([[case[name] for name in METRICS] for case in cases])
+    reference = np.array([[case[name] for name in VALUES] for case in cases])
     assert np.abs(ours - reference).max() < TOLERANCE
 
     aggregate = json.loads(AGGREGATE.read_text(encoding="utf-8"))
-    for name, column in zip(METRICS, ours.T, strict=True):
+    for name, column in zip(VALUES, ours.T, strict=True):
         estimate = mean(column)
         assert estimate.value == pytest.approx(aggregate[name], abs=TOLERANCE)
         assert estimate.stderr == pytest.approx(aggregate[f"{name}_stderr"], abs=TOLERANCE)
@@ -189,7 +189,7 @@ def test_rouge_l_is_that_of_the_longest_common_subsequence(
     one: list[str], other: list[str]
 ) -> None:
     expected = 2 * longest_common_subsequence(one, other) / (len(one) + len(other) or 1)
-    rouge_l = score(" ".join(one), " ".join(other)).values[METRICS.index("rougeL")]
+    rouge_l = score(" ".join(one), " ".join(other)).values[VALUES.index("rougeL")]
     assert rouge_l == pytest.approx(expected, abs=TOLERANCE)
 
 
@@ -259,4 +259,4 @@ def test_metrics_stay_in_range_and_memory_changes_nothing(prediction: str, gold:
 def test_texts_of_a_megabyte_take_seconds_at_most() -> None:
     text = "word, other-word. " * 30_000
     values = score(text + "end", text).values
-    assert values[METRICS.index("rougeL")] > 0.99
+    assert values[VALUES.index("rougeL")] > 0.99

@@ -16,7 +16,7 @@ from novaloop.metrics.estimates import (
 )
 from novaloop.metrics.gate import Outcome, judge
 from novaloop.metrics.lengths import lengths
-from novaloop.metrics.pairs import METRICS
+from novaloop.metrics.pairs import VALUES
 from novaloop.metrics.results import Score, Verdict
 from novaloop.metrics.rows import RowScores
 
@@ -33,7 +33,7 @@ def rows_of(values: np.ndarray) -> RowScores:
     """Rows whose every metric has these values."""
     n = len(values)
     none = np.full(n, -1)
-    columns = np.repeat(values[:, None].astype(float), len(METRICS), axis=1)
+    columns = np.repeat(values[:, None].astype(float), len(VALUES), axis=1)
     keys = np.arange(n, dtype=np.uint64)
     return RowScores(
         (), keys, columns, np.ones((n, WIDTH), dtype=int), none, none, none, keys.astype(int)

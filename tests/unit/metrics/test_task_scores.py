@@ -12,8 +12,6 @@ import pytest
 
 from novaloop.metrics.archive import ArchiveError, Member
 from novaloop.metrics.gate import GateVerdict, Outcome, judge
-from novaloop.metrics.names import LENIENT_ACCURACY, ROW_METRICS, SHORT_NAMES
-from novaloop.metrics.pairs import METRICS
 from novaloop.metrics.results import TaskScore, Verdict, read_score
 from novaloop.metrics.score import score_lines
 from novaloop.metrics.tasks import estimates, score_task
@@ -147,7 +145,3 @@ def test_what_a_processor_function_measures_is_kept_and_can_be_gated_on() -> Non
     assert found.metrics["em"].value == 1
     asked = conditions(metric="politeness", at_least=0.8)
     assert judge(asked, found).verdict is GateVerdict.HOLD
-
-
-def test_the_names_that_may_be_asked_for_are_those_that_are_measured() -> None:
-    assert set(ROW_METRICS) == {*METRICS, "bleu", *SHORT_NAMES, LENIENT_ACCURACY}

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
-from novaloop.metrics.names import LENIENT_ACCURACY, SHORT_NAMES
+from novaloop.metrics.registry import GATED, LENIENT_ACCURACY
 from novaloop.metrics.results import TEST, Score, TaskScore
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class Conditions(Protocol):
 
     @property
     def metric(self) -> str:
-        """A name of `Score.metrics`, `exact_match`, `quasi_exact_match` or `lenient_accuracy`."""
+        """A name in `registry.GATED`, or one that the job itself reports."""
 
     @property
     def at_least(self) -> float | None:
@@ -135,7 +135,7 @@ def _value(metric: str, score: Score | TaskScore) -> float | None:
 
 
 def _name_in(metrics: Mapping[str, object], metric: str) -> str:
-    return metric if metric in metrics else SHORT_NAMES.get(metric, metric)
+    return GATED[metric].name if metric in GATED and metric not in metrics else metric
 
 
 def _gain(conditions: Conditions, stage: str, score: Score | TaskScore) -> LedgerEntry:

@@ -15,18 +15,20 @@ from rapidfuzz.distance import LCSseq
 from novaloop.metrics import tokens
 from novaloop.metrics.bleu import ORDER
 from novaloop.metrics.overlap import clipped_matches
+from novaloop.metrics.registry import PAIR_METRICS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-METRICS = ("em", "qem", "f1", "f1_score_quasi", "rouge1", "rouge2", "rougeL")
+VALUES = tuple(metric.name for metric in PAIR_METRICS)
+"""The names of a row's values."""
 MAX_REMEMBERED = 1 << 14
 MAX_REMEMBERED_LENGTH = 128
 MAX_SHORT_GOLD = 8
 
 
 class PairScores(NamedTuple):
-    """Values of METRICS, in their order, and the pair's BLEU statistics (see `bleu.WIDTH`)."""
+    """The values of VALUES, in that order, and the pair's BLEU statistics (see `bleu.WIDTH`)."""
 
     values: tuple[float, ...]
     bleu: tuple[int, ...]
@@ -97,11 +99,13 @@ def _is_short(prediction: str, gold: Gold) -> bool:
 def _score(pairs: Sequence[tuple[str, Gold]]) -> list[PairScores]:
     if not pairs:
         return []
+    others = [metric.function for metric in PAIR_METRICS if metric.function]
     same = [
         (
             float(prediction != "" and prediction.strip() == gold.stripped),
             *_quasi(prediction, gold),
             *rouge,
+            *[function(prediction, gold.text) for function in others],
         )
         for (prediction, gold), rouge in zip(pairs, _rouge(pairs), strict=True)
     ]

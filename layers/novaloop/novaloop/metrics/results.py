@@ -186,7 +186,7 @@ class FormatFailure(StrEnum):
 class Score:
     """Everything measured about one evaluation of one stage.
 
-    metrics: those of `pairs.METRICS` (0 to 1) and `bleu` (0 to 100), by the names that the job
+    metrics: those of `pairs.VALUES` (0 to 1) and `bleu` (0 to 100), by the names that the job
     uses, and what a processor function of the job measured. comparisons: this stage against each
     earlier one, by its name. format_failures: rows.
     """

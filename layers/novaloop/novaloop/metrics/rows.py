@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from novaloop.metrics import bleu
-from novaloop.metrics.names import LENIENT_ACCURACY
-from novaloop.metrics.pairs import METRICS, PairScores
+from novaloop.metrics.pairs import VALUES, PairScores
+from novaloop.metrics.registry import LENIENT_ACCURACY
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -31,7 +31,7 @@ class RowsError(ValueError):
 class RowScores:
     """Columns over n rows. `gold`, `strict` and `lenient` index `labels`, or are NO_LABEL.
 
-    keys: (n,) uint64; values: (n, len(METRICS)) float64; bleu: (n, bleu.WIDTH) int64;
+    keys: (n,) uint64; values: (n, len(VALUES)) float64; bleu: (n, bleu.WIDTH) int64;
     gold, strict, lenient, characters: (n,) int64.
     """
 
@@ -54,7 +54,7 @@ class RowScores:
 
     def columns(self) -> dict[str, NDArray[np.float64]]:
         """Every per-row metric by name; with labels, also lenient accuracy."""
-        columns = dict(zip(METRICS, self.values.T, strict=True))
+        columns = dict(zip(VALUES, self.values.T, strict=True))
         if self.labels:
             columns[LENIENT_ACCURACY] = (self.lenient == self.gold).astype(np.float64)
         return columns
@@ -67,7 +67,7 @@ class RowScores:
 
     def to_lines(self) -> Iterator[bytes]:
         """As JSON lines: the labels and metric names, then a row each."""
-        yield _line({"labels": self.labels, "metrics": METRICS})
+        yield _line({"labels": self.labels, "metrics": VALUES})
         columns = zip(
             map(row_name, self.keys.tolist()),
             *(column.tolist() for column in (self.gold, self.strict, self.lenient)),
@@ -84,7 +84,7 @@ class RowScores:
         try:
             header = next(documents)
             builder = RowScoresBuilder(header["labels"])
-            same_metrics = tuple(header["metrics"]) == METRICS
+            same_metrics = tuple(header["metrics"]) == VALUES
             for row in documents if same_metrics else ():
                 name, gold, strict, lenient, characters, values, statistics = (
                     row[field] for field in _FIELDS
@@ -113,7 +113,7 @@ class RowScoresBuilder:
         self, key: int, pair: PairScores, labelled: tuple[int, int, int], characters: int
     ) -> None:
         """Add a row; `labelled` holds the gold, strict and lenient label's index."""
-        if len(pair.values) != len(METRICS) or len(pair.bleu) != bleu.WIDTH:
+        if len(pair.values) != len(VALUES) or len(pair.bleu) != bleu.WIDTH:
             raise RowsError("a row holds too many or too few numbers")
         self._keys.append(key)
         self._values.extend(pair.values)
@@ -128,7 +128,7 @@ class RowScoresBuilder:
         return RowScores(
             labels=self._labels,
             keys=np.array(self._keys, dtype=np.uint64),
-            values=np.array(self._values, dtype=np.float64).reshape(n, len(METRICS)),
+            values=np.array(self._values, dtype=np.float64).reshape(n, len(VALUES)),
             bleu=np.array(self._bleu, dtype=np.int64).reshape(n, bleu.WIDTH),
             gold=gold,
             strict=strict,

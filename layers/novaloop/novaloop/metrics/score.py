@@ -20,7 +20,7 @@ from novaloop.metrics.format_failures import format_failure
 from novaloop.metrics.inferences import Inference, InferenceError, read_inferences
 from novaloop.metrics.lengths import lengths
 from novaloop.metrics.overlap import MAX_PAIRS
-from novaloop.metrics.pairs import METRICS, PairScorer
+from novaloop.metrics.pairs import VALUES, PairScorer
 from novaloop.metrics.results import (
     Estimate,
     FormatFailure,
@@ -136,7 +136,7 @@ class _Scorer:
         rows = self._rows.build()
         if len(rows) == 0:
             raise InferenceError("the evaluation holds no rows")
-        metrics = {name: mean(column) for name, column in zip(METRICS, rows.values.T, strict=True)}
+        metrics = {name: mean(column) for name, column in zip(VALUES, rows.values.T, strict=True)}
         metrics["bleu"] = _bleu(rows)
         score = Score(
             n=len(rows),
@@ -147,7 +147,7 @@ class _Scorer:
             comparisons={name: compare(stage, rows) for name, stage in earlier.items()},
             reported=examine(reported, metrics, self._first_prediction.value()),
             notes=self._notes(reported),
-            calibration=calibrate(np.array(self._confidences), rows.values[:, 0] == 1),
+            calibration=calibrate(np.array(self._confidences), rows.columns()["em"] == 1),
             format_failures=dict(self._format_failures),
         )
         return score, rows

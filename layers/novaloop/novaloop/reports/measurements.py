@@ -5,34 +5,20 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from novaloop.metrics.names import LENIENT_ACCURACY
+from novaloop.metrics.registry import BY_NAME, LENIENT_ACCURACY, METRICS
 from novaloop.metrics.results import Estimate, Score, Share, TaskScore
 from novaloop.reports.schema import Measurement, MetricRow, TaskReport
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-METRIC_TITLES: Mapping[str, str] = {
-    "em": "Exact match",
-    "qem": "Quasi exact match",
-    "f1": "F1",
-    "f1_score_quasi": "F1 (quasi)",
-    "rouge1": "ROUGE-1",
-    "rouge2": "ROUGE-2",
-    "rougeL": "ROUGE-L",
-    "bleu": "BLEU (0-100)",
-    "strict_accuracy": "Accuracy, strict",
-    LENIENT_ACCURACY: "Accuracy, lenient",
-    "no_valid_label": "No valid label",
-}
-
 
 def metric_rows(measured: Mapping[str, Score]) -> Iterator[MetricRow]:
     """Yield what was measured by the rows, one metric after the other, at each evaluation."""
     estimates = {stage: _estimates(score) for stage, score in measured.items()}
     changes = {stage: _paired_verdicts(score) for stage, score in measured.items()}
-    for name, title in METRIC_TITLES.items():
-        row = _metric_row(name, title, estimates, changes)
+    for metric in METRICS:
+        row = _metric_row(metric.name, metric.title, estimates, changes)
         if row["measurements"]:
             yield row
 
@@ -61,7 +47,7 @@ def _own_estimates(score: Score | TaskScore) -> dict[str, Estimate]:
     """Return what only the job measured."""
     if isinstance(score, TaskScore):
         return score.metrics
-    return {name: each for name, each in score.metrics.items() if name not in METRIC_TITLES}
+    return {name: each for name, each in score.metrics.items() if name not in BY_NAME}
 
 
 _Verdicts = dict[str, dict[str, str]]

@@ -12,9 +12,9 @@ from novaloop.experiment.costs.prices import packaged_prices
 from novaloop.metrics.classification import NO_VALID_LABEL
 from novaloop.metrics.defects import STDERR_SUFFIX
 from novaloop.metrics.estimates import CONFIDENCE, quantile
+from novaloop.metrics.registry import BY_NAME
 from novaloop.metrics.results import TEST, FormatFailure
 from novaloop.reports import charts
-from novaloop.reports.measurements import METRIC_TITLES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -91,7 +91,7 @@ def _format_failures(scored: list[Evaluation]) -> list[FormatFailure]:
 def recomputed(score: dict[str, Any], name: str) -> str:
     """Write our number for what the job reports as `name`, if we have one."""
     base = name.removesuffix(STDERR_SUFFIX)
-    metric = score["metrics"].get(base) if base in METRIC_TITLES else None
+    metric = score["metrics"].get(base) if base in BY_NAME else None
     value = metric and metric["stderr" if name.endswith(STDERR_SUFFIX) else "value"]
     return "–" if value is None else f"{value:.4f}"  # noqa: RUF001
 
@@ -124,7 +124,8 @@ def number(metric: MetricRow, value: float | None) -> str:
     """Write a metric's value or error with as many digits as its error supports."""
     if value is None:
         return "–"  # noqa: RUF001
-    return f"{value:.2f}" if metric["name"] == "bleu" else f"{value:.3f}"
+    known = BY_NAME.get(metric["name"])
+    return f"{value:.2f}" if known and known.most > 1 else f"{value:.3f}"
 
 
 def change(metric: MetricRow, measurement: Measurement) -> str:

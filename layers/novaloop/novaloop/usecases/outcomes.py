@@ -17,7 +17,7 @@ from novaloop.experiment.spec.stages import (
 )
 from novaloop.experiment.stack import output_prefix
 from novaloop.metrics.archive import ArchiveError, checkpoint_of
-from novaloop.metrics.names import LENIENT_ACCURACY, ROW_METRICS, SHORT_NAMES
+from novaloop.metrics.registry import GATED, LENIENT_ACCURACY, METRICS
 from novaloop.recipes.bedrock_serving import native_request
 from novaloop.recipes.catalog import metric_of
 from novaloop.usecases.outputs import find_output
@@ -66,7 +66,7 @@ def headlines(score: Mapping[str, Any], asked: Collection[str] = ()) -> dict[str
     of the job's own measured. Of a task: all, and first what its recipe asks for. The rest stands
     in the score's item and in the report.
     """
-    full_names = {short: full for full, short in SHORT_NAMES.items()}
+    full_names = {metric.name: metric.full_name for metric in METRICS if metric.full_name}
     found = {
         full_names.get(name, name): Measured(each["value"], each.get("stderr"), score.get("n"))
         for name, each in score["metrics"].items()
@@ -79,7 +79,7 @@ def headlines(score: Mapping[str, Any], asked: Collection[str] = ()) -> dict[str
         if accuracy["value"] is not None:
             found[LENIENT_ACCURACY] = Measured(accuracy["value"], n=accuracy["n"])
     shown = {HEADLINE, *(full_names.get(name, name) for name in asked)}
-    return {name: each for name, each in found.items() if name in shown or name not in ROW_METRICS}
+    return {name: each for name, each in found.items() if name in shown or name not in GATED}
 
 
 def _checkpoint(record: Record, stage: Stage, objects: Objects) -> Outcome:

@@ -27,7 +27,7 @@ from novaloop.experiment.spec.stages import (
     default_plan,
     tagged,
 )
-from novaloop.metrics.names import BLEU, ROW_METRICS
+from novaloop.metrics.registry import GATED
 from novaloop.rewards.labels import LabelReader
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -251,7 +251,7 @@ def _measurement_problems(gate: Gate, judged: EvaluateStage) -> list[str]:
     """Check that what is asked for can be measured, as far as the names are known."""
     from novaloop.recipes.catalog import metric_of  # noqa: PLC0415 - as in `default_plan`
 
-    of_rows = gate.metric in ROW_METRICS and gate.metric != metric_of(judged.task)
+    of_rows = gate.metric in GATED and gate.metric != metric_of(judged.task)
     asked = {
         f"metric: {gate.metric}": of_rows,
         "class_floors": bool(gate.class_floors),
@@ -265,10 +265,10 @@ def _measurement_problems(gate: Gate, judged: EvaluateStage) -> list[str]:
 
 
 def _row_metric_problems(gate: Gate, judged: EvaluateStage) -> list[str]:
-    if gate.metric not in ROW_METRICS:
-        names = ", ".join(ROW_METRICS)
+    if gate.metric not in GATED:
+        names = ", ".join(GATED)
         return [] if judged.processor else [f"gate.metric: {gate.metric} is none of {names}"]
-    most = 100 if gate.metric == BLEU else 1
+    most = GATED[gate.metric].most
     if gate.at_least is None or 0 <= gate.at_least <= most:
         return []
     return [f"gate.at_least: {gate.metric} lies between 0 and {most}; {gate.at_least:g} does not"]
