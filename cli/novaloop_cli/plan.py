@@ -14,7 +14,7 @@ import click
 from rich.table import Table
 from rich.text import Text
 
-from novaloop.experiment.controller.intake import dataset_refs, row_count_problems
+from novaloop.experiment.controller.intake import check_row_counts, dataset_refs
 from novaloop.experiment.costs.prices import (
     CostRange,
     PricesRefused,
@@ -26,11 +26,11 @@ from novaloop.experiment.lineage import named_origin
 from novaloop.experiment.names import INBOX
 from novaloop.experiment.planning import ExperimentPlan, plan_experiment
 from novaloop.experiment.record import DatasetItem, DatasetStatus, Record, Snapshot
-from novaloop.experiment.runtimes.training_job import image_problem
+from novaloop.experiment.runtimes.training_job import check_image
 from novaloop.experiment.spec.experiment import ExperimentSpec
 from novaloop.experiment.spec.stages import OnBedrock, Runtime, TrainStage
 from novaloop.experiment.spec.yaml_file import MAX_BYTES
-from novaloop.recipes.errors import RecipeError
+from novaloop.problem import Invalid
 from novaloop.usecases.dataset_checks import check_experiment
 from novaloop.usecases.ingest import ingest
 from novaloop.usecases.spec_upload import present_spec
@@ -166,7 +166,7 @@ def _problems(spec: ExperimentSpec, snapshot: Snapshot) -> Iterator[str]:
     }
     yield from refused
     if not refused:
-        yield from row_count_problems(spec, snapshot.datasets.values())
+        yield from map(str, check_row_counts(spec, snapshot.datasets.values()))
     if snapshot.checks is not None and snapshot.checks.refusal is not None:
         yield snapshot.checks.refusal
 
@@ -181,8 +181,8 @@ def _planned(name: str, checked: Checked, site: PlannedSite, prices: PriceTable)
     )
     try:
         return plan_experiment(record, site.site, prices)
-    except RecipeError as error:
-        raise Refused("\n  ".join(("no plan can be made:", *map(str, error.errors)))) from None
+    except Invalid as error:
+        raise Refused("\n  ".join(("no plan can be made:", *map(str, error.problems)))) from None
 
 
 def _content(
@@ -260,7 +260,7 @@ def _notes(spec: ExperimentSpec, site: PlannedSite) -> Iterator[str]:
     if site.is_placeholder:
         # Placeholders let any image pass; who knows no repository sees which are not AWS's.
         none = replace(site.site, deployment=replace(site.site.deployment, image_repositories=()))
-        foreign = [stage.name for stage in spec.plan if image_problem(stage, none)]
+        foreign = [stage.name for stage in spec.plan if any(check_image(stage, none, ""))]
         if foreign:
             yield IMAGES.format(", ".join(foreign))
         if scored := [stage.name for stage in spec.plan if getattr(stage, "processor", None)]:

@@ -165,8 +165,8 @@ BREAKS: Sequence[Break] = (
     _one(
         "any image may run under the execution role",
         "experiment/runtimes/training_job.py",
-        'return problem_with_repository(getattr(plan, "image", None), site.deployment)',
-        "return None",
+        'return check_repository(getattr(plan, "image", None), site.deployment, f"{at}.image")',
+        "return iter(())",
         "tests/simulation/test_other_stages.py",
     ),
     _one(

@@ -18,7 +18,7 @@ from novaloop.datasets.reading.decoding import read_lines, read_text
 from novaloop.datasets.rejects import RejectLog
 from novaloop.datasets.rows.json_lines import objects
 from novaloop.recipes.bedrock import bedrock
-from novaloop.recipes.checks import validate_rows
+from novaloop.recipes.checks import check_rows
 from novaloop_cli.main import main
 
 ROOT = Path(__file__).parents[3]
@@ -172,7 +172,7 @@ def row_count_is_refused(case: Mapping[str, Any]) -> bool:
     if method == "evaluation":
         return not _evaluation_of(rows).ok
     if case["platform"] == "SMTJ":
-        return bool(validate_rows(method, MODELS[case["model"]], rows, {}))
+        return any(check_rows(method, MODELS[case["model"]], rows, {}))
     offered = bedrock().methods.get(method)
     least, most = offered.rows.get(MODELS[case["model"]], (1, 0)) if offered else (1, 0)
     return not least <= rows <= most

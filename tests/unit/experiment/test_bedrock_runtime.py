@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from novaloop.experiment.controller.intake import row_count_problems
+from novaloop.experiment.controller.intake import check_row_counts
 from novaloop.experiment.costs.prices import packaged_prices
 from novaloop.experiment.planning import ExperimentPlan, plan_experiment
 from novaloop.experiment.record import DatasetItem, DatasetRef, DatasetStatus, Record
 from novaloop.experiment.spec.experiment import ExperimentSpec
 from novaloop.experiment.stack import Site
 from novaloop.experiment.validation.reading import SpecRefused, read_spec
-from novaloop.recipes.errors import RecipeError
+from novaloop.problem import Invalid
 from novaloop.recipes.jobs import Deployment
 from tests.unit.recipes.wire import assert_valid
 
@@ -153,12 +153,13 @@ def test_too_few_rows_are_told_before_anything_starts(rows: int, says: str | Non
         updated_at=datetime(2026, 1, 5, tzinfo=UTC),
         rows=rows,
     )
-    problems = row_count_problems(ExperimentSpec.model_validate({"runtime": "bedrock"}), [item])
+    spec = ExperimentSpec.model_validate({"runtime": "bedrock"})
+    problems = [str(each) for each in check_row_counts(spec, [item])]
     assert [says in each for each in problems if says] == [True] * bool(says)
     assert bool(problems) == bool(says)
 
 
 def test_another_region_is_refused() -> None:
     elsewhere = replace(SITE, deployment=replace(SITE.deployment, region="us-west-2"))
-    with pytest.raises(RecipeError, match="us-east-1"):
+    with pytest.raises(Invalid, match="us-east-1"):
         planned("plan: [sft, deploy: {to: bedrock-on-demand}]", elsewhere)

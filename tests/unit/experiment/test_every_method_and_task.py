@@ -10,13 +10,13 @@ import pytest
 from novaloop.experiment.costs.prices import packaged_prices
 from novaloop.experiment.planning import ExperimentPlan, plan_experiment
 from novaloop.experiment.record import DatasetRef, Record
-from novaloop.experiment.runtimes.training_job import image_problem, processor_problem, steps_of
+from novaloop.experiment.runtimes.training_job import check_image, check_processor, steps_of
 from novaloop.experiment.spec.inputs import roles, row_formats, split_roles
 from novaloop.experiment.spec.stages import EvaluateStage, SftStage, Task, method_of
 from novaloop.experiment.stack import Site
 from novaloop.experiment.validation.reading import SpecRefused, read_spec
+from novaloop.problem import Invalid
 from novaloop.recipes.catalog import families
-from novaloop.recipes.errors import RecipeError
 from novaloop.recipes.jobs import Deployment
 from tests.unit.recipes.wire import assert_valid
 
@@ -149,12 +149,12 @@ def test_only_images_of_repositories_that_the_stack_names_run(
     image: str | None, allowed: bool
 ) -> None:
     stage = SftStage(image=image)
-    problem = image_problem(stage, SITE)
-    assert (problem is None) is allowed
-    if problem is not None:
+    problems = list(check_image(stage, SITE, "plan[0].sft"))
+    assert bool(problems) is not allowed
+    for problem in map(str, problems):
         assert "is from a repository that the stack does not name; leave it out" in problem
         assert "stack's parameter ImageRepositoryArns" in problem
-        with pytest.raises(RecipeError, match=r"^image: "):
+        with pytest.raises(Invalid, match=r"^image: "):
             planned(f"plan: [{{sft: {{image: '{image}'}}}}]")
 
 
@@ -168,12 +168,12 @@ def test_only_functions_that_the_stack_names_process(
 ) -> None:
     """Others the jobs' role may not call, which would show after the job has been paid for."""
     stage = EvaluateStage(name="a", processor=function)
-    problem = processor_problem(stage, SITE)
-    assert (problem is None) is allowed
-    if problem is not None:
+    problems = list(check_processor(stage, SITE, "plan[0].evaluate"))
+    assert bool(problems) is not allowed
+    for problem in map(str, problems):
         assert "stack's parameter ProcessorFunctionArns" in problem
         text = f"runtime: {runtime}\nplan: [evaluate: {{name: a, processor: '{function}'}}]"
-        with pytest.raises(RecipeError, match=r"^plan\[0\]\.evaluate\.processor: "):
+        with pytest.raises(Invalid, match=r"^plan\[0\]\.evaluate\.processor: "):
             planned(text)
 
 

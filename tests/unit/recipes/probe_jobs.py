@@ -6,22 +6,22 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from novaloop.recipes.checks import validate_rows
-from novaloop.recipes.errors import FieldError, RecipeError
+from novaloop.problem import Invalid, Problem
+from novaloop.recipes.checks import check_rows
 from novaloop.recipes.jobs import Deployment, TrainingJob
 from novaloop.recipes.plans import plan_training_job
 from tests.unit.recipes.test_captured_requests import CHECKPOINT, DEPLOYMENT, REWARD, job
 
-Probe = Callable[[], list[FieldError]]
+Probe = Callable[[], list[Problem]]
 REWARDING = replace(DEPLOYMENT, reward_function_arn=REWARD)
 PACKAGE = "arn:aws:sagemaker:us-east-1:123456789012:model-package/exp1/3"
 
 
-def errors_of(asked: TrainingJob, deployment: Deployment = REWARDING) -> list[FieldError]:
+def errors_of(asked: TrainingJob, deployment: Deployment = REWARDING) -> list[Problem]:
     try:
         plan_training_job(asked, deployment)
-    except RecipeError as problem:
-        return list(problem.errors)
+    except Invalid as problem:
+        return list(problem.problems)
     return []
 
 
@@ -75,8 +75,8 @@ PROBES: dict[str, Probe] = {
     "RFT no save steps": lambda: errors_of(
         job("rft-lora", "exp1", "rft", 2, overrides={"max_steps": 40})
     ),
-    "rows 10 < gbs 64": lambda: validate_rows(
-        "sft-lora", "nova-lite-2", 10, {"global_batch_size": 64}
+    "rows 10 < gbs 64": lambda: list(
+        check_rows("sft-lora", "nova-lite-2", 10, {"global_batch_size": 64})
     ),
     "missing data": sft(),
     "kms+vpc+val": lambda: errors_of(
@@ -104,7 +104,7 @@ PROBES: dict[str, Probe] = {
     "RFT ent int 0": rft({"ent_coeff": 0}),
     "RFT top_k 5": rft({"top_k": 5}),
     "RFT top_k -1": rft({"top_k": -1}),
-    "RFT rows 10 < gbs 64": lambda: validate_rows("rft-lora", "nova-lite-2", 10, {}),
+    "RFT rows 10 < gbs 64": lambda: list(check_rows("rft-lora", "nova-lite-2", 10, {})),
     "RFT max_length 2048": rft({"max_length": 2048}),
     "RFT gbs 48": rft({"global_batch_size": 48}),
     "RFT max_steps 4": rft({"max_steps": 4, "save_steps": 4}),

@@ -9,9 +9,9 @@ import yaml
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from novaloop.problem import Invalid
 from novaloop.recipes.bedrock import CustomizationJob, customization_job
 from novaloop.recipes.catalog import blueprint, methods
-from novaloop.recipes.errors import RecipeError
 from novaloop.recipes.overrides import resolve
 from tests.unit.recipes.test_bedrock import DEPLOYMENT, SFT
 
@@ -49,17 +49,17 @@ def test_overrides_are_refused_or_written_faithfully(
     chosen = blueprint(method, "nova-lite-2")
     values, errors = resolve(chosen, overrides, "overrides")
 
-    assert all(error.path.startswith("overrides.") and error.message for error in errors)
+    assert all(error.where.startswith("overrides.") and error.what for error in errors)
     if not errors:
         read = yaml.safe_load(yaml.safe_dump(values, sort_keys=False))
         assert read == values
         assert number_types(read) == number_types(values)
 
 
-def answer(job: CustomizationJob) -> dict[str, Any] | RecipeError:
+def answer(job: CustomizationJob) -> dict[str, Any] | Invalid:
     try:
         return customization_job(job, DEPLOYMENT)
-    except RecipeError as problem:
+    except Invalid as problem:
         return problem
 
 
@@ -67,7 +67,7 @@ def answer(job: CustomizationJob) -> dict[str, Any] | RecipeError:
 def test_bedrock_refuses_what_it_does_not_know(overrides: dict[Any, object]) -> None:
     answered = answer(replace(SFT, overrides=overrides))
 
-    if isinstance(answered, RecipeError):
-        assert all(error.path.startswith("overrides.") for error in answered.errors)
+    if isinstance(answered, Invalid):
+        assert all(error.where.startswith("overrides.") for error in answered.problems)
     else:
         assert overrides.keys() <= answered["hyperParameters"].keys()

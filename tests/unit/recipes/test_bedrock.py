@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from novaloop.problem import Invalid
 from novaloop.recipes.bedrock import (
     CustomizationJob,
     custom_model,
@@ -14,7 +15,6 @@ from novaloop.recipes.bedrock import (
     on_demand_deployment,
     provisioned_throughput,
 )
-from novaloop.recipes.errors import RecipeError
 from novaloop.recipes.jobs import Deployment
 from tests.unit.recipes.captures import capture
 from tests.unit.recipes.wire import assert_valid
@@ -39,9 +39,9 @@ RFT = replace(SFT, method="rft-lora", name="novaloop-exp1--rft-1")
 
 
 def refused(job: CustomizationJob, deployment: Deployment = DEPLOYMENT) -> dict[str, str]:
-    with pytest.raises(RecipeError) as caught:
+    with pytest.raises(Invalid) as caught:
         customization_job(job, deployment, at="plan[1].sft")
-    return {error.path.removeprefix("plan[1].sft."): error.message for error in caught.value.errors}
+    return {each.where.removeprefix("plan[1].sft."): str(each) for each in caught.value.problems}
 
 
 def test_supervised_fine_tuning_sends_strings() -> None:
@@ -154,7 +154,7 @@ def test_a_model_package_is_imported_as_such() -> None:
 
 
 def test_an_import_tells_all_that_is_wrong() -> None:
-    with pytest.raises(RecipeError) as caught:
+    with pytest.raises(Invalid) as caught:
         custom_model("a--b", "latest", DEPLOYMENT)
 
-    assert {error.path for error in caught.value.errors} == {"name", "checkpoint"}
+    assert {error.where for error in caught.value.problems} == {"name", "checkpoint"}

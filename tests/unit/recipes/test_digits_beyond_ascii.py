@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
+from novaloop.problem import Problem
 from novaloop.recipes.bedrock_serving import CUSTOM_MODEL_ARN
 from novaloop.recipes.checks import (
-    problem_with_checkpoint,
-    problem_with_function,
-    problem_with_image,
+    check_checkpoint,
+    check_function,
+    check_image,
 )
 from novaloop.recipes.jobs import MODEL_PACKAGE_ARN
 
@@ -22,21 +23,21 @@ CUSTOM = "arn:aws:bedrock:us-east-1:123456789012:custom-model/amazon.nova-lite/a
 
 @pytest.mark.parametrize("digit", ["\u0661", "\uff11", "\u0967"])
 @pytest.mark.parametrize(
-    ("problem", "text"),
+    ("check", "text"),
     [
-        (problem_with_image, IMAGE),
-        (problem_with_image, IMAGE.replace("tag", "tag1")),
-        (problem_with_function, FUNCTION),
-        (problem_with_checkpoint, PACKAGE),
+        (check_image, IMAGE),
+        (check_image, IMAGE.replace("tag", "tag1")),
+        (check_function, FUNCTION),
+        (check_checkpoint, PACKAGE),
     ],
 )
 def test_a_digit_beyond_ascii_is_a_problem(
-    problem: Callable[[str], str | None], text: str, digit: str
+    check: Callable[[str, str], Iterator[Problem]], text: str, digit: str
 ) -> None:
-    assert problem(text) is None
+    assert not any(check(text, "at"))
     first, _, last = text.rpartition("1")
-    assert problem(text.replace("1", digit, 1)) is not None
-    assert problem(f"{first}{digit}{last}") is not None
+    assert any(check(text.replace("1", digit, 1), "at"))
+    assert any(check(f"{first}{digit}{last}", "at"))
 
 
 @pytest.mark.parametrize(
@@ -49,4 +50,4 @@ def test_no_arn_has_a_digit_beyond_ascii(pattern: object, arn: str) -> None:
 
 
 def test_a_tag_of_an_image_is_ascii() -> None:
-    assert problem_with_image(IMAGE.replace("tag", "t\u00e4g")) is not None
+    assert any(check_image(IMAGE.replace("tag", "t\u00e4g"), "at"))

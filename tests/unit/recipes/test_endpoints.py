@@ -8,8 +8,8 @@ from hashlib import sha256
 import pytest
 
 from novaloop.experiment.controller.transitions import ENDPOINT_START
-from novaloop.recipes.endpoints import Endpoint, escrow_tag_value, plan_endpoint, validate_endpoint
-from novaloop.recipes.errors import RecipeError
+from novaloop.problem import Invalid
+from novaloop.recipes.endpoints import Endpoint, check_endpoint, escrow_tag_value, plan_endpoint
 from novaloop.recipes.facts import facts
 from novaloop.recipes.jobs import Deployment
 from tests.unit.recipes.wire import assert_valid
@@ -37,7 +37,7 @@ def paths(
     environment: dict[str, object] | None = None,
     inference_component: bool = False,
 ) -> set[str]:
-    errors = validate_endpoint(
+    errors = check_endpoint(
         model,
         instance_type,
         context_length,
@@ -46,7 +46,7 @@ def paths(
         inference_component=inference_component,
         at="plan[5].deploy",
     )
-    return {error.path.removeprefix("plan[5].deploy.") for error in errors}
+    return {error.where.removeprefix("plan[5].deploy.") for error in errors}
 
 
 @pytest.mark.parametrize(
@@ -107,14 +107,14 @@ def test_variables_become_strings() -> None:
 
 
 def test_all_errors_are_told_at_once() -> None:
-    with pytest.raises(RecipeError) as caught:
+    with pytest.raises(Invalid) as caught:
         plan_endpoint(
             replace(ENDPOINT, name="a_b", checkpoint="model", context_length=10**6),
             replace(DEPLOYMENT, region="eu-north-1"),
             at="plan[5].deploy",
         )
 
-    assert {error.path for error in caught.value.errors} == {
+    assert {error.where for error in caught.value.problems} == {
         "plan[5].deploy.name",
         "plan[5].deploy.checkpoint",
         "plan[5].deploy.context_length",

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
+from novaloop.problem import Invalid
 from novaloop.recipes.catalog import Family, blueprint, families, methods, variants
-from novaloop.recipes.errors import RecipeError
 from novaloop.recipes.facts import facts
 from novaloop.recipes.jobs import Deployment, TrainingJob
 from novaloop.recipes.plans import plan_training_job
@@ -89,9 +89,7 @@ def test_a_plan_can_be_changed_without_changing_the_next_one() -> None:
 
 
 def test_a_method_the_model_lacks_is_refused_with_those_it_has() -> None:
-    with pytest.raises(
-        RecipeError, match=r"plan\[2\]\.method: nova-micro has no 'rft-lora'"
-    ) as caught:
+    with pytest.raises(Invalid, match=r"plan\[2\]\.method: nova-micro has no 'rft-lora'") as caught:
         plan_training_job(
             replace(job("sft-lora", "nova-micro", "ml.p5.48xlarge"), method="rft-lora"),
             DEPLOYMENT,
@@ -108,14 +106,14 @@ def test_limits_depend_on_the_machine(instance_type: str, longest: int) -> None:
     asked = job("dpo-lora", "nova-lite", instance_type)
 
     plan_training_job(replace(asked, overrides={"max_length": longest}), DEPLOYMENT)
-    with pytest.raises(RecipeError, match=f"at most {longest}"):
+    with pytest.raises(Invalid, match=f"at most {longest}"):
         plan_training_job(replace(asked, overrides={"max_length": longest + 1024}), DEPLOYMENT)
 
 
 def test_a_context_length_is_a_multiple_where_the_recipe_says_so() -> None:
     asked = job("sft-lora", "nova-micro", "ml.p5.48xlarge")
 
-    with pytest.raises(RecipeError, match="multiple of 1024"):
+    with pytest.raises(Invalid, match="multiple of 1024"):
         plan_training_job(replace(asked, overrides={"max_length": 5000}), DEPLOYMENT)
 
 

@@ -8,15 +8,15 @@ import pytest
 import yaml
 
 from novaloop.recipes.catalog import blueprint
-from novaloop.recipes.checks import validate_overrides
+from novaloop.recipes.checks import check_overrides
 from novaloop.recipes.overrides import resolve
 
 AT = "plan[1].sft.overrides"
 
 
 def told(method: str, **overrides: object) -> dict[str, str]:
-    errors = validate_overrides(method, "nova-lite-2", overrides, at=AT)
-    return {error.path: error.message for error in errors}
+    errors = check_overrides(method, "nova-lite-2", overrides, at=AT)
+    return {error.where: str(error) for error in errors}
 
 
 def resolved(method: str, text: str) -> dict[str, object]:

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from novaloop.problem import Invalid
 from novaloop.recipes.catalog import blueprint
-from novaloop.recipes.errors import RecipeError
 from novaloop.recipes.jobs import Deployment
 from novaloop.recipes.serverless import ServerlessJob, serverless, serverless_job
 from tests.unit.recipes.wire import assert_valid
@@ -42,9 +42,9 @@ def request(job: ServerlessJob) -> dict[str, Any]:
 
 
 def refused(job: ServerlessJob) -> dict[str, str]:
-    with pytest.raises(RecipeError) as caught:
+    with pytest.raises(Invalid) as caught:
         serverless_job(job, DEPLOYMENT, at="plan[1].sft")
-    return {error.path.removeprefix("plan[1].sft."): error.message for error in caught.value.errors}
+    return {each.where.removeprefix("plan[1].sft."): str(each) for each in caught.value.problems}
 
 
 def test_fine_tuning_has_no_machines_and_no_recipe() -> None:

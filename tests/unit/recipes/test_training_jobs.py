@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from novaloop.problem import Invalid
 from novaloop.recipes import plans
-from novaloop.recipes.checks import validate_rows
-from novaloop.recipes.errors import RecipeError
+from novaloop.recipes.checks import check_rows
 from novaloop.recipes.jobs import Deployment, TrainingJob
 from novaloop.recipes.plans import plan_training_job
 from novaloop.recipes.requests import inconsistencies
@@ -45,9 +45,9 @@ def request(job: TrainingJob) -> dict[str, Any]:
 
 
 def refused(job: TrainingJob, deployment: Deployment = DEPLOYMENT) -> dict[str, str]:
-    with pytest.raises(RecipeError) as caught:
+    with pytest.raises(Invalid) as caught:
         plan_training_job(job, deployment, at="plan[1].sft")
-    return {error.path: error.message for error in caught.value.errors}
+    return {problem.where: str(problem) for problem in caught.value.problems}
 
 
 def test_tags_are_sent_only_when_there_are_any() -> None:
@@ -184,14 +184,14 @@ def test_a_plan_that_contradicts_itself_is_never_returned(
 
 @pytest.mark.parametrize(("rows", "enough"), [(31, False), (32, True)])
 def test_rows_must_fill_one_step(rows: int, enough: bool) -> None:
-    errors = validate_rows("sft-lora", "nova-lite-2", rows, {}, at="plan[1].sft")
+    problems = check_rows("sft-lora", "nova-lite-2", rows, {}, at="plan[1].sft")
 
-    assert [error.path for error in errors] == ([] if enough else ["plan[1].sft.data"])
+    assert [problem.where for problem in problems] == ([] if enough else ["plan[1].sft.data"])
 
 
 def test_rows_are_not_counted_against_a_setting_that_is_wrong() -> None:
-    assert validate_rows("sft-lora", "nova-lite-2", 1, {"global_batch_size": "many"}) == []
+    assert not any(check_rows("sft-lora", "nova-lite-2", 1, {"global_batch_size": "many"}))
 
 
 def test_methods_without_a_minimum_take_any_number_of_rows() -> None:
-    assert validate_rows("gen_qa", "nova-lite-2", 1, {}) == []
+    assert not any(check_rows("gen_qa", "nova-lite-2", 1, {}))

@@ -45,7 +45,7 @@ def test_verdict_is_the_same_or_different_on_purpose(name: str) -> None:
     ],
 )
 def test_errors_carry_the_path_of_their_field(name: str, paths: set[str]) -> None:
-    assert {error.path for error in PROBES[name]()} == paths
+    assert {error.where for error in PROBES[name]()} == paths
 
 
 def test_every_deliberate_difference_is_documented() -> None:

@@ -6,7 +6,7 @@ from itertools import product
 
 import pytest
 
-from novaloop.experiment.runtimes.training_job import region_problem
+from novaloop.experiment.runtimes.training_job import check_region
 from novaloop.experiment.validation.reading import SpecRefused, read_spec
 
 MODELS = ("nova-micro", "nova-lite", "nova-pro", "nova-lite-2")
@@ -87,8 +87,8 @@ REGIONS = {
 @pytest.mark.parametrize("text", REGIONS)
 def test_the_regions_of_each_runtime_and_target(text: str, region: str) -> None:
     spec = read_spec(text.encode())
-    problem = region_problem(spec, spec.plan[-1], region)
-    assert (problem is None) is (region in REGIONS[text]), problem
-    if problem is not None:
+    problems = list(check_region(spec, spec.plan[-1], region, "plan[0]"))
+    assert bool(problems) is (region not in REGIONS[text]), problems
+    for problem in map(str, problems):
         assert region in problem
         assert all(each in problem for each in REGIONS[text])

@@ -8,7 +8,7 @@ from novaloop.experiment import names
 from novaloop.experiment.record import Record
 from novaloop.experiment.spec.experiment import ExperimentSpec
 from novaloop.experiment.spec.stages import OnBedrock, RftStage, Runtime, StagePlan, TrainStage
-from novaloop.recipes.bedrock import problem_with_peft
+from novaloop.recipes.bedrock import check_peft
 from novaloop.recipes.bedrock_serving import CUSTOM_MODEL_ARN
 from novaloop.recipes.jobs import MODEL_PACKAGE_ARN
 
@@ -62,10 +62,9 @@ def _problem_with(
         return f"{where} trained {source.model}, not {spec.model}"
     first = next((stage for stage in spec.plan if isinstance(stage, TrainStage)), None)
     for deployed in spec.plan if first is None else ():
-        if isinstance(deployed, OnBedrock) and (
-            problem := problem_with_peft(deployed.to, plan.peft)
-        ):
-            return f"{where} was trained with peft {plan.peft}: {deployed.to} {problem}"
+        if isinstance(deployed, OnBedrock):
+            for problem in check_peft(deployed.to, plan.peft, ""):
+                return f"{where} was trained with peft {plan.peft}: {deployed.to} {problem}"
     if first is not None and first.peft != plan.peft:
         return f"{where} trained with peft {plan.peft}, {first.name} is to with {first.peft}"
     if isinstance(plan, RftStage) and first is not None and not isinstance(first, RftStage):

@@ -23,8 +23,8 @@ from novaloop.experiment.runtimes.training_job import (
     Launch,
     PlannedRequest,
     PlannedUpload,
+    check_processor,
     plan_job,
-    processor_problem,
     steps_of,
 )
 from novaloop.experiment.spec.inputs import inputs_of
@@ -37,10 +37,10 @@ from novaloop.experiment.spec.stages import (
     method_of,
 )
 from novaloop.experiment.stack import Site
+from novaloop.problem import Invalid
 from novaloop.recipes import facts
 from novaloop.recipes.bedrock_serving import BedrockPlan
 from novaloop.recipes.endpoints import EndpointPlan
-from novaloop.recipes.errors import FieldError, RecipeError
 from novaloop.recipes.registry import group_arn
 
 PLACEHOLDER_ESCROW = "s3://customer-escrow-000000000000-smtj-placeholder"
@@ -89,14 +89,14 @@ class ExperimentPlan:
 
 
 def plan_experiment(record: Record, site: Site, prices: PriceTable) -> ExperimentPlan:
-    """Return the plan of a record whose datasets are known. Raises RecipeError."""
+    """Return the plan of a record whose datasets are known. Raises Invalid."""
     unnamed = [
-        FieldError(f"plan[{index}].{plan.kind}.processor", problem)
+        problem
         for index, plan in enumerate(record.spec.plan)
-        if (problem := processor_problem(plan, site))
+        for problem in check_processor(plan, site, f"plan[{index}].{plan.kind}")
     ]
     if unnamed:
-        raise RecipeError(unnamed)
+        raise Invalid(*unnamed)
     origin = record.base_checkpoint or _origin(record, site)
     record = replace(record, stages=pending_stages(record.spec), base_checkpoint=origin)
     stages = tuple(_planned_stages(record, site, prices))

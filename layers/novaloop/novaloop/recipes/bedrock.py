@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
 
+from novaloop.problem import Invalid, Problem, joined, shown
 from novaloop.recipes import facts
-from novaloop.recipes.checks import problem_with_function, problem_with_object
+from novaloop.recipes.checks import check_function, check_object
 from novaloop.recipes.endpoints import ESCROW_TAG, escrow_tag_value
-from novaloop.recipes.errors import FieldError, RecipeError, UnacceptableError, joined, shown
 from novaloop.recipes.names import LEGAL_BEDROCK_NAME, LEGAL_NAME, bedrock_name
 from novaloop.recipes.overrides import unknown_setting
 from novaloop.recipes.packaged import packaged_yaml
 from novaloop.recipes.settings import Setting, listed
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from novaloop.recipes.jobs import Deployment
+_REINFORCED = "REINFORCEMENT_FINE_TUNING"
 
 
 class Method(BaseModel):
@@ -79,32 +80,31 @@ def customization_job(
     """Return the CreateModelCustomizationJob request of ``job``.
 
     Raises:
-        RecipeError: with everything that is wrong; ``at`` is put before each field's name.
+        Invalid: with everything that is wrong; ``at`` is put before each field's name.
     """
-    problem = problem_with_method(job.method, job.model)
-    if problem is not None:
-        raise RecipeError([FieldError(joined(at, "method"), problem)])
+    if problems := list(check_method(job.method, job.model, joined(at, "method"))):
+        raise Invalid(*problems)
     method = bedrock().methods[job.method]
-    settings, errors = _settings(method, job.overrides, joined(at, "overrides"))
-    errors += _problems(job, method, deployment, at)
-    if errors:
-        raise RecipeError(errors)
+    settings, problems = _settings(method, job.overrides, joined(at, "overrides"))
+    problems += _check(job, method, deployment, at)
+    if problems:
+        raise Invalid(*problems)
     return _request(job, method, settings, deployment)
 
 
-def problem_with_method(method: str, model: str) -> str | None:
-    """Return that Bedrock has no such method for ``model``, if it has none."""
+def check_method(method: str, model: str, at: str) -> Iterator[Problem]:
+    """Yield that Bedrock has no such method for ``model``, if it has none."""
     methods = bedrock().methods
-    if method in methods and model in methods[method].rows:
-        return None
-    offered = [f"{name} on {model}" for name, one in methods.items() for model in one.rows]
-    return f"Bedrock has no {method} on {model}; it has {listed(tuple(offered))}"
+    if method not in methods or model not in methods[method].rows:
+        offered = [f"{name} on {model}" for name, one in methods.items() for model in one.rows]
+        what = f"Bedrock has no {method} on {model}"
+        yield Problem(at, what, f"it has {listed(tuple(offered))}")
 
 
-def validate_overrides(
+def check_overrides(
     method: str, overrides: Mapping[str, object], at: str = "overrides"
-) -> list[FieldError]:
-    """Return everything that is wrong with ``overrides``. KeyError if there is no ``method``."""
+) -> list[Problem]:
+    """Return everything that is wrong with ``overrides`` of a method that Bedrock has."""
     return _settings(bedrock().methods[method], overrides, at)[1]
 
 
@@ -115,106 +115,90 @@ def settings_by_recipe(method: str, overrides: Mapping[str, object]) -> dict[str
     return {str(one.settings[name].parameter): value for name, value in values.items()}
 
 
-def problem_with_rows(method: str, model: str, rows: int) -> str | None:
-    """Return that a dataset is too small or too big, if it is. KeyError if there is no method."""
+def check_rows(method: str, model: str, rows: int, at: str) -> Iterator[Problem]:
+    """Yield that a dataset is too small or too big for a method that Bedrock has, if it is."""
     least, most = bedrock().methods[method].rows[model]
-    if least <= rows <= most:
-        return None
-    return f"has {rows} rows; {method} on Bedrock takes {least} to {most} for {model}"
+    if not least <= rows <= most:
+        do = f"{method} on Bedrock takes {least} to {most} for {model}"
+        yield Problem(at, f"has {rows} rows", do)
 
 
 def _settings(
     method: Method, overrides: Mapping[str, object], at: str
-) -> tuple[dict[str, Any], list[FieldError]]:
+) -> tuple[dict[str, Any], list[Problem]]:
     values = {name: setting.default for name, setting in method.settings.items()}
-    errors = []
+    problems: list[Problem] = []
     for name, value in ((str(key), value) for key, value in overrides.items()):
+        where = joined(at, name)
+        if name not in method.settings:
+            problems.append(replace(unknown_setting(method.settings, name), where=where))
+            continue
         try:
-            values[name] = _parse(method, name, value)
-        except UnacceptableError as problem:
-            errors.append(FieldError(joined(at, name), str(problem)))
-    return values, errors
+            values[name] = method.settings[name].parse(value)
+        except Invalid as invalid:
+            problems += invalid.under(where)
+    return values, problems
 
 
-def _parse(method: Method, name: str, value: object) -> Any:
-    if name not in method.settings:
-        raise UnacceptableError(unknown_setting(method.settings, name))
-    return method.settings[name].parse(value)
-
-
-def _problems(
+def _check(
     job: CustomizationJob, method: Method, deployment: Deployment, at: str
-) -> list[FieldError]:
-    checks = {
-        "name": _problem_with_job_name(job.name),
-        "data_uri": problem_with_object(job.data_uri),
-        "data": problem_with_rows(job.method, job.model, job.rows),
-        "validation_uri": _problem_with_validation(job),
-        "reward_function_arn": _problem_with_reward(method, deployment),
-        "region": problem_with_training_region(job.method, deployment.region),
-    }
-    return [FieldError(joined(at, name), problem) for name, problem in checks.items() if problem]
+) -> Iterator[Problem]:
+    if not LEGAL_NAME.fullmatch(job.name):  # unlike its models', names of jobs hold no `_`
+        rule = "must be at most 63 letters and digits, with hyphens between"
+        yield Problem(joined(at, "name"), f"{shown(job.name)} {rule}")
+    yield from check_object(job.data_uri, joined(at, "data_uri"))
+    yield from check_rows(job.method, job.model, job.rows, joined(at, "data"))
+    yield from _check_validation(job, joined(at, "validation_uri"))
+    if method.customization_type == _REINFORCED:
+        yield from _check_reward(deployment.reward_function_arn, joined(at, "reward_function_arn"))
+    yield from check_training_region(job.method, deployment.region, joined(at, "region"))
 
 
-def problem_with_name(name: str) -> str | None:
-    """Return why Bedrock would refuse ``name`` for a model, if it would."""
-    if LEGAL_BEDROCK_NAME.fullmatch(name):
-        return None
-    return f"{shown(name)} must be at most 63 letters and digits, with single hyphens between"
+def check_name(name: str, at: str) -> Iterator[Problem]:
+    """Yield that Bedrock would refuse ``name`` for a model, if it would."""
+    if not LEGAL_BEDROCK_NAME.fullmatch(name):
+        rule = "must be at most 63 letters and digits, with single hyphens between"
+        yield Problem(at, f"{shown(name)} {rule}")
 
 
-def _problem_with_job_name(name: str) -> str | None:
-    """Bedrock's jobs are named as SageMaker's: unlike its models', their names hold no ``_``."""
-    if LEGAL_NAME.fullmatch(name):
-        return None
-    return f"{shown(name)} must be at most 63 letters and digits, with hyphens between"
+def _check_validation(job: CustomizationJob, at: str) -> Iterator[Problem]:
+    if job.validation_uri is not None and job.model == "nova-lite-2":
+        yield Problem(at, "Bedrock takes no validation data for nova-lite-2", "leave it out")
+    elif job.validation_uri is not None:
+        yield from check_object(job.validation_uri, at)
 
 
-def _problem_with_validation(job: CustomizationJob) -> str | None:
-    if job.validation_uri is None:
-        return None
-    if job.model == "nova-lite-2":
-        return "Bedrock takes no validation data for nova-lite-2"
-    return problem_with_object(job.validation_uri)
+def _check_reward(arn: str | None, at: str) -> Iterator[Problem]:
+    if arn:
+        yield from check_function(arn, at)
+    else:
+        yield Problem(at, "is needed for reinforcement fine-tuning", "name a function")
 
 
-def _problem_with_reward(method: Method, deployment: Deployment) -> str | None:
-    if not _is_reinforced(method):
-        return None
-    arn = deployment.reward_function_arn
-    return problem_with_function(arn) if arn else "is needed for reinforcement fine-tuning"
-
-
-def problem_with_training_region(method: str, region: str) -> str | None:
-    """Return why Bedrock can't train in ``region``, if it can't. KeyError if there is no method."""
+def check_training_region(method: str, region: str, at: str) -> Iterator[Problem]:
+    """Yield that Bedrock can't train in ``region`` by a method that it has, if it can't."""
     regions = bedrock().methods[method].regions
-    if region in regions:
-        return None
-    return f"Bedrock customizes Nova in {listed(regions)}, not in {region}"
+    if region not in regions:
+        what = f"Bedrock customizes Nova in {listed(regions)}, not in {region}"
+        yield Problem(at, what, "deploy the stack there, or use runtime training-job")
 
 
-def problem_with_serving_region(to: str, region: str) -> str | None:
-    """Return why Bedrock can't serve a custom Nova in ``region``, if it can't."""
+def check_serving_region(to: str, region: str, at: str) -> Iterator[Problem]:
+    """Yield that Bedrock can't serve a custom Nova in ``region``, if it can't."""
     regions = bedrock().targets[to].regions
-    if region in regions:
-        return None
-    return f"{to} serves Nova in {listed(regions)}, not in {region}; use to: sagemaker there"
+    if region not in regions:
+        what = f"{to} serves Nova in {listed(regions)}, not in {region}"
+        yield Problem(at, what, "use to: sagemaker there")
 
 
-def problem_with_peft(to: str, peft: str) -> str | None:
-    """Return why Bedrock can't serve what SageMaker trained with ``peft``, if it can't."""
+def check_peft(to: str, peft: str, at: str) -> Iterator[Problem]:
+    """Yield that Bedrock can't serve what SageMaker trained with ``peft``, if it can't."""
     targets = bedrock().targets
-    if peft in targets[to].peft:
-        return None
-    others = [name for name, target in targets.items() if peft in target.peft]
-    return (
-        f"takes models trained with peft {listed(targets[to].peft)}, not {peft}; "
-        f"use to: {' or '.join((*others, 'sagemaker'))}, or train with peft: {targets[to].peft[0]}"
-    )
-
-
-def _is_reinforced(method: Method) -> bool:
-    return method.customization_type == "REINFORCEMENT_FINE_TUNING"
+    if peft not in targets[to].peft:
+        others = [name for name, target in targets.items() if peft in target.peft]
+        what = f"takes models trained with peft {listed(targets[to].peft)}, not {peft}"
+        do = f"use to: {' or '.join((*others, 'sagemaker'))}"
+        yield Problem(at, what, f"{do}, or train with peft: {targets[to].peft[0]}")
 
 
 def _request(
@@ -230,7 +214,7 @@ def _request(
         "trainingDataConfig": {"s3Uri": job.data_uri},
         "outputDataConfig": {"s3Uri": job.output_uri},
     }
-    if _is_reinforced(method):
+    if method.customization_type == _REINFORCED:
         grader = {"lambdaGrader": {"lambdaArn": deployment.reward_function_arn}}
         rft = {"graderConfig": grader, "hyperParameters": settings}
         request["customizationConfig"] = {"rftConfig": rft}
@@ -258,17 +242,17 @@ def custom_model(
     ``checkpoint`` is an escrow URI or a model package ARN.
 
     Raises:
-        RecipeError: if Bedrock would refuse the name or can't read such a checkpoint.
+        Invalid: if Bedrock would refuse the name or can't read such a checkpoint.
     """
     checkpoint = checkpoint.rstrip("/")
     source = _source(checkpoint)
-    checks = {
-        "name": problem_with_name(name),
-        "checkpoint": None if source else f"{shown(checkpoint)} must be s3:// or a model package",
-    }
-    errors = [FieldError(field, problem) for field, problem in checks.items() if problem]
-    if errors or source is None:
-        raise RecipeError(errors)
+    problems = list(check_name(name, "name"))
+    if source is None:
+        problems.append(
+            Problem("checkpoint", f"{shown(checkpoint)} must be s3:// or a model package")
+        )
+    if problems or source is None:
+        raise Invalid(*problems)
     return {
         "modelName": name,
         "roleArn": deployment.execution_role_arn,

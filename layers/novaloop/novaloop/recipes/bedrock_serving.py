@@ -6,14 +6,14 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from novaloop.problem import Invalid
 from novaloop.recipes.bedrock import (
+    check_name,
+    check_serving_region,
     custom_model,
     on_demand_deployment,
-    problem_with_name,
-    problem_with_serving_region,
     provisioned_throughput,
 )
-from novaloop.recipes.errors import FieldError, RecipeError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -62,15 +62,14 @@ class BedrockPlan:
 
 
 def plan_bedrock_serving(serving: BedrockServing, deployment: Deployment) -> BedrockPlan:
-    """Return the requests that serve a checkpoint. Raises RecipeError with all that is wrong."""
+    """Return the requests that serve a checkpoint. Raises Invalid with all that is wrong."""
     to = "bedrock-on-demand" if serving.model_units is None else "bedrock-provisioned"
-    checks = {
-        "name": problem_with_name(serving.name),
-        "region": problem_with_serving_region(to, deployment.region),
-    }
-    errors = [FieldError(name, problem) for name, problem in checks.items() if problem]
-    if errors:
-        raise RecipeError(errors)
+    problems = [
+        *check_name(serving.name, "name"),
+        *check_serving_region(to, deployment.region, "region"),
+    ]
+    if problems:
+        raise Invalid(*problems)
     if not CUSTOM_MODEL_ARN.fullmatch(serving.checkpoint):
         model = custom_model(serving.name, serving.checkpoint, deployment, serving.tags)
         create, model_arn = {**model, "clientRequestToken": serving.client_token}, None

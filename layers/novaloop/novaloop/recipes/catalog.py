@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, model_validator
 
+from novaloop.problem import Invalid, Problem
 from novaloop.recipes.packaged import packaged_yaml
 from novaloop.recipes.settings import Leaf, Setting, listed
 
@@ -163,7 +164,7 @@ def variants(method: str, model: str) -> tuple[Blueprint, ...]:
     """Return every way to run ``method`` on ``model``, the usual one first.
 
     Raises:
-        ValueError: if there is none.
+        Invalid: if there is none.
     """
     found = tuple(
         Blueprint(method, family, variant, family.leaves_of(variant))
@@ -173,7 +174,8 @@ def variants(method: str, model: str) -> tuple[Blueprint, ...]:
         if variant.model == model
     )
     if not found:
-        raise ValueError(f"{model} has no {method!r}; it has {listed(tuple(methods(model)))}")
+        do = f"it has {listed(tuple(methods(model)))}"
+        raise Invalid(Problem("", f"{model} has no {method!r}", do))
     return found
 
 
@@ -189,7 +191,7 @@ def blueprint(method: str, model: str, instance_type: str | None = None) -> Blue
     """Return how ``method`` runs on ``model`` with ``instance_type``, or else the usual way.
 
     Raises:
-        ValueError: if there is no such method for this model.
+        Invalid: if there is no such method for this model.
     """
     found = variants(method, model)
     fitting = [one for one in found if instance_type in one.variant.instance_types]

@@ -7,16 +7,16 @@ from fnmatch import fnmatchcase
 from itertools import chain
 from typing import TYPE_CHECKING
 
+from novaloop.problem import Problem, joined, shown
 from novaloop.recipes import facts
 from novaloop.recipes.catalog import Blueprint, blueprint, variants
-from novaloop.recipes.errors import FieldError, joined, shown
 from novaloop.recipes.jobs import MODEL_PACKAGE_ARN, Deployment, TrainingJob
 from novaloop.recipes.names import LEGAL_NAME
 from novaloop.recipes.overrides import resolve
 from novaloop.recipes.settings import Given, listed
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 # In ASCII: to `re`, `\d` and `\w` are the digits and letters of all scripts.
 _LAMBDA_ARN = re.compile(r"arn:aws:lambda:[a-z0-9-]+:\d{12}:function:[A-Za-z0-9-_]+", re.ASCII)
@@ -30,184 +30,172 @@ _S3_OBJECT = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/\S+")
 _HYPERPOD_ESCROW = re.compile(r"s3://customer-escrow-\d+-hp-")
 
 
-def validate_overrides(
+def check_overrides(
     method: str,
     model: str,
     overrides: Mapping[str, object],
     *,
     instance_type: str | None = None,
     at: str = "overrides",
-) -> list[FieldError]:
-    """Return everything that is wrong with ``overrides``.
-
-    Raises:
-        ValueError: if ``model`` has no such ``method``.
-    """
+) -> list[Problem]:
+    """Return everything that is wrong with ``overrides`` of a method that ``model`` has."""
     return resolve(blueprint(method, model, instance_type), overrides, at)[1]
 
 
-def validate_infrastructure(
+def check_infrastructure(
     method: str, model: str, instance_type: str, instance_count: int, at: str = ""
-) -> list[FieldError]:
-    """Return what is wrong with the choice of machines.
-
-    Raises:
-        ValueError: if ``model`` has no such ``method``.
-    """
+) -> Iterator[Problem]:
+    """Yield what is wrong with the choice of machines for a method that ``model`` has."""
     offered = [one.variant for one in variants(method, model)]
     types = tuple(chain.from_iterable(variant.instance_types for variant in offered))
     if instance_type not in types:
-        message = f"{method} on {model} runs on {listed(types)}, not on {shown(instance_type)}"
-        return [FieldError(joined(at, "instance_type"), message)]
+        what = f"{method} on {model} does not run on {shown(instance_type)}"
+        yield Problem(joined(at, "instance_type"), what, f"choose one of {listed(types)}")
+        return
     counts = blueprint(method, model, instance_type).variant.instance_counts
     if isinstance(instance_count, bool) or instance_count not in counts:
-        message = f"{method} on {model} takes {listed(counts)} of {instance_type}"
-        return [FieldError(joined(at, "instances"), f"{message}, not {shown(instance_count)}")]
-    return []
+        what = f"{method} on {model} does not take {shown(instance_count)} of {instance_type}"
+        yield Problem(joined(at, "instances"), what, f"choose one of {listed(counts)}")
 
 
-def validate_rows(
+def check_rows(
     method: str, model: str, rows: int, overrides: Mapping[str, object], at: str = ""
-) -> list[FieldError]:
-    """Return an error if a data set of ``rows`` rows can't fill one optimizer step.
-
-    Raises:
-        ValueError: if ``model`` has no such ``method``.
-    """
+) -> Iterator[Problem]:
+    """Yield that a data set of ``rows`` rows can't fill one optimizer step, if it can't."""
     chosen = blueprint(method, model)
     setting = chosen.family.rows_at_least
     if setting is None:
-        return []
-    values, errors = resolve(chosen, overrides, at)
-    if errors or rows >= values[setting]:
-        return []  # `validate_overrides` tells what is wrong with the overrides
-    needed = values[setting]
-    message = f"has {rows} rows, fewer than global_batch_size ({needed}): add rows or lower it"
-    return [FieldError(joined(at, "data"), message)]
+        return
+    values, problems = resolve(chosen, overrides, at)
+    if not problems and rows < values[setting]:  # `check_overrides` tells what is wrong with them
+        what = f"has {rows} rows, fewer than global_batch_size ({values[setting]})"
+        yield Problem(joined(at, "data"), what, "add rows or lower it")
 
 
-def validate_evaluation(
+def check_evaluation(
     task: str, model: str, subtask: str | None, processor_function_arn: str | None, at: str = ""
-) -> list[FieldError]:
-    """Return what is wrong with the subtask and the processor function of an evaluation.
-
-    Raises:
-        ValueError: if ``model`` has no such ``task``.
-    """
+) -> Iterator[Problem]:
+    """Yield what is wrong with the subtask and the processor function of an evaluation."""
     chosen = blueprint(task, model)
-    checks = {
-        "subtask": _problem_with_subtask(subtask, chosen),
-        "processor": _problem_with_processor(processor_function_arn, chosen),
-    }
-    return [FieldError(joined(at, name), problem) for name, problem in checks.items() if problem]
+    yield from _check_subtask(subtask, chosen, joined(at, "subtask"))
+    yield from _check_processor(processor_function_arn, chosen, joined(at, "processor"))
 
 
-def validate_holdout(
+def check_holdout(
     method: str,
     model: str,
     overrides: Mapping[str, object],
     *,
     instance_type: str | None = None,
     at: str = "",
-) -> list[FieldError]:
-    """Return why validation data would be ignored, if it would.
-
-    Raises:
-        ValueError: if ``model`` has no such ``method``.
-    """
-    chosen = blueprint(method, model, instance_type)
+) -> Iterator[Problem]:
+    """Yield that validation data would be ignored, if it would."""
+    chosen, where = blueprint(method, model, instance_type), joined(at, "validation")
     if not chosen.family.holdout:
-        return [
-            FieldError(joined(at, "validation"), f"{method} on {model} takes no validation data")
-        ]
-    values, errors = resolve(chosen, overrides, at)
+        yield Problem(where, f"{method} on {model} takes no validation data", "leave it out")
+        return
+    values, problems = resolve(chosen, overrides, at)
     by_name = {path.rpartition(".")[2]: value for path, value in values.items()}
     interval, steps = by_name.get("val_check_interval"), by_name.get("max_steps")
-    if errors or interval is None or steps is None or interval <= steps:
-        return []  # `validate_overrides` tells what is wrong with the overrides
-    message = (
-        f"would never be looked at: val_check_interval is {interval}, more than max_steps"
-        f" ({steps}); lower it in `overrides`"
-    )
-    return [FieldError(joined(at, "validation"), message)]
+    if problems or interval is None or steps is None or interval <= steps:
+        return  # `check_overrides` tells what is wrong with the overrides
+    what = f"would never be looked at: val_check_interval is {interval}, more than max_steps"
+    yield Problem(where, f"{what} ({steps})", "lower it in `overrides`")
 
 
-def validate_inputs(
+def check_inputs(
     job: TrainingJob, chosen: Blueprint, deployment: Deployment, at: str
-) -> list[FieldError]:
-    """Return what is wrong with everything but the overrides and the machines."""
-    checks = {
-        "region": facts.problem_with_region(deployment.region),
-        "job_name": problem_with_name(job.job_name),
-        "data_uri": _problem_with_data(job, chosen),
-        "validation_uri": problem_with_validation(job.validation_uri, chosen),
-        "recipe_uri": _problem_with_recipe(job.recipe_uri),
-        "checkpoint": problem_with_checkpoint(job.checkpoint),
-        "reward_function_arn": _problem_with_reward(deployment.reward_function_arn, chosen),
-        "processor_function_arn": _problem_with_processor(job.processor_function_arn, chosen),
-        "subtask": _problem_with_subtask(job.subtask, chosen),
-        "image": problem_with_image(job.image) or problem_with_repository(job.image, deployment),
-        "max_runtime_seconds": None if job.max_runtime_seconds > 0 else "must be positive",
-    }
-    return [FieldError(joined(at, name), problem) for name, problem in checks.items() if problem]
+) -> Iterator[Problem]:
+    """Yield what is wrong with everything but the overrides and the machines."""
+    yield from facts.check_region(deployment.region, joined(at, "region"))
+    yield from check_name(job.job_name, joined(at, "job_name"))
+    yield from _check_data(job, chosen, joined(at, "data_uri"))
+    yield from check_validation(job.validation_uri, chosen, joined(at, "validation_uri"))
+    yield from _check_recipe(job.recipe_uri, joined(at, "recipe_uri"))
+    yield from check_checkpoint(job.checkpoint, joined(at, "checkpoint"))
+    arn = deployment.reward_function_arn
+    yield from _check_reward(arn, chosen, joined(at, "reward_function_arn"))
+    processor = job.processor_function_arn
+    yield from _check_processor(processor, chosen, joined(at, "processor_function_arn"))
+    yield from _check_subtask(job.subtask, chosen, joined(at, "subtask"))
+    yield from check_image(job.image, joined(at, "image"))
+    yield from check_repository(job.image, deployment, joined(at, "image"))
+    if job.max_runtime_seconds <= 0:
+        yield Problem(joined(at, "max_runtime_seconds"), "must be positive")
 
 
-def problem_with_name(name: str) -> str | None:
-    """Return why SageMaker would refuse ``name``, if it would."""
-    if LEGAL_NAME.fullmatch(name):
-        return None
-    return f"{shown(name)} must be at most 63 letters, digits and hyphens, and end in no hyphen"
+def check_name(name: str, at: str) -> Iterator[Problem]:
+    """Yield that SageMaker would refuse ``name``, if it would."""
+    if not LEGAL_NAME.fullmatch(name):
+        rule = "must be at most 63 letters, digits and hyphens, and end in no hyphen"
+        yield Problem(at, f"{shown(name)} {rule}")
 
 
-def _problem_with_recipe(uri: str) -> str | None:
-    if not uri.endswith("/recipe.yaml"):
-        return f"{shown(uri)} must end in /recipe.yaml, the name under which the job looks for it"
-    return problem_with_object(uri)
+def _check_recipe(uri: str, at: str) -> Iterator[Problem]:
+    if uri.endswith("/recipe.yaml"):
+        yield from check_object(uri, at)
+    else:
+        rule = "must end in /recipe.yaml, the name under which the job looks for it"
+        yield Problem(at, f"{shown(uri)} {rule}")
 
 
-def _problem_with_data(job: TrainingJob, chosen: Blueprint) -> str | None:
+def _check_data(job: TrainingJob, chosen: Blueprint, at: str) -> Iterator[Problem]:
     if chosen.family.channel is None:
-        return job.data_uri and f"{job.method} brings its own questions and would ignore it"
-    if job.data_uri is None:
-        return f"{job.method} needs a data set"
-    return problem_with_object(job.data_uri)
+        if job.data_uri:
+            what = f"{job.method} brings its own questions and would ignore {shown(job.data_uri)}"
+            yield Problem(at, what, "leave it out")
+    elif job.data_uri is None:
+        yield Problem(at, f"{job.method} needs a data set", "give one")
+    else:
+        yield from check_object(job.data_uri, at)
 
 
-def problem_with_validation(uri: str | None, chosen: Blueprint) -> str | None:
-    """Return why a job of ``chosen`` can't validate by the rows at ``uri``, if it can't."""
+def check_validation(uri: str | None, chosen: Blueprint, at: str) -> Iterator[Problem]:
+    """Yield that a job of ``chosen`` can't validate by the rows at ``uri``, if it can't."""
     if uri is None:
-        return None
+        return
     if not chosen.family.holdout:
-        return f"{chosen.method} takes no validation data and would ignore it"
-    return problem_with_object(uri)
+        what = f"{chosen.method} takes no validation data and would ignore it"
+        yield Problem(at, what, "leave it out")
+        return
+    yield from check_object(uri, at)
 
 
-def problem_with_object(uri: str) -> str | None:
-    """Return why ``uri`` names no S3 object, if it doesn't."""
-    return None if _S3_OBJECT.fullmatch(uri) else f"{shown(uri)} must be s3://bucket/key"
+def check_object(uri: str, at: str) -> Iterator[Problem]:
+    """Yield that ``uri`` names no S3 object, if it doesn't."""
+    if not _S3_OBJECT.fullmatch(uri):
+        yield Problem(at, f"{shown(uri)} must be s3://bucket/key")
 
 
-def problem_with_checkpoint(checkpoint: str | None) -> str | None:
-    """Return why no training job can start from ``checkpoint``, if none can."""
+def check_checkpoint(checkpoint: str | None, at: str) -> Iterator[Problem]:
+    """Yield that no training job can start from ``checkpoint``, if none can."""
     if checkpoint is None or MODEL_PACKAGE_ARN.fullmatch(checkpoint):
-        return None
+        return
     if _HYPERPOD_ESCROW.match(checkpoint):
-        return "was trained on HyperPod; a training job can't start from it"
-    return problem_with_object(checkpoint)
+        what = "was trained on HyperPod, and a training job can't start from it"
+        yield Problem(at, what, "choose another checkpoint")
+    elif not _S3_OBJECT.fullmatch(checkpoint):
+        rule = "must be s3://bucket/key, a model package's ARN or experiment/stage"
+        yield Problem(at, f"{shown(checkpoint)} {rule}")
 
 
-def _problem_with_reward(arn: str | None, chosen: Blueprint) -> str | None:
+def _check_reward(arn: str | None, chosen: Blueprint, at: str) -> Iterator[Problem]:
     if not _takes(chosen, "reward_function_arn"):
-        return None
-    return problem_with_function(arn) if arn else f"{chosen.method} needs a reward function"
+        return
+    if arn:
+        yield from check_function(arn, at)
+    else:
+        yield Problem(at, f"{chosen.method} needs a reward function", "name one")
 
 
-def _problem_with_processor(arn: str | None, chosen: Blueprint) -> str | None:
+def _check_processor(arn: str | None, chosen: Blueprint, at: str) -> Iterator[Problem]:
     if arn is None:
-        return None
-    if not _takes(chosen, "processor_function_arn"):
-        return f"{chosen.method} takes no processor function and would ignore it"
-    return problem_with_function(arn)
+        return
+    if _takes(chosen, "processor_function_arn"):
+        yield from check_function(arn, at)
+    else:
+        what = f"{chosen.method} takes no processor function and would ignore it"
+        yield Problem(at, what, "leave it out")
 
 
 def _takes(chosen: Blueprint, source: str) -> bool:
@@ -215,62 +203,59 @@ def _takes(chosen: Blueprint, source: str) -> bool:
     return any(isinstance(leaf, Given) and leaf.source == source for leaf in leaves)
 
 
-def problem_with_function(arn: str) -> str | None:
-    """Return why ``arn`` can't name a reward or processor function, if it can't."""
-    if _LAMBDA_ARN.fullmatch(arn):
-        return None
-    return f"{shown(arn)} must be a Lambda function's ARN without version or alias"
+def check_function(arn: str, at: str) -> Iterator[Problem]:
+    """Yield that ``arn`` can't name a reward or processor function, if it can't."""
+    if not _LAMBDA_ARN.fullmatch(arn):
+        yield Problem(at, f"{shown(arn)} must be a Lambda function's ARN without version or alias")
 
 
-def _problem_with_subtask(subtask: str | None, chosen: Blueprint) -> str | None:
+def _check_subtask(subtask: str | None, chosen: Blueprint, at: str) -> Iterator[Problem]:
     known = chosen.facts.subtasks
     if subtask is None or subtask in known:
-        return None
-    if not known:
-        return f"{chosen.method} has no subtasks; remove it"
-    return f"{chosen.method} has no subtask {shown(subtask)}; it has {listed(known)}"
+        return
+    if known:
+        what = f"{chosen.method} has no subtask {shown(subtask)}"
+        yield Problem(at, what, f"choose one of {listed(known)}")
+    else:
+        yield Problem(at, f"{chosen.method} has no subtasks", "remove it")
 
 
-def problem_with_image(uri: str | None) -> str | None:
-    """Return why ``uri`` names no tagged image in a private registry, if it doesn't."""
-    if uri is None or _IMAGE.fullmatch(uri):
-        return None
-    return f"{shown(uri)} must be <account>.dkr.ecr.<region>.amazonaws.com/<repository>:<tag>"
+def check_image(uri: str | None, at: str) -> Iterator[Problem]:
+    """Yield that ``uri`` names no tagged image in a private registry, if it doesn't."""
+    if uri is not None and not _IMAGE.fullmatch(uri):
+        rule = "must be <account>.dkr.ecr.<region>.amazonaws.com/<repository>:<tag>"
+        yield Problem(at, f"{shown(uri)} {rule}")
 
 
-def problem_with_repository(uri: str | None, deployment: Deployment) -> str | None:
-    """Return why an image may not run in this stack, if it may not.
+def check_repository(uri: str | None, deployment: Deployment, at: str) -> Iterator[Problem]:
+    """Yield that an image may not run in this stack, if it may not.
 
     Who may upload an experiment.yaml is not by that allowed to run any container under the
     execution role: only AWS's Nova images, and what whoever deployed the stack has named.
     """
     parts = _IMAGE.fullmatch(uri) if uri is not None else None
     if parts is None:
-        return None
+        return
     account, region, repository = parts.groups()
     arn = f"arn:aws:ecr:{region}:{account}:repository/{repository}"
     nova = (
         f"arn:aws:ecr:{region}:{account}:repository/nova-*"
         for region, account in facts.facts().registry_accounts.items()
     )
-    if any(fnmatchcase(arn, each) for each in (*nova, *deployment.image_repositories)):
-        return None
-    return (
-        f"{shown(uri)} is from a repository that the stack does not name; leave it out, or have "
-        f"{arn} added to the stack's parameter ImageRepositoryArns"
-    )
+    if not any(fnmatchcase(arn, each) for each in (*nova, *deployment.image_repositories)):
+        what = f"{shown(uri)} is from a repository that the stack does not name"
+        do = f"leave it out, or have {arn} added to the stack's parameter ImageRepositoryArns"
+        yield Problem(at, what, do)
 
 
-def problem_with_unnamed(arn: str | None, deployment: Deployment) -> str | None:
-    """Return why the jobs of this stack may not call a processor function, if they may not.
+def check_callable(arn: str | None, deployment: Deployment, at: str) -> Iterator[Problem]:
+    """Yield that the jobs of this stack may not call a processor function, if they may not.
 
     The execution role may invoke those that its policy names; of any other the job would learn
     only after it has answered every question.
     """
     named = (deployment.reward_function_arn, *deployment.processor_functions)
-    if arn is None or arn in named or "*" in named:
-        return None
-    return (
-        f"{shown(arn)} is a function that the stack's jobs may not call; leave it out, or have it "
-        "added to the stack's parameter ProcessorFunctionArns"
-    )
+    if arn is not None and arn not in named and "*" not in named:
+        what = f"{shown(arn)} is a function that the stack's jobs may not call"
+        do = "leave it out, or have it added to the stack's parameter ProcessorFunctionArns"
+        yield Problem(at, what, do)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from novaloop.recipes.errors import joined
+from novaloop.problem import joined
 from novaloop.recipes.settings import Fixed, Leaf, Setting
 
 if TYPE_CHECKING:

@@ -7,15 +7,15 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
+from novaloop.problem import Invalid, Problem, joined, shown
 from novaloop.recipes import facts
-from novaloop.recipes.checks import problem_with_name
-from novaloop.recipes.errors import FieldError, RecipeError, UnacceptableError, joined, shown
+from novaloop.recipes.checks import check_name
 from novaloop.recipes.jobs import MODEL_PACKAGE_ARN
 from novaloop.recipes.requests import sagemaker_tags, without_none
 from novaloop.recipes.settings import listed
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from novaloop.recipes.jobs import Deployment
 
@@ -72,9 +72,9 @@ def plan_endpoint(endpoint: Endpoint, deployment: Deployment, at: str = "") -> E
     """Return the requests that deploy ``endpoint``.
 
     Raises:
-        RecipeError: with everything that is wrong; ``at`` is put before each field's name.
+        Invalid: with everything that is wrong; ``at`` is put before each field's name.
     """
-    errors = validate_endpoint(
+    problems = check_endpoint(
         endpoint.model,
         endpoint.instance_type,
         endpoint.context_length,
@@ -83,9 +83,9 @@ def plan_endpoint(endpoint: Endpoint, deployment: Deployment, at: str = "") -> E
         inference_component=endpoint.inference_component,
         at=at,
     )
-    errors += _problems(endpoint, deployment, at)
-    if errors:
-        raise RecipeError(errors)
+    problems += _check(endpoint, deployment, at)
+    if problems:
+        raise Invalid(*problems)
     return EndpointPlan(
         create_model=_create_model(endpoint, deployment),
         create_endpoint_config=_create_endpoint_config(endpoint, deployment),
@@ -123,7 +123,7 @@ def update_endpoint(endpoint: str, config: str) -> dict[str, Any]:
     }
 
 
-def validate_endpoint(
+def check_endpoint(
     model: str,
     instance_type: str,
     context_length: int,
@@ -132,88 +132,82 @@ def validate_endpoint(
     *,
     inference_component: bool = False,
     at: str = "",
-) -> list[FieldError]:
+) -> list[Problem]:
     """Return everything that is wrong with an endpoint's size and container settings."""
     tiers = facts.facts().endpoint_tiers.get(model)
     if tiers is None:
         known = listed(tuple(facts.facts().endpoint_tiers))
-        return [FieldError(joined(at, "model"), f"can't be hosted; choose one of {known}")]
+        return [Problem(joined(at, "model"), "can't be hosted", f"choose one of {known}")]
     if instance_type not in tiers:
-        message = f"{model} is hosted on {listed(tuple(tiers))}, not on {shown(instance_type)}"
-        errors = [FieldError(joined(at, "instance_type"), message)]
+        what = f"{model} is not hosted on {shown(instance_type)}"
+        do = f"choose one of {listed(tuple(tiers))}"
+        problems = [Problem(joined(at, "instance_type"), what, do)]
     else:
-        errors = _outside_tiers(tiers[instance_type], context_length, max_concurrency, at)
-        if inference_component and (problem := _problem_with_component(model, instance_type)):
-            errors.append(FieldError(joined(at, "inference_component"), problem))
-    return errors + _wrong_environment(environment, at)
+        problems = _check_size(tiers[instance_type], context_length, max_concurrency, at)
+        if inference_component:
+            where = joined(at, "inference_component")
+            problems += _check_component(model, instance_type, where)
+    return [*problems, *_check_environment(environment, at)]
 
 
-def _outside_tiers(
+def _check_size(
     tiers: tuple[tuple[int, int], ...], context_length: int, max_concurrency: int, at: str
-) -> list[FieldError]:
+) -> list[Problem]:
     sizes = {"context_length": context_length, "max_concurrency": max_concurrency}
-    errors = [
-        FieldError(joined(at, name), f"must be a whole number from 1, not {shown(size)}")
+    problems = [
+        Problem(joined(at, name), f"must be a whole number from 1, not {shown(size)}")
         for name, size in sizes.items()
         if isinstance(size, bool) or not isinstance(size, int) or size < 1
     ]
-    if errors or any(context_length <= most and max_concurrency <= many for most, many in tiers):
-        return errors
+    if problems or any(context_length <= most and max_concurrency <= many for most, many in tiers):
+        return problems
     offered = ", ".join(f"{most} tokens with {many} requests at once" for most, many in tiers)
-    message = (
-        f"{context_length} tokens with max_concurrency {max_concurrency} is too much for this"
-        f" instance type, which offers up to {offered}"
-    )
-    return [FieldError(joined(at, "context_length"), message)]
+    asked = f"{context_length} tokens with max_concurrency {max_concurrency}"
+    what = f"{asked} is too much for this instance type"
+    return [Problem(joined(at, "context_length"), what, f"it offers up to {offered}")]
 
 
-def _problem_with_component(model: str, instance_type: str) -> str | None:
+def _check_component(model: str, instance_type: str, at: str) -> Iterator[Problem]:
     sizes = facts.facts().inference_components
     if model not in sizes:
-        return f"no size of a component is published for {model}; leave it out"
+        yield Problem(at, f"no size of a component is published for {model}", "leave it out")
+        return
     needed, has = sizes[model].accelerators, facts.facts().accelerators[instance_type]
-    if has >= needed:
-        return None
-    return f"{model} needs {needed} accelerators for a component, and {instance_type} has {has}"
+    if has < needed:
+        what = f"{model} needs {needed} accelerators for a component, and {instance_type} has {has}"
+        yield Problem(at, what, "leave it out, or choose a bigger instance_type")
 
 
-def _wrong_environment(environment: Mapping[str, object], at: str) -> list[FieldError]:
-    errors = []
+def _check_environment(environment: Mapping[str, object], at: str) -> Iterator[Problem]:
     for name, value in environment.items():
         try:
             _environment_value(name, value)
-        except UnacceptableError as problem:
-            errors.append(FieldError(joined(at, f"environment.{name}"), str(problem)))
-    return errors
+        except Invalid as invalid:
+            yield from invalid.under(joined(at, f"environment.{name}"))
 
 
 def _environment_value(name: str, value: object) -> str:
     known = facts.facts().endpoint_environment
     if name in ("CONTEXT_LENGTH", "MAX_CONCURRENCY"):
-        raise UnacceptableError(f"is set by {name.lower()}; write it there")
+        raise Invalid(Problem("", f"is set by {name.lower()}", "write it there"))
     if name not in known:
-        names = listed(tuple(known))
-        raise UnacceptableError(f"is no variable of the inference container; it has {names}")
+        do = f"it has {listed(tuple(known))}"
+        raise Invalid(Problem("", "is no variable of the inference container", do))
     parsed = known[name].parse(value)
     return str(parsed).lower() if isinstance(parsed, bool) else str(parsed)
 
 
-def _problems(endpoint: Endpoint, deployment: Deployment, at: str) -> list[FieldError]:
-    checks = {
-        "name": problem_with_name(endpoint.name),
-        "endpoint": problem_with_name(endpoint.served_as) if endpoint.served_as else None,
-        "checkpoint": _problem_with_checkpoint(endpoint.checkpoint),
-        "instances": None if endpoint.instance_count >= 1 else "must be at least 1",
-        "region": facts.problem_with_region(deployment.region),
-    }
-    return [FieldError(joined(at, name), problem) for name, problem in checks.items() if problem]
-
-
-def _problem_with_checkpoint(checkpoint: str) -> str | None:
-    source = _source(checkpoint)
-    if MODEL_PACKAGE_ARN.fullmatch(source) or _MODEL_FOLDER.fullmatch(source):
-        return None
-    return f"{shown(checkpoint)} must be s3://bucket/folder or a model package ARN"
+def _check(endpoint: Endpoint, deployment: Deployment, at: str) -> Iterator[Problem]:
+    yield from check_name(endpoint.name, joined(at, "name"))
+    if endpoint.served_as:
+        yield from check_name(endpoint.served_as, joined(at, "endpoint"))
+    source = _source(endpoint.checkpoint)
+    if not (MODEL_PACKAGE_ARN.fullmatch(source) or _MODEL_FOLDER.fullmatch(source)):
+        rule = "must be s3://bucket/folder or a model package ARN"
+        yield Problem(joined(at, "checkpoint"), f"{shown(endpoint.checkpoint)} {rule}")
+    if endpoint.instance_count < 1:
+        yield Problem(joined(at, "instances"), "must be at least 1")
+    yield from facts.check_region(deployment.region, joined(at, "region"))
 
 
 def escrow_tag_value(uri: str) -> str:

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from functools import cache
+from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
+from novaloop.problem import Invalid, Problem, shown
 from novaloop.recipes.packaged import packaged_yaml
 from novaloop.recipes.settings import Setting, listed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 class Model(BaseModel):
@@ -57,29 +62,29 @@ def model(name: str) -> Model:
     """Return the model that ``experiment.yaml`` calls ``name``.
 
     Raises:
-        ValueError: if there is no such model.
+        Invalid: if there is no such model.
     """
     known = facts().models
     if name not in known:
-        raise ValueError(f"is no known model; choose one of {listed(tuple(known))}")
+        do = f"choose one of {listed(tuple(known))}"
+        raise Invalid(Problem("model", f"{shown(name)} is no known model", do))
     return known[name]
 
 
-def problem_with_region(region: str) -> str | None:
-    """Return why no Nova job or endpoint can run on SageMaker in ``region``, if none can."""
+def check_region(region: str, at: str) -> Iterator[Problem]:
+    """Yield that no Nova job or endpoint can run on SageMaker in ``region``, if none can."""
     accounts = facts().registry_accounts
-    if region in accounts:
-        return None
-    return f"Nova images are not published in {region}; deploy to one of {listed(tuple(accounts))}"
+    if region not in accounts:
+        what = f"Nova images are not published in {region}"
+        yield Problem(at, what, f"deploy to one of {listed(tuple(accounts))}")
 
 
 def image_uri(image: str, region: str) -> str:
     """Return the registry address of ``image`` (``repository:tag``) in ``region``.
 
     Raises:
-        ValueError: if Nova images are not published there.
+        Invalid: if Nova images are not published there.
     """
-    problem = problem_with_region(region)
-    if problem is not None:
-        raise ValueError(problem)
+    if problems := list(check_region(region, "region")):
+        raise Invalid(*problems)
     return f"{facts().registry_accounts[region]}.dkr.ecr.{region}.amazonaws.com/{image}"

@@ -6,24 +6,24 @@ from collections import Counter
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
-from novaloop.recipes.errors import FieldError, UnacceptableError, joined, shown
+from novaloop.problem import Invalid, Problem, joined, shown
 from novaloop.recipes.settings import Fixed, Setting, listed
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from novaloop.recipes.catalog import Blueprint
 
 
 def resolve(
     blueprint: Blueprint, overrides: Mapping[str, object], at: str
-) -> tuple[dict[str, Any], list[FieldError]]:
+) -> tuple[dict[str, Any], list[Problem]]:
     """Return the value of every setting by dotted path, and everything that is wrong.
 
     An override names a leaf (``lr``) or the end of its dotted path (``optim_config.lr``).
     ``at`` is the field path under which the overrides were written.
     """
-    chosen, errors = _choose(blueprint, overrides, at)
+    chosen, problems = _choose(blueprint, overrides, at)
     values = {
         path: setting.default for path, setting in blueprint.settings.items() if not setting.omitted
     } | chosen
@@ -31,55 +31,56 @@ def resolve(
         if setting.default_from and path not in chosen:
             values[path] = values[setting.default_from]
     named = {path: joined(at, path.rpartition(".")[2]) for path in values}
-    errors += _out_of_order(blueprint, values, named)
-    return values, errors
+    problems += _check_order(blueprint, values, named)
+    return values, problems
 
 
 def _choose(
     blueprint: Blueprint, overrides: Mapping[str, object], at: str
-) -> tuple[dict[str, Any], list[FieldError]]:
+) -> tuple[dict[str, Any], list[Problem]]:
     chosen: dict[str, Any] = {}
-    errors = []
+    problems: list[Problem] = []
     for name, value in overrides.items():
         field = joined(at, str(name))
         try:
             path, setting = find(blueprint, str(name))
             if path in chosen:
-                errors.append(FieldError(field, "is set twice, by name and by path; keep one"))
+                problems.append(Problem(field, "is set twice, by name and by path", "keep one"))
             chosen[path] = value  # out of bounds or not, its order relative to others is judged
             chosen[path] = setting.parse(value)
-        except UnacceptableError as problem:
-            errors.append(FieldError(field, str(problem)))
-    return chosen, errors
+        except Invalid as invalid:
+            problems += invalid.under(field)
+    return chosen, problems
 
 
 def find(blueprint: Blueprint, name: str) -> tuple[str, Setting]:
     """Return the one setting that ``name`` means, with its dotted path.
 
     Raises:
-        UnacceptableError: if no leaf, several leaves or a leaf that can't be set has that name.
+        Invalid: if no leaf, several leaves or a leaf that can't be set has that name.
     """
     paths = blueprint.paths.get(name, ())
     if not paths:
-        raise UnacceptableError(unknown_setting(blueprint.settings, name))
+        raise Invalid(unknown_setting(blueprint.settings, name))
     if len(paths) > 1:
-        raise UnacceptableError(f"names several settings; write one of {listed(tuple(paths))}")
+        do = f"write one of {listed(tuple(paths))}"
+        raise Invalid(Problem("", "names several settings", do))
     leaf = blueprint.leaves[paths[0]]
     if isinstance(leaf, Setting):
         return paths[0], leaf
     reason = f"is always {shown(leaf.fixed)}" if isinstance(leaf, Fixed) else "follows from the job"
-    raise UnacceptableError(f"can't be set here, it {reason}; remove it")
+    raise Invalid(Problem("", f"can't be set here, it {reason}", "remove it"))
 
 
-def unknown_setting(settings: Mapping[str, Setting], name: str) -> str:
-    """Return what to say about ``name``, which is not among ``settings`` (by dotted path)."""
+def unknown_setting(settings: Mapping[str, Setting], name: str) -> Problem:
+    """Return what is wrong with ``name``, which is not among ``settings`` (by dotted path)."""
     spellings = _spellings(settings)
     wanted = name.rpartition(".")[2]
     near = [wanted] if wanted in spellings else get_close_matches(wanted, spellings)
     meant = dict.fromkeys(spellings[spelling] for spelling in near)
-    if meant:
-        return f"is no setting here; did you mean {' or '.join(meant)}?"
-    return f"is no setting here; there are {listed(tuple(dict.fromkeys(spellings.values())))}"
+    there = f"there are {listed(tuple(dict.fromkeys(spellings.values())))}"
+    do = f"did you mean {' or '.join(meant)}?" if meant else there
+    return Problem("", "is no setting here", do)
 
 
 def _spellings(settings: Mapping[str, Setting]) -> dict[str, str]:
@@ -93,18 +94,14 @@ def _spellings(settings: Mapping[str, Setting]) -> dict[str, str]:
     return spellings
 
 
-def _out_of_order(
+def _check_order(
     blueprint: Blueprint, values: Mapping[str, Any], named: Mapping[str, str]
-) -> list[FieldError]:
-    return [
-        FieldError(
-            named[lower],
-            f"is {shown(values[lower])}, more than {upper.rpartition('.')[2]}"
-            f" ({shown(values[upper])}); lower it or raise {upper.rpartition('.')[2]}",
-        )
-        for lower, upper in blueprint.family.ordered
-        if _is_real(values[lower]) and _is_real(values[upper]) and values[lower] > values[upper]
-    ]
+) -> Iterator[Problem]:
+    for lower, upper in blueprint.family.ordered:
+        low, high, name = values[lower], values[upper], upper.rpartition(".")[2]
+        if _is_real(low) and _is_real(high) and low > high:
+            what = f"is {shown(low)}, more than {name} ({shown(high)})"
+            yield Problem(named[lower], what, f"lower it or raise {name}")
 
 
 def _is_real(value: object) -> bool:

@@ -6,10 +6,10 @@ from copy import deepcopy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from novaloop.problem import Invalid, joined
 from novaloop.recipes import facts
 from novaloop.recipes.catalog import Blueprint, blueprint
-from novaloop.recipes.checks import validate_infrastructure, validate_inputs
-from novaloop.recipes.errors import FieldError, RecipeError, joined
+from novaloop.recipes.checks import check_infrastructure, check_inputs
 from novaloop.recipes.overrides import resolve
 from novaloop.recipes.requests import create_training_job, inconsistencies
 from novaloop.recipes.settings import Fixed, Given
@@ -36,19 +36,19 @@ def plan_training_job(job: TrainingJob, deployment: Deployment, at: str = "") ->
     ``at`` is the path of the stage in ``experiment.yaml``, put before each field's name.
 
     Raises:
-        RecipeError: with everything that is wrong.
+        Invalid: with everything that is wrong.
     """
     try:
         chosen = blueprint(job.method, job.model, job.instance_type)
-    except ValueError as problem:
-        raise RecipeError([FieldError(joined(at, "method"), str(problem))]) from None
-    values, errors = resolve(chosen, job.overrides, joined(at, "overrides"))
-    errors += validate_infrastructure(
+    except Invalid as invalid:
+        raise Invalid(*invalid.under(joined(at, "method"))) from None
+    values, problems = resolve(chosen, job.overrides, joined(at, "overrides"))
+    problems += check_infrastructure(
         job.method, job.model, job.instance_type, job.instance_count, at
     )
-    errors += validate_inputs(job, chosen, deployment, at)
-    if errors:
-        raise RecipeError(errors)
+    problems += check_inputs(job, chosen, deployment, at)
+    if problems:
+        raise Invalid(*problems)
     recipe = _recipe(chosen, values | _inputs(job, chosen, deployment))
     request = create_training_job(job, chosen, deployment)
     contradictions = inconsistencies(request, recipe)

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from novaloop.problem import Invalid, Problem, joined, shown
 from novaloop.recipes.catalog import Blueprint, blueprint
 from novaloop.recipes.checks import (
-    problem_with_function,
-    problem_with_name,
-    problem_with_object,
-    problem_with_validation,
+    check_function,
+    check_name,
+    check_object,
+    check_validation,
 )
-from novaloop.recipes.errors import FieldError, RecipeError, UnacceptableError, joined, shown
 from novaloop.recipes.jobs import DEFAULT_MAX_RUNTIME_SECONDS, MODEL_PACKAGE_ARN, Deployment
 from novaloop.recipes.overrides import find, resolve
 from novaloop.recipes.packaged import packaged_yaml
@@ -23,7 +23,7 @@ from novaloop.recipes.requests import channel, sagemaker_tags, vpc_config, witho
 from novaloop.recipes.settings import listed
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 
 class Method(BaseModel):
@@ -78,37 +78,35 @@ def serverless() -> Serverless:
     return Serverless.model_validate(packaged_yaml("novaloop.recipes", "serverless.yaml"))
 
 
-def problem_with_region(region: str) -> str | None:
-    """Return why SageMaker runs no serverless job of Nova in ``region``, if it doesn't."""
+def check_region(region: str, at: str) -> Iterator[Problem]:
+    """Yield that SageMaker runs no serverless job of Nova in ``region``, if it doesn't."""
     regions = serverless().regions
-    if region in regions:
-        return None
-    return f"SageMaker customizes Nova serverless in {listed(regions)}, not in {region}"
+    if region not in regions:
+        what = f"SageMaker customizes Nova serverless in {listed(regions)}, not in {region}"
+        yield Problem(at, what, "deploy the stack there, or use runtime training-job")
 
 
 def serverless_job(job: ServerlessJob, deployment: Deployment, at: str = "") -> dict[str, Any]:
     """Return the CreateTrainingJob request of ``job``.
 
     Raises:
-        RecipeError: with everything that is wrong; ``at`` is put before each field's name.
+        Invalid: with everything that is wrong; ``at`` is put before each field's name.
     """
-    problem = problem_with_method(job.method, job.model)
-    if problem is not None:
-        raise RecipeError([FieldError(joined(at, "method"), problem)])
+    if problems := list(check_method(job.method, job.model, joined(at, "method"))):
+        raise Invalid(*problems)
     method, chosen = serverless().methods[job.method], blueprint(job.method, job.model)
-    values, errors = sent_settings(job.method, job.model, job.overrides, joined(at, "overrides"))
-    errors += _problems(job, method, chosen, at)
-    if errors:
-        raise RecipeError(errors)
+    values, problems = sent_settings(job.method, job.model, job.overrides, joined(at, "overrides"))
+    problems += _check(job, method, chosen, at)
+    if problems:
+        raise Invalid(*problems)
     return _request(job, method, chosen, values, deployment)
 
 
-def problem_with_method(method: str, model: str) -> str | None:
-    """Say that this runtime has no such method or model, or None if it has."""
-    if method in serverless().methods and model in serverless().models:
-        return None
-    offered = f"{listed(tuple(serverless().methods))} on {listed(serverless().models)}"
-    return f"runtime serverless has no {method} on {model}; it has {offered}"
+def check_method(method: str, model: str, at: str) -> Iterator[Problem]:
+    """Yield that this runtime has no such method or model, if it hasn't."""
+    if method not in serverless().methods or model not in serverless().models:
+        offered = f"{listed(tuple(serverless().methods))} on {listed(serverless().models)}"
+        yield Problem(at, f"runtime serverless has no {method} on {model}", f"it has {offered}")
 
 
 def carried(method: str, overrides: Mapping[str, Any]) -> dict[str, Any]:
@@ -119,63 +117,56 @@ def carried(method: str, overrides: Mapping[str, Any]) -> dict[str, Any]:
 
 def sent_settings(
     method: str, model: str, overrides: Mapping[str, object], at: str = "overrides"
-) -> tuple[dict[str, Any], list[FieldError]]:
+) -> tuple[dict[str, Any], list[Problem]]:
     """Return the settings that reach a job, by name, and everything wrong with ``overrides``.
 
     Raises:
         KeyError: if this runtime has no such method.
     """
     chosen, offered = blueprint(method, model), serverless().methods[method]
-    values, errors = resolve(chosen, overrides, at)
+    values, problems = resolve(chosen, overrides, at)
     by_name = {path.rpartition(".")[2]: value for path, value in values.items()}
     sent = {name: by_name[name] for name in offered.hyperparameters}
-    return sent, errors + _dropped(chosen, offered, overrides, at)
+    return sent, [*problems, *_check_dropped(chosen, offered, overrides, at)]
 
 
-def _dropped(
+def _check_dropped(
     chosen: Blueprint, method: Method, overrides: Mapping[str, object], at: str
-) -> list[FieldError]:
-    errors = []
+) -> Iterator[Problem]:
     for name in map(str, overrides):
         try:
             leaf_name = find(chosen, name)[0].rpartition(".")[2]
-        except UnacceptableError:
+        except Invalid:
             continue  # told already
         if leaf_name not in method.hyperparameters:
-            message = "runtime serverless would drop it; remove it or use runtime training-job"
-            errors.append(FieldError(joined(at, name), message))
-    return errors
+            do = "remove it or use runtime training-job"
+            yield Problem(joined(at, name), "runtime serverless would drop it", do)
 
 
-def _problems(job: ServerlessJob, method: Method, chosen: Blueprint, at: str) -> list[FieldError]:
-    checks = {
-        "job_name": problem_with_name(job.job_name),
-        "data_uri": problem_with_object(job.data_uri)
-        if job.data_uri
-        else f"{job.method} needs a data set",
-        "validation_uri": problem_with_validation(job.validation_uri, chosen),
-        "checkpoint": problem_with_package(job.checkpoint),
-        "evaluator_arn": "is needed for reinforcement fine-tuning: register the reward function"
-        if method.technique == "RLVR" and not job.evaluator_arn
-        else None,
-        "processor_function_arn": _problem_with_processor(job, method),
-    }
-    return [FieldError(joined(at, name), problem) for name, problem in checks.items() if problem]
+def _check(job: ServerlessJob, method: Method, chosen: Blueprint, at: str) -> Iterator[Problem]:
+    yield from check_name(job.job_name, joined(at, "job_name"))
+    if job.data_uri:
+        yield from check_object(job.data_uri, joined(at, "data_uri"))
+    else:
+        yield Problem(joined(at, "data_uri"), f"{job.method} needs a data set", "give one")
+    yield from check_validation(job.validation_uri, chosen, joined(at, "validation_uri"))
+    yield from check_package(job.checkpoint, joined(at, "checkpoint"))
+    if method.technique == "RLVR" and not job.evaluator_arn:
+        what = "is needed for reinforcement fine-tuning"
+        yield Problem(joined(at, "evaluator_arn"), what, "register the reward function")
+    processor, where = job.processor_function_arn, joined(at, "processor_function_arn")
+    if processor is not None and method.evaluation is None:
+        what = f"{job.method} takes no processor function and would ignore it"
+        yield Problem(where, what, "leave it out")
+    elif processor is not None:
+        yield from check_function(processor, where)
 
 
-def problem_with_package(checkpoint: str | None) -> str | None:
-    """Return why no serverless job can start from ``checkpoint``, if none can."""
-    if checkpoint is None or MODEL_PACKAGE_ARN.fullmatch(checkpoint):
-        return None
-    return f"{shown(checkpoint)} must be a model package ARN: this runtime takes no escrow URI"
-
-
-def _problem_with_processor(job: ServerlessJob, method: Method) -> str | None:
-    if job.processor_function_arn is None:
-        return None
-    if method.evaluation is None:
-        return f"{job.method} takes no processor function and would ignore it"
-    return problem_with_function(job.processor_function_arn)
+def check_package(checkpoint: str | None, at: str) -> Iterator[Problem]:
+    """Yield that no serverless job can start from ``checkpoint``, if none can."""
+    if checkpoint is not None and not MODEL_PACKAGE_ARN.fullmatch(checkpoint):
+        rule = "must be a model package ARN: this runtime takes no escrow URI"
+        yield Problem(at, f"{shown(checkpoint)} {rule}")
 
 
 def _request(

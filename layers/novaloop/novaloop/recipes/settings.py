@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from novaloop.recipes.errors import UnacceptableError, shown
+from novaloop.problem import Invalid, Problem, shown
 
 # YAML 1.1, which PyYAML reads, takes `5e-6` for text: it wants a dot and a signed exponent.
 _EXPONENT_NOTATION = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)[eE][+-]?\d+")
@@ -56,7 +56,7 @@ class Setting(BaseModel):
         """Return ``value`` as the recipe wants it.
 
         Raises:
-            UnacceptableError: saying which values are accepted.
+            Invalid: saying which values are accepted.
         """
         if self.nullable and value in (None, "null"):
             return None
@@ -64,18 +64,19 @@ class Setting(BaseModel):
 
     def _within_limits(self, value: Any) -> Any:
         if self.choices is not None and value not in self.choices:
-            raise UnacceptableError(f"must be one of {listed(self.choices)}, not {shown(value)}")
+            rule = f"must be one of {listed(self.choices)}, not {shown(value)}"
+            raise Invalid(Problem("", rule))
         for number in value if isinstance(value, list) else [value]:
             self._within_bounds(number)
         return value
 
     def _within_bounds(self, number: Any) -> None:
         if self.at_least is not None and number < self.at_least:
-            raise UnacceptableError(f"must be at least {self.at_least:g}, not {shown(number)}")
+            raise Invalid(Problem("", f"must be at least {self.at_least:g}, not {shown(number)}"))
         if self.at_most is not None and number > self.at_most:
-            raise UnacceptableError(f"must be at most {self.at_most:g}, not {shown(number)}")
+            raise Invalid(Problem("", f"must be at most {self.at_most:g}, not {shown(number)}"))
         if self.multiple_of is not None and number % self.multiple_of:
-            raise UnacceptableError(f"must be a multiple of {self.multiple_of}, not {number}")
+            raise Invalid(Problem("", f"must be a multiple of {self.multiple_of}, not {number}"))
 
 
 Leaf = Fixed | Given | Setting
@@ -88,9 +89,8 @@ def listed(values: tuple[Any, ...]) -> str:
 
 def _integer(value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
-        raise UnacceptableError(
-            f"must be a whole number, unquoted and without a dot, not {shown(value)}"
-        )
+        rule = "must be a whole number, unquoted and without a dot"
+        raise Invalid(Problem("", f"{rule}, not {shown(value)}"))
     return value
 
 
@@ -100,7 +100,7 @@ def _float(value: object) -> float:
     except OverflowError:
         number = math.inf
     if not math.isfinite(number):
-        raise UnacceptableError(f"must be a finite number, unquoted, not {shown(value)}")
+        raise Invalid(Problem("", f"must be a finite number, unquoted, not {shown(value)}"))
     return number
 
 
@@ -112,19 +112,19 @@ def _is_number(value: object) -> bool:
 
 def _boolean(value: object) -> bool:
     if not isinstance(value, bool):
-        raise UnacceptableError(f"must be true or false, not {shown(value)}")
+        raise Invalid(Problem("", f"must be true or false, not {shown(value)}"))
     return value
 
 
 def _string(value: object) -> str:
     if not isinstance(value, str):
-        raise UnacceptableError(f"must be text, not {shown(value)}")
+        raise Invalid(Problem("", f"must be text, not {shown(value)}"))
     return value
 
 
 def _floats(value: object) -> list[float]:
     if not isinstance(value, list):
-        raise UnacceptableError(f"must be a list of numbers, not {shown(value)}")
+        raise Invalid(Problem("", f"must be a list of numbers, not {shown(value)}"))
     return [_float(item) for item in value]
 
 

@@ -12,7 +12,7 @@ from novaloop.usecases.ports import Objects
 
 
 def write_plan(record: Record, site: Site, objects: Objects) -> str:
-    """Write `plan.json` and return what it comes to. Raises RecipeError."""
+    """Write `plan.json` and return what it comes to. Raises Invalid."""
     plan = plan_experiment(record, site, packaged_prices())
     key = f"reports/{record.experiment_id}/plan.json"
     content = {"experiment": record.experiment_id, **plan.to_dict()}

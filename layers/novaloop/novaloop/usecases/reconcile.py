@@ -79,16 +79,16 @@ from novaloop.experiment.record import (
 from novaloop.experiment.runtimes.serving import endpoint_ref, plan_deployment, shared_endpoint
 from novaloop.experiment.runtimes.training_job import (
     PlannedUpload,
-    image_problem,
+    check_image,
+    check_processor,
+    check_region,
     plan_job,
-    processor_problem,
-    region_problem,
 )
 from novaloop.experiment.spec.experiment import ExperimentSpec
 from novaloop.experiment.spec.stages import DeployStage, Runtime, ServingStage, StageKind
 from novaloop.experiment.stack import Site, tags
 from novaloop.experiment.versions import Damaged, NewerVersion
-from novaloop.recipes.errors import RecipeError
+from novaloop.problem import Invalid, Problem
 from novaloop.usecases.errors import DEFECTS, code_of
 from novaloop.usecases.ports import (
     Clock,
@@ -455,28 +455,23 @@ def _site_problem(snapshot: Snapshot, world: World) -> str | None:
     spec = snapshot.spec.spec if snapshot.spec else ExperimentSpec()
     if spec is None:
         return None
-    first: dict[str, str] = {}
-    for at, problem in _problems_of_site(record, spec, world):
-        first.setdefault(problem, at)  # of a region that lacks something, each stage says it
-    told = "; ".join(f"{at}: {problem}" for problem, at in first.items())
+    first: dict[str, Problem] = {}
+    for problem in _check_site(record, spec, world):
+        first.setdefault(problem.what, problem)  # what a region lacks, each stage says
+    told = "; ".join(map(str, first.values()))
     return f"experiment.yaml: {told}" if told else None
 
 
-def _problems_of_site(
-    record: Record, spec: ExperimentSpec, world: World
-) -> Iterator[tuple[str, str]]:
+def _check_site(record: Record, spec: ExperimentSpec, world: World) -> Iterator[Problem]:
     """Yield where a plan asks for what this region and stack can't do, and what that is."""
     for index, plan in enumerate(spec.plan):
         at = f"plan[{index}].{plan.kind}"
-        if problem := region_problem(spec, plan, world.site.deployment.region):
-            yield at, problem
-        if problem := image_problem(plan, world.site):
-            yield f"{at}.image", problem
-        if problem := processor_problem(plan, world.site):
-            yield f"{at}.processor", problem
+        yield from check_region(spec, plan, world.site.deployment.region, at)
+        yield from check_image(plan, world.site, at)
+        yield from check_processor(plan, world.site, at)
         endpoint = shared_endpoint(record, plan) if isinstance(plan, DeployStage) else None
-        if endpoint is not None and (problem := world.endpoints.problem_with(endpoint)):
-            yield f"{at}.endpoint", problem
+        if endpoint is not None and (taken := world.endpoints.problem_with(endpoint)):
+            yield Problem(f"{at}.endpoint", taken)
 
 
 def _listen(
@@ -600,8 +595,8 @@ def _write_plan(record: Record, world: World) -> Feedback:
 
     try:
         return Feedback(planned=write_plan(record, world.site, world.objects))
-    except RecipeError as error:
-        return Feedback(refusal=Refusal("; ".join(map(str, error.errors))))
+    except Invalid as error:
+        return Feedback(refusal=Refusal("; ".join(map(str, error.problems))))
 
 
 def _act_on_backstop(
@@ -655,8 +650,8 @@ def _launch(
         _proceed(record, stage, world)
     except LaunchRefused as refused:
         return replace(feedback, refusal=Refusal(refused.reason, refused.cause))
-    except RecipeError as error:
-        return replace(feedback, refusal=Refusal("; ".join(map(str, error.errors))))
+    except Invalid as error:
+        return replace(feedback, refusal=Refusal("; ".join(map(str, error.problems))))
     except Exception as error:  # such as a read that timed out: the service may have acted
         code = _reported(error, f"launching {stage.name}", world)
         refusal = Refusal(f"the launch broke off: {code}", Obstacle.UNCLEAR)

@@ -46,8 +46,9 @@ from novaloop.experiment.runtimes.training_job import settings_of
 from novaloop.experiment.spec.experiment import ExperimentSpec, Role
 from novaloop.experiment.spec.inputs import inputs_of, roles, row_formats
 from novaloop.experiment.spec.stages import Runtime, TrainStage, method_of
-from novaloop.recipes.bedrock import problem_with_rows
-from novaloop.recipes.checks import validate_rows
+from novaloop.problem import Problem
+from novaloop.recipes import bedrock
+from novaloop.recipes.checks import check_rows
 
 CONVERSION = timedelta(minutes=16)
 """Longer than the ingest function's timeout: what one call has not converted by then it never will.
@@ -131,8 +132,8 @@ def _judge(
     """Start with datasets that are accepted each, unless something is wrong with all of them."""
     checks, versions = seen.snapshot.checks, versions_of(intake.accepted)
     refused = {"all": _identity(versions, _spec_id(seen.snapshot))}
-    if problems := row_count_problems(record.spec, intake.accepted):
-        return _reject(record, "; ".join(problems), refused, now)
+    if problems := list(check_row_counts(record.spec, intake.accepted)):
+        return _reject(record, "; ".join(map(str, problems)), refused, now)
     if checks is None or checks.versions != versions:
         return _have_checked(record, checks, intake, refused, now)
     missing = _missing_checkpoint(seen)
@@ -372,21 +373,17 @@ def versions_of(items: Iterable[DatasetItem]) -> str:
     return _identity(*parts)
 
 
-def row_count_problems(spec: ExperimentSpec, items: Iterable[DatasetItem]) -> list[str]:
-    """Return which stages have fewer rows than the recipe needs."""
+def check_row_counts(spec: ExperimentSpec, items: Iterable[DatasetItem]) -> Iterator[Problem]:
+    """Yield which stages have fewer rows than the recipe needs."""
     rows = {item.role: item.rows for item in items}
-    problems: list[str] = []
     for index, plan in enumerate(spec.plan):
         if isinstance(plan, TrainStage):
             count = sum(rows[role] for role, _ in inputs_of(plan))
             at = f"plan[{index}].{plan.kind}"
             if spec.runtime is Runtime.BEDROCK:
-                problem = problem_with_rows(method_of(plan), spec.model, count)
-                problems += [f"{at}: {problem}"] if problem else []
-                continue
-            found = validate_rows(method_of(plan), spec.model, count, plan.overrides, at)
-            problems += map(str, found)
-    return problems
+                yield from bedrock.check_rows(method_of(plan), spec.model, count, at)
+            else:
+                yield from check_rows(method_of(plan), spec.model, count, plan.overrides, at)
 
 
 def _start(record: Record, intake: _Intake, seen: Observation, now: datetime) -> Decision:

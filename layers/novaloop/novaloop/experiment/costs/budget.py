@@ -15,27 +15,27 @@ from novaloop.experiment.costs.prices import packaged_prices
 from novaloop.experiment.record import Record, Stage
 from novaloop.experiment.spec.experiment import ExperimentSpec
 from novaloop.experiment.spec.stages import DeployStage, OnBedrock, Runtime, ServingStage, StagePlan
-from novaloop.recipes.errors import FieldError
+from novaloop.problem import Problem
 
 MINIMUM_SECONDS = 600
 """A stage that may run no longer than this is not worth its start."""
 
 
-def price_problems(spec: ExperimentSpec) -> Iterator[FieldError]:
+def check_prices(spec: ExperimentSpec) -> Iterator[Problem]:
     """Yield the stages whose cost can't be told, so that no budget can hold them."""
     if spec.budget_usd is None:
         return
     if spec.runtime is not Runtime.TRAINING_JOB:
         jobs = f"jobs of runtime {spec.runtime}"
-        message = f"can't be kept: {jobs} are billed by tokens, whose price is not known"
-        yield FieldError("budget_usd", f"{message}; remove it or use runtime training-job")
+        what = f"can't be kept: {jobs} are billed by tokens, whose price is not known"
+        yield Problem("budget_usd", what, "remove it or use runtime training-job")
     for index, plan in enumerate(spec.plan):
-        message = "budget_usd can't be kept: no price of {} is known"
+        what, do = "budget_usd can't be kept: no price of {} is known", "leave budget_usd out"
         if isinstance(plan, OnBedrock):
-            yield FieldError(f"plan[{index}].{plan.kind}.to", message.format(plan.to))
+            yield Problem(f"plan[{index}].{plan.kind}.to", what.format(plan.to), do)
         elif machines(spec, plan) and usd(spec, plan, 1) is None:
             at = f"plan[{index}].{plan.kind}.instance_type"
-            yield FieldError(at, message.format(plan.instance_type))
+            yield Problem(at, what.format(plan.instance_type), do)
 
 
 def machines(spec: ExperimentSpec, plan: StagePlan) -> tuple[str, int] | None:

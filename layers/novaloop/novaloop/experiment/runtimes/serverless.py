@@ -7,41 +7,41 @@ from collections.abc import Iterator
 from novaloop.experiment.spec.experiment import ExperimentSpec
 from novaloop.experiment.spec.inputs import validation_input_of
 from novaloop.experiment.spec.stages import EvaluateStage, JobStage, Task
-from novaloop.recipes.checks import validate_holdout
-from novaloop.recipes.errors import FieldError
-from novaloop.recipes.serverless import problem_with_method, sent_settings, serverless
+from novaloop.problem import Problem
+from novaloop.recipes.checks import check_holdout
+from novaloop.recipes.serverless import check_method, sent_settings, serverless
 from novaloop.recipes.settings import listed
 
+_ELSEWHERE = "remove it or use runtime training-job"
 
-def plan_problems(spec: ExperimentSpec) -> Iterator[FieldError]:
+
+def check_plan(spec: ExperimentSpec) -> Iterator[Problem]:
     """Yield what can't be asked of the plan as a whole."""
     models = serverless().models
     if spec.model not in models:
-        yield FieldError("model", f"runtime serverless has {listed(models)}, not {spec.model}")
+        what = f"runtime serverless has {listed(models)}, not {spec.model}"
+        yield Problem("model", what, "choose one of them or use runtime training-job")
 
 
-def job_problems(
-    method: str, spec: ExperimentSpec, stage: JobStage, at: str
-) -> Iterator[FieldError]:
+def check_job(method: str, spec: ExperimentSpec, stage: JobStage, at: str) -> Iterator[Problem]:
     """Yield what this runtime has not, or would ignore, of what a stage asks for."""
     for machines in ("instance_type", "instances"):
         if machines in stage.model_fields_set:
-            message = "runtime serverless chooses the machines; remove it"
-            yield FieldError(f"{at}.{machines}", f"{message} or use runtime training-job")
+            what = "runtime serverless chooses the machines"
+            yield Problem(f"{at}.{machines}", what, _ELSEWHERE)
     for name in ("image", "subtask"):
         if getattr(stage, name, None):
-            message = "runtime serverless would ignore it; remove it or use runtime training-job"
-            yield FieldError(f"{at}.{name}", message)
+            yield Problem(f"{at}.{name}", "runtime serverless would ignore it", _ELSEWHERE)
     if isinstance(stage, EvaluateStage) and stage.task is not Task.GEN_QA:
-        message = f"no request is known that tells runtime serverless to run {stage.task}"
-        yield FieldError(f"{at}.task", f"{message}; use runtime training-job")
+        what = f"no request is known that tells runtime serverless to run {stage.task}"
+        yield Problem(f"{at}.task", what, "use runtime training-job")
         return
     if spec.model not in serverless().models:
         return  # told once, for the whole plan
-    problem = problem_with_method(method, spec.model)
-    if problem is not None:
-        yield FieldError(f"{at}.peft" if "peft" in stage.model_fields_set else at, problem)
+    where = f"{at}.peft" if "peft" in stage.model_fields_set else at
+    if problems := list(check_method(method, spec.model, where)):
+        yield from problems
         return
     yield from sent_settings(method, spec.model, stage.overrides, f"{at}.overrides")[1]
     if validation_input_of(stage) is not None:
-        yield from validate_holdout(method, spec.model, stage.overrides, at=at)
+        yield from check_holdout(method, spec.model, stage.overrides, at=at)

@@ -54,7 +54,7 @@ def shared_endpoint(record: Record, plan: DeployStage) -> str | None:
 def plan_deployment(
     record: Record, stage: Stage, plan: ServingPlan, site: Site
 ) -> EndpointPlan | BedrockPlan:
-    """Return the requests that deploy the newest checkpoint. Raises RecipeError."""
+    """Return the requests that deploy the newest checkpoint. Raises Invalid."""
     checkpoint = record.checkpoint_before(stage)
     if checkpoint is None:
         raise ValueError(f"stage {stage.name} has no checkpoint to deploy")

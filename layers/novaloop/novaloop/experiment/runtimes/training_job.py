@@ -30,10 +30,11 @@ from novaloop.experiment.stack import (
     tags,
     tags_on_bedrock,
 )
+from novaloop.problem import Problem
 from novaloop.recipes import bedrock, facts, registry, serverless
 from novaloop.recipes.bedrock import CustomizationJob, customization_job, settings_by_recipe
 from novaloop.recipes.catalog import blueprint
-from novaloop.recipes.checks import problem_with_repository, problem_with_unnamed
+from novaloop.recipes.checks import check_callable, check_repository
 from novaloop.recipes.jobs import TrainingJob
 from novaloop.recipes.overrides import resolve
 from novaloop.recipes.plans import plan_training_job
@@ -70,25 +71,25 @@ class Launch:
     max_runtime_seconds: int
 
 
-def region_problem(spec: ExperimentSpec, plan: StagePlan, region: str) -> str | None:
-    """Return why a stage can't run in the stack's region, if it can't."""
+def check_region(spec: ExperimentSpec, plan: StagePlan, region: str, at: str) -> Iterator[Problem]:
+    """Give the reason why a stage can't run in the stack's region, if it can't."""
     if isinstance(plan, OnBedrock):
-        return bedrock.problem_with_serving_region(plan.to, region)
+        return bedrock.check_serving_region(plan.to, region, at)
     if isinstance(plan, DeployStage) or spec.runtime is Runtime.TRAINING_JOB:
-        return facts.problem_with_region(region)
+        return facts.check_region(region, at)
     if spec.runtime is Runtime.BEDROCK:
-        return bedrock.problem_with_training_region(method_of(plan), region)
-    return serverless.problem_with_region(region)
+        return bedrock.check_training_region(method_of(plan), region, at)
+    return serverless.check_region(region, at)
 
 
-def image_problem(plan: StagePlan, site: Site) -> str | None:
-    """Return why the image that a stage asks for may not run in the stack, if it may not."""
-    return problem_with_repository(getattr(plan, "image", None), site.deployment)
+def check_image(plan: StagePlan, site: Site, at: str) -> Iterator[Problem]:
+    """Give the reason why the image of a stage may not run in the stack, if it may not."""
+    return check_repository(getattr(plan, "image", None), site.deployment, f"{at}.image")
 
 
-def processor_problem(plan: StagePlan, site: Site) -> str | None:
-    """Return why the function that a stage names as processor can't be called, if it can't."""
-    return problem_with_unnamed(getattr(plan, "processor", None), site.deployment)
+def check_processor(plan: StagePlan, site: Site, at: str) -> Iterator[Problem]:
+    """Give the reason why the stack's jobs can't call a stage's processor, if they can't."""
+    return check_callable(getattr(plan, "processor", None), site.deployment, f"{at}.processor")
 
 
 def data_keys(record: Record, plan: JobStage) -> tuple[str, ...]:
@@ -116,7 +117,7 @@ def _key(record: Record, needed: Input) -> str:
 
 
 def plan_job(record: Record, stage: Stage, plan: JobStage, site: Site) -> Launch:
-    """Return what launches a stage's attempt. Raises RecipeError."""
+    """Return what launches a stage's attempt. Raises Invalid."""
     if record.spec.runtime is Runtime.SERVERLESS:
         return _plan_serverless(record, stage, plan, site)
     if record.spec.runtime is Runtime.BEDROCK:
