@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import click
 
+from novaloop.experiment.costs.budget import commitment, serving_hours, serving_plan, shortfall
 from novaloop.experiment.record import CommandItem, CommandKind, Outcome, Record, Status
 from novaloop.experiment.spec.stages import LONGEST_TTL_HOURS
 from novaloop_cli import views
 from novaloop_cli.errors import Failed, Refused
 from novaloop_cli.kept import kept
 from novaloop_cli.stack import Stack, with_stack
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 TAKEN_UP_WITHIN = timedelta(seconds=60)
 GONE_WITHIN = timedelta(minutes=30)
@@ -82,8 +87,27 @@ def _say(record: Record) -> None:
 @click.option("--note", help="Why; goes into the history.")
 @with_stack
 def approve(stack: Stack, name: str, note: str | None) -> None:
-    """Deploy what is held or waits for approval."""
+    """Deploy what is held or waits for approval.
+
+    Says before what that commits to. Where the budget holds it, goes on without one.
+    """
+    for line in _what_approval_means(stack, stack.load(name)[1], datetime.now(UTC)):
+        click.echo(line)
     _say(give(stack, name, CommandKind.APPROVE, note=note))
+
+
+def _what_approval_means(stack: Stack, record: Record, now: datetime) -> Iterator[str]:
+    """Yield what an approval spends; nothing if none is waited for, as the answer then says."""
+    if record.status not in {Status.HELD, Status.AWAITING_APPROVAL}:
+        return
+    if record.active is not None and (problem := shortfall(record, record.active)):
+        yield f"This lifts the budget for all that follows ({problem})."
+    if (serving := serving_plan(record)) is not None:
+        hours = serving_hours(record, serving)
+        until = now + timedelta(hours=hours)
+        yield f"This commits to {commitment(record)}, from when it serves on:"
+        yield f"until {until:%Y-%m-%d %H:%M} UTC, and as much later as it takes to deploy."
+        yield f"End it sooner: {stack.command('stop', record.experiment_id)}"
 
 
 @click.command()

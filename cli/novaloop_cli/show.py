@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from datetime import UTC, datetime
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
@@ -12,8 +13,9 @@ from pydantic_core import to_jsonable_python
 from rich.table import Table
 from rich.text import Text
 
-from novaloop.experiment.record import HistoryEntry, ScoreItem, Snapshot, Status
-from novaloop.typed import adapter
+from novaloop.experiment.record import HistoryEntry, Snapshot, Status
+from novaloop.experiment.summary import next_steps, summary_of
+from novaloop.store.serialisation import plain, record_values, resolved_spec
 from novaloop_cli import views
 from novaloop_cli.stack import Stack, with_stack
 
@@ -80,9 +82,9 @@ def show(stack: Stack, name: str, whole: bool, json_: bool) -> None:
     snapshot, record = stack.load(name)
     history = stack.table.history(name)
     if json_:
-        print_json(_plain(snapshot, history))
+        print_json(_plain(snapshot, record, history))
         return
-    _print(snapshot, record)
+    _print(stack, snapshot, record)
     shown = history if whole else history[-SHOWN_HISTORY:]
     if left := len(history) - len(shown):
         lines = "line" if left == 1 else "lines"
@@ -90,17 +92,28 @@ def show(stack: Stack, name: str, whole: bool, json_: bool) -> None:
     views.console().print(views.history(shown))
 
 
-def _plain(snapshot: Snapshot, history: list[HistoryEntry]) -> dict[str, Any]:
-    """Return everything that is stored; scores by `<stage>-<attempt>`, as JSON has no pairs."""
-    scores = {f"{stage}-{attempt}": item for (stage, attempt), item in snapshot.scores.items()}
+def _plain(snapshot: Snapshot, record: Record, history: list[HistoryEntry]) -> dict[str, Any]:
+    """Return the experiment's items, each with the names and values that it has in the table.
+
+    What there may be several of stands by what tells them apart: datasets by their role, scores by
+    stage and attempt.
+    """
+    spec, checks = snapshot.spec, snapshot.checks
     return {
-        **adapter(Snapshot).dump_python(snapshot, mode="json"),
-        "scores": adapter(dict[str, ScoreItem]).dump_python(scores, mode="json"),
-        "history": adapter(list[HistoryEntry]).dump_python(history, mode="json"),
+        "record": record_values(record),
+        "resolved_spec": plain(resolved_spec(record)),
+        "spec": plain(spec) if spec else None,
+        "datasets": {role: plain(item) for role, item in sorted(snapshot.datasets.items())},
+        "strays": plain(snapshot.strays),
+        "checks": plain(checks) if checks else None,
+        "scores": {f"{stage}-{n}": plain(item) for (stage, n), item in snapshot.scores.items()},
+        "commands": [plain(item) for item in snapshot.commands],
+        "unread": [asdict(item) for item in snapshot.unread],
+        "history": [plain(entry) for entry in history],
     }
 
 
-def _print(snapshot: Snapshot, record: Record) -> None:
+def _print(stack: Stack, snapshot: Snapshot, record: Record) -> None:
     out = views.console()
     now = datetime.now(UTC)
     out.print(views.header(snapshot, record))
@@ -112,11 +125,22 @@ def _print(snapshot: Snapshot, record: Record) -> None:
     if snapshot.datasets or snapshot.strays.names:
         out.print()
         out.print(views.datasets(snapshot.datasets, snapshot.strays))
+    out.print()
+    facts = Table.grid(padding=(0, 2, 0, 0))
+    facts.add_column(style="dim", no_wrap=True, min_width=len("endpoint"))
+    facts.add_column(overflow="fold")
     if gate := record.gate:
-        out.print()
-        out.print(Text.assemble(("gate  ", "dim"), f"{gate.verdict}, {gate.summary}"))
+        facts.add_row("gate", f"{gate.verdict}, {gate.summary}")
     if record.endpoint and record.status is Status.LIVE:
-        out.print(Text.assemble(("endpoint  ", "dim"), record.endpoint.name))
+        facts.add_row("endpoint", record.endpoint.name)
+    facts.add_row("cost", views.cost(record, now))
+    if report := summary_of(record).report:
+        facts.add_row("report", f"s3://{stack.bucket}/{report}")
+    out.print(facts)
+    out.print(Text("next", "dim"))
+    for step in next_steps(record, stack.command):
+        # Not broken into lines, so that the command in it can be pasted.
+        out.print(f"  {step}", soft_wrap=True)
     # From the start on, what the checks found is among the record's remarks.
     found = snapshot.checks.findings if snapshot.checks and not record.started_at else ()
     findings = (f"{finding['check']}: {finding['message']}" for finding in found)

@@ -10,6 +10,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from novaloop.experiment.costs.budget import cost_usd
 from novaloop.experiment.names import SPEC_FILE, SPLIT_STEM
 from novaloop.experiment.record import (
     CONVERTING,
@@ -206,6 +207,17 @@ NO_DATASETS = (
     f"no files of an experiment; those are {SPEC_FILE} and {', '.join(Role)} (or one {SPLIT_STEM} "
     "file with `split:`) as .csv or .jsonl, with or without .gz"
 )
+
+
+def cost(record: Record, now: datetime) -> str:
+    """Say what was spent so far, and what else is committed."""
+    known = cost_usd(record, now)
+    if known is None:
+        return "not known: no price of what it uses is"
+    expires_at = record.endpoint.expires_at if record.endpoint else None
+    until = f" until {expires_at:%Y-%m-%d %H:%M} UTC" if expires_at else ""
+    committed = f", {known.committed:,.2f} USD committed{until}" if known.committed else ""
+    return f"{known.spent:,.2f} USD spent{committed}, by the packaged prices"
 
 
 def rows(count: int) -> str:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import click
 from rich.live import Live
 
-from novaloop.experiment import summary
 from novaloop.experiment.record import HistoryEntry, Record, Snapshot, Status
+from novaloop.experiment.summary import next_steps
 from novaloop_cli import views
 from novaloop_cli.errors import Failed, Refused
 from novaloop_cli.exits import Exit
@@ -57,19 +57,9 @@ def watch(stack: Stack, context: click.Context, name: str, every: float) -> None
     except KeyboardInterrupt:
         click.echo(f"\nIt goes on without you. Come back: {stack.command('watch', name)}", err=True)
         raise
-    for line in next_steps(stack, record):
+    for line in next_steps(record, stack.command):
         click.echo(line)
     context.exit(AT_REST[record.status])
-
-
-def next_steps(stack: Stack, record: Record) -> Iterator[str]:
-    """Yield what can be done with an experiment at rest, as commands that can be pasted."""
-    name = record.experiment_id
-    if record.status is Status.REJECTED:
-        submit = stack.command("submit", "DIR", "--name", name)
-        yield f"Correct the files, then submit them again: {submit}"
-    for step in summary.next_steps(record):
-        yield f"{step.words}: {stack.command(*step.command(name))}"
 
 
 def follow(

@@ -184,6 +184,7 @@ def record(experiment_id: str = "questions", **changes: Any) -> Record:
         "uid": UID,
         "spec_upload": "v3",
         "spec_digest": "of another spec",
+        "updated_at": LATER,
     }
     return Record(**complete_values(Record, values) | changes)
 

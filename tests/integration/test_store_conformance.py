@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import timedelta
+from decimal import Decimal
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -19,8 +20,9 @@ from novaloop.experiment.controller.queue import Place
 from novaloop.experiment.record import DatasetStatus, Record, Snapshot, Stage, StageState, Status
 from novaloop.experiment.spec.experiment import ExperimentSpec
 from novaloop.experiment.spec.stages import StageKind
+from novaloop.experiment.summary import Summary
 from novaloop.experiment.versions import Damaged
-from novaloop.store.items import StoredItem
+from novaloop.store.items import FOR_PEOPLE, StoredItem
 from novaloop.store.serialisation import SMALLEST_NUMBER
 from novaloop.store.table import ExperimentTable
 from novaloop.usecases.inbox import NOT_READ
@@ -341,6 +343,26 @@ def test_a_person_can_read_the_items(experiments: ExperimentTable, table: str) -
     assert item["next_step"]["S"].startswith("nothing: it ends by itself")
     assert resolved["item"] == {"S": "RESOLVED_SPEC"}
     assert resolved["spec"]["M"]["model"] == {"S": "nova-lite-2"}
+
+
+@pytest.mark.parametrize("name", FOR_PEOPLE)
+def test_what_is_for_people_alone_may_have_had_any_form(
+    experiments: ExperimentTable, table: str, name: str
+) -> None:
+    """It follows from the rest: an earlier form of it, as a cost that was one number, damages
+    nothing, and is written anew with the next commit."""
+    record = experiments.commit(rich_items.record(), [])
+    boto3.resource("dynamodb").Table(table).update_item(
+        Key={"experiment_id": "questions", "item": "RECORD"},
+        UpdateExpression="SET #n = :x",
+        ExpressionAttributeNames={"#n": name},
+        ExpressionAttributeValues={":x": Decimal("1.5")},
+    )
+    assert experiments.load("questions").record == record
+
+
+def test_those_who_read_a_record_read_its_summary() -> None:
+    assert set(FOR_PEOPLE) == {each.name for each in fields(Summary)}
 
 
 def test_nothing_null_or_empty_is_in_a_record(experiments: ExperimentTable, table: str) -> None:

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from novaloop.experiment.costs.budget import last_moment, spent_usd
+from novaloop.experiment.costs.budget import cost_usd, last_moment, spent_usd
 from novaloop.experiment.costs.prices import packaged_prices
 from novaloop.experiment.record import CommandKind, Record, Status
+from novaloop.experiment.summary import summary_of
 from tests.simulation.simulation import ROUGH, SPEC, Simulation
 
 P5 = packaged_prices().usd_per_instance_hour["ml.p5.48xlarge"]
@@ -162,3 +163,21 @@ def test_a_job_that_was_stopped_for_its_time_counts_as_billed() -> None:
     simulation.jobs.describe_training_job = billed  # type: ignore[method-assign]
     assert simulation.settles("demo") is Status.FAILED
     assert simulation.record("demo").stage("sft").billable_seconds == 5000
+
+
+def test_the_record_of_what_serves_says_by_the_hour_what_it_cost() -> None:
+    """Who sees only the table's item is to know what was spent, though nothing happens."""
+    simulation = Simulation()
+    simulation.submit("demo")
+    assert simulation.settles("demo") is Status.LIVE
+    for hours in range(1, 6):
+        simulation.passes(timedelta(hours=1))
+        record, now = simulation.record("demo"), simulation.clock.now()
+        written, known = summary_of(record).cost_usd, cost_usd(record, now)
+        assert written is not None
+        assert known is not None
+        assert known.spent - 1.5 * P5 <= written.spent <= known.spent
+        assert written.spent + written.committed == pytest.approx(
+            known.spent + known.committed, abs=0.02
+        )
+        assert written.committed < (24 - hours + 1.5) * P5

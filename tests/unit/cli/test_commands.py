@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import tarfile
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, tzinfo
@@ -13,8 +14,10 @@ import pytest
 
 from novaloop.experiment.controller.decide import decide
 from novaloop.experiment.controller.decision import Policy
+from novaloop.experiment.controller.intake import pending_stages
 from novaloop.experiment.controller.observation import End, Leftover, Observation, Phase, Work
 from novaloop.experiment.controller.transitions import Ask
+from novaloop.experiment.costs.prices import packaged_prices
 from novaloop.experiment.record import Endpoint, Record, StageState, Status
 from novaloop.experiment.spec.stages import Runtime
 from novaloop_cli import commands
@@ -83,7 +86,38 @@ def test_approve_deploys_and_names_who_approved(controlled: Stack, status: Statu
     record = stored(controlled)
     assert record.status is Status.DEPLOYING
     assert record.approved_by == controlled.caller()
-    assert result.stdout.startswith(f"{NAME} is DEPLOYING: approved by")
+    assert f"{NAME} is DEPLOYING: approved by" in result.stdout
+
+
+@pytest.mark.parametrize("status", [Status.HELD, Status.AWAITING_APPROVAL])
+def test_approve_says_what_it_commits_to_before_it_does(controlled: Stack, status: Status) -> None:
+    put(controlled, status, stages=example.stages()[:-1])
+    hours = 24
+    price = packaged_prices().usd("ml.p5.48xlarge", 1, hours * 3600)
+    begun = datetime.now(UTC).replace(second=0, microsecond=0)
+    told, _, done = novaloop("approve", NAME, "--stack", "novaloop").stdout.partition(f"{NAME} is ")
+    assert f"commits to {hours} h of 1 ml.p5.48xlarge, {price:,.2f} USD" in told
+    until = re.search(r"until (.*) UTC", told)
+    assert until is not None
+    at = datetime.strptime(until[1], "%Y-%m-%d %H:%M").replace(tzinfo=UTC)
+    assert timedelta(hours=hours) <= at - begun <= timedelta(hours=hours, minutes=2)
+    assert f"novaloop stop {NAME} --stack novaloop\n" in told
+    assert done.startswith("DEPLOYING")
+
+
+def test_approve_says_that_it_lifts_the_budget(controlled: Stack) -> None:
+    spec = example.record().spec.model_copy(update={"budget_usd": 1.0})
+    put(controlled, Status.HELD, spec=spec, stages=pending_stages(spec), budget_lifted_by=None)
+    told = flat(novaloop("approve", NAME).stdout)
+    assert told.startswith("This lifts the budget for all that follows (budget: 0.00 of 1.00 USD")
+    assert "from when it serves" in told
+
+
+def test_an_approval_that_nothing_waits_for_commits_to_nothing(controlled: Stack) -> None:
+    put(controlled, Status.LIVE)
+    result = novaloop("approve", NAME)
+    assert result.exit_code == 2
+    assert "commits" not in result.output
 
 
 def test_reject_stops(controlled: Stack) -> None:

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
 
+import boto3
 import pytest
+from boto3.dynamodb.conditions import Key
 from rich.console import Console
 
+from novaloop.experiment.costs.prices import packaged_prices
 from novaloop.experiment.record import (
     ChecksItem,
+    CommandItem,
+    CommandKind,
     DatasetStatus,
     HistoryEntry,
     Progress,
@@ -116,13 +123,75 @@ def test_show_prints_json_that_holds_everything(finished: Stack) -> None:
     assert shown["history"][0]["what"] == "RUNNING"
 
 
+def test_show_as_json_has_the_names_and_values_that_stand_in_the_table(finished: Stack) -> None:
+    finished.table.put_spec(NAME, SpecItem("v", example.START, example.record().spec))
+    finished.table.put_command(NAME, CommandItem("c", CommandKind.STOP, "jane", example.START))
+    table = boto3.resource("dynamodb").Table(finished.table_name)
+    named = Key("experiment_id").eq(NAME)
+    stored = {
+        each["item"]: {name: value for name, value in each.items() if name not in KEYS}
+        for each in table.query(KeyConditionExpression=named)["Items"]
+    }
+    shown = json.loads(novaloop("show", NAME, "--json").stdout, parse_float=Decimal)
+    record = shown["record"]
+    assert record.pop("experiment_id") == NAME
+    assert {"cost_usd", "next_step", "progress"} <= record.keys()
+    assert without_versions(record) == without_versions(stored["RECORD"])
+    assert shown["resolved_spec"] == without_versions(stored["RESOLVED_SPEC"])
+    assert shown["spec"] == without_versions(stored["SPEC"])
+    assert shown["datasets"]["rft"] == without_versions(stored["DATASET#rft"])
+    assert shown["scores"]["after-rft-1"] == without_versions(stored["SCORE#after-rft#1"])
+    (command,) = shown["commands"]
+    assert command["by"] == stored["COMMAND#c"]["by"]
+
+
+KEYS = {"experiment_id", "item", "kind", "ttl"}
+
+
+def without_versions(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if name != "schema_version"}
+
+
+@pytest.mark.parametrize("options", [(), ("--stack", "novaloop")])
+@pytest.mark.parametrize("status", [Status.LIVE, Status.STOPPED, Status.HELD])
+def test_show_and_watch_tell_the_next_steps_in_the_words_of_the_record(
+    stack: Stack, status: Status, options: tuple[str, ...]
+) -> None:
+    stack.table.commit(replace(example.record(), status=status), ())
+    told = json.loads(novaloop("show", NAME, "--json").stdout)["record"]["next_step"]
+    chosen = "".join(f" {option}" for option in options)
+    steps = [f"{step}{chosen}" for step in told.split("; ")]
+    watched = novaloop("watch", NAME, *options).stdout.splitlines()
+    assert watched[-len(steps) :] == steps
+    shown = " ".join(novaloop("show", NAME, *options).stdout.split())
+    assert " ".join(steps) in shown
+
+
+def test_show_tells_what_it_cost_what_it_will_and_where_the_report_is(stack: Stack) -> None:
+    now = datetime.now(UTC)
+    ends = now + timedelta(hours=2, minutes=1)
+    deploy = example.stages()[-1]
+    live = replace(example.record(), reported="LIVE", stages=(replace(deploy, started_at=now),))
+    assert live.endpoint is not None
+    live = replace(live, endpoint=replace(live.endpoint, live_at=now, expires_at=ends))
+    stack.table.commit(live, ())
+    shown = novaloop("show", NAME).stdout
+    price = packaged_prices().usd("ml.p5.48xlarge", 1, 3600) or 0
+    committed = re.search(r"cost +0\.\d\d USD spent, ([\d.]+) USD committed until", shown)
+    assert committed is not None, shown
+    assert 2 * price < float(committed[1]) < 2.1 * price
+    assert f"{ends:%Y-%m-%d %H:%M} UTC" in " ".join(shown.split())
+    assert f"s3://{stack.bucket}/reports/{NAME}/report.html" in shown
+    assert widest(shown) <= 80
+
+
 SHOWN = """
 import json, sys
 from novaloop.experiment.record import Record, Snapshot
 from novaloop.typed import adapter
 from novaloop_cli.show import _plain
 record = adapter(Record).validate_json(sys.stdin.read())
-print(json.dumps(_plain(Snapshot(record.experiment_id, record), [])))
+print(json.dumps(_plain(Snapshot(record.experiment_id, record), record, [])))
 """
 
 
@@ -132,7 +201,7 @@ def test_what_was_only_read_can_be_printed_as_json() -> None:
     printed = subprocess.run(
         [sys.executable, "-c", SHOWN], input=stored, capture_output=True, check=True
     )
-    assert json.loads(printed.stdout)["record"]["spec"]["plan"][0]["kind"] == "evaluate"
+    assert json.loads(printed.stdout)["resolved_spec"]["spec"]["plan"][0]["kind"] == "evaluate"
 
 
 @pytest.mark.parametrize("verb", ["show", "watch", "report", "logs", "stop", "cleanup"])

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from novaloop.experiment.bounds import TEXT_BYTES
+from novaloop.experiment.costs.budget import Cost, cost_usd
 from novaloop.experiment.costs.prices import packaged_prices
 from novaloop.experiment.record import (
     Ailment,
@@ -25,7 +26,7 @@ from novaloop.experiment.record import (
 )
 from novaloop.experiment.spec.experiment import ExperimentSpec
 from novaloop.experiment.spec.stages import StageKind
-from novaloop.experiment.summary import Summary, next_steps, summary_of
+from novaloop.experiment.summary import Summary, as_command, next_steps, summary_of
 
 NOW = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -79,7 +80,7 @@ def test_before_the_start_nothing_was_spent_and_no_stage_stands_anywhere() -> No
     assert found == Summary(
         stage=None,
         progress=None,
-        cost_usd=0.0,
+        cost_usd=Cost(0, 0),
         next_step="upload what the reason waits for, if it names a file",
         report=None,
     )
@@ -92,7 +93,7 @@ def test_a_training_says_how_far_it_is_and_when_it_is_done() -> None:
     assert found.progress == (
         "1 of 3 stages done, sft is RUNNING, step 40 of 100, done at about 2026-05-04 13:00 UTC"
     )
-    assert found.cost_usd == round(P5_HOUR / 2, 2)
+    assert found.cost_usd == Cost(round(P5_HOUR / 2, 2), 0)
     assert found.next_step == "nothing: it goes on by itself"
 
 
@@ -103,11 +104,64 @@ def test_a_job_that_logs_no_steps_says_its_phase() -> None:
     assert (summary_of(waiting).progress or "").endswith("sft is WAITING")
 
 
-def test_every_attempt_counts_and_an_endpoint_until_it_is_to_go() -> None:
-    jobs = P5_HOUR / 2 + 4 * P5_HOUR / 2
-    assert summary_of(done()).cost_usd == round(jobs + 4 * P5_HOUR, 2)
+JOBS = P5_HOUR / 2 + 4 * P5_HOUR / 2
+"""What the jobs of `done` were billed."""
+
+
+def test_what_serves_is_spent_up_to_now_and_committed_from_now_to_its_end() -> None:
+    for hours in range(5):
+        found = cost_usd(done(), NOW + HOUR + hours * HOUR)
+        assert found == Cost(round(JOBS + hours * P5_HOUR, 2), round((4 - hours) * P5_HOUR, 2))
+
+
+def test_a_record_says_what_it_cost_by_the_time_of_its_commit() -> None:
+    written = replace(done(), updated_at=NOW + 2 * HOUR)
+    assert summary_of(written).cost_usd == cost_usd(done(), NOW + 2 * HOUR)
+
+
+def test_what_is_over_costs_no_more() -> None:
     over = replace(done(), status=Status.STOPPED, ended_at=NOW + 2 * HOUR)
-    assert summary_of(over).cost_usd == round(jobs + P5_HOUR, 2)
+    assert cost_usd(over, NOW + 300 * HOUR) == Cost(round(JOBS + P5_HOUR, 2), 0)
+    ending = replace(done(), status=Status.STOPPING)
+    assert cost_usd(ending, NOW + 3 * HOUR) == Cost(round(JOBS + 2 * P5_HOUR, 2), 0)
+
+
+def test_what_is_being_deployed_is_committed_for_as_long_as_it_is_to_serve() -> None:
+    begun = at("deploy", done(), state=StageState.RUNNING)
+    begun = replace(begun, status=Status.DEPLOYING, endpoint=None)
+    found = cost_usd(begun, NOW + 2 * HOUR)
+    assert found == Cost(round(JOBS + P5_HOUR, 2), round(24 * P5_HOUR, 2))
+    failed = at("deploy", begun, state=StageState.FAILED, ended_at=NOW + 3 * HOUR)
+    failed = replace(failed, status=Status.FAILED, ended_at=NOW + 3 * HOUR)
+    assert cost_usd(failed, NOW + 9 * HOUR) == Cost(round(JOBS + 2 * P5_HOUR, 2), 0)
+
+
+def test_a_running_job_counts_from_its_start_and_one_that_ended_by_what_was_billed() -> None:
+    running = at("sft", record(), state=StageState.RUNNING, started_at=NOW)
+    assert cost_usd(running, NOW + HOUR) == Cost(round(P5_HOUR / 2 + 4 * P5_HOUR, 2), 0)
+    unbilled = at("sft", running, state=StageState.STOPPED, ended_at=NOW + HOUR)
+    assert cost_usd(unbilled, NOW + HOUR) == Cost(round(P5_HOUR / 2, 2), 0)
+
+
+def test_who_is_to_approve_reads_what_that_commits_to() -> None:
+    waiting = replace(record(), status=Status.AWAITING_APPROVAL)
+    words = f"24 h of 1 ml.p5.48xlarge, {24 * P5_HOUR:,.2f} USD"
+    assert f"Deploy it ({words}): novaloop approve demo" in next_steps(waiting)
+    held = replace(record(), status=Status.HELD)
+    assert f"Deploy it nevertheless ({words}): novaloop approve demo" in next_steps(held)
+
+
+def test_who_is_to_lift_the_budget_is_not_told_to_deploy() -> None:
+    spec = SPEC.model_copy(update={"budget_usd": P5_HOUR / 2})
+    held = record(spec=spec, status=Status.HELD)
+    assert "Go on without a budget: novaloop approve demo" in next_steps(held)
+
+
+def test_what_can_not_have_its_name_is_begun_under_another() -> None:
+    refused = record(experiment_id="My Folder", status=Status.REJECTED, started_at=None)
+    assert next_steps(refused) == [
+        "Begin anew, under a new name: novaloop submit DIR --name NEW",
+    ]
 
 
 def test_what_never_started_is_begun_anew_and_not_retried() -> None:
@@ -120,14 +174,14 @@ def test_what_never_started_is_begun_anew_and_not_retried() -> None:
 def test_a_cost_that_nobody_knows_is_not_told() -> None:
     spec = ExperimentSpec.model_validate({"runtime": "serverless", "plan": ["sft"]})
     stage = Stage(StageKind.SFT, "sft")
-    assert summary_of(record(spec=spec, stages=(stage,))).cost_usd == 0
+    assert summary_of(record(spec=spec, stages=(stage,))).cost_usd == Cost(0, 0)
     begun = replace(stage, started_at=NOW, billable_seconds=60)
     assert summary_of(record(spec=spec, stages=(begun,))).cost_usd is None
 
 
 def test_who_serves_is_asked_kept_or_stopped() -> None:
     assert summary_of(done()).next_step == (
-        'Ask it: novaloop invoke demo "a question"; Results: novaloop report demo; Serve longer '
+        "Ask it: novaloop invoke demo 'a question'; Results: novaloop report demo; Serve longer "
         "than 2026-05-04 17:00 UTC: novaloop keep demo --hours N; End it: novaloop stop demo"
     )
 
@@ -151,11 +205,12 @@ def test_what_is_wrong_comes_before_all_else() -> None:
 
 
 @pytest.mark.parametrize("status", Status)
-def test_every_status_says_what_to_do(status: Status) -> None:
-    found = summary_of(record(status=status)).next_step
-    assert found
-    for step in next_steps(record(status=status)):
-        assert f"{step.words}: novaloop {step.verb} " in found
+def test_every_status_says_what_to_do_and_whoever_knows_the_stack_adds_it(status: Status) -> None:
+    at_rest = record(status=status)
+    told = next_steps(at_rest, lambda *words: f"{as_command(*words)} --stack mine")
+    assert [line.replace(" --stack mine", "") for line in told] == next_steps(at_rest)
+    assert summary_of(at_rest).next_step == "; ".join(next_steps(at_rest))
+    assert all(": novaloop " not in line or line.endswith(" --stack mine") for line in told)
 
 
 def test_the_report_is_named_once_it_was_asked_for() -> None:

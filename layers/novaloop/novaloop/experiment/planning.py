@@ -13,7 +13,7 @@ from operator import add
 from typing import Any
 
 from novaloop.experiment.controller.intake import pending_stages
-from novaloop.experiment.costs.budget import affordable_seconds, machines
+from novaloop.experiment.costs.budget import machines, serving_hours
 from novaloop.experiment.costs.prices import CostRange, PriceTable, endpoint_cost, job_cost
 from novaloop.experiment.lineage import named_origin
 from novaloop.experiment.names import job_name, model_package_group
@@ -201,7 +201,7 @@ def _planned_deployment(
     record: Record, stage: Stage, plan: ServingPlan, site: Site, prices: PriceTable
 ) -> PlannedStage:
     planned = plan_deployment(record, stage, plan, site)
-    hours = min(plan.ttl_hours, affordable_seconds(record, plan) / 3600)
+    hours = serving_hours(record, plan)
     chosen = machines(record.spec, plan)
     instance_type, instances = chosen or (None, 0)
     return PlannedStage(

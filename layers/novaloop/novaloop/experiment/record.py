@@ -359,7 +359,8 @@ class Record(Bounded):
     like: of each people are told once.
     `spec_upload` is the version of the `experiment.yaml` that `spec` comes from, empty if none was
     uploaded; releases before 0.2.0 did not remember it. `spec_digest` is the store's: of the spec
-    and datasets as they are stored, in an item beside the record's own.
+    and datasets as they are stored, in an item beside the record's own. `updated_at` is when it was
+    last committed, which is no change by itself.
     """
 
     experiment_id: str
@@ -393,6 +394,7 @@ class Record(Bounded):
     uid: str | None = None
     spec_upload: str | None = None
     spec_digest: str = field(default="", compare=False)
+    updated_at: datetime | None = field(default=None, compare=False)
 
     @property
     def owner(self) -> Owner:

@@ -6,21 +6,22 @@ with each commit, and read by nobody but people.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import shlex
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
 from novaloop.experiment.bounds import cut
+from novaloop.experiment.controller.intake import is_misnamed
 from novaloop.experiment.controller.notifications import present_troubles
-from novaloop.experiment.costs.budget import usd
+from novaloop.experiment.costs.budget import Cost, commitment, cost_usd, shortfall
 from novaloop.experiment.names import report_prefix
 from novaloop.experiment.record import Record, Stage, StageState, Status
-from novaloop.experiment.spec.stages import StageKind
 
 
 @dataclass(frozen=True)
 class NextStep:
-    """Something that a person may do: in words, the command, and what follows it.
+    """Something that a person may do: in words, and as a command.
 
     `NAME` stands for the experiment's name.
     """
@@ -29,63 +30,87 @@ class NextStep:
     verb: str
     arguments: tuple[str, ...] = ("NAME",)
 
-    def command(self, experiment_id: str) -> tuple[str, ...]:
-        """Return what follows the command's own name."""
-        return (self.verb, *(experiment_id if a == "NAME" else a for a in self.arguments))
-
 
 _RESULTS = NextStep("Results", "report")
 _WHY = NextStep("Why", "show")
 _RETRY = NextStep("Go on", "retry")
+_LEAVE = NextStep("Leave it", "reject")
 _AFRESH = NextStep("Begin anew, under a new name", "submit", ("DIR", "--name", "NEW"))
 _NEXT_STEPS: Mapping[Status, tuple[NextStep, ...]] = {
-    Status.LIVE: (NextStep("Ask it", "invoke", ("NAME", "a question")), _RESULTS),
+    Status.REJECTED: (
+        NextStep("Correct the files, then submit them again", "submit", ("DIR", "--name", "NAME")),
+    ),
     Status.COMPLETED: (_RESULTS,),
     Status.EXPIRED: (_RESULTS,),
-    Status.HELD: (
-        _RESULTS,
-        NextStep("Deploy it nevertheless", "approve"),
-        NextStep("Leave it", "reject"),
-        NextStep("Try again", "retry", ("NAME", "--from", "STAGE")),
-    ),
-    Status.AWAITING_APPROVAL: (
-        _RESULTS,
-        NextStep("Deploy it", "approve"),
-        NextStep("Leave it", "reject"),
-    ),
     Status.STOPPED: (_WHY, _RETRY),
     Status.FAILED: (_WHY, NextStep("Its log", "logs"), _RETRY),
 }
-
-
-def next_steps(record: Record) -> tuple[NextStep, ...]:
-    """Return what a person may do with an experiment at rest."""
-    if record.status is Status.STOPPED and record.started_at is None:
-        return (_WHY, _AFRESH)
-    return _NEXT_STEPS.get(record.status, ())
-
-
 _NOTHING = "nothing: it goes on by itself"
 _GOES_ON: Mapping[Status, str] = {
     Status.COLLECTING: "upload what the reason waits for, if it names a file",
-    Status.REJECTED: "correct the files and upload them again",
     Status.RUNNING: _NOTHING,
     Status.DEPLOYING: _NOTHING,
     Status.STOPPING: "nothing: it ends by itself",
 }
 
 
+def as_command(*words: str) -> str:
+    """Return a command that can be pasted into a shell, without the options that choose a stack."""
+    return shlex.join(("novaloop", *words))
+
+
+def next_steps(record: Record, command: Callable[..., str] = as_command) -> list[str]:
+    """Say what helps where something is wrong, else what the status allows, each in a line.
+
+    `command` writes a command of these words: whoever knows the stack adds what chooses it.
+    """
+    if troubles := present_troubles(record):
+        return [trouble.text for trouble in troubles]
+    name = record.experiment_id
+    steps = [
+        f"{step.words}: {command(step.verb, *(name if a == 'NAME' else a for a in step.arguments))}"
+        for step in _steps(record)
+    ]
+    return steps or [_GOES_ON[record.status]]
+
+
+def _steps(record: Record) -> tuple[NextStep, ...]:
+    """Return what a person may do with an experiment at rest."""
+    match record.status:
+        case Status.STOPPED if record.started_at is None:
+            return (_WHY, _AFRESH)
+        case Status.REJECTED if is_misnamed(record):
+            return (_AFRESH,)
+        case Status.LIVE:
+            expires_at = record.endpoint.expires_at if record.endpoint else None
+            until = f" than {_at(expires_at)}" if expires_at else ""
+            return (
+                NextStep("Ask it", "invoke", ("NAME", "a question")),
+                _RESULTS,
+                NextStep(f"Serve longer{until}", "keep", ("NAME", "--hours", "N")),
+                NextStep("End it", "stop"),
+            )
+        case Status.AWAITING_APPROVAL:
+            return (_RESULTS, NextStep(f"Deploy it ({commitment(record)})", "approve"), _LEAVE)
+        case Status.HELD:
+            words = f"Deploy it nevertheless ({commitment(record)})"
+            if record.active is not None and shortfall(record, record.active):
+                words = "Go on without a budget"
+            again = NextStep("Try again", "retry", ("NAME", "--from", "STAGE"))
+            return (_RESULTS, NextStep(words, "approve"), _LEAVE, again)
+    return _NEXT_STEPS.get(record.status, ())
+
+
 @dataclass(frozen=True)
 class Summary:
     """The attributes of a record's item that only people read; what is not known is None.
 
-    `cost_usd` is what jobs were billed so far, and an endpoint for its time: until it was gone, or
-    as long as it serves, until it is to go. `report` is a key of the stack's bucket.
+    `cost_usd` is of the time of the record's commit. `report` is a key of the stack's bucket.
     """
 
     stage: str | None
     progress: str | None
-    cost_usd: float | None
+    cost_usd: Cost | None
     next_step: str
     report: str | None
 
@@ -95,8 +120,8 @@ def summary_of(record: Record) -> Summary:
     return Summary(
         stage=record.focus.name if record.focus else None,
         progress=_progress(record),
-        cost_usd=cost_usd(record),
-        next_step=cut(_next_step(record)),
+        cost_usd=cost_usd(record, record.updated_at or record.created_at),
+        next_step=cut("; ".join(next_steps(record))),
         report=f"{report_prefix(record.experiment_id)}.html" if record.reported else None,
     )
 
@@ -125,44 +150,3 @@ def _of_stage(stage: Stage) -> Iterable[str]:
 
 def _at(time: datetime) -> str:
     return f"{time:%Y-%m-%d %H:%M} UTC"
-
-
-def cost_usd(record: Record) -> float | None:
-    """Return US dollars, as in `Summary`; None if no price of something billed is known."""
-    total = 0.0
-    for stage in record.stages:
-        seconds = _billed_seconds(record, stage)
-        price = usd(record.spec, record.plan_of(stage), seconds)
-        if price is None and stage.started_at is not None:
-            return None
-        total += price or 0
-    return round(total, 2)
-
-
-def _billed_seconds(record: Record, stage: Stage) -> float:
-    billed = float(stage.billable_seconds + stage.earlier_seconds)
-    endpoint = record.endpoint
-    if stage.kind is not StageKind.DEPLOY or stage.started_at is None or endpoint is None:
-        return billed
-    until = record.ended_at or endpoint.expires_at or endpoint.live_at
-    return billed + max(0.0, (until - stage.started_at).total_seconds())
-
-
-def _next_step(record: Record) -> str:
-    """Say what helps where something is wrong, else what the status allows, as commands."""
-    if troubles := present_troubles(record):
-        return "; ".join(trouble.text for trouble in troubles)
-    name = record.experiment_id
-    steps = [
-        f"{step.words}: {' '.join(('novaloop', *map(_quoted, step.command(name))))}"
-        for step in next_steps(record)
-    ]
-    expires_at = record.endpoint.expires_at if record.endpoint else None
-    if record.status is Status.LIVE and expires_at is not None:
-        steps.append(f"Serve longer than {_at(expires_at)}: novaloop keep {name} --hours N")
-        steps.append(f"End it: novaloop stop {name}")
-    return "; ".join(steps) or _GOES_ON[record.status]
-
-
-def _quoted(word: str) -> str:
-    return f'"{word}"' if " " in word else word

@@ -54,6 +54,10 @@ class StoredItem(Model):
         return stored
 
 
+FOR_PEOPLE = ("stage", "progress", "cost_usd", "next_step", "report")
+"""What a record's item says to people alone: it follows from the rest, and is not read back."""
+
+
 class RecordModel(Item, discriminator="RECORD"):
     """`RECORD`: what the controller decided, and what follows from it for whoever reads it here.
 
@@ -67,7 +71,7 @@ class RecordModel(Item, discriminator="RECORD"):
     stage = UnicodeAttribute(null=True)
     progress = UnicodeAttribute(null=True)
     metrics = MapAttribute[str, Any](null=True)
-    cost_usd = NumberAttribute(null=True)
+    cost_usd = MapAttribute[str, Any](null=True)
     next_step = UnicodeAttribute(null=True)
     report = UnicodeAttribute(null=True)
     prefix = UnicodeAttribute()
@@ -82,6 +86,7 @@ class RecordModel(Item, discriminator="RECORD"):
     stopping_to = UnicodeAttribute(null=True)
     cleanup = MapAttribute[str, Any](null=True)
     created_at = UnicodeAttribute()
+    updated_at = UnicodeAttribute(null=True)
     started_at = UnicodeAttribute(null=True)
     ended_at = UnicodeAttribute(null=True)
     due_at = UnicodeAttribute(null=True)

@@ -36,6 +36,7 @@ from novaloop.experiment.versions import (
     stamped,
 )
 from novaloop.store.items import (
+    FOR_PEOPLE,
     AttemptsModel,
     ChecksModel,
     CommandModel,
@@ -109,11 +110,17 @@ _KINDS: Mapping[Shape, type[Stored]] = {
 
 def record_item(record: Record) -> RecordModel:
     """Return the item of a record, without what `resolved_spec_item` holds of it."""
+    values = record_values(record)
+    return RecordModel(values.pop("experiment_id"), "RECORD", **values)
+
+
+def record_values(record: Record) -> dict[str, Any]:
+    """Return the attributes of a record's item, as JSON has them."""
     values = plain(record)
     place = held_place(record)
     if place is not None:
         values |= {"waits_for": place.quota, "waits_since": iso(place.since)}
-    return RecordModel(values.pop("experiment_id"), "RECORD", **stamped(Shape.RECORD, values))
+    return stamped(Shape.RECORD, values)
 
 
 def resolved_spec(record: Record) -> ResolvedSpec:
@@ -225,7 +232,8 @@ def read(item: StoredItem, beside: ResolvedSpec | None = None) -> Stored:
         # Before anything else: a newer one may have attributes of other types.
         (version,) = item.wire.get(FIELD, {"N": "1"}).values()
         current(shape, {FIELD: int(version)})
-        model = Item.from_raw_data(item.wire)
+        unread = FOR_PEOPLE if shape is Shape.RECORD else ()
+        model = Item.from_raw_data({n: v for n, v in item.wire.items() if n not in unread})
         wanted = model.get_attributes() if int(version) == PRESENT[shape] else {}
         missing = [name for name, each in wanted.items() if not each.null and name not in item.wire]
         values = _read(model)

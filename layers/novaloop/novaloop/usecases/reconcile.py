@@ -317,7 +317,7 @@ def _with_told(record: Record, feedback: Feedback, world: World) -> Record:
     if after == record:
         return record
     try:
-        return world.store.commit(after, ())
+        return world.store.commit(replace(after, updated_at=world.clock.now()), ())
     except VersionConflict:
         return record
 
@@ -506,7 +506,8 @@ def _commit(decision: Decision, snapshot: Snapshot, world: World) -> Record:
     former = snapshot.record
     if decision.record == former and not decision.obeyed:
         return decision.record
-    record = world.store.commit(decision.record, condensed(decision.history), decision.obeyed)
+    written = replace(decision.record, updated_at=world.clock.now())
+    record = world.store.commit(written, condensed(decision.history), decision.obeyed)
     _send_hints(former, record, world)
     return record
 

@@ -8,13 +8,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from novaloop.experiment.bounds import MOST_SECONDS
 from novaloop.experiment.costs.prices import packaged_prices
-from novaloop.experiment.record import Record, Stage
+from novaloop.experiment.record import Record, Stage, Status
 from novaloop.experiment.spec.experiment import ExperimentSpec
-from novaloop.experiment.spec.stages import DeployStage, OnBedrock, Runtime, ServingStage, StagePlan
+from novaloop.experiment.spec.stages import (
+    DeployStage,
+    OnBedrock,
+    Runtime,
+    ServingPlan,
+    ServingStage,
+    StagePlan,
+)
 from novaloop.problem import Problem
 
 MINIMUM_SECONDS = 600
@@ -64,6 +72,80 @@ def spent_usd(record: Record) -> float:
         or 0
         for stage in record.stages
     )
+
+
+@dataclass(frozen=True)
+class Cost:
+    """US dollars: `spent` by a certain time, and `committed` to what serves from then to its end.
+
+    What is committed is not spent if it ends earlier, as by `novaloop stop`.
+    """
+
+    spent: float
+    committed: float
+
+
+def cost_usd(record: Record, now: datetime) -> Cost | None:
+    """Return what an experiment has cost, and will by what it has decided; None if no price of
+    something billed is known.
+
+    A job counts by what its service says that it bills, and until then by the time since it began.
+    """
+    spent = committed = 0.0
+    for stage in record.stages:
+        per_second = usd(record.spec, record.plan_of(stage), 1)
+        if per_second is None and stage.started_at is not None:
+            return None
+        spent += (per_second or 0) * (stage.earlier_seconds + _seconds_so_far(record, stage, now))
+        committed += (per_second or 0) * _seconds_to_come(record, stage, now)
+    return Cost(round(spent, 2), round(committed, 2))
+
+
+def _seconds_so_far(record: Record, stage: Stage, now: datetime) -> float:
+    """Return for how long the present attempt was billed: an endpoint from its start until it was
+    gone, which is when its experiment was over."""
+    serves = isinstance(record.plan_of(stage), ServingStage)
+    is_told = bool(stage.billable_seconds) or stage.ended_at is not None
+    if stage.started_at is None or (is_told and not serves):
+        return stage.billable_seconds
+    failed_at = None if record.endpoint is not None else stage.ended_at
+    until = failed_at or record.ended_at or now
+    return max(0.0, (until - stage.started_at).total_seconds())
+
+
+def _seconds_to_come(record: Record, stage: Stage, now: datetime) -> float:
+    """Return for how long what serves, or is about to, has been promised to go on."""
+    plan = record.plan_of(stage)
+    if not isinstance(plan, ServingStage) or stage.started_at is None:
+        return 0
+    if record.status is Status.DEPLOYING:
+        return serving_hours(record, plan) * 3600
+    expires_at = record.endpoint.expires_at if record.endpoint else None
+    if record.status is not Status.LIVE or expires_at is None:
+        return 0
+    return max(0.0, (expires_at - now).total_seconds())
+
+
+def serving_hours(record: Record, plan: ServingPlan) -> float:
+    """Return how long a deployment may serve: as long as it is to, within the budget."""
+    return min(plan.ttl_hours, affordable_seconds(record, plan) / 3600)
+
+
+def serving_plan(record: Record) -> ServingPlan | None:
+    """Return how the plan deploys what it trains, if it does."""
+    return next((each for each in record.spec.plan if isinstance(each, ServingStage)), None)
+
+
+def commitment(record: Record) -> str:
+    """Say what a deployment commits to: how long, on which machines, for how much; or nothing."""
+    plan = serving_plan(record)
+    if plan is None:
+        return "no deployment"
+    hours, chosen = serving_hours(record, plan), machines(record.spec, plan)
+    price = usd(record.spec, plan, hours * 3600)
+    on = f"{chosen[1]} {chosen[0]}" if chosen else f"{plan.to} on Bedrock"
+    cost = f"{price:,.2f} USD" if price is not None else "whose price is not known"
+    return f"{hours:g} h of {on}, {cost}"
 
 
 def affordable_seconds(record: Record, plan: StagePlan) -> float:
