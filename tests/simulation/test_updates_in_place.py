@@ -246,3 +246,46 @@ def test_two_create_the_endpoint_at_the_same_time() -> None:
     ends = sorted(simulation.record(name).status for name in ("old", "demo"))
     assert ends == [Status.COMPLETED, Status.LIVE]
     assert len(simulation.hosting.updates) == 1
+
+
+def test_what_was_just_made_is_left_alone_until_its_maker_has_tried_it() -> None:
+    """Its tags name its maker from the beginning; an update that breaks would end both."""
+    simulation = Simulation()
+    simulation.submit("old", SHARED)
+    simulation.submit("demo", SHARED)
+    assert simulation.run(lambda: in_service(simulation))
+    assert simulation.record("old").status is Status.DEPLOYING  # it has not looked yet
+    reconcile("demo", simulation.undisturbed)
+    stage = simulation.record("demo").stage("deploy")
+    assert (stage.state, stage.reason) == (
+        StageState.WAITING,
+        "the endpoint is being deployed to by experiment old",
+    )
+    assert simulation.hosting.updates == []
+    assert simulation.settles("old") is Status.LIVE
+    assert simulation.settles("demo") is Status.LIVE
+    assert simulation.hosting.updates == [(BOT, NEW)]
+
+
+def test_another_experiments_change_is_waited_for_and_why_it_failed_is_nobody_elses() -> None:
+    fates = {OLD: "update no capacity", NEW: "does not answer"}
+    simulation = Simulation(fate=lambda name: fates.get(name, "completes"))
+    simulation.submit("old", SHARED)
+    assert simulation.settles("old") is Status.LIVE
+    simulation.submit("demo", SHARED)
+    assert simulation.run(lambda: simulation.is_in("demo", Status.STOPPING))
+    simulation.submit("rival", SHARED)
+    assert simulation.run(lambda: simulation.is_in("rival", Status.DEPLOYING))
+    simulation.passes(timedelta(hours=6))
+    assert simulation.is_in("rival", Status.DEPLOYING)
+    del fates[OLD]  # there is capacity again
+    assert simulation.settles("rival") is Status.LIVE
+    assert not any(
+        line.what.startswith("deploy") and "InsufficientInstanceCapacity" in line.why
+        for line in simulation.store.history("rival")
+    )
+
+
+def in_service(simulation: Simulation) -> bool:
+    endpoint = simulation.hosting.endpoints.get(BOT)
+    return endpoint is not None and endpoint.described["EndpointStatus"] == "InService"

@@ -123,6 +123,9 @@ class Promises:
         endpoint, backstop = record.endpoint, record.stages and record.stages[-1].backstop
         if record.status is not Status.LIVE or not endpoint or not backstop:
             return
+        served = self.stack.hosting.endpoints.get(backstop.name)
+        if served and served.described["EndpointConfigName"] != record.stages[-1].job_name:
+            return  # a successor has taken it over, which this experiment has not seen yet
         schedule = self.stack.scheduler.schedules.get(backstop.name)
         until = endpoint.expires_at
         if schedule is not None and until is not None:
@@ -799,7 +802,8 @@ KINDS: Sequence[Fault] = (
     *_fated("deployment", "endpoint invalid", "endpoint fails", "config invalid"),
     *_fated("deployment", "model not found"),
     *_fated("deployment", "endpoint does not answer", "endpoint answers late"),
-    *_fated("deployment", "component quota", "component no capacity", plan=COMPONENT),
+    *_fated("deployment", "component quota", plan=COMPONENT),
+    *_fated("deployment", "component no capacity", plan=COMPONENT, weight=0.4),
     *_fated("deployment", "component service fault", "component throttled", plan=COMPONENT),
     *_fated("deployment", "component invalid", "component fails", plan=COMPONENT),
     # Two experiments in turn must come to serve by one endpoint, for which there are few chances.
@@ -809,7 +813,7 @@ KINDS: Sequence[Fault] = (
     *_fated("deployment", "custom-model-deployment quota", plan=ON_DEMAND),
     *_fated("deployment", "custom-model-deployment no capacity", plan=ON_DEMAND),
     *_fated("deployment", "provisioned-model quota", plan=PROVISIONED),
-    *_fated("deployment", "provisioned-model no capacity", plan=PROVISIONED),
+    *_fated("deployment", "provisioned-model no capacity", plan=PROVISIONED, odds=0.2, weight=0.5),
     # What people do.
     Commands("command at an odd moment", 0.5),
     KeepCron("keep from a cron job", 0.2),

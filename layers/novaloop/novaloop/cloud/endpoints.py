@@ -74,11 +74,13 @@ class SageMakerEndpoints:
             return Work(self._parts(ref.name, owner))
         if ref.is_shared and not owner:
             holder = self._holder(endpoint)
+        phase = _PHASES.get(endpoint["EndpointStatus"], Phase.ACTIVE)
         work = Work(
-            phase=_PHASES.get(endpoint["EndpointStatus"], Phase.ACTIVE),
+            phase=phase,
             arn=endpoint["EndpointArn"],
             progress=Progress(endpoint["EndpointStatus"]),
-            reason=told(endpoint.get("FailureReason")),
+            # During a change it is still that of the change before.
+            reason=told(endpoint.get("FailureReason")) if phase is not Phase.ACTIVE else None,
             started_at=None if ref.is_shared else endpoint.get("CreationTime"),
             holder=holder,
         )

@@ -66,6 +66,7 @@ from novaloop.experiment.controller.queue import (
 )
 from novaloop.experiment.controller.transitions import Ask
 from novaloop.experiment.lineage import Origin, named_origin, origin_of
+from novaloop.experiment.names import experiment_of_job
 from novaloop.experiment.record import (
     Backstop,
     CommandItem,
@@ -681,10 +682,26 @@ def _write(upload: PlannedUpload, world: World) -> None:
         world.objects.put(key, upload.text.encode(), "application/yaml")
 
 
+_ON_TRIAL = {Status.DEPLOYING, Status.STOPPING}
+
+
 def _proceed(record: Record, stage: Stage, world: World) -> None:
+    """Request a deployment's second step. Raises LaunchRefused.
+
+    An endpoint's tags name its creator from the beginning, so only the creator's record tells that
+    what serves there is still on trial: an update that broke then would end both.
+    """
     plan = record.plan_of(stage)
-    if isinstance(plan, ServingStage):
-        world.endpoints.proceed(plan_deployment(record, stage, plan, world.site))
+    if not isinstance(plan, ServingStage):
+        return
+    former = stage.previous_config or ""
+    rival = experiment_of_job(record.prefix, former)
+    other = world.store.load_record(rival) if rival and rival != record.experiment_id else None
+    on_trial = other.stages if other and other.status in _ON_TRIAL else ()
+    if any(each.job_name == former for each in on_trial):
+        reason = f"the endpoint is being deployed to by experiment {rival}"
+        raise LaunchRefused(reason, Obstacle.BUSY)
+    world.endpoints.proceed(plan_deployment(record, stage, plan, world.site))
 
 
 def _hold(record: Record, stage: Stage, world: World) -> None:

@@ -60,12 +60,13 @@ FIRST_WAIT = timedelta(minutes=1)
 LONGEST_WAIT = timedelta(minutes=30)
 LONGEST_WAIT_AS_FIRST = timedelta(minutes=10)
 """For a quota, where only the first in the queue asks."""
+BUSY_FOR = timedelta(days=1)
 PATIENCE: Mapping[Obstacle, timedelta | None] = {
     Obstacle.INVALID: timedelta(0),
     Obstacle.QUOTA: None,
     Obstacle.QUOTA_TOO_SMALL: None,
     Obstacle.CAPACITY: None,
-    Obstacle.BUSY: timedelta(days=1),
+    Obstacle.BUSY: BUSY_FOR,
     Obstacle.SERVICE_FAULT: timedelta(hours=6),
     Obstacle.UNCLEAR: timedelta(hours=6),
     Obstacle.NOT_FOUND: timedelta(minutes=15),
@@ -318,7 +319,9 @@ def _look_at_work(stage: Stage, plan: StagePlan, work: Work, now: datetime) -> S
         gone = Sight.UNDONE if is_halfway else Sight.VANISHED
         return gone if is_confirmed(stage) else Sight.SUSPECT
     if work.phase in {Phase.ACTIVE, Phase.HALFWAY}:
-        if now > deadline(stage, plan):
+        # Another experiment's change of a lasting endpoint: this one's turn has not come.
+        is_theirs = work.serving is not None and stage.second_step_at is None
+        if now > deadline(stage, plan) + (BUSY_FOR if is_theirs else timedelta(0)):
             return Sight.OVERDUE
         return Sight.UNHEALTHY if _must_stop(stage, plan) else Sight.ACTIVE
     sight = _RUNNING_SIGHTS.get(work.phase)
