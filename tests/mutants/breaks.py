@@ -515,7 +515,7 @@ MUTANTS: Sequence[Mutant] = [
             does="a job that hangs runs for ever",
             test="test_every_row[RUNNING-OVERDUE]",
             old=(
-                "        if now > deadline(stage, plan) + (BUSY_FOR if is_theirs else timedelta(0)):\n"
+                "        if now > deadline(stage, plan) + is_theirs * BUSY_FOR:\n"
                 "            return Sight.OVERDUE\n"
                 "        return Sight.UNHEALTHY"
             ),

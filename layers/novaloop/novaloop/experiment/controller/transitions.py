@@ -321,7 +321,7 @@ def _look_at_work(stage: Stage, plan: StagePlan, work: Work, now: datetime) -> S
     if work.phase in {Phase.ACTIVE, Phase.HALFWAY}:
         # Another experiment's change of a lasting endpoint: this one's turn has not come.
         is_theirs = work.serving is not None and stage.second_step_at is None
-        if now > deadline(stage, plan) + (BUSY_FOR if is_theirs else timedelta(0)):
+        if now > deadline(stage, plan) + is_theirs * BUSY_FOR:
             return Sight.OVERDUE
         return Sight.UNHEALTHY if _must_stop(stage, plan) else Sight.ACTIVE
     sight = _RUNNING_SIGHTS.get(work.phase)
