@@ -21,13 +21,13 @@ from novaloop_cli.errors import Failed, Refused
 from novaloop_cli.local import PARAMETERS
 from novaloop_cli.plan import check_folder
 from novaloop_cli.stack import Stack, local_stack
-from novaloop_cli.submit import files_to_upload, upload
+from novaloop_cli.submit import read_folder, upload
 from novaloop_cli.watch import follow
 from novaloop_localcloud import emulator, questions
 from novaloop_localcloud.cloud import LocalCloud, up
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from rich.console import Console
 
@@ -74,7 +74,7 @@ def demo(data: Path | None, keep: bool) -> None:
         folder = Path(scratch)
         prepare(folder, data)
         with _as_of(data or folder, folder):
-            files = files_to_upload(folder, NAME)
+            files = read_folder(folder, NAME).files
             if data is not None:
                 check_folder(folder, NAME)
         with _local_cloud(out, keep=keep) as cloud, local_stack(cloud) as stack:
@@ -141,7 +141,7 @@ def _timed(out: Console, what: str) -> Iterator[None]:
     out.print(f"{what}: {time.monotonic() - began:.1f} s")
 
 
-def run(stack: Stack, files: list[Path], out: Console) -> Record:
+def run(stack: Stack, files: Iterable[Path], out: Console) -> Record:
     """Take an experiment as far as it goes, and ask its endpoint; return its record at rest."""
     upload(stack, NAME, files)
     out.print()

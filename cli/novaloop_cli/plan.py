@@ -39,7 +39,7 @@ from novaloop_cli.errors import Refused
 from novaloop_cli.folder import folder_world
 from novaloop_cli.site import PlannedSite, placeholder_site, stack_site
 from novaloop_cli.stack import REGION_VARIABLES, aws_account
-from novaloop_cli.submit import files_to_upload
+from novaloop_cli.submit import read_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -71,6 +71,7 @@ class Checked:
     spec: ExperimentSpec
     datasets: Mapping[str, DatasetItem]
     findings: tuple[Mapping[str, Any], ...]
+    not_used: tuple[str, ...]
 
 
 @click.command()
@@ -144,7 +145,8 @@ def check_folder(directory: Path, name: str) -> Checked:
 
     Raises Refused with everything that is wrong.
     """
-    uploads = {f"{INBOX}{name}/{file.name}": file for file in files_to_upload(directory, name)}
+    folder = read_folder(directory, name)
+    uploads = {f"{INBOX}{name}/{file.name}": file for file in folder.files}
     with TemporaryDirectory() as scratch:
         world = folder_world(name, Path(scratch), uploads)
         for key in uploads:
@@ -155,7 +157,8 @@ def check_folder(directory: Path, name: str) -> Checked:
     problems = list(_problems(spec, snapshot))
     if problems:
         raise Refused("\n  ".join((f"{directory} can't be used:", *problems)))
-    return Checked(spec, snapshot.datasets, snapshot.checks.findings if snapshot.checks else ())
+    findings = snapshot.checks.findings if snapshot.checks else ()
+    return Checked(spec, snapshot.datasets, findings, folder.not_used)
 
 
 def _problems(spec: ExperimentSpec, snapshot: Snapshot) -> Iterator[str]:
@@ -194,6 +197,7 @@ def _content(
     }
     notes = list(_notes(checked.spec, site))
     head = {"experiment": name, "datasets": datasets, "findings": list(checked.findings)}
+    head["not_used"] = list(checked.not_used)
     return {**head, **planned.to_dict(), "notes": notes}
 
 
@@ -201,7 +205,7 @@ def _show(name: str, checked: Checked, planned: ExperimentPlan, site: PlannedSit
     out = views.console()
     out.print(Text.assemble((name, "bold"), f"  {checked.spec.model}, {checked.spec.runtime}"))
     out.print()
-    out.print(views.datasets(checked.datasets))
+    out.print(views.datasets(checked.datasets, checked.not_used))
     for finding in checked.findings:
         out.print(Text(f"{finding['check']}: {finding['message']}", "yellow"))
     out.print()

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
 
 from novaloop.datasets.options import SourceFormat
+from novaloop.experiment.controller.strays import what_is_not_used
 from novaloop.experiment.names import (
     INBOX,
     SPEC_FILE,
@@ -33,18 +36,26 @@ def submit(stack: Stack, directory: Path, name: str | None) -> None:
     That is experiment.yaml and the data files that its plan needs.
     """
     name = name or directory.resolve().name
-    files = files_to_upload(directory, name)
+    folder = read_folder(directory, name)
     refuse_if_started(stack, name)
-    upload(stack, name, files)
-    click.echo(f"Submitted {name}: {', '.join(file.name for file in files)}.")
+    upload(stack, name, folder.files)
+    click.echo(f"Submitted {name}: {', '.join(file.name for file in folder.files)}.")
+    for line in folder.not_used:
+        click.echo(line)
     click.echo(f"Follow it: {stack.command('watch', name)}")
 
 
-def files_to_upload(directory: Path, name: str) -> list[Path]:
-    """Check a folder; return its files in the order of upload.
+@dataclass(frozen=True)
+class Folder:
+    """What of a folder is an experiment: its files in the order of upload; a line for each cause
+    for which others are not used."""
 
-    Raises Refused with all that is wrong with it.
-    """
+    files: tuple[Path, ...]
+    not_used: tuple[str, ...]
+
+
+def read_folder(directory: Path, name: str) -> Folder:
+    """Check a folder. Raises Refused with all that is wrong with it."""
     problem = experiment_name_error(name)
     problems = [f"{name}: {problem}, or give --name"] if problem else []
     problems += [
@@ -54,25 +65,33 @@ def files_to_upload(directory: Path, name: str) -> list[Path]:
     ]
     spec_file = directory / SPEC_FILE
     data: list[Path] = []
+    not_used: tuple[str, ...] = ()
     try:
         spec = _read_spec(spec_file)
     except SpecRefused as refused:
         problems += (f"{spec_file} can't be used:", *refused.errors)
     else:
         found = _data_files(directory, spec)
+        data = [file for files in found.values() for file in files]
+        not_used = tuple(_not_used(directory, spec, name))
         if missing := [f"{stem}.csv" for stem, files in found.items() if not files]:
-            problems.append(
-                f"{directory}: the plan needs {', '.join(missing)}; add what is missing"
-            )
+            needs = f"{directory}: the plan needs {', '.join(missing)}; add what is missing"
+            problems += (needs, *not_used)
         for files in found.values():
             if len(files) > 1:
                 names = " and ".join(file.name for file in files)
                 problems.append(f"{directory}: {names} are the same dataset; keep one of them")
-        data = [file for files in found.values() for file in files]
     if problems:
         raise Refused("\n  ".join(problems))
     # The spec goes first, so that ingest converts each file with the settings meant for it.
-    return [spec_file, *data] if spec_file.exists() else data
+    return Folder((*((spec_file,) if spec_file.exists() else ()), *data), not_used)
+
+
+def _not_used(directory: Path, spec: ExperimentSpec, name: str) -> Iterator[str]:
+    """Yield as ingest does what is not used of a folder, but for folders in it and hidden files."""
+    files = (file.name for file in sorted(directory.iterdir()) if file.is_file())
+    seen = [file for file in files if not file.startswith(".") and not problem_with_file_name(file)]
+    yield from what_is_not_used(name, seen, spec)
 
 
 def _read_spec(file: Path) -> ExperimentSpec:
@@ -107,7 +126,7 @@ def refuse_if_started(stack: Stack, name: str) -> None:
         )
 
 
-def upload(stack: Stack, name: str, files: list[Path]) -> None:
+def upload(stack: Stack, name: str, files: Iterable[Path]) -> None:
     """Put the files into the experiment's inbox, in order."""
     for file in files:
         stack.s3.upload_file(str(file), stack.bucket, f"{INBOX}{name}/{file.name}")

@@ -10,10 +10,11 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from novaloop.experiment.controller.strays import what_is_not_used
 from novaloop.experiment.costs.budget import cost_usd
-from novaloop.experiment.names import SPEC_FILE, SPLIT_STEM
 from novaloop.experiment.record import (
     CONVERTING,
+    MAX_STRAYS,
     DatasetItem,
     DatasetStatus,
     HistoryEntry,
@@ -23,9 +24,7 @@ from novaloop.experiment.record import (
     Stage,
     StageState,
     Status,
-    Strays,
 )
-from novaloop.experiment.spec.experiment import Role
 from novaloop.recipes.catalog import metric_of
 from novaloop.reports.pages import cell, change, duration, interval
 
@@ -91,7 +90,7 @@ def summary(snapshot: Snapshot, record: Record, now: datetime) -> Group:
     if record.stages:
         rows += [Text(""), stages(record, snapshot.scores, now)]
     elif snapshot.datasets or snapshot.strays.names:
-        rows += [Text(""), datasets(snapshot.datasets, snapshot.strays)]
+        rows += [Text(""), datasets(snapshot.datasets, not_used(snapshot, record))]
     return Group(*rows)
 
 
@@ -180,8 +179,8 @@ def _estimate(name: str, estimate: Mapping[str, float | None]) -> str:
     return f"{name} {estimate['value']:.3f}{error}"
 
 
-def datasets(items: Mapping[str, DatasetItem], strays: Strays | None = None) -> Table:
-    """Return the datasets with rows, rejects and what is wrong with them; strays in one line."""
+def datasets(items: Mapping[str, DatasetItem], not_used: Iterable[str] = ()) -> Group:
+    """Return the datasets with rows, rejects and what is wrong; below, what is not used and why."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     table.add_column("dataset")
     table.add_column("state")
@@ -198,15 +197,15 @@ def datasets(items: Mapping[str, DatasetItem], strays: Strays | None = None) -> 
             f"{item.rejected_rows:,}",
             Text(note, style),
         )
-    if strays is not None and strays.names:
-        table.add_row("others", "not used", "", "", Text(f"{strays}: {NO_DATASETS}", "red"))
-    return table
+    lines = [Text(line, "yellow") for line in not_used]
+    return Group(*([table] if items else []), *lines)
 
 
-NO_DATASETS = (
-    f"no files of an experiment; those are {SPEC_FILE} and {', '.join(Role)} (or one {SPLIT_STEM} "
-    "file with `split:`) as .csv or .jsonl, with or without .gz"
-)
+def not_used(snapshot: Snapshot, record: Record) -> list[str]:
+    """Return which files of the folder are not used, each cause in a line."""
+    strays, name = snapshot.strays, snapshot.experiment_id
+    found = what_is_not_used(name, strays.names, record.spec, strays.more, MAX_STRAYS)
+    return list(found)
 
 
 def cost(record: Record, now: datetime) -> str:

@@ -83,7 +83,8 @@ def test_what_a_plan_needs_is_named_while_it_is_missing() -> None:
     record = simulation.record("demo")
     assert record.status is Status.COLLECTING
     assert record.reason == (
-        "waiting for dpo.csv, validation.csv; rft.csv is there, but no stage of the plan uses it"
+        "waiting for dpo.csv, validation.csv; rft.csv is there, but not used: no stage of the plan "
+        "uses it"
     )
 
 

@@ -10,7 +10,7 @@ import pytest
 from novaloop.experiment.record import CommandKind, Status
 from novaloop.experiment.validation.reading import read_spec
 from novaloop_cli import demo
-from novaloop_cli.submit import files_to_upload
+from novaloop_cli.submit import read_folder
 from novaloop_localcloud import emulator, questions
 from tests.unit.cli.conftest import novaloop
 from tests.unit.reports import finished_experiment as example
@@ -70,7 +70,7 @@ def test_a_demo_that_is_held_says_what_to_do_and_that_nothing_is_left(
 
 def test_the_generated_experiment_can_be_submitted(tmp_path: Path) -> None:
     demo.prepare(tmp_path, None)
-    files = files_to_upload(tmp_path, demo.NAME)
+    files = read_folder(tmp_path, demo.NAME).files
     assert [file.name for file in files] == [*("experiment.yaml", "sft.csv", "rft.csv", "eval.csv")]
     spec = read_spec(files[0].read_bytes())
     assert spec.system_prompt == questions.SYSTEM_PROMPT.strip()

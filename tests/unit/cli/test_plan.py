@@ -147,6 +147,14 @@ def test_the_plan_is_told_in_words(folder: Path) -> None:
         assert re.search(expected, result.output), expected
 
 
+def test_a_plan_names_the_files_that_it_leaves_out(folder: Path) -> None:
+    (folder / "data.csv").write_text("question,answer\n")
+    told = "data.csv is there, but not used: set `split:` in experiment.yaml"
+    assert told in " ".join(novaloop("plan", str(folder)).stdout.split())
+    (only,) = planned(folder)["not_used"]
+    assert only.startswith(told)
+
+
 def test_costs_add_up_and_follow_the_prices_given(folder: Path, tmp_path: Path) -> None:
     prices = tmp_path / "prices.yaml"
     prices.write_text("usd_per_instance_hour: {ml.p5.48xlarge: 10}\nas_of: 2027-01-31\n")

@@ -140,6 +140,39 @@ def test_data_may_be_json_lines_and_compressed(stack: Stack, folder: Path) -> No
     }
 
 
+@pytest.mark.parametrize("verb", ["submit", "plan"])
+@pytest.mark.parametrize("file", ["data.csv", "data.jsonl.gz"])
+def test_data_without_a_split_is_told_as_ingest_tells_it(
+    stack: Stack, tmp_path: Path, verb: str, file: str
+) -> None:
+    (tmp_path / file).write_text("question,answer\na,b\n")
+    result = novaloop(verb, str(tmp_path), "--name", "one-file")
+    assert result.exit_code == 2
+    assert "the plan needs sft.csv, rft.csv, eval.csv" in result.stderr
+    assert f"{file} is there, but not used: set `split:` in experiment.yaml" in result.stderr
+    assert uploads(stack) == {}
+
+
+def test_what_is_left_out_of_a_folder_is_named_with_the_cause(stack: Stack, folder: Path) -> None:
+    for name in ("train.csv", "notes.md", "eval.xlsx", "dpo.csv", ".DS_Store"):
+        (folder / name).write_text("not uploaded")
+    (folder / "old").mkdir()
+    told = novaloop("submit", str(folder)).stdout
+    assert told.splitlines()[1:-1] == [
+        "dpo.csv is there, but not used: no stage of the plan uses it",
+        (
+            "eval.xlsx is there, but not used: its format is not read: save it as eval.csv or "
+            "eval.jsonl"
+        ),
+        "notes.md is there, but not used: nothing of an experiment is called like that",
+        (
+            "train.csv is there, but not used: no data of the plan is called so, but sft.csv, "
+            "rft.csv, eval.csv"
+        ),
+    ]
+    assert {key.rpartition("/")[2] for key in uploads(stack)} == {*EXPECTED_ORDER}
+
+
 def test_two_files_for_one_dataset_are_refused(stack: Stack, folder: Path) -> None:
     (folder / "sft.jsonl").write_text("{}")
     result = novaloop("submit", str(folder))

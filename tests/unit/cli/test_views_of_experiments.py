@@ -414,12 +414,30 @@ def test_files_that_are_none_of_an_experiment_are_shown_in_one_line(
 ) -> None:
     stack.table.commit(replace(example.record(), status=Status.REJECTED, stages=()), ())
     for number in range(30):
-        stack.table.put_stray(NAME, f"n{number:02}.txt")
+        stack.table.put_stray(NAME, f"n{number:02}.md")
     output = novaloop(verb, NAME).stdout
     told = " ".join(output.split())
-    assert "others not used n00.txt, n01.txt" in told
-    assert "n09.txt, and 20 more: no files of an experiment; those are" in told
-    assert "n10.txt" not in told
+    assert "n00.md, n01.md" in told
+    assert "n09.md are there, but not used: nothing of an experiment is called like that" in told
+    assert "20 more are there, and not looked at" in told
+    assert "n10.md" not in told
+    assert widest(output) <= 80
+
+
+def test_each_file_that_is_not_used_is_shown_with_its_own_cause(stack: Stack) -> None:
+    stack.table.commit(replace(example.record(), status=Status.REJECTED, stages=()), ())
+    for name in ("data.csv", "eval.xlsx", "old/sft.csv", "Sft.csv", "train.csv", "cat.jpg"):
+        stack.table.put_stray(NAME, name)
+    told = " ".join(novaloop("show", NAME).stdout.split())
+    for expected in (
+        "data.csv is there, but not used: set `split:` in experiment.yaml",
+        "eval.xlsx is there, but not used: its format is not read: save it as eval.csv",
+        "old/sft.csv is there, but not used: it lies in a folder of its own",
+        "Sft.csv is there, but not used: names are in lower case: call it sft.csv",
+        "train.csv is there, but not used: no data of the plan is called so, but sft.csv, rft",
+        "cat.jpg is there, but not used: nothing of an experiment is called like that",
+    ):
+        assert expected in told
 
 
 @pytest.mark.parametrize("verb", ["show", "watch"])

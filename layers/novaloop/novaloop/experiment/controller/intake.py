@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from novaloop.datasets.options import SourceFormat
-from novaloop.experiment.bounds import cut
 from novaloop.experiment.controller.decision import (
     CheckDatasets,
     Command,
@@ -20,6 +19,7 @@ from novaloop.experiment.controller.decision import (
     enter,
 )
 from novaloop.experiment.controller.observation import Observation
+from novaloop.experiment.controller.strays import what_is_not_used
 from novaloop.experiment.names import (
     INBOX,
     MAX_EXPERIMENT,
@@ -329,33 +329,10 @@ def _what_is_awaited(spec: ExperimentSpec, intake: _Intake, snapshot: Snapshot) 
 
 def _what_is_not_used(spec: ExperimentSpec, snapshot: Snapshot) -> Iterator[str]:
     """Yield what lies there while something else is awaited, and what to do about it."""
-    strays, needed = snapshot.strays, roles(spec)
-    to_split = _to_split(strays)
-    others = [name for name in strays.like_data if name not in to_split]
-    idle = {
-        _file(item)
-        for role, item in snapshot.datasets.items()
-        if role in {*Role} and role not in needed
-    }
-    if to_split and spec.split is None:
-        yield (
-            f"{_are_there(to_split)}, but not used: set `split:` in experiment.yaml, which divides "
-            "it, or upload what is waited for as files of their own"
-        )
-    if others or strays.more:
-        yield f"{_are_there(others, strays.more)}, not used: no experiment has files of such names"
-    if idle:
-        yield f"{_are_there(sorted(idle))}, but no stage of the plan uses it"
-
-
-_SHOWN_UNUSED = 3
-
-
-def _are_there(files: Sequence[str], more: int = 0) -> str:
-    shown = [cut(name, 100) for name in files[:_SHOWN_UNUSED]]
-    more += len(files) - len(shown)
-    shown += [f"{more:,} more"] if more else []
-    return f"{', '.join(shown)} {'is' if len(shown) == 1 and more < 2 else 'are'} there"
+    strays, unneeded = snapshot.strays, {*Role} - {*roles(spec)}
+    idle = [_file(item) for role, item in sorted(snapshot.datasets.items()) if role in unneeded]
+    files = dict.fromkeys((*strays.like_data, *idle))
+    yield from what_is_not_used(snapshot.experiment_id, files, spec, strays.more)
 
 
 def _to_split(strays: Strays) -> list[str]:
