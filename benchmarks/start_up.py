@@ -4,8 +4,9 @@ Both are imported by fresh interpreters that find bytecode, as in the layer: run
 cache of it, then RUNS times, of which the fewest CPU seconds count, less those of an interpreter
 that imports nothing. `libraries` is what a function's own code is written against, without that
 code but for one model, since pydantic loads half of itself with the first. `clients` is what the
-first call adds before it does anything: the function's clients of AWS, made and not used. Exits
-with 1 if a function that only decides takes more than LIMIT of its libraries.
+first call adds for the clients of AWS that it is sure to use: a look at a running job, a sweep, a
+dataset, a score. Exits with 1 if a function that only decides takes more than LIMIT of its
+libraries.
 
     python -m benchmarks.start_up [PYTHON]
 
@@ -54,7 +55,17 @@ import sys
 sys.path[:0] = ["functions/{}", "layers/novaloop"]
 import app
 """
-WORLD = "app.world()"
+CLIENTS = {
+    "controller": ("dynamodb", "sagemaker", "logs"),
+    "sweeper": ("dynamodb", "s3"),
+    "ingest": ("dynamodb", "s3"),
+    "metrics": ("dynamodb", "s3"),
+}
+MADE = """
+from novaloop.wiring.clients import USUAL, client
+for name in {}:
+    client(name, USUAL).meta
+"""
 
 
 def cpu_seconds(python: str, program: str, environment: Mapping[str, str]) -> float:
@@ -88,7 +99,9 @@ def main(python: str = sys.executable) -> int:
             environment = inherited | {key: str(value) for key, value in given.items()}
             environment |= {"AWS_REGION": REGION, "AWS_DEFAULT_REGION": REGION}
             code = CODE.format(name)
-            bare, *others = fewest(python, ("pass", libraries, code, code + WORLD), environment)
+            bare, *others = fewest(
+                python, ("pass", libraries, code, code + MADE.format(CLIENTS[name])), environment
+            )
             alone, function, with_clients = (each - bare for each in others)
             numbers = (alone, function, function / alone, with_clients - function)
             table.add_row(name, *(f"{number:.2f}" for number in numbers))

@@ -6,8 +6,6 @@ import os
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-import boto3
-
 from novaloop.cloud.bedrock import OnDemandDeployments, ProvisionedThroughputs
 from novaloop.cloud.customization import CustomizationJobs
 from novaloop.cloud.deployments import Deployments
@@ -24,7 +22,7 @@ from novaloop.recipes.jobs import Deployment
 from novaloop.settings import ControllerSettings
 from novaloop.store.table import ExperimentTable
 from novaloop.usecases.reconcile import World
-from novaloop.wiring.clients import COPYING, HASTY, ONCE, USUAL
+from novaloop.wiring.clients import COPYING, HASTY, ONCE, USUAL, client
 from novaloop.wiring.telemetry import DefectMetric
 
 if TYPE_CHECKING:
@@ -35,30 +33,28 @@ if TYPE_CHECKING:
 def controller_world() -> World:
     """Return the controller's world, as its environment describes it."""
     settings = ControllerSettings.from_environment(os.environ)
-    sagemaker = boto3.client("sagemaker", config=USUAL)
-    bedrock = boto3.client("bedrock", config=USUAL)
-    functions = boto3.client("lambda", config=USUAL)
+    sagemaker = client("sagemaker", USUAL)
+    bedrock = client("bedrock", USUAL)
+    functions = client("lambda", USUAL)
     return World(
         store=ExperimentTable(settings.table_name, settings.aws_region),
         jobs=TrainingJobs(sagemaker),
-        logs=TrainingJobLogs(boto3.client("logs", config=HASTY)),
+        logs=TrainingJobLogs(client("logs", HASTY)),
         customizations=CustomizationJobs(bedrock),
         endpoints=_deployments(sagemaker, bedrock),
-        schedules=EndingSchedules(
-            boto3.client("scheduler", config=USUAL), settings.ending_role_arn
-        ),
+        schedules=EndingSchedules(client("scheduler", USUAL), settings.ending_role_arn),
         leftovers=TaggedResources(
-            boto3.client("resourcegroupstaggingapi", config=USUAL),
+            client("resourcegroupstaggingapi", USUAL),
             sagemaker,
             bedrock,
             settings.job_name_prefix,
             settings.stack_name,
         ),
-        objects=Bucket(boto3.client("s3", config=COPYING), settings.bucket_name),
+        objects=Bucket(client("s3", COPYING), settings.bucket_name),
         scorer=MetricsFunction(functions, settings.metrics_function_name),
         ingester=IngestFunction(functions, settings.ingest_function_name),
-        hints=HintQueue(boto3.client("sqs", config=USUAL), settings.hint_queue_url),
-        notifier=Topic(boto3.client("sns", config=USUAL), settings.topic_arn),
+        hints=HintQueue(client("sqs", USUAL), settings.hint_queue_url),
+        notifier=Topic(client("sns", USUAL), settings.topic_arn),
         defects=DefectMetric(),
         clock=UtcClock(),
         new_uid=lambda: str(uuid4()),
@@ -75,9 +71,9 @@ def controller_world() -> World:
 
 
 def _deployments(sagemaker: SageMakerClient, bedrock: BedrockClient) -> Deployments:
-    runtime = boto3.client("bedrock-runtime", config=ONCE)
+    runtime = client("bedrock-runtime", ONCE)
     return Deployments(
-        SageMakerEndpoints(sagemaker, boto3.client("sagemaker-runtime", config=ONCE)),
+        SageMakerEndpoints(sagemaker, client("sagemaker-runtime", ONCE)),
         OnDemandDeployments(bedrock, runtime),
         ProvisionedThroughputs(bedrock, runtime),
     )

@@ -4,24 +4,22 @@ from __future__ import annotations
 
 import os
 
-import boto3
-
 from novaloop.cloud.running import RunningInAccount
 from novaloop.cloud.stacks import Stacks
 from novaloop.settings import StackSettings
 from novaloop.usecases.guard import GuardWorld
-from novaloop.wiring.clients import HASTY
+from novaloop.wiring.clients import HASTY, client
 
 
 def guard_world(prefix: str | None = None) -> GuardWorld:
     """Return the guard's world, as its environment describes it, or with another prefix."""
     settings = StackSettings.from_environment(os.environ)
     return GuardWorld(
-        Stacks(boto3.client("cloudformation", config=HASTY)),
+        Stacks(client("cloudformation", HASTY)),
         RunningInAccount(
-            boto3.client("resourcegroupstaggingapi", config=HASTY),
-            boto3.client("sagemaker", config=HASTY),
-            boto3.client("bedrock", config=HASTY),
+            client("resourcegroupstaggingapi", HASTY),
+            client("sagemaker", HASTY),
+            client("bedrock", HASTY),
             prefix or settings.job_name_prefix,
             settings.stack_name,
         ),

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import os
 
-import boto3
-
 from novaloop.cloud.big_files import BigFileMachine
 from novaloop.cloud.messages import UtcClock
 from novaloop.cloud.objects import Bucket
 from novaloop.settings import IngestSettings
 from novaloop.store.table import ExperimentTable
 from novaloop.usecases.conversion import IngestWorld
-from novaloop.wiring.clients import PATIENT
+from novaloop.wiring.clients import PATIENT, client
 
 
 def ingest_world() -> IngestWorld:
@@ -20,10 +18,10 @@ def ingest_world() -> IngestWorld:
     settings = IngestSettings.from_environment(os.environ)
     return IngestWorld(
         store=ExperimentTable(settings.table_name, settings.aws_region),
-        objects=Bucket(boto3.client("s3", config=PATIENT), settings.bucket_name),
+        objects=Bucket(client("s3", PATIENT), settings.bucket_name),
         clock=UtcClock(),
         big_files=BigFileMachine(
-            boto3.client("stepfunctions", config=PATIENT),
+            client("stepfunctions", PATIENT),
             settings.big_files_arn,
             settings.big_file_bytes,
         ),

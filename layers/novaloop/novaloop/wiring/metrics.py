@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import os
 
-import boto3
-
 from novaloop.cloud.messages import UtcClock
 from novaloop.cloud.objects import Bucket
 from novaloop.settings import BucketSettings
 from novaloop.store.table import ExperimentTable
 from novaloop.usecases.score import ScoreWorld
-from novaloop.wiring.clients import PATIENT
+from novaloop.wiring.clients import PATIENT, client
 
 
 def score_world() -> ScoreWorld:
@@ -19,6 +17,6 @@ def score_world() -> ScoreWorld:
     settings = BucketSettings.from_environment(os.environ)
     return ScoreWorld(
         store=ExperimentTable(settings.table_name, settings.aws_region),
-        objects=Bucket(boto3.client("s3", config=PATIENT), settings.bucket_name),
+        objects=Bucket(client("s3", PATIENT), settings.bucket_name),
         clock=UtcClock(),
     )

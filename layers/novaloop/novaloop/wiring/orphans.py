@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import boto3
-
 from novaloop.cloud.leftovers import TaggedResources
 from novaloop.cloud.schedules import EndingSchedules
 from novaloop.settings import SweeperSettings
 from novaloop.usecases.orphans import OrphanWorld
 from novaloop.usecases.ports import Notifier, SweepStore
-from novaloop.wiring.clients import HASTY
+from novaloop.wiring.clients import HASTY, client
 
 
 def orphan_world(settings: SweeperSettings, store: SweepStore, notifier: Notifier) -> OrphanWorld:
@@ -17,12 +15,12 @@ def orphan_world(settings: SweeperSettings, store: SweepStore, notifier: Notifie
     return OrphanWorld(
         store,
         TaggedResources(
-            boto3.client("resourcegroupstaggingapi", config=HASTY),
-            boto3.client("sagemaker", config=HASTY),
-            boto3.client("bedrock", config=HASTY),
+            client("resourcegroupstaggingapi", HASTY),
+            client("sagemaker", HASTY),
+            client("bedrock", HASTY),
             settings.job_name_prefix,
             settings.stack_name,
         ),
-        EndingSchedules(boto3.client("scheduler", config=HASTY), settings.ending_role_arn),
+        EndingSchedules(client("scheduler", HASTY), settings.ending_role_arn),
         notifier,
     )
