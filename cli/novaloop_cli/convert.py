@@ -6,6 +6,7 @@ import json
 import shutil
 from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -20,7 +21,7 @@ from novaloop.datasets.profile.profile import DatasetProfile
 from novaloop.experiment.record import DatasetItem, DatasetStatus
 from novaloop.experiment.spec.experiment import FIELDS_ONLY, ExperimentSpec
 from novaloop.experiment.spec.inputs import FORMATS
-from novaloop.experiment.spec.wording import in_words
+from novaloop.experiment.spec.wording import problems_of
 from novaloop.usecases.conversion import Conversion
 from novaloop_cli.errors import Refused
 from novaloop_cli.folder import FolderObjects, folder_world
@@ -123,8 +124,8 @@ def _spec(settings: Mapping[str, Any]) -> ExperimentSpec:
     try:
         return ExperimentSpec.model_validate(settings, context=FIELDS_ONLY)
     except ValidationError as error:
-        problems = (f"{_option(each['loc'])}: {in_words(each)}" for each in error.errors())
-        raise Refused("\n  ".join(problems)) from None
+        found = (problems_of(each, _option(each["loc"])) for each in error.errors())
+        raise Refused("\n  ".join(map(str, chain.from_iterable(found)))) from None
 
 
 def _option(location: tuple[int | str, ...]) -> str:

@@ -17,7 +17,6 @@ from rich.text import Text
 from novaloop.experiment.controller.intake import check_row_counts, dataset_refs
 from novaloop.experiment.costs.prices import (
     CostRange,
-    PricesRefused,
     PriceTable,
     packaged_prices,
     read_prices,
@@ -127,8 +126,9 @@ def _prices(file: Path | None) -> PriceTable:
     try:
         with file.open("rb") as opened:
             return read_prices(opened.read(MAX_BYTES + 1))
-    except PricesRefused as refused:
-        raise Refused("\n  ".join((f"{file} can't be used:", *refused.errors))) from None
+    except Invalid as invalid:
+        told = (f"{file} can't be used:", *map(str, invalid.problems))
+        raise Refused("\n  ".join(told)) from None
 
 
 @contextmanager

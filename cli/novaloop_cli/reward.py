@@ -19,9 +19,9 @@ from novaloop.rewards.outcome import UnusableSampleError
 from novaloop.rewards.reward import (
     generated_answer,
     is_prompt,
-    problem_with,
     reference_answer,
     score_batch,
+    why_unusable,
 )
 from novaloop.rewards.scorers import read_answer, reference_text
 from novaloop_cli import views
@@ -134,7 +134,7 @@ def _listed(settings: object, name: str) -> list[object]:
 def _try(line: int, answer: str, sample: dict[str, Any]) -> Trial:
     (score,) = score_batch(sample)
     metrics = {metric["name"]: metric["value"] for metric in score["metrics_list"]}
-    problem = problem_with(sample)
+    problem = why_unusable(sample)
     read = None if problem else read_answer(generated_answer(sample), sample.get("reward", {}))
     has_form = metrics["valid_answer"] == 1
     return Trial(line, answer, score["aggregate_reward_score"], has_form, read, problem)

@@ -14,14 +14,16 @@ from novaloop.experiment.names import (
     INBOX,
     SPEC_FILE,
     SPLIT_STEM,
-    experiment_name_error,
-    problem_with_file_name,
+    check_experiment_name,
+    check_file_name,
+    is_misnamed_spec,
     stem_of,
 )
 from novaloop.experiment.spec.experiment import ExperimentSpec
 from novaloop.experiment.spec.inputs import roles, split_roles
 from novaloop.experiment.spec.yaml_file import MAX_BYTES
-from novaloop.experiment.validation.reading import SpecRefused, read_spec
+from novaloop.experiment.validation.reading import read_spec
+from novaloop.problem import Invalid
 from novaloop_cli.errors import Refused
 from novaloop_cli.stack import Stack, with_stack
 
@@ -56,20 +58,16 @@ class Folder:
 
 def read_folder(directory: Path, name: str) -> Folder:
     """Check a folder. Raises Refused with all that is wrong with it."""
-    problem = experiment_name_error(name)
-    problems = [f"{name}: {problem}, or give --name"] if problem else []
-    problems += [
-        f"{file}: {problem}"
-        for file in sorted(directory.iterdir())
-        if (problem := problem_with_file_name(file.name))
-    ]
+    problems = [f"{each}, or give --name" for each in check_experiment_name(name, where=name)]
+    for file in sorted(directory.iterdir()):
+        problems += map(str, check_file_name(file.name, str(file)))
     spec_file = directory / SPEC_FILE
     data: list[Path] = []
     not_used: tuple[str, ...] = ()
     try:
         spec = _read_spec(spec_file)
-    except SpecRefused as refused:
-        problems += (f"{spec_file} can't be used:", *refused.errors)
+    except Invalid as invalid:
+        problems += (f"{spec_file} can't be used:", *map(str, invalid.problems))
     else:
         found = _data_files(directory, spec)
         data = [file for files in found.values() for file in files]
@@ -90,7 +88,7 @@ def read_folder(directory: Path, name: str) -> Folder:
 def _not_used(directory: Path, spec: ExperimentSpec, name: str) -> Iterator[str]:
     """Yield as ingest does what is not used of a folder, but for folders in it and hidden files."""
     files = (file.name for file in sorted(directory.iterdir()) if file.is_file())
-    seen = [file for file in files if not file.startswith(".") and not problem_with_file_name(file)]
+    seen = [file for file in files if not file.startswith(".") and not is_misnamed_spec(file)]
     yield from what_is_not_used(name, seen, spec)
 
 

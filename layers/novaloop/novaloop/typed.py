@@ -23,7 +23,7 @@ def dotted(*location: str | int) -> str:
     return "".join(parts).removeprefix(".")
 
 
-def problems_of(error: ValidationError, most: int = 3) -> str:
+def one_line(error: ValidationError, most: int = 3) -> str:
     """Return where something is wrong and what, on one line, and nothing of the value itself."""
     wrong = error.errors(include_url=False, include_context=False, include_input=False)
     # Nobody outside knows the types' own names.

@@ -14,7 +14,7 @@ from novaloop.experiment.planning import ExperimentPlan, plan_experiment
 from novaloop.experiment.record import DatasetItem, DatasetRef, DatasetStatus, Record
 from novaloop.experiment.spec.experiment import ExperimentSpec
 from novaloop.experiment.stack import Site
-from novaloop.experiment.validation.reading import SpecRefused, read_spec
+from novaloop.experiment.validation.reading import read_spec
 from novaloop.problem import Invalid
 from novaloop.recipes.jobs import Deployment
 from tests.unit.recipes.wire import assert_valid
@@ -40,9 +40,9 @@ def requests(plan: ExperimentPlan) -> list[tuple[str, Any]]:
 
 
 def refusals(text: str) -> dict[str, str]:
-    with pytest.raises(SpecRefused) as caught:
+    with pytest.raises(Invalid) as caught:
         read_spec(text.encode())
-    return dict(line.partition(": ")[::2] for line in caught.value.errors)
+    return dict(line.partition(": ")[::2] for line in map(str, caught.value.problems))
 
 
 @pytest.mark.parametrize(

@@ -8,14 +8,14 @@ import pytest
 
 from novaloop.experiment.costs import budget
 from novaloop.experiment.costs.prices import (
-    PricesRefused,
     PriceTable,
     endpoint_cost,
     job_cost,
     packaged_prices,
     read_prices,
 )
-from novaloop.experiment.validation.reading import SpecRefused, read_spec
+from novaloop.experiment.validation.reading import read_spec
+from novaloop.problem import Invalid
 from novaloop.recipes.catalog import families
 from novaloop.recipes.facts import facts
 
@@ -91,21 +91,21 @@ def test_what_a_file_does_not_say_stays_as_packaged() -> None:
     ],
 )
 def test_a_file_that_can_not_be_used_is_refused_by_field(content: bytes, complaint: str) -> None:
-    with pytest.raises(PricesRefused) as refused:
+    with pytest.raises(Invalid) as refused:
         read_prices(content)
-    assert any(complaint in error for error in refused.value.errors)
+    assert any(complaint in error for error in map(str, refused.value.problems))
 
 
 def test_a_budget_needs_the_price_of_every_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     prices = packaged_prices().model_dump() | {"usd_per_instance_hour": {}}
     table = PriceTable.model_validate(prices)
     monkeypatch.setattr(budget, "packaged_prices", lambda: table)
-    with pytest.raises(SpecRefused, match=r"plan\[0\]\.sft\.instance_type: budget_usd"):
+    with pytest.raises(Invalid, match=r"plan\[0\]\.sft\.instance_type: budget_usd"):
         read_spec(b"plan: [sft]\nbudget_usd: 100\n")
     read_spec(b"plan: [sft]\n")
 
 
 @pytest.mark.parametrize("value", ["0", "-5", "cheap"])
 def test_a_budget_is_a_sum_above_nothing(value: str) -> None:
-    with pytest.raises(SpecRefused, match="budget_usd: "):
+    with pytest.raises(Invalid, match="budget_usd: "):
         read_spec(f"budget_usd: {value}\n".encode())

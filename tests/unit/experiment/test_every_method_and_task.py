@@ -14,7 +14,7 @@ from novaloop.experiment.runtimes.training_job import check_image, check_process
 from novaloop.experiment.spec.inputs import roles, row_formats, split_roles
 from novaloop.experiment.spec.stages import EvaluateStage, SftStage, Task, method_of
 from novaloop.experiment.stack import Site
-from novaloop.experiment.validation.reading import SpecRefused, read_spec
+from novaloop.experiment.validation.reading import read_spec
 from novaloop.problem import Invalid
 from novaloop.recipes.catalog import families
 from novaloop.recipes.jobs import Deployment
@@ -266,16 +266,16 @@ REFUSED = {
 
 @pytest.mark.parametrize("text", REFUSED)
 def test_what_can_not_be_is_refused_at_its_field(text: str) -> None:
-    with pytest.raises(SpecRefused) as refused:
+    with pytest.raises(Invalid) as refused:
         read_spec(text.encode())
     assert REFUSED[text] in str(refused.value)
 
 
 def test_a_misspelled_task_is_told_once_and_with_the_right_one() -> None:
     text = b"plan: [evaluate: {name: m, task: mmluu, subtask: anatomy}]\napproval: manul"
-    with pytest.raises(SpecRefused) as refused:
+    with pytest.raises(Invalid) as refused:
         read_spec(text)
-    task, approval = refused.value.errors
+    task, approval = map(str, refused.value.problems)
     assert task.startswith("plan[0].evaluate.task: must be one of gen_qa, ")
     assert task.endswith("did you mean mmlu?")
     assert approval == "approval: must be one of auto, manual; did you mean manual?"

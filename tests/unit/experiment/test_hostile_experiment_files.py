@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from novaloop.experiment.spec.yaml_file import MAX_BYTES, MAX_DEPTH, MAX_VALUES
-from novaloop.experiment.validation.reading import SpecRefused, read_spec
+from novaloop.experiment.validation.reading import read_spec
+from novaloop.problem import Invalid
 from novaloop.usecases.ports import Upload
 from novaloop.usecases.spec_upload import spec_item
 
@@ -24,14 +25,14 @@ SECONDS = 60
 
 def errors_of(content: bytes) -> list[str]:
     started = time.process_time()
-    with pytest.raises(SpecRefused) as refused:
+    with pytest.raises(Invalid) as refused:
         read_spec(content)
     assert time.process_time() - started < SECONDS
-    return list(refused.value.errors)
+    return list(map(str, refused.value.problems))
 
 
 def read_or_refuse(content: bytes) -> None:
-    with contextlib.suppress(SpecRefused):
+    with contextlib.suppress(Invalid):
         read_spec(content)
 
 
@@ -185,7 +186,7 @@ def test_a_number_that_nobody_can_calculate_with_is_refused_by_its_place(
     setting: str, value: str
 ) -> None:
     closing = "}" * setting.count("{") + "]" * setting.count("[")
-    with pytest.raises(SpecRefused) as refused:
+    with pytest.raises(Invalid) as refused:
         read_spec(f"{setting}: {value}{closing}\n".encode())
     section = setting.partition(":")[0]
     assert all(line.startswith(section) for line in str(refused.value).splitlines())

@@ -34,7 +34,7 @@ def decided(snapshot: Snapshot) -> Record:
 def test_it_is_told_what_to_call_it() -> None:
     after = decided(uploaded("experiment.yml"))
     assert after.status is Status.REJECTED
-    assert after.reason == "experiment.yml is not read; call it experiment.yaml"
+    assert after.reason == "experiment.yml: is not read; call it experiment.yaml"
 
 
 def test_the_right_file_after_it_settles_that() -> None:

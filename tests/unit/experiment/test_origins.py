@@ -80,7 +80,7 @@ def test_what_does_not_fit_is_refused_for_good(
     asked: ExperimentSpec, found: Record | None, says: str
 ) -> None:
     origin = origin_of(asked, found)
-    assert says in origin.problem
+    assert says in str(origin.problem)
     assert (origin.checkpoint, origin.for_now) == (None, False)
 
 

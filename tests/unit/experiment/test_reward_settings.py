@@ -12,9 +12,10 @@ from novaloop.datasets.options import RowFormat, SourceFormat
 from novaloop.experiment.controller.intake import data_fingerprint
 from novaloop.experiment.spec.experiment import ExperimentSpec, Role
 from novaloop.experiment.spec.reward import REWARD_TYPES
-from novaloop.experiment.validation.reading import SpecRefused, read_spec
+from novaloop.experiment.validation.reading import read_spec
+from novaloop.problem import Invalid
 from novaloop.rewards.custom import CUSTOM_SCORERS
-from novaloop.rewards.reward import problem_with, score_batch
+from novaloop.rewards.reward import score_batch, why_unusable
 from novaloop.rewards.scorers import SCORERS
 from novaloop.usecases.conversion import dataset_options
 
@@ -40,9 +41,9 @@ def carried(text: str) -> Any:
 
 
 def errors(text: str) -> tuple[str, ...]:
-    with pytest.raises(SpecRefused) as refused:
+    with pytest.raises(Invalid) as refused:
         read_spec(text.encode())
-    return refused.value.errors
+    return map(str, refused.value.problems)
 
 
 def test_every_type_that_scores_can_be_asked_for() -> None:
@@ -96,7 +97,7 @@ def test_what_is_accepted_is_what_the_reward_function_can_use(
     answer = '{"a": 1}' if "json" in reward else f"x = {label}" if "regex" in reward else label
     turn = {"role": "assistant", "content": answer}
     rollout = {**row, "id": "1", "messages": [*row["messages"], turn]}
-    assert problem_with(rollout) is None
+    assert why_unusable(rollout) is None
     assert score_batch(rollout)[0]["aggregate_reward_score"] == 1.0
 
 

@@ -25,7 +25,8 @@ from novaloop.experiment.spec.stages import (
     SftStage,
 )
 from novaloop.experiment.stack import Site
-from novaloop.experiment.validation.reading import SpecRefused, read_spec
+from novaloop.experiment.validation.reading import read_spec
+from novaloop.problem import Invalid
 from novaloop.recipes.jobs import Deployment
 from novaloop.recipes.serverless import serverless
 from tests.unit.recipes.wire import assert_valid
@@ -50,9 +51,9 @@ def spec(text: str = "") -> ExperimentSpec:
 
 
 def refusals(text: str) -> dict[str, str]:
-    with pytest.raises(SpecRefused) as refused:
+    with pytest.raises(Invalid) as refused:
         spec(text)
-    return dict(line.split(": ", 1) for line in refused.value.errors)
+    return dict(line.split(": ", 1) for line in map(str, refused.value.problems))
 
 
 def planned(chosen: ExperimentSpec) -> ExperimentPlan:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from novaloop.experiment.validation.reading import MAX_ERRORS, SpecRefused, read_spec
+from novaloop.experiment.validation.reading import MAX_PROBLEMS, read_spec
+from novaloop.problem import Invalid
 
 
 def errors_of(text: str) -> list[str]:
-    with pytest.raises(SpecRefused) as refused:
+    with pytest.raises(Invalid) as refused:
         read_spec(text.encode())
-    return list(refused.value.errors)
+    return list(map(str, refused.value.problems))
 
 
 @pytest.mark.parametrize(
@@ -71,7 +72,10 @@ def test_what_is_not_yaml_is_told_with_line_and_advice(text: str, where: str, ad
         ),
         (
             "gate: {at_least: 70}",
-            "gate.at_least: exact_match lies between 0 and 1; 70 does not",
+            (
+                "gate.at_least: exact_match lies between 0 and 1, and 70 does not; write a level "
+                "between them"
+            ),
         ),
         (
             "labels: [good, bad]\ngate: {class_floors: {bad: 70}}",
@@ -158,7 +162,7 @@ def test_a_level_of_bleu_goes_up_to_100() -> None:
 
 def test_no_file_tells_more_errors_than_the_table_holds() -> None:
     errors = errors_of("".join(f"{'k' * 1000}{n}: 1\n" for n in range(200)))
-    assert errors[-1] == f"and {200 - MAX_ERRORS} more errors"
+    assert errors[-1] == f"and {200 - MAX_PROBLEMS} more problems; mend these first"
     assert len("".join(errors)) < 200_000
 
 

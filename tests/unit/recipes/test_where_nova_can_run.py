@@ -7,7 +7,8 @@ from itertools import product
 import pytest
 
 from novaloop.experiment.runtimes.training_job import check_region
-from novaloop.experiment.validation.reading import SpecRefused, read_spec
+from novaloop.experiment.validation.reading import read_spec
+from novaloop.problem import Invalid
 
 MODELS = ("nova-micro", "nova-lite", "nova-pro", "nova-lite-2")
 METHODS = {
@@ -28,8 +29,8 @@ TRAININGS = [
 def refusals(text: str) -> dict[str, str]:
     try:
         read_spec(text.encode())
-    except SpecRefused as refused:
-        return dict(line.partition(": ")[::2] for line in refused.errors)
+    except Invalid as refused:
+        return dict(line.partition(": ")[::2] for line in map(str, refused.problems))
     return {}
 
 

@@ -11,7 +11,7 @@ import yaml
 from novaloop.experiment.spec.reward import reward_settings
 from novaloop.experiment.validation.reading import read_spec
 from novaloop.rewards.custom import CUSTOM_SCORERS
-from novaloop.rewards.reward import problem_with, score_batch
+from novaloop.rewards.reward import score_batch, why_unusable
 from novaloop.rewards.schema import check_schema, violations
 
 DOCS = (Path(__file__).parents[3] / "docs" / "rewards.md").read_text(encoding="utf-8")
@@ -40,7 +40,7 @@ def test_the_documented_example_scores() -> None:
     settings = yaml.safe_load(blocks("yaml")[1])["reward"]
     scores = score_batch([rollout("hurry", "curry", settings), rollout("hurry", "tally", settings)])
     assert [score["aggregate_reward_score"] for score in scores] == [1.0, -1.0]
-    assert problem_with(rollout("hurry", {"a": 1}, settings)) == "reference_answer must be a text"
+    assert why_unusable(rollout("hurry", {"a": 1}, settings)) == "reference_answer must be a text"
 
 
 @pytest.mark.usefixtures("documented")
@@ -58,14 +58,14 @@ def test_what_is_no_score_is_unusable(returned: Any, monkeypatch: pytest.MonkeyP
     metrics = {metric["name"]: metric["value"] for metric in score["metrics_list"]}
     assert score["aggregate_reward_score"] == -1.0
     assert metrics["unusable_sample"] == 1.0
-    assert problem_with(sample)
+    assert why_unusable(sample)
 
 
 def test_a_reward_without_reference_needs_none() -> None:
     sample = rollout("[1]", "", {"type": "json", "schema": {"type": "array"}})
     del sample["reference_answer"]
     assert score_batch(sample)[0]["aggregate_reward_score"] == 1.0
-    assert problem_with({**sample, "reward": {"type": "exact"}}) is not None
+    assert why_unusable({**sample, "reward": {"type": "exact"}}) is not None
 
 
 @pytest.mark.parametrize(

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 from novaloop.recipes.endpoints import EndpointPlan
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from novaloop.cloud.bedrock import OnDemandDeployments, ProvisionedThroughputs
     from novaloop.cloud.endpoints import SageMakerEndpoints
     from novaloop.experiment.controller.observation import End, Work
     from novaloop.experiment.record import Owner
     from novaloop.experiment.runtimes.serving import EndpointRef
+    from novaloop.problem import Problem
     from novaloop.recipes.bedrock_serving import BedrockPlan
 
 
@@ -47,9 +48,9 @@ class Deployments:
         else:
             self._on_bedrock(plan).proceed(plan)
 
-    def problem_with(self, endpoint: str) -> str | None:
-        """Say why nothing of this stack may serve under that name of SageMaker's, or None."""
-        return self._sagemaker.problem_with(endpoint)
+    def check_endpoint(self, endpoint: str, at: str) -> Iterator[Problem]:
+        """Give the reason why nothing may serve under that name of SageMaker's, if nothing may."""
+        return self._sagemaker.check_endpoint(endpoint, at)
 
     def hold(self, ref: EndpointRef, tags: Mapping[str, str]) -> str | None:
         """Let an endpoint belong to the experiment that it serves; return which it was before."""

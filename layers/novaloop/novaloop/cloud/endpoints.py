@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -29,6 +29,7 @@ from novaloop.experiment.controller.observation import End, Phase, Work
 from novaloop.experiment.names import experiment_of_job
 from novaloop.experiment.record import Obstacle, Owner, Progress
 from novaloop.experiment.stack import EXPERIMENT_TAG
+from novaloop.problem import Problem
 from novaloop.recipes.endpoints import chat_text, update_endpoint
 from novaloop.recipes.requests import sagemaker_tags
 from novaloop.usecases.ports import EndRefused, LaunchRefused
@@ -65,9 +66,9 @@ class SageMakerEndpoints:
             return Work(self._parts(ref.name, owner))
         holder = self._holder(endpoint) if owner else None
         foreign = owner is not None and not owner.owns(holder)
-        problem = _problem(endpoint, holder) if ref.is_shared and owner else None
-        if problem or (foreign and not ref.is_shared):
-            reason = problem or _foreign(ref.endpoint)
+        taken = _taken(endpoint, holder) if ref.is_shared and owner else None
+        if taken or (foreign and not ref.is_shared):
+            reason = str(taken or _foreign(ref.endpoint))
             return Work(self._parts(ref.name, owner), ours=False, reason=reason)
         serving = endpoint["EndpointConfigName"]
         if serving != ref.name and self._config(ref.name) is None:
@@ -143,10 +144,11 @@ class SageMakerEndpoints:
         """Return whose something is by its tags."""
         return found(lambda: owner_by_tags(self._sagemaker, arn))
 
-    def problem_with(self, endpoint: str) -> str | None:
-        """Say why nothing of this stack may serve under that name, or None if it may."""
+    def check_endpoint(self, endpoint: str, at: str) -> Iterator[Problem]:
+        """Yield why nothing of this stack may serve under that name, if nothing may."""
         there = self._endpoint(endpoint)
-        return _problem(there, self._holder(there)) if there is not None else None
+        if there is not None and (taken := _taken(there, self._holder(there))):
+            yield replace(taken, where=at)
 
     def launch(self, plan: EndpointPlan) -> str | None:
         """Create model, configuration and endpoint, whichever is missing. Raises LaunchRefused.
@@ -201,7 +203,7 @@ class SageMakerEndpoints:
             return f"is {status}"
         tried, holder = _experiment_at(endpoint), self._holder(endpoint)
         if tried is None:
-            return _by_hand(serving)
+            return str(_by_hand(serving))
         if holder is None or tried != holder.experiment_id:
             return f"is being deployed to by experiment {tried}"
         return None
@@ -329,8 +331,8 @@ def _experiment_at(endpoint: Mapping[str, Any]) -> str | None:
     return experiment_of_job(prefix, endpoint["EndpointConfigName"])
 
 
-def _problem(endpoint: Mapping[str, Any], holder: Owner | None) -> str | None:
-    """Say why no experiment may take the place of what serves there, or None if one may.
+def _taken(endpoint: Mapping[str, Any], holder: Owner | None) -> Problem | None:
+    """Return why no experiment may take the place of what serves there, or None if one may.
 
     There must be a way back: the right to update goes by the stack's names of configurations, so
     what a person has put there can't be put back, and is left alone.
@@ -338,21 +340,21 @@ def _problem(endpoint: Mapping[str, Any], holder: Owner | None) -> str | None:
     if _experiment_at(endpoint) is not None:
         return None
     name, serving = endpoint["EndpointName"], endpoint["EndpointConfigName"]
-    return f"the endpoint {name} {_by_hand(serving)}" if holder else _foreign(name)
-
-
-def _by_hand(serving: str) -> str:
+    by_hand = _by_hand(serving)
     return (
-        f"serves the configuration {serving}, which is not Novaloop's, so there would be no way "
-        "back to it; choose another name, or delete the endpoint"
+        replace(by_hand, what=f"the endpoint {name} {by_hand.what}") if holder else _foreign(name)
     )
 
 
-def _foreign(endpoint: str) -> str:
-    return (
-        f"an endpoint {endpoint} exists and is not Novaloop's: it has no tag {EXPERIMENT_TAG}; "
-        "choose another name, or delete it"
-    )
+def _by_hand(serving: str) -> Problem:
+    what = f"serves the configuration {serving}, which is not Novaloop's"
+    do = "choose another name, or delete the endpoint"
+    return Problem("", f"{what}, so there would be no way back to it", do)
+
+
+def _foreign(endpoint: str) -> Problem:
+    what = f"an endpoint {endpoint} exists and is not Novaloop's: it has no tag {EXPERIMENT_TAG}"
+    return Problem("", what, "choose another name, or delete it")
 
 
 def _beside(work: Work, serving: str) -> Work:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 from novaloop.experiment import names
 from novaloop.experiment.record import Record
 from novaloop.experiment.spec.experiment import ExperimentSpec
 from novaloop.experiment.spec.stages import OnBedrock, RftStage, Runtime, StagePlan, TrainStage
+from novaloop.problem import Problem
 from novaloop.recipes.bedrock import check_peft
 from novaloop.recipes.bedrock_serving import CUSTOM_MODEL_ARN
 from novaloop.recipes.jobs import MODEL_PACKAGE_ARN
+
+_ANOTHER = "name another checkpoint"
 
 
 @dataclass(frozen=True)
@@ -18,7 +22,7 @@ class Origin:
     """The checkpoint of another experiment's stage, or why there is none; `for_now`: not yet."""
 
     checkpoint: str | None = None
-    problem: str = ""
+    problem: Problem | None = None
     for_now: bool = False
 
 
@@ -35,38 +39,55 @@ def origin_of(spec: ExperimentSpec, source: Record | None) -> Origin:
     """Return what `checkpoint` names in the record of its experiment."""
     experiment, name = named_origin(spec) or ("", "")
     if source is None:
-        return Origin(problem=f"no experiment is called {experiment}")
+        what = f"no experiment is called {experiment}"
+        return Origin(problem=Problem("checkpoint", what, "correct its name"))
     plan = next((plan for plan in source.spec.plan if plan.name == name), None)
-    problem = _problem_with(spec, source.spec, plan, f"{experiment}/{name}")
-    if problem is not None:
+    if problem := next(_check_stage(spec, source.spec, plan, f"{experiment}/{name}"), None):
         return Origin(problem=problem)
     stage = next((stage for stage in source.stages if stage.name == name), None)
     if stage is None or stage.checkpoint is None:
-        problem = f"{experiment} is {source.status} and {name} has no checkpoint"
-        return Origin(problem=problem, for_now=not source.status.is_final)
-    if spec.runtime is Runtime.SERVERLESS and not MODEL_PACKAGE_ARN.fullmatch(stage.checkpoint):
-        return Origin(problem=f"{experiment} did not run serverless, so {name} left no package")
-    to_bedrock = all(isinstance(each, OnBedrock) for each in spec.plan)
-    if CUSTOM_MODEL_ARN.fullmatch(stage.checkpoint) and not to_bedrock:
-        return Origin(problem=f"{experiment} ran on Bedrock, so {name} can only be deployed there")
+        for_now = not source.status.is_final
+        what = f"{experiment} is {source.status} and {name} has no checkpoint"
+        do = "it is looked for again" if for_now else _ANOTHER
+        return Origin(problem=Problem("checkpoint", what, do), for_now=for_now)
+    if problem := next(_check_runtime(spec, stage.checkpoint, experiment, name), None):
+        return Origin(problem=problem)
     return Origin(stage.checkpoint)
 
 
-def _problem_with(
-    spec: ExperimentSpec, source: ExperimentSpec, plan: StagePlan | None, where: str
-) -> str | None:
-    """Say why a plan can't go on from a stage, by what the service documents."""
+def _check_runtime(
+    spec: ExperimentSpec, checkpoint: str, experiment: str, name: str
+) -> Iterator[Problem]:
+    """Yield why a plan can't go on from what the other experiment's runtime left."""
+    if spec.runtime is Runtime.SERVERLESS and not MODEL_PACKAGE_ARN.fullmatch(checkpoint):
+        what = f"{experiment} did not run serverless, so {name} left no package"
+        yield Problem("checkpoint", what, f"use runtime training-job, or {_ANOTHER}")
+    to_bedrock = all(isinstance(each, OnBedrock) for each in spec.plan)
+    if CUSTOM_MODEL_ARN.fullmatch(checkpoint) and not to_bedrock:
+        what = f"{experiment} ran on Bedrock, so {name} can only be deployed there"
+        yield Problem("checkpoint", what, f"leave out the other stages, or {_ANOTHER}")
+
+
+def _check_stage(
+    spec: ExperimentSpec, source: ExperimentSpec, plan: StagePlan | None, stage: str
+) -> Iterator[Problem]:
+    """Yield why a plan can't go on from a stage, by what the service documents."""
+    at = "checkpoint"
     if not isinstance(plan, TrainStage):
-        return f"{where} is no training"
+        yield Problem(at, f"{stage} is no training", "name a stage that trains")
+        return
     if source.model != spec.model:
-        return f"{where} trained {source.model}, not {spec.model}"
+        what = f"{stage} trained {source.model}, not {spec.model}"
+        yield Problem(at, what, f"set model: {source.model}, or {_ANOTHER}")
     first = next((stage for stage in spec.plan if isinstance(stage, TrainStage)), None)
     for deployed in spec.plan if first is None else ():
         if isinstance(deployed, OnBedrock):
-            for problem in check_peft(deployed.to, plan.peft, ""):
-                return f"{where} was trained with peft {plan.peft}: {deployed.to} {problem}"
+            told = f"{stage} was trained with peft {plan.peft}: {deployed.to}"
+            for problem in check_peft(deployed.to, plan.peft, at):
+                yield replace(problem, what=f"{told} {problem.what}")
     if first is not None and first.peft != plan.peft:
-        return f"{where} trained with peft {plan.peft}, {first.name} is to with {first.peft}"
+        what = f"{stage} trained with peft {plan.peft}, {first.name} is to with {first.peft}"
+        yield Problem(at, what, f"set peft: {plan.peft}, or {_ANOTHER}")
     if isinstance(plan, RftStage) and first is not None and not isinstance(first, RftStage):
-        return f"{where} was reinforcement, which only reinforcement can follow"
-    return None
+        what = f"{stage} was reinforcement, which only reinforcement can follow"
+        yield Problem(at, what, f"leave out {first.name}, or {_ANOTHER}")

@@ -11,6 +11,9 @@ Release 0.1.0 gave experiments no uid; those that it began keep the names they h
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+
+from novaloop.problem import Problem
 
 MAX_PREFIX = 8
 MAX_EXPERIMENT = 27
@@ -31,14 +34,16 @@ def is_name(text: str, longest: int) -> bool:
     return len(text) <= longest and _WORDS.fullmatch(text) is not None
 
 
-def experiment_name_error(text: str, longest: int = MAX_EXPERIMENT) -> str | None:
-    """Say why `text` can't name an experiment, or None if it can."""
-    if is_name(text, longest):
-        return None
-    return (
-        f"the experiment name must be at most {longest} characters: lower-case letters and "
-        "digits, in words joined by single hyphens, such as my-classifier-2; rename the folder"
-    )
+def check_experiment_name(
+    text: str, longest: int = MAX_EXPERIMENT, where: str = ""
+) -> Iterator[Problem]:
+    """Yield that `text` can't name an experiment, if it can't."""
+    if not is_name(text, longest):
+        what = (
+            f"the experiment name must be at most {longest} characters: lower-case letters and "
+            "digits, in words joined by single hyphens, such as my-classifier-2"
+        )
+        yield Problem(where, what, "rename the folder")
 
 
 def job_name(prefix: str, experiment: str, uid: str | None, stage: str, attempt: int) -> str:
@@ -91,10 +96,16 @@ def stem_of(key: str) -> str:
     return key.rpartition("/")[2].partition(".")[0]
 
 
-def problem_with_file_name(file: str) -> str | None:
-    """Return that a file is a spec by its looks but would not be read, if it is."""
-    looks_so = re.fullmatch(r"experiment\.ya?ml", file, re.IGNORECASE)
-    return f"is not read; call it {SPEC_FILE}" if looks_so and file != SPEC_FILE else None
+def is_misnamed_spec(file: str) -> bool:
+    """Whether a file is a spec by its looks, but would not be read under its name."""
+    looks_so = re.fullmatch(r"experiment\.ya?ml", file, re.IGNORECASE) is not None
+    return looks_so and file != SPEC_FILE
+
+
+def check_file_name(file: str, where: str) -> Iterator[Problem]:
+    """Yield that a file is a spec by its looks but is not read, if it is."""
+    if is_misnamed_spec(file):
+        yield Problem(where, "is not read", f"call it {SPEC_FILE}")
 
 
 def report_prefix(experiment_id: str) -> str:

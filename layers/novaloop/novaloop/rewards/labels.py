@@ -72,7 +72,9 @@ class LabelReader:
         self._exact = frozenset(self.labels)
         self._by_letters = {_letters(label.lower()): label for label in self.labels}
         if len(self._by_letters) < len(self.labels):
-            raise ValueError("two labels differ only in case, spaces, hyphens or underscores")
+            raise ValueError(
+                "two labels differ only in case, spaces, hyphens or underscores; rename one"
+            )
         self._pattern = _pattern(self.labels)
 
     def strict(self, text: str) -> str | None:

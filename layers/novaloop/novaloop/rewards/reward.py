@@ -105,7 +105,7 @@ def _last_turn(sample: Mapping[str, object]) -> dict[str, object] | None:
     return None
 
 
-def problem_with(sample: object) -> str | None:
+def why_unusable(sample: object) -> str | None:
     """Why a sample counts as unusable; None if it doesn't."""
     try:
         _score_fields(sample, generated_answer(sample))

@@ -12,7 +12,7 @@ from typing import Annotated, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
 from novaloop.experiment.versions import Damaged, Shape, current
-from novaloop.typed import problems_of
+from novaloop.typed import one_line
 
 T = TypeVar("T")
 Name = Annotated[str, Field(min_length=1)]
@@ -36,4 +36,4 @@ def read_event(kinds: TypeAdapter[T], event: object) -> T:
     try:
         return kinds.validate_python(event)
     except ValidationError as error:
-        raise Damaged("event", problems_of(error)) from None
+        raise Damaged("event", one_line(error)) from None

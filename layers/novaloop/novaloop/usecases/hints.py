@@ -25,7 +25,7 @@ from pydantic_core import from_json
 
 from novaloop.experiment.record import Record, StageState
 from novaloop.experiment.versions import NewerVersion, Shape, current
-from novaloop.typed import adapter, problems_of
+from novaloop.typed import adapter, one_line
 from novaloop.usecases.events import Event, Name, read_event
 from novaloop.usecases.ports import Hints
 from novaloop.usecases.reconcile import MAX_DEPTH
@@ -140,7 +140,7 @@ def read_record(record: Mapping[str, Any]) -> Hint:
             return Hint(experiment_id=Change.model_validate(record).experiment_id)
         return _of_message(Message.model_validate(record).body)
     except ValidationError as error:
-        raise NoHint(problems_of(error)) from None
+        raise NoHint(one_line(error)) from None
 
 
 def _of_message(body: str) -> Hint:

@@ -10,8 +10,8 @@ from novaloop.experiment.names import (
     MAX_EXPERIMENT_WITHOUT_UID,
     SPEC_FILE,
     SPLIT_STEM,
-    experiment_name_error,
-    problem_with_file_name,
+    is_misnamed_spec,
+    is_name,
     stem_of,
 )
 from novaloop.experiment.spec.experiment import Role
@@ -33,12 +33,12 @@ class InboxFile:
 
         How long that name may be, its record tells: the controller holds it to that.
         """
-        if self.name == SPEC_FILE or problem_with_file_name(self.name):
+        if self.name == SPEC_FILE or is_misnamed_spec(self.name):
             return False  # it is told of, whatever the folder is called
         is_nested = "/" in self.name  # such as `old/sft.csv`, which must not replace `sft.csv`
         is_data = stem_of(self.name) in {*Role, SPLIT_STEM} and SourceFormat.of(self.name)
-        misnamed = experiment_name_error(self.experiment_id, MAX_EXPERIMENT_WITHOUT_UID)
-        return is_nested or not is_data or misnamed is not None
+        named = is_name(self.experiment_id, MAX_EXPERIMENT_WITHOUT_UID)
+        return is_nested or not is_data or not named
 
 
 @dataclass(frozen=True)

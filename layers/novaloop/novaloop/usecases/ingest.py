@@ -19,7 +19,7 @@ from novaloop.experiment.names import (
     MISNAMED_SPEC_FILE,
     SPEC_FILE,
     SPLIT_STEM,
-    problem_with_file_name,
+    check_file_name,
     stem_of,
 )
 from novaloop.experiment.record import DatasetItem, DatasetStatus
@@ -56,10 +56,10 @@ def ingest(key: str, world: IngestWorld) -> None:
     experiment_id, file = named.experiment_id, named.name
     if file == SPEC_FILE:
         ingest_spec(experiment_id, key, upload, world)
-    elif (problem := problem_with_file_name(file)) is not None:
+    elif problems := list(check_file_name(file, "")):
         # In the place of one dataset, however the name is written: it keeps the start waiting.
         item = _item(MISNAMED_SPEC_FILE, key, upload, world)
-        refused = replace(item, status=DatasetStatus.REJECTED, reason=problem)
+        refused = replace(item, status=DatasetStatus.REJECTED, reason=str(problems[0]))
         world.store.put_dataset(experiment_id, refused)
     elif named.is_stray:
         world.store.put_stray(experiment_id, file)

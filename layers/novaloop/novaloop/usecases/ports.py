@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from novaloop.experiment.runtimes.serving import EndpointRef
     from novaloop.experiment.runtimes.training_job import PlannedRequest
     from novaloop.experiment.spec.stages import Target
+    from novaloop.problem import Problem
     from novaloop.recipes.bedrock_serving import BedrockPlan
     from novaloop.recipes.endpoints import EndpointPlan
     from novaloop.training.lines import LogLine
@@ -271,8 +272,8 @@ class Endpoints(Protocol):
         """Request what could not be requested before the launch was done. Raises LaunchRefused."""
         ...
 
-    def problem_with(self, endpoint: str) -> str | None:
-        """Say why nothing of this stack may serve under that name, or None if it may."""
+    def check_endpoint(self, endpoint: str, at: str) -> Iterator[Problem]:
+        """Yield why nothing of this stack may serve under that name, if nothing may."""
         ...
 
     def hold(self, ref: EndpointRef, tags: Mapping[str, str]) -> str | None:

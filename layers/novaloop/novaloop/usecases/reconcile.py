@@ -471,8 +471,8 @@ def _check_site(record: Record, spec: ExperimentSpec, world: World) -> Iterator[
         yield from check_image(plan, world.site, at)
         yield from check_processor(plan, world.site, at)
         endpoint = shared_endpoint(record, plan) if isinstance(plan, DeployStage) else None
-        if endpoint is not None and (taken := world.endpoints.problem_with(endpoint)):
-            yield Problem(f"{at}.endpoint", taken)
+        if endpoint is not None:
+            yield from world.endpoints.check_endpoint(endpoint, f"{at}.endpoint")
 
 
 def _listen(

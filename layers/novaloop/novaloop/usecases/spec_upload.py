@@ -9,7 +9,8 @@ from novaloop.experiment.names import INBOX, SPEC_FILE
 from novaloop.experiment.record import Record, SpecItem
 from novaloop.experiment.spec.experiment import ExperimentSpec
 from novaloop.experiment.spec.yaml_file import MAX_BYTES
-from novaloop.experiment.validation.reading import SpecRefused, read_spec
+from novaloop.experiment.validation.reading import read_spec
+from novaloop.problem import Invalid
 from novaloop.usecases.attempts import is_given_up, is_told, noticing, why_given_up, why_not_yet
 from novaloop.usecases.conversion import IngestWorld
 from novaloop.usecases.inbox import NOT_READ
@@ -22,8 +23,9 @@ def spec_item(key: str, upload: Upload, world: IngestWorld) -> SpecItem:
         content = body.read(MAX_BYTES + 1)
     try:
         return SpecItem(upload.version_id, upload.uploaded_at, read_spec(content))
-    except SpecRefused as refused:
-        return SpecItem(upload.version_id, upload.uploaded_at, None, refused.errors)
+    except Invalid as invalid:
+        errors = tuple(map(str, invalid.problems))
+        return SpecItem(upload.version_id, upload.uploaded_at, None, errors)
 
 
 def ingest_spec(experiment_id: str, key: str, upload: Upload, world: IngestWorld) -> None:

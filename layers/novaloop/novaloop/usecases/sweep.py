@@ -37,7 +37,7 @@ from novaloop.experiment.names import (
     MISNAMED_SPEC_FILE,
     SPEC_FILE,
     SPLIT_STEM,
-    problem_with_file_name,
+    is_misnamed_spec,
     stem_of,
 )
 from novaloop.experiment.record import Record, Snapshot
@@ -368,7 +368,7 @@ def _roles(file: InboxFile, snapshot: Snapshot) -> Iterable[str]:
     All misnamed specs share one. For `data.csv` there are none without `split:`, so nothing is to
     be asked for; as long as no spec is read, that may be lost as well, and say `split:`.
     """
-    if problem_with_file_name(file.name) is not None:
+    if is_misnamed_spec(file.name):
         return (MISNAMED_SPEC_FILE,)
     stem = stem_of(file.name)
     if stem != SPLIT_STEM:

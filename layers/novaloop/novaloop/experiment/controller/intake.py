@@ -26,8 +26,9 @@ from novaloop.experiment.names import (
     MAX_EXPERIMENT_WITHOUT_UID,
     SPEC_FILE,
     SPLIT_STEM,
-    experiment_name_error,
-    problem_with_file_name,
+    check_experiment_name,
+    check_file_name,
+    is_misnamed_spec,
     stem_of,
 )
 from novaloop.experiment.record import (
@@ -110,10 +111,10 @@ class _Intake:
 def collect(record: Record, seen: Observation, now: datetime, policy: Policy) -> Decision:
     """Take the newest spec and datasets; start when all that the plan needs are accepted."""
     item = seen.snapshot.spec
-    if problem := _name_problem(record):
-        return enter(record, Status.REJECTED, problem, now)
-    if problem := _spec_problem(seen.snapshot) or seen.site_problem:
-        return _reject(record, problem, {SPEC_FILE: _spec_id(seen.snapshot)}, now)
+    if misnamed := next(_check_name(record), None):
+        return enter(record, Status.REJECTED, str(misnamed), now)
+    if why := _why_not_read(seen.snapshot) or seen.site_problem:
+        return _reject(record, why, {SPEC_FILE: _spec_id(seen.snapshot)}, now)
     uploaded = item if item and item.spec else None
     record = replace(
         record,
@@ -163,20 +164,20 @@ def _spec_id(snapshot: Snapshot) -> str:
     uploads += [
         (file.uploaded_at, file.version_id)
         for file in snapshot.datasets.values()
-        if problem_with_file_name(file.role)
+        if is_misnamed_spec(file.role)
     ]
     at, version = max(uploads, default=("", ""))
     return _identity(str(at), version)
 
 
-def _name_problem(record: Record) -> str | None:
+def _check_name(record: Record) -> Iterator[Problem]:
     longest = MAX_EXPERIMENT if record.uid else MAX_EXPERIMENT_WITHOUT_UID
-    return experiment_name_error(record.experiment_id, longest)
+    return check_experiment_name(record.experiment_id, longest)
 
 
 def is_misnamed(record: Record) -> bool:
     """Whether it is nothing but a folder whose name no experiment can have."""
-    return record.status.takes_uploads and _name_problem(record) is not None
+    return record.status.takes_uploads and any(_check_name(record))
 
 
 def _have_checked(
@@ -216,16 +217,16 @@ def keeps_from_starting(snapshot: Snapshot) -> bool:
 def _missing_checkpoint(seen: Observation) -> str | None:
     if seen.origin is None or seen.origin.checkpoint is not None:
         return None
-    return f"experiment.yaml: checkpoint: {seen.origin.problem}"
+    return f"experiment.yaml: {seen.origin.problem}"
 
 
-def _spec_problem(snapshot: Snapshot) -> str | None:
+def _why_not_read(snapshot: Snapshot) -> str | None:
+    """Say what is wrong with the newest experiment.yaml, or with what is called almost like it."""
     item = snapshot.spec
     for file in snapshot.datasets.values():
         if item is None or item.uploaded_at < file.uploaded_at:
-            problem = problem_with_file_name(file.role)
-            if problem is not None:
-                return f"{_file(file)} {problem}"
+            for problem in check_file_name(file.role, _file(file)):
+                return str(problem)
     return _first_of(item.errors) if item is not None and item.spec is None else None
 
 

@@ -10,8 +10,8 @@ from novaloop.experiment.names import (
     MAX_EXPERIMENT_WITHOUT_UID,
     SPEC_FILE,
     SPLIT_STEM,
-    experiment_name_error,
-    problem_with_file_name,
+    check_file_name,
+    is_name,
     stem_of,
 )
 from novaloop.experiment.record import Strays
@@ -30,11 +30,11 @@ def why_not_used(experiment_id: str, file: str, spec: ExperimentSpec) -> str:
     read = [f"{SPLIT_STEM}.csv"] if divided else []
     read += [f"{role}.csv" for role in needed if role not in divided]
     names = ", ".join(read) or "no data"
-    misspelt = problem_with_file_name(file)
+    misspelt = next(check_file_name(file, ""), None)
     causes = (
-        (misspelt is not None, misspelt or ""),
+        (misspelt is not None, str(misspelt)),
         (
-            experiment_name_error(experiment_id, MAX_EXPERIMENT_WITHOUT_UID) is not None,
+            not is_name(experiment_id, MAX_EXPERIMENT_WITHOUT_UID),
             "no experiment can have the name of its folder",
         ),
         ("/" in file, f"it lies in a folder of its own: put it beside {SPEC_FILE}"),

@@ -6,24 +6,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from functools import cache
+from itertools import chain
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from novaloop.experiment.spec.wording import in_words
+from novaloop.experiment.spec.wording import problems_of
+from novaloop.problem import Invalid
 from novaloop.recipes.packaged import packaged_yaml
 from novaloop.typed import dotted
 
 _HOUR = 3600
 _LOW_SHARE = 0.5
-
-
-class PricesRefused(Exception):  # noqa: N818 - a verdict on the input, not a fault of the program
-    """A file of prices can't be used; `errors` holds one line per problem."""
-
-    def __init__(self, errors: tuple[str, ...]) -> None:
-        super().__init__("\n".join(errors))
-        self.errors = errors
 
 
 class _Model(BaseModel):
@@ -68,17 +62,16 @@ def _packaged() -> Any:
 
 
 def read_prices(content: bytes) -> PriceTable:
-    """Return the packaged prices with what `content` says otherwise. Raises PricesRefused."""
+    """Return the packaged prices with what `content` says otherwise. Raises Invalid."""
     # Only the command reads people's prices.
-    from novaloop.experiment.spec.yaml_file import NotSettings, read_settings  # noqa: PLC0415
+    from novaloop.experiment.spec.yaml_file import read_settings  # noqa: PLC0415
 
+    changes = read_settings(content, example="as_of: 2026-11-01")
     try:
-        changes = read_settings(content, example="as_of: 2026-11-01")
         return PriceTable.model_validate(_merged(_packaged(), changes))
-    except NotSettings as problem:
-        raise PricesRefused((str(problem),)) from None
     except ValidationError as error:
-        raise PricesRefused(tuple(map(_line, error.errors()))) from None
+        found = (problems_of(each, dotted(*each["loc"])) for each in error.errors())
+        raise Invalid(*chain.from_iterable(found)) from None
 
 
 def _merged(table: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -87,10 +80,6 @@ def _merged(table: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, A
 
 def _changed(old: object, new: object) -> object:
     return {**old, **new} if isinstance(old, dict) and isinstance(new, dict) else new
-
-
-def _line(error: Mapping[str, Any]) -> str:
-    return f"{dotted(*error['loc'])}: {in_words(error)}"
 
 
 @dataclass(frozen=True)

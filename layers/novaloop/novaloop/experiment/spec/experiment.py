@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
 
@@ -11,7 +11,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from novaloop.datasets.policies import DROPPABLE, Check
 from novaloop.datasets.policies import Policy as CheckPolicy
-from novaloop.experiment.spec.reward import Reward, reward_problems
+from novaloop.experiment.spec.reward import Reward, check_reward
 from novaloop.experiment.spec.stages import (
     JUDGES,
     DeployStage,
@@ -28,6 +28,7 @@ from novaloop.experiment.spec.stages import (
     tagged,
 )
 from novaloop.metrics.registry import GATED
+from novaloop.problem import Invalid, Problem
 from novaloop.rewards.labels import LabelReader
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -64,7 +65,8 @@ class Split(SpecModel):
         shares = self.shares.values()
         counts = all(isinstance(share, int) for share in shares)
         if not counts and (max(shares) > 1 or sum(shares) > 1 + 1e-9):
-            raise ValueError("give whole row counts, or fractions that add up to at most 1")
+            what = "fractions add up to at most 1"
+            raise Invalid(Problem("", what, "give such fractions, or whole row counts"))
         return self
 
     @property
@@ -117,7 +119,8 @@ class ExperimentSpec(SpecModel):
     @classmethod
     def _distinct_labels(cls, labels: Labels) -> Labels:
         if len(labels) == 1:
-            raise ValueError("a classification needs at least two labels")
+            what = "a classification needs at least two labels"
+            raise Invalid(Problem("", what, "add the others, or leave labels out"))
         if labels:
             LabelReader(labels)
         return labels
@@ -127,7 +130,8 @@ class ExperimentSpec(SpecModel):
     def _policies_that_can_be(cls, checks: Mapping[Check, CheckPolicy]) -> Mapping[Check, Any]:
         wrong = [check for check, to in checks.items() if to == "drop" and check not in DROPPABLE]
         if wrong:
-            raise ValueError(f"{wrong[0]} concerns a whole dataset: write refuse or warn")
+            what = f"{wrong[0]} concerns a whole dataset"
+            raise Invalid(Problem("", what, "write refuse or warn"))
         return checks
 
     @field_validator("plan", mode="before")
@@ -137,138 +141,139 @@ class ExperimentSpec(SpecModel):
 
     @model_validator(mode="after")
     def _plan_makes_sense(self, info: ValidationInfo) -> Self:
-        problems = self.contradictions() if info.context != FIELDS_ONLY else []
+        problems = [] if info.context == FIELDS_ONLY else list(self.check_consistency())
         if problems:
-            raise ValueError("; ".join(problems))
+            raise Invalid(*problems)
         return self
 
-    def contradictions(self) -> list[str]:
-        """Return where settings that are fine by themselves can't be meant together."""
-        return [
-            *_name_problems(self),
-            *_order_problems(self),
-            *_gate_problems(self),
-            *_check_problems(self),
-            *_label_problems(self),
-            *_deploy_problems(self),
-            *reward_problems(self.reward, self.labels),
-        ]
+    def check_consistency(self) -> Iterator[Problem]:
+        """Yield where settings that are fine by themselves can't be meant together."""
+        yield from _check_names(self)
+        yield from _check_order(self)
+        yield from _check_gate(self)
+        yield from _check_policies(self)
+        yield from _check_labels(self)
+        yield from _check_deployments(self)
+        yield from check_reward(self.reward, self.labels)
 
 
-def _name_problems(spec: ExperimentSpec) -> list[str]:
+def _check_names(spec: ExperimentSpec) -> Iterator[Problem]:
     uses = Counter(stage.name for stage in spec.plan)
-    twice = sorted(name for name, count in uses.items() if count > 1)
-    return [f"plan: two stages are called {name}; give each its own name" for name in twice]
+    for name in sorted(name for name, count in uses.items() if count > 1):
+        yield Problem("plan", f"two stages are called {name}", "give each its own name")
 
 
-def _label_problems(spec: ExperimentSpec) -> list[str]:
+def _check_labels(spec: ExperimentSpec) -> Iterator[Problem]:
     number = len(spec.labels)
-    if number <= MAX_LABELS:
-        return []
-    return [
-        (
-            f"labels: {number:,} are given; at most {MAX_LABELS} fit into a score with its "
-            "confusion matrix; merge rare ones, or leave labels out, so that answers are "
-            "compared as texts"
-        )
-    ]
+    if number > MAX_LABELS:
+        fit = f"at most {MAX_LABELS} fit into a score with its confusion matrix"
+        do = "merge rare ones, or leave labels out, so that answers are compared as texts"
+        yield Problem("labels", f"{number:,} are given; {fit}", do)
 
 
-def _order_problems(spec: ExperimentSpec) -> list[str]:
-    """Check what the service documents: an SFT can't follow an RFT, LoRA stays LoRA."""
-    problems: list[str] = []
+def _check_order(spec: ExperimentSpec) -> Iterator[Problem]:
+    """Yield what the service documents: an SFT can't follow an RFT, LoRA stays LoRA."""
     trained: list[TrainStage] = []
     for index, stage in enumerate(spec.plan):
         where = f"plan[{index}].{stage.kind}"
         if isinstance(stage, SftStage) and any(isinstance(past, RftStage) for past in trained):
-            problems.append(f"{where}: supervised fine-tuning can't follow reinforcement")
+            what = "supervised fine-tuning can't follow reinforcement"
+            yield Problem(where, what, "put it before, or leave one of both out")
         if isinstance(stage, TrainStage):
             if trained and trained[-1].peft != stage.peft:
-                problems.append(f"{where}: peft must stay {trained[-1].peft} along the plan")
+                yield Problem(where, f"peft must stay {trained[-1].peft} along the plan")
             trained.append(stage)
         if isinstance(stage, ServingStage) and not trained and spec.checkpoint is None:
-            problems.append(f"{where}: nothing was trained before it, so there is no checkpoint")
+            what = "nothing was trained before it, so there is no checkpoint"
+            yield Problem(where, what, "add a training, or set checkpoint")
         if isinstance(stage, ServingStage) and index != len(spec.plan) - 1:
-            problems.append(f"{where}: deploy must be the last stage")
-    return problems
+            yield Problem(where, "deploy must be the last stage")
 
 
-def _deploy_problems(spec: ExperimentSpec) -> list[str]:
-    return [
-        f"plan[{index}].deploy: endpoint can't be combined with inference_component: an update in "
-        "place replaces the machines, and with them every component on them; leave out one of both"
-        for index, stage in enumerate(spec.plan)
-        if isinstance(stage, DeployStage) and stage.endpoint and stage.inference_component
-    ]
+def _check_deployments(spec: ExperimentSpec) -> Iterator[Problem]:
+    what = (
+        "endpoint can't be combined with inference_component: an update in place replaces the "
+        "machines, and with them every component on them"
+    )
+    for index, stage in enumerate(spec.plan):
+        if isinstance(stage, DeployStage) and stage.endpoint and stage.inference_component:
+            yield Problem(f"plan[{index}].deploy", what, "leave out one of both")
 
 
-def _check_problems(spec: ExperimentSpec) -> list[str]:
-    if spec.split is None:
-        return []
-    dropped = [check for check, policy in spec.checks.items() if policy == "drop"]
-    advice = "drop needs eval as a file of its own; with split, write refuse or warn"
-    return [f"checks.{check}: {advice}" for check in dropped]
+def _check_policies(spec: ExperimentSpec) -> Iterator[Problem]:
+    for check, policy in spec.checks.items():
+        if spec.split is not None and policy == "drop":
+            what = "drop needs eval as a file of its own"
+            yield Problem(f"checks.{check}", what, "with split, write refuse or warn")
 
 
-def _gate_problems(spec: ExperimentSpec) -> list[str]:
-    if spec.gate is None:
-        return []
-    unknown = sorted(set(spec.gate.class_floors) - set(spec.labels))
-    problems = [f"gate.class_floors: {label} is not one of labels" for label in unknown]
+def _check_gate(spec: ExperimentSpec) -> Iterator[Problem]:
+    gate = spec.gate
+    if gate is None:
+        return
+    for label in sorted(set(gate.class_floors) - set(spec.labels)):
+        what = f"{label} is not one of labels"
+        yield Problem("gate.class_floors", what, "add it there, or remove it here")
     evaluations = {stage.name: stage for stage in spec.plan if isinstance(stage, EvaluateStage)}
     if not evaluations:
-        return ["gate: the plan has no evaluation to judge", *problems]
-    judged = spec.gate.evaluation or next(reversed(evaluations))
+        yield Problem("gate", "the plan has no evaluation to judge", "add one, or remove the gate")
+        return
+    judged = gate.evaluation or next(reversed(evaluations))
     if judged not in evaluations:
-        return [f"gate.evaluation: no evaluation is called {judged}", *problems]
+        what = f"no evaluation is called {judged}"
+        yield Problem("gate.evaluation", what, f"there are {', '.join(evaluations)}")
+        return
     names = list(evaluations)
     earlier = {name: evaluations[name] for name in names[: names.index(judged)]}
-    return [
-        *_comparison_problems(spec.gate.better_than, evaluations[judged], earlier),
-        *_measurement_problems(spec.gate, evaluations[judged]),
-        *problems,
-    ]
+    yield from _check_comparison(gate.better_than, evaluations[judged], earlier)
+    yield from _check_measurement(gate, evaluations[judged])
 
 
-def _comparison_problems(
+def _check_comparison(
     against: str | None, judged: EvaluateStage, earlier: Mapping[str, EvaluateStage]
-) -> list[str]:
-    where = "gate.better_than"
+) -> Iterator[Problem]:
+    where, do = "gate.better_than", "name an evaluation of the same task before it, or remove it"
     if against is None:
-        return []
+        return
     if against not in earlier:
-        return [f"{where}: no earlier evaluation is called {against}"]
-    if judged.task in JUDGES:
-        return [f"{where}: {judged.task} judges the answers in the dataset, not the model's"]
-    other = earlier[against]
-    if (other.task, other.subtask) != (judged.task, judged.subtask):
-        asked, had = (" ".join(filter(None, (s.task, s.subtask))) for s in (judged, other))
-        return [f"{where}: {judged.name} runs {asked}, but {against} ran {had}"]
-    return []
+        yield Problem(where, f"no earlier evaluation is called {against}", do)
+    elif judged.task in JUDGES:
+        what = f"{judged.task} judges the answers in the dataset, not the model's"
+        yield Problem(where, what, "remove it")
+    else:
+        other = earlier[against]
+        if (other.task, other.subtask) != (judged.task, judged.subtask):
+            asked, had = (" ".join(filter(None, (s.task, s.subtask))) for s in (judged, other))
+            yield Problem(where, f"{judged.name} runs {asked}, but {against} ran {had}", do)
 
 
-def _measurement_problems(gate: Gate, judged: EvaluateStage) -> list[str]:
-    """Check that what is asked for can be measured, as far as the names are known."""
+def _check_measurement(gate: Gate, judged: EvaluateStage) -> Iterator[Problem]:
+    """Yield what is asked for and can't be measured, as far as the names are known."""
     from novaloop.recipes.catalog import metric_of  # noqa: PLC0415 - as in `default_plan`
 
+    if judged.task is Task.GEN_QA:
+        yield from _check_row_metric(gate, judged)
+        return
     of_rows = gate.metric in GATED and gate.metric != metric_of(judged.task)
     asked = {
-        f"metric: {gate.metric}": of_rows,
+        "metric": of_rows,
         "class_floors": bool(gate.class_floors),
         "max_format_failures": gate.max_format_failures is not None,
         "max_truncated": gate.max_truncated is not None,
     }
-    if judged.task is Task.GEN_QA:
-        return _row_metric_problems(gate, judged)
-    advice = f"{judged.name} runs {judged.task}, which leaves no rows to measure that by"
-    return [f"gate.{name}: {advice}" for name, is_asked in asked.items() if is_asked]
+    what = f"{judged.name} runs {judged.task}, which leaves no rows to measure that by"
+    for name in (name for name, is_asked in asked.items() if is_asked):
+        told = f"{gate.metric}: {what}" if name == "metric" else what
+        yield Problem(f"gate.{name}", told, "choose what the task measures, or judge a gen_qa")
 
 
-def _row_metric_problems(gate: Gate, judged: EvaluateStage) -> list[str]:
+def _check_row_metric(gate: Gate, judged: EvaluateStage) -> Iterator[Problem]:
     if gate.metric not in GATED:
-        names = ", ".join(GATED)
-        return [] if judged.processor else [f"gate.metric: {gate.metric} is none of {names}"]
+        if not judged.processor:
+            names = ", ".join(GATED)
+            yield Problem("gate.metric", f"{gate.metric} is none of {names}", "choose one of them")
+        return
     most = GATED[gate.metric].most
-    if gate.at_least is None or 0 <= gate.at_least <= most:
-        return []
-    return [f"gate.at_least: {gate.metric} lies between 0 and {most}; {gate.at_least:g} does not"]
+    if gate.at_least is not None and not 0 <= gate.at_least <= most:
+        what = f"{gate.metric} lies between 0 and {most}, and {gate.at_least:g} does not"
+        yield Problem("gate.at_least", what, "write a level between them")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from typing import Any
 
 from pydantic import BaseModel
 
+from novaloop.experiment.spec import wording
 from novaloop.experiment.spec.experiment import ExperimentSpec, Gate, Split
 from novaloop.experiment.spec.reward import REWARD_TYPES, LengthPenalty, WeightedPart
 from novaloop.experiment.spec.stages import (
@@ -22,14 +23,13 @@ from novaloop.experiment.spec.stages import (
     Runtime,
     SftStage,
 )
-from novaloop.experiment.spec.wording import in_words
+from novaloop.problem import Problem
 from novaloop.typed import dotted
 
 NO_HYPERPOD = (
     "a job there is a set of Kubernetes resources that fit one cluster only, which nothing here "
-    "can check; use runtime training-job, which runs the same recipes"
+    "can check"
 )
-NO_MULTI_TURN = "its jobs can't be checked here; use rft, in which an answer is one turn"
 _SECTIONS: Mapping[str, type[BaseModel]] = {
     "": ExperimentSpec,
     "split": Split,
@@ -47,11 +47,10 @@ _SECTIONS: Mapping[str, type[BaseModel]] = {
 }
 
 
-def describe(error: Mapping[str, Any]) -> str:
-    """Return one of a ValidationError's errors with the path of its field."""
-    path = _path(error["loc"])
-    message = _message(error)
-    return f"{path}: {message}" if path else message
+def problems_of(error: Mapping[str, Any]) -> list[Problem]:
+    """Return what one of a ValidationError's errors tells, with the path of its field."""
+    where = _path(error["loc"])
+    return [*_of_this_field(error, where)] or [*wording.problems_of(error, where)]
 
 
 def _path(location: tuple[str | int, ...]) -> str:
@@ -62,46 +61,31 @@ def _path(location: tuple[str | int, ...]) -> str:
     return dotted(*(part for part, before in kept if before != "reward"))
 
 
-def _message(error: Mapping[str, Any]) -> str:
-    if error["type"] == "extra_forbidden":
-        return _unknown_key(error["loc"])
-    return _message_of_field(error) or in_words(error)
-
-
-def _message_of_field(error: Mapping[str, Any]) -> str | None:
-    """Return what is to be said of this field in particular."""
+def _of_this_field(error: Mapping[str, Any], where: str) -> Iterator[Problem]:
+    """Yield what is to be said of this field in particular."""
     is_union = str(error["type"]).startswith("union_tag")
-    if error["loc"][-1:] == ("reward",) and is_union:
+    if error["type"] == "extra_forbidden":
+        meant = meant_by(error["loc"])
+        do = f"did you mean {meant}?" if meant else f"known: {', '.join(_known(error['loc']))}"
+        yield Problem(where, "is not a known setting", do)
+    elif error["loc"][-1:] == ("reward",) and is_union:
         types = [each for each in REWARD_TYPES if each != "weighted" or "parts" not in error["loc"]]
-        return f"type must be one of {', '.join(types)}"
-    if error["loc"] == ("runtime",):
-        return _no_runtime(error["input"])
-    if error["loc"][-2:] == ("deploy", "to"):
-        return f"must be one of {', '.join(TARGETS)}"
-    return _no_stage(error) if is_union else None
-
-
-def _no_stage(error: Mapping[str, Any]) -> str:
-    if error["type"] == "union_tag_not_found":
-        return "must be one stage, such as `- evaluate: baseline` or `- sft: {instances: 4}`"
-    if "multi" in str(error["ctx"]["tag"]):
-        return f"multi-turn reinforcement is refused: {NO_MULTI_TURN}"
-    return "is no kind of stage; write evaluate, sft, dpo, rft or deploy"
-
-
-def _no_runtime(asked: object) -> str:
-    offered = ", ".join(Runtime)
-    return (
-        f"hyperpod is refused: {NO_HYPERPOD}"
-        if asked == "hyperpod"
-        else f"must be one of {offered}"
-    )
-
-
-def _unknown_key(location: tuple[str | int, ...]) -> str:
-    meant = meant_by(location)
-    hint = f"did you mean {meant}?" if meant else f"known: {', '.join(_known(location))}"
-    return f"is not a known setting; {hint}"
+        yield Problem(where, f"type must be one of {', '.join(types)}")
+    elif error["loc"] == ("runtime",) and error["input"] == "hyperpod":
+        do = "use runtime training-job, which runs the same recipes"
+        yield Problem(where, f"hyperpod is refused: {NO_HYPERPOD}", do)
+    elif error["loc"] == ("runtime",):
+        yield Problem(where, f"must be one of {', '.join(Runtime)}")
+    elif error["loc"][-2:] == ("deploy", "to"):
+        yield Problem(where, f"must be one of {', '.join(TARGETS)}")
+    elif error["type"] == "union_tag_not_found":
+        examples = "`- evaluate: baseline` or `- sft: {instances: 4}`"
+        yield Problem(where, f"must be one stage, such as {examples}")
+    elif is_union and "multi" in str(error["ctx"]["tag"]):
+        what = "multi-turn reinforcement is refused: its jobs can't be checked here"
+        yield Problem(where, what, "use rft, in which an answer is one turn")
+    elif is_union:
+        yield Problem(where, "is no kind of stage", "write evaluate, sft, dpo, rft or deploy")
 
 
 def meant_by(location: tuple[str | int, ...]) -> str | None:

@@ -6,11 +6,12 @@ These models say what a person may write; `novaloop.rewards` scores by it.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 
+from novaloop.problem import Invalid, Problem
 from novaloop.rewards.custom import CUSTOM_SCORERS
 from novaloop.rewards.patterns import compile_pattern
 from novaloop.rewards.schema import MAX_DEPTH, check_schema
@@ -24,21 +25,23 @@ _NUMBERS = (1e-15, 1e15)
 
 
 def _plain_json(value: Any, depth: int = 0) -> Any:
-    """Return `value` if YAML gave what JSON has too; raise ValueError otherwise."""
+    """Return `value` if YAML gave what JSON has too; raise Invalid otherwise."""
     smallest, largest = _NUMBERS
     if depth > MAX_DEPTH:
-        raise ValueError(f"is deeper than {MAX_DEPTH} levels")
+        raise Invalid(Problem("", f"is deeper than {MAX_DEPTH} levels", "use fewer"))
     if isinstance(value, Mapping):
         if not all(isinstance(key, str) for key in value):
-            raise ValueError("has a key that is no text; put it in quotes")
+            raise Invalid(Problem("", "has a key that is no text", "put it in quotes"))
         value = {key: _plain_json(each, depth + 1) for key, each in value.items()}
     elif isinstance(value, list):
         value = [_plain_json(each, depth + 1) for each in value]
     elif isinstance(value, int | float):
         if value != 0 and not smallest <= abs(value) <= largest:
-            raise ValueError(f"has a number beyond {smallest:g} to {largest:g}")
+            what = f"has a number beyond {smallest:g} to {largest:g}"
+            raise Invalid(Problem("", what, "write another, or put it in quotes"))
     elif not isinstance(value, str | None):
-        raise ValueError(f"has a {type(value).__name__}, which JSON hasn't; put it in quotes")  # noqa: TRY004
+        what = f"has a {type(value).__name__}, which JSON hasn't"
+        raise Invalid(Problem("", what, "put it in quotes"))
     return value
 
 
@@ -127,7 +130,8 @@ class CustomReward(_Reward):
     def _is_there(cls, name: str) -> str:
         if name not in CUSTOM_SCORERS:
             there = ", ".join(sorted(CUSTOM_SCORERS)) or "none"
-            raise ValueError(f"is not in rewards/custom.py, which has {there}; add it and deploy")
+            what = f"is not in rewards/custom.py, which has {there}"
+            raise Invalid(Problem("", what, "add it and deploy"))
         return name
 
 
@@ -178,17 +182,14 @@ def _with_labels(settings: dict[str, Any], labels: Sequence[str]) -> dict[str, A
     return settings
 
 
-def reward_problems(reward: Reward | None, labels: Sequence[str]) -> list[str]:
-    """Return what is wrong with a reward together with the experiment's labels."""
+def check_reward(reward: Reward | None, labels: Sequence[str]) -> Iterator[Problem]:
+    """Yield what is wrong with a reward together with the experiment's labels."""
     if reward is None:
-        return []
+        return
     parts = [part.reward for part in reward.parts] if isinstance(reward, WeightedReward) else []
-    by_label = any(isinstance(each, LabelReward) for each in (reward, *parts))
-    problems = ["reward: type label needs `labels:`"] if by_label and not labels else []
+    if any(isinstance(each, LabelReward) for each in (reward, *parts)) and not labels:
+        yield Problem("reward", "type label needs `labels:`", "list them")
     size = len(json.dumps(reward_settings(reward, labels)))
     if size > MAX_CHARACTERS:
-        problems.append(
-            f"reward: has {size:,} characters as JSON; every row carries it, so at most"
-            f" {MAX_CHARACTERS:,} are taken"
-        )
-    return problems
+        most = f"every row carries it, so at most {MAX_CHARACTERS:,} are taken"
+        yield Problem("reward", f"has {size:,} characters as JSON; {most}", "shorten it")

@@ -10,15 +10,14 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag
 
 from novaloop.experiment import names
+from novaloop.problem import Invalid, Problem
 from novaloop.training.notes import HealthKind
 
 
 def _checked(name: str, longest: int) -> str:
     if not names.is_name(name, longest):
-        raise ValueError(
-            f"must be at most {longest} characters: lower-case letters and digits, "
-            "in words joined by single hyphens"
-        )
+        rule = f"must be at most {longest} characters: lower-case letters and digits, "
+        raise Invalid(Problem("", f"{rule}in words joined by single hyphens"))
     return name
 
 

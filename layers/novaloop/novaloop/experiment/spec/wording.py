@@ -1,19 +1,20 @@
-"""Errors of pydantic in words for whoever wrote the settings."""
+"""Errors of pydantic as Problems, in words for whoever wrote the settings."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from typing import Any
 
-_NO_VALUE = "has no value; give it one, or remove the line"
+from novaloop.problem import Invalid, Problem
+
 _WANTED = {
     "tuple_type": "a list, such as `[a, b]`",
     "dict_type": "settings, such as `{key: value}`",
     "model_type": "settings, such as `{key: value}`",
     "model_attributes_type": "settings, such as `{key: value}`",
-    "string_type": "a text; put it in quotes",
+    "string_type": "a text",
     "float_type": "a number",
     "float_parsing": "a number",
     "int_type": "a whole number",
@@ -27,23 +28,27 @@ _WANTED = {
 """What a field must be, by pydantic's type of the error."""
 
 
-def in_words(error: Mapping[str, Any]) -> str:
-    """Return what is wrong with a field, and what it must be."""
-    if error["type"] == "extra_forbidden":
-        return "is not a known setting; remove it"
-    if error["type"] in {"enum", "literal_error"}:
-        return _no_choice(error)
-    if error["type"] == "missing":
-        return "is missing; add it"
-    if error["type"] in _WANTED:
-        return f"must be {_WANTED[error['type']]}" if error["input"] is not None else _NO_VALUE
-    text = str(error["msg"]).removeprefix("Value error, ")
-    text = re.sub(r"^(Input|String|Tuple) should", "must", text)
-    return text[:1].lower() + text[1:]
-
-
-def _no_choice(error: Mapping[str, Any]) -> str:
-    choices = re.findall(r"'([^']+)'", str(error["ctx"]["expected"]))
-    near = get_close_matches(str(error["input"]), choices, 1)
-    hint = f"; did you mean {near[0]}?" if near else ""
-    return f"must be one of {', '.join(choices)}{hint}"
+def problems_of(error: Mapping[str, Any], where: str) -> Iterator[Problem]:
+    """Yield what is wrong with the field at `where`, by one of a ValidationError's errors."""
+    kind, raised = error["type"], error.get("ctx", {}).get("error")
+    if isinstance(raised, Invalid):
+        yield from raised.under(where)
+    elif kind == "extra_forbidden":
+        yield Problem(where, "is not a known setting", "remove it")
+    elif kind in {"enum", "literal_error"}:
+        choices = re.findall(r"'([^']+)'", str(error["ctx"]["expected"]))
+        near = get_close_matches(str(error["input"]), choices, 1)
+        do = f"did you mean {near[0]}?" if near else ""
+        yield Problem(where, f"must be one of {', '.join(choices)}", do)
+    elif kind == "missing":
+        yield Problem(where, "is missing", "add it")
+    elif kind in _WANTED and error["input"] is None:
+        yield Problem(where, "has no value", "give it one, or remove the line")
+    elif kind in _WANTED:
+        do = "put it in quotes" if kind == "string_type" else ""
+        yield Problem(where, f"must be {_WANTED[kind]}", do)
+    else:
+        # Pydantic's own text says what must be; that of a ValueError of ours, what to do as well.
+        text = str(error["msg"]).removeprefix("Value error, ")
+        text = re.sub(r"^(Input|String|Tuple) should", "must", text)
+        yield Problem(where, text[:1].lower() + text[1:])

@@ -12,6 +12,8 @@ from typing import Any
 
 import yaml
 
+from novaloop.problem import Invalid, Problem
+
 MAX_BYTES = 256 * 1024
 """Readers of a file read one byte more, never the rest."""
 MAX_VALUES = 5_000
@@ -23,7 +25,7 @@ https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.htm
 """
 _LONGEST_NUMBER = 64
 """Characters; Python takes time that is quadratic in the digits of a whole number."""
-_ADVICE = {
+_DO = {
     "mapping values are not allowed": "put a text with a colon in quotes",
     "expected ',' or": "close what was opened with [ or {",
     "'\\t'": "indent with spaces",
@@ -37,15 +39,12 @@ _MERGE = "tag:yaml.org,2002:merge"
 _TEXT = "tag:yaml.org,2002:str"
 
 
-class NotSettings(Exception):  # noqa: N818 - a verdict on the input, not a fault of the program
-    """A file holds no settings; `str()` is one line with the place, the reason and what to do."""
-
-
 class _Refused(yaml.MarkedYAMLError):
     """YAML, but nothing that settings need."""
 
-    def __init__(self, problem: str, node: Any) -> None:
-        super().__init__(None, None, problem, node.start_mark)
+    def __init__(self, what: str, do: str, node: Any) -> None:
+        super().__init__(None, None, what, node.start_mark)
+        self.do = do
 
 
 class _Loader(yaml.SafeLoader):
@@ -60,36 +59,36 @@ class _Loader(yaml.SafeLoader):
         # The parser works event by event: what is refused here was not read past yet.
         event: yaml.NodeEvent = self.peek_event()  # type: ignore[no-untyped-call]
         self._values += 1
-        if problem := self._problem_with(event):
-            raise _Refused(problem, event)
+        self._refuse(event)
         self._depth += 1
         node = super().compose_node(parent, index)
         self._depth -= 1
         return node
 
-    def _problem_with(self, event: yaml.NodeEvent) -> str | None:
+    def _refuse(self, event: yaml.NodeEvent) -> None:
+        """Raise _Refused for what settings don't need, or for too much of it."""
         if isinstance(event, yaml.AliasEvent):
-            return (
-                "aliases are refused; write the value out here, "
-                "or put a text that begins with * in quotes"
-            )
+            do = "write the value out here, or put a text that begins with * in quotes"
+            raise _Refused("aliases are refused", do, event)
         if event.anchor is not None:
-            return "anchors are refused; remove it, or put a text that begins with & in quotes"
+            do = "remove it, or put a text that begins with & in quotes"
+            raise _Refused("anchors are refused", do, event)
         if getattr(event, "tag", None) is not None:
-            return "tags are refused; remove it, or put a text that begins with ! in quotes"
+            do = "remove it, or put a text that begins with ! in quotes"
+            raise _Refused("tags are refused", do, event)
         if self._depth == MAX_DEPTH:
-            return f"this is nested deeper than {MAX_DEPTH} levels; use fewer"
+            raise _Refused(f"this is nested deeper than {MAX_DEPTH} levels", "use fewer", event)
         if self._values > MAX_VALUES:
-            return f"from here on there are more than {MAX_VALUES:,} keys and values; use fewer"
-        return None
+            what = f"from here on there are more than {MAX_VALUES:,} keys and values"
+            raise _Refused(what, "use fewer", event)
 
     def compose_scalar_node(self, anchor: Any) -> yaml.ScalarNode:
         node = super().compose_scalar_node(anchor)
         try:
             node.value.encode()
         except UnicodeEncodeError:
-            problem = "this holds half a character (a surrogate); write the character itself"
-            raise _Refused(problem, node) from None
+            what = "this holds half a character (a surrogate)"
+            raise _Refused(what, "write the character itself", node) from None
         return node
 
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
@@ -97,39 +96,45 @@ class _Loader(yaml.SafeLoader):
         seen: set[str] = set()
         for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
             if key.tag == _MERGE:
-                raise _Refused("merge keys (<<) are refused; write the settings out here", key)
+                raise _Refused("merge keys (<<) are refused", "write the settings out here", key)
             if key.value in seen:
-                raise _Refused(f"`{key.value}` stands twice; keep one of them", key)
+                raise _Refused(f"`{key.value}` stands twice", "keep one of them", key)
             seen.add(key.value)
         return node
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
-        problem = f"this is no {node.tag.rpartition(':')[2]}; put a text in quotes"
+        what, do = f"this is no {node.tag.rpartition(':')[2]}", "put a text in quotes"
         is_text = not isinstance(node, yaml.ScalarNode) or node.tag == _TEXT
         if not is_text and len(node.value) > _LONGEST_NUMBER:
-            raise _Refused(problem, node)
+            raise _Refused(what, do, node)
         try:
             return super().construct_object(node, deep=deep)
         except (ArithmeticError, AttributeError, LookupError, ValueError):
-            raise _Refused(problem, node) from None
+            raise _Refused(what, do, node) from None
 
 
 def read_settings(content: bytes, example: str) -> dict[str, Any]:
-    """Return the settings in a file, none if it is empty. Raises NotSettings.
+    """Return the settings in a file, none if it is empty. Raises Invalid, with line and column.
 
     `content` is what a file begins with, up to one byte more than MAX_BYTES. `example` is a line
     such as the file should hold, for the message.
     """
     if len(content) > MAX_BYTES:
-        raise NotSettings(f"has more than {MAX_BYTES:,} bytes; make it shorter")
+        raise Invalid(Problem("", f"has more than {MAX_BYTES:,} bytes", "make it shorter"))
     try:
         raw = _load(content)
     except UnicodeDecodeError as error:
-        raise NotSettings(f"is not UTF-8 at byte {error.start}; save it as UTF-8") from None
+        what = f"is not UTF-8 at byte {error.start}"
+        raise Invalid(Problem("", what, "save it as UTF-8")) from None
+    except _Refused as refused:
+        place, what = _place(refused.problem_mark), str(refused.problem)
+        raise Invalid(Problem(place, what, refused.do)) from None
     except yaml.MarkedYAMLError as error:
-        raise NotSettings(_yaml_problem(error)) from None
+        problem = error.problem or "unreadable"
+        do = next((do for part, do in _DO.items() if part in problem), "")
+        raise Invalid(Problem(_place(error.problem_mark), f"is not YAML: {problem}", do)) from None
     if raw is not None and not isinstance(raw, dict):
-        raise NotSettings(f"must hold `key: value` lines, such as `{example}`")
+        raise Invalid(Problem("", f"must hold `key: value` lines, such as `{example}`"))
     return raw or {}
 
 
@@ -139,23 +144,15 @@ def _load(content: bytes) -> Any:
         loader = _Loader(text)
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
-        problem = f"line {line}: the character U+{error.character:04X} is not allowed; remove it"
-        raise NotSettings(problem) from None
+        what = f"the character U+{error.character:04X} is not allowed"
+        raise Invalid(Problem(f"line {line}", what, "remove it")) from None
     try:
         return loader.get_single_data()
     except (OverflowError, ValueError):
         # PyYAML's scanner turns the digits of an escape or a directive into numbers unchecked.
-        problem = "this is the code of no character; write the character itself"
-        raise NotSettings(f"{_place(loader.get_mark())}{problem}") from None
-
-
-def _yaml_problem(error: yaml.MarkedYAMLError) -> str:
-    where, problem = _place(error.problem_mark), error.problem or "unreadable"
-    if isinstance(error, _Refused):
-        return f"{where}{problem}"
-    advice = next((f"; {do}" for part, do in _ADVICE.items() if part in problem), "")
-    return f"{where}is not YAML: {problem}{advice}"
+        what, place = "this is the code of no character", _place(loader.get_mark())
+        raise Invalid(Problem(place, what, "write the character itself")) from None
 
 
 def _place(mark: yaml.Mark | None) -> str:
-    return f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+    return f"line {mark.line + 1}, column {mark.column + 1}" if mark else ""

@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
+from itertools import chain
 from typing import Any
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from novaloop.experiment.spec.experiment import FIELDS_ONLY, ExperimentSpec
-from novaloop.experiment.spec.messages import describe, meant_by
-from novaloop.experiment.spec.yaml_file import NotSettings, read_settings
+from novaloop.experiment.spec.messages import meant_by, problems_of
+from novaloop.experiment.spec.yaml_file import read_settings
 from novaloop.experiment.validation.checks import check_settings
+from novaloop.problem import Invalid, Problem
 from novaloop.typed import dotted
 
 LARGEST = 10**15
 """The largest number that a setting may be. Sums, products and times of such numbers stay within
 what floats, dates and DynamoDB hold, whoever calculates with them."""
-MAX_ERRORS = 50
-_LONGEST_ERROR = 2_000
-"""Characters; together with MAX_ERRORS, what an item of the table holds."""
+MAX_PROBLEMS = 50
 _FOLLOWERS: Mapping[int | str, tuple[str, ...]] = {
     "task": ("subtask", "processor", "overrides", "instance_type")
 }
@@ -38,50 +38,42 @@ _FOLLOWS: Mapping[str, set[str]] = {
 wrong, and so left out, nobody can tell."""
 
 
-class SpecRefused(Exception):  # noqa: N818 - a verdict on the input, not a fault of the program
-    """`experiment.yaml` can't be used; `errors` holds one line per problem."""
-
-    def __init__(self, errors: tuple[str, ...]) -> None:
-        super().__init__("\n".join(errors))
-        self.errors = errors
-
-
 def read_spec(content: bytes) -> ExperimentSpec:
-    """Parse and check a spec. Raises SpecRefused with everything that is wrong with it.
+    """Parse and check a spec. Raises Invalid with everything that is wrong with it.
 
     `content` is what a file begins with, up to one byte more than MAX_BYTES of settings_file.py.
     """
-    raw = _parse(content)
+    raw = read_settings(content, example="model: nova-lite-2")
     beyond = dict(_beyond(raw))
     try:
         spec = ExperimentSpec.model_validate(raw, context=FIELDS_ONLY)
     except ValidationError as error:
         found = _without_echoes(error.errors())
         told = {each["loc"][-1] for each in found if each["loc"]}
-        rest = [line for field, line in beyond.items() if field[-1] not in told]
-        rest = rest if beyond else [*_errors_in_the_rest(raw, found)]
-        raise _refusal((*map(describe, found), *rest)) from None
+        rest = [problem for field, problem in beyond.items() if field[-1] not in told]
+        rest = rest if beyond else [*_check_the_rest(raw, found)]
+        raise _invalid([*chain.from_iterable(map(problems_of, found)), *rest]) from None
     # Before anybody calculates with them, also with what was a text in the file, such as 1e300.
     if beyond := beyond or dict(_beyond(spec.model_dump())):
-        raise _refusal(tuple(beyond.values()))
-    errors = (*spec.contradictions(), *map(str, check_settings(spec)))
-    if errors:
-        raise _refusal(_of_what_was_written(spec, errors))
+        raise _invalid(beyond.values())
+    if problems := [*spec.check_consistency(), *check_settings(spec)]:
+        raise _invalid(_of_what_was_written(spec, problems))
     return spec
 
 
-def _of_what_was_written(spec: ExperimentSpec, errors: tuple[str, ...]) -> tuple[str, ...]:
+def _of_what_was_written(spec: ExperimentSpec, problems: Sequence[Problem]) -> Sequence[Problem]:
     """Blame the model where the default plan does not suit it: nobody wrote that plan."""
     own = ExperimentSpec.model_fields["model"].default
     if "plan" in spec.model_fields_set or spec.model == own:
-        return errors
-    written = tuple(error for error in errors if not error.startswith("plan["))
-    if len(written) == len(errors):
-        return errors
-    return (f"model: the default plan is for {own}; write a `plan:` for {spec.model}", *written)
+        return problems
+    written = [problem for problem in problems if not problem.where.startswith("plan[")]
+    if len(written) == len(problems):
+        return problems
+    do = f"write a `plan:` for {spec.model}"
+    return [Problem("model", f"the default plan is for {own}", do), *written]
 
 
-def _beyond(value: Any, at: tuple[int | str, ...] = ()) -> Iterator[tuple[Any, str]]:
+def _beyond(value: Any, at: tuple[int | str, ...] = ()) -> Iterator[tuple[Any, Problem]]:
     """Yield, by its place, each number that is none to calculate with."""
     if isinstance(value, dict):
         for name, inner in value.items():
@@ -90,16 +82,16 @@ def _beyond(value: Any, at: tuple[int | str, ...] = ()) -> Iterator[tuple[Any, s
         for index, inner in enumerate(value):
             yield from _beyond(inner, (*at, index))
     elif isinstance(value, int | float) and not abs(value) <= LARGEST:  # or it is none at all
-        yield at, f"{dotted(*at)}: is beyond {LARGEST:.0e}; write a smaller number"
+        what = f"is beyond {LARGEST:.0e}"
+        yield at, Problem(dotted(*at), what, "write a smaller number")
 
 
-def _refusal(errors: tuple[str, ...]) -> SpecRefused:
-    told = tuple(
-        error if len(error) <= _LONGEST_ERROR else f"{error[:_LONGEST_ERROR]}..."
-        for error in errors[:MAX_ERRORS]
-    )
-    left = len(errors) - len(told)
-    return SpecRefused((*told, f"and {left:,} more errors") if left else told)
+def _invalid(problems: Iterable[Problem]) -> Invalid:
+    """Return what to raise, with no more problems than a person can go through at once."""
+    found = list(problems)
+    more = len(found) - MAX_PROBLEMS
+    rest = [Problem("", f"and {more:,} more problems", "mend these first")] if more > 0 else []
+    return Invalid(*found[:MAX_PROBLEMS], *rest)
 
 
 def _without_echoes(found: Sequence[ErrorDetails]) -> list[ErrorDetails]:
@@ -118,7 +110,7 @@ def _without_echoes(found: Sequence[ErrorDetails]) -> list[ErrorDetails]:
     ]
 
 
-def _errors_in_the_rest(raw: Mapping[str, Any], found: Sequence[ErrorDetails]) -> Iterator[str]:
+def _check_the_rest(raw: Mapping[str, Any], found: Sequence[ErrorDetails]) -> Iterator[Problem]:
     """Yield what is wrong, or contradicts itself, once the fields found wrong are left out.
 
     So a person need not mend one kind of error to be shown the next.
@@ -132,11 +124,11 @@ def _errors_in_the_rest(raw: Mapping[str, Any], found: Sequence[ErrorDetails]) -
     except ValidationError:
         return
     left_out = set(map(_setting, found))
-    for contradiction in spec.contradictions():
-        section = re.split(r"[.:\[]", contradiction, maxsplit=1)[0]
+    for problem in spec.check_consistency():
+        section = re.split(r"[.\[]", problem.where, maxsplit=1)[0]
         if not _FOLLOWS.get(section, set()) & left_out:
-            yield contradiction
-    yield from map(str, check_settings(spec))
+            yield problem
+    yield from check_settings(spec)
 
 
 def _setting(error: ErrorDetails) -> str:
@@ -163,10 +155,3 @@ def _leave_out(section: Any, location: tuple[int | str, ...]) -> None:
     if isinstance(section, dict):
         for name in (field, *_FOLLOWERS.get(field, ())):
             section.pop(name, None)
-
-
-def _parse(content: bytes) -> Mapping[str, Any]:
-    try:
-        return read_settings(content, example="model: nova-lite-2")
-    except NotSettings as problem:
-        raise SpecRefused((str(problem),)) from None
