@@ -14,6 +14,7 @@ import click
 from rich.table import Table
 from rich.text import Text
 
+from novaloop.datasets.errors import told_once
 from novaloop.experiment.controller.intake import check_row_counts, dataset_refs
 from novaloop.experiment.costs.prices import (
     CostRange,
@@ -162,11 +163,11 @@ def check_folder(directory: Path, name: str) -> Checked:
 
 
 def _problems(spec: ExperimentSpec, snapshot: Snapshot) -> Iterator[str]:
-    refused = {
-        f"{item.source_key.rpartition('/')[2]}: {item.reason}": None
+    refused = told_once(
+        (item.source_key.rpartition("/")[2], item.reason)
         for item in snapshot.datasets.values()
         if item.status is not DatasetStatus.ACCEPTED
-    }
+    )
     yield from refused
     if not refused:
         yield from map(str, check_row_counts(spec, snapshot.datasets.values()))
@@ -205,7 +206,7 @@ def _show(name: str, checked: Checked, planned: ExperimentPlan, site: PlannedSit
     out = views.console()
     out.print(Text.assemble((name, "bold"), f"  {checked.spec.model}, {checked.spec.runtime}"))
     out.print()
-    out.print(views.datasets(checked.datasets, checked.not_used))
+    out.print(views.datasets(checked.datasets, (Text(each, "yellow") for each in checked.not_used)))
     for finding in checked.findings:
         out.print(Text(f"{finding['check']}: {finding['message']}", "yellow"))
     out.print()

@@ -124,7 +124,7 @@ def _print(stack: Stack, snapshot: Snapshot, record: Record) -> None:
         out.print(views.stages(record, snapshot.scores, now))
     if snapshot.datasets or snapshot.strays.names:
         out.print()
-        out.print(views.datasets(snapshot.datasets, views.not_used(snapshot, record)))
+        out.print(views.datasets(snapshot.datasets, views.remarks_on_files(snapshot, record)))
     out.print()
     facts = Table.grid(padding=(0, 2, 0, 0))
     facts.add_column(style="dim", no_wrap=True, min_width=len("endpoint"))

@@ -10,6 +10,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from novaloop.datasets.errors import told_once
 from novaloop.experiment.controller.strays import what_is_not_used
 from novaloop.experiment.costs.budget import cost_usd
 from novaloop.experiment.record import (
@@ -25,6 +26,7 @@ from novaloop.experiment.record import (
     StageState,
     Status,
 )
+from novaloop.experiment.spec.experiment import Role
 from novaloop.recipes.catalog import metric_of
 from novaloop.reports.pages import cell, change, duration, interval
 
@@ -90,7 +92,7 @@ def summary(snapshot: Snapshot, record: Record, now: datetime) -> Group:
     if record.stages:
         rows += [Text(""), stages(record, snapshot.scores, now)]
     elif snapshot.datasets or snapshot.strays.names:
-        rows += [Text(""), datasets(snapshot.datasets, not_used(snapshot, record))]
+        rows += [Text(""), datasets(snapshot.datasets, remarks_on_files(snapshot, record))]
     return Group(*rows)
 
 
@@ -179,8 +181,8 @@ def _estimate(name: str, estimate: Mapping[str, float | None]) -> str:
     return f"{name} {estimate['value']:.3f}{error}"
 
 
-def datasets(items: Mapping[str, DatasetItem], not_used: Iterable[str] = ()) -> Group:
-    """Return the datasets with rows, rejects and what is wrong; below, what is not used and why."""
+def datasets(items: Mapping[str, DatasetItem], remarks: Iterable[Text] = ()) -> Group:
+    """Return the datasets with their rows and rejects; below, what is to be said of the files."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     table.add_column("dataset")
     table.add_column("state")
@@ -188,24 +190,35 @@ def datasets(items: Mapping[str, DatasetItem], not_used: Iterable[str] = ()) -> 
     table.add_column("rejected", justify="right")
     table.add_column("", overflow="fold")
     for role, item in sorted(items.items()):
+        is_rejected = item.status is DatasetStatus.REJECTED
         note = item.reason or (f"sha256 {item.sha256[:12]}" if item.sha256 else "")
-        style = "red" if item.status == "REJECTED" else "dim"
         table.add_row(
             role,
-            item.status.lower(),
+            Text(item.status.lower(), "red" if is_rejected else ""),
             f"{item.rows:,}",
             f"{item.rejected_rows:,}",
-            Text(note, style),
+            Text("" if is_rejected else note, "dim"),
         )
-    lines = [Text(line, "yellow") for line in not_used]
-    return Group(*([table] if items else []), *lines)
+    return Group(*([table] if items else []), *remarks)
 
 
-def not_used(snapshot: Snapshot, record: Record) -> list[str]:
-    """Return which files of the folder are not used, each cause in a line."""
+def remarks_on_files(snapshot: Snapshot, record: Record) -> list[Text]:
+    """Return why files are refused, where the record's reason does not tell it; and why others of
+    the folder are not used. Each problem is one line, in however many files it is."""
     strays, name = snapshot.strays, snapshot.experiment_id
-    found = what_is_not_used(name, strays.names, record.spec, strays.more, MAX_STRAYS)
-    return list(found)
+    in_order = sorted(
+        snapshot.datasets.values(), key=lambda item: [*Role, item.role].index(item.role)
+    )
+    rejected = told_once(
+        (item.source_key.rpartition("/")[2], item.reason)
+        for item in in_order
+        if item.status is DatasetStatus.REJECTED
+    )
+    idle = what_is_not_used(name, strays.names, record.spec, strays.more, MAX_STRAYS)
+    return [
+        *(Text(line, "red") for line in rejected if line not in record.reason),
+        *(Text(line, "yellow") for line in idle),
+    ]
 
 
 def cost(record: Record, now: datetime) -> str:

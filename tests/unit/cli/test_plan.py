@@ -239,9 +239,17 @@ def test_everything_that_is_wrong_with_the_data_is_told_at_once(folder: Path) ->
     (folder / "eval.csv").write_text("Id,Y\n1,HQ\n")
     result = novaloop("plan", str(folder))
     assert result.exit_code == 2
-    assert "sft.csv: line 2" in result.stderr
-    assert "eval.csv: " in result.stderr
+    assert "sft.csv line 2" in result.stderr
+    assert "eval.csv line 1: no column" in result.stderr
     assert "secret" not in result.stderr
+
+
+def test_one_mistake_in_the_settings_is_told_once(folder: Path) -> None:
+    settings = (folder / "experiment.yaml").read_text()
+    (folder / "experiment.yaml").write_text(settings.replace("question: Body", "question: Text"))
+    told = novaloop("plan", str(folder)).stderr
+    assert "sft.csv line 1, rft.csv line 1, eval.csv line 1: no column 'Text'" in told
+    assert told.count("no column") == 1
 
 
 def test_the_names_that_stand_in_a_file_are_shown_to_whoever_has_it(folder: Path) -> None:

@@ -409,6 +409,26 @@ def test_watch_of_what_stays_rejected_waits_for_no_stray(
 
 
 @pytest.mark.parametrize("verb", ["show", "watch"])
+@pytest.mark.parametrize("is_looked_at", [True, False])
+def test_one_problem_of_three_files_is_told_once(
+    stack: Stack, verb: str, *, is_looked_at: bool
+) -> None:
+    problem = "no column 'Body' for `question` among the 3 of the line"
+    files = "sft.csv line 1, rft.csv line 1, eval.csv line 1"
+    told = f"{files}: {problem}" if is_looked_at else "experiment.yaml: is empty"
+    rejected = replace(example.record(), status=Status.REJECTED, stages=(), reason=told)
+    stack.table.commit(rejected, ())
+    for role in ("sft", "rft", "eval"):
+        refused = replace(example.dataset(role, 0), status=DatasetStatus.REJECTED)
+        stack.table.put_dataset(NAME, replace(refused, reason=f"line 1: {problem}"))
+    shown = " ".join(novaloop(verb, NAME).stdout.split())
+    assert shown.count(problem) == 1
+    for role in ("sft", "rft", "eval"):
+        assert f"{role}.csv line 1" in shown
+        assert f"{role} rejected 0" in shown
+
+
+@pytest.mark.parametrize("verb", ["show", "watch"])
 def test_files_that_are_none_of_an_experiment_are_shown_in_one_line(
     stack: Stack, verb: str
 ) -> None:

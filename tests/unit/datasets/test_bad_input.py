@@ -6,7 +6,7 @@ import json
 import pytest
 
 from novaloop.datasets.convert import convert
-from novaloop.datasets.errors import DatasetRefused, Wording
+from novaloop.datasets.errors import DatasetRefused, Wording, told_once
 from novaloop.datasets.options import DatasetOptions, RowFormat, SourceFormat
 from novaloop.datasets.profile.summary import DatasetSummary
 from novaloop.datasets.reading.csv_table import MAX_CELL_CHARS
@@ -39,7 +39,12 @@ REFUSED = [
     (b"id,,answer\n", "blank-header", 1, "column 2 of the header has no name"),
     (b"answer,answer\n", "duplicate-header", 1, "rename or remove one"),
     (b"Question,answer\nq,a\n", "missing-column", 1, "a name differs by case or spaces only"),
-    (b"a,b\nq,a\n", "missing-column", 1, "is the header line missing?"),
+    (b"a,b\nq,a\n", "missing-column", 1, "or put a header above the line if it is a row"),
+    (b"7,b\nq,a\n", "missing-header", 1, "cell 1 is a number; put a line with the columns' names"),
+    (b"a,-1.5\nq,a\n", "missing-header", 1, "above it, among them 'question', 'answer'"),
+    (b"what is it that you see,b\nq,a\n", "missing-header", 1, "cell 1 is a text of 23 characters"),
+    (b'a,"b\nc"\nq,a\n', "missing-header", 1, "cell 2 is a text of 3 characters"),
+    (b"7,answer\nq,a\n", "missing-column", 1, "set `columns: {question: ...}`"),
     (b"a,b\nq,a\n", "missing-column", 1, "no column 'answer' for `answer` among the 2 of the line"),
     (b"question,b\nq,a\n", "missing-column", 1, "set `columns: {answer: ...}` in experiment.yaml"),
     (HEADER + b"q,a\nq,b\xff\n", "encoding", 3, "byte 23 is not valid UTF-8"),
@@ -306,10 +311,57 @@ def test_what_stands_in_the_file_is_shown_in_the_terminal_only_and_cut_short(
     assert shown not in f"{refusal} {refusal!r} {refusal.found} {vars(refusal)}"
 
 
+def test_a_label_is_no_name_of_a_column() -> None:
+    refusal = run(b"why,HQ\nhow,LQ\n", labels=("HQ", "LQ"))[0].refusal
+    assert refusal is not None
+    assert refusal.rule == "missing-header"
+    assert "cell 2 is a label" in str(refusal)
+    assert "HQ" not in f"{refusal} {refusal!r} {vars(refusal)}"
+
+
+def told(file: str, *lines: str) -> tuple[str, str]:
+    summary = run("\n".join((HEADER.decode().strip(), *lines)).encode(), max_rejects=0)[0]
+    assert summary.refusal is not None
+    return file, IN_TERMINAL.told(summary.refusal)
+
+
+def test_one_problem_in_several_files_is_told_once_with_its_places() -> None:
+    reasons = [
+        told("sft.csv", "q,a", "q"),
+        told("rft.csv", "q", "q", "q,a"),
+        told("eval.csv", '"q,a'),
+    ]
+    short, quote = told_once(reasons)
+    assert short == (
+        "sft.csv line 3 (1 of 2 rows rejected), rft.csv line 2 (2 of 3 rows rejected): "
+        "1 cells where the header has 2; quote cells with commas, or set `max_rejects: 2` in "
+        "experiment.yaml to go on without them"
+    )
+    assert quote.startswith("eval.csv line 2: a quoted cell of this row never ends")
+
+
+def test_what_was_found_is_told_of_the_first_file() -> None:
+    first, second = run(b"a,b\n1,2\n")[0].refusal, run(b"c,d\n1,2\n")[0].refusal
+    assert first is not None
+    assert second is not None
+    reasons = [("sft.csv", IN_TERMINAL.told(first)), ("rft.csv", IN_TERMINAL.told(second))]
+    (only,) = told_once(reasons)
+    assert only.startswith("sft.csv line 1, rft.csv line 1: no column 'question'")
+    assert only.endswith("; found: 'a', 'b'")
+
+
+def test_a_reason_that_has_no_line_is_told_as_it_is() -> None:
+    assert told_once([("a.csv", "no (such); thing"), ("b.csv", "")]) == [
+        "a.csv: no (such); thing",
+        "b.csv: ",
+    ]
+
+
 def test_lines_of_json_miss_no_header() -> None:
     refusal = run(b'{"a": "q", "b": "a"}', source_format=SourceFormat.JSONL)[0].refusal
 
     assert "no column 'answer' for `answer` among the 2 of the line; set" in str(refusal)
+    assert "above the line" not in str(refusal)
 
 
 def test_a_key_that_a_format_does_not_know_is_shown_in_the_terminal() -> None:

@@ -23,7 +23,11 @@ def dies(*_: object, **__: object) -> None:
     [
         (spec_upload, "read_spec", "experiment.yaml: could not be read in 6 attempts"),
         (dataset_checks, "check_datasets", "could not be checked against each other in 6 attempts"),
-        (ingest, "convert_file", "sft.csv: could not be converted in 6 attempts"),
+        (
+            ingest,
+            "convert_file",
+            "sft.csv, rft.csv, eval.csv: could not be converted in 6 attempts",
+        ),
     ],
 )
 def test_what_dies_each_time_is_given_up_with_a_reason(

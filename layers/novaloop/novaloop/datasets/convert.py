@@ -201,7 +201,9 @@ def _open_csv_rows(
 def _table_reader(
     table: CsvTable, formats: Sequence[RowFormat], options: DatasetOptions
 ) -> RowReader:
-    columns = assign_columns(table.header, options.columns, formats, table.header_line)
+    columns = assign_columns(
+        table.header, options.columns, formats, table.header_line, labels=options.labels
+    )
     encoder = PlainRowEncoder(columns, formats, options)
     indexes = [table.header.index(name) for name in columns.columns]
 

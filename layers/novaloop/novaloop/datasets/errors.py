@@ -6,7 +6,8 @@ of columns and keys included: only lines, numbers, rules, and the names that the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 MAX_NAMES_SHOWN = 10
@@ -79,6 +80,35 @@ class Wording:
 
 
 OF_THE_FILE = Wording()
+
+_REASON = re.compile(
+    r"(line (?P<line>\d+): )?(?P<what>.*?)"
+    r"( \((?P<rows>(?P<rejected>\d+) of \d+ rows) rejected; correct them(?P<do>[^()]*)\))?"
+    r"(?P<found>; (found: |did you mean ).*)?",
+    re.DOTALL,
+)
+"""The parts of a reason, as `Wording.told` and `convert.check_rejects` put it together."""
+
+
+def told_once(reasons: Iterable[tuple[str, str]]) -> list[str]:
+    """Return why files are refused, from the name and the reason of each.
+
+    The same problem in several files is told once, with the files and lines that it is in: it is
+    one mistake, and mostly one in the settings. What was found is told of the first file.
+    """
+    problems: dict[str, list[tuple[str, re.Match[str]]]] = {}
+    for file, reason in dict.fromkeys(reasons):
+        if (found := _REASON.fullmatch(reason)) is not None:
+            at = f"{file} line {found['line']}" if found["line"] else file
+            problems.setdefault(found["what"], []).append((at, found))
+    return [_told_of(what, places) for what, places in problems.items()]
+
+
+def _told_of(what: str, places: Sequence[tuple[str, re.Match[str]]]) -> str:
+    at = ", ".join(f"{at} ({each['rows']} rejected)" if each["rows"] else at for at, each in places)
+    # What allows for the most rejected rows, allows for the others.
+    most = max((each for _, each in places), key=lambda each: int(each["rejected"] or 0))
+    return f"{at}: {what}{most['do'] or ''}{places[0][1]['found'] or ''}"
 
 
 def _cut_short(name: str) -> str:

@@ -1,7 +1,7 @@
 """Which column holds which field."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 
@@ -105,10 +105,12 @@ def assign_columns(
     line: int | None = None,
     *,
     of_header: bool = True,
+    labels: Collection[str] = (),
 ) -> FieldColumns:
     """Find the column of every field that `formats` use; raises DatasetRefused if any is missing.
 
-    `line` is where the names stand, in a header or else in an object, for the message.
+    `line` is where the names stand, in a header or else in an object, for the message. By the
+    `labels` a row is told that stands where the header should.
     """
     ordered = [FIELDS[each] for each in RowFormat if each in formats]
     required = dict.fromkeys(name for fields in ordered for name in fields.required)
@@ -123,8 +125,7 @@ def assign_columns(
     assigned.update(extras)
     missing = {name: column for name, column in assigned.items() if column not in available}
     if missing:
-        no_header = of_header and len(missing) == len(assigned)
-        raise _missing_columns(missing, no_header, available, line)
+        raise _missing_columns(missing, available, line, assigned if of_header else (), labels)
     return FieldColumns(
         tuple(assigned),
         tuple(assigned.values()),
@@ -140,10 +141,41 @@ def _required(name: str, available: Sequence[str], mapping: Mapping[str, str | N
     return mapped or next((each for each in names if each in available), name)
 
 
+_LONGEST_NAME, _MOST_WORDS = 60, 5
+"""A cell with more characters, or more words, is a text and no name of a column."""
+_NUMBER = re.compile(r"[-+]?\d+([.,]\d+)*")
+
+
+def _row_not_header(cells: Sequence[str], labels: Collection[str]) -> str:
+    """Say by which cell a line is known to be a row, without what stands there; empty if by none.
+
+    A guess only on the safe side: whoever is told so has no column that was asked for, either.
+    """
+    for number, cell in enumerate(map(str.strip, cells), 1):
+        if _NUMBER.fullmatch(cell):
+            return f"cell {number} is a number"
+        if cell in labels:
+            return f"cell {number} is a label"
+        if len(cell) > _LONGEST_NAME or len(cell.split()) > _MOST_WORDS or "\n" in cell:
+            return f"cell {number} is a text of {len(cell):,} characters"
+    return ""
+
+
 def _missing_columns(
-    missing: Mapping[str, str], no_header: bool, available: Sequence[str], line: int | None
+    missing: Mapping[str, str],
+    available: Sequence[str],
+    line: int | None,
+    of_header: Collection[str],
+    labels: Collection[str],
 ) -> DatasetRefused:
-    """Return what tells of every column at once; without any, the line may be `no_header`."""
+    """Return what tells of every column at once; of those `of_header`, if the names are one's."""
+    has_none = len(missing) == len(of_header)
+    if has_none and (row := _row_not_header(available, labels)):
+        problem = (
+            f"looks like a row and not like a header: {row}; put a line with the columns' names "
+            f"above it, among them {', '.join(map(repr, missing.values()))}"
+        )
+        return DatasetRefused("missing-header", problem, line=line, found=Found(available))
     expected = " and ".join(
         f"no column {column!r} for `{field}`" for field, column in missing.items()
     )
@@ -152,8 +184,6 @@ def _missing_columns(
     folded = {name.strip().casefold() for name in comparable}
     if any(column.strip().casefold() in folded for column in missing.values()):
         advice = "a name differs by case or spaces only; set "
-    elif no_header:
-        advice = "is the header line missing? Otherwise, set "
     near = [
         name
         for column in missing.values()
@@ -162,6 +192,7 @@ def _missing_columns(
     message = (
         f"{expected} among the {len(available):,} of the line; {advice}",
         Setting("columns", dict.fromkeys(missing, "...")),
+        ", or put a header above the line if it is a row" if has_none else "",
     )
     found = Found(available, near[0] if near else None)
     return DatasetRefused("missing-column", message, line=line, found=found)

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from novaloop.datasets.errors import told_once
 from novaloop.datasets.options import SourceFormat
 from novaloop.experiment.controller.decision import (
     CheckDatasets,
@@ -309,8 +310,8 @@ def _file(item: DatasetItem) -> str:
 
 
 def _why_rejected(rejected: tuple[DatasetItem, ...]) -> str:
-    reasons = dict.fromkeys(f"{_file(item)}: {item.reason}" for item in rejected)
-    return "; ".join(reasons) + ". Upload a corrected file to go on."
+    told = told_once((_file(item), item.reason) for item in rejected)
+    return "; ".join(told) + ". Upload corrected files to go on."
 
 
 def _what_is_awaited(spec: ExperimentSpec, intake: _Intake, snapshot: Snapshot) -> str:
