@@ -155,14 +155,14 @@ def check_folder(directory: Path, name: str) -> Checked:
         check_experiment(name, world)
         spec = present_spec(name, world)[0] or ExperimentSpec()
         snapshot = world.store.load(name)
-    problems = list(_problems(spec, snapshot))
+    problems = list(_why_not_used(spec, snapshot))
     if problems:
         raise Refused("\n  ".join((f"{directory} can't be used:", *problems)))
     findings = snapshot.checks.findings if snapshot.checks else ()
     return Checked(spec, snapshot.datasets, findings, folder.not_used)
 
 
-def _problems(spec: ExperimentSpec, snapshot: Snapshot) -> Iterator[str]:
+def _why_not_used(spec: ExperimentSpec, snapshot: Snapshot) -> Iterator[str]:
     refused = told_once(
         (item.source_key.rpartition("/")[2], item.reason)
         for item in snapshot.datasets.values()

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from novaloop.datasets.errors import RowRejected
-from novaloop.datasets.rows.converse import check_conversation
+from novaloop.datasets.rows.converse import read_conversation
 
 TOOL = {"toolSpec": {"name": "clock", "inputSchema": {"json": {"type": "object"}}}}
 USE = {"toolUse": {"toolUseId": "1", "name": "clock", "input": {}}}
@@ -55,7 +55,7 @@ def bad_uri() -> dict[str, Any]:
     ],
 )
 def test_valid_conversation_is_accepted(good: dict[str, Any]) -> None:
-    check_conversation(good, "nova-lite-2")
+    read_conversation(good, "nova-lite-2")
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_valid_conversation_is_accepted(good: dict[str, Any]) -> None:
 )
 def test_invalid_conversation_is_rejected_with_its_path(bad: dict[str, Any], path: str) -> None:
     with pytest.raises(RowRejected) as caught:
-        check_conversation(bad, "nova-lite-2")
+        read_conversation(bad, "nova-lite-2")
 
     assert caught.value.field == path
     assert str(caught.value).startswith(f"{path}: ")
@@ -102,6 +102,6 @@ def test_invalid_conversation_is_rejected_with_its_path(bad: dict[str, Any], pat
     ],
 )
 def test_feature_that_the_model_lacks_is_rejected(wanted: dict[str, Any], model: str) -> None:
-    check_conversation(wanted, "nova-lite-2")
+    read_conversation(wanted, "nova-lite-2")
     with pytest.raises(RowRejected, match="model"):
-        check_conversation(wanted, model)
+        read_conversation(wanted, model)

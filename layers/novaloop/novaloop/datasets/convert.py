@@ -44,7 +44,7 @@ def convert(
     try:
         for rows in encoded_rows(source, tuple(outputs), options, log):
             writer.write(rows)
-        check_rejects(log, writer.rows, options)
+        require_rows(log, writer.rows, options)
     except DatasetRefused as refused:
         refusal = refused
     return writer.close(log, refusal)
@@ -115,7 +115,7 @@ def _without_excluded(rows: EncodedRows, options: DatasetOptions, log: RejectLog
     return rows.select(kept)
 
 
-def check_rejects(log: RejectLog, accepted: int, options: DatasetOptions) -> None:
+def require_rows(log: RejectLog, accepted: int, options: DatasetOptions) -> None:
     """Raise DatasetRefused if no rows are left or too many were rejected."""
     if log.rows > options.max_rejects or (log.rows and not accepted):
         line, first = log.first
@@ -123,10 +123,10 @@ def check_rejects(log: RejectLog, accepted: int, options: DatasetOptions) -> Non
         told = f"{first} ({log.rows} of {rows} rows rejected; correct them"
         allow = Setting("max_rejects", str(log.rows))
         others = (", or set ", allow, " to go on without them") if accepted else ()
-        message = (told, *others, ")")
-        raise DatasetRefused("too-many-rejects", message, line=line, found=log.first_found)
+        what = (told, *others, ")")
+        raise DatasetRefused("too-many-rejects", what, line=line, found=log.first_found)
     if not accepted:
-        raise DatasetRefused("no-rows", "the file has no rows; add some")
+        raise DatasetRefused("no-rows", "the file has no rows", "add some")
 
 
 class DatasetWriter:
@@ -190,11 +190,9 @@ def _open_csv_rows(
     table = open_csv(blocks, options.delimiter)
     other = other_delimiter(table.header)
     if other and options.delimiter is None:
-        message = (
-            f"the header is one column with {delimiter_name(other)} characters in it; set ",
-            Setting("delimiter", repr(other)),
-        )
-        raise DatasetRefused("delimiter", message, line=table.header_line)
+        what = f"the header is one column with {delimiter_name(other)} characters in it"
+        do = ("set ", Setting("delimiter", repr(other)))
+        raise DatasetRefused("delimiter", what, do, line=table.header_line)
     return _table_reader(table, formats, options)
 
 

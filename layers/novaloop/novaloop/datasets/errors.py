@@ -1,5 +1,8 @@
 """Why a dataset, or one of its rows, is refused.
 
+A dataset is given up at the first thing that is wrong with all of it, a row at the first that is
+wrong with it. So what reads them raises: `read_…` in place of a value, `require_…` alone.
+
 Messages go into records, logs and notifications, so they hold nothing that stands in a file, names
 of columns and keys included: only lines, numbers, rules, and the names that the spec expects.
 """
@@ -9,6 +12,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+
+from novaloop.problem import Problem
 
 MAX_NAMES_SHOWN = 10
 MAX_NAME_CHARS = 40
@@ -71,11 +76,13 @@ class Wording:
         parts = (message,) if isinstance(message, str) else message
         return "".join(part if isinstance(part, str) else self.setting(part) for part in parts)
 
+    def problem(self, refused: DatasetRefused | RowRejected) -> Problem:
+        """Return what is wrong, in the shell's words."""
+        return Problem(refused.where, self.text(refused.what), self.text(refused.do))
+
     def told(self, refused: DatasetRefused) -> str:
         """Return why a dataset is refused, in one line."""
-        message = self.text(refused.problem)
-        told = message if refused.line is None else f"line {refused.line}: {message}"
-        found = refused.found if self.shows_found else None
+        told, found = str(self.problem(refused)), refused.found if self.shows_found else None
         return told if found is None else f"{told}; {found.in_terminal()}"
 
 
@@ -119,18 +126,29 @@ def _cut_short(name: str) -> str:
 class DatasetRefused(Exception):  # noqa: N818 - a verdict on the input, not a fault of the program
     """The dataset as a whole can't be used; `str()` is one line without any text of the file.
 
-    `problem` is the message without the line, which counts from 1 in the decoded text; `found` is
-    what the file has in the place of what was expected.
+    `what` and `do` are a Problem's. Lines count from 1 in the decoded text; `found` is what the
+    file has in the place of what was expected.
     """
 
     def __init__(
-        self, rule: str, message: Message, *, line: int | None = None, found: Found | None = None
+        self,
+        rule: str,
+        what: Message,
+        do: Message = "",
+        *,
+        line: int | None = None,
+        found: Found | None = None,
     ) -> None:
-        super().__init__(rule, message)
+        super().__init__(rule, what, do)
         self.rule = rule
-        self.problem = message
+        self.what, self.do = what, do
         self.line = line
         self.found = found
+
+    @property
+    def where(self) -> str:
+        """The line that has the problem, if it is one."""
+        return "" if self.line is None else f"line {self.line}"
 
     def __str__(self) -> str:
         return OF_THE_FILE.told(self)
@@ -139,29 +157,37 @@ class DatasetRefused(Exception):  # noqa: N818 - a verdict on the input, not a f
 class RowRejected(Exception):  # noqa: N818
     """One row can't be used; the rest of the file can.
 
-    `field` is a field's name, or a path that begins with one; a message about it begins with it.
-    `text` is what was rejected: for excerpts where the user wants them, never for a message, which
-    holds no text of the file. `found` is what the row has in the place of what was expected.
+    `where`, `what` and `do` are a Problem's. `field`, which `where` or `what` names, is a field's
+    name or a path that begins with one. `text` is what was rejected: for excerpts where the user
+    wants them, never for a message, which holds no text of the file. `found` is what the row has
+    in the place of what was expected.
     """
 
     def __init__(
         self,
         rule: str,
-        message: Message,
+        what: Message,
+        do: Message = "",
+        *,
         field: str | None = None,
+        where: str = "",
         text: str | None = None,
         found: Found | None = None,
     ) -> None:
-        super().__init__(OF_THE_FILE.text(message))
+        super().__init__(rule, what, do)
         self.rule = rule
-        self.message = message
+        self.what, self.do = what, do
         self.field = field
+        self.where = where
         self.text = text
         self.found = found
 
+    def __str__(self) -> str:
+        return str(OF_THE_FILE.problem(self))
+
     def told(self, column: str | None, wording: Wording = OF_THE_FILE) -> str:
         """Return the message in one line, with the user's name for the field if it has one."""
-        text = wording.text(self.message)
+        text = str(wording.problem(self))
         if self.field is None or column is None or not column.isprintable():
             return text
         return text.replace(self.field, column, 1)

@@ -1,16 +1,16 @@
 """One CSV file converted in parts: what each range of records comes to, and what all come to."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 
 from novaloop.datasets.convert import (
     DatasetWriter,
     Place,
     Sink,
-    check_rejects,
     continued_rows,
     encoded_rows,
+    require_rows,
 )
 from novaloop.datasets.errors import DatasetRefused
 from novaloop.datasets.options import DatasetOptions, RowFormat
@@ -104,8 +104,8 @@ def convert_part(
         ):
             writer.write(rows)
     except DatasetRefused as refused:
-        problem = options.wording.text(refused.problem)
-        refusal = Refusal(refused.rule, problem, refused.line)
+        problem = replace(options.wording.problem(refused), where="")
+        refusal = Refusal(refused.rule, str(problem), refused.line)
     return _part(writer.close(log, None), refusal, lines.count)
 
 
@@ -162,7 +162,7 @@ def merge_parts(
     try:
         if mistake is not None:
             raise mistake
-        check_rejects(whole.log, whole.rows, options)
+        require_rows(whole.log, whole.rows, options)
     except DatasetRefused as refused:
         return whole.summary(refused)
     return whole.summary(None)

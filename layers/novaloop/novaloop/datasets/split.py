@@ -9,7 +9,7 @@ from hashlib import blake2b
 
 import numpy as np
 
-from novaloop.datasets.convert import DatasetWriter, Sink, Source, check_rejects, encoded_rows
+from novaloop.datasets.convert import DatasetWriter, Sink, Source, encoded_rows, require_rows
 from novaloop.datasets.errors import DatasetRefused
 from novaloop.datasets.options import DatasetOptions, RowFormat
 from novaloop.datasets.profile.summary import DatasetSummary
@@ -59,7 +59,7 @@ def convert_split(
         for rows in encoded_rows(open_source(), formats, options, log):
             ranks.extend(_ranks(rows, split.seed))
         accepted = len(ranks)
-        check_rejects(log, accepted, options)
+        require_rows(log, accepted, options)
         plan = _plan(ranks, split)
     except DatasetRefused as refused:
         return SplitSummary(refused, accepted + log.rows, log.by_rule, 0, {})
@@ -116,11 +116,9 @@ def _rows(role: str, share: float, total: int, available: int) -> int:
     # A fraction may lack the few rows that a cut through repeated questions has cost.
     rows = share if isinstance(share, int) else min(round(share * total), available)
     if rows < 1 or rows > available:
-        message = (
-            f"`split.{role}: {share}` asks for {rows} rows, but {available} of {total} accepted"
-            " rows are free; change the split"
-        )
-        raise DatasetRefused("split", message)
+        free = f"{available} of {total} accepted rows are free"
+        what = f"`split.{role}: {share}` asks for {rows} rows, but {free}"
+        raise DatasetRefused("split", what, "change the split")
     return rows
 
 

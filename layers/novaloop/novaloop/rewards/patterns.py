@@ -99,7 +99,7 @@ def compile_pattern(pattern: str) -> re.Pattern[str]:
     count = _Count(pattern, MAX_CHARACTERS)
     steps = count.cost(whole, _After(0, 0, certain=True))[1]
     if steps > MAX_STEPS or _all_steps(pattern, REACHES[-1]) > MOST_STEPS:
-        raise RefusedPattern(count.complaint())
+        raise RefusedPattern(count.why_refused())
     return compiled
 
 
@@ -407,7 +407,7 @@ class _Count:
         self._size = size
         self._widest: tuple[int, _Part] | None = None
 
-    def complaint(self) -> str:
+    def why_refused(self) -> str:
         """Say which part is most to blame for too many steps."""
         if self._widest is None:
             return "tries too many alternatives at every place; use fewer"

@@ -146,8 +146,9 @@ def _run(
         summary = convert(open_source(), outputs[source.role], options, rejects.append)
         return Result.of(source.role, summary)
     if job.spec.split is None:
-        message = "needs `split:` in experiment.yaml, or sft, rft and eval as files of their own"
-        return Result({}, DatasetRefused("split", message), 0)
+        what = "must be divided by `split:` in experiment.yaml"
+        do = "set it, or give sft, rft and eval as files of their own"
+        return Result({}, DatasetRefused("split", what, do), 0)
     shares = {role: job.spec.split.shares[role] for role in outputs}
     split = Split(shares, job.spec.split.seed)
     divided = convert_split(open_source, split, outputs, options, rejects.append)

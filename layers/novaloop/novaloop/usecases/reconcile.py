@@ -356,7 +356,7 @@ def observe(snapshot: Snapshot, feedback: Feedback, world: World, eyes: _Eyes) -
     seen = Observation(
         snapshot,
         **vars(feedback),
-        site_problem=eyes.see(Sense.SITE, partial(_site_problem, snapshot, world)),
+        site_problem=eyes.see(Sense.SITE, partial(_why_not_here, snapshot, world)),
         origin=eyes.see(Sense.ORIGIN, partial(_origin, snapshot, world)),
         leftovers=eyes.see(Sense.LEFTOVERS, partial(_leftovers, snapshot, world)),
         before=eyes.see(Sense.QUEUE, partial(_before, snapshot.record, world)),
@@ -448,7 +448,7 @@ def _origin(snapshot: Snapshot, world: World) -> Origin | None:
     return origin_of(item.spec, world.store.load_record(named[0])) if named else None
 
 
-def _site_problem(snapshot: Snapshot, world: World) -> str | None:
+def _why_not_here(snapshot: Snapshot, world: World) -> str | None:
     """Say, before an experiment starts, why this stack can't do what its spec asks for."""
     record = snapshot.record
     if record is None or not record.status.takes_uploads:

@@ -139,7 +139,7 @@ def _score_rows(record: Record, stage: Stage, snapshot: Snapshot, objects: Objec
     if record.spec.report_rows and result.comparisons:
         with suppress(ObjectMissing, *_UNUSABLE):  # an archive that has gone since costs no score
             _keep_flips(record, stage, result, objects)
-    return _Scored(result.to_dict(), rows_key, _wrong_size(record, result))
+    return _Scored(result.to_dict(), rows_key, _why_incomplete(record, result))
 
 
 def flips_key(experiment_id: str, stage: Stage) -> str:
@@ -183,7 +183,7 @@ def load_flips(record: Record, objects: Objects) -> dict[str, dict[str, Flips]]:
     return found
 
 
-def _wrong_size(record: Record, result: Score) -> str | None:
+def _why_incomplete(record: Record, result: Score) -> str | None:
     """Say if the job did not answer every row of the evaluation set."""
     rows = record.datasets["eval"].rows
     if result.n == rows:

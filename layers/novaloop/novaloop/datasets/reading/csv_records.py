@@ -58,11 +58,8 @@ class ParsedRecords:
     def columns(self, indexes: Sequence[int]) -> list[Sequence[str]]:
         """Return some of the columns; raises RowRejected for another number of them."""
         if set(map(len, self.records)) != {self.width}:
-            message = (
-                f"{len(self.records[0])} cells where the header has {self.width};"
-                " quote cells with commas"
-            )
-            raise RowRejected("ragged-row", message)
+            what = f"{len(self.records[0])} cells where the header has {self.width}"
+            raise RowRejected("ragged-row", what, "quote cells with commas")
         return [list(map(itemgetter(index), self.records)) for index in indexes]
 
 

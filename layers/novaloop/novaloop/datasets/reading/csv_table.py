@@ -40,17 +40,18 @@ class CsvTable:
 def open_csv(blocks: Iterator[TextBlock], delimiter: str | None) -> CsvTable:
     """Read the header; raises DatasetRefused, here or while the records are read."""
     if delimiter is not None and (len(delimiter) != 1 or delimiter in '"\r\n'):
-        message = (Setting("delimiter"), " must be one character, not a quote")
-        raise DatasetRefused("delimiter", message)
+        what = (Setting("delimiter"), " must be one character, not a quote")
+        raise DatasetRefused("delimiter", what)
     first_block = next(blocks, None)
     if first_block is None:
-        raise DatasetRefused("empty-file", "the file is empty; it needs a header and rows")
+        raise DatasetRefused("empty-file", "the file is empty", "it needs a header and rows")
     source = _LineSource(chain([first_block], blocks))
     first = next(_parse(source.lines(), delimiter or ",", 1, batch_rows=1), None)
     if first is None:
-        raise DatasetRefused("blank-file", "all lines are blank; the file needs a header and rows")
+        do = "the file needs a header and rows"
+        raise DatasetRefused("blank-file", "all lines are blank", do)
     line, (header,) = first
-    _check_header(header, line)
+    _require_names(header, line)
     next_line = line + count_lines(header)
     return CsvTable(header, line, _batches(source.rest(), delimiter, len(header), next_line))
 
@@ -179,34 +180,30 @@ def _runs(line: int, records: list[list[str]], width: int | None) -> Iterator[_R
 def _broken_record(problem: str, line: int) -> DatasetRefused:
     if "field larger" in problem:
         rule = "cell-too-long"
-        message = f"a cell has more than {MAX_CELL_CHARS:,} characters; is a closing quote missing?"
+        what = f"a cell has more than {MAX_CELL_CHARS:,} characters"
+        do = "is a closing quote missing?"
     elif "unexpected end" in problem:
         rule = "unterminated-quote"
-        message = 'a quoted cell of this row never ends; close it with a " character'
+        what, do = "a quoted cell of this row never ends", 'close it with a " character'
     else:
         rule = "stray-quote"
-        message = (
-            'a quoted cell of this row goes on after its closing quote; write each " inside of a'
-            ' cell as ""'
-        )
-    return DatasetRefused(rule, message, line=line)
+        what = "a quoted cell of this row goes on after its closing quote"
+        do = 'write each " inside of a cell as ""'
+    return DatasetRefused(rule, what, do, line=line)
 
 
-def _check_header(header: list[str], line: int) -> None:
+def _require_names(header: list[str], line: int) -> None:
     if other_delimiter(header):
         return
     # A comma at the end of every line makes a last column without name, which harms nobody.
     blank = [number for number, name in enumerate(header[:-1], 1) if not name.strip()]
     if blank:
-        message = (
-            f"column {blank[0]} of the header has no name; name it or remove it"
-            " (pandas writes one for its index unless told index=False)"
-        )
-        raise DatasetRefused("blank-header", message, line=line)
+        what = f"column {blank[0]} of the header has no name"
+        do = "name it or remove it (pandas writes one for its index unless told index=False)"
+        raise DatasetRefused("blank-header", what, do, line=line)
     repeated = [name for name, count in Counter(header).items() if count > 1]
     if repeated:
         first, second = [number for number, name in enumerate(header, 1) if name == repeated[0]][:2]
-        message = (
-            f"columns {first} and {second} of the header have the same name; rename or remove one"
-        )
-        raise DatasetRefused("duplicate-header", message, line=line, found=Found(repeated))
+        what = f"columns {first} and {second} of the header have the same name"
+        do, found = "rename or remove one", Found(repeated)
+        raise DatasetRefused("duplicate-header", what, do, line=line, found=found)

@@ -23,8 +23,8 @@ GZIP_MAGIC = b"\x1f\x8b"
 GZIP_WINDOW_BITS = 31
 _LINE_FEED, _RETURN = b"\n\r"
 
-_NUL_MESSAGE = (
-    "NUL character; remove it, or say ",
+_WITHOUT_NUL = (
+    "remove it, or say ",
     Setting("encoding", "utf-16-le"),
     " (or utf-16-be) if the file is UTF-16 without a byte order mark",
 )
@@ -118,16 +118,14 @@ def _gunzip(chunks: Iterable[bytes]) -> Iterator[bytes]:
                 if unpacked := member.decompress(data, CHUNK_BYTES):
                     size += len(unpacked)
                     if size > MAX_UNPACKED_BYTES:
-                        message = (
-                            f"the file unpacks to more than {MAX_UNPACKED_BYTES:,} bytes; split it"
-                        )
-                        raise DatasetRefused("gzip", message)
+                        what = f"the file unpacks to more than {MAX_UNPACKED_BYTES:,} bytes"
+                        raise DatasetRefused("gzip", what, "split it")
                     yield unpacked
                 data = member.unused_data if member.eof else member.unconsumed_tail
     except zlib.error as error:
-        raise DatasetRefused("gzip", "the gzip file is damaged; compress it again") from error
+        raise DatasetRefused("gzip", "the gzip file is damaged", "compress it again") from error
     if not member.eof:
-        raise DatasetRefused("gzip", "the gzip file ends too early; upload it again")
+        raise DatasetRefused("gzip", "the gzip file ends too early", "upload it again")
 
 
 def _blocks(utf8: Iterable[bytes], position: int) -> Iterator[TextBlock]:
@@ -137,23 +135,23 @@ def _blocks(utf8: Iterable[bytes], position: int) -> Iterator[TextBlock]:
         pending += chunk
         if end := _last_line_end(pending):
             block, pending = pending[:end], pending[end:]
-            _check_text(block, lines, position)
+            _require_text(block, lines, position)
             feeds, returns = line_ends(block)
             yield TextBlock(block, lone_returns=returns > 0)
             lines, position = lines + feeds + returns, position + end
         elif len(pending) > MAX_LINE_BYTES:
-            message = f"the line is longer than {MAX_LINE_BYTES:,} bytes"
-            raise DatasetRefused("line-too-long", message, line=lines + 1)
+            what = f"the line is longer than {MAX_LINE_BYTES:,} bytes"
+            raise DatasetRefused("line-too-long", what, "shorten the row", line=lines + 1)
     if pending:
-        _check_text(pending, lines, position)
+        _require_text(pending, lines, position)
         yield TextBlock(pending, lone_returns=line_ends(pending)[1] > 0)
 
 
-def _check_text(block: bytes, lines: int, position: int) -> None:
+def _require_text(block: bytes, lines: int, position: int) -> None:
     """Raise DatasetRefused unless `block`, after as many lines and bytes, is UTF-8 without NUL."""
     if b"\0" in block:
         number = lines + _count_line_ends(block[: block.index(b"\0")].decode("utf-8", "replace"))
-        raise DatasetRefused("nul", _NUL_MESSAGE, line=number + 1)
+        raise DatasetRefused("nul", "NUL character", _WITHOUT_NUL, line=number + 1)
     try:
         block.decode()
     except UnicodeDecodeError as error:
@@ -194,15 +192,15 @@ def codec_of(head: bytes, encoding: str | None) -> tuple[str, int]:
         ((mark, name) for mark, name in _BYTE_ORDER_MARKS if head.startswith(mark)), (b"", None)
     )
     if marked in {"utf-32-le", "utf-32-be"}:
-        raise DatasetRefused("encoding", "the file is marked as UTF-32; save it as UTF-8")
+        raise DatasetRefused("encoding", "the file is marked as UTF-32", "save it as UTF-8")
     codec = _known_codec(encoding) if encoding else marked or "utf-8"
     if marked and not (codec.startswith(marked) or marked.startswith(codec)):
         contradicts = f" contradicts the file's byte order mark, {marked.upper()}"
-        raise DatasetRefused("encoding", (Setting("encoding", str(encoding)), contradicts))
+        what = (Setting("encoding", str(encoding)), contradicts)
+        raise DatasetRefused("encoding", what, "leave it out")
     if codec == "utf-16" and not marked:
-        unmarked = "UTF-16 without a byte order mark; say "
-        setting = Setting("encoding", "utf-16-le")
-        raise DatasetRefused("encoding", (unmarked, setting, " or utf-16-be"))
+        do = ("say ", Setting("encoding", "utf-16-le"), " or utf-16-be")
+        raise DatasetRefused("encoding", "UTF-16 without a byte order mark", do)
     return marked or codec, len(mark)
 
 
@@ -211,13 +209,13 @@ def _known_codec(encoding: str) -> str:
         b"x".decode(encoding, "ignore")  # refuses codecs that don't give text, such as base64
         return codecs.lookup(encoding).name
     except LookupError as error:
-        unknown = " is not a known text encoding; try utf-8 or cp1252"
-        raise DatasetRefused("encoding", (Setting("encoding", encoding), unknown)) from error
+        what = (Setting("encoding", encoding), " is not a known text encoding")
+        raise DatasetRefused("encoding", what, "try utf-8 or cp1252") from error
 
 
 def _not_decodable(codec: str, byte: int, line: int) -> DatasetRefused:
-    told = f"byte {byte} is not valid {codec.upper()}; save the file as UTF-8, or set "
-    return DatasetRefused("encoding", (told, Setting("encoding", "cp1252")), line=line)
+    do = ("save the file as UTF-8, or set ", Setting("encoding", "cp1252"))
+    return DatasetRefused("encoding", f"byte {byte} is not valid {codec.upper()}", do, line=line)
 
 
 def _last_line_end(block: bytes) -> int:

@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 
-from novaloop.datasets.errors import DatasetRefused, Found, Setting
+from novaloop.datasets.errors import DatasetRefused, Found, Message, Setting
 from novaloop.datasets.options import RowFormat
 
 
@@ -171,31 +171,29 @@ def _missing_columns(
     """Return what tells of every column at once; of those `of_header`, if the names are one's."""
     has_none = len(missing) == len(of_header)
     if has_none and (row := _row_not_header(available, labels)):
-        problem = (
-            f"looks like a row and not like a header: {row}; put a line with the columns' names "
-            f"above it, among them {', '.join(map(repr, missing.values()))}"
-        )
-        return DatasetRefused("missing-header", problem, line=line, found=Found(available))
+        names, found = ", ".join(map(repr, missing.values())), Found(available)
+        what = f"looks like a row and not like a header: {row}"
+        do: Message = f"put a line with the columns' names above it, among them {names}"
+        return DatasetRefused("missing-header", what, do, line=line, found=found)
     expected = " and ".join(
         f"no column {column!r} for `{field}`" for field, column in missing.items()
     )
-    advice = "set "
+    hint = ""
     comparable = [name for name in available[:_MAX_COMPARED] if len(name) <= _MAX_COMPARED_CHARS]
     folded = {name.strip().casefold() for name in comparable}
     if any(column.strip().casefold() in folded for column in missing.values()):
-        advice = "a name differs by case or spaces only; set "
+        hint = "a name differs by case or spaces only; "
     near = [
         name
         for column in missing.values()
         for name in get_close_matches(column, comparable, 1, 0.6)
     ]
-    message = (
-        f"{expected} among the {len(available):,} of the line; {advice}",
-        Setting("columns", dict.fromkeys(missing, "...")),
-        ", or put a header above the line if it is a row" if has_none else "",
-    )
+    what = f"{expected} among the {len(available):,} of the line"
+    columns = Setting("columns", dict.fromkeys(missing, "..."))
+    or_header = ", or put a header above the line if it is a row" if has_none else ""
+    do = (f"{hint}set ", columns, or_header)
     found = Found(available, near[0] if near else None)
-    return DatasetRefused("missing-column", message, line=line, found=found)
+    return DatasetRefused("missing-column", what, do, line=line, found=found)
 
 
 def _complete_medium(
@@ -204,21 +202,21 @@ def _complete_medium(
     """See to it that a row's medium has one format, a URI and an owner, or that there is none."""
     formats = [name for name in MEDIUM_FORMATS if name in assigned]
     if len(formats) > 1:
-        message = "a file has images or videos: set `image_format` or `video_format` to null"
-        raise DatasetRefused("medium", message, line=line)
+        do = "set `image_format` or `video_format` to null"
+        raise DatasetRefused("medium", "a file has images or videos", do, line=line)
     for name in _LOCATION:
         if formats and name not in assigned:
             assigned[name] = mapping.get(name) or name
         if not formats and name in assigned:
             if mapping.get(name):
-                message = f"`{name}` needs `image_format` or `video_format`; map one of them too"
-                raise DatasetRefused("medium", message, line=line)
+                what = f"`{name}` needs `image_format` or `video_format`"
+                raise DatasetRefused("medium", what, "map one of them too", line=line)
             del assigned[name]
 
 
 def _extra_fields(mapping: Mapping[str, str | None], line: int | None) -> dict[str, str]:
     extras = {name: column for name, column in mapping.items() if column}
     if clash := _RFT_NAMES & extras.keys():
-        used = f" can't set {clash.pop()!r}, which RFT rows use themselves; rename it"
-        raise DatasetRefused("reserved-field", (Setting("columns"), used), line=line)
+        used = f" can't set {clash.pop()!r}, which RFT rows use themselves"
+        raise DatasetRefused("reserved-field", (Setting("columns"), used), "rename it", line=line)
     return {name: column for name, column in extras.items() if name not in _KNOWN_NAMES}

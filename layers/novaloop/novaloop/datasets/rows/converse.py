@@ -6,7 +6,6 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from novaloop.datasets.errors import RowRejected
 from novaloop.datasets.rows.media import (
     MAX_IMAGES,
     MAX_VIDEOS,
@@ -16,8 +15,8 @@ from novaloop.datasets.rows.media import (
     ImageFormat,
     VideoFormat,
 )
-from novaloop.datasets.rows.schema import NonBlank, Strict, parse
-from novaloop.datasets.rows.text_rules import check_reserved_words
+from novaloop.datasets.rows.schema import NonBlank, Strict, parse, rejected
+from novaloop.datasets.rows.text_rules import require_unreserved
 from novaloop.typed import dotted
 
 NOVA_2 = "nova-lite-2"
@@ -181,19 +180,19 @@ class Conversation(Strict):
     messages: Annotated[list[Turn], Field(min_length=2)]
 
 
-def check_conversation(row: dict[str, Any], model: str) -> Conversation:
+def read_conversation(row: dict[str, Any], model: str) -> Conversation:
     """Return a valid SFT row; raises RowRejected with the path of what is wrong."""
     conversation = parse(Conversation, row)
-    _check_turns(conversation)
-    _check_model(conversation, model)
-    _check_tools(conversation)
+    _require_turns(conversation)
+    _require_model(conversation, model)
+    _require_tools(conversation)
     return conversation
 
 
-def check_reserved(conversation: Conversation) -> None:
+def require_unreserved_texts(conversation: Conversation) -> None:
     """Raise RowRejected if a text holds a word that the SFT containers reserve."""
     for path, text in _texts(conversation):
-        check_reserved_words([text], path)
+        require_unreserved([text], path)
 
 
 def used_features(conversation: Conversation) -> frozenset[str]:
@@ -226,10 +225,6 @@ def _last_text(conversation: Conversation, role: str) -> str:
     return "\n".join(part.text for part in turn.content if part.text)
 
 
-def _reject(path: str, problem: str) -> RowRejected:
-    return RowRejected("schema", f"{path}: {problem}", path)
-
-
 def _parts(conversation: Conversation) -> Iterator[tuple[str, Part]]:
     for turn_number, turn in enumerate(conversation.messages):
         for number, part in enumerate(turn.content):
@@ -248,42 +243,48 @@ def _texts(conversation: Conversation) -> Iterator[tuple[str, str]]:
             yield from ((path, each.text) for each in part.toolResult.content if each.text)
 
 
-def _check_turns(conversation: Conversation) -> None:
+def _require_turns(conversation: Conversation) -> None:
     for number, turn in enumerate(conversation.messages):
         path, expected = dotted("messages", number), ("user", "assistant")[number % 2]
         if turn.role != expected:
-            raise _reject(path, f"must be the {expected}'s turn; turns alternate, the user begins")
-        _check_part_kinds(path, turn)
+            rule = f"must be the {expected}'s turn"
+            raise rejected(path, rule, "turns alternate, the user begins")
+        _require_part_kinds(path, turn)
     if conversation.messages[-1].role != "assistant":
-        raise _reject("messages", "the last turn must be the assistant's")
+        raise rejected("messages", "the last turn must be the assistant's")
 
 
-def _check_part_kinds(path: str, turn: Turn) -> None:
+def _require_part_kinds(path: str, turn: Turn) -> None:
     counts = Counter(kind for part in turn.content for kind in part.kinds)
     foreign = {"user": ("reasoningContent", "toolUse"), "assistant": (*_MEDIA, "toolResult")}
     for kind in foreign[turn.role]:
         if counts[kind]:
-            raise _reject(path, f"a {turn.role} turn can't hold {kind}")
+            raise rejected(path, f"a {turn.role} turn can't hold {kind}", "move or remove it")
     if sum(bool(counts[kind]) for kind in _MEDIA) > 1:
-        raise _reject(path, "images, videos and documents can't be mixed in one turn")
+        what = "images, videos and documents can't be mixed in one turn"
+        raise rejected(path, what, "keep one of these kinds")
     if counts["image"] > MAX_IMAGES or counts["video"] > MAX_VIDEOS:
-        raise _reject(path, f"at most {MAX_IMAGES} images or {MAX_VIDEOS} video in one turn")
+        most = f"at most {MAX_IMAGES} images or {MAX_VIDEOS} video in one turn"
+        raise rejected(path, most, "leave the others out")
 
 
-def _check_model(conversation: Conversation, model: str) -> None:
+def _require_model(conversation: Conversation, model: str) -> None:
     kinds = used_kinds(conversation)
     nova_2_only = kinds & {"reasoningContent", "document", "toolUse", "toolResult"}
     if conversation.toolConfig:
         nova_2_only.add("toolConfig")
     if nova_2_only and model != NOVA_2:
-        raise _reject("messages", f"{min(nova_2_only)} needs model {NOVA_2}, not {model}")
+        what = f"{min(nova_2_only)} needs model {NOVA_2}, not {model}"
+        raise rejected("messages", what, "choose it, or leave that out")
     if model == TEXT_ONLY_MODEL and kinds & set(_MEDIA):
-        raise _reject("messages", f"model {model} reads text only")
+        do = "choose another, or leave out what is no text"
+        raise rejected("messages", f"model {model} reads text only", do)
     if "reasoningContent" in kinds and kinds & set(_MEDIA):
-        raise _reject("messages", "reasoningContent can't go with images, videos or documents")
+        what = "reasoningContent can't go with images, videos or documents"
+        raise rejected("messages", what, "leave one of both out")
 
 
-def _check_tools(conversation: Conversation) -> None:
+def _require_tools(conversation: Conversation) -> None:
     known = conversation.toolConfig.names if conversation.toolConfig else set()
     open_uses: set[str] = set()
     seen: set[str] = set()
@@ -291,14 +292,15 @@ def _check_tools(conversation: Conversation) -> None:
         if part.toolUse:
             use = part.toolUse
             if use.name not in known:
-                raise _reject(path, "toolUse names a tool that toolConfig lacks")
+                raise rejected(path, "toolUse names a tool that toolConfig lacks", "add it there")
             if use.toolUseId in seen:
-                raise _reject(path, "toolUseId is used twice")
+                raise rejected(path, "toolUseId is used twice", "give each its own")
             seen.add(use.toolUseId)
             open_uses.add(use.toolUseId)
         elif part.toolResult:
             if part.toolResult.toolUseId not in open_uses:
-                raise _reject(path, "toolResult answers no open toolUse before it")
+                do = "give it the toolUseId of one"
+                raise rejected(path, "toolResult answers no open toolUse before it", do)
             open_uses.remove(part.toolResult.toolUseId)
     if open_uses:
-        raise _reject("messages", "a toolUse has no toolResult")
+        raise rejected("messages", "a toolUse has no toolResult", "add one in the next turn")

@@ -12,10 +12,10 @@ from novaloop.datasets.rows import converse, multiturn, rft_prompt
 from novaloop.datasets.rows.columns import FIELDS
 from novaloop.datasets.rows.encoded import EncodedRows, join_rows
 from novaloop.datasets.rows.openai_chat import to_conversation
-from novaloop.datasets.rows.option_checks import check_options
-from novaloop.datasets.rows.preference import check_preference
+from novaloop.datasets.rows.option_checks import require_options
+from novaloop.datasets.rows.preference import read_preference
 from novaloop.datasets.rows.templates import RFT_DEFAULT_SYSTEM
-from novaloop.datasets.rows.text_rules import check_labels
+from novaloop.datasets.rows.text_rules import require_labels
 
 _CONVERSATIONAL = {RowFormat.SFT, RowFormat.RFT, RowFormat.DPO}
 
@@ -28,19 +28,19 @@ def formatted_row_encoder(
     Raises DatasetRefused if rows of this kind can't become one of the formats.
     """
     if isinstance(row.get("metadata"), dict) and multiturn.FORMATS & set(formats):
-        check_options((), formats, options)
+        require_options((), formats, options)
         return _MultiturnEncoder(formats, options).encode
     if "schemaVersion" not in row and "messages" not in row:
         return None
     if plain := [each for each in formats if each not in _CONVERSATIONAL]:
         names = " and ".join(f"`{name}`" for name in FIELDS[plain[0]].required)
-        message = f"{plain[0]} rows need plain fields {names}, not messages"
-        raise DatasetRefused("format", message, line=line)
-    check_options((), formats, options)
+        what = f"{plain[0]} rows must have plain fields {names}, not messages"
+        raise DatasetRefused("format", what, line=line)
+    require_options((), formats, options)
     if RowFormat.DPO in formats:
         if len(formats) > 1:
-            message = "rows with two candidates are for DPO only; give DPO its own file"
-            raise DatasetRefused("format", message, line=line)
+            what, do = "rows with two candidates are for DPO only", "give DPO its own file"
+            raise DatasetRefused("format", what, do, line=line)
         return _PreferenceEncoder(formats, options).encode
     if "schemaVersion" not in row and RowFormat.SFT not in formats:
         return _PromptEncoder(formats, options).encode
@@ -60,9 +60,9 @@ class _Encoder(ABC):
     def _encode(self, row: dict[str, Any]) -> EncodedRows:
         """Return one row in every format. Raises RowRejected."""
 
-    def _check_label(self, answer: str, field: str) -> None:
+    def _require_label(self, answer: str, field: str) -> None:
         if self._options.labels:
-            check_labels([answer], frozenset(self._options.labels), field)
+            require_labels([answer], frozenset(self._options.labels), field)
 
 
 class _ConversationEncoder(_Encoder):
@@ -70,12 +70,12 @@ class _ConversationEncoder(_Encoder):
         if "schemaVersion" not in row:
             row = to_conversation(row)
         row = _with_system(row, self._options.system_prompt)
-        conversation = converse.check_conversation(row, self._options.model)
+        conversation = converse.read_conversation(row, self._options.model)
         if RowFormat.SFT in self._formats:
-            converse.check_reserved(conversation)
-        self._features.check(converse.used_features(conversation))
+            converse.require_unreserved_texts(conversation)
+        self._features.require(converse.used_features(conversation))
         question, answer = converse.last_exchange(conversation)
-        self._check_label(answer, "messages")
+        self._require_label(answer, "messages")
         rows = {RowFormat.SFT: row}
         if RowFormat.RFT in self._formats:
             rows[RowFormat.RFT] = _with_reward(_prompt(conversation), self._options)
@@ -86,11 +86,11 @@ class _ConversationEncoder(_Encoder):
 class _PromptEncoder(_Encoder):
     def _encode(self, row: dict[str, Any]) -> EncodedRows:
         row = _with_system_message(row, self._options.system_prompt)
-        prompt = rft_prompt.check_prompt(row)
-        self._features.check(rft_prompt.used_features(prompt))
+        prompt = rft_prompt.read_prompt(row)
+        self._features.require(rft_prompt.used_features(prompt))
         answer = prompt.reference_answer
         text = answer if isinstance(answer, str) else orjson.dumps(answer or "").decode()
-        self._check_label(text, "reference_answer")
+        self._require_label(text, "reference_answer")
         rows = [_with_reward(row, self._options)]
         return _encoded(rows, rft_prompt.last_question(prompt), text, rft_prompt.text_size(prompt))
 
@@ -98,21 +98,21 @@ class _PromptEncoder(_Encoder):
 class _PreferenceEncoder(_Encoder):
     def _encode(self, row: dict[str, Any]) -> EncodedRows:
         row = _with_system(row, self._options.system_prompt)
-        pair = check_preference(row, self._options.model)
+        pair = read_preference(row, self._options.model)
         for conversation in pair:
-            converse.check_reserved(conversation)
-        self._features.check(converse.used_features(pair[0]))
+            converse.require_unreserved_texts(conversation)
+        self._features.require(converse.used_features(pair[0]))
         question, preferred = converse.last_exchange(pair[0])
-        self._check_label(preferred, "messages")
+        self._require_label(preferred, "messages")
         answers = f"{preferred}\n{converse.last_exchange(pair[1])[1]}"
         return _encoded([row], question, answers, max(map(converse.text_size, pair)))
 
 
 class _MultiturnEncoder(_Encoder):
     def _encode(self, row: dict[str, Any]) -> EncodedRows:
-        multiturn.check_row(row)
+        multiturn.require_row(row)
         metadata = row["metadata"]
-        self._features.check(frozenset(metadata) - {"prompt"})
+        self._features.require(frozenset(metadata) - {"prompt"})
         question = multiturn.serverless_prompt(metadata["prompt"])
         rows = {
             RowFormat.RFT_MULTITURN: row,
@@ -128,14 +128,14 @@ class _AllOrNone:
     def __init__(self) -> None:
         self._first: frozenset[str] | None = None
 
-    def check(self, features: frozenset[str]) -> None:
+    def require(self, features: frozenset[str]) -> None:
         if self._first is None:
             self._first = features
         if unlike := features ^ self._first:
             name = min(unlike)
             where = "lacks" if name in features else "has"
-            message = f"the first row {where} `{name}`, unlike this one; all rows must agree"
-            raise RowRejected("inconsistent", message, name)
+            what = f"the first row {where} `{name}`, unlike this one"
+            raise RowRejected("inconsistent", what, "all rows must agree", field=name)
 
 
 def _prompt(conversation: converse.Conversation) -> dict[str, Any]:
@@ -151,8 +151,8 @@ def _prompt(conversation: converse.Conversation) -> dict[str, Any]:
 
 def _plain_text(turn: converse.Turn) -> str:
     if any(part.text is None for part in turn.content):
-        message = "only conversations of texts can become RFT rows; give RFT its own file"
-        raise RowRejected("format", message, "messages")
+        what = "only conversations of texts can become RFT rows"
+        raise RowRejected("format", what, "give RFT its own file", field="messages")
     return "\n".join(part.text or "" for part in turn.content)
 
 

@@ -28,8 +28,9 @@ def open_json_rows(
     first = next(rows, None)
     if first is None:
         reject_line, reject = log.first
-        message = reject or "the file is empty; it needs one JSON object a line"
-        raise DatasetRefused("no-rows", message, line=reject_line or None)
+        if reject:
+            raise DatasetRefused("no-rows", reject, line=reject_line)
+        raise DatasetRefused("no-rows", "the file is empty", "it needs one JSON object a line")
     line, fields = first
     batches = ((number, [row]) for number, row in chain([first], rows))
     formatted = formatted_row_encoder(fields, formats, options, line)
@@ -47,14 +48,14 @@ def open_json_rows(
 def _values(row: dict[str, Any], columns: FieldColumns) -> list[Any]:
     if late := columns.absent & row.keys():
         name = min(late)
-        message = f"the first row lacks {name!r}, unlike this one; all rows must agree"
-        raise RowRejected("inconsistent", message, name)
+        what = f"the first row lacks {name!r}, unlike this one"
+        raise RowRejected("inconsistent", what, "all rows must agree", field=name)
     try:
         return [row[name] for name in columns.columns]
     except KeyError as error:
         name = error.args[0]
-        message = f"no field {name!r}, which the file's first row has; all rows need the same"
-        raise RowRejected("missing-field", message, name) from error
+        what = f"no field {name!r}, which the file's first row has"
+        raise RowRejected("missing-field", what, "all rows need the same", field=name) from error
 
 
 def objects(lines: Iterator[str], log: RejectLog) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -73,9 +74,9 @@ def _object(text: str) -> dict[str, Any]:
     try:
         value = orjson.loads(text)
     except orjson.JSONDecodeError as error:
-        message = f"not valid JSON at character {error.colno}; each line is one JSON object"
-        raise RowRejected("invalid-json", message) from error
+        what = f"not valid JSON at character {error.colno}"
+        raise RowRejected("invalid-json", what, "each line is one JSON object") from error
     if not isinstance(value, dict):
-        message = "not a JSON object; each line is one object with the row's fields"
-        raise RowRejected("not-an-object", message)
+        do = "each line is one object with the row's fields"
+        raise RowRejected("not-an-object", "not a JSON object", do)
     return value

@@ -63,17 +63,17 @@ class MultiturnRow(Strict):
     metadata: Metadata
 
 
-def check_row(row: dict[str, Any]) -> None:
+def require_row(row: dict[str, Any]) -> None:
     """Raise RowRejected with the path of what is wrong with a row for HyperPod."""
     metadata = parse(MultiturnRow, row).metadata
-    _check_prompt(metadata.prompt, "metadata", "prompt")
+    _require_prompt(metadata.prompt, "metadata", "prompt")
     if metadata.info is not None:
-        check_info(metadata.info, "metadata.info")
+        read_info(metadata.info, "metadata.info")
 
 
-def check_prompt(prompt: Any, formats: Sequence[RowFormat]) -> Any:
+def read_prompt(prompt: Any, formats: Sequence[RowFormat]) -> Any:
     """Return a text or messages, for the serverless runtime as one text; raises RowRejected."""
-    _check_prompt(prompt, "prompt")
+    _require_prompt(prompt, "prompt")
     return prompt if RowFormat.RFT_MULTITURN in formats else serverless_prompt(prompt)
 
 
@@ -82,22 +82,22 @@ def serverless_prompt(prompt: Any) -> str:
     return prompt if isinstance(prompt, str) else json.dumps(prompt, ensure_ascii=False)
 
 
-def check_info(info: Any, field: str = "info") -> Any:
+def read_info(info: Any, field: str = "info") -> Any:
     """Return an object or the JSON of something; raises RowRejected for anything else."""
     if isinstance(info, dict):
         return info
     try:
         orjson.loads(info)
     except orjson.JSONDecodeError as error:
-        message = f"`{field}` must be a JSON object, or a text that is valid JSON"
-        raise RowRejected("schema", message, field) from error
+        what = f"`{field}` must be a JSON object, or a text that is valid JSON"
+        raise RowRejected("schema", what, field=field) from error
     return info
 
 
-def _check_prompt(prompt: Any, *at: str | int) -> None:
+def _require_prompt(prompt: Any, *at: str | int) -> None:
     if not prompt or not isinstance(prompt, str | list) or not str(prompt).strip():
-        message = f"`{dotted(*at)}` must be a text or a list of messages, and not be empty"
-        raise RowRejected("empty-text", message, dotted(*at))
+        what = f"`{dotted(*at)}` must be a text or a list of messages, and not be empty"
+        raise RowRejected("empty-text", what, field=dotted(*at))
     if isinstance(prompt, list):
         for number, message in enumerate(prompt):
             parse(Message, message, (*at, number))

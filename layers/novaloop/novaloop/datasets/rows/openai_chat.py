@@ -5,7 +5,7 @@ from typing import Any
 
 import orjson
 
-from novaloop.datasets.errors import RowRejected
+from novaloop.datasets.rows.schema import rejected
 from novaloop.datasets.rows.templates import CONVERSE_SCHEMA
 
 _ROLES = ("system", "user", "assistant", "tool")
@@ -16,7 +16,7 @@ def to_conversation(row: dict[str, Any]) -> dict[str, Any]:
     turns = _turns(row)
     system = [turn for turn in turns if turn["role"] == "system"]
     if len(system) > 1:
-        raise _reject("messages", "two system messages; join them into one")
+        raise rejected("messages", "two system messages", "join them into one")
     converted: dict[str, Any] = {"schemaVersion": CONVERSE_SCHEMA, "messages": _messages(turns)}
     if system:
         converted["system"] = [{"text": _text(system[0], "messages[0]")}]
@@ -29,7 +29,7 @@ def _turns(row: dict[str, Any]) -> Sequence[dict[str, Any]]:
     turns = _list(row.get("messages"), "messages")
     for number, turn in enumerate(turns):
         if not isinstance(turn, dict) or turn.get("role") not in _ROLES:
-            raise _reject(f"messages[{number}].role", f"must be one of {', '.join(_ROLES)}")
+            raise rejected(f"messages[{number}].role", f"must be one of {', '.join(_ROLES)}")
     return turns
 
 
@@ -77,7 +77,8 @@ def _tool_use(call: Any, path: str) -> dict[str, Any]:
         arguments = orjson.loads(function["arguments"])
         use = {"toolUseId": call["id"], "name": function["name"], "input": arguments}
     except (KeyError, TypeError, orjson.JSONDecodeError) as error:
-        raise _reject(f"{path}.tool_calls", "needs id, function.name and JSON arguments") from error
+        rule = "must have id, function.name and JSON arguments"
+        raise rejected(f"{path}.tool_calls", rule) from error
     return {"toolUse": use}
 
 
@@ -86,7 +87,7 @@ def _tool(tool: Any) -> dict[str, Any]:
         function = tool["function"]
         spec = {"name": function["name"], "inputSchema": {"json": function["parameters"]}}
     except (KeyError, TypeError) as error:
-        raise _reject("tools", "needs function.name and function.parameters") from error
+        raise rejected("tools", "must have function.name and function.parameters") from error
     if "description" in function:
         spec["description"] = function["description"]
     return {"toolSpec": spec}
@@ -97,7 +98,7 @@ def _text(turn: dict[str, Any], path: str) -> str:
     if isinstance(content, list):
         content = "".join(_part_text(part, path) for part in content)
     if not isinstance(content, str):
-        raise _reject(f"{path}.content", "must be text")
+        raise rejected(f"{path}.content", "must be text")
     return content
 
 
@@ -105,15 +106,11 @@ def _part_text(part: Any, path: str) -> str:
     if isinstance(part, dict) and part.get("type") == "text" and isinstance(part.get("text"), str):
         text: str = part["text"]
         return text
-    problem = "holds something other than text; use the conversation schema with S3 locations"
-    raise _reject(f"{path}.content", problem)
+    do = "use the conversation schema with S3 locations"
+    raise rejected(f"{path}.content", "holds something other than text", do)
 
 
 def _list(value: Any, path: str) -> list[Any]:
     if not isinstance(value, list):
-        raise _reject(path, "must be a list")
+        raise rejected(path, "must be a list")
     return value
-
-
-def _reject(path: str, problem: str) -> RowRejected:
-    return RowRejected("schema", f"{path}: {problem}", path)

@@ -7,10 +7,10 @@ from novaloop.datasets.options import DatasetOptions, RowFormat
 from novaloop.datasets.reading.text_column import TextColumn, json_column
 from novaloop.datasets.rows.columns import FIELDS, MEDIUM_FIELDS, FieldColumns
 from novaloop.datasets.rows.encoded import EncodedRows
-from novaloop.datasets.rows.field_checks import field_check
-from novaloop.datasets.rows.option_checks import check_options
+from novaloop.datasets.rows.field_readers import field_reader
+from novaloop.datasets.rows.option_checks import require_options
 from novaloop.datasets.rows.templates import RFT_DEFAULT_SYSTEM, RowTemplate, compile_template
-from novaloop.datasets.rows.text_rules import check_different, check_reserved_words
+from novaloop.datasets.rows.text_rules import require_different, require_unreserved
 from novaloop.datasets.rows.text_sizes import TextSizes
 
 _RESERVING_FORMATS = {RowFormat.SFT, RowFormat.DPO}
@@ -22,10 +22,10 @@ class PlainRowEncoder:
     def __init__(
         self, columns: FieldColumns, formats: Sequence[RowFormat], options: DatasetOptions
     ) -> None:
-        check_options(columns.fields, formats, options)
+        require_options(columns.fields, formats, options)
         self._answers = range(1, 1 + columns.answers)
         self._checks = [
-            (index, field_check(name, formats, options))
+            (index, field_reader(name, formats, options))
             for index, name in enumerate(columns.fields)
             if name not in columns.extras
         ]
@@ -52,9 +52,9 @@ class PlainRowEncoder:
         for index, check in self._checks:
             values[index] = check(values[index])
         for index, field in self._reserved:
-            check_reserved_words(values[index], field)
+            require_unreserved(values[index], field)
         if self._pair:
-            check_different(*(values[index] for index in self._pair))
+            require_different(*(values[index] for index in self._pair))
         encoded = list(map(json_column, values))
         lines = [template.render(encoded) for template in self._templates]
         answers = [_texts(values[index], encoded[index]) for index in self._answers]

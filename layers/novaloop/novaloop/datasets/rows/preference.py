@@ -7,12 +7,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from novaloop.datasets.errors import RowRejected
 from novaloop.datasets.rows import converse
 from novaloop.datasets.rows.converse import Conversation, Text
-from novaloop.datasets.rows.schema import Strict, parse
+from novaloop.datasets.rows.schema import Strict, parse, rejected
 from novaloop.datasets.rows.templates import CONVERSE_SCHEMA
-from novaloop.datasets.rows.text_rules import check_different
+from novaloop.datasets.rows.text_rules import require_different
 from novaloop.typed import dotted
 
 _FOREIGN_KINDS = {"video", "document"}
@@ -36,25 +35,24 @@ Pair = tuple[Conversation, Conversation]
 """The conversation with the preferred answer, and with the other one."""
 
 
-def check_preference(row: dict[str, Any], model: str) -> Pair:
+def read_preference(row: dict[str, Any], model: str) -> Pair:
     """Return the conversations of a DPO row; raises RowRejected with the path of what is wrong."""
     messages = row.get("messages")
     if not isinstance(messages, list) or not messages:
-        raise RowRejected("schema", "messages: must be a list of turns", "messages")
+        raise rejected("messages", "must be a list of turns")
     at = ("messages", len(messages) - 1)
     choice = parse(Choice, messages[-1], at)
     answers = {each.preferenceLabel: each for each in choice.candidates}
     if len(answers) < 2:
-        message = "one candidate must be preferred, the other one non-preferred"
-        raise RowRejected("schema", f"{dotted(*at)}: {message}", dotted(*at))
+        raise rejected(dotted(*at), "one candidate must be preferred, the other one non-preferred")
     pair = (
         _with_answer(row, answers["preferred"], model),
         _with_answer(row, answers["non-preferred"], model),
     )
     texts = [converse.last_exchange(each)[1] for each in pair]
-    check_different(texts[:1], texts[1:])
+    require_different(texts[:1], texts[1:])
     if _FOREIGN_KINDS & converse.used_kinds(pair[0]):
-        raise RowRejected("schema", "messages: DPO reads texts and images only", "messages")
+        raise rejected("messages", "DPO reads texts and images only", "leave the rest out")
     return pair
 
 
@@ -62,4 +60,4 @@ def _with_answer(row: dict[str, Any], answer: Candidate, model: str) -> Conversa
     content = [part.model_dump() for part in answer.content]
     messages = [*row["messages"][:-1], {"role": "assistant", "content": content}]
     conversation = {"schemaVersion": CONVERSE_SCHEMA, **row, "messages": messages}
-    return converse.check_conversation(conversation, model)
+    return converse.read_conversation(conversation, model)

@@ -76,7 +76,7 @@ class Prompt(Strict):
         return self
 
 
-def check_prompt(row: dict[str, Any]) -> Prompt:
+def read_prompt(row: dict[str, Any]) -> Prompt:
     """Return a valid RFT row; raises RowRejected with the path of what is wrong."""
     return parse(Prompt, row)
 
@@ -85,7 +85,7 @@ class _ToolsOnly(Strict):
     tools: Tools
 
 
-def check_tools(tools: Any) -> list[Any]:
+def read_tools(tools: Any) -> list[Any]:
     """Return valid tools; raises RowRejected with the path of what is wrong."""
     parse(_ToolsOnly, {"tools": tools})
     checked: list[Any] = tools

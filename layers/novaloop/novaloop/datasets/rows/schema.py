@@ -45,15 +45,20 @@ def parse(model: type[Model], row: Any, at: tuple[str | int, ...] = ()) -> Model
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
         path = dotted(*at, *_declared(first["loc"]))
-        message = first["msg"].removeprefix("Value error, ").removeprefix("Input ")
+        what, do = first["msg"].removeprefix("Value error, ").removeprefix("Input "), ""
         found = None
         if first["type"] == "extra_forbidden":
-            message = "has a key that its format doesn't know; remove or rename it"
+            what, do = "has a key that its format doesn't know", "remove or rename it"
             found = Found([str(first["loc"][-1])])
             # A key may be one of another object's.
             path = dotted(*at, *_declared(first["loc"][:-1]))
-        told = f"{path or 'the row'}: {message}"
-        raise RowRejected("schema", told, path or None, found=found) from error
+        where, field = path or "the row", path or None
+        raise RowRejected("schema", what, do, field=field, where=where, found=found) from error
+
+
+def rejected(path: str, what: str, do: str = "") -> RowRejected:
+    """Return what to raise for the part of a row that stands at `path`."""
+    return RowRejected("schema", what, do, field=path, where=path)
 
 
 def _declared(location: Sequence[str | int]) -> list[str | int]:

@@ -4,7 +4,13 @@ import re
 from collections.abc import Sequence
 from typing import cast
 
-from novaloop.datasets.errors import MAX_NAME_CHARS, MAX_NAMES_SHOWN, RowRejected, Setting
+from novaloop.datasets.errors import (
+    MAX_NAME_CHARS,
+    MAX_NAMES_SHOWN,
+    Message,
+    RowRejected,
+    Setting,
+)
 from novaloop.datasets.reading.text_column import TextColumn, has_blank, searchable
 
 # Nova's SFT containers use these as turn markers (case-sensitive substrings).
@@ -22,48 +28,48 @@ _TURN_MARKER = re.compile(
 _TAG = re.compile(b"<(?:image|video|unk)>")
 
 
-def check_texts(values: Sequence[object], field: str) -> Sequence[str]:
+def read_texts(values: Sequence[object], field: str) -> Sequence[str]:
     """Return the texts; raises RowRejected unless all are strings with something in them."""
     texts = cast("Sequence[str]", values)
     if not isinstance(values, TextColumn) and set(map(type, values)) != {str}:
-        message = f"`{field}` is not text; write it as a JSON string"
-        raise RowRejected("not-text", message, field)
+        do = "write it as a JSON string"
+        raise RowRejected("not-text", f"`{field}` is not text", do, field=field)
     if has_blank(texts):
-        raise RowRejected("empty-text", f"`{field}` is empty; fill it in or remove the row", field)
+        do = "fill it in or remove the row"
+        raise RowRejected("empty-text", f"`{field}` is empty", do, field=field)
     return texts
 
 
-def check_reserved_words(texts: Sequence[str], field: str) -> None:
+def require_unreserved(texts: Sequence[str], field: str) -> None:
     """Raise RowRejected if a text holds a word that the SFT containers reserve."""
     utf8 = searchable(texts)
     if _TURN_MARKER.search(utf8) or b"[EOS]" in utf8 or _TAG.search(utf8):
         text = "\n".join(texts)
         word = next(word for word in RESERVED_WORDS if word in text)
-        message = (
-            f"`{field}` contains {word!r}, which Nova reserves; reword it, such as with a space"
-        )
-        raise RowRejected("reserved-word", message, field, text)
+        what = f"`{field}` contains {word!r}, which Nova reserves"
+        do = "reword it, such as with a space"
+        raise RowRejected("reserved-word", what, do, field=field, text=text)
 
 
-def check_labels(texts: Sequence[str], labels: frozenset[str], field: str) -> None:
+def require_labels(texts: Sequence[str], labels: frozenset[str], field: str) -> None:
     """Raise RowRejected unless each text is one of the labels exactly."""
     foreign = set(texts) - labels
     if not foreign:
         return
     folded = {label.strip().casefold() for label in labels}
     near = all(text.strip().casefold() in folded for text in foreign)
-    hint: tuple[str | Setting, ...] = ("correct it, or add it to ", Setting("labels"))
+    do: Message = ("correct it, or add it to ", Setting("labels"))
     if near:
-        hint = ("it differs by case or spaces only",)
+        do = "it differs by case or spaces only"
     shown = [label[:MAX_NAME_CHARS] for label in sorted(labels)[:MAX_NAMES_SHOWN]]
     if more := len(labels) - len(shown):
         shown.append(f"and {more} more")
-    message = f"`{field}` is none of the {len(labels)} labels ({', '.join(shown)}); "
-    raise RowRejected("unknown-label", (message, *hint), field, min(foreign))
+    what = f"`{field}` is none of the {len(labels)} labels ({', '.join(shown)})"
+    raise RowRejected("unknown-label", what, do, field=field, text=min(foreign))
 
 
-def check_different(preferred: Sequence[str], non_preferred: Sequence[str]) -> None:
+def require_different(preferred: Sequence[str], non_preferred: Sequence[str]) -> None:
     """Raise RowRejected if a preferred answer is the non-preferred one too."""
     if any(map(str.__eq__, preferred, non_preferred)):
-        message = "both answers are the same; a preference needs two"
-        raise RowRejected("equal-answers", message, "non_preferred")
+        do, field = "a preference needs two", "non_preferred"
+        raise RowRejected("equal-answers", "both answers are the same", do, field=field)

@@ -11,50 +11,52 @@ from novaloop.datasets.errors import RowRejected
 from novaloop.datasets.options import DatasetOptions, RowFormat
 from novaloop.datasets.rows import multiturn, rft_prompt
 from novaloop.datasets.rows.media import S3_URI, ImageFormat, VideoFormat
-from novaloop.datasets.rows.text_rules import check_labels, check_texts
+from novaloop.datasets.rows.text_rules import read_texts, require_labels
 
-FieldCheck = Callable[[Sequence[Any]], Sequence[Any]]
+FieldReader = Callable[[Sequence[Any]], Sequence[Any]]
 _LABELLED_FIELDS = {"answer", "preferred"}
 _S3_URI = re.compile(S3_URI)
 
 
-def field_check(field: str, formats: Sequence[RowFormat], options: DatasetOptions) -> FieldCheck:
-    """Return what checks many values of a field, and returns them as they go into the row.
+def field_reader(field: str, formats: Sequence[RowFormat], options: DatasetOptions) -> FieldReader:
+    """Return what reads many values of a field, and gives them as they go into the row.
 
     Raises RowRejected, as what it returns does.
     """
     if field in _LABELLED_FIELDS:
-        return _answer_check(field, formats, options)
+        return _answer_reader(field, formats, options)
     if field == "prompt" and multiturn.FORMATS & set(formats):
-        return _each(partial(multiturn.check_prompt, formats=formats))
+        return _each(partial(multiturn.read_prompt, formats=formats))
     if field == "system" and options.system_prompt is not None:
         prompt = options.system_prompt
         return _each(lambda value: _text(prompt if _is_blank(value) else value, field))
-    if field in _CHECKS:
-        return _each(_CHECKS[field])
-    return partial(check_texts, field=field)
+    if field in _READERS:
+        return _each(_READERS[field])
+    return partial(read_texts, field=field)
 
 
-def _answer_check(field: str, formats: Sequence[RowFormat], options: DatasetOptions) -> FieldCheck:
+def _answer_reader(
+    field: str, formats: Sequence[RowFormat], options: DatasetOptions
+) -> FieldReader:
     labels, structured = frozenset(options.labels), set(formats) == {RowFormat.RFT}
 
-    def check(values: Sequence[Any]) -> Sequence[Any]:
+    def read(values: Sequence[Any]) -> Sequence[Any]:
         if structured and all(isinstance(value, dict) and value for value in values):
             return values
-        texts = check_texts(values, field)
+        texts = read_texts(values, field)
         if labels:
-            check_labels(texts, labels, field)
+            require_labels(texts, labels, field)
         return texts
 
-    return check
+    return read
 
 
-def _each(check: Callable[[Any], Any]) -> FieldCheck:
-    return lambda values: list(map(check, values))
+def _each(read: Callable[[Any], Any]) -> FieldReader:
+    return lambda values: list(map(read, values))
 
 
 def _text(value: Any, field: str) -> str:
-    return check_texts([value], field)[0]
+    return read_texts([value], field)[0]
 
 
 def _is_blank(value: Any) -> bool:
@@ -63,7 +65,8 @@ def _is_blank(value: Any) -> bool:
 
 def _metadata(value: Any) -> str:
     if not isinstance(value, str):
-        raise RowRejected("not-text", "`metadata` is not text; write it as a string", "metadata")
+        do = "write it as a string"
+        raise RowRejected("not-text", "`metadata` is not text", do, field="metadata")
     return value
 
 
@@ -76,25 +79,26 @@ def _image_parts(value: Any) -> list[dict[str, str]]:
 def _data_uri(image: Any) -> str:
     text = _text(image.get("data") if isinstance(image, dict) else image, "images")
     if not (text.startswith("data:image/") and ";base64," in text.lower()):
-        message = "`images` must hold data URIs: data:image/<type>;base64,<data>"
-        raise RowRejected("image", message, "images")
+        what = "`images` must hold data URIs: data:image/<type>;base64,<data>"
+        raise RowRejected("image", what, field="images")
     return text
 
 
 def _one_of(field: str, names: tuple[str, ...]) -> Callable[[Any], str]:
-    def check(value: Any) -> str:
+    def read(value: Any) -> str:
         if (text := _text(value, field)) not in names:
-            raise RowRejected("medium", f"`{field}` must be one of {', '.join(names)}", field)
+            what = f"`{field}` must be one of {', '.join(names)}"
+            raise RowRejected("medium", what, field=field)
         return text
 
-    return check
+    return read
 
 
 def _s3_uri(value: Any) -> str:
     text = _text(value, "s3_uri")
     if not _S3_URI.fullmatch(text):  # `$` lets a line break follow
-        message = "`s3_uri` must be s3://bucket/key, of letters, digits and the characters _-/."
-        raise RowRejected("medium", message, "s3_uri")
+        what = "`s3_uri` must be s3://bucket/key, of letters, digits and the characters _-/."
+        raise RowRejected("medium", what, field="s3_uri")
     return text
 
 
@@ -104,16 +108,17 @@ def _tools(value: Any) -> list[Any]:
         try:
             value = orjson.loads(value)
         except orjson.JSONDecodeError as error:
-            raise RowRejected("schema", "`tools` is not valid JSON", "tools") from error
-    return rft_prompt.check_tools(value)
+            what, do = "`tools` is not valid JSON", "write a list of tools as JSON"
+            raise RowRejected("schema", what, do, field="tools") from error
+    return rft_prompt.read_tools(value)
 
 
-_CHECKS: dict[str, Callable[[Any], Any]] = {
+_READERS: dict[str, Callable[[Any], Any]] = {
     "metadata": _metadata,
     "images": _image_parts,
     "image_format": _one_of("image_format", get_args(ImageFormat)),
     "video_format": _one_of("video_format", get_args(VideoFormat)),
     "s3_uri": _s3_uri,
     "tools": _tools,
-    "info": multiturn.check_info,
+    "info": multiturn.read_info,
 }
