@@ -252,7 +252,8 @@ def _run_in_one_process(source: Path, target: Path) -> None:
 
 def _run_on_all_cores(source: Path, target: Path) -> None:
     from novaloop.experiment.record import DatasetItem, DatasetStatus  # noqa: PLC0415
-    from novaloop.experiment.spec.experiment import ExperimentSpec, Role  # noqa: PLC0415
+    from novaloop.experiment.spec.experiment import ExperimentSpec  # noqa: PLC0415
+    from novaloop.experiment.spec.stages import Role  # noqa: PLC0415
     from novaloop.usecases.conversion import Conversion  # noqa: PLC0415
     from novaloop_cli.folder import folder_world  # noqa: PLC0415
     from novaloop_cli.ranges import convert_on_all_cores  # noqa: PLC0415

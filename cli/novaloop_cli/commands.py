@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import click
 
-from novaloop.experiment.costs.budget import commitment, serving_hours, serving_plan, shortfall
+from novaloop.experiment.costs.budget import commitment, serving_hours, shortfall
 from novaloop.experiment.record import CommandItem, CommandKind, Outcome, Record, Status
 from novaloop.experiment.spec.stages import LONGEST_TTL_HOURS
 from novaloop_cli import views
@@ -102,7 +102,7 @@ def _what_approval_means(stack: Stack, record: Record, now: datetime) -> Iterato
         return
     if record.active is not None and (problem := shortfall(record, record.active)):
         yield f"This lifts the budget for all that follows ({problem})."
-    if (serving := serving_plan(record)) is not None:
+    if (serving := record.spec.deployment) is not None:
         hours = serving_hours(record, serving)
         until = now + timedelta(hours=hours)
         yield f"This commits to {commitment(record)}, from when it serves on:"

@@ -6,11 +6,10 @@ import posixpath
 from typing import TYPE_CHECKING
 
 from novaloop.cloud.objects import Bucket
-from novaloop.experiment.names import job_name, model_package_group
-from novaloop.experiment.spec.stages import Runtime, TrainStage
+from novaloop.experiment.names import job_name
+from novaloop.experiment.runtimes.registry import runtime_of
 from novaloop.experiment.stack import jobs_prefix
 from novaloop.metrics.archive import ArchiveError, checkpoint_of, is_wanted
-from novaloop.recipes.names import bedrock_name
 from novaloop.usecases.outputs import ARCHIVE, find_output
 
 if TYPE_CHECKING:
@@ -19,9 +18,6 @@ if TYPE_CHECKING:
     from novaloop.experiment.record import Record
     from novaloop_cli.stack import Stack
 
-ESCROW = "customer-escrow-<account>-*"
-_SHOWN_NAMES = 5
-
 
 def kept(stack: Stack, record: Record) -> Iterator[str]:
     """Yield a line for each model that an attempt wrote, and one for where others may be.
@@ -29,7 +25,7 @@ def kept(stack: Stack, record: Record) -> Iterator[str]:
     A record knows the last attempts' alone. What the earlier ones wrote, their output tells; an
     attempt that was stopped or lost may have left a checkpoint that no output tells of.
     """
-    trainings = [s for s in record.stages if isinstance(record.plan_of(s), TrainStage)]
+    trainings = [s for s in record.stages if s.kind.trains]
     names = {
         (stage.name, attempt): job_name(
             record.prefix, record.experiment_id, record.uid, stage.name, attempt
@@ -39,14 +35,15 @@ def kept(stack: Stack, record: Record) -> Iterator[str]:
         if attempt < stage.attempt or stage.job_name
     }
     found = {(s.name, s.attempt): s.checkpoint for s in trainings if s.checkpoint}
-    if record.spec.runtime is Runtime.TRAINING_JOB:
+    if record.spec.runtime.leaves_manifest:
         found |= _told_by_outputs(stack, record, names)
     for (stage, attempt), name in names.items():
         if checkpoint := found.get((stage, attempt)):
             yield f"kept: the checkpoint of {stage}, attempt {attempt} ({name}): {checkpoint}"
     unknown = [name for key, name in names.items() if key not in found]
     if unknown:
-        yield _where(record, unknown)
+        where = runtime_of(record.spec).whereabouts(record, unknown)
+        yield f"What other attempts wrote, if anything, is {where}."
 
 
 def _told_by_outputs(
@@ -67,19 +64,3 @@ def _told_by_outputs(
             except ArchiveError:
                 continue
     return found
-
-
-def _where(record: Record, names: list[str]) -> str:
-    """Say where models would be of attempts of which nobody knows whether they wrote one."""
-    match record.spec.runtime:
-        case Runtime.SERVERLESS:
-            group = model_package_group(record.prefix, record.experiment_id)
-            return f"What other attempts trained is a version of the model package group {group}."
-        case Runtime.BEDROCK:
-            where = "among Bedrock's custom models, under the names"
-            names = [bedrock_name(name) for name in names]
-        case _:
-            where = f"in the buckets {ESCROW}, under the names"
-    shown = ", ".join(names[-_SHOWN_NAMES:])
-    more = f", and {len(names) - _SHOWN_NAMES} more" if len(names) > _SHOWN_NAMES else ""
-    return f"What other attempts wrote, if anything, is {where} {shown}{more}."

@@ -11,7 +11,6 @@ import click
 from botocore.exceptions import ClientError
 
 from novaloop.experiment.runtimes.serving import endpoint_ref
-from novaloop.experiment.spec.stages import DeployStage, OnBedrock, Runtime, StageKind
 from novaloop_cli.errors import Failed, Refused
 from novaloop_cli.stack import Stack, with_stack
 
@@ -77,10 +76,9 @@ def pick_stage(record: Record, name: str | None) -> Stage:
 
 
 def _is_on_bedrock(record: Record, stage: Stage) -> bool:
-    plan = record.plan_of(stage)
-    is_job = stage.kind is not StageKind.DEPLOY
-    deployed = isinstance(plan, OnBedrock)
-    return deployed or (is_job and record.spec.runtime is Runtime.BEDROCK)
+    if stage.kind.serves:
+        return record.plan_of(stage).on_bedrock
+    return not record.spec.runtime.keeps_log
 
 
 def _why_no_log(name: str | None, begun: list[Stage]) -> str:
@@ -116,7 +114,7 @@ def read(
 
 
 def _no_logs(stack: Stack, stage: Stage) -> Failed | Refused:
-    if stack.is_local and stage.kind is StageKind.DEPLOY:
+    if stack.is_local and stage.kind.serves:
         return Refused(f"{stage.job_name}: in the local cloud, an endpoint writes no log")
     return Failed(f"{stage.job_name} has written no logs yet; try again shortly")
 
@@ -130,9 +128,8 @@ def _events(stack: Stack, where: Any, begin: datetime | None) -> Iterator[Any]:
 
 def _where(stack: Stack, record: Record, stage: Stage) -> Any:
     """Return the log group, and which of its streams: a job has one for each machine."""
-    plan = record.plan_of(stage)
-    if isinstance(plan, DeployStage):
-        return {"logGroupName": _group_of(endpoint_ref(record, stage, plan))}
+    if stage.kind.serves:
+        return {"logGroupName": _group_of(endpoint_ref(record, stage))}
     found = stack.logs.describe_log_streams(
         logGroupName=JOB_LOGS, logStreamNamePrefix=f"{stage.job_name}/"
     )

@@ -26,9 +26,8 @@ from novaloop.experiment.lineage import named_origin
 from novaloop.experiment.names import INBOX
 from novaloop.experiment.planning import ExperimentPlan, plan_experiment
 from novaloop.experiment.record import DatasetItem, DatasetStatus, Record, Snapshot
-from novaloop.experiment.runtimes.training_job import check_image
+from novaloop.experiment.runtimes.registry import check_image, runtime_of
 from novaloop.experiment.spec.experiment import ExperimentSpec
-from novaloop.experiment.spec.stages import OnBedrock, Runtime, TrainStage
 from novaloop.experiment.spec.yaml_file import MAX_BYTES
 from novaloop.problem import Invalid
 from novaloop.usecases.dataset_checks import check_experiment
@@ -49,7 +48,6 @@ PLACEHOLDERS = (
     "Bucket, role and function ARNs are placeholders; --stack NAME fills in a deployed stack's."
 )
 TOKENS = "These jobs are billed by tokens; their price is not known, so their cost isn't."
-BASE_MODEL = "The base model's ARN gets its version from SageMaker's hub at launch."
 ON_BEDROCK = "Prices of Bedrock's deployments are not known, so their cost isn't."
 CHECKPOINTS = "The checkpoints that later stages start from are placeholders until a run."
 UIDS = "In names, 0000 stands where a run has the first characters of the experiment's uid."
@@ -252,13 +250,13 @@ def _remarks(spec: ExperimentSpec, planned: ExperimentPlan, site: PlannedSite) -
 
 def _notes(spec: ExperimentSpec, site: PlannedSite) -> Iterator[str]:
     yield UIDS
-    if spec.runtime is not Runtime.TRAINING_JOB:
+    if not spec.runtime.has_machines:
         yield TOKENS
-    if spec.runtime is Runtime.SERVERLESS:
-        yield BASE_MODEL
-    if any(isinstance(stage, OnBedrock) for stage in spec.plan):
+    if runtime_of(spec).note:
+        yield runtime_of(spec).note
+    if any(stage.on_bedrock for stage in spec.plan):
         yield ON_BEDROCK
-    if any(isinstance(stage, TrainStage) for stage in spec.plan):
+    if spec.trainings:
         yield CHECKPOINTS
     if named_origin(spec) is not None:
         yield ORIGIN.format(spec.checkpoint)
@@ -268,7 +266,7 @@ def _notes(spec: ExperimentSpec, site: PlannedSite) -> Iterator[str]:
         foreign = [stage.name for stage in spec.plan if any(check_image(stage, none, ""))]
         if foreign:
             yield IMAGES.format(", ".join(foreign))
-        if scored := [stage.name for stage in spec.plan if getattr(stage, "processor", None)]:
+        if scored := [stage.name for stage in spec.plan if stage.processor_function]:
             yield PROCESSORS.format(", ".join(scored))
         yield PLACEHOLDERS
 

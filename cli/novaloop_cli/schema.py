@@ -12,30 +12,13 @@ import click
 from novaloop.experiment.controller.transitions import TABLE
 from novaloop.experiment.record import StageState
 from novaloop.experiment.spec.experiment import ExperimentSpec
-from novaloop.experiment.spec.stages import (
-    DeployStage,
-    DpoStage,
-    EvaluateStage,
-    OnDemandStage,
-    ProvisionedStage,
-    RftStage,
-    SftStage,
-)
+from novaloop.experiment.spec.stages import STAGES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 SCHEMA_FILE = "experiment.schema.json"
 STATES_FILE = "states.md"
-STAGES = (
-    EvaluateStage,
-    SftStage,
-    DpoStage,
-    RftStage,
-    DeployStage,
-    OnDemandStage,
-    ProvisionedStage,
-)
 _ENDS = (StageState.SUCCEEDED, StageState.FAILED)
 
 
@@ -67,10 +50,10 @@ def experiment_schema() -> dict[str, Any]:
     """Return the schema of the file, in which a stage is `{kind: settings}`, a name or a word."""
     generated = ExperimentSpec.model_json_schema()
     definitions = generated["$defs"]
-    for stage in STAGES:
+    for stage in STAGES.values():
         del definitions[stage.__name__]["properties"]["kind"]
     plan = generated["properties"]["plan"]
-    plan["items"] = {"anyOf": [form for stage in STAGES for form in _forms(stage)]}
+    plan["items"] = {"anyOf": [form for stage in STAGES.values() for form in _forms(stage)]}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         **generated,

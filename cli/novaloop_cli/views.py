@@ -26,7 +26,7 @@ from novaloop.experiment.record import (
     StageState,
     Status,
 )
-from novaloop.experiment.spec.experiment import Role
+from novaloop.experiment.spec.stages import Role
 from novaloop.recipes.catalog import metric_of
 from novaloop.reports.pages import cell, change, duration, interval
 

@@ -16,7 +16,8 @@ from novaloop.datasets.convert import convert
 from novaloop.datasets.options import DatasetOptions, RowFormat
 from novaloop.experiment.controller.intake import data_fingerprint
 from novaloop.experiment.record import DatasetItem, DatasetStatus
-from novaloop.experiment.spec.experiment import ExperimentSpec, Role
+from novaloop.experiment.spec.experiment import ExperimentSpec
+from novaloop.experiment.spec.stages import Role
 from novaloop.usecases.ingest_events import BigFile
 from novaloop_cli.stack import Stack
 from novaloop_localcloud.cloud import LocalCloud

@@ -19,8 +19,8 @@ from novaloop.cloud.endpoints import SageMakerEndpoints
 from novaloop.cloud.jobs import TrainingJobs, work_of_job
 from novaloop.experiment.controller.observation import End, Phase, Work
 from novaloop.experiment.record import Obstacle, Owner, Progress
+from novaloop.experiment.runtimes.jobs import PlannedRequest
 from novaloop.experiment.runtimes.serving import EndpointRef
-from novaloop.experiment.runtimes.training_job import PlannedRequest
 from novaloop.recipes import registry
 from novaloop.recipes.endpoints import EndpointPlan, update_endpoint
 from novaloop.usecases.ports import EndRefused, LaunchRefused, NotServing

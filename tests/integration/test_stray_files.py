@@ -16,7 +16,7 @@ import pytest
 from pynamodb.connection.base import Connection
 
 from novaloop.experiment.record import MAX_STRAYS, Strays
-from novaloop.experiment.spec.experiment import Role
+from novaloop.experiment.spec.stages import Role
 from novaloop.experiment.versions import NewerVersion, Shape
 from novaloop.store.table import ExperimentTable
 from tests.integration import rich_items

@@ -28,6 +28,7 @@ from tests.unit.cli import test_generated_docs
 from tests.unit.reports import finished_experiment as example
 
 SPEC = {"plan": [{"evaluate": "baseline"}], "gate": {"metric": "toy", "at_least": 2}}
+asked = ExperimentSpec.model_validate(SPEC, context=FIELDS_ONLY)
 answers = [{"prompt": str(row), "inference": ["ab"], "gold": "ac"} for row in range(3)]
 score, _ = score_lines([json.dumps(answer).encode() for answer in answers])
 content = report(example.record(), example.scores(), example.HISTORY, {}, flips={})
@@ -46,7 +47,7 @@ print(json.dumps({
     "record": list(headlines(score.to_dict())),
     "asked": headlines(score.to_dict(), {"toy"})["toy"].value,
     "terminal": list(_metrics(score, None).columns[0].cells),
-    "refused": ExperimentSpec.model_validate(SPEC, context=FIELDS_ONLY).contradictions(),
+    "refused": [str(each) for each in asked.check_consistency()],
     "documented": documented,
 }))
 """
@@ -89,7 +90,9 @@ def test_a_new_metric_is_recorded_only_where_it_is_asked_for(
 
 
 def test_a_gate_on_a_new_metric_knows_its_range(with_a_new_metric: dict[str, Any]) -> None:
-    assert with_a_new_metric["refused"] == ["gate.at_least: toy lies between 0 and 1; 2 does not"]
+    assert with_a_new_metric["refused"] == [
+        "gate.at_least: toy lies between 0 and 1, and 2 does not; write a level between them"
+    ]
 
 
 def test_a_new_metric_that_the_reference_leaves_out_is_noticed(

@@ -524,7 +524,7 @@ MUTANTS: Sequence[Mutant] = [
         Fault(
             does="an ill to stop on stops nothing",
             test="test_every_row[RUNNING-UNHEALTHY]",
-            old="return any(note.kind in stop_on for note in stage.health)",
+            old="return any(note.kind in plan.stops_on for note in stage.health)",
             new="return False",
         ),
         Fault(
@@ -596,13 +596,13 @@ MUTANTS: Sequence[Mutant] = [
         Fault(
             does="a score that is late is no score",
             test="test_a_score_that_is_late_is_used",
-            old="(isinstance(plan, ServingStage) or _is_overdue(stage))",
+            old="(stage.kind.serves or _is_overdue(stage))",
             new="True",
         ),
         Fault(
             does="a score is asked for every five minutes for a day",
             test="test_a_score_that_never_comes_fails_its_stage_in_a_day",
-            old="doubled = 0 if isinstance(plan, ServingStage) else",
+            old="doubled = 0 if stage.kind.serves else",
             new="doubled = 0 if True else",
         ),
         Fault(
@@ -931,7 +931,7 @@ MUTANTS: Sequence[Mutant] = [
         Fault(
             does="a lost score is not asked for in time",
             test="test_what_is_checked_is_looked_at_when_the_next_check_comes",
-            old="due = min(filter(None, (due, next_check(stage, record.plan_of(stage)))))",
+            old="due = min(filter(None, (due, next_check(stage))))",
             new="pass",
         ),
         Fault(

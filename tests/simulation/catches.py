@@ -164,7 +164,7 @@ BREAKS: Sequence[Break] = (
     ),
     _one(
         "any image may run under the execution role",
-        "experiment/runtimes/training_job.py",
+        "experiment/runtimes/registry.py",
         'return check_repository(getattr(plan, "image", None), site.deployment, f"{at}.image")',
         "return iter(())",
         "tests/simulation/test_other_stages.py",

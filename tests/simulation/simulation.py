@@ -33,6 +33,7 @@ from novaloop.experiment.record import (
     StageState,
     Status,
 )
+from novaloop.experiment.spec.stages import Runtime
 from novaloop.experiment.stack import Site
 from novaloop.recipes.jobs import Deployment
 from novaloop.usecases.conversion import IngestWorld
@@ -277,9 +278,12 @@ class Simulation:
         )
         return World(
             store=port(self.store, "store"),
-            jobs=self.jobs.adapter(port),
+            jobs={
+                Runtime.TRAINING_JOB: self.jobs.adapter(port),
+                Runtime.SERVERLESS: self.jobs.adapter(port),
+                Runtime.BEDROCK: self.bedrock.customizations(port),
+            },
             logs=port(self.logs, "logs"),
-            customizations=self.bedrock.customizations(port),
             endpoints=Deployments(self.hosting.adapter(port), *self.bedrock.adapters(port)),
             schedules=self.scheduler.adapter(port),
             leftovers=self.hosting.tagged(port, self.prefix, self.stack_name),

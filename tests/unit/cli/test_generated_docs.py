@@ -14,15 +14,7 @@ import yaml
 from novaloop.experiment.controller.transitions import TABLE
 from novaloop.experiment.record import Stage
 from novaloop.experiment.spec.experiment import ExperimentSpec, Gate, Split
-from novaloop.experiment.spec.stages import (
-    DeployStage,
-    DpoStage,
-    EvaluateStage,
-    OnDemandStage,
-    ProvisionedStage,
-    RftStage,
-    SftStage,
-)
+from novaloop.experiment.spec.stages import STAGES
 from novaloop.experiment.validation.reading import read_spec
 from novaloop.metrics.registry import METRICS
 from novaloop.store.items import RecordModel
@@ -37,13 +29,7 @@ DOCS = ROOT / "docs"
 SECTIONS: dict[str, type[BaseModel]] = {
     "experiment.yaml": ExperimentSpec,
     "split": Split,
-    "evaluate": EvaluateStage,
-    "sft": SftStage,
-    "dpo": DpoStage,
-    "rft": RftStage,
-    "deploy": DeployStage,
-    "bedrock-on-demand": OnDemandStage,
-    "bedrock-provisioned": ProvisionedStage,
+    **STAGES,
     "gate": Gate,
 }
 

@@ -12,7 +12,8 @@ import pytest
 
 from benchmarks.stackoverflow_like import LABELS, generate
 from novaloop.experiment.record import DatasetItem, DatasetStatus
-from novaloop.experiment.spec.experiment import ExperimentSpec, Role
+from novaloop.experiment.spec.experiment import ExperimentSpec
+from novaloop.experiment.spec.stages import Role
 from novaloop.usecases.conversion import Conversion, IngestWorld, convert_file
 from novaloop_cli import ranges
 from novaloop_cli.folder import folder_world

@@ -14,8 +14,8 @@ from novaloop.cloud.bedrock import OnDemandDeployments
 from novaloop.cloud.customization import CustomizationJobs
 from novaloop.experiment.controller.observation import End, Phase
 from novaloop.experiment.record import Obstacle, Owner
+from novaloop.experiment.runtimes.jobs import PlannedRequest
 from novaloop.experiment.runtimes.serving import EndpointRef
-from novaloop.experiment.runtimes.training_job import PlannedRequest
 from novaloop.usecases.ports import EndRefused, LaunchRefused, NotServing
 
 ARN = "arn:aws:bedrock:us-east-1:123456789012"

@@ -11,8 +11,8 @@ from novaloop.cloud.endpoints import SageMakerEndpoints
 from novaloop.cloud.errors import may_answer_later, obstacle_of
 from novaloop.cloud.jobs import TrainingJobs
 from novaloop.experiment.record import Obstacle
+from novaloop.experiment.runtimes.jobs import PlannedRequest
 from novaloop.experiment.runtimes.serving import EndpointRef
-from novaloop.experiment.runtimes.training_job import PlannedRequest
 from novaloop.usecases.ports import LaunchRefused
 
 

@@ -32,8 +32,8 @@ from novaloop.experiment.record import (
     Status,
     Trouble,
 )
-from novaloop.experiment.spec.experiment import ExperimentSpec, Role
-from novaloop.experiment.spec.stages import EvaluateStage, SftStage, StageKind
+from novaloop.experiment.spec.experiment import ExperimentSpec
+from novaloop.experiment.spec.stages import EvaluateStage, Role, SftStage, StageKind
 from novaloop.experiment.spec.yaml_file import MAX_BYTES
 from novaloop.store.serialisation import Stored, plain, resolved_spec
 from novaloop.training.notes import HealthKind, HealthNote

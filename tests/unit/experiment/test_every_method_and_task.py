@@ -10,9 +10,9 @@ import pytest
 from novaloop.experiment.costs.prices import packaged_prices
 from novaloop.experiment.planning import ExperimentPlan, plan_experiment
 from novaloop.experiment.record import DatasetRef, Record
-from novaloop.experiment.runtimes.training_job import check_image, check_processor, steps_of
+from novaloop.experiment.runtimes.registry import check_image, check_processor, steps_of
 from novaloop.experiment.spec.inputs import roles, row_formats, split_roles
-from novaloop.experiment.spec.stages import EvaluateStage, SftStage, Task, method_of
+from novaloop.experiment.spec.stages import EvaluateStage, SftStage, Task
 from novaloop.experiment.stack import Site
 from novaloop.experiment.validation.reading import read_spec
 from novaloop.problem import Invalid
@@ -212,7 +212,7 @@ def test_another_experiments_checkpoint_is_a_placeholder_in_a_plan() -> None:
 def test_epochs_are_counted_in_steps() -> None:
     found = record("model: nova-lite\nplan: [{dpo: {overrides: {global_batch_size: 64}}}]")
     assert steps_of(found, found.spec.plan[0]) == 2 * 3  # type: ignore[arg-type]
-    assert method_of(found.spec.plan[0]) == "dpo-lora"  # type: ignore[arg-type]
+    assert found.spec.plan[0].method == "dpo-lora"  # type: ignore[arg-type]
 
 
 def test_a_split_gives_what_it_names_and_leaves_the_rest_to_files() -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from novaloop.experiment.controller.intake import data_fingerprint, max_lengths
-from novaloop.experiment.spec.experiment import ExperimentSpec, Role
+from novaloop.experiment.spec.experiment import ExperimentSpec
+from novaloop.experiment.spec.stages import Role
 
 
 def planned(*stages: Any) -> ExperimentSpec:

@@ -10,8 +10,9 @@ import pytest
 from novaloop.datasets.convert import convert
 from novaloop.datasets.options import RowFormat, SourceFormat
 from novaloop.experiment.controller.intake import data_fingerprint
-from novaloop.experiment.spec.experiment import ExperimentSpec, Role
+from novaloop.experiment.spec.experiment import ExperimentSpec
 from novaloop.experiment.spec.reward import REWARD_TYPES
+from novaloop.experiment.spec.stages import Role
 from novaloop.experiment.validation.reading import read_spec
 from novaloop.problem import Invalid
 from novaloop.rewards.custom import CUSTOM_SCORERS

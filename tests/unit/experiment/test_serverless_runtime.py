@@ -14,7 +14,7 @@ import pytest
 from novaloop.experiment.costs.prices import packaged_prices
 from novaloop.experiment.planning import ExperimentPlan, plan_experiment
 from novaloop.experiment.record import DatasetRef, Record
-from novaloop.experiment.runtimes.training_job import settings_of
+from novaloop.experiment.runtimes.registry import runtime_of
 from novaloop.experiment.spec.experiment import ExperimentSpec
 from novaloop.experiment.spec.stages import (
     RFT_OVERRIDES,
@@ -136,9 +136,13 @@ def test_the_documented_settings_are_those_that_reach_the_job() -> None:
 
 
 def test_only_settings_that_reach_the_job_count_as_its_settings() -> None:
-    assert settings_of(spec(), RftStage(overrides={"max_steps": 7}))["max_steps"] == 7
-    assert "max_new_tokens" not in settings_of(spec(), RftStage())
-    assert "max_new_tokens" in settings_of(read_spec(b""), EvaluateStage(name="a"))
+    assert (
+        runtime_of(spec()).settings(spec(), RftStage(overrides={"max_steps": 7}))["max_steps"] == 7
+    )
+    assert "max_new_tokens" not in runtime_of(spec()).settings(spec(), RftStage())
+    assert "max_new_tokens" in runtime_of(read_spec(b"")).settings(
+        read_spec(b""), EvaluateStage(name="a")
+    )
 
 
 def test_the_plan_is_what_will_be_sent() -> None:

@@ -6,7 +6,7 @@ from itertools import product
 
 import pytest
 
-from novaloop.experiment.runtimes.training_job import check_region
+from novaloop.experiment.runtimes.registry import check_region
 from novaloop.experiment.validation.reading import read_spec
 from novaloop.problem import Invalid
 

@@ -14,7 +14,7 @@ from novaloop.experiment.stack import owner_of
 if TYPE_CHECKING:
     from mypy_boto3_bedrock.client import BedrockClient
 
-    from novaloop.experiment.runtimes.training_job import PlannedRequest
+    from novaloop.experiment.runtimes.jobs import PlannedRequest
 
 _PHASES: Mapping[str, Phase] = {
     "InProgress": Phase.ACTIVE,

@@ -54,7 +54,7 @@ class Deployments:
 
     def hold(self, ref: EndpointRef, tags: Mapping[str, str]) -> str | None:
         """Let an endpoint belong to the experiment that it serves; return which it was before."""
-        return self._sagemaker.hold(ref, tags)
+        return self._sagemaker.hold(ref, tags) if ref.to == "sagemaker" else None
 
     def delete(self, ref: EndpointRef, owner: Owner | None, *, gone: bool) -> End:
         """Delete the next of what the attempt made that can be deleted now. Raises EndRefused."""

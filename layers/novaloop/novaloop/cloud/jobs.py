@@ -18,7 +18,7 @@ from novaloop.cloud.errors import (
 from novaloop.cloud.failures import cause_of, judged, told
 from novaloop.experiment.controller.observation import Cause, End, Phase, Work
 from novaloop.experiment.record import Obstacle, Owner, Progress
-from novaloop.experiment.runtimes.training_job import PlannedRequest
+from novaloop.experiment.runtimes.jobs import PlannedRequest
 from novaloop.experiment.stack import EXPERIMENT_TAG, owner_of
 from novaloop.usecases.ports import LaunchRefused
 

@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 
 from novaloop.experiment import names
 from novaloop.experiment.record import Record
+from novaloop.experiment.runtimes.registry import runtime_of
 from novaloop.experiment.spec.experiment import ExperimentSpec
-from novaloop.experiment.spec.stages import OnBedrock, RftStage, Runtime, StagePlan, TrainStage
+from novaloop.experiment.spec.stages import StageKind, TrainStage
 from novaloop.problem import Problem
 from novaloop.recipes.bedrock import check_peft
 from novaloop.recipes.bedrock_serving import CUSTOM_MODEL_ARN
-from novaloop.recipes.jobs import MODEL_PACKAGE_ARN
 
 _ANOTHER = "name another checkpoint"
 
@@ -41,7 +41,7 @@ def origin_of(spec: ExperimentSpec, source: Record | None) -> Origin:
     if source is None:
         what = f"no experiment is called {experiment}"
         return Origin(problem=Problem("checkpoint", what, "correct its name"))
-    plan = next((plan for plan in source.spec.plan if plan.name == name), None)
+    plan = next((plan for plan in source.spec.trainings if plan.name == name), None)
     if problem := next(_check_stage(spec, source.spec, plan, f"{experiment}/{name}"), None):
         return Origin(problem=problem)
     stage = next((stage for stage in source.stages if stage.name == name), None)
@@ -59,35 +59,34 @@ def _check_runtime(
     spec: ExperimentSpec, checkpoint: str, experiment: str, name: str
 ) -> Iterator[Problem]:
     """Yield why a plan can't go on from what the other experiment's runtime left."""
-    if spec.runtime is Runtime.SERVERLESS and not MODEL_PACKAGE_ARN.fullmatch(checkpoint):
-        what = f"{experiment} did not run serverless, so {name} left no package"
-        yield Problem("checkpoint", what, f"use runtime training-job, or {_ANOTHER}")
-    to_bedrock = all(isinstance(each, OnBedrock) for each in spec.plan)
+    for problem in runtime_of(spec).check_origin(checkpoint, experiment, name):
+        yield replace(problem, do=f"{problem.do}, or {_ANOTHER}")
+    to_bedrock = all(each.on_bedrock for each in spec.plan)
     if CUSTOM_MODEL_ARN.fullmatch(checkpoint) and not to_bedrock:
         what = f"{experiment} ran on Bedrock, so {name} can only be deployed there"
         yield Problem("checkpoint", what, f"leave out the other stages, or {_ANOTHER}")
 
 
 def _check_stage(
-    spec: ExperimentSpec, source: ExperimentSpec, plan: StagePlan | None, stage: str
+    spec: ExperimentSpec, source: ExperimentSpec, plan: TrainStage | None, stage: str
 ) -> Iterator[Problem]:
     """Yield why a plan can't go on from a stage, by what the service documents."""
     at = "checkpoint"
-    if not isinstance(plan, TrainStage):
+    if plan is None:
         yield Problem(at, f"{stage} is no training", "name a stage that trains")
         return
     if source.model != spec.model:
         what = f"{stage} trained {source.model}, not {spec.model}"
         yield Problem(at, what, f"set model: {source.model}, or {_ANOTHER}")
-    first = next((stage for stage in spec.plan if isinstance(stage, TrainStage)), None)
+    first = next(iter(spec.trainings), None)
     for deployed in spec.plan if first is None else ():
-        if isinstance(deployed, OnBedrock):
-            told = f"{stage} was trained with peft {plan.peft}: {deployed.to}"
-            for problem in check_peft(deployed.to, plan.peft, at):
+        if deployed.on_bedrock:
+            told = f"{stage} was trained with peft {plan.peft}: {deployed.method}"
+            for problem in check_peft(deployed.method, plan.peft, at):
                 yield replace(problem, what=f"{told} {problem.what}")
     if first is not None and first.peft != plan.peft:
         what = f"{stage} trained with peft {plan.peft}, {first.name} is to with {first.peft}"
         yield Problem(at, what, f"set peft: {plan.peft}, or {_ANOTHER}")
-    if isinstance(plan, RftStage) and first is not None and not isinstance(first, RftStage):
+    if plan.kind is StageKind.RFT and first is not None and first.kind is not StageKind.RFT:
         what = f"{stage} was reinforcement, which only reinforcement can follow"
         yield Problem(at, what, f"leave out {first.name}, or {_ANOTHER}")

@@ -16,36 +16,25 @@ from novaloop.experiment.controller.intake import pending_stages
 from novaloop.experiment.costs.budget import machines, serving_hours
 from novaloop.experiment.costs.prices import CostRange, PriceTable, endpoint_cost, job_cost
 from novaloop.experiment.lineage import named_origin
-from novaloop.experiment.names import job_name, model_package_group
+from novaloop.experiment.names import job_name
 from novaloop.experiment.record import Record, Stage, StageState
-from novaloop.experiment.runtimes.serving import plan_deployment
-from novaloop.experiment.runtimes.training_job import (
+from novaloop.experiment.runtimes.bedrock import PLACEHOLDER_MODEL
+from novaloop.experiment.runtimes.jobs import (
     Launch,
     PlannedRequest,
     PlannedUpload,
-    check_processor,
-    plan_job,
-    steps_of,
+    job_plan,
+    rows_of,
 )
-from novaloop.experiment.spec.inputs import inputs_of
-from novaloop.experiment.spec.stages import (
-    EvaluateStage,
-    JobStage,
-    Runtime,
-    ServingPlan,
-    ServingStage,
-    method_of,
-)
+from novaloop.experiment.runtimes.registry import check_processor, runtime_of, steps_of
+from novaloop.experiment.runtimes.serving import plan_deployment, serving_plan
+from novaloop.experiment.spec.stages import JobStage
 from novaloop.experiment.stack import Site
 from novaloop.problem import Invalid
-from novaloop.recipes import facts
 from novaloop.recipes.bedrock_serving import BedrockPlan
 from novaloop.recipes.endpoints import EndpointPlan
-from novaloop.recipes.registry import group_arn
 
-PLACEHOLDER_ESCROW = "s3://customer-escrow-000000000000-smtj-placeholder"
 PLACEHOLDER_UID = "00000000-0000-0000-0000-000000000000"
-PLACEHOLDER_MODEL = "arn:aws:bedrock:{}:000000000000:custom-model/imported/placeholder0"
 
 
 @dataclass(frozen=True)
@@ -112,9 +101,8 @@ def _origin(record: Record, site: Site) -> str | None:
     if named is None:
         return record.spec.checkpoint
     source = replace(record, experiment_id=named[0], stages=())
-    return _placeholder(
-        source, job_name(record.prefix, named[0], PLACEHOLDER_UID, named[1], 1), site
-    )
+    name = job_name(record.prefix, named[0], PLACEHOLDER_UID, named[1], 1)
+    return runtime_of(record.spec).placeholder(source, name, site)
 
 
 def _within(cost: CostRange | None, budget: float | None) -> CostRange | None:
@@ -130,48 +118,28 @@ def _planned_stages(record: Record, site: Site, prices: PriceTable) -> Iterator[
         name = job_name(*named, pending.name, pending.attempt)
         stage = replace(pending, job_name=name)
         record = _with_stage(record, index, stage)
-        plan = record.plan_of(stage)
-        if isinstance(plan, ServingStage):
-            yield _planned_deployment(record, stage, plan, site, prices)
+        if stage.kind.serves:
+            yield _planned_deployment(record, stage, site, prices)
             continue
-        yield _planned_job(record, stage, plan, site, prices)
-        checkpoint = None
-        if not isinstance(plan, EvaluateStage):
-            checkpoint = _placeholder(record, name, site)
+        yield _planned_job(record, stage, site, prices)
+        runtime = runtime_of(record.spec)
+        checkpoint = runtime.placeholder(record, name, site) if stage.kind.trains else None
         done = replace(stage, state=StageState.SUCCEEDED, checkpoint=checkpoint)
         record = _with_stage(record, index, done)
-
-
-def _placeholder(record: Record, job_name: str, site: Site) -> str:
-    """Return a checkpoint such as the job may leave; only a run can tell which it is."""
-    if record.spec.runtime is Runtime.TRAINING_JOB:
-        return f"{PLACEHOLDER_ESCROW}/{job_name}/outputs/checkpoints/last"
-    if record.spec.runtime is Runtime.BEDROCK:
-        base = facts.model(record.spec.model).bedrock_model
-        return PLACEHOLDER_MODEL.format(site.deployment.region).replace("imported", base)
-    trained = sum(stage.checkpoint is not None for stage in record.stages)
-    group = model_package_group(record.prefix, record.experiment_id)
-    return group_arn(group, site.deployment).replace("-group/", "/") + f"/{trained + 1}"
 
 
 def _with_stage(record: Record, index: int, stage: Stage) -> Record:
     return replace(record, stages=(*record.stages[:index], stage, *record.stages[index + 1 :]))
 
 
-def _planned_job(
-    record: Record,
-    stage: Stage,
-    plan: JobStage,
-    site: Site,
-    prices: PriceTable,
-) -> PlannedStage:
-    launch = plan_job(record, stage, plan, site)
+def _planned_job(record: Record, stage: Stage, site: Site, prices: PriceTable) -> PlannedStage:
+    plan, launch = job_plan(record, stage), runtime_of(record.spec).launch(record, stage, site)
     steps = steps_of(record, plan) or 0
     chosen = machines(record.spec, plan)
     instance_type, instances = chosen or (None, 0)
     return PlannedStage(
         name=stage.name,
-        method=method_of(plan),
+        method=plan.method,
         instance_type=instance_type,
         instances=instances,
         steps=steps,
@@ -185,28 +153,27 @@ def _planned_job(
 def _cost(
     record: Record, plan: JobStage, prices: PriceTable, steps: int, launch: Launch
 ) -> CostRange | None:
-    rows = sum(record.datasets[role].rows for role, _ in inputs_of(plan))
     return job_cost(
         prices,
-        method_of(plan),
+        plan.method,
         plan.instance_type,
         plan.instances,
         steps=steps,
-        rows=rows if isinstance(plan, EvaluateStage) else 0,
+        rows=rows_of(record, plan) if plan.kind.is_scored else 0,
         max_runtime_seconds=launch.max_runtime_seconds,
     )
 
 
 def _planned_deployment(
-    record: Record, stage: Stage, plan: ServingPlan, site: Site, prices: PriceTable
+    record: Record, stage: Stage, site: Site, prices: PriceTable
 ) -> PlannedStage:
-    planned = plan_deployment(record, stage, plan, site)
+    plan, planned = serving_plan(record, stage), plan_deployment(record, stage, site)
     hours = serving_hours(record, plan)
     chosen = machines(record.spec, plan)
     instance_type, instances = chosen or (None, 0)
     return PlannedStage(
         name=stage.name,
-        method="endpoint" if plan.to == "sagemaker" else plan.to,
+        method=plan.method,
         instance_type=instance_type,
         instances=instances,
         steps=0,

@@ -15,8 +15,8 @@ from typing import Annotated, Any
 
 from novaloop.experiment.bounds import Bounded, First, Prose, cut
 from novaloop.experiment.names import SPEC_FILE, SPLIT_STEM, stem_of
-from novaloop.experiment.spec.experiment import ExperimentSpec, Role
-from novaloop.experiment.spec.stages import StageKind, StagePlan, Target
+from novaloop.experiment.spec.experiment import ExperimentSpec
+from novaloop.experiment.spec.stages import Role, StageKind, StagePlan, Target
 from novaloop.training.notes import HealthKind, HealthNote
 
 MAX_METRICS = 10

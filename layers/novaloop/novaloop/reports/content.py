@@ -7,17 +7,9 @@ from typing import TYPE_CHECKING
 
 from novaloop import __version__
 from novaloop.experiment.costs.budget import machines, usd
-from novaloop.experiment.spec.experiment import ExperimentSpec
-from novaloop.experiment.spec.stages import (
-    DeployStage,
-    Runtime,
-    ServingStage,
-    StageKind,
-    StagePlan,
-    method_of,
-)
+from novaloop.experiment.runtimes.jobs import job_plan
+from novaloop.experiment.runtimes.registry import runtime_of
 from novaloop.metrics.results import Score, read_score
-from novaloop.recipes.catalog import blueprint
 from novaloop.recipes.facts import facts
 from novaloop.reports.measurements import metric_rows, task_reports
 from novaloop.reports.schema import (
@@ -108,7 +100,7 @@ def _evaluations(
     """Yield the scores of the stages' present attempts, in the plan's order."""
     for stage in record.stages:
         item = scores.get((stage.name, stage.attempt))
-        if stage.kind is StageKind.EVALUATE and item is not None:
+        if stage.kind.is_scored and item is not None:
             yield item
 
 
@@ -173,27 +165,22 @@ def _stage_line(record: Record, stage: Stage) -> StageLine:
         instance_hours=billed * instances / 3600,
         usd=usd(record.spec, plan, billed),
         recipe_key=_recipe_key(record, stage),
-        image=_image(record.spec, plan),
+        image=_image(record, stage),
         checkpoint=stage.checkpoint,
         reason=stage.reason,
     )
 
 
-def _image(spec: ExperimentSpec, plan: StagePlan) -> str | None:
-    if isinstance(plan, DeployStage):
-        return facts().inference_image
-    if isinstance(plan, ServingStage) or spec.runtime is not Runtime.TRAINING_JOB:
-        return None
-    if plan.image is not None:
-        return plan.image
-    return blueprint(method_of(plan), spec.model, plan.instance_type).family.image
+def _image(record: Record, stage: Stage) -> str | None:
+    if stage.kind.serves:
+        return None if record.plan_of(stage).on_bedrock else facts().inference_image
+    return runtime_of(record.spec).image(record.spec, job_plan(record, stage))
 
 
 def _recipe_key(record: Record, stage: Stage) -> str | None:
-    has_recipe = record.spec.runtime is Runtime.TRAINING_JOB and stage.kind is not StageKind.DEPLOY
-    if stage.job_name is None or not has_recipe:
+    if stage.job_name is None or stage.kind.serves:
         return None
-    return f"jobs/{record.experiment_id}/{stage.job_name}/recipe.yaml"
+    return runtime_of(record.spec).recipe_key(record, stage.job_name)
 
 
 def _dataset_lines(record: Record, items: Mapping[str, DatasetItem]) -> Iterator[DatasetLine]:

@@ -31,7 +31,7 @@ from novaloop.experiment.record import (
     Snapshot,
     SpecItem,
 )
-from novaloop.experiment.spec.experiment import Role
+from novaloop.experiment.spec.stages import Role
 from novaloop.experiment.versions import PRESENT, Damaged, NewerVersion, Shape, key_of_version
 from novaloop.store.items import (
     CommandModel,

@@ -35,8 +35,8 @@ from novaloop.datasets.reading.ranges import (
 from novaloop.experiment.controller.intake import data_fingerprint
 from novaloop.experiment.names import SPLIT_STEM, stem_of
 from novaloop.experiment.record import DatasetItem, DatasetStatus
-from novaloop.experiment.spec.experiment import Role
 from novaloop.experiment.spec.inputs import row_formats
+from novaloop.experiment.spec.stages import Role
 from novaloop.experiment.versions import Damaged, NewerVersion, Shape, stamped
 from novaloop.usecases.attempts import put_back
 from novaloop.usecases.conversion import (

@@ -21,7 +21,7 @@ from novaloop.experiment.record import DatasetItem, DatasetStatus
 from novaloop.experiment.spec.experiment import ExperimentSpec
 from novaloop.experiment.spec.inputs import row_formats
 from novaloop.experiment.spec.reward import reward_settings
-from novaloop.experiment.spec.stages import EvaluateStage, Task
+from novaloop.experiment.spec.stages import Role
 from novaloop.usecases.ports import BigFiles, Clock, DatasetStore, Objects
 
 JSON_LINES = "application/jsonl"
@@ -125,9 +125,7 @@ def dataset_options(spec: ExperimentSpec, source_format: SourceFormat) -> Datase
         delimiter=spec.delimiter,
         reward=reward_settings(spec.reward, spec.labels),
         model=spec.model,
-        evaluates_prompts=any(
-            isinstance(stage, EvaluateStage) and stage.task is Task.RFT_EVAL for stage in spec.plan
-        ),
+        evaluates_prompts=RowFormat.RFT in row_formats(spec, Role.EVAL),
         max_rejects=spec.max_rejects,
     )
 

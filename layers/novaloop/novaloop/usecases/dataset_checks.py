@@ -11,8 +11,9 @@ from novaloop.datasets.profile.checks import EVALUATION_ROLE, Finding, check_dat
 from novaloop.datasets.profile.profile import DatasetProfile
 from novaloop.experiment.controller.intake import data_fingerprint, max_lengths, versions_of
 from novaloop.experiment.record import ChecksItem, DatasetItem, DatasetStatus, Snapshot
-from novaloop.experiment.spec.experiment import ExperimentSpec, Role
+from novaloop.experiment.spec.experiment import ExperimentSpec
 from novaloop.experiment.spec.inputs import roles
+from novaloop.experiment.spec.stages import Role
 from novaloop.usecases.attempts import is_given_up, is_told, noticing, why_given_up, why_not_yet
 from novaloop.usecases.conversion import Conversion, IngestWorld, convert_file
 from novaloop.usecases.inbox import NOT_READ

@@ -14,7 +14,7 @@ from novaloop.experiment.names import (
     is_name,
     stem_of,
 )
-from novaloop.experiment.spec.experiment import Role
+from novaloop.experiment.spec.stages import Role
 
 NOT_READ = ""
 """The version of an item that tells why none was read."""

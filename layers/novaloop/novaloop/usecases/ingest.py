@@ -23,8 +23,9 @@ from novaloop.experiment.names import (
     stem_of,
 )
 from novaloop.experiment.record import DatasetItem, DatasetStatus
-from novaloop.experiment.spec.experiment import Role, Split
+from novaloop.experiment.spec.experiment import Split
 from novaloop.experiment.spec.inputs import split_roles
+from novaloop.experiment.spec.stages import Role
 from novaloop.usecases.attempts import (
     MAX_ATTEMPTS,
     is_wanted,

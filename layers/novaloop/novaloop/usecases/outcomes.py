@@ -8,13 +8,6 @@ from typing import Any
 from novaloop.experiment.controller.observation import Outcome
 from novaloop.experiment.record import Measured, Record, Snapshot, Stage
 from novaloop.experiment.runtimes.serving import endpoint_ref
-from novaloop.experiment.spec.stages import (
-    DeployStage,
-    EvaluateStage,
-    Runtime,
-    ServingPlan,
-    ServingStage,
-)
 from novaloop.experiment.stack import output_prefix
 from novaloop.metrics.archive import ArchiveError, checkpoint_of
 from novaloop.metrics.registry import GATED, LENIENT_ACCURACY, METRICS
@@ -38,15 +31,13 @@ def outcome_of(
     endpoints: Endpoints,
 ) -> Outcome:
     """Say what the stage came to, as far as anybody can say now."""
-    match record.plan_of(stage):
-        case EvaluateStage():
-            return _score(record, stage, snapshot)
-        case ServingStage() as plan:
-            return _smoke(record, stage, plan, endpoints)
-        case _ if record.spec.runtime is not Runtime.TRAINING_JOB:
-            return _model(stage, jobs)
-        case _:
-            return _checkpoint(record, stage, objects)
+    if stage.kind.is_scored:
+        return _score(record, stage, snapshot)
+    if stage.kind.serves:
+        return _smoke(record, stage, endpoints)
+    if record.spec.runtime.leaves_manifest:
+        return _checkpoint(record, stage, objects)
+    return _model(stage, jobs)
 
 
 def _score(record: Record, stage: Stage, snapshot: Snapshot) -> Outcome:
@@ -101,11 +92,11 @@ def _model(stage: Stage, jobs: Jobs) -> Outcome:
     return Outcome(ok=True, checkpoint=arn)
 
 
-def _smoke(record: Record, stage: Stage, plan: ServingPlan, endpoints: Endpoints) -> Outcome:
-    request = chat_request if isinstance(plan, DeployStage) else native_request
+def _smoke(record: Record, stage: Stage, endpoints: Endpoints) -> Outcome:
+    request = native_request if record.plan_of(stage).on_bedrock else chat_request
     body = request(SMOKE_QUESTION, record.spec.system_prompt, SMOKE_MAX_TOKENS)
     try:
-        answer = endpoints.ask(endpoint_ref(record, stage, plan), body)
+        answer = endpoints.ask(endpoint_ref(record, stage), body)
     except NotServing as error:
         return Outcome(ok=None if error.for_now else False, reason=error.reason)
     if not answer.strip():

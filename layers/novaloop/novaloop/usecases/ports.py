@@ -26,8 +26,8 @@ if TYPE_CHECKING:
         Snapshot,
         SpecItem,
     )
+    from novaloop.experiment.runtimes.jobs import PlannedRequest
     from novaloop.experiment.runtimes.serving import EndpointRef
-    from novaloop.experiment.runtimes.training_job import PlannedRequest
     from novaloop.experiment.spec.stages import Target
     from novaloop.problem import Problem
     from novaloop.recipes.bedrock_serving import BedrockPlan

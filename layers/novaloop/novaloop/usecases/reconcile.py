@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -77,16 +77,16 @@ from novaloop.experiment.record import (
     Stage,
     Status,
 )
-from novaloop.experiment.runtimes.serving import endpoint_ref, plan_deployment, shared_endpoint
-from novaloop.experiment.runtimes.training_job import (
-    PlannedUpload,
+from novaloop.experiment.runtimes.jobs import PlannedUpload
+from novaloop.experiment.runtimes.registry import (
     check_image,
     check_processor,
     check_region,
-    plan_job,
+    runtime_of,
 )
+from novaloop.experiment.runtimes.serving import endpoint_ref, plan_deployment, shared_endpoint
 from novaloop.experiment.spec.experiment import ExperimentSpec
-from novaloop.experiment.spec.stages import DeployStage, Runtime, ServingStage, StageKind
+from novaloop.experiment.spec.stages import Runtime
 from novaloop.experiment.stack import Site, tags
 from novaloop.experiment.versions import Damaged, NewerVersion
 from novaloop.problem import Invalid, Problem
@@ -157,8 +157,7 @@ class World:
     """Everything the controller works with."""
 
     store: Store
-    jobs: Jobs
-    customizations: Jobs
+    jobs: Mapping[Runtime, Jobs]
     logs: JobLogs
     endpoints: Endpoints
     schedules: Schedules
@@ -403,7 +402,7 @@ def _outcome(record: Record, stage: Stage, snapshot: Snapshot, world: World) -> 
         stage,
         snapshot,
         objects=world.objects,
-        jobs=_jobs(record, world),
+        jobs=world.jobs[record.spec.runtime],
         endpoints=world.endpoints,
     )
 
@@ -470,7 +469,7 @@ def _check_site(record: Record, spec: ExperimentSpec, world: World) -> Iterator[
         yield from check_region(spec, plan, world.site.deployment.region, at)
         yield from check_image(plan, world.site, at)
         yield from check_processor(plan, world.site, at)
-        endpoint = shared_endpoint(record, plan) if isinstance(plan, DeployStage) else None
+        endpoint = shared_endpoint(record, plan)
         if endpoint is not None:
             yield from world.endpoints.check_endpoint(endpoint, f"{at}.endpoint")
 
@@ -487,19 +486,15 @@ def _listen(
 
 
 def _work_of(record: Record, stage: Stage, world: World) -> Work:
-    plan, owner = record.plan_of(stage), _owner(record, stage)
-    if isinstance(plan, ServingStage):
-        return world.endpoints.describe(endpoint_ref(record, stage, plan), owner)
-    return _jobs(record, world).describe(stage.job_name or "", owner)
+    owner = _owner(record, stage)
+    if stage.kind.serves:
+        return world.endpoints.describe(endpoint_ref(record, stage), owner)
+    return world.jobs[record.spec.runtime].describe(stage.job_name or "", owner)
 
 
 def _owner(record: Record, stage: Stage) -> Owner | None:
     """Return whose tag tells what is ours, where we have no answer to our Create that does."""
     return None if stage.job_arn else record.owner
-
-
-def _jobs(record: Record, world: World) -> Jobs:
-    return world.customizations if record.spec.runtime is Runtime.BEDROCK else world.jobs
 
 
 def _commit(decision: Decision, snapshot: Snapshot, world: World) -> Record:
@@ -632,7 +627,7 @@ def _act_on_stage(
     if command.ask is Ask.HOLD:
         _hold(record, stage, world)
     elif command.ask is Ask.CHECK:
-        if stage.kind is StageKind.EVALUATE:
+        if stage.kind.is_scored:
             world.scorer.request_score(record.experiment_id, stage.name, stage.attempt)
     else:
         return _launch(record, stage, world, feedback, proceed=command.ask is Ask.PROCEED)
@@ -663,14 +658,13 @@ def _launch(
 
 def _send(record: Record, stage: Stage, world: World) -> str | None:
     """Send the requests of a launch and return the ARN of what the last of them created."""
-    plan = record.plan_of(stage)
-    if isinstance(plan, ServingStage):
-        return world.endpoints.launch(plan_deployment(record, stage, plan, world.site))
-    launch, made = plan_job(record, stage, plan, world.site), None
+    if stage.kind.serves:
+        return world.endpoints.launch(plan_deployment(record, stage, world.site))
+    launch, made = runtime_of(record.spec).launch(record, stage, world.site), None
     for upload in launch.uploads:
         _write(upload, world)
     for request in launch.requests:
-        made = _jobs(record, world).create(request)
+        made = world.jobs[record.spec.runtime].create(request)
     return made
 
 
@@ -691,9 +685,6 @@ def _proceed(record: Record, stage: Stage, world: World) -> None:
     An endpoint's tags name its creator from the beginning, so only the creator's record tells that
     what serves there is still on trial: an update that broke then would end both.
     """
-    plan = record.plan_of(stage)
-    if not isinstance(plan, ServingStage):
-        return
     former = stage.previous_config or ""
     rival = experiment_of_job(record.prefix, former)
     other = world.store.load_record(rival) if rival and rival != record.experiment_id else None
@@ -701,24 +692,22 @@ def _proceed(record: Record, stage: Stage, world: World) -> None:
     if any(each.job_name == former for each in on_trial):
         reason = f"the endpoint is being deployed to by experiment {rival}"
         raise LaunchRefused(reason, Obstacle.BUSY)
-    world.endpoints.proceed(plan_deployment(record, stage, plan, world.site))
+    world.endpoints.proceed(plan_deployment(record, stage, world.site))
 
 
 def _hold(record: Record, stage: Stage, world: World) -> None:
-    plan = record.plan_of(stage)
-    if isinstance(plan, DeployStage):
-        ref = endpoint_ref(record, stage, plan)
+    if stage.kind.serves:
+        ref = endpoint_ref(record, stage)
         before = world.endpoints.hold(ref, tags(record, stage, world.site))
         if before is not None:
             world.hints.look_at(before)
 
 
 def _end(record: Record, stage: Stage, world: World, *, gone: bool) -> End:
-    plan = record.plan_of(stage)
-    if isinstance(plan, ServingStage):
-        ref = endpoint_ref(record, stage, plan)
+    if stage.kind.serves:
+        ref = endpoint_ref(record, stage)
         return world.endpoints.delete(ref, _owner(record, stage), gone=gone)
-    return _jobs(record, world).stop(stage.claimed_name)
+    return world.jobs[record.spec.runtime].stop(stage.claimed_name)
 
 
 def _delete_leftovers(command: DeleteLeftovers, world: World, feedback: Feedback) -> Feedback:

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from novaloop.experiment.record import Record, ScoreItem, Snapshot, Stage, StageState
-from novaloop.experiment.runtimes.training_job import settings_of
-from novaloop.experiment.spec.stages import EvaluateStage, StageKind, Task
+from novaloop.experiment.runtimes.jobs import job_plan
+from novaloop.experiment.runtimes.registry import runtime_of
+from novaloop.experiment.spec.stages import EvaluateStage, Task
 from novaloop.experiment.stack import output_prefix
 from novaloop.experiment.versions import Damaged
 from novaloop.metrics.archive import ArchiveError, EvaluationOutput
@@ -105,6 +106,7 @@ def _stage(snapshot: Snapshot, name: str, attempt: int) -> Stage | None:
 def _score(record: Record, stage: Stage, snapshot: Snapshot, objects: Objects) -> _Scored:
     plan = record.plan_of(stage)
     try:
+        # Which alone has a task; of any but one, the job leaves no rows.
         if isinstance(plan, EvaluateStage) and plan.task is not Task.GEN_QA:
             return _score_task(record, stage, plan, snapshot, objects)
         return _score_rows(record, stage, snapshot, objects)
@@ -174,7 +176,7 @@ def load_flips(record: Record, objects: Objects) -> dict[str, dict[str, Flips]]:
     """Read the rows that changed, by stage and the earlier stage; none where none were kept."""
     found = {}
     for stage in record.stages if record.spec.report_rows else ():
-        if stage.kind is StageKind.EVALUATE:
+        if stage.kind.is_scored:
             with (
                 suppress(ObjectMissing),
                 objects.get(flips_key(record.experiment_id, stage)) as body,
@@ -192,10 +194,9 @@ def _why_incomplete(record: Record, result: Score) -> str | None:
 
 
 def _max_new_tokens(record: Record, stage: Stage) -> int | None:
-    plan = record.plan_of(stage)
-    if not isinstance(plan, EvaluateStage):
-        return None
-    return settings_of(record.spec, plan).get("max_new_tokens")
+    return (
+        runtime_of(record.spec).settings(record.spec, job_plan(record, stage)).get("max_new_tokens")
+    )
 
 
 def _earlier_rows(
@@ -216,5 +217,5 @@ def _earlier_scores(
     """Yield the evaluations before this one with their scores."""
     for past in record.stages[: record.stages.index(stage)]:
         item = snapshot.scores.get((past.name, past.attempt))
-        if past.kind is StageKind.EVALUATE and past.state is StageState.SUCCEEDED and item:
+        if past.kind.is_scored and past.state is StageState.SUCCEEDED and item:
             yield past, item

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from novaloop.experiment.controller.observation import TRAININGS, Phase, TrainingNews, Work
+from novaloop.experiment.controller.observation import Phase, TrainingNews, Work
 from novaloop.experiment.record import Record, Stage
-from novaloop.experiment.runtimes.training_job import settings_of, steps_of
-from novaloop.experiment.spec.stages import TrainStage
+from novaloop.experiment.runtimes.jobs import job_plan
+from novaloop.experiment.runtimes.registry import runtime_of, steps_of
 from novaloop.experiment.stack import jobs_prefix
 from novaloop.training.curve import Curve
 from novaloop.training.health import Limits, Training, follow, stalled, unknown
@@ -46,7 +46,7 @@ def load_curves(record: Record, objects: Objects) -> dict[str, Curve]:
     return {
         stage.name: load_training(record.experiment_id, stage.job_name, objects).training.curve
         for stage in record.stages
-        if stage.kind in TRAININGS and stage.job_name
+        if stage.kind.trains and stage.job_name
     }
 
 
@@ -79,8 +79,6 @@ def _read_on(
 
 def _limits(record: Record, stage: Stage) -> Limits:
     """Return what the job was told."""
-    plan = record.plan_of(stage)
-    if not isinstance(plan, TrainStage):
-        return Limits()
-    settings = settings_of(record.spec, plan)
+    plan = job_plan(record, stage)
+    settings = runtime_of(record.spec).settings(record.spec, plan)
     return Limits(steps_of(record, plan), settings.get("max_new_tokens"))

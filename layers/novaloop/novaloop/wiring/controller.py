@@ -17,6 +17,7 @@ from novaloop.cloud.messages import HintQueue, IngestFunction, MetricsFunction, 
 from novaloop.cloud.objects import Bucket
 from novaloop.cloud.schedules import EndingSchedules
 from novaloop.experiment.controller.decision import Policy
+from novaloop.experiment.spec.stages import Runtime
 from novaloop.experiment.stack import Site
 from novaloop.recipes.jobs import Deployment
 from novaloop.settings import ControllerSettings
@@ -38,9 +39,12 @@ def controller_world() -> World:
     functions = client("lambda", USUAL)
     return World(
         store=ExperimentTable(settings.table_name, settings.aws_region),
-        jobs=TrainingJobs(sagemaker),
+        jobs={
+            Runtime.TRAINING_JOB: TrainingJobs(sagemaker),
+            Runtime.SERVERLESS: TrainingJobs(sagemaker),
+            Runtime.BEDROCK: CustomizationJobs(bedrock),
+        },
         logs=TrainingJobLogs(client("logs", HASTY)),
-        customizations=CustomizationJobs(bedrock),
         endpoints=_deployments(sagemaker, bedrock),
         schedules=EndingSchedules(client("scheduler", USUAL), settings.ending_role_arn),
         leftovers=TaggedResources(

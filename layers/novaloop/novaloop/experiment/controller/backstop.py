@@ -25,8 +25,7 @@ from novaloop.experiment.controller.observation import Observation
 from novaloop.experiment.controller.suspicion import refused
 from novaloop.experiment.controller.transitions import CHECK_AGAIN, ENDPOINT_START, MAX_CHECKS, Ask
 from novaloop.experiment.record import Backstop, Record, Stage, Status
-from novaloop.experiment.runtimes.serving import endpoint_ref
-from novaloop.experiment.spec.stages import OnDemandStage, ServingStage
+from novaloop.experiment.runtimes.serving import endpoint_ref, serving_plan
 
 MARGIN = timedelta(hours=1)
 """What the controller is given to end it, which also deletes what the schedule does not: model,
@@ -75,9 +74,8 @@ def with_backstops(decision: Decision, seen: Observation, now: datetime) -> Deci
     A launch sets its own, before anything is made; the claim says so beforehand.
     """
     for stage in decision.record.stages:
-        plan = decision.record.plan_of(stage)
-        if isinstance(plan, ServingStage) and not isinstance(plan, OnDemandStage):
-            decision = _with_backstop(decision, stage, plan)
+        if decision.record.plan_of(stage).bills_idle:
+            decision = _with_backstop(decision, stage)
     if seen.exposed is not None and decision.record.status in _BOUND:
         decision = replace(decision, look_at=now + CHECK_AGAIN)
     return decision
@@ -88,11 +86,11 @@ _BOUND = {Status.LIVE, Status.STOPPING}
 deleted may serve for long while it is STOPPING."""
 
 
-def _with_backstop(decision: Decision, stage: Stage, plan: ServingStage) -> Decision:
+def _with_backstop(decision: Decision, stage: Stage) -> Decision:
     record, before = decision.record, stage.backstop
     if before is not None and (record.status.is_final or before.attempt != stage.attempt):
         decision = _without(decision, stage, before)
-    due = _due(record, stage, plan)
+    due = _due(record, stage)
     if due is None or (before is not None and before.at == due and before.is_set):
         return decision
     backstop = _of(record, stage, due)
@@ -127,7 +125,7 @@ def _without(decision: Decision, stage: Stage, backstop: Backstop) -> Decision:
     return replace(decision, commands=(*decision.commands, RemoveBackstop(backstop)))
 
 
-def _due(record: Record, stage: Stage, plan: ServingStage) -> datetime | None:
+def _due(record: Record, stage: Stage) -> datetime | None:
     """Return when the schedule has to begin; None if it is to stay as it is."""
     if record.status is Status.LIVE and record.endpoint is not None and stage is record.stages[-1]:
         until = record.endpoint.kept_until or record.endpoint.expires_at
@@ -137,14 +135,12 @@ def _due(record: Record, stage: Stage, plan: ServingStage) -> datetime | None:
     goes_on = record.status in {Status.RUNNING, Status.DEPLOYING} and stage.state.has_deadline
     if not goes_on or stage.claimed_at is None:
         return None
-    return stage.claimed_at + UP_TO_LIVE + timedelta(hours=plan.ttl_hours) + MARGIN
+    ttl = timedelta(hours=serving_plan(record, stage).ttl_hours)
+    return stage.claimed_at + UP_TO_LIVE + ttl + MARGIN
 
 
 def _of(record: Record, stage: Stage, at: datetime) -> Backstop:
-    plan = record.plan_of(stage)
-    if not isinstance(plan, ServingStage):
-        raise TypeError(f"stage {stage.name} serves nothing")
-    ref = endpoint_ref(record, stage, plan)
+    ref = endpoint_ref(record, stage)
     return Backstop(
         name=ref.endpoint,
         to=ref.to,
@@ -176,7 +172,7 @@ def kept_no_longer(record: Record) -> Record:
 def is_promised(record: Record, until: datetime) -> bool:
     """Whether what serves may be said to serve until then: its schedule does not end it before."""
     backstop = record.stages[-1].backstop
-    if isinstance(record.plan_of(record.stages[-1]), OnDemandStage):
+    if not record.plan_of(record.stages[-1]).bills_idle:
         return True
     return backstop is not None and backstop.is_set and backstop.at >= until + MARGIN
 

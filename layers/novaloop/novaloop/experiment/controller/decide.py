@@ -86,9 +86,9 @@ from novaloop.experiment.record import (
     Status,
     Suspect,
 )
-from novaloop.experiment.runtimes.serving import endpoint_ref
+from novaloop.experiment.runtimes.serving import endpoint_ref, serving_plan
 from novaloop.experiment.spec.experiment import ExperimentSpec
-from novaloop.experiment.spec.stages import ServingStage, StagePlan
+from novaloop.experiment.spec.stages import StagePlan
 
 T = TypeVar("T")
 
@@ -231,7 +231,7 @@ def _advance(record: Record, seen: Observation, now: datetime, _: Policy) -> Dec
     if problem is not None:
         return enter(record, Status.HELD, problem, now)
     plan = record.plan_of(stage)
-    if stage.state is StageState.PENDING and isinstance(plan, ServingStage):
+    if stage.state is StageState.PENDING and stage.kind.serves:
         held = _before_deploy(record, seen, now)
         if held is not None:
             return held
@@ -308,12 +308,13 @@ def _before_deploy(record: Record, seen: Observation, now: datetime) -> Decision
 
 def _finish(record: Record, now: datetime) -> Decision:
     last = record.stages[-1]
-    plan = record.plan_of(last)
-    if not isinstance(plan, ServingStage) or last.job_name is None:
+    if not last.kind.serves or last.job_name is None:
         return enter(record, Status.COMPLETED, "every stage succeeded", now)
     limit = last_moment(record, last)
-    expires_at = min(filter(None, (now + timedelta(hours=plan.ttl_hours), limit)))
-    ref = endpoint_ref(record, last, plan)
+    expires_at = min(
+        filter(None, (now + timedelta(hours=serving_plan(record, last).ttl_hours), limit))
+    )
+    ref = endpoint_ref(record, last)
     live = replace(record, endpoint=Endpoint(ref.endpoint, now, expires_at, ref.component))
     reason = f"{ref.endpoint} serves until {expires_at:%Y-%m-%d %H:%M} UTC"
     return enter(live, Status.LIVE, reason, now)

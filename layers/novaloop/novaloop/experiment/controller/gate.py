@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import asdict
 
 from novaloop.experiment.record import GateVerdict, Record, ScoreItem
-from novaloop.experiment.spec.stages import StageKind
 from novaloop.metrics import gate
 from novaloop.metrics.results import read_score
 
@@ -36,8 +35,6 @@ def _judged_score(
 ) -> ScoreItem | None:
     """Return the score of the evaluation called `name`, or of the last one."""
     found = [
-        stage
-        for stage in record.stages
-        if stage.kind is StageKind.EVALUATE and name in {None, stage.name}
+        stage for stage in record.stages if stage.kind.is_scored and name in {None, stage.name}
     ]
     return scores.get((found[-1].name, found[-1].attempt)) if found else None

@@ -44,13 +44,11 @@ from novaloop.experiment.record import (
     Status,
     Strays,
 )
-from novaloop.experiment.runtimes.training_job import settings_of
-from novaloop.experiment.spec.experiment import ExperimentSpec, Role
-from novaloop.experiment.spec.inputs import inputs_of, roles, row_formats
-from novaloop.experiment.spec.stages import Runtime, TrainStage, method_of
+from novaloop.experiment.runtimes.registry import runtime_of
+from novaloop.experiment.spec.experiment import ExperimentSpec
+from novaloop.experiment.spec.inputs import roles, row_formats
+from novaloop.experiment.spec.stages import Role
 from novaloop.problem import Problem
-from novaloop.recipes import bedrock
-from novaloop.recipes.checks import check_rows
 
 CONVERSION = timedelta(minutes=16)
 """Longer than the ingest function's timeout: what one call has not converted by then it never will.
@@ -83,12 +81,10 @@ def data_fingerprint(spec: ExperimentSpec, role: Role) -> str:
 def max_lengths(spec: ExperimentSpec) -> dict[str, int]:
     """Return how many tokens a row may have for the stages that train on it, by role."""
     lengths: dict[str, int] = {}
-    for plan in spec.plan:
-        if not isinstance(plan, TrainStage):
-            continue
-        length = settings_of(spec, plan).get("max_length")
+    for plan in spec.trainings:
+        length = runtime_of(spec).settings(spec, plan).get("max_length")
         if length is not None:
-            for role, _ in inputs_of(plan):
+            for role, _ in plan.inputs:
                 lengths[role] = min(length, lengths.get(role, length))
     return lengths
 
@@ -355,14 +351,10 @@ def versions_of(items: Iterable[DatasetItem]) -> str:
 def check_row_counts(spec: ExperimentSpec, items: Iterable[DatasetItem]) -> Iterator[Problem]:
     """Yield which stages have fewer rows than the recipe needs."""
     rows = {item.role: item.rows for item in items}
-    for index, plan in enumerate(spec.plan):
-        if isinstance(plan, TrainStage):
-            count = sum(rows[role] for role, _ in inputs_of(plan))
-            at = f"plan[{index}].{plan.kind}"
-            if spec.runtime is Runtime.BEDROCK:
-                yield from bedrock.check_rows(method_of(plan), spec.model, count, at)
-            else:
-                yield from check_rows(method_of(plan), spec.model, count, plan.overrides, at)
+    for plan in spec.trainings:
+        count = sum(rows[role] for role, _ in plan.inputs)
+        at = f"plan[{spec.plan.index(plan)}].{plan.kind}"
+        yield from runtime_of(spec).check_rows(spec, plan, count, at)
 
 
 def _start(record: Record, intake: _Intake, seen: Observation, now: datetime) -> Decision:

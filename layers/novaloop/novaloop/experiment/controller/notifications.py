@@ -20,7 +20,6 @@ from novaloop.experiment.record import (
     Suspicion,
     Trouble,
 )
-from novaloop.experiment.spec.stages import ServingStage, StageKind
 
 TOLD = {
     Status.REJECTED,
@@ -271,13 +270,13 @@ def _unended(what: str, held: Suspicion) -> PresentTrouble:
 
 def _late_outcome(record: Record, stage: Stage) -> list[PresentTrouble]:
     """Say what a job's outcome is waited for, if that was looked for and did not come."""
-    if stage.reason is None or isinstance(record.plan_of(stage), ServingStage):
+    if stage.reason is None or stage.kind.serves:
         return []
     text = (
         f"{stage.name}: {stage.reason}; it is asked again, less and less often, for a day from the "
         "job's end on"
     )
-    text += f"; {_WHY_NO_SCORE}" if stage.kind is StageKind.EVALUATE else ""
+    text += f"; {_WHY_NO_SCORE}" if stage.kind.is_scored else ""
     return [PresentTrouble(f"{stage.name} has no outcome", text)]
 
 

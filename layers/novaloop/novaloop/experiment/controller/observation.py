@@ -21,7 +21,7 @@ from novaloop.experiment.record import (
     StageState,
     Status,
 )
-from novaloop.experiment.spec.stages import Runtime, StageKind
+from novaloop.experiment.spec.stages import StageKind
 
 if TYPE_CHECKING:
     from novaloop.experiment.lineage import Origin
@@ -107,7 +107,7 @@ class Work:
 
     def is_over(self, kind: StageKind) -> bool:
         """Whether nothing runs or bills any more: an endpoint does until it is deleted."""
-        if kind is StageKind.DEPLOY:
+        if kind.serves:
             return self.phase is Phase.ABSENT
         return self.phase not in {Phase.ACTIVE, Phase.ENDING}
 
@@ -251,7 +251,6 @@ class Observation(Feedback):
         return next((each for each in self.blind if each.of in senses), None)
 
 
-TRAININGS = {StageKind.SFT, StageKind.DPO, StageKind.RFT}
 _WORKING = {StageState.CLAIMED, StageState.RUNNING, StageState.CLEARING}
 _WORK_MATTERS = {Status.LIVE, Status.STOPPING}
 
@@ -264,7 +263,7 @@ def needs_work(snapshot: Snapshot) -> bool:
     if record.status in _WORK_MATTERS:
         return True
     # A job that was refused may be there all the same, and use up the quota that it waits for.
-    refused = record.focus.state is StageState.WAITING and record.focus.kind is not StageKind.DEPLOY
+    refused = record.focus.state is StageState.WAITING and not record.focus.kind.serves
     return not record.status.is_final and (record.focus.state in _WORKING or refused)
 
 
@@ -283,8 +282,8 @@ def needs_training(snapshot: Snapshot) -> bool:
 
 
 def keeps_log(record: Record, stage: Stage) -> bool:
-    """Whether a stage is a training whose log can be followed; Bedrock's jobs keep none."""
-    return stage.kind in TRAININGS and record.spec.runtime is not Runtime.BEDROCK
+    """Whether a stage is a training whose log can be followed."""
+    return stage.kind.trains and record.spec.runtime.keeps_log
 
 
 def needs_outcome(snapshot: Snapshot) -> bool:

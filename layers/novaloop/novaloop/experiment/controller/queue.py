@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 
 from novaloop.experiment.record import Record, Stage, StageState, Status
 from novaloop.experiment.spec.experiment import ExperimentSpec
-from novaloop.experiment.spec.stages import Runtime, ServingStage, StagePlan
+from novaloop.experiment.spec.stages import StageSpec
 
 PASSED_OVER_AFTER = timedelta(hours=1)
 """After its next look was due; a look that fails comes again after 12 minutes, and by the sweep."""
@@ -33,16 +33,15 @@ class Place:
     since: datetime
 
 
-def quota_of(spec: ExperimentSpec, plan: StagePlan) -> str | None:
+def quota_of(spec: ExperimentSpec, plan: StageSpec) -> str | None:
     """Name the quota that a stage's job counts towards, as SageMaker does where it has machines.
 
     None for what serves a model: it follows a gate, so there is no queue; each tries by itself.
     """
-    if isinstance(plan, ServingStage):
+    if plan.kind.serves:
         return None
-    if spec.runtime is Runtime.TRAINING_JOB:
-        return f"{plan.instance_type} for training job usage"
-    return f"jobs of runtime {spec.runtime}"
+    chosen = plan.machines if spec.runtime.has_machines else None
+    return f"{chosen[0]} for training job usage" if chosen else f"jobs of runtime {spec.runtime}"
 
 
 def held_place(record: Record) -> Place | None:

@@ -13,7 +13,6 @@ from novaloop.experiment.controller.observation import Observation, keeps_log
 from novaloop.experiment.controller.transitions import CHECK_AGAIN, SETTLING, next_check
 from novaloop.experiment.costs.budget import last_moment
 from novaloop.experiment.record import Cleanup, Record, Snapshot, StageState, Status
-from novaloop.experiment.spec.stages import OnBedrock
 
 LOOK_AGAIN: Mapping[Status, timedelta] = {
     Status.COLLECTING: timedelta(minutes=15),
@@ -93,7 +92,7 @@ def _due_at(record: Record, seen: Observation, now: datetime, policy: Policy) ->
     if stage is not None and stage.state is StageState.CLEARING:
         due = min(due, now + _soon(policy))
     if stage is not None and stage.state is StageState.SCORING:
-        due = min(filter(None, (due, next_check(stage, record.plan_of(stage)))))
+        due = min(filter(None, (due, next_check(stage))))
     return _due_while_live(record, due, now)
 
 
@@ -180,5 +179,5 @@ def _is_unannounced(record: Record) -> bool:
     stage = record.focus
     if stage is None:
         return False
-    on_bedrock = isinstance(record.plan_of(stage), OnBedrock)
-    return stage.state is StageState.RUNNING and (on_bedrock or keeps_log(record, stage))
+    unheard = record.plan_of(stage).on_bedrock or keeps_log(record, stage)
+    return stage.state is StageState.RUNNING and unheard

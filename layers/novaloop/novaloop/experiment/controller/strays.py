@@ -15,8 +15,9 @@ from novaloop.experiment.names import (
     stem_of,
 )
 from novaloop.experiment.record import Strays
-from novaloop.experiment.spec.experiment import ExperimentSpec, Role
+from novaloop.experiment.spec.experiment import ExperimentSpec
 from novaloop.experiment.spec.inputs import roles, split_roles
+from novaloop.experiment.spec.stages import Role
 
 SHOWN = 3
 """How many files of a cause are named where room is short, as in a record's reason."""

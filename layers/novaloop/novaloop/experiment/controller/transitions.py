@@ -24,14 +24,7 @@ from novaloop.experiment.controller.observation import (
 )
 from novaloop.experiment.names import MAX_ATTEMPT
 from novaloop.experiment.record import Obstacle, Progress, Stage, StageState, Waited
-from novaloop.experiment.spec.stages import (
-    DAY_SECONDS,
-    DeployStage,
-    ServingStage,
-    StageKind,
-    StagePlan,
-    TrainStage,
-)
+from novaloop.experiment.spec.stages import DAY_SECONDS, JobStage, StageSpec
 from novaloop.training.health import unknown
 
 LAUNCH_LEASE = timedelta(minutes=5)
@@ -201,7 +194,7 @@ _RUNNING_SIGHTS: Mapping[Phase, Sight] = {
 }
 
 
-def look(stage: Stage, plan: StagePlan, seen: Observation, now: datetime) -> Sight:
+def look(stage: Stage, plan: StageSpec, seen: Observation, now: datetime) -> Sight:
     """Say in the table's words what is seen of `stage`."""
     match stage.state:
         case StageState.PENDING:
@@ -232,7 +225,7 @@ def _look_while_waiting(stage: Stage, seen: Observation, now: datetime) -> Sight
     return Sight.NOT_DUE if stage.waits_until_later(now) else due
 
 
-def _look_at_claim(stage: Stage, plan: StagePlan, seen: Observation, now: datetime) -> Sight:
+def _look_at_claim(stage: Stage, plan: StageSpec, seen: Observation, now: datetime) -> Sight:
     work = seen.work or Work()
     if refused := _look_at_refusal(stage, plan, seen, now):
         return refused
@@ -252,11 +245,11 @@ def _is_leased(stage: Stage, now: datetime) -> bool:
 
 
 def _look_at_refusal(
-    stage: Stage, plan: StagePlan, seen: Observation, now: datetime
+    stage: Stage, plan: StageSpec, seen: Observation, now: datetime
 ) -> Sight | None:
     if seen.refusal is None:
         return None
-    if stage.state is StageState.RUNNING and has_component(plan):
+    if stage.state is StageState.RUNNING and plan.has_component:
         # Its endpoint is in service and bills, whatever the component waits for.
         given_up = stage.refusals + 1 >= MAX_LOST
         if given_up or PATIENCE[seen.refusal.cause] == timedelta(0):
@@ -270,11 +263,6 @@ def _look_at_refusal(
     fewest = max(FEWEST_TRIES, patience // LONGEST_WAIT)
     enough = waited.times >= fewest and now >= waited.since + patience
     return Sight.REFUSED if enough or not patience else Sight.REFUSED_FOR_NOW
-
-
-def has_component(plan: StagePlan) -> bool:
-    """Whether a stage serves by an inference component, on an endpoint that is made for it."""
-    return isinstance(plan, DeployStage) and plan.inference_component
 
 
 def _met(
@@ -304,7 +292,7 @@ def _is_overdue(stage: Stage) -> bool:
     return stage.overdue is not None and stage.overdue.confirmed
 
 
-def _look_at_work(stage: Stage, plan: StagePlan, work: Work, now: datetime) -> Sight:
+def _look_at_work(stage: Stage, plan: StageSpec, work: Work, now: datetime) -> Sight:
     is_halfway = work.phase is Phase.HALFWAY and not _settles(stage, now)
     if is_halfway and stage.second_step_at is None:
         # The first step is done, however late that is seen. The second bills: it is requested only
@@ -340,7 +328,7 @@ def is_sure(stage: Stage, work: Work, seen: Observation, now: datetime) -> bool:
         refused = seen.refusal is not None or stage.state is StageState.WAITING
         # A refused job was not made, and nobody launches it. A deployment takes several calls: what
         # the ones before the refused one made may only not show.
-        if refused and not _is_unclear(stage, seen.refusal) and stage.kind is not StageKind.DEPLOY:
+        if refused and not _is_unclear(stage, seen.refusal) and not stage.kind.serves:
             return True
         if _is_leased(stage, now):
             return False  # another controller may still be launching it
@@ -370,30 +358,29 @@ def _look_at_remains(stage: Stage, seen: Observation, now: datetime) -> Sight:
     return Sight.CLEARED if not work.ours or work.is_over(stage.kind) else Sight.REMAINS
 
 
-def _look_at_loss(stage: Stage, plan: StagePlan, work: Work) -> Sight:
+def _look_at_loss(stage: Stage, plan: StageSpec, work: Work) -> Sight:
     """Try again without end for want of capacity, a few times where a try costs or fails.
 
     A component's endpoint is in service, and bills, by the time that the component is lost.
     """
-    is_free = not has_component(plan)
+    is_free = not plan.has_component
     goes_on = stage.tries < MAX_LOST or (
         work.cause is Cause.CAPACITY and (is_free or stage.second_step_at is None)
     )
     if not goes_on or stage.attempt >= MAX_ATTEMPT:
         return Sight.LOST_TOO_OFTEN
-    return Sight.LOST_WITH_REMAINS if isinstance(plan, ServingStage) else Sight.LOST
+    return Sight.LOST_WITH_REMAINS if stage.kind.serves else Sight.LOST
 
 
 def _settles(stage: Stage, now: datetime) -> bool:
     return stage.second_step_at is not None and now < stage.second_step_at + SETTLING
 
 
-def _must_stop(stage: Stage, plan: StagePlan) -> bool:
-    stop_on = plan.stop_on if isinstance(plan, TrainStage) else ()
-    return any(note.kind in stop_on for note in stage.health)
+def _must_stop(stage: Stage, plan: StageSpec) -> bool:
+    return any(note.kind in plan.stops_on for note in stage.health)
 
 
-def _look_at_outcome(stage: Stage, plan: StagePlan, seen: Observation, now: datetime) -> Sight:
+def _look_at_outcome(stage: Stage, plan: StageSpec, seen: Observation, now: datetime) -> Sight:
     outcome = seen.outcome
     score = seen.snapshot.unread_score(stage)
     # One that is damaged is asked for again, and written anew.
@@ -403,38 +390,38 @@ def _look_at_outcome(stage: Stage, plan: StagePlan, seen: Observation, now: date
         return Sight.CONFIRMED if outcome.ok else Sight.REFUTED
     if stage.checked_at is not None and now < stage.checked_at + CHECK_AGAIN:
         return Sight.UNCONFIRMED
-    if stage.checks >= MAX_CHECKS and (isinstance(plan, ServingStage) or _is_overdue(stage)):
+    if stage.checks >= MAX_CHECKS and (stage.kind.serves or _is_overdue(stage)):
         return Sight.UNCONFIRMED_FOR_GOOD
-    again = next_check(stage, plan)
+    again = next_check(stage)
     return Sight.UNCONFIRMED_LATE if again is None or now >= again else Sight.UNCONFIRMED
 
 
-def next_check(stage: Stage, plan: StagePlan) -> datetime | None:
+def next_check(stage: Stage) -> datetime | None:
     """Return when a stage's outcome is asked for again; None if it never was.
 
     Of an endpoint, which bills, every few minutes; of a job, which does not, after twice the time.
     """
     if stage.checked_at is None:
         return None
-    doubled = 0 if isinstance(plan, ServingStage) else min(stage.checks - 1, 10)
+    doubled = 0 if stage.kind.serves else min(stage.checks - 1, 10)
     return stage.checked_at + CHECK_AGAIN * (1 << max(0, doubled))
 
 
-def deadline(stage: Stage, plan: StagePlan) -> datetime:
+def deadline(stage: Stage, plan: StageSpec) -> datetime:
     """Return when a stage is overdue. A job can wait a day for its instances.
 
     Each step of what is made in two has its own time, and so has an outcome: from when it could
     first be looked for.
     """
     ready = stage.scoring_since or stage.ended_at
-    if stage.state is StageState.SCORING and ready and not isinstance(plan, ServingStage):
+    if stage.state is StageState.SCORING and ready and not stage.kind.serves:
         return ready + UNREADABLE_FOR
     begun = stage.started_at or stage.claimed_at
     if begun is None:
         raise ValueError(f"stage {stage.name} was never claimed")
-    if isinstance(plan, ServingStage):
-        return (stage.second_step_at or begun) + ENDPOINT_START
-    return begun + timedelta(seconds=plan.max_runtime_seconds + DAY_SECONDS) + OVERDUE_MARGIN
+    if isinstance(plan, JobStage):  # which alone has a longest time of its own
+        return begun + timedelta(seconds=plan.max_runtime_seconds + DAY_SECONDS) + OVERDUE_MARGIN
+    return (stage.second_step_at or begun) + ENDPOINT_START
 
 
 def wait(stage: Stage, longest: timedelta = LONGEST_WAIT) -> timedelta:
@@ -545,7 +532,7 @@ def _put_off(step: _Step) -> Stage:
 
 def billed_seconds(stage: Stage, until: datetime) -> int:
     """Return what an attempt was billed: an endpoint from its start until it was gone."""
-    if stage.kind is not StageKind.DEPLOY or stage.started_at is None:
+    if not stage.kind.serves or stage.started_at is None:
         return stage.billable_seconds
     return int((until - stage.started_at).total_seconds())
 
@@ -637,7 +624,7 @@ def _succeed(step: _Step) -> Stage:
         step.moved,
         previous_config=None,
         progress=replace(progress, finishes_at=None) if progress and progress.step else None,
-        claimed_at=step.moved.claimed_at if step.moved.kind is StageKind.DEPLOY else None,
+        claimed_at=step.moved.claimed_at if step.moved.kind.serves else None,
         scoring_since=None,
         checked_at=None,
         checks=0,

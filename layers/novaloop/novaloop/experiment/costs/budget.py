@@ -16,12 +16,8 @@ from novaloop.experiment.costs.prices import packaged_prices
 from novaloop.experiment.record import Record, Stage, Status
 from novaloop.experiment.spec.experiment import ExperimentSpec
 from novaloop.experiment.spec.stages import (
-    DeployStage,
-    OnBedrock,
-    Runtime,
     ServingPlan,
-    ServingStage,
-    StagePlan,
+    StageSpec,
 )
 from novaloop.problem import Problem
 
@@ -33,29 +29,25 @@ def check_prices(spec: ExperimentSpec) -> Iterator[Problem]:
     """Yield the stages whose cost can't be told, so that no budget can hold them."""
     if spec.budget_usd is None:
         return
-    if spec.runtime is not Runtime.TRAINING_JOB:
+    if not spec.runtime.has_machines:
         jobs = f"jobs of runtime {spec.runtime}"
         what = f"can't be kept: {jobs} are billed by tokens, whose price is not known"
         yield Problem("budget_usd", what, "remove it or use runtime training-job")
     for index, plan in enumerate(spec.plan):
         what, do = "budget_usd can't be kept: no price of {} is known", "leave budget_usd out"
-        if isinstance(plan, OnBedrock):
-            yield Problem(f"plan[{index}].{plan.kind}.to", what.format(plan.to), do)
-        elif machines(spec, plan) and usd(spec, plan, 1) is None:
-            at = f"plan[{index}].{plan.kind}.instance_type"
-            yield Problem(at, what.format(plan.instance_type), do)
+        at, chosen = f"plan[{index}].{plan.kind}", machines(spec, plan)
+        if chosen is None and plan.kind.serves:
+            yield Problem(f"{at}.to", what.format(plan.method), do)
+        elif chosen is not None and usd(spec, plan, 1) is None:
+            yield Problem(f"{at}.instance_type", what.format(chosen[0]), do)
 
 
-def machines(spec: ExperimentSpec, plan: StagePlan) -> tuple[str, int] | None:
+def machines(spec: ExperimentSpec, plan: StageSpec) -> tuple[str, int] | None:
     """Return the type and number of machines that a stage chooses and pays by the hour."""
-    if isinstance(plan, OnBedrock):
-        return None
-    if spec.runtime is not Runtime.TRAINING_JOB and not isinstance(plan, DeployStage):
-        return None
-    return plan.instance_type, plan.instances
+    return plan.machines if plan.kind.serves or spec.runtime.has_machines else None
 
 
-def usd(spec: ExperimentSpec, plan: StagePlan, seconds: float) -> float | None:
+def usd(spec: ExperimentSpec, plan: StageSpec, seconds: float) -> float | None:
     """Return what a stage costs that is billed for so long; None if no price is known."""
     chosen = machines(spec, plan)
     return packaged_prices().usd(*chosen, seconds) if chosen else None
@@ -104,9 +96,8 @@ def cost_usd(record: Record, now: datetime) -> Cost | None:
 def _seconds_so_far(record: Record, stage: Stage, now: datetime) -> float:
     """Return for how long the present attempt was billed: an endpoint from its start until it was
     gone, which is when its experiment was over."""
-    serves = isinstance(record.plan_of(stage), ServingStage)
     is_told = bool(stage.billable_seconds) or stage.ended_at is not None
-    if stage.started_at is None or (is_told and not serves):
+    if stage.started_at is None or (is_told and not stage.kind.serves):
         return stage.billable_seconds
     failed_at = None if record.endpoint is not None else stage.ended_at
     until = failed_at or record.ended_at or now
@@ -115,8 +106,8 @@ def _seconds_so_far(record: Record, stage: Stage, now: datetime) -> float:
 
 def _seconds_to_come(record: Record, stage: Stage, now: datetime) -> float:
     """Return for how long what serves, or is about to, has been promised to go on."""
-    plan = record.plan_of(stage)
-    if not isinstance(plan, ServingStage) or stage.started_at is None:
+    plan = record.spec.deployment
+    if plan is None or not stage.kind.serves or stage.started_at is None:
         return 0
     if record.status is Status.DEPLOYING:
         return serving_hours(record, plan) * 3600
@@ -131,14 +122,9 @@ def serving_hours(record: Record, plan: ServingPlan) -> float:
     return min(plan.ttl_hours, affordable_seconds(record, plan) / 3600)
 
 
-def serving_plan(record: Record) -> ServingPlan | None:
-    """Return how the plan deploys what it trains, if it does."""
-    return next((each for each in record.spec.plan if isinstance(each, ServingStage)), None)
-
-
 def commitment(record: Record) -> str:
     """Say what a deployment commits to: how long, on which machines, for how much; or nothing."""
-    plan = serving_plan(record)
+    plan = record.spec.deployment
     if plan is None:
         return "no deployment"
     hours, chosen = serving_hours(record, plan), machines(record.spec, plan)
@@ -148,7 +134,7 @@ def commitment(record: Record) -> str:
     return f"{hours:g} h of {on}, {cost}"
 
 
-def affordable_seconds(record: Record, plan: StagePlan) -> float:
+def affordable_seconds(record: Record, plan: StageSpec) -> float:
     """Return how long `plan` may run within what is left of the budget; infinity without one."""
     price = usd(record.spec, plan, 1)
     if record.spec.budget_usd is None or record.budget_lifted_by is not None or price is None:
@@ -170,7 +156,7 @@ def shortfall(record: Record, stage: Stage) -> str | None:
     )
 
 
-def runtime_limit(record: Record, plan: StagePlan, longest_seconds: int) -> int:
+def runtime_limit(record: Record, plan: StageSpec, longest_seconds: int) -> int:
     """Return after how many seconds a job must end, so that the budget can't be passed."""
     return int(min(longest_seconds, affordable_seconds(record, plan)))
 
@@ -187,6 +173,6 @@ def last_moment(record: Record, stage: Stage) -> datetime | None:
     It is given an end long before ten years are over.
     """
     seconds = affordable_seconds(record, record.plan_of(stage))
-    if not isinstance(record.plan_of(stage), ServingStage) or seconds > MOST_SECONDS:
+    if not stage.kind.serves or seconds > MOST_SECONDS:
         return None
     return (stage.started_at or record.created_at) + timedelta(seconds=seconds)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
@@ -14,13 +13,12 @@ from novaloop.datasets.policies import Policy as CheckPolicy
 from novaloop.experiment.spec.reward import Reward, check_reward
 from novaloop.experiment.spec.stages import (
     JUDGES,
-    DeployStage,
     EvaluateStage,
-    RftStage,
     Runtime,
+    ServingPlan,
     ServingStage,
-    SftStage,
     SpecModel,
+    StageKind,
     StagePlan,
     Task,
     TrainStage,
@@ -37,17 +35,6 @@ MAX_LABELS = 150
 Labels = tuple[Annotated[str, Field(min_length=1, max_length=100)], ...]
 FIELDS_ONLY = "fields only"
 """The validation context in which an ExperimentSpec may contradict itself."""
-
-
-class Role(StrEnum):
-    """What a dataset is for; also the name of its file in the inbox."""
-
-    SFT = "sft"
-    DPO = "dpo"
-    RFT = "rft"
-    EVAL = "eval"
-    VALIDATION = "validation"
-    LLM_JUDGE = "llm-judge"
 
 
 class Split(SpecModel):
@@ -146,6 +133,16 @@ class ExperimentSpec(SpecModel):
             raise Invalid(*problems)
         return self
 
+    @property
+    def trainings(self) -> tuple[TrainStage, ...]:
+        """The stages of the plan that make a checkpoint."""
+        return tuple(stage for stage in self.plan if isinstance(stage, TrainStage))
+
+    @property
+    def deployment(self) -> ServingPlan | None:
+        """The stage of the plan that serves what it trains, if one does."""
+        return next((stage for stage in self.plan if isinstance(stage, ServingStage)), None)
+
     def check_consistency(self) -> Iterator[Problem]:
         """Yield where settings that are fine by themselves can't be meant together."""
         yield from _check_names(self)
@@ -176,17 +173,17 @@ def _check_order(spec: ExperimentSpec) -> Iterator[Problem]:
     trained: list[TrainStage] = []
     for index, stage in enumerate(spec.plan):
         where = f"plan[{index}].{stage.kind}"
-        if isinstance(stage, SftStage) and any(isinstance(past, RftStage) for past in trained):
+        if stage.kind is StageKind.SFT and any(past.kind is StageKind.RFT for past in trained):
             what = "supervised fine-tuning can't follow reinforcement"
             yield Problem(where, what, "put it before, or leave one of both out")
         if isinstance(stage, TrainStage):
             if trained and trained[-1].peft != stage.peft:
                 yield Problem(where, f"peft must stay {trained[-1].peft} along the plan")
             trained.append(stage)
-        if isinstance(stage, ServingStage) and not trained and spec.checkpoint is None:
+        if stage.kind.serves and not trained and spec.checkpoint is None:
             what = "nothing was trained before it, so there is no checkpoint"
             yield Problem(where, what, "add a training, or set checkpoint")
-        if isinstance(stage, ServingStage) and index != len(spec.plan) - 1:
+        if stage.kind.serves and index != len(spec.plan) - 1:
             yield Problem(where, "deploy must be the last stage")
 
 
@@ -196,7 +193,7 @@ def _check_deployments(spec: ExperimentSpec) -> Iterator[Problem]:
         "machines, and with them every component on them"
     )
     for index, stage in enumerate(spec.plan):
-        if isinstance(stage, DeployStage) and stage.endpoint and stage.inference_component:
+        if stage.lasting_name and stage.has_component:
             yield Problem(f"plan[{index}].deploy", what, "leave out one of both")
 
 

@@ -5,53 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from novaloop.datasets.options import RowFormat
-from novaloop.experiment.spec.experiment import ExperimentSpec, Role
-from novaloop.experiment.spec.stages import (
-    JUDGES,
-    DpoStage,
-    EvaluateStage,
-    JobStage,
-    RftStage,
-    SftStage,
-    Task,
-)
-
-Input = tuple[Role, RowFormat]
+from novaloop.experiment.spec.experiment import ExperimentSpec
+from novaloop.experiment.spec.stages import Input, Role
 
 FORMATS: Mapping[str, RowFormat] = {
     Role.EVAL: RowFormat.EVALUATION,
     **{str(each): each for each in RowFormat if each is not RowFormat.EVALUATION},
 }
 """The row format of each role; all roles but `eval` are called like theirs."""
-
-
-def inputs_of(plan: JobStage) -> tuple[Input, ...]:
-    """Return what a stage's job reads, one after the other; nothing for a benchmark."""
-    match plan:
-        case SftStage():
-            return ((Role.SFT, RowFormat.SFT),)
-        case DpoStage():
-            return ((Role.DPO, RowFormat.DPO),)
-        case RftStage():
-            own = (Role.RFT, RowFormat.RFT)
-            return (own, (Role.SFT, RowFormat.RFT)) if plan.include_sft_rows else (own,)
-        case EvaluateStage():
-            return _questions_of(plan.task)
-
-
-def _questions_of(task: Task) -> tuple[Input, ...]:
-    if task is Task.GEN_QA:
-        return ((Role.EVAL, RowFormat.EVALUATION),)
-    if task is Task.RFT_EVAL:
-        return ((Role.EVAL, RowFormat.RFT),)
-    return ((Role.LLM_JUDGE, RowFormat.LLM_JUDGE),) if task in JUDGES else ()
-
-
-def validation_input_of(plan: JobStage) -> Input | None:
-    """Return what a stage's job validates by, in the format that it trains on."""
-    if isinstance(plan, SftStage | DpoStage) and plan.validation:
-        return Role.VALIDATION, inputs_of(plan)[0][1]
-    return None
 
 
 def roles(spec: ExperimentSpec) -> tuple[Role, ...]:
@@ -76,8 +37,6 @@ def split_roles(spec: ExperimentSpec) -> tuple[Role, ...]:
 
 def _all_inputs(spec: ExperimentSpec) -> Iterator[Input]:
     for plan in spec.plan:
-        if isinstance(plan, JobStage):
-            yield from inputs_of(plan)
-            validation = validation_input_of(plan)
-            if validation is not None:
-                yield validation
+        yield from plan.inputs
+        if plan.validation_input is not None:
+            yield plan.validation_input

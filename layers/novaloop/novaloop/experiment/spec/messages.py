@@ -13,15 +13,10 @@ from novaloop.experiment.spec.experiment import ExperimentSpec, Gate, Split
 from novaloop.experiment.spec.reward import REWARD_TYPES, LengthPenalty, WeightedPart
 from novaloop.experiment.spec.stages import (
     BEDROCK_TARGETS,
+    STAGES,
     TARGETS,
-    DeployStage,
-    DpoStage,
-    EvaluateStage,
-    OnDemandStage,
-    ProvisionedStage,
-    RftStage,
     Runtime,
-    SftStage,
+    StageKind,
 )
 from novaloop.problem import Problem
 from novaloop.typed import dotted
@@ -34,13 +29,7 @@ _SECTIONS: Mapping[str, type[BaseModel]] = {
     "": ExperimentSpec,
     "split": Split,
     "gate": Gate,
-    "evaluate": EvaluateStage,
-    "sft": SftStage,
-    "dpo": DpoStage,
-    "rft": RftStage,
-    "deploy": DeployStage,
-    "bedrock-on-demand": OnDemandStage,
-    "bedrock-provisioned": ProvisionedStage,
+    **STAGES,
     **REWARD_TYPES,
     "parts": WeightedPart,
     "length_penalty": LengthPenalty,
@@ -85,7 +74,8 @@ def _of_this_field(error: Mapping[str, Any], where: str) -> Iterator[Problem]:
         what = "multi-turn reinforcement is refused: its jobs can't be checked here"
         yield Problem(where, what, "use rft, in which an answer is one turn")
     elif is_union:
-        yield Problem(where, "is no kind of stage", "write evaluate, sft, dpo, rft or deploy")
+        *others, last = StageKind
+        yield Problem(where, "is no kind of stage", f"write {', '.join(others)} or {last}")
 
 
 def meant_by(location: tuple[str | int, ...]) -> str | None:

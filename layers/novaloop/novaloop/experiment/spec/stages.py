@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import StrEnum
 from functools import partial
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag
 
+from novaloop.datasets.options import RowFormat
 from novaloop.experiment import names
 from novaloop.problem import Invalid, Problem
 from novaloop.training.notes import HealthKind
@@ -52,13 +53,44 @@ class StageKind(StrEnum):
     RFT = "rft"
     DEPLOY = "deploy"
 
+    @property
+    def trains(self) -> bool:
+        """Whether its job makes a checkpoint, from which the stages after it go on."""
+        return self in {StageKind.SFT, StageKind.DPO, StageKind.RFT}
+
+    @property
+    def is_scored(self) -> bool:
+        """Whether the metrics function scores what its job wrote."""
+        return self is StageKind.EVALUATE
+
+    @property
+    def serves(self) -> bool:
+        """Whether it has no job, but makes what serves, and bills, until it is deleted."""
+        return self is StageKind.DEPLOY
+
 
 class Runtime(StrEnum):
     """Where training and evaluation jobs run."""
 
-    TRAINING_JOB = "training-job"
-    SERVERLESS = "serverless"
-    BEDROCK = "bedrock"
+    has_machines: bool
+    """Whether a plan chooses the machines, which have a quota and are billed by the hour."""
+    keeps_log: bool
+    """Whether a job's log can be read while it runs."""
+    leaves_manifest: bool
+    """Whether a training's output names its checkpoint; else the service names a model."""
+
+    # All that can be said of one without any recipe, of which a sweep loads none; the rest is in
+    # `experiment.runtimes`. Has machines, keeps a log, leaves a manifest:
+    TRAINING_JOB = "training-job", True, True, True
+    SERVERLESS = "serverless", False, True, False
+    BEDROCK = "bedrock", False, False, False
+
+    def __new__(cls, value: str, *traits: bool) -> Self:
+        """Make a member, which is its name."""
+        member = str.__new__(cls, value)
+        member._value_ = value
+        member.has_machines, member.keeps_log, member.leaves_manifest = traits
+        return member
 
 
 class Task(StrEnum):
@@ -81,25 +113,93 @@ class Task(StrEnum):
 JUDGES = {Task.LLM_JUDGE, Task.RUBRIC_LLM_JUDGE}
 
 
+class Role(StrEnum):
+    """What a dataset is for; also the name of its file in the inbox."""
+
+    SFT = "sft"
+    DPO = "dpo"
+    RFT = "rft"
+    EVAL = "eval"
+    VALIDATION = "validation"
+    LLM_JUDGE = "llm-judge"
+
+
+Input = tuple[Role, RowFormat]
+
+
 class SpecModel(BaseModel):
     """A section of `experiment.yaml`: no unknown keys, and it never changes."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, defer_build=True)
 
 
-class _Stage(SpecModel):
+class StageSpec(SpecModel):
+    """What every stage can be asked; a kind of stage answers what is different with it."""
+
+    on_bedrock: ClassVar[bool] = False
+    """Whether it serves on Bedrock, which knows no machines and keeps no log."""
+    bills_idle: ClassVar[bool] = False
+    """Whether what serves is billed by the hour, asked or not, so that a schedule ends it."""
     name: StageName
+    kind: StageKind
+
+    @property
+    def method(self) -> str:
+        """What the recipes call what it does."""
+        raise NotImplementedError
+
+    @property
+    def machines(self) -> tuple[str, int] | None:
+        """The type and number of machines that it asks for, if it can."""
+        return None
+
+    @property
+    def inputs(self) -> tuple[Input, ...]:
+        """What its job reads, one after the other."""
+        return ()
+
+    @property
+    def validation_input(self) -> Input | None:
+        """What its job validates by, in the format that it trains on."""
+        return None
+
+    @property
+    def processor_function(self) -> str | None:
+        """The ARN of the function that its job calls to score answers."""
+        return None
+
+    @property
+    def stops_on(self) -> tuple[HealthKind, ...]:
+        """The findings about its training's health at which it is stopped."""
+        return ()
+
+    @property
+    def lasting_name(self) -> str | None:
+        """The name under which it serves in the place of what serves there already."""
+        return None
+
+    @property
+    def has_component(self) -> bool:
+        """Whether it serves by an inference component, on an endpoint that is made for it."""
+        return False
 
 
-class _JobStage(_Stage):
+class JobStage(StageSpec):
+    """A stage that is one job: a training or an evaluation."""
+
     instance_type: str = GPU_INSTANCE
     instances: int = Field(default=1, ge=1)
     image: str | None = None
     overrides: Mapping[str, Any] = Field(default_factory=dict)
     max_runtime_seconds: int = Field(default=DAY_SECONDS, ge=600, le=28 * DAY_SECONDS)
 
+    @property
+    def machines(self) -> tuple[str, int]:
+        """The type and number of machines that it asks for."""
+        return self.instance_type, self.instances
 
-class EvaluateStage(_JobStage):
+
+class EvaluateStage(JobStage):
     """Evaluate the newest checkpoint before this stage, or the base model if there is none."""
 
     kind: Literal[StageKind.EVALUATE] = StageKind.EVALUATE
@@ -107,15 +207,57 @@ class EvaluateStage(_JobStage):
     subtask: str | None = None
     processor: str | None = None
 
+    @property
+    def method(self) -> str:
+        """The task."""
+        return str(self.task)
 
-class _TrainStage(_JobStage):
+    @property
+    def inputs(self) -> tuple[Input, ...]:
+        """The questions of its task; a benchmark has its own."""
+        if self.task is Task.GEN_QA:
+            return ((Role.EVAL, RowFormat.EVALUATION),)
+        if self.task is Task.RFT_EVAL:
+            return ((Role.EVAL, RowFormat.RFT),)
+        return ((Role.LLM_JUDGE, RowFormat.LLM_JUDGE),) if self.task in JUDGES else ()
+
+    @property
+    def processor_function(self) -> str | None:
+        """Its processor."""
+        return self.processor
+
+
+class TrainStage(JobStage):
+    """A stage that makes a checkpoint from the newest one before it."""
+
     peft: Literal["lora", "full"] = "lora"
+    stop_on: tuple[HealthKind, ...] = ()
+
+    @property
+    def method(self) -> str:
+        """The kind of training, and of what it changes."""
+        return f"{self.kind}-{self.peft}"
+
+    @property
+    def stops_on(self) -> tuple[HealthKind, ...]:
+        """What it is told to stop on."""
+        return self.stop_on
 
 
-class _OnExamples(_TrainStage):
+class _OnExamples(TrainStage):
     instances: int = Field(default=4, ge=1)
     validation: bool = False
     stop_on: tuple[LossIll, ...] = ()
+
+    @property
+    def inputs(self) -> tuple[Input, ...]:
+        """The examples of its kind."""
+        return ((Role(self.kind), RowFormat(self.kind)),)
+
+    @property
+    def validation_input(self) -> Input | None:
+        """Examples of the same format, if it validates."""
+        return (Role.VALIDATION, self.inputs[0][1]) if self.validation else None
 
 
 class SftStage(_OnExamples):
@@ -132,7 +274,7 @@ class DpoStage(_OnExamples):
     name: StageName = "dpo"
 
 
-class RftStage(_TrainStage):
+class RftStage(TrainStage):
     """Reinforcement fine-tuning with the reward function, from the newest checkpoint."""
 
     kind: Literal[StageKind.RFT] = StageKind.RFT
@@ -141,17 +283,25 @@ class RftStage(_TrainStage):
     include_sft_rows: bool = True
     stop_on: tuple[RewardIll, ...] = ()
 
+    @property
+    def inputs(self) -> tuple[Input, ...]:
+        """Its own prompts, and those of the SFT examples."""
+        own = (Role.RFT, RowFormat.RFT)
+        return (own, (Role.SFT, RowFormat.RFT)) if self.include_sft_rows else (own,)
 
-TrainStage = SftStage | DpoStage | RftStage
-JobStage = EvaluateStage | TrainStage
 
-
-class ServingStage(_Stage):
+class ServingStage(StageSpec):
     """What all ways to serve the newest checkpoint have in common: they end."""
 
     kind: Literal[StageKind.DEPLOY] = StageKind.DEPLOY
     name: StageName = "deploy"
     ttl_hours: float = Field(default=24, gt=0, le=LONGEST_TTL_HOURS)
+    to: str
+
+    @property
+    def method(self) -> str:
+        """Where it serves."""
+        return self.to
 
 
 class DeployStage(ServingStage):
@@ -160,6 +310,7 @@ class DeployStage(ServingStage):
     With `endpoint`, serve under that lasting name, in the place of what serves there already.
     """
 
+    bills_idle: ClassVar[bool] = True
     to: Literal["sagemaker"] = "sagemaker"
     instance_type: str = GPU_INSTANCE
     instances: int = Field(default=1, ge=1)
@@ -169,22 +320,48 @@ class DeployStage(ServingStage):
     inference_component: bool = False
     endpoint: EndpointName | None = None
 
+    @property
+    def method(self) -> str:
+        """An endpoint, as SageMaker's quotas call it."""
+        return "endpoint"
 
-class OnDemandStage(ServingStage):
+    @property
+    def machines(self) -> tuple[str, int]:
+        """The type and number of machines that it asks for."""
+        return self.instance_type, self.instances
+
+    @property
+    def lasting_name(self) -> str | None:
+        """The endpoint's name, if one is given."""
+        return self.endpoint
+
+    @property
+    def has_component(self) -> bool:
+        """Whether it asks for one."""
+        return self.inference_component
+
+
+class OnBedrock(ServingStage):
+    """What all ways to serve on Bedrock have in common."""
+
+    on_bedrock: ClassVar[bool] = True
+
+
+class OnDemandStage(OnBedrock):
     """Serve the newest checkpoint on Bedrock, paid by the token."""
 
     to: Literal["bedrock-on-demand"]
 
 
-class ProvisionedStage(ServingStage):
+class ProvisionedStage(OnBedrock):
     """Serve the newest checkpoint on Bedrock, paid by the hour and model unit."""
 
+    bills_idle: ClassVar[bool] = True
     to: Literal["bedrock-provisioned"]
     model_units: int = Field(default=1, ge=1)
 
 
-OnBedrock = OnDemandStage | ProvisionedStage
-ServingPlan = DeployStage | OnBedrock
+ServingPlan = DeployStage | OnDemandStage | ProvisionedStage
 Target = Literal["sagemaker", "bedrock-on-demand", "bedrock-provisioned"]
 TARGETS: tuple[Target, ...] = get_args(Target)
 BEDROCK_TARGETS = TARGETS[1:]
@@ -209,6 +386,10 @@ StagePlan = Annotated[
     | Annotated[ProvisionedStage, Tag("bedrock-provisioned")],
     Discriminator(_kind_of),
 ]
+STAGES: Mapping[str, type[BaseModel]] = {
+    tag.tag: stage for stage, tag in map(get_args, get_args(get_args(StagePlan)[0]))
+}
+"""What may stand in a plan, by its kind, or for a deployment to Bedrock by its target."""
 SFT_OVERRIDES: Mapping[str, Any] = {
     "lr": 5e-6,
     "warmup_steps": 17,
@@ -264,8 +445,3 @@ def tagged(item: object) -> object:
     if settings is None:
         return {"kind": kind}
     return {"kind": kind, **settings} if isinstance(settings, dict) else item
-
-
-def method_of(stage: JobStage) -> str:
-    """Return what the recipes call the stage's method."""
-    return str(stage.task) if isinstance(stage, EvaluateStage) else f"{stage.kind}-{stage.peft}"
