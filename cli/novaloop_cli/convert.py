@@ -20,7 +20,7 @@ from novaloop.datasets.profile.checks import Finding, check_datasets
 from novaloop.datasets.profile.profile import DatasetProfile
 from novaloop.experiment.record import DatasetItem, DatasetStatus
 from novaloop.experiment.spec.experiment import FIELDS_ONLY, ExperimentSpec
-from novaloop.experiment.spec.inputs import FORMATS
+from novaloop.experiment.spec.inputs import FORMATS, question_column
 from novaloop.experiment.spec.wording import problems_of
 from novaloop.usecases.conversion import Conversion
 from novaloop_cli.errors import Refused
@@ -89,7 +89,7 @@ def convert(
     with TemporaryDirectory(dir=_folder_of(target)) as scratch:
         spec = _spec(given)
         item, card = _convert(source, target, method, spec, Path(scratch))
-        findings = list(_findings(item, max_length, spec.labels, Path(scratch)))
+        findings = list(_findings(item, max_length, spec, Path(scratch)))
     told = list(brief(item, card, source, target, spec.labels))
     told += [f"  {finding.check}: {finding.message}" for finding in findings]
     if item.status is not DatasetStatus.ACCEPTED:
@@ -167,14 +167,15 @@ def _convert(
 
 
 def _findings(
-    item: DatasetItem, max_length: int | None, labels: tuple[str, ...], scratch: Path
+    item: DatasetItem, max_length: int | None, spec: ExperimentSpec, scratch: Path
 ) -> Iterator[Finding]:
     """Yield what the checks before a start find in this file alone."""
     if item.profile_key:
         data = FolderObjects(scratch, {}).path(item.profile_key).read_bytes()
         profiles = {item.role: DatasetProfile.from_bytes(data)}
         max_lengths = {item.role: max_length} if max_length else {}
-        yield from check_datasets(profiles, None, max_lengths, labels)
+        column = question_column(spec)
+        yield from check_datasets(profiles, None, max_lengths, spec.labels, column)
 
 
 def _rejects_of(target: Path) -> Path:

@@ -179,24 +179,41 @@ def test_feature_that_gives_a_label_away_is_found(feature: str) -> None:
     findings = check_datasets({"sft": profile(rows)}, labels=LABELS)
     undeclared = check_datasets({"sft": profile(rows)})
 
-    told = {"line ends": "one kind of line end (CRLF)", "length": "one length (from "}
+    told = {"line ends": "with line end CRLF", "length": "from ", "first word": "with the same"}
+    begin = f"`question` gives labels away by its {feature} in 200 of the 600 rows of sft (of those"
     assert findings[0].check is Check.LABEL_LEAK
-    assert findings[0].message.startswith(told.get(feature, "one first word of sft"))
-    assert "gives away 'B': 100% of the 33% of rows that have it" in findings[0].message
-    assert "gives away its label: 100% of the 33%" in undeclared[0].message
+    assert findings[0].message.startswith(f"{begin} {told[feature]}")
+    assert ", 100% have 'B', of all 33%)" in findings[0].message
+    assert ", 100% have one label, of all 33%)" in undeclared[0].message
 
 
-def test_the_features_after_the_first_three_are_only_counted() -> None:
+def test_a_leak_in_several_datasets_is_one_finding_that_names_the_column() -> None:
+    profiles = {
+        role: profile(with_feature(labelled(numbers), "line ends"))
+        for role, numbers in {"sft": range(600), "eval": range(900, 1200)}.items()
+    }
+
+    findings = check_datasets(profiles, column="Body")
+
+    (only,) = (each for each in findings if each.check is Check.LABEL_LEAK)
+    assert only.roles == ("sft", "eval")
+    assert only.rows == 200
+    assert only.message.startswith("`Body` gives labels away by its line ends in 200 of the 600")
+    assert only.message.count("line ends") == 1
+    assert "rows of sft, 100 of the 300 rows of eval (of those with line end CRLF" in only.message
+
+
+def test_all_values_of_a_feature_are_told_by_the_rows_that_have_them() -> None:
     rows = [
         (f"{LABELS[number % 3]}{number % 15} {text}", label)
         for number, (text, label) in enumerate(labelled(range(600)))
     ]
 
-    findings = found({"sft": profile(rows)}, Check.LABEL_LEAK)
+    (only,) = found({"sft": profile(rows)}, Check.LABEL_LEAK)
 
-    assert len(findings) == 3
-    assert findings[-1].message.endswith("; and 12 more such features")
-    assert not any("more such" in each.message for each in findings[:-1])
+    assert only.rows == 600
+    assert "by its first word in 600 of the 600 rows of sft" in only.message
+    assert only.message.count("first word") == 1
 
 
 def test_feature_that_all_labels_share_is_no_leak() -> None:

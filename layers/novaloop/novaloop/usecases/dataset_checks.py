@@ -12,7 +12,7 @@ from novaloop.datasets.profile.profile import DatasetProfile
 from novaloop.experiment.controller.intake import data_fingerprint, max_lengths, versions_of
 from novaloop.experiment.record import ChecksItem, DatasetItem, DatasetStatus, Snapshot
 from novaloop.experiment.spec.experiment import ExperimentSpec
-from novaloop.experiment.spec.inputs import roles
+from novaloop.experiment.spec.inputs import question_column, roles
 from novaloop.experiment.spec.stages import Role
 from novaloop.usecases.attempts import is_given_up, is_told, noticing, why_given_up, why_not_yet
 from novaloop.usecases.conversion import Conversion, IngestWorld, convert_file
@@ -47,7 +47,11 @@ def check_experiment(experiment_id: str, world: IngestWorld) -> None:
         return
     with noticing(back):
         findings = check_datasets(
-            _profiles(accepted, world), spec.checks, max_lengths(spec), spec.labels
+            _profiles(accepted, world),
+            spec.checks,
+            max_lengths(spec),
+            spec.labels,
+            question_column(spec),
         )
         _drop_rows(experiment_id, spec, accepted, findings, world)
         contents = tuple(finding_content(finding) for finding in findings)

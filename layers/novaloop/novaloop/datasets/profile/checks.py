@@ -6,14 +6,13 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from novaloop.datasets.policies import DEFAULT_POLICIES, DROPPABLE, Check, Policy
-from novaloop.datasets.profile.label_leaks import find_leaks
+from novaloop.datasets.profile.label_leaks import FEATURES, find_leaks
 from novaloop.datasets.profile.profile import DatasetProfile
 from novaloop.datasets.profile.sketch import Answers, RowSketch
 from novaloop.datasets.rows.encoded import Questions
 
 EVALUATION_ROLE = "eval"
 MAX_IMBALANCE = 10
-MAX_LEAKS_TOLD = 3
 
 
 @dataclass(frozen=True)
@@ -36,11 +35,13 @@ def check_datasets(
     policies: Mapping[Check, Policy] | None = None,
     max_lengths: Mapping[str, int] | None = None,
     labels: Collection[str] = (),
+    column: str = "question",
 ) -> list[Finding]:
     """Return the findings of all checks, by role; raises ValueError for a policy that can't be.
 
     `max_lengths` is the number of tokens that a row of a role may have. Messages name only those of
-    `labels`: other answers are text of the dataset.
+    `labels`: other answers are text of the dataset. `column` is what the settings call the one of
+    the questions.
     """
     chosen = {**DEFAULT_POLICIES, **(policies or {})}
     for check, policy in chosen.items():
@@ -51,7 +52,7 @@ def check_datasets(
         for each in (_shared, _near, _contradictions, _imbalance)
         for finding in each(profiles, chosen)
     ]
-    findings += _leaks(profiles, chosen, labels)
+    findings += _leaks(profiles, chosen, labels, column)
     return [*findings, *_long_rows(profiles, chosen, max_lengths or {})]
 
 
@@ -118,22 +119,35 @@ def _imbalance(profiles: _Profiles, policies: _Policies) -> Iterator[Finding]:
 
 
 def _leaks(
-    profiles: _Profiles, policies: _Policies, declared: Collection[str]
+    profiles: _Profiles, policies: _Policies, declared: Collection[str], column: str
 ) -> Iterator[Finding]:
-    for role, profile in profiles.items():
-        leaks = find_leaks(profile.feature_counts)
-        for number, leak in enumerate(leaks[:MAX_LEAKS_TOLD], 1):
-            label = repr(leak.label) if leak.label in declared else "its label"
-            message = (
-                f"{leak.in_words} of {role} gives away {label}:"
-                f" {leak.purity:.0%} of the {leak.share:.0%} of rows that have it, against"
-                f" {leak.base:.0%} of all"
-            )
-            if number == MAX_LEAKS_TOLD and len(leaks) > number:
-                message += f"; and {len(leaks) - number:,} more such features"
-            rows = round(leak.share * profile.rows)
-            policy = policies[Check.LABEL_LEAK]
-            yield Finding(Check.LABEL_LEAK, policy, (role,), rows, message)
+    """Yield one finding for all datasets: what gives labels away in one mostly does in all."""
+    found = {role: find_leaks(profile.feature_counts) for role, profile in profiles.items()}
+    roles = tuple(role for role, leaks in found.items() if leaks)
+    told: list[str] = []
+    most = 0
+    for feature in FEATURES:
+        leaks = [(role, each) for role in roles for each in found[role] if each.feature == feature]
+        # A row has one value of a feature, so the rows of its values add up.
+        rows = {role: sum(each.rows for of, each in leaks if of == role) for role, _ in leaks}
+        if not rows:
+            continue
+        most = max(most, rows.get(roles[0], 0))
+        _, clearest = max(leaks, key=lambda leak: leak[1].rows)
+        label = repr(clearest.label) if clearest.label in declared else "one label"
+        places = (
+            f"{n:,} of the {profiles[role].rows:,} rows of {role}" for role, n in rows.items()
+        )
+        told.append(
+            f"by its {feature} in {', '.join(places)} (of those {clearest.in_words}, "
+            f"{clearest.purity:.0%} have {label}, of all {clearest.base:.0%})"
+        )
+    if told:
+        message = (
+            f"`{column}` gives labels away {'; '.join(told)}; remove from the data what questions "
+            "in use will not have"
+        )
+        yield Finding(Check.LABEL_LEAK, policies[Check.LABEL_LEAK], roles, most, message)
 
 
 def _long_rows(

@@ -48,9 +48,9 @@ class Feature:
 
 
 FEATURES: Mapping[str, Feature] = {
-    "line ends": Feature(line_ends, str, "one kind of line end ({})"),
-    "length": Feature(length_bits, lambda bits: f"from {1 << bits >> 1} bytes", "one length ({})"),
-    "first word": Feature(first_word, lambda bucket: f"bucket {bucket}", "one first word"),
+    "line ends": Feature(line_ends, str, "with line end {}"),
+    "length": Feature(length_bits, lambda bits: f"from {1 << bits >> 1} bytes", "{} long"),
+    "first word": Feature(first_word, lambda bucket: f"bucket {bucket}", "with the same one"),
 }
 
 
@@ -90,19 +90,21 @@ def add_counts(one: FeatureCounts, other: FeatureCounts) -> FeatureCounts:
 class Leak:
     """A feature value that almost decides the label.
 
-    `share` of all rows have the value; of those, `purity` have the label, against `base` overall.
+    `rows`, a `share` of all, have the value; of those, `purity` have the label, against `base`
+    overall.
     """
 
     feature: str
     value: str
     label: str
+    rows: int
     share: float
     purity: float
     base: float
 
     @property
     def in_words(self) -> str:
-        """Return what gives the label away."""
+        """Return which rows have the value, without a word of them."""
         return FEATURES[self.feature].in_words.format(self.value)
 
 
@@ -124,6 +126,6 @@ def _leak(
     rows = sum(labels.values())
     label, hits = max(labels.items(), key=lambda item: item[1])
     base = sum(each.get(label, 0) for each in values.values()) / total
-    leak = Leak(feature, value, label, rows / total, hits / rows, base)
+    leak = Leak(feature, value, label, rows, rows / total, hits / rows, base)
     enough = rows >= MIN_ROWS and leak.share >= MIN_SHARE
     return leak if enough and leak.purity >= max(GIVEAWAY, MIN_LIFT * base) else None

@@ -35,6 +35,11 @@ def split_roles(spec: ExperimentSpec) -> tuple[Role, ...]:
     return tuple(role for role in roles(spec) if role in shared)
 
 
+def question_column(spec: ExperimentSpec) -> str:
+    """Return what the settings call the column of the questions."""
+    return spec.columns.get("question") or "question"
+
+
 def _all_inputs(spec: ExperimentSpec) -> Iterator[Input]:
     for plan in spec.plan:
         yield from plan.inputs
