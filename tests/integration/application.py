@@ -15,6 +15,8 @@ import boto3
 
 from novaloop.cloud.messages import IngestFunction, MetricsFunction
 from novaloop.usecases.ports import LogPage
+from tests.simulation.twin_account import TwinAccount
+from tests.simulation.twin_bedrock import TwinBedrock
 from tests.simulation.twin_sagemaker import TwinSageMaker
 from tests.simulation.twin_training import TwinJobs
 from tests.simulation.twins import TwinNotifier, VirtualClock
@@ -89,11 +91,12 @@ class Application:
         self.hosting = TwinSageMaker(
             self.clock, lambda _: "completes", self._at, self._job_changed, jobs=self.jobs
         )
+        bedrock = TwinBedrock(self.clock, lambda _: "completes", self._at, self._job_changed)
         world = replace(
             real,
             jobs=self.jobs.adapter(lambda client, _: client),
             endpoints=self.hosting.adapter(lambda client, _: client),
-            leftovers=self.hosting.tagged(lambda client, _: client),
+            leftovers=TwinAccount(self.hosting, bedrock, self.jobs).tagged(lambda twin, _: twin),
             logs=SilentLogs(),
             scorer=MetricsFunction(functions, "metrics"),
             ingester=IngestFunction(functions, "ingest"),

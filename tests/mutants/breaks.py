@@ -461,6 +461,12 @@ MUTANTS: Sequence[Mutant] = [
             new="if False:",
         ),
         Fault(
+            does="a cleanup looks for jobs of Bedrock's under a name that none has",
+            test="test_a_job_is_left_until_it_has_stopped[InProgress]",
+            old="**{listing.by_status: status, listing.by_name: named}",
+            new='**{listing.by_status: status, listing.by_name: named.replace("--", "_")}',
+        ),
+        Fault(
             does="one that is throttled keeps the rest from being deleted",
             test="test_what_is_throttled_keeps_nothing_else_of_its_kind_from_being_deleted",
             old=(

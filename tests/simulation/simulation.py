@@ -286,7 +286,7 @@ class Simulation:
             logs=port(self.logs, "logs"),
             endpoints=Deployments(self.hosting.adapter(port), *self.bedrock.adapters(port)),
             schedules=self.scheduler.adapter(port),
-            leftovers=self.hosting.tagged(port, self.prefix, self.stack_name),
+            leftovers=self._tagged(port),
             objects=port(self.objects, "objects"),
             scorer=port(self, "scorer"),
             ingester=port(self, "ingester"),
@@ -524,9 +524,9 @@ class Simulation:
     def end(self, billing: Billing) -> None:
         self._tagged().end(billing)
 
-    def _tagged(self) -> TaggedResources:
-        client: Any = TwinAccount(self.hosting, self.bedrock, self.jobs)
-        return TaggedResources(client, client, client, self.prefix, self.stack_name)
+    def _tagged(self, port: Callable[[object, str], Any] = lambda twin, _: twin) -> TaggedResources:
+        account = TwinAccount(self.hosting, self.bedrock, self.jobs)
+        return account.tagged(port, self.prefix, self.stack_name)
 
     # ------------------------------------------------------------------ what people do
     def upload(self, experiment_id: str, file: str, body: bytes) -> None:

@@ -16,6 +16,7 @@ from tests.simulation.faults import Calls, Scenario, at_any_call, second_control
 from tests.simulation.simulation import SPEC, Call, Chaos, Crash, Simulation, crash
 from tests.simulation.twin_sagemaker import STACK, TwinSageMaker
 from tests.simulation.twin_training import SimulatedJob
+from tests.simulation.twins import questions_csv
 
 PLAN = SPEC + b"plan: [sft, deploy: {inference_component: true}]\n"
 ORPHAN = "novaloop-demo--0000-deploy-7"
@@ -188,6 +189,41 @@ def test_what_has_just_been_made_is_found_though_its_tags_show_late() -> None:
     leave(simulation.hosting)
     assert cleaned(simulation)
     assert simulation.hosting.left() == []
+
+
+LOST = {
+    "training-job": b"plan: [sft]\n",
+    "serverless": b"runtime: serverless\nplan: [sft]\n",
+    "bedrock": b"runtime: bedrock\nplan: [sft]\n",
+    "component": b"plan: [sft, deploy: {inference_component: true}]\n",
+    "on demand": b"plan: [sft, deploy: {to: bedrock-on-demand}]\n",
+    "provisioned": b"plan: [sft, deploy: {to: bedrock-provisioned}]\n",
+    "trained there": b"runtime: bedrock\nplan: [sft, deploy: {to: bedrock-on-demand}]\n",
+}
+
+
+@pytest.mark.parametrize("plan", LOST.values(), ids=LOST)
+def test_what_a_lost_record_left_in_either_service_is_ended_when_the_name_is_used_again(
+    plan: bytes,
+) -> None:
+    """The requests are the production code's, and so are the names that are searched for."""
+    serves = b"deploy" in plan
+    simulation = Simulation(fate=lambda _: "completes" if serves else "hangs")
+    simulation.submit("demo", SPEC + plan, 240)
+    twins = (simulation.jobs, simulation.bedrock)
+    if serves:
+        assert simulation.reaches("demo", Status.LIVE)
+    else:
+        assert simulation.run(lambda: any(twin.running for twin in twins))
+    simulation.objects.clear()
+    simulation.forget("demo")
+    simulation.upload("demo", "experiment.yaml", SPEC + b"plan: [sft]\ndry_run: true\n")
+    simulation.upload("demo", "sft.csv", questions_csv(240, 0))
+    assert simulation.reaches("demo", Status.COMPLETED)
+    assert cleaned(simulation)
+    assert lines(simulation)[-1] == "nothing is left"
+    assert not any(twin.running for twin in twins)
+    assert simulation.hosting.left() + simulation.bedrock.left() == []
 
 
 class Looks:

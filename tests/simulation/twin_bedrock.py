@@ -7,15 +7,17 @@ process. Events tell of customization jobs, and of nothing else.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 from novaloop.cloud.bedrock import OnDemandDeployments, ProvisionedThroughputs
 from novaloop.cloud.customization import CustomizationJobs
-from tests.simulation.twin_service import Fate, Lag, Later, TwinService, refusal
+from tests.simulation.twin_service import Fate, Lag, Later, Pages, TwinService, refusal
 from tests.simulation.twins import VirtualClock
 
 CREATING = timedelta(minutes=40)
@@ -23,6 +25,8 @@ TRAINING = timedelta(hours=3)
 STOPPING = timedelta(minutes=4)
 DELETING = timedelta(minutes=3)
 ARN = "arn:aws:bedrock:us-east-1:123456789012:"
+JOB_NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9+.-])*")
+"""botocore's model, `JobName` of CreateModelCustomizationJob, also for what its list filters by."""
 
 
 @dataclass
@@ -85,6 +89,28 @@ class TwinBedrock(TwinService):
         kept = [f"model-customization-job {name}" for name in self.jobs]
         kept += [f"custom-model {name}" for name, model in self.models.items() if model.trained]
         return [each for each in super().left(experiment_id, stack, uid) if each not in kept]
+
+    @property
+    def meta(self) -> SimpleNamespace:
+        """What a client of botocore tells of itself."""
+        return SimpleNamespace(region_name="us-east-1")
+
+    def get_paginator(self, operation: str) -> Pages:
+        return Pages(getattr(self, operation))
+
+    def indexed(self) -> Iterator[tuple[str, Mapping[str, str]]]:
+        """Yield the ARNs and tags of what the index of tags names, also of jobs that are over."""
+        for kind, resources in self._kinds().items():
+            for name, resource in resources.items():
+                if not self.is_left_out(kind, name):
+                    yield resource.arn, resource.tags
+
+    def list_model_customization_jobs(self, **request: Any) -> Iterator[dict[str, Any]]:
+        """Answer, a job on each page. Bedrock refuses what no job can be called."""
+        assert JOB_NAME.fullmatch(request["nameContains"]), request
+        for name, job in self.jobs.items():
+            if job.status == request["statusEquals"] and request["nameContains"] in name:
+                yield {"modelCustomizationJobSummaries": [{"jobName": name, "jobArn": job.arn}]}
 
     def _kinds(self) -> Mapping[str, dict[str, Resource]]:
         return {
@@ -192,12 +218,19 @@ class TwinBedrock(TwinService):
         made = self._add("provisioned-model", name, request, "InService")
         return {"provisionedModelArn": made.arn}
 
-    def _named_by(self, arn: str) -> str:
-        """Return the name of a model; that of none if there is none."""
-        return next((each.name for each in self.models.values() if each.arn == arn), "")
+    def _permitted(self, kind: str, name: str) -> Any:
+        return super()._permitted(kind, self._called(kind, name))
+
+    def _looked_up(self, kind: str, name: str) -> Any:
+        return super()._looked_up(kind, self._called(kind, name))
+
+    def _called(self, kind: str, identifier: str) -> str:
+        """Return the name of what a call names, which takes ARNs, too."""
+        resources = self._kinds()[kind].values()
+        return next((each.name for each in resources if each.arn == identifier), identifier)
 
     def _require_active(self, arn: str) -> None:
-        model = self._permitted("custom-model", self._named_by(arn))
+        model = self._permitted("custom-model", arn)
         if model.status != "Active":
             raise refusal("ValidationException", f"The model is {model.status}.")
 
@@ -217,7 +250,8 @@ class TwinBedrock(TwinService):
 
     def get_provisioned_model_throughput(self, provisionedModelId: str) -> dict[str, Any]:  # noqa: N803
         found = self._looked_up("provisioned-model", provisionedModelId)
-        told = {"provisionedModelArn": found.arn, "status": found.status}
+        told = {"provisionedModelName": found.name, "provisionedModelArn": found.arn}
+        told |= {"status": found.status}
         return {**told, "creationTime": found.created_at, **self._told(found)}
 
     def list_tags_for_resource(self, resourceARN: str) -> dict[str, Any]:  # noqa: N803
@@ -230,8 +264,7 @@ class TwinBedrock(TwinService):
 
     # ------------------------------------------------------------------ delete and ask
     def delete_custom_model(self, modelIdentifier: str) -> None:  # noqa: N803
-        named = modelIdentifier if modelIdentifier in self.models else ""
-        model = self._permitted("custom-model", named or self._named_by(modelIdentifier))
+        model = self._permitted("custom-model", modelIdentifier)
         serving = [*self.deployments.values(), *self.throughputs.values()]
         if model.is_being_made or any(each.model_arn == model.arn for each in serving):
             raise refusal("ConflictException", "The model is being created or in use.")
@@ -248,7 +281,7 @@ class TwinBedrock(TwinService):
         resource = self._permitted(kind, name)
         if resource.is_being_made:
             raise refusal("ConflictException", f"{name} is being created.")
-        self._later(DELETING, partial(self._deleted, kind, name))
+        self._later(DELETING, partial(self._deleted, kind, resource.name))
 
     def _deleted(self, kind: str, name: str) -> None:
         if name in self._kinds()[kind]:

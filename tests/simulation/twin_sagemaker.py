@@ -7,16 +7,15 @@ process. It is strict where SageMaker is, and where a mistake would take an endp
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
 from typing import Any
 
 from novaloop.cloud.endpoints import SageMakerEndpoints
-from novaloop.cloud.leftovers import TaggedResources
 from novaloop.experiment.names import experiment_of_job
-from tests.simulation.twin_service import LOSSES, Fate, Lag, Later, TwinService, refusal
+from tests.simulation.twin_service import LOSSES, Fate, Lag, Later, Pages, TwinService, refusal
 from tests.simulation.twin_training import TwinJobs
 from tests.simulation.twins import VirtualClock
 
@@ -37,21 +36,6 @@ TOO_BIG = (
 _BUSY = "ThrottlingException"
 _WORDS = {"endpoint-config": "endpoint configuration", "inference-component": "inference component"}
 """What an ARN calls a kind, and what SageMaker's messages call it, where that differs."""
-
-
-def _tagged(arn: str, tags: Mapping[str, str]) -> dict[str, Any]:
-    told = [{"Key": key, "Value": value} for key, value in tags.items()]
-    return {"ResourceARN": arn, "Tags": told}
-
-
-@dataclass(frozen=True)
-class Pages:
-    """The paginator of an operation."""
-
-    operation: Callable[..., Iterable[dict[str, Any]]]
-
-    def paginate(self, **request: Any) -> Iterable[dict[str, Any]]:
-        return self.operation(**request)
 
 
 @dataclass
@@ -91,44 +75,16 @@ class TwinSageMaker(TwinService):
         """Return the production adapter over this twin, every call through `port`."""
         return SageMakerEndpoints(port(self, "sagemaker"), port(self, "runtime"))
 
-    def tagged(
-        self,
-        port: Callable[[object, str], Any],
-        prefix: str = "novaloop",
-        stack_name: str = STACK,
-    ) -> TaggedResources:
-        """Return the production adapter for leftovers over this twin, for one of the stacks."""
-        client = port(self, "sagemaker")
-        return TaggedResources(port(self, "tagging"), client, client, prefix, stack_name)
-
     def get_paginator(self, operation: str) -> Pages:
         return Pages(getattr(self, operation))
 
-    def get_resources(self, **request: Any) -> list[dict[str, Any]]:
-        """Answer, a resource on each page, or, asked for some by their ARNs, with all at once.
-
-        The index runs behind: what was deleted lately is still named, and what is there may not be.
-        It names jobs that are over for as long as SageMaker lists them, which is for ever.
-        """
-        listed: list[tuple[str, Mapping[str, str]]] = []
-        kinds: dict[str, Mapping[str, Any]] = {**self._kinds(), "training-job": self.jobs.jobs}
-        for kind, resources in kinds.items():
+    def indexed(self) -> Iterator[tuple[str, Mapping[str, str]]]:
+        """Yield the ARNs and tags of what the index of tags names, also of what is gone."""
+        for kind, resources in self._kinds().items():
             word = next((word for word, called in _WORDS.items() if called == kind), kind)
-            twin = self.jobs if kind == "training-job" else self
             for name, resource in {**self.deleted.get(kind, {}), **resources}.items():
-                if name not in resources or not twin.is_left_out(kind, name):
-                    listed.append((f"{_ARN}{word}/{name}", resource.tags))
-        if arns := request.get("ResourceARNList"):
-            told = [_tagged(arn, tags) for arn, tags in listed if arn in arns]
-            return {"ResourceTagMappingList": told}  # type: ignore[return-value]
-        (wanted,) = request["TagFilters"]
-        return [
-            {"ResourceTagMappingList": [_tagged(arn, tags)]}
-            for arn, tags in listed
-            if tags.get(wanted["Key"]) in wanted["Values"]
-            and f"sagemaker:{arn.removeprefix(_ARN).partition('/')[0]}"
-            in request["ResourceTypeFilters"]
-        ]
+                if name not in resources or not self.is_left_out(kind, name):
+                    yield f"{_ARN}{word}/{name}", resource.tags
 
     def list_training_jobs(self, **request: Any) -> list[dict[str, Any]]:
         return list(self.jobs.list_training_jobs(**request))

@@ -8,7 +8,7 @@ import json
 import random
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -107,6 +107,16 @@ class Lag:
             return False
         self.struck["answer as before a change"] += 1
         return True
+
+
+@dataclass(frozen=True)
+class Pages:
+    """The paginator of an operation."""
+
+    operation: Callable[..., Iterable[dict[str, Any]]]
+
+    def paginate(self, **request: Any) -> Iterable[dict[str, Any]]:
+        return self.operation(**request)
 
 
 class TwinService(ABC):

@@ -106,6 +106,12 @@ class TwinJobs(TwinService):
             told["OutputModelPackageArn"] = self.packages[TrainingJobName]
         return told
 
+    def indexed(self) -> Iterator[tuple[str, Mapping[str, str]]]:
+        """Yield the ARNs and tags of the jobs that the index of tags names: also what is over."""
+        for name, job in self.jobs.items():
+            if not self.is_left_out("training-job", name):
+                yield f"{_OWN}:training-job/{name}", job.tags
+
     def list_training_jobs(self, **request: Any) -> Iterator[dict[str, Any]]:
         """Answer, a job on each page."""
         for name, job in self.jobs.items():

@@ -13,11 +13,11 @@ from botocore.stub import Stubber
 
 from novaloop.cloud.running import ARNS_AT_ONCE, RunningInAccount
 from novaloop.usecases.ports import Billing
-from tests.unit.cloud.stubs import StubbedServices
+from tests.unit.cloud.stubs import StubbedServices, requested_names
 
 AT = datetime(2026, 1, 5, tzinfo=UTC)
-ATTEMPT = "novaloop-demo--a1b2-deploy-1"
-ON_BEDROCK = "novaloop-demo_a1b2-deploy-1"
+NAMES = requested_names()
+ATTEMPT = NAMES["sagemaker:endpoint"]
 
 
 @dataclass(frozen=True)
@@ -195,7 +195,7 @@ def test_an_account_where_nothing_runs_is_empty(account: Account) -> None:
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.kind)
 def test_each_kind_is_found_by_its_name_before_its_tags_show(account: Account, kind: Kind) -> None:
-    name = ATTEMPT if kind.service == "sagemaker" else ON_BEDROCK
+    name = NAMES[kind.kind]
     names = [name, "other-demo--a1b2-deploy-1", "novaloop2-demo--deploy-1", "novaloop-mine"]
     account.lists({kind.kind: names})
     if kind is ENDPOINTS:
@@ -285,10 +285,8 @@ def test_a_list_that_is_denied_is_told_and_the_others_are_read(
         if kind is denied:
             service.add_client_error(kind.operation, "AccessDeniedException", "not authorized")
         else:
-            name = ATTEMPT if kind.service == "sagemaker" else ON_BEDROCK
-            service.add_response(
-                kind.operation, {kind.summaries: [kind.summary(name, kind.runs)]}, dict(kind.only)
-            )
+            listed = [kind.summary(NAMES[kind.kind], kind.runs)]
+            service.add_response(kind.operation, {kind.summaries: listed}, dict(kind.only))
     account.tagging.add_client_error("get_resources", "AccessDeniedException", "nor tags")
     found, unseen = account.find()
     assert [each.kind for each in found] == [k.kind for k in KINDS if k is not denied]

@@ -14,10 +14,13 @@ from botocore.stub import Stubber
 from novaloop.cloud.leftovers import MOST_AT_ONCE, TaggedResources
 from novaloop.experiment.controller.observation import Leftover
 from novaloop.usecases.ports import EndRefused
-from tests.unit.cloud.stubs import StubbedServices
+from tests.unit.cloud.stubs import StubbedServices, requested_names
 
 SAGEMAKER, BEDROCK = (f"arn:aws:{name}:us-east-1:123456789012" for name in ("sagemaker", "bedrock"))
-NAME = "novaloop-demo--sft-1"
+NAMES = requested_names()
+NAME, JOB_NAME = NAMES["sagemaker:training-job"], NAMES["bedrock:model-customization-job"]
+ITS_JOBS = f"{JOB_NAME.partition('--')[0]}--"
+"""How the names of all jobs of the experiment begin."""
 AT = datetime(2026, 1, 5, tzinfo=UTC)
 ROLE = "arn:aws:iam::123456789012:role/jobs"
 BASE = f"{BEDROCK.replace(':123456789012', ':')}:foundation-model/amazon.nova-2-lite-v1:0"
@@ -116,8 +119,8 @@ KINDS = [
         "jobIdentifier",
         {
             "jobArn": JOB,
-            "jobName": NAME,
-            "outputModelName": NAME,
+            "jobName": JOB_NAME,
+            "outputModelName": NAMES["bedrock:custom-model"],
             "roleArn": ROLE,
             "status": "InProgress",
             "creationTime": AT,
@@ -134,7 +137,7 @@ KINDS = [
         "customModelDeploymentIdentifier",
         {
             "customModelDeploymentArn": DEPLOYMENT,
-            "modelDeploymentName": NAME,
+            "modelDeploymentName": NAMES["bedrock:custom-model-deployment"],
             "modelArn": IMPORTED,
             "status": "Active",
             "createdAt": AT,
@@ -148,7 +151,7 @@ KINDS = [
         {
             "modelUnits": 1,
             "desiredModelUnits": 1,
-            "provisionedModelName": NAME,
+            "provisionedModelName": NAMES["bedrock:provisioned-model"],
             "provisionedModelArn": PROVISIONED,
             "modelArn": IMPORTED,
             "desiredModelArn": IMPORTED,
@@ -165,7 +168,7 @@ KINDS = [
         "modelIdentifier",
         {
             "modelArn": IMPORTED,
-            "modelName": NAME,
+            "modelName": NAMES["bedrock:custom-model"],
             "customizationType": "IMPORTED",
             "creationTime": AT,
         },
@@ -204,7 +207,7 @@ class Account(StubbedServices):
         of = {"CreationTime": AT, "TrainingJobStatus": status}
         for asked in ("InProgress", "Stopping"):
             listed = [{**of, **job} for job in jobs if asked == status]
-            wanted = {"StatusEquals": asked, "NameContains": "novaloop-demo--"}
+            wanted = {"StatusEquals": asked, "NameContains": ITS_JOBS}
             answer = {"TrainingJobSummaries": listed}
             self.sagemaker.add_response("list_training_jobs", answer, wanted)
 
@@ -212,13 +215,13 @@ class Account(StubbedServices):
         of = {
             "baseModelArn": BASE,
             "jobArn": JOB,
-            "jobName": NAME.replace("--", "_"),
+            "jobName": JOB_NAME,
             "creationTime": AT,
             "status": status,
         }
         for asked in ("InProgress", "Stopping"):
             listed = [{**of, **job} for job in jobs if asked == status]
-            wanted = {"statusEquals": asked, "nameContains": "novaloop-demo_"}
+            wanted = {"statusEquals": asked, "nameContains": ITS_JOBS}
             answer = {"modelCustomizationJobSummaries": listed}
             self.bedrock.add_response("list_model_customization_jobs", answer, wanted)
 
@@ -386,7 +389,7 @@ def test_a_service_that_is_denied_hides_nothing_that_the_other_has(account: Acco
     endpoint, throughput = BY_ARN[f"{SAGEMAKER}:endpoint/{NAME}"], BY_ARN[PROVISIONED]
     account.holds(throughput.arn, endpoint.arn)
     account.bedrock.add_client_error(throughput.describe, "AccessDeniedException")
-    job = {"TrainingJobName": "novaloop-demo--sft-1", "TrainingJobArn": KINDS[0].arn}
+    job = {"TrainingJobName": NAME, "TrainingJobArn": KINDS[0].arn}
     job |= {"CreationTime": AT, "TrainingJobStatus": "InProgress"}  # type: ignore[dict-item]
     account.sagemaker.add_response("list_training_jobs", {"TrainingJobSummaries": [job]})
     account.bedrock.add_client_error("list_model_customization_jobs", "AccessDeniedException")

@@ -19,7 +19,6 @@ from novaloop.cloud.running import Looks, may_have_nova
 from novaloop.experiment.controller.observation import Leftover
 from novaloop.experiment.names import experiment_of_job
 from novaloop.experiment.stack import EXPERIMENT_TAG, is_of_stack
-from novaloop.recipes.names import bedrock_name, sagemaker_name
 from novaloop.usecases.ports import Billing, EndRefused
 
 if TYPE_CHECKING:
@@ -213,7 +212,6 @@ class TaggedResources:
 
     def _pages_of_jobs(self, kind: str, status: str, named: str) -> Iterable[Mapping[str, Any]]:
         listing, client = _JOB_LISTS[kind], self._clients[kind.partition(":")[0]]
-        named = bedrock_name(named) if kind == _BEDROCK_JOB else named
         pages: Iterable[Mapping[str, Any]] = client.get_paginator(listing.operation).paginate(
             **{listing.by_status: status, listing.by_name: named}
         )
@@ -223,7 +221,7 @@ class TaggedResources:
         listing = _JOB_LISTS[kind]
         for each in page[listing.summaries]:
             name = each[listing.name]
-            experiment_id = experiment_of_job(self._prefix, sagemaker_name(name))
+            experiment_id = experiment_of_job(self._prefix, name)
             if experiment_id is not None:
                 yield _RunningJob(name, each[listing.arn], experiment_id)
 
