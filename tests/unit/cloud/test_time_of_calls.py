@@ -7,8 +7,10 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore.config import Config
 
 from novaloop.store.table import ExperimentTable
+from novaloop.wiring import clients
 from novaloop.wiring.controller import controller_world
 from novaloop.wiring.guard import guard_world
 from novaloop.wiring.ingest import ingest_world
@@ -63,13 +65,13 @@ def timeout_of(function: str) -> float:
 def test_no_client_waits_for_longer_than_its_function_lives(
     function: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    create, made = boto3.client, list[tuple[str, Any]]()
+    made = list[tuple[str, Any]]()
 
-    def client(name: str, **settings: Any) -> Any:
-        made.append((name, settings["config"]))
-        return create(name, **settings)  # type: ignore[call-overload]
+    def client(name: str, config: Config) -> Any:
+        made.append((name, config))
+        return boto3.client(name, config=config)  # type: ignore[call-overload]
 
-    monkeypatch.setattr(boto3, "client", client)
+    monkeypatch.setattr(clients, "_OnFirstUse", client)
     WORLDS[function]()
     assert made
     for name, config in made:
