@@ -219,7 +219,7 @@ def _stages(planned: ExperimentPlan) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     for title in ("stage", "method", "machines"):
         table.add_column(title, no_wrap=True)
-    for title in ("steps", "hours", "low $", "likely $", "most $"):
+    for title in ("steps", "at most h", "low $", "likely $", "most $"):
         table.add_column(title, justify="right")
     for stage in planned.stages:
         on_machines = stage.instance_type is not None

@@ -18,12 +18,14 @@ from novaloop.experiment.summary import next_steps, summary_of
 from novaloop.store.serialisation import plain, record_values, resolved_spec
 from novaloop_cli import views
 from novaloop_cli.stack import Stack, with_stack
+from novaloop_cli.watch import OVERLOOKED_AFTER
 
 if TYPE_CHECKING:
     from novaloop.experiment.record import Record
     from novaloop.store.table import ExperimentSummary
 
 SHOWN_HISTORY = 8
+MOST_FOLDERS = 10
 LEAST_WIDTH = 20
 """Characters for a reason in the list, however long a name and a status are."""
 
@@ -43,6 +45,22 @@ def list_experiments(stack: Stack, json_: bool) -> None:
         out.print(_summaries(found, datetime.now(UTC), out.width))
     else:
         click.echo(f"No experiments yet. Upload one: {stack.command('submit', 'DIR')}")
+    if not json_ and (fresh := _not_taken_up(stack, {item.experiment_id for item in found})):
+        click.echo(
+            f"Uploaded, and here within about a minute: {', '.join(fresh)}. "
+            f"Follow one: {stack.command('watch', fresh[0])}"
+        )
+
+
+def _not_taken_up(stack: Stack, known: set[str]) -> list[str]:
+    """Return which folders were uploaded a moment ago and have no record yet; looks at a few."""
+    now = datetime.now(UTC)
+    fresh: list[str] = []
+    for folder in stack.folders(known)[:MOST_FOLDERS]:
+        uploaded_at = stack.newest_upload(folder, of_use=True)
+        if uploaded_at is not None and now - uploaded_at < OVERLOOKED_AFTER:
+            fresh.append(folder)
+    return fresh
 
 
 def print_json(content: Any) -> None:

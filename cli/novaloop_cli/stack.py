@@ -114,6 +114,13 @@ class Stack:
         ]
         return max(arrivals, default=None)
 
+    def folders(self, known: Set[str]) -> list[str]:
+        """Return the first folders of the inbox, by name, that are none of those known."""
+        listed = self.s3.list_objects_v2(Bucket=self.bucket, Prefix=INBOX, Delimiter="/")
+        keys = (each["Prefix"] for each in listed.get("CommonPrefixes", []))
+        names = (key.removeprefix(INBOX).removesuffix("/") for key in keys)
+        return [name for name in names if name and name not in known]
+
     def load(self, experiment: str) -> tuple[Snapshot, Record]:
         """Return an experiment's items and its record. Raises Refused if it has none."""
         snapshot = self.table.load(experiment)

@@ -166,7 +166,9 @@ def _result(stage: Stage, scores: Mapping[tuple[str, int], ScoreItem]) -> Render
         return _headline(item.score)
     text = _estimate("exact match", item.score["metrics"]["em"])
     found = item.score.get("classification")
-    return f"{text}, accuracy {found['lenient']['accuracy']['value']:.3f}" if found else text
+    return (
+        f"{text}, lenient accuracy {found['lenient']['accuracy']['value']:.3f}" if found else text
+    )
 
 
 def _headline(score: Mapping[str, Any]) -> str:

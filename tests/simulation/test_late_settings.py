@@ -11,7 +11,7 @@ from novaloop.experiment.record import Status
 from tests.simulation.simulation import Simulation
 
 LATER = b"columns: {question: Body, answer: Y}\nlabels: [HQ, LQ_EDIT, LQ_CLOSE]\nplan: [sft]\n"
-NAMED = "experiment.yaml version v2 is not used: the experiment started without it"
+NAMED = "experiment.yaml version v2 is not used: the experiment started with version v1"
 
 
 def started() -> Simulation:
@@ -41,7 +41,9 @@ def test_what_comes_after_the_start_is_marked_and_told_once() -> None:
     assert snapshot.record is not None
     assert snapshot.spec is not None
     assert snapshot.spec.version_id == "v2"
-    assert "without it, and runs by RESOLVED_SPEC" in snapshot.spec.not_used
+    assert snapshot.spec.not_used.startswith("version v2 came after the start at ")
+    assert "the experiment runs by version v1, as RESOLVED_SPEC has it" in snapshot.spec.not_used
+    assert "started with version v1 of it" in snapshot.record.unused_uploads
     assert snapshot.record.unused_uploads.startswith(NAMED)
     assert len(snapshot.record.stages) == 6
     told = [line for line in simulation.store.history("demo") if line.what == "late upload"]

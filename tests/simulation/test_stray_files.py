@@ -69,7 +69,9 @@ def test_the_same_file_over_and_over_does_not_fill_the_record() -> None:
         simulation.upload("demo", "sft.csv", b"Id,Body,Y\n1,other,HQ\n")
         simulation.passes(timedelta(seconds=30))
     record = simulation.record("demo")
-    assert f"the last of them is sft.csv version v{STRAYS + 1};" in record.unused_uploads
+    used = record.datasets["sft"].version_id
+    last = f"sft.csv version v{STRAYS + 1}, in the place of version {used};"
+    assert f"the last of them is {last}" in record.unused_uploads
     assert record.notices == ()
     assert len(late_lines(simulation)) == STRAYS + 1  # the files that came before count as one
 

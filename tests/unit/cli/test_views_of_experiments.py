@@ -98,6 +98,29 @@ def test_an_empty_list_says_how_to_begin(stack: Stack) -> None:
     assert "novaloop submit" in novaloop("list").stdout
 
 
+@pytest.mark.parametrize("others", [True, False])
+def test_the_list_says_what_was_submitted_a_moment_ago(stack: Stack, *, others: bool) -> None:
+    if others:
+        store(stack, example.record())
+    for key in (f"{NAME}/sft.csv", "fresh/sft.csv", "photos/cat.jpg", "later/experiment.yaml"):
+        stack.s3.put_object(Bucket=stack.bucket, Key=f"inbox/{key}", Body=b"")
+    told = novaloop("list", "--stack", "novaloop").stdout
+    assert ("No experiments yet" in told) is not others
+    known = [] if others else [NAME]
+    names = ", ".join(sorted(["fresh", "later", *known]))
+    assert f"Uploaded, and here within about a minute: {names}." in told
+    assert "novaloop watch fresh --stack novaloop\n" in told
+    assert "here within" not in novaloop("list", "--json").stdout
+
+
+def test_the_list_does_not_promise_what_was_uploaded_long_ago(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stack.s3.put_object(Bucket=stack.bucket, Key="inbox/old/sft.csv", Body=b"")
+    monkeypatch.setattr("novaloop_cli.show.OVERLOOKED_AFTER", timedelta(days=-1))
+    assert "here within" not in novaloop("list").stdout
+
+
 def test_show_tells_the_whole_story_in_80_columns(finished: Stack) -> None:
     result = novaloop("show", NAME)
     assert result.exit_code == 0
@@ -107,6 +130,7 @@ def test_show_tells_the_whole_story_in_80_columns(finished: Stack) -> None:
         "LIVE",
         "17:00",
         f"exact match {exact:.3f}",
+        "lenient accuracy ",
         "3,500",
         "PROMOTE",
         example.ENDPOINT,

@@ -60,9 +60,11 @@ def _why_not_used(upload: Upload, record: Record | None) -> str:
         return ""
     if record.spec_upload in {None, upload.version_id}:  # None: of an earlier release
         return ""
+    used = f"version {record.spec_upload}" if record.spec_upload else "without any"
     return (
-        f"the experiment started at {record.started_at:%Y-%m-%d %H:%M} UTC without it, and runs by "
-        "RESOLVED_SPEC; submit it under a new experiment name"
+        f"version {upload.version_id} came after the start at {record.started_at:%Y-%m-%d %H:%M} "
+        f"UTC: the experiment runs by {used}, as RESOLVED_SPEC has it; submit it under a new "
+        "experiment name"
     )
 
 

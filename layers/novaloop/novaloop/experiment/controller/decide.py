@@ -538,6 +538,7 @@ class _Unused(NamedTuple):
     uploaded_at: datetime
     file: str
     version_id: str
+    used: str | None
 
 
 def _notice_late_uploads(decision: Decision, seen: Observation, now: datetime) -> Decision:
@@ -549,14 +550,15 @@ def _notice_late_uploads(decision: Decision, seen: Observation, now: datetime) -
     record = decision.record
     if record.started_at is None:
         return decision
+    versions = {role: dataset.version_id for role, dataset in record.datasets.items()}
     unused = [
-        _Unused(item.uploaded_at, item.source_key.rpartition("/")[2], item.version_id)
+        _Unused(item.uploaded_at, item.source_key.rpartition("/")[2], item.version_id, used)
         for role, item in seen.snapshot.datasets.items()
-        if role not in record.datasets or item.version_id != record.datasets[role].version_id
+        if item.version_id != (used := versions.get(role))
     ]
     spec = seen.snapshot.spec
     if spec is not None and record.spec_upload not in {None, spec.version_id}:
-        unused.append(_Unused(spec.uploaded_at, SPEC_FILE, spec.version_id))
+        unused.append(_Unused(spec.uploaded_at, SPEC_FILE, spec.version_id, record.spec_upload))
     noticed = replace(record, unused_uploads=_told_of(unused))
     if noticed == record or not unused:
         return decision
@@ -583,14 +585,15 @@ def _told_of(unused: Sequence[_Unused]) -> str:
     number = len(unused)
     if not number:
         return ""
-    last = max(unused)
+    last = max(unused, key=lambda each: each[:3])
     file = f"{last.file} version {last.version_id}" if last.version_id else last.file
+    used = f"version {last.used}" if last.used else "none"
     if number == 1:
         return (
-            f"{file} is not used: the experiment started without it; submit it under a new "
+            f"{file} is not used: the experiment started with {used} of it; submit it under a new "
             "experiment name"
         )
     return (
         f"{number:,} uploads are not used: the experiment started without them; the last of them "
-        f"is {file}; submit them under a new experiment name"
+        f"is {file}, in the place of {used}; submit them under a new experiment name"
     )

@@ -109,7 +109,7 @@ class Sight(StrEnum):
     VANISHED = "it does not exist any more"
     OVERDUE = "it is overdue"
     UNHEALTHY = "its training goes wrong in a way to stop on"
-    CONFIRMED = "its outcome is good"
+    CONFIRMED = "its result is there"
     REFUTED = "its outcome is not usable"
     UNCONFIRMED = "its outcome is not known yet"
     UNCONFIRMED_LATE = "its outcome is late"
