@@ -128,8 +128,5 @@ def sam(arguments: list[str], environment: Mapping[str, str], log: Path) -> None
             check=False,
         )
     if finished.returncode:
-        raise LocalCloudError(f"sam {arguments[0]} failed; see {log}\n{_tail(log)}")
-
-
-def _tail(log: Path, lines: int = 12) -> str:
-    return "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:])
+        last = log.read_text(encoding="utf-8", errors="replace").splitlines()[-12:]
+        raise LocalCloudError("\n".join((f"sam {arguments[0]} failed; see {log}", *last)))

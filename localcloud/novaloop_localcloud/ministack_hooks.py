@@ -308,7 +308,8 @@ class _LayerZip(zipfile.ZipFile):
         if path is None or not Path(path).name.startswith("layer_"):
             super().extractall(path, members, pwd)
             return
-        unpacked = self.store / self._digest()
+        with Path(str(self.filename)).open("rb") as file:
+            unpacked = self.store / hashlib.file_digest(file, "sha256").hexdigest()
         with _unpacking:
             self.used.add(unpacked.name)
             if not unpacked.exists():
@@ -322,10 +323,6 @@ class _LayerZip(zipfile.ZipFile):
         for other in self.store.glob("*"):
             if other.name not in self.used:
                 shutil.rmtree(other)
-
-    def _digest(self) -> str:
-        with Path(str(self.filename)).open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def refuse_templates() -> None:

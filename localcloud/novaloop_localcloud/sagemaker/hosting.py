@@ -129,16 +129,13 @@ class Hosting:
         require_assumable(request["ExecutionRoleArn"])
         package = request["PrimaryContainer"].get("ModelPackageName")
         if package is not None:
-            self._require_package(package, request["ExecutionRoleArn"])
+            self._package_uri(package)
+            role, right = request["ExecutionRoleArn"], "sagemaker:AccessModelPackage"
+            if denial := emulator.denial_of_role(role, right, package):
+                raise invalid(denial)
         model = self.models.add(request["ModelName"], request)
         model.described["ModelArn"] = model.arn
         return {"ModelArn": model.arn}
-
-    def _require_package(self, package: str, role: str) -> None:
-        self._package_uri(package)
-        denial = emulator.denial_of_role(role, "sagemaker:AccessModelPackage", package)
-        if denial is not None:
-            raise invalid(denial)
 
     def create_configuration(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """CreateEndpointConfig."""

@@ -201,11 +201,6 @@ class SageMaker:
             present = None
         return keys | {f"aws:ResourceTag/{key}": value for key, value in (present or {}).items()}
 
-    def _strike(self, operation: str, name: str) -> None:
-        fault = self._faults.strike(operation, name)
-        if fault is not None:
-            raise ServiceError(fault.code, fault.reason)
-
     def _invoke(
         self,
         name: str,
@@ -217,7 +212,9 @@ class SageMaker:
         action = "InvokeEndpointWithResponseStream" if stream else "InvokeEndpoint"
         arn = arn_of("endpoint", name)
         _require(emulator.denial(headers, query, f"sagemaker:{action}", arn))
-        self._strike(action, name)
+        fault = self._faults.strike(action, name)
+        if fault is not None:
+            raise ServiceError(fault.code, fault.reason)
         component = headers.get("x-amzn-sagemaker-inference-component")
         server, request = self._hosting.serving(name, component), parsed(body)
         completion = server.complete(request)

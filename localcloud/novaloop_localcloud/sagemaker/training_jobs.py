@@ -167,14 +167,12 @@ def in_milliseconds(value: Any) -> Any:
     """Replace every epoch time in a described resource by the form that events carry."""
     if isinstance(value, Mapping):
         return {
-            key: str(int(item * 1000)) if _is_time(key, item) else in_milliseconds(item)
+            key: str(int(item * 1000))
+            if key.endswith("Time") and isinstance(item, float)
+            else in_milliseconds(item)
             for key, item in value.items()
         }
     return [in_milliseconds(item) for item in value] if isinstance(value, list) else value
-
-
-def _is_time(key: str, value: Any) -> bool:
-    return key.endswith("Time") and isinstance(value, float)
 
 
 class TrainingJobs:

@@ -61,11 +61,6 @@ def _is_server_fault(error: ClientError) -> bool:
     return status >= HTTPStatus.INTERNAL_SERVER_ERROR
 
 
-def _was_repeated(error: ClientError) -> bool:
-    """Whether botocore sent the request more than once before it got this answer."""
-    return error.response.get("ResponseMetadata", {}).get("RetryAttempts", 0) > 0
-
-
 def _message_of(error: ClientError) -> str:
     return str(error.response.get("Error", {}).get("Message", ""))
 
@@ -83,7 +78,7 @@ def obstacle_of(error: ClientError) -> Obstacle:
     """
     message = _message_of(error)
     code, cause = code_of(error), cause_of(message)
-    if code in _QUOTA and _was_repeated(error):
+    if code in _QUOTA and error.response.get("ResponseMetadata", {}).get("RetryAttempts"):
         return Obstacle.UNCLEAR
     if code in _QUOTA:
         told = _NUMBERS.search(message)

@@ -65,7 +65,9 @@ class TrainingJobLogs:
         streams = self._streams(job_name)
         for _ in range(MAX_PAGES if streams else 0):
             page = self._page(streams, cursor)
-            lines += [_line(event["timestamp"], event["message"]) for event in page["events"]]
+            for event in page["events"]:
+                at = datetime.fromtimestamp(event["timestamp"] / 1000, UTC)
+                lines.append(LogLine(at, event["message"]))
             cursor = cursor.after(page)
             if not cursor.token:
                 break
@@ -95,7 +97,3 @@ class TrainingJobLogs:
             if cursor.token and code_of(error) == "InvalidParameterException":
                 return self._page(streams, replace(cursor, token=""))
             raise
-
-
-def _line(timestamp: int, message: str) -> LogLine:
-    return LogLine(datetime.fromtimestamp(timestamp / 1000, UTC), message)

@@ -151,11 +151,16 @@ def owner_by_tags(sagemaker: SageMakerClient, arn: str) -> Owner | None:
 
 def work_of_job(job: Mapping[str, Any], *, ours: bool = True) -> Work:
     """Translate the answer of DescribeTrainingJob."""
+    status, steps = job["TrainingJobStatus"], job.get("ProgressInfo", {})
     work = Work(
-        phase=_PHASES.get(job["TrainingJobStatus"], Phase.ACTIVE),
+        phase=_PHASES.get(status, Phase.ACTIVE),
         ours=ours,
         arn=job["TrainingJobArn"],
-        progress=_progress(job),
+        progress=Progress(
+            phase=job.get("SecondaryStatus", status),
+            step=steps.get("CurrentStep"),
+            max_steps=steps.get("TotalStepCountPerEpoch"),
+        ),
         reason=told(job.get("FailureReason")),
         started_at=job.get("TrainingStartTime"),
         ended_at=job.get("TrainingEndTime"),
@@ -183,12 +188,3 @@ def _stopped(work: Work, job: Mapping[str, Any]) -> Work:
         case _:
             cause = cause_of(work.reason)
             return replace(work, phase=Phase.LOST, cause=cause) if cause else work
-
-
-def _progress(job: Mapping[str, Any]) -> Progress:
-    info = job.get("ProgressInfo", {})
-    return Progress(
-        phase=job.get("SecondaryStatus", job["TrainingJobStatus"]),
-        step=info.get("CurrentStep"),
-        max_steps=info.get("TotalStepCountPerEpoch"),
-    )

@@ -155,18 +155,21 @@ class RunningInAccount:
     def find(self, in_time: Callable[[], bool]) -> tuple[Sequence[Billing], Sequence[str]]:
         """Return what serves and the jobs that run; and what can't be looked at, with why."""
         looks = Looks(in_time)
-        there = [each for kind in self._kinds() for each in self._listed(kind, looks)]
+        on_bedrock = may_have_nova(self._clients["bedrock"])
+        kinds = [kind for kind in _LISTINGS if on_bedrock or not kind.startswith("bedrock")]
+        there = [each for kind in kinds for each in self._listed(kind, looks)]
         tags = self._tags_of([each.arn for each in there], looks)
         own = []
         for each in there:
-            experiment_id = self._owner(each, tags.get(each.arn, {}), looks)
+            known = tags.get(each.arn, {})
+            if not is_of_stack(each.name, known, self._prefix, self._stack_name):
+                continue
+            # Known tags decide: without ours, somebody took it over.
+            owner = known.get(EXPERIMENT_TAG)
+            experiment_id = owner if known else self._owner_by_name(each, looks)
             if experiment_id is not None:
                 own.append(Billing(each.kind, each.name, experiment_id))
         return own, looks.unseen
-
-    def _kinds(self) -> Iterator[str]:
-        on_bedrock = may_have_nova(self._clients["bedrock"])
-        return (kind for kind in _LISTINGS if on_bedrock or not kind.startswith("bedrock"))
 
     def _listed(self, kind: str, looks: Looks) -> Iterator[_Resource]:
         listing, client = _LISTINGS[kind], self._clients[kind.partition(":")[0]]
@@ -187,15 +190,6 @@ class RunningInAccount:
                 told = {tag["Key"]: tag["Value"] for tag in resource.get("Tags", [])}
                 tags[resource["ResourceARN"]] = told
         return tags
-
-    def _owner(self, resource: _Resource, tags: Mapping[str, str], looks: Looks) -> str | None:
-        """Return whose a resource is, if it is one of this stack's experiments'.
-
-        Known tags decide: without ours, somebody took it over.
-        """
-        if not is_of_stack(resource.name, tags, self._prefix, self._stack_name):
-            return None
-        return tags.get(EXPERIMENT_TAG) if tags else self._owner_by_name(resource, looks)
 
     def _owner_by_name(self, resource: _Resource, looks: Looks) -> str | None:
         """Return whose an attempt's name is, or what an endpoint of a lasting name serves."""

@@ -106,12 +106,9 @@ def convert_part(
     except DatasetRefused as refused:
         problem = replace(options.wording.problem(refused), where="")
         refusal = Refusal(refused.rule, str(problem), refused.line)
-    return _part(writer.close(log, None), refusal, lines.count)
-
-
-def _part(summary: DatasetSummary, refusal: Refusal | None, lines: int) -> Part:
+    summary = writer.close(log, None)
     facts = Facts(
-        lines=lines,
+        lines=lines.count,
         refusal=refusal,
         rows=summary.rows_out,
         rows_excluded=summary.rows_excluded,
@@ -134,13 +131,10 @@ class _Lines:
 
     def counted(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
         for chunk in chunks:
-            self._add(chunk)
+            self.count += sum(line_ends(chunk))
+            self.count -= self._after_return and chunk.startswith(b"\n")
+            self._after_return = chunk.endswith(b"\r")
             yield chunk
-
-    def _add(self, chunk: bytes) -> None:
-        self.count += sum(line_ends(chunk))
-        self.count -= self._after_return and chunk.startswith(b"\n")
-        self._after_return = chunk.endswith(b"\r")
 
 
 def merge_parts(

@@ -206,10 +206,6 @@ def attempts_item(experiment_id: str, work: str, attempts: Attempts) -> Attempts
     return AttemptsModel(experiment_id, attempts_key(work), ttl=ttl, **values)
 
 
-def _valid(kind: type[T], values: Any) -> T:
-    return adapter(kind).validate_python(values)
-
-
 class Torn(Damaged):
     """A record and the item beside it do not belong together: one was read before a commit."""
 
@@ -236,12 +232,13 @@ def read(item: StoredItem, beside: ResolvedSpec | None = None) -> Stored:
         model = Item.from_raw_data({n: v for n, v in item.wire.items() if n not in unread})
         wanted = model.get_attributes() if int(version) == PRESENT[shape] else {}
         missing = [name for name, each in wanted.items() if not each.null and name not in item.wire]
-        values = _read(model)
+        values = current(shape_of(model), values_of(model))
         if isinstance(model, RecordModel):
             values = _whole(values, item.experiment_id, beside)
         if isinstance(model, CommandModel):
-            values = _as_command(values)
-        value = _valid(_KINDS[shape], values)
+            # In the table, `kind` tells items apart.
+            values = {("kind" if n == "command" else n): value for n, value in values.items()}
+        value = adapter(_KINDS[shape]).validate_python(values)
     except (NewerVersion, Damaged):
         raise
     except ValidationError as error:
@@ -342,16 +339,6 @@ def _named(stage: Mapping[str, Any]) -> dict[str, Any]:
     if stage.get("job_arn") and not stage.get("job_name"):
         return {**stage, "job_name": stage["job_arn"].rpartition("/")[2]}
     return dict(stage)
-
-
-def _as_command(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Give the command's kind its own name back: in the table, `kind` tells items apart."""
-    return {("kind" if name == "command" else name): value for name, value in values.items()}
-
-
-def _read(item: Item) -> dict[str, Any]:
-    """Return an item's values as the present version has them. Raises NewerVersion."""
-    return current(shape_of(item), values_of(item))
 
 
 def shape_of(item: Item) -> Shape:

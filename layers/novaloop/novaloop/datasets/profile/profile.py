@@ -4,7 +4,6 @@ import io
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import numpy as np
 import orjson
@@ -83,21 +82,17 @@ class DatasetProfile:
             with np.load(io.BytesIO(data), allow_pickle=False) as file:
                 counts = orjson.loads(file["counts"].tobytes())
                 row_bits, signature_bits = counts["sampling_bits"]
+                buckets = tuple((bound, rows) for bound, rows in counts["tokens"]["buckets"])
                 return cls(
                     counts["rows"],
                     counts["label_counts"],
                     counts["feature_counts"],
                     RowSketch(file["questions"], file["answers"], row_bits),
                     SignatureSketch(file["signed_questions"], file["signatures"], signature_bits),
-                    _distribution(counts["tokens"]),
+                    Distribution(**{**counts["tokens"], "buckets": buckets}),
                 )
         except (OSError, ValueError, LookupError, TypeError) as error:
             raise ValueError("not a dataset profile") from error
-
-
-def _distribution(values: Mapping[str, Any]) -> Distribution:
-    buckets = tuple((bound, count) for bound, count in values["buckets"])
-    return Distribution(**{**values, "buckets": buckets})
 
 
 def _added(

@@ -151,12 +151,8 @@ def scan(text: bytes, delimiter: int) -> Scan | None:
     quotes = quotes[: np.searchsorted(quotes, end)]
     opening, closing = quotes[::2], quotes[1::2]
     neighbours = np.append(data[np.maximum(opening - 1, 0)], data[closing + 1])
-    placed = _set_of(_QUOTE, delimiter, _LINE_FEED, _RETURN)[neighbours].all()
+    may_be_beside_quotes = np.zeros(256, np.bool_)
+    may_be_beside_quotes[[_QUOTE, delimiter, _LINE_FEED, _RETURN]] = True
+    placed = may_be_beside_quotes[neighbours].all()
     lines = int(np.count_nonzero(line_feeds[:end]))
     return Scan(text, end, lines, cell_ends) if placed else None
-
-
-def _set_of(*members: int) -> npt.NDArray[np.bool_]:
-    found = np.zeros(256, np.bool_)
-    found[list(members)] = True
-    return found

@@ -67,7 +67,10 @@ def read_text(
         chunks = _gunzip(chunks)
     head, chunks = _peek(chunks, max(len(mark) for mark, _ in _BYTE_ORDER_MARKS))
     codec, mark_size = codec_of(head, encoding)
-    utf8 = _skip(chunks, mark_size) if codec == "utf-8" else _transcode(chunks, codec, mark_size)
+    if codec == "utf-8":
+        utf8: Iterator[bytes] = chain([next(chunks, b"")[mark_size:]], chunks)
+    else:
+        utf8 = _transcode(chunks, codec, mark_size)
     yield from _blocks(utf8, mark_size)
 
 
@@ -133,7 +136,8 @@ def _blocks(utf8: Iterable[bytes], position: int) -> Iterator[TextBlock]:
     lines, pending = 0, b""
     for chunk in utf8:
         pending += chunk
-        if end := _last_line_end(pending):
+        # A final `\r` may still become `\r\n`, so it ends no line yet.
+        if end := pending.rfind(b"\n") + 1 or pending.rfind(b"\r", 0, -1) + 1:
             block, pending = pending[:end], pending[end:]
             _require_text(block, lines, position)
             feeds, returns = line_ends(block)
@@ -157,10 +161,6 @@ def _require_text(block: bytes, lines: int, position: int) -> None:
     except UnicodeDecodeError as error:
         line = lines + _count_line_ends(block[: error.start].decode()) + 1
         raise _not_decodable("utf-8", position + error.start, line) from None
-
-
-def _skip(chunks: Iterator[bytes], size: int) -> Iterator[bytes]:
-    return chain([next(chunks, b"")[size:]], chunks)
 
 
 def _transcode(chunks: Iterable[bytes], codec: str, skip: int) -> Iterator[bytes]:
@@ -216,11 +216,6 @@ def _known_codec(encoding: str) -> str:
 def _not_decodable(codec: str, byte: int, line: int) -> DatasetRefused:
     do = ("save the file as UTF-8, or set ", Setting("encoding", "cp1252"))
     return DatasetRefused("encoding", f"byte {byte} is not valid {codec.upper()}", do, line=line)
-
-
-def _last_line_end(block: bytes) -> int:
-    r"""Return the index after the last certain line end; a final `\r` may still become `\r\n`."""
-    return block.rfind(b"\n") + 1 or block.rfind(b"\r", 0, -1) + 1
 
 
 def _count_line_ends(text: str) -> int:

@@ -29,10 +29,12 @@ class PlainRowEncoder:
             for index, name in enumerate(columns.fields)
             if name not in columns.extras
         ]
+        # Fields that may not hold a word that Nova reserves.
+        spoken = {name for each in _RESERVING_FORMATS & set(formats) for name in FIELDS[each].all}
         self._reserved = [
             (index, name)
             for index, name in enumerate(columns.fields)
-            if name in _reserving_fields(formats)
+            if name in spoken - set(MEDIUM_FIELDS)
         ]
         self._pair = (
             [columns.fields.index(name) for name in FIELDS[RowFormat.DPO].answers]
@@ -61,12 +63,6 @@ class PlainRowEncoder:
         questions = _texts(values[0], encoded[0])
         sizes = self._sizes.of(encoded)
         return EncodedRows(lines, questions, encoded[0], _joined(answers, len(questions)), sizes)
-
-
-def _reserving_fields(formats: Sequence[RowFormat]) -> set[str]:
-    """Return the fields that may not hold a word that Nova reserves."""
-    spoken = {name for each in _RESERVING_FORMATS & set(formats) for name in FIELDS[each].all}
-    return spoken - set(MEDIUM_FIELDS)
 
 
 def _texts(values: Sequence[Any], encoded: Sequence[bytes]) -> Sequence[str]:

@@ -26,8 +26,12 @@ class TextSizes:
         self, fields: Sequence[str], formats: Sequence[RowFormat], options: DatasetOptions
     ) -> None:
         prompt = "" if "system" in fields else options.system_prompt or ""
+        constant = len(prompt.encode())
         self._sums = [
-            ([fields.index(name) for name in names if name in fields], _size(prompt, names))
+            (
+                [fields.index(name) for name in names if name in fields],
+                constant if "system" in names else 0,
+            )
             for names in _longest(formats)
         ]
 
@@ -41,10 +45,6 @@ def _longest(formats: Sequence[RowFormat]) -> Iterator[tuple[str, ...]]:
     """Yield the sequences of the formats but those that are a part of another one."""
     found = {names for each in formats for names in _SEQUENCES[each]}
     return (names for names in found if not any(set(names) < set(other) for other in found))
-
-
-def _size(prompt: str, names: tuple[str, ...]) -> int:
-    return len(prompt.encode()) if "system" in names else 0
 
 
 def _added(
