@@ -425,7 +425,7 @@ MUTANTS: Sequence[Mutant] = [
         Fault(
             does="an endpoint that serves another experiment is deleted",
             test="test_an_endpoint_that_serves_something_else_is_not_deleted",
-            old='if endpoint is None or endpoint["EndpointConfigName"] == ref.name:',
+            old="if endpoint is None or serving_of(endpoint) == ref.name:",
             new="if True:",
         ),
         Fault(
@@ -483,9 +483,7 @@ MUTANTS: Sequence[Mutant] = [
         Fault(
             does="a cleanup deletes what another experiment serves",
             test="test_an_endpoint_that_serves_another_experiment_is_not_deleted",
-            old=(
-                'return experiment_of_job(prefix, described["EndpointConfigName"]) == experiment_id'
-            ),
+            old=("return experiment_of_job(prefix, serving_of(described)) == experiment_id"),
             new="return True",
         ),
     ),
@@ -1157,8 +1155,14 @@ MUTANTS: Sequence[Mutant] = [
         Fault(
             does="a trial ends a lasting endpoint earlier than was promised",
             test="test_a_trial_on_a_lasting_endpoint_leaves_it_as_long_as_was_promised_before",
-            old='at = max(at, there["StartDate"])',
+            old='at = max(at, there.get("StartDate", at))',
             new="at = max(at, now)",
+        ),
+        Fault(
+            does="a schedule that has no end any more is not set again",
+            test="test_a_schedule_of_which_somebody_removed_what_it_need_not_have_is_set_again",
+            old='end = there.get("EndDate", datetime.max.replace(tzinfo=UTC))',
+            new='end = there["EndDate"]',
         ),
     ),
     *_in(

@@ -368,6 +368,24 @@ def test_a_schedule_that_is_changed_by_hand_is_set_again_and_told_once(
     assert not serves(simulation)
 
 
+@any_plan
+@pytest.mark.parametrize("removed", ["StartDate", "EndDate", "StartDate, EndDate", "State"])
+def test_a_schedule_of_which_somebody_removed_what_it_need_not_have_is_set_again(
+    plan: bytes, removed: str
+) -> None:
+    """botocore's GetScheduleOutput requires no member."""
+    simulation = live(plan)
+    before = copy.deepcopy(simulation.scheduler.schedules)
+    for name, schedule in before.items():
+        left = {key: schedule[key] for key in schedule if key not in removed.split(", ")}
+        simulation.scheduler.schedules[name] = left | {"ActionAfterCompletion": "NONE"}
+    simulation.passes(timedelta(hours=1, minutes=10))
+    assert simulation.scheduler.schedules == before
+    (message,) = told_as_changed(simulation)
+    assert "changed by somebody in its " in message
+    assert all(name in message for name in (*removed.split(", "), "ActionAfterCompletion"))
+
+
 @pytest.mark.parametrize("spelling", ['{ "EndpointName" :"%s"}', '{"EndpointName":"%s"}'])
 def test_an_input_that_is_only_spelt_in_another_way_is_no_change(spelling: str) -> None:
     simulation = live()

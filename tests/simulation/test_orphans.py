@@ -299,7 +299,21 @@ def far_off(schedule: dict[str, Any]) -> None:
         schedule[each] += timedelta(days=7_000)
 
 
-@pytest.mark.parametrize("change", [switched_off, of_another_role, far_off])
+def without_an_end(schedule: dict[str, Any]) -> None:
+    del schedule["EndDate"]
+
+
+def without_any_time(schedule: dict[str, Any]) -> None:
+    del schedule["StartDate"], schedule["EndDate"]
+
+
+ANYTIME = (far_off, without_any_time)
+"""What is done to a schedule that then tells no time to be kept."""
+
+
+@pytest.mark.parametrize(
+    "change", [switched_off, of_another_role, far_off, without_an_end, without_any_time]
+)
 @any_plan
 def test_a_schedule_that_would_not_end_it_is_set_again(
     plan: bytes, change: Callable[[dict[str, Any]], object]
@@ -315,7 +329,7 @@ def test_a_schedule_that_would_not_end_it_is_set_again(
     at = simulation.clock.now()
     for name, schedule in simulation.scheduler.schedules.items():
         kept = before.get(name, before.get(name.rstrip(".")))
-        promised = kept if kept and change is not far_off and kept > at else at + GRACE
+        promised = kept if kept and change not in ANYTIME and kept > at else at + GRACE
         assert abs(schedule["StartDate"] - promised) < timedelta(minutes=5)
     (message,) = told(simulation)
     assert f"{max(s['StartDate'] for s in simulation.scheduler.schedules.values()):%H:%M} UTC" in (

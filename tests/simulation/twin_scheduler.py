@@ -97,9 +97,9 @@ class TwinScheduler:
     def _fire(self, schedule: dict[str, Any]) -> None:
         """Invoke the target, and again until the end, unless the schedule was changed since."""
         name, now = schedule["Name"], self._clock.now()
-        if self.schedules.get(name) is not schedule or schedule["State"] != "ENABLED":
+        if self.schedules.get(name) is not schedule or schedule.get("State") != "ENABLED":
             return
-        if now > schedule["EndDate"]:
+        if "EndDate" in schedule and now > schedule["EndDate"]:
             if schedule.get("ActionAfterCompletion") == "DELETE":
                 del self.schedules[name]
             return

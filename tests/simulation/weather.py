@@ -128,7 +128,7 @@ class Promises:
             return  # a successor has taken it over, which this experiment has not seen yet
         schedule = self.stack.scheduler.schedules.get(backstop.name)
         until = endpoint.expires_at
-        if schedule is not None and until is not None:
+        if schedule is not None and "StartDate" in schedule and until is not None:
             if self.stack.struck[HELD_UP]:
                 until = min(until, self.stack.clock.now() + timedelta(hours=2))
             early = schedule["StartDate"] < until
@@ -643,7 +643,9 @@ class TableDeleted(Outage):
 
 @dataclass
 class ScheduleTouched(Fault):
-    """Somebody deletes the schedule that ends a live endpoint, or lets it act as another role.
+    """Somebody deletes the schedule that ends a live endpoint, or changes it.
+
+    It acts as another role then, or lacks a member that Scheduler does not require.
 
     The next look at that notices. Not where it could not be set anew, or its record is lost before
     anybody looks.
@@ -652,7 +654,7 @@ class ScheduleTouched(Fault):
     def begin(self) -> None:
         names = {fault.name for fault in self.stack.interposed if isinstance(fault, Fault)}
         if names.isdisjoint(NOBODY_LOOKS):
-            for touch in (self.delete, self.change, self.delete, self.change):
+            for touch in (self.delete, self.change, self.delete, self.remove_a_time):
                 self.sometime(partial(self.touch, touch))
 
     def touch(self, touch: Callable[[str], None]) -> None:
@@ -669,6 +671,9 @@ class ScheduleTouched(Fault):
 
     def change(self, name: str) -> None:
         self.stack.scheduler.schedules[name]["Target"]["RoleArn"] += "-of-nobody"
+
+    def remove_a_time(self, name: str) -> None:
+        del self.stack.scheduler.schedules[name][self.dice.choice(["StartDate", "EndDate"])]
 
 
 NOBODY_LOOKS = {

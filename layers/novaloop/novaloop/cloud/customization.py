@@ -39,7 +39,7 @@ class CustomizationJobs:
             return Work()
         return judged(
             Work(
-                phase=_PHASES.get(job["status"], Phase.ACTIVE),
+                phase=_PHASES.get(job.get("status", ""), Phase.ACTIVE),
                 ours=owner is None or owner.owns(self._owner(job["jobArn"])),
                 arn=job["jobArn"],
                 progress=Progress(_step(job)),
@@ -71,7 +71,7 @@ class CustomizationJobs:
     def _running(self, name: str) -> object | None:
         """Return the job if it runs and nobody has stopped it yet."""
         job = found(lambda: self._bedrock.get_model_customization_job(jobIdentifier=name))
-        return job if job and job["status"] == "InProgress" else None
+        return job if job and job.get("status") == "InProgress" else None
 
 
 def _step(job: Mapping[str, Any]) -> str:
@@ -81,4 +81,4 @@ def _step(job: Mapping[str, Any]) -> str:
         status = details.get(step, {}).get("status", "NotStarted")
         if status != "NotStarted":
             return f"{step.removesuffix('Details')} {status}"
-    return str(job["status"])
+    return str(job.get("status", "of no status yet"))

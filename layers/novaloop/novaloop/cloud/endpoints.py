@@ -20,6 +20,7 @@ from novaloop.cloud.errors import (
     is_in_progress,
     is_missing,
     obstacle_of,
+    serving_of,
     settled,
     text_of,
 )
@@ -70,7 +71,7 @@ class SageMakerEndpoints:
         if taken or (foreign and not ref.is_shared):
             reason = str(taken or _foreign(ref.endpoint))
             return Work(self._parts(ref.name, owner), ours=False, reason=reason)
-        serving = endpoint["EndpointConfigName"]
+        serving = serving_of(endpoint)
         if serving != ref.name and self._config(ref.name) is None:
             return Work(self._parts(ref.name, owner))
         if ref.is_shared and not owner:
@@ -99,7 +100,7 @@ class SageMakerEndpoints:
         component = self._component(ref)
         if component is None:
             return replace(endpoint, phase=Phase.HALFWAY)
-        status = component["InferenceComponentStatus"]
+        status = component.get("InferenceComponentStatus", "of no status yet")
         # Its end is not that of the endpoint, which goes on billing.
         phase = Phase.ACTIVE if status == "Deleting" else _PHASES.get(status, Phase.ACTIVE)
         return judged(
@@ -177,7 +178,7 @@ class SageMakerEndpoints:
     def _update(self, request: Mapping[str, Any], former: str | None) -> None:
         name = request["EndpointName"]
         endpoint = self._endpoint(name)
-        if endpoint and endpoint["EndpointConfigName"] == request["EndpointConfigName"]:
+        if endpoint and serving_of(endpoint) == request["EndpointConfigName"]:
             return
         problem = self._why_not_now(endpoint, former)
         if problem is not None:
@@ -196,7 +197,7 @@ class SageMakerEndpoints:
         """Say why this is no time to update an endpoint; another experiment may be at it."""
         if endpoint is None:
             return "was deleted meanwhile"
-        serving, status = endpoint["EndpointConfigName"], endpoint["EndpointStatus"]
+        serving, status = serving_of(endpoint), endpoint["EndpointStatus"]
         if serving != former:
             return f"serves {serving} meanwhile"
         if status not in _UPDATABLE:
@@ -211,7 +212,7 @@ class SageMakerEndpoints:
     def hold(self, ref: EndpointRef, tags: Mapping[str, str]) -> str | None:
         """Tag the endpoint as the experiment's that it serves; return whose it was before."""
         endpoint = self._endpoint(ref.endpoint)
-        if endpoint is None or endpoint["EndpointConfigName"] != ref.name:
+        if endpoint is None or serving_of(endpoint) != ref.name:
             return None
         before, listed = self._holder(endpoint), cast("Any", sagemaker_tags(tags))
         self._sagemaker.add_tags(ResourceArn=endpoint["EndpointArn"], Tags=listed)
@@ -228,8 +229,7 @@ class SageMakerEndpoints:
             endpoint = self._endpoint(ref.endpoint)
             # Looks that went before may all have been stale: what is rolled out keeps its parts.
             stays = endpoint is not None and (
-                endpoint["EndpointConfigName"] == ref.name
-                or endpoint["EndpointStatus"] not in _PHASES
+                serving_of(endpoint) == ref.name or endpoint["EndpointStatus"] not in _PHASES
             )
             return End.NOT_NOW if stays else self._delete_parts(ref.name, owner)
         try:
@@ -261,7 +261,7 @@ class SageMakerEndpoints:
         if endpoint is None and ref.is_shared:
             # What serves there may be another experiment's. The endpoint's schedule is behind it.
             return End.NOT_NOW
-        if endpoint is None or endpoint["EndpointConfigName"] == ref.name:
+        if endpoint is None or serving_of(endpoint) == ref.name:
             return self._take_out_of_service(ref)
         return End.NOT_NOW
 
@@ -328,7 +328,7 @@ class SageMakerEndpoints:
 def _experiment_at(endpoint: Mapping[str, Any]) -> str | None:
     """Return which of the stack's experiments serves there, by the configuration's name."""
     prefix = endpoint["EndpointName"].partition("-")[0]
-    return experiment_of_job(prefix, endpoint["EndpointConfigName"])
+    return experiment_of_job(prefix, serving_of(endpoint))
 
 
 def _taken(endpoint: Mapping[str, Any], holder: Owner | None) -> Problem | None:
@@ -339,7 +339,7 @@ def _taken(endpoint: Mapping[str, Any], holder: Owner | None) -> Problem | None:
     """
     if _experiment_at(endpoint) is not None:
         return None
-    name, serving = endpoint["EndpointName"], endpoint["EndpointConfigName"]
+    name, serving = endpoint["EndpointName"], serving_of(endpoint)
     by_hand = _by_hand(serving)
     return (
         replace(by_hand, what=f"the endpoint {name} {by_hand.what}") if holder else _foreign(name)

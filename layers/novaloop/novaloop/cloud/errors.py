@@ -182,6 +182,15 @@ def status_of(described: Mapping[str, Any]) -> str:
     return next((str(described[name]) for name in _STATUSES if name in described), "")
 
 
+def serving_of(endpoint: Mapping[str, Any]) -> str:
+    """Return the name of the configuration that an endpoint serves, from its description.
+
+    SageMaker need not tell it (botocore's model of DescribeEndpoint). That of an attempt's endpoint
+    has the endpoint's name, and no attempt's has that of an endpoint that outlives its attempts.
+    """
+    return str(endpoint.get("EndpointConfigName") or endpoint["EndpointName"])
+
+
 def settled(described: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
     """Return what there is if it stays as it is until it is ended; None while it changes."""
     return None if described and status_of(described) in CHANGING else described

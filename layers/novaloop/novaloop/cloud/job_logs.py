@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -22,6 +23,13 @@ MAX_PAGES = 5
 """How many pages one look reads, of at most 1 MB each; the next look goes on from there."""
 LATE_MS = 10_000
 """How much later than a newer line a line of another machine may arrive."""
+
+
+def _events(page: FilterLogEventsResponseTypeDef) -> Iterator[tuple[int, str]]:
+    """Yield times and messages: CloudWatch Logs' model requires none of either."""
+    for event in page.get("events", ()):
+        if "timestamp" in event:
+            yield event["timestamp"], event.get("message", "")
 
 
 @dataclass(frozen=True)
@@ -46,7 +54,7 @@ class _Cursor:
         return f"{self.begin}/{self.newest}/{self.token}"
 
     def after(self, page: FilterLogEventsResponseTypeDef) -> _Cursor:
-        newest = max([self.newest, *(event["timestamp"] for event in page["events"])])
+        newest = max([self.newest, *(at for at, _ in _events(page))])
         token = page.get("nextToken", "")
         begin = self.begin if token else max(self.begin, newest - LATE_MS)
         return _Cursor(begin, newest, token)
@@ -65,9 +73,9 @@ class TrainingJobLogs:
         streams = self._streams(job_name)
         for _ in range(MAX_PAGES if streams else 0):
             page = self._page(streams, cursor)
-            for event in page["events"]:
-                at = datetime.fromtimestamp(event["timestamp"] / 1000, UTC)
-                lines.append(LogLine(at, event["message"]))
+            for milliseconds, message in _events(page):
+                at = datetime.fromtimestamp(milliseconds / 1000, UTC)
+                lines.append(LogLine(at, message))
             cursor = cursor.after(page)
             if not cursor.token:
                 break
@@ -82,7 +90,8 @@ class TrainingJobLogs:
             if code_of(error) == "ResourceNotFoundException":  # no job has ever logged here
                 return []
             raise
-        return [stream["logStreamName"] for stream in found["logStreams"]]
+        streams = found.get("logStreams", ())
+        return [stream["logStreamName"] for stream in streams if "logStreamName" in stream]
 
     def _page(self, streams: list[str], cursor: _Cursor) -> FilterLogEventsResponseTypeDef:
         try:

@@ -145,7 +145,7 @@ def _require(status: str, ready: str, on_its_way: str, what: str) -> None:
 
 def owner_by_tags(sagemaker: SageMakerClient, arn: str) -> Owner | None:
     """Return whose a resource is by its tags; None if it is no experiment's."""
-    tags = sagemaker.list_tags(ResourceArn=arn)["Tags"]
+    tags = sagemaker.list_tags(ResourceArn=arn).get("Tags", ())
     return owner_of({tag["Key"]: tag["Value"] for tag in tags})
 
 

@@ -14,8 +14,15 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from novaloop.cloud.errors import end_if_possible, found, settled, status_of, text_of
-from novaloop.cloud.running import Looks, may_have_nova
+from novaloop.cloud.errors import (
+    end_if_possible,
+    found,
+    serving_of,
+    settled,
+    status_of,
+    text_of,
+)
+from novaloop.cloud.running import Looks, may_have_nova, tags_by_arn
 from novaloop.experiment.controller.observation import Leftover
 from novaloop.experiment.names import experiment_of_job
 from novaloop.experiment.stack import EXPERIMENT_TAG, is_of_stack
@@ -162,7 +169,7 @@ class TaggedResources:
         for start in range(0, len(running), MOST_AT_ONCE):
             arns = [job.arn for job in running[start : start + MOST_AT_ONCE]]
             answer = self._tagging.get_resources(ResourceARNList=arns)
-            tags |= {each["ResourceARN"]: _tags(each) for each in answer["ResourceTagMappingList"]}
+            tags |= dict(tags_by_arn(answer))
         return {
             _leftover(job.arn)
             for job in running
@@ -219,7 +226,7 @@ class TaggedResources:
 
     def _jobs_on(self, page: Mapping[str, Any], kind: str) -> Iterator[_RunningJob]:
         listing = _JOB_LISTS[kind]
-        for each in page[listing.summaries]:
+        for each in page.get(listing.summaries, ()):
             name = each[listing.name]
             experiment_id = experiment_of_job(self._prefix, name)
             if experiment_id is not None:
@@ -234,9 +241,8 @@ class TaggedResources:
             ResourceTypeFilters=kinds,
         )
         for page in pages:
-            for resource in page["ResourceTagMappingList"]:
-                leftover = _leftover(resource["ResourceARN"])
-                tags = _tags(resource)
+            for arn, tags in tags_by_arn(page):
+                leftover = _leftover(arn)
                 # Another stack may have an experiment of the same name.
                 own = is_of_stack(leftover.name, tags, self._prefix, self._stack_name)
                 if leftover.kind in kinds and own:
@@ -252,7 +258,7 @@ class TaggedResources:
             # What another experiment serves is not this one's to delete, whatever the tag says.
             # An endpoint and its configuration have one prefix, perhaps not the present one.
             prefix = leftover.name.partition("-")[0]
-            return experiment_of_job(prefix, described["EndpointConfigName"]) == experiment_id
+            return experiment_of_job(prefix, serving_of(described)) == experiment_id
         return True
 
     def _describe(self, leftover: Leftover) -> Mapping[str, Any] | None:
@@ -294,10 +300,6 @@ class TaggedResources:
         if described and leftover.kind in _JOB_LISTS and status_of(described) != "InProgress":
             return None
         return settled(described)
-
-
-def _tags(resource: Mapping[str, Any]) -> Mapping[str, str]:
-    return {tag["Key"]: tag["Value"] for tag in resource.get("Tags", [])}
 
 
 def _leftover(arn: str) -> Leftover:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from novaloop.cloud.errors import found, text_of
+from novaloop.cloud.errors import found, serving_of, text_of
 from novaloop.experiment.names import experiment_of_job
 from novaloop.experiment.stack import EXPERIMENT_TAG, is_of_stack
 from novaloop.recipes.names import sagemaker_name
@@ -104,6 +104,14 @@ def may_have_nova(client: BedrockClient) -> bool:
     return client.meta.region_name in regions
 
 
+def tags_by_arn(answer: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, str]]]:
+    """Yield the ARNs and tags of what an answer of GetResources names."""
+    for resource in answer.get("ResourceTagMappingList", ()):
+        if "ResourceARN" in resource:
+            tags = {tag["Key"]: tag["Value"] for tag in resource.get("Tags", ())}
+            yield resource["ResourceARN"], tags
+
+
 @dataclass(frozen=True)
 class _Resource:
     kind: str
@@ -175,20 +183,18 @@ class RunningInAccount:
         listing, client = _LISTINGS[kind], self._clients[kind.partition(":")[0]]
         pages = client.get_paginator(listing.operation).paginate(**listing.only)
         for page in looks.each(f"every {kind}", pages):
-            for each in page[listing.summaries]:
-                if each[listing.status] != "Deleting":
+            for each in page.get(listing.summaries, ()):
+                if each.get(listing.status) != "Deleting":
                     yield _Resource(kind, each[listing.name], each[listing.arn])
 
     def _tags_of(self, arns: Sequence[str], looks: Looks) -> Mapping[str, Mapping[str, str]]:
         """Return the tags that the index knows, by ARN."""
-        tags = {}
+        tags: dict[str, Mapping[str, str]] = {}
         for start in range(0, len(arns), ARNS_AT_ONCE):
             some = list(arns[start : start + ARNS_AT_ONCE])
             ask = partial(self._tagging.get_resources, ResourceARNList=some)
             answer = looks.result("tags", ask)
-            for resource in answer["ResourceTagMappingList"] if answer else ():
-                told = {tag["Key"]: tag["Value"] for tag in resource.get("Tags", [])}
-                tags[resource["ResourceARN"]] = told
+            tags |= dict(tags_by_arn(answer or {}))
         return tags
 
     def _owner_by_name(self, resource: _Resource, looks: Looks) -> str | None:
@@ -198,7 +204,7 @@ class RunningInAccount:
             return experiment_id
         describe = partial(self._clients["sagemaker"].describe_endpoint, EndpointName=resource.name)
         described = looks.result(f"endpoint {resource.name}", lambda: found(describe))
-        return self._experiment(described["EndpointConfigName"]) if described else None
+        return self._experiment(serving_of(described)) if described else None
 
     def _experiment(self, name: str) -> str | None:
         return experiment_of_job(self._prefix, sagemaker_name(name))

@@ -71,8 +71,8 @@ class EndingSchedules:
                 raise
             there = self._there(call) if later_only else None
             if there is not None:
-                at = max(at, there["StartDate"])
-            if there is None or at > there["StartDate"] or self._changes(call, there):
+                at = max(at, there.get("StartDate", at))
+            if there is None or at > there.get("StartDate", at) or self._changes(call, there):
                 self._scheduler.update_schedule(**self._schedule(call, at))
             return False
         # From then on, it may have come to its own end.
@@ -92,7 +92,9 @@ class EndingSchedules:
                 stands = False
                 continue
             changes += self._changes(call, there)
-            begins = there["StartDate"]
+            begins = there.get("StartDate")
+            if begins is None:  # somebody took it away, which is among the changes
+                continue
             # One that was set anew once it should have begun, begins then.
             latest = max(backstop.at, now) + SAME_TIME
             stands &= begins >= backstop.at - SAME_TIME and (begins <= latest or backstop.lasting)
@@ -102,8 +104,11 @@ class EndingSchedules:
         there = found(lambda: self._scheduler.get_schedule(Name=call.schedule))
         if there is None:
             return None
-        times = {name: there[name].astimezone(UTC) for name in ("StartDate", "EndDate")}
-        return {**there, **times}
+        # Each may be missing: Scheduler needs neither of a schedule.
+        return {
+            name: value.astimezone(UTC) if isinstance(value, datetime) else value
+            for name, value in there.items()
+        }
 
     def _changes(self, call: _Call, there: dict[str, Any]) -> list[str]:
         """Return what is not as it is always set, by the names of GetSchedule's answer.
@@ -111,7 +116,9 @@ class EndingSchedules:
         Nothing hangs on the description. A schedule with a key of somebody's would end nothing once
         the key is disabled.
         """
-        wanted = _flat({**self._schedule(call, there["StartDate"]), "KmsKeyArn": None})
+        end = there.get("EndDate", datetime.max.replace(tzinfo=UTC))
+        begins = there.get("StartDate", end - TRIES_FOR)
+        wanted = _flat({**self._schedule(call, begins), "KmsKeyArn": None})
         found = _flat(there)
         del wanted["Description"]
         return [name for name, value in wanted.items() if not _same(found.get(name), value)]
@@ -131,7 +138,8 @@ class EndingSchedules:
             return Standing(stands=False, begins=None)
         there = [(call, schedule) for call, schedule in looks if schedule is not None]
         stands = len(there) == len(calls) and not any(self._changes(*each) for each in there)
-        begins = max((schedule["StartDate"] for _, schedule in there), default=None)
+        starts = [each["StartDate"] for _, each in there if "StartDate" in each]
+        begins = max(starts, default=None)
         return Standing(stands, begins)
 
     def _schedule(self, call: _Call, at: datetime) -> dict[str, Any]:

@@ -19,5 +19,7 @@ class Stacks:
 
         By its id: a stack that is gone, or has gone and come again, is no longer told by its name.
         """
-        (stack,) = self._cloudformation.describe_stacks(StackName=stack_id)["Stacks"]
-        return stack["StackStatus"]
+        answer = self._cloudformation.describe_stacks(StackName=stack_id)
+        for stack in answer.get("Stacks", ()):
+            return stack["StackStatus"]
+        raise LookupError(f"no stack {stack_id}")
