@@ -239,10 +239,12 @@ class TwinObjects:
     def __init__(self, clock: VirtualClock) -> None:
         self._clock = clock
         self._versions: dict[str, list[tuple[bytes, datetime]]] = {}
+        self.deleted: set[str] = set()
+        """Keys whose newest version is a delete marker; the versions before stay, by their ids."""
 
     def newest(self, key: str) -> Upload | None:
         versions = self._versions.get(key)
-        if not versions:
+        if not versions or key in self.deleted:
             return None
         body, at = versions[-1]
         return Upload(f"v{len(versions)}", at, len(body))
@@ -258,6 +260,7 @@ class TwinObjects:
         # S3 tells an object's time in whole seconds: an HTTP date (RFC 9110), and `.000Z` in lists.
         at = self._clock.now().replace(microsecond=0)
         self._versions.setdefault(key, []).append((body, at))
+        self.deleted.discard(key)
 
     def get(
         self, key: str, version_id: str | None = None, span: ByteRange | None = None

@@ -36,7 +36,7 @@ from novaloop.experiment.controller.decision import (
     WritePlan,
     condensed,
 )
-from novaloop.experiment.controller.intake import is_misnamed
+from novaloop.experiment.controller.intake import compared, is_misnamed
 from novaloop.experiment.controller.notifications import told, why_told
 from novaloop.experiment.controller.observation import (
     Blind,
@@ -50,6 +50,7 @@ from novaloop.experiment.controller.observation import (
     Sense,
     TrainingNews,
     Unset,
+    Version,
     Work,
     needs_leftovers,
     needs_outcome,
@@ -359,6 +360,7 @@ def observe(snapshot: Snapshot, feedback: Feedback, world: World, eyes: _Eyes) -
         origin=eyes.see(Sense.ORIGIN, partial(_origin, snapshot, world)),
         leftovers=eyes.see(Sense.LEFTOVERS, partial(_leftovers, snapshot, world)),
         before=eyes.see(Sense.QUEUE, partial(_before, snapshot.record, world)),
+        newest=eyes.see(Sense.UPLOADS, partial(_newest, snapshot, world)) or {},
         new_uid=None if snapshot.record else world.new_uid(),
     )
     if snapshot.record is not None and stage is not None:
@@ -436,6 +438,16 @@ def _first_other(place: Place, world: World) -> Place | None:
             why = "nothing has looked at it for long, or it can't be looked at"
         logger.warning("%s is passed over in its queue: %s", first.experiment_id, why)
     return None
+
+
+def _newest(snapshot: Snapshot, world: World) -> dict[str, Version | None]:
+    """Look up, before an experiment starts, whether its files are still the newest."""
+    keys = compared(snapshot, world.clock.now(), world.policy)
+    uploads = {key: world.objects.newest(key) for key in keys}
+    return {
+        key: Version(upload.version_id, upload.uploaded_at) if upload else None
+        for key, upload in uploads.items()
+    }
 
 
 def _origin(snapshot: Snapshot, world: World) -> Origin | None:

@@ -165,7 +165,7 @@ def _step(record: Record, seen: Observation, now: datetime, policy: Policy) -> D
         return forget(record, snapshot.commands)
     if snapshot.commands:
         return obey(record, snapshot.commands[0], now)
-    if seen.blind_to(Sense.SITE, Sense.ORIGIN):
+    if seen.blind_to(Sense.SITE, Sense.ORIGIN, Sense.UPLOADS):
         return stay(record)  # nothing starts on what nobody could look at
     if record.status.takes_uploads and keeps_from_starting(snapshot):
         return stay(record)

@@ -19,8 +19,9 @@ from novaloop.experiment.controller.decision import (
     WritePlan,
     enter,
 )
-from novaloop.experiment.controller.observation import Observation
+from novaloop.experiment.controller.observation import Observation, Version
 from novaloop.experiment.controller.strays import what_is_not_used
+from novaloop.experiment.controller.transitions import CHECK_AGAIN
 from novaloop.experiment.names import (
     INBOX,
     MAX_EXPERIMENT,
@@ -119,9 +120,64 @@ def collect(record: Record, seen: Observation, now: datetime, policy: Policy) ->
         spec_upload=uploaded.version_id if uploaded else "",
     )
     intake = _sort(record.spec, seen.snapshot.datasets.values())
+    if changed := _changed_meanwhile(record, seen, now):
+        return changed
     if not intake.is_complete:
         return _wait_for_datasets(record, intake, seen.snapshot, now)
     return _judge(record, intake, seen, now, policy)
+
+
+def compared(snapshot: Snapshot, now: datetime, policy: Policy) -> tuple[str, ...]:
+    """Return the keys of which a decision needs to know the newest version.
+
+    An upload whose event is late or lost has no item yet, so nothing starts before the bucket says
+    that what is about to be used is still the newest. Nor is waited for what can't be converted by
+    the present settings, since it or they were deleted.
+    """
+    record = snapshot.record
+    spec = snapshot.spec.spec if snapshot.spec else ExperimentSpec()
+    if record is None or not record.status.takes_uploads or spec is None:
+        return ()
+    intake = _sort(spec, snapshot.datasets.values())
+    is_due = intake.is_complete and now >= _starts_at(intake, snapshot, policy)
+    items = intake.accepted if is_due else intake.stale
+    sources = sorted({item.source_key for item in items})
+    return (_spec_key(snapshot), *sources) if is_due or sources else ()
+
+
+def _spec_key(snapshot: Snapshot) -> str:
+    return f"{INBOX}{snapshot.experiment_id}/{SPEC_FILE}"
+
+
+def _changed_meanwhile(record: Record, seen: Observation, now: datetime) -> Decision | None:
+    """Have read what is newer in the bucket than its item; refuse what was deleted there."""
+    snapshot = seen.snapshot
+    known = {
+        item.source_key: Version(item.version_id, item.uploaded_at)
+        for item in snapshot.datasets.values()
+    }
+    if snapshot.spec is not None:
+        known[_spec_key(snapshot)] = Version(snapshot.spec.version_id, snapshot.spec.uploaded_at)
+    newer, gone = [], []
+    for key, newest in seen.newest.items():
+        read = known.get(key)
+        if newest is not None and (read is None or newest.uploaded_at >= read.uploaded_at):
+            newer += [key] if newest != read else []
+        elif read is not None:  # also where an older one is the newest by now
+            gone.append(key)
+    if newer:
+        files = ", ".join(key.rpartition("/")[2] for key in newer)
+        reason = f"waiting for {files}, of which the bucket has a newer version, to be read"
+        ingest = map(IngestCommand, newer)
+        return replace(
+            enter(record, Status.COLLECTING, reason, now, *ingest), look_at=now + CHECK_AGAIN
+        )
+    if gone:
+        files = ", ".join(key.rpartition("/")[2] for key in gone)
+        reason = f"{files}: deleted from the bucket before the start; upload it again to go on"
+        refused = {key.rpartition("/")[2]: _identity(str(known[key]), "gone") for key in gone}
+        return _reject(record, reason, refused, now)
+    return None
 
 
 def _judge(
@@ -273,13 +329,17 @@ def _start_when_quiet(
     record: Record, intake: _Intake, seen: Observation, now: datetime, policy: Policy
 ) -> Decision:
     """Start some time after the last upload: a person may still be dropping files."""
-    uploads = [item.uploaded_at for item in intake.accepted]
-    uploads += [seen.snapshot.spec.uploaded_at] if seen.snapshot.spec else []
-    starts_at = max(uploads) + policy.start_delay
-    if now >= starts_at:
+    starts_at = _starts_at(intake, seen.snapshot, policy)
+    if now >= starts_at and _spec_key(seen.snapshot) in seen.newest:
         return _start(record, intake, seen, now)
     reason = f"starts at {starts_at:%H:%M:%S} UTC unless a newer upload comes"
     return replace(enter(record, Status.COLLECTING, reason, now), look_at=starts_at)
+
+
+def _starts_at(intake: _Intake, snapshot: Snapshot, policy: Policy) -> datetime:
+    uploads = [item.uploaded_at for item in intake.accepted]
+    uploads += [snapshot.spec.uploaded_at] if snapshot.spec else []
+    return max(uploads) + policy.start_delay
 
 
 def _first_of(errors: tuple[str, ...]) -> str:

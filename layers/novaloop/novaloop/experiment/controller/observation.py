@@ -141,6 +141,14 @@ class Refusal:
 
 
 @dataclass(frozen=True)
+class Version:
+    """A version of an uploaded file, by the bucket's id and time."""
+
+    version_id: str
+    uploaded_at: datetime
+
+
+@dataclass(frozen=True)
 class Leftover:
     """What carries an experiment's tag and bills, or stands in the way of a name."""
 
@@ -165,6 +173,7 @@ class Sense(StrEnum):
     ORIGIN = "the experiment that it starts from"
     SITE = "the endpoint that it asks for"
     QUEUE = "the queue for its quota"
+    UPLOADS = "the newest of its uploads"
     BACKSTOP = "the schedule that ends it"
     DECISION = "what is to be done"
 
@@ -231,7 +240,8 @@ class Observation(Feedback):
     them. `before` is the experiment that has waited longest for the quota which the next launch
     counts towards, if that is not this one. `blind` are the looks that failed; what they look for
     is None. `unset` is the schedule that is not there as it was set. `new_uid` is there for an
-    experiment that has no record yet.
+    experiment that has no record yet. `newest` are the versions that lie in the bucket now, by the
+    keys that were looked at; None where there is none.
     """
 
     snapshot: Snapshot
@@ -245,6 +255,7 @@ class Observation(Feedback):
     blind: tuple[Blind, ...] = ()
     unset: Unset | None = None
     new_uid: str | None = None
+    newest: Mapping[str, Version | None] = field(default_factory=dict)
 
     def blind_to(self, *senses: Sense) -> Blind | None:
         """Return the first look at one of these that failed, if any did."""

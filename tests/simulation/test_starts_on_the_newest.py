@@ -1,0 +1,137 @@
+"""Nothing starts by settings or files of which the bucket has a newer version, or none any more."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from novaloop.experiment.record import Status
+from tests.simulation.simulation import SPEC, Call, Simulation
+from tests.simulation.twin_service import refusal
+from tests.simulation.twins import questions_csv
+
+DATA = {"sft": questions_csv(70, 0), "rft": questions_csv(20, 1), "eval": questions_csv(24, 2)}
+CAREFUL = SPEC + b"approval: manual\nbudget_usd: 900\n"
+DRY = SPEC + b"dry_run: true\n"
+
+
+def lies(simulation: Simulation, file: str, body: bytes) -> None:
+    """Upload a file whose event is lost."""
+    simulation.objects.put(f"inbox/demo/{file}", body, "text/plain")
+
+
+def data(simulation: Simulation) -> None:
+    for role, rows in DATA.items():
+        simulation.upload("demo", f"{role}.csv", rows)
+
+
+def deleted(simulation: Simulation, file: str) -> None:
+    simulation.objects.deleted.add(f"inbox/demo/{file}")
+
+
+def told(simulation: Simulation) -> list[str]:
+    return [subject for subject, _ in simulation.notifier.messages]
+
+
+@pytest.mark.parametrize("before", [b"", SPEC], ids=["the first", "a second"])
+def test_settings_whose_event_was_lost_are_read_before_the_start(before: bytes) -> None:
+    simulation = Simulation()
+    if before:
+        simulation.upload("demo", "experiment.yaml", before)
+        simulation.passes(timedelta(seconds=3))
+    lies(simulation, "experiment.yaml", DRY)
+    data(simulation)
+    assert simulation.settles("demo") is Status.COMPLETED
+    assert simulation.record("demo").reason.startswith("dry run")
+    assert not simulation.jobs.launches
+
+
+def test_a_dataset_whose_event_was_lost_is_read_before_the_start() -> None:
+    simulation = Simulation()
+    simulation.upload("demo", "experiment.yaml", SPEC)
+    data(simulation)
+    simulation.passes(timedelta(seconds=10))
+    lies(simulation, "sft.csv", questions_csv(90, 7))
+    assert simulation.reaches("demo", Status.RUNNING)
+    assert simulation.record("demo").datasets["sft"].rows == 90
+
+
+class Throttled:
+    """The table takes no settings for some minutes."""
+
+    def __init__(self, simulation: Simulation, minutes: int) -> None:
+        self._clock = simulation.clock
+        self._until = simulation.clock.now() + timedelta(minutes=minutes)
+
+    def around(self, call: Call) -> Any:
+        if call.name == "store.put_spec" and self._clock.now() < self._until:
+            raise refusal("ThrottlingException", "no")
+        return call()
+
+
+@pytest.mark.parametrize("minutes", [3, 40])
+def test_settings_that_can_not_be_written_yet_are_waited_for(minutes: int) -> None:
+    simulation = Simulation()
+    simulation.failures = (*simulation.failures, ClientError)
+    simulation.interposed.append(Throttled(simulation, minutes))
+    simulation.upload("demo", "experiment.yaml", CAREFUL)
+    data(simulation)
+    assert simulation.reaches("demo", Status.AWAITING_APPROVAL)
+    assert simulation.record("demo").spec.approval == "manual"
+
+
+@pytest.mark.parametrize("file", ["experiment.yaml", "sft.csv"])
+def test_what_was_deleted_before_the_start_is_asked_for(file: str) -> None:
+    simulation = Simulation()
+    simulation.upload("demo", "experiment.yaml", CAREFUL)
+    data(simulation)
+    simulation.passes(timedelta(seconds=10))
+    deleted(simulation, file)
+    assert simulation.reaches("demo", Status.REJECTED)
+    simulation.passes(timedelta(days=3))
+    record = simulation.record("demo")
+    assert record.reason == (
+        f"{file}: deleted from the bucket before the start; upload it again to go on"
+    )
+    assert told(simulation) == ["Novaloop: demo is REJECTED"]
+    assert not simulation.jobs.launches
+    simulation.upload("demo", file, CAREFUL if file == "experiment.yaml" else DATA["sft"])
+    assert simulation.reaches("demo", Status.AWAITING_APPROVAL)
+
+
+@pytest.mark.parametrize("file", ["experiment.yaml", "sft.csv"])
+def test_what_was_deleted_before_it_could_be_converted_again_is_asked_for(file: str) -> None:
+    simulation = Simulation()
+    simulation.upload("demo", "experiment.yaml", SPEC)
+    simulation.upload("demo", "sft.csv", DATA["sft"])
+    simulation.passes(timedelta(minutes=10))
+    deleted(simulation, file)
+    if file == "sft.csv":
+        simulation.upload("demo", "experiment.yaml", SPEC + b"system_prompt: Sort.\n")
+    simulation.passes(timedelta(minutes=30))
+    simulation.upload("demo", "rft.csv", DATA["rft"])
+    assert simulation.reaches("demo", Status.REJECTED)
+    assert simulation.record("demo").reason.startswith(f"{file}: deleted from the bucket")
+
+
+def test_nothing_starts_while_the_bucket_can_not_be_asked() -> None:
+    simulation = Simulation()
+
+    class Unseen:
+        def around(self, call: Call) -> Any:
+            if call.name == "objects.newest":
+                raise refusal("AccessDenied", "no")
+            return call()
+
+    simulation.upload("demo", "experiment.yaml", SPEC)
+    data(simulation)
+    simulation.passes(timedelta(seconds=5))
+    simulation.interposed.append(Unseen())
+    simulation.passes(timedelta(hours=3))
+    assert simulation.is_in("demo", Status.COLLECTING)
+    assert any("can't be read" in text for _, text in simulation.notifier.messages)
+    simulation.interposed.clear()
+    assert simulation.reaches("demo", Status.RUNNING)
