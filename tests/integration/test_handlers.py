@@ -72,9 +72,9 @@ def test_a_batch_of_hints_is_one_look_at_the_experiment(
     assert failures(controller.handler(sample("hints.json"), CONTEXT)) == []
     record = store.load("questions").record
     assert record is not None
-    assert record.status is Status.COLLECTING
+    assert record.status is Status.REJECTED  # its file is not in the bucket
     looks = [vars(entry) for entry in caplog.records if entry.message == "looked"]
-    assert [look["status"] for look in looks] == ["COLLECTING"]
+    assert [look["status"] for look in looks] == ["REJECTED"]
 
 
 LONG = "x" * 1025
