@@ -12,6 +12,7 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import boto3
+from novaloop.experiment.spec.kinds import Runtime
 
 from novaloop.cloud.messages import IngestFunction, MetricsFunction
 from novaloop.usecases.ports import LogPage
@@ -94,7 +95,7 @@ class Application:
         bedrock = TwinBedrock(self.clock, lambda _: "completes", self._at, self._job_changed)
         world = replace(
             real,
-            jobs=self.jobs.adapter(lambda client, _: client),
+            jobs=dict.fromkeys(Runtime, self.jobs.adapter(lambda client, _: client)),
             endpoints=self.hosting.adapter(lambda client, _: client),
             leftovers=TwinAccount(self.hosting, bedrock, self.jobs).tagged(lambda twin, _: twin),
             logs=SilentLogs(),
