@@ -12,9 +12,9 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import boto3
-from novaloop.experiment.spec.kinds import Runtime
 
 from novaloop.cloud.messages import IngestFunction, MetricsFunction
+from novaloop.experiment.spec.stages import Runtime
 from novaloop.usecases.ports import LogPage
 from tests.simulation.twin_account import TwinAccount
 from tests.simulation.twin_bedrock import TwinBedrock
