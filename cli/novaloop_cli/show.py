@@ -148,7 +148,7 @@ def _print(stack: Stack, snapshot: Snapshot, record: Record) -> None:
     facts.add_column(style="dim", no_wrap=True, min_width=len("endpoint"))
     facts.add_column(overflow="fold")
     if gate := record.gate:
-        facts.add_row("gate", f"{gate.verdict}, {gate.summary}")
+        facts.add_row("gate", f"{gate.verdict}, {gate.why}")
     if record.endpoint and record.status is Status.LIVE:
         facts.add_row("endpoint", record.endpoint.name)
     facts.add_row("cost", views.cost(record, now))

@@ -17,7 +17,15 @@ from boto3.dynamodb.types import TypeSerializer
 
 from novaloop.cloud.messages import IngestFunction
 from novaloop.experiment.record import Snapshot
-from novaloop.experiment.versions import FIELD, PRESENT, NewerVersion, Shape, current, stamped
+from novaloop.experiment.versions import (
+    FIELD,
+    PRESENT,
+    NewerVersion,
+    Shape,
+    current,
+    mark_of,
+    stamped,
+)
 from novaloop.store.table import ExperimentTable
 from novaloop.typed import adapter
 from novaloop.usecases.ingest_events import BigFile
@@ -162,6 +170,19 @@ def test_a_record_beside_a_newer_resolved_spec_is_left_alone(
     put(table, {**item, FIELD: NEWER})
     with pytest.raises(NewerVersion):
         store.load("questions")
+
+
+@pytest.mark.parametrize(
+    ("notified", "mark"),
+    [
+        ("HELD: HOLD: too low", mark_of("HELD", "HOLD: too low")),
+        ("LIVE: e serves until 2026-01-05", "LIVE"),
+        ("", ""),
+    ],
+)
+def test_what_0_1_0_told_people_is_not_told_again(notified: str, mark: str) -> None:
+    (item,) = of_release("0.1.0", Shape.RECORD)
+    assert current(Shape.RECORD, {**item, "notified": notified})["notified"] == mark
 
 
 def test_what_0_1_0_said_of_late_uploads_is_said_anew(store: ExperimentTable, table: str) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from novaloop.experiment.record import ScoreItem, Status
+from novaloop.store.serialisation import record_values
 from tests.simulation.simulation import SPEC, Chaos, Simulation
 from tests.simulation.twins import questions_csv
 
@@ -62,7 +64,11 @@ def test_the_gate_goes_by_the_benchmark(level: bytes, verdict: str) -> None:
     record = simulation.record("demo")
     assert record.gate is not None
     assert record.gate.verdict == verdict
-    assert "+0.0000, p = 0.5000" in record.gate.summary
+    assert "+0.0000, p = 0.5000" in record.gate.why
+    simulation.passes(timedelta(minutes=10))
+    told = json.dumps(record_values(simulation.record("demo")))
+    assert record_values(simulation.record("demo"))["notified"].startswith("HELD ")
+    assert told.count(record.gate.why) == 1, "the record says it once"
     assert record.stage("known-after").metrics["accuracy"].value == 0.6
 
 

@@ -23,6 +23,7 @@ from novaloop.experiment.record import (
 )
 from novaloop.experiment.spec.experiment import ExperimentSpec
 from novaloop.experiment.spec.stages import DeployStage, SftStage, StageKind
+from novaloop.experiment.versions import mark_of
 
 NOW = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
 SECOND, MINUTE, HOUR = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1)
@@ -113,7 +114,7 @@ def test_what_is_suspect_is_looked_at_when_the_next_look_counts() -> None:
 def test_what_is_over_is_looked_at_until_people_were_told() -> None:
     over = replace(RECORD, status=Status.COMPLETED, reason="done", endpoint=None)
     assert due_at(over) == NOW + 5 * MINUTE
-    mark = "COMPLETED: done"
+    mark = mark_of("COMPLETED", "done")
     reported = f"0 warnings; {mark}"
     assert due_at(replace(over, notified=mark)) == NOW + 5 * MINUTE
     assert due_at(replace(over, notified=mark, reported=reported)) is None

@@ -18,6 +18,7 @@ from novaloop.experiment.controller.observation import Observation
 from novaloop.experiment.record import Record, Snapshot, Stage, StageState, Status
 from novaloop.experiment.spec.experiment import ExperimentSpec
 from novaloop.experiment.spec.stages import SftStage, StageKind
+from novaloop.experiment.versions import mark_of
 from novaloop.training.notes import HealthKind, HealthNote
 
 NOW = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
@@ -30,7 +31,7 @@ RECORD = Record(
     reason="HOLD: too low",
     stages=(Stage(StageKind.SFT, "sft", StageState.PENDING, health=(NOTE,)),),
 )
-MARK = "HELD: HOLD: too low"
+MARK = mark_of("HELD", "HOLD: too low")
 REPORT = f"0 warnings; {MARK}"
 
 
@@ -60,4 +61,4 @@ def test_what_was_sent_is_not_told_again() -> None:
 def test_another_reason_is_news() -> None:
     told = decided(RECORD, notified=MARK).record
     other = decided(replace(told, reason="HOLD: far too low"))
-    assert Announce("HELD: HOLD: far too low") in other.commands
+    assert Announce(mark_of("HELD", "HOLD: far too low")) in other.commands

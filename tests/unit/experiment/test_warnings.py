@@ -13,6 +13,7 @@ from novaloop.experiment.controller.observation import Observation
 from novaloop.experiment.record import Record, Snapshot, Stage, StageState, Status, Trouble
 from novaloop.experiment.spec.experiment import ExperimentSpec
 from novaloop.experiment.spec.stages import StageKind
+from novaloop.experiment.versions import mark_of
 from novaloop.training.notes import HealthKind, HealthNote
 
 NOW = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
@@ -24,7 +25,7 @@ FAILED = Record(
     NOW,
     status=Status.FAILED,
     reason="rft: stopped",
-    notified="FAILED: rft: stopped",
+    notified=mark_of("FAILED", "rft: stopped"),
     stages=(Stage(StageKind.RFT, "rft", StageState.FAILED, health=(NOTE, CLIPPED)),),
 )
 

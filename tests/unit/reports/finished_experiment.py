@@ -114,7 +114,6 @@ def record() -> Record:
     verdict = GateVerdict(
         "PROMOTE",
         promotes=True,
-        summary="exact_match better than baseline: +0.4100, p = 0.0000, met",
         ledger=(
             {
                 "condition": "exact_match better than baseline",

@@ -245,7 +245,7 @@ def test_each_stage_names_its_container_image(finished: Report) -> None:
 def test_markdown_tells_the_gates_sentence_once() -> None:
     record = example.record()
     assert record.gate is not None
-    for reason in (record.gate.summary, f"held: {record.gate.summary}", "something else"):
+    for reason in (record.gate.why, f"held: {record.gate.why}", "something else"):
         text = markdown(report(replace(record, reason=reason), example.scores()))
-        assert text.count(record.gate.summary) == 1
+        assert text.count(record.gate.why) == 1
         assert f"**{record.gate.verdict}**" in text

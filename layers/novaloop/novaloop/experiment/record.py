@@ -262,12 +262,24 @@ class DatasetRef:
 
 @dataclass(frozen=True)
 class GateVerdict(Bounded):
-    """What the gate said, whether that allows a deployment, and each condition it looked at."""
+    """What the gate said, whether that allows a deployment, and each condition it looked at.
+
+    `summary` says why where there is no condition that does.
+    """
 
     verdict: str
     promotes: bool
-    summary: Prose
+    summary: Prose = ""
     ledger: tuple[Mapping[str, Any], ...] = ()
+
+    @property
+    def why(self) -> str:
+        """What the verdict is for, in one sentence."""
+        lines = ("{condition}: {observed}, {outcome}".format(**each) for each in self.ledger)
+        return self.summary or "; ".join(lines)
+
+    def __str__(self) -> str:
+        return f"{self.verdict}: {self.why}"
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ each version: so no release meets those of another, and none is held up by them.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import Any
@@ -77,8 +78,17 @@ def _record_2(record: Values) -> Values:
     return {**record, "notices": notices}
 
 
+def mark_of(what: str, text: str = "") -> str:
+    """Return by what it is known again that people were told of a status, or the like, with a text.
+
+    The text itself stands where it is told from: a record says nothing twice.
+    """
+    return f"{what} {hashlib.sha256(text.encode()).hexdigest()[:12]}" if text else what
+
+
 def _record_3(record: Values) -> Values:
-    """Give attributes their present names, and put the metrics of all stages in one place.
+    """Give attributes their present names, and put the metrics of all stages in one place; say by a
+    mark what people were told last.
 
     A record of before has `spec` and `datasets` in itself, and still has them then: the store
     writes them beside it with the next commit.
@@ -92,7 +102,9 @@ def _record_3(record: Values) -> Values:
         {_STAGE_3.get(name, name): each for name, each in stage.items() if name != "metrics"}
         for stage in record.get("stages", ())
     ]
-    return {**record, "stages": stages, "metrics": metrics}
+    status, _, reason = (record.get("notified") or "").partition(": ")
+    notified = mark_of(status, "" if status == "LIVE" else reason)
+    return {**record, "stages": stages, "metrics": metrics, "notified": notified}
 
 
 _STAGE_3 = {"former": "previous_config", "proceeded_at": "second_step_at"}

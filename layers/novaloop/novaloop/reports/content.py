@@ -71,7 +71,7 @@ def report(
         gate=Gate(
             verdict=record.gate.verdict,
             promotes=record.gate.promotes,
-            summary=record.gate.summary,
+            summary=record.gate.why,
             ledger=[dict(entry) for entry in record.gate.ledger],
         )
         if record.gate

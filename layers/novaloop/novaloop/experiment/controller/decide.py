@@ -299,11 +299,10 @@ def _before_deploy(record: Record, seen: Observation, now: datetime) -> Decision
     verdict = record.gate or judge(record, seen.snapshot.scores)
     judged = replace(record, gate=verdict)
     if not verdict.promotes:
-        return enter(judged, Status.HELD, f"{verdict.verdict}: {verdict.summary}", now)
+        return enter(judged, Status.HELD, str(verdict), now)
     if record.spec.approval == "manual":
-        reason = f"{verdict.verdict}: {verdict.summary}"
-        return enter(judged, Status.AWAITING_APPROVAL, reason, now)
-    return enter(judged, Status.DEPLOYING, f"{verdict.verdict}: {verdict.summary}", now)
+        return enter(judged, Status.AWAITING_APPROVAL, str(verdict), now)
+    return enter(judged, Status.DEPLOYING, str(verdict), now)
 
 
 def _finish(record: Record, now: datetime) -> Decision:

@@ -24,9 +24,8 @@ def judge(record: Record, scores: Mapping[tuple[str, int], ScoreItem]) -> GateVe
         result.verdict is gate.GateVerdict.INCONCLUSIVE
         and conditions.when_inconclusive == "promote"
     )
-    lines = (f"{each.condition}: {each.observed}, {each.outcome}" for each in result.ledger)
     ledger = tuple(asdict(entry) for entry in result.ledger)
-    summary = "; ".join(lines) or "the gate asks for nothing"
+    summary = "" if ledger else "the gate asks for nothing"
     return GateVerdict(result.verdict, promotes, summary, ledger)
 
 

@@ -20,6 +20,7 @@ from novaloop.experiment.record import (
     Suspicion,
     Trouble,
 )
+from novaloop.experiment.versions import mark_of
 
 TOLD = {
     Status.REJECTED,
@@ -319,8 +320,10 @@ def _mark(record: Record) -> str:
     reason = "" if record.status is Status.LIVE else reason
     if record.status is Status.REJECTED and record.refused:
         reason = " ".join(f"{what} {which}" for what, which in sorted(record.refused.items()))
-    parts = [f"{record.status}: {reason}"] if _tells_status(record) or not record.unread else []
-    parts += filter(None, ("; ".join(troubles), record.unread))
+    is_told = _tells_status(record) or not record.unread
+    parts = [mark_of(str(record.status), reason)] if is_told else []
+    parts += filter(None, ["; ".join(troubles)])
+    parts += [mark_of("unread", record.unread)] if record.unread else []
     return " ".join(cut(part, TEXT_BYTES // len(parts) - 1) for part in parts)
 
 
