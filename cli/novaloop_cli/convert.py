@@ -21,8 +21,8 @@ from novaloop.datasets.profile.profile import DatasetProfile
 from novaloop.experiment.record import DatasetItem, DatasetStatus
 from novaloop.experiment.spec.experiment import FIELDS_ONLY, ExperimentSpec
 from novaloop.experiment.spec.inputs import FORMATS, question_column
-from novaloop.experiment.spec.wording import problems_of
 from novaloop.usecases.conversion import Conversion
+from novaloop.wording import problems_of
 from novaloop_cli.errors import Refused
 from novaloop_cli.folder import FolderObjects, folder_world
 from novaloop_cli.ranges import convert_on_all_cores

@@ -93,6 +93,27 @@ def test_invalid_conversation_is_rejected_with_its_path(bad: dict[str, Any], pat
 
 
 @pytest.mark.parametrize(
+    ("turns", "says"),
+    [
+        ([{"role": "user"}], "messages[0].content: is missing; add it"),
+        ([{"role": "usr", "content": [QUESTION]}], "did you mean user?"),
+        ([{"role": "SECRET", "content": [QUESTION]}], "must be one of user, assistant"),
+        ([{"role": "user", "content": "SECRET"}], "must be a list, such as `[a, b]`"),
+        ([{"role": "user", "content": [{"text": 7}]}], "must be a text; put it in quotes"),
+        ([{"role": "user", "content": [{"text": None}]}], "must hold exactly one of text,"),
+        ([{"role": "user", "content": [{"text": ""}]}], "is empty; fill it in or leave it out"),
+    ],
+)
+def test_a_row_of_a_wrong_form_is_told_what_to_do(turns: list[Any], says: str) -> None:
+    answer = {"role": "assistant", "content": [ANSWER]}
+    with pytest.raises(RowRejected) as caught:
+        read_conversation({**row([QUESTION]), "messages": [*turns, answer]}, "nova-lite-2")
+
+    assert says in str(caught.value)
+    assert "SECRET" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
     ("wanted", "model"),
     [
         (row([QUESTION], [REASONING, ANSWER]), "nova-pro"),

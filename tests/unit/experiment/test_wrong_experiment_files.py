@@ -44,9 +44,9 @@ def test_what_is_not_yaml_is_told_with_line_and_advice(text: str, where: str, ad
     [
         ("plan: sft", "plan: must be a list, such as `[a, b]`"),
         ("plan: []", "plan: must have at least 1 item after validation, not 0"),
-        ("plan:", "plan: has no value; give it one, or remove the line"),
+        ("plan:", "plan: has no value; give it one, or leave it out"),
         ("plan: [evaluate]", "plan[0].evaluate.name: is missing; add it"),
-        ("gate: exact_match", "gate: must be settings, such as `{key: value}`"),
+        ("gate: exact_match", "gate: must be keys with values, such as `{key: value}`"),
         ("gate: {confidence: 95}", "gate.confidence: must be less than 1"),
         ("labels: [1, b]", "labels[0]: must be a text; put it in quotes"),
         ("system_prompt: 2020-01-01", "system_prompt: must be a text; put it in quotes"),

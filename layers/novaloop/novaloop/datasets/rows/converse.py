@@ -17,6 +17,7 @@ from novaloop.datasets.rows.media import (
 )
 from novaloop.datasets.rows.schema import NonBlank, Strict, parse, rejected
 from novaloop.datasets.rows.text_rules import require_unreserved
+from novaloop.problem import Invalid, Problem
 from novaloop.typed import dotted
 
 NOVA_2 = "nova-lite-2"
@@ -86,7 +87,7 @@ class ToolResultPart(Strict):
     @model_validator(mode="after")
     def _one_kind(self) -> "ToolResultPart":
         if (self.text is None) is (self.json_value is None):
-            raise ValueError("must hold either text or json")
+            raise Invalid(Problem("", "must hold either text or json"))
         return self
 
 
@@ -112,7 +113,8 @@ class Part(Strict):
     @model_validator(mode="after")
     def _one_kind(self) -> "Part":
         if len(self.kinds) != 1:
-            raise ValueError(f"must hold exactly one of {', '.join(Part.model_fields)}")
+            rule = f"must hold exactly one of {', '.join(Part.model_fields)}"
+            raise Invalid(Problem("", rule))
         return self
 
     @property
@@ -136,7 +138,7 @@ class InputSchema(Strict):
     @model_validator(mode="after")
     def _has_type(self) -> "InputSchema":
         if "type" not in self.json_schema:
-            raise ValueError("json must have a type")
+            raise Invalid(Problem("", "json must have a type"))
         return self
 
 
@@ -162,7 +164,7 @@ class ToolConfig(Strict):
     @model_validator(mode="after")
     def _unique_names(self) -> "ToolConfig":
         if len(self.names) < len(self.tools):
-            raise ValueError("two tools have the same name")
+            raise Invalid(Problem("", "two tools have the same name", "rename one"))
         return self
 
     @property

@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 from novaloop.datasets.errors import RowRejected
 from novaloop.datasets.options import RowFormat
 from novaloop.datasets.rows.schema import NonBlank, Strict, parse
+from novaloop.problem import Invalid, Problem
 from novaloop.typed import dotted
 
 FORMATS = {RowFormat.RFT_MULTITURN, RowFormat.RFT_MULTITURN_SERVERLESS}
@@ -41,9 +42,10 @@ class Message(Strict):
     @model_validator(mode="after")
     def _has_content(self) -> "Message":
         if self.role == "tool" and self.tool_call_id is None:
-            raise ValueError("a tool message needs tool_call_id")
+            raise Invalid(Problem("", "a tool message needs tool_call_id", "add it"))
         if not self.tool_calls and not (self.content or "").strip():
-            raise ValueError(f"content of the {self.role} message is empty")
+            what = f"content of the {self.role} message is empty"
+            raise Invalid(Problem("", what, "fill it in"))
         return self
 
 

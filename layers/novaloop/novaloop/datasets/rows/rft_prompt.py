@@ -6,6 +6,7 @@ import orjson
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
 from novaloop.datasets.rows.schema import NonBlank, Strict, parse
+from novaloop.problem import Invalid, Problem
 
 ALL_OR_NONE = ("id", "reference_answer", "tools")
 
@@ -21,7 +22,7 @@ class Message(Strict):
     @model_validator(mode="after")
     def _has_content(self) -> "Message":
         if self.content is None and not self.tool_calls:
-            raise ValueError("needs content or tool_calls")
+            raise Invalid(Problem("", "needs content or tool_calls", "add one of them"))
         return self
 
 
@@ -50,7 +51,7 @@ class Tool(Strict):
 def _unique(tools: list[Tool]) -> list[Tool]:
     names = [tool.function.name for tool in tools]
     if len(set(names)) < len(names):
-        raise ValueError("two tools have the same name")
+        raise Invalid(Problem("", "two tools have the same name", "rename one"))
     return tools
 
 
@@ -70,9 +71,10 @@ class Prompt(Strict):
     def _roles(self) -> "Prompt":
         roles = [message.role for message in self.messages]
         if "system" in roles[1:]:
-            raise ValueError("the system message must be the first, and the only one")
+            rule = "the system message must be the first, and the only one"
+            raise Invalid(Problem("", rule))
         if "user" not in roles:
-            raise ValueError("needs a user message")
+            raise Invalid(Problem("", "needs a user message", "add one"))
         return self
 
 

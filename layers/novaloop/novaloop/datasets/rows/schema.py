@@ -6,7 +6,9 @@ from typing import Annotated, Any, ClassVar, TypeVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from novaloop.datasets.errors import Found, RowRejected
+from novaloop.problem import Invalid, Problem
 from novaloop.typed import dotted
+from novaloop.wording import problems_of
 
 
 class Strict(BaseModel):
@@ -26,7 +28,7 @@ class Strict(BaseModel):
 
 def _not_blank(text: str) -> str:
     if not text.strip():
-        raise ValueError("is empty")
+        raise Invalid(Problem("", "is empty", "fill it in or leave it out"))
     return text
 
 
@@ -43,17 +45,19 @@ def parse(model: type[Model], row: Any, at: tuple[str | int, ...] = ()) -> Model
     try:
         return model.model_validate(row)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        first = error.errors(include_url=False)[0]
         path = dotted(*at, *_declared(first["loc"]))
-        what, do = first["msg"].removeprefix("Value error, ").removeprefix("Input "), ""
-        found = None
+        problem, found = next(problems_of(first, "")), None
         if first["type"] == "extra_forbidden":
-            what, do = "has a key that its format doesn't know", "remove or rename it"
+            what = "has a key that its format doesn't know"
+            problem = Problem("", what, "remove or rename it")
             found = Found([str(first["loc"][-1])])
             # A key may be one of another object's.
             path = dotted(*at, *_declared(first["loc"][:-1]))
-        where, field = path or "the row", path or None
-        raise RowRejected("schema", what, do, field=field, where=where, found=found) from error
+        what, do, where = problem.what, problem.do, path or "the row"
+        raise RowRejected(
+            "schema", what, do, field=path or None, where=where, found=found
+        ) from error
 
 
 def rejected(path: str, what: str, do: str = "") -> RowRejected:

@@ -11,10 +11,10 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from novaloop.experiment.spec.wording import problems_of
 from novaloop.problem import Invalid
 from novaloop.recipes.packaged import packaged_yaml
 from novaloop.typed import dotted
+from novaloop.wording import problems_of
 
 _HOUR = 3600
 _LOW_SHARE = 0.5

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from novaloop.experiment.spec import wording
+from novaloop import wording
 from novaloop.experiment.spec.experiment import ExperimentSpec, Gate, Split
 from novaloop.experiment.spec.reward import REWARD_TYPES, LengthPenalty, WeightedPart
 from novaloop.experiment.spec.stages import (

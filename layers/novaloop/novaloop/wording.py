@@ -1,4 +1,4 @@
-"""Errors of pydantic as Problems, in words for whoever wrote the settings."""
+"""Errors of pydantic as Problems, in words for whoever wrote the settings or the file."""
 
 from __future__ import annotations
 
@@ -9,11 +9,14 @@ from typing import Any
 
 from novaloop.problem import Invalid, Problem
 
+_LONGEST_COMPARED = 100
+"""Characters; longer ones are no choice, and a cell may have millions."""
 _WANTED = {
     "tuple_type": "a list, such as `[a, b]`",
-    "dict_type": "settings, such as `{key: value}`",
-    "model_type": "settings, such as `{key: value}`",
-    "model_attributes_type": "settings, such as `{key: value}`",
+    "dict_type": "keys with values, such as `{key: value}`",
+    "model_type": "keys with values, such as `{key: value}`",
+    "model_attributes_type": "keys with values, such as `{key: value}`",
+    "list_type": "a list, such as `[a, b]`",
     "string_type": "a text",
     "float_type": "a number",
     "float_parsing": "a number",
@@ -37,13 +40,14 @@ def problems_of(error: Mapping[str, Any], where: str) -> Iterator[Problem]:
         yield Problem(where, "is not a known setting", "remove it")
     elif kind in {"enum", "literal_error"}:
         choices = re.findall(r"'([^']+)'", str(error["ctx"]["expected"]))
-        near = get_close_matches(str(error["input"]), choices, 1)
+        given = error["input"] if isinstance(error["input"], str) else ""
+        near = get_close_matches(given[:_LONGEST_COMPARED], choices, 1)
         do = f"did you mean {near[0]}?" if near else ""
         yield Problem(where, f"must be one of {', '.join(choices)}", do)
     elif kind == "missing":
         yield Problem(where, "is missing", "add it")
     elif kind in _WANTED and error["input"] is None:
-        yield Problem(where, "has no value", "give it one, or remove the line")
+        yield Problem(where, "has no value", "give it one, or leave it out")
     elif kind in _WANTED:
         do = "put it in quotes" if kind == "string_type" else ""
         yield Problem(where, f"must be {_WANTED[kind]}", do)
