@@ -10,7 +10,6 @@ import click
 from botocore.exceptions import ClientError
 
 from novaloop.experiment.record import Endpoint, Record, Status
-from novaloop.experiment.spec.stages import OnBedrock
 from novaloop.recipes.bedrock_serving import native_request
 from novaloop.usecases.outcomes import chat_request
 from novaloop_cli import bedrock_chat
@@ -55,9 +54,9 @@ def answer(
     """Yield the answer's text as it arrives. Raises Refused, Failed."""
     if record.status is not Status.LIVE or record.endpoint is None:
         raise Refused(f"{record.experiment_id} is {record.status}: no endpoint is live")
-    name, plan = record.endpoint.name, record.spec.plan[-1]
+    name, plan = record.endpoint.name, record.spec.deployment
     try:
-        if isinstance(plan, OnBedrock):
+        if plan is not None and plan.on_bedrock:
             request = native_request(question, record.spec.system_prompt, max_tokens)
             yield from bedrock_chat.answer(stack, name, plan.to, request, stream=stream)
             return

@@ -56,17 +56,17 @@ class StageKind(StrEnum):
     @property
     def trains(self) -> bool:
         """Whether its job makes a checkpoint, from which the stages after it go on."""
-        return self in {StageKind.SFT, StageKind.DPO, StageKind.RFT}
+        return issubclass(STAGES[self], TrainStage)
 
     @property
     def is_scored(self) -> bool:
         """Whether the metrics function scores what its job wrote."""
-        return self is StageKind.EVALUATE
+        return issubclass(STAGES[self], EvaluateStage)
 
     @property
     def serves(self) -> bool:
         """Whether it has no job, but makes what serves, and bills, until it is deleted."""
-        return self is StageKind.DEPLOY
+        return issubclass(STAGES[self], ServingStage)
 
 
 class Runtime(StrEnum):
