@@ -386,7 +386,7 @@ StagePlan = Annotated[
     | Annotated[ProvisionedStage, Tag("bedrock-provisioned")],
     Discriminator(_kind_of),
 ]
-STAGES: Mapping[str, type[BaseModel]] = {
+STAGES: Mapping[str, type[StageSpec]] = {
     tag.tag: stage for stage, tag in map(get_args, get_args(get_args(StagePlan)[0]))
 }
 """What may stand in a plan, by its kind, or for a deployment to Bedrock by its target."""
