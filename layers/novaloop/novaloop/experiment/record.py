@@ -23,6 +23,7 @@ MAX_METRICS = 10
 MAX_NOTICES = 10
 MAX_ERRORS = 51
 MAX_STRAYS = 10
+MAX_AWAITED = 10
 
 
 class Status(StrEnum):
@@ -104,7 +105,7 @@ class Suspect(StrEnum):
     that seems to serve another configuration. `UNREADABLE` is what nobody could look at. `DENIED`
     is an end that the service refuses, for want of a right or for whatever reason; `LINGERING` one
     that was accepted, or has to wait for a change, and takes long. `OVERDUE` is what is past its
-    deadline and can't be seen.
+    deadline and can't be seen. `UNANSWERED` is what was asked for and does not come.
     """
 
     ABSENT = "ABSENT"
@@ -115,6 +116,7 @@ class Suspect(StrEnum):
     LINGERING = "LINGERING"
     UNREADABLE = "UNREADABLE"
     OVERDUE = "OVERDUE"
+    UNANSWERED = "UNANSWERED"
 
 
 @dataclass(frozen=True)
@@ -366,9 +368,10 @@ class Record(Bounded):
     `unused_uploads` says what came too late to be used. `handled_commands` are ids that release
     0.1.0 remembered; the next commit lets go of them. `notified` is what people were told last,
     `reported` what the report was last brought up to. `unreadable` is what could not be looked at,
-    `unread` the items beside the record that can't be read. `troubles` are what people are told of
-    beside the status. `refused` identifies the uploads that were refused last, by role and the
-    like: of each people are told once.
+    `unread` the items beside the record that can't be read. `awaited` is what was asked for and has
+    not come yet, by what that is, each with the code of the error where the asking itself fails.
+    `troubles` are what people are told of beside the status. `refused` identifies the uploads that
+    were refused last, by role and the like: of each people are told once.
     `spec_upload` is the version of the `experiment.yaml` that `spec` comes from, empty if none was
     uploaded; releases before 0.2.0 did not remember it. `spec_digest` is the store's: of the spec
     and datasets as they are stored, in an item beside the record's own. `updated_at` is when it was
@@ -400,6 +403,7 @@ class Record(Bounded):
     base_checkpoint: str | None = None
     unreadable: Suspicion | None = None
     unread: Prose = ""
+    awaited: Annotated[Mapping[str, Suspicion], First(MAX_AWAITED)] = field(default_factory=dict)
     troubles: tuple[Trouble, ...] = ()
     refused: Mapping[str, str] = field(default_factory=dict)
     prefix: str = "novaloop"
@@ -423,8 +427,26 @@ class Record(Bounded):
         """What people should know of it: notices, uploads not used, what can't be read."""
         unreadable = self.unreadable.why if self.unreadable else ""
         schedule = self.lost_backstop, self.refused_backstop
-        told = (self.unused_uploads, self.unread, unreadable, *schedule)
+        told = (self.unused_uploads, self.unread, unreadable, *schedule, *self.unanswered)
         return (*self.notices, *filter(None, told))
+
+    @property
+    def unanswered(self) -> tuple[str, ...]:
+        """What people should know of what was asked for, and does not come."""
+        return tuple(
+            f"{what} has been asked for since {each.since:%Y-%m-%d %H:%M} UTC, and nothing has "
+            "come: "
+            + (
+                f"the asking fails ({each.why}); give the controller's role the right if that is "
+                "what it lacks"
+                if each.why
+                else "whoever is to do it may be broken, throttled or switched off, which the "
+                "function's log tells"
+            )
+            + "; it is tried again"
+            for what, each in self.awaited.items()
+            if each.confirmed
+        )
 
     @property
     def lost_backstop(self) -> str:

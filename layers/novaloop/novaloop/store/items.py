@@ -98,6 +98,7 @@ class RecordModel(Item, discriminator="RECORD"):
     base_checkpoint = UnicodeAttribute(null=True)
     unreadable = MapAttribute[str, Any](null=True)
     unread = UnicodeAttribute(null=True)
+    awaited = MapAttribute[str, Any](null=True)
     troubles = ListAttribute[Any](null=True)
     refused = MapAttribute[str, Any](null=True)
     waits_for = UnicodeAttribute(null=True)

@@ -143,10 +143,15 @@ def _claim(
     before = [old for item in items if (old := same(present.get(item.role), item)) is not None]
     if len(before) == len(items) and not any(map(is_wanted, before)):
         return ()
-    if by_steps and before and (_is_begun(before[0], world) or by_steps()):
-        return ()
     attempts = 1 + max((old.ingest_attempts for old in before), default=0)
     claimed = tuple(replace(item, ingest_attempts=attempts) for item in items)
+    if by_steps and before:
+        if _is_begun(before[0], world):
+            return ()
+        # What nobody can look at may run, so nothing is begun beside it.
+        with noticing(partial(put_back, experiment_id, claimed, world)):
+            if by_steps():
+                return ()
     shown = claimed
     if attempts > MAX_ATTEMPTS:
         reason = why_given_up("converted")

@@ -559,17 +559,18 @@ def act(
     One that fails, such as a notification that can't be sent, keeps no other from being carried
     out. It is not tried again in the same look, but decided on again in the next.
     """
-    feedback = Feedback()
+    feedback, asked = Feedback(), list[tuple[Command, str]]()
     for command in commands:
         if command in failed:
             continue
+        code = ""
         try:
             feedback = _carried_out(command, record, world, feedback)
         except Exception as error:
-            _reported(error, type(command).__name__, world)
+            code = _reported(error, type(command).__name__, world)
             failed.add(command)
-            feedback = replace(feedback, undone=True)
-    return feedback
+        asked.append((command, code))
+    return replace(feedback, asked=tuple(asked))
 
 
 def _carried_out(command: Command, record: Record, world: World, feedback: Feedback) -> Feedback:

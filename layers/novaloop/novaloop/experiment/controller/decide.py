@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import NamedTuple, TypeVar
 
+from novaloop.experiment.controller.awaiting import awaiting
 from novaloop.experiment.controller.backstop import (
     acknowledged,
     is_promised,
@@ -152,11 +153,12 @@ def decide(seen: Observation, now: datetime, policy: Policy) -> Decision:
 
 
 def _entered(record: Record) -> Record:
-    """Let go of what belongs to the former status: what could not be read, and what was to be kept.
+    """Let go of what belongs to the former status: what could not be read, what was asked for, and
+    what was to be kept.
 
-    The new one has looks of its own, and nothing is kept but what is live.
+    The new one has looks and questions of its own, and nothing is kept but what is live.
     """
-    return kept_no_longer(replace(record, unreadable=None))
+    return kept_no_longer(replace(record, unreadable=None, awaited={}))
 
 
 def _step(record: Record, seen: Observation, now: datetime, policy: Policy) -> Decision:
@@ -218,6 +220,17 @@ def _new(seen: Observation, now: datetime, policy: Policy) -> Record:
     )
 
 
+def _collect(record: Record, seen: Observation, now: datetime, policy: Policy) -> Decision:
+    """Collect, and note what is asked for.
+
+    Not while REJECTED, of which people are told, and which asks for what a correction may need.
+    """
+    decision = collect(record, seen, now, policy)
+    waits = decision.record.status is Status.COLLECTING
+    asked = decision.commands if waits else ()
+    return replace(decision, record=awaiting(decision.record, asked, seen, now))
+
+
 _BEFORE_LAUNCH = {StageState.PENDING, StageState.WAITING}
 
 
@@ -250,8 +263,9 @@ def _move(
     rule = TABLE[stage.state, sight]
     name = job_name(record.prefix, record.experiment_id, record.uid, stage.name, stage.attempt)
     moved = move(stage, sight, seen, now, name)
-    after = put_stage(record, moved)
     commands = (StageCommand(rule.ask, stage.name),) if rule.ask else ()
+    asked = (StageCommand(Ask.CHECK, stage.name),) if moved.state is StageState.SCORING else ()
+    after = awaiting(put_stage(record, moved), asked, seen, now)
     changed = moved.state is not stage.state or moved.attempt != stage.attempt
     line = HistoryEntry(now, f"{stage.name} {moved.state}", moved.reason or sight.value)
     history = (*new_notes, line) if changed and not _is_old_news(stage, moved) else new_notes
@@ -340,7 +354,7 @@ def _watch_endpoint(record: Record, seen: Observation, now: datetime, _: Policy)
         reason = f"can't be kept until {until:%Y-%m-%d %H:%M} UTC yet: {seen.exposed}"
         unkept = replace(record, endpoint=replace(endpoint, unkept=until))
         return enter(unkept, Status.LIVE, reason, now)
-    return _tell_health(record, seen.work, now) or _hold(record, seen.work)
+    return _tell_health(record, seen.work, now) or _hold(record, seen, now)
 
 
 CHANGES_FOR_LONG = timedelta(hours=6)
@@ -410,12 +424,15 @@ def _why_no_more(record: Record, work: Work) -> str | None:
     return f"{record.endpoint.name} serves experiment {successor} now"
 
 
-def _hold(record: Record, work: Work | None) -> Decision:
+def _hold(record: Record, seen: Observation, now: datetime) -> Decision:
     """Take over an endpoint that serves this experiment and belongs to an earlier one."""
+    work = seen.work
     holder = work.holder if work is not None and work.phase is Phase.READY else None
-    if holder is None or record.owner.owns(holder) or record.focus is None:
+    if holder is None or record.focus is None:
         return stay(record)
-    return Decision(record, (StageCommand(Ask.HOLD, record.focus.name),))
+    is_ours = record.owner.owns(holder)
+    asked = () if is_ours else (StageCommand(Ask.HOLD, record.focus.name),)
+    return Decision(awaiting(record, asked, seen, now), asked)
 
 
 def _wind_down(record: Record, seen: Observation, now: datetime, _: Policy) -> Decision:
@@ -516,8 +533,8 @@ def _nothing_to_do(record: Record, *_: object) -> Decision:
 
 _Step = Callable[[Record, Observation, datetime, Policy], Decision]
 _STEPS: Mapping[Status, _Step] = {
-    Status.COLLECTING: collect,
-    Status.REJECTED: collect,
+    Status.COLLECTING: _collect,
+    Status.REJECTED: _collect,
     Status.RUNNING: _advance,
     Status.DEPLOYING: _advance,
     Status.HELD: _nothing_to_do,

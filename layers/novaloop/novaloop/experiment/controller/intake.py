@@ -299,7 +299,10 @@ def _wait_for_datasets(
     stalled = [item for item in read if item.updated_at + CONVERSION < now]
     again = {item.source_key for item in (*unset, *stalled)}
     if record.spec.split is not None and intake.missing:
-        again |= {f"{INBOX}{record.experiment_id}/{file}" for file in _to_split(snapshot.strays)}
+        # What was divided before goes by its items.
+        divided = {_file(item) for item in snapshot.datasets.values()}
+        files = [file for file in _to_split(snapshot.strays) if file not in divided]
+        again |= {f"{INBOX}{record.experiment_id}/{file}" for file in files}
     ingest = [IngestCommand(key) for key in sorted(again)]
     if intake.rejected:
         refused = {

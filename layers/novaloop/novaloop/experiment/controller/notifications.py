@@ -233,6 +233,9 @@ def present_troubles(record: Record) -> list[PresentTrouble]:
         found += _long_wait(stage)
     if stage is not None and stage.state is StageState.SCORING and stage.checks >= LATE_AFTER:
         found += _late_outcome(record, stage)
+    elif unanswered := record.unanswered:
+        # What is asked for beside it, and why the asking fails, may differ from look to look.
+        found.append(PresentTrouble("what was asked for does not come", "\n".join(unanswered)))
     return found
 
 
@@ -277,7 +280,11 @@ def _late_outcome(record: Record, stage: Stage) -> list[PresentTrouble]:
         f"{stage.name}: {stage.reason}; it is asked again, less and less often, for a day from the "
         "job's end on"
     )
-    text += f"; {_WHY_NO_SCORE}" if stage.kind.is_scored else ""
+    refused = [each.why for each in record.awaited.values()]
+    if refused:
+        text += f"; the asking fails ({refused[0]}): give the controller's role the right to do so"
+    elif stage.kind.is_scored:
+        text += f"; {_WHY_NO_SCORE}"
     return [PresentTrouble(f"{stage.name} has no outcome", text)]
 
 

@@ -24,6 +24,7 @@ from novaloop.experiment.record import (
 from novaloop.experiment.spec.stages import StageKind
 
 if TYPE_CHECKING:
+    from novaloop.experiment.controller.decision import Command
     from novaloop.experiment.lineage import Origin
     from novaloop.training.notes import HealthKind, HealthNote
 
@@ -198,8 +199,9 @@ class Feedback:
     """What acting taught that looking can't; None and empty where nothing was done.
 
     `notified` and `warned` are what people were just told: a status, and stages with their ills.
-    `reported` is what the report was just asked to be brought up to. `undone`: something failed,
-    such as telling people, and is tried again in the next look.
+    `reported` is what the report was just asked to be brought up to. `asked` are the commands that
+    were just carried out, each with the code of the error that it failed with, empty if it did not:
+    what failed, such as telling people, is tried again in the next look.
     `planned` sums up the plan of a dry run that was just written. `proceeded`: the second step of
     the work was just requested. `made` is the ARN that the service just answered to our Create.
     `end` and `denied` are what just came of asking to end work: why it was refused, if it was.
@@ -211,7 +213,7 @@ class Feedback:
     notified: str | None = None
     reported: str | None = None
     warned: tuple[tuple[str, HealthKind], ...] = ()
-    undone: bool = False
+    asked: tuple[tuple[Command, str], ...] = ()
     planned: str | None = None
     proceeded: bool = False
     made: str | None = None

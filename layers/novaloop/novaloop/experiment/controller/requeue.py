@@ -40,7 +40,8 @@ def with_due(
     record = decision.record
     is_late = _is_claimed(before) and _is_claimed(record) and record.unreadable is None
     unseen = now + _soon(policy) if is_late else None
-    again = _again(record, seen.snapshot, now) if seen.undone else None
+    undone = any(code for _, code in seen.asked)
+    again = _again(record, seen.snapshot, now) if undone else None
     due = _due_at(record, seen, now, policy)
     looks = (due, unseen, again, decision.look_at, _used_up(record, now))
     due_at = min(filter(None, looks), default=None)
@@ -99,15 +100,18 @@ def _due_at(record: Record, seen: Observation, now: datetime, policy: Policy) ->
 def _due_while_collecting(record: Record, seen: Observation, now: datetime) -> datetime | None:
     """Return the next look: after half of the time since the last upload, within bounds.
 
-    Another experiment's checkpoint is open work, so what waits for it is looked at as before.
+    Another experiment's checkpoint is open work, so what waits for it is looked at as before. What
+    was asked for and does not come is told before it is given up.
     """
     soonest = LOOK_AGAIN[record.status]
     if seen.origin is not None and seen.origin.for_now:
         return now + soonest
     quiet = now - _last_change(record, seen.snapshot)
-    if quiet > GIVEN_UP_AFTER and all_told(record):
+    untold = [each.look_at for each in record.awaited.values() if not each.confirmed]
+    if quiet > GIVEN_UP_AFTER and all_told(record) and not untold:
         return None
-    return now + max(soonest, min(quiet / 2, LONGEST_QUIET))
+    due = now + max(soonest, min(quiet / 2, LONGEST_QUIET))
+    return min(due, max(min(untold), now + soonest)) if untold else due
 
 
 def _again(record: Record, snapshot: Snapshot, now: datetime) -> datetime:
