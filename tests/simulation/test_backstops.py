@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from botocore.exceptions import ConnectTimeoutError
 
 from novaloop.experiment.controller.backstop import MARGIN
 from novaloop.experiment.record import CommandKind, Snapshot, Status
@@ -473,6 +474,41 @@ def test_a_schedule_that_is_gone_and_can_not_be_set_is_told_once_and_set_when_it
     assert schedules_of(simulation) == before
     assert "until it can be set" not in " ".join(simulation.record("demo").remarks)
     assert len(told_as_refused(simulation)) == 1
+
+
+class Unreachable:
+    """Lets no request to create or change a schedule come to an answer."""
+
+    def around(self, call: Call) -> object:
+        if call.name in {"scheduler.create_schedule", "scheduler.update_schedule"}:
+            raise ConnectTimeoutError(endpoint_url="https://scheduler")
+        return call()
+
+
+def test_what_can_not_be_kept_since_scheduler_does_not_answer_is_told() -> None:
+    simulation = live()
+    simulation.notifier.messages.clear()
+    simulation.interposed.append(Unreachable())
+    simulation.command("demo", CommandKind.KEEP, hours=100)
+    simulation.passes(timedelta(hours=2))
+    (message,) = [text for _, text in simulation.notifier.messages]
+    assert "can't be kept until" in message
+    assert "ConnectTimeoutError" in message
+    simulation.interposed.clear()
+    simulation.passes(timedelta(minutes=30))
+    assert expires_at(simulation) > simulation.clock.now() + timedelta(hours=90)
+
+
+@any_plan
+def test_a_schedule_that_can_not_be_set_since_scheduler_does_not_answer_is_told(
+    plan: bytes,
+) -> None:
+    simulation = live(plan)
+    simulation.interposed.append(Unreachable())
+    simulation.scheduler.schedules.clear()
+    simulation.passes(timedelta(hours=5))
+    (message,) = told_as_refused(simulation)
+    assert "ConnectTimeoutError" in message
 
 
 def test_a_schedule_that_can_not_be_set_for_a_moment_is_no_news() -> None:

@@ -622,6 +622,9 @@ def _act_on_backstop(
         missing = world.schedules.put(backstop, world.clock.now(), sooner=command.sooner)
     except LaunchRefused as refused:
         return replace(feedback, exposed=refused.reason)
+    except Exception as error:  # such as a connection that timed out, which no service refused
+        code = _reported(error, f"setting the schedule of {command.stage}", world)
+        return replace(feedback, exposed=f"the schedule that ends {backstop.name}: {code}")
     return replace(feedback, backstop=backstop, was_gone=missing and command.again)
 
 
