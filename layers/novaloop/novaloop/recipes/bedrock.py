@@ -148,9 +148,16 @@ def _check(
         yield Problem(joined(at, "name"), f"{shown(job.name)} {rule}")
     yield from check_object(job.data_uri, joined(at, "data_uri"))
     yield from check_rows(job.method, job.model, job.rows, joined(at, "data"))
-    yield from _check_validation(job, joined(at, "validation_uri"))
-    if method.customization_type == _REINFORCED:
-        yield from _check_reward(deployment.reward_function_arn, joined(at, "reward_function_arn"))
+    uri, where = job.validation_uri, joined(at, "validation_uri")
+    if uri is not None and job.model == "nova-lite-2":
+        yield Problem(where, "Bedrock takes no validation data for nova-lite-2", "leave it out")
+    elif uri is not None:
+        yield from check_object(uri, where)
+    function, where = deployment.reward_function_arn, joined(at, "reward_function_arn")
+    if method.customization_type == _REINFORCED and function:
+        yield from check_function(function, where)
+    elif method.customization_type == _REINFORCED:
+        yield Problem(where, "is needed for reinforcement fine-tuning", "name a function")
     yield from check_training_region(job.method, deployment.region, joined(at, "region"))
 
 
@@ -159,20 +166,6 @@ def check_name(name: str, at: str) -> Iterator[Problem]:
     if not LEGAL_BEDROCK_NAME.fullmatch(name):
         rule = "must be at most 63 letters and digits, with single hyphens between"
         yield Problem(at, f"{shown(name)} {rule}")
-
-
-def _check_validation(job: CustomizationJob, at: str) -> Iterator[Problem]:
-    if job.validation_uri is not None and job.model == "nova-lite-2":
-        yield Problem(at, "Bedrock takes no validation data for nova-lite-2", "leave it out")
-    elif job.validation_uri is not None:
-        yield from check_object(job.validation_uri, at)
-
-
-def _check_reward(arn: str | None, at: str) -> Iterator[Problem]:
-    if arn:
-        yield from check_function(arn, at)
-    else:
-        yield Problem(at, "is needed for reinforcement fine-tuning", "name a function")
 
 
 def check_training_region(method: str, region: str, at: str) -> Iterator[Problem]:

@@ -99,7 +99,39 @@ def serverless_job(job: ServerlessJob, deployment: Deployment, at: str = "") -> 
     problems += _check(job, method, chosen, at)
     if problems:
         raise Invalid(*problems)
-    return _request(job, method, chosen, values, deployment)
+    data = {"train": job.data_uri, "validation": job.validation_uri}
+    data_type = chosen.family.channel
+    return without_none(
+        TrainingJobName=job.job_name,
+        RoleArn=deployment.execution_role_arn,
+        HyperParameters=_hyperparameters(job, method, values),
+        InputDataConfig=[channel(name, data_type, uri) for name, uri in data.items() if uri]
+        if data_type
+        else None,
+        OutputDataConfig=without_none(
+            S3OutputPath=job.output_uri,
+            KmsKeyId=deployment.kms_key_arn,
+            CompressionType="NONE",
+        ),
+        StoppingCondition={"MaxRuntimeInSeconds": job.max_runtime_seconds},
+        ServerlessJobConfig=without_none(
+            BaseModelArn=job.base_model_arn,
+            AcceptEula=True,
+            JobType="FineTuning" if method.technique else "Evaluation",
+            CustomizationTechnique=method.technique,
+            Peft="LORA" if method.technique else None,
+            EvaluationType=method.evaluation,
+            EvaluatorArn=job.evaluator_arn if method.technique == "RLVR" else None,
+        ),
+        # Only an evaluation of the base model itself has no package to start from or to make.
+        ModelPackageConfig=without_none(
+            ModelPackageGroupArn=job.model_package_group_arn, SourceModelPackageArn=job.checkpoint
+        )
+        if job.checkpoint or not method.evaluation
+        else None,
+        VpcConfig=vpc_config(deployment),
+        Tags=sagemaker_tags(job.tags),
+    )
 
 
 def check_method(method: str, model: str, at: str) -> Iterator[Problem]:
@@ -169,35 +201,6 @@ def check_package(checkpoint: str | None, at: str) -> Iterator[Problem]:
         yield Problem(at, f"{shown(checkpoint)} {rule}")
 
 
-def _request(
-    job: ServerlessJob,
-    method: Method,
-    chosen: Blueprint,
-    values: Mapping[str, Any],
-    deployment: Deployment,
-) -> dict[str, Any]:
-    data = {"train": job.data_uri, "validation": job.validation_uri}
-    data_type = chosen.family.channel
-    return without_none(
-        TrainingJobName=job.job_name,
-        RoleArn=deployment.execution_role_arn,
-        HyperParameters=_hyperparameters(job, method, values),
-        InputDataConfig=[channel(name, data_type, uri) for name, uri in data.items() if uri]
-        if data_type
-        else None,
-        OutputDataConfig=without_none(
-            S3OutputPath=job.output_uri,
-            KmsKeyId=deployment.kms_key_arn,
-            CompressionType="NONE",
-        ),
-        StoppingCondition={"MaxRuntimeInSeconds": job.max_runtime_seconds},
-        ServerlessJobConfig=_job_config(job, method),
-        ModelPackageConfig=_model_package(job, method),
-        VpcConfig=vpc_config(deployment),
-        Tags=sagemaker_tags(job.tags),
-    )
-
-
 def _hyperparameters(
     job: ServerlessJob, method: Method, values: Mapping[str, Any]
 ) -> dict[str, str]:
@@ -209,23 +212,3 @@ def _hyperparameters(
     function = job.processor_function_arn
     scorer = {"lambda_arn": function, "lambda_type": "rft"} if function else {}
     return {"name": job.run_name, **settings, **scorer}
-
-
-def _job_config(job: ServerlessJob, method: Method) -> dict[str, Any]:
-    return without_none(
-        BaseModelArn=job.base_model_arn,
-        AcceptEula=True,
-        JobType="FineTuning" if method.technique else "Evaluation",
-        CustomizationTechnique=method.technique,
-        Peft="LORA" if method.technique else None,
-        EvaluationType=method.evaluation,
-        EvaluatorArn=job.evaluator_arn if method.technique == "RLVR" else None,
-    )
-
-
-def _model_package(job: ServerlessJob, method: Method) -> dict[str, str] | None:
-    if method.evaluation and not job.checkpoint:
-        return None
-    return without_none(
-        ModelPackageGroupArn=job.model_package_group_arn, SourceModelPackageArn=job.checkpoint
-    )

@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from novaloop.usecases.ports import Billing, RunningResources, StackStatus
+from novaloop.usecases.ports import RunningResources, StackStatus
 
 GOES_AWAY = "DELETE_IN_PROGRESS"
 IS_UPDATED = "UPDATE_IN_PROGRESS"
@@ -85,15 +85,13 @@ def _judge(
         running, unseen = world.running.find(in_time)
     except Exception as error:  # told, as all that keeps the guard from looking
         running, unseen = (), (f"the guard is broken: {type(error).__name__}: {error}",)
-    remaining = tuple(_line(each) for each in running)
+    remaining = tuple(
+        f"{each.kind.partition(':')[2]} {each.name} (experiment {each.experiment_id})"
+        for each in running
+    )
     if not remaining and not unseen:
         return Verdict(True, "nothing runs or serves")
     return Verdict(False, reason(remaining, unseen, do), (*remaining, *unseen))
-
-
-def _line(billing: Billing) -> str:
-    kind = billing.kind.partition(":")[2]
-    return f"{kind} {billing.name} (experiment {billing.experiment_id})"
 
 
 def reason(remaining: Sequence[str], unseen: Sequence[str], do: str) -> str:

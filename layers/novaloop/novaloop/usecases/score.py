@@ -62,7 +62,8 @@ def score(experiment_id: str, stage_name: str, attempt: int, world: ScoreWorld) 
     Raises Damaged if the score of an evaluation before it can't be read.
     """
     snapshot = world.store.load(experiment_id)
-    stage = _stage(snapshot, stage_name, attempt)
+    stages = snapshot.record.stages if snapshot.record else ()
+    stage = next((s for s in stages if (s.name, s.attempt) == (stage_name, attempt)), None)
     if snapshot.record is None or stage is None:
         return None
     known = snapshot.scores.get((stage_name, attempt))
@@ -98,11 +99,6 @@ def _fitting(scored: _Scored) -> _Scored:
     )
 
 
-def _stage(snapshot: Snapshot, name: str, attempt: int) -> Stage | None:
-    stages = snapshot.record.stages if snapshot.record else ()
-    return next((s for s in stages if s.name == name and s.attempt == attempt), None)
-
-
 def _score(record: Record, stage: Stage, snapshot: Snapshot, objects: Objects) -> _Scored:
     plan = record.plan_of(stage)
     try:
@@ -130,10 +126,11 @@ def _score_task(
 
 
 def _score_rows(record: Record, stage: Stage, snapshot: Snapshot, objects: Objects) -> _Scored:
+    settings = runtime_of(record.spec).settings(record.spec, job_plan(record, stage))
     result, rows = score_output(
         find_output(objects, output_prefix(record.experiment_id, stage)),
         labels=record.spec.labels,
-        max_new_tokens=_max_new_tokens(record, stage),
+        max_new_tokens=settings.get("max_new_tokens"),
         earlier=_earlier_rows(record, stage, snapshot, objects),
     )
     rows_key = f"scores/{record.experiment_id}/{stage.name}-{stage.attempt}.jsonl"
@@ -141,7 +138,9 @@ def _score_rows(record: Record, stage: Stage, snapshot: Snapshot, objects: Objec
     if record.spec.report_rows and result.comparisons:
         with suppress(ObjectMissing, *_UNUSABLE):  # an archive that has gone since costs no score
             _keep_flips(record, stage, result, objects)
-    return _Scored(result.to_dict(), rows_key, _why_incomplete(record, result))
+    asked = record.datasets["eval"].rows
+    told = f"the archive answers {result.n:,} rows, but the evaluation set has {asked:,}"
+    return _Scored(result.to_dict(), rows_key, None if result.n == asked else told)
 
 
 def flips_key(experiment_id: str, stage: Stage) -> str:
@@ -183,20 +182,6 @@ def load_flips(record: Record, objects: Objects) -> dict[str, dict[str, Flips]]:
             ):
                 found[stage.name] = from_json(body.read())
     return found
-
-
-def _why_incomplete(record: Record, result: Score) -> str | None:
-    """Say if the job did not answer every row of the evaluation set."""
-    rows = record.datasets["eval"].rows
-    if result.n == rows:
-        return None
-    return f"the archive answers {result.n:,} rows, but the evaluation set has {rows:,}"
-
-
-def _max_new_tokens(record: Record, stage: Stage) -> int | None:
-    return (
-        runtime_of(record.spec).settings(record.spec, job_plan(record, stage)).get("max_new_tokens")
-    )
 
 
 def _earlier_rows(
