@@ -487,6 +487,32 @@ MUTANTS: Sequence[Mutant] = [
             new="return True",
         ),
     ),
+    *_in(
+        "usecases/reconcile.py",
+        "tests/simulation/test_told_again.py",
+        Fault(
+            does="people are told what can't be noted that they were told",
+            test="test_what_can_not_be_written_down_any_more_is_not_told_at_each_look[ended]",
+            old="tells = any(isinstance(each, Announce | Warn) for each in decision.commands)",
+            new="tells = False",
+        ),
+        Fault(
+            does="commands that can't be deleted are told of at each look",
+            test="test_commands_that_can_not_be_dropped_are_told_of_twice_at_most",
+            old=".number > MOST_DROPPED:",
+            new=".number < 0:",
+        ),
+    ),
+    *_in(
+        "usecases/sweep.py",
+        "tests/simulation/test_told_again.py",
+        Fault(
+            does="each sweep tells of uploads where nothing can be written",
+            test="test_nobody_is_told_of_what_can_not_be_written_down[not_ingested]",
+            old="            world.store.put_sweep_round(untold)\n",
+            new="",
+        ),
+    ),
     # ------------------------------------------------------------------ launches and their ends
     *_in(
         TRANSITIONS,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from novaloop.experiment.record import Backstop, CommandKind, Status
+from novaloop.experiment.stack import STACK_TAG
 from novaloop.usecases.ports import LaunchRefused
 from tests.simulation.simulation import SPEC, Call, Simulation
 from tests.simulation.test_cleanup import leave
@@ -211,3 +213,101 @@ def test_a_schedule_that_stays_as_it_was_is_no_trouble_of_what_ends() -> None:
     backstop = simulation.record("demo").stages[-1].backstop
     assert backstop is not None
     assert backstop.at == simulation.scheduler.schedules[backstop.name]["StartDate"]
+
+
+WRITES = ("store.commit", "store.drop", "store.begin", "store.take_back", "store.put_")
+
+
+@dataclass
+class Refused:
+    """Refuses calls of these names, once people were told something if it is only `after` that."""
+
+    simulation: Simulation
+    names: tuple[str, ...] = WRITES
+    after: bool = True
+
+    def __post_init__(self) -> None:
+        self.simulation.failures += (ClientError,)
+        self.simulation.unseen = True
+        self.simulation.interposed.append(self)
+
+    def around(self, call: Call) -> Any:
+        if call.name.startswith(self.names) and (
+            self.simulation.notifier.messages or not self.after
+        ):
+            raise refusal("AccessDeniedException", "no")
+        return call()
+
+
+def ended(simulation: Simulation) -> None:
+    simulation.submit("demo", SPEC + b"plan: [sft]\n")
+
+
+def refused(simulation: Simulation) -> None:
+    simulation.upload("demo", "experiment.yaml", b"nonsense: 1\n")
+
+
+def commanded(simulation: Simulation) -> None:
+    simulation.command("demo", CommandKind.STOP)
+
+
+def not_ingested(simulation: Simulation) -> None:
+    simulation.objects.put("inbox/demo/sft.csv", b"Body,Y\n", "text/csv")
+    simulation.interposed.append(Refused(simulation, ("ingester.",), after=False))
+
+
+def orphaned(simulation: Simulation) -> None:
+    leave(simulation.hosting)
+    for endpoint in simulation.hosting.endpoints.values():
+        endpoint.tags[STACK_TAG] = simulation.stack_name
+
+
+NEWS = (ended, refused, commanded, not_ingested, orphaned)
+
+
+@pytest.mark.parametrize("news", NEWS)
+def test_what_can_not_be_written_down_any_more_is_not_told_at_each_look(
+    news: Callable[[Simulation], None],
+) -> None:
+    simulation = Simulation()
+    Refused(simulation)
+    news(simulation)
+    assert simulation.run(lambda: bool(simulation.notifier.messages))
+    for _ in range(100):
+        simulation.emit("demo")
+        simulation.passes(timedelta(minutes=1))
+    simulation.passes(timedelta(days=2))
+    assert len(simulation.notifier.messages) == 1
+
+
+@pytest.mark.parametrize("news", NEWS)
+def test_nobody_is_told_of_what_can_not_be_written_down(
+    news: Callable[[Simulation], None],
+) -> None:
+    simulation = Simulation()
+    Refused(simulation, after=False)
+    news(simulation)
+    simulation.passes(timedelta(days=4))
+    assert simulation.notifier.messages == []
+
+
+def test_commands_that_can_not_be_dropped_are_told_of_twice_at_most() -> None:
+    simulation = Simulation()
+    Refused(simulation, ("store.drop",))
+    commanded(simulation)
+    simulation.passes(timedelta(days=4))
+    assert 1 <= len(simulation.notifier.messages) <= 2
+
+
+@pytest.mark.parametrize("news", NEWS[:-1])  # what bills for nobody may be ended by then
+def test_whoever_can_not_be_told_for_days_is_told_then(
+    news: Callable[[Simulation], None],
+) -> None:
+    simulation = Simulation()
+    notifier = Refused(simulation, ("notifier.publish",), after=False)
+    news(simulation)
+    simulation.passes(timedelta(days=4))
+    assert simulation.notifier.messages == []
+    simulation.interposed.remove(notifier)
+    simulation.passes(timedelta(days=2))
+    assert simulation.notifier.messages

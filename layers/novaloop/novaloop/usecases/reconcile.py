@@ -120,6 +120,9 @@ FIRST_FILE_WITHIN = timedelta(days=2)
 taken (`TOLD_AFTER` there)."""
 SHOWN = 20
 """How many commands for no experiment a message names."""
+_DROPPING, MOST_DROPPED = "dropping", 2
+"""The count of how often people were told of such commands, and how often they are at most: a look
+that dies before it has told them counts, too."""
 SHORTEST_DELAY = timedelta(seconds=5)
 """Of a hint that another one leads to, so that no chain of them can spin. A commit shows in the
 queue for a quota by then."""
@@ -292,7 +295,14 @@ def reconcile(experiment_id: str, world: World, depth: int = 0, receives: int = 
 
 
 def _drop(experiment_id: str, commands: Sequence[CommandItem], world: World) -> None:
-    """Tell people that nothing comes of commands, and let go of them once that is told."""
+    """Tell people that nothing comes of commands, and let go of them once that is told.
+
+    It is counted first, so that it is not told at each look where they can't be deleted.
+    """
+    last = max(each.at for each in commands).isoformat()
+    if world.store.begin(experiment_id, _DROPPING, last, world.clock.now()).number > MOST_DROPPED:
+        world.store.drop(experiment_id, commands)
+        return
     subject = f"Novaloop: nothing comes of the commands for {experiment_id}"
     lines = [f"{each.kind} by {each.by}, {each.at:%Y-%m-%d %H:%M} UTC" for each in commands]
     more = [f"and {len(lines) - SHOWN:,} more"] if len(lines) > SHOWN else []
@@ -305,6 +315,7 @@ def _drop(experiment_id: str, commands: Sequence[CommandItem], world: World) -> 
         world.notifier.publish(subject, message, {"experiment": experiment_id})
     except Exception as error:  # each sweep asks for a look as long as they are there
         _reported(error, "telling that commands name no experiment", world)
+        world.store.take_back(experiment_id, _DROPPING, last)  # nobody was told
         return
     world.store.drop(experiment_id, commands)
 
@@ -510,9 +521,14 @@ def _owner(record: Record, stage: Stage) -> Owner | None:
 
 
 def _commit(decision: Decision, snapshot: Snapshot, world: World) -> Record:
-    """Commit what changed; what is due soon gets a hint of its own."""
+    """Commit what changed; what is due soon gets a hint of its own.
+
+    Before people are told anything, also what did not change: where nothing can be written, it
+    could not be noted that they were told, and each look would tell them again.
+    """
     former = snapshot.record
-    if decision.record == former and not decision.obeyed:
+    tells = any(isinstance(each, Announce | Warn) for each in decision.commands)
+    if decision.record == former and not decision.obeyed and not tells:
         return decision.record
     written = replace(decision.record, updated_at=world.clock.now())
     record = world.store.commit(written, condensed(decision.history), decision.obeyed)

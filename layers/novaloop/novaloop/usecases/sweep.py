@@ -249,11 +249,13 @@ def _look_for_uploads(world: SweepWorld, swept: Swept, place: Round) -> None:
                 break
             place = replace(place, after=some[-1][0])
     finally:
-        # Before the place is remembered: rather twice than never.
-        tell = partial(_tell, world, swept.overdue)
-        if swept.overdue and not _try("telling of uploads", swept, tell):
-            # The walk goes on, and the next round compares what this one does once more.
-            place = replace(place, started=since, since=since)
+        if swept.overdue:
+            # Until they are told, the next round is to compare once more what this one did. That is
+            # remembered first: where nothing can be, each sweep would tell the same.
+            untold = replace(place, started=since, since=since)
+            world.store.put_sweep_round(untold)
+            if not _try("telling of uploads", swept, partial(_tell, world, swept.overdue)):
+                place = untold
         world.store.put_sweep_round(place)
         swept.place = place
 
