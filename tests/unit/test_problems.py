@@ -22,8 +22,6 @@ TELLERS = {"Problem", "DatasetRefused", "RowRejected", "rejected"}
 OTHER_VERBS = re.compile(r"_?((problems?|errors?)_(?!of)|validate_|complain|wrong_)|.*_problems?$")
 """How functions were called that looked for what is wrong."""
 OTHER_CHECKS = {
-    "rewards/schema.py:check_schema": "the reward function has no dependency: raises ValueError",
-    "training/health.py:check": "gives notes about a training's numbers, with nothing to mend",
     "datasets/profile/checks.py:check_datasets": "its findings have a policy and a number of rows",
     "usecases/dataset_checks.py:check_experiment": "writes what the checks across datasets find",
     "novaloop_cli/plan.py:check_folder": "gives what it has read of a folder, or ends the command",

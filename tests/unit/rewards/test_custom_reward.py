@@ -12,7 +12,7 @@ from novaloop.experiment.spec.reward import reward_settings
 from novaloop.experiment.validation.reading import read_spec
 from novaloop.rewards.custom import CUSTOM_SCORERS
 from novaloop.rewards.reward import score_batch, why_unusable
-from novaloop.rewards.schema import check_schema, violations
+from novaloop.rewards.schema import require_schema, violations
 
 DOCS = (Path(__file__).parents[3] / "docs" / "rewards.md").read_text(encoding="utf-8")
 
@@ -83,10 +83,10 @@ def test_a_reward_without_reference_needs_none() -> None:
 )
 def test_a_schema_that_can_go_wrong_is_refused_before_it_does(schema: object) -> None:
     with pytest.raises(ValueError, match=r"."):
-        check_schema(schema)
+        require_schema(schema)
 
 
 def test_a_schema_that_is_fine_is_fine() -> None:
     schema = {"type": ["object", "null"], "properties": {"a": {"items": {"minimum": 1}}}}
-    check_schema(schema)
+    require_schema(schema)
     assert violations({"a": [0]}, schema) == ["$.a[0]: minimum"]

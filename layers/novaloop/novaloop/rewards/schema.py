@@ -53,7 +53,7 @@ def violations(value: object, schema: object) -> list[str]:
     return list(_violations(value, schema, "$", 0))
 
 
-def check_schema(schema: object, where: str = "$", depth: int = 0) -> None:
+def require_schema(schema: object, where: str = "$", depth: int = 0) -> None:
     """Raise ValueError, with the place, for any part that `violations` can't check."""
     for _ in _violations(None, schema, where, depth):
         pass
@@ -68,16 +68,16 @@ def check_schema(schema: object, where: str = "$", depth: int = 0) -> None:
     if not isinstance(schema.get("properties", {}), dict):
         raise ValueError(f"{where}: properties must be an object")  # noqa: TRY004
     for key, part in schema.get("properties", {}).items():
-        check_schema(part, f"{where}.{key}", depth + 1)
+        require_schema(part, f"{where}.{key}", depth + 1)
     if "items" in schema:
-        check_schema(schema["items"], f"{where}[]", depth + 1)
+        require_schema(schema["items"], f"{where}[]", depth + 1)
 
 
 def _violations(value: object, schema: object, where: str, depth: int) -> Iterator[str]:
     if not isinstance(schema, dict) or not schema.keys() <= _KEYWORDS:
         raise ValueError(f"{where} must be an object of {', '.join(sorted(_KEYWORDS))}")
     if depth > MAX_DEPTH:
-        raise ValueError(f"deeper than {MAX_DEPTH} levels")
+        raise ValueError(f"deeper than {MAX_DEPTH} levels; use fewer")
     if "type" in schema and not any(_is_type(value, kind) for kind in _as_list(schema["type"])):
         yield f"{where}: type"
     if "enum" in schema and not any(_equal(value, one) for one in _as_list(schema["enum"])):

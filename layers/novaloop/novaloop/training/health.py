@@ -72,7 +72,7 @@ def follow(training: Training, points: Iterable[Point], limits: Limits) -> Train
         if point.step > _farthest(curve, limits):
             continue
         curve = curve.add(point)
-        notes = (*notes, *unknown(notes, check(curve, limits)))
+        notes = (*notes, *unknown(notes, troubles(curve, limits)))
     return Training(curve, notes)
 
 
@@ -92,10 +92,10 @@ def unknown(notes: Iterable[HealthNote], found: Iterable[HealthNote]) -> Iterato
             yield note
 
 
-def check(curve: Curve, limits: Limits) -> Iterator[HealthNote]:
+def troubles(curve: Curve, limits: Limits) -> Iterator[HealthNote]:
     """Yield every kind of trouble that the curve shows at its newest step."""
     step = curve.steps[-1][0] if curve.steps else 0
-    for kind, judge in _CHECKS:
+    for kind, judge in _JUDGES:
         message = judge(curve.series, limits)
         if message is not None:
             yield HealthNote(kind, step, f"step {step}: {message}")
@@ -189,7 +189,7 @@ def _loss_divergence(series: _AllSeries, _: Limits) -> str | None:
     return f"the loss rose from {lowest:.3g} to {recent[-1]:.3g}"
 
 
-_CHECKS: Sequence[tuple[HealthKind, Callable[[_AllSeries, Limits], str | None]]] = (
+_JUDGES: Sequence[tuple[HealthKind, Callable[[_AllSeries, Limits], str | None]]] = (
     (HealthKind.REWARD_COLLAPSE, _reward_collapse),
     (HealthKind.POLICY_INSTABILITY, _policy_instability),
     (HealthKind.POLICY_INSTABILITY, _far_from_start),

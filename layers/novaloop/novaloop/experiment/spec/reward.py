@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validat
 from novaloop.problem import Invalid, Problem
 from novaloop.rewards.custom import CUSTOM_SCORERS
 from novaloop.rewards.patterns import compile_pattern
-from novaloop.rewards.schema import MAX_DEPTH, check_schema
+from novaloop.rewards.schema import MAX_DEPTH, require_schema
 from novaloop.rewards.scorers import MAX_PARTS
 
 MAX_CHARACTERS = 8_192
@@ -108,7 +108,7 @@ class JsonReward(_Reward):
     @field_validator("json_schema")
     @classmethod
     def _can_be_checked(cls, schema: Mapping[str, Any]) -> Mapping[str, Any]:
-        check_schema(schema)
+        require_schema(schema)
         return schema
 
 
