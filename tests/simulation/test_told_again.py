@@ -16,6 +16,7 @@ from botocore.exceptions import ClientError
 
 from novaloop.experiment.record import Backstop, CommandKind, Status
 from novaloop.experiment.stack import STACK_TAG
+from novaloop.experiment.summary import next_steps
 from novaloop.usecases.ports import LaunchRefused
 from tests.simulation.simulation import SPEC, Call, Simulation
 from tests.simulation.test_cleanup import leave
@@ -41,6 +42,19 @@ def told(simulation: Simulation) -> list[str]:
     subjects = [subject for subject, _ in simulation.notifier.messages]
     simulation.notifier.messages.clear()
     return subjects
+
+
+def test_a_mail_says_what_happened_what_to_do_and_what_that_commits_to() -> None:
+    simulation = Simulation()
+    simulation.submit("demo", SPEC + b"approval: manual\n")
+    assert simulation.settles("demo") is Status.AWAITING_APPROVAL
+    simulation.passes(timedelta(minutes=10))
+    (message,) = (text for subject, text in simulation.notifier.messages if "AWAITING" in subject)
+    record = simulation.record("demo")
+    steps = next_steps(record)
+    assert record.reason in message
+    assert message.endswith("\n".join(("", *steps, "")))
+    assert any("24 h of 1 ml.p5.48xlarge" in each for each in steps)
 
 
 @pytest.mark.parametrize("end", ENDS)

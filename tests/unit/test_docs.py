@@ -33,6 +33,16 @@ def test_every_link_leads_to_a_file_and_a_heading(file: Path) -> None:
     assert lost == []
 
 
+def test_whoever_is_on_call_finds_every_alarm() -> None:
+    template = (ROOT / "template.yaml").read_text("utf-8")
+    alarms = re.findall(r"^  (\w+):\n    Type: AWS::CloudWatch::Alarm$", template, re.MULTILINE)
+    text = (ROOT / "docs" / "operations.md").read_text("utf-8")
+    on_call = text.partition("\n## On call\n")[2].partition("\n## ")[0]
+    assert alarms
+    assert [each for each in alarms if f"`{each}`" not in on_call] == []
+    assert set(re.findall(r"`(\w+Alarm)`", on_call)) == set(alarms)
+
+
 def test_every_document_is_in_the_index() -> None:
     """By its use; what stands in two places is looked for in the wrong one."""
     index = ROOT / "docs" / "README.md"

@@ -89,6 +89,7 @@ from novaloop.experiment.runtimes.serving import endpoint_ref, plan_deployment, 
 from novaloop.experiment.spec.experiment import ExperimentSpec
 from novaloop.experiment.spec.stages import Runtime
 from novaloop.experiment.stack import Site, tags
+from novaloop.experiment.summary import next_steps
 from novaloop.experiment.versions import Damaged, NewerVersion
 from novaloop.problem import Invalid, Problem
 from novaloop.usecases.errors import DEFECTS, code_of
@@ -755,7 +756,9 @@ def _delete_leftovers(command: DeleteLeftovers, world: World, feedback: Feedback
 def _announce(record: Record, world: World) -> None:
     subject = f"Novaloop: {record.experiment_id} is {record.status}"
     attributes = {"experiment": record.experiment_id, "status": str(record.status)}
-    message = f"{subject}\n\n{why_told(record)}\n"
+    why = why_told(record)
+    steps = [step for step in next_steps(record) if step not in why]
+    message = "\n".join((subject, "", why, "", *steps, ""))
     if record.status is not Status.REJECTED:
         world.notifier.publish(subject, message, attributes)
         return
