@@ -226,6 +226,12 @@ BREAKS: Sequence[Break] = (
         "now < each.gone_at",
     ),
     _one(
+        "an experiment starts without a file of which no event told",
+        "experiment/controller/intake.py",
+        "for key, newest in seen.newest.items():",
+        "for key, newest in ():",
+    ),
+    _one(
         "a command whose event is lost waits for the next hint",
         "store/serialisation.py",
         '    values["due_at"] = values["at"]\n',

@@ -104,20 +104,37 @@ HELD_UP = "controller held up at a call"
 
 @dataclass
 class Promises:
-    """Asserts at each commit that no schedule ends what serves before the record says so.
+    """Asserts at each commit that it promises nothing, and starts with nothing, that is not so.
 
-    A controller that was held up may set a schedule as it was before a newer `keep`: Scheduler has
+    No experiment starts by settings or data that are not the newest in the bucket, whatever became
+    of the events that tell of them. No schedule ends what serves before the record says so. A
+    controller that was held up may set a schedule as it was before a newer `keep`: Scheduler has
     no conditional update. The next hourly look puts that right, so it has to be in good time.
     """
 
     stack: Simulation
+    started: set[str | None] = field(default_factory=set)
 
     def around(self, call: Call) -> Any:
         """Carry out a call, and look at what it has committed."""
         answer = call()
         if call.name == "store.commit":
             self.check(call.args[0])
+            self.check_start(call.args[0])
         return answer
+
+    def check_start(self, record: Record) -> None:
+        if record.started_at is None or record.uid in self.started:
+            return
+        self.started.add(record.uid)
+        folder = f"inbox/{record.experiment_id}/"
+        settings = self.stack.objects.newest(f"{folder}experiment.yaml")
+        newest = settings.version_id if settings else ""
+        assert record.spec_upload == newest, f"{record.experiment_id} starts by former settings"
+        for role, ref in record.datasets.items():
+            upload = self.stack.objects.newest(f"{folder}{role}.csv")
+            is_newest = upload is not None and upload.version_id == ref.version_id
+            assert is_newest, f"{record.experiment_id} starts with a former {role}.csv"
 
     def check(self, record: Record) -> None:
         endpoint, backstop = record.endpoint, record.stages and record.stages[-1].backstop
@@ -523,6 +540,21 @@ class StrayFiles(Fault):
 
 
 @dataclass
+class DeletedUploads(Fault):
+    """Somebody deletes what was just uploaded, and perhaps uploads it again later."""
+
+    def begin(self) -> None:
+        self.sometime(self.delete)
+
+    def delete(self) -> None:
+        name = self.someone()
+        key = f"inbox/{name}/{self.dice.choice(('experiment.yaml', 'sft.csv'))}"
+        if self.stack.objects.newest(key) is not None:
+            self.strike()
+            self.stack.objects.deleted.add(key)
+
+
+@dataclass
 class UploadBurst(Fault):
     """The same file is uploaded again and again, unchanged or changed, within minutes."""
 
@@ -824,6 +856,7 @@ KINDS: Sequence[Fault] = (
     KeepCron("keep from a cron job", 0.2),
     StrayFiles("stray file", 0.15),
     UploadBurst("upload of the same file again", 0.15),
+    DeletedUploads("upload deleted from the bucket", 0.15),
     DeletedByHand(
         "record deleted by hand",
         0.12,
