@@ -87,6 +87,7 @@ ROWS: Sequence[Mutant] = [
     *_row("RUNNING", "LOST_TOO_OFTEN", "FAILED", "WAITING"),
     *_row("RUNNING", "STOPPED", "FAILED", "WAITING"),
     *_row("RUNNING", "VANISHED", "FAILED", "WAITING"),
+    *_row("RUNNING", "UNTAKEN", "WAITING", "FAILED"),
     *_row("RUNNING", "OVERDUE", "FAILED", "RUNNING"),
     *_row("RUNNING", "UNAFFORDABLE", "FAILED", "RUNNING"),
     *_row("RUNNING", "UNHEALTHY", "FAILED", "RUNNING"),

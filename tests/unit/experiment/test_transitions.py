@@ -202,6 +202,14 @@ CASES = (
     ),
     Case(
         S.RUNNING,
+        Sight.UNTAKEN,
+        {**MADE, "previous_config": "former", "suspicion": confirmed(Suspect.ABSENT)},
+        work(Phase.ABSENT),
+        S.WAITING,
+        plan=DEPLOY,
+    ),
+    Case(
+        S.RUNNING,
         Sight.OVERDUE,
         {**MADE, "started_at": NOW - 10 * DAY},
         work(Phase.ACTIVE),

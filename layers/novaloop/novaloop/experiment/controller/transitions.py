@@ -107,6 +107,7 @@ class Sight(StrEnum):
     CLEARED = "nothing is left of it"
     STOPPED = "it was stopped from outside"
     VANISHED = "it does not exist any more"
+    UNTAKEN = "the endpoint went before its turn to serve there came"
     OVERDUE = "it is overdue"
     UNHEALTHY = "its training goes wrong in a way to stop on"
     CONFIRMED = "its result is there"
@@ -169,6 +170,7 @@ TABLE: Mapping[tuple[StageState, Sight], Rule] = {
     (_S.RUNNING, Sight.LOST_TOO_OFTEN): Rule(_S.FAILED),
     (_S.RUNNING, Sight.STOPPED): Rule(_S.FAILED),
     (_S.RUNNING, Sight.VANISHED): Rule(_S.FAILED),
+    (_S.RUNNING, Sight.UNTAKEN): Rule(_S.WAITING),
     (_S.RUNNING, Sight.OVERDUE): Rule(_S.FAILED),
     (_S.RUNNING, Sight.UNAFFORDABLE): Rule(_S.FAILED),
     (_S.RUNNING, Sight.UNHEALTHY): Rule(_S.FAILED),
@@ -304,7 +306,10 @@ def _look_at_work(stage: Stage, plan: StageSpec, work: Work, now: datetime) -> S
         # It may only not show, also why an update came to nothing: that may be an earlier one's.
         if is_confirmed(stage) and work.cause:
             return _look_at_loss(stage, plan, work)
-        gone = Sight.UNDONE if is_halfway else Sight.VANISHED
+        # Who had it has ended it, such as for want of capacity: now it can be made.
+        untaken = stage.second_step_at is None and stage.previous_config is not None
+        vanished = Sight.UNTAKEN if untaken else Sight.VANISHED
+        gone = Sight.UNDONE if is_halfway else vanished
         return gone if is_confirmed(stage) else Sight.SUSPECT
     if work.phase in {Phase.ACTIVE, Phase.HALFWAY}:
         # Another experiment's change of a lasting endpoint: this one's turn has not come.
@@ -511,6 +516,7 @@ def _put_off(step: _Step) -> Stage:
     return replace(
         step.moved,
         attempt=stage.attempt + 1 if is_lost else stage.attempt,
+        previous_config=None if step.sight is Sight.UNTAKEN else stage.previous_config,
         earlier_seconds=stage.earlier_seconds + (billed if is_lost else 0),
         refusals=stage.refusals + 1 if is_second else stage.refusals * (not is_lost),
         billable_seconds=0,
