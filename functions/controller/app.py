@@ -14,9 +14,9 @@ from aws_lambda_powertools.utilities.batch import (
 
 from novaloop.experiment.names import experiment_of_job
 from novaloop.usecases.hints import (
+    LATE,
     Hint,
     NoHint,
-    look_again_if_late,
     read_batch,
     read_received,
     read_record,
@@ -73,7 +73,9 @@ class _Looker:
                 return
             if experiment_id not in self._seen:
                 self._seen[experiment_id] = self._look(experiment_id, hint.depth)
-            look_again_if_late(hint, self._seen[experiment_id], world().hints)
+            after = self._seen[experiment_id]
+            if after is not None and hint.is_ahead_of(after):
+                world().hints.look_at(experiment_id, LATE, hint.depth + 1)
 
     def _look(self, experiment_id: str, depth: int) -> Record | None:
         """Return the record as it is after the look; None where it is not ours to read."""

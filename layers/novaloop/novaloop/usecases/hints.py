@@ -27,7 +27,6 @@ from novaloop.experiment.record import Record, StageState
 from novaloop.experiment.versions import NewerVersion, Shape, current
 from novaloop.typed import adapter, one_line
 from novaloop.usecases.events import Event, Name, read_event
-from novaloop.usecases.ports import Hints
 from novaloop.usecases.reconcile import MAX_DEPTH
 
 _MAX_NAME_BYTES = 1024
@@ -105,16 +104,23 @@ class Hint(BaseModel):
     config_name: str | None = None
     status: str | None = None
 
-    @property
-    def tells_an_end(self) -> bool:
-        """Whether an event says that the job, or a change of the endpoint, is over."""
-        return self.status is not None and self.status.upper() in _ENDS
+    def is_ahead_of(self, seen: Record) -> bool:
+        """Whether it tells an end that the look after it has not seen.
+
+        That a service answers a look as before its own event is not known of AWS, nor is that it
+        doesn't. The next look by itself would be ten minutes later.
+        """
+        stage = seen.active
+        if stage is None or stage.state is not StageState.RUNNING:
+            return False
+        ended = self.status is not None and self.status.upper() in _ENDS
+        return ended and stage.job_name in {self.job_name, self.config_name}
 
 
 _ENDS = {"COMPLETED", "FAILED", "STOPPED", "IN_SERVICE", "OUT_OF_SERVICE"}
 """Of TrainingJobStatus, EndpointStatus (in events) and Bedrock's jobStatus, in capitals."""
 LATE = timedelta(seconds=30)
-"""How long after an event a look is tried again that did not see yet what the event tells."""
+"""How long after a look the next one follows where its event was ahead of it."""
 
 
 class NoHint(Exception):  # noqa: N818 - a person's mistake
@@ -154,16 +160,3 @@ def _of_message(body: str) -> Hint:
     if hint.experiment_id is None and hint.job_name is None:
         raise NoHint("it names neither an experiment_id nor a job_name")
     return hint
-
-
-def look_again_if_late(hint: Hint, seen: Record | None, hints: Hints) -> None:
-    """Call for one more look where an event tells an end that the look after it has not seen.
-
-    That a service answers a look as before its own event is not known of AWS, nor is that it
-    doesn't. Without it the next look would be ten minutes later.
-    """
-    stage = seen.active if seen is not None else None
-    if seen is None or stage is None or stage.state is not StageState.RUNNING:
-        return
-    if hint.tells_an_end and stage.job_name in {hint.job_name, hint.config_name}:
-        hints.look_at(seen.experiment_id, LATE, hint.depth + 1)
