@@ -518,8 +518,8 @@ class Simulation:
         """The port `BillingFinder`, by the production adapter over both twins."""
         return self._tagged().billing()
 
-    def is_there(self, billing: Billing) -> bool:
-        return self._tagged().is_there(billing)
+    def serves(self, billing: Billing) -> str | None:
+        return self._tagged().serves(billing)
 
     def end(self, billing: Billing) -> None:
         self._tagged().end(billing)

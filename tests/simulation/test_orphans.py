@@ -148,7 +148,7 @@ def test_it_is_looked_for_once_a_day_even_if_that_fails() -> None:
     [refusal("AccessDeniedException", "no"), EndpointConnectionError(endpoint_url="https://aws")],
     ids=lambda error: type(error).__name__,
 )
-@pytest.mark.parametrize("call", ["is_there", "standing", "put"])
+@pytest.mark.parametrize("call", ["serves", "standing", "put"])
 def test_one_that_fails_keeps_no_other_from_being_told_and_ended(
     call: str, error: Exception
 ) -> None:
@@ -167,7 +167,7 @@ def test_one_that_fails_keeps_no_other_from_being_told_and_ended(
     assert swept.failures == []
     ended = {name for name in stack.serving if f"novaloop-{name}--deploy-1" in stack.schedules}
     # What only can't be looked at is ended as well: its tag says that it is there.
-    assert ended == ({*stack.serving} if call == "is_there" else {"first", "third"})
+    assert ended == ({*stack.serving} if call == "serves" else {"first", "third"})
     (message,) = stack.told
     for line, name in zip(message.splitlines()[2:5], stack.serving, strict=True):
         assert f"experiment {name}" in line

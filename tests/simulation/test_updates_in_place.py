@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from botocore.exceptions import ClientError
 
 from novaloop.experiment.record import CommandKind, StageState, Status
 from novaloop.usecases.reconcile import reconcile
@@ -15,8 +16,9 @@ from tests.simulation.faults import (
     second_controller,
     stop,
 )
-from tests.simulation.simulation import ROUGH, SPEC, Simulation, crash
+from tests.simulation.simulation import ROUGH, SPEC, Call, Simulation, crash
 from tests.simulation.twin_sagemaker import Resource
+from tests.simulation.twin_service import refusal
 
 SHARED = SPEC + b"plan: [sft, deploy: {endpoint: bot, ttl_hours: 48}]\n"
 BOT = "novaloop-bot"
@@ -299,3 +301,66 @@ def test_an_endpoint_that_its_maker_ends_is_made_by_who_has_waited() -> None:
 def in_service(simulation: Simulation) -> bool:
     endpoint = simulation.hosting.endpoints.get(BOT)
     return endpoint is not None and endpoint.described["EndpointStatus"] == "InService"
+
+
+class Untaggable:
+    """Denies the controller to tag what is there already, as without the right to AddTags."""
+
+    def around(self, call: Call) -> object:
+        if call.name == "sagemaker.add_tags":
+            raise refusal("AccessDeniedException", "no")
+        return call()
+
+
+def untagged() -> Simulation:
+    """Return a stack where `demo` serves, and the endpoint's tag says `old` for good."""
+    simulation = both()
+    simulation.failures = (*simulation.failures, ClientError)
+    simulation.interposed.append(Untaggable())
+    assert simulation.settles("demo") is Status.LIVE
+    return simulation
+
+
+def orphans(simulation: Simulation) -> list[str]:
+    return [text for subject, text in simulation.notifier.messages if "without an" in subject]
+
+
+def test_whose_place_was_taken_is_over_whatever_the_tag_says() -> None:
+    simulation = untagged()
+    assert simulation.run(lambda: simulation.is_in("old", Status.COMPLETED), timedelta(hours=2))
+    assert "serves experiment demo" in simulation.record("old").reason
+    assert simulation.hosting.serving(BOT) == NEW
+    simulation.passes(timedelta(hours=30))
+    assert simulation.is_in("demo", Status.LIVE)
+    assert orphans(simulation) == [], "it belongs to whom it serves, and that goes on"
+    assert simulation.reaches("demo", Status.EXPIRED)
+    assert simulation.hosting.left() == []
+
+
+def test_a_third_takes_the_place_of_the_second_whatever_the_tag_says() -> None:
+    simulation = untagged()
+    simulation.submit("third", SHARED)
+    assert simulation.settles("third") is Status.LIVE
+    assert simulation.reaches("demo", Status.COMPLETED)
+    assert simulation.is_in("old", Status.COMPLETED)
+    assert simulation.hosting.serving(BOT) == NEW.replace("demo", "third")
+
+
+def test_what_serves_by_a_lost_record_is_nobodys_though_its_tag_names_another() -> None:
+    simulation = untagged()
+    assert simulation.reaches("old", Status.COMPLETED)
+    simulation.objects.clear()
+    del simulation.store.snapshots["demo"]
+    simulation.passes(timedelta(days=1))
+    (message,) = orphans(simulation)
+    assert BOT in message
+
+
+def test_one_on_trial_ends_nobody_even_if_it_can_not_be_tagged() -> None:
+    simulation = both("does not answer")
+    simulation.failures = (*simulation.failures, ClientError)
+    simulation.interposed.append(Untaggable())
+    assert simulation.settles("demo") is Status.FAILED
+    simulation.passes(timedelta(hours=1))
+    assert simulation.is_in("old", Status.LIVE)
+    assert simulation.hosting.serving(BOT) == OLD

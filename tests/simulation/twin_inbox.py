@@ -186,9 +186,9 @@ class LongHistory:
             for name in self.serving
         ], ()
 
-    def is_there(self, billing: Billing) -> bool:
+    def serves(self, billing: Billing) -> str | None:
         self._call("describe")
-        return True
+        return billing.name
 
     def end(self, billing: Billing) -> None:
         self._call("delete")

@@ -226,7 +226,7 @@ def calls(c: Clients) -> Iterator[tuple[Callable[..., Any], list[Any]]]:
     tagged = TaggedResources(*services)
     yield tagged.find, [("demo",)]
     yield tagged.billing, [()]
-    for method in (tagged.is_there, tagged.end):
+    for method in (tagged.serves, tagged.end):
         yield method, [(Billing(each.kind, each.name, "demo"),) for each in LEFTOVERS]
     yield tagged.delete, [([each],) for each in LEFTOVERS]
     yield RunningInAccount(*services).find, [(lambda: True,)]

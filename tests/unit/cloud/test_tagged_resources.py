@@ -381,7 +381,7 @@ def test_what_serves_under_a_former_prefix_bills(account: Account, kind: Kind) -
     assert billing.experiment_id == "demo"
     if not looked_at_when_listed:
         account.describes(kind)
-    assert account.resources.is_there(billing)
+    assert account.resources.serves(billing) is not None
 
 
 def test_a_service_that_is_denied_hides_nothing_that_the_other_has(account: Account) -> None:

@@ -41,10 +41,10 @@ class Deployments:
             return self._sagemaker.launch(plan)
         return self._on_bedrock(plan).launch(plan)
 
-    def proceed(self, plan: EndpointPlan | BedrockPlan) -> None:
+    def proceed(self, plan: EndpointPlan | BedrockPlan, *, is_tried: bool = False) -> None:
         """Request what could not be requested before the launch was done. Raises LaunchRefused."""
         if isinstance(plan, EndpointPlan):
-            self._sagemaker.proceed(plan)
+            self._sagemaker.proceed(plan, is_tried=is_tried)
         else:
             self._on_bedrock(plan).proceed(plan)
 

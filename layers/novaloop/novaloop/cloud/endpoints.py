@@ -162,7 +162,7 @@ class SageMakerEndpoints:
         made = create_unless_taken(sagemaker.create_endpoint, plan.create_endpoint)
         return made["EndpointArn"] if made else None
 
-    def proceed(self, plan: EndpointPlan) -> None:
+    def proceed(self, plan: EndpointPlan, *, is_tried: bool = False) -> None:
         """Create the component on the endpoint, or update the endpoint. Raises LaunchRefused."""
         if plan.create_inference_component is not None:
             create: Callable[..., Any] = self._sagemaker.create_inference_component
@@ -173,14 +173,14 @@ class SageMakerEndpoints:
                 never={"ResourceLimitExceeded"},
             )
         if plan.update_endpoint is not None:
-            self._update(plan.update_endpoint, plan.former)
+            self._update(plan.update_endpoint, plan.former, is_tried=is_tried)
 
-    def _update(self, request: Mapping[str, Any], former: str | None) -> None:
+    def _update(self, request: Mapping[str, Any], former: str | None, *, is_tried: bool) -> None:
         name = request["EndpointName"]
         endpoint = self._endpoint(name)
         if endpoint and serving_of(endpoint) == request["EndpointConfigName"]:
             return
-        problem = self._why_not_now(endpoint, former)
+        problem = self._why_not_now(endpoint, former, is_tried=is_tried)
         if problem is not None:
             raise LaunchRefused(f"{name} {problem}", Obstacle.BUSY)
         try:
@@ -193,7 +193,9 @@ class SageMakerEndpoints:
                 cause = Obstacle.DENIED
             raise LaunchRefused(text_of(error), cause) from error
 
-    def _why_not_now(self, endpoint: Mapping[str, Any] | None, former: str | None) -> str | None:
+    def _why_not_now(
+        self, endpoint: Mapping[str, Any] | None, former: str | None, *, is_tried: bool
+    ) -> str | None:
         """Say why this is no time to update an endpoint; another experiment may be at it."""
         if endpoint is None:
             return "was deleted meanwhile"
@@ -202,10 +204,11 @@ class SageMakerEndpoints:
             return f"serves {serving} meanwhile"
         if status not in _UPDATABLE:
             return f"is {status}"
-        tried, holder = _experiment_at(endpoint), self._holder(endpoint)
+        tried = _experiment_at(endpoint)
         if tried is None:
             return str(_by_hand(serving))
-        if holder is None or tried != holder.experiment_id:
+        holder = None if is_tried else self._holder(endpoint)
+        if not is_tried and (holder is None or tried != holder.experiment_id):
             return f"is being deployed to by experiment {tried}"
         return None
 

@@ -186,9 +186,15 @@ class TaggedResources:
         looks = Looks()
         return [*self._serving(looks), *self._running(looks)], looks.unseen
 
-    def is_there(self, billing: Billing) -> bool:
-        """Whether an endpoint is there; all else was looked at when it was listed."""
-        return billing.kind != _ENDPOINT or bool(self._describe(Leftover(_ENDPOINT, billing.name)))
+    def serves(self, billing: Billing) -> str | None:
+        """Return the configuration that an endpoint serves, None if it is gone; of all else "".
+
+        All else was looked at when it was listed.
+        """
+        if billing.kind != _ENDPOINT:
+            return ""
+        endpoint = self._describe(Leftover(_ENDPOINT, billing.name))
+        return None if endpoint is None else serving_of(endpoint)
 
     def end(self, billing: Billing) -> None:
         """Delete what serves: an endpoint only once its component is gone. Raises EndRefused."""

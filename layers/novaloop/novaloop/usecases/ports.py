@@ -268,8 +268,12 @@ class Endpoints(Protocol):
         """
         ...
 
-    def proceed(self, plan: EndpointPlan | BedrockPlan) -> None:
-        """Request what could not be requested before the launch was done. Raises LaunchRefused."""
+    def proceed(self, plan: EndpointPlan | BedrockPlan, *, is_tried: bool = False) -> None:
+        """Request what could not be requested before the launch was done. Raises LaunchRefused.
+
+        `is_tried`: what serves under a lasting name is known to be on trial no more. Otherwise it
+        is, if its tag names another experiment than its configuration.
+        """
         ...
 
     def check_endpoint(self, endpoint: str, at: str) -> Iterator[Problem]:
@@ -367,8 +371,11 @@ class BillingFinder(Protocol):
         """
         ...
 
-    def is_there(self, billing: Billing) -> bool:
-        """Whether it is there, which takes a call for each."""
+    def serves(self, billing: Billing) -> str | None:
+        """Return the configuration that an endpoint serves, which takes a call; None if it is gone.
+
+        Of all else the text is empty: it was looked at when it was listed.
+        """
         ...
 
     def end(self, billing: Billing) -> None:

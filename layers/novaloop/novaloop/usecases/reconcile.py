@@ -388,6 +388,9 @@ def _look_at_stage(
         work = eyes.see(Sense.WORK, partial(_work_of, record, stage, world))
         seen = replace(seen, work=work)
     taken_over = seen.work is not None and seen.work.is_replaced
+    if taken_over and record.status is Status.LIVE:
+        lives = eyes.see(Sense.SUCCESSOR, partial(_is_succeeded, record, seen.work, world))
+        seen = replace(seen, is_succeeded=bool(lives))
     if needs_backstop(record) and stage.backstop is not None and not taken_over:
         unset = eyes.see(Sense.BACKSTOP, partial(_unset, stage.backstop, world, eyes))
         seen = replace(seen, unset=unset)
@@ -398,6 +401,26 @@ def _look_at_stage(
         return seen
     look = partial(_outcome, record, stage, seen.snapshot, world)
     return replace(seen, outcome=eyes.see(Sense.OUTCOME, look))
+
+
+def _is_succeeded(record: Record, work: Work | None, world: World) -> bool:
+    """Look up whether what serves in a live experiment's place is another one's for good.
+
+    The endpoint's tag should say so, but it may be denied to set it.
+    """
+    serving = work.serving if work is not None and work.serving else ""
+    other = _maker_of(serving, record, world)
+    return other is not None and other.status is Status.LIVE
+
+
+def _maker_of(config: str, record: Record, world: World) -> Record | None:
+    """Return the record of another experiment if it made a configuration in a present attempt."""
+    name = experiment_of_job(record.prefix, config)
+    if name is None or name == record.experiment_id:
+        return None
+    other = world.store.load_record(name)
+    made = other is not None and any(stage.job_name == config for stage in other.stages)
+    return other if made else None
 
 
 def _unset(backstop: Backstop, world: World, eyes: _Eyes) -> Unset | None:
@@ -716,16 +739,16 @@ def _proceed(record: Record, stage: Stage, world: World) -> None:
     """Request a deployment's second step. Raises LaunchRefused.
 
     An endpoint's tags name its creator from the beginning, so only the creator's record tells that
-    what serves there is still on trial: an update that broke then would end both.
+    what serves there is still on trial: an update that broke then would end both. And only the
+    record tells that it is not, where it was denied to tag the endpoint.
     """
     former = stage.previous_config or ""
-    rival = experiment_of_job(record.prefix, former)
-    other = world.store.load_record(rival) if rival and rival != record.experiment_id else None
-    on_trial = other.stages if other and other.status in _ON_TRIAL else ()
-    if any(each.job_name == former for each in on_trial):
-        reason = f"the endpoint is being deployed to by experiment {rival}"
+    other = _maker_of(former, record, world)
+    if other is not None and other.status in _ON_TRIAL:
+        reason = f"the endpoint is being deployed to by experiment {other.experiment_id}"
         raise LaunchRefused(reason, Obstacle.BUSY)
-    world.endpoints.proceed(plan_deployment(record, stage, world.site))
+    is_tried = other is not None and other.status is Status.LIVE
+    world.endpoints.proceed(plan_deployment(record, stage, world.site), is_tried=is_tried)
 
 
 def _hold(record: Record, stage: Stage, world: World) -> None:

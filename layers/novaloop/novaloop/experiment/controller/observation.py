@@ -173,6 +173,7 @@ class Sense(StrEnum):
     LEFTOVERS = "what carries its tag"
     ORIGIN = "the experiment that it starts from"
     SITE = "the endpoint that it asks for"
+    SUCCESSOR = "the experiment that serves in its place"
     QUEUE = "the queue for its quota"
     UPLOADS = "the newest of its uploads"
     BACKSTOP = "the schedule that ends it"
@@ -241,9 +242,10 @@ class Observation(Feedback):
     of another experiment that the spec names. `leftovers` stand in the order in which to delete
     them. `before` is the experiment that has waited longest for the quota which the next launch
     counts towards, if that is not this one. `blind` are the looks that failed; what they look for
-    is None. `unset` is the schedule that is not there as it was set. `new_uid` is there for an
-    experiment that has no record yet. `newest` are the versions that lie in the bucket now, by the
-    keys that were looked at; None where there is none.
+    is None. `unset` is the schedule that is not there as it was set. `is_succeeded`: what serves in
+    its place is another experiment's, whose record says that it is LIVE by it. `new_uid` is there
+    for an experiment that has no record yet. `newest` are the versions that lie in the bucket now,
+    by the keys that were looked at; None where there is none.
     """
 
     snapshot: Snapshot
@@ -256,6 +258,7 @@ class Observation(Feedback):
     before: str | None = None
     blind: tuple[Blind, ...] = ()
     unset: Unset | None = None
+    is_succeeded: bool = False
     new_uid: str | None = None
     newest: Mapping[str, Version | None] = field(default_factory=dict)
 

@@ -43,7 +43,7 @@ def watched(record: Record, seen: Observation, now: datetime, policy: Policy) ->
         if seen.blind_to(Sense.WORK) and known is not None and not known.confirmed:
             stage = replace(stage, suspicion=None)
         return put_stage(record, stage)
-    of = _suspect(record, stage, work)
+    of = _suspect(record, stage, work, seen)
     known = stage.suspicion if seen.end is not End.REQUESTED else None  # so it was there
     suspicion = known if _says_nothing(record, stage, work) else None
     if of is not None:
@@ -142,13 +142,13 @@ def _overdue(known: Suspicion | None, left: str, now: datetime) -> Suspicion:
     return replace(known, confirmed=True, why=known.why or left)
 
 
-def _suspect(record: Record, stage: Stage, work: Work) -> Suspect | None:
+def _suspect(record: Record, stage: Stage, work: Work, seen: Observation) -> Suspect | None:
     if stage.state is StageState.WAITING and not record.is_ending_work:
         return None  # it was refused: what is not there, or somebody else's, is no news
     if not work.ours:
         return Suspect.FOREIGN
     if work.is_replaced:
-        return Suspect.REPLACED if _matters(record, stage, work) else None
+        return Suspect.REPLACED if seen.is_succeeded or _matters(record, stage, work) else None
     gone = Suspect.PARTIAL if work.phase is Phase.PARTIAL else Suspect.ABSENT
     if record.is_ending_work:
         return gone if work.phase in GONE else None
