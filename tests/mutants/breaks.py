@@ -514,6 +514,22 @@ MUTANTS: Sequence[Mutant] = [
             new="",
         ),
     ),
+    *_in(
+        "experiment/controller/intake.py",
+        "tests/simulation/test_refused_uploads.py",
+        Fault(
+            does="a refusal by checks that could not be made before is told to nobody",
+            test="test_a_refusal_by_checks_that_could_not_be_made_before_is_told",
+            old='intake, refused("not checked"), now)',
+            new='intake, refused("checks"), now)',
+        ),
+        Fault(
+            does="who waits for an origin hears of its first end alone",
+            test="test_each_end_of_an_origin_that_keeps_another_from_starting_is_told_once",
+            old='refused("origin", why, str(seen.origin.ended_at))',
+            new='refused("origin")',
+        ),
+    ),
     # ------------------------------------------------------------------ launches and their ends
     *_in(
         TRANSITIONS,

@@ -6,13 +6,16 @@ Whoever uploads a second try and hears nothing believes that it is fine.
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
-from novaloop.experiment.record import Status
+from novaloop.experiment.record import CommandKind, Status
 from novaloop.usecases.reconcile import MOST_REFUSED
 from tests.simulation.faults import Calls, Scenario, at_any_call, second_controller
-from tests.simulation.simulation import SPEC, Simulation
+from tests.simulation.simulation import SPEC, Call, Simulation
+from tests.simulation.twin_service import refusal
 from tests.simulation.twins import questions_csv
 
 PLAN = SPEC + b"plan: [sft]\n"
@@ -105,3 +108,98 @@ def test_another_controller_beside_it_tells_no_second_time(calls: Calls) -> None
         assert len(told(simulation)) <= 2, call
         simulation.upload("demo", "sft.csv", BAD)
         assert len(told(simulation)) == 1, call
+
+
+def told_of(simulation: Simulation, experiment_id: str) -> list[str]:
+    """Return the mails of an experiment's refusals since this was asked last."""
+    texts = [
+        text
+        for subject, text in simulation.notifier.messages
+        if subject == f"Novaloop: {experiment_id} is REJECTED"
+    ]
+    simulation.notifier.messages.clear()
+    return texts
+
+
+class DeniesProfiles:
+    """Denies to read what the checks across the datasets look at."""
+
+    def __init__(self, simulation: Simulation) -> None:
+        self.on = True
+        simulation.failures += (ClientError,)
+        simulation.interposed.append(self)
+
+    def around(self, call: Call) -> Any:
+        if self.on and call.name == "objects.get" and "profile" in str(call.first):
+            raise refusal("AccessDenied", "no")
+        return call()
+
+
+def test_a_refusal_by_checks_that_could_not_be_made_before_is_told() -> None:
+    refusing = PLAN.replace(b"sft", b"{evaluate: {name: base}}, sft")
+    refusing += b"checks: {shared-questions: refuse}\n"
+    simulation = submitted(spec=refusing, sft=questions_csv(70, 0), eval=questions_csv(24, 0))
+    denied = DeniesProfiles(simulation)
+    simulation.passes(timedelta(days=2))
+    (text,) = told_of(simulation, "demo")
+    assert "could not be checked against each other" in text
+    simulation.passes(timedelta(days=2))
+    assert told_of(simulation, "demo") == []
+    denied.on = False
+    simulation.passes(timedelta(days=3))
+    (text,) = told_of(simulation, "demo")
+    assert "also stand in" in text
+
+
+def waits_again(simulation: Simulation) -> None:
+    """Let somebody try the first again, which the second waits for once it looks."""
+    simulation.command("first", CommandKind.RETRY)
+    assert simulation.reaches("first", Status.RUNNING)
+    simulation.emit("second")
+    assert simulation.reaches("second", Status.COLLECTING)
+
+
+def test_each_end_of_an_origin_that_keeps_another_from_starting_is_told_once() -> None:
+    """Whoever tries the first again waits for the second."""
+    simulation = Simulation(fate=lambda name: "fails" if "first" in name else "completes")
+    simulation.submit("first", PLAN)
+    assert simulation.reaches("first", Status.FAILED)
+    simulation.submit("second", SPEC + b"checkpoint: first/sft\nplan: [rft]\n")
+    for tries in range(3):
+        if tries:
+            waits_again(simulation)
+            assert simulation.reaches("first", Status.FAILED)
+        simulation.emit("second")
+        simulation.passes(timedelta(minutes=3))
+        (text,) = told_of(simulation, "second")
+        assert "first is FAILED and sft has no checkpoint" in text
+        simulation.passes(timedelta(days=1))
+        assert told_of(simulation, "second") == []
+    waits_again(simulation)
+    simulation.command("first", CommandKind.STOP)
+    assert simulation.reaches("first", Status.STOPPED)
+    simulation.emit("second")
+    simulation.passes(timedelta(minutes=3))
+    (text,) = told_of(simulation, "second")
+    assert "first is STOPPED" in text
+
+
+NO_MACHINES = "experiment.yaml: plan[0].sft: this region has no machines"
+
+
+def test_a_refusal_of_the_stacks_is_told_again_after_another_one_was_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    simulation = submitted(sft=FEW)
+    assert len(told(simulation)) == 1
+    for _ in range(2):
+        with monkeypatch.context() as elsewhere:
+            elsewhere.setattr("novaloop.usecases.reconcile._why_not_here", lambda *_: NO_MACHINES)
+            simulation.emit("demo")
+            (text,) = told(simulation)
+            assert "has no machines" in text
+            simulation.emit("demo")
+            assert told(simulation) == []
+        simulation.emit("demo")
+        (text,) = told(simulation)
+        assert "rows" in text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from novaloop.experiment import names
 from novaloop.experiment.record import Record
@@ -19,11 +20,15 @@ _ANOTHER = "name another checkpoint"
 
 @dataclass(frozen=True)
 class Origin:
-    """The checkpoint of another experiment's stage, or why there is none; `for_now`: not yet."""
+    """The checkpoint of another experiment's stage, or why there is none; `for_now`: not yet.
+
+    `ended_at` is when that experiment ended without one.
+    """
 
     checkpoint: str | None = None
     problem: Problem | None = None
     for_now: bool = False
+    ended_at: datetime | None = None
 
 
 def named_origin(spec: ExperimentSpec) -> tuple[str, str] | None:
@@ -49,7 +54,7 @@ def origin_of(spec: ExperimentSpec, source: Record | None) -> Origin:
         for_now = not source.status.is_final
         what = f"{experiment} is {source.status} and {name} has no checkpoint"
         do = "it is looked for again" if for_now else _ANOTHER
-        return Origin(problem=Problem("checkpoint", what, do), for_now=for_now)
+        return Origin(None, Problem("checkpoint", what, do), for_now, source.ended_at)
     if problem := next(_check_runtime(spec, stage.checkpoint, experiment, name), None):
         return Origin(problem=problem)
     return Origin(stage.checkpoint)

@@ -55,6 +55,8 @@ CONVERSION = timedelta(minutes=16)
 """Longer than the ingest function's timeout: what one call has not converted by then it never will.
 
 A big file may take many calls. So ingest is asked again, and looks whether they still go on."""
+_ALL = "all"
+"""Under what it is noted which refusal of all datasets together people were told of."""
 DATA_SETTINGS = (
     "columns",
     "system_prompt",
@@ -112,7 +114,8 @@ def collect(record: Record, seen: Observation, now: datetime, policy: Policy) ->
     if misnamed := next(_check_name(record), None):
         return enter(record, Status.REJECTED, str(misnamed), now)
     if why := _why_not_read(seen.snapshot) or seen.site_problem:
-        return _reject(record, why, {SPEC_FILE: _spec_id(seen.snapshot)}, now)
+        which = _identity(_spec_id(seen.snapshot), seen.site_problem or "")
+        return _reject(record, why, {SPEC_FILE: which}, now)
     uploaded = item if item and item.spec else None
     record = replace(
         record,
@@ -185,23 +188,35 @@ def _judge(
 ) -> Decision:
     """Start with datasets that are accepted each, unless something is wrong with all of them."""
     checks, versions = seen.snapshot.checks, versions_of(intake.accepted)
-    refused = {"all": _identity(versions, _spec_id(seen.snapshot))}
+
+    def refused(why: str, *verdict: str) -> Mapping[str, str]:
+        return {_ALL: _identity(versions, _spec_id(seen.snapshot), why, *verdict)}
+
+    # Each by itself is accepted: where one is refused again later, that is news.
+    told = {key: which for key, which in record.refused.items() if key == _ALL}
+    record = replace(record, refused=told)
     if problems := list(check_row_counts(record.spec, intake.accepted)):
-        return _reject(record, "; ".join(map(str, problems)), refused, now)
+        return _reject(record, "; ".join(map(str, problems)), refused("rows"), now)
     if checks is None or checks.versions != versions:
-        return _have_checked(record, checks, intake, refused, now)
-    missing = _missing_checkpoint(seen)
-    if refusal := checks.refusal or missing:
-        if refusal == missing and seen.origin is not None and seen.origin.for_now:
-            return enter(record, Status.COLLECTING, refusal, now)
-        return _reject(record, refusal, refused, now)
+        return _have_checked(record, checks, intake, refused("not checked"), now)
+    if checks.refusal:
+        return _reject(record, checks.refusal, refused("checks"), now)
+    if seen.origin is not None and seen.origin.checkpoint is None:
+        why = f"experiment.yaml: {seen.origin.problem}"
+        if seen.origin.for_now:
+            return enter(record, Status.COLLECTING, why, now)
+        return _reject(record, why, refused("origin", why, str(seen.origin.ended_at)), now)
     return _start_when_quiet(record, intake, seen, now, policy)
 
 
 def _reject(
     record: Record, reason: str, refused: Mapping[str, str], now: datetime, *commands: Command
 ) -> Decision:
-    """Refuse uploads. What is refused beside them, and was told, is not told again with them."""
+    """Refuse uploads. What is refused beside them, and was told, is not told again with them.
+
+    `refused` identifies the uploads, and what refuses them if that may change without an upload.
+    Not by a service's words: they may differ from look to look.
+    """
     refusing = replace(record, refused={**record.refused, **refused})
     return enter(refusing, Status.REJECTED, reason, now, *commands)
 
@@ -265,12 +280,6 @@ def keeps_from_starting(snapshot: Snapshot) -> bool:
     """
     checks = snapshot.unread_item("CHECKS")
     return snapshot.unread_item("SPEC") is not None or (checks is not None and checks.is_newer)
-
-
-def _missing_checkpoint(seen: Observation) -> str | None:
-    if seen.origin is None or seen.origin.checkpoint is not None:
-        return None
-    return f"experiment.yaml: {seen.origin.problem}"
 
 
 def _why_not_read(snapshot: Snapshot) -> str | None:
