@@ -82,7 +82,8 @@ def printed_commands(text: str) -> Iterator[list[str]]:
 
 def runs(words: list[str]) -> bool:
     """Whether the command takes these words."""
-    program, verb, *arguments = ["." if word == "DIR" else word for word in words]
+    known = {"DIR": ".", "N": "1"}
+    program, verb, *arguments = [known.get(word, word) for word in words]
     assert program == "novaloop"
     with dict(commands_of(main))[(verb,)].make_context(verb, arguments):
         return True

@@ -31,7 +31,10 @@ CASES = SHARED / "contract" / "metric-cases.jsonl"
 AGGREGATE = SHARED / "contract" / "metric-cases.aggregate.json"
 TOLERANCE = 1e-9
 
-# prediction, gold, then VALUES as lighteval 0.10 gives them
+LIGHTEVAL = ("em", "qem", "f1", "f1_score_quasi", "rouge1", "rouge2", "rougeL")
+WHERE = [VALUES.index(name) for name in LIGHTEVAL]
+
+# prediction, gold, then LIGHTEVAL as lighteval 0.10 gives them
 RECORDED = [
     ("HQ", "HQ", (1, 1, 1, 1, 1, 0, 1)),
     ("HQ.", "HQ", (0, 1, 0, 1, 1, 0, 1)),
@@ -77,7 +80,8 @@ def bleu_of(predictions: list[str], golds: list[str]) -> float:
 
 @pytest.mark.parametrize(("prediction", "gold", "expected"), RECORDED)
 def test_recorded_values(prediction: str, gold: str, expected: tuple[float, ...]) -> None:
-    assert score(prediction, gold).values == pytest.approx(expected, abs=TOLERANCE)
+    values = score(prediction, gold).values
+    assert [values[index] for index in WHERE] == pytest.approx(expected, abs=TOLERANCE)
 
 
 @pytest.mark.parametrize(("predictions", "golds", "expected"), RECORDED_BLEU)
@@ -93,12 +97,12 @@ def test_every_reference_case() -> None:
     pairs = [(case["prediction"], scorer.gold(case["gold"])) for case in cases]
     batches = [pairs[at : at + MAX_PAIRS] for at in range(0, len(pairs), MAX_PAIRS)]
     results = [scores for batch in batches for scores in scorer.score(batch)]
-    ours = np.array([result.values for result in results])
-    reference = np.array([[case[name] for name in VALUES] for case in cases])
+    ours = np.array([result.values for result in results])[:, WHERE]
+    reference = np.array([[case[name] for name in LIGHTEVAL] for case in cases])
     assert np.abs(ours - reference).max() < TOLERANCE
 
     aggregate = json.loads(AGGREGATE.read_text(encoding="utf-8"))
-    for name, column in zip(VALUES, ours.T, strict=True):
+    for name, column in zip(LIGHTEVAL, ours.T, strict=True):
         estimate = mean(column)
         assert estimate.value == pytest.approx(aggregate[name], abs=TOLERANCE)
         assert estimate.stderr == pytest.approx(aggregate[f"{name}_stderr"], abs=TOLERANCE)
