@@ -94,6 +94,7 @@ BAD_HINTS = (
     f'{{"experiment_id": "{LONG}"}}',
     f'{{"experiment_id": "{"ß" * 513}"}}',
     '{"experiment_id": "\\ud800"}',
+    '{"experiment_id": "\ud800"}',
     '{"job_name": 7}',
     '{"experiment_id": "a", "depth": null}',
     '{"experiment_id": "a", "depth": "deep"}',
@@ -125,13 +126,16 @@ def test_what_is_no_hint_is_dropped_with_one_line_and_holds_nobody_up(
     assert "\n" not in told[0]
 
 
-@pytest.mark.parametrize("version", [-1_000_000_000, "2", 1e300, [2]])
-def test_a_hint_of_an_impossible_version_is_left_alone(
-    controller: ModuleType, table: str, version: object
+@pytest.mark.parametrize("version", [-1_000_000_000, "my loop dont work", 1e300, ["my loop"]])
+def test_a_hint_of_an_impossible_version_is_none(
+    controller: ModuleType, table: str, version: object, caplog: pytest.LogCaptureFixture
 ) -> None:
     bad = json.dumps({"schema_version": version, "experiment_id": "a"})
     assert failures(controller.handler(hints(bad), CONTEXT)) == []
     assert boto3.client("dynamodb").scan(TableName=table)["Count"] == 0
+    (told,) = [each.getMessage() for each in caplog.records if each.levelname != "INFO"]
+    assert told.startswith("a message is no hint, and dropped: ")
+    assert "my loop" not in caplog.text
 
 
 def test_what_a_hint_has_besides_is_ignored(controller: ModuleType, store: ExperimentTable) -> None:

@@ -55,7 +55,13 @@ CONTROLLER: dict[str, Any] = {
     "Records[0].eventSource: ": {"Records": [{"body": TEXT}]},
     "Records[0].eventSource: Input": {"Records": [{"eventSource": TEXT}]},
 }
+VERSIONS: tuple[Any, ...] = (TEXT, {"rows": TEXT}, [TEXT], -1, 1.5, True)
 CASES = [
+    *(
+        (function, "", {"schema_version": version, "experiment_id": "a"})
+        for function in ("ingest", "metrics")
+        for version in VERSIONS
+    ),
     *(("controller", "", event) for event in ANYWHERE),
     *(("ingest", "", event) for event in ANYWHERE),
     *(("metrics", "", event) for event in ANYWHERE),
@@ -94,7 +100,9 @@ def test_a_malformed_event_is_told_in_one_line_that_quotes_nothing_of_it(
     environment(f"{function.capitalize()}Function")
     assert load(function).handler(event, CONTEXT) is None
     (line,) = [each.getMessage() for each in caplog.records if each.levelname != "INFO"]
-    assert line.startswith(f"left alone: this event is damaged: {where.strip()}")
+    has_version = isinstance(event, dict) and event.get("schema_version") in VERSIONS
+    what = "request" if has_version and event not in ANYWHERE else "event"
+    assert line.startswith(f"left alone: this {what} is damaged: {where.strip()}")
     assert len(line) < 300
     out, err = capsys.readouterr()
     counted = [json.loads(each) for each in out.splitlines()]

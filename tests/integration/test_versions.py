@@ -20,6 +20,7 @@ from novaloop.experiment.record import Snapshot
 from novaloop.experiment.versions import (
     FIELD,
     PRESENT,
+    Damaged,
     NewerVersion,
     Shape,
     current,
@@ -203,11 +204,25 @@ def test_the_messages_of_every_release_are_read(release: str) -> None:
 
 
 @pytest.mark.parametrize("shape", Shape)
-@pytest.mark.parametrize("version", [NEWER, "2.0", [1]])
-def test_a_newer_version_is_not_read(shape: Shape, version: object) -> None:
-    with pytest.raises(NewerVersion, match="was written by a newer Novaloop"):
+@pytest.mark.parametrize("version", [NEWER, 10**9_999], ids=["next", "huge"])
+def test_a_newer_version_is_not_read(shape: Shape, version: int) -> None:
+    with pytest.raises(NewerVersion, match="was written by a newer Novaloop") as caught:
         current(shape, {FIELD: version})
+    assert len(str(caught.value)) < 200
     assert current(shape, stamped(shape, {"a": 1})) == {"a": 1}
+
+
+@pytest.mark.parametrize("shape", Shape)
+@pytest.mark.parametrize(
+    "version",
+    ["2", "my loop dont work" * 9_999, {"my": "loop"}, [1], True, 1.5, 1e300, 0, -7],
+    ids=["2", "long", "mapping", "list", "true", "fraction", "float", "0", "negative"],
+)
+def test_what_is_no_version_is_damage_and_not_quoted(shape: Shape, version: object) -> None:
+    with pytest.raises(Damaged, match="schema_version") as caught:
+        current(shape, {FIELD: version})
+    assert "loop" not in str(caught.value)
+    assert len(str(caught.value)) < 200
 
 
 # ------------------------------------------------------------------ an older release meets newer
@@ -260,7 +275,7 @@ def test_the_controller_leaves_a_newer_record_alone_and_sees_to_the_others(
     assert emitted(capsys) == [[1.0]]
     told = [entry.getMessage() for entry in caplog.records if "left alone" in entry.getMessage()]
     assert len(told) == 1
-    assert f"(version {NEWER}; this one knows {PRESENT[Shape.RECORD]})" in told[0]
+    assert f"this one knows version {PRESENT[Shape.RECORD]}" in told[0]
 
 
 def test_the_sweep_asks_for_no_upload_of_a_newer_experiment_and_goes_on(

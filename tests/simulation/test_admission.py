@@ -175,7 +175,7 @@ def delivered(simulation: Simulation, deliver: Callable[..., None], name: str, *
 
 
 UNABLE = {
-    "newer": NewerVersion(Shape.RECORD, 99),
+    "newer": NewerVersion(Shape.RECORD),
     "damaged": Damaged("record", "missing: status"),
     "its looks fail": OSError("the connection was reset"),
 }

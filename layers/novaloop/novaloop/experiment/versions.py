@@ -117,13 +117,17 @@ _UPCASTS: Mapping[tuple[Shape, int], Callable[[Values], Values]] = {
 """How a shape of a version becomes one of the next, where defaults don't do."""
 
 
+def _words(shape: Shape) -> str:
+    return shape.lower().replace("_", " ")
+
+
 class NewerVersion(Exception):  # noqa: N818 - nothing is wrong with it
     """What was met was written by a newer release; it must be left as it is."""
 
-    def __init__(self, shape: Shape, version: object) -> None:
+    def __init__(self, shape: Shape) -> None:
         super().__init__(
-            f"this {shape.lower().replace('_', ' ')} was written by a newer Novaloop "
-            f"(version {version}; this one knows {PRESENT[shape]}); upgrade"
+            f"this {_words(shape)} was written by a newer Novaloop "
+            f"(this one knows version {PRESENT[shape]}); upgrade"
         )
 
 
@@ -145,12 +149,17 @@ def stamped(shape: Shape, values: Values) -> dict[str, Any]:
 
 
 def current(shape: Shape, values: Values) -> dict[str, Any]:
-    """Return what was stored or sent as the present version has it. Raises NewerVersion."""
+    """Return what was stored or sent as the present version has it.
+
+    Raises NewerVersion; and Damaged for what no release writes as a version. Whoever may send
+    something may send anything, so neither quotes it.
+    """
     version = values.get(FIELD)
     version = 1 if version is None else version
-    # No release wrote a version below 1, so whatever did is none of those that came before.
-    if not isinstance(version, int) or not 1 <= version <= PRESENT[shape]:
-        raise NewerVersion(shape, version)
+    if type(version) is not int or version < 1:
+        raise Damaged(_words(shape), f"its {FIELD} is no number from 1 on")
+    if version > PRESENT[shape]:
+        raise NewerVersion(shape)
     for older in range(version, PRESENT[shape]):
         values = _UPCASTS.get((shape, older), dict)(values)
     return {name: value for name, value in values.items() if name != FIELD}

@@ -327,7 +327,7 @@ class ExperimentTable:
         if not self._updated(named, names.add({file}), has_room):
             more = StraysModel(experiment_id, "STRAYS#MORE")
             if not self._updated(more, StraysModel.more.add(1)):
-                raise NewerVersion(Shape.STRAYS, "unknown")
+                raise NewerVersion(Shape.STRAYS)
 
     def put_checks(self, experiment_id: str, item: ChecksItem) -> None:
         """Write the checks item."""
@@ -376,7 +376,7 @@ class ExperimentTable:
     def _replace(self, item: Item) -> None:
         """Write an item, but not over one of a version that this release does not know."""
         if not self._saved(item, _known(item)):
-            raise NewerVersion(shape_of(item), "unknown")
+            raise NewerVersion(shape_of(item))
 
     def _save(self, item: Item, condition: Condition | None = None) -> None:
         self._table.put_item(

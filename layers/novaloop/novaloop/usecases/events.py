@@ -25,7 +25,7 @@ class Event(BaseModel):
 
 
 def of_version(shape: Shape) -> BeforeValidator:
-    """Return what brings a part of an event to the present version. Raises NewerVersion."""
+    """Return what brings a part of an event to the present version. Raises as `current`."""
     return BeforeValidator(
         lambda value: current(shape, value) if isinstance(value, dict) else value
     )

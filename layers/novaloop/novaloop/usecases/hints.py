@@ -24,7 +24,7 @@ from pydantic import (
 from pydantic_core import from_json
 
 from novaloop.experiment.record import Record, StageState
-from novaloop.experiment.versions import NewerVersion, Shape, current
+from novaloop.experiment.versions import Damaged, NewerVersion, Shape, current
 from novaloop.typed import adapter, one_line
 from novaloop.usecases.events import Event, Name, read_event
 from novaloop.usecases.reconcile import MAX_DEPTH
@@ -152,11 +152,15 @@ def read_record(record: Mapping[str, Any]) -> Hint:
 def _of_message(body: str) -> Hint:
     try:
         values = from_json(body)
-    except ValueError:
+    except (ValueError, TypeError):  # this one for half a surrogate pair
         raise NoHint("it is not JSON") from None
     if not isinstance(values, dict):
         raise NoHint("it is not an object")
-    hint = Hint.model_validate(current(Shape.HINT, values))
+    try:
+        values = current(Shape.HINT, values)
+    except Damaged as damaged:
+        raise NoHint(str(damaged)) from None
+    hint = Hint.model_validate(values)
     if hint.experiment_id is None and hint.job_name is None:
         raise NoHint("it names neither an experiment_id nor a job_name")
     return hint
