@@ -13,6 +13,7 @@ import pytest
 from novaloop.experiment.record import CommandKind, Obstacle, StageState, Status
 from tests.simulation.simulation import SPEC, Crash, Simulation
 from tests.simulation.test_absence import ENDPOINT, JOB, looked_at, runs
+from tests.simulation.twin_account import TwinAccount
 from tests.simulation.twin_service import refusal
 
 SHORT = SPEC + b"plan: [sft, deploy]\n"
@@ -216,7 +217,7 @@ def test_a_cleanup_that_can_not_look_is_told_and_goes_on() -> None:
     assert simulation.settles("demo") is Status.LIVE
     simulation.command("demo", CommandKind.STOP)
     assert simulation.reaches("demo", Status.STOPPED)
-    with failing(simulation.hosting, "get_resources"):
+    with failing(TwinAccount, "get_resources"):
         simulation.command("demo", CommandKind.CLEANUP)
         simulation.passes(timedelta(hours=5))
         assert len(told(simulation, "what carries its tag can't be read")) == 1
