@@ -37,6 +37,7 @@ MAX_REPEATED_LINES = 12
 """How often history may say that a stage waits, and why, in the same words."""
 LATE_UPLOADS: tuple[str, ...] = ("upload that can't be looked up", "item that can't be written")
 LATE_UPLOADS += ("upload that can't be read", "ingest that can't be asked", "table throttled")
+LATE_UPLOADS += ("single item deleted by hand", "upload deleted from the bucket")
 """After these kinds of fault an upload may be ingested a day later, and history tells."""
 
 

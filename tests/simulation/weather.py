@@ -541,7 +541,7 @@ class StrayFiles(Fault):
 
 @dataclass
 class DeletedUploads(Fault):
-    """Somebody deletes what was just uploaded, and perhaps uploads it again later."""
+    """Somebody deletes what was uploaded, and uploads it again hours later."""
 
     def begin(self) -> None:
         self.sometime(self.delete)
@@ -551,7 +551,10 @@ class DeletedUploads(Fault):
         key = f"inbox/{name}/{self.dice.choice(('experiment.yaml', 'sft.csv'))}"
         if self.stack.objects.newest(key) is not None:
             self.strike()
+            with self.stack.objects.get(key) as body:
+                again = partial(self.stack.upload, name, key.rpartition("/")[2], body.read())
             self.stack.objects.deleted.add(key)
+            self.stack.later(self.within(timedelta(hours=30)), again)
 
 
 @dataclass
@@ -841,7 +844,8 @@ KINDS: Sequence[Fault] = (
     *_fated("deployment", "endpoint does not answer", "endpoint answers late"),
     *_fated("deployment", "component quota", plan=COMPONENT),
     *_fated("deployment", "component no capacity", plan=COMPONENT, weight=0.4),
-    *_fated("deployment", "component service fault", "component throttled", plan=COMPONENT),
+    *_fated("deployment", "component service fault", plan=COMPONENT),
+    *_fated("deployment", "component throttled", plan=COMPONENT, weight=0.4),
     *_fated("deployment", "component invalid", "component fails", plan=COMPONENT),
     # Two experiments in turn must come to serve by one endpoint, for which there are few chances.
     *_fated("deployment", "update no capacity", "update fails", plan=LASTING, odds=0.3, weight=0.5),
