@@ -135,6 +135,8 @@ def test_each_training_has_an_assumed_time(kind: StageKind) -> None:
 
 def test_each_runtime_has_an_object_that_answers_for_it() -> None:
     assert set(RUNTIMES) == set(Runtime)
+    documented = (ROOT / "docs/runtimes.md").read_text(encoding="utf-8")
+    assert [runtime for runtime in Runtime if f"`{runtime}`" not in documented] == []
 
 
 @pytest.mark.parametrize("row_format", RowFormat)
