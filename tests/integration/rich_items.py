@@ -175,9 +175,7 @@ def record(experiment_id: str = "questions", **changes: Any) -> Record:
         "notified": "LIVE",
         "reported": "0 warnings; LIVE",
         "notices": ("a late upload",),
-        "awaited": {
-            "the conversion of sft.csv": Suspicion(Suspect.UNANSWERED, NOW, LATER, why="no")
-        },
+        "awaited": {"the ingest of sft.csv": Suspicion(Suspect.UNANSWERED, NOW, LATER, why="no")},
         "unread": "COMMAND#c9 is left alone: this command is damaged",
         "troubles": (complete(Trouble("sft waits: QUOTA", NOW, LATER)),),
         "refused": {"sft": "0123456789abcdef"},

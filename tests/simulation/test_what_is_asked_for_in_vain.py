@@ -96,8 +96,8 @@ def ingest_dies(simulation: Simulation) -> Interposing:
 IN_VAIN = {
     "checks": (checks_denied, "the checks of the datasets", "AccessDeniedException"),
     "plan": (plan_denied, "the plan of the dry run", "AccessDeniedException"),
-    "settings": (settings_changed, "the conversion of sft.csv", "AccessDeniedException"),
-    "ingest": (ingest_dies, "the conversion of sft.csv", "log"),
+    "settings": (settings_changed, "the ingest of sft.csv", "AccessDeniedException"),
+    "ingest": (ingest_dies, "the ingest of sft.csv", "log"),
 }
 
 
@@ -132,7 +132,7 @@ def test_what_does_not_come_is_not_given_up_before_it_is_told(is_silent: bool) -
     assert (simulation.record("demo").due_at is not None) == is_silent
     silent.strikes = False
     simulation.passes(timedelta(days=2))
-    assert len(told(simulation, "the conversion of sft.csv")) == 1
+    assert len(told(simulation, "the ingest of sft.csv")) == 1
 
 
 def test_what_the_controller_did_not_ask_for_while_it_was_away_is_nobodys_delay() -> None:

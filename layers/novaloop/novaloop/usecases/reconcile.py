@@ -184,13 +184,16 @@ class _Eyes:
     """What the present look has heard already, and what it could not see.
 
     Each job's log is read once in each of the job's phases: read again and again, one that grows
-    meanwhile would keep the look from coming to rest. What can't be seen is not tried again: a
-    service that answers in time or not by turns would do the same, and one that never answers
-    would take the function's whole time.
+    meanwhile would keep the look from coming to rest. So would a job or endpoint that is told
+    otherwise each time, such as by the seconds that it was billed: it is looked at once, and again
+    when something was done about it. What can't be seen is not tried again: a service that answers
+    in time or not by turns would do the same, and one that never answers would take the function's
+    whole time.
     """
 
     world: World
     heard: dict[tuple[str, Phase], TrainingNews | None] = field(default_factory=dict)
+    works: dict[tuple[str | None, Owner | None], Work] = field(default_factory=dict)
     blind: dict[Sense, Blind] = field(default_factory=dict)
     backstop_seen: bool = False
     """Whether the schedule was looked at: once, since what was just set may not show."""
@@ -283,11 +286,14 @@ def reconcile(experiment_id: str, world: World, depth: int = 0, receives: int = 
         except VersionConflict:
             rounds += 1
             before, snapshot = snapshot, world.store.load(experiment_id)
+            eyes.works.clear()  # whoever has committed may have acted, too
             feedback = _still_true(feedback, before, snapshot)
             continue
         # A command that is obeyed is gone, so any number of them comes to an end.
         rounds += not decision.obeyed
         feedback = act(decision.commands, record, world, failed)
+        if any(isinstance(command, StageCommand) for command, _ in feedback.asked):
+            eyes.works.clear()
         done.update(decision.commands)
         pending = tuple(c for c in snapshot.commands if c not in decision.obeyed)
         record = _with_told(record, feedback, world)
@@ -385,7 +391,7 @@ def _look_at_stage(
     seen: Observation, record: Record, stage: Stage, world: World, eyes: _Eyes
 ) -> Observation:
     if needs_work(seen.snapshot):
-        work = eyes.see(Sense.WORK, partial(_work_of, record, stage, world))
+        work = eyes.see(Sense.WORK, partial(_work_of, record, stage, world, eyes))
         seen = replace(seen, work=work)
     taken_over = seen.work is not None and seen.work.is_replaced
     if taken_over and record.status is Status.LIVE:
@@ -532,11 +538,16 @@ def _listen(
     return eyes.heard[key]
 
 
-def _work_of(record: Record, stage: Stage, world: World) -> Work:
+def _work_of(record: Record, stage: Stage, world: World, eyes: _Eyes) -> Work:
     owner = _owner(record, stage)
-    if stage.kind.serves:
-        return world.endpoints.describe(endpoint_ref(record, stage), owner)
-    return world.jobs[record.spec.runtime].describe(stage.job_name or "", owner)
+    key = stage.job_name, owner
+    if key not in eyes.works:
+        eyes.works[key] = (
+            world.endpoints.describe(endpoint_ref(record, stage), owner)
+            if stage.kind.serves
+            else world.jobs[record.spec.runtime].describe(stage.job_name or "", owner)
+        )
+    return eyes.works[key]
 
 
 def _owner(record: Record, stage: Stage) -> Owner | None:

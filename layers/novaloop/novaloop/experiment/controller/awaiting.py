@@ -55,7 +55,7 @@ def _what(command: Command, record: Record) -> str:
     """Say what a command asks for; empty if it is none that something is to come of."""
     match command:
         case IngestCommand(source_key=key):
-            return f"the conversion of {key.rpartition('/')[2]}"
+            return f"the ingest of {key.rpartition('/')[2]}"
         case CheckDatasets():
             return "the checks of the datasets"
         case WritePlan():
