@@ -189,6 +189,32 @@ def test_a_trial_on_a_lasting_endpoint_leaves_it_as_long_as_was_promised_before(
         simulation.step()
 
 
+@pytest.mark.parametrize("fate", ["fails", "stopped", "endpoint does not answer"])
+def test_a_trial_that_comes_to_nothing_gives_the_schedule_back_as_it_was(fate: str) -> None:
+    simulation = Simulation(
+        fate=lambda name: fate if "next" in name and "deploy" in name else "completes"
+    )
+    simulation.submit("demo", SPEC + b"plan: [sft, deploy: {endpoint: bot, ttl_hours: 24}]\n")
+    assert simulation.reaches("demo", Status.LIVE)
+    simulation.passes(timedelta(minutes=5))
+    promised = expires_at(simulation) + MARGIN
+    longer = b"plan: [sft, deploy: {endpoint: bot, ttl_hours: 300}]\n"
+    simulation.submit("next", SPEC + longer)
+    assert simulation.reaches("next", Status.DEPLOYING)
+    simulation.passes(timedelta(minutes=4))
+    begins = simulation.scheduler.get_schedule("novaloop-bot")["StartDate"]
+    assert begins > promised + timedelta(days=10), "for the trial"
+    if fate == "stopped":
+        simulation.command("next", CommandKind.STOP)
+    assert simulation.reaches("next", Status.FAILED, Status.STOPPED)
+    simulation.passes(timedelta(minutes=30))
+    assert simulation.hosting.serving("novaloop-bot") == NAME
+    assert simulation.scheduler.get_schedule("novaloop-bot")["StartDate"] == promised
+    simulation.delete_stack()
+    simulation.passes(promised + DELETED_AFTER - simulation.clock.now())
+    assert not serves(simulation)
+
+
 @pytest.mark.parametrize("hours", [100, 800])
 def test_whoever_serves_on_a_lasting_endpoint_is_ended_as_itself_has_promised(hours: int) -> None:
     """Not as the experiment before, which was kept for long: without its record it serves on."""

@@ -664,7 +664,10 @@ def _act_on_backstop(
     command: SetBackstop | RemoveBackstop, record: Record, world: World, feedback: Feedback
 ) -> Feedback:
     if isinstance(command, RemoveBackstop):
-        world.schedules.remove(command.backstop)
+        if command.backstop.lasting:
+            _give_back(command.backstop, record, world)
+        else:
+            world.schedules.remove(command.backstop)
         return replace(feedback, removed=command.backstop)
     backstop = record.stage(command.stage).backstop
     if backstop is None:
@@ -677,6 +680,26 @@ def _act_on_backstop(
         code = _reported(error, f"setting the schedule of {command.stage}", world)
         return replace(feedback, exposed=f"the schedule that ends {backstop.name}: {code}")
     return replace(feedback, backstop=backstop, was_gone=missing and command.again)
+
+
+def _give_back(backstop: Backstop, record: Record, world: World) -> None:
+    """Set a lasting endpoint's schedule to what the experiment has promised that it serves again.
+
+    A trial that came to nothing had moved it to later. Where nobody serves as before the trial, it
+    stays: a successor may be about to, behind the schedule that it has just set. What is left for
+    nobody deletes nothing but what is past its time, and then itself.
+    """
+    tried = next((each for each in record.stages if each.backstop == backstop), None)
+    former = tried.previous_config if tried is not None else None
+    other = _maker_of(former or "", record, world)
+    if other is None or other.status is not Status.LIVE:
+        return
+    stage = other.stages[-1]
+    if stage.job_name != former or stage.backstop is None:
+        return
+    work = world.endpoints.describe(endpoint_ref(other, stage), None)
+    if work.phase is Phase.READY and work.serving is None:
+        world.schedules.put(stage.backstop, world.clock.now(), sooner=True)
 
 
 def _act_on_stage(
@@ -758,6 +781,9 @@ def _proceed(record: Record, stage: Stage, world: World) -> None:
     if other is not None and other.status in _ON_TRIAL:
         reason = f"the endpoint is being deployed to by experiment {other.experiment_id}"
         raise LaunchRefused(reason, Obstacle.BUSY)
+    if stage.backstop is not None and stage.backstop.lasting:
+        # While this one waited for its turn, another trial may have given it back as it was before.
+        world.schedules.put(stage.backstop, world.clock.now())
     is_tried = other is not None and other.status is Status.LIVE
     world.endpoints.proceed(plan_deployment(record, stage, world.site), is_tried=is_tried)
 

@@ -118,9 +118,8 @@ def _is_kept(record: Record) -> bool:
 
 
 def _without(decision: Decision, stage: Stage, backstop: Backstop) -> Decision:
-    if backstop.lasting:
-        # A successor may be about to serve under that name, behind the schedule it has just set.
-        # What is left behind for nobody deletes nothing but what is past its time, and then itself.
+    if backstop.lasting and not decision.record.status.is_final:
+        # A next attempt sets it for itself.
         return replace(decision, record=put_stage(decision.record, replace(stage, backstop=None)))
     return replace(decision, commands=(*decision.commands, RemoveBackstop(backstop)))
 
