@@ -534,7 +534,7 @@ MUTANTS: Sequence[Mutant] = [
         "usecases/reconcile.py",
         "tests/simulation/test_backstops.py",
         Fault(
-            does="a trial that came to nothing leaves a lasting endpoint the time it would have had",
+            does="a trial that came to nothing leaves its schedule to a lasting endpoint",
             test="test_a_trial_that_comes_to_nothing_gives_the_schedule_back_as_it_was[fails]",
             old="            _give_back(command.backstop, record, world)\n",
             new="            pass\n",
