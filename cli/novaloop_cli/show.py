@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 import click
+from botocore.exceptions import ClientError
 from pydantic_core import to_jsonable_python
 from rich.table import Table
 from rich.text import Text
@@ -56,10 +58,11 @@ def _not_taken_up(stack: Stack, known: set[str]) -> list[str]:
     """Return which folders were uploaded a moment ago and have no record yet; looks at a few."""
     now = datetime.now(UTC)
     fresh: list[str] = []
-    for folder in stack.folders(known)[:MOST_FOLDERS]:
-        uploaded_at = stack.newest_upload(folder, of_use=True)
-        if uploaded_at is not None and now - uploaded_at < OVERLOOKED_AFTER:
-            fresh.append(folder)
+    with suppress(ClientError):  # who may only read the table has seen all that there is to list
+        for folder in stack.folders(known)[:MOST_FOLDERS]:
+            uploaded_at = stack.newest_upload(folder, of_use=True)
+            if uploaded_at is not None and now - uploaded_at < OVERLOOKED_AFTER:
+                fresh.append(folder)
     return fresh
 
 

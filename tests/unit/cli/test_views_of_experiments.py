@@ -10,10 +10,12 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
+from unittest.mock import Mock
 
 import boto3
 import pytest
 from boto3.dynamodb.conditions import Key
+from botocore.exceptions import ClientError
 from rich.console import Console
 
 from novaloop.experiment.costs.prices import packaged_prices
@@ -119,6 +121,15 @@ def test_the_list_does_not_promise_what_was_uploaded_long_ago(
     stack.s3.put_object(Bucket=stack.bucket, Key="inbox/old/sft.csv", Body=b"")
     monkeypatch.setattr("novaloop_cli.show.OVERLOOKED_AFTER", timedelta(days=-1))
     assert "here within" not in novaloop("list").stdout
+
+
+def test_the_list_needs_no_right_to_the_bucket(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store(stack, example.record())
+    denied = ClientError({"Error": {"Code": "AccessDenied"}}, "ListObjectsV2")
+    monkeypatch.setattr("novaloop_cli.stack.Stack.folders", Mock(side_effect=denied))
+    assert NAME in novaloop("list").stdout
 
 
 def test_show_tells_the_whole_story_in_80_columns(finished: Stack) -> None:
