@@ -256,17 +256,19 @@ def test_what_was_just_made_is_left_alone_until_its_maker_has_tried_it() -> None
     simulation.submit("old", SHARED)
     simulation.submit("demo", SHARED)
     assert simulation.run(lambda: in_service(simulation))
-    assert simulation.record("old").status is Status.DEPLOYING  # it has not looked yet
-    reconcile("demo", simulation.undisturbed)
-    stage = simulation.record("demo").stage("deploy")
+    made_first = simulation.hosting.serving(BOT) == OLD
+    maker, other, update = ("old", "demo", NEW) if made_first else ("demo", "old", OLD)
+    assert simulation.record(maker).status is Status.DEPLOYING  # it has not looked yet
+    reconcile(other, simulation.undisturbed)
+    stage = simulation.record(other).stage("deploy")
     assert (stage.state, stage.reason) == (
         StageState.WAITING,
-        "the endpoint is being deployed to by experiment old",
+        f"the endpoint is being deployed to by experiment {maker}",
     )
     assert simulation.hosting.updates == []
-    assert simulation.settles("old") is Status.LIVE
-    assert simulation.settles("demo") is Status.LIVE
-    assert simulation.hosting.updates == [(BOT, NEW)]
+    assert simulation.settles(maker) is Status.LIVE
+    assert simulation.settles(other) is Status.LIVE
+    assert simulation.hosting.updates == [(BOT, update)]
 
 
 def test_another_experiments_change_is_waited_for_and_why_it_failed_is_nobody_elses() -> None:
