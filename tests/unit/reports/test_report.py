@@ -249,3 +249,25 @@ def test_markdown_tells_the_gates_sentence_once() -> None:
         text = markdown(report(replace(record, reason=reason), example.scores()))
         assert text.count(record.gate.why) == 1
         assert f"**{record.gate.verdict}**" in text
+
+
+@pytest.mark.parametrize(
+    ("verdict", "promotes", "by", "words"),
+    [
+        ("HOLD", False, "root", "HOLD, overruled by root"),
+        ("INCONCLUSIVE", False, "root", "INCONCLUSIVE, approved by root"),
+        ("PROMOTE", True, "root", "PROMOTE, approved by root"),
+        ("HOLD", False, None, "HOLD"),
+        ("PROMOTE", True, None, "PROMOTE"),
+    ],
+)
+def test_beside_the_gates_verdict_stands_who_decided_otherwise(
+    verdict: str, promotes: bool, by: str | None, words: str
+) -> None:
+    record = example.record()
+    assert record.gate is not None
+    gate = replace(record.gate, verdict=verdict, promotes=promotes)
+    content = report(replace(record, gate=gate, approved_by=by), example.scores())
+    page = html(content)
+    assert f"<strong>Gate: {words}</strong>\n<p>{record.gate.why}</p>" in page
+    assert f"**{words}**: {record.gate.why}" in markdown(content)

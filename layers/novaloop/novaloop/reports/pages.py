@@ -12,6 +12,7 @@ from novaloop.experiment.costs.prices import packaged_prices
 from novaloop.metrics.classification import NO_VALID_LABEL
 from novaloop.metrics.defects import STDERR_SUFFIX
 from novaloop.metrics.estimates import CONFIDENCE, quantile
+from novaloop.metrics.gate import GateVerdict
 from novaloop.metrics.registry import BY_NAME
 from novaloop.metrics.results import TEST, FormatFailure
 from novaloop.reports import charts
@@ -165,6 +166,15 @@ def duration(seconds: float | None) -> str:
     return f"{minutes}:{left:02}" if minutes else f"{left} s"
 
 
+def gate_verdict(report: Report) -> str:
+    """Write the gate's verdict, and who let the model pass: against it, where it was HOLD."""
+    gate, by = report["gate"], report["approved_by"]
+    verdict = gate["verdict"] if gate else ""
+    if by is None:
+        return verdict
+    return f"{verdict}, {'overruled' if verdict == GateVerdict.HOLD else 'approved'} by {by}"
+
+
 def _when(time: str | None) -> str:
     return f"{datetime.fromisoformat(time):%Y-%m-%d %H:%M:%S}" if time else "–"  # noqa: RUF001
 
@@ -193,6 +203,7 @@ _environment.filters |= {
 _environment.globals |= {
     "cell": cell,
     "change": change,
+    "gate_verdict": gate_verdict,
     "interval": interval,
     "heat": _heat,
     "recomputed": recomputed,
