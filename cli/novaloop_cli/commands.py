@@ -9,7 +9,8 @@ from uuid import uuid4
 
 import click
 
-from novaloop.experiment.costs.budget import commitment, serving_hours, shortfall
+from novaloop.experiment.controller.commands import obey
+from novaloop.experiment.costs.budget import commitment, cost_of_jobs, serving_hours, shortfall
 from novaloop.experiment.record import CommandItem, CommandKind, Outcome, Record, Status
 from novaloop.experiment.spec.stages import LONGEST_TTL_HOURS
 from novaloop_cli import views
@@ -39,7 +40,7 @@ def give(
     hours: float | None = None,
     note: str | None = None,
 ) -> Record:
-    """Give a command and return the record that obeyed it.
+    """Give a command and return the record that obeyed it. Says before what that commits to.
 
     Raises Refused if it was ignored, Failed if nobody answers.
     """
@@ -54,8 +55,42 @@ def give(
         note=note,
         uid=record.uid,
     )
+    for line in _what_it_commits_to(stack, record, item):
+        click.echo(line)
     stack.table.put_command(name, item)
     return _taken_up(stack, name, item)
+
+
+def _what_it_commits_to(stack: Stack, record: Record, item: CommandItem) -> Iterator[str]:
+    """Yield what a command spends, by how the controller would obey it now.
+
+    That is nothing where it would refuse: the answer then says why.
+    """
+    decision = obey(record, item, item.at)
+    if decision.history[0].outcome is Outcome.IGNORED:
+        return
+    after, serving = decision.record, record.spec.deployment
+    lifts = after.budget_lifted_by != record.budget_lifted_by
+    if lifts and record.active is not None and (problem := shortfall(record, record.active)):
+        yield f"This lifts the budget for all that follows ({problem})."
+    goes_on = after.status is Status.RUNNING and record.status is not Status.RUNNING
+    jobs = cost_of_jobs(after) if goes_on else None
+    if jobs:
+        yield f"This runs {jobs}."
+    is_approved = after.status is Status.DEPLOYING
+    if item.kind is CommandKind.KEEP and after.endpoint and (until := after.endpoint.kept_until):
+        yield f"This commits to {commitment(after, item.hours)}, on top of what it had:"
+        yield f"until {until:%Y-%m-%d %H:%M} UTC."
+    elif serving is not None and (is_approved or (goes_on and after.spec.approval == "auto")):
+        gated = not is_approved and after.spec.gate is not None
+        when = "from when it serves on, if its gate lets it" if gated else "from when it serves on"
+        until = item.at + timedelta(hours=serving_hours(after, serving))
+        takes = "run and deploy" if jobs else "deploy"
+        yield f"This commits to {commitment(after)}, {when}:"
+        yield f"until {until:%Y-%m-%d %H:%M} UTC, and as much later as it takes to {takes}."
+    else:
+        return
+    yield f"End it sooner: {stack.command('stop', record.experiment_id)}"
 
 
 def _taken_up(stack: Stack, name: str, item: CommandItem) -> Record:
@@ -91,23 +126,7 @@ def approve(stack: Stack, name: str, note: str | None) -> None:
 
     Says before what that commits to. Where the budget holds it, goes on without one.
     """
-    for line in _what_approval_means(stack, stack.load(name)[1], datetime.now(UTC)):
-        click.echo(line)
     _say(give(stack, name, CommandKind.APPROVE, note=note))
-
-
-def _what_approval_means(stack: Stack, record: Record, now: datetime) -> Iterator[str]:
-    """Yield what an approval spends; nothing if none is waited for, as the answer then says."""
-    if record.status not in {Status.HELD, Status.AWAITING_APPROVAL}:
-        return
-    if record.active is not None and (problem := shortfall(record, record.active)):
-        yield f"This lifts the budget for all that follows ({problem})."
-    if (serving := record.spec.deployment) is not None:
-        hours = serving_hours(record, serving)
-        until = now + timedelta(hours=hours)
-        yield f"This commits to {commitment(record)}, from when it serves on:"
-        yield f"until {until:%Y-%m-%d %H:%M} UTC, and as much later as it takes to deploy."
-        yield f"End it sooner: {stack.command('stop', record.experiment_id)}"
 
 
 @click.command()
@@ -136,7 +155,10 @@ def stop(stack: Stack, name: str) -> None:
 @click.option("--from", "stage", help="The stage to run again first; else the one that failed.")
 @with_stack
 def retry(stack: Stack, name: str, stage: str | None) -> None:
-    """Run an experiment again, from a stage on."""
+    """Run an experiment again, from a stage on.
+
+    Says before what that commits to.
+    """
     _say(give(stack, name, CommandKind.RETRY, stage=stage))
 
 
@@ -145,7 +167,10 @@ def retry(stack: Stack, name: str, stage: str | None) -> None:
 @click.option("--hours", type=_HOURS, required=True, help="How much longer.")
 @with_stack
 def keep(stack: Stack, name: str, hours: float) -> None:
-    """Let the endpoint live some hours longer."""
+    """Let the endpoint live some hours longer.
+
+    Says before what that commits to.
+    """
     record = give(stack, name, CommandKind.KEEP, hours=hours)
     # The controller promises the new time once the schedule that ends the endpoint is moved.
     deadline = time.monotonic() + TAKEN_UP_WITHIN.total_seconds()

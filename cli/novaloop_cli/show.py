@@ -159,7 +159,7 @@ def _print(stack: Stack, snapshot: Snapshot, record: Record) -> None:
         facts.add_row("report", f"s3://{stack.bucket}/{report}")
     out.print(facts)
     out.print(Text("next", "dim"))
-    for step in next_steps(record, stack.command):
+    for step in next_steps(record, stack.command, stack.bucket):
         # Not broken into lines, so that the command in it can be pasted.
         out.print(f"  {step}", soft_wrap=True)
     # From the start on, what the checks found is among the record's remarks.

@@ -57,7 +57,7 @@ def watch(stack: Stack, context: click.Context, name: str, every: float) -> None
     except KeyboardInterrupt:
         click.echo(f"\nIt goes on without you. Come back: {stack.command('watch', name)}", err=True)
         raise
-    for line in next_steps(record, stack.command):
+    for line in next_steps(record, stack.command, stack.bucket):
         click.echo(line)
     context.exit(AT_REST[record.status])
 

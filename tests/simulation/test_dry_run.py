@@ -37,6 +37,9 @@ def test_it_ends_with_a_plan_and_nothing_launched() -> None:
     assert [subject for subject, _ in simulation.notifier.messages] == [
         "Novaloop: demo is COMPLETED"
     ]
+    ((_, message),) = simulation.notifier.messages
+    assert f"What it would launch: s3://bucket/{KEY}" in message
+    assert "novaloop report" not in message
 
 
 def test_the_plan_equals_what_a_run_then_sends() -> None:

@@ -173,7 +173,58 @@ def test_keep_moves_the_expiry(controlled: Stack) -> None:
     kept = stored(controlled).endpoint
     assert kept is not None
     assert kept.expires_at == expires + timedelta(hours=2)
-    assert result.stdout.startswith(f"{NAME} is LIVE: kept until {kept.expires_at:%Y-%m-%d %H:%M}")
+    price = packaged_prices().usd("ml.p5.48xlarge", 1, 2 * 3600)
+    told, _, done = result.stdout.partition(f"{NAME} is ")
+    assert flat(told) == (
+        f"This commits to 2 h of 1 ml.p5.48xlarge, {price:,.2f} USD, on top of what it had: "
+        f"until {kept.expires_at:%Y-%m-%d %H:%M} UTC. End it sooner: novaloop stop {NAME}"
+    )
+    assert done.startswith(f"LIVE: kept until {kept.expires_at:%Y-%m-%d %H:%M}")
+
+
+def retried(stack: Stack, stage: str, **settings: object) -> str:
+    """What is said before an example that failed is retried from a stage."""
+    spec = example.record().spec.model_copy(update=settings)
+    before = stack.table.load(NAME).record
+    version = before.version if before else 0
+    put(stack, Status.FAILED, spec=spec, version=version)
+    result = novaloop("retry", NAME, "--from", stage)
+    assert result.exit_code == 0, result.output
+    return flat(result.stdout.partition(f"{NAME} is ")[0])
+
+
+def test_retry_says_what_it_commits_to_before_it_does(controlled: Stack) -> None:
+    hour = packaged_prices().usd("ml.p5.48xlarge", 1, 3600) or 0
+    told = retried(controlled, "deploy", gate=None)
+    serves = f"This commits to 24 h of 1 ml.p5.48xlarge, {24 * hour:,.2f} USD, from when it serves"
+    assert told.startswith(f"{serves} on: until ")
+    assert told.endswith(f"as it takes to deploy. End it sooner: novaloop stop {NAME}")
+    assert f"{serves} on, if its gate lets it: " in retried(controlled, "deploy")
+
+
+def test_retry_says_what_the_jobs_cost_at_most(controlled: Stack) -> None:
+    jobs = [stage.name for stage in example.stages()[2:] if not stage.kind.serves]
+    plans = {stage.name: example.record().plan_of(stage) for stage in example.stages()}
+    most = sum(
+        packaged_prices().usd(*plans[name].machines, plans[name].max_runtime_seconds) or 0  # type: ignore[misc,union-attr]
+        for name in jobs
+    )
+    told = retried(controlled, jobs[0])
+    assert told.startswith(f"This runs {', '.join(jobs)}: {most:,.2f} USD at the most.")
+    assert "as it takes to run and deploy." in told
+    told = retried(controlled, jobs[0], approval="manual", budget_usd=1.0)
+    assert f"{jobs[-1]}: 0.00 USD at the most." in told
+    assert "commits" not in told
+
+
+@pytest.mark.parametrize("hours", ["2", "2000"])
+def test_what_is_refused_commits_to_nothing(controlled: Stack, hours: str) -> None:
+    spec = example.record().spec.model_copy(update={"budget_usd": 1.0})
+    put(controlled, Status.LIVE, spec=spec)
+    result = novaloop("keep", NAME, "--hours", hours)
+    assert result.exit_code == 2
+    assert "commits" not in result.output
+    assert "the budget lasts until" in result.stderr
 
 
 def unkept() -> Endpoint:

@@ -9,10 +9,13 @@ from typing import Any
 import pytest
 
 from novaloop.experiment.bounds import TEXT_BYTES
+from novaloop.experiment.controller.commands import obey
 from novaloop.experiment.costs.budget import Cost, cost_usd
 from novaloop.experiment.costs.prices import packaged_prices
 from novaloop.experiment.record import (
     Ailment,
+    CommandItem,
+    CommandKind,
     Endpoint,
     Obstacle,
     Progress,
@@ -169,6 +172,47 @@ def test_what_never_started_is_begun_anew_and_not_retried() -> None:
     assert "novaloop retry demo" in summary_of(replace(stopped, started_at=NOW)).next_step
     step = summary_of(replace(stopped, started_at=None, stages=())).next_step
     assert step.endswith("Begin anew, under a new name: novaloop submit DIR --name NEW")
+
+
+@pytest.mark.parametrize("status", [Status.STOPPED, Status.FAILED])
+def test_no_command_is_named_that_what_never_started_refuses(status: Status) -> None:
+    told = next_steps(record(status=status, started_at=None, stages=()))
+    assert not [line for line in told if "retry" in line or "logs" in line]
+    assert "Begin anew, under a new name: novaloop submit DIR --name NEW" in told
+
+
+def test_who_made_a_dry_run_is_told_where_its_plan_lies_and_not_of_a_report() -> None:
+    spec = SPEC.model_copy(update={"dry_run": True})
+    dry = record(spec=spec, status=Status.COMPLETED, started_at=None, stages=())
+    afresh = "Run it, without `dry_run`, under a new name: novaloop submit DIR --name NEW"
+    where = "reports/demo/plan.json"
+    assert next_steps(dry, bucket="mine") == [f"What it would launch: s3://mine/{where}", afresh]
+    told = f"What it would launch: {where} in the stack's bucket"
+    assert summary_of(dry).next_step == f"{told}; {afresh}"
+
+
+@pytest.mark.parametrize(
+    ("name", "status"),
+    [("bad5", Status.REJECTED), ("My Folder", Status.REJECTED), ("bad5", Status.STOPPED)],
+)
+def test_a_refused_retry_gives_the_advice_that_is_given_otherwise(
+    name: str, status: Status
+) -> None:
+    never = record(experiment_id=name, status=status, started_at=None, stages=())
+    asked = CommandItem("id", CommandKind.RETRY, "joe", NOW)
+    (refusal,) = obey(never, asked, NOW).history
+    words, _, command = next_steps(never)[-1].partition(": ")
+    if "NEW" in command:
+        assert refusal.why.endswith("never started; submit it under a new name")
+    else:
+        assert refusal.why.endswith(f"{words[0].lower()}{words[1:]}: {command}")
+
+
+def test_a_retry_of_what_still_collects_says_what_to_do_under_the_same_name() -> None:
+    collects = record(status=Status.COLLECTING, started_at=None, stages=())
+    asked = CommandItem("id", CommandKind.RETRY, "joe", NOW)
+    (refusal,) = obey(collects, asked, NOW).history
+    assert refusal.why.endswith("then submit that: novaloop submit DIR --name demo")
 
 
 def test_a_cost_that_nobody_knows_is_not_told() -> None:

@@ -111,3 +111,8 @@ def check_file_name(file: str, where: str) -> Iterator[Problem]:
 def report_prefix(experiment_id: str) -> str:
     """Return the key prefix of an experiment's report."""
     return f"reports/{experiment_id}/report"
+
+
+def plan_key(experiment_id: str) -> str:
+    """Return the key of the plan that a dry run writes."""
+    return f"reports/{experiment_id}/plan.json"

@@ -15,7 +15,7 @@ from novaloop.experiment.bounds import cut
 from novaloop.experiment.controller.intake import is_misnamed
 from novaloop.experiment.controller.notifications import present_troubles
 from novaloop.experiment.costs.budget import Cost, commitment, cost_usd, shortfall
-from novaloop.experiment.names import report_prefix
+from novaloop.experiment.names import plan_key, report_prefix
 from novaloop.experiment.record import Record, Stage, StageState, Status
 
 
@@ -36,6 +36,7 @@ _WHY = NextStep("Why", "show")
 _RETRY = NextStep("Go on", "retry")
 _LEAVE = NextStep("Leave it", "reject")
 _AFRESH = NextStep("Begin anew, under a new name", "submit", ("DIR", "--name", "NEW"))
+_RUN_IT = NextStep("Run it, without `dry_run`, under a new name", "submit", _AFRESH.arguments)
 _NEXT_STEPS: Mapping[Status, tuple[NextStep, ...]] = {
     Status.REJECTED: (
         NextStep("Correct the files, then submit them again", "submit", ("DIR", "--name", "NAME")),
@@ -59,10 +60,13 @@ def as_command(*words: str) -> str:
     return shlex.join(("novaloop", *words))
 
 
-def next_steps(record: Record, command: Callable[..., str] = as_command) -> list[str]:
+def next_steps(
+    record: Record, command: Callable[..., str] = as_command, bucket: str | None = None
+) -> list[str]:
     """Say what helps where something is wrong, else what the status allows, each in a line.
 
     `command` writes a command of these words: whoever knows the stack adds what chooses it.
+    `bucket` is the stack's, where that is known.
     """
     if troubles := present_troubles(record):
         return [trouble.text for trouble in troubles]
@@ -71,14 +75,19 @@ def next_steps(record: Record, command: Callable[..., str] = as_command) -> list
         f"{step.words}: {command(step.verb, *(name if a == 'NAME' else a for a in step.arguments))}"
         for step in _steps(record)
     ]
+    if record.status is Status.COMPLETED and record.started_at is None:
+        key = plan_key(name)
+        where = f"s3://{bucket}/{key}" if bucket else f"{key} in the stack's bucket"
+        steps.insert(0, f"What it would launch: {where}")
     return steps or [_GOES_ON[record.status]]
 
 
 def _steps(record: Record) -> tuple[NextStep, ...]:
     """Return what a person may do with an experiment at rest."""
     match record.status:
-        case Status.STOPPED if record.started_at is None:
-            return (_WHY, _AFRESH)
+        case Status.STOPPED | Status.FAILED | Status.COMPLETED if record.started_at is None:
+            # Only a dry run is complete without a start: it has a plan, and no results.
+            return (_RUN_IT,) if record.status is Status.COMPLETED else (_WHY, _AFRESH)
         case Status.REJECTED if is_misnamed(record):
             return (_AFRESH,)
         case Status.LIVE:

@@ -817,7 +817,7 @@ def _announce(record: Record, world: World) -> None:
     subject = f"Novaloop: {record.experiment_id} is {record.status}"
     attributes = {"experiment": record.experiment_id, "status": str(record.status)}
     why = why_told(record)
-    steps = [step for step in next_steps(record) if step not in why]
+    steps = [step for step in next_steps(record, bucket=world.site.bucket) if step not in why]
     message = "\n".join((subject, "", why, "", *steps, ""))
     if record.status is not Status.REJECTED:
         world.notifier.publish(subject, message, attributes)

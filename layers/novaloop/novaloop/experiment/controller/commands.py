@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from novaloop.experiment.controller.decision import Decision, enter
+from novaloop.experiment.controller.intake import is_misnamed
 from novaloop.experiment.controller.transitions import billed_seconds
 from novaloop.experiment.costs.budget import last_moment, shortfall
 from novaloop.experiment.names import MAX_ATTEMPT
@@ -105,7 +106,7 @@ def _stop(record: Record, command: CommandItem, now: datetime) -> _Reply:
 def _retry(record: Record, command: CommandItem, now: datetime) -> _Reply:
     names = [stage.name for stage in record.stages]
     if not names:
-        return _refuse(record, "the experiment never started; submit it under a new name")
+        return _refuse(record, f"the experiment never started; {_instead_of_a_retry(record)}")
     if record.status not in _RETRIABLE:
         return _refuse(record, f"the experiment is {record.status}; {_first(record)}")
     start = command.stage or (record.active or record.stages[-1]).name
@@ -131,6 +132,16 @@ def _retry(record: Record, command: CommandItem, now: datetime) -> _Reply:
         cleanup=None,
     )
     return None, enter(retried, Status.RUNNING, f"retried from {start} by {command.by}", now)
+
+
+def _instead_of_a_retry(record: Record) -> str:
+    """Say how what never started is begun. Only what takes no uploads any more needs a new name."""
+    if not record.status.takes_uploads or is_misnamed(record):
+        return "submit it under a new name"
+    again = f"novaloop submit DIR --name {record.experiment_id}"
+    if record.status is Status.REJECTED:
+        return f"correct the files, then submit them again: {again}"
+    return f"add what it waits for, then submit that: {again}"
 
 
 def _first(record: Record) -> str:
