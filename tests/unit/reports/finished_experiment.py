@@ -34,9 +34,16 @@ if TYPE_CHECKING:
 
 START = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
 LABELS = ("HQ", "LQ_EDIT", "LQ_CLOSE")
+SYSTEM = "Sort this question by quality.\nAnswer with <HQ>, LQ_EDIT or LQ_CLOSE.\n"
 NAME = "quality"
 ENDPOINT = f"novaloop-{NAME}--deploy-1"
 QUALITIES = {"baseline": (0.3, 0.8), "after-sft": (0.7, 0.01), "after-rft": (0.71, 0.01)}
+
+
+def chat(question: str) -> str:
+    """Write a prompt as the evaluation job does: the turns as Python shows them."""
+    turns = [{"role": "system", "content": SYSTEM}, {"role": "user", "content": question}]
+    return str(turns)
 
 
 def answers(stage: str, seed: int = 3) -> list[bytes]:
@@ -48,7 +55,7 @@ def answers(stage: str, seed: int = 3) -> list[bytes]:
         answer = gold if draw.random() < right else draw.choice(LABELS)
         if draw.random() < verbose:
             answer = f"It is {answer} because " + "it explains itself and " * draw.randint(1, 20)
-        prompt = f"<p>question {row}"
+        prompt = chat(f'<p>question {row}:\nwhat\'s "this"?')
         line: dict[str, object] = {"prompt": prompt, "inference": [answer], "gold": gold}
         if stage == "after-rft":
             line["logprobs"] = [-draw.random() / 2, -0.05]

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import json
 import re
+from copy import deepcopy
 from dataclasses import replace
+from html import unescape
 from html.parser import HTMLParser
 
 import pytest
@@ -175,6 +177,29 @@ def test_rows_that_changed_stand_side_by_side_and_escaped(finished: Report) -> N
     assert "<p>question" not in page
     for row in rows:
         assert row["after"] == row["gold"] != row["before"]
+
+
+def test_a_changed_row_shows_its_question_alone_and_the_shared_system_prompt_stands_once(
+    finished: Report,
+) -> None:
+    page = unescape(html(finished))
+    assert "'role'" not in page
+    assert "\\n" not in page
+    assert re.search(r'<p class="question"><p>question \d+:\nwhat\'s "this"\?</p>', page)
+    assert page.count(example.SYSTEM) == 1
+
+
+def test_system_prompts_that_differ_stand_with_their_rows(finished: Report) -> None:
+    content = deepcopy(finished)
+    row = (content["comparisons"][0]["improved_rows"] or [])[0]
+    row["system"] = "quite another one"
+    page = unescape(html(content))
+    shown = sum(
+        page.count(f'<p class="question">{each}') for each in (example.SYSTEM, row["system"])
+    )
+    assert shown == page.count('<article class="flip">')
+    row["system"] = ""
+    assert unescape(html(content)).count(example.SYSTEM) == shown - 1
 
 
 def test_no_rows_are_shown_where_none_are_kept() -> None:

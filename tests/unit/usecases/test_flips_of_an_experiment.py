@@ -11,6 +11,7 @@ import pytest
 
 from novaloop.experiment.names import report_prefix
 from novaloop.metrics.flips import MAX_EXCERPT, excerpt
+from novaloop.metrics.prompts import read_prompt
 from novaloop.usecases.report import write_report
 from novaloop.usecases.score import ScoreWorld, load_flips, score
 from tests.simulation.twins import TwinObjects, TwinStore, VirtualClock
@@ -66,8 +67,10 @@ def test_both_stages_answers_stand_side_by_side(world: ScoreWorld) -> None:
     changed = flips["after-sft"]["baseline"]
     assert len(changed.improved) == 50
     rows = [json.loads(line) for line in example.answers("after-sft")]
-    golds = {row["prompt"]: row["gold"] for row in rows}
+    golds = {read_prompt(row["prompt"])[1]: row["gold"] for row in rows}
+    assert len(golds) == len(rows)
     for flip in changed.improved:
+        assert flip.system == example.SYSTEM
         assert flip.after == flip.gold == golds[flip.question] != flip.before
     for flip in changed.regressed:
         assert flip.before == flip.gold == golds[flip.question] != flip.after

@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from novaloop.metrics.inferences import read_inferences
+from novaloop.metrics.prompts import read_prompt
 from novaloop.metrics.rows import row_name
 from novaloop.typed import adapter
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Mapping
 
+    from novaloop.metrics.inferences import Inference
     from novaloop.metrics.results import Comparison
 
 MAX_EXCERPT = 500
@@ -25,17 +27,22 @@ class Answer:
     question: str
     prediction: str
     gold: str
+    system: str
 
 
 @dataclass(frozen=True)
 class Flip:
-    """One row whose exact match changed, with both stages' answers."""
+    """One row whose exact match changed, with both stages' answers.
+
+    system: the system prompt; "" without one, and in what was kept when it stood in the question.
+    """
 
     row: str
     question: str
     gold: str
     before: str
     after: str
+    system: str = ""
 
 
 @dataclass(frozen=True)
@@ -54,10 +61,15 @@ def listed_rows(comparison: Comparison) -> frozenset[str]:
 def read_answers(lines: Iterable[bytes], wanted: Container[str]) -> dict[str, Answer]:
     """The wanted rows' texts by row name; raises InferenceError."""
     return {
-        name: Answer(excerpt(row.prompt), excerpt(row.prediction), excerpt(row.gold))
+        name: _answer(row)
         for row in read_inferences(lines)
         if (name := row_name(row.key)) in wanted
     }
+
+
+def _answer(row: Inference) -> Answer:
+    system, question = read_prompt(row.prompt)
+    return Answer(*map(excerpt, (question, row.prediction, row.gold, system)))
 
 
 def pair_up(
@@ -73,11 +85,11 @@ def pair_up(
 
 
 def _flip(name: str, before: Answer, after: Answer) -> Flip:
-    return Flip(name, after.question, after.gold, before.prediction, after.prediction)
+    return Flip(name, after.question, after.gold, before.prediction, after.prediction, after.system)
 
 
 def excerpt(text: str) -> str:
-    """The text, or its beginning and its end: a chat's question comes last."""
+    """The text, or its beginning and its end: what is asked for often comes last."""
     if len(text) <= MAX_EXCERPT:
         return text
     half = (MAX_EXCERPT - len(_OMISSION)) // 2

@@ -141,6 +141,7 @@ def _flip_lines(flips: Iterable[Flip]) -> list[FlipLine]:
             gold=flip.gold,
             before=flip.before,
             after=flip.after,
+            system=flip.system,
         )
         for flip in flips
     ]

@@ -35,6 +35,7 @@ def html(report: Report) -> str:
         scored=scored,
         histograms=_histograms(scored),
         class_bars=_class_bars(report, scored),
+        shared_system=_shared_system(report),
         curves=_curves(report),
         timeline=list(_timeline(report)),
         no_valid_label=NO_VALID_LABEL,
@@ -56,6 +57,17 @@ def _histograms(scored: list[Evaluation]) -> dict[str, Markup]:
         stage: Markup(charts.length_histogram(found, bins))  # noqa: S704 - drawn by us
         for stage, found in lengths.items()
     }
+
+
+def _shared_system(report: Report) -> str | None:
+    """Return the system prompt that all rows that changed have; None where they differ."""
+    systems = {
+        row["system"]
+        for comparison in report["comparisons"]
+        for rows in (comparison["improved_rows"], comparison["regressed_rows"])
+        for row in rows or ()
+    }
+    return systems.pop() if len(systems) == 1 else None
 
 
 def _curves(report: Report) -> dict[str, list[tuple[str, Markup]]]:

@@ -54,6 +54,7 @@ class FlipLine(TypedDict):
     gold: str
     before: str
     after: str
+    system: str
 
 
 class Comparison(TypedDict):
