@@ -240,7 +240,9 @@ def _remarks(spec: ExperimentSpec, planned: ExperimentPlan, site: PlannedSite) -
     if planned.quotas:
         yield "Quotas needed:"
     for quota in planned.quotas:
-        yield f"  {quota.needed}  {quota.name}"
+        both = quota.needed_to_update
+        note = f" ({both} while it takes the place of another)" if both else ""
+        yield f"  {quota.needed}  {quota.name}{note}"
     yield f"Prices of {planned.prices}; expected run times are assumptions, not measurements."
     if spec.budget_usd is not None:
         yield _budget_remark(spec.budget_usd, planned.cost)

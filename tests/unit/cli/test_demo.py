@@ -136,7 +136,7 @@ def test_data_without_settings_is_told_whose_settings_hold(
         (tmp_path / "experiment.yaml").write_text(spec)
     result = novaloop("demo", "--data", str(tmp_path))
     assert result.exit_code == 2
-    assert "`Y` is none of the 3 labels (HQ, LQ_CLOSE, LQ_EDIT)" in result.stderr
+    assert "the answer in `Y` is none of the 3 labels (HQ, LQ_CLOSE, LQ_EDIT)" in result.stderr
     assert (f"{tmp_path} has no experiment.yaml" in result.stderr) is told
 
 

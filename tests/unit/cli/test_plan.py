@@ -148,6 +148,23 @@ def test_the_plan_is_told_in_words(folder: Path) -> None:
         assert re.search(expected, result.output), expected
 
 
+def test_an_update_of_an_endpoint_needs_the_quota_twice(folder: Path) -> None:
+    spec = folder / "experiment.yaml"
+    text = yaml.safe_load(spec.read_text()) if spec.exists() else {}
+    plan = [{"evaluate": "base"}, "sft", {"deploy": {"endpoint": "bot", "instances": 2}}]
+    text |= {"plan": plan, "gate": None}
+    spec.write_text(yaml.safe_dump(text))
+    quotas = {each["name"]: each for each in planned(folder)["quotas"]}
+    assert quotas["ml.p5.48xlarge for endpoint usage"] == {
+        "name": "ml.p5.48xlarge for endpoint usage",
+        "needed": 2,
+        "needed_to_update": 4,
+    }
+    assert quotas["ml.p5.48xlarge for training job usage"]["needed_to_update"] is None
+    told = novaloop("plan", str(folder)).stdout
+    assert "  2  ml.p5.48xlarge for endpoint usage (4 while it takes the place of another)" in told
+
+
 def test_a_plan_names_the_files_that_it_leaves_out(folder: Path) -> None:
     (folder / "data.csv").write_text("question,answer\n")
     told = "data.csv is there, but not used: set `split:` in experiment.yaml"

@@ -82,7 +82,12 @@ def test_refusal_names_rule_line_and_remedy(
 
 MULTITURN = RowFormat.RFT_MULTITURN
 OWN_NAMES = [
-    (RowFormat.SFT, {"answer": "Y"}, {"question": "q", "Y": "no label"}, "`Y` is none of"),
+    (
+        RowFormat.SFT,
+        {"answer": "Y"},
+        {"question": "q", "Y": "no label"},
+        "the answer in `Y` is none of",
+    ),
     (RowFormat.SFT, {"answer": "Y"}, {"question": "q", "Y": " "}, "`Y` is empty"),
     (RowFormat.SFT, {"question": "My Q"}, {"My Q": "User: q", "answer": "a"}, "`My Q` contains"),
     (RowFormat.SFT, {"question": "Q"}, {"Q": 7, "answer": "a"}, "`Q` is not text"),
@@ -385,8 +390,11 @@ def test_a_file_without_a_usable_row_tells_what_is_wrong_with_its_rows(max_rejec
 @pytest.mark.parametrize(
     ("labels", "told"),
     [
-        (("HQ", "LQ"), "`answer` is none of the 2 labels (HQ, LQ); correct it, or add"),
-        (("A", "B"), "(A, B); it differs by case or spaces only"),
+        (
+            ("HQ", "LQ"),
+            "the answer in `answer` is none of the 2 labels (HQ, LQ); correct it, or add",
+        ),
+        (("A", "B"), "(A, B); it differs by case or spaces only: write it as in `labels:`"),
         (tuple(f"{n:03}{'x' * 90}" for n in range(150)), f"(000{'x' * 37}, 001"),
         (tuple(f"{n:03}{'x' * 90}" for n in range(150)), ", and 140 more); correct it"),
     ],

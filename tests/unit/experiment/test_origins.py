@@ -71,7 +71,22 @@ def test_the_checkpoint_that_the_stage_left() -> None:
             source("plan: [sft: {peft: full}]"),
             "bedrock-on-demand takes models trained with peft lora, not full",
         ),
-        (spec(), source("plan: [rft]"), "first/sft is no training"),
+        (
+            spec(),
+            source("plan: [sft: {name: warm}, rft]"),
+            "first has no stage sft; those that train are warm, rft",
+        ),
+        (spec(), source("plan: [rft]"), "first has no stage sft; the one that trains is rft"),
+        (
+            spec(),
+            source("plan: [evaluate: sft, rft]"),
+            "first/sft is no training; the one that trains is rft",
+        ),
+        (
+            spec(),
+            source("plan: [evaluate: sft]"),
+            "first/sft is no training, and none of its stages trains; name another checkpoint",
+        ),
         (spec(more="runtime: serverless"), source(), "left no package"),
         (spec(), None, "no experiment is called first"),
     ],

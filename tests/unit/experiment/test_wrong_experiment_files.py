@@ -109,6 +109,15 @@ def test_a_wrong_setting_is_told_once_with_its_path(text: str, error: str) -> No
             "dry_run: perhaps\nplan: [{rft: {}}, {sft: {}}, {evaluate: a}, {evaluate: a}]",
             ["dry_run", "plan: two stages are called a", "plan[1].sft: supervised"],
         ),
+        (
+            "split: {sft: 200, rft: 0.3, eval: 80}",
+            ["split: rows (sft, eval) and fractions (rft) can't be mixed; give whole numbers"],
+        ),
+        (
+            "split: {sft: 0.5, rft: 0, eval: 80, dpo: 0.1}",
+            ["split: rows (eval) and fractions (sft, dpo) can't be mixed"],
+        ),
+        ("split: {sft: 0.5, rft: 0, eval: 0.6}", ["split: fractions add up to at most 1"]),
         ("gate: {confidance: 0.9, better_than: nothing}", ["gate.confidance", "gate.better_than"]),
     ],
 )

@@ -190,4 +190,7 @@ class RowRejected(Exception):  # noqa: N818
         text = str(wording.problem(self))
         if self.field is None or column is None or not column.isprintable():
             return text
-        return text.replace(self.field, column, 1)
+        # `answer` and others are words of sentences too, so a quoted name comes before any other.
+        quoted = not text.startswith(self.field) and f"`{self.field}" in text
+        mark = "`" if quoted else ""
+        return text.replace(f"{mark}{self.field}", f"{mark}{column}", 1)

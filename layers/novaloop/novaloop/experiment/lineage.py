@@ -47,6 +47,8 @@ def origin_of(spec: ExperimentSpec, source: Record | None) -> Origin:
         what = f"no experiment is called {experiment}"
         return Origin(problem=Problem("checkpoint", what, "correct its name"))
     plan = next((plan for plan in source.spec.trainings if plan.name == name), None)
+    if plan is None:
+        return Origin(problem=_no_training(source.spec, experiment, name))
     if problem := next(_check_stage(spec, source.spec, plan, f"{experiment}/{name}"), None):
         return Origin(problem=problem)
     stage = next((stage for stage in source.stages if stage.name == name), None)
@@ -72,14 +74,23 @@ def _check_runtime(
         yield Problem("checkpoint", what, f"leave out the other stages, or {_ANOTHER}")
 
 
+def _no_training(source: ExperimentSpec, experiment: str, name: str) -> Problem:
+    """Say that a name is none of those of an experiment's trainings, and which are."""
+    what = f"{experiment} has no stage {name}"
+    if any(stage.name == name for stage in source.plan):
+        what = f"{experiment}/{name} is no training"
+    trainings = [stage.name for stage in source.trainings]
+    if not trainings:
+        return Problem("checkpoint", f"{what}, and none of its stages trains", _ANOTHER)
+    are = "those that train are" if len(trainings) > 1 else "the one that trains is"
+    return Problem("checkpoint", what, f"{are} {', '.join(trainings)}")
+
+
 def _check_stage(
-    spec: ExperimentSpec, source: ExperimentSpec, plan: TrainStage | None, stage: str
+    spec: ExperimentSpec, source: ExperimentSpec, plan: TrainStage, stage: str
 ) -> Iterator[Problem]:
     """Yield why a plan can't go on from a stage, by what the service documents."""
     at = "checkpoint"
-    if plan is None:
-        yield Problem(at, f"{stage} is no training", "name a stage that trains")
-        return
     if source.model != spec.model:
         what = f"{stage} trained {source.model}, not {spec.model}"
         yield Problem(at, what, f"set model: {source.model}, or {_ANOTHER}")

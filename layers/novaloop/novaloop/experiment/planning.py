@@ -57,10 +57,15 @@ class PlannedStage:
 
 @dataclass(frozen=True)
 class Quota:
-    """A SageMaker quota in Service Quotas, and the value that the plan needs at one time."""
+    """A SageMaker quota in Service Quotas, and the value that the plan needs at one time.
+
+    `needed_to_update` is what it needs instead if a lasting endpoint serves already, on as many
+    machines: UpdateEndpoint starts the new ones beside them. None where nothing is updated.
+    """
 
     name: str
     needed: int
+    needed_to_update: int | None = None
 
 
 @dataclass(frozen=True)
@@ -210,10 +215,13 @@ def _of_endpoint(endpoint: EndpointPlan) -> Iterator[PlannedRequest]:
 def _quotas(stages: tuple[PlannedStage, ...]) -> tuple[Quota, ...]:
     """Return the quotas by name. Stages run one after the other, so the largest one counts."""
     needed: dict[str, int] = {}
+    to_update: dict[str, int] = {}
     for stage in stages:
         if stage.instance_type is None:
             continue
         usage = "endpoint usage" if stage.method == "endpoint" else "training job usage"
         name = f"{stage.instance_type} for {usage}"
         needed[name] = max(needed.get(name, 0), stage.instances)
-    return tuple(Quota(name, value) for name, value in needed.items())
+        if any(request.operation == "UpdateEndpoint" for request in stage.requests):
+            to_update[name] = max(to_update.get(name, 0), 2 * stage.instances)
+    return tuple(Quota(name, value, to_update.get(name)) for name, value in needed.items())

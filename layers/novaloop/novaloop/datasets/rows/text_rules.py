@@ -60,16 +60,16 @@ def require_labels(texts: Sequence[str], labels: frozenset[str], field: str) -> 
     near = all(text.strip().casefold() in folded for text in foreign)
     do: Message = ("correct it, or add it to ", Setting("labels"))
     if near:
-        do = "it differs by case or spaces only"
+        do = ("it differs by case or spaces only: write it as in ", Setting("labels"))
     shown = [label[:MAX_NAME_CHARS] for label in sorted(labels)[:MAX_NAMES_SHOWN]]
     if more := len(labels) - len(shown):
         shown.append(f"and {more} more")
-    what = f"`{field}` is none of the {len(labels)} labels ({', '.join(shown)})"
+    what = f"the answer in `{field}` is none of the {len(labels)} labels ({', '.join(shown)})"
     raise RowRejected("unknown-label", what, do, field=field, text=min(foreign))
 
 
 def require_different(preferred: Sequence[str], non_preferred: Sequence[str]) -> None:
     """Raise RowRejected if a preferred answer is the non-preferred one too."""
     if any(map(str.__eq__, preferred, non_preferred)):
-        do, field = "a preference needs two", "non_preferred"
+        do, field = "reword one, or remove the row", "non_preferred"
         raise RowRejected("equal-answers", "both answers are the same", do, field=field)

@@ -51,6 +51,13 @@ class Split(SpecModel):
     def _counts_or_fractions(self) -> Self:
         shares = self.shares.values()
         counts = all(isinstance(share, int) for share in shares)
+        rows = [role for role, share in self.shares.items() if isinstance(share, int) and share > 1]
+        fractions = [role for role, share in self.shares.items() if isinstance(share, float)]
+        if rows and fractions:
+            given = f"rows ({', '.join(rows)}) and fractions ({', '.join(fractions)})"
+            what = f"{given} can't be mixed"
+            do = "give whole numbers of rows for all, or fractions that add up to at most 1"
+            raise Invalid(Problem("", what, do))
         if not counts and (max(shares) > 1 or sum(shares) > 1 + 1e-9):
             what = "fractions add up to at most 1"
             raise Invalid(Problem("", what, "give such fractions, or whole row counts"))
