@@ -110,6 +110,8 @@ def test_approve_says_that_it_lifts_the_budget(controlled: Stack) -> None:
     put(controlled, Status.HELD, spec=spec, stages=pending_stages(spec), budget_lifted_by=None)
     told = flat(novaloop("approve", NAME).stdout)
     assert told.startswith("This lifts the budget for all that follows (budget: 0.00 of 1.00 USD")
+    assert "This runs baseline, sft, " in told
+    assert "commits to 24 h of 1 ml.p5.48xlarge, " in told  # without a budget, which cut it
     assert "from when it serves" in told
 
 

@@ -202,6 +202,17 @@ def test_show_and_watch_tell_the_next_steps_in_the_words_of_the_record(
     assert " ".join(steps) in shown
 
 
+@pytest.mark.parametrize("command", ["show", "watch"])
+def test_who_made_a_dry_run_is_told_the_address_of_its_plan(stack: Stack, command: str) -> None:
+    spec = example.record().spec.model_copy(update={"dry_run": True})
+    changes = {"endpoint": None, "gate": None, "started_at": None, "stages": ()}
+    dry = replace(example.record(), spec=spec, status=Status.COMPLETED, **changes)  # type: ignore[arg-type]
+    stack.table.commit(dry, ())
+    told = novaloop(command, NAME).stdout
+    assert f"What it would launch: s3://{stack.bucket}/reports/{NAME}/plan.json\n" in told
+    assert "novaloop report" not in told
+
+
 def test_show_tells_what_it_cost_what_it_will_and_where_the_report_is(stack: Stack) -> None:
     now = datetime.now(UTC)
     ends = now + timedelta(hours=2, minutes=1)
