@@ -1,7 +1,7 @@
 """The statistics checked against exact enumeration or simulation, and against published numbers."""
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ from novaloop.metrics.gate import Outcome, judge
 from novaloop.metrics.lengths import lengths
 from novaloop.metrics.pairs import VALUES
 from novaloop.metrics.results import Score, Verdict
-from novaloop.metrics.rows import RowScores
+from novaloop.metrics.rows import NO_LABEL, RowScores
 
 
 def two_sided(p_values: tuple[float, float]) -> float:
@@ -159,6 +159,28 @@ def gate_outcome(before: RowScores, after: RowScores) -> Outcome:
         notes=(),
     )
     return judge(Gain(), score).ledger[0].outcome
+
+
+@pytest.mark.parametrize(("lost", "won"), [(2, 12), (12, 2), (7, 7)])
+def test_what_the_labels_tell_is_tested_row_by_row_in_its_own_direction(
+    lost: int, won: int
+) -> None:
+    """A row with no valid label is wrong, too: that there are fewer of them is a gain."""
+    n = 100
+    right, before, after = (np.zeros(n, dtype=int) for _ in range(3))
+    before[:won] = after[won : won + lost] = NO_LABEL
+    rows = [
+        replace(rows_of(right), labels=("A", "B"), gold=right, strict=read, lenient=read)
+        for read in (before, after)
+    ]
+    found = compare(*rows).metrics
+    for name in ("strict_accuracy", "lenient_accuracy", "no_valid_label"):
+        assert (found[name].improved, found[name].regressed) == (won, lost)
+        assert (found[name].p_no_gain, found[name].p_no_loss) == mcnemar_p_values(won, lost)
+        assert found[name].verdict == found["strict_accuracy"].verdict
+    assert found["strict_accuracy"].difference == pytest.approx((won - lost) / n)
+    assert found["no_valid_label"].difference == pytest.approx((lost - won) / n)
+    assert found["no_valid_label"].low <= (lost - won) / n <= found["no_valid_label"].high
 
 
 def test_a_comparison_tests_its_flips_exactly() -> None:

@@ -58,6 +58,42 @@ def test_a_gain_is_called_one_only_where_the_paired_test_says_so(finished: Repor
     assert f'<td class="number change plain">{after_rft["delta"]:+.3f}</td>' in page
 
 
+def test_whoever_has_the_same_rows_right_gets_the_same_verdict(finished: Report) -> None:
+    for strict, exact in zip(
+        metric(finished, "strict_accuracy"), metric(finished, "em"), strict=True
+    ):
+        assert strict["delta"] == exact["delta"]
+        assert strict["verdict"] == exact["verdict"]
+
+
+def test_fewer_answers_without_a_label_are_a_gain(finished: Report) -> None:
+    _, after_sft, after_rft = metric(finished, "no_valid_label")
+    assert after_sft["delta"] < 0
+    assert (after_sft["verdict"], after_rft["verdict"]) == ("better", "no evidence either way")
+    assert f'<td class="number change good">{after_sft["delta"]:+.3f}</td>' in html(finished)
+
+
+def test_the_page_says_what_a_colour_means_and_names_what_is_not_tested(finished: Report) -> None:
+    """Scores that an earlier version wrote compare less."""
+    page = html(finished)
+    assert "Each metric is tested by itself" in page
+    assert "Not tested" not in page
+    content = deepcopy(finished)
+    for name in ("strict_accuracy", "no_valid_label"):
+        for measurement in metric(content, name):
+            measurement["verdict"] = None
+    assert "Not tested: Accuracy, strict; No valid label." in html(content)
+
+
+def test_what_only_a_processor_function_measures_is_not_tested_either() -> None:
+    own = {"politeness": {"value": 0.7, "stderr": 0.1}}
+    polite = {
+        key: replace(item, score=dict(item.score) | {"metrics": item.score["metrics"] | own})
+        for key, item in scored().items()
+    }
+    assert html(report(example.record(), polite)).count("Not tested: politeness.") == 1
+
+
 def test_scores_of_earlier_attempts_are_left_out() -> None:
     first, *others = example.stages()
     retried = replace(example.record(), stages=(replace(first, attempt=2), *others))

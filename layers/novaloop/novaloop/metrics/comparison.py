@@ -2,6 +2,10 @@
 
 Paired analysis as in Miller, "Adding Error Bars to Evals" (2024); yes/no metrics by the exact
 McNemar test, graded ones by a normal test of the mean difference, BLEU by the bootstrap.
+
+Each metric is tested by itself, without a correction for their number: what decides is the one
+that a gate names before anything is measured, and the others, most of them much alike, describe.
+A correction would have the same rows say less the more is shown of them.
 """
 
 from __future__ import annotations
@@ -19,6 +23,7 @@ from novaloop.metrics.estimates import (
     quantile,
     resampled_sums,
 )
+from novaloop.metrics.registry import BY_NAME
 from novaloop.metrics.results import Comparison, Difference, Verdict
 from novaloop.metrics.rows import row_name
 
@@ -84,7 +89,12 @@ def _differences(before: RowScores, after: RowScores) -> dict[str, Difference]:
     resampled = resampled_sums(columns, random)
     width = before.bleu.shape[1]
     differences = {
-        name: _row_difference(earlier[name], later[name], resampled[:, index] / len(after))
+        name: _row_difference(
+            earlier[name],
+            later[name],
+            resampled[:, index] / len(after),
+            higher_is_better=BY_NAME[name].higher_is_better,
+        )
         for index, name in enumerate(later)
     }
     differences["bleu"] = _bleu_difference(
@@ -94,17 +104,22 @@ def _differences(before: RowScores, after: RowScores) -> dict[str, Difference]:
 
 
 def _row_difference(
-    earlier: NDArray[np.float64], later: NDArray[np.float64], resampled: NDArray[np.float64]
+    earlier: NDArray[np.float64],
+    later: NDArray[np.float64],
+    resampled: NDArray[np.float64],
+    *,
+    higher_is_better: bool,
 ) -> Difference:
     change = later - earlier
     n, difference = len(change), float(change.mean())
-    improved, regressed = int((change > 0).sum()), int((change < 0).sum())
+    gain = change if higher_is_better else -change
+    improved, regressed = int((gain > 0).sum()), int((gain < 0).sum())
     # With no change seen in n rows, up to 3 in n may still change (the rule of three).
     spread = math.sqrt(max(float(change.var()), 3 / n))
     if _is_yes_no(earlier) and _is_yes_no(later):
         p_no_gain, p_no_loss = mcnemar_p_values(improved, regressed)
     else:
-        p_no_gain, p_no_loss = normal_p_values(difference, spread / math.sqrt(n))
+        p_no_gain, p_no_loss = normal_p_values(float(gain.mean()), spread / math.sqrt(n))
     low, high = _interval(resampled)
     reach = quantile(CONFIDENCE) + NormalDist().inv_cdf(POWER)
     return Difference(

@@ -31,6 +31,7 @@ class Metric:
 
     full_name: by which a gate may ask for it too, and under which the record shows it.
     gated: whether a gate may ask for it.
+    higher_is_better: whether a rise is a gain, as lighteval calls it.
     function: of an answer and its gold answer, both as they are; None where `pairs`, `score` or
         `classification` computes the metric in one pass with others.
     """
@@ -41,10 +42,13 @@ class Metric:
     full_name: str | None = None
     most: float = 1
     gated: bool = True
+    higher_is_better: bool = True
     function: Callable[[str, str], float] | None = None
 
 
+STRICT_ACCURACY = "strict_accuracy"
 LENIENT_ACCURACY = "lenient_accuracy"
+NO_VALID_LABEL = "no_valid_label"
 METRICS = (
     Metric("em", "Exact match", full_name="exact_match"),
     Metric("qem", "Quasi exact match", full_name="quasi_exact_match"),
@@ -54,9 +58,9 @@ METRICS = (
     Metric("rouge2", "ROUGE-2"),
     Metric("rougeL", "ROUGE-L"),
     Metric("bleu", "BLEU (0-100)", Source.CORPUS, most=100),
-    Metric("strict_accuracy", "Accuracy, strict", Source.LABELS, gated=False),
+    Metric(STRICT_ACCURACY, "Accuracy, strict", Source.LABELS, gated=False),
     Metric(LENIENT_ACCURACY, "Accuracy, lenient", Source.LABELS),
-    Metric("no_valid_label", "No valid label", Source.LABELS, gated=False),
+    Metric(NO_VALID_LABEL, "No valid label", Source.LABELS, gated=False, higher_is_better=False),
 )
 """In the order of the report."""
 BY_NAME = {metric.name: metric for metric in METRICS}

@@ -102,9 +102,10 @@ class Verdict(StrEnum):
 class Difference:
     """A metric's change from the earlier stage to the later one.
 
-    low, high: 95 % paired bootstrap interval. improved, regressed: rows. p_no_gain, p_no_loss:
-    one-sided p-values of "not better" and of "not worse". smallest_detectable: the change that n
-    rows would show with 80 % power. rows_to_settle: the n that would show this change, if finite.
+    low, high: 95 % paired bootstrap interval. improved, regressed: rows; of a metric that had
+    better be low, a row where it fell has improved. p_no_gain, p_no_loss: one-sided p-values of
+    "not better" and of "not worse". smallest_detectable: the change that n rows would show with
+    80 % power. rows_to_settle: the n that would show this change, if finite.
     """
 
     earlier: float

@@ -12,7 +12,7 @@ import numpy as np
 
 from novaloop.metrics import bleu
 from novaloop.metrics.pairs import VALUES, PairScores
-from novaloop.metrics.registry import LENIENT_ACCURACY
+from novaloop.metrics.registry import LENIENT_ACCURACY, NO_VALID_LABEL, STRICT_ACCURACY
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -53,10 +53,15 @@ class RowScores:
         return hashlib.sha256(np.sort(self.keys).astype("<u8").tobytes()).hexdigest()
 
     def columns(self) -> dict[str, NDArray[np.float64]]:
-        """Every per-row metric by name; with labels, also lenient accuracy."""
+        """Every per-row metric by name; with labels, also those that the labels tell."""
         columns = dict(zip(VALUES, self.values.T, strict=True))
         if self.labels:
-            columns[LENIENT_ACCURACY] = (self.lenient == self.gold).astype(np.float64)
+            by_label = {
+                STRICT_ACCURACY: self.strict == self.gold,
+                LENIENT_ACCURACY: self.lenient == self.gold,
+                NO_VALID_LABEL: self.strict == NO_LABEL,
+            }
+            columns |= {name: found.astype(np.float64) for name, found in by_label.items()}
         return columns
 
     def by_key(self) -> RowScores:

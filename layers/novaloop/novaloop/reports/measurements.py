@@ -5,7 +5,13 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from novaloop.metrics.registry import BY_NAME, LENIENT_ACCURACY, METRICS
+from novaloop.metrics.registry import (
+    BY_NAME,
+    LENIENT_ACCURACY,
+    METRICS,
+    NO_VALID_LABEL,
+    STRICT_ACCURACY,
+)
 from novaloop.metrics.results import Estimate, Score, Share, TaskScore
 from novaloop.reports.schema import Measurement, MetricRow, TaskReport
 
@@ -101,9 +107,9 @@ def _estimates(score: Score) -> dict[str, Estimate]:
         return dict(score.metrics)
     strict, lenient = score.classification.strict, score.classification.lenient
     shares = {
-        "strict_accuracy": strict.accuracy,
+        STRICT_ACCURACY: strict.accuracy,
         LENIENT_ACCURACY: lenient.accuracy,
-        "no_valid_label": strict.without_label,
+        NO_VALID_LABEL: strict.without_label,
     }
     return score.metrics | {name: _estimate(share) for name, share in shares.items()}
 

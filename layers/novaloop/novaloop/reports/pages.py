@@ -18,7 +18,7 @@ from novaloop.metrics.results import TEST, FormatFailure
 from novaloop.reports import charts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from novaloop.reports.schema import Evaluation, Measurement, MetricRow, Report
     from novaloop.reports.trainings import TrainingReport
@@ -57,6 +57,17 @@ def _histograms(scored: list[Evaluation]) -> dict[str, Markup]:
         stage: Markup(charts.length_histogram(found, bins))  # noqa: S704 - drawn by us
         for stage, found in lengths.items()
     }
+
+
+def untested(metrics: Iterable[MetricRow]) -> list[str]:
+    """Name what has no test of some change: a processor function's metrics, and older scores."""
+    return [
+        metric["title"]
+        for metric in metrics
+        if any(
+            each["verdict"] is None for each in metric["measurements"] if each["delta"] is not None
+        )
+    ]
 
 
 def _shared_system(report: Report) -> str | None:
@@ -219,4 +230,5 @@ _environment.globals |= {
     "interval": interval,
     "heat": _heat,
     "recomputed": recomputed,
+    "untested": untested,
 }
