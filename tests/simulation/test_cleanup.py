@@ -76,13 +76,24 @@ def test_leftovers_of_an_experiment_that_is_over_are_deleted_in_order() -> None:
     assert simulation.hosting.left() == []
     assert lines(simulation) == [
         deleting("inference-component", "endpoint", "endpoint-config", "model"),
-        deleting("endpoint", "endpoint-config", "model"),
-        deleting("endpoint-config", "model"),
-        deleting("model"),
         "nothing is left",
     ]
     record = simulation.record("demo")
     assert (record.status, record.ended_at) == (Status.FAILED, ended_at)
+
+
+def test_each_of_many_things_that_are_deleted_is_named_once() -> None:
+    """They are more than a record's text holds: what is cut must not look new at every look."""
+    simulation = failed()
+    orphans = [f"{ORPHAN[:-1]}{number}" for number in range(10, 40)]
+    for orphan in orphans:
+        leave(simulation.hosting, orphan)
+    assert cleaned(simulation)
+    assert simulation.hosting.left() == []
+    told = Counter(", ".join(lines(simulation)[:-1]).replace("deleting ", "").split(", "))
+    whole = {name: times for name, times in told.items() if not name.endswith("...")}
+    assert len(whole) > len(orphans)
+    assert set(whole.values()) == {1}
 
 
 def deleting(*kinds: str) -> str:

@@ -478,13 +478,18 @@ def _clear_away(record: Record, seen: Observation, now: datetime, policy: Policy
 def _noted(
     record: Record, seen: Observation, now: datetime
 ) -> tuple[Cleanup | None, tuple[HistoryEntry, ...]]:
-    """Note what a cleanup has left to delete, with a line of history where that is new."""
+    """Note what a cleanup has left to delete, with a line of history for what was not told yet.
+
+    What is left is compared as the record holds it, cut to its length. Of kind after kind, the rest
+    is left at each step: it would be told as often as there are kinds.
+    """
     left = ", ".join(map(str, seen.leftovers or ()))
     if record.cleanup is None or not left:
         return record.cleanup, ()
     noted = replace(record.cleanup, left=left, empty=None)
-    lines = (HistoryEntry(now, "cleanup", f"deleting {left}"),)
-    return noted, lines if left != record.cleanup.left else ()
+    told = record.cleanup.left.split(", ")
+    new = ", ".join(each for each in noted.left.split(", ") if each not in told)
+    return noted, (HistoryEntry(now, "cleanup", f"deleting {new}"),) if new else ()
 
 
 def _end_focus(record: Record, seen: Observation, now: datetime) -> Decision:
