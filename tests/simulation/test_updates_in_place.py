@@ -293,7 +293,7 @@ def test_another_experiments_change_is_waited_for_and_why_it_failed_is_nobody_el
 def test_an_endpoint_that_its_maker_ends_is_made_by_who_has_waited() -> None:
     simulation = Simulation(fate=lambda name: "endpoint fails" if name == OLD else "completes")
     simulation.submit("old", SHARED)
-    simulation.submit("demo", SHARED)
+    simulation.later(timedelta(minutes=2), lambda: simulation.submit("demo", SHARED))
     assert simulation.settles("old") is Status.FAILED
     assert simulation.settles("demo") is Status.LIVE
     assert simulation.hosting.serving(BOT) == NEW
