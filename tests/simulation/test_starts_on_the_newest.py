@@ -72,6 +72,18 @@ class Throttled:
         return call()
 
 
+class Asked:
+    """Counts how often the controller asks for ingest."""
+
+    def __init__(self) -> None:
+        self.at: list[object] = []
+
+    def around(self, call: Call) -> Any:
+        if call.name == "ingester.request_ingest":
+            self.at.append(call.first)
+        return call()
+
+
 @pytest.mark.parametrize("minutes", [3, 40])
 def test_settings_that_can_not_be_written_yet_are_waited_for(minutes: int) -> None:
     simulation = Simulation()
@@ -81,6 +93,23 @@ def test_settings_that_can_not_be_written_yet_are_waited_for(minutes: int) -> No
     data(simulation)
     assert simulation.reaches("demo", Status.AWAITING_APPROVAL)
     assert simulation.record("demo").spec.approval == "manual"
+
+
+def test_what_is_waited_for_is_not_asked_for_at_each_look() -> None:
+    """Each asking invokes ingest, which may be at it: whatever leads to a look must not."""
+    simulation = Simulation()
+    simulation.failures = (*simulation.failures, ClientError)
+    simulation.interposed.append(Throttled(simulation, 60))
+    asked = Asked()
+    simulation.interposed.append(asked)
+    simulation.upload("demo", "experiment.yaml", SPEC)
+    data(simulation)
+    for minute in range(1, 60):
+        simulation.later(timedelta(minutes=minute), lambda: simulation.emit("demo"))
+    simulation.passes(timedelta(minutes=59))
+    assert simulation.is_in("demo", Status.COLLECTING)
+    assert 2 <= len(asked.at) <= 60 // 5 + 2
+    assert simulation.reaches("demo", Status.RUNNING)
 
 
 @pytest.mark.parametrize("file", ["experiment.yaml", "sft.csv"])

@@ -194,6 +194,8 @@ class _Eyes:
     world: World
     heard: dict[tuple[str, Phase], TrainingNews | None] = field(default_factory=dict)
     works: dict[tuple[str | None, Owner | None], Work] = field(default_factory=dict)
+    newest: dict[str, Version | None] = field(default_factory=dict)
+    """By their keys, the uploads that were looked at: once, like a job."""
     blind: dict[Sense, Blind] = field(default_factory=dict)
     backstop_seen: bool = False
     """Whether the schedule was looked at: once, since what was just set may not show."""
@@ -287,6 +289,7 @@ def reconcile(experiment_id: str, world: World, depth: int = 0, receives: int = 
             rounds += 1
             before, snapshot = snapshot, world.store.load(experiment_id)
             eyes.works.clear()  # whoever has committed may have acted, too
+            eyes.newest.clear()
             feedback = _still_true(feedback, before, snapshot)
             continue
         # A command that is obeyed is gone, so any number of them comes to an end.
@@ -378,7 +381,7 @@ def observe(snapshot: Snapshot, feedback: Feedback, world: World, eyes: _Eyes) -
         origin=eyes.see(Sense.ORIGIN, partial(_origin, snapshot, world)),
         leftovers=eyes.see(Sense.LEFTOVERS, partial(_leftovers, snapshot, world)),
         before=eyes.see(Sense.QUEUE, partial(_before, snapshot.record, world)),
-        newest=eyes.see(Sense.UPLOADS, partial(_newest, snapshot, world)) or {},
+        newest=eyes.see(Sense.UPLOADS, partial(_newest, snapshot, world, eyes)) or {},
         new_uid=None if snapshot.record else world.new_uid(),
     )
     if snapshot.record is not None and stage is not None:
@@ -481,14 +484,15 @@ def _first_other(place: Place, world: World) -> Place | None:
     return None
 
 
-def _newest(snapshot: Snapshot, world: World) -> dict[str, Version | None]:
+def _newest(snapshot: Snapshot, world: World, eyes: _Eyes) -> dict[str, Version | None]:
     """Look up, before an experiment starts, whether its files are still the newest."""
     keys = compared(snapshot, world.clock.now(), world.policy)
-    uploads = {key: world.objects.newest(key) for key in keys}
-    return {
-        key: Version(upload.version_id, upload.uploaded_at) if upload else None
-        for key, upload in uploads.items()
-    }
+    for key in keys:
+        if key not in eyes.newest:
+            upload = world.objects.newest(key)
+            found = Version(upload.version_id, upload.uploaded_at) if upload else None
+            eyes.newest[key] = found
+    return {key: eyes.newest[key] for key in keys}
 
 
 def _origin(snapshot: Snapshot, world: World) -> Origin | None:

@@ -227,7 +227,7 @@ def _collect(record: Record, seen: Observation, now: datetime, policy: Policy) -
     """
     decision = collect(record, seen, now, policy)
     waits = decision.record.status is Status.COLLECTING
-    asked = decision.commands if waits else ()
+    asked = (*decision.commands, *decision.awaits) if waits else ()
     return replace(decision, record=awaiting(decision.record, asked, seen, now))
 
 

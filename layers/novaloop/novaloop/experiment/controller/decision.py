@@ -137,7 +137,8 @@ class Decision:
     """One step: commit `record` and `history` together, then carry out `commands`.
 
     `obeyed` are people's commands, whose items are deleted by the same commit. `look_at` calls for
-    a look sooner than the status alone would. `faults` are what parts of the decision raised, which
+    a look sooner than the status alone would. `awaits` was asked for by an earlier look, which is
+    not long ago, and has not come. `faults` are what parts of the decision raised, which
     were left out of it.
     """
 
@@ -146,6 +147,7 @@ class Decision:
     history: tuple[HistoryEntry, ...] = ()
     look_at: datetime | None = None
     obeyed: tuple[CommandItem, ...] = ()
+    awaits: tuple[Command, ...] = ()
     faults: tuple[Exception, ...] = ()
 
 

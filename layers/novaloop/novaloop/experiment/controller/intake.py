@@ -171,10 +171,12 @@ def _changed_meanwhile(record: Record, seen: Observation, now: datetime) -> Deci
     if newer:
         files = ", ".join(key.rpartition("/")[2] for key in newer)
         reason = f"waiting for {files}, of which the bucket has a newer version, to be read"
-        ingest = map(IngestCommand, newer)
-        return replace(
-            enter(record, Status.COLLECTING, reason, now, *ingest), look_at=now + CHECK_AGAIN
-        )
+        waiting = enter(record, Status.COLLECTING, reason, now)
+        ingest = tuple(map(IngestCommand, newer))
+        # Ingest writes nothing before it has read a file that shows that it is at it.
+        if record.reason == reason and record.due_at is not None and now < record.due_at:
+            return replace(waiting, awaits=ingest)
+        return replace(waiting, commands=ingest, look_at=now + CHECK_AGAIN)
     if gone:
         files = ", ".join(key.rpartition("/")[2] for key in gone)
         reason = f"{files}: deleted from the bucket before the start; upload it again to go on"
