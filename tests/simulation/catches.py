@@ -241,7 +241,7 @@ BREAKS: Sequence[Break] = (
     _one(
         "what is asked for and does not come is waited for in silence",
         "experiment/controller/decide.py",
-        "asked = decision.commands if waits else ()",
+        "asked = (*decision.commands, *decision.awaits) if waits else ()",
         "asked = ()",
         "tests/simulation/test_what_is_asked_for_in_vain.py",
     ),
