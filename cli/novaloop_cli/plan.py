@@ -162,7 +162,7 @@ def check_folder(directory: Path, name: str) -> Checked:
 
 def _why_not_used(spec: ExperimentSpec, snapshot: Snapshot) -> Iterator[str]:
     refused = told_once(
-        (item.source_key.rpartition("/")[2], item.reason)
+        (item.file, item.reason)
         for item in snapshot.datasets.values()
         if item.status is not DatasetStatus.ACCEPTED
     )

@@ -212,9 +212,7 @@ def remarks_on_files(snapshot: Snapshot, record: Record) -> list[Text]:
         snapshot.datasets.values(), key=lambda item: [*Role, item.role].index(item.role)
     )
     rejected = told_once(
-        (item.source_key.rpartition("/")[2], item.reason)
-        for item in in_order
-        if item.status is DatasetStatus.REJECTED
+        (item.file, item.reason) for item in in_order if item.status is DatasetStatus.REJECTED
     )
     idle = what_is_not_used(name, strays.names, record.spec, strays.more, MAX_STRAYS)
     return [

@@ -484,7 +484,7 @@ MUTANTS: Sequence[Mutant] = [
         Fault(
             does="a cleanup deletes what another experiment serves",
             test="test_an_endpoint_that_serves_another_experiment_is_not_deleted",
-            old=("return experiment_of_job(prefix, serving_of(described)) == experiment_id"),
+            old="return experiment_at(leftover.name, serving_of(described)) == experiment_id",
             new="return True",
         ),
     ),

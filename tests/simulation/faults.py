@@ -10,12 +10,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
+from typing import Any
 
 import pytest
 
 from novaloop.experiment.record import CommandKind, Status
 from novaloop.usecases.reconcile import reconcile
-from tests.simulation.simulation import Simulation
+from tests.simulation.simulation import Call, Simulation
+from tests.simulation.twin_service import refusal
 
 PARTS = 4
 Fault = Callable[[Simulation], object]
@@ -105,3 +107,29 @@ def leaves_nothing(scenario: Scenario, calls: Calls) -> None:
         assert simulation.reaches("demo", Status.STOPPED), call
         simulation.passes(timedelta(hours=6))
         simulation.check("demo")
+
+
+DENIED = refusal("AccessDenied", "not authorized, says a row of text")
+
+
+@dataclass
+class Fails:
+    """Calls whose name begins with one of these fail, for now."""
+
+    calls: tuple[str, ...]
+    error: BaseException = DENIED
+    on: bool = True
+    struck: int = 0
+
+    def around(self, call: Call) -> Any:
+        if self.on and call.name.startswith(self.calls):
+            self.struck += 1
+            raise self.error
+        return call()
+
+
+class Profiles(Fails):
+    """Only the datasets' profiles can't be read."""
+
+    def around(self, call: Call) -> Any:
+        return super().around(call) if str(call.first).endswith("profile.npz") else call()

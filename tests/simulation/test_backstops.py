@@ -13,7 +13,7 @@ from botocore.exceptions import ConnectTimeoutError
 
 from novaloop.experiment.controller.backstop import MARGIN
 from novaloop.experiment.record import CommandKind, Snapshot, Status
-from tests.simulation.faults import Calls, Scenario, at_any_call, second_controller
+from tests.simulation.faults import Calls, Fails, Scenario, at_any_call, second_controller
 from tests.simulation.simulation import SPEC, Call, Simulation, crash
 from tests.simulation.twin_scheduler import EVERY, ROLE
 from tests.simulation.twin_service import refusal
@@ -502,19 +502,16 @@ def test_a_schedule_that_is_gone_and_can_not_be_set_is_told_once_and_set_when_it
     assert len(told_as_refused(simulation)) == 1
 
 
-class Unreachable:
-    """Lets no request to create or change a schedule come to an answer."""
-
-    def around(self, call: Call) -> object:
-        if call.name in {"scheduler.create_schedule", "scheduler.update_schedule"}:
-            raise ConnectTimeoutError(endpoint_url="https://scheduler")
-        return call()
+def unreachable() -> Fails:
+    """Let no request to create or change a schedule come to an answer."""
+    changes = ("scheduler.create_schedule", "scheduler.update_schedule")
+    return Fails(changes, ConnectTimeoutError(endpoint_url="https://scheduler"))
 
 
 def test_what_can_not_be_kept_since_scheduler_does_not_answer_is_told() -> None:
     simulation = live()
     simulation.notifier.messages.clear()
-    simulation.interposed.append(Unreachable())
+    simulation.interposed.append(unreachable())
     simulation.command("demo", CommandKind.KEEP, hours=100)
     simulation.passes(timedelta(hours=2))
     (message,) = [text for _, text in simulation.notifier.messages]
@@ -530,7 +527,7 @@ def test_a_schedule_that_can_not_be_set_since_scheduler_does_not_answer_is_told(
     plan: bytes,
 ) -> None:
     simulation = live(plan)
-    simulation.interposed.append(Unreachable())
+    simulation.interposed.append(unreachable())
     simulation.scheduler.schedules.clear()
     simulation.passes(timedelta(hours=5))
     (message,) = told_as_refused(simulation)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -11,37 +10,14 @@ import pytest
 from botocore.exceptions import ClientError
 
 from novaloop.experiment.record import Record, SpecItem, Status
+from tests.simulation.faults import DENIED, Fails, Profiles
 from tests.simulation.simulation import SPEC, Call, Crash, Simulation
-from tests.simulation.twin_service import Unanswered, refusal
+from tests.simulation.twin_service import Unanswered
 from tests.simulation.twins import questions_csv
 
 SHORT = SPEC + b"plan: [sft]\n"
 HOURS = (0.1, 0.3, 1.1, 10, 12, 20, 40)
 DAYS = timedelta(days=3)
-DENIED = refusal("AccessDenied", "not authorized, says a row of text")
-
-
-@dataclass
-class Fails:
-    """Calls whose name begins with one of these fail, for now."""
-
-    calls: tuple[str, ...]
-    error: BaseException = DENIED
-    on: bool = True
-    struck: int = 0
-
-    def around(self, call: Call) -> Any:
-        if self.on and call.name.startswith(self.calls):
-            self.struck += 1
-            raise self.error
-        return call()
-
-
-class Profiles(Fails):
-    """Only the datasets' profiles can't be read."""
-
-    def around(self, call: Call) -> Any:
-        return super().around(call) if str(call.first).endswith("profile.npz") else call()
 
 
 def submitted(fault: Fails, *, with_spec: bool = True) -> Simulation:

@@ -6,16 +6,14 @@ Whoever uploads a second try and hears nothing believes that it is fine.
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
 from novaloop.experiment.record import CommandKind, Status
 from novaloop.usecases.reconcile import MOST_REFUSED
-from tests.simulation.faults import Calls, Scenario, at_any_call, second_controller
-from tests.simulation.simulation import SPEC, Call, Simulation
-from tests.simulation.twin_service import refusal
+from tests.simulation.faults import Calls, Profiles, Scenario, at_any_call, second_controller
+from tests.simulation.simulation import SPEC, Simulation
 from tests.simulation.twins import questions_csv
 
 PLAN = SPEC + b"plan: [sft]\n"
@@ -25,12 +23,21 @@ FEW = questions_csv(3, 0)
 SOON = timedelta(minutes=3)
 
 
-def told(simulation: Simulation) -> list[str]:
-    """Return the mails of refusals since this was asked last."""
-    simulation.passes(SOON)
-    texts = [text for subject, text in simulation.notifier.messages if "REJECTED" in subject]
+def told_of(simulation: Simulation, experiment_id: str) -> list[str]:
+    """Return the mails of an experiment's refusals since this was asked last."""
+    texts = [
+        text
+        for subject, text in simulation.notifier.messages
+        if subject == f"Novaloop: {experiment_id} is REJECTED"
+    ]
     simulation.notifier.messages.clear()
     return texts
+
+
+def told(simulation: Simulation) -> list[str]:
+    """Return the mails of refusals since this was asked last, and soon from now."""
+    simulation.passes(SOON)
+    return told_of(simulation, "demo")
 
 
 def submitted(**files: bytes) -> Simulation:
@@ -110,36 +117,13 @@ def test_another_controller_beside_it_tells_no_second_time(calls: Calls) -> None
         assert len(told(simulation)) == 1, call
 
 
-def told_of(simulation: Simulation, experiment_id: str) -> list[str]:
-    """Return the mails of an experiment's refusals since this was asked last."""
-    texts = [
-        text
-        for subject, text in simulation.notifier.messages
-        if subject == f"Novaloop: {experiment_id} is REJECTED"
-    ]
-    simulation.notifier.messages.clear()
-    return texts
-
-
-class DeniesProfiles:
-    """Denies to read what the checks across the datasets look at."""
-
-    def __init__(self, simulation: Simulation) -> None:
-        self.on = True
-        simulation.failures += (ClientError,)
-        simulation.interposed.append(self)
-
-    def around(self, call: Call) -> Any:
-        if self.on and call.name == "objects.get" and "profile" in str(call.first):
-            raise refusal("AccessDenied", "no")
-        return call()
-
-
 def test_a_refusal_by_checks_that_could_not_be_made_before_is_told() -> None:
     refusing = PLAN.replace(b"sft", b"{evaluate: {name: base}}, sft")
     refusing += b"checks: {shared-questions: refuse}\n"
     simulation = submitted(spec=refusing, sft=questions_csv(70, 0), eval=questions_csv(24, 0))
-    denied = DeniesProfiles(simulation)
+    denied = Profiles(("objects.get",))
+    simulation.failures += (ClientError,)
+    simulation.interposed.append(denied)
     simulation.passes(timedelta(days=2))
     (text,) = told_of(simulation, "demo")
     assert "could not be checked against each other" in text

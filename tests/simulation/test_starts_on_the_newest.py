@@ -9,6 +9,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from novaloop.experiment.record import Status
+from tests.simulation.faults import Fails
 from tests.simulation.simulation import SPEC, Call, Simulation
 from tests.simulation.twin_service import refusal
 from tests.simulation.twins import questions_csv
@@ -149,16 +150,10 @@ def test_what_was_deleted_before_it_could_be_converted_again_is_asked_for(file: 
 def test_nothing_starts_while_the_bucket_can_not_be_asked() -> None:
     simulation = Simulation()
 
-    class Unseen:
-        def around(self, call: Call) -> Any:
-            if call.name == "objects.newest":
-                raise refusal("AccessDenied", "no")
-            return call()
-
     simulation.upload("demo", "experiment.yaml", SPEC)
     data(simulation)
     simulation.passes(timedelta(seconds=5))
-    simulation.interposed.append(Unseen())
+    simulation.interposed.append(Fails(("objects.newest",)))
     simulation.passes(timedelta(hours=3))
     assert simulation.is_in("demo", Status.COLLECTING)
     assert any("can't be read" in text for _, text in simulation.notifier.messages)

@@ -11,14 +11,14 @@ from novaloop.experiment.record import CommandKind, StageState, Status
 from novaloop.usecases.reconcile import reconcile
 from tests.simulation.faults import (
     Calls,
+    Fails,
     Scenario,
     at_any_call,
     second_controller,
     stop,
 )
-from tests.simulation.simulation import ROUGH, SPEC, Call, Simulation, crash
+from tests.simulation.simulation import ROUGH, SPEC, Simulation, crash
 from tests.simulation.twin_sagemaker import Resource
-from tests.simulation.twin_service import refusal
 
 SHARED = SPEC + b"plan: [sft, deploy: {endpoint: bot, ttl_hours: 48}]\n"
 BOT = "novaloop-bot"
@@ -305,20 +305,14 @@ def in_service(simulation: Simulation) -> bool:
     return endpoint is not None and endpoint.described["EndpointStatus"] == "InService"
 
 
-class Untaggable:
-    """Denies the controller to tag what is there already, as without the right to AddTags."""
-
-    def around(self, call: Call) -> object:
-        if call.name == "sagemaker.add_tags":
-            raise refusal("AccessDeniedException", "no")
-        return call()
-
-
 def untagged() -> Simulation:
-    """Return a stack where `demo` serves, and the endpoint's tag says `old` for good."""
+    """Return a stack where `demo` serves, and the endpoint's tag says `old` for good.
+
+    The controller lacks the right to AddTags.
+    """
     simulation = both()
     simulation.failures = (*simulation.failures, ClientError)
-    simulation.interposed.append(Untaggable())
+    simulation.interposed.append(Fails(("sagemaker.add_tags",)))
     assert simulation.settles("demo") is Status.LIVE
     return simulation
 
@@ -361,7 +355,7 @@ def test_what_serves_by_a_lost_record_is_nobodys_though_its_tag_names_another() 
 def test_one_on_trial_ends_nobody_even_if_it_can_not_be_tagged() -> None:
     simulation = both("does not answer")
     simulation.failures = (*simulation.failures, ClientError)
-    simulation.interposed.append(Untaggable())
+    simulation.interposed.append(Fails(("sagemaker.add_tags",)))
     assert simulation.settles("demo") is Status.FAILED
     simulation.passes(timedelta(hours=1))
     assert simulation.is_in("old", Status.LIVE)

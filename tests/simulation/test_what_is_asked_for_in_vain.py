@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
-from functools import partial
 from typing import Any
 
 import pytest
@@ -39,7 +38,6 @@ class Interposing:
         self.is_meant, self.error, self.times, self.strikes = is_meant, error, 0, True
         simulation.failures = (*simulation.failures, ClientError)
         simulation.interposed.append(self)
-        simulation.world = simulation.world_with(simulation.crashes)
 
     def around(self, call: Call) -> Any:
         if self.strikes and self.is_meant(call):
@@ -76,8 +74,7 @@ def settings_changed(simulation: Simulation) -> Interposing:
 
 def ingest_dies(simulation: Simulation) -> Interposing:
     """Let ingest claim a file, and come to run no more, though its invocations are accepted."""
-    is_claimed = partial(lambda call: call.name == "objects.writer")
-    fault = Interposing(simulation, is_claimed, Crash())
+    fault = Interposing(simulation, lambda call: call.name == "objects.writer", Crash())
     simulation.upload("demo", "experiment.yaml", ONE_TRAINING)
     simulation.upload("demo", "sft.csv", questions_csv(70, 0))
     simulation.passes(timedelta(seconds=3))
@@ -174,11 +171,17 @@ def test_a_stopped_machine_that_can_not_be_looked_at_is_told_with_the_code() -> 
     assert simulation.reaches("demo", Status.COMPLETED)
 
 
-def test_a_score_that_can_not_be_asked_for_is_told_so() -> None:
+def score_denied() -> tuple[Simulation, Interposing]:
+    """Return a stack whose first evaluation has ended, and the refusal to ask for its score."""
     simulation = Simulation()
     fault = denied(simulation, "scorer.request_score")
     simulation.submit("demo", SPEC + b"plan: [{evaluate: {name: base}}, sft]\n")
     assert simulation.run(lambda: fault.times > 0)
+    return simulation, fault
+
+
+def test_a_score_that_can_not_be_asked_for_is_told_so() -> None:
+    simulation, fault = score_denied()
     simulation.passes(timedelta(hours=1))
     (message,) = told(simulation, "base")
     assert "AccessDeniedException" in message
@@ -189,10 +192,7 @@ def test_a_score_that_can_not_be_asked_for_is_told_so() -> None:
 
 def test_a_score_that_was_asked_for_in_the_end_is_not_told_as_refused() -> None:
     """The first asking fails; then the metrics function is invoked, and dies each time."""
-    simulation = Simulation()
-    fault = denied(simulation, "scorer.request_score")
-    simulation.submit("demo", SPEC + b"plan: [{evaluate: {name: base}}, sft]\n")
-    assert simulation.run(lambda: fault.times > 0)
+    simulation, fault = score_denied()
     fault.strikes = False
     simulation.asynchronously = lambda *_: None  # type: ignore[method-assign]
     simulation.passes(timedelta(hours=1))

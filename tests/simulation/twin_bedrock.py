@@ -17,7 +17,7 @@ from typing import Any
 
 from novaloop.cloud.bedrock import OnDemandDeployments, ProvisionedThroughputs
 from novaloop.cloud.customization import CustomizationJobs
-from tests.simulation.twin_service import Fate, Lag, Later, Pages, TwinService, refusal
+from tests.simulation.twin_service import Fate, Lag, Later, TwinService, refusal
 from tests.simulation.twins import VirtualClock
 
 CREATING = timedelta(minutes=40)
@@ -94,9 +94,6 @@ class TwinBedrock(TwinService):
     def meta(self) -> SimpleNamespace:
         """What a client of botocore tells of itself."""
         return SimpleNamespace(region_name="us-east-1")
-
-    def get_paginator(self, operation: str) -> Pages:
-        return Pages(getattr(self, operation))
 
     def indexed(self) -> Iterator[tuple[str, Mapping[str, str]]]:
         """Yield the ARNs and tags of what the index of tags names, also of jobs that are over."""

@@ -15,7 +15,7 @@ from typing import Any
 
 from novaloop.cloud.endpoints import SageMakerEndpoints
 from novaloop.experiment.names import experiment_of_job
-from tests.simulation.twin_service import LOSSES, Fate, Lag, Later, Pages, TwinService, refusal
+from tests.simulation.twin_service import LOSSES, Fate, Lag, Later, TwinService, refusal
 from tests.simulation.twin_training import TwinJobs
 from tests.simulation.twins import VirtualClock
 
@@ -74,9 +74,6 @@ class TwinSageMaker(TwinService):
     def adapter(self, port: Callable[[object, str], Any]) -> SageMakerEndpoints:
         """Return the production adapter over this twin, every call through `port`."""
         return SageMakerEndpoints(port(self, "sagemaker"), port(self, "runtime"))
-
-    def get_paginator(self, operation: str) -> Pages:
-        return Pages(getattr(self, operation))
 
     def indexed(self) -> Iterator[tuple[str, Mapping[str, str]]]:
         """Yield the ARNs and tags of what the index of tags names, also of what is gone."""

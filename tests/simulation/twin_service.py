@@ -145,6 +145,9 @@ class TwinService(ABC):
         self._former: dict[str, tuple[Any, datetime]] = {}
         self._struck: set[tuple[str, str]] = set()
 
+    def get_paginator(self, operation: str) -> Pages:
+        return Pages(getattr(self, operation))
+
     @abstractmethod
     def _kinds(self) -> Mapping[str, dict[str, Any]]:
         """Return the resources by kind and name; all have `tags`."""

@@ -27,7 +27,7 @@ from novaloop.cloud.errors import (
 from novaloop.cloud.failures import cause_of, judged, told
 from novaloop.cloud.jobs import owner_by_tags
 from novaloop.experiment.controller.observation import End, Phase, Work
-from novaloop.experiment.names import experiment_of_job
+from novaloop.experiment.names import experiment_at
 from novaloop.experiment.record import Obstacle, Owner, Progress
 from novaloop.experiment.stack import EXPERIMENT_TAG
 from novaloop.problem import Problem
@@ -330,8 +330,7 @@ class SageMakerEndpoints:
 
 def _experiment_at(endpoint: Mapping[str, Any]) -> str | None:
     """Return which of the stack's experiments serves there, by the configuration's name."""
-    prefix = endpoint["EndpointName"].partition("-")[0]
-    return experiment_of_job(prefix, serving_of(endpoint))
+    return experiment_at(endpoint["EndpointName"], serving_of(endpoint))
 
 
 def _taken(endpoint: Mapping[str, Any], holder: Owner | None) -> Problem | None:

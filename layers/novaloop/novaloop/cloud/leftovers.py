@@ -24,7 +24,7 @@ from novaloop.cloud.errors import (
 )
 from novaloop.cloud.running import Looks, may_have_nova, tags_by_arn
 from novaloop.experiment.controller.observation import Leftover
-from novaloop.experiment.names import experiment_of_job
+from novaloop.experiment.names import experiment_at, experiment_of_job
 from novaloop.experiment.stack import EXPERIMENT_TAG, is_of_stack
 from novaloop.usecases.ports import Billing, EndRefused
 
@@ -262,9 +262,7 @@ class TaggedResources:
             return False
         if leftover.kind == _ENDPOINT:
             # What another experiment serves is not this one's to delete, whatever the tag says.
-            # An endpoint and its configuration have one prefix, perhaps not the present one.
-            prefix = leftover.name.partition("-")[0]
-            return experiment_of_job(prefix, serving_of(described)) == experiment_id
+            return experiment_at(leftover.name, serving_of(described)) == experiment_id
         return True
 
     def _describe(self, leftover: Leftover) -> Mapping[str, Any] | None:

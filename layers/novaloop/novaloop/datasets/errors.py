@@ -94,7 +94,7 @@ _REASON = re.compile(
     r"(?P<found>; (found: |did you mean ).*)?",
     re.DOTALL,
 )
-"""The parts of a reason, as `Wording.told` and `convert.check_rejects` put it together."""
+"""The parts of a reason, as `Wording.told` and `convert.require_rows` put it together."""
 
 
 def told_once(reasons: Iterable[tuple[str, str]]) -> list[str]:

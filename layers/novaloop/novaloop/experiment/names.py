@@ -82,6 +82,14 @@ def experiment_of_job(prefix: str, name: str) -> str | None:
     return head if ours else None
 
 
+def experiment_at(endpoint: str, config: str) -> str | None:
+    """Read back whose configuration an endpoint serves; None if it isn't one of ours.
+
+    Both have one prefix, perhaps not the present one.
+    """
+    return experiment_of_job(endpoint.partition("-")[0], config)
+
+
 INBOX = "inbox/"
 SPEC_FILE = "experiment.yaml"
 MISNAMED_SPEC_FILE = "experiment.yml"
@@ -91,9 +99,14 @@ SPLIT_STEM = "data"
 """How the file is called, whatever its format, that `split:` divides into datasets."""
 
 
+def file_of(key: str) -> str:
+    """Return the name of the file that a key ends in."""
+    return key.rpartition("/")[2]
+
+
 def stem_of(key: str) -> str:
     """Return a file's name without its extensions."""
-    return key.rpartition("/")[2].partition(".")[0]
+    return file_of(key).partition(".")[0]
 
 
 def is_misnamed_spec(file: str) -> bool:

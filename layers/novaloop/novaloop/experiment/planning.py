@@ -85,9 +85,7 @@ class ExperimentPlan:
 def plan_experiment(record: Record, site: Site, prices: PriceTable) -> ExperimentPlan:
     """Return the plan of a record whose datasets are known. Raises Invalid."""
     unnamed = [
-        problem
-        for index, plan in enumerate(record.spec.plan)
-        for problem in check_processor(plan, site, f"plan[{index}].{plan.kind}")
+        problem for at, plan in record.spec.places for problem in check_processor(plan, site, at)
     ]
     if unnamed:
         raise Invalid(*unnamed)

@@ -14,7 +14,7 @@ from enum import StrEnum
 from typing import Annotated, Any
 
 from novaloop.experiment.bounds import Bounded, First, Prose, cut
-from novaloop.experiment.names import SPEC_FILE, SPLIT_STEM, stem_of
+from novaloop.experiment.names import SPEC_FILE, SPLIT_STEM, file_of, stem_of
 from novaloop.experiment.spec.experiment import ExperimentSpec
 from novaloop.experiment.spec.stages import Role, StageKind, StagePlan, Target
 from novaloop.training.notes import HealthKind, HealthNote
@@ -585,6 +585,11 @@ class DatasetItem(Bounded):
     profile_key: str | None = None
     summary: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def file(self) -> str:
+        """What the upload is called, without its folder."""
+        return file_of(self.source_key)
+
 
 _LIKE_DATA = re.compile(
     r"\.(csv|tsv|txt|json|jsonl|ndjson|parquet|arrow|feather|avro|orc|xls|xlsx|xlsb|ods|ya?ml"
@@ -592,6 +597,14 @@ _LIKE_DATA = re.compile(
     re.IGNORECASE,
 )
 _LIKE_DATASETS = {*Role, SPLIT_STEM, stem_of(SPEC_FILE)}
+
+
+def looks_like_data(file: str) -> bool:
+    """Whether a file looks like one of data or settings.
+
+    One that is called like a dataset may be meant as that, in whatever format it is.
+    """
+    return _LIKE_DATA.search(file) is not None or stem_of(file).lower() in _LIKE_DATASETS
 
 
 @dataclass(frozen=True)
@@ -616,15 +629,8 @@ class Strays:
 
     @property
     def like_data(self) -> tuple[str, ...]:
-        """Those that look like files of data or settings, but for more than are named.
-
-        One that is called like a dataset may be meant as that, in whatever format it is.
-        """
-        return tuple(
-            name
-            for name in self.names
-            if _LIKE_DATA.search(name) or stem_of(name).lower() in _LIKE_DATASETS
-        )
+        """Those that look like files of data or settings, but for more than are named."""
+        return tuple(filter(looks_like_data, self.names))
 
     def __str__(self) -> str:
         told = ", ".join(cut(name, 100) for name in self.names)

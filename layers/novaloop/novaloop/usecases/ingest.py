@@ -20,6 +20,7 @@ from novaloop.experiment.names import (
     SPEC_FILE,
     SPLIT_STEM,
     check_file_name,
+    file_of,
     stem_of,
 )
 from novaloop.experiment.record import DatasetItem, DatasetStatus
@@ -103,7 +104,7 @@ def _ingest_data(experiment_id: str, key: str, upload: Upload, world: IngestWorl
     roles = split_roles(spec) if stem == SPLIT_STEM else (Role(stem),)
     if not roles:
         # Without `split:` it is none of the experiment's files, as long as that is so.
-        world.store.put_stray(experiment_id, key.rpartition("/")[2])
+        world.store.put_stray(experiment_id, file_of(key))
         return
     items = tuple(
         replace(

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 
 from novaloop.experiment.controller.backstop import MARGIN
 from novaloop.experiment.controller.commands import LONGEST_KEPT
-from novaloop.experiment.names import experiment_of_job
+from novaloop.experiment.names import experiment_at
 from novaloop.experiment.record import Backstop, Record
 from novaloop.recipes.names import bedrock_name
 from novaloop.usecases.errors import code_of
@@ -145,8 +145,7 @@ def _serves_another(billing: Billing, serving: str, world: OrphanWorld) -> bool:
 
     A lasting endpoint's tag may name a former one: it is set after the change, or can't be.
     """
-    # An endpoint and its configuration have one prefix, perhaps not the present one.
-    name = experiment_of_job(billing.name.partition("-")[0], serving)
+    name = experiment_at(billing.name, serving)
     if name is None or name == billing.experiment_id:
         return False
     snapshot = world.store.load_records([name]).get(name)
@@ -156,17 +155,15 @@ def _serves_another(billing: Billing, serving: str, world: OrphanWorld) -> bool:
 
 def _looked_at(billing: Billing, world: OrphanWorld, now: datetime) -> Orphan | None:
     """Return what is known of it; None if it is gone."""
-    standing, unseen, serving = Standing(stands=False, begins=None), "", None
+    standing, unseen = Standing(stands=False, begins=None), ""
     if billing.to is None:
         return Orphan(billing, standing)
+    serving: str | None = ""
     try:
         serving = world.found.serves(billing)
     except Exception as error:  # its tag says that it is there, and bills
         unseen = f"can't be looked at ({code_of(error)}), and may serve"
-    else:
-        if serving is None:
-            return None
-    if serving and _serves_another(billing, serving, world):
+    if serving is None or _serves_another(billing, serving, world):
         return None
     try:
         standing = world.schedules.standing(_backstop(billing, now, component=billing.component))

@@ -417,14 +417,13 @@ def _is_succeeded(record: Record, work: Work | None, world: World) -> bool:
 
     The endpoint's tag should say so, but it may be denied to set it.
     """
-    serving = work.serving if work is not None and work.serving else ""
-    other = _maker_of(serving, record, world)
+    other = _maker_of(work.serving if work is not None else None, record, world)
     return other is not None and other.status is Status.LIVE
 
 
-def _maker_of(config: str, record: Record, world: World) -> Record | None:
+def _maker_of(config: str | None, record: Record, world: World) -> Record | None:
     """Return the record of another experiment if it made a configuration in a present attempt."""
-    name = experiment_of_job(record.prefix, config)
+    name = experiment_of_job(record.prefix, config or "")
     if name is None or name == record.experiment_id:
         return None
     other = world.store.load_record(name)
@@ -521,8 +520,7 @@ def _why_not_here(snapshot: Snapshot, world: World) -> str | None:
 
 def _check_site(record: Record, spec: ExperimentSpec, world: World) -> Iterator[Problem]:
     """Yield where a plan asks for what this region and stack can't do, and what that is."""
-    for index, plan in enumerate(spec.plan):
-        at = f"plan[{index}].{plan.kind}"
+    for at, plan in spec.places:
         yield from check_region(spec, plan, world.site.deployment.region, at)
         yield from check_image(plan, world.site, at)
         yield from check_processor(plan, world.site, at)
@@ -695,7 +693,7 @@ def _give_back(backstop: Backstop, record: Record, world: World) -> None:
     """
     tried = next((each for each in record.stages if each.backstop == backstop), None)
     former = tried.previous_config if tried is not None else None
-    other = _maker_of(former or "", record, world)
+    other = _maker_of(former, record, world)
     if other is None or other.status is not Status.LIVE:
         return
     stage = other.stages[-1]
@@ -780,8 +778,7 @@ def _proceed(record: Record, stage: Stage, world: World) -> None:
     what serves there is still on trial: an update that broke then would end both. And only the
     record tells that it is not, where it was denied to tag the endpoint.
     """
-    former = stage.previous_config or ""
-    other = _maker_of(former, record, world)
+    other = _maker_of(stage.previous_config, record, world)
     if other is not None and other.status in _ON_TRIAL:
         reason = f"the endpoint is being deployed to by experiment {other.experiment_id}"
         raise LaunchRefused(reason, Obstacle.BUSY)

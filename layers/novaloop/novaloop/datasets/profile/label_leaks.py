@@ -90,15 +90,13 @@ def add_counts(one: FeatureCounts, other: FeatureCounts) -> FeatureCounts:
 class Leak:
     """A feature value that almost decides the label.
 
-    `rows`, a `share` of all, have the value; of those, `purity` have the label, against `base`
-    overall.
+    `rows` have the value; of those, `purity` have the label, against `base` overall.
     """
 
     feature: str
     value: str
     label: str
     rows: int
-    share: float
     purity: float
     base: float
 
@@ -109,14 +107,13 @@ class Leak:
 
 
 def find_leaks(counts: FeatureCounts) -> list[Leak]:
-    """Return the values with at least GIVEAWAY purity and MIN_LIFT over the base, by share."""
-    leaks = [
+    """Return the values with at least GIVEAWAY purity and MIN_LIFT over the base."""
+    return [
         leak
         for feature, values in counts.items()
         for value, labels in values.items()
         if (leak := _leak(feature, value, labels, values))
     ]
-    return sorted(leaks, key=lambda leak: -leak.share)
 
 
 def _leak(
@@ -126,6 +123,6 @@ def _leak(
     rows = sum(labels.values())
     label, hits = max(labels.items(), key=lambda item: item[1])
     base = sum(each.get(label, 0) for each in values.values()) / total
-    leak = Leak(feature, value, label, rows, rows / total, hits / rows, base)
-    enough = rows >= MIN_ROWS and leak.share >= MIN_SHARE
+    leak = Leak(feature, value, label, rows, hits / rows, base)
+    enough = rows >= MIN_ROWS and rows / total >= MIN_SHARE
     return leak if enough and leak.purity >= max(GIVEAWAY, MIN_LIFT * base) else None

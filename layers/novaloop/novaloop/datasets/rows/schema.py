@@ -54,15 +54,13 @@ def parse(model: type[Model], row: Any, at: tuple[str | int, ...] = ()) -> Model
             found = Found([str(first["loc"][-1])])
             # A key may be one of another object's.
             path = dotted(*at, *_declared(first["loc"][:-1]))
-        what, do, where = problem.what, problem.do, path or "the row"
-        raise RowRejected(
-            "schema", what, do, field=path or None, where=where, found=found
-        ) from error
+        raise rejected(path, problem.what, problem.do, found) from error
 
 
-def rejected(path: str, what: str, do: str = "") -> RowRejected:
-    """Return what to raise for the part of a row that stands at `path`."""
-    return RowRejected("schema", what, do, field=path, where=path)
+def rejected(path: str, what: str, do: str = "", found: Found | None = None) -> RowRejected:
+    """Return what to raise for the part of a row that stands at `path`: the whole row, if empty."""
+    where = path or "the row"
+    return RowRejected("schema", what, do, field=path or None, where=where, found=found)
 
 
 def _declared(location: Sequence[str | int]) -> list[str | int]:

@@ -22,6 +22,7 @@ from novaloop.experiment.controller.decision import (
 from novaloop.experiment.controller.intake import CONVERSION
 from novaloop.experiment.controller.observation import Observation
 from novaloop.experiment.controller.transitions import LONG_WAIT, UNREADABLE_FOR, Ask
+from novaloop.experiment.names import file_of
 from novaloop.experiment.record import Record, Suspect, Suspicion
 
 
@@ -55,7 +56,7 @@ def _what(command: Command, record: Record) -> str:
     """Say what a command asks for; empty if it is none that something is to come of."""
     match command:
         case IngestCommand(source_key=key):
-            return f"the ingest of {key.rpartition('/')[2]}"
+            return f"the ingest of {file_of(key)}"
         case CheckDatasets():
             return "the checks of the datasets"
         case WritePlan():

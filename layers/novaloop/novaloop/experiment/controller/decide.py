@@ -573,7 +573,7 @@ def _notice_late_uploads(decision: Decision, seen: Observation, now: datetime) -
         return decision
     versions = {role: dataset.version_id for role, dataset in record.datasets.items()}
     unused = [
-        _Unused(item.uploaded_at, item.source_key.rpartition("/")[2], item.version_id, used)
+        _Unused(item.uploaded_at, item.file, item.version_id, used)
         for role, item in seen.snapshot.datasets.items()
         if item.version_id != (used := versions.get(role))
     ]

@@ -30,6 +30,7 @@ from novaloop.experiment.names import (
     SPLIT_STEM,
     check_experiment_name,
     check_file_name,
+    file_of,
     is_misnamed_spec,
     stem_of,
 )
@@ -169,7 +170,7 @@ def _changed_meanwhile(record: Record, seen: Observation, now: datetime) -> Deci
         elif read is not None:  # also where an older one is the newest by now
             gone.append(key)
     if newer:
-        files = ", ".join(key.rpartition("/")[2] for key in newer)
+        files = ", ".join(file_of(key) for key in newer)
         reason = f"waiting for {files}, of which the bucket has a newer version, to be read"
         waiting = enter(record, Status.COLLECTING, reason, now)
         ingest = tuple(map(IngestCommand, newer))
@@ -178,9 +179,9 @@ def _changed_meanwhile(record: Record, seen: Observation, now: datetime) -> Deci
             return replace(waiting, awaits=ingest)
         return replace(waiting, commands=ingest, look_at=now + CHECK_AGAIN)
     if gone:
-        files = ", ".join(key.rpartition("/")[2] for key in gone)
+        files = ", ".join(file_of(key) for key in gone)
         reason = f"{files}: deleted from the bucket before the start; upload it again to go on"
-        refused = {key.rpartition("/")[2]: _identity(str(known[key]), "gone") for key in gone}
+        refused = {file_of(key): _identity(str(known[key]), "gone") for key in gone}
         return _reject(record, reason, refused, now)
     return None
 
@@ -289,7 +290,7 @@ def _why_not_read(snapshot: Snapshot) -> str | None:
     item = snapshot.spec
     for file in snapshot.datasets.values():
         if item is None or item.uploaded_at < file.uploaded_at:
-            for problem in check_file_name(file.role, _file(file)):
+            for problem in check_file_name(file.role, file.file):
                 return str(problem)
     return _first_of(item.errors) if item is not None and item.spec is None else None
 
@@ -311,7 +312,7 @@ def _wait_for_datasets(
     again = {item.source_key for item in (*unset, *stalled)}
     if record.spec.split is not None and intake.missing:
         # What was divided before goes by its items.
-        divided = {_file(item) for item in snapshot.datasets.values()}
+        divided = {item.file for item in snapshot.datasets.values()}
         files = [file for file in _to_split(snapshot.strays) if file not in divided]
         again |= {f"{INBOX}{record.experiment_id}/{file}" for file in files}
     ingest = [IngestCommand(key) for key in sorted(again)]
@@ -375,21 +376,17 @@ def _sort(spec: ExperimentSpec, items: Iterable[DatasetItem]) -> _Intake:
     )
 
 
-def _file(item: DatasetItem) -> str:
-    return item.source_key.rpartition("/")[2]
-
-
 def _why_rejected(rejected: tuple[DatasetItem, ...]) -> str:
-    told = told_once((_file(item), item.reason) for item in rejected)
+    told = told_once((item.file, item.reason) for item in rejected)
     return "; ".join(told) + ". Upload corrected files to go on."
 
 
 def _what_is_awaited(spec: ExperimentSpec, intake: _Intake, snapshot: Snapshot) -> str:
     # What waited for valid settings and finds none of `split:` in them waits for that.
-    unsplit = [each for each in intake.stale if not spec.split and _is_to_split(_file(each))]
+    unsplit = [each for each in intake.stale if not spec.split and _is_to_split(each.file)]
     missing = [f"{role}.csv" for role in (*intake.missing, *(item.role for item in unsplit))]
-    busy = sorted({_file(item) for item in intake.busy})
-    stale = sorted({_file(item) for item in intake.stale if item not in unsplit})
+    busy = sorted({item.file for item in intake.busy})
+    stale = sorted({item.file for item in intake.stale if item not in unsplit})
     parts = [
         f"waiting for {', '.join(missing)}" if missing else "",
         f"{CONVERTING} {', '.join(busy)}" if busy else "",
@@ -402,7 +399,7 @@ def _what_is_awaited(spec: ExperimentSpec, intake: _Intake, snapshot: Snapshot) 
 def _what_is_not_used(spec: ExperimentSpec, snapshot: Snapshot) -> Iterator[str]:
     """Yield what lies there while something else is awaited, and what to do about it."""
     strays, unneeded = snapshot.strays, {*Role} - {*roles(spec)}
-    idle = [_file(item) for role, item in sorted(snapshot.datasets.items()) if role in unneeded]
+    idle = [item.file for role, item in sorted(snapshot.datasets.items()) if role in unneeded]
     files = dict.fromkeys((*strays.like_data, *idle))
     yield from what_is_not_used(snapshot.experiment_id, files, spec, strays.more)
 
@@ -427,7 +424,7 @@ def check_row_counts(spec: ExperimentSpec, items: Iterable[DatasetItem]) -> Iter
     rows = {item.role: item.rows for item in items}
     for plan in spec.trainings:
         count = sum(rows[role] for role, _ in plan.inputs)
-        at = f"plan[{spec.plan.index(plan)}].{plan.kind}"
+        at = next(at for at, stage in spec.places if stage is plan)
         yield from runtime_of(spec).check_rows(spec, plan, count, at)
 
 

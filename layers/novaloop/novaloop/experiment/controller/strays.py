@@ -14,7 +14,7 @@ from novaloop.experiment.names import (
     is_name,
     stem_of,
 )
-from novaloop.experiment.record import Strays
+from novaloop.experiment.record import looks_like_data
 from novaloop.experiment.spec.experiment import ExperimentSpec
 from novaloop.experiment.spec.inputs import roles, split_roles
 from novaloop.experiment.spec.stages import Role
@@ -52,7 +52,7 @@ def why_not_used(experiment_id: str, file: str, spec: ExperimentSpec) -> str:
         (stem in divided, f"`split:` makes it from {SPLIT_STEM}.csv"),
         (stem in needed or stem == SPLIT_STEM, ""),
         (is_dataset, "no stage of the plan uses it"),
-        (bool(Strays((file,)).like_data), f"no data of the plan is called so, but {names}"),
+        (looks_like_data(file), f"no data of the plan is called so, but {names}"),
     )
     return next((cause for holds, cause in causes if holds), NO_FILE)
 

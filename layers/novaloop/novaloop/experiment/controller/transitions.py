@@ -215,7 +215,7 @@ def look(stage: Stage, plan: StageSpec, seen: Observation, now: datetime) -> Sig
         case StageState.CLEARING:
             return _look_at_remains(stage, seen, now)
         case StageState.SCORING:
-            return _look_at_outcome(stage, plan, seen, now)
+            return _look_at_outcome(stage, seen, now)
         case _:
             raise ValueError(f"a stage that is {stage.state} moves no more")
 
@@ -385,7 +385,7 @@ def _must_stop(stage: Stage, plan: StageSpec) -> bool:
     return any(note.kind in plan.stops_on for note in stage.health)
 
 
-def _look_at_outcome(stage: Stage, plan: StageSpec, seen: Observation, now: datetime) -> Sight:
+def _look_at_outcome(stage: Stage, seen: Observation, now: datetime) -> Sight:
     outcome = seen.outcome
     score = seen.snapshot.unread_score(stage)
     # One that is damaged is asked for again, and written anew.

@@ -34,9 +34,9 @@ def check_prices(spec: ExperimentSpec) -> Iterator[Problem]:
         jobs = f"jobs of runtime {spec.runtime}"
         what = f"can't be kept: {jobs} are billed by tokens, whose price is not known"
         yield Problem("budget_usd", what, "remove it or use runtime training-job")
-    for index, plan in enumerate(spec.plan):
+    for at, plan in spec.places:
         what, do = "budget_usd can't be kept: no price of {} is known", "leave budget_usd out"
-        at, chosen = f"plan[{index}].{plan.kind}", machines(spec, plan)
+        chosen = machines(spec, plan)
         if chosen is None and plan.kind.serves:
             yield Problem(f"{at}.to", what.format(plan.method), do)
         elif chosen is not None and usd(spec, plan, 1) is None:

@@ -36,8 +36,7 @@ class BedrockRuntime(JobRuntime):
     def check_plan(self, spec: ExperimentSpec) -> Iterator[Problem]:
         """Yield that it trains once, from the base model, and serves by itself."""
         trained = False
-        for index, plan in enumerate(spec.plan):
-            at = f"plan[{index}].{plan.kind}"
+        for at, plan in spec.places:
             if plan.kind.serves and not plan.on_bedrock:
                 do = "use to: bedrock-on-demand or bedrock-provisioned"
                 yield Problem(f"{at}.to", "what Bedrock trained, only Bedrock serves", do)

@@ -141,6 +141,11 @@ class ExperimentSpec(SpecModel):
         return self
 
     @property
+    def places(self) -> tuple[tuple[str, StagePlan], ...]:
+        """The stages of the plan, each with the path by which Problems tell of it."""
+        return tuple((f"plan[{at}].{stage.kind}", stage) for at, stage in enumerate(self.plan))
+
+    @property
     def trainings(self) -> tuple[TrainStage, ...]:
         """The stages of the plan that make a checkpoint."""
         return tuple(stage for stage in self.plan if isinstance(stage, TrainStage))
@@ -178,8 +183,7 @@ def _check_labels(spec: ExperimentSpec) -> Iterator[Problem]:
 def _check_order(spec: ExperimentSpec) -> Iterator[Problem]:
     """Yield what the service documents: an SFT can't follow an RFT, LoRA stays LoRA."""
     trained: list[TrainStage] = []
-    for index, stage in enumerate(spec.plan):
-        where = f"plan[{index}].{stage.kind}"
+    for where, stage in spec.places:
         if stage.kind is StageKind.SFT and any(past.kind is StageKind.RFT for past in trained):
             what = "supervised fine-tuning can't follow reinforcement"
             yield Problem(where, what, "put it before, or leave one of both out")
@@ -190,7 +194,7 @@ def _check_order(spec: ExperimentSpec) -> Iterator[Problem]:
         if stage.kind.serves and not trained and spec.checkpoint is None:
             what = "nothing was trained before it, so there is no checkpoint"
             yield Problem(where, what, "add a training, or set checkpoint")
-        if stage.kind.serves and index != len(spec.plan) - 1:
+        if stage.kind.serves and stage is not spec.plan[-1]:
             yield Problem(where, "deploy must be the last stage")
 
 
@@ -199,9 +203,9 @@ def _check_deployments(spec: ExperimentSpec) -> Iterator[Problem]:
         "endpoint can't be combined with inference_component: an update in place replaces the "
         "machines, and with them every component on them"
     )
-    for index, stage in enumerate(spec.plan):
+    for where, stage in spec.places:
         if stage.lasting_name and stage.has_component:
-            yield Problem(f"plan[{index}].deploy", what, "leave out one of both")
+            yield Problem(where, what, "leave out one of both")
 
 
 def _check_policies(spec: ExperimentSpec) -> Iterator[Problem]:

@@ -16,8 +16,7 @@ from novaloop.recipes.checks import check_evaluation
 
 def check_settings(spec: ExperimentSpec) -> Iterator[Problem]:
     """Yield what is wrong with the overrides, machines and endpoint that the plan asks for."""
-    for index, stage in enumerate(spec.plan):
-        at = f"plan[{index}].{stage.kind}"
+    for at, stage in spec.places:
         try:
             yield from _check_stage(spec, stage, at)
         except Invalid as invalid:  # a method that the model has not

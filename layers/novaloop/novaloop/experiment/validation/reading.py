@@ -41,7 +41,7 @@ wrong, and so left out, nobody can tell."""
 def read_spec(content: bytes) -> ExperimentSpec:
     """Parse and check a spec. Raises Invalid with everything that is wrong with it.
 
-    `content` is what a file begins with, up to one byte more than MAX_BYTES of settings_file.py.
+    `content` is what a file begins with, up to one byte more than MAX_BYTES of yaml_file.py.
     """
     raw = read_settings(content, example="model: nova-lite-2")
     beyond = dict(_beyond(raw))
