@@ -1,5 +1,6 @@
 """What only shows when datasets are looked at as a whole, or side by side."""
 
+import io
 import random
 from collections.abc import Callable, Iterable, Mapping
 
@@ -180,9 +181,9 @@ def test_feature_that_gives_a_label_away_is_found(feature: str) -> None:
     undeclared = check_datasets({"sft": profile(rows)})
 
     told = {"line ends": "with line end CRLF", "length": "from ", "first word": "with the same"}
-    begin = f"`question` gives labels away by its {feature} in 200 of the 600 rows of sft (of those"
+    begin = f"`question` gives labels away by its {feature} in 200 of the 600 questions of sft"
     assert findings[0].check is Check.LABEL_LEAK
-    assert findings[0].message.startswith(f"{begin} {told[feature]}")
+    assert findings[0].message.startswith(f"{begin} (of those {told[feature]}")
     assert ", 100% have 'B', of all 33%)" in findings[0].message
     assert ", 100% have one label, of all 33%)" in undeclared[0].message
 
@@ -200,7 +201,10 @@ def test_a_leak_in_several_datasets_is_one_finding_that_names_the_column() -> No
     assert only.rows == 200
     assert only.message.startswith("`Body` gives labels away by its line ends in 200 of the 600")
     assert only.message.count("line ends") == 1
-    assert "rows of sft, 100 of the 300 rows of eval (of those with line end CRLF" in only.message
+    assert (
+        "questions of sft, 100 of the 300 questions of eval (of those with line end CRLF"
+        in only.message
+    )
 
 
 def test_all_values_of_a_feature_are_told_by_the_rows_that_have_them() -> None:
@@ -212,7 +216,7 @@ def test_all_values_of_a_feature_are_told_by_the_rows_that_have_them() -> None:
     (only,) = found({"sft": profile(rows)}, Check.LABEL_LEAK)
 
     assert only.rows == 600
-    assert "by its first word in 600 of the 600 rows of sft" in only.message
+    assert "by its first word in 600 of the 600 questions of sft" in only.message
     assert only.message.count("first word") == 1
 
 
@@ -226,6 +230,88 @@ def test_feature_of_the_commonest_label_is_no_leak_for_that_alone() -> None:
     rows = [(question(number), "A" if number % 20 else "B") for number in range(600)]
 
     assert found({"sft": profile(rows)}, Check.LABEL_LEAK) == []
+
+
+def test_a_question_gives_its_label_away_once_however_often_it_is_repeated() -> None:
+    """Twenty questions, each with a first word and a length of its own, prove nothing."""
+    questions = [(f"case{number} {question(number, 5 + 3 * number)}") for number in range(20)]
+    rows = [(text, LABELS[number % 2]) for number, text in enumerate(questions)] * 25
+
+    findings = check_datasets({"eval": profile(rows)}, labels=LABELS[:2])
+
+    assert [each.check for each in findings] == [Check.REPEATED_QUESTIONS]
+    assert findings[0].rows == 480
+    assert findings[0].message == (
+        "480 rows of eval repeat the question of another: errors and the gate take each row for "
+        "new evidence; keep one row of each question"
+    )
+
+
+def test_a_leak_is_found_among_repeated_questions_too() -> None:
+    rows = with_feature(labelled(range(600)), "first word") * 3
+
+    (only,) = found({"eval": profile(rows)}, Check.LABEL_LEAK)
+
+    assert "in 200 of the 600 questions of eval" in only.message
+
+
+def test_a_profile_of_an_earlier_version_gives_no_label_away() -> None:
+    before = profile(with_feature(labelled(range(600)), "length"))
+    with np.load(io.BytesIO(before.to_bytes())) as file:
+        arrays = {name: file[name] for name in file if name != "features"}
+    earlier = io.BytesIO()
+    np.savez(earlier, **arrays)
+
+    after = DatasetProfile.from_bytes(earlier.getvalue())
+
+    assert found({"sft": before}, Check.LABEL_LEAK)
+    assert found({"sft": after}, Check.LABEL_LEAK) == []
+
+
+def test_a_training_set_may_repeat_questions_and_some_rows() -> None:
+    some = labelled(range(100))
+    profiles = {"sft": profile([*some, *some[:90]]), "rft": profile(labelled(range(60, 160)))}
+
+    assert check_datasets(profiles) == []
+
+
+@pytest.mark.parametrize("role", ["sft", "rft", "dpo"])
+def test_a_file_joined_twice_is_found(role: str) -> None:
+    rows = labelled(range(100))
+
+    (finding,) = check_datasets({role: profile([*rows, *reversed(rows)])})
+
+    assert (finding.check, finding.policy) == (Check.REPEATED_ROWS, Policy.WARN)
+    assert (finding.roles, finding.rows) == ((role,), 100)
+    assert "100 rows of" in finding.message
+
+
+def test_the_same_rows_in_both_trainings_are_found_whatever_their_order() -> None:
+    rows = labelled(range(100))
+    profiles = {"sft": profile(labelled(range(250))), "rft": profile(rows[::-1])}
+
+    (finding,) = check_datasets(profiles)
+
+    assert (finding.check, finding.roles, finding.rows) == (Check.SHARED_ROWS, ("rft", "sft"), 100)
+    # Another answer makes another row.
+    other = profile([(text, {"A": "B", "B": "C", "C": "A"}[label]) for text, label in rows])
+    assert found({**profiles, "rft": other}, Check.SHARED_ROWS) == []
+
+
+def test_a_declared_label_without_rows_is_named_and_another_is_not() -> None:
+    profiles = {"sft": profile(labelled(range(300)))}
+
+    (finding,) = check_datasets(profiles, labels=(*LABELS, "D"))
+
+    assert finding.message == "the rarest label of sft, 'D', has 0 rows, the commonest 100"
+
+
+def test_an_imbalance_is_told_without_labels() -> None:
+    rows = [(question(number), "no" if number % 50 else "yes") for number in range(300)]
+
+    (finding,) = check_datasets({"sft": profile(rows)})
+
+    assert finding.message == "the rarest label of sft has 6 rows, the commonest 294"
 
 
 @pytest.mark.parametrize(("rare", "findings"), [(30, 0), (29, 1)])
@@ -279,10 +365,10 @@ def test_rows_longer_than_the_model_reads_are_counted() -> None:
 
 def test_sampled_profiles_give_a_lower_bound_and_say_so() -> None:
     hashes = np.arange(1_000, dtype=np.uint64)
-    none = SignatureSketch(hashes[:0], np.zeros((0, 64), np.uint32), 0)
+    none = SignatureSketch(hashes[:0], np.zeros((0, 64), np.uint32), np.zeros((0, 3), np.uint16), 0)
 
     def of(sketch: RowSketch) -> DatasetProfile:
-        return DatasetProfile(1_000, None, {}, sketch, none, Histogram().distribution())
+        return DatasetProfile(1_000, None, sketch, none, Histogram().distribution())
 
     every = RowSketch(hashes, np.ones(1_000, np.uint32), 0)
     half = RowSketch(hashes[::2], np.ones(500, np.uint32), 1)

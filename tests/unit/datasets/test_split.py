@@ -2,9 +2,13 @@
 
 import json
 import random
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from hashlib import blake2b
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from novaloop.datasets.options import DatasetOptions, RowFormat
 from novaloop.datasets.split import Split, SplitSummary, convert_split
@@ -16,13 +20,17 @@ ROLES = {
 }
 
 
-def table(questions: list[str]) -> bytes:
-    lines = ["question,answer", *(f"{question},a" for question in questions)]
+def table(questions: Sequence[str], labels: Sequence[str] = ("a",)) -> bytes:
+    cells = ((text, labels[row % len(labels)]) for row, text in enumerate(questions))
+    lines = ["question,answer", *(f"{question},{label}" for question, label in cells)]
     return "\n".join(lines).encode()
 
 
 def run(
-    data: bytes, shares: Mapping[str, int | float], seed: int = 7, **options: int
+    data: bytes,
+    shares: Mapping[str, int | float],
+    seed: int = 7,
+    **options: int | tuple[str, ...],
 ) -> tuple[SplitSummary, dict[str, list[str]]]:
     blocks: dict[str, dict[RowFormat, list[bytes]]] = {
         role: {each: [] for each in ROLES[role]} for role in shares
@@ -123,3 +131,153 @@ def test_bad_file_is_refused_as_a_whole() -> None:
 
     assert summary.refusal is not None
     assert summary.refusal.line == 1_002
+
+
+def before_repeats_stayed_whole(
+    questions: Sequence[str], shares: Mapping[str, int | float], seed: int
+) -> dict[str, set[str]]:
+    """What each role got of distinct questions when a split was one cut of their order."""
+
+    def rank(text: str) -> bytes:
+        quoted = json.dumps(text, ensure_ascii=False).encode()
+        return blake2b(quoted, digest_size=8, key=str(seed).encode()).digest()
+
+    ordered, got = sorted(questions, key=rank), {}
+    for role, share in shares.items():
+        rows = share if isinstance(share, int) else min(round(share * len(questions)), len(ordered))
+        got[role], ordered = set(ordered[:rows]), ordered[rows:]
+    return got
+
+
+@given(
+    rows=st.integers(30, 200),
+    shares=st.sampled_from(
+        [
+            {"sft": 0.8, "eval": 0.1, "rft": 0.1},
+            {"sft": 1 / 3, "eval": 1 / 3, "rft": 1 / 3},
+            {"sft": 0.3, "eval": 0.2},
+            {"sft": 10, "eval": 5, "rft": 15},
+            {"eval": 7},
+        ]
+    ),
+    seed=st.integers(0, 1_000),
+)
+def test_a_seed_keeps_the_rows_that_it_always_gave(
+    rows: int, shares: Mapping[str, int | float], seed: int
+) -> None:
+    _, got = run(table(QUESTIONS[:rows]), shares, seed)
+
+    assert {role: set(part) for role, part in got.items()} == before_repeats_stayed_whole(
+        QUESTIONS[:rows], shares, seed
+    )
+
+
+@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize(
+    "questions",
+    [
+        ["again" if row % 2 else QUESTIONS[row] for row in range(1_000)],
+        [f"again {row % 2}" if row % 10 < 6 else QUESTIONS[row] for row in range(1_000)],
+        [f"again {row % 20}" for row in range(1_000)],
+        [QUESTIONS[row // 3] for row in range(1_000)],
+    ],
+)
+def test_fractions_are_of_rows_also_where_questions_repeat(questions: list[str], seed: int) -> None:
+    summary, got = run(table(questions), {"sft": 0.8, "rft": 0.1, "eval": 0.1}, seed)
+
+    # A question in three rows that a cut would part stands on its nearer side, at each cut.
+    wanted = {"sft": 800, "rft": 100, "eval": 100}
+    assert all(abs(len(got[role]) - rows) <= 2 for role, rows in wanted.items())
+    assert sum(map(len, got.values())) == 1_000
+    assert summary.rows_left_out == 0
+    assert summary.rows_asked == wanted
+
+
+COUNTS = st.fixed_dictionaries(
+    {"sft": st.integers(1, 60), "eval": st.integers(1, 20)}, optional={"rft": st.integers(1, 30)}
+)
+FRACTIONS = st.sampled_from(
+    [
+        {"sft": 0.8, "eval": 0.2},
+        {"sft": 0.5, "rft": 0.25, "eval": 0.25},
+        {"sft": 0.4, "eval": 0.1, "rft": 0.2},
+        {"sft": 0.05, "eval": 0.9},
+    ]
+)
+
+
+@given(
+    sizes=st.lists(st.integers(1, 9) | st.integers(1, 60), min_size=1, max_size=40),
+    shares=COUNTS | FRACTIONS,
+    seed=st.integers(0, 50),
+    labels=st.sampled_from([(), ("a", "b", "c")]),
+)
+@example(sizes=[1] * 28 + [3], shares={"sft": 30, "eval": 1}, seed=0, labels=())
+@example(sizes=[2] * 50, shares={"sft": 51, "eval": 49}, seed=0, labels=())
+@example(sizes=[34, 33, 33], shares={"sft": 0.8, "rft": 0.1, "eval": 0.1}, seed=0, labels=())
+def test_no_row_vanishes_uncounted_and_no_question_is_in_two_roles(
+    sizes: list[int], shares: Mapping[str, int | float], seed: int, labels: tuple[str, ...]
+) -> None:
+    questions = [text for text, size in zip(QUESTIONS, sizes, strict=False) for _ in range(size)]
+    data = table(questions, labels or ("a",))
+
+    summary, got = run(data, shares, seed, labels=labels)
+
+    assert run(data, shares, seed, labels=labels)[1] == got
+    if summary.refusal is not None:
+        assert "split." in str(summary.refusal)
+        assert not any(got.values())
+        return
+    placed = Counter(text for part in got.values() for text in part)
+    assert placed.total() + summary.rows_left_out == summary.rows_in == len(questions)
+    assert sum(len(set(part)) for part in got.values()) == len(placed)
+    if any(isinstance(share, int) for share in shares.values()):
+        assert {role: len(part) for role, part in got.items()} == shares
+        return
+    whole = Counter(questions)
+    assert all(rows == whole[text] for text, rows in placed.items())
+    assert all(2 * len(got[role]) >= rows for role, rows in summary.rows_asked.items())
+    if sum(shares.values()) == 1:
+        assert summary.rows_left_out == 0
+
+
+@pytest.mark.parametrize("shares", [{"sft": 80, "eval": 10}, {"sft": 0.8, "eval": 0.1}])
+def test_each_label_is_evaluated_that_two_questions_have(
+    shares: Mapping[str, int | float],
+) -> None:
+    labels = ("rare", "rare", *["common"] * 97, "single")
+    of = dict(zip(QUESTIONS[:100], labels, strict=True))
+    changed = 0
+    for seed in range(20):
+        data = table(QUESTIONS[:100], labels)
+        _, got = run(data, shares, seed, labels=("rare", "common", "single"))
+        _, plain = run(data, shares, seed)
+
+        found = {of[text] for text in got["eval"]}
+        assert {"rare", "common"} <= found
+        assert {role: len(part) for role, part in got.items()} == {"sft": 80, "eval": 10}
+        # No more than one question changes its place with another, and where none has to, none.
+        lacked = "rare" not in {of[text] for text in plain["eval"]}
+        assert len({*got["eval"]} - {*plain["eval"]}) == lacked
+        assert not lacked or "rare" in {of[text] for text in {*of} - {*got["eval"]}}
+        changed += lacked
+    assert 0 < changed < 20
+
+
+def test_questions_that_fill_a_count_are_found_behind_the_one_that_does_not_fit() -> None:
+    questions = [text for text in QUESTIONS[:40] for _ in range(3)] + QUESTIONS[40:80]
+
+    for seed in range(20):
+        summary, got = run(table(questions), {"sft": 100, "eval": 60}, seed)
+
+        assert {role: len(part) for role, part in got.items()} == {"sft": 100, "eval": 60}
+        assert summary.rows_left_out == 0
+
+
+def test_what_does_not_fit_is_refused_with_the_reason() -> None:
+    summary, _ = run(table([f"again {row % 3}" for row in range(100)]), {"sft": 0.9, "eval": 0.1})
+
+    assert str(summary.refusal) == (
+        "`split.eval` asks for 10 rows, but equal questions stay together, which leaves 0 for it; "
+        "change the split, or remove repeated questions"
+    )

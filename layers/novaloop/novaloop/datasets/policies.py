@@ -15,6 +15,10 @@ class Check(StrEnum):
     IMBALANCE = "imbalance"
     LABEL_LEAK = "label-leak"
     LONG_ROWS = "long-rows"
+    REPEATED_QUESTIONS = "repeated-questions"
+    REPEATED_ROWS = "repeated-rows"
+    SHARED_ROWS = "shared-rows"
+    SPLIT_ROWS = "split-rows"
 
 
 class Policy(StrEnum):
@@ -26,11 +30,7 @@ class Policy(StrEnum):
 
 
 DEFAULT_POLICIES: Mapping[Check, Policy] = {
+    **dict.fromkeys(Check, Policy.WARN),
     Check.SHARED_QUESTIONS: Policy.REFUSE,
-    Check.NEAR_DUPLICATES: Policy.WARN,
-    Check.CONTRADICTIONS: Policy.WARN,
-    Check.IMBALANCE: Policy.WARN,
-    Check.LABEL_LEAK: Policy.WARN,
-    Check.LONG_ROWS: Policy.WARN,
 }
 DROPPABLE = {Check.SHARED_QUESTIONS, Check.NEAR_DUPLICATES, Check.CONTRADICTIONS}

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Collection, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -62,11 +62,16 @@ class Conversion:
 
 @dataclass(frozen=True)
 class Result:
-    """The summary of each role, empty if the file was refused; and what was wrong with it."""
+    """The summary of each role, empty if the file was refused; and what was wrong with it.
+
+    Of a file that was divided: the rows that each role asks for, and those that none has.
+    """
 
     summaries: Mapping[str, DatasetSummary]
     refusal: DatasetRefused | None
     rejected_rows: int
+    rows_asked: Mapping[str, int] = field(default_factory=dict)
+    rows_left_out: int = 0
 
     @classmethod
     def of(cls, role: str, summary: DatasetSummary) -> Result:
@@ -150,7 +155,13 @@ def _run(
     shares = {role: job.spec.split.shares[role] for role in outputs}
     split = Split(shares, job.spec.split.seed)
     divided = convert_split(open_source, split, outputs, options, rejects.append)
-    return Result(divided.datasets, divided.refusal, _rows(divided.rejects))
+    return Result(
+        divided.datasets,
+        divided.refusal,
+        _rows(divided.rejects),
+        divided.rows_asked,
+        divided.rows_left_out,
+    )
 
 
 def _rows(rejects: Mapping[str, Any]) -> int:
@@ -213,8 +224,15 @@ def _finished(
         sha256=summary.outputs[row_formats(job.spec, item.role)[0]].sha256,
         outputs={str(each): f"{folder}/{each.file_name}" for each in summary.outputs},
         profile_key=profile_key,
-        summary=_digest(summary, job.spec.labels),
+        summary=_digest(summary, job.spec.labels) | _of_split(item.role, result),
     )
+
+
+def _of_split(role: str, result: Result) -> dict[str, Any]:
+    if role not in result.rows_asked:
+        return {}
+    asked, left_out = result.rows_asked[role], result.rows_left_out
+    return {"split": {"rows_asked": asked, "rows_left_out": left_out}}
 
 
 def put_card(folder: str, card: Mapping[str, Any], objects: Objects) -> None:

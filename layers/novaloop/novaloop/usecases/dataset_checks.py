@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from novaloop.datasets.policies import Policy
+from novaloop.datasets.policies import Check, Policy
 from novaloop.datasets.profile.card import finding_content
 from novaloop.datasets.profile.checks import EVALUATION_ROLE, Finding, check_datasets
 from novaloop.datasets.profile.profile import DatasetProfile
@@ -53,6 +53,7 @@ def check_experiment(experiment_id: str, world: IngestWorld) -> None:
             spec.labels,
             question_column(spec),
         )
+        findings += _of_split(accepted, spec)
         _drop_rows(experiment_id, spec, accepted, findings, world)
         contents = tuple(finding_content(finding) for finding in findings)
         item = ChecksItem(versions, world.clock.now(), _refusal(findings), contents)
@@ -81,6 +82,25 @@ def _profiles(items: Sequence[DatasetItem], world: IngestWorld) -> dict[str, Dat
         with world.objects.get(item.profile_key or "") as body:
             profiles[item.role] = DatasetProfile.from_bytes(body.read())
     return profiles
+
+
+def _of_split(items: Sequence[DatasetItem], spec: ExperimentSpec) -> Iterator[Finding]:
+    """Yield a finding if `split:` left rows out, or a dataset has other rows than it asks for."""
+    divided = {item.role: item for item in items if "split" in item.summary}
+    if not divided:
+        return
+    any_of = next(iter(divided.values()))
+    left_out = any_of.summary["split"]["rows_left_out"]
+    asked = {role: item.summary["split"]["rows_asked"] for role, item in divided.items()}
+    told = [f"{left_out:,} rows of {any_of.file} are in no dataset"] if left_out else []
+    told += [
+        f"{role} has {item.rows:,} rows, not {asked[role]:,}, since equal questions stay together"
+        for role, item in divided.items()
+        if item.rows != asked[role]
+    ]
+    if told:
+        policy = spec.checks.get(Check.SPLIT_ROWS, Policy.WARN)
+        yield Finding(Check.SPLIT_ROWS, policy, tuple(divided), left_out, "; ".join(told))
 
 
 def _refusal(findings: Sequence[Finding]) -> str | None:

@@ -13,6 +13,8 @@ from novaloop.datasets.rows.encoded import Questions
 
 EVALUATION_ROLE = "eval"
 MAX_IMBALANCE = 10
+MOST = 0.5
+"""The share of a dataset's rows from which on repeated ones look like a mistake."""
 
 
 @dataclass(frozen=True)
@@ -49,9 +51,10 @@ def check_datasets(
             raise ValueError(f"{check} concerns the dataset, not rows; use refuse or warn")
     findings = [
         finding
-        for each in (_shared, _near, _contradictions, _imbalance)
+        for each in (_shared, _near, _contradictions, _repeated_questions, _repeated_rows)
         for finding in each(profiles, chosen)
     ]
+    findings += _imbalance(profiles, chosen, labels)
     findings += _leaks(profiles, chosen, labels, column)
     return [*findings, *_long_rows(profiles, chosen, max_lengths or {})]
 
@@ -106,37 +109,95 @@ def _contradicting(sketches: list[RowSketch]) -> Questions:
     return unique
 
 
-def _imbalance(profiles: _Profiles, policies: _Policies) -> Iterator[Finding]:
+def _repeated_questions(profiles: _Profiles, policies: _Policies) -> Iterator[Finding]:
+    """Rows that repeat a question tell nothing new: errors count rows as if each did."""
+    evaluation = profiles.get(EVALUATION_ROLE)
+    if evaluation is None:
+        return
+    sketch, check = evaluation.sketch, Check.REPEATED_QUESTIONS
+    again = len(sketch.questions) - len(np.unique(sketch.questions))
+    if again:
+        message = (
+            f"{_count(again, sketch.exact)} of {EVALUATION_ROLE} repeat the question of another: "
+            "errors and the gate take each row for new evidence; keep one row of each question"
+        )
+        yield Finding(check, policies[check], (EVALUATION_ROLE,), again, message)
+
+
+def _repeated_rows(profiles: _Profiles, policies: _Policies) -> Iterator[Finding]:
+    """Training sets that look joined twice, and those most of whose rows an earlier one has."""
+    trained = {role: each for role, each in profiles.items() if role != EVALUATION_ROLE}
+    for role, profile in trained.items():
+        rows, distinct = len(profile.sketch.questions), len(profile.sketch.distinct_rows())
+        again, check = rows - distinct, Check.REPEATED_ROWS
+        if again and again >= MOST * rows:
+            count = _count(again, profile.sketch.exact)
+            message = f"{count} of {role} repeat another, as if a file had been joined twice"
+            yield Finding(check, policies[check], (role,), again, message)
+    sft, rft = trained.get("sft"), trained.get("rft")
+    if sft is None or rft is None:
+        return
+    mine, theirs = rft.sketch.distinct_rows(), sft.sketch.distinct_rows()
+    both = int(np.isin(mine, theirs).sum())
+    if both and both >= MOST * len(mine):
+        count = _count(both, rft.sketch.exact and sft.sketch.exact)
+        message = (
+            f"{count} of rft also stand in sft: what was learned by heart leaves nothing to be "
+            "rewarded for; give each its own"
+        )
+        check = Check.SHARED_ROWS
+        yield Finding(check, policies[check], ("rft", "sft"), both, message)
+
+
+def _imbalance(
+    profiles: _Profiles, policies: _Policies, declared: Collection[str]
+) -> Iterator[Finding]:
     known = {label for profile in profiles.values() for label in profile.label_counts or {}}
     for role, profile in profiles.items():
         if not profile.label_counts:
             continue
-        counts = {label: profile.label_counts.get(label, 0) for label in known}
-        rarest, commonest = min(counts.values()), max(counts.values())
-        if commonest > MAX_IMBALANCE * rarest:
-            message = f"the rarest label of {role} has {rarest} rows, the commonest {commonest}"
-            yield Finding(Check.IMBALANCE, policies[Check.IMBALANCE], (role,), rarest, message)
+        counts = {
+            label: profile.label_counts.get(label, 0) for label in (*declared, *sorted(known))
+        }
+        rarest = min(counts, key=counts.__getitem__)
+        fewest, commonest = counts[rarest], max(counts.values())
+        if commonest > MAX_IMBALANCE * fewest:
+            name = f", {rarest!r}," if rarest in declared else ""
+            message = (
+                f"the rarest label of {role}{name} has {fewest} rows, the commonest {commonest}"
+            )
+            yield Finding(Check.IMBALANCE, policies[Check.IMBALANCE], (role,), fewest, message)
 
 
 def _leaks(
     profiles: _Profiles, policies: _Policies, declared: Collection[str], column: str
 ) -> Iterator[Finding]:
     """Yield one finding for all datasets: what gives labels away in one mostly does in all."""
-    found = {role: find_leaks(profile.feature_counts) for role, profile in profiles.items()}
-    roles = tuple(role for role, leaks in found.items() if leaks)
+    found = {
+        role: find_leaks(signed.questions, signed.features, profile.sketch, profile.label_counts)
+        for role, profile in profiles.items()
+        if profile.label_counts is not None
+        for signed in (profile.signatures,)
+    }
+    roles = tuple(role for role, leaks in found.items() if leaks.found)
     told: list[str] = []
     most = 0
     for feature in FEATURES:
-        leaks = [(role, each) for role in roles for each in found[role] if each.feature == feature]
-        # A row has one value of a feature, so the rows of its values add up.
-        rows = {role: sum(each.rows for of, each in leaks if of == role) for role, _ in leaks}
-        if not rows:
+        leaks = [
+            (role, each) for role in roles for each in found[role].found if each.feature == feature
+        ]
+        # A question has one value of a feature, so those with its values add up.
+        with_it = {
+            role: sum(each.questions for of, each in leaks if of == role) for role, _ in leaks
+        }
+        if not with_it:
             continue
-        most = max(most, rows.get(roles[0], 0))
-        _, clearest = max(leaks, key=lambda leak: leak[1].rows)
+        most = max(most, with_it.get(roles[0], 0))
+        _, clearest = max(leaks, key=lambda leak: leak[1].questions)
         label = repr(clearest.label) if clearest.label in declared else "one label"
         places = (
-            f"{n:,} of the {profiles[role].rows:,} rows of {role}" for role, n in rows.items()
+            f"{n:,} of the {found[role].questions:,} questions of {role}"
+            for role, n in with_it.items()
         )
         told.append(
             f"by its {feature} in {', '.join(places)} (of those {clearest.in_words}, "

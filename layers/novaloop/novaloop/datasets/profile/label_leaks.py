@@ -1,30 +1,36 @@
 """Surface features of questions that give away their label."""
 
-from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 from zlib import crc32
+
+import numpy as np
+import numpy.typing as npt
+
+from novaloop.datasets.profile.sketch import RowSketch
+from novaloop.datasets.rows.encoded import Questions
 
 _FIRST_WORD_BUCKETS = 1_024
 _FIRST_WORD_BYTES = 100
-# A value has to cover this share of the rows, and so many rows, before it counts.
+# A value has to cover this share of the questions, and so many, before it counts.
 MIN_SHARE = 0.05
-MIN_ROWS = 20
+MIN_QUESTIONS = 20
 GIVEAWAY = 0.9
 MIN_LIFT = 1.5
+LINE_ENDS = ("none", "LF", "CRLF", "CR", "mixed")
 
-FeatureCounts = Mapping[str, Mapping[str, Mapping[str, int]]]
+Features = npt.NDArray[np.uint16]
+"""The values of FEATURES, in their order: (n, 3), a row for each question."""
 
 
-def line_ends(text: bytes) -> str:
-    """Return which line ends a text has."""
+def line_ends(text: bytes) -> int:
+    """Return which of LINE_ENDS a text has."""
     if b"\r" not in text:
-        return "LF" if b"\n" in text else "none"
+        return LINE_ENDS.index("LF" if b"\n" in text else "none")
     pairs = text.count(b"\r\n")
     if pairs == text.count(b"\r") == text.count(b"\n"):
-        return "CRLF"
-    return "mixed" if b"\n" in text else "CR"
+        return LINE_ENDS.index("CRLF")
+    return LINE_ENDS.index("mixed" if b"\n" in text else "CR")
 
 
 def length_bits(text: bytes) -> int:
@@ -40,89 +46,73 @@ def first_word(text: bytes) -> int:
 
 @dataclass(frozen=True)
 class Feature:
-    """A feature of a text, its values as the keys of counts, and one of them in words."""
+    """A feature of a text, and which texts have a value of it, in words."""
 
-    of: Callable[[bytes], Any]
-    describe: Callable[[Any], str]
-    in_words: str
+    of: Callable[[bytes], int]
+    in_words: Callable[[int], str]
 
 
 FEATURES: Mapping[str, Feature] = {
-    "line ends": Feature(line_ends, str, "with line end {}"),
-    "length": Feature(length_bits, lambda bits: f"from {1 << bits >> 1} bytes", "{} long"),
-    "first word": Feature(first_word, lambda bucket: f"bucket {bucket}", "with the same one"),
+    "line ends": Feature(line_ends, lambda value: f"with line end {LINE_ENDS[value]}"),
+    "length": Feature(length_bits, lambda bits: f"from {1 << bits >> 1} bytes long"),
+    "first word": Feature(first_word, lambda _: "with the same one"),
 }
 
 
-class FeatureCounter:
-    """Counts labels by feature value, in bounded memory as long as the labels are few."""
-
-    def __init__(self) -> None:
-        self._counts: dict[str, Counter[tuple[Any, str]]] = {name: Counter() for name in FEATURES}
-
-    def update(self, texts: Sequence[bytes], labels: Sequence[str]) -> None:
-        """Take in questions, in UTF-8, and their labels."""
-        for name, feature in FEATURES.items():
-            self._counts[name].update(zip(map(feature.of, texts), labels, strict=True))
-
-    def counts(self) -> FeatureCounts:
-        """Return the counts by feature, value and label."""
-        counts: dict[str, defaultdict[str, dict[str, int]]] = {
-            name: defaultdict(dict) for name in FEATURES
-        }
-        for name, pairs in self._counts.items():
-            for (value, label), rows in pairs.items():
-                counts[name][FEATURES[name].describe(value)][label] = rows
-        return counts
-
-
-def add_counts(one: FeatureCounts, other: FeatureCounts) -> FeatureCounts:
-    """Return the counts of both."""
-    sums: dict[str, dict[str, Counter[str]]] = {name: {} for name in FEATURES}
-    for counts in (one, other):
-        for name, values in counts.items():
-            for value, labels in values.items():
-                sums[name].setdefault(value, Counter()).update(labels)
-    return sums
+def features_of(text: bytes) -> tuple[int, ...]:
+    """Return the values of FEATURES of a question in UTF-8."""
+    return tuple(feature.of(text) for feature in FEATURES.values())
 
 
 @dataclass(frozen=True)
 class Leak:
     """A feature value that almost decides the label.
 
-    `rows` have the value; of those, `purity` have the label, against `base` overall.
+    `questions` have the value; of those, `purity` have the label, against `base` overall.
     """
 
     feature: str
-    value: str
     label: str
-    rows: int
+    questions: int
     purity: float
     base: float
-
-    @property
-    def in_words(self) -> str:
-        """Return which rows have the value, without a word of them."""
-        return FEATURES[self.feature].in_words.format(self.value)
+    in_words: str
 
 
-def find_leaks(counts: FeatureCounts) -> list[Leak]:
-    """Return the values with at least GIVEAWAY purity and MIN_LIFT over the base."""
-    return [
-        leak
-        for feature, values in counts.items()
-        for value, labels in values.items()
-        if (leak := _leak(feature, value, labels, values))
-    ]
+@dataclass(frozen=True)
+class Leaks:
+    """What was found among so many questions; one with two labels counts twice."""
+
+    questions: int
+    found: tuple[Leak, ...]
 
 
-def _leak(
-    feature: str, value: str, labels: Mapping[str, int], values: Mapping[str, Mapping[str, int]]
-) -> Leak | None:
-    total = sum(sum(each.values()) for each in values.values())
-    rows = sum(labels.values())
-    label, hits = max(labels.items(), key=lambda item: item[1])
-    base = sum(each.get(label, 0) for each in values.values()) / total
-    leak = Leak(feature, value, label, rows, hits / rows, base)
-    enough = rows >= MIN_ROWS and rows / total >= MIN_SHARE
-    return leak if enough and leak.purity >= max(GIVEAWAY, MIN_LIFT * base) else None
+def find_leaks(
+    questions: Questions, features: Features, rows: RowSketch, labels: Mapping[str, int]
+) -> Leaks:
+    """Return the values with at least GIVEAWAY purity and MIN_LIFT over the base.
+
+    `features` are those of `questions`; `labels` are the answers that there are. However often a
+    question is repeated, it tells once what its features go with.
+    """
+    names = {crc32(label.encode(errors="surrogatepass")): label for label in labels}
+    hashes = np.array(sorted(names), np.uint32)
+    known = np.isin(rows.questions, questions) & np.isin(rows.answers, hashes)
+    order = np.argsort(questions)
+    of_row = order[np.searchsorted(questions, rows.questions[known], sorter=order)]
+    pairs = np.unique(np.stack([of_row, rows.answers[known]]), axis=1)
+    of_pair, label = pairs[0], np.searchsorted(hashes, pairs[1])
+    base = np.bincount(label, minlength=len(hashes)) / max(len(label), 1)
+    found: list[Leak] = []
+    for index, (name, feature) in enumerate(FEATURES.items()):
+        values, value = np.unique(features[of_pair, index], return_inverse=True)
+        counts = np.zeros((len(values), len(hashes)), np.int64)
+        np.add.at(counts, (value, label), 1)
+        for which, total in zip(values.tolist(), counts, strict=True):
+            best, with_value = int(total.argmax()), int(total.sum())
+            purity, usual = int(total[best]) / with_value, float(base[best])
+            enough = with_value >= MIN_QUESTIONS and with_value / len(label) >= MIN_SHARE
+            if enough and purity >= max(GIVEAWAY, MIN_LIFT * usual):
+                words, of_label = feature.in_words(which), names[int(hashes[best])]
+                found.append(Leak(name, of_label, with_value, purity, usual, words))
+    return Leaks(len(label), tuple(found))

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from rensa import RMinHash  # type: ignore[import-untyped]
 
+from novaloop.datasets.profile.label_leaks import FEATURES, Features, features_of
 from novaloop.datasets.profile.sketch import sampled
 from novaloop.datasets.rows.encoded import Questions
 
@@ -35,19 +36,21 @@ _Bands = dict[tuple[int, bytes], list[int]]
 
 @dataclass(frozen=True)
 class SignatureSketch:
-    """Signatures (uint32, one row of PERMUTATIONS for each distinct question hash).
+    """Signatures (uint32, one row of PERMUTATIONS for each distinct question hash) and features.
 
     Holds the rows whose question hash is divisible by 2**`sampling_bits`; 0 means every row.
     """
 
     questions: Questions
     signatures: Signatures
+    features: Features
     sampling_bits: int
 
     def joined(self, other: "SignatureSketch", max_rows: int = MAX_ROWS) -> "SignatureSketch":
         """Return the sample that one sketcher would have taken of both."""
         questions = np.concatenate([self.questions, other.questions])
         signatures = np.concatenate([self.signatures, other.signatures])
+        features = np.concatenate([self.features, other.features])
         bits = max(self.sampling_bits, other.sampling_bits)
         # A repeated question keeps its first place.
         kept = np.sort(np.unique(questions, return_index=True)[1])
@@ -55,7 +58,7 @@ class SignatureSketch:
         while len(kept) > max_rows:
             bits += 1
             kept = kept[sampled(questions[kept], bits)]
-        return SignatureSketch(questions[kept], signatures[kept], bits)
+        return SignatureSketch(questions[kept], signatures[kept], features[kept], bits)
 
     def near(self, others: "SignatureSketch") -> Questions:
         """Return the hashes of questions here that resemble, but don't equal, one of `others`."""
@@ -82,11 +85,14 @@ class SignatureSketch:
 
 
 class SignatureSketcher:
-    """Keeps the beginnings of sampled questions, and signs those that are left at the end."""
+    """Keeps the beginnings of sampled questions, and signs those that are left at the end.
+
+    Features are those of the whole text.
+    """
 
     def __init__(self, max_rows: int = MAX_ROWS) -> None:
         self._max_rows = max_rows
-        self._texts: dict[int, bytes] = {}
+        self._texts: dict[int, tuple[bytes, tuple[int, ...]]] = {}
         self._bits = 0
 
     def wanted(self, questions: Questions) -> list[int]:
@@ -96,7 +102,9 @@ class SignatureSketcher:
 
     def add(self, questions: Iterable[int], texts: Iterable[bytes]) -> None:
         """Take in wanted questions by their hashes, and their texts in UTF-8."""
-        self._texts.update(zip(questions, (text[:SIGNED_BYTES] for text in texts), strict=True))
+        for question, text in zip(questions, texts, strict=True):
+            if question not in self._texts:
+                self._texts[question] = text[:SIGNED_BYTES], features_of(text)
         while len(self._texts) > self._max_rows:
             self._bits += 1
             mask = (1 << self._bits) - 1
@@ -104,11 +112,14 @@ class SignatureSketcher:
 
     def sketch(self) -> SignatureSketch:
         """Return the signatures of the sample."""
-        texts = iter(self._texts.values())
+        texts = (text for text, _ in self._texts.values())
         signatures = [np.array(rows, np.uint32) for rows in iter(partial(_signatures, texts), [])]
         return SignatureSketch(
             np.fromiter(self._texts, np.uint64, len(self._texts)),
             np.concatenate([np.empty((0, PERMUTATIONS), np.uint32), *signatures]),
+            np.array([each for _, each in self._texts.values()], np.uint16).reshape(
+                -1, len(FEATURES)
+            ),
             self._bits,
         )
 

@@ -9,7 +9,7 @@ import numpy as np
 import orjson
 
 from novaloop.datasets.profile.histogram import Distribution, Histogram
-from novaloop.datasets.profile.label_leaks import FeatureCounts, add_counts
+from novaloop.datasets.profile.label_leaks import FEATURES
 from novaloop.datasets.profile.near_duplicates import SignatureSketch, SignatureSketcher
 from novaloop.datasets.profile.sketch import RowSketch, RowSketcher
 
@@ -22,7 +22,6 @@ class DatasetProfile:
 
     rows: int
     label_counts: Mapping[str, int] | None
-    feature_counts: FeatureCounts
     sketch: RowSketch
     signatures: SignatureSketch
     tokens: Distribution
@@ -31,7 +30,7 @@ class DatasetProfile:
     def empty(cls) -> "DatasetProfile":
         """Return the profile of no rows."""
         sketch, signatures = RowSketcher().sketch(), SignatureSketcher().sketch()
-        return cls(0, {}, add_counts({}, {}), sketch, signatures, Histogram().distribution())
+        return cls(0, {}, sketch, signatures, Histogram().distribution())
 
     def joined(self, other: "DatasetProfile") -> "DatasetProfile":
         """Return the profile of the rows of both, those of `other` after those here."""
@@ -45,9 +44,6 @@ class DatasetProfile:
         return DatasetProfile(
             rows=self.rows + other.rows,
             label_counts=labels,
-            feature_counts=(
-                {} if labels is None else add_counts(self.feature_counts, other.feature_counts)
-            ),
             sketch=sketcher.sketch(),
             signatures=self.signatures.joined(other.signatures),
             tokens=tokens.distribution(),
@@ -59,7 +55,6 @@ class DatasetProfile:
             {
                 "rows": self.rows,
                 "label_counts": self.label_counts,
-                "feature_counts": self.feature_counts,
                 "sampling_bits": [self.sketch.sampling_bits, self.signatures.sampling_bits],
                 "tokens": asdict(self.tokens),
             }
@@ -72,6 +67,7 @@ class DatasetProfile:
             answers=self.sketch.answers,
             signed_questions=self.signatures.questions,
             signatures=self.signatures.signatures,
+            features=self.signatures.features,
         )
         return buffer.getvalue()
 
@@ -82,13 +78,16 @@ class DatasetProfile:
             with np.load(io.BytesIO(data), allow_pickle=False) as file:
                 counts = orjson.loads(file["counts"].tobytes())
                 row_bits, signature_bits = counts["sampling_bits"]
+                signed = file["signed_questions"]
+                # Earlier profiles have none; where all are alike, they give nothing away.
+                none = np.zeros((len(signed), len(FEATURES)), np.uint16)
+                features = file.get("features", none)
                 buckets = tuple((bound, rows) for bound, rows in counts["tokens"]["buckets"])
                 return cls(
                     counts["rows"],
                     counts["label_counts"],
-                    counts["feature_counts"],
                     RowSketch(file["questions"], file["answers"], row_bits),
-                    SignatureSketch(file["signed_questions"], file["signatures"], signature_bits),
+                    SignatureSketch(signed, file["signatures"], features, signature_bits),
                     Distribution(**{**counts["tokens"], "buckets": buckets}),
                 )
         except (OSError, ValueError, LookupError, TypeError) as error:

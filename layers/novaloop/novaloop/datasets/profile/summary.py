@@ -10,10 +10,9 @@ import numpy as np
 from novaloop.datasets.errors import DatasetRefused
 from novaloop.datasets.options import RowFormat
 from novaloop.datasets.profile.histogram import Distribution, Histogram
-from novaloop.datasets.profile.label_leaks import FeatureCounter
 from novaloop.datasets.profile.near_duplicates import SignatureSketcher
 from novaloop.datasets.profile.profile import MAX_DISTINCT_ANSWERS, DatasetProfile
-from novaloop.datasets.profile.sketch import RowSketcher
+from novaloop.datasets.profile.sketch import RowSketcher, row_hashes
 from novaloop.datasets.reading.text_column import utf8_at, utf8_column
 from novaloop.datasets.rejects import RejectedRows, RejectLog
 from novaloop.datasets.rows.encoded import EncodedRows, Questions
@@ -85,7 +84,6 @@ class RowStatistics:
         self._tokens = Histogram()
         self._sketcher = RowSketcher()
         self._signatures = SignatureSketcher()
-        self._features = FeatureCounter()
         self._clear()
         self._samples: list[tuple[str, str]] = []
 
@@ -118,7 +116,6 @@ class RowStatistics:
         self._flush()
         sketch = self._sketcher.sketch()
         labels = None if self._labels is None else dict(self._labels.most_common())
-        features = {} if labels is None else self._features.counts()
         signatures = self._signatures.sketch()
         tokens = self._tokens.distribution()
         return DatasetSummary(
@@ -132,16 +129,15 @@ class RowStatistics:
             question_bytes=self._question_bytes.distribution(),
             tokens=tokens,
             row_hash_sum=f"{self._hash_sum:016x}",
-            profile=DatasetProfile(self.rows, labels, features, sketch, signatures, tokens),
+            profile=DatasetProfile(self.rows, labels, sketch, signatures, tokens),
             samples=tuple(self._samples),
         )
 
     def _flush(self) -> None:
         questions = np.concatenate([np.empty(0, np.uint64), *self._question_hashes])
         answers = np.array(self._answer_hashes, np.uint32)
-        # A product, not a sum: two rows that swap their answers must change it.
-        row_hashes = questions * (2 * answers.astype(np.uint64) + 1)
-        self._hash_sum = (self._hash_sum + int(row_hashes.sum(dtype=np.uint64))) & _WORD
+        hash_sum = int(row_hashes(questions, answers).sum(dtype=np.uint64))
+        self._hash_sum = (self._hash_sum + hash_sum) & _WORD
         self._sketcher.update(questions, answers)
         question_sizes = np.array(self._question_sizes, np.int64)
         sizes = np.array(self._text_sizes, np.int64)
@@ -162,16 +158,12 @@ class RowStatistics:
         longest = max(map(len, answers), default=0)
         if len(self._labels) > MAX_DISTINCT_ANSWERS or longest > MAX_ANSWER_CHARS:
             self._labels = None
-            self._features = FeatureCounter()
 
     def _sample(self, rows: EncodedRows) -> None:
         """Look closer at some of the rows, chosen by their hash."""
         wanted = self._signatures.wanted(rows.question_hashes)
         texts = [utf8_at(rows.questions, row) for row in wanted]
         self._signatures.add(rows.question_hashes[wanted].tolist(), texts)
-        if self._labels is not None:
-            answers = list(rows.answers)
-            self._features.update(texts, [answers[row] for row in wanted])
 
 
 def add_hash_sums(one: str, other: str) -> str:
