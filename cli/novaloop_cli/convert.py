@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 MANY_ROWS = 10**12
 # A spec needs a plan; this one asks nothing of the files of other methods.
 _ANY_PLAN = [{"evaluate": "eval"}]
+# Who scores is not said here, so that nobody knows what a reference must be.
+_ANY_REWARD = {"function": "the experiment's"}
 _SINGULAR = {"labels": "label", "columns": "column"}
 
 
@@ -81,6 +83,7 @@ def convert(
     """
     given = {name: value for name, value in settings.items() if value}
     given |= {"columns": dict(map(_pair, columns)), "plan": _ANY_PLAN}
+    given |= {} if "labels" in given else {"reward": _ANY_REWARD}
     given |= {"max_rejects": MANY_ROWS if allow_rejects else 0}
     if system_prompt:
         given["system_prompt"] = _text(system_prompt)

@@ -59,6 +59,10 @@ PROCESSORS = (
     "The processor of {} is not checked: the jobs may call it if the stack's parameter "
     "ProcessorFunctionArns names it; --stack NAME checks it now."
 )
+REWARDS = (
+    "The function of reward: is not checked: the jobs may call it if the stack's parameter "
+    "RewardFunctionArns names it; --stack NAME checks it now."
+)
 ORIGIN = "The checkpoint of {} is a placeholder: it is looked up when the experiment starts."
 
 
@@ -270,6 +274,8 @@ def _notes(spec: ExperimentSpec, site: PlannedSite) -> Iterator[str]:
             yield IMAGES.format(", ".join(foreign))
         if scored := [stage.name for stage in spec.plan if stage.processor_function]:
             yield PROCESSORS.format(", ".join(scored))
+        if spec.reward_function is not None:
+            yield REWARDS
         yield PLACEHOLDERS
 
 

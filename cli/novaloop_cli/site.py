@@ -35,6 +35,7 @@ def placeholder_site(region: str) -> PlannedSite:
         ),
         image_repositories=("*",),
         processor_functions=("*",),
+        reward_functions=("*",),
     )
     role = "arn:aws:iam::000000000000:role/placeholder"
     site = Site("placeholder-bucket", deployment, bedrock_role_arn=role)
@@ -53,6 +54,7 @@ def stack_site(name: str) -> PlannedSite:
         security_group_ids=_listed(stack, "SecurityGroupIds"),
         image_repositories=_listed(stack, "ImageRepositoryArns"),
         processor_functions=_listed(stack, "ProcessorFunctionArns"),
+        reward_functions=_listed(stack, "RewardFunctionArns"),
     )
     site = Site(stack["BucketName"], deployment, stack["BedrockRoleArn"])
     return PlannedSite(site, stack["JobNamePrefix"], is_placeholder=False)

@@ -314,7 +314,7 @@ def missed_resources(stack: Stack) -> Iterator[str]:
         ]
         for pattern in named:
             service = pattern.split(":")[2] if pattern.startswith("arn:") else ""
-            if service not in services or at.endswith("/Processors"):
+            if service not in services or at.endswith(("/Processors", "/Rewards")):
                 continue
             # An index, a stream, an execution: what belongs to a resource is met with it.
             owner = re.sub(r"/(index|stream)/.*", "", pattern)

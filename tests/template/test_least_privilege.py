@@ -650,6 +650,15 @@ def test_jobs_call_only_the_processor_functions_that_are_configured() -> None:
     assert verdicts([*called, without]) == ["Allowed", "ImplicitlyDenied", "ImplicitlyDenied"]
 
 
+@pytest.mark.parametrize("role", [JOBS, IMPORTS])
+def test_jobs_call_only_the_reward_functions_that_are_configured(role: str) -> None:
+    ours, other = (f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{n}" for n in ("ours", "other"))
+    policies = deployed(RewardFunctionArns=f"{ours},{ours}-too").policies(role)
+    called = [Request(policies, "lambda:InvokeFunction", each) for each in (ours, other)]
+    without = Request(STACK.policies(role), "lambda:InvokeFunction", ours)
+    assert verdicts([*called, without]) == ["Allowed", "ImplicitlyDenied", "ImplicitlyDenied"]
+
+
 def test_jobs_pull_only_images_of_aws_and_of_the_repositories_that_are_configured() -> None:
     mirror, other = (f"arn:aws:ecr:{REGION}:{ACCOUNT}:repository/{n}" for n in ("nova/a", "tools"))
     policies = deployed(ImageRepositoryArns=mirror.replace("/a", "/*")).policies(JOBS)

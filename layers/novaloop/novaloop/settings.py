@@ -73,6 +73,7 @@ class ControllerSettings(SweeperSettings):
     security_group_ids: str = ""
     image_repository_arns: str = ""
     processor_function_arns: str = ""
+    reward_function_arns: str = ""
 
     @property
     def start_delay(self) -> timedelta:

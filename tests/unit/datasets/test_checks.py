@@ -1,6 +1,7 @@
 """What only shows when datasets are looked at as a whole, or side by side."""
 
 import io
+import json
 import random
 from collections.abc import Callable, Iterable, Mapping
 
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 
 from novaloop.datasets.convert import convert
-from novaloop.datasets.options import DatasetOptions, RowFormat
+from novaloop.datasets.options import DatasetOptions, RowFormat, SourceFormat
 from novaloop.datasets.policies import Check, Policy
 from novaloop.datasets.profile.checks import Finding, check_datasets
 from novaloop.datasets.profile.histogram import Histogram
@@ -376,3 +377,29 @@ def test_sampled_profiles_give_a_lower_bound_and_say_so() -> None:
     (finding,) = check_datasets({"sft": of(half), "eval": of(every)})
 
     assert finding.message == "at least 500 rows of eval also stand in sft"
+
+
+def test_one_reference_for_all_questions_is_told() -> None:
+    """A model that always gives it earns the full reward, and learns nothing else."""
+    long = "the same words again and again and more of them than a label ever has " * 2
+    for answer in ("A", long):
+        same = profile([(question(number), answer) for number in range(50)])
+        (finding,) = found({"rft": same}, Check.SAME_REFERENCES)
+        assert finding.rows == 50
+        assert finding.policy is Policy.WARN
+        assert "all 50 rows of rft have the same reference answer" in finding.message
+        assert answer not in finding.message.split()
+        assert not found({"sft": same}, Check.SAME_REFERENCES)
+    several = profile([(question(number), "AB"[number == 49]) for number in range(50)])
+    alone = profile([(question(1), "A")])
+    assert not found({"rft": several}, Check.SAME_REFERENCES)
+    assert not found({"rft": alone}, Check.SAME_REFERENCES)
+
+
+def test_rows_without_references_have_not_the_same_one() -> None:
+    turns = [[{"role": "user", "content": f"q{number}"}] for number in range(9)]
+    data = "".join(json.dumps({"messages": messages}) + "\n" for messages in turns).encode()
+    options = DatasetOptions(source_format=SourceFormat.JSONL)
+    converted = convert([data], {RowFormat.RFT: lambda _: None}, options, lambda _: None)
+    assert converted.ok
+    assert not found({"rft": converted.profile}, Check.SAME_REFERENCES)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,7 +11,8 @@ import pytest
 from novaloop.experiment.costs.prices import packaged_prices
 from novaloop.experiment.planning import ExperimentPlan, plan_experiment
 from novaloop.experiment.record import DatasetRef, Record
-from novaloop.experiment.runtimes.registry import check_image, check_processor, steps_of
+from novaloop.experiment.runtimes.registry import check_functions, check_image, steps_of
+from novaloop.experiment.spec.experiment import ExperimentSpec
 from novaloop.experiment.spec.inputs import roles, row_formats, split_roles
 from novaloop.experiment.spec.stages import EvaluateStage, SftStage, Task
 from novaloop.experiment.stack import Site
@@ -24,6 +26,8 @@ REWARD = "arn:aws:lambda:us-east-1:123456789012:function:nova-SageMaker-reward"
 SCORER = "arn:aws:lambda:us-east-1:123456789012:function:nova-SageMaker-scorer"
 ESCROW = "s3://customer-escrow-123456789012-smtj-abc/earlier/40"
 PACKAGE = "arn:aws:sagemaker:us-east-1:123456789012:model-package/earlier/3"
+JUDGE = "arn:aws:lambda:us-east-1:123456789012:function:my-SageMaker-judge"
+FAR_JUDGE = JUDGE.replace("us-east-1", "us-west-2")
 IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/my/nova:v1"
 MIRROR = "arn:aws:ecr:us-east-1:123456789012:repository/my/*"
 ROLE = "arn:aws:iam::123456789012:role/N"
@@ -35,6 +39,7 @@ SITE = Site(
         REWARD,
         image_repositories=(MIRROR,),
         processor_functions=(SCORER,),
+        reward_functions=(JUDGE, FAR_JUDGE),
     ),
 )
 ROWS = 130
@@ -168,13 +173,51 @@ def test_only_functions_that_the_stack_names_process(
 ) -> None:
     """Others the jobs' role may not call, which would show after the job has been paid for."""
     stage = EvaluateStage(name="a", processor=function)
-    problems = list(check_processor(stage, SITE, "plan[0].evaluate"))
+    problems = list(check_functions(ExperimentSpec(plan=(stage,)), SITE))
     assert bool(problems) is not allowed
     for problem in map(str, problems):
         assert "stack's parameter ProcessorFunctionArns" in problem
         text = f"runtime: {runtime}\nplan: [evaluate: {{name: a, processor: '{function}'}}]"
         with pytest.raises(Invalid, match=r"^plan\[0\]\.evaluate\.processor: "):
             planned(text)
+
+
+SCORED = {
+    "training-job": "plan: [rft, evaluate: {name: a, task: rft_eval}]",
+    "serverless": "runtime: serverless\nplan: [rft]",
+    "bedrock": "runtime: bedrock\nplan: [rft]",
+}
+
+
+@pytest.mark.parametrize("runtime", SCORED)
+def test_a_reward_function_of_ones_own_takes_the_place_of_the_stacks(runtime: str) -> None:
+    text = f"{SCORED[runtime]}\nreward: {{function: '{JUDGE}'}}\n"
+    told = json.dumps(planned(text).to_dict())
+    assert JUDGE in told
+    assert REWARD not in told
+    assert REWARD in json.dumps(planned(SCORED[runtime]).to_dict())
+
+
+@pytest.mark.parametrize(
+    ("function", "says"),
+    [
+        (JUDGE, ""),
+        (REWARD, ""),
+        (SCORER, "the stack's jobs may not call; leave it out, or have it added to the stack's p"),
+        (JUDGE.replace("123456789012", "999999999999"), "may not call"),
+        (FAR_JUDGE, "can't be called from us-east-1, where the jobs run; deploy it there too"),
+    ],
+)
+@pytest.mark.parametrize("runtime", SCORED)
+def test_only_functions_that_the_stack_names_score(runtime: str, function: str, says: str) -> None:
+    text = f"{SCORED[runtime]}\nreward: {{function: '{function}'}}\n"
+    if not says:
+        assert planned(text)
+        return
+    with pytest.raises(Invalid, match=r"^reward\.function: ") as refused:
+        planned(text)
+    assert says in str(refused.value)
+    assert ("RewardFunctionArns" in str(refused.value)) is ("may not call" in says)
 
 
 def test_mlflow_settings_are_overrides_of_the_recipe() -> None:

@@ -23,6 +23,7 @@ from novaloop.usecases.conversion import dataset_options
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+FUNCTION = "arn:aws:lambda:us-east-1:123456789012:function:mine"
 LABELS = "labels: [HQ, LQ_EDIT]\n"
 
 
@@ -48,7 +49,7 @@ def errors(text: str) -> tuple[str, ...]:
 
 
 def test_every_type_that_scores_can_be_asked_for() -> None:
-    assert set(REWARD_TYPES) == set(SCORERS)
+    assert set(REWARD_TYPES) == {*SCORERS, "function"}
 
 
 def test_without_a_reward_labels_are_scored_by_label() -> None:
@@ -60,10 +61,8 @@ def test_every_row_carries_the_reward_that_was_asked_for() -> None:
     text = "reward: {type: numeric, tolerance: 0.5}"
     scored = [{"type": "numeric", "tolerance": 0.5}] * 2
     assert [row["reward"] for row in rows(text, ["1", "2"])] == scored
-    assert carried("reward: {type: json, schema: {type: object}}") == {
-        "type": "json",
-        "schema": {"type": "object"},
-    }
+    (row,) = rows("reward: {type: json, schema: {type: object}}", ["{}"])
+    assert row["reward"] == {"type": "json", "schema": {"type": "object"}}
 
 
 def test_labels_reach_the_parts_of_a_weighted_reward() -> None:
@@ -108,6 +107,15 @@ def test_what_is_accepted_is_what_the_reward_function_can_use(
         ("reward: {type: lable}", "reward: type must be one of label, exact, numeric, regex"),
         ("reward: {}", "reward: type must be one of"),
         ("reward: 3", "reward: "),
+        ("reward: {function: mine}", "reward.function: 'mine' must be a Lambda function's ARN"),
+        (f"reward: {{function: '{FUNCTION}:live'}}", "ARN without version or alias"),
+        (f"reward: {{function: '{FUNCTION}', type: f1}}", "reward.function: is not a known sett"),
+        ("reward: {type: function}", "reward.function: "),
+        ("reward: {funktion: x}", "reward: type must be one of"),
+        (
+            f"reward: {{type: weighted, parts: [{{reward: {{function: '{FUNCTION}'}}}}]}}",
+            "reward.parts[0].reward: type must be one of label, exact, numeric, regex, json, f1, c",
+        ),
         ("reward: {type: label}", "reward: type label needs `labels:`"),
         ("reward: {type: label, labels: [a, b]}", "reward.labels: is not a known setting"),
         ("reward: {type: numeric, tolerence: 3}", "reward.tolerence: is not a known setting; did"),
@@ -158,6 +166,13 @@ def test_another_reward_makes_another_dataset() -> None:
     assert data_fingerprint(one, Role.RFT) != data_fingerprint(other, Role.RFT)
 
 
-def test_a_spec_with_a_reward_survives_being_stored() -> None:
-    spec = read_spec(b"reward: {type: json, schema: {type: object}}")
+def test_rows_for_a_function_of_ones_own_carry_no_reward() -> None:
+    assert carried(f"{LABELS}reward: {{function: '{FUNCTION}'}}") is None
+
+
+@pytest.mark.parametrize(
+    "text", ["reward: {type: json, schema: {type: object}}", f"reward: {{function: '{FUNCTION}'}}"]
+)
+def test_a_spec_with_a_reward_survives_being_stored(text: str) -> None:
+    spec = read_spec(text.encode())
     assert ExperimentSpec.model_validate(spec.model_dump(mode="json")) == spec

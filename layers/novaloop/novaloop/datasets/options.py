@@ -58,11 +58,12 @@ class DatasetOptions:
 
     `columns` maps field names (`question`, `answer`, `system`, ...) to column names; a field that
     isn't mentioned is read from the column of its own name where there is one; None switches an
-    optional field off. `reward` is copied into every RFT row. `max_rejects` is the number of
-    rejected rows up to which the dataset is still accepted. `exclude_questions` are the hashes of
-    questions to leave out, as the checks across datasets return them. `evaluates_prompts`: RFT rows
-    are for an evaluation too, which every model has, unlike the training. `wording` is how what is
-    wrong with a row, or with a part of a file, is told.
+    optional field off. `reward` is copied into every RFT row; with `tries_reward` the row's
+    reference is tried against it, or against the one that the row brings. `max_rejects` is the
+    number of rejected rows up to which the dataset is still accepted. `exclude_questions` are the
+    hashes of questions to leave out, as the checks across datasets return them.
+    `evaluates_prompts`: RFT rows are for an evaluation too, which every model has, unlike the
+    training. `wording` is how what is wrong with a row, or with a part of a file, is told.
     """
 
     source_format: SourceFormat = SourceFormat.CSV
@@ -72,6 +73,7 @@ class DatasetOptions:
     encoding: str | None = None
     delimiter: str | None = None
     reward: Mapping[str, object] | None = None
+    tries_reward: bool = False
     model: str = "nova-lite-2"
     evaluates_prompts: bool = False
     max_rejects: int = 0

@@ -17,6 +17,7 @@ class Check(StrEnum):
     LONG_ROWS = "long-rows"
     REPEATED_QUESTIONS = "repeated-questions"
     REPEATED_ROWS = "repeated-rows"
+    SAME_REFERENCES = "same-references"
     SHARED_ROWS = "shared-rows"
     SPLIT_ROWS = "split-rows"
 

@@ -26,7 +26,7 @@ from novaloop.experiment.runtimes.jobs import (
     job_plan,
     rows_of,
 )
-from novaloop.experiment.runtimes.registry import check_processor, runtime_of, steps_of
+from novaloop.experiment.runtimes.registry import check_functions, runtime_of, steps_of
 from novaloop.experiment.runtimes.serving import plan_deployment, serving_plan
 from novaloop.experiment.spec.stages import JobStage
 from novaloop.experiment.stack import Site
@@ -84,10 +84,7 @@ class ExperimentPlan:
 
 def plan_experiment(record: Record, site: Site, prices: PriceTable) -> ExperimentPlan:
     """Return the plan of a record whose datasets are known. Raises Invalid."""
-    unnamed = [
-        problem for at, plan in record.spec.places for problem in check_processor(plan, site, at)
-    ]
-    if unnamed:
+    if unnamed := list(check_functions(record.spec, site)):
         raise Invalid(*unnamed)
     origin = record.base_checkpoint or _origin(record, site)
     record = replace(record, stages=pending_stages(record.spec), base_checkpoint=origin)

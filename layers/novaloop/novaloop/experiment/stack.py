@@ -36,6 +36,15 @@ class Site:
         """Return the key of an S3 URI in the application's bucket."""
         return uri.removeprefix(self.uri(""))
 
+    def scored_by(self, function: str | None) -> Site:
+        """Return the site for a plan whose rewards a function of the user's own gives, if it does.
+
+        `function` is its ARN; without one the stack's own function scores.
+        """
+        if function is None:
+            return self
+        return replace(self, deployment=replace(self.deployment, reward_function_arn=function))
+
     @property
     def on_bedrock(self) -> Deployment:
         """What jobs and models on Bedrock run with: a role that Bedrock may assume."""

@@ -16,7 +16,7 @@ from novaloop.recipes.overrides import resolve
 from novaloop.recipes.settings import Given, listed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
 # In ASCII: to `re`, `\d` and `\w` are the digits and letters of all scripts.
 _LAMBDA_ARN = re.compile(r"arn:aws:lambda:[a-z0-9-]+:\d{12}:function:[A-Za-z0-9-_]+", re.ASCII)
@@ -248,14 +248,21 @@ def check_repository(uri: str | None, deployment: Deployment, at: str) -> Iterat
         yield Problem(at, what, do)
 
 
-def check_callable(arn: str | None, deployment: Deployment, at: str) -> Iterator[Problem]:
-    """Yield that the jobs of this stack may not call a processor function, if they may not.
+def check_callable(
+    arn: str | None, named: Collection[str], parameter: str, deployment: Deployment, at: str
+) -> Iterator[Problem]:
+    """Yield that the jobs of this stack can't call a function of the user's own, if they can't.
 
-    The execution role may invoke those that its policy names; of any other the job would learn
-    only after it has answered every question.
+    ``named`` are the functions that the stack's ``parameter`` names, ``*`` stands for any. The role
+    of a job may invoke those; of any other the job would learn only after it has answered. Lambda
+    lets nobody call a function of another region (alexcasalboni/aws-lambda-power-tuning#18).
     """
-    named = (deployment.reward_function_arn, *deployment.processor_functions)
-    if arn is not None and arn not in named and "*" not in named:
+    if arn is None or arn == deployment.reward_function_arn or "*" in named:
+        return
+    if arn not in named:
         what = f"{shown(arn)} is a function that the stack's jobs may not call"
-        do = "leave it out, or have it added to the stack's parameter ProcessorFunctionArns"
+        do = f"leave it out, or have it added to the stack's parameter {parameter}"
         yield Problem(at, what, do)
+    elif arn.split(":")[3] != deployment.region:
+        what = f"{shown(arn)} can't be called from {deployment.region}, where the jobs run"
+        yield Problem(at, what, "deploy it there too")

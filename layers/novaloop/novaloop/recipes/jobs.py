@@ -21,8 +21,8 @@ class Deployment:
     """Where jobs run and with which rights: the same for all jobs of one stack.
 
     ``image_repositories`` are the ARNs of the repositories, with ``*`` as IAM reads it, whose
-    images may run beside AWS's own. ``processor_functions`` are the ARNs of the functions that jobs
-    may call to score answers, beside the reward function; ``*`` stands for any.
+    images may run beside AWS's own. ``processor_functions`` and ``reward_functions`` are the ARNs
+    of the user's own functions that jobs may call; ``*`` stands for any.
     """
 
     region: str
@@ -33,6 +33,7 @@ class Deployment:
     security_group_ids: tuple[str, ...] = ()
     image_repositories: tuple[str, ...] = ()
     processor_functions: tuple[str, ...] = ()
+    reward_functions: tuple[str, ...] = ()
 
     @property
     def account_id(self) -> str:

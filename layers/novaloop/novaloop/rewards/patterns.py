@@ -109,6 +109,16 @@ def search(pattern: re.Pattern[str], text: str) -> re.Match[str] | None:
 
 
 @lru_cache(maxsize=64)
+def group_1(pattern: str) -> re.Pattern[str] | None:
+    """Return what group 1 of a pattern that passes may hold, as a pattern; None without groups."""
+    parser = _Parser(pattern, MAX_CHARACTERS)
+    parser.alternatives(0)
+    if parser.group_1 is None:
+        return None
+    return re.compile(parser.group_1, re.compile(pattern).flags)
+
+
+@lru_cache(maxsize=64)
 def reach_of(pattern: str) -> int:
     """Return how many characters of an answer's end are searched for a pattern that passes."""
     return next((each for each in REACHES if _all_steps(pattern, each) <= MOST_STEPS), REACHES[-1])
@@ -231,6 +241,7 @@ class _Parser:
         self._text = pattern
         self._size = size
         self._at = 0
+        self.group_1: str | None = None
         self._ignores_case = self._any_is_all = False
         flags = _FLAGS.match(pattern)
         if flags:
@@ -301,8 +312,13 @@ class _Parser:
             does = next((does for begins, does in _REFUSED.items() if self._begins(begins)), None)
             self._at = start + 3
             raise self._refused(start, f"{does or 'sets flags here'}; write it without")
-        self._at = opening.end()
+        begin = self._at = opening.end()
+        is_first = self.group_1 is None and opening[0] != "(?:"
+        if is_first:
+            self.group_1 = ""  # Groups inside of it are not the first.
         inner = self.alternatives(depth + 1)
+        if is_first:
+            self.group_1 = self._text[begin : self._at]
         self._at += 1
         return _sequence(start, self._at, (inner,))
 

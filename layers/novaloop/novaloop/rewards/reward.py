@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 
 
 _GIVEN_ROLES = frozenset({"system", "user", "developer", "tool"})
-_EXACT: dict[str, object] = {"type": "exact"}
+EXACT: dict[str, object] = {"type": "exact"}
+"""The reward of a row that has none."""
 
 
 def score_batch(event: object) -> list[SampleScore]:
@@ -69,7 +70,7 @@ def _score_sample(sample: object, position: int) -> SampleScore:
 def _score_fields(sample: object, answer: str) -> tuple[float, bool]:
     if not isinstance(sample, dict):
         raise UnusableSampleError("a sample must be an object")
-    settings = sample.get("reward", _EXACT)
+    settings = sample.get("reward", EXACT)
     if not isinstance(settings, dict):
         raise UnusableSampleError("reward must be an object")
     return score_answer(answer, reference_answer(sample), settings)

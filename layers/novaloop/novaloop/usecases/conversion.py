@@ -129,6 +129,7 @@ def dataset_options(spec: ExperimentSpec, source_format: SourceFormat) -> Datase
         encoding=spec.encoding,
         delimiter=spec.delimiter,
         reward=reward_settings(spec.reward, spec.labels),
+        tries_reward=spec.reward_function is None,
         model=spec.model,
         evaluates_prompts=RowFormat.RFT in row_formats(spec, Role.EVAL),
         max_rejects=spec.max_rejects,

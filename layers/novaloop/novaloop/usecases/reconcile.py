@@ -80,8 +80,8 @@ from novaloop.experiment.record import (
 )
 from novaloop.experiment.runtimes.jobs import PlannedUpload
 from novaloop.experiment.runtimes.registry import (
+    check_functions,
     check_image,
-    check_processor,
     check_region,
     runtime_of,
 )
@@ -523,10 +523,10 @@ def _check_site(record: Record, spec: ExperimentSpec, world: World) -> Iterator[
     for at, plan in spec.places:
         yield from check_region(spec, plan, world.site.deployment.region, at)
         yield from check_image(plan, world.site, at)
-        yield from check_processor(plan, world.site, at)
         endpoint = shared_endpoint(record, plan)
         if endpoint is not None:
             yield from world.endpoints.check_endpoint(endpoint, f"{at}.endpoint")
+    yield from check_functions(spec, world.site)
 
 
 def _listen(

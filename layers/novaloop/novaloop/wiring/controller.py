@@ -93,6 +93,7 @@ def _deployment(settings: ControllerSettings) -> Deployment:
         security_group_ids=_listed(settings.security_group_ids),
         image_repositories=_listed(settings.image_repository_arns),
         processor_functions=_listed(settings.processor_function_arns),
+        reward_functions=_listed(settings.reward_function_arns),
     )
 
 

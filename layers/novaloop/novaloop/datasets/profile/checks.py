@@ -8,10 +8,11 @@ import numpy as np
 from novaloop.datasets.policies import DEFAULT_POLICIES, DROPPABLE, Check, Policy
 from novaloop.datasets.profile.label_leaks import FEATURES, find_leaks
 from novaloop.datasets.profile.profile import DatasetProfile
-from novaloop.datasets.profile.sketch import Answers, RowSketch
+from novaloop.datasets.profile.sketch import NO_ANSWER, Answers, RowSketch
 from novaloop.datasets.rows.encoded import Questions
 
 EVALUATION_ROLE = "eval"
+REWARDED_ROLE = "rft"
 MAX_IMBALANCE = 10
 MOST = 0.5
 """The share of a dataset's rows from which on repeated ones look like a mistake."""
@@ -51,7 +52,7 @@ def check_datasets(
             raise ValueError(f"{check} concerns the dataset, not rows; use refuse or warn")
     findings = [
         finding
-        for each in (_shared, _near, _contradictions, _repeated_questions, _repeated_rows)
+        for each in (_shared, _near, _contradictions, _repeated_questions, _repeated_rows, _same)
         for finding in each(profiles, chosen)
     ]
     findings += _imbalance(profiles, chosen, labels)
@@ -167,6 +168,20 @@ def _imbalance(
                 f"the rarest label of {role}{name} has {fewest} rows, the commonest {commonest}"
             )
             yield Finding(Check.IMBALANCE, policies[Check.IMBALANCE], (role,), fewest, message)
+
+
+def _same(profiles: _Profiles, policies: _Policies) -> Iterator[Finding]:
+    rewarded = profiles.get(REWARDED_ROLE)
+    if rewarded is None or rewarded.rows < 2:
+        return
+    answers = np.unique(rewarded.sketch.answers)
+    if len(answers) == 1 and answers[0] != NO_ANSWER:
+        message = (
+            f"all {rewarded.rows:,} rows of {REWARDED_ROLE} have the same reference answer: who "
+            "always gives it, whatever is asked, earns the full reward"
+        )
+        check = Check.SAME_REFERENCES
+        yield Finding(check, policies[check], (REWARDED_ROLE,), rewarded.rows, message)
 
 
 def _leaks(

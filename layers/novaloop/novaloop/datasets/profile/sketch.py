@@ -14,6 +14,8 @@ from novaloop.datasets.rows.encoded import Questions
 MAX_ROWS = 500_000
 
 Answers = npt.NDArray[np.uint32]
+NO_ANSWER = 0
+"""The hash of the empty text, which stands for an answer where a row has none."""
 
 
 @dataclass(frozen=True)

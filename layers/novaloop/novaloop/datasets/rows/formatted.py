@@ -14,6 +14,7 @@ from novaloop.datasets.rows.encoded import EncodedRows, join_rows
 from novaloop.datasets.rows.openai_chat import to_conversation
 from novaloop.datasets.rows.option_checks import require_options
 from novaloop.datasets.rows.preference import read_preference
+from novaloop.datasets.rows.reward_trials import ReferenceTrials
 from novaloop.datasets.rows.templates import RFT_DEFAULT_SYSTEM
 from novaloop.datasets.rows.text_rules import require_labels
 
@@ -52,6 +53,7 @@ class _Encoder(ABC):
         self._formats = formats
         self._options = options
         self._features = _AllOrNone()
+        self._rewards = ReferenceTrials(options)
 
     def encode(self, rows: Sequence[dict[str, Any]]) -> EncodedRows:
         return join_rows([self._encode(row) for row in rows])
@@ -78,7 +80,9 @@ class _ConversationEncoder(_Encoder):
         self._require_label(answer, "messages")
         rows = {RowFormat.SFT: row}
         if RowFormat.RFT in self._formats:
-            rows[RowFormat.RFT] = _with_reward(_prompt(conversation), self._options)
+            prompt = _prompt(conversation)
+            self._rewards.require([prompt["reference_answer"]], "messages")
+            rows[RowFormat.RFT] = _with_reward(prompt, self._options)
         size = converse.text_size(conversation)
         return _encoded([rows[each] for each in self._formats], question, answer, size)
 
@@ -88,9 +92,10 @@ class _PromptEncoder(_Encoder):
         row = _with_system_message(row, self._options.system_prompt)
         prompt = rft_prompt.read_prompt(row)
         self._features.require(rft_prompt.used_features(prompt))
-        answer = prompt.reference_answer
-        text = answer if isinstance(answer, str) else orjson.dumps(answer or "").decode()
+        answer = prompt.reference_answer or ""
+        text = answer if isinstance(answer, str) else orjson.dumps(answer).decode()
         self._require_label(text, "reference_answer")
+        self._rewards.require_row(row)
         rows = [_with_reward(row, self._options)]
         return _encoded(rows, rft_prompt.last_question(prompt), text, rft_prompt.text_size(prompt))
 

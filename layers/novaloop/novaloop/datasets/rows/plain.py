@@ -9,6 +9,7 @@ from novaloop.datasets.rows.columns import FIELDS, MEDIUM_FIELDS, FieldColumns
 from novaloop.datasets.rows.encoded import EncodedRows
 from novaloop.datasets.rows.field_readers import field_reader
 from novaloop.datasets.rows.option_checks import require_options
+from novaloop.datasets.rows.reward_trials import ReferenceTrials
 from novaloop.datasets.rows.templates import RFT_DEFAULT_SYSTEM, RowTemplate, compile_template
 from novaloop.datasets.rows.text_rules import require_different, require_unreserved
 from novaloop.datasets.rows.text_sizes import TextSizes
@@ -41,6 +42,7 @@ class PlainRowEncoder:
             if RowFormat.DPO in formats
             else []
         )
+        self._rewards = ReferenceTrials(options) if RowFormat.RFT in formats else None
         self._sizes = TextSizes(columns.fields, formats, options)
         self._templates = [_template(each, columns, options) for each in formats]
 
@@ -57,6 +59,8 @@ class PlainRowEncoder:
             require_unreserved(values[index], field)
         if self._pair:
             require_different(*(values[index] for index in self._pair))
+        if self._rewards:
+            self._rewards.require(values[self._answers[0]], "answer")
         encoded = list(map(json_column, values))
         lines = [template.render(encoded) for template in self._templates]
         answers = [_texts(values[index], encoded[index]) for index in self._answers]

@@ -41,9 +41,24 @@ def check_image(plan: StageSpec, site: Site, at: str) -> Iterator[Problem]:
     return check_repository(getattr(plan, "image", None), site.deployment, f"{at}.image")
 
 
-def check_processor(plan: StageSpec, site: Site, at: str) -> Iterator[Problem]:
-    """Give the reason why the stack's jobs can't call a stage's processor, if they can't."""
-    return check_callable(plan.processor_function, site.deployment, f"{at}.processor")
+def check_functions(spec: ExperimentSpec, site: Site) -> Iterator[Problem]:
+    """Give the reasons why the stack's jobs can't call the user's own functions, if they can't."""
+    here = site.deployment
+    for at, plan in spec.places:
+        yield from check_callable(
+            plan.processor_function,
+            here.processor_functions,
+            "ProcessorFunctionArns",
+            here,
+            f"{at}.processor",
+        )
+    yield from check_callable(
+        spec.reward_function,
+        here.reward_functions,
+        "RewardFunctionArns",
+        here,
+        "reward.function",
+    )
 
 
 def steps_of(record: Record, plan: JobStage) -> int | None:

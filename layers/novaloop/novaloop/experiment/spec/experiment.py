@@ -10,7 +10,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from novaloop.datasets.policies import DROPPABLE, Check
 from novaloop.datasets.policies import Policy as CheckPolicy
-from novaloop.experiment.spec.reward import Reward, check_reward
+from novaloop.experiment.spec.reward import FunctionReward, Reward, check_reward
 from novaloop.experiment.spec.stages import (
     JUDGES,
     EvaluateStage,
@@ -128,6 +128,13 @@ class ExperimentSpec(SpecModel):
             raise Invalid(Problem("", what, "write refuse or warn"))
         return checks
 
+    @field_validator("reward", mode="before")
+    @classmethod
+    def _function_says_its_type(cls, reward: object) -> object:
+        if isinstance(reward, dict) and "function" in reward:
+            return {"type": "function", **reward}
+        return reward
+
     @field_validator("plan", mode="before")
     @classmethod
     def _one_key_each(cls, plan: object) -> object:
@@ -149,6 +156,11 @@ class ExperimentSpec(SpecModel):
     def trainings(self) -> tuple[TrainStage, ...]:
         """The stages of the plan that make a checkpoint."""
         return tuple(stage for stage in self.plan if isinstance(stage, TrainStage))
+
+    @property
+    def reward_function(self) -> str | None:
+        """The ARN of the user's own function that scores; None where the stack's does."""
+        return self.reward.function if isinstance(self.reward, FunctionReward) else None
 
     @property
     def deployment(self) -> ServingPlan | None:

@@ -58,7 +58,8 @@ def _of_this_field(error: Mapping[str, Any], where: str) -> Iterator[Problem]:
         do = f"did you mean {meant}?" if meant else f"known: {', '.join(_known(error['loc']))}"
         yield Problem(where, "is not a known setting", do)
     elif error["loc"][-1:] == ("reward",) and is_union:
-        types = [each for each in REWARD_TYPES if each != "weighted" or "parts" not in error["loc"]]
+        whole = {"weighted", "function"} if "parts" in error["loc"] else set[str]()
+        types = [each for each in REWARD_TYPES if each not in whole]
         yield Problem(where, f"type must be one of {', '.join(types)}")
     elif error["loc"] == ("runtime",) and error["input"] == "hyperpod":
         do = "use runtime training-job, which runs the same recipes"

@@ -135,6 +135,16 @@ class CustomReward(_Reward):
         return name
 
 
+class FunctionReward(_Model):
+    """What a Lambda function of the user's own says: the ARN, without version or alias.
+
+    `type` may be left out, as `function` says it.
+    """
+
+    type: Literal["function"] = "function"
+    function: str
+
+
 _Single = LabelReward | ExactReward | NumericReward | RegexReward | JsonReward | F1Reward
 SingleReward = Annotated[_Single | CustomReward, Field(discriminator="type")]
 
@@ -153,7 +163,9 @@ class WeightedReward(_Reward):
     parts: tuple[WeightedPart, ...] = Field(min_length=1, max_length=MAX_PARTS)
 
 
-Reward = Annotated[_Single | CustomReward | WeightedReward, Field(discriminator="type")]
+Reward = Annotated[
+    _Single | CustomReward | WeightedReward | FunctionReward, Field(discriminator="type")
+]
 REWARD_TYPES: Mapping[str, type[BaseModel]] = {
     "label": LabelReward,
     "exact": ExactReward,
@@ -163,11 +175,17 @@ REWARD_TYPES: Mapping[str, type[BaseModel]] = {
     "f1": F1Reward,
     "weighted": WeightedReward,
     "custom": CustomReward,
+    "function": FunctionReward,
 }
 
 
 def reward_settings(reward: Reward | None, labels: Sequence[str]) -> dict[str, Any] | None:
-    """Return the `reward` of every RFT row; without one asked for, labels are scored by label."""
+    """Return the `reward` of every RFT row; without one asked for, labels are scored by label.
+
+    None if equality decides, or a function of the user's, which gets the rows as they are.
+    """
+    if isinstance(reward, FunctionReward):
+        return None
     if reward is not None:
         return _with_labels(reward.model_dump(mode="json", exclude_none=True), labels)
     return _with_labels({"type": "label"}, labels) if labels else None

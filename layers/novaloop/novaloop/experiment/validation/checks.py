@@ -11,7 +11,7 @@ from novaloop.experiment.runtimes.serving import check_deployment
 from novaloop.experiment.spec.experiment import ExperimentSpec
 from novaloop.experiment.spec.stages import EvaluateStage, ServingStage, StagePlan
 from novaloop.problem import Invalid, Problem
-from novaloop.recipes.checks import check_evaluation
+from novaloop.recipes.checks import check_evaluation, check_function
 
 
 def check_settings(spec: ExperimentSpec) -> Iterator[Problem]:
@@ -21,6 +21,8 @@ def check_settings(spec: ExperimentSpec) -> Iterator[Problem]:
             yield from _check_stage(spec, stage, at)
         except Invalid as invalid:  # a method that the model has not
             yield from invalid.under(at)
+    if spec.reward_function is not None:
+        yield from check_function(spec.reward_function, "reward.function")
     yield from runtime_of(spec).check_plan(spec)
     if spec.checkpoint is not None and named_origin(spec) is None:
         yield from runtime_of(spec).check_checkpoint(spec.checkpoint, "checkpoint")

@@ -1,0 +1,62 @@
+"""The references of RFT rows, tried against the reward: a row that can't earn it trains nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import orjson
+
+from novaloop.datasets.errors import RowRejected, Setting
+from novaloop.datasets.options import DatasetOptions
+from novaloop.rewards.trial import RewardTrial
+
+OWN_TRIED = 3
+"""References that a scorer of the user's own is tried with: how long one takes, nobody knows."""
+MAX_REMEMBERED = 4_096
+"""References that were found good, so that labels are tried once and not in every row."""
+
+
+class ReferenceTrials:
+    """Tries the references of the RFT rows of a file."""
+
+    def __init__(self, options: DatasetOptions) -> None:
+        self._tries = options.tries_reward
+        self._of_row = options.reward is None
+        self._trial = RewardTrial(options.reward, of_labels=bool(options.labels))
+        self._good: set[str] = set()
+        self._own: dict[str, str | None] = {}
+
+    def require(self, references: Iterable[Any], field: str) -> None:
+        """Raise RowRejected unless the reward can be earned with each of the references."""
+        if not self._tries:
+            return
+        texts = {each if isinstance(each, str) else _key(each): each for each in references}
+        for key, reference in texts.items():
+            if key not in self._good:
+                self._try(self._trial, key, reference, field)
+        if len(self._good) < MAX_REMEMBERED:
+            self._good |= texts.keys()
+
+    def require_row(self, row: Mapping[str, Any]) -> None:
+        """As require, of one formatted row, which may bring a reward of its own."""
+        reference = row.get("reference_answer")
+        if not (self._of_row and "reward" in row):
+            self.require([reference], "reference_answer")
+        elif self._tries:
+            self._try(RewardTrial(row["reward"]), _key(reference), reference, "reward")
+
+    def _try(self, trial: RewardTrial, key: str, reference: object, field: str) -> None:
+        why = trial.why_never(reference)
+        if why is None and trial.asks_own:
+            if len(self._own) < OWN_TRIED and key not in self._own:
+                self._own[key] = trial.why_own_fails(reference)
+            why = self._own.get(key)
+        if why is not None:
+            what = f"`{field}` can never earn the reward: {why}"
+            do = ("correct it, or choose another ", Setting("reward"))
+            raise RowRejected("reward", what, do, field=field)
+
+
+def _key(reference: object) -> str:
+    return orjson.dumps(reference).decode()
