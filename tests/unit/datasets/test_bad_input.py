@@ -148,12 +148,28 @@ def test_byte_and_line_of_bad_utf_16_are_right_at_every_chunk_boundary(codec: st
             list(lines)
 
 
-@pytest.mark.parametrize("encoding", ["klingon", "base64", "utf-16"])
+PYTHONS_OWN = ["idna", "punycode", "undefined", "raw_unicode_escape", "unicode-escape", "charmap"]
+"""What Python decodes and no file is saved in."""
+
+
+@pytest.mark.parametrize(
+    "encoding", ["klingon", "base64", "utf-16", "rot13", "utf_8\0", *PYTHONS_OWN]
+)
 def test_unusable_encoding_option_is_refused(encoding: str) -> None:
     refusal = run(HEADER + b"q,a\n", encoding=encoding)[0].refusal
 
     assert refusal is not None
     assert refusal.rule == "encoding"
+
+
+@pytest.mark.parametrize("encoding", ["utf-7", "UTF7"])
+def test_half_a_character_that_an_encoding_lets_through_is_refused_with_its_line(
+    encoding: str,
+) -> None:
+    refusal = run(HEADER + b"q,a\n+2AA-,a\n", encoding=encoding)[0].refusal
+
+    assert refusal is not None
+    assert (refusal.rule, refusal.line) == ("encoding", 3)
 
 
 def test_encoding_option_against_the_byte_order_mark_is_refused() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
@@ -18,6 +19,12 @@ def dies(*_: object, **__: object) -> None:
     raise Crash
 
 
+def is_wrong(*_: object, **__: object) -> None:
+    """End as a function does that meets what it was not written for."""
+    raise UnicodeError("a row of text")
+
+
+@pytest.mark.parametrize("ends", [dies, is_wrong])
 @pytest.mark.parametrize(
     ("module", "step", "reason"),
     [
@@ -31,16 +38,21 @@ def dies(*_: object, **__: object) -> None:
     ],
 )
 def test_what_dies_each_time_is_given_up_with_a_reason(
-    module: object, step: str, reason: str, monkeypatch: pytest.MonkeyPatch
+    module: object,
+    step: str,
+    reason: str,
+    ends: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(module, step, dies)
+    monkeypatch.setattr(module, step, ends)
     simulation = Simulation()
+    simulation.failures = (Crash, UnicodeError)
     simulation.submit("demo", SPEC)
     simulation.passes(HOURS)
     record = simulation.record("demo")
     assert record.status is Status.REJECTED
     assert reason in record.reason
-    assert "perhaps for want of memory or time, which it can't tell" in record.reason
+    assert "perhaps for want of memory or time, or by a fault of its own" in record.reason
 
 
 def test_what_is_given_up_is_read_again_once_it_is_replaced(
@@ -54,6 +66,21 @@ def test_what_is_given_up_is_read_again_once_it_is_replaced(
     assert simulation.record("demo").status is Status.REJECTED
     simulation.upload("demo", "experiment.yaml", SPEC)
     assert simulation.reaches("demo", Status.LIVE)
+
+
+@pytest.mark.parametrize("settings", [SPEC, b"plan: sft\n"], ids=["valid", "not valid"])
+def test_what_was_read_is_not_given_up_however_often_and_long_it_is_asked_for(
+    settings: bytes,
+) -> None:
+    simulation = Simulation()
+    simulation.upload("demo", "experiment.yaml", settings)
+    simulation.passes(timedelta(minutes=1))
+    read = simulation.store.load("demo").spec
+    for _ in range(10):
+        simulation.passes(timedelta(minutes=5))
+        simulation.request_ingest("inbox/demo/experiment.yaml")
+    simulation.passes(timedelta(minutes=1))
+    assert simulation.store.load("demo").spec == read
 
 
 def test_events_that_come_often_at_once_give_nothing_up() -> None:

@@ -1,10 +1,36 @@
 """What a user says about a dataset, and the row formats that Nova reads."""
 
+import codecs
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 from novaloop.datasets.errors import OF_THE_FILE, Wording
+
+NO_DELIMITERS = '"\r\n\0'
+"""What can't divide the cells of a line: it quotes them, or ends the line, or is in no text."""
+_OF_PYTHON_ONLY = {
+    "charmap",
+    "idna",
+    "punycode",
+    "raw-unicode-escape",
+    "undefined",
+    "unicode-escape",
+}
+"""Codecs that no file is saved in (docs.python.org, codecs, "Python Specific Encodings").
+
+Some of them fail in other ways than by a byte that they can't decode.
+"""
+
+
+def codec_name(encoding: str) -> str | None:
+    """Return what the codec of a text encoding is called; None if it is not known, or not text."""
+    try:
+        b"x".decode(encoding, "ignore")  # refuses codecs that don't give text, such as base64
+        name = codecs.lookup(encoding).name
+    except (LookupError, ValueError):  # no name holds a NUL
+        return None
+    return None if name.replace("_", "-") in _OF_PYTHON_ONLY else name
 
 
 class RowFormat(StrEnum):

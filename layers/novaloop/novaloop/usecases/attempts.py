@@ -3,10 +3,12 @@
 **It dies**: a function that runs out of memory or time is ended without a word, and whoever waits
 for its result asks again. So an attempt is counted before it is made, and after a few the work is
 given up, with a reason. A conversion's attempts are counted in its dataset's item, all others here.
+So ends, too, what meets something that it was not written for (`DEFECTS`): it will again.
 
-**It raises an error**: of S3, of the table, of IAM, which says nothing of the file. Its count is
-taken back, and it is tried for as long as the error lasts. After `UNREADABLE_FOR` an item says so.
-That item has no version, since none was read, and whoever looks for the upload's finds none.
+**It raises a service's error**: of S3, of the table, of IAM, which says nothing of the file. Its
+count is taken back, and it is tried for as long as the error lasts. After `UNREADABLE_FOR` an item
+says so. That item has no version, since none was read, and whoever looks for the upload's finds
+none.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from novaloop.experiment.controller.transitions import UNREADABLE_FOR
 from novaloop.experiment.record import DatasetItem, DatasetStatus
 from novaloop.experiment.versions import Damaged, NewerVersion
 from novaloop.usecases.conversion import IngestWorld
-from novaloop.usecases.errors import code_of
+from novaloop.usecases.errors import DEFECTS, code_of
 from novaloop.usecases.inbox import NOT_READ
 
 MAX_ATTEMPTS = 6
@@ -31,12 +33,12 @@ MAX_ATTEMPTS = 6
 def noticing(back: Callable[[str], object]) -> Iterator[None]:
     """Call `back` with the code of an error that ends the attempt, and raise that.
 
-    MemoryError is a death: the same file will meet it again. What a newer release wrote, or is
-    damaged, is told by itself, and nothing is written over it.
+    MemoryError and a defect are deaths: the same file will meet them again. What a newer release
+    wrote, or is damaged, is told by itself, and nothing is written over it.
     """
     try:
         yield
-    except (MemoryError, NewerVersion, Damaged):
+    except (*DEFECTS, MemoryError, NewerVersion, Damaged):
         raise
     except Exception as error:
         back(code_of(error))
@@ -63,8 +65,8 @@ def why_given_up(done: str) -> str:
     """Return the reason to give: `done` is such as `read`."""
     return (
         f"could not be {done} in {MAX_ATTEMPTS} attempts: the ingest function ended before it had "
-        "a result, perhaps for want of memory or time, which it can't tell; its log has more. Make "
-        "the file smaller, or look for what is unusual in it"
+        "a result, perhaps for want of memory or time, or by a fault of its own; its log has more. "
+        "Make the file smaller, or look for what is unusual in it"
     )
 
 

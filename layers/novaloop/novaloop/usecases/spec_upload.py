@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime
+from typing import TypeGuard
 
 from novaloop.experiment.names import INBOX, SPEC_FILE
 from novaloop.experiment.record import Record, SpecItem
@@ -32,8 +33,11 @@ def ingest_spec(experiment_id: str, key: str, upload: Upload, world: IngestWorld
     """Read an uploaded spec and write its item, marked if it came after the start.
 
     One that comes in the very moment of the start may stay without the mark; the record's
-    `unused_uploads` names it all the same. Raises NewerVersion.
+    `unused_uploads` names it all the same. One that was read, well or not, is not read again.
+    Raises NewerVersion.
     """
+    if _is_read(world.store.load(experiment_id).spec, upload):
+        return
     version = f"{upload.version_id} {upload.uploaded_at.isoformat()}"
 
     def back(code: str) -> None:
@@ -80,9 +84,13 @@ def present_spec(
     if upload is None:
         return ExperimentSpec(), None
     item = world.store.load(experiment_id).spec
-    if item is None or (item.version_id, item.uploaded_at) != (
-        upload.version_id,
-        upload.uploaded_at,
-    ):
+    if not _is_read(item, upload):
         item = spec_item(key, upload, world)
     return item.spec, upload.uploaded_at
+
+
+def _is_read(item: SpecItem | None, upload: Upload) -> TypeGuard[SpecItem]:
+    return item is not None and (item.version_id, item.uploaded_at) == (
+        upload.version_id,
+        upload.uploaded_at,
+    )

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from itertools import chain, islice
 
 from novaloop.datasets.errors import DatasetRefused, Found, Setting
+from novaloop.datasets.options import NO_DELIMITERS
 from novaloop.datasets.reading.csv_records import ParsedRecords, Records, count_lines, scan
 from novaloop.datasets.reading.decoding import TextBlock
 from novaloop.datasets.reading.text_column import has_blank
@@ -39,7 +40,7 @@ class CsvTable:
 
 def open_csv(blocks: Iterator[TextBlock], delimiter: str | None) -> CsvTable:
     """Read the header; raises DatasetRefused, here or while the records are read."""
-    if delimiter is not None and (len(delimiter) != 1 or delimiter in '"\r\n'):
+    if delimiter is not None and (len(delimiter) != 1 or delimiter in NO_DELIMITERS):
         what = (Setting("delimiter"), " must be one character, not a quote")
         raise DatasetRefused("delimiter", what)
     first_block = next(blocks, None)

@@ -12,6 +12,7 @@ from typing import BinaryIO
 import numpy as np
 
 from novaloop.datasets.errors import DatasetRefused, Setting
+from novaloop.datasets.options import codec_name
 
 # Lines of a larger chunk leave the processor's cache before they are read.
 CHUNK_BYTES = 1 << 18
@@ -176,7 +177,12 @@ def _transcode(chunks: Iterable[bytes], codec: str, skip: int) -> Iterator[bytes
             before = error.object[: error.start].decode(codec, "replace")
             byte = position + skip - undecoded + error.start
             raise _not_decodable(codec, byte, lines + _more_line_ends(last, before) + 1) from None
-        yield text.encode()
+        try:
+            yield text.encode()
+        except UnicodeEncodeError as error:  # half a character, which UTF-7 lets through
+            line = lines + _more_line_ends(last, text[: error.start]) + 1
+            what = f"a character is not valid {codec.upper()}"
+            raise DatasetRefused("encoding", what, "save the file as UTF-8", line=line) from None
         position, lines = position + skip + len(data), lines + _more_line_ends(last, text)
         skip, last = 0, text[-1:] or last
 
@@ -193,7 +199,10 @@ def codec_of(head: bytes, encoding: str | None) -> tuple[str, int]:
     )
     if marked in {"utf-32-le", "utf-32-be"}:
         raise DatasetRefused("encoding", "the file is marked as UTF-32", "save it as UTF-8")
-    codec = _known_codec(encoding) if encoding else marked or "utf-8"
+    codec = codec_name(encoding) if encoding else marked or "utf-8"
+    if codec is None:
+        what = (Setting("encoding", str(encoding)), " is not a known text encoding")
+        raise DatasetRefused("encoding", what, "try utf-8 or cp1252")
     if marked and not (codec.startswith(marked) or marked.startswith(codec)):
         contradicts = f" contradicts the file's byte order mark, {marked.upper()}"
         what = (Setting("encoding", str(encoding)), contradicts)
@@ -202,15 +211,6 @@ def codec_of(head: bytes, encoding: str | None) -> tuple[str, int]:
         do = ("say ", Setting("encoding", "utf-16-le"), " or utf-16-be")
         raise DatasetRefused("encoding", "UTF-16 without a byte order mark", do)
     return marked or codec, len(mark)
-
-
-def _known_codec(encoding: str) -> str:
-    try:
-        b"x".decode(encoding, "ignore")  # refuses codecs that don't give text, such as base64
-        return codecs.lookup(encoding).name
-    except LookupError as error:
-        what = (Setting("encoding", encoding), " is not a known text encoding")
-        raise DatasetRefused("encoding", what, "try utf-8 or cp1252") from error
 
 
 def _not_decodable(codec: str, byte: int, line: int) -> DatasetRefused:

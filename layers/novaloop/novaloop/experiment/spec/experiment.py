@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
+from novaloop.datasets.options import NO_DELIMITERS, codec_name
 from novaloop.datasets.policies import DROPPABLE, Check
 from novaloop.datasets.policies import Policy as CheckPolicy
 from novaloop.experiment.spec.reward import FunctionReward, Reward, check_reward
@@ -118,6 +119,20 @@ class ExperimentSpec(SpecModel):
         if labels:
             LabelReader(labels)
         return labels
+
+    @field_validator("encoding")
+    @classmethod
+    def _encoding_of_texts(cls, encoding: str | None) -> str | None:
+        if encoding is not None and codec_name(encoding) is None:
+            raise Invalid(Problem("", "is not a known text encoding", "try utf-8 or cp1252"))
+        return encoding
+
+    @field_validator("delimiter")
+    @classmethod
+    def _delimiter_that_divides(cls, delimiter: str | None) -> str | None:
+        if delimiter is not None and delimiter in NO_DELIMITERS:
+            raise Invalid(Problem("", "divides no cells", "write the character that does"))
+        return delimiter
 
     @field_validator("checks")
     @classmethod
