@@ -74,9 +74,9 @@ def demo(data: Path | None, keep: bool) -> None:
         folder = Path(scratch)
         prepare(folder, data)
         with _as_of(data or folder, folder):
-            files = read_folder(folder, NAME).files
             if data is not None:
                 check_folder(folder, NAME)
+            files = read_folder(folder, NAME).files
         with _local_cloud(out, keep=keep) as cloud, local_stack(cloud) as stack:
             record = run(stack, files, out)
             if record.status is Status.LIVE and not keep:

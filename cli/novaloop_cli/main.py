@@ -27,6 +27,7 @@ COMMANDS = {
     "plan": "plan:plan",
     "recipes": "recipes:recipes",
     "reject": "commands:reject",
+    "rejects": "rejects:rejects",
     "report": "reporting:report",
     "retry": "commands:retry",
     "reward": "reward:reward",

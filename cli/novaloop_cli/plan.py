@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -23,27 +24,32 @@ from novaloop.experiment.costs.prices import (
     read_prices,
 )
 from novaloop.experiment.lineage import named_origin
-from novaloop.experiment.names import INBOX
+from novaloop.experiment.names import INBOX, SPEC_FILE
 from novaloop.experiment.planning import ExperimentPlan, plan_experiment
-from novaloop.experiment.record import DatasetItem, DatasetStatus, Record, Snapshot
+from novaloop.experiment.record import DatasetItem, DatasetStatus, Record, Snapshot, SpecItem
 from novaloop.experiment.runtimes.registry import check_image, runtime_of
 from novaloop.experiment.spec.experiment import ExperimentSpec
+from novaloop.experiment.spec.inputs import roles
 from novaloop.experiment.spec.yaml_file import MAX_BYTES
 from novaloop.problem import Invalid
 from novaloop.usecases.dataset_checks import check_experiment
 from novaloop.usecases.ingest import ingest
-from novaloop.usecases.spec_upload import present_spec
 from novaloop_cli import views
 from novaloop_cli.errors import Refused
 from novaloop_cli.folder import folder_world
 from novaloop_cli.site import PlannedSite, placeholder_site, stack_site
 from novaloop_cli.stack import REGION_VARIABLES, aws_account
-from novaloop_cli.submit import read_folder
+from novaloop_cli.submit import look_at
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
+
+    from novaloop.usecases.conversion import IngestWorld
 
 DEFAULT_REGION = "us-east-1"
+NOT_LOOKED_AT = "what the files hold is looked at once this is right"
+SCRATCH = "folder"
+"""The experiment's name while its folder is checked: its own may be what is wrong."""
 PLACEHOLDERS = (
     "Bucket, role and function ARNs are placeholders; --stack NAME fills in a deployed stack's."
 )
@@ -81,6 +87,11 @@ class Checked:
 @click.option("--name", help="The experiment's name; else the folder's.")
 @click.option("--json", "as_json", is_flag=True, help="Exact requests and recipes, for programs.")
 @click.option(
+    "--rejects",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder for the lists of rows that can't be used, FILE.rejects.jsonl.",
+)
+@click.option(
     "--prices",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="A YAML file of prices and run times that differ from the packaged ones.",
@@ -103,6 +114,7 @@ def plan(
     directory: Path,
     name: str | None,
     as_json: bool,
+    rejects: Path | None,
     prices: Path | None,
     stack_name: str | None,
     profile: str | None,
@@ -115,12 +127,12 @@ def plan(
     name = name or directory.resolve().name
     table = _prices(prices)
     with _site(stack_name, profile, region) as site:
-        checked = check_folder(directory, name)
+        checked = check_folder(directory, name, rejects)
         planned = _planned(name, checked, site, table)
     if as_json:
         click.echo(json.dumps(_content(name, checked, planned, site), indent=2))
         return
-    _show(name, checked, planned, site)
+    _show(name, checked, planned, site, _where_rejects_are(directory, rejects))
 
 
 def _prices(file: Path | None) -> PriceTable:
@@ -143,35 +155,67 @@ def _site(stack: str | None, profile: str | None, region: str | None) -> Iterato
         yield stack_site(stack)
 
 
-def check_folder(directory: Path, name: str) -> Checked:
+def check_folder(directory: Path, name: str, rejects: Path | None = None) -> Checked:
     """Check and convert a folder's files by the code of the ingest function.
 
-    Raises Refused with everything that is wrong.
+    Lists of rejected rows go to the folder `rejects`, if one is given. Raises Refused with
+    everything that is wrong, with the settings as with the files.
     """
-    folder = read_folder(directory, name)
-    uploads = {f"{INBOX}{name}/{file.name}": file for file in folder.files}
+    folder = look_at(directory, name)
+    told = ["\n  ".join(folder.problems)] if folder.problems else []
+    spec = folder.spec
+    if spec is None:
+        raise Refused("\n  ".join((*told, NOT_LOOKED_AT)))
+    uploads = {f"{INBOX}{SCRATCH}/{file.name}": file for file in folder.files}
     with TemporaryDirectory() as scratch:
-        world = folder_world(name, Path(scratch), uploads)
-        for key in uploads:
-            ingest(key, world)
-        check_experiment(name, world)
-        spec = present_spec(name, world)[0] or ExperimentSpec()
-        snapshot = world.store.load(name)
-    problems = list(_why_not_used(spec, snapshot))
-    if problems:
-        raise Refused("\n  ".join((f"{directory} can't be used:", *problems)))
+        world = folder_world(SCRATCH, Path(scratch), uploads)
+        if upload := world.objects.newest(f"{INBOX}{SCRATCH}/{SPEC_FILE}"):
+            # As far as it holds: a file is looked at even if something else is wrong.
+            item = SpecItem(upload.version_id, upload.uploaded_at, spec)
+            world.store.put_spec(SCRATCH, item)
+        for key, file in uploads.items():
+            if file.name != SPEC_FILE:
+                ingest(key, world)
+        check_experiment(SCRATCH, world)
+        snapshot = world.store.load(SCRATCH)
+        if rejects is not None:
+            _write_rejects(snapshot.datasets, world, rejects)
+    where = _where_rejects_are(directory, rejects)
+    if problems := list(_why_not_used(spec, snapshot, where)):
+        told.append("\n  ".join((f"{directory} can't be used:", *problems)))
+    if told:
+        raise Refused("\n".join(told))
     findings = snapshot.checks.findings if snapshot.checks else ()
     return Checked(spec, snapshot.datasets, findings, folder.not_used)
 
 
-def _why_not_used(spec: ExperimentSpec, snapshot: Snapshot) -> Iterator[str]:
-    refused = told_once(
-        (item.file, item.reason)
-        for item in snapshot.datasets.values()
+def _write_rejects(items: Mapping[str, DatasetItem], world: IngestWorld, directory: Path) -> None:
+    for item in items.values():
+        if item.rejects_key:
+            with world.objects.get(item.rejects_key) as body:
+                directory.mkdir(parents=True, exist_ok=True)
+                (directory / f"{item.file}.rejects.jsonl").write_bytes(body.read())
+
+
+def _where_rejects_are(directory: Path, rejects: Path | None) -> Callable[[DatasetItem], str]:
+    """Return where the list of a file's rejected rows is, or how to get it."""
+    if rejects is not None:
+        return lambda item: str(rejects / f"{item.file}.rejects.jsonl")
+    return lambda _: shlex.join(("novaloop", "plan", str(directory), "--rejects", "DIR"))
+
+
+def _why_not_used(
+    spec: ExperimentSpec, snapshot: Snapshot, where_rejects_are: Callable[[DatasetItem], str]
+) -> Iterator[str]:
+    refused = {
+        role: item
+        for role, item in snapshot.datasets.items()
         if item.status is not DatasetStatus.ACCEPTED
-    )
-    yield from refused
-    if not refused:
+    }
+    yield from told_once((item.file, item.reason) for item in refused.values())
+    if several := {role: item for role, item in refused.items() if item.rejected_rows > 1}:
+        yield from map(str, views.rejected_rows(several, where_rejects_are))
+    if not refused and {*snapshot.datasets} == {*roles(spec)}:
         yield from map(str, check_row_counts(spec, snapshot.datasets.values()))
     if snapshot.checks is not None and snapshot.checks.refusal is not None:
         yield snapshot.checks.refusal
@@ -204,11 +248,19 @@ def _content(
     return {**head, **planned.to_dict(), "notes": notes}
 
 
-def _show(name: str, checked: Checked, planned: ExperimentPlan, site: PlannedSite) -> None:
+def _show(
+    name: str,
+    checked: Checked,
+    planned: ExperimentPlan,
+    site: PlannedSite,
+    where_rejects_are: Callable[[DatasetItem], str],
+) -> None:
     out = views.console()
     out.print(Text.assemble((name, "bold"), f"  {checked.spec.model}, {checked.spec.runtime}"))
     out.print()
-    out.print(views.datasets(checked.datasets, (Text(each, "yellow") for each in checked.not_used)))
+    rejected = views.rejected_rows(checked.datasets, where_rejects_are)
+    not_used = (Text(each, "yellow") for each in checked.not_used)
+    out.print(views.datasets(checked.datasets, (*rejected, *not_used)))
     for finding in checked.findings:
         out.print(Text(f"{finding['check']}: {finding['message']}", "yellow"))
     out.print()

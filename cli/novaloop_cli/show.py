@@ -145,7 +145,8 @@ def _print(stack: Stack, snapshot: Snapshot, record: Record) -> None:
         out.print(views.stages(record, snapshot.scores, now))
     if snapshot.datasets or snapshot.strays.names:
         out.print()
-        out.print(views.datasets(snapshot.datasets, views.remarks_on_files(snapshot, record)))
+        remarks = views.remarks_on_files(snapshot, record, stack.command)
+        out.print(views.datasets(snapshot.datasets, remarks))
     out.print()
     facts = Table.grid(padding=(0, 2, 0, 0))
     facts.add_column(style="dim", no_wrap=True, min_width=len("endpoint"))

@@ -22,7 +22,7 @@ from novaloop.experiment.names import (
 from novaloop.experiment.spec.experiment import ExperimentSpec
 from novaloop.experiment.spec.inputs import roles, split_roles
 from novaloop.experiment.spec.yaml_file import MAX_BYTES
-from novaloop.experiment.validation.reading import read_spec
+from novaloop.experiment.validation.reading import read_spec, read_what_holds
 from novaloop.problem import Invalid
 from novaloop_cli.errors import Refused
 from novaloop_cli.stack import Stack, with_stack
@@ -47,28 +47,52 @@ def submit(stack: Stack, directory: Path, name: str | None) -> None:
     click.echo(f"Follow it: {stack.command('watch', name)}")
 
 
+READ_BY = {"columns", "encoding", "delimiter", "split"}
+"""Settings without which nobody can tell what is wrong with a file."""
+
+
 @dataclass(frozen=True)
 class Folder:
     """What of a folder is an experiment: its files in the order of upload; a line for each cause
-    for which others are not used."""
+    for which others are not used; and for each thing that is wrong.
 
+    `spec` is what its settings come to without what is wrong with them, None if nobody can tell.
+    """
+
+    spec: ExperimentSpec | None
     files: tuple[Path, ...]
     not_used: tuple[str, ...]
+    problems: tuple[str, ...]
 
 
 def read_folder(directory: Path, name: str) -> Folder:
-    """Check a folder. Raises Refused with all that is wrong with it."""
+    """Return a folder that can be submitted. Raises Refused with all that is wrong with it."""
+    folder = look_at(directory, name)
+    if folder.problems:
+        raise Refused("\n  ".join(folder.problems))
+    return folder
+
+
+def look_at(directory: Path, name: str) -> Folder:
+    """Look at a folder's names and settings."""
     problems = [f"{each}, or give --name" for each in check_experiment_name(name, where=name)]
     for file in sorted(directory.iterdir()):
         problems += map(str, check_file_name(file.name, str(file)))
     spec_file = directory / SPEC_FILE
     data: list[Path] = []
     not_used: tuple[str, ...] = ()
+    content = _beginning(spec_file)
+    misnamed = any(is_misnamed_spec(file.name) for file in directory.iterdir())
+    spec: ExperimentSpec | None = ExperimentSpec()
     try:
-        spec = _read_spec(spec_file)
+        spec = spec if content is None else read_spec(content)
     except Invalid as invalid:
         problems += (f"{spec_file} can't be used:", *map(str, invalid.problems))
-    else:
+        holds = read_what_holds(content or b"")
+        spec = None if holds is None or holds[1] & READ_BY else holds[0]
+    if misnamed and content is None:
+        spec = None
+    if spec is not None:
         found = _data_files(directory, spec)
         data = [file for files in found.values() for file in files]
         not_used = tuple(_not_used(directory, spec, name))
@@ -79,10 +103,9 @@ def read_folder(directory: Path, name: str) -> Folder:
             if len(files) > 1:
                 names = " and ".join(file.name for file in files)
                 problems.append(f"{directory}: {names} are the same dataset; keep one of them")
-    if problems:
-        raise Refused("\n  ".join(problems))
     # The spec goes first, so that ingest converts each file with the settings meant for it.
-    return Folder((*((spec_file,) if spec_file.exists() else ()), *data), not_used)
+    first = () if content is None else (spec_file,)
+    return Folder(spec, (*first, *data), not_used, tuple(problems))
 
 
 def _not_used(directory: Path, spec: ExperimentSpec, name: str) -> Iterator[str]:
@@ -92,11 +115,12 @@ def _not_used(directory: Path, spec: ExperimentSpec, name: str) -> Iterator[str]
     yield from what_is_not_used(name, seen, spec)
 
 
-def _read_spec(file: Path) -> ExperimentSpec:
+def _beginning(file: Path) -> bytes | None:
+    """Return as much of a spec as is read of one, None if there is none."""
     if not file.exists():
-        return ExperimentSpec()
+        return None
     with file.open("rb") as opened:
-        return read_spec(opened.read(MAX_BYTES + 1))
+        return opened.read(MAX_BYTES + 1)
 
 
 def _data_files(directory: Path, spec: ExperimentSpec) -> dict[str, list[Path]]:

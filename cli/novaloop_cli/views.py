@@ -31,7 +31,7 @@ from novaloop.recipes.catalog import metric_of
 from novaloop.reports.pages import cell, change, duration, interval
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from novaloop.reports.schema import MetricRow, Report, TaskReport
 
@@ -55,6 +55,8 @@ STYLES: Mapping[str, str] = {
     Status.AWAITING_APPROVAL: "bold yellow",
 }
 UPLOADED = "was uploaded and waits to be looked at"
+FIRST_REJECTS = 3
+"""How many rows that one rule rejects are named beside their number."""
 _TONES = {"better": "green", "worse": "red"}
 
 
@@ -86,13 +88,16 @@ def errors_of_spec(snapshot: Snapshot) -> list[Text]:
     return [Text(f"  {error}", "red") for error in errors] if len(errors) > 1 else []
 
 
-def summary(snapshot: Snapshot, record: Record, now: datetime) -> Group:
+def summary(
+    snapshot: Snapshot, record: Record, now: datetime, command: Callable[..., str]
+) -> Group:
     """Return where it stands, and below it the stages; before there are any, the datasets."""
     rows: list[RenderableType] = [header(snapshot, record), *errors_of_spec(snapshot)]
     if record.stages:
         rows += [Text(""), stages(record, snapshot.scores, now)]
     elif snapshot.datasets or snapshot.strays.names:
-        rows += [Text(""), datasets(snapshot.datasets, remarks_on_files(snapshot, record))]
+        remarks = remarks_on_files(snapshot, record, command)
+        rows += [Text(""), datasets(snapshot.datasets, remarks)]
     return Group(*rows)
 
 
@@ -204,9 +209,39 @@ def datasets(items: Mapping[str, DatasetItem], remarks: Iterable[Text] = ()) -> 
     return Group(*([table] if items else []), *remarks)
 
 
-def remarks_on_files(snapshot: Snapshot, record: Record) -> list[Text]:
-    """Return why files are refused, where the record's reason does not tell it; and why others of
-    the folder are not used. Each problem is one line, in however many files it is."""
+def rejected_rows(
+    items: Mapping[str, DatasetItem], where: Callable[[DatasetItem], str]
+) -> list[Text]:
+    """Return how many rows of each file are rejected, which are the first of each rule, and where
+    all of them are."""
+    lines: list[Text] = []
+    # The datasets that are made of one file have its rejects in common.
+    for item in {item.file: item for _, item in sorted(items.items(), reverse=True)}.values():
+        if not item.rejected_rows:
+            continue
+        by_rule = item.summary.get("rejects", {})
+        told = "; ".join(_first_rejects(rule, each) for rule, each in by_rule.items())
+        what = f"{item.file}: {rows(item.rejected_rows)} rejected{told and f': {told}'}"
+        lines.append(Text(f"{what}. All of them: {where(item)}", "yellow"))
+    return lines
+
+
+def _first_rejects(rule: str, rejected: Mapping[str, Any]) -> str:
+    lines = rejected["first_lines"][:FIRST_REJECTS]
+    numbers = rejected["first_rows"][:FIRST_REJECTS]
+    first = (
+        [f"row {row} (line {line})" for row, line in zip(numbers, lines, strict=True)]
+        if numbers
+        else [f"line {line}" for line in lines]
+    )
+    more = rejected["rows"] - len(first)
+    return f"{rule} in {', '.join(first)}{f' and {more:,} more' if more else ''}"
+
+
+def remarks_on_files(snapshot: Snapshot, record: Record, command: Callable[..., str]) -> list[Text]:
+    """Return why files are refused, where the record's reason does not tell it; what is rejected
+    of them, and how to see it; and why others of the folder are not used. Each problem is one line,
+    in however many files it is."""
     strays, name = snapshot.strays, snapshot.experiment_id
     in_order = sorted(
         snapshot.datasets.values(), key=lambda item: [*Role, item.role].index(item.role)
@@ -217,6 +252,7 @@ def remarks_on_files(snapshot: Snapshot, record: Record) -> list[Text]:
     idle = what_is_not_used(name, strays.names, record.spec, strays.more, MAX_STRAYS)
     return [
         *(Text(line, "red") for line in rejected if line not in record.reason),
+        *rejected_rows(snapshot.datasets, lambda item: command("rejects", name, item.role)),
         *(Text(line, "yellow") for line in idle),
     ]
 
@@ -300,14 +336,15 @@ def history(entries: Iterable[HistoryEntry]) -> Table:
     return table
 
 
-def screen(snapshot: Snapshot, now: datetime) -> Group:
+def screen(snapshot: Snapshot, now: datetime, command: Callable[..., str]) -> Group:
     """Return what `watch` draws."""
     record = snapshot.record
     if record is None:
         return Group(Text(f"{snapshot.experiment_id} {UPLOADED}"))
     begun = record.started_at or record.created_at
     total = duration(((record.ended_at or now) - begun).total_seconds())
-    return Group(summary(snapshot, record, now), Text(""), Text(f"{total} in all", "dim"))
+    told = summary(snapshot, record, now, command)
+    return Group(told, Text(""), Text(f"{total} in all", "dim"))
 
 
 def age(time: datetime, now: datetime) -> str:

@@ -75,7 +75,7 @@ def follow(
     """
     snapshots = _snapshots(stack, name, every)
     if out.is_terminal:
-        return _redraw(snapshots, out)
+        return _redraw(stack, snapshots, out)
     return _print_history(stack, snapshots, out, set() if told is None else told)
 
 
@@ -125,11 +125,12 @@ def _corrected(stack: Stack, snapshot: Snapshot) -> bool:
     return newest is not None and newest - max(known, default=newest) >= CLOCK_STEP
 
 
-def _redraw(snapshots: Iterator[Snapshot], out: Console) -> Record:
+def _redraw(stack: Stack, snapshots: Iterator[Snapshot], out: Console) -> Record:
     latest: Record | None = None
     with Live(console=out, auto_refresh=False) as live:
         for snapshot in snapshots:
-            live.update(views.screen(snapshot, datetime.now(UTC)), refresh=True)
+            screen = views.screen(snapshot, datetime.now(UTC), stack.command)
+            live.update(screen, refresh=True)
             latest = snapshot.record
     return _at_rest(latest)
 
@@ -159,7 +160,7 @@ def _print_history(
         latest = record
     record = _at_rest(latest)
     out.print()
-    out.print(views.summary(snapshot, record, datetime.now(UTC)))
+    out.print(views.summary(snapshot, record, datetime.now(UTC), stack.command))
     return record
 
 

@@ -262,6 +262,99 @@ def test_everything_that_is_wrong_with_the_data_is_told_at_once(folder: Path) ->
     assert "secret" not in result.stderr
 
 
+def test_what_is_wrong_with_settings_names_and_data_is_told_in_one_round(folder: Path) -> None:
+    settings = (folder / "experiment.yaml").read_text().replace("lr: 5e-6", "lr: 7")
+    (folder / "experiment.yaml").write_text(f"modle: nova-pro\n{settings}")
+    (folder / "sft.csv").write_text("Id,Body,Y\n1,a secret text,\n")
+    (folder / "rft.csv").unlink()
+    (folder / "eval.csv").write_text("Id,Y\n1,HQ\n")
+
+    result = novaloop("plan", str(folder), "--name", "Bad_Name")
+
+    assert result.exit_code == 2
+    for told in (
+        "or give --name",
+        "modle: is not a known setting; did you mean model?",
+        "plan[1].sft.overrides.lr: ",
+        "the plan needs rft.csv",
+        "sft.csv line 2",
+        "eval.csv line 1: no column 'Body'",
+    ):
+        assert told in result.stderr
+    assert "secret" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    "settings", ["colums: {question: Body}", "delimiter: ';;'", "split: {sft: 2.5}", "labels: [a"]
+)
+def test_files_that_nobody_can_read_yet_are_not_complained_about(
+    folder: Path, settings: str
+) -> None:
+    (folder / "experiment.yaml").write_text(f"{settings}\n")
+    (folder / "eval.csv").unlink()
+
+    result = novaloop("plan", str(folder))
+
+    assert result.exit_code == 2
+    assert settings.partition(":")[0] in result.stderr or "is not YAML" in result.stderr
+    assert "no column" not in result.stderr
+    assert "the plan needs" not in result.stderr
+    assert result.stderr.endswith("what the files hold is looked at once this is right\n")
+
+
+def test_files_are_not_read_without_the_settings_of_a_misnamed_file(folder: Path) -> None:
+    (folder / "experiment.yaml").rename(folder / "experiment.yml")
+
+    result = novaloop("plan", str(folder))
+
+    assert result.exit_code == 2
+    assert "experiment.yml: is not read; call it experiment.yaml" in result.stderr
+    assert "no column" not in result.stderr
+
+
+def with_rejects(folder: Path, max_rejects: int) -> None:
+    settings = (folder / "experiment.yaml").read_text()
+    (folder / "experiment.yaml").write_text(f"max_rejects: {max_rejects}\n{settings}")
+    lines = csv_of("sft", 70).splitlines()
+    lines[1] = '0,"a question\nof two lines",HQ'
+    for number in (5, 6, 20, 21):
+        lines[number] = lines[number].rpartition(",")[0] + ","
+    lines[30] += ",more"
+    (folder / "sft.csv").write_text("\n".join(lines) + "\n")
+
+
+def test_a_plan_tells_which_rows_are_rejected_and_where_all_of_them_are(
+    folder: Path, tmp_path: Path
+) -> None:
+    with_rejects(folder, 5)
+    told = novaloop("plan", str(folder))
+    assert told.exit_code == 0
+    assert max(map(len, told.stdout.splitlines())) <= 80
+    flat = " ".join(told.stdout.split())
+    assert (
+        "sft.csv: 5 rows rejected: empty-text in row 5 (line 7), row 6 (line 8), row 20 (line 22) "
+        "and 1 more; ragged-row in row 30 (line 32). All of them: novaloop plan"
+    ) in flat
+
+    lists = tmp_path / "lists"
+    told = novaloop("plan", str(folder), "--rejects", str(lists))
+    assert str(lists / "sft.csv.rejects.jsonl") in told.stdout.replace("\n", "")
+    entries = [json.loads(line) for line in (lists / "sft.csv.rejects.jsonl").open()]
+    assert [(each["row"], each["line"], each["rule"]) for each in entries] == [
+        *((row, row + 2, "empty-text") for row in (5, 6, 20, 21)),
+        (30, 32, "ragged-row"),
+    ]
+
+
+def test_a_refused_file_tells_its_rejected_rows_too(folder: Path, tmp_path: Path) -> None:
+    with_rejects(folder, 1)
+    told = novaloop("plan", str(folder), "--rejects", str(tmp_path / "lists"))
+    assert told.exit_code == 2
+    assert "5 of 70 rows rejected" in told.stderr
+    assert "ragged-row in row 30 (line 32)" in told.stderr
+    assert len((tmp_path / "lists" / "sft.csv.rejects.jsonl").read_text().splitlines()) == 5
+
+
 def test_one_mistake_in_the_settings_is_told_once(folder: Path) -> None:
     settings = (folder / "experiment.yaml").read_text()
     (folder / "experiment.yaml").write_text(settings.replace("question: Body", "question: Text"))

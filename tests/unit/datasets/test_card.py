@@ -52,7 +52,7 @@ def test_card_is_json_and_tells_rows_labels_sizes_and_rejects() -> None:
     assert card["accepted"]
     assert (card["rows_in"], card["rows_out"], card["duplicate_rows"]) == (5, 4, 2)
     assert card["label_counts"] == {"A": 3, "B": 1}
-    assert card["rejects"] == {"ragged-row": {"rows": 1, "first_lines": [6]}}
+    assert card["rejects"] == {"ragged-row": {"rows": 1, "first_lines": [6], "first_rows": [5]}}
     assert card["question_bytes"]["histogram"] == [{"from": 1, "rows": 3}, {"from": 8, "rows": 1}]
     assert card["question_bytes"]["max"] == len("long question")
     assert card["samples"][0] == {"question": "q", "answer": "A"}

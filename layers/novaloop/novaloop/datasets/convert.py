@@ -83,27 +83,32 @@ def continued_rows(
 def _encode_all(
     reader: RowReader, options: DatasetOptions, log: RejectLog
 ) -> Iterator[EncodedRows]:
+    row = 1
     for line, rows in reader.batches:
-        for encoded in _encode(reader, line, rows, log):
+        for encoded in _encode(reader, line, row, rows, log):
             yield _without_excluded(encoded, options, log)
+        row += len(rows)
 
 
 def _encode(
-    reader: RowReader, line: int, rows: Sequence[Any], log: RejectLog
+    reader: RowReader, line: int, row: int, rows: Sequence[Any], log: RejectLog
 ) -> Iterator[EncodedRows]:
     """Yield a batch of good rows as a whole, those of another half by half."""
     try:
         encoded = reader.encode(rows)
     except RowRejected as reason:
         if len(rows) == 1:
-            log.add(line, reason, reader.column(reason.field))
+            # Lines of JSON are rows, of which those that are no JSON never get here.
+            number = row if reader.columns else None
+            log.add(line, reason, reader.column(reason.field), number)
             return
     else:
         yield encoded
         return
     half = len(rows) // 2
-    yield from _encode(reader, line, rows[:half], log)
-    yield from _encode(reader, line + reader.count_lines(rows[:half]), rows[half:], log)
+    yield from _encode(reader, line, row, rows[:half], log)
+    after = line + reader.count_lines(rows[:half])
+    yield from _encode(reader, after, row + half, rows[half:], log)
 
 
 def _without_excluded(rows: EncodedRows, options: DatasetOptions, log: RejectLog) -> EncodedRows:

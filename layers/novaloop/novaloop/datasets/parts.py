@@ -177,7 +177,8 @@ class _Whole:
     def absorb(self, part: Part, listing: bytes) -> DatasetRefused | None:
         """Add a part; return why it was refused, if it was."""
         facts, lines_before = part.facts, self.lines
-        self.log.absorb(facts.rejects, listing, lines_before)
+        rows_before = self.rows + self.log.rows + self.log.excluded_rows
+        self.log.absorb(facts.rejects, listing, lines_before, rows_before)
         self.log.excluded_rows += facts.rows_excluded
         self.rows += facts.rows
         self.lines += facts.lines

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Collection, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -15,6 +15,7 @@ from novaloop.datasets.errors import OF_THE_FILE, DatasetRefused, Wording
 from novaloop.datasets.options import DatasetOptions, RowFormat, SourceFormat
 from novaloop.datasets.profile.card import card_html, dataset_card
 from novaloop.datasets.profile.summary import DatasetSummary
+from novaloop.datasets.rejects import RejectedRows
 from novaloop.datasets.split import Split, convert_split
 from novaloop.experiment.names import SPLIT_STEM, stem_of
 from novaloop.experiment.record import DatasetItem, DatasetStatus
@@ -69,14 +70,14 @@ class Result:
 
     summaries: Mapping[str, DatasetSummary]
     refusal: DatasetRefused | None
-    rejected_rows: int
+    rejects: Mapping[str, RejectedRows] = field(default_factory=dict)
     rows_asked: Mapping[str, int] = field(default_factory=dict)
     rows_left_out: int = 0
 
     @classmethod
     def of(cls, role: str, summary: DatasetSummary) -> Result:
         """Return the result of a file of one role."""
-        return cls({role: summary}, summary.refusal, _rows(summary.rejects))
+        return cls({role: summary}, summary.refusal, summary.rejects)
 
 
 class _Discarded(Exception):  # noqa: N818
@@ -152,21 +153,17 @@ def _run(
     if job.spec.split is None:
         what = "must be divided by `split:` in experiment.yaml"
         do = "set it, or give sft, rft and eval as files of their own"
-        return Result({}, DatasetRefused("split", what, do), 0)
+        return Result({}, DatasetRefused("split", what, do))
     shares = {role: job.spec.split.shares[role] for role in outputs}
     split = Split(shares, job.spec.split.seed)
     divided = convert_split(open_source, split, outputs, options, rejects.append)
     return Result(
         divided.datasets,
         divided.refusal,
-        _rows(divided.rejects),
+        divided.rejects,
         divided.rows_asked,
         divided.rows_left_out,
     )
-
-
-def _rows(rejects: Mapping[str, Any]) -> int:
-    return sum(each.rows for each in rejects.values())
 
 
 def _sinks(
@@ -204,10 +201,11 @@ def _finished(
     done = replace(
         item,
         updated_at=world.clock.now(),
-        rejected_rows=result.rejected_rows,
+        rejected_rows=sum(each.rows for each in result.rejects.values()),
         rejects_key=rejects_key,
         status=DatasetStatus.REJECTED if result.refusal else DatasetStatus.ACCEPTED,
         reason="" if result.refusal is None else world.wording.told(result.refusal),
+        summary=_of_rejects(result.rejects),
     )
     summary = result.summaries.get(item.role)
     if summary is None:
@@ -225,8 +223,18 @@ def _finished(
         sha256=summary.outputs[row_formats(job.spec, item.role)[0]].sha256,
         outputs={str(each): f"{folder}/{each.file_name}" for each in summary.outputs},
         profile_key=profile_key,
-        summary=_digest(summary, job.spec.labels) | _of_split(item.role, result),
+        summary={
+            **done.summary,
+            **_digest(summary, job.spec.labels),
+            **_of_split(item.role, result),
+        },
     )
+
+
+def _of_rejects(rejects: Mapping[str, RejectedRows]) -> dict[str, Any]:
+    """Return what an item tells of rejected rows; the list of them is another object."""
+    by_rule = {rule: asdict(each) for rule, each in rejects.items()}
+    return {"rejects": by_rule} if by_rule else {}
 
 
 def _of_split(role: str, result: Result) -> dict[str, Any]:

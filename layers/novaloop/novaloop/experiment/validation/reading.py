@@ -61,6 +61,23 @@ def read_spec(content: bytes) -> ExperimentSpec:
     return spec
 
 
+def read_what_holds(content: bytes) -> tuple[ExperimentSpec, set[str]] | None:
+    """Return a spec without the fields that are wrong, and which settings these are.
+
+    So what else a person gave can be looked at in the same round. None if nothing can be told.
+    """
+    try:
+        raw = read_settings(content, example="model: nova-lite-2")
+    except Invalid:
+        return None
+    try:
+        return ExperimentSpec.model_validate(raw, context=FIELDS_ONLY), set()
+    except ValidationError as error:
+        found = _without_echoes(error.errors())
+    spec = _without(raw, found)
+    return None if spec is None else (spec, set(map(_setting, found)))
+
+
 def _of_what_was_written(spec: ExperimentSpec, problems: Sequence[Problem]) -> Sequence[Problem]:
     """Blame the model where the default plan does not suit it: nobody wrote that plan."""
     own = ExperimentSpec.model_fields["model"].default
@@ -115,13 +132,8 @@ def _check_the_rest(raw: Mapping[str, Any], found: Sequence[ErrorDetails]) -> It
 
     So a person need not mend one kind of error to be shown the next.
     """
-    rest = deepcopy(dict(raw))
-    for error in found:
-        # A split goes as a whole: each share needs the others.
-        _leave_out(rest, ("split",) if error["loc"][:1] == ("split",) else error["loc"])
-    try:
-        spec = ExperimentSpec.model_validate(rest, context=FIELDS_ONLY)
-    except ValidationError:
+    spec = _without(raw, found)
+    if spec is None:
         return
     left_out = set(map(_setting, found))
     for problem in spec.check_consistency():
@@ -129,6 +141,17 @@ def _check_the_rest(raw: Mapping[str, Any], found: Sequence[ErrorDetails]) -> It
         if not _FOLLOWS.get(section, set()) & left_out:
             yield problem
     yield from check_settings(spec)
+
+
+def _without(raw: Mapping[str, Any], found: Sequence[ErrorDetails]) -> ExperimentSpec | None:
+    rest = deepcopy(dict(raw))
+    for error in found:
+        # A split goes as a whole: each share needs the others.
+        _leave_out(rest, ("split",) if error["loc"][:1] == ("split",) else error["loc"])
+    try:
+        return ExperimentSpec.model_validate(rest, context=FIELDS_ONLY)
+    except ValidationError:
+        return None
 
 
 def _setting(error: ErrorDetails) -> str:
