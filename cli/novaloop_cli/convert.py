@@ -87,11 +87,14 @@ def convert(
     given |= {"max_rejects": MANY_ROWS if allow_rejects else 0}
     if system_prompt:
         given["system_prompt"] = _text(system_prompt)
-    if source.resolve() == target.resolve():
+    written = target.resolve()  # what a link points to is written, and not the link
+    if source.resolve() == written:
         raise Refused("IN and OUT are the same file; name another OUT")
-    with TemporaryDirectory(dir=_folder_of(target)) as scratch:
+    if written.exists() and not written.is_file():
+        raise Refused(f"{target} is no file, whose place the rows could take; name another OUT")
+    with TemporaryDirectory(dir=_folder_of(written)) as scratch:
         spec = _spec(given)
-        item, card = _convert(source, target, method, spec, Path(scratch))
+        item, card = _convert(source, written, method, spec, Path(scratch))
         findings = list(_findings(item, max_length, spec, Path(scratch)))
     told = list(brief(item, card, source, target, spec.labels))
     told += [f"  {finding.check}: {finding.message}" for finding in findings]

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import sys
 from importlib import import_module
+from io import TextIOWrapper
+from textwrap import TextWrapper
 from typing import Any, NoReturn
 
 import click
@@ -41,9 +44,6 @@ COMMANDS = {
 """Each command's module and name there. Only the module of the one that runs is imported."""
 
 
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
-
-
 class Novaloop(click.Group):
     """All commands; their errors are one line on standard error, and an exit code."""
 
@@ -60,8 +60,12 @@ class Novaloop(click.Group):
         return command
 
     def main(self, *args: Any, **kwargs: Any) -> NoReturn:
-        """Run a command and exit as `Exit` has it."""
+        """Run a command and exit as `Exit` has it.
+
+        Whatever the disk, the terminal, the network or AWS does ends here, in one message.
+        """
         kwargs["standalone_mode"] = False
+        _open_outputs()
         try:
             code = super().main(*args, **kwargs) or 0
             sys.stdout.flush()
@@ -73,13 +77,10 @@ class Novaloop(click.Group):
             _exit("interrupted", Exit.INTERRUPTED)
         except click.ClickException as error:
             _exit(error.format_message(), error.exit_code)
-        except OSError as error:
-            if error.filename is not None or error.errno not in _FULL:
-                raise
-            # What is left in the buffer would fail once more when the interpreter ends.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            _exit(f"the output can't be written: {error.strerror}", Exit.FAILED)
         except Exception as error:
+            _drop_unwritten()
+            if isinstance(error, OSError) and error.errno == errno.EPIPE:
+                sys.exit(Exit.FAILED)  # as `head` does it, which has read enough
             # Imported here, since it knows the errors of every library.
             from novaloop_cli.errors import explain  # noqa: PLC0415
 
@@ -108,9 +109,48 @@ class Novaloop(click.Group):
             raise click.UsageError(message, ctx) from None
 
 
+def _open_outputs() -> None:
+    """Make sure that there are outputs, and that they take any character.
+
+    A shell may have closed them (`>&-`). An encoding other than UTF-8 lacks most characters, and
+    UTF-8 itself the halves of surrogate pairs, which JSON can hold: `?` stands for these.
+    """
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            stream = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123
+            setattr(sys, name, stream)
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")
+
+
+def _drop_unwritten() -> None:
+    """Let go of an output that takes nothing, which would fail again when the interpreter ends."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
 def _exit(message: str, code: int) -> NoReturn:
-    click.echo(f"novaloop: {message}", err=True)
+    text = f"novaloop: {message}"
+    click.echo(_wrapped(text) if sys.stderr.isatty() else text, err=True)
+    _drop_unwritten()
     sys.exit(code)
+
+
+def _wrapped(text: str) -> str:
+    """Break a message between words; what stands in backticks can be pasted, and stays whole."""
+    width = max(20, shutil.get_terminal_size().columns)
+    wrapper = TextWrapper(width, break_long_words=False, break_on_hyphens=False)
+    lines = []
+    for line in text.splitlines():
+        quoted = line.split("`")
+        quoted[1::2] = (each.replace(" ", "\0") for each in quoted[1::2])
+        wrapper.initial_indent = wrapper.subsequent_indent = line[: -len(line.lstrip())]
+        lines.append(wrapper.fill("`".join(quoted).lstrip()).replace("\0", " "))
+    return "\n".join(lines)
 
 
 _EXIT_CODES = "\b\nExit codes:\n" + "\n".join(f"  {code:>3d} {MEANINGS[code]}" for code in Exit)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import signal
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from functools import partial
@@ -35,7 +36,9 @@ def convert_on_all_cores(
     if processes < 2 or not is_cuttable(job):
         return convert_file(job, world)
     source = job.source
-    with ProcessPoolExecutor(processes - 1) as pool:
+    # Ctrl-C goes to all processes: the others then end in silence, and this one says so.
+    in_silence = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    with ProcessPoolExecutor(processes - 1, initializer=in_silence) as pool:
         scan_of = partial(scan, source.source_key, source.version_id, world=world)
         scans = _shared(pool, scan_of, equal_ranges(size, -(-size // processes)))
         ranges = plan(job, scans, size, world)

@@ -7,7 +7,6 @@ import re
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-import boto3
 import click
 import yaml
 from rich.padding import Padding
@@ -21,7 +20,7 @@ from novaloop_cli import views
 from novaloop_cli.errors import Failed, Refused
 from novaloop_cli.exits import Exit
 from novaloop_cli.plan import DEFAULT_REGION
-from novaloop_cli.stack import REGION_VARIABLES, aws_account
+from novaloop_cli.stack import REGION_VARIABLES, aws_account, aws_client
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -136,7 +135,7 @@ def diff(context: click.Context, /, *, model: str | None, profile: str | None, r
     Reads the hub and its recipes in S3; changes nothing. Exit code 1 if anything differs.
     """
     with aws_account(profile, region):
-        hub = Hub(boto3.client("sagemaker"), boto3.client("s3"))
+        hub = Hub(aws_client("sagemaker"), aws_client("s3"))
         differences = 0
         for chosen in pinned():
             if model in (None, chosen.variant.model) and chosen.method not in NOT_IN_HUB:
@@ -177,7 +176,7 @@ class Hub:
         answer = self._sagemaker.describe_hub_content(
             HubName=HUB, HubContentType="Model", HubContentName=name
         )
-        return _mapping(answer["HubContentDocument"], name)
+        return _mapping(answer.get("HubContentDocument", ""), name)
 
     def _read_object(self, uri: str) -> Mapping[str, Any]:
         match = _URI.fullmatch(uri)

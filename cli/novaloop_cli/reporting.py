@@ -14,6 +14,7 @@ from novaloop.usecases.score import load_flips
 from novaloop.usecases.training import load_curves
 from novaloop_cli import views
 from novaloop_cli.errors import Refused
+from novaloop_cli.files import write_whole
 from novaloop_cli.show import as_json, print_json
 from novaloop_cli.stack import Stack, with_stack
 
@@ -89,8 +90,7 @@ def write(content: Report, directory: Path) -> Path:
     """Write the report's three files and return the page's path."""
     directory.mkdir(parents=True, exist_ok=True)
     page = directory / "report.html"
-    page.write_text(reports.html(content), encoding="utf-8")
-    (directory / "report.md").write_text(reports.markdown(content), encoding="utf-8")
-    text = json.dumps(content, indent=2, ensure_ascii=False)
-    (directory / "report.json").write_text(text, encoding="utf-8")
+    write_whole(page, reports.html(content))
+    write_whole(directory / "report.md", reports.markdown(content))
+    write_whole(directory / "report.json", json.dumps(content, indent=2, ensure_ascii=False))
     return page

@@ -13,6 +13,7 @@ from novaloop.experiment.controller.transitions import TABLE
 from novaloop.experiment.record import StageState
 from novaloop.experiment.spec.experiment import ExperimentSpec
 from novaloop.experiment.spec.stages import STAGES
+from novaloop_cli.files import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,8 +38,8 @@ def schema(directory: Path | None) -> None:
     if directory is None:
         click.echo(schema_text(), nl=False)
         return
-    (directory / SCHEMA_FILE).write_text(schema_text(), encoding="utf-8")
-    (directory / STATES_FILE).write_text(states_text(), encoding="utf-8")
+    write_whole(directory / SCHEMA_FILE, schema_text())
+    write_whole(directory / STATES_FILE, states_text())
 
 
 def schema_text() -> str:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 import boto3
 import click
-from botocore.exceptions import ClientError
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
 from click.core import ParameterSource
 
 from novaloop.experiment.names import INBOX
@@ -37,6 +38,10 @@ if TYPE_CHECKING:
 DEFAULT_STACK = "novaloop"
 REGION_VARIABLES = ("AWS_REGION", "AWS_DEFAULT_REGION")
 """In the order of the AWS CLI v2; boto3 alone looks at the second only."""
+
+PATIENCE = Config(connect_timeout=5, read_timeout=60, retries={"mode": "standard"})
+"""Three attempts: a network that swallows what is sent is told after 15 seconds or so, where
+botocore's own settings take five minutes. An endpoint has a minute to answer."""
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -63,31 +68,31 @@ class Stack:
     @cached_property
     def s3(self) -> S3Client:
         """The client for the application's bucket."""
-        client: S3Client = boto3.client("s3")
+        client: S3Client = aws_client("s3")
         return client
 
     @cached_property
     def logs(self) -> CloudWatchLogsClient:
         """The client for the logs of jobs and endpoints."""
-        client: CloudWatchLogsClient = boto3.client("logs")
+        client: CloudWatchLogsClient = aws_client("logs")
         return client
 
     @cached_property
     def runtime(self) -> SageMakerRuntimeClient:
         """The client that invokes endpoints."""
-        client: SageMakerRuntimeClient = boto3.client("sagemaker-runtime")
+        client: SageMakerRuntimeClient = aws_client("sagemaker-runtime")
         return client
 
     @cached_property
     def bedrock(self) -> BedrockClient:
         """The client that looks up what Bedrock serves."""
-        client: BedrockClient = boto3.client("bedrock")
+        client: BedrockClient = aws_client("bedrock")
         return client
 
     @cached_property
     def bedrock_runtime(self) -> BedrockRuntimeClient:
         """The client that asks what Bedrock serves."""
-        client: BedrockRuntimeClient = boto3.client("bedrock-runtime")
+        client: BedrockRuntimeClient = aws_client("bedrock-runtime")
         return client
 
     def command(self, *words: str) -> str:
@@ -96,7 +101,7 @@ class Stack:
 
     def caller(self) -> str:
         """Who is asking, such as `assumed-role/Admin/jane`."""
-        identity = boto3.client("sts").get_caller_identity()
+        identity = aws_client("sts").get_caller_identity()
         return str(identity["Arn"].rpartition(":")[2])
 
     def newest_upload(self, experiment: str, *, of_use: bool = False) -> datetime | None:
@@ -137,6 +142,16 @@ class Stack:
         return f"no experiment is called {experiment}; {those}"
 
 
+def aws_client(service: str) -> Any:
+    """Make a client that answers or fails while a person waits. Raises Refused."""
+    try:
+        return boto3.client(service, config=PATIENCE)
+    except BotoCoreError:
+        raise
+    except ValueError as error:  # what botocore makes of AWS_ENDPOINT_URL and AWS_MAX_ATTEMPTS
+        raise Refused(f"the AWS settings of this shell or profile can't be used: {error}") from None
+
+
 def find_stack(name: str) -> Stack:
     """Look a stack up with whatever credentials the environment gives. Raises Refused, Failed."""
     outputs = describe_stack(name, {"BucketName", "TableName"})
@@ -146,7 +161,7 @@ def find_stack(name: str) -> Stack:
 def describe_stack(name: str, needed: Set[str]) -> dict[str, str]:
     """Return a stack's parameters and outputs, among them those needed. Raises Refused, Failed."""
     try:
-        answer = boto3.client("cloudformation").describe_stacks(StackName=name)
+        answer = aws_client("cloudformation").describe_stacks(StackName=name)
     except ClientError as error:
         if "does not exist" in str(error):
             raise Refused(_no_such_stack(name)) from None
@@ -165,7 +180,7 @@ def describe_stack(name: str, needed: Set[str]) -> dict[str, str]:
 
 def aws_region() -> str:
     """Return the region that AWS clients talk to now."""
-    return str(boto3.client("dynamodb").meta.region_name)
+    return str(aws_client("dynamodb").meta.region_name)
 
 
 def _no_such_stack(name: str) -> str:

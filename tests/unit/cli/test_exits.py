@@ -109,4 +109,5 @@ def test_an_output_that_takes_nothing_is_one_line(words: tuple[str, ...]) -> Non
             check=False,
         )
     assert ended.returncode == Exit.FAILED
-    assert ended.stderr == "novaloop: the output can't be written: No space left on device\n"
+    told = "the output can't be written: No space left on device; make room, or write elsewhere"
+    assert ended.stderr == f"novaloop: {told}\n"
