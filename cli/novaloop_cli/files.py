@@ -7,15 +7,15 @@ from pathlib import Path
 from tempfile import mkstemp
 
 
-def write_whole(file: Path, text: str) -> None:
-    """Write a file in UTF-8. Whatever fails on the way, what was there before stays.
+def write_whole(file: Path, content: str | bytes) -> None:
+    """Write a file, text in UTF-8. Whatever fails on the way, what was there before stays.
 
-    Raises OSError. The text is written beside it first, and then takes its place in one step.
+    Raises OSError. The content is written beside it first, and then takes its place in one step.
     """
     handle, beside = mkstemp(prefix=f".{file.name}.", dir=file.parent)
     try:
-        with open(handle, "w", encoding="utf-8") as opened:  # noqa: PTH123 - a descriptor
-            opened.write(text)
+        with open(handle, "wb") as opened:  # noqa: PTH123 - a descriptor
+            opened.write(content.encode() if isinstance(content, str) else content)
         Path(beside).chmod(0o666 & ~_umask())
         Path(beside).replace(file)
     except BaseException:

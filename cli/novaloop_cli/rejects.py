@@ -12,6 +12,7 @@ from rich.table import Table
 from novaloop.cloud.objects import Bucket
 from novaloop_cli import views
 from novaloop_cli.errors import Refused
+from novaloop_cli.files import write_whole
 from novaloop_cli.stack import Stack, with_stack
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def write_or_print(items: list[DatasetItem], listing: bytes, directory: Path | N
     if directory is not None:
         directory.mkdir(parents=True, exist_ok=True)
         file = directory / f"{item.file}.rejects.jsonl"
-        file.write_bytes(listing)
+        write_whole(file, listing)
         click.echo(f"{head}: {file}")
         return
     click.echo(head)

@@ -6,6 +6,7 @@ each of its calls, or of its outputs. A new command without words here fails the
 
 from __future__ import annotations
 
+import json
 import os
 import resource
 import signal
@@ -68,6 +69,7 @@ WITH_AWS = {
     ("plan",): Run(("new", "--stack", "novaloop")),
     ("recipes", "diff"): Run(("--model", "nova-lite-2")),
     ("reject",): Run((NAME,), Status.HELD),
+    ("rejects",): Run((NAME,)),
     ("report",): Run((NAME,)),
     ("retry",): Run((NAME,), Status.FAILED),
     ("show",): Run((NAME,)),
@@ -115,6 +117,11 @@ def place(stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stac
     Path("answers.jsonl").write_text('{"prompt": "q", "inference": ["é"], "gold": "é"}\n')
     stack.table.commit(example.record(), example.HISTORY)
     write(f"novaloop-{NAME}--sft-1/algo-1", (example.START, "step é"))
+    item = replace(example.dataset("sft", 9), rejected_rows=1, rejects_key="rejects/sft.jsonl")
+    stack.table.put_dataset(NAME, item)
+    rejected = {"row": 2, "line": 3, "rule": "blank_answer", "message": "is blank" * 200}
+    listing = json.dumps(rejected).encode()
+    stack.s3.put_object(Bucket=stack.bucket, Key=item.rejects_key or "", Body=listing)
     # Nobody obeys here: what a command waits for never comes.
     for module in (commands, watch, logs):
         monkeypatch.setattr(module.time, "sleep", lambda _: None)
@@ -421,6 +428,7 @@ def test_whatever_the_terminal_is_there_is_no_traceback(
 WRITERS = {
     ("convert",): {"out.jsonl"},
     ("report",): {f"{NAME}-report/report.{kind}" for kind in ("html", "json", "md")},
+    ("rejects", NAME, "--to", "out"): {f"out/{example.dataset('sft', 9).file}.rejects.jsonl"},
     ("schema", "--write", "."): {"experiment.schema.json", "states.md"},
 }
 
