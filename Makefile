@@ -13,7 +13,7 @@ export AWS_EC2_METADATA_DISABLED := true
 export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check conformance format unit e2e accept build validate docs lock sbom bench-metrics bench-control-plane bench-live bench-ingest bench-ingest-memory bench-ingest-cloud bench-reward bench-start-up chaos chaos-catches mutants fuzz clean
+.PHONY: help setup demo test check conformance format unit e2e accept build validate docs lock sbom bench-metrics bench-control-plane bench-live bench-ingest bench-ingest-memory bench-ingest-cloud bench-reward bench-start-up calibration chaos chaos-catches mutants fuzz clean
 
 help:  ## List the commands
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 21
@@ -161,6 +161,9 @@ bench-reward: $(VENV)/.ready  ## Time the reward function against a plain one
 
 bench-start-up: $(VENV)/.ready  ## CPU seconds of each function's imports
 	$(BIN)/python -m benchmarks.start_up
+
+calibration: $(VENV)/.ready  ## How often the tests of a change are wrong; RUNS=20000
+	$(BIN)/python -m benchmarks.calibration --runs $(or $(RUNS),20000)
 
 fuzz: .tools/fuzz/.ready  ## Feed ingest and rewards odd bytes; SECONDS=3600
 	@for check in convert records reward; do \

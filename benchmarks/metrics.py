@@ -104,7 +104,7 @@ def ours(regime: str, n: int) -> dict[str, float]:
             batch = pairs[start : start + MAX_PAIRS]
             scored = scorer.score([(prediction, scorer.gold(gold)) for prediction, gold in batch])
             for key, (pair, (prediction, _)) in enumerate(zip(scored, batch, strict=True)):
-                builder.add(key, pair, (NO_LABEL,) * 3, len(prediction))
+                builder.add((key, key), pair, (NO_LABEL,) * 3, len(prediction))
         rows = builder.build()
         statistics.append(rows.bleu)
         return [*rows.values.mean(axis=0).tolist(), float(corpus_bleu(np.sum(rows.bleu, axis=0)))]

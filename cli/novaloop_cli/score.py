@@ -37,7 +37,11 @@ _existing = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.argument("file", type=_existing)
 @click.option("--labels", metavar="A,B,...", help="The labels, if the answers are classes.")
 @click.option("--against", type=_existing, help="Compare with these earlier answers, row by row.")
-@click.option("--max-new-tokens", type=click.IntRange(1), help="Count answers that were cut off.")
+@click.option(
+    "--max-new-tokens",
+    type=click.IntRange(1),
+    help="Count answers that were cut off; needs their log-probabilities.",
+)
 @as_json
 def score(
     file: Path, labels: str | None, against: Path | None, max_new_tokens: int | None, json_: bool
@@ -107,7 +111,7 @@ def _print(found: Score, out: Console) -> None:
 
 def _metrics(found: Score, compared: Comparison | None) -> Table:
     table = _table(views.rows(found.n))
-    for heading in ("value", "± error", *(("change", "95 % interval") if compared else ())):
+    for heading in ("value", "± error", *(("change", "interval of it") if compared else ())):
         table.add_column(heading, justify="right", no_wrap=True)
     for name, estimate in found.metrics.items():
         difference = compared.metrics.get(name) if compared else None
@@ -124,7 +128,9 @@ def _estimate(estimate: Estimate) -> tuple[str, str]:
 def _change(difference: Difference | None) -> tuple[str, ...]:
     if difference is None:
         return ()
-    interval = f"{difference.low:+.4f} to {difference.high:+.4f}"
+    interval = "undecided"
+    if difference.low is not None and difference.high is not None:
+        interval = f"{difference.low:+.4f} to {difference.high:+.4f}"
     return f"{difference.difference:+.4f}", interval
 
 
@@ -161,7 +167,7 @@ def _remarks(found: Score) -> Iterator[str]:
     yield f"Answers: median {sizes.median:,.0f} characters, longest {sizes.maximum:,}."
     if sizes.reached_limit is not None:
         count, n = sizes.reached_limit.count, sizes.reached_limit.n
-        yield f"Cut off at the token limit: about {count} of {n}."
+        yield f"Cut off at the token limit: {count} of {n}."
     for defect in found.reported.defects if found.reported else ():
         yield f"The job's {defect.metric}: {defect.name}; {defect.explanation}."
     yield f"Evaluation set {found.evaluation_set[:12]}."

@@ -220,7 +220,7 @@ def dataset(role: str = "sft", uploaded_at: datetime = NOW, **changes: Any) -> D
 
 
 def score(attempt: int = 1) -> ScoreItem:
-    difference = {"p_no_gain": 2.0**-500, "p_no_loss": 1.0, "rows_to_settle": None}
+    difference = {"p_value": 2.0**-500, "confidence": 0.95, "low": None}
     content = {
         "n": 500,
         "metrics": {"exact_match": {"value": 0.7, "stderr": 0.020493901531919198}},

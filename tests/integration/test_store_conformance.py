@@ -122,8 +122,8 @@ def test_a_score_keeps_its_numbers(store: Store) -> None:
     assert stored.score["metrics"] == item.score["metrics"]
     assert stored.score["confusion"] == [[1, 2], [3, 0]]
     difference = stored.score["comparisons"]["baseline"]["metrics"]["exact_match"]
-    assert difference["p_no_gain"] < SMALLEST_NUMBER
-    assert difference["rows_to_settle"] is None
+    assert difference["p_value"] < SMALLEST_NUMBER
+    assert difference["low"] is None
 
 
 def test_a_commit_needs_the_version_that_it_read(store: Store) -> None:

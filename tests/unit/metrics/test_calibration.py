@@ -4,7 +4,7 @@ import math
 import numpy as np
 import pytest
 
-from novaloop.metrics.calibration import calibrate, confidence
+from novaloop.metrics.calibration import calibrate, log_probabilities
 from novaloop.metrics.score import score_lines
 
 
@@ -28,8 +28,10 @@ from novaloop.metrics.score import score_lines
 def test_confidence_is_the_probability_of_the_whole_answer(
     fields: dict[str, object], expected: float | None
 ) -> None:
-    found = confidence(fields)
-    assert found == (expected if expected is None else pytest.approx(expected))
+    found = log_probabilities(fields)
+    assert (math.exp(sum(found)) if found else None) == (
+        expected if expected is None else pytest.approx(expected)
+    )
 
 
 def test_the_error_is_the_gap_between_confidence_and_accuracy() -> None:

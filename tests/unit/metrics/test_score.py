@@ -79,8 +79,7 @@ def test_an_archive_is_scored_in_any_member_order_from_a_one_way_stream(
     assert score.reported
     assert score.reported.values == {"em": 0.5}
     assert score.reported.defects == ()
-    assert score.lengths.reached_limit
-    assert score.lengths.reached_limit.count == 0
+    assert score.lengths.reached_limit is None
 
 
 @pytest.mark.parametrize(
@@ -301,7 +300,7 @@ def test_classification_counts_rows_without_a_label_as_wrong() -> None:
     assert (hq.precision, hq.recall.value, hq.f1) == (0.5, 0.5, 0.5)
     assert (hq.support, hq.predicted, hq.true_share, hq.predicted_share) == (2, 2, 0.5, 0.5)
     assert lenient.balanced_accuracy == 0.5
-    assert lenient.macro_f1 == pytest.approx((0.5 + 2 / 3) / 3)
+    assert lenient.macro_f1 == pytest.approx((0.5 + 2 / 3) / 2)
     assert lenient.micro_f1 == pytest.approx(2 * 2 / (4 + 3))
 
 
@@ -313,15 +312,28 @@ def test_without_labels_there_is_no_classification() -> None:
 
 def test_length_distribution() -> None:
     score, _ = score_lines(rows(("HQ", "HQ"), ("", "HQ"), ("x" * 300, "HQ")), max_new_tokens=50)
+    assert score.lengths.reached_limit is None  # nobody knows how many tokens 300 characters are
     lengths = score.lengths
     filled = {
         edge: count for edge, count in zip(lengths.bin_edges, lengths.counts, strict=True) if count
     }
     assert filled == {0: 1, 2: 1, 200: 1}
     assert sum(lengths.counts_right) == 1
-    assert lengths.reached_limit
-    assert lengths.reached_limit.count == 1
-    assert score_lines(rows(("HQ", "HQ")))[0].lengths.reached_limit is None
+
+
+def test_answers_are_cut_off_by_the_number_of_their_tokens() -> None:
+    """Of an answer that is 50 tokens long, in whatever script; where any is unknown, all are."""
+    lines = [
+        {"prompt": f"q{n}", "inference": "x", "gold": "x", "logprobs": [-0.1] * n}
+        for n in (49, 50, 51)
+    ]
+    encoded = [json.dumps(line).encode() for line in lines]
+    score, _ = score_lines(encoded, max_new_tokens=50)
+    assert score.lengths.reached_limit is not None
+    assert (score.lengths.reached_limit.count, score.lengths.reached_limit.n) == (2, 3)
+    assert score_lines(encoded)[0].lengths.reached_limit is None
+    without = json.dumps({"prompt": "q", "inference": "x", "gold": "x"}).encode()
+    assert score_lines([*encoded, without], max_new_tokens=50)[0].lengths.reached_limit is None
 
 
 def defects(reported: dict[str, float], *answers: tuple[str, str]) -> dict[str, str]:
@@ -352,7 +364,6 @@ def conditions(**asked: object) -> Any:
         "metric": "exact_match",
         "at_least": None,
         "better_than": None,
-        "confidence": 0.95,
         "class_floors": {},
         "max_format_failures": None,
         "max_truncated": None,
@@ -372,18 +383,21 @@ MIXED = [("HQ", "HQ")] * 6 + [
     ("asked", "verdict"),
     [
         ({}, GateVerdict.PROMOTE),
-        ({"at_least": 0.7}, GateVerdict.PROMOTE),
-        ({"at_least": 0.71}, GateVerdict.HOLD),
-        ({"metric": "lenient_accuracy", "at_least": 0.8}, GateVerdict.PROMOTE),
-        ({"metric": "qem", "at_least": 0.81}, GateVerdict.HOLD),
+        ({"at_least": 0.39}, GateVerdict.PROMOTE),
+        ({"at_least": 0.4}, GateVerdict.INCONCLUSIVE),
+        ({"at_least": 0.9}, GateVerdict.HOLD),
+        ({"metric": "lenient_accuracy", "at_least": 0.49}, GateVerdict.PROMOTE),
+        ({"metric": "qem", "at_least": 0.81}, GateVerdict.INCONCLUSIVE),
+        ({"metric": "bleu", "at_least": 101}, GateVerdict.HOLD),
         ({"metric": "unheard of", "at_least": 0.1}, GateVerdict.INCONCLUSIVE),
-        ({"class_floors": {"LQ_EDIT": 0.5}}, GateVerdict.PROMOTE),
-        ({"class_floors": {"LQ_EDIT": 0.51}}, GateVerdict.HOLD),
+        ({"class_floors": {"LQ_EDIT": 0.09}}, GateVerdict.PROMOTE),
+        ({"class_floors": {"LQ_EDIT": 0.51}}, GateVerdict.INCONCLUSIVE),
+        ({"class_floors": {"LQ_EDIT": 0.91}}, GateVerdict.HOLD),
         ({"class_floors": {"LQ_CLOSE": 0.1}}, GateVerdict.INCONCLUSIVE),
-        ({"max_format_failures": 0.2}, GateVerdict.PROMOTE),
-        ({"max_format_failures": 0.19}, GateVerdict.HOLD),
-        ({"max_truncated": 0.1}, GateVerdict.PROMOTE),
-        ({"max_truncated": 0.09}, GateVerdict.HOLD),
+        ({"max_format_failures": 0.52}, GateVerdict.PROMOTE),
+        ({"max_format_failures": 0.2}, GateVerdict.INCONCLUSIVE),
+        ({"max_format_failures": 0.05}, GateVerdict.HOLD),
+        ({"max_truncated": 0.99}, GateVerdict.INCONCLUSIVE),
         ({"better_than": "never evaluated"}, GateVerdict.INCONCLUSIVE),
         ({"better_than": "never evaluated", "at_least": 0.9}, GateVerdict.HOLD),
     ],
@@ -397,7 +411,7 @@ def test_gate_conditions(asked: dict[str, object], verdict: GateVerdict) -> None
 
 def test_the_ledger_says_what_was_observed_and_needed() -> None:
     score, _ = score_lines(rows(*MIXED), labels=LABELS)
-    (entry,) = judge(conditions(max_format_failures=0.1), score).ledger
+    (entry,) = judge(conditions(max_format_failures=0.05), score).ledger
     assert entry.outcome is Outcome.NOT_MET
-    assert entry.observed == "0.2000 (2 of 10)"
-    assert entry.needed == "at most 0.1"
+    assert entry.observed == "0.2000 (0.0567 to 0.5098), 2 of 10"
+    assert entry.needed == "at most 0.05"

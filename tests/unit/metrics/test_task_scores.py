@@ -77,7 +77,7 @@ def test_a_change_is_tested_as_that_of_unrelated_rows() -> None:
     change = after.changes["base"]["accuracy"]
     assert change.difference == pytest.approx(0.1)
     assert change.high - change.difference == pytest.approx(1.96 * 0.05, rel=1e-3)
-    assert change.p_no_gain == pytest.approx(1 - 0.97725, abs=1e-4)
+    assert change.p_value == pytest.approx(2 * (1 - 0.97725), abs=1e-4)
     assert change.verdict is Verdict.BETTER
     assert score(0.54, 0.04, {"base": before}).changes["base"]["accuracy"].verdict is (
         Verdict.NO_EVIDENCE
@@ -102,7 +102,6 @@ def conditions(**asked: object) -> Any:
         "metric": "accuracy",
         "at_least": None,
         "better_than": None,
-        "confidence": 0.95,
         "class_floors": {},
         "max_format_failures": None,
         "max_truncated": None,
@@ -113,11 +112,11 @@ def conditions(**asked: object) -> Any:
 @pytest.mark.parametrize(
     ("asked", "verdict"),
     [
-        ({"at_least": 0.6}, GateVerdict.PROMOTE),
-        ({"at_least": 0.61}, GateVerdict.HOLD),
+        ({"at_least": 0.52}, GateVerdict.PROMOTE),
+        ({"at_least": 0.53}, GateVerdict.INCONCLUSIVE),
+        ({"at_least": 0.68}, GateVerdict.HOLD),
         ({"at_least": 0.1, "metric": "exact_match"}, GateVerdict.INCONCLUSIVE),
         ({"better_than": "base"}, GateVerdict.PROMOTE),
-        ({"better_than": "base", "confidence": 0.99}, GateVerdict.INCONCLUSIVE),
         ({"better_than": "other"}, GateVerdict.INCONCLUSIVE),
         ({"max_truncated": 0.5}, GateVerdict.INCONCLUSIVE),
         ({"class_floors": {"HQ": 0.1}}, GateVerdict.INCONCLUSIVE),
@@ -133,7 +132,8 @@ def test_the_ledger_names_the_test_that_was_possible() -> None:
     after = score(0.6, 0.04, {"base": score(0.5, 0.03)})
     (entry,) = judge(conditions(better_than="base"), after).ledger
     assert entry.outcome is Outcome.MET
-    assert "unpaired z-test on the jobs' standard errors" in entry.needed
+    assert "unpaired z-test on the jobs' standard errors" in entry.observed
+    assert entry.needed == "a change above 0 at 95 % confidence, two-sided"
 
 
 def test_what_a_processor_function_measures_is_kept_and_can_be_gated_on() -> None:
@@ -143,5 +143,21 @@ def test_what_a_processor_function_measures_is_kept_and_can_be_gated_on() -> Non
     assert found.metrics["politeness"].value == 0.7
     assert math.isclose(found.metrics["politeness"].stderr or 0, 0.1)
     assert found.metrics["em"].value == 1
-    asked = conditions(metric="politeness", at_least=0.8)
-    assert judge(asked, found).verdict is GateVerdict.HOLD
+    for level, verdict in ((0.5, "PROMOTE"), (0.8, "INCONCLUSIVE"), (0.9, "HOLD")):
+        assert judge(conditions(metric="politeness", at_least=level), found).verdict == verdict
+    bare, _ = score_lines([line, line], reported={"em": 1.0, "politeness": 0.7})
+    for level, verdict in ((0.7, "PROMOTE"), (0.71, "HOLD")):
+        (entry,) = judge(conditions(metric="politeness", at_least=level), bare).ledger
+        assert entry.observed == "0.7000, without an error"
+        assert judge(conditions(metric="politeness", at_least=level), bare).verdict == verdict
+
+
+def test_a_gain_is_asked_for_at_the_confidence_of_the_comparison() -> None:
+    before = score(0.5, 0.03)
+    members = [member("results_1.json", results(all={"accuracy": 0.6, "accuracy_stderr": 0.04}))]
+    sure = score_task(members, "mmlu", None, {"base": before}, confidence=0.99)
+    (entry,) = judge(conditions(better_than="base"), sure).ledger
+    assert (entry.outcome, entry.needed) == (
+        Outcome.UNDECIDED,
+        "a change above 0 at 99 % confidence, two-sided",
+    )

@@ -85,8 +85,32 @@ def test_there_is_no_evidence_that_reinforcement_helped(rft: Score) -> None:
     assert {difference.verdict for difference in comparison.metrics.values()} == {
         Verdict.NO_EVIDENCE
     }
-    assert comparison.summary.startswith("no evidence either way: 77.2% to 78.8% on 500 rows")
-    assert (exact_match.rows_to_settle or 0) > 1_500
+    assert "no evidence either way: 77.2% to 78.8% on 500 rows" in comparison.summary
+
+
+@pytest.mark.parametrize(
+    ("better", "worse", "verdict"),
+    [(8, 0, Verdict.BETTER), (12, 4, Verdict.BETTER), (13, 5, Verdict.NO_EVIDENCE)],
+)
+def test_the_published_counts_alone_can_not_decide(
+    better: int, worse: int, verdict: Verdict
+) -> None:
+    """386 and 394 of 500 are right either way; it hangs on how many answers changed."""
+
+    def rows_of(answers: str) -> list[bytes]:
+        return [
+            json.dumps({"prompt": str(n), "inference": answer, "gold": "1"}).encode()
+            for n, answer in enumerate(answers)
+        ]
+
+    same = 386 - worse
+    before = "1" * same + "0" * better + "1" * worse + "0" * (114 - better)
+    after = "1" * same + "1" * better + "0" * worse + "0" * (114 - better)
+    _, earlier = score_lines(rows_of(before))
+    score, _ = score_lines(rows_of(after), earlier={"after-sft": earlier})
+    found = score.comparisons["after-sft"].metrics["em"]
+    assert (round(500 * found.earlier), round(500 * found.later)) == (386, 394)
+    assert found.verdict is verdict
 
 
 def test_unparseable_answers_stay_in_the_denominator() -> None:

@@ -76,7 +76,7 @@ def test_fewer_answers_without_a_label_are_a_gain(finished: Report) -> None:
 def test_the_page_says_what_a_colour_means_and_names_what_is_not_tested(finished: Report) -> None:
     """Scores that an earlier version wrote compare less."""
     page = html(finished)
-    assert "Each metric is tested by itself" in page
+    assert "The metric that the gate names decides" in page
     assert "Not tested" not in page
     content = deepcopy(finished)
     for name in ("strict_accuracy", "no_valid_label"):

@@ -49,7 +49,7 @@ def run(world: ScoreWorld, *, report_rows: bool = True) -> None:
         item = score(example.NAME, stage, 1, world)
         assert item is not None
         assert item.error is None
-        assert "question" not in json.dumps(item.score)
+        assert "question " not in json.dumps(item.score)
     write_report(example.NAME, world)
 
 

@@ -110,9 +110,54 @@ def _record_3(record: Values) -> Values:
 _STAGE_3 = {"former": "previous_config", "proceeded_at": "second_step_at"}
 _METRICS_3 = {"em": "exact_match", "qem": "quasi_exact_match"}
 
+
+def _score_2(item: Values) -> Values:
+    """Give each change the one two-sided p-value, and the metrics what was read of labels.
+
+    Release 0.1.0 tested at 95 % in its own ways, and gave both one-sided p-values.
+    """
+    score = dict(item.get("score") or {})
+    compared = {
+        name: {**each, "metrics": _tested_2(each.get("metrics", {}), each.get("n"))}
+        for name, each in score.get("comparisons", {}).items()
+    }
+    changes = {name: _tested_2(each, None) for name, each in score.get("changes", {}).items()}
+    readings = score.get("classification") or {}
+    shares = {
+        "strict_accuracy": readings.get("strict", {}).get("accuracy"),
+        "lenient_accuracy": readings.get("lenient", {}).get("accuracy"),
+        "no_valid_label": readings.get("strict", {}).get("without_label"),
+    }
+    of_labels = {
+        name: {**{key: share.get(key) for key in ("value", "low", "high")}, "stderr": None}
+        for name, share in shares.items()
+        if share and share.get("value") is not None
+    }
+    score |= {"comparisons": compared} if compared else {}
+    score |= {"changes": changes} if changes else {}
+    score |= {"metrics": {**score["metrics"], **of_labels}} if of_labels else {}
+    return {**item, "score": score}
+
+
+def _tested_2(differences: Values, n: int | None) -> Values:
+    return {
+        name: {
+            "confidence": 0.95,
+            "method": "a test of release 0.1.0",
+            "n": n,
+            "p_value": min(1.0, 2 * float(min(each["p_no_gain"], each["p_no_loss"]))),
+            **{key: value for key, value in each.items() if key not in _UNTOLD_2},
+        }
+        for name, each in differences.items()
+    }
+
+
+_UNTOLD_2 = {"p_no_gain", "p_no_loss", "smallest_detectable", "rows_to_settle"}
+
 _UPCASTS: Mapping[tuple[Shape, int], Callable[[Values], Values]] = {
     (Shape.RECORD, 1): _record_2,
     (Shape.RECORD, 2): _record_3,
+    (Shape.SCORE, 1): _score_2,
 }
 """How a shape of a version becomes one of the next, where defaults don't do."""
 

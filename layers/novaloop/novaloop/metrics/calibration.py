@@ -22,21 +22,20 @@ _INNER_FIELDS = ("token_logprobs", "content", "tokens", "logprob", "log_prob")
 BINS = 10
 
 
-def confidence(fields: Mapping[str, object]) -> float | None:
-    """The probability of the whole answer, of a line with log-probabilities; else None."""
-    for name in LOG_PROBABILITY_FIELDS:
-        tokens = _log_probabilities(fields.get(name))
-        if tokens:
-            return math.exp(sum(tokens))
-    return None
+def log_probabilities(fields: Mapping[str, object]) -> Sequence[float]:
+    """Return those of an answer's tokens, where its line holds them; else nothing.
+
+    Their sum is the log of the whole answer's probability, and their number that of its tokens.
+    """
+    return next(filter(None, (_read(fields.get(name)) for name in LOG_PROBABILITY_FIELDS)), ())
 
 
-def _log_probabilities(value: object) -> Sequence[float]:
+def _read(value: object) -> Sequence[float]:
     """One number a token, of numbers or objects; empty where anything else is found."""
     if isinstance(value, Mapping):
-        return _log_probabilities(next((value[key] for key in _INNER_FIELDS if key in value), None))
+        return _read(next((value[key] for key in _INNER_FIELDS if key in value), None))
     if isinstance(value, list):
-        found = [_log_probabilities(each) for each in value]
+        found = [_read(each) for each in value]
         return [tokens[0] for tokens in found] if all(len(each) == 1 for each in found) else ()
     if isinstance(value, int | float) and not isinstance(value, bool) and -math.inf < value <= 0:
         return (float(value),)

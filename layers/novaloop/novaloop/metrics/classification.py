@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from novaloop.metrics.estimates import wilson
+from novaloop.metrics.estimates import CONFIDENCE, wilson
 from novaloop.metrics.results import Classification, ClassScore, Reading
 from novaloop.metrics.rows import NO_LABEL
 
@@ -20,41 +20,45 @@ if TYPE_CHECKING:
 NO_VALID_LABEL = "no valid label"
 
 
-def classify(rows: RowScores) -> Classification | None:
+def classify(rows: RowScores, confidence: float = CONFIDENCE) -> Classification | None:
     """Classification scores of the rows; None without labels."""
     if not rows.labels:
         return None
-    strict, lenient = (_reading(rows, predicted) for predicted in (rows.strict, rows.lenient))
+    strict, lenient = (
+        _reading(rows, predicted, confidence) for predicted in (rows.strict, rows.lenient)
+    )
     return Classification(rows.labels, strict, lenient)
 
 
-def _reading(rows: RowScores, predicted: NDArray[np.int64]) -> Reading:
+def _reading(rows: RowScores, predicted: NDArray[np.int64], confidence: float) -> Reading:
     k, n = len(rows.labels), len(rows)
     columns = np.where(predicted == NO_LABEL, k, predicted)
     confusion = np.bincount(rows.gold * (k + 1) + columns, minlength=k * (k + 1)).reshape(k, k + 1)
-    classes = {label: _class_score(confusion, index) for index, label in enumerate(rows.labels)}
+    classes = {
+        label: _class_score(confusion, index, confidence) for index, label in enumerate(rows.labels)
+    }
     present = [score for score in classes.values() if score.support]
     right = int(np.trace(confusion))
     answered = int(confusion[:, :k].sum())
     return Reading(
-        accuracy=wilson(right, n),
-        without_label=wilson(int(confusion[:, k].sum()), n),
+        accuracy=wilson(right, n, confidence),
+        without_label=wilson(int(confusion[:, k].sum()), n, confidence),
         balanced_accuracy=_mean([score.recall.value or 0.0 for score in present]),
-        macro_f1=_mean([score.f1 for score in classes.values()]),
+        macro_f1=_mean([score.f1 for score in classes.values() if score.support + score.predicted]),
         micro_f1=_ratio(2 * right, n + answered),
         confusion=tuple(map(tuple, confusion.tolist())),
         classes=classes,
     )
 
 
-def _class_score(confusion: NDArray[np.int64], index: int) -> ClassScore:
+def _class_score(confusion: NDArray[np.int64], index: int, confidence: float) -> ClassScore:
     right = int(confusion[index, index])
     support = int(confusion[index].sum())
     predicted = int(confusion[:, index].sum())
     n = int(confusion.sum())
     return ClassScore(
         precision=_ratio(right, predicted),
-        recall=wilson(right, support),
+        recall=wilson(right, support, confidence),
         f1=_ratio(2 * right, support + predicted),
         support=support,
         predicted=predicted,

@@ -1,7 +1,7 @@
 """Two stages on the same rows: what changed, and whether the change is more than chance.
 
-Paired analysis as in Miller, "Adding Error Bars to Evals" (2024); yes/no metrics by the exact
-McNemar test, graded ones by a normal test of the mean difference, BLEU by the bootstrap.
+Paired analysis as in Miller, "Adding Error Bars to Evals" (2024). Rows that repeat a question are
+one case: the tests go by questions (clusters), and count only different ones.
 
 Each metric is tested by itself, without a correction for their number: what decides is the one
 that a gate names before anything is measured, and the others, most of them much alike, describe.
@@ -10,21 +10,16 @@ A correction would have the same rows say less the more is shown of them.
 
 from __future__ import annotations
 
-import math
-from statistics import NormalDist
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from novaloop.metrics.bleu import corpus_bleu
-from novaloop.metrics.estimates import (
-    CONFIDENCE,
-    binomial_upper_tail,
-    quantile,
-    resampled_sums,
-)
+from novaloop.metrics.bleu import ORDER, corpus_bleu
+from novaloop.metrics.estimates import CONFIDENCE, by_question, resampled_sums
+from novaloop.metrics.paired import Evidence, graded, resampled, yes_no
+from novaloop.metrics.power import smallest_gain
 from novaloop.metrics.registry import BY_NAME
-from novaloop.metrics.results import Comparison, Difference, Verdict
+from novaloop.metrics.results import Comparison, Difference, Verdict, percent
 from novaloop.metrics.rows import row_name
 
 if TYPE_CHECKING:
@@ -32,7 +27,6 @@ if TYPE_CHECKING:
 
     from novaloop.metrics.rows import RowScores
 
-POWER = 0.8
 MAX_LISTED_ROWS = 50
 HEADLINE_METRIC = "em"
 
@@ -41,155 +35,172 @@ class DifferentRowsError(ValueError):
     """The stages were not evaluated on the same rows."""
 
 
-def compare(earlier: RowScores, later: RowScores) -> Comparison:
-    """Compare stages row by row; raises DifferentRowsError, also for different labels."""
+def compare(
+    earlier: RowScores,
+    later: RowScores,
+    metric: str = HEADLINE_METRIC,
+    confidence: float = CONFIDENCE,
+) -> Comparison:
+    """Compare stages row by row; raises DifferentRowsError, also for different labels.
+
+    metric: the one that decides; the sentence and the listed rows are about it, or about exact
+    match if it has no value for each row. confidence: of every interval and verdict, two-sided.
+    """
     if earlier.evaluation_set != later.evaluation_set or earlier.labels != later.labels:
         raise DifferentRowsError(
             "the stages were evaluated on different rows or labels, so they can't be compared; "
             "evaluate both on the same data set"
         )
     before, after = earlier.by_key(), later.by_key()
-    metrics = _differences(before, after)
-    change = after.columns()[HEADLINE_METRIC] - before.columns()[HEADLINE_METRIC]
-    improved, regressed = int((change > 0).sum()), int((change < 0).sum())
+    metrics = _differences(before, after, confidence)
+    columns = after.columns()
+    headline = metric if metric in columns else HEADLINE_METRIC
+    gain = _gains(headline, before.columns()[headline], columns[headline])
+    improved, regressed = int((gain > 0).sum()), int((gain < 0).sum())
     return Comparison(
         n=len(after),
         improved=improved,
         regressed=regressed,
         same=len(after) - improved - regressed,
-        improved_rows=_listed(after, change > 0),
-        regressed_rows=_listed(after, change < 0),
+        improved_rows=_listed(after, gain > 0),
+        regressed_rows=_listed(after, gain < 0),
         metrics=metrics,
-        summary=in_words(metrics[HEADLINE_METRIC], len(after)),
+        summary=in_words(metrics[headline], BY_NAME[headline].title, improved + regressed),
+        metric=headline,
     )
 
 
-def in_words(difference: Difference, n: int) -> str:
-    """One sentence: the verdict, the numbers, and what would settle an open question."""
+def in_words(difference: Difference, title: str, changed: int) -> str:
+    """One sentence: the verdict, the numbers, and what so many rows could have shown.
+
+    changed: how many rows did.
+    """
+    n, questions = difference.n or 0, difference.questions or 0
+    rows = f"{n:,} rows" if questions == n else f"{n:,} rows of {questions:,} different questions"
     change = (
-        f"{difference.verdict}: {difference.earlier:.1%} to {difference.later:.1%} on {n} rows, "
-        f"95 % interval of the change {difference.low:+.1%} to {difference.high:+.1%}"
+        f"{title}, {difference.verdict}: {difference.earlier:.1%} to "
+        f"{difference.later:.1%} on {rows}"
     )
-    if difference.verdict is not Verdict.NO_EVIDENCE:
+    if difference.low is None or difference.high is None:
+        return f"{change}; {difference.method}"
+    change += (
+        f", {percent(difference.confidence)} interval of the change {difference.low:+.1%} to "
+        f"{difference.high:+.1%}"
+    )
+    if difference.verdict is not Verdict.NO_EVIDENCE or not changed:
         return change
-    if difference.rows_to_settle is None:
-        return f"{change}; there is no difference to settle"
-    return f"{change}; about {difference.rows_to_settle:,} rows would settle a change of this size"
+    shown = smallest_gain(questions, changed / n, difference.confidence)
+    if shown is None:
+        return change
+    return (
+        f"{change}; with {changed / n:.1%} of the rows changing, as many show a change of "
+        f"{shown:.1%} 8 times in 10"
+    )
 
 
 def _listed(rows: RowScores, chosen: NDArray[np.bool_]) -> tuple[str, ...]:
     return tuple(map(row_name, rows.keys[chosen][:MAX_LISTED_ROWS].tolist()))
 
 
-def _differences(before: RowScores, after: RowScores) -> dict[str, Difference]:
+def _gains(
+    name: str, earlier: NDArray[np.float64], later: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    return later - earlier if BY_NAME[name].higher_is_better else earlier - later
+
+
+def _differences(before: RowScores, after: RowScores, confidence: float) -> dict[str, Difference]:
     earlier, later = before.columns(), after.columns()
-    changes = np.column_stack([later[name] - earlier[name] for name in later])
-    columns = np.hstack([changes, before.bleu, after.bleu])
-    random = np.random.default_rng(int(after.evaluation_set, 16))
-    resampled = resampled_sums(columns, random)
-    width = before.bleu.shape[1]
     differences = {
-        name: _row_difference(
-            earlier[name],
-            later[name],
-            resampled[:, index] / len(after),
-            higher_is_better=BY_NAME[name].higher_is_better,
-        )
-        for index, name in enumerate(later)
+        name: _row_difference(name, earlier[name], later[name], after.questions, confidence)
+        for name in later
     }
-    differences["bleu"] = _bleu_difference(
-        before, after, resampled[:, -2 * width : -width], resampled[:, -width:]
-    )
+    differences["bleu"] = _bleu_difference(before, after, confidence)
     return differences
 
 
 def _row_difference(
+    name: str,
     earlier: NDArray[np.float64],
     later: NDArray[np.float64],
-    resampled: NDArray[np.float64],
-    *,
-    higher_is_better: bool,
+    questions: NDArray[np.uint64],
+    confidence: float,
 ) -> Difference:
-    change = later - earlier
-    n, difference = len(change), float(change.mean())
-    gain = change if higher_is_better else -change
-    improved, regressed = int((gain > 0).sum()), int((gain < 0).sum())
-    # With no change seen in n rows, up to 3 in n may still change (the rule of three).
-    spread = math.sqrt(max(float(change.var()), 3 / n))
-    if _is_yes_no(earlier) and _is_yes_no(later):
-        p_no_gain, p_no_loss = mcnemar_p_values(improved, regressed)
+    change, gain = later - earlier, _gains(name, earlier, later)
+    up, down = int((change > 0).sum()), int((change < 0).sum())
+    sums, rows = by_question(questions, change)
+    if len(rows) == len(change) and _is_yes_no(earlier) and _is_yes_no(later):
+        evidence = yes_no(up, down, len(change), confidence)
     else:
-        p_no_gain, p_no_loss = normal_p_values(float(gain.mean()), spread / math.sqrt(n))
-    low, high = _interval(resampled)
-    reach = quantile(CONFIDENCE) + NormalDist().inv_cdf(POWER)
-    return Difference(
-        earlier=float(earlier.mean()),
-        later=float(later.mean()),
-        difference=difference,
-        low=low,
-        high=high,
-        improved=improved,
-        regressed=regressed,
-        p_no_gain=p_no_gain,
-        p_no_loss=p_no_loss,
-        verdict=verdict_of(p_no_gain, p_no_loss),
-        smallest_detectable=reach * spread / math.sqrt(n),
-        rows_to_settle=math.ceil((reach * spread / difference) ** 2) if difference else None,
+        evidence = graded(sums, rows, confidence, BY_NAME[name].most)
+    return _difference(
+        name,
+        (float(earlier.mean()), float(later.mean())),
+        evidence,
+        confidence,
+        n=len(change),
+        questions=len(rows),
+        improved=int((gain > 0).sum()),
+        regressed=int((gain < 0).sum()),
     )
 
 
-def _bleu_difference(
-    before: RowScores,
-    after: RowScores,
-    resampled_before: NDArray[np.float64],
-    resampled_after: NDArray[np.float64],
+def _bleu_difference(before: RowScores, after: RowScores, confidence: float) -> Difference:
+    """Compare the BLEU of the corpora by resampling questions, both corpora the same ones."""
+    statistics = np.hstack([before.bleu, after.bleu])
+    sums, rows = by_question(after.questions, statistics)
+    random = np.random.default_rng(int(after.evaluation_set, 16))
+    drawn_before, drawn_after = np.hsplit(resampled_sums(sums, random), 2)
+    shortest = np.min([each[:, :2].min(axis=1) for each in (before.bleu, after.bleu)], axis=0)
+    informative = shortest >= ORDER
+    evidence = resampled(
+        corpus_bleu(drawn_after) - corpus_bleu(drawn_before), int(informative.sum()), confidence
+    )
+    values = [float(corpus_bleu(each.bleu.sum(axis=0))) for each in (before, after)]
+    return _difference(
+        "bleu",
+        (values[0], values[1]),
+        evidence,
+        confidence,
+        n=len(after),
+        questions=len(rows),
+    )
+
+
+def _difference(
+    name: str,
+    values: tuple[float, float],
+    evidence: Evidence,
+    confidence: float,
+    *,
+    n: int,
+    questions: int,
+    improved: int | None = None,
+    regressed: int | None = None,
 ) -> Difference:
-    earlier = float(corpus_bleu(before.bleu.sum(axis=0)))
-    later = float(corpus_bleu(after.bleu.sum(axis=0)))
-    resampled = corpus_bleu(resampled_after) - corpus_bleu(resampled_before)
-    spread = float(resampled.std(ddof=1))
-    p_no_gain, p_no_loss = normal_p_values(later - earlier, spread) if spread else (1.0, 1.0)
-    low, high = _interval(resampled)
+    earlier, later = values
     return Difference(
         earlier=earlier,
         later=later,
         difference=later - earlier,
-        low=low,
-        high=high,
-        improved=0,
-        regressed=0,
-        p_no_gain=p_no_gain,
-        p_no_loss=p_no_loss,
-        verdict=verdict_of(p_no_gain, p_no_loss),
-        smallest_detectable=None,
-        rows_to_settle=None,
+        low=evidence.low,
+        high=evidence.high,
+        p_value=evidence.p_value,
+        confidence=confidence,
+        verdict=verdict_of(evidence, higher_is_better=BY_NAME[name].higher_is_better),
+        method=evidence.method,
+        n=n,
+        questions=questions,
+        improved=improved,
+        regressed=regressed,
     )
-
-
-def mcnemar_p_values(improved: int, regressed: int) -> tuple[float, float]:
-    """Return the one-sided exact p-values of "not better" and "not worse" (McNemar, 1947)."""
-    flips = improved + regressed
-    return binomial_upper_tail(improved, flips), binomial_upper_tail(regressed, flips)
-
-
-def normal_p_values(difference: float, stderr: float) -> tuple[float, float]:
-    """Return the one-sided p-values of "not better" and "not worse" by a normal test."""
-    p_no_gain = NormalDist().cdf(-difference / stderr)
-    return p_no_gain, 1 - p_no_gain
-
-
-def _interval(resampled: NDArray[np.float64]) -> tuple[float, float]:
-    low, high = np.quantile(resampled, ((1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2)).tolist()
-    return low, high
 
 
 def _is_yes_no(values: NDArray[np.float64]) -> bool:
     return bool(np.isin(values, (0.0, 1.0)).all())
 
 
-def verdict_of(p_no_gain: float, p_no_loss: float) -> Verdict:
-    """Return what two one-sided p-values say at 95 % confidence."""
-    threshold = (1 - CONFIDENCE) / 2
-    if p_no_gain <= threshold:
-        return Verdict.BETTER
-    return Verdict.WORSE if p_no_loss <= threshold else Verdict.NO_EVIDENCE
+def verdict_of(evidence: Evidence, *, higher_is_better: bool = True) -> Verdict:
+    """Return what the interval says: a change where it lies on one side of 0."""
+    if evidence.low is None or evidence.high is None or evidence.low <= 0 <= evidence.high:
+        return Verdict.NO_EVIDENCE
+    return Verdict.BETTER if (evidence.low > 0) == higher_is_better else Verdict.WORSE

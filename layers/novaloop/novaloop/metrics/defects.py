@@ -108,7 +108,7 @@ def _bleu_defects(
     elif not _close(value, right.value):
         yield _other("bleu", value, right.value)
     stderr = reported.get("bleu" + STDERR_SUFFIX, 0.0)
-    if stderr and (of_first or 10 * stderr < (right.stderr or 0.0)):
+    if stderr and 10 * stderr < (right.stderr or 0.0):
         spread = stderr * math.sqrt(_RESAMPLES_OF_LIGHTEVAL)
         yield Defect(
             "bleu" + STDERR_SUFFIX,

@@ -1,4 +1,4 @@
-"""Estimates with their errors, intervals and exact tests."""
+"""Estimates with their errors and intervals, by different questions where some repeat."""
 
 from __future__ import annotations
 
@@ -16,20 +16,51 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 CONFIDENCE = 0.95
-RESAMPLES = 1000
+RESAMPLES = 1999
+"""Of a bootstrap: with as many, an interval of 99.9 % is still two of them."""
 _DRAWS_AT_ONCE = 1_000_000
 
 
-def mean(values: NDArray[np.float64]) -> Estimate:
-    """The mean and the sample standard deviation (n - 1) over the root of n, as lighteval has it.
+def by_question(
+    questions: NDArray[np.uint64], values: NDArray[np.number]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the sums of rows' values by question, (n, ...) to (k, ...), and each one's rows, (k,).
 
+    Rows that repeat a question are one case: they say the same thing again.
+    """
+    different, index, rows = np.unique(questions, return_inverse=True, return_counts=True)
+    if len(different) == len(questions):
+        return values.astype(np.float64), np.ones(len(questions))
+    sums = np.zeros((len(different), *values.shape[1:]))
+    np.add.at(sums, index, values)
+    return sums, rows.astype(np.float64)
+
+
+def mean(
+    values: NDArray[np.float64], questions: NDArray[np.uint64], confidence: float = CONFIDENCE
+) -> Estimate:
+    """Return the mean of the rows, its standard error and its interval.
+
+    Where no question repeats, the error is the sample standard deviation (n - 1) over the root of
+    n, as lighteval has it; else that of the questions' sums (Miller, 2024). A share's interval is
+    Wilson's, for as many rows as would have that error; another mean's is the normal one.
     Raises ValueError when there are no values.
     """
     n = len(values)
     if n == 0:
         raise ValueError("the mean of no rows is undefined")
-    stderr = float(np.std(values, ddof=1)) / math.sqrt(n) if n > 1 else None
-    return Estimate(float(np.mean(values)), stderr)
+    value = float(np.mean(values))
+    deviations, rows = by_question(questions, values - value)
+    k = len(rows)
+    if k == 1:
+        return Estimate(value, None)
+    stderr = math.sqrt(float(deviations @ deviations) * k / (k - 1)) / n
+    if not bool(np.isin(values, (0.0, 1.0)).all()):
+        reach = quantile(confidence) * stderr
+        return Estimate(value, stderr, value - reach, value + reach)
+    # Where questions repeat, the rows count for fewer; where all are alike, for the questions.
+    effective = value * (1 - value) / stderr**2 * k / (k - 1) if stderr else k
+    return Estimate(value, stderr, *score_interval(value, min(n, effective), confidence))
 
 
 def quantile(confidence: float) -> float:
@@ -41,13 +72,17 @@ def wilson(count: int, n: int, confidence: float = CONFIDENCE) -> Share:
     """A share with its score interval (Wilson, 1927)."""
     if n == 0:
         return Share(count, n, None, None, None)
+    return Share(count, n, count / n, *score_interval(count / n, n, confidence))
+
+
+def score_interval(rate: float, n: float, confidence: float) -> tuple[float, float]:
+    """Return Wilson's interval of a rate; n is a number of rows, or what they count for."""
     z2 = quantile(confidence) ** 2
-    rate = count / n
     centre = (rate + z2 / (2 * n)) / (1 + z2 / n)
     reach = math.sqrt(z2 * (rate * (1 - rate) / n + z2 / (4 * n * n))) / (1 + z2 / n)
-    low = 0.0 if count == 0 else max(0.0, centre - reach)
-    high = 1.0 if count == n else min(1.0, centre + reach)
-    return Share(count, n, rate, low, high)
+    low = 0.0 if rate == 0 else max(0.0, centre - reach)
+    high = 1.0 if rate == 1 else min(1.0, centre + reach)
+    return low, high
 
 
 def resampled_sums(
@@ -76,6 +111,8 @@ def binomial_upper_tail(successes: int, n: int) -> float:
     """P(X >= successes) for X ~ Binomial(n, 1/2); exact up to rounding."""
     if successes <= 0:
         return 1.0
+    if successes > n:
+        return 0.0
     if 2 * successes <= n:
         return 1.0 - binomial_upper_tail(n - successes + 1, n)
     term = math.exp(_log_choose(n, successes) - n * math.log(2))

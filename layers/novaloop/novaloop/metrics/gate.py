@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
-from novaloop.metrics.registry import GATED, LENIENT_ACCURACY
-from novaloop.metrics.results import TEST, Score, TaskScore
+from novaloop.metrics.registry import GATED
+from novaloop.metrics.results import Score, TaskScore, Verdict, percent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from novaloop.metrics.results import Change, ClassScore, Difference, Share
+    from novaloop.metrics.results import Difference, Share
 
 
 class GateVerdict(StrEnum):
@@ -45,10 +45,6 @@ class Conditions(Protocol):
     @property
     def better_than(self) -> str | None:
         """The stage over which the metric must have gained."""
-
-    @property
-    def confidence(self) -> float:
-        """Of the one-sided test of that gain."""
 
     @property
     def class_floors(self) -> Mapping[str, float]:
@@ -84,10 +80,11 @@ class GateResult:
 def judge(conditions: Conditions, score: Score | TaskScore) -> GateResult:
     """Apply the conditions to the score of an evaluation.
 
-    Levels, floors and ceilings hold for the observed value. A gain needs a one-sided test at
-    `confidence`, a paired one where there are rows, so a model that is no better passes at most
-    1 - confidence of the time; a gain that is neither shown nor refuted is undecided, as is
-    whatever was not measured.
+    All go by intervals at `confidence`, two-sided. A level, floor or ceiling is met where the whole
+    interval lies on the right side of it, and a gain where that of the change lies above 0; it is
+    not met where the whole interval lies on the other side. In between it is undecided, as is
+    whatever was not measured. A model that is no better passes at most (1 - confidence) / 2 of the
+    time, at one try.
     """
     ledger = tuple(_ledger(conditions, score))
     outcomes = {entry.outcome for entry in ledger}
@@ -101,16 +98,16 @@ def _ledger(conditions: Conditions, score: Score | TaskScore) -> Iterator[Ledger
     if conditions.at_least is not None:
         yield _level(conditions.metric, conditions.at_least, score)
     if conditions.better_than is not None:
-        yield _gain(conditions, conditions.better_than, score)
+        yield _gain(conditions.metric, conditions.better_than, score)
     yield from _limits(conditions, score if isinstance(score, Score) else None)
 
 
 def _limits(conditions: Conditions, score: Score | None) -> Iterator[LedgerEntry]:
     """Yield what only the rows of an evaluation can tell."""
-    classes = score.classification.strict.classes if score and score.classification else {}
-    for label, floor in conditions.class_floors.items():
-        yield _floor(label, floor, classes)
     strict = score.classification.strict if score and score.classification else None
+    for label, floor in conditions.class_floors.items():
+        found = strict.classes.get(label) if strict else None
+        yield _floor(f"recall of {label}", found.recall if found else None, floor)
     if conditions.max_format_failures is not None:
         share = strict.without_label if strict else None
         yield _ceiling("answers that are no label", share, conditions.max_format_failures)
@@ -120,74 +117,87 @@ def _limits(conditions: Conditions, score: Score | None) -> Iterator[LedgerEntry
 
 
 def _level(metric: str, needed: float, score: Score | TaskScore) -> LedgerEntry:
-    observed = _value(metric, score)
     condition = f"{metric} at least {needed:g}"
-    if observed is None:
-        return _unmeasured(condition, f"at least {needed:g}")
-    return _entry(condition, f"{observed:.4f}", f"at least {needed:g}", met=observed >= needed)
-
-
-def _value(metric: str, score: Score | TaskScore) -> float | None:
-    if metric == LENIENT_ACCURACY and isinstance(score, Score) and score.classification:
-        return score.classification.lenient.accuracy.value
     estimate = score.metrics.get(_name_in(score.metrics, metric))
-    return estimate.value if estimate else None
+    if estimate is None:
+        return _unmeasured(condition, f"at least {needed:g}")
+    if estimate.low is None or estimate.high is None:
+        # Nobody knows how sure such a value is, so it counts as it stands.
+        outcome = Outcome.MET if estimate.value >= needed else Outcome.NOT_MET
+        observed = f"{estimate.value:.4f}, without an error"
+        return LedgerEntry(condition, observed, f"at least {needed:g}", outcome)
+    observed = f"{estimate.value:.4f} ({estimate.low:.4f} to {estimate.high:.4f})"
+    outcome = _outcome(estimate.low - needed, estimate.high - needed)
+    return LedgerEntry(condition, observed, f"at least {needed:g}", outcome)
 
 
 def _name_in(metrics: Mapping[str, object], metric: str) -> str:
     return GATED[metric].name if metric in GATED and metric not in metrics else metric
 
 
-def _gain(conditions: Conditions, stage: str, score: Score | TaskScore) -> LedgerEntry:
-    condition = f"{conditions.metric} better than {stage}"
-    needed = f"a gain at {conditions.confidence:.0%} confidence"
+def _gain(metric: str, stage: str, score: Score | TaskScore) -> LedgerEntry:
+    condition = f"{metric} better than {stage}"
     differences = _differences(score, stage)
-    difference = differences.get(_name_in(differences, conditions.metric))
-    if difference is None:
-        return _unmeasured(condition, needed)
-    if isinstance(score, TaskScore):
-        needed = f"{needed} by {TEST}"
-    p_value = difference.p_no_gain
-    chance = "p < 0.0001" if p_value < 1e-4 else f"p = {p_value:.4f}"
-    observed = f"{difference.difference:+.4f}, {chance}"
-    return LedgerEntry(condition, observed, needed, _gain_outcome(difference, conditions))
+    found = differences.get(_name_in(differences, metric))
+    if found is None:
+        return _unmeasured(condition, "a change above 0")
+    needed = f"a change above 0 at {percent(found.confidence)} confidence, two-sided"
+    if found.low is None or found.high is None:
+        observed = f"{found.difference:+.4f}; {found.method}"
+        return LedgerEntry(condition, observed, needed, Outcome.UNDECIDED)
+    chance = "p < 0.0001" if found.p_value < 1e-4 else f"p = {found.p_value:.4f}"
+    interval = f"{found.low:+.4f} to {found.high:+.4f}"
+    observed = f"{found.difference:+.4f} ({interval}), {chance}{_rows(found)}; {found.method}"
+    return LedgerEntry(condition, observed, needed, _GAIN[found.verdict])
 
 
-def _differences(score: Score | TaskScore, stage: str) -> Mapping[str, Difference | Change]:
+_GAIN = {
+    Verdict.BETTER: Outcome.MET,
+    Verdict.WORSE: Outcome.NOT_MET,
+    Verdict.NO_EVIDENCE: Outcome.UNDECIDED,
+}
+
+
+def _rows(found: Difference) -> str:
+    if found.improved is None or found.regressed is None:
+        return ""
+    changed = f"{found.improved} rows improved, {found.regressed} regressed"
+    repeated = f" ({found.questions} different questions)" if found.questions != found.n else ""
+    return f"; {changed} of {found.n}{repeated}"
+
+
+def _differences(score: Score | TaskScore, stage: str) -> Mapping[str, Difference]:
     if isinstance(score, TaskScore):
         return score.changes.get(stage, {})
     comparison = score.comparisons.get(stage)
     return comparison.metrics if comparison else {}
 
 
-def _gain_outcome(difference: Difference | Change, conditions: Conditions) -> Outcome:
-    threshold = 1 - conditions.confidence
-    if difference.p_no_gain <= threshold:
-        return Outcome.MET
-    return Outcome.NOT_MET if difference.p_no_loss <= threshold else Outcome.UNDECIDED
-
-
-def _floor(label: str, floor: float, classes: Mapping[str, ClassScore]) -> LedgerEntry:
-    condition, needed = f"recall of {label}", f"at least {floor:g}"
-    recall = classes[label].recall if label in classes else None
-    if recall is None or recall.value is None:
+def _floor(condition: str, share: Share | None, floor: float) -> LedgerEntry:
+    needed = f"at least {floor:g}"
+    if share is None or share.low is None or share.high is None:
         return _unmeasured(condition, needed)
-    return _entry(condition, _in_words(recall), needed, met=recall.value >= floor)
+    outcome = _outcome(share.low - floor, share.high - floor)
+    return LedgerEntry(condition, _in_words(share), needed, outcome)
 
 
 def _ceiling(condition: str, share: Share | None, ceiling: float) -> LedgerEntry:
     needed = f"at most {ceiling:g}"
-    if share is None or share.value is None:
+    if share is None or share.low is None or share.high is None:
         return _unmeasured(condition, needed)
-    return _entry(condition, _in_words(share), needed, met=share.value <= ceiling)
+    outcome = _outcome(ceiling - share.high, ceiling - share.low)
+    return LedgerEntry(condition, _in_words(share), needed, outcome)
+
+
+def _outcome(least: float, most: float) -> Outcome:
+    """Say whether a margin is had that lies between the two."""
+    if least >= 0:
+        return Outcome.MET
+    return Outcome.NOT_MET if most < 0 else Outcome.UNDECIDED
 
 
 def _in_words(share: Share) -> str:
-    return f"{share.value:.4f} ({share.count} of {share.n})"
-
-
-def _entry(condition: str, observed: str, needed: str, *, met: bool) -> LedgerEntry:
-    return LedgerEntry(condition, observed, needed, Outcome.MET if met else Outcome.NOT_MET)
+    return f"{share.value:.4f} ({share.low:.4f} to {share.high:.4f}), {share.count} of {share.n}"
 
 
 def _unmeasured(condition: str, needed: str) -> LedgerEntry:

@@ -8,11 +8,11 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from novaloop.metrics.calibration import confidence
+from novaloop.metrics.calibration import log_probabilities
 from novaloop.rewards.labels import strip_solution_markers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
 
 class InferenceError(ValueError):
@@ -23,7 +23,8 @@ class InferenceError(ValueError):
 class Inference:
     """One evaluated row; `key` identifies it in every stage of an experiment.
 
-    confidence: the answer's probability, where the line holds log-probabilities.
+    question: a hash of the prompt, equal for rows that ask the same. log_probabilities: of the
+    answer's tokens, where the line holds them.
     """
 
     line: int
@@ -31,8 +32,9 @@ class Inference:
     prompt: str
     prediction: str
     gold: str
+    question: int
     other_predictions: int = 0
-    confidence: float | None = None
+    log_probabilities: Sequence[float] = ()
 
 
 def read_inferences(lines: Iterable[bytes]) -> Iterator[Inference]:
@@ -57,7 +59,9 @@ def _inference(line: bytes, number: int, occurrences: Counter[bytes]) -> Inferen
     occurrences[digest] += 1
     key = int.from_bytes(_digest(digest.hex(), str(occurrences[digest])))
     answer = strip_solution_markers(prediction)
-    return Inference(number, key, prompt, answer, gold, others, confidence(fields))
+    question = int.from_bytes(_digest(prompt))
+    tokens = log_probabilities(fields)
+    return Inference(number, key, prompt, answer, gold, question, others, tokens)
 
 
 def _object(line: bytes, number: int) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""How long the answers are, and how many were probably cut off."""
+"""How long the answers are, and how many were cut off."""
 
 from __future__ import annotations
 
@@ -7,18 +7,28 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from novaloop.metrics.estimates import wilson
-from novaloop.metrics.results import Lengths, Share
+from novaloop.metrics.estimates import CONFIDENCE, wilson
+from novaloop.metrics.results import Lengths
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from novaloop.metrics.rows import RowScores
 
-CHARACTERS_PER_TOKEN = 4  # of English text; the job doesn't report token counts
 BIN_EDGES = (0, 1, *(digit * 10**power for power, digit in product(range(7), (2, 5, 10))))
 
 
-def lengths(rows: RowScores, max_new_tokens: int | None) -> Lengths:
-    """The distribution over at least one row."""
+def lengths(
+    rows: RowScores,
+    max_new_tokens: int | None = None,
+    tokens: NDArray[np.int64] | None = None,
+    confidence: float = CONFIDENCE,
+) -> Lengths:
+    """The distribution over at least one row.
+
+    tokens: (n,), of each answer; without them, nobody knows which were cut off: four characters
+    are about one token of English, and of Chinese about four.
+    """
     characters = rows.characters
     median, p90 = np.quantile(characters, (0.5, 0.9)).tolist()
     bins = np.searchsorted(BIN_EDGES, characters, side="right") - 1
@@ -31,12 +41,7 @@ def lengths(rows: RowScores, max_new_tokens: int | None) -> Lengths:
         bin_edges=BIN_EDGES,
         counts=tuple(np.bincount(bins, minlength=len(BIN_EDGES)).tolist()),
         counts_right=tuple(np.bincount(bins[exact], minlength=len(BIN_EDGES)).tolist()),
-        reached_limit=_reached_limit(rows, max_new_tokens),
+        reached_limit=wilson(int((tokens >= max_new_tokens).sum()), len(rows), confidence)
+        if max_new_tokens is not None and tokens is not None
+        else None,
     )
-
-
-def _reached_limit(rows: RowScores, max_new_tokens: int | None) -> Share | None:
-    if max_new_tokens is None:
-        return None
-    cut_off = rows.characters >= max_new_tokens * CHARACTERS_PER_TOKEN
-    return wilson(int(cut_off.sum()), len(rows))

@@ -10,17 +10,27 @@ from typing import Any
 from novaloop.typed import adapter
 
 
+def percent(share: float) -> str:
+    """Write a share as percent: 95 %, or 99.9 %, which is not 100 %."""
+    return f"{100 * share:.10g} %"
+
+
 @dataclass(frozen=True)
 class Estimate:
-    """A value and its standard error; no error where one row can't give any."""
+    """A value, its standard error and its interval at the confidence that was asked for.
+
+    No error where one row can't give any, nor an interval where nobody knows how sure the value is.
+    """
 
     value: float
     stderr: float | None
+    low: float | None = None
+    high: float | None = None
 
 
 @dataclass(frozen=True)
 class Share:
-    """`count` of `n` rows, and the 95 % Wilson interval of the rate. No rate without rows."""
+    """`count` of `n` rows, and the Wilson interval of the rate. No rate without rows."""
 
     count: int
     n: int
@@ -33,7 +43,7 @@ class Share:
 class ClassScore:
     """One label's scores. Where nothing was predicted or true, the score is 0 as in scikit-learn.
 
-    `recall` carries its 95 % interval; `true_share` and `predicted_share` show a bias.
+    `recall` carries its interval; `true_share` and `predicted_share` show a bias.
     """
 
     precision: float
@@ -91,40 +101,53 @@ class Calibration:
 
 
 class Verdict(StrEnum):
-    """What the evidence says at 95 % confidence, two-sided."""
+    """What the interval of a change says: better or worse where it lies on one side of 0."""
 
     BETTER = "better"
     WORSE = "worse"
     NO_EVIDENCE = "no evidence either way"
 
 
+YES_NO = "Tango's interval, mid-p McNemar test"
+GRADED = "score test of the mean change, corrected for skewness"
+CORPUS = "paired bootstrap"
+UNPAIRED = "an unpaired z-test on the jobs' standard errors"
+"""The tests by name; `paired` has their sources."""
+
+
 @dataclass(frozen=True)
 class Difference:
-    """A metric's change from the earlier stage to the later one.
+    """A metric's change from the earlier evaluation to the later one, and what is to be made of it.
 
-    low, high: 95 % paired bootstrap interval. improved, regressed: rows; of a metric that had
-    better be low, a row where it fell has improved. p_no_gain, p_no_loss: one-sided p-values of
-    "not better" and of "not worse". smallest_detectable: the change that n rows would show with
-    80 % power. rows_to_settle: the n that would show this change, if finite.
+    Verdict, colour, sentence and gate all read this one object. low, high: the interval of the
+    change at `confidence`, two-sided; None where there was too little to go by. It excludes 0
+    exactly where p_value is at most 1 - confidence, and where the verdict says a change. method:
+    the test by name, or why there was none. n: rows; questions: different ones, which the test
+    goes by. improved, regressed: rows; of a metric that had better be low, a row where it fell has
+    improved. None where nobody knows: of the jobs' own totals all four, of BLEU the last two.
     """
 
     earlier: float
     later: float
     difference: float
-    low: float
-    high: float
-    improved: int
-    regressed: int
-    p_no_gain: float
-    p_no_loss: float
+    low: float | None
+    high: float | None
+    p_value: float
+    confidence: float
     verdict: Verdict
-    smallest_detectable: float | None
-    rows_to_settle: int | None
+    method: str
+    n: int | None = None
+    questions: int | None = None
+    improved: int | None = None
+    regressed: int | None = None
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """The later stage against an earlier one; row names are those of `RowScores.to_lines`."""
+    """The later stage against an earlier one; row names are those of `RowScores.to_lines`.
+
+    metric: what the sentence, the counts and the listed rows are about.
+    """
 
     n: int
     improved: int
@@ -134,6 +157,7 @@ class Comparison:
     regressed_rows: tuple[str, ...]
     metrics: dict[str, Difference]
     summary: str
+    metric: str = "em"
 
 
 @dataclass(frozen=True)
@@ -158,8 +182,8 @@ class Lengths:
     """Lengths of the answers in characters.
 
     counts, counts_right: rows, and rows answered exactly, from each of `bin_edges` to the next
-    (the last bin is open). `reached_limit`: answers of about max_new_tokens or more, None when
-    that limit is unknown.
+    (the last bin is open). `reached_limit`: answers of max_new_tokens or more, None where that
+    limit or how many tokens an answer has is unknown.
     """
 
     mean: float
@@ -187,9 +211,9 @@ class FormatFailure(StrEnum):
 class Score:
     """Everything measured about one evaluation of one stage.
 
-    metrics: those of `pairs.VALUES` (0 to 1) and `bleu` (0 to 100), by the names that the job
-    uses, and what a processor function of the job measured. comparisons: this stage against each
-    earlier one, by its name. format_failures: rows.
+    metrics: those of the registry by their names there, and what a processor function of the job
+    measured. comparisons: this stage against each earlier one, by its name. confidence: of every
+    interval. format_failures: rows. questions: different ones among the n rows.
     """
 
     n: int
@@ -202,6 +226,8 @@ class Score:
     notes: tuple[str, ...]
     calibration: Calibration | None = None
     format_failures: dict[FormatFailure, int] = field(default_factory=dict)
+    confidence: float = 0.95
+    questions: int | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON content; `from_dict` reads it back."""
@@ -213,35 +239,17 @@ class Score:
         return adapter(Score).validate_python(content)
 
 
-TEST = "an unpaired z-test on the jobs' standard errors"
-
-
-@dataclass(frozen=True)
-class Change:
-    """A metric's change between two jobs; low, high: its 95 % interval, rows taken as unrelated.
-
-    On the same questions a paired test would see smaller changes, so this one errs towards doubt.
-    p_no_gain, p_no_loss: one-sided p-values of "not better" and of "not worse".
-    """
-
-    earlier: float
-    later: float
-    difference: float
-    low: float
-    high: float
-    p_no_gain: float
-    p_no_loss: float
-    verdict: Verdict
-
-
 @dataclass(frozen=True)
 class TaskScore:
-    """What a job reported of one task. changes: by the earlier evaluation's name, then metric."""
+    """What a job reported of one task. changes: by the earlier evaluation's name, then metric.
+
+    On the same questions a paired test would see smaller changes, so these err towards doubt.
+    """
 
     task: str
     subtask: str | None
     metrics: dict[str, Estimate]
-    changes: dict[str, dict[str, Change]]
+    changes: dict[str, dict[str, Difference]]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON content; `from_dict` reads it back."""

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 NO_LABEL = -1
-_FIELDS = ("row", "gold", "strict", "lenient", "characters", "values", "bleu")
+_FIELDS = ("row", "question", "gold", "strict", "lenient", "characters", "values", "bleu")
 
 
 class RowsError(ValueError):
@@ -31,12 +31,14 @@ class RowsError(ValueError):
 class RowScores:
     """Columns over n rows. `gold`, `strict` and `lenient` index `labels`, or are NO_LABEL.
 
-    keys: (n,) uint64; values: (n, len(VALUES)) float64; bleu: (n, bleu.WIDTH) int64;
-    gold, strict, lenient, characters: (n,) int64.
+    keys, questions: (n,) uint64, of a row and of what it asks: rows that ask the same have the same
+    question; values: (n, len(VALUES)) float64; bleu: (n, bleu.WIDTH) int64; gold, strict, lenient,
+    characters: (n,) int64.
     """
 
     labels: tuple[str, ...]
     keys: NDArray[np.uint64]
+    questions: NDArray[np.uint64]
     values: NDArray[np.float64]
     bleu: NDArray[np.int64]
     gold: NDArray[np.int64]
@@ -74,7 +76,7 @@ class RowScores:
         """As JSON lines: the labels and metric names, then a row each."""
         yield _line({"labels": self.labels, "metrics": VALUES})
         columns = zip(
-            map(row_name, self.keys.tolist()),
+            *(map(row_name, each.tolist()) for each in (self.keys, self.questions)),
             *(column.tolist() for column in (self.gold, self.strict, self.lenient)),
             *(self.characters.tolist(), self.values.tolist(), self.bleu.tolist()),
             strict=True,
@@ -91,11 +93,14 @@ class RowScores:
             builder = RowScoresBuilder(header["labels"])
             same_metrics = tuple(header["metrics"]) == VALUES
             for row in documents if same_metrics else ():
-                name, gold, strict, lenient, characters, values, statistics = (
+                row.setdefault("question", row["row"])
+                # Release 0.1.0 did not write what a row asks: there, all are taken for different.
+                name, question, gold, strict, lenient, characters, values, statistics = (
                     row[field] for field in _FIELDS
                 )
                 pair = PairScores(tuple(values), tuple(statistics))
-                builder.add(int(name, 16), pair, (gold, strict, lenient), characters)
+                keys = int(name, 16), int(question, 16)
+                builder.add(keys, pair, (gold, strict, lenient), characters)
         except (StopIteration, KeyError, TypeError, ValueError, OverflowError) as error:
             raise RowsError(f"the row scores are damaged: {type(error).__name__}") from error
         if not same_metrics:
@@ -104,23 +109,32 @@ class RowScores:
 
 
 class RowScoresBuilder:
-    """Collects rows into columns, about 170 bytes a row."""
+    """Collects rows into columns, about 180 bytes a row."""
 
     def __init__(self, labels: Sequence[str]) -> None:
         self._labels = tuple(labels)
         self._keys = array("Q")
+        self._questions = array("Q")
         self._values = array("d")
         self._bleu = array("q")
         self._labelled = array("q")
         self._characters = array("q")
 
     def add(
-        self, key: int, pair: PairScores, labelled: tuple[int, int, int], characters: int
+        self,
+        keys: tuple[int, int],
+        pair: PairScores,
+        labelled: tuple[int, int, int],
+        characters: int,
     ) -> None:
-        """Add a row; `labelled` holds the gold, strict and lenient label's index."""
+        """Add a row.
+
+        keys: of the row and of its question. labelled: the gold, strict and lenient label's index.
+        """
         if len(pair.values) != len(VALUES) or len(pair.bleu) != bleu.WIDTH:
             raise RowsError("a row holds too many or too few numbers")
-        self._keys.append(key)
+        self._keys.append(keys[0])
+        self._questions.append(keys[1])
         self._values.extend(pair.values)
         self._bleu.extend(pair.bleu)
         self._labelled.extend(labelled)
@@ -133,6 +147,7 @@ class RowScoresBuilder:
         return RowScores(
             labels=self._labels,
             keys=np.array(self._keys, dtype=np.uint64),
+            questions=np.array(self._questions, dtype=np.uint64),
             values=np.array(self._values, dtype=np.float64).reshape(n, len(VALUES)),
             bleu=np.array(self._bleu, dtype=np.int64).reshape(n, bleu.WIDTH),
             gold=gold,

@@ -13,20 +13,22 @@ from novaloop.metrics.archive import EvaluationOutput, archive_members
 from novaloop.metrics.bleu import corpus_bleu
 from novaloop.metrics.calibration import calibrate
 from novaloop.metrics.classification import classify
-from novaloop.metrics.comparison import compare
+from novaloop.metrics.comparison import HEADLINE_METRIC, compare
 from novaloop.metrics.defects import STDERR_SUFFIX, FirstPredictionBleu, examine
-from novaloop.metrics.estimates import mean, resampled_sums
+from novaloop.metrics.estimates import CONFIDENCE, by_question, mean, resampled_sums
 from novaloop.metrics.format_failures import format_failure
 from novaloop.metrics.inferences import Inference, InferenceError, read_inferences
 from novaloop.metrics.lengths import lengths
 from novaloop.metrics.overlap import MAX_PAIRS
-from novaloop.metrics.pairs import VALUES, PairScorer
+from novaloop.metrics.pairs import PairScorer
+from novaloop.metrics.registry import BY_NAME
 from novaloop.metrics.results import (
     Estimate,
     FormatFailure,
     Score,
 )
 from novaloop.metrics.rows import NO_LABEL, RowScores, RowScoresBuilder
+from novaloop.metrics.tasks import of_job
 from novaloop.rewards.labels import LabelReader
 
 if TYPE_CHECKING:
@@ -56,15 +58,18 @@ def score_output(
     labels: Sequence[str] = (),
     max_new_tokens: int | None = None,
     earlier: Mapping[str, RowScores] | None = None,
+    metric: str = HEADLINE_METRIC,
+    confidence: float = CONFIDENCE,
 ) -> tuple[Score, RowScores]:
     """Score an evaluation job's output, file by file.
 
+    metric, confidence: what decides, and how sure intervals and verdicts are to be (`compare`).
     Raises ArchiveError, InferenceError, DifferentRowsError, or ValueError for bad labels.
     """
     output = EvaluationOutput(members)
-    scorer = _Scorer(labels)
+    scorer = _Scorer(labels, max_new_tokens, metric, confidence)
     scorer.add_all(output.inference_lines())
-    return scorer.finish(output.reported, max_new_tokens, earlier or {})
+    return scorer.finish(output.reported, earlier or {})
 
 
 def score_lines(
@@ -76,15 +81,18 @@ def score_lines(
     earlier: Mapping[str, RowScores] | None = None,
 ) -> tuple[Score, RowScores]:
     """Score the lines of an `inference_output.jsonl`; raises as `score_archive` does."""
-    scorer = _Scorer(labels)
+    scorer = _Scorer(labels, max_new_tokens, HEADLINE_METRIC, CONFIDENCE)
     scorer.add_all(lines)
-    return scorer.finish(reported, max_new_tokens, earlier or {})
+    return scorer.finish(reported, earlier or {})
 
 
 class _Scorer:
     """Holds what is kept of each row; the texts themselves pass by."""
 
-    def __init__(self, labels: Sequence[str]) -> None:
+    def __init__(
+        self, labels: Sequence[str], max_new_tokens: int | None, metric: str, confidence: float
+    ) -> None:
+        self._max_new_tokens, self._metric, self._confidence = max_new_tokens, metric, confidence
         self._reader = LabelReader(labels) if labels else None
         self._index = {label: index for index, label in enumerate(labels)}
         self._pairs = PairScorer()
@@ -92,6 +100,7 @@ class _Scorer:
         self._first_prediction = FirstPredictionBleu()
         self._several_predictions = 0
         self._confidences = array("d")
+        self._tokens = array("q")
         self._format_failures: Counter[FormatFailure] = Counter()
 
     def add_all(self, lines: Iterable[bytes]) -> None:
@@ -105,11 +114,12 @@ class _Scorer:
     def _add(self, inference: Inference, gold: Gold, pair: PairScores) -> None:
         prediction = inference.prediction
         labelled = self._labels_of(inference)
-        self._rows.add(inference.key, pair, labelled, len(prediction))
+        self._rows.add((inference.key, inference.question), pair, labelled, len(prediction))
         self._first_prediction.add(prediction, gold)
         self._several_predictions += inference.other_predictions > 0
-        confidence = inference.confidence
-        self._confidences.append(math.nan if confidence is None else confidence)
+        tokens = inference.log_probabilities
+        self._confidences.append(math.exp(sum(tokens)) if tokens else math.nan)
+        self._tokens.append(len(tokens))
 
     def _labels_of(self, inference: Inference) -> tuple[int, int, int]:
         if self._reader is None:
@@ -130,33 +140,51 @@ class _Scorer:
     def finish(
         self,
         reported: Mapping[str, float] | None,
-        max_new_tokens: int | None,
         earlier: Mapping[str, RowScores],
     ) -> tuple[Score, RowScores]:
         rows = self._rows.build()
         if len(rows) == 0:
             raise InferenceError("the evaluation holds no rows")
-        metrics = {name: mean(column) for name, column in zip(VALUES, rows.values.T, strict=True)}
-        metrics["bleu"] = _bleu(rows)
+        columns, confidence = rows.columns(), self._confidence
+        metrics = {
+            name: mean(column, rows.questions, confidence) for name, column in columns.items()
+        }
+        metrics["bleu"] = _bleu(rows, confidence)
+        metrics = {name: metrics[name] for name in BY_NAME if name in metrics}
+        # A job knows no questions that repeat: to it, all rows are cases of their own.
+        as_jobs_have_it = metrics | {name: mean(each, rows.keys) for name, each in columns.items()}
+        tokens = np.array(self._tokens)
         score = Score(
             n=len(rows),
             evaluation_set=rows.evaluation_set,
-            metrics=metrics | _of_processor(reported or {}, metrics),
-            classification=classify(rows),
-            lengths=lengths(rows, max_new_tokens),
-            comparisons={name: compare(stage, rows) for name, stage in earlier.items()},
-            reported=examine(reported, metrics, self._first_prediction.value()),
-            notes=self._notes(reported),
-            calibration=calibrate(np.array(self._confidences), rows.columns()["em"] == 1),
+            metrics=metrics | _of_processor(reported or {}, metrics, confidence),
+            classification=classify(rows, confidence),
+            lengths=lengths(
+                rows, self._max_new_tokens, tokens if tokens.all() else None, confidence
+            ),
+            comparisons={
+                name: compare(stage, rows, self._metric, confidence)
+                for name, stage in earlier.items()
+            },
+            reported=examine(reported, as_jobs_have_it, self._first_prediction.value()),
+            notes=self._notes(reported, rows),
+            calibration=calibrate(np.array(self._confidences), columns["em"] == 1),
             format_failures=dict(self._format_failures),
+            confidence=confidence,
+            questions=len(np.unique(rows.questions)),
         )
         return score, rows
 
-    def _notes(self, reported: Mapping[str, float] | None) -> tuple[str, ...]:
+    def _notes(self, reported: Mapping[str, float] | None, rows: RowScores) -> tuple[str, ...]:
         notes = []
         if self._several_predictions:
             notes.append(
                 f"{self._several_predictions} rows hold several predictions; the first counts"
+            )
+        if (questions := len(np.unique(rows.questions))) < len(rows):
+            notes.append(
+                f"{len(rows):,} rows ask {questions:,} different questions; errors, intervals and "
+                "tests go by the questions"
             )
         if reported is None:
             notes.append("the job reported no metrics of its own")
@@ -178,18 +206,22 @@ def _batches(inferences: Iterable[Inference]) -> Iterator[list[Inference]]:
 
 
 def _of_processor(
-    reported: Mapping[str, float], ours: Mapping[str, Estimate]
+    reported: Mapping[str, float], ours: Mapping[str, Estimate], confidence: float
 ) -> dict[str, Estimate]:
     """What only the job measures, by a processor function, as the job reports it."""
     return {
-        name: Estimate(value, reported.get(name + STDERR_SUFFIX))
+        name: of_job(value, reported.get(name + STDERR_SUFFIX), confidence)
         for name, value in reported.items()
         if name not in ours and not name.endswith(STDERR_SUFFIX)
     }
 
 
-def _bleu(rows: RowScores) -> Estimate:
+def _bleu(rows: RowScores, confidence: float) -> Estimate:
     value = float(corpus_bleu(rows.bleu.sum(axis=0)))
+    sums, counts = by_question(rows.questions, rows.bleu)
+    if len(counts) == 1:
+        return Estimate(value, None)
     random = np.random.default_rng(int(rows.evaluation_set, 16))
-    resampled = corpus_bleu(resampled_sums(rows.bleu, random))
-    return Estimate(value, float(resampled.std(ddof=1)) if len(rows) > 1 else None)
+    resampled = corpus_bleu(resampled_sums(sums, random))
+    low, high = np.quantile(resampled, ((1 - confidence) / 2, (1 + confidence) / 2)).tolist()
+    return Estimate(value, float(resampled.std(ddof=1)), low, high)

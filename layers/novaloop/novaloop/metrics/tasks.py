@@ -9,10 +9,11 @@ import math
 from typing import TYPE_CHECKING
 
 from novaloop.metrics.archive import ArchiveError, newest_results
-from novaloop.metrics.comparison import normal_p_values, verdict_of
+from novaloop.metrics.comparison import verdict_of
 from novaloop.metrics.defects import STDERR_SUFFIX
 from novaloop.metrics.estimates import CONFIDENCE, quantile
-from novaloop.metrics.results import Change, Estimate, TaskScore
+from novaloop.metrics.paired import unpaired
+from novaloop.metrics.results import Difference, Estimate, TaskScore
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -24,27 +25,35 @@ _AVERAGE = ":_average"
 
 
 def score_task(
-    members: Iterable[Member], task: str, subtask: str | None, earlier: Mapping[str, TaskScore]
+    members: Iterable[Member],
+    task: str,
+    subtask: str | None,
+    earlier: Mapping[str, TaskScore],
+    confidence: float = CONFIDENCE,
 ) -> TaskScore:
     """Read a job's results and compare them with earlier ones of the same task.
 
     Raises ArchiveError.
     """
-    metrics = estimates(newest_results(members))
+    metrics = estimates(newest_results(members), confidence)
     if not metrics:
         raise ArchiveError("the results file holds no metrics")
-    changes = {name: _changes(before.metrics, metrics) for name, before in earlier.items()}
+    changes = {
+        name: _changes(before.metrics, metrics, confidence) for name, before in earlier.items()
+    }
     return TaskScore(task, subtask, metrics, changes)
 
 
-def estimates(results: Mapping[str, Mapping[str, float]]) -> dict[str, Estimate]:
+def estimates(
+    results: Mapping[str, Mapping[str, float]], confidence: float = CONFIDENCE
+) -> dict[str, Estimate]:
     """Return the metrics of a whole results file: of its one task, else of `all`."""
     parts = [
         metrics for name, metrics in results.items() if name != OVERALL and _AVERAGE not in name
     ]
     whole = parts[0] if len(parts) == 1 else results.get(OVERALL, {})
     return {
-        name: Estimate(value, _stderr(name, value, whole, parts))
+        name: of_job(value, _stderr(name, value, whole, parts), confidence)
         for name, value in whole.items()
         if not name.endswith(STDERR_SUFFIX)
     }
@@ -66,10 +75,20 @@ def _stderr(
     return whole.get(key)
 
 
-def _changes(before: Mapping[str, Estimate], after: Mapping[str, Estimate]) -> dict[str, Change]:
+def of_job(value: float, stderr: float | None, confidence: float) -> Estimate:
+    """Return what a job told, with the interval of its error if it gave one."""
+    if not stderr:
+        return Estimate(value, stderr)
+    reach = quantile(confidence) * stderr
+    return Estimate(value, stderr, value - reach, value + reach)
+
+
+def _changes(
+    before: Mapping[str, Estimate], after: Mapping[str, Estimate], confidence: float
+) -> dict[str, Difference]:
     """Return the changes of the metrics whose errors are known on both sides."""
     return {
-        name: _change(before[name].value, later.value, spread)
+        name: _change(before[name].value, later.value, spread, confidence)
         for name, later in after.items()
         if name in before and (spread := _spread(before[name], later))
     }
@@ -82,16 +101,16 @@ def _spread(earlier: Estimate, later: Estimate) -> float:
     return math.hypot(earlier.stderr, later.stderr)
 
 
-def _change(earlier: float, later: float, spread: float) -> Change:
-    difference, reach = later - earlier, quantile(CONFIDENCE) * spread
-    p_no_gain, p_no_loss = normal_p_values(difference, spread)
-    return Change(
+def _change(earlier: float, later: float, spread: float, confidence: float) -> Difference:
+    evidence = unpaired(later - earlier, spread, confidence)
+    return Difference(
         earlier=earlier,
         later=later,
-        difference=difference,
-        low=difference - reach,
-        high=difference + reach,
-        p_no_gain=p_no_gain,
-        p_no_loss=p_no_loss,
-        verdict=verdict_of(p_no_gain, p_no_loss),
+        difference=later - earlier,
+        low=evidence.low,
+        high=evidence.high,
+        p_value=evidence.p_value,
+        confidence=confidence,
+        verdict=verdict_of(evidence),
+        method=evidence.method,
     )

@@ -2,17 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
-from novaloop.metrics.registry import (
-    BY_NAME,
-    LENIENT_ACCURACY,
-    METRICS,
-    NO_VALID_LABEL,
-    STRICT_ACCURACY,
-)
-from novaloop.metrics.results import Estimate, Score, Share, TaskScore
+from novaloop.metrics.registry import BY_NAME, METRICS
+from novaloop.metrics.results import Estimate, Score, TaskScore
 from novaloop.reports.schema import Measurement, MetricRow, TaskReport
 
 if TYPE_CHECKING:
@@ -21,7 +14,7 @@ if TYPE_CHECKING:
 
 def metric_rows(measured: Mapping[str, Score]) -> Iterator[MetricRow]:
     """Yield what was measured by the rows, one metric after the other, at each evaluation."""
-    estimates = {stage: _estimates(score) for stage, score in measured.items()}
+    estimates = {stage: score.metrics for stage, score in measured.items()}
     changes = {stage: _paired_verdicts(score) for stage, score in measured.items()}
     for metric in METRICS:
         row = _metric_row(metric.name, metric.title, estimates, changes)
@@ -97,24 +90,8 @@ def _measurement(
         stage=stage,
         value=estimate.value,
         stderr=estimate.stderr,
+        low=estimate.low,
+        high=estimate.high,
         delta=estimate.value - before["value"] if before else None,
         verdict=verdicts.get(before["stage"], {}).get(name) if before else None,
     )
-
-
-def _estimates(score: Score) -> dict[str, Estimate]:
-    if score.classification is None:
-        return dict(score.metrics)
-    strict, lenient = score.classification.strict, score.classification.lenient
-    shares = {
-        STRICT_ACCURACY: strict.accuracy,
-        LENIENT_ACCURACY: lenient.accuracy,
-        NO_VALID_LABEL: strict.without_label,
-    }
-    return score.metrics | {name: _estimate(share) for name, share in shares.items()}
-
-
-def _estimate(share: Share) -> Estimate:
-    """Give a share the standard error of the mean of its rows, as the other metrics have it."""
-    p = share.count / share.n
-    return Estimate(p, math.sqrt(p * (1 - p) / (share.n - 1)) if share.n > 1 else None)

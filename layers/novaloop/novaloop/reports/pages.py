@@ -11,10 +11,9 @@ from markupsafe import Markup
 from novaloop.experiment.costs.prices import packaged_prices
 from novaloop.metrics.classification import NO_VALID_LABEL
 from novaloop.metrics.defects import STDERR_SUFFIX
-from novaloop.metrics.estimates import CONFIDENCE, quantile
 from novaloop.metrics.gate import GateVerdict
 from novaloop.metrics.registry import BY_NAME
-from novaloop.metrics.results import TEST, FormatFailure
+from novaloop.metrics.results import UNPAIRED, FormatFailure, percent
 from novaloop.reports import charts
 
 if TYPE_CHECKING:
@@ -41,13 +40,23 @@ def html(report: Report) -> str:
         no_valid_label=NO_VALID_LABEL,
         format_failures=_format_failures(scored),
         prices_as_of=packaged_prices().as_of,
-        task_test=TEST,
+        task_test=UNPAIRED,
+        confidence=_confidence(scored),
     )
 
 
 def markdown(report: Report) -> str:
     """Return what matters most of the report as Markdown."""
     return _environment.get_template("report.md.j2").render(report=report)
+
+
+def _confidence(scored: list[Evaluation]) -> str:
+    """Write how sure the intervals and verdicts are: as the gate asks, the same at each evaluation.
+
+    An evaluation that was scored before its release could say has 95 %.
+    """
+    levels = {e["score"].get("confidence", 0.95) for e in scored if e["score"]} or {0.95}
+    return " or ".join(percent(level) for level in sorted(levels))
 
 
 def _histograms(scored: list[Evaluation]) -> dict[str, Markup]:
@@ -166,16 +175,17 @@ def cell(metric: MetricRow, measurement: Measurement) -> str:
     value = number(metric, measurement["value"])
     if measurement["stderr"] is None:
         return value
+    if measurement["stderr"] == 0 and measurement["low"] is not None:
+        return f"{value} ({interval(metric, measurement)})"
     return f"{value} ±{number(metric, measurement['stderr'])}"
 
 
 def interval(metric: MetricRow, measurement: Measurement) -> str:
-    """Write the 95 % interval of a value."""
-    value, stderr = measurement["value"], measurement["stderr"]
-    if stderr is None:
+    """Write the interval of a value."""
+    low, high = measurement["low"], measurement["high"]
+    if low is None or high is None:
         return "–"  # noqa: RUF001
-    reach = quantile(CONFIDENCE) * stderr
-    return f"{number(metric, value - reach)} to {number(metric, value + reach)}"
+    return f"{number(metric, low)} to {number(metric, high)}"
 
 
 def duration(seconds: float | None) -> str:

@@ -8,12 +8,14 @@ from novaloop.reports.trainings import TrainingReport
 
 
 class Measurement(TypedDict):
-    """One metric at one evaluation. `delta`: change from the evaluation before; `verdict`: what
-    the paired test says of that change (see `metrics.comparison.Verdict`)."""
+    """One metric at one evaluation. low, high: its interval. delta: change from the evaluation
+    before; verdict: what the test says of that change (see `metrics.results.Difference`)."""
 
     stage: str
     value: float
     stderr: float | None
+    low: float | None
+    high: float | None
     delta: float | None
     verdict: str | None
 
@@ -47,7 +49,7 @@ class Evaluation(TypedDict):
 
 
 class FlipLine(TypedDict):
-    """A row whose exact match changed: excerpts of its texts."""
+    """A row whose grade changed: excerpts of its texts."""
 
     row: str
     question: str
@@ -58,7 +60,7 @@ class FlipLine(TypedDict):
 
 
 class Comparison(TypedDict):
-    """An evaluation against the one before: counts of rows by exact match, and the verdict.
+    """An evaluation against the one before, by the metric that decides.
 
     improved_rows, regressed_rows: some of those rows; None where their texts are not kept.
     """

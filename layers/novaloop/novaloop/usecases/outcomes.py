@@ -10,7 +10,7 @@ from novaloop.experiment.record import Measured, Record, Snapshot, Stage
 from novaloop.experiment.runtimes.serving import endpoint_ref
 from novaloop.experiment.stack import output_prefix
 from novaloop.metrics.archive import ArchiveError, checkpoint_of
-from novaloop.metrics.registry import GATED, LENIENT_ACCURACY, METRICS
+from novaloop.metrics.registry import METRICS
 from novaloop.recipes.bedrock_serving import native_request
 from novaloop.recipes.catalog import metric_of
 from novaloop.usecases.outputs import find_output
@@ -57,7 +57,8 @@ def headlines(score: Mapping[str, Any], asked: Collection[str] = ()) -> dict[str
     of the job's own measured. Of a task: all, and first what its recipe asks for. The rest stands
     in the score's item and in the report.
     """
-    full_names = {metric.name: metric.full_name for metric in METRICS if metric.full_name}
+    full_names = {metric.name: metric.full_name or metric.name for metric in METRICS}
+    names = set(full_names.values())
     found = {
         full_names.get(name, name): Measured(each["value"], each.get("stderr"), score.get("n"))
         for name, each in score["metrics"].items()
@@ -65,12 +66,8 @@ def headlines(score: Mapping[str, Any], asked: Collection[str] = ()) -> dict[str
     if "task" in score:
         first = metric_of(score["task"])
         return dict(sorted(found.items(), key=lambda each: each[0] != first))
-    if LENIENT_ACCURACY in asked and score.get("classification"):
-        accuracy = score["classification"]["lenient"]["accuracy"]
-        if accuracy["value"] is not None:
-            found[LENIENT_ACCURACY] = Measured(accuracy["value"], n=accuracy["n"])
     shown = {HEADLINE, *(full_names.get(name, name) for name in asked)}
-    return {name: each for name, each in found.items() if name in shown or name not in GATED}
+    return {name: each for name, each in found.items() if name in shown or name not in names}
 
 
 def _checkpoint(record: Record, stage: Stage, objects: Objects) -> Outcome:

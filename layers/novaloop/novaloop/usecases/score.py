@@ -11,11 +11,12 @@ from typing import Any
 from novaloop.experiment.record import Record, ScoreItem, Snapshot, Stage, StageState
 from novaloop.experiment.runtimes.jobs import job_plan
 from novaloop.experiment.runtimes.registry import runtime_of
+from novaloop.experiment.spec.experiment import Gate
 from novaloop.experiment.spec.stages import EvaluateStage, Task
 from novaloop.experiment.stack import output_prefix
 from novaloop.experiment.versions import Damaged
 from novaloop.metrics.archive import ArchiveError, EvaluationOutput
-from novaloop.metrics.comparison import DifferentRowsError
+from novaloop.metrics.comparison import HEADLINE_METRIC, DifferentRowsError
 from novaloop.metrics.flips import (
     Answer,
     Flips,
@@ -26,6 +27,7 @@ from novaloop.metrics.flips import (
     to_json,
 )
 from novaloop.metrics.inferences import InferenceError
+from novaloop.metrics.registry import GATED
 from novaloop.metrics.results import Score, TaskScore
 from novaloop.metrics.rows import RowScores, RowsError
 from novaloop.metrics.score import score_output
@@ -122,16 +124,20 @@ def _score_task(
         if (item.score.get("task"), item.score.get("subtask")) == (plan.task, plan.subtask)
     }
     members = find_output(objects, output_prefix(record.experiment_id, stage))
-    return _Scored(score_task(members, plan.task, plan.subtask, earlier).to_dict())
+    confidence = (record.spec.gate or Gate()).confidence
+    return _Scored(score_task(members, plan.task, plan.subtask, earlier, confidence).to_dict())
 
 
 def _score_rows(record: Record, stage: Stage, snapshot: Snapshot, objects: Objects) -> _Scored:
     settings = runtime_of(record.spec).settings(record.spec, job_plan(record, stage))
+    gate = record.spec.gate or Gate()
     result, rows = score_output(
         find_output(objects, output_prefix(record.experiment_id, stage)),
         labels=record.spec.labels,
         max_new_tokens=settings.get("max_new_tokens"),
         earlier=_earlier_rows(record, stage, snapshot, objects),
+        metric=GATED[gate.metric].name if gate.metric in GATED else HEADLINE_METRIC,
+        confidence=gate.confidence,
     )
     rows_key = f"scores/{record.experiment_id}/{stage.name}-{stage.attempt}.jsonl"
     objects.put(rows_key, b"".join(rows.to_lines()), "application/jsonl")
