@@ -31,6 +31,7 @@ from novaloop.experiment.runtimes.registry import check_image, runtime_of
 from novaloop.experiment.spec.experiment import ExperimentSpec
 from novaloop.experiment.spec.inputs import roles
 from novaloop.experiment.spec.yaml_file import MAX_BYTES
+from novaloop.metrics.power import rows_needed, smallest_gain
 from novaloop.problem import Invalid
 from novaloop.usecases.dataset_checks import check_experiment
 from novaloop.usecases.ingest import ingest
@@ -48,6 +49,8 @@ if TYPE_CHECKING:
 
 DEFAULT_REGION = "us-east-1"
 NOT_LOOKED_AT = "what the files hold is looked at once this is right"
+ASSUMED_CHANGED = 0.1
+"""Which share of the answers changes between two evaluations; nobody knows before."""
 SCRATCH = "folder"
 """The experiment's name while its folder is checked: its own may be what is wrong."""
 PLACEHOLDERS = (
@@ -266,7 +269,7 @@ def _show(
     out.print()
     out.print(_stages(planned))
     out.print()
-    for line in _remarks(checked.spec, planned, site):
+    for line in (*_evidence(checked), *_remarks(checked.spec, planned, site)):
         out.print(line)
 
 
@@ -290,6 +293,28 @@ def _usd(cost: CostRange | None) -> tuple[str, str, str]:
     if cost is None:
         return "?", "?", "?"
     return f"{cost.low:,.0f}", f"{cost.expected:,.0f}", f"{cost.most:,.0f}"
+
+
+def _evidence(checked: Checked) -> Iterator[str]:
+    """Say what the evaluation rows can show of a gain that the gate asks for."""
+    gate, items = checked.spec.gate, checked.datasets
+    if gate is None or gate.better_than is None or (rows := items.get("eval")) is None:
+        return
+    assumed = f"if {ASSUMED_CHANGED:.0%} of the answers change"
+    shown = smallest_gain(rows.rows, ASSUMED_CHANGED, gate.confidence)
+    needed = rows_needed(
+        ASSUMED_CHANGED if shown is None else 0.01, ASSUMED_CHANGED, gate.confidence
+    )
+    if shown is None:
+        yield (
+            f"{views.rows(rows.rows)} of evaluation show no gain, {assumed}: from {needed:,} on, "
+            "they show one 8 times in 10."
+        )
+        return
+    yield (
+        f"{views.rows(rows.rows)} of evaluation show a gain of {100 * shown:.1f} points 8 times in "
+        f"10, {assumed}; for 1 point, about {needed:,} are needed."
+    )
 
 
 def _remarks(spec: ExperimentSpec, planned: ExperimentPlan, site: PlannedSite) -> Iterator[str]:

@@ -148,6 +148,25 @@ def test_the_plan_is_told_in_words(folder: Path) -> None:
         assert re.search(expected, result.output), expected
 
 
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        (20, "20 rows of evaluation show no gain, if 10% of the answers change: from 77 on"),
+        (500, "500 rows of evaluation show a gain of 4.0 points 8 times in 10, if 10% of the"),
+    ],
+)
+def test_what_the_evaluation_rows_can_show_is_told_before_anything_is_paid_for(
+    folder: Path, rows: int, said: str
+) -> None:
+    (folder / "eval.csv").write_text(csv_of("eval", rows))
+    assert "of evaluation show" not in novaloop("plan", str(folder)).stdout
+    spec = folder / "experiment.yaml"
+    spec.write_text(f"{spec.read_text()}gate: {{better_than: baseline}}\n")
+    told = novaloop("plan", str(folder)).stdout
+    assert said in " ".join(told.split())
+    assert max(map(len, told.splitlines())) <= 80
+
+
 def test_an_update_of_an_endpoint_needs_the_quota_twice(folder: Path) -> None:
     spec = folder / "experiment.yaml"
     text = yaml.safe_load(spec.read_text()) if spec.exists() else {}
