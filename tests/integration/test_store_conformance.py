@@ -463,7 +463,7 @@ def test_a_record_alone_meets_another_ones_commit_too(store: Store) -> None:
 
 def test_the_sweep_remembers_how_far_it_came(store: Store) -> None:
     assert store.sweep_round() is None
-    for place in (Round("inbox/a/ä", NOW, LATER), Round("", LATER, LATER, LATER)):
+    for place in (Round("inbox/a/ä", NOW, LATER), Round("", LATER, LATER, LATER, "a", ("x",))):
         store.put_sweep_round(place)
         assert store.sweep_round() == place
 

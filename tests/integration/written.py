@@ -56,7 +56,13 @@ def _items(table: str) -> dict[Shape, list[dict[str, Any]]]:
     store.put_score("questions", rich_items.score())
     store.put_command("questions", rich_items.command("c1"))
     store.put_sweep_round(
-        Round("inbox/questions/sft.csv", rich_items.NOW, rich_items.LATER, rich_items.LATER)
+        Round(
+            "inbox/questions/sft.csv",
+            rich_items.NOW,
+            rich_items.LATER,
+            rich_items.LATER,
+            told=("9f86d081884c",),
+        )
     )
     store.begin("questions", "SPEC", "v1", rich_items.NOW)
     items = map(stored, boto3.client("dynamodb").scan(TableName=table)["Items"])

@@ -86,6 +86,44 @@ def test_what_has_a_schedule_keeps_it(plan: bytes) -> None:
 
 
 @any_plan
+def test_whoever_moved_the_schedule_is_told_of_that_once_and_not_day_after_day(plan: bytes) -> None:
+    simulation = live(plan)
+    lose_the_record(simulation)
+    simulation.passes(timedelta(days=1))
+    assert len(told(simulation)) == 1
+    for schedule in [*simulation.scheduler.schedules.values()]:
+        begins = simulation.clock.now() + timedelta(days=60)
+        ends = begins + timedelta(days=7)
+        moved = {**schedule, "StartDate": begins, "EndDate": ends}
+        simulation.scheduler.update_schedule(**moved)
+    simulation.passes(timedelta(days=20))
+    assert len(told(simulation)) == 2
+    simulation.passes(timedelta(days=41))
+    assert not simulation.hosting.endpoints
+    assert not simulation.bedrock.throughputs
+    assert len(told(simulation)) == 2
+
+
+def test_what_nothing_is_known_to_end_is_told_day_after_day() -> None:
+    simulation = live(PLANS["endpoint"])
+    lose_the_record(simulation)
+    simulation.scheduler.schedules.clear()
+    simulation.scheduler.refusing = "AccessDeniedException"
+    simulation.passes(timedelta(days=5))
+    assert len(told(simulation)) == 5
+
+
+def test_a_schedule_that_is_moved_once_more_is_told_once_more() -> None:
+    simulation = live(PLANS["endpoint"].replace(b"deploy", b"deploy: {ttl_hours: 900}"))
+    lose_the_record(simulation)
+    simulation.passes(timedelta(days=3))
+    assert len(told(simulation)) == 1
+    simulation.scheduler.schedules.clear()
+    simulation.passes(timedelta(days=1))
+    assert len(told(simulation)) == 2
+
+
+@any_plan
 def test_what_lives_is_left_alone(plan: bytes) -> None:
     simulation = live(plan)
     for _ in range(3):
@@ -110,7 +148,7 @@ def test_a_job_that_runs_for_nobody_is_told(runtime: bytes) -> None:
     simulation.store.snapshots.clear()
     simulation.bedrock._later = lambda *_: None
     simulation.store.round = None  # the day's search is yet to come
-    simulation.passes(timedelta(minutes=10))
+    simulation.passes(timedelta(days=3))
     (message,) = told(simulation)
     assert "runs until it is done" in message
 

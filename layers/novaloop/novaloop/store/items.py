@@ -209,6 +209,7 @@ class SweepModel(Item, discriminator="SWEEP"):
     since = UnicodeAttribute()
     searched = UnicodeAttribute(null=True)
     search_after = UnicodeAttribute(null=True)
+    told = ListAttribute[Any](null=True)
 
 
 class HistoryModel(Item, discriminator="HISTORY"):

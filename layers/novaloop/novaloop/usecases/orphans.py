@@ -8,6 +8,7 @@ is there although its schedule has long begun is ended here. Jobs end by themsel
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -178,18 +179,28 @@ def _backstop(billing: Billing, at: datetime, *, component: bool) -> Backstop:
     return Backstop(billing.name, to, 1, at, component and not lasting, lasting)
 
 
-def see_to(orphans: Sequence[Orphan], world: OrphanWorld, begun: datetime, now: datetime) -> None:
-    """See to the end of each, and tell people of all. May raise whatever the notifier does.
+def see_to(
+    orphans: Sequence[Orphan],
+    world: OrphanWorld,
+    begun: datetime,
+    now: datetime,
+    told: list[str],
+) -> None:
+    """See to the end of each, and tell people. May raise whatever the notifier does.
 
-    Whoever can't be told now is told by a later sweep, and has as much time from then on: what the
-    search that has `begun` then has given an end already is put off, once people are told.
+    Of what has an end of its own people are told once, and once more if that changes: `told`
+    identifies what they were told of, and takes what they are told of now. Whoever can't be told
+    now is told by a later sweep, and has as much time from then on: what the search that has
+    `begun` then has given an end already is put off, once people are told.
     """
     ends = [_end_of(orphan, world, begun, now) for orphan in orphans]
+    ends = [end for end in ends if end.known not in told]
     subject = f"Novaloop: {len(ends):,} without an experiment that goes on"
     for start in range(0, len(ends), TOLD_AT_ONCE):
         lines = [end.line for end in ends[start : start + TOLD_AT_ONCE]]
         message = "\n".join((subject, "", *lines, "", _TO_KEEP, ""))
         world.notifier.publish(subject, message, {"status": "ORPHANS"})
+    told += [end.known for end in ends if end.known]
     for end in ends:
         if end.put_off is not None:
             world.schedules.put(end.put_off, now)
@@ -203,9 +214,13 @@ _TO_KEEP = (
 
 @dataclass(frozen=True)
 class _End:
-    """What people are told of the end of something, and its schedule if that is to be put off."""
+    """What people are told of the end of something, and its schedule if that is to be put off.
+
+    `known` identifies it together with its end, if it has one of its own that is ahead.
+    """
 
     line: str
+    known: str = ""
     put_off: Backstop | None = None
 
 
@@ -218,7 +233,7 @@ def _end_of(orphan: Orphan, world: OrphanWorld, begun: datetime, now: datetime) 
     yourself = " && ".join(_commands(billing))
     if billing.to is None:
         until = "runs until it is done, or its longest run time is over"
-        return _End(f"{what} {until}; to stop it now: {yourself}")
+        return _End(f"{what} {until}; to stop it now: {yourself}", _known(billing))
     what += f" {orphan.unseen or 'serves'}"
     later = _backstop(billing, now + GRACE, component=True)
     put_off = None
@@ -239,7 +254,12 @@ def _end_of(orphan: Orphan, world: OrphanWorld, begun: datetime, now: datetime) 
         reason = error.reason if isinstance(error, LaunchRefused) else code_of(error)
         return _End(f"{what}, and nothing is known to end it ({reason}); {remedy}")
     line = f"{what}; its schedule ends it from {_utc(begins)} on; to end it now: {yourself}"
-    return _End(line, put_off)
+    return _End(line, _known(billing, begins), put_off)
+
+
+def _known(billing: Billing, begins: datetime | None = None) -> str:
+    parts = f"{billing.kind} {billing.name} {_utc(begins) if begins else ''}"
+    return hashlib.sha256(parts.encode()).hexdigest()[:12]
 
 
 def _utc(time: datetime) -> str:

@@ -127,7 +127,7 @@ class Round:
     `after` is the key that it looked at last, empty between two rounds; `started` is when the
     present round began, and `since` when the one before it did. `searched` is when it last began to
     look for what bills and belongs to nobody, and `search_after` the experiment that this look has
-    come to, if it has yet to go on.
+    come to, if it has yet to go on. `told` identifies what it has told of, each with its end.
     """
 
     after: str
@@ -135,6 +135,7 @@ class Round:
     since: datetime
     searched: datetime | None = None
     search_after: str | None = None
+    told: tuple[str, ...] = ()
 
 
 class SweepStore(Protocol):

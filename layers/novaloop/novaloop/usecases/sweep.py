@@ -77,6 +77,8 @@ an experiment, of two queries each, and asks it leaves the rest to the next."""
 SEARCH_EVERY = timedelta(days=1)
 SHOWN = 20
 """How many uploads a message names."""
+MOST_TOLD = 1_000
+"""Of how much that bills for nobody it is remembered that people were told; it is one item."""
 HINTS_AT_ONCE, KEYS_AT_ONCE = 1_000, 200
 """How much of each job is begun before the clock is asked again: seconds, if all is to be done."""
 TIME_FOR_DUE, TIME_FOR_ORPHANS, TIME_FOR_UPLOADS = (
@@ -203,9 +205,11 @@ def _look_for_orphans(world: SweepWorld, swept: Swept, place: Round) -> None:
         # What is given an end must be told: if that fails, or the function dies over it, the next
         # sweep searches from here once more.
         world.store.put_sweep_round(replace(place, search_after=after or ""))
-        tell = partial(see_to, search.orphans, orphans, begun or now, now)
+        told = [*place.told]
+        tell = partial(see_to, search.orphans, orphans, begun or now, now, told)
         if not _try("telling what bills for nobody", swept, tell):
             came_to = after or ""
+        place = replace(place, told=tuple(told[-MOST_TOLD:]))
     if search.orphans or came_to is not None:  # there may be more: the next sweep goes on
         swept.place = replace(place, search_after=came_to)
         world.store.put_sweep_round(swept.place)
