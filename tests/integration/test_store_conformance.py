@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,15 @@ from pynamodb.connection import Connection
 from pynamodb.exceptions import TransactWriteError
 
 from novaloop.experiment.controller.queue import Place
-from novaloop.experiment.record import DatasetStatus, Record, Snapshot, Stage, StageState, Status
+from novaloop.experiment.record import (
+    DatasetItem,
+    DatasetStatus,
+    Record,
+    Snapshot,
+    Stage,
+    StageState,
+    Status,
+)
 from novaloop.experiment.spec.experiment import ExperimentSpec
 from novaloop.experiment.spec.stages import StageKind
 from novaloop.experiment.summary import Summary
@@ -560,3 +568,34 @@ def test_all_that_is_due_is_found_however_much_it_is(experiments: ExperimentTabl
         record = Record(name, ExperimentSpec(), NOW, due_at=NOW)
         experiments.commit(record, [])
     assert sorted(experiments.due(NOW)) == sorted(names)
+
+
+@pytest.mark.parametrize("first", ["data.csv", "sft.csv"])
+@pytest.mark.parametrize("status", [DatasetStatus.INGESTING, DatasetStatus.ACCEPTED])
+def test_which_kind_of_file_makes_a_dataset_the_later_settings_say(
+    store: Store, first: str, status: DatasetStatus
+) -> None:
+    """Whichever of the two files was uploaded later."""
+    later = "sft.csv" if first == "data.csv" else "data.csv"
+    before = replace(dataset(first), uploaded_at=LATER, settings_at=NOW)
+    after = replace(dataset(later), uploaded_at=NOW, settings_at=LATER, status=status)
+    assert store.put_dataset("questions", before)
+    assert store.put_dataset("questions", after)
+    assert store.load("questions").datasets["sft"] == after
+    assert not store.put_dataset("questions", before)
+    assert store.load("questions").datasets["sft"] == after
+
+
+@pytest.mark.parametrize("settings_at", [None, NOW])
+def test_by_settings_of_one_time_a_file_of_its_own_and_one_to_divide_take_each_others_place(
+    store: Store, settings_at: datetime | None
+) -> None:
+    for age, file in enumerate(("data.csv", "sft.csv", "data.jsonl", "sft.jsonl")):
+        at = LATER - timedelta(hours=age)
+        item = replace(dataset(file), uploaded_at=at, settings_at=settings_at)
+        assert store.put_dataset("questions", item)
+        assert store.load("questions").datasets["sft"] == item
+
+
+def dataset(file: str) -> DatasetItem:
+    return rich_items.dataset(source_key=f"inbox/questions/{file}", version_id=f"v-{file}")

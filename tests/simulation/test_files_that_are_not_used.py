@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from itertools import permutations
 
 import pytest
 
@@ -63,6 +64,72 @@ def test_data_that_waited_for_valid_settings_without_a_split_is_told_too() -> No
     assert "`split:`" in simulation.record("demo").reason
     simulation.upload("demo", "experiment.yaml", SPLIT)
     assert simulation.reaches("demo", Status.COMPLETED)
+
+
+OWN = questions_csv(90, 5)
+MADE = "sft.csv is there, but not used: `split:` makes it from data.csv"
+
+
+@pytest.mark.parametrize("lost", ["", "data.csv", "sft.csv"])
+@pytest.mark.parametrize("order", list(permutations(["experiment.yaml", "data.csv", "sft.csv"])))
+def test_what_split_makes_is_made_by_it_in_whatever_order_files_come(
+    order: tuple[str, ...], lost: str
+) -> None:
+    """Without settings, each file is a dataset of its own, also if it is replaced later."""
+    simulation = Simulation()
+    bodies = {"experiment.yaml": SPLIT, "data.csv": ROWS, "sft.csv": OWN}
+    for file in order:
+        if file == lost:
+            simulation.objects.put(f"inbox/demo/{file}", bodies[file], "text/csv")
+        else:
+            simulation.upload("demo", file, bodies[file])
+        simulation.passes(timedelta(seconds=15))
+    assert simulation.reaches("demo", Status.RUNNING)
+    record = simulation.record("demo")
+    datasets = simulation.store.load("demo").datasets
+    assert {item.file for item in datasets.values()} == {"data.csv"}
+    assert record.datasets["sft"].rows == 280
+    if lost != "sft.csv":
+        assert MADE in record.unused_uploads
+        assert record.unused_uploads in record.remarks
+    simulation.passes(timedelta(days=3))
+    assert not told_of_uploads(simulation)
+
+
+def told_of_uploads(simulation: Simulation) -> list[str]:
+    return [subject for subject, _ in simulation.notifier.messages if "could not be" in subject]
+
+
+@pytest.mark.parametrize("order", [("sft.csv", "data.csv"), ("data.csv", "sft.csv")])
+def test_once_there_is_no_split_any_more_the_files_of_their_own_are_used(
+    order: tuple[str, ...],
+) -> None:
+    simulation = Simulation()
+    simulation.upload("demo", "experiment.yaml", SPLIT + b"dry_run: true\n")
+    bodies = {"data.csv": ROWS, "sft.csv": OWN}
+    for file in order:
+        simulation.upload("demo", file, bodies[file])
+        simulation.passes(timedelta(seconds=8))
+    simulation.upload("demo", "eval.csv", questions_csv(24, 1))
+    simulation.upload("demo", "experiment.yaml", PLAN)
+    assert simulation.reaches("demo", Status.RUNNING)
+    assert simulation.record("demo").datasets["sft"].rows == 90
+    assert simulation.record("demo").datasets["eval"].rows == 24
+
+
+def test_what_no_stage_uses_is_no_late_upload() -> None:
+    simulation = Simulation()
+    simulation.upload("demo", "experiment.yaml", PLAN)
+    for file in ("dpo.csv", "SFT.csv", "notes.csv"):
+        simulation.upload("demo", file, ROWS)
+    simulation.upload("demo", "sft.csv", OWN)
+    simulation.upload("demo", "eval.csv", questions_csv(24, 1))
+    assert simulation.reaches("demo", Status.COMPLETED)
+    unused = simulation.record("demo").unused_uploads
+    assert "dpo.csv is there, but not used: no stage of the plan uses it" in unused
+    assert "SFT.csv is there, but not used: names are in lower case" in unused
+    assert "experiment name" not in unused
+    assert "late upload" not in {line.what for line in simulation.store.history("demo")}
 
 
 def test_files_of_other_names_or_of_other_stages_are_told() -> None:

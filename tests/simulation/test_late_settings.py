@@ -11,7 +11,7 @@ from novaloop.experiment.record import Status
 from tests.simulation.simulation import Simulation
 
 LATER = b"columns: {question: Body, answer: Y}\nlabels: [HQ, LQ_EDIT, LQ_CLOSE]\nplan: [sft]\n"
-NAMED = "experiment.yaml version v2 is not used: the experiment started with version v1"
+NAMED = "experiment.yaml version {} is not used: the experiment started with version v1"
 
 
 def started() -> Simulation:
@@ -40,14 +40,15 @@ def test_what_comes_after_the_start_is_marked_and_told_once() -> None:
     snapshot = simulation.store.load("demo")
     assert snapshot.record is not None
     assert snapshot.spec is not None
-    assert snapshot.spec.version_id == "v2"
-    assert snapshot.spec.not_used.startswith("version v2 came after the start at ")
+    late = snapshot.spec.version_id
+    assert late not in {"", "v1"}
+    assert snapshot.spec.not_used.startswith(f"version {late} came after the start at ")
     assert "the experiment runs by version v1, as RESOLVED_SPEC has it" in snapshot.spec.not_used
-    assert "started with version v1 of it" in snapshot.record.unused_uploads
-    assert snapshot.record.unused_uploads.startswith(NAMED)
+    assert "started with version v1 in its place" in snapshot.record.unused_uploads
+    assert snapshot.record.unused_uploads.startswith(NAMED.format(late))
     assert len(snapshot.record.stages) == 6
     told = [line for line in simulation.store.history("demo") if line.what == "late upload"]
-    assert [line.why.partition(":")[0] for line in told] == [NAMED.partition(":")[0]]
+    assert [line.why.partition(":")[0] for line in told] == [NAMED.format(late).partition(":")[0]]
 
 
 @pytest.mark.parametrize(("remembered", "is_late"), [("", True), (None, False)])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 from datetime import timedelta
 from typing import Any
 
@@ -10,7 +12,7 @@ from botocore.exceptions import ClientError
 
 from novaloop.experiment.record import Status
 from tests.simulation.faults import Fails
-from tests.simulation.simulation import SPEC, Call, Simulation
+from tests.simulation.simulation import SPEC, Call, Crash, Simulation
 from tests.simulation.twin_service import refusal
 from tests.simulation.twins import questions_csv
 
@@ -58,6 +60,96 @@ def test_a_dataset_whose_event_was_lost_is_read_before_the_start() -> None:
     lies(simulation, "sft.csv", questions_csv(90, 7))
     assert simulation.reaches("demo", Status.RUNNING)
     assert simulation.record("demo").datasets["sft"].rows == 90
+
+
+@pytest.mark.parametrize("file", ["sft.jsonl", "sft.csv.gz", "sft.CSV"])
+def test_a_dataset_of_another_name_whose_event_was_lost_is_read_before_the_start(
+    file: str,
+) -> None:
+    simulation = Simulation()
+    simulation.upload("demo", "experiment.yaml", SPEC)
+    data(simulation)
+    simulation.passes(timedelta(seconds=10))
+    rows = [{"Id": number, "Body": f"corrected {number}", "Y": "HQ"} for number in range(90)]
+    lines = "".join(f"{json.dumps(row)}\n" for row in rows).encode()
+    csv = questions_csv(90, 7)
+    bodies = {"sft.jsonl": lines, "sft.csv.gz": gzip.compress(csv), "sft.CSV": csv}
+    lies(simulation, file, bodies[file])
+    assert simulation.reaches("demo", Status.RUNNING)
+    assert simulation.store.load("demo").datasets["sft"].file == file
+    assert simulation.record("demo").datasets["sft"].rows == 90
+
+
+def test_an_older_one_of_another_name_and_what_is_no_dataset_are_left_alone() -> None:
+    simulation = Simulation()
+    simulation.upload("demo", "experiment.yaml", SPEC)
+    lies(simulation, "sft.jsonl", b"not read")
+    simulation.passes(timedelta(seconds=10))
+    data(simulation)
+    simulation.passes(timedelta(seconds=10))
+    lies(simulation, "sft.md", b"not read")
+    lies(simulation, "sft.csv.old/sft.csv", b"not read")
+    asked = Asked()
+    simulation.interposed.append(asked)
+    assert simulation.reaches("demo", Status.RUNNING)
+    assert simulation.record("demo").datasets["sft"].rows == 70
+    assert "inbox/demo/sft.jsonl" not in asked.at
+
+
+class Dies:
+    """Ends the process over the first readings of a file."""
+
+    def __init__(self, file: str, times: int) -> None:
+        self._key = f"inbox/demo/{file}"
+        self.times = times
+
+    def around(self, call: Call) -> Any:
+        if call.name == "objects.get" and call.first == self._key and self.times:
+            self.times -= 1
+            raise Crash
+        return call()
+
+
+def test_a_file_that_is_deleted_after_its_conversion_died_is_told_as_deleted() -> None:
+    simulation = Simulation()
+    simulation.interposed.append(Dies("sft.csv", 3))
+    simulation.upload("demo", "experiment.yaml", SPEC)
+    data(simulation)
+    simulation.passes(timedelta(minutes=10))
+    deleted(simulation, "sft.csv")
+    simulation.passes(timedelta(hours=1))
+    record = simulation.record("demo")
+    assert record.status is Status.REJECTED
+    assert "sft.csv: deleted from the bucket before the start" in record.reason
+    simulation.passes(timedelta(days=4))
+    assert told(simulation) == ["Novaloop: demo is REJECTED"]
+    simulation.upload("demo", "sft.csv", DATA["sft"])
+    assert simulation.reaches("demo", Status.RUNNING)
+
+
+@pytest.mark.parametrize("file", ["experiment.yml", "Experiment.YAML"])
+def test_a_misnamed_experiment_file_that_is_deleted_again_keeps_nothing_from_starting(
+    file: str,
+) -> None:
+    simulation = Simulation()
+    simulation.upload("demo", "experiment.yaml", SPEC)
+    data(simulation)
+    simulation.passes(timedelta(seconds=5))
+    simulation.upload("demo", file, SPEC)
+    simulation.passes(timedelta(minutes=2))
+    assert simulation.is_in("demo", Status.REJECTED)
+    deleted(simulation, file)
+    assert simulation.reaches("demo", Status.RUNNING)
+
+
+def test_the_only_experiment_file_misnamed_and_deleted_leaves_nothing_to_start() -> None:
+    simulation = Simulation()
+    simulation.upload("demo", "experiment.yml", SPEC)
+    simulation.passes(timedelta(minutes=2))
+    deleted(simulation, "experiment.yml")
+    simulation.passes(timedelta(hours=3))
+    assert simulation.is_in("demo", Status.COLLECTING)
+    assert simulation.record("demo").reason.startswith("waiting for ")
 
 
 class Throttled:

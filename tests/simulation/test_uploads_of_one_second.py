@@ -62,7 +62,7 @@ def test_the_newer_file_is_used_however_slow_the_older_ones_ingest_is(
     assert slower.struck
     record = sim.record("demo")
     assert record.status is Status.COMPLETED
-    assert record.datasets["sft"].version_id == "v2"
+    assert record.datasets["sft"].version_id == sim.objects.versions(DATA_KEY)[-1]
     assert record.datasets["sft"].rows == NEWER
 
 
@@ -79,4 +79,4 @@ def test_the_newer_settings_are_used(call: str) -> None:
     assert slower.struck
     spec = sim.store.load("demo").spec
     assert spec is not None
-    assert spec.version_id == "v2"
+    assert spec.version_id == sim.objects.versions(SPEC_KEY)[-1]

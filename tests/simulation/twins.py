@@ -16,6 +16,7 @@ from typing import Any, BinaryIO
 
 from novaloop.datasets.reading.byte_range import ByteRange
 from novaloop.experiment.controller.queue import Place, held_place
+from novaloop.experiment.names import SPLIT_STEM, stem_of
 from novaloop.experiment.record import (
     MAX_STRAYS,
     ChecksItem,
@@ -178,6 +179,13 @@ class TwinStore:
         check_item(as_item(experiment_id, f"DATASET#{item.role}", item))
         datasets = dict(self.load(experiment_id).datasets)
         old = datasets.get(item.role)
+        if old is not None and (stem_of(old.file) == SPLIT_STEM) != (
+            stem_of(item.file) == SPLIT_STEM
+        ):  # of two files that make it by other settings, it is that of the later ones
+            ages = [each.settings_at or datetime.min.replace(tzinfo=UTC) for each in (old, item)]
+            if ages != sorted(ages):
+                return False
+            old = None
         if old is not None and old.uploaded_at > item.uploaded_at:
             return False
         is_result = item.status is not DatasetStatus.INGESTING and item.version_id != NOT_READ
@@ -238,7 +246,9 @@ class TwinObjects:
 
     def __init__(self, clock: VirtualClock) -> None:
         self._clock = clock
-        self._versions: dict[str, list[tuple[bytes, datetime]]] = {}
+        self._versions: dict[str, dict[str, tuple[bytes, datetime]]] = {}
+        self._put = 0
+        """How often anything was. Version ids count it: S3's are no other file's either."""
         self.deleted: set[str] = set()
         """Keys whose newest version is a delete marker; the versions before stay, by their ids."""
 
@@ -246,8 +256,12 @@ class TwinObjects:
         versions = self._versions.get(key)
         if not versions or key in self.deleted:
             return None
-        body, at = versions[-1]
-        return Upload(f"v{len(versions)}", at, len(body))
+        version_id, (body, at) = list(versions.items())[-1]
+        return Upload(version_id, at, len(body))
+
+    def versions(self, key: str) -> list[str]:
+        """Return the ids of an object's versions, the newest last."""
+        return list(self._versions[key])
 
     def uploads(self, prefix: str, after: str = "") -> Iterator[tuple[str, Upload]]:
         for key in sorted(k for k in self._versions if k.startswith(prefix) and k > after):
@@ -259,17 +273,17 @@ class TwinObjects:
         assert content_type
         # S3 tells an object's time in whole seconds: an HTTP date (RFC 9110), and `.000Z` in lists.
         at = self._clock.now().replace(microsecond=0)
-        self._versions.setdefault(key, []).append((body, at))
+        self._put += 1
+        self._versions.setdefault(key, {})[f"v{self._put}"] = (body, at)
         self.deleted.discard(key)
 
     def get(
         self, key: str, version_id: str | None = None, span: ByteRange | None = None
     ) -> BinaryIO:
         versions = self._versions.get(key)
-        if not versions:
+        if not versions or (version_id and version_id not in versions):
             raise ObjectMissing(key)
-        index = int(version_id.removeprefix("v")) if version_id else len(versions)
-        body = versions[index - 1][0]
+        body, _ = versions[version_id] if version_id else list(versions.values())[-1]
         return io.BytesIO(body[span.start : span.end] if span else body)
 
     @contextmanager

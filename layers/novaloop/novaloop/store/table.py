@@ -18,7 +18,7 @@ from pynamodb.expressions.update import Action
 from pynamodb.pagination import ResultIterator
 
 from novaloop.experiment.controller.queue import Place
-from novaloop.experiment.names import MISNAMED_SPEC_FILE
+from novaloop.experiment.names import INBOX, MISNAMED_SPEC_FILE, SPLIT_STEM, stem_of
 from novaloop.experiment.record import (
     MAX_STRAYS,
     ChecksItem,
@@ -310,10 +310,15 @@ class ExperimentTable:
         S3 tells uploads to the second, so of two of one second the item can't say which is later.
         Who begins with one has just asked the bucket, so that counts; a result counts only if
         nothing else has begun since, or a slow conversion of the earlier one would come last.
+
+        Whether a dataset comes from a file of its own or from one that is divided, the settings
+        say: in the place of the other kind's goes whichever is by the settings of a later time.
         """
         model = dataset_item(experiment_id, item)
         is_result = item.status is not DatasetStatus.INGESTING and item.version_id != NOT_READ
         newest = _earlier(model) | _of(model) if is_result else _newest(model)
+        other = _of_other_kind(experiment_id, model)
+        newest = (~other & newest) | (other & _by_settings_before(model))
         return self._saved(model, newest & _known(model))
 
     def put_stray(self, experiment_id: str, file: str) -> None:
@@ -435,6 +440,22 @@ def _of(item: DatasetModel) -> Condition:
     same: Condition = DatasetModel.uploaded_at == item.uploaded_at
     same &= DatasetModel.version_id.is_in(item.version_id, NOT_READ)
     return same
+
+
+def _of_other_kind(experiment_id: str, item: DatasetModel) -> Condition:
+    """Whether only one of the two, what is there and this, is of a file that is divided."""
+    divided = DatasetModel.source_key.startswith(f"{INBOX}{experiment_id}/{SPLIT_STEM}.")
+    other: Condition = DatasetModel.source_key.exists()
+    other &= ~divided if stem_of(item.source_key) == SPLIT_STEM else divided
+    return other
+
+
+def _by_settings_before(item: DatasetModel) -> Condition:
+    """Whether what is there is by the same settings, earlier ones or none."""
+    before: Condition = DatasetModel.settings_at.does_not_exist()
+    if item.settings_at is not None:
+        before |= DatasetModel.settings_at <= item.settings_at
+    return before
 
 
 def _holds(write: Callable[[], object], refusals: Collection[str] = (_NOT_MET,)) -> bool:

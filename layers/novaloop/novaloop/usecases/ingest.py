@@ -25,7 +25,7 @@ from novaloop.experiment.names import (
 )
 from novaloop.experiment.record import DatasetItem, DatasetStatus
 from novaloop.experiment.spec.experiment import Split
-from novaloop.experiment.spec.inputs import split_roles
+from novaloop.experiment.spec.inputs import source_stem
 from novaloop.experiment.spec.stages import Role
 from novaloop.usecases.attempts import (
     MAX_ATTEMPTS,
@@ -101,9 +101,9 @@ def _ingest_data(experiment_id: str, key: str, upload: Upload, world: IngestWorl
             if old is None or old.settings_at != set_at:
                 world.store.put_dataset(experiment_id, waiting)
         return
-    roles = split_roles(spec) if stem == SPLIT_STEM else (Role(stem),)
+    roles = [role for role in Role if source_stem(spec, role) == stem]
     if not roles:
-        # Without `split:` it is none of the experiment's files, as long as that is so.
+        # Without `split:`, or with it, it is none of the experiment's files, as long as that is so.
         world.store.put_stray(experiment_id, file_of(key))
         return
     items = tuple(

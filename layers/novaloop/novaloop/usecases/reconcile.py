@@ -93,6 +93,7 @@ from novaloop.experiment.summary import next_steps
 from novaloop.experiment.versions import Damaged, NewerVersion
 from novaloop.problem import Invalid, Problem
 from novaloop.usecases.errors import DEFECTS, code_of
+from novaloop.usecases.inbox import InboxFile, read_key
 from novaloop.usecases.ports import (
     Clock,
     Defects,
@@ -109,6 +110,7 @@ from novaloop.usecases.ports import (
     Schedules,
     Scorer,
     Store,
+    Upload,
     VersionConflict,
 )
 from novaloop.usecases.training import training_news
@@ -116,6 +118,9 @@ from novaloop.usecases.training import training_news
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
 MAX_ROUNDS = 50
+MOST_OF_A_NAME = 1_000
+"""Of how many files that are called like a dataset, up to the first dot, it is looked which are
+later: those of one listing. There are six formats."""
 FIRST_FILE_WITHIN = timedelta(days=2)
 """How long a command waits for its experiment. By then the sweep tells of an upload that is not
 taken (`TOLD_AFTER` there)."""
@@ -195,6 +200,7 @@ class _Eyes:
     heard: dict[tuple[str, Phase], TrainingNews | None] = field(default_factory=dict)
     works: dict[tuple[str | None, Owner | None], Work] = field(default_factory=dict)
     newest: dict[str, Version | None] = field(default_factory=dict)
+    listed: dict[str, list[tuple[str, Upload]]] = field(default_factory=dict)
     """By their keys, the uploads that were looked at: once, like a job."""
     blind: dict[Sense, Blind] = field(default_factory=dict)
     backstop_seen: bool = False
@@ -290,6 +296,7 @@ def reconcile(experiment_id: str, world: World, depth: int = 0, receives: int = 
             before, snapshot = snapshot, world.store.load(experiment_id)
             eyes.works.clear()  # whoever has committed may have acted, too
             eyes.newest.clear()
+            eyes.listed.clear()
             feedback = _still_true(feedback, before, snapshot)
             continue
         # A command that is obeyed is gone, so any number of them comes to an end.
@@ -485,7 +492,15 @@ def _first_other(place: Place, world: World) -> Place | None:
 
 def _newest(snapshot: Snapshot, world: World, eyes: _Eyes) -> dict[str, Version | None]:
     """Look up, before an experiment starts, whether its files are still the newest."""
-    keys = compared(snapshot, world.clock.now(), world.policy)
+    wanted = compared(snapshot, world.clock.now(), world.policy)
+    keys = dict.fromkeys(wanted.keys)
+    for prefix, since in wanted.later.items():
+        if prefix not in eyes.listed:
+            eyes.listed[prefix] = list(islice(world.objects.uploads(prefix), MOST_OF_A_NAME))
+        for key, listed in eyes.listed[prefix]:
+            file = read_key(key)
+            is_data = isinstance(file, InboxFile) and not file.is_stray
+            keys |= {key: None} if is_data and listed.uploaded_at > since else {}
     for key in keys:
         if key not in eyes.newest:
             upload = world.objects.newest(key)

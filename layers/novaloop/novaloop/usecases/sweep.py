@@ -25,7 +25,7 @@ experiment whose first uploads were all lost, and then there would be two ways t
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -42,7 +42,8 @@ from novaloop.experiment.names import (
 )
 from novaloop.experiment.record import Record, Snapshot
 from novaloop.experiment.spec.experiment import ExperimentSpec
-from novaloop.experiment.spec.inputs import roles, split_roles
+from novaloop.experiment.spec.inputs import roles, source_stem
+from novaloop.experiment.spec.stages import Role
 from novaloop.usecases.inbox import NOT_READ, InboxFile, Unusable, read_key
 from novaloop.usecases.ports import (
     Clock,
@@ -357,6 +358,9 @@ def _has_item(key: str, file: InboxFile, upload: Upload, snapshot: Snapshot) -> 
         return spec.uploaded_at >= upload.uploaded_at
     if file.is_stray and snapshot.strays.has_told_of(file.name):
         return True
+    made = _roles(file, snapshot)
+    if not made:
+        return snapshot.strays.has_told_of(file.name)
     told_of = {
         item.role
         for item in snapshot.datasets.values()
@@ -365,22 +369,23 @@ def _has_item(key: str, file: InboxFile, upload: Upload, snapshot: Snapshot) -> 
     }
     if any(item.source_key == key and item.role in told_of for item in snapshot.datasets.values()):
         return True
-    return told_of.issuperset(_roles(file, snapshot))
+    return told_of.issuperset(made)
 
 
-def _roles(file: InboxFile, snapshot: Snapshot) -> Iterable[str]:
+def _roles(file: InboxFile, snapshot: Snapshot) -> Sequence[str]:
     """Return the roles of the items that ingest would write for a file.
 
-    All misnamed specs share one. For `data.csv` there are none without `split:`, so nothing is to
-    be asked for; as long as no spec is read, that may be lost as well, and say `split:`.
+    All misnamed specs share one. For `data.csv` there are none without `split:`, nor with it for
+    files of what is made of that: those are told of. As long as no spec is read, that may be lost
+    as well, and say `split:`.
     """
     if is_misnamed_spec(file.name):
         return (MISNAMED_SPEC_FILE,)
     stem = stem_of(file.name)
-    if stem != SPLIT_STEM:
-        return (stem,)
     spec = snapshot.spec.spec if snapshot.spec is not None else None
-    return split_roles(spec) if spec is not None else roles(ExperimentSpec())
+    if spec is not None:
+        return [role for role in Role if source_stem(spec, role) == stem]
+    return roles(ExperimentSpec()) if stem == SPLIT_STEM else (stem,)
 
 
 def _says_why(key: str, snapshot: Snapshot) -> bool:

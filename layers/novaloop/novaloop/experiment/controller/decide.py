@@ -7,11 +7,11 @@ this; stages move by the table in `stages`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 from novaloop.experiment.controller.awaiting import awaiting
 from novaloop.experiment.controller.backstop import (
@@ -48,6 +48,7 @@ from novaloop.experiment.controller.observation import (
     Work,
 )
 from novaloop.experiment.controller.requeue import LOOK_AGAIN, with_due
+from novaloop.experiment.controller.strays import late_uploads, unused_uploads
 from novaloop.experiment.controller.suspicion import (
     awaiting_ends,
     past_deadline,
@@ -75,7 +76,7 @@ from novaloop.experiment.costs.budget import (
     last_moment,
     shortfall,
 )
-from novaloop.experiment.names import SPEC_FILE, experiment_of_job, job_name
+from novaloop.experiment.names import experiment_of_job, job_name
 from novaloop.experiment.record import (
     Ailment,
     Cleanup,
@@ -553,37 +554,18 @@ _STEPS: Mapping[Status, _Step] = {
 }
 
 
-class _Unused(NamedTuple):
-    """An upload that came too late."""
-
-    uploaded_at: datetime
-    file: str
-    version_id: str
-    used: str | None
-
-
 def _notice_late_uploads(decision: Decision, seen: Observation, now: datetime) -> Decision:
-    """Say which uploads the experiment started without.
+    """Say which uploads are not used, once it is settled which are.
 
-    All of them in one sentence, which follows from the items that are there: whatever is uploaded,
+    All of them in one text, which follows from the items that are there: whatever is uploaded,
     nothing needs to remember what was said before.
     """
-    record = decision.record
-    if record.started_at is None:
-        return decision
-    versions = {role: dataset.version_id for role, dataset in record.datasets.items()}
-    unused = [
-        _Unused(item.uploaded_at, item.file, item.version_id, used)
-        for role, item in seen.snapshot.datasets.items()
-        if item.version_id != (used := versions.get(role))
-    ]
-    spec = seen.snapshot.spec
-    if spec is not None and record.spec_upload not in {None, spec.version_id}:
-        unused.append(_Unused(spec.uploaded_at, SPEC_FILE, spec.version_id, record.spec_upload))
-    noticed = replace(record, unused_uploads=_told_of(unused))
+    record, is_late = decision.record, any(late_uploads(decision.record, seen.snapshot))
+    unused = "; ".join(unused_uploads(record, seen.snapshot))
+    noticed = replace(record, unused_uploads=unused)
     if noticed == record or not unused:
-        return decision
-    line = HistoryEntry(now, "late upload", noticed.unused_uploads)
+        return replace(decision, record=noticed)
+    line = HistoryEntry(now, "late upload" if is_late else "not used", noticed.unused_uploads)
     return replace(decision, record=noticed, history=(*decision.history, line))
 
 
@@ -600,21 +582,3 @@ def _notice_unread(decision: Decision, seen: Observation, now: datetime) -> Deci
         return replace(decision, record=noticed)
     line = HistoryEntry(now, "left alone", noticed.unread)
     return replace(decision, record=noticed, history=(*decision.history, line))
-
-
-def _told_of(unused: Sequence[_Unused]) -> str:
-    number = len(unused)
-    if not number:
-        return ""
-    last = max(unused, key=lambda each: each[:3])
-    file = f"{last.file} version {last.version_id}" if last.version_id else last.file
-    used = f"version {last.used}" if last.used else "none"
-    if number == 1:
-        return (
-            f"{file} is not used: the experiment started with {used} of it; submit it under a new "
-            "experiment name"
-        )
-    return (
-        f"{number:,} uploads are not used: the experiment started without them; the last of them "
-        f"is {file}, in the place of {used}; submit them under a new experiment name"
-    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from novaloop.datasets.errors import told_once
@@ -27,7 +27,6 @@ from novaloop.experiment.names import (
     MAX_EXPERIMENT,
     MAX_EXPERIMENT_WITHOUT_UID,
     SPEC_FILE,
-    SPLIT_STEM,
     check_experiment_name,
     check_file_name,
     file_of,
@@ -44,11 +43,10 @@ from novaloop.experiment.record import (
     Snapshot,
     Stage,
     Status,
-    Strays,
 )
 from novaloop.experiment.runtimes.registry import runtime_of
 from novaloop.experiment.spec.experiment import ExperimentSpec
-from novaloop.experiment.spec.inputs import roles, row_formats
+from novaloop.experiment.spec.inputs import roles, row_formats, source_stem
 from novaloop.experiment.spec.stages import Role
 from novaloop.problem import Problem
 
@@ -114,7 +112,7 @@ def collect(record: Record, seen: Observation, now: datetime, policy: Policy) ->
     item = seen.snapshot.spec
     if misnamed := next(_check_name(record), None):
         return enter(record, Status.REJECTED, str(misnamed), now)
-    if why := _why_not_read(seen.snapshot) or seen.site_problem:
+    if why := _why_not_read(seen) or seen.site_problem:
         which = _identity(_spec_id(seen.snapshot), seen.site_problem or "")
         return _reject(record, why, {SPEC_FILE: which}, now)
     uploaded = item if item and item.spec else None
@@ -131,22 +129,52 @@ def collect(record: Record, seen: Observation, now: datetime, policy: Policy) ->
     return _judge(record, intake, seen, now, policy)
 
 
-def compared(snapshot: Snapshot, now: datetime, policy: Policy) -> tuple[str, ...]:
-    """Return the keys of which a decision needs to know the newest version.
+@dataclass(frozen=True)
+class Compared:
+    """What of the bucket a decision needs to know.
+
+    `keys`: their newest versions. `later`: which keys with such a prefix hold a dataset that was
+    uploaded later than that, and their newest versions.
+    """
+
+    keys: tuple[str, ...] = ()
+    later: Mapping[str, datetime] = field(default_factory=dict)
+
+
+def compared(snapshot: Snapshot, now: datetime, policy: Policy) -> Compared:
+    """Return what of the bucket a decision needs to know.
 
     An upload whose event is late or lost has no item yet, so nothing starts before the bucket says
-    that what is about to be used is still the newest. Nor is waited for what can't be converted by
-    the present settings, since it or they were deleted.
+    that what is about to be used is still the newest: of its key, and of those of other formats.
+    Nor is waited for what can't be converted, since it, or its settings, were deleted.
     """
     record = snapshot.record
     spec = snapshot.spec.spec if snapshot.spec else ExperimentSpec()
-    if record is None or not record.status.takes_uploads or spec is None:
-        return ()
+    if record is None or not record.status.takes_uploads:
+        return Compared()
+    misnamed = [file.source_key for file in _misnamed(snapshot)]
+    if spec is None:
+        return Compared(tuple(misnamed))
     intake = _sort(spec, snapshot.datasets.values())
     is_due = intake.is_complete and now >= _starts_at(intake, snapshot, policy)
-    items = intake.accepted if is_due else intake.stale
+    stalled = [item for item in intake.busy if _is_stalled(item, now)]
+    items = intake.accepted if is_due else (*intake.stale, *stalled)
     sources = sorted({item.source_key for item in items})
-    return (_spec_key(snapshot), *sources) if is_due or sources else ()
+    settings = [_spec_key(snapshot)] if is_due or sources else []
+    later = {
+        f"{INBOX}{snapshot.experiment_id}/{stem_of(item.file)}.": item.uploaded_at
+        for item in items
+        if is_due
+    }
+    return Compared((*settings, *sources, *misnamed), later)
+
+
+def _is_stalled(item: DatasetItem, now: datetime) -> bool:
+    """Whether a conversion that has a version to convert has left it undone.
+
+    An item without one says why nothing could be read: the sweep asks for that.
+    """
+    return bool(item.version_id) and item.updated_at + CONVERSION < now
 
 
 def _spec_key(snapshot: Snapshot) -> str:
@@ -167,8 +195,8 @@ def _changed_meanwhile(record: Record, seen: Observation, now: datetime) -> Deci
         read = known.get(key)
         if newest is not None and (read is None or newest.uploaded_at >= read.uploaded_at):
             newer += [key] if newest != read else []
-        elif read is not None:  # also where an older one is the newest by now
-            gone.append(key)
+        elif read is not None and not is_misnamed_spec(file_of(key)):
+            gone.append(key)  # also where an older one is the newest by now
     if newer:
         files = ", ".join(file_of(key) for key in newer)
         reason = f"waiting for {files}, of which the bucket has a newer version, to be read"
@@ -285,13 +313,24 @@ def keeps_from_starting(snapshot: Snapshot) -> bool:
     return snapshot.unread_item("SPEC") is not None or (checks is not None and checks.is_newer)
 
 
-def _why_not_read(snapshot: Snapshot) -> str | None:
-    """Say what is wrong with the newest experiment.yaml, or with what is called almost like it."""
-    item = snapshot.spec
-    for file in snapshot.datasets.values():
-        if item is None or item.uploaded_at < file.uploaded_at:
-            for problem in check_file_name(file.role, file.file):
-                return str(problem)
+def _misnamed(snapshot: Snapshot) -> Iterator[DatasetItem]:
+    """Yield what is called almost like experiment.yaml, and was uploaded after it."""
+    spec = snapshot.spec
+    for item in snapshot.datasets.values():
+        if is_misnamed_spec(item.role) and (spec is None or spec.uploaded_at < item.uploaded_at):
+            yield item
+
+
+def _why_not_read(seen: Observation) -> str | None:
+    """Say what is wrong with the newest experiment.yaml, or with what is called almost like it.
+
+    The latter is no fault any more once it is deleted.
+    """
+    item = seen.snapshot.spec
+    for file in _misnamed(seen.snapshot):
+        is_deleted = file.source_key in seen.newest and seen.newest[file.source_key] is None
+        if not is_deleted:
+            return str(next(check_file_name(file.file, file.file)))
     return _first_of(item.errors) if item is not None and item.spec is None else None
 
 
@@ -301,20 +340,15 @@ def _wait_for_datasets(
     """Ask for what was converted by former settings, and for what a conversion has left undone.
 
     What is by newer ones, of which the table does not know yet, is not asked for at each look: each
-    ask may change the item, which brings the next look about. So does one for what was not used
-    before there was `split:`.
+    ask may change the item, which brings the next look about. So does one for what was used as
+    something else, or not at all, before there was `split:`, or as long as there was.
     """
     set_at = snapshot.spec.uploaded_at if snapshot.spec else None
     unset = [item for item in intake.stale if set_at is not None and _is_before(item, set_at)]
-    # An item without a version says why nothing could be read: the sweep asks for that.
-    read = (item for item in (*intake.stale, *intake.busy) if item.version_id)
-    stalled = [item for item in read if item.updated_at + CONVERSION < now]
+    stalled = [item for item in (*intake.stale, *intake.busy) if _is_stalled(item, now)]
     again = {item.source_key for item in (*unset, *stalled)}
-    if record.spec.split is not None and intake.missing:
-        # What was divided before goes by its items.
-        divided = {item.file for item in snapshot.datasets.values()}
-        files = [file for file in _to_split(snapshot.strays) if file not in divided]
-        again |= {f"{INBOX}{record.experiment_id}/{file}" for file in files}
+    files = _of_other_settings(record.spec, intake.missing, snapshot)
+    again |= {f"{INBOX}{record.experiment_id}/{file}" for file in files}
     ingest = [IngestCommand(key) for key in sorted(again)]
     if intake.rejected:
         refused = {
@@ -324,6 +358,24 @@ def _wait_for_datasets(
         return _reject(record, _why_rejected(intake.rejected), refused, now, *ingest)
     awaited = _what_is_awaited(record.spec, intake, snapshot)
     return enter(record, Status.COLLECTING, awaited, now, *ingest)
+
+
+def _of_other_settings(
+    spec: ExperimentSpec, missing: Iterable[Role], snapshot: Snapshot
+) -> Iterator[str]:
+    """Yield files that by the present settings make what is missing, or make it no more."""
+    set_at = snapshot.spec.uploaded_at if snapshot.spec else None
+    stems = {source_stem(spec, role) for role in missing}
+    items = snapshot.datasets.values()
+    looked_at = {item.file for item in items if item.settings_at == set_at}
+    for file in dict.fromkeys((*snapshot.strays.names, *(item.file for item in items))):
+        is_data = SourceFormat.of(file) is not None and "/" not in file
+        if is_data and stem_of(file) in stems and file not in looked_at:
+            yield file
+    for role in missing:
+        item = snapshot.datasets.get(role)
+        if item is not None and not snapshot.strays.has_told_of(item.file):
+            yield item.file
 
 
 def _is_before(item: DatasetItem, set_at: datetime) -> bool:
@@ -363,7 +415,9 @@ def _first_of(errors: tuple[str, ...]) -> str:
 
 
 def _sort(spec: ExperimentSpec, items: Iterable[DatasetItem]) -> _Intake:
-    by_role = {item.role: item for item in items}
+    by_role = {
+        item.role: item for item in items if stem_of(item.file) == source_stem(spec, item.role)
+    }
     needed = {role: by_role.get(role) for role in roles(spec)}
     found = [(role, item) for role, item in needed.items() if item is not None]
     fresh = [item for role, item in found if item.fingerprint == data_fingerprint(spec, role)]
@@ -382,11 +436,9 @@ def _why_rejected(rejected: tuple[DatasetItem, ...]) -> str:
 
 
 def _what_is_awaited(spec: ExperimentSpec, intake: _Intake, snapshot: Snapshot) -> str:
-    # What waited for valid settings and finds none of `split:` in them waits for that.
-    unsplit = [each for each in intake.stale if not spec.split and _is_to_split(each.file)]
-    missing = [f"{role}.csv" for role in (*intake.missing, *(item.role for item in unsplit))]
+    missing = dict.fromkeys(f"{source_stem(spec, role)}.csv" for role in intake.missing)
     busy = sorted({item.file for item in intake.busy})
-    stale = sorted({item.file for item in intake.stale if item not in unsplit})
+    stale = sorted({item.file for item in intake.stale})
     parts = [
         f"waiting for {', '.join(missing)}" if missing else "",
         f"{CONVERTING} {', '.join(busy)}" if busy else "",
@@ -402,15 +454,6 @@ def _what_is_not_used(spec: ExperimentSpec, snapshot: Snapshot) -> Iterator[str]
     idle = [item.file for role, item in sorted(snapshot.datasets.items()) if role in unneeded]
     files = dict.fromkeys((*strays.like_data, *idle))
     yield from what_is_not_used(snapshot.experiment_id, files, spec, strays.more)
-
-
-def _to_split(strays: Strays) -> list[str]:
-    return [name for name in strays.names if _is_to_split(name)]
-
-
-def _is_to_split(file: str) -> bool:
-    """Whether `split:` would divide a file of this name into datasets."""
-    return stem_of(file) == SPLIT_STEM and "/" not in file and SourceFormat.of(file) is not None
 
 
 def versions_of(items: Iterable[DatasetItem]) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+from typing import NamedTuple
 
 from novaloop.datasets.options import SourceFormat
 from novaloop.experiment.bounds import cut
@@ -11,10 +13,11 @@ from novaloop.experiment.names import (
     SPEC_FILE,
     SPLIT_STEM,
     check_file_name,
+    is_misnamed_spec,
     is_name,
     stem_of,
 )
-from novaloop.experiment.record import looks_like_data
+from novaloop.experiment.record import Record, Snapshot, looks_like_data
 from novaloop.experiment.spec.experiment import ExperimentSpec
 from novaloop.experiment.spec.inputs import roles, split_roles
 from novaloop.experiment.spec.stages import Role
@@ -27,7 +30,7 @@ NO_FILE = "nothing of an experiment is called like that"
 def why_not_used(experiment_id: str, file: str, spec: ExperimentSpec) -> str:
     """Say why a file of an experiment's folder is not used, and what helps; empty if it is used."""
     stem, needed, divided = stem_of(file), roles(spec), split_roles(spec)
-    is_dataset = stem.lower() in {*Role, SPLIT_STEM}
+    is_dataset = is_meant_as_data(file)
     read = [f"{SPLIT_STEM}.csv"] if divided else []
     read += [f"{role}.csv" for role in needed if role not in divided]
     names = ", ".join(read) or "no data"
@@ -74,6 +77,76 @@ def what_is_not_used(
         yield f"{_are_there(each, shown)}, but not used: {cause}"
     if more:
         yield f"{more:,} more {'is' if more == 1 else 'are'} there, and not looked at"
+
+
+class _Late(NamedTuple):
+    """An upload that came too late."""
+
+    uploaded_at: datetime
+    file: str
+    version_id: str
+    used: str | None
+
+
+def unused_uploads(record: Record, snapshot: Snapshot) -> Iterator[str]:
+    """Yield which uploads are not used, once the experiment has started or is over."""
+    if late := late_uploads(record, snapshot):
+        yield _told_of(late, record)
+    if record.started_at is not None:
+        meant = [name for name in snapshot.strays.names if is_meant_as_data(name)]
+        idle = [
+            item.file
+            for role, item in sorted(snapshot.datasets.items())
+            if role not in roles(record.spec) and not is_misnamed_spec(role)
+        ]
+        files = dict.fromkeys((*meant, *idle))
+        yield from what_is_not_used(record.experiment_id, files, record.spec)
+
+
+def late_uploads(record: Record, snapshot: Snapshot) -> Sequence[_Late]:
+    """Return the uploads without which the experiment has started, or that came after its end.
+
+    What no stage of its plan uses is not late: under another name it would not be used either.
+    """
+    spec, items = snapshot.spec, snapshot.datasets.items()
+    if record.started_at is None:
+        ended_at = record.ended_at
+        uploads = [(item.uploaded_at, item.file, item.version_id) for _, item in items]
+        uploads += [(spec.uploaded_at, SPEC_FILE, spec.version_id)] if spec else []
+        return [_Late(*each, None) for each in uploads if ended_at and each[0] > ended_at]
+    versions = {role: dataset.version_id for role, dataset in record.datasets.items()}
+    late = [
+        _Late(item.uploaded_at, item.file, item.version_id, used)
+        for role, item in items
+        if (role in roles(record.spec) or is_misnamed_spec(role))
+        and item.version_id != (used := versions.get(role))
+    ]
+    if spec is not None and record.spec_upload not in {None, spec.version_id}:
+        late.append(_Late(spec.uploaded_at, SPEC_FILE, spec.version_id, record.spec_upload))
+    return late
+
+
+def _told_of(late: Sequence[_Late], record: Record) -> str:
+    last = max(late, key=lambda each: each[:3])
+    file = f"{last.file} version {last.version_id}" if last.version_id else last.file
+    used = f"version {last.used}" if last.used else "none"
+    if record.started_at is None:
+        came = f"{len(late):,} uploads, the last of them {file}," if len(late) > 1 else file
+        return f"{came} came after the experiment was over; submit under a new experiment name"
+    if len(late) == 1:
+        return (
+            f"{file} is not used: the experiment started with {used} in its place; submit it "
+            "under a new experiment name"
+        )
+    return (
+        f"{len(late):,} uploads are not used: the experiment started without them; the last of "
+        f"them is {file}, in the place of {used}; submit them under a new experiment name"
+    )
+
+
+def is_meant_as_data(file: str) -> bool:
+    """Whether a file is called like a dataset, whether or not it can be read as one."""
+    return stem_of(file).lower() in {*Role, SPLIT_STEM}
 
 
 def _are_there(files: Sequence[str], shown: int) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from novaloop.datasets.options import RowFormat
+from novaloop.experiment.names import SPLIT_STEM
 from novaloop.experiment.spec.experiment import ExperimentSpec
 from novaloop.experiment.spec.stages import Input, Role
 
@@ -33,6 +34,11 @@ def split_roles(spec: ExperimentSpec) -> tuple[Role, ...]:
     """Return which of the datasets that the plan needs come from `data.csv`."""
     shared = spec.split.shares if spec.split else {}
     return tuple(role for role in roles(spec) if role in shared)
+
+
+def source_stem(spec: ExperimentSpec, role: str) -> str:
+    """Return what the file of a role's dataset is called, without its extensions."""
+    return SPLIT_STEM if role in split_roles(spec) else role
 
 
 def question_column(spec: ExperimentSpec) -> str:
