@@ -31,10 +31,10 @@ def kept(stack: Stack, record: Record) -> Iterator[str]:
             record.prefix, record.experiment_id, record.uid, stage.name, attempt
         )
         for stage in trainings
-        for attempt in range(1, stage.attempt + 1)
-        if attempt < stage.attempt or stage.job_name
+        for attempt in range(1, stage.attempt.number + 1)
+        if attempt < stage.attempt.number or stage.attempt.job_name
     }
-    found = {(s.name, s.attempt): s.checkpoint for s in trainings if s.checkpoint}
+    found = {(s.name, s.attempt.number): s.checkpoint for s in trainings if s.checkpoint}
     if record.spec.runtime.leaves_manifest:
         found |= _told_by_outputs(stack, record, names)
     for (stage, attempt), name in names.items():

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import click
 from botocore.exceptions import ClientError
 
+from novaloop.experiment.names import job_name
+from novaloop.experiment.record import Attempt, Record, Stage, StageState
 from novaloop.experiment.runtimes.serving import endpoint_ref
 from novaloop_cli.errors import Failed, Refused
 from novaloop_cli.stack import Stack, with_stack
@@ -17,7 +20,6 @@ from novaloop_cli.stack import Stack, with_stack
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from novaloop.experiment.record import Record, Stage
     from novaloop.experiment.runtimes.serving import EndpointRef
 
 JOB_LOGS = "/aws/sagemaker/TrainingJobs"
@@ -55,7 +57,8 @@ def logs(
     """Print the logs of one stage of experiment NAME."""
     _, record = stack.load(name)
     stage = pick_stage(record, stage_name)
-    begin = datetime.now(UTC) - since if since else stage.claimed_at or stage.started_at
+    begun = stage.attempt.claimed_at or stage.attempt.started_at
+    begin = datetime.now(UTC) - since if since else begun
     lines = _follow(stack, record, stage, begin) if follow else read(stack, record, stage, begin)
     for line in lines:
         click.echo(line)
@@ -63,7 +66,7 @@ def logs(
 
 def pick_stage(record: Record, name: str | None) -> Stage:
     """Return the stage of that name, or the newest that has a log. Raises Refused."""
-    begun = [stage for stage in record.stages if stage.job_name]
+    begun = [last for stage in record.stages if (last := _last_begun(record, stage))]
     logged = [stage for stage in begun if not _is_on_bedrock(record, stage)]
     if name is None and logged:
         return logged[-1]
@@ -73,6 +76,18 @@ def pick_stage(record: Record, name: str | None) -> Stage:
         which = _why_no_log(name, begun)
         raise Refused(f"{record.experiment_id}: {which}; stages with logs: {names}")
     return stage
+
+
+def _last_begun(record: Record, stage: Stage) -> Stage | None:
+    """Return the stage at its last attempt that was claimed; None if there is none.
+
+    While it waits for its next one, that is the attempt that was lost.
+    """
+    number = stage.attempt.number
+    if stage.attempt.job_name or stage.state is not StageState.WAITING or number == 1:
+        return stage if stage.attempt.job_name else None
+    of = record.prefix, record.experiment_id, record.uid
+    return replace(stage, attempt=Attempt(number - 1, job_name(*of, stage.name, number - 1)))
 
 
 def _is_on_bedrock(record: Record, stage: Stage) -> bool:
@@ -115,8 +130,8 @@ def read(
 
 def _no_logs(stack: Stack, stage: Stage) -> Failed | Refused:
     if stack.is_local and stage.kind.serves:
-        return Refused(f"{stage.job_name}: in the local cloud, an endpoint writes no log")
-    return Failed(f"{stage.job_name} has written no logs yet; try again shortly")
+        return Refused(f"{stage.attempt.job_name}: in the local cloud, an endpoint writes no log")
+    return Failed(f"{stage.attempt.job_name} has written no logs yet; try again shortly")
 
 
 def _events(stack: Stack, where: Any, begin: datetime | None) -> Iterator[Any]:
@@ -131,7 +146,7 @@ def _where(stack: Stack, record: Record, stage: Stage) -> Any:
     if stage.kind.serves:
         return {"logGroupName": _group_of(endpoint_ref(record, stage))}
     found = stack.logs.describe_log_streams(
-        logGroupName=JOB_LOGS, logStreamNamePrefix=f"{stage.job_name}/"
+        logGroupName=JOB_LOGS, logStreamNamePrefix=f"{stage.attempt.job_name}/"
     )
     streams = [stream["logStreamName"] for stream in found["logStreams"]]
     if not streams:
@@ -151,7 +166,7 @@ def _follow(stack: Stack, record: Record, stage: Stage, begin: datetime | None) 
     while True:
         _, record = stack.load(record.experiment_id)
         now = record.stage(stage.name)
-        over = now.ended_at is not None or now.job_name != stage.job_name
+        over = now.attempt.ended_at is not None or now.attempt.job_name != stage.attempt.job_name
         looked_at = datetime.now(UTC)
         try:
             yield from read(stack, record, stage, begin, seen)

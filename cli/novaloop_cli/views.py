@@ -122,10 +122,10 @@ def stages(record: Record, scores: Mapping[tuple[str, int], ScoreItem], now: dat
 
 
 def _elapsed(stage: Stage, now: datetime) -> str:
-    begun = stage.started_at or stage.claimed_at
+    begun = stage.attempt.started_at or stage.attempt.claimed_at
     if begun is None or stage.state is StageState.WAITING:
         return ""
-    return duration(max(0.0, ((stage.ended_at or now) - begun).total_seconds()))
+    return duration(max(0.0, ((stage.attempt.ended_at or now) - begun).total_seconds()))
 
 
 def _news(
@@ -139,7 +139,7 @@ def _news(
         return _result(stage, scores)
     if stage.reason:
         return Text(stage.reason, MARKS[stage.state][1])
-    if stage.state is StageState.RUNNING and stage.progress:
+    if stage.state is StageState.RUNNING and stage.attempt.progress:
         return _progress(stage, now)
     return ""
 
@@ -150,10 +150,10 @@ def _in(time: datetime, now: datetime) -> str:
 
 def _progress(stage: Stage, now: datetime) -> RenderableType:
     """Return the phase, or a bar of the training's steps; below it, what goes wrong."""
-    progress = stage.progress
+    progress = stage.attempt.progress
     if progress is None:
         return ""
-    warnings = [Text(note.message, "yellow") for note in stage.health]
+    warnings = [Text(note.message, "yellow") for note in stage.attempt.health]
     if not progress.step or not progress.max_steps:
         return Group(progress.phase, *warnings)
     left = f", done {_in(progress.finishes_at, now)}" if progress.finishes_at else ""
@@ -164,7 +164,7 @@ def _progress(stage: Stage, now: datetime) -> RenderableType:
 
 
 def _result(stage: Stage, scores: Mapping[tuple[str, int], ScoreItem]) -> RenderableType:
-    item = scores.get((stage.name, stage.attempt))
+    item = scores.get((stage.name, stage.attempt.number))
     if item is None or not item.score.get("metrics"):
         return Text(stage.reason or "", "dim")
     if "task" in item.score:

@@ -169,8 +169,8 @@ def test_an_update_while_an_experiment_runs(stack: Stack, log: Path, tmp_path: P
         assert stands(stack, "updated") == at_work
     after = reaches(stack, "updated", Status.COMPLETED)
     assert after.uid == before.uid
-    assert after.stages[0].job_arn == before.stages[0].job_arn
-    assert [stage.attempt for stage in after.stages] == [1, 1, 1]
+    assert after.stages[0].attempt.job_arn == before.stages[0].attempt.job_arn
+    assert [stage.attempt.number for stage in after.stages] == [1, 1, 1]
 
 
 def physical(logical_id: str) -> str:

@@ -49,6 +49,6 @@ def test_bedrock_trains_and_serves(stack: Stack, cloud: LocalCloud) -> None:
         assert stack.load(name)[1].status is Status.COMPLETED
     kept = {model["modelName"] for model in bedrock.list_custom_models()["modelSummaries"]}
     trained = (("customized", "sft"), ("reinforced", "rft"))
-    names = {stack.load(name)[1].stage(stage).claimed_name for name, stage in trained}
+    names = {stack.load(name)[1].stage(stage).attempt.claimed_name for name, stage in trained}
     assert kept == {bedrock_name(name) for name in names}
     assert bedrock.list_custom_model_deployments()["modelDeploymentSummaries"] == []

@@ -66,7 +66,7 @@ def test_preferences_benchmarks_judges_and_rewards_from_experiment_yaml(stack: S
     assert 0.1 < record.stage("known").metrics["accuracy"].value < 0.4
     judged = {name: each.value for name, each in record.stage("judged").metrics.items()}
     assert judged["a_scores"] + judged["b_scores"] + judged["ties"] == 30
-    assert record.stage("dpo").progress is not None
+    assert record.stage("dpo").attempt.progress is not None
     assert record.stage("dpo").checkpoint != record.stage("sft").checkpoint
 
     report = json.loads(run("report", "nova-1", "--json").stdout)

@@ -22,7 +22,7 @@ def test_a_failed_job_fails(stack: Stack, cloud: LocalCloud) -> None:
 def test_what_is_lost_is_launched_again(stack: Stack, cloud: LocalCloud) -> None:
     cloud.inject(Fault("training-job", "*-lost--*-baseline-1", outcome="NoCapacity"))
     put(stack, "lost", ONE_EVALUATION)
-    assert reaches(stack, "lost", Status.COMPLETED).stages[0].attempt == 2
+    assert reaches(stack, "lost", Status.COMPLETED).stages[0].attempt.number == 2
     assert has_told(stack, "lost", "baseline WAITING: CapacityError")
 
 
@@ -46,6 +46,6 @@ def test_a_refused_launch_waits_and_the_next_one_behind_it(stack: Stack, cloud: 
         put(stack, "behind", files)
         wait_for(lambda: has_told(stack, "behind", "baseline WAITING: waits behind quota"))
     first, second = (reaches(stack, name, Status.COMPLETED) for name in ("quota", "behind"))
-    assert [record.stages[0].attempt for record in (first, second)] == [1, 1]
-    begun = [record.stages[0].started_at for record in (first, second)]
+    assert [record.stages[0].attempt.number for record in (first, second)] == [1, 1]
+    begun = [record.stages[0].attempt.started_at for record in (first, second)]
     assert begun == sorted(filter(None, begun))

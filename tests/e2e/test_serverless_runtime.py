@@ -15,9 +15,9 @@ def test_the_same_files_go_live_without_machines(stack: Stack, cloud: LocalCloud
     record = goes_live(stack, "hands-off", SPEC + "runtime: serverless\n")
     sagemaker = cloud.session().client("sagemaker")
     jobs = {
-        stage.name: sagemaker.describe_training_job(TrainingJobName=stage.job_name)
+        stage.name: sagemaker.describe_training_job(TrainingJobName=stage.attempt.job_name)
         for stage in record.stages[:-1]
-        if stage.job_name
+        if stage.attempt.job_name
     }
     assert not any(
         job.keys() & {"AlgorithmSpecification", "ResourceConfig"} for job in jobs.values()
@@ -34,10 +34,10 @@ def test_the_same_files_go_live_without_machines(stack: Stack, cloud: LocalCloud
     }
     trained = {"after-sft": f"{group}/1", "rft": f"{group}/1", "after-rft": f"{group}/2"}
     assert sources == {"baseline": None, "sft": None, **trained}
-    model = sagemaker.describe_model(ModelName=record.stage("deploy").job_name)
+    model = sagemaker.describe_model(ModelName=record.stage("deploy").attempt.job_name)
     assert model["PrimaryContainer"]["ModelPackageName"] == f"{group}/2"
 
-    prefix = f"jobs/hands-off/{record.stage('after-rft').job_name}/"
+    prefix = f"jobs/hands-off/{record.stage('after-rft').attempt.job_name}/"
     left = stack.s3.list_objects_v2(Bucket=stack.bucket, Prefix=prefix)["Contents"]
     assert not any(each["Key"].endswith((".tar.gz", "recipe.yaml")) for each in left)
     assert run("cleanup", "hands-off").exit_code == 0

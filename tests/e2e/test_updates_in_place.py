@@ -40,7 +40,7 @@ def test_one_experiment_takes_the_place_of_the_other(
         return str(described["EndpointConfigName"])
 
     def attempt(name: str) -> str:
-        return stack.load(name)[1].stage("deploy").claimed_name
+        return stack.load(name)[1].stage("deploy").attempt.claimed_name
 
     put(stack, "former", files)
     reaches(stack, "former", Status.LIVE)

@@ -137,7 +137,7 @@ def left(cloud: LocalCloud, experiments: Sequence[str]) -> list[str]:
 
 def nobody_launched_twice(stack: Stack, *experiments: str) -> None:
     for name in experiments:
-        attempts = {stage.name: stage.attempt for stage in stack.load(name)[1].stages}
+        attempts = {stage.name: stage.attempt.number for stage in stack.load(name)[1].stages}
         assert set(attempts.values()) <= {1}, (name, attempts)
 
 

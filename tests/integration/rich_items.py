@@ -8,6 +8,7 @@ from typing import Any
 
 from novaloop.experiment.record import (
     Ailment,
+    Attempt,
     Backstop,
     ChecksItem,
     Cleanup,
@@ -75,22 +76,35 @@ def complete_values(kind: type[Any], values: dict[str, Any]) -> dict[str, Any]:
 
 
 def stage(**changes: Any) -> Stage:
-    values: dict[str, Any] = {
-        "kind": StageKind.SFT,
-        "name": "sft",
-        "state": StageState.RUNNING,
-        "attempt": 2,
+    of_attempt: dict[str, Any] = {
+        "number": 2,
         "job_name": "novaloop-questions--sft-2",
         "job_arn": "arn:aws:sagemaker:us-east-1:123456789012:training-job/x",
         "claimed_at": NOW,
         "second_step_at": NOW,
         "previous_config": "novaloop-questions-2--deploy-1",
+        "refusals": 2,
         "ending": True,
         "suspicion": complete(
             Suspicion(Suspect.ABSENT, NOW, LATER, 3, confirmed=True, why="not found")
         ),
         "denied": Suspicion(Suspect.DENIED, NOW, LATER),
         "overdue": Suspicion(Suspect.OVERDUE, NOW, LATER),
+        "started_at": NOW,
+        "ended_at": LATER,
+        "scoring_since": LATER,
+        "checked_at": LATER,
+        "checks": 3,
+        "progress": complete(Progress("Training", 7, 100, LATER)),
+        "health": (HealthNote(HealthKind.LOSS_DIVERGENCE, 7, "the loss rose"),),
+        "warned": (HealthKind.LOSS_DIVERGENCE,),
+        "billable_seconds": 86_400,
+    }
+    values: dict[str, Any] = {
+        "kind": StageKind.SFT,
+        "name": "sft",
+        "state": StageState.RUNNING,
+        "attempt": Attempt(**complete_values(Attempt, of_attempt)),
         "backstop": complete(
             Backstop(
                 "novaloop-bot",
@@ -108,26 +122,16 @@ def stage(**changes: Any) -> Stage:
                 ),
             )
         ),
-        "started_at": NOW,
-        "ended_at": LATER,
-        "scoring_since": LATER,
-        "checked_at": LATER,
-        "checks": 3,
         "next_try_at": LATER,
         "queued_at": NOW,
         "tries": 4,
-        "refusals": 2,
         "waits": (complete(Waited(Obstacle.QUOTA, NOW, 4, long=True)),),
-        "progress": complete(Progress("Training", 7, 100, LATER)),
-        "health": (HealthNote(HealthKind.LOSS_DIVERGENCE, 7, "the loss rose"),),
-        "warned": (HealthKind.LOSS_DIVERGENCE,),
         "checkpoint": "s3://customer-escrow-1-smtj-x/job/step_9",
         "metrics": {
             "exact_match": complete(Measured(0.1 + 0.2, 1 / 3, 30)),
             "bleu": Measured(100.0),
             "f1": Measured(1 / 3),
         },
-        "billable_seconds": 86_400,
         "earlier_seconds": 1_800,
         "reason": "because",
     }

@@ -255,7 +255,7 @@ def test_an_end_that_the_look_after_its_event_has_not_seen_is_looked_for_again(
     world = replace(controller.world(), hints=hint_queue)
     monkeypatch.setattr(controller, "world", lambda: world)
     monkeypatch.setattr(controller, "reconcile", lambda *_: running)
-    name = str(running.active.job_name)
+    name = str(running.active.attempt.job_name)
     bodies = [json.dumps(each).replace("JOB", name) for each in told]
     assert failures(controller.handler(hints(*bodies), CONTEXT)) == []
     assert asked == [("questions", timedelta(seconds=delay), 1) for delay in delays]

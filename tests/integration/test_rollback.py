@@ -17,7 +17,7 @@ import pytest
 from novaloop.experiment.controller.decide import decide
 from novaloop.experiment.controller.decision import Policy
 from novaloop.experiment.controller.observation import Observation, Phase, Work
-from novaloop.experiment.record import Endpoint, Record, Stage, StageState, Status
+from novaloop.experiment.record import Attempt, Endpoint, Record, Stage, StageState, Status
 from novaloop.experiment.spec.stages import StageKind
 from novaloop.experiment.versions import Shape
 from novaloop.store.table import ExperimentTable
@@ -63,7 +63,10 @@ def as_released(released: Path, table: str) -> dict[str, Any]:
 
 def live() -> Record:
     stage = Stage(
-        StageKind.DEPLOY, "deploy", StageState.SUCCEEDED, job_name="novaloop-questions--deploy-1"
+        StageKind.DEPLOY,
+        "deploy",
+        StageState.SUCCEEDED,
+        attempt=Attempt(job_name="novaloop-questions--deploy-1"),
     )
     return replace(
         Record("questions", rich_items.SPEC, NOW, status=Status.LIVE, stages=(stage,)),
@@ -113,6 +116,8 @@ def test_what_the_release_went_on_with_is_taken_over(table: str, released: Path)
     assert after.version == before.version + 1
     assert (before.status, after.status) == (Status.STOPPING, Status.STOPPED)
     assert after.spec == before.spec
-    assert [stage.job_name for stage in after.stages] == [stage.job_name for stage in before.stages]
+    assert [stage.attempt.job_name for stage in after.stages] == [
+        stage.attempt.job_name for stage in before.stages
+    ]
     assert store.commit(after, []) == store.load("questions").record
     assert "spec" in as_released(released, table)["missing"]

@@ -21,6 +21,7 @@ from novaloop.experiment.controller.decision import Policy, StageCommand
 from novaloop.experiment.controller.observation import Observation
 from novaloop.experiment.controller.transitions import Ask
 from novaloop.experiment.record import (
+    Attempt,
     CommandItem,
     CommandKind,
     DatasetStatus,
@@ -105,7 +106,9 @@ def live(until: datetime) -> Record:
     names = ("baseline", "sft", "after-sft")
     kinds = (StageKind.EVALUATE, StageKind.SFT, StageKind.EVALUATE)
     done = [
-        Stage(kind, name, StageState.SUCCEEDED, job_name=f"novaloop-{NAME}--{name}-1")
+        Stage(
+            kind, name, StageState.SUCCEEDED, attempt=Attempt(job_name=f"novaloop-{NAME}--{name}-1")
+        )
         for kind, name in zip(kinds, names, strict=True)
     ]
     at = until - timedelta(hours=2)
@@ -113,9 +116,7 @@ def live(until: datetime) -> Record:
         StageKind.DEPLOY,
         "deploy",
         StageState.SUCCEEDED,
-        job_name=f"novaloop-{NAME}--deploy-1",
-        job_arn="arn",
-        started_at=at,
+        attempt=Attempt(job_name=f"novaloop-{NAME}--deploy-1", job_arn="arn", started_at=at),
     )
     return Record(
         NAME,
@@ -320,10 +321,9 @@ def test_a_score_that_can_not_be_read_is_waited_for_or_asked_for_again(
         StageKind.EVALUATE,
         "baseline",
         StageState.SCORING,
-        job_name=f"novaloop-{NAME}--baseline-1",
-        ended_at=NOW,
-        checked_at=NOW,
-        checks=1,
+        attempt=Attempt(
+            job_name=f"novaloop-{NAME}--baseline-1", ended_at=NOW, checked_at=NOW, checks=1
+        ),
     )
     record = Record(NAME, rich_items.SPEC, NOW, status=Status.RUNNING, stages=(stage,))
     unread = Unread("SCORE#baseline#1", "this score was written by a newer Novaloop", is_newer)

@@ -133,6 +133,9 @@ def test_the_items_of_every_release_are_read(
         assert value is not None
         (item,) = of_release(release, kind)
         read = adapter(type(value)).dump_python(value, mode="json")
+        for stage in read.get("stages", ()):  # among whose fields those of its attempt stand
+            attempt = stage.pop("attempt")
+            stage.update(attempt | {"attempt": attempt.pop("number")})
         expected = current(kind, {name: each for name, each in item.items() if name not in own})
         if kind is Shape.RECORD:  # where the metrics of all stages stand in one place
             metrics = expected.pop("metrics")
@@ -153,8 +156,8 @@ def test_a_record_that_holds_its_spec_is_written_in_two_items_at_its_next_commit
     assert record.spec == rich_items.SPEC
     assert record.spec_upload is None
     second = record.stages[1]
-    assert second.previous_config == "novaloop-questions-2--deploy-1"
-    assert second.second_step_at == rich_items.NOW
+    assert second.attempt.previous_config == "novaloop-questions-2--deploy-1"
+    assert second.attempt.second_step_at == rich_items.NOW
     committed = store.commit(replace(record, reason="another"), [])
     items = {item["item"]: item for item in scanned(table)}
     assert items.keys() == {Shape.RECORD, Shape.RESOLVED_SPEC}

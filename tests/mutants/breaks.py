@@ -321,7 +321,7 @@ MUTANTS: Sequence[Mutant] = [
         Fault(
             does="a foreign job is adopted without the owner check",
             test="test_somebody_elses_job_of_the_name_is_left_alone",
-            old="return None if stage.job_arn else record.owner",
+            old="return None if stage.attempt.job_arn else record.owner",
             new="return None",
         ),
     ),
@@ -383,8 +383,8 @@ MUTANTS: Sequence[Mutant] = [
         Fault(
             does="Bedrock answers with what a former experiment made",
             test="test_a_token_of_bedrocks_is_of_one_attempt_of_one_life",
-            old='return "-".join(filter(None, (stage.claimed_name, record.uid)))',
-            new="return stage.claimed_name",
+            old='return "-".join(filter(None, (stage.attempt.claimed_name, record.uid)))',
+            new="return stage.attempt.claimed_name",
         ),
     ),
     *_in(
@@ -581,7 +581,7 @@ MUTANTS: Sequence[Mutant] = [
         Fault(
             does="an ill to stop on stops nothing",
             test="test_every_row[RUNNING-UNHEALTHY]",
-            old="return any(note.kind in plan.stops_on for note in stage.health)",
+            old="return any(note.kind in plan.stops_on for note in stage.attempt.health)",
             new="return False",
         ),
         Fault(
@@ -591,15 +591,9 @@ MUTANTS: Sequence[Mutant] = [
             new="goes_on = True or (",
         ),
         Fault(
-            does="a lost job's name is used again",
-            test="test_every_row[RUNNING-LOST]",
-            old="attempt=stage.attempt + 1 if is_lost else stage.attempt,",
-            new="attempt=stage.attempt,",
-        ),
-        Fault(
             does="a score is waited for without end",
             test="test_every_row[SCORING-UNCONFIRMED_FOR_GOOD]",
-            old="if stage.checks >= MAX_CHECKS and (",
+            old="if attempt.checks >= MAX_CHECKS and (",
             new="if False and (",
         ),
     ),
@@ -609,19 +603,19 @@ MUTANTS: Sequence[Mutant] = [
         Fault(
             does="one look that sees nothing past a deadline ends what is paid for",
             test="test_a_describe_that_is_throttled_past_a_deadline_ends_no_endpoint[1]",
-            old="return stage.overdue is not None and stage.overdue.confirmed",
-            new="return stage.overdue is not None",
+            old="return overdue is not None and overdue.confirmed",
+            new="return overdue is not None",
         ),
         Fault(
             does="what nobody could read while the controller was away was too late",
             test="test_an_output_that_can_not_be_read_after_an_absence_has_its_day",
-            old="ready = stage.scoring_since or stage.ended_at",
-            new="ready = stage.ended_at",
+            old="ready = attempt.scoring_since or attempt.ended_at",
+            new="ready = attempt.ended_at",
         ),
         Fault(
             does="a second step has the time that the first one took",
             test="test_a_second_step_after_an_absence_has_its_own_time",
-            old="return (stage.second_step_at or begun) + ENDPOINT_START",
+            old="return (attempt.second_step_at or begun) + ENDPOINT_START",
             new="return begun + ENDPOINT_START",
         ),
         Fault(
@@ -729,8 +723,8 @@ MUTANTS: Sequence[Mutant] = [
         Fault(
             does="what our Create answered is doubted for its late tag",
             test="test_what_was_acknowledged_is_ours_though_no_look_shows_it",
-            old="    if stage.job_arn is not None:  # acknowledged",
-            new="    if False:  # acknowledged",
+            old="    if stage.attempt.job_arn is not None:\n        return Sight.OURS",
+            new="    if False:\n        return Sight.OURS",
         ),
     ),
     *_in(
@@ -750,14 +744,14 @@ MUTANTS: Sequence[Mutant] = [
         Fault(
             does="the gate goes by the score of another attempt",
             test="test_the_gate_goes_by_the_last_evaluation_at_its_present_attempt",
-            old="scores.get((found[-1].name, found[-1].attempt))",
+            old="scores.get((found[-1].name, found[-1].attempt.number))",
             new="scores.get((found[-1].name, 1))",
         ),
         Fault(
             does="the gate goes by the first evaluation",
             test="test_the_gate_goes_by_the_last_evaluation_at_its_present_attempt",
-            old="scores.get((found[-1].name, found[-1].attempt))",
-            new="scores.get((found[0].name, found[0].attempt))",
+            old="scores.get((found[-1].name, found[-1].attempt.number))",
+            new="scores.get((found[0].name, found[0].attempt.number))",
         ),
         Fault(
             does="the gate's evaluation is not the one that it names",
@@ -814,8 +808,8 @@ MUTANTS: Sequence[Mutant] = [
         Fault(
             does="an endpoint is launched that no schedule ends",
             test="test_once_it_may_go_on_it_is_launched",
-            old="for part in (_awaiting_ends, with_backstops, ",
-            new="for part in (_awaiting_ends, ",
+            old="        _awaiting_ends,\n        with_backstops,\n",
+            new="        _awaiting_ends,\n",
         ),
     ),
     *_in(
@@ -824,7 +818,7 @@ MUTANTS: Sequence[Mutant] = [
         Fault(
             does="an evaluation ends by another attempt's",
             test="test_it_is_the_score_of_the_present_attempt",
-            old="snapshot.scores.get((stage.name, stage.attempt))",
+            old="snapshot.scores.get((stage.name, stage.attempt.number))",
             new="snapshot.scores.get((stage.name, 1))",
         ),
         Fault(
@@ -835,6 +829,63 @@ MUTANTS: Sequence[Mutant] = [
                 "        return Outcome(ok=False, reason=item.error)\n"
             ),
             new="",
+        ),
+    ),
+    # ------------------------------------------------------------------ a new attempt
+    *_in(
+        "experiment/record.py",
+        "tests/unit/experiment/test_transitions.py",
+        Fault(
+            does="a lost job's name is used again",
+            test="test_every_row[RUNNING-LOST]",
+            old="number = self.attempt.number + (self.attempt.job_name is not None)",
+            new="number = self.attempt.number",
+        ),
+    ),
+    *_in(
+        "experiment/record.py",
+        "tests/unit/experiment/test_every_command.py",
+        Fault(
+            does="a retry uses the name of the attempt before",
+            test="test_a_retry_forgets_what_was_judged_and_approved_and_takes_new_names",
+            old="number = self.attempt.number + (self.attempt.job_name is not None)",
+            new="number = self.attempt.number",
+        ),
+    ),
+    *_in(
+        "experiment/record.py",
+        "tests/unit/experiment/test_new_attempts.py",
+        Fault(
+            does="what is known of an attempt is taken for the next one's",
+            test="test_a_lost_job_is_tried_again_by_an_attempt_of_which_nothing_is_known",
+            old="attempt=Attempt(number), earlier_seconds",
+            new="attempt=replace(self.attempt, number=number), earlier_seconds",
+        ),
+        Fault(
+            does="what attempts before the present one were billed is forgotten",
+            test="test_so_is_a_deployment_once_what_was_lost_is_cleared_away",
+            old="earlier = self.earlier_seconds + self.billed_seconds(now)",
+            new="earlier = self.earlier_seconds",
+        ),
+    ),
+    *_in(
+        "experiment/controller/decide.py",
+        "tests/simulation/test_what_is_asked_for_in_vain.py",
+        Fault(
+            does="a report that can't be asked for is waited for in silence",
+            test="test_a_report_that_can_not_be_asked_for_is_told[COMPLETED]",
+            old="        _notice_unread,\n        awaiting_report,\n",
+            new="        _notice_unread,\n",
+        ),
+    ),
+    *_in(
+        "experiment/controller/awaiting.py",
+        "tests/simulation/test_what_is_asked_for_in_vain.py",
+        Fault(
+            does="whatever else is asked for makes the wait for the report begin anew",
+            test="test_the_wait_for_a_report_goes_on_while_other_things_are_asked_for",
+            old="for what, each in record.awaited.items() if what == REPORT}",
+            new="for what, each in record.awaited.items() if False}",
         ),
     ),
     # ------------------------------------------------------------------ commands
@@ -858,12 +909,6 @@ MUTANTS: Sequence[Mutant] = [
             test="test_a_retry_forgets_what_was_judged_and_approved_and_takes_new_names",
             old="        cleanup=None,\n",
             new="",
-        ),
-        Fault(
-            does="a retry uses the name of the attempt before",
-            test="test_a_retry_forgets_what_was_judged_and_approved_and_takes_new_names",
-            old="attempt = stage.attempt + 1 if stage.job_name else stage.attempt",
-            new="attempt = stage.attempt",
         ),
         Fault(
             does="a retry skips a stage that failed",

@@ -94,7 +94,7 @@ BREAKS: Sequence[Break] = (
     _one(
         "a launch is repeated by the claim of the one before",
         "experiment/controller/transitions.py",
-        "return replace(moved, claimed_at=step.now)",
+        "return replace(moved, attempt=replace(moved.attempt, claimed_at=step.now))",
         "return moved",
         "tests/simulation/test_absence.py",
     ),

@@ -114,9 +114,9 @@ def _is_true(stack: Stack, name: str) -> None:
     obeyed = sum(1 for line in history if line.what.endswith(" by somebody"))
     assert obeyed <= stack.commands[name], f"{name} obeyed {obeyed} commands"
     for stage in record.stages:
-        job = stack.jobs.jobs.get(stage.job_name or "")
+        job = stack.jobs.jobs.get(stage.attempt.job_name or "")
         is_own = job is None or job.created_at > record.created_at - timedelta(minutes=10)
-        assert is_own, f"{name} takes {stage.job_name} of a former experiment for its own"
+        assert is_own, f"{name} takes {stage.attempt.job_name} of a former experiment for its own"
     # What broke for it, or has an endpoint that bills while it waits, is given up.
     if not any(stack.struck[f"{kind} capacity"] for kind in ("update breaks for", "component no")):
         assert "InsufficientInstanceCapacity" not in record.reason, "capacity is waited for"

@@ -59,12 +59,12 @@ def test_looks_that_find_nothing_for_minutes_end_nothing(stage: str, minutes: in
     simulation.lag.stale = 1.0
     looked_at(simulation)
     simulation.passes(timedelta(minutes=minutes))
-    suspicion = simulation.record("demo").stage(stage).suspicion
+    suspicion = simulation.record("demo").stage(stage).attempt.suspicion
     assert suspicion is not None
     assert suspicion.of in {Suspect.ABSENT, Suspect.PARTIAL}
     simulation.lag.stale = 0.0
     assert simulation.settles("demo") is Status.LIVE
-    assert simulation.record("demo").stage(stage).suspicion is None
+    assert simulation.record("demo").stage(stage).attempt.suspicion is None
     assert simulation.jobs.launches == [JOB]
     assert simulation.hosting.launches == [ENDPOINT]
 
@@ -168,7 +168,7 @@ def test_what_was_acknowledged_is_ours_whatever_tags_say(monkeypatch: pytest.Mon
     for twin in (simulation.jobs, simulation.hosting):
         monkeypatch.setattr(twin, "list_tags", lambda **_: {"Tags": []})
     assert simulation.settles("demo") is Status.LIVE
-    assert simulation.record("demo").stage("sft").job_arn is not None
+    assert simulation.record("demo").stage("sft").attempt.job_arn is not None
 
 
 def test_a_deployment_waits_for_the_tag_of_its_model_to_show() -> None:

@@ -53,7 +53,7 @@ def test_a_job_that_is_told_otherwise_each_time(change: Change) -> None:
     simulation.passes(timedelta(hours=3))
     record = simulation.record("demo")
     assert record.status is Status.RUNNING
-    assert record.stages[0].progress is not None
+    assert record.stages[0].attempt.progress is not None
     assert record.version < 3 * simulation.hints_delivered
     simulation.command("demo", CommandKind.STOP)
     assert simulation.reaches("demo", Status.STOPPED)

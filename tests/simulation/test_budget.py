@@ -31,7 +31,7 @@ def most_usd(request: dict[str, Any]) -> float:
 def endpoint_usd(record: Record) -> float:
     assert record.endpoint
     assert record.endpoint.expires_at
-    started_at = record.stages[-1].started_at
+    started_at = record.stages[-1].attempt.started_at
     assert started_at
     return P5 * ((record.endpoint.expires_at - started_at) / timedelta(hours=1))
 
@@ -44,7 +44,12 @@ def test_no_stage_may_run_past_the_budget(seed: int) -> None:
     spent = 0.0
     for stage, job in zip(record.stages, simulation.jobs.jobs.values(), strict=False):
         assert spent + most_usd(dict(job.request)) <= 50
-        spent += P5 * job.request["ResourceConfig"]["InstanceCount"] * stage.billable_seconds / 3600
+        spent += (
+            P5
+            * job.request["ResourceConfig"]["InstanceCount"]
+            * stage.attempt.billable_seconds
+            / 3600
+        )
     assert spent == pytest.approx(spent_usd(record))
     assert spent + endpoint_usd(record) == pytest.approx(50)
     assert simulation.reaches("demo", Status.EXPIRED)
@@ -123,7 +128,7 @@ def test_attempts_that_were_lost_count() -> None:
     assert simulation.settles("demo") is Status.HELD
     record = simulation.record("demo")
     assert record.stage("sft").earlier_seconds == 3600
-    assert record.stage("sft").attempt == 3
+    assert record.stage("sft").attempt.number == 3
     assert simulation.jobs.launches[-1] == "novaloop-demo--0000-sft-2"
 
 
@@ -162,7 +167,7 @@ def test_a_job_that_was_stopped_for_its_time_counts_as_billed() -> None:
 
     simulation.jobs.describe_training_job = billed  # type: ignore[method-assign]
     assert simulation.settles("demo") is Status.FAILED
-    assert simulation.record("demo").stage("sft").billable_seconds == 5000
+    assert simulation.record("demo").stage("sft").attempt.billable_seconds == 5000
 
 
 def test_the_record_of_what_serves_says_by_the_hour_what_it_cost() -> None:

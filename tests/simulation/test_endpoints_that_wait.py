@@ -92,7 +92,7 @@ def test_an_endpoint_that_waits_for_its_component_is_ended_when_the_budget_is_us
     time = billed(simulation)
     record = simulation.record("demo")
     assert record.status is Status.FAILED
-    assert record.stage("deploy").attempt == 2
+    assert record.stage("deploy").attempt.number == 2
     assert "the budget" in record.reason
     # Each takes five minutes to delete, which the first attempt is charged, and then some looks.
     assert P5 * (time - timedelta(minutes=7)) / timedelta(hours=1) < left

@@ -40,8 +40,9 @@ def progress_over_time(simulation: Simulation, stage: str) -> list[Progress]:
         if record is None or not record.stages:
             return False
         now = record.stage(stage)
-        if now.state is StageState.RUNNING and now.progress and now.progress not in shown:
-            shown.append(now.progress)
+        progress = now.attempt.progress if now.state is StageState.RUNNING else None
+        if progress is not None and progress not in shown:
+            shown.append(progress)
         return record.status.is_final
 
     assert simulation.run(watch)
@@ -66,7 +67,7 @@ def test_progress_moves_by_the_sweep_alone() -> None:
     assert len(steps) >= 6
     assert all(progress.max_steps == 40 for progress in shown if progress.step)
     ends = {progress.finishes_at for progress in shown if (progress.step or 0) > 1}
-    started = simulation.record("demo").stage("rft").started_at
+    started = simulation.record("demo").stage("rft").attempt.started_at
     assert started is not None
     assert ends == {started + timedelta(minutes=40)}
 
@@ -83,7 +84,7 @@ def test_the_curve_of_a_long_log_is_read_piece_by_piece() -> None:
     simulation = simulate("healthy")
     simulation.submit("demo", SPEC + PLAN % b"")
     assert simulation.settles("demo") is Status.COMPLETED
-    job = simulation.record("demo").stage("rft").job_name or ""
+    job = simulation.record("demo").stage("rft").attempt.job_name or ""
     curve = load_training("demo", job, simulation.objects).training.curve
     assert [bucket.step for bucket in curve.series["reward_mean"].buckets] == [*range(1, 41)]
     assert LINES_PER_LOOK < 40
@@ -93,7 +94,7 @@ def test_a_healthy_training_gives_no_notes() -> None:
     simulation = simulate("healthy")
     simulation.submit("demo", SPEC + PLAN % b"")
     assert simulation.settles("demo") is Status.COMPLETED
-    assert not simulation.record("demo").stage("rft").health
+    assert not simulation.record("demo").stage("rft").attempt.health
     assert not warnings(simulation)
 
 
@@ -102,8 +103,8 @@ def test_a_collapsing_reward_is_noted_and_told_once_and_goes_on() -> None:
     simulation.submit("demo", SPEC + PLAN % b"")
     assert simulation.settles("demo") is Status.COMPLETED
     stage = simulation.record("demo").stage("rft")
-    assert [note.kind for note in stage.health] == [HealthKind.REWARD_COLLAPSE]
-    assert lines(simulation, "rft reward_collapse") == [stage.health[0].message]
+    assert [note.kind for note in stage.attempt.health] == [HealthKind.REWARD_COLLAPSE]
+    assert lines(simulation, "rft reward_collapse") == [stage.attempt.health[0].message]
     assert warnings(simulation) == ["Novaloop: demo rft: reward collapse"]
 
 
@@ -116,7 +117,7 @@ def test_a_collapsing_reward_stops_the_job_if_that_was_asked_for() -> None:
     assert stage.state is StageState.FAILED
     assert "reward_collapse" in (stage.reason or "")
     assert "the mean reward fell from 0.6 to -0.5" in record.reason
-    job = simulation.jobs.jobs[stage.job_name or ""]
+    job = simulation.jobs.jobs[stage.attempt.job_name or ""]
     assert job.stop_asked
     assert job.ended_at is not None
     assert job.ended_at - job.created_at < timedelta(minutes=35)
@@ -139,7 +140,7 @@ def test_a_training_that_stands_still_is_told_of_and_stopped_if_asked(course: st
     )
     simulation.submit("demo", SPEC + STOP_IF_STALLED)
     assert simulation.settles("demo") is Status.FAILED
-    assert [note.kind for note in simulation.record("demo").stage("rft").health] == [
+    assert [note.kind for note in simulation.record("demo").stage("rft").attempt.health] == [
         HealthKind.STALLED_TRAINING
     ]
     assert warnings(simulation) == ["Novaloop: demo rft: stalled training"]
@@ -153,7 +154,7 @@ def test_a_retry_begins_with_a_clean_bill_of_health() -> None:
     simulation.logs.course = lambda _: "healthy"
     simulation.command("demo", CommandKind.RETRY)
     assert simulation.reaches("demo", Status.COMPLETED)
-    assert not simulation.record("demo").stage("rft").health
+    assert not simulation.record("demo").stage("rft").attempt.health
 
 
 class BrokenLogs:
@@ -175,7 +176,7 @@ def test_a_curve_of_another_version_is_read_anew() -> None:
     key = "jobs/demo/novaloop-demo--0000-rft-1/training-curve.json"
     simulation.objects.put(key, b'{"training": "of another version"}', "application/json")
     assert simulation.settles("demo") is Status.COMPLETED
-    assert simulation.record("demo").stage("rft").health
+    assert simulation.record("demo").stage("rft").attempt.health
 
 
 def collapsing() -> Simulation:
@@ -205,7 +206,7 @@ def test_rough_weather(seed: int) -> None:
     simulation.submit("demo", SPEC + STOP)
     status = simulation.settles("demo")
     simulation.passes(timedelta(hours=3))
-    health = simulation.record("demo").stage("rft").health
+    health = simulation.record("demo").stage("rft").attempt.health
     assert [note.kind for note in health] == [HealthKind.REWARD_COLLAPSE]
     assert warnings(simulation)
     assert status in {Status.FAILED, Status.COMPLETED}

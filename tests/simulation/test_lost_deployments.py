@@ -53,7 +53,7 @@ def deploy(simulation: Simulation) -> Stage:
 
 def waits_for(simulation: Simulation, attempt: int) -> bool:
     stage = deploy(simulation)
-    return (stage.state, stage.attempt) == (StageState.WAITING, attempt)
+    return (stage.state, stage.attempt.number) == (StageState.WAITING, attempt)
 
 
 def left(simulation: Simulation) -> list[str]:
@@ -83,7 +83,7 @@ def test_what_is_lost_is_deleted_and_tried_again(case: str, loss: str) -> None:
         assert left(simulation) == [], "the next attempt begins with nothing of the last one"
         assert deploy(simulation).reason
     assert simulation.settles("demo") is Status.LIVE
-    assert deploy(simulation).attempt == 3
+    assert deploy(simulation).attempt.number == 3
     assert simulation.reaches("demo", Status.EXPIRED)
     simulation.check("demo")
 
@@ -93,7 +93,7 @@ def test_capacity_is_waited_for_as_long_as_it_takes(case: str) -> None:
     spec, fate = CASES[case]
     simulation = submitted(spec, lost(fate.format("no capacity"), until=3 * MAX_LOST))
     assert simulation.settles("demo") is Status.LIVE
-    assert deploy(simulation).attempt == 3 * MAX_LOST
+    assert deploy(simulation).attempt.number == 3 * MAX_LOST
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -101,14 +101,14 @@ def test_a_service_that_fails_again_and_again_fails_the_stage(case: str) -> None
     spec, fate = CASES[case]
     simulation = submitted(spec, lost(fate.format("service fault"), until=99))
     assert simulation.settles("demo") is Status.FAILED
-    assert deploy(simulation).attempt == MAX_LOST + 1
+    assert deploy(simulation).attempt.number == MAX_LOST + 1
     simulation.check("demo")
 
 
 def test_a_component_is_not_waited_for_without_end_since_its_endpoint_bills() -> None:
     simulation = submitted(COMPONENT, lost("component no capacity", until=99))
     assert simulation.settles("demo") is Status.FAILED
-    assert deploy(simulation).attempt == MAX_LOST + 1
+    assert deploy(simulation).attempt.number == MAX_LOST + 1
     simulation.check("demo")
 
 
@@ -117,14 +117,14 @@ def test_what_is_its_own_fault_is_not_tried_again(case: str) -> None:
     spec, fate = CASES[case]
     simulation = submitted(spec, lost(fate.format("fails"), until=99))
     assert simulation.settles("demo") is Status.FAILED
-    assert deploy(simulation).attempt == 1
+    assert deploy(simulation).attempt.number == 1
     simulation.check("demo")
 
 
 def test_a_lost_customization_job_is_tried_again() -> None:
     simulation = submitted(TRAINED, lost("training no capacity", until=3, stage="sft"))
     assert simulation.settles("demo") is Status.LIVE
-    assert simulation.record("demo").stage("sft").attempt == 3
+    assert simulation.record("demo").stage("sft").attempt.number == 3
 
 
 # ------------------------------------------------------------------ an endpoint that serves already
@@ -189,7 +189,7 @@ SCENARIOS = {
 def test_a_crash_at_any_call_heals(scenario: str, calls: Calls) -> None:
     for call, simulation in SCENARIOS[scenario].struck(crash, calls):
         assert simulation.settles("demo") is Status.LIVE, call
-        assert deploy(simulation).attempt == 2, call
+        assert deploy(simulation).attempt.number == 2, call
         simulation.check("demo")
 
 

@@ -34,7 +34,7 @@ def launches(simulation: Simulation) -> list[str]:
 
 
 def names(record: Record) -> set[str]:
-    return {stage.claimed_name for stage in record.stages}
+    return {stage.attempt.claimed_name for stage in record.stages}
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_every_job_is_launched_anew(spec: bytes, kept: tuple[str, ...]) -> None:
     for old, new in zip(former.stages, record.stages, strict=True):
         assert old.checkpoint is None or old.checkpoint != new.checkpoint
     if spec == LASTING:
-        assert simulation.hosting.serving("novaloop-bot") == record.stages[-1].job_name
+        assert simulation.hosting.serving("novaloop-bot") == record.stages[-1].attempt.job_name
         assert simulation.hosting.endpoints["novaloop-bot"].tags[UID_TAG] == record.uid
 
 
@@ -164,7 +164,7 @@ def test_what_has_no_uid_goes_on_under_the_names_that_it_has(
     assert simulation.reaches(LONG, Status.LIVE)
     record = simulation.record(LONG)
     assert record.uid is None
-    attempts = {stage.name: stage.attempt for stage in record.stages}
+    attempts = {stage.name: stage.attempt.number for stage in record.stages}
     assert attempts["deploy"] == 2
     assert names(record) == {
         f"novaloop-{LONG}--{name}-{number}" for name, number in attempts.items()

@@ -154,7 +154,7 @@ def test_what_becomes_of_a_job(runtime: str, stage: str, fate: str) -> None:
     assert simulation.settles("demo") is ends
     simulation.check("demo")
     record = simulation.record("demo")
-    assert record.stage(stage).attempt == 1
+    assert record.stage(stage).attempt.number == 1
     if ends is Status.FAILED:
         assert stage in record.reason
         assert record.stage(stage).state is StageState.FAILED
@@ -166,7 +166,7 @@ def test_lost_work_is_tried_again_under_a_new_name(fate: str) -> None:
     simulation = Simulation(fate=lambda job: fate if job in lost else "completes")
     simulation.submit("demo")
     assert simulation.settles("demo") is Status.LIVE
-    assert simulation.record("demo").stage("sft").attempt == 3
+    assert simulation.record("demo").stage("sft").attempt.number == 3
     simulation.check("demo")
 
 
@@ -175,7 +175,7 @@ def test_rows_that_are_joined_for_a_job_are_there_once_however_often_it_is_launc
     simulation = Simulation(fate=lambda job: "no capacity" if job in lost else "completes")
     simulation.submit("demo")
     assert simulation.settles("demo") is Status.LIVE
-    assert simulation.record("demo").stage("rft").attempt == 6
+    assert simulation.record("demo").stage("rft").attempt.number == 6
     keys = simulation.objects.keys()
     (joined,) = [key for key in keys if "/data/" in key]
     assert len(simulation.objects.versions(joined)) == 1
@@ -227,7 +227,7 @@ def test_retry_goes_on_from_the_failed_stage(runtime: str) -> None:
     simulation.command("demo", CommandKind.RETRY)
     assert simulation.reaches("demo", Status.LIVE)
     record = simulation.record("demo")
-    assert (record.stage("sft").attempt, record.stage("rft").attempt) == (1, 2)
+    assert (record.stage("sft").attempt.number, record.stage("rft").attempt.number) == (1, 2)
     simulation.check("demo")
 
 

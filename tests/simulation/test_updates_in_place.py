@@ -297,7 +297,7 @@ def test_an_endpoint_that_its_maker_ends_is_made_by_who_has_waited() -> None:
     assert simulation.settles("old") is Status.FAILED
     assert simulation.settles("demo") is Status.LIVE
     assert simulation.hosting.serving(BOT) == NEW
-    assert simulation.record("demo").stage("deploy").previous_config is None
+    assert simulation.record("demo").stage("deploy").attempt.previous_config is None
 
 
 def in_service(simulation: Simulation) -> bool:

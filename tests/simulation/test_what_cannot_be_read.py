@@ -67,7 +67,7 @@ def test_an_output_that_can_not_be_read_fails_its_stage_in_a_day(error: Exceptio
         simulation.passes(timedelta(hours=20))
         assert simulation.record("demo").status is Status.RUNNING
         assert simulation.reaches("demo", Status.FAILED)
-    ended = simulation.record("demo").stage("sft").ended_at
+    ended = simulation.record("demo").stage("sft").attempt.ended_at
     assert ended is not None
     assert simulation.clock.now() - ended < timedelta(hours=6)
     assert "can't be read" in simulation.record("demo").reason
@@ -367,11 +367,11 @@ def test_looks_with_one_between_them_that_failed_are_not_in_a_row() -> None:
         for _ in range(6):
             simulation.lag.stale = 1.0
             looked_at(simulation)
-            assert simulation.record("demo").stage("deploy").suspicion is not None
+            assert simulation.record("demo").stage("deploy").attempt.suspicion is not None
             simulation.lag.stale = 0.0
             simulation.passes(timedelta(minutes=2))
     assert simulation.record("demo").status is Status.LIVE
-    assert simulation.record("demo").stage("deploy").suspicion is None
+    assert simulation.record("demo").stage("deploy").attempt.suspicion is None
 
 
 @pytest.mark.parametrize("errors", [ERRORS[:1], ERRORS], ids=["one error", "each time another"])

@@ -215,3 +215,46 @@ def test_an_endpoint_that_can_not_be_taken_over_is_told() -> None:
     fault.strikes = False
     simulation.passes(timedelta(hours=2))
     assert not simulation.record("demo").awaited
+
+
+@pytest.mark.parametrize("status", [Status.AWAITING_APPROVAL, Status.COMPLETED])
+def test_a_report_that_can_not_be_asked_for_is_told(status: Status) -> None:
+    simulation = Simulation()
+    fault = denied(simulation, "scorer.request_report")
+    waits = status is Status.AWAITING_APPROVAL
+    manual = SPEC + b"approval: manual\nplan: [sft, deploy]\n"
+    simulation.submit("demo", manual if waits else ONE_TRAINING)
+    assert simulation.reaches("demo", status)
+    simulation.passes(timedelta(minutes=50))
+    assert not told(simulation, "the report"), "it may be a moment's throttling"
+    simulation.passes(timedelta(hours=2))
+    (message,) = told(simulation, "the report")
+    assert "AccessDeniedException" in message
+    simulation.passes(timedelta(days=3))
+    assert len(told(simulation, "the report")) == 1
+    assert fault.times < 100
+    fault.strikes = False
+    simulation.passes(timedelta(days=1, hours=7))
+    record = simulation.record("demo")
+    assert record.reported
+    assert not record.awaited
+    assert not record.troubles
+    simulation.check("demo")
+
+
+def test_the_wait_for_a_report_goes_on_while_other_things_are_asked_for() -> None:
+    """Of an endpoint that can't be taken over, say: each look notes that anew."""
+    simulation = Simulation()
+    refused = [denied(simulation, name) for name in ("sagemaker.add_tags", "scorer.request_report")]
+    for name in ("first", "demo"):
+        plan = b"plan: [sft, deploy: {endpoint: bot, ttl_hours: 200}]\n"
+        simulation.submit(name, SPEC + plan)
+        assert simulation.reaches(name, Status.LIVE)
+    simulation.passes(timedelta(hours=20))
+    awaited = simulation.record("demo").awaited
+    assert set(awaited) == {"the report", "the taking over of novaloop-bot"}
+    assert all(each.confirmed for each in awaited.values())
+    for fault in refused:
+        fault.strikes = False
+    simulation.passes(timedelta(days=1, hours=7))
+    assert not simulation.record("demo").awaited

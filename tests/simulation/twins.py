@@ -328,4 +328,4 @@ def questions_csv(rows: int, seed: int) -> bytes:
 
 def claims(record: Record, name: str, *states: StageState) -> bool:
     """Whether the record knows of this launch, in a stage of one of these states."""
-    return any(s.job_name == name and s.state in states for s in record.stages)
+    return any(s.attempt.job_name == name and s.state in states for s in record.stages)

@@ -141,7 +141,7 @@ class Promises:
         if record.status is not Status.LIVE or not endpoint or not backstop:
             return
         served = self.stack.hosting.endpoints.get(backstop.name)
-        if served and served.described["EndpointConfigName"] != record.stages[-1].job_name:
+        if served and served.described["EndpointConfigName"] != record.stages[-1].attempt.job_name:
             return  # a successor has taken it over, which this experiment has not seen yet
         schedule = self.stack.scheduler.schedules.get(backstop.name)
         until = endpoint.expires_at

@@ -161,7 +161,9 @@ def test_leaving_a_stop_takes_nothing_back(
 def test_retry_runs_again_from_the_stage(controlled: Stack) -> None:
     put(controlled, Status.FAILED)
     assert novaloop("retry", NAME, "--from", "rft").exit_code == 0
-    states = {stage.name: (stage.state, stage.attempt) for stage in stored(controlled).stages}
+    states = {
+        stage.name: (stage.state, stage.attempt.number) for stage in stored(controlled).stages
+    }
     assert states["sft"] == (StageState.SUCCEEDED, 1)
     assert states["rft"] == (StageState.PENDING, 2)
 
@@ -359,7 +361,11 @@ def at_attempt(number: int, runtime: Runtime = Runtime.TRAINING_JOB) -> dict[str
     """The example, whose first training is at an attempt that has not ended."""
     example_record = example.record()
     baseline, sft, *others = example_record.stages
-    sft = replace(sft, attempt=number, job_name=f"novaloop-{NAME}--sft-{number}", checkpoint=None)
+    sft = replace(
+        sft,
+        checkpoint=None,
+        attempt=replace(sft.attempt, number=number, job_name=f"novaloop-{NAME}--sft-{number}"),
+    )
     spec = example_record.spec.model_copy(update={"runtime": runtime})
     return {"stages": (baseline, sft, *others), "spec": spec}
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import boto3
 import pytest
 
-from novaloop.experiment.record import Status
+from novaloop.experiment.record import Attempt, StageState, Status
 from novaloop.experiment.validation.reading import read_spec
 from novaloop_cli import logs
 from novaloop_cli.errors import Failed, Refused
@@ -34,7 +34,8 @@ def write(stream: str, *messages: tuple[datetime, str], group: str = logs.JOB_LO
 def logged(stack: Stack) -> Stack:
     now = datetime.now(UTC)
     stages = tuple(
-        replace(stage, claimed_at=now - timedelta(hours=1)) for stage in example.stages()
+        replace(stage, attempt=replace(stage.attempt, claimed_at=now - timedelta(hours=1)))
+        for stage in example.stages()
     )
     stack.table.commit(replace(example.record(), stages=stages), ())
     write(f"{JOB}/algo-1-17", (now - timedelta(minutes=30), "step 1"), (now, "step 3"))
@@ -47,6 +48,19 @@ def test_the_logs_of_every_machine_are_merged_by_time(logged: Stack) -> None:
     result = novaloop("logs", example.NAME, "--stage", "sft")
     lines = [line.split("  ")[1] for line in result.stdout.splitlines()]
     assert lines == ["step 1", "step 2", "step 3"]
+
+
+def test_a_stage_that_waits_for_its_next_attempt_shows_the_log_of_the_one_that_was_lost(
+    logged: Stack,
+) -> None:
+    _, record = logged.load(example.NAME)
+    first, sft, *others = record.stages
+    waits = replace(sft, state=StageState.WAITING, attempt=Attempt(2))
+    later = [replace(each, state=StageState.PENDING, attempt=Attempt(2)) for each in others]
+    logged.table.commit(replace(record, stages=(first, waits, *later)), ())
+    for options in ([], ["--stage", "sft"], ["--follow"]):
+        lines = novaloop("logs", example.NAME, *options).stdout.splitlines()
+        assert [line.split("  ")[1] for line in lines] == ["step 1", "step 2", "step 3"]
 
 
 def test_only_what_is_young_enough(logged: Stack) -> None:
@@ -88,7 +102,9 @@ def test_following_prints_each_line_once_until_the_stage_is_over(
 ) -> None:
     now = datetime.now(UTC)
     _, sft, *_ = example.stages()
-    under_way = replace(sft, claimed_at=now - timedelta(hours=1), ended_at=None)
+    under_way = replace(
+        sft, attempt=replace(sft.attempt, claimed_at=now - timedelta(hours=1), ended_at=None)
+    )
     record = replace(example.record(), status=Status.RUNNING, stages=(under_way,))
     stored = stack.table.commit(record, ())
     write(f"{JOB}/algo-1-17", (now, "first"))
@@ -97,7 +113,7 @@ def test_following_prints_each_line_once_until_the_stage_is_over(
     def go_on(_: float) -> None:
         nonlocal stored
         if (text := next(steps)) == "over":
-            ended = replace(under_way, ended_at=now)
+            ended = replace(under_way, attempt=replace(under_way.attempt, ended_at=now))
             stored = stack.table.commit(replace(stored, stages=(ended,)), ())
         else:
             write(f"{JOB}/algo-2-17", (datetime.now(UTC), text))

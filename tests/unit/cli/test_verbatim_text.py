@@ -40,7 +40,12 @@ def written(stack: Stack, status: Status = Status.LIVE) -> None:
     running = Progress(TEXT, 0, 0, now)
     first, second, third, *others = record.stages
     stages = (
-        replace(first, state=StageState.RUNNING, progress=running, health=(note,), reason=None),
+        replace(
+            first,
+            state=StageState.RUNNING,
+            reason=None,
+            attempt=replace(first.attempt, progress=running, health=(note,)),
+        ),
         replace(second, state=StageState.WAITING, reason=TEXT),
         replace(third, state=StageState.FAILED, reason=TEXT),
         *others,

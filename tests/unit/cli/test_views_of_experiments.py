@@ -217,7 +217,11 @@ def test_show_tells_what_it_cost_what_it_will_and_where_the_report_is(stack: Sta
     now = datetime.now(UTC)
     ends = now + timedelta(hours=2, minutes=1)
     deploy = example.stages()[-1]
-    live = replace(example.record(), reported="LIVE", stages=(replace(deploy, started_at=now),))
+    live = replace(
+        example.record(),
+        reported="LIVE",
+        stages=(replace(deploy, attempt=replace(deploy.attempt, started_at=now)),),
+    )
     assert live.endpoint is not None
     live = replace(live, endpoint=replace(live.endpoint, live_at=now, expires_at=ends))
     stack.table.commit(live, ())
@@ -366,9 +370,12 @@ def running() -> Record:
     sft = replace(
         sft,
         state=StageState.RUNNING,
-        ended_at=None,
-        progress=Progress("Training", 40, 100, example.START + timedelta(minutes=35)),
-        health=(HealthNote(HealthKind.STALLED_TRAINING, 30, "no gain for 10 steps"),),
+        attempt=replace(
+            sft.attempt,
+            ended_at=None,
+            progress=Progress("Training", 40, 100, example.START + timedelta(minutes=35)),
+            health=(HealthNote(HealthKind.STALLED_TRAINING, 30, "no gain for 10 steps"),),
+        ),
     )
     waiting = replace(
         others[0],
@@ -376,7 +383,11 @@ def running() -> Record:
         reason="no capacity for ml.p5.48xlarge in any zone of the region at this time",
         next_try_at=example.START + timedelta(minutes=30),
     )
-    pending = replace(others[1], state=StageState.PENDING, started_at=None, claimed_at=None)
+    pending = replace(
+        others[1],
+        state=StageState.PENDING,
+        attempt=replace(others[1].attempt, started_at=None, claimed_at=None),
+    )
     return replace(
         example.record(), status=Status.RUNNING, stages=(baseline, sft, waiting, pending)
     )

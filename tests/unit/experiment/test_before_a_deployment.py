@@ -14,6 +14,7 @@ from novaloop.experiment.controller.gate import judge
 from novaloop.experiment.controller.observation import Observation
 from novaloop.experiment.controller.transitions import Ask
 from novaloop.experiment.record import (
+    Attempt,
     Record,
     ScoreItem,
     Snapshot,
@@ -53,9 +54,9 @@ RECORD = Record(
     NOW - timedelta(days=1),
     status=Status.RUNNING,
     stages=(
-        Stage(StageKind.EVALUATE, "before", StageState.SUCCEEDED, job_name="before"),
-        Stage(StageKind.SFT, "sft", StageState.SUCCEEDED, job_name="sft", checkpoint="s3://c"),
-        Stage(StageKind.EVALUATE, "after", StageState.SUCCEEDED, 2, job_name="after"),
+        Stage(StageKind.EVALUATE, "before", StageState.SUCCEEDED, Attempt(1, "before")),
+        Stage(StageKind.SFT, "sft", StageState.SUCCEEDED, Attempt(1, "sft"), checkpoint="s3://c"),
+        Stage(StageKind.EVALUATE, "after", StageState.SUCCEEDED, Attempt(2, "after")),
         Stage(StageKind.DEPLOY, "deploy"),
     ),
     uid="uid",
@@ -136,7 +137,7 @@ def test_once_it_may_go_on_it_is_launched() -> None:
     decision = decided(replace(RECORD, status=Status.DEPLOYING), *PASSED)
     assert asks(decision) == [Ask.LAUNCH]
     stage = decision.record.stages[-1]
-    assert stage.job_name == "novaloop-demo--uid-deploy-1"
+    assert stage.attempt.job_name == "novaloop-demo--uid-deploy-1"
     assert stage.backstop is not None, "the schedule that ends it is set with the launch"
 
 

@@ -14,6 +14,7 @@ from novaloop.experiment.controller.decide import decide
 from novaloop.experiment.controller.decision import MAX_LINES, Policy, condensed
 from novaloop.experiment.controller.observation import Observation
 from novaloop.experiment.record import (
+    Attempt,
     ChecksItem,
     Cleanup,
     CommandItem,
@@ -80,16 +81,18 @@ def largest() -> Record:
         Stage(
             plan.kind,
             plan.name,
-            job_name="n" * 63,
-            job_arn=ARN,
             checkpoint=URI,
             reason=LONG,
-            claimed_at=NOW,
-            started_at=NOW,
-            ended_at=NOW,
             metrics=metrics if plan.kind is StageKind.EVALUATE else {},
-            health=NOTES if plan.kind is StageKind.SFT else (),
-            warned=tuple(HealthKind) if plan.kind is StageKind.SFT else (),
+            attempt=Attempt(
+                job_name="n" * 63,
+                job_arn=ARN,
+                claimed_at=NOW,
+                started_at=NOW,
+                ended_at=NOW,
+                health=NOTES if plan.kind is StageKind.SFT else (),
+                warned=tuple(HealthKind) if plan.kind is StageKind.SFT else (),
+            ),
         )
         for plan in spec.plan
     )
@@ -124,8 +127,8 @@ def test_the_largest_record_fits_into_an_item() -> None:
 
 
 STORED = (
-    Record, Stage, GateVerdict, Cleanup, SpecItem, DatasetItem, ChecksItem, ScoreItem, CommandItem,
-    HistoryEntry, Trouble,
+    Record, Stage, Attempt, GateVerdict, Cleanup, SpecItem, DatasetItem, ChecksItem, ScoreItem,
+    CommandItem, HistoryEntry, Trouble,
 )  # fmt: skip
 NAMED = {
     "name", "job_name", "job_arn", "previous_config", "checkpoint", "base_checkpoint",

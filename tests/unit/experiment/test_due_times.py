@@ -12,6 +12,7 @@ from novaloop.experiment.controller.decide import decide
 from novaloop.experiment.controller.decision import Policy
 from novaloop.experiment.controller.observation import Observation, Phase, Work
 from novaloop.experiment.record import (
+    Attempt,
     Endpoint,
     Record,
     Snapshot,
@@ -24,18 +25,21 @@ from novaloop.experiment.record import (
 from novaloop.experiment.spec.experiment import ExperimentSpec
 from novaloop.experiment.spec.stages import DeployStage, SftStage, StageKind
 from novaloop.experiment.versions import mark_of
+from tests.stages import changed
 
 NOW = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
 SECOND, MINUTE, HOUR = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1)
 SERVES = Endpoint("novaloop-demo--deploy-1", NOW - HOUR, NOW + 100 * HOUR)
-SFT = Stage(StageKind.SFT, "sft", StageState.SUCCEEDED, job_name="novaloop-demo--sft-1")
+SFT = Stage(
+    StageKind.SFT, "sft", StageState.SUCCEEDED, attempt=Attempt(job_name="novaloop-demo--sft-1")
+)
 DEPLOY = Stage(
     StageKind.DEPLOY,
     "deploy",
     StageState.SUCCEEDED,
-    job_name="novaloop-demo--deploy-1",
-    claimed_at=NOW - HOUR,
-    job_arn="arn:endpoint",
+    attempt=Attempt(
+        job_name="novaloop-demo--deploy-1", claimed_at=NOW - HOUR, job_arn="arn:endpoint"
+    ),
 )
 RECORD = Record(
     "demo",
@@ -54,14 +58,18 @@ def due_at(record: Record, **seen: Any) -> datetime | None:
 
 def running(state: StageState, **fields: Any) -> Record:
     """Return an experiment whose training stands so."""
-    stage = replace(SFT, state=state, claimed_at=NOW - MINUTE, **fields)
+    stage = changed(SFT, state=state, claimed_at=NOW - MINUTE, **fields)
     deploy = Stage(StageKind.DEPLOY, "deploy")
     return replace(RECORD, status=Status.RUNNING, stages=(stage, deploy), endpoint=None)
 
 
 @pytest.mark.parametrize("status", [each for each in Status if not each.is_final])
 def test_what_goes_on_is_looked_at_again_within_the_hour(status: Status) -> None:
-    record = replace(RECORD, status=status, stages=(SFT, replace(DEPLOY, progress=None)))
+    record = replace(
+        RECORD,
+        status=status,
+        stages=(SFT, replace(DEPLOY, attempt=replace(DEPLOY.attempt, progress=None))),
+    )
     due = due_at(record, work=READY)
     assert due is not None
     assert NOW < due <= NOW + HOUR

@@ -11,6 +11,7 @@ from novaloop.experiment.controller.decide import decide
 from novaloop.experiment.controller.decision import Decision, Policy
 from novaloop.experiment.controller.observation import Observation
 from novaloop.experiment.record import (
+    Attempt,
     Cleanup,
     CommandItem,
     CommandKind,
@@ -35,8 +36,10 @@ RECORD = Record(
     NOW - HOUR,
     reason="as it was",
     stages=(
-        Stage(StageKind.SFT, "sft", StageState.SUCCEEDED, 3, "novaloop-demo--sft-3"),
-        Stage(StageKind.DEPLOY, "deploy", StageState.SUCCEEDED, 2, "novaloop-demo--deploy-2"),
+        Stage(StageKind.SFT, "sft", StageState.SUCCEEDED, Attempt(3, "novaloop-demo--sft-3")),
+        Stage(
+            StageKind.DEPLOY, "deploy", StageState.SUCCEEDED, Attempt(2, "novaloop-demo--deploy-2")
+        ),
     ),
     started_at=NOW - HOUR,
     ended_at=NOW - HOUR,
@@ -66,7 +69,7 @@ def obeyed(record: Record, kind: CommandKind, **fields: object) -> Decision:
 
 
 def what_commands_change(record: Record) -> tuple[object, ...]:
-    states = tuple((each.state, each.attempt) for each in record.stages)
+    states = tuple((each.state, each.attempt.number) for each in record.stages)
     of_people = record.gate, record.approved_by, record.budget_lifted_by, record.cleanup
     return record.status, record.reason, record.stopping_to, record.endpoint, states, of_people
 
@@ -102,14 +105,14 @@ def test_a_retry_forgets_what_was_judged_and_approved_and_takes_new_names() -> N
     assert after.endpoint is None
     assert after.cleanup is None
     assert after.stopping_to is None
-    assert [(each.state, each.attempt, each.job_name) for each in after.stages] == [
+    assert [(each.state, each.attempt.number, each.attempt.job_name) for each in after.stages] == [
         (StageState.PENDING, 4, None),
         (StageState.PENDING, 3, None),
     ]
 
 
 def test_a_retry_of_a_stage_that_was_never_launched_keeps_its_number() -> None:
-    never = replace(RECORD.stages[1], state=StageState.PENDING, attempt=1, job_name=None)
+    never = replace(RECORD.stages[1], state=StageState.PENDING, attempt=Attempt())
     record = replace(RECORD, status=Status.HELD, stages=(RECORD.stages[0], never))
     assert obeyed(record, CommandKind.RETRY).record.stages == (RECORD.stages[0], never)
 
@@ -144,7 +147,9 @@ def test_nothing_is_kept_before_its_schedule_is_moved() -> None:
 
 def test_nothing_is_kept_beyond_the_budget() -> None:
     spec = ExperimentSpec(plan=(SftStage(), DeployStage()), budget_usd=10)
-    serving = replace(RECORD.stages[1], started_at=NOW - HOUR)
+    serving = replace(
+        RECORD.stages[1], attempt=replace(RECORD.stages[1].attempt, started_at=NOW - HOUR)
+    )
     record = replace(RECORD, spec=spec, status=Status.LIVE, stages=(RECORD.stages[0], serving))
     decision = obeyed(record, CommandKind.KEEP, hours=100)
     assert decision.history[0].why.startswith("ignored: the budget lasts until ")

@@ -10,12 +10,14 @@ import pytest
 from novaloop.experiment.controller.decision import Policy
 from novaloop.experiment.controller.observation import Observation, Work
 from novaloop.experiment.controller.suspicion import seen_again, watched
-from novaloop.experiment.record import Record, Snapshot, Stage, StageState, Status, Suspect
+from novaloop.experiment.record import Attempt, Record, Snapshot, Stage, StageState, Status, Suspect
 from novaloop.experiment.spec.experiment import ExperimentSpec
 from novaloop.experiment.spec.stages import StageKind
 
 NOW = datetime(2026, 1, 5, tzinfo=UTC)
-JOB = Stage(StageKind.SFT, "sft", StageState.RUNNING, job_name="novaloop-x--0000-sft-1")
+JOB = Stage(
+    StageKind.SFT, "sft", StageState.RUNNING, attempt=Attempt(job_name="novaloop-x--0000-sft-1")
+)
 RECORD = Record("x", ExperimentSpec(), NOW, status=Status.RUNNING, stages=(JOB,))
 
 
@@ -29,7 +31,7 @@ def test_what_seems_gone_is_believed_after_minutes_however_often_a_stack_looks(
         now = NOW + timedelta(seconds=second)
         seen = Observation(Snapshot("x", record), Work())
         record = watched(record, seen, now, policy)
-        suspicion = record.stages[0].suspicion
+        suspicion = record.stages[0].attempt.suspicion
         if suspicion is not None and suspicion.confirmed:
             believed_at = believed_at or now
     assert believed_at is not None

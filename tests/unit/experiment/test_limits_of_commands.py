@@ -13,6 +13,7 @@ from novaloop.experiment.controller.decision import Decision, Policy
 from novaloop.experiment.controller.observation import Cause, Observation, Phase, Work
 from novaloop.experiment.names import MAX_ATTEMPT
 from novaloop.experiment.record import (
+    Attempt,
     CommandItem,
     CommandKind,
     Endpoint,
@@ -32,7 +33,12 @@ LIVE = Record(
     NOW,
     status=Status.LIVE,
     stages=(
-        Stage(StageKind.DEPLOY, "deploy", StageState.SUCCEEDED, job_name="novaloop-demo--d-1"),
+        Stage(
+            StageKind.DEPLOY,
+            "deploy",
+            StageState.SUCCEEDED,
+            attempt=Attempt(job_name="novaloop-demo--d-1"),
+        ),
     ),
     endpoint=Endpoint("novaloop-demo--d-1", NOW, NOW + timedelta(hours=1)),
 )
@@ -40,9 +46,9 @@ LAST_TRY = Stage(
     StageKind.SFT,
     "sft",
     StageState.RUNNING,
-    attempt=MAX_ATTEMPT,
-    job_name=f"novaloop-demo--sft-{MAX_ATTEMPT}",
-    claimed_at=NOW,
+    attempt=Attempt(
+        number=MAX_ATTEMPT, job_name=f"novaloop-demo--sft-{MAX_ATTEMPT}", claimed_at=NOW
+    ),
 )
 NO_CAPACITY = Work(Phase.LOST, reason="CapacityError: no capacity", cause=Cause.CAPACITY)
 
@@ -63,9 +69,9 @@ def test_hours_that_no_endpoint_can_live_are_ignored(hours: float) -> None:
 
 def test_a_stage_without_capacity_fails_when_its_attempts_are_used_up() -> None:
     running = replace(LIVE, status=Status.RUNNING, stages=(LAST_TRY,), endpoint=None)
-    before = replace(LAST_TRY, attempt=MAX_ATTEMPT - 1)
+    before = replace(LAST_TRY, attempt=replace(LAST_TRY.attempt, number=MAX_ATTEMPT - 1))
     waiting = told(replace(running, stages=(before,)), work=NO_CAPACITY).record.stages[0]
-    assert (waiting.state, waiting.attempt) == (StageState.WAITING, MAX_ATTEMPT)
+    assert (waiting.state, waiting.attempt.number) == (StageState.WAITING, MAX_ATTEMPT)
     assert told(running, work=NO_CAPACITY).record.stages[0].state is StageState.FAILED
 
 

@@ -10,7 +10,7 @@ import pytest
 from novaloop.experiment.controller.decide import decide
 from novaloop.experiment.controller.decision import Policy
 from novaloop.experiment.controller.observation import Leftover, Observation, Phase, Work
-from novaloop.experiment.record import Cleanup, Record, Snapshot, Stage, StageState, Status
+from novaloop.experiment.record import Attempt, Cleanup, Record, Snapshot, Stage, StageState, Status
 from novaloop.experiment.spec.experiment import ExperimentSpec
 from novaloop.experiment.spec.stages import StageKind
 
@@ -21,7 +21,12 @@ ENDING = Record(
     NOW,
     status=Status.STOPPING,
     stages=(
-        Stage(StageKind.DEPLOY, "deploy", StageState.SUCCEEDED, job_name="novaloop-demo--deploy-1"),
+        Stage(
+            StageKind.DEPLOY,
+            "deploy",
+            StageState.SUCCEEDED,
+            attempt=Attempt(job_name="novaloop-demo--deploy-1"),
+        ),
     ),
 )
 CLEARING = replace(ENDING, status=Status.COMPLETED, cleanup=Cleanup("jane"))
@@ -33,8 +38,7 @@ CLAIMED = replace(
             StageKind.DEPLOY,
             "deploy",
             StageState.CLAIMED,
-            job_name="novaloop-demo--deploy-1",
-            claimed_at=NOW,
+            attempt=Attempt(job_name="novaloop-demo--deploy-1", claimed_at=NOW),
         ),
     ),
 )

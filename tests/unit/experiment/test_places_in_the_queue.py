@@ -18,6 +18,7 @@ from novaloop.experiment.record import (
 )
 from novaloop.experiment.spec.experiment import ExperimentSpec
 from novaloop.experiment.spec.stages import SftStage, StageKind
+from tests.stages import changed
 
 NOW = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -33,7 +34,7 @@ def record(state: StageState, **fields: object) -> Record:
         spec,
         NOW,
         status=Status.RUNNING,
-        stages=(replace(stage, **fields),),  # type: ignore[arg-type]
+        stages=(changed(stage, **fields),),  # type: ignore[arg-type]
         due_at=NOW,
     )
 

@@ -14,6 +14,7 @@ from novaloop.experiment.costs.budget import Cost, cost_usd
 from novaloop.experiment.costs.prices import packaged_prices
 from novaloop.experiment.record import (
     Ailment,
+    Attempt,
     CommandItem,
     CommandKind,
     Endpoint,
@@ -30,6 +31,7 @@ from novaloop.experiment.record import (
 from novaloop.experiment.spec.experiment import ExperimentSpec
 from novaloop.experiment.spec.stages import StageKind
 from novaloop.experiment.summary import Summary, as_command, next_steps, summary_of
+from tests.stages import changed
 
 NOW = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -45,8 +47,7 @@ def record(**changes: Any) -> Record:
             StageKind.EVALUATE,
             "baseline",
             StageState.SUCCEEDED,
-            started_at=NOW,
-            billable_seconds=1800,
+            attempt=Attempt(started_at=NOW, billable_seconds=1800),
         ),
         Stage(StageKind.SFT, "sft"),
         Stage(StageKind.DEPLOY, "deploy"),
@@ -58,7 +59,7 @@ def record(**changes: Any) -> Record:
 
 def at(name: str, of: Record, **changes: Any) -> Record:
     stages = tuple(
-        replace(stage, **changes) if stage.name == name else stage for stage in of.stages
+        changed(stage, **changes) if stage.name == name else stage for stage in of.stages
     )
     return replace(of, stages=stages)
 
@@ -219,7 +220,7 @@ def test_a_cost_that_nobody_knows_is_not_told() -> None:
     spec = ExperimentSpec.model_validate({"runtime": "serverless", "plan": ["sft"]})
     stage = Stage(StageKind.SFT, "sft")
     assert summary_of(record(spec=spec, stages=(stage,))).cost_usd == Cost(0, 0)
-    begun = replace(stage, started_at=NOW, billable_seconds=60)
+    begun = replace(stage, attempt=replace(stage.attempt, started_at=NOW, billable_seconds=60))
     assert summary_of(record(spec=spec, stages=(begun,))).cost_usd is None
 
 

@@ -15,7 +15,7 @@ from novaloop.experiment.controller.decision import (
     Warn,
 )
 from novaloop.experiment.controller.observation import Observation
-from novaloop.experiment.record import Record, Snapshot, Stage, StageState, Status
+from novaloop.experiment.record import Attempt, Record, Snapshot, Stage, StageState, Status
 from novaloop.experiment.spec.experiment import ExperimentSpec
 from novaloop.experiment.spec.stages import SftStage, StageKind
 from novaloop.experiment.versions import mark_of
@@ -29,7 +29,7 @@ RECORD = Record(
     NOW,
     status=Status.HELD,
     reason="HOLD: too low",
-    stages=(Stage(StageKind.SFT, "sft", StageState.PENDING, health=(NOTE,)),),
+    stages=(Stage(StageKind.SFT, "sft", StageState.PENDING, attempt=Attempt(health=(NOTE,))),),
 )
 MARK = mark_of("HELD", "HOLD: too low")
 REPORT = f"0 warnings; {MARK}"
@@ -45,7 +45,7 @@ def test_it_is_told_until_the_notifier_says_that_it_was_sent() -> None:
     again = decided(decision.record)
     assert again.commands == decision.commands
     assert (again.record.notified, again.record.reported) == ("", "")
-    assert again.record.stages[0].warned == ()
+    assert again.record.stages[0].attempt.warned == ()
 
 
 def test_what_was_sent_is_not_told_again() -> None:
@@ -53,7 +53,7 @@ def test_what_was_sent_is_not_told_again() -> None:
     assert told.notified == MARK
     assert decided(told).commands == (Warn("sft", NOTE), UpdateReport(REPORT))
     warned = decided(told, warned=(("sft", NOTE.kind),)).record
-    assert warned.stages[0].warned == (NOTE.kind,)
+    assert warned.stages[0].attempt.warned == (NOTE.kind,)
     reported = decided(warned, reported=f"1 warnings; {MARK}").record
     assert decided(reported).commands == ()
 

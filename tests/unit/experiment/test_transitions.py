@@ -35,6 +35,7 @@ from novaloop.experiment.record import (
 from novaloop.experiment.spec.experiment import ExperimentSpec
 from novaloop.experiment.spec.stages import DeployStage, SftStage, StageKind, StagePlan
 from novaloop.training.notes import HealthKind, HealthNote
+from tests.stages import changed
 
 NOW = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
@@ -332,7 +333,7 @@ def record_of(case: Case) -> Record:
     stage = Stage(case.plan.kind, case.plan.name, case.state)
     if case.state is not S.PENDING:
         name = f"novaloop-demo--{case.plan.name}-1"
-        stage = replace(stage, job_name=name, claimed_at=NOW - MINUTE)
+        stage = changed(stage, job_name=name, claimed_at=NOW - MINUTE)
     trained = Stage(StageKind.SFT, "sft", S.SUCCEEDED, checkpoint="s3://bucket/checkpoint")
     serves = case.plan.kind is StageKind.DEPLOY
     return Record(
@@ -340,7 +341,7 @@ def record_of(case: Case) -> Record:
         ExperimentSpec(plan=(SFT, case.plan) if serves else (case.plan,), budget_usd=case.budget),
         NOW - DAY,
         status=Status.DEPLOYING if serves else Status.RUNNING,
-        stages=(*((trained,) if serves else ()), replace(stage, **case.stage)),
+        stages=(*((trained,) if serves else ()), changed(stage, **case.stage)),
     )
 
 
@@ -350,7 +351,7 @@ def test_every_row(case: Case) -> None:
     decision = decide(Observation(snapshot, **case.seen), NOW, Policy())
     stage = decision.record.stages[-1]
     asks = [each.ask for each in decision.commands if isinstance(each, StageCommand)]
-    assert (stage.state, stage.attempt, asks) == (case.to, case.attempt, [*case.asks])
+    assert (stage.state, stage.attempt.number, asks) == (case.to, case.attempt, [*case.asks])
     is_over = case.to is S.FAILED and not case.asks
     is_ending = case.to is S.FAILED and bool(case.asks)
     assert (decision.record.status is Status.FAILED) == is_over
@@ -366,9 +367,9 @@ def test_every_row(case: Case) -> None:
 )
 def test_a_claim_is_of_now_if_it_is_launched_and_as_old_as_it_was_if_not(case: Case) -> None:
     """Deadlines and schedules count from it: a look that moved it would put them off for ever."""
-    before = record_of(case).stages[-1].claimed_at
+    before = record_of(case).stages[-1].attempt.claimed_at
     decision = decide(Observation(Snapshot("demo", record_of(case)), **case.seen), NOW, Policy())
-    claimed_at = decision.record.stages[-1].claimed_at
+    claimed_at = decision.record.stages[-1].attempt.claimed_at
     assert claimed_at == (NOW if A.LAUNCH in case.asks else before)
 
 

@@ -10,7 +10,7 @@ from novaloop.experiment.controller.decide import decide
 from novaloop.experiment.controller.decision import Decision, Policy, UpdateReport, Warn
 from novaloop.experiment.controller.notifications import MOST_GONE, QUIET
 from novaloop.experiment.controller.observation import Observation
-from novaloop.experiment.record import Record, Snapshot, Stage, StageState, Status, Trouble
+from novaloop.experiment.record import Attempt, Record, Snapshot, Stage, StageState, Status, Trouble
 from novaloop.experiment.spec.experiment import ExperimentSpec
 from novaloop.experiment.spec.stages import StageKind
 from novaloop.experiment.versions import mark_of
@@ -26,7 +26,9 @@ FAILED = Record(
     status=Status.FAILED,
     reason="rft: stopped",
     notified=mark_of("FAILED", "rft: stopped"),
-    stages=(Stage(StageKind.RFT, "rft", StageState.FAILED, health=(NOTE, CLIPPED)),),
+    stages=(
+        Stage(StageKind.RFT, "rft", StageState.FAILED, attempt=Attempt(health=(NOTE, CLIPPED))),
+    ),
 )
 
 
@@ -47,7 +49,7 @@ def test_people_are_warned_of_each_ill_even_when_the_experiment_is_over() -> Non
 def test_of_what_they_were_told_they_are_not_told_again() -> None:
     told = look(FAILED, (("rft", NOTE.kind),))
     assert warnings(told) == [Warn("rft", CLIPPED)]
-    assert told.record.stage("rft").warned == (NOTE.kind,)
+    assert told.record.stage("rft").attempt.warned == (NOTE.kind,)
     all_told = look(told.record, (("rft", CLIPPED.kind),))
     (command,) = all_told.commands
     assert isinstance(command, UpdateReport), "the report tells of both"
@@ -57,7 +59,7 @@ def test_of_what_they_were_told_they_are_not_told_again() -> None:
 
 
 def test_a_warning_of_one_stage_is_none_of_another() -> None:
-    sft = Stage(StageKind.SFT, "sft", StageState.SUCCEEDED, health=(NOTE,))
+    sft = Stage(StageKind.SFT, "sft", StageState.SUCCEEDED, attempt=Attempt(health=(NOTE,)))
     both = replace(FAILED, stages=(sft, *FAILED.stages))
     told = look(both, (("sft", NOTE.kind),))
     assert warnings(told) == [Warn("rft", NOTE), Warn("rft", CLIPPED)]

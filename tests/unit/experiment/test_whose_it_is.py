@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from itertools import combinations
 
 from novaloop.experiment.names import experiment_of_job, job_name
-from novaloop.experiment.record import Owner, Record, ScoreItem, Snapshot, Stage
+from novaloop.experiment.record import Attempt, Owner, Record, ScoreItem, Snapshot, Stage
 from novaloop.experiment.spec.experiment import ExperimentSpec
 from novaloop.experiment.spec.stages import StageKind
 from novaloop.experiment.stack import (
@@ -64,7 +64,7 @@ def test_a_stacks_tag_decides_whatever_the_prefix() -> None:
 
 
 def test_a_token_of_bedrocks_is_of_one_attempt_of_one_life() -> None:
-    stage = Stage(StageKind.SFT, "sft", job_name="novaloop-demo--1111-sft-1")
+    stage = Stage(StageKind.SFT, "sft", attempt=Attempt(job_name="novaloop-demo--1111-sft-1"))
     tokens = [
         client_token(Record("demo", ExperimentSpec(), NOW, uid=uid), stage)
         for uid in ("1111aaaa", "1111bbbb")

@@ -10,6 +10,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from novaloop.experiment.record import (
+    Attempt,
     DatasetItem,
     DatasetRef,
     DatasetStatus,
@@ -101,17 +102,19 @@ def stages() -> tuple[Stage, ...]:
             kind=plan.kind,
             name=plan.name,
             state=StageState.SUCCEEDED,
-            job_name=f"novaloop-{NAME}--{plan.name}-1",
-            job_arn=f"arn:aws:sagemaker:us-east-1:123456789012:training-job/{plan.name}",
-            claimed_at=START + timedelta(minutes=20 * index),
-            started_at=START + timedelta(minutes=20 * index + 1),
-            ended_at=START + timedelta(minutes=20 * index + 18),
-            progress=Progress("Completed"),
             checkpoint=f"s3://escrow/{plan.name}/40"
             if plan.kind in {StageKind.SFT, StageKind.RFT}
             else None,
-            billable_seconds=900,
             reason="answered the smoke request: HQ" if plan.kind is StageKind.DEPLOY else None,
+            attempt=Attempt(
+                job_name=f"novaloop-{NAME}--{plan.name}-1",
+                job_arn=f"arn:aws:sagemaker:us-east-1:123456789012:training-job/{plan.name}",
+                claimed_at=START + timedelta(minutes=20 * index),
+                started_at=START + timedelta(minutes=20 * index + 1),
+                ended_at=START + timedelta(minutes=20 * index + 18),
+                progress=Progress("Completed"),
+                billable_seconds=900,
+            ),
         )
         for index, plan in enumerate(default_plan())
     )

@@ -96,7 +96,9 @@ def test_what_only_a_processor_function_measures_is_not_tested_either() -> None:
 
 def test_scores_of_earlier_attempts_are_left_out() -> None:
     first, *others = example.stages()
-    retried = replace(example.record(), stages=(replace(first, attempt=2), *others))
+    retried = replace(
+        example.record(), stages=(replace(first, attempt=replace(first.attempt, number=2)), *others)
+    )
     content = report(retried, example.scores())
     assert [each["stage"] for each in content["evaluations"]] == ["after-sft", "after-rft"]
 

@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from novaloop import reports
-from novaloop.experiment.record import Record, ScoreItem, Stage, StageState
+from novaloop.experiment.record import Attempt, Record, ScoreItem, Stage, StageState
 from novaloop.experiment.spec.experiment import ExperimentSpec
 from novaloop.experiment.spec.stages import EvaluateStage, StageKind, Task
 from novaloop.metrics.results import Estimate, Score, TaskScore
@@ -33,7 +33,12 @@ PLAN = (
 
 def stages() -> tuple[Stage, ...]:
     return tuple(
-        Stage(StageKind.EVALUATE, plan.name, StageState.SUCCEEDED, started_at=NOW, ended_at=NOW)
+        Stage(
+            StageKind.EVALUATE,
+            plan.name,
+            StageState.SUCCEEDED,
+            attempt=Attempt(started_at=NOW, ended_at=NOW),
+        )
         for plan in PLAN
     )
 

@@ -41,7 +41,10 @@ CURVES = {
 
 def content() -> Report:
     stages = [
-        replace(stage, health=(NOTE,), progress=Progress("Completed", 40, 40))
+        replace(
+            stage,
+            attempt=replace(stage.attempt, health=(NOTE,), progress=Progress("Completed", 40, 40)),
+        )
         if stage.name == "rft"
         else stage
         for stage in example.record().stages

@@ -7,13 +7,22 @@ from datetime import UTC, datetime
 from typing import Any, cast
 
 from novaloop.experiment.controller.observation import Outcome
-from novaloop.experiment.record import Measured, Record, ScoreItem, Snapshot, Stage, StageState
+from novaloop.experiment.record import (
+    Attempt,
+    Measured,
+    Record,
+    ScoreItem,
+    Snapshot,
+    Stage,
+    StageState,
+)
 from novaloop.experiment.spec.experiment import ExperimentSpec
 from novaloop.experiment.spec.stages import StageKind
 from novaloop.usecases.outcomes import outcome_of
 
 NOW = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
-STAGE = Stage(StageKind.EVALUATE, "baseline", StageState.SCORING, 2, "novaloop-demo--baseline-2")
+ATTEMPT = Attempt(2, "novaloop-demo--baseline-2")
+STAGE = Stage(StageKind.EVALUATE, "baseline", StageState.SCORING, ATTEMPT)
 RECORD = Record(
     "demo",
     ExperimentSpec.model_validate({"plan": [{"evaluate": {"name": "baseline"}}]}),

@@ -6,7 +6,7 @@ import io
 import json
 import tarfile
 
-from novaloop.experiment.record import Record, ScoreItem, Stage, StageState, Status
+from novaloop.experiment.record import Attempt, Record, ScoreItem, Stage, StageState, Status
 from novaloop.experiment.spec.experiment import MAX_LABELS
 from novaloop.experiment.spec.stages import StageKind
 from novaloop.experiment.validation.reading import read_spec
@@ -52,7 +52,7 @@ def test_a_job_that_reports_too_much_ends_in_an_error_that_says_so() -> None:
         f"jobs/demo/{JOB}/output/output.tar.gz", stream.getvalue(), "application/gzip"
     )
     spec = read_spec(b"plan: [{evaluate: {name: mmlu, task: mmlu}}]")
-    stage = Stage(StageKind.EVALUATE, "mmlu", StageState.SCORING, job_name=JOB)
+    stage = Stage(StageKind.EVALUATE, "mmlu", StageState.SCORING, attempt=Attempt(job_name=JOB))
     world.store.commit(Record("demo", spec, START, status=Status.RUNNING, stages=(stage,)), ())
     item = score("demo", "mmlu", 1, world)
     assert item is not None

@@ -115,8 +115,8 @@ def _planned_stages(record: Record, site: Site, prices: PriceTable) -> Iterator[
     """Yield the stages, each with the names and the checkpoint that it would have."""
     for index, pending in enumerate(record.stages):
         named = record.prefix, record.experiment_id, record.uid or PLACEHOLDER_UID
-        name = job_name(*named, pending.name, pending.attempt)
-        stage = replace(pending, job_name=name)
+        name = job_name(*named, pending.name, pending.attempt.number)
+        stage = replace(pending, attempt=replace(pending.attempt, job_name=name))
         record = _with_stage(record, index, stage)
         if stage.kind.serves:
             yield _planned_deployment(record, stage, site, prices)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any
@@ -190,66 +190,101 @@ class Backstop:
 
 
 @dataclass(frozen=True)
-class Stage(Bounded):
-    """One stage of the plan. Times are UTC; `queued_at` is since when it waits for a quota, if
-    it does. `tries` counts launches that came to nothing in a row, `checks` how often its outcome
-    was asked for, `refusals` how often the second step of this attempt's work was refused.
-    `earlier_seconds` is what the attempts before this one were billed.
-    `second_step_at` is when the second step of work that takes two was requested,
-    `previous_config` the endpoint configuration that served before it. `job_arn` is what the
-    service answered to our Create, or the ARN of what our tag was seen on: with it, the work is
-    ours whatever tags say. `ending`: its work was seen to end. `backstop` ends what it serves with.
-    `suspicion` is of being gone or somebody else's, `denied` of an end that does not come,
-    `overdue` of having missed its deadline, of which only looks after that say something.
-    `scoring_since` is when its work was first seen to have ended well: from then on its outcome is
-    waited for. `waits` are the obstacles met, the present one last, until its work has begun.
-    `health` is what went wrong in its training, `warned` of what kinds of that people were told.
-    `metrics` are what tells whether it is any good, by their full names. Once it has succeeded,
-    `checked_at`, `checks`, `scoring_since` and, but for an endpoint's, `claimed_at` are no more."""
+class Attempt(Bounded):
+    """One attempt at a stage: its work, which is a job or an endpoint, and what looks say of it.
 
-    kind: StageKind
-    name: str
-    state: StageState = StageState.PENDING
-    attempt: int = 1
+    A new attempt takes the place of the former one as a whole (`Stage.with_new_attempt`): nothing
+    here outlives it. What does is the stage's: what counts over attempts, and the schedule that has
+    to be removed yet. In the table, these fields stand among the stage's, `number` as `attempt`
+    (`store.serialisation`).
+
+    Times are UTC. `job_name` is there once it is claimed. `job_arn` is what the service answered to
+    our Create, or the ARN of what our tag was seen on: with it, the work is ours whatever tags say.
+    `second_step_at` is when the second step of work that takes two was requested, `refusals` how
+    often that was refused, `previous_config` the endpoint configuration that served before it.
+    `ending`: its work was seen to end. `suspicion` is of being gone or somebody else's, `denied` of
+    an end that does not come, `overdue` of having missed its deadline, of which only looks after
+    that say something. `scoring_since` is when its work was first seen to have ended well: from
+    then on its outcome is waited for, and was asked for `checks` times, last at `checked_at`.
+    `health` is what went wrong in its training, `warned` of what kinds of that people were told.
+    Once it has succeeded, `previous_config`, `checked_at`, `checks`, `scoring_since` and, but for
+    an endpoint's, `claimed_at` are no more.
+    """
+
+    number: int = 1
     job_name: str | None = None
     job_arn: str | None = None
     claimed_at: datetime | None = None
     second_step_at: datetime | None = None
     previous_config: str | None = None
+    refusals: int = 0
     ending: bool = False
     suspicion: Suspicion | None = None
     denied: Suspicion | None = None
     overdue: Suspicion | None = None
-    backstop: Backstop | None = None
     started_at: datetime | None = None
     ended_at: datetime | None = None
     scoring_since: datetime | None = None
     checked_at: datetime | None = None
     checks: int = 0
-    next_try_at: datetime | None = None
-    queued_at: datetime | None = None
-    tries: int = 0
-    refusals: int = 0
-    waits: tuple[Waited, ...] = ()
     progress: Progress | None = None
     health: tuple[HealthNote, ...] = ()
     warned: tuple[HealthKind, ...] = ()
+    billable_seconds: int = 0
+
+    @property
+    def claimed_name(self) -> str:
+        """The name of its work. Raises ValueError if it was never claimed."""
+        if self.job_name is None:
+            raise ValueError(f"attempt {self.number} was never claimed")
+        return self.job_name
+
+
+@dataclass(frozen=True)
+class Stage(Bounded):
+    """One stage of the plan, its present attempt, and what is remembered of all of them.
+
+    `backstop` is the schedule that ends what an attempt serves with, by its own `attempt`: that of
+    a former one stays until it is removed. Times are UTC; `queued_at` is since when it waits for a
+    quota, if it does. `tries` counts launches that came to nothing in a row. `waits` are the
+    obstacles met, the present one last, until its work has begun. `checkpoint` and `metrics`, by
+    their full names, are what it came to. `earlier_seconds` is what the attempts before the present
+    one were billed. `reason` is why it stands where it does.
+    """
+
+    kind: StageKind
+    name: str
+    state: StageState = StageState.PENDING
+    attempt: Attempt = Attempt()
+    backstop: Backstop | None = None
+    next_try_at: datetime | None = None
+    queued_at: datetime | None = None
+    tries: int = 0
+    waits: tuple[Waited, ...] = ()
     checkpoint: str | None = None
     metrics: Annotated[Mapping[str, Measured], First(MAX_METRICS)] = field(default_factory=dict)
-    billable_seconds: int = 0
     earlier_seconds: int = 0
     reason: Prose | None = None
+
+    def billed_seconds(self, until: datetime) -> int:
+        """Return what its attempt was billed: an endpoint from its start until it was gone."""
+        if not self.kind.serves or self.attempt.started_at is None:
+            return self.attempt.billable_seconds
+        return int((until - self.attempt.started_at).total_seconds())
+
+    def with_new_attempt(self, now: datetime) -> Stage:
+        """Return the stage with a new attempt, all of it, in the place of the present one.
+
+        That was billed until `now`, and may have used its name, if it has one: then the new one has
+        the next number.
+        """
+        number = self.attempt.number + (self.attempt.job_name is not None)
+        earlier = self.earlier_seconds + self.billed_seconds(now)
+        return replace(self, attempt=Attempt(number), earlier_seconds=earlier)
 
     def waits_until_later(self, now: datetime) -> bool:
         """Whether it has a next try, which lies ahead."""
         return self.next_try_at is not None and now < self.next_try_at
-
-    @property
-    def claimed_name(self) -> str:
-        """The name of its present attempt's work. Raises ValueError if it was never claimed."""
-        if self.job_name is None:
-            raise ValueError(f"stage {self.name} was never claimed")
-        return self.job_name
 
 
 @dataclass(frozen=True)
@@ -769,7 +804,7 @@ class Snapshot:
 
     def unread_score(self, stage: Stage) -> Unread | None:
         """Return the score of a stage's present attempt if it is there and can't be read."""
-        return self.unread_item(f"SCORE#{stage.name}#{stage.attempt}")
+        return self.unread_item(f"SCORE#{stage.name}#{stage.attempt.number}")
 
     @property
     def scores(self) -> dict[tuple[str, int], ScoreItem]:

@@ -58,7 +58,7 @@ def jobs_prefix(experiment_id: str) -> str:
 
 def output_prefix(experiment_id: str, stage: Stage) -> str:
     """Return the key prefix under which the service puts what a stage's job leaves."""
-    return f"{jobs_prefix(experiment_id)}/{stage.claimed_name}/"
+    return f"{jobs_prefix(experiment_id)}/{stage.attempt.claimed_name}/"
 
 
 def experiment_tags(record: Record, site: Site) -> dict[str, str]:
@@ -70,7 +70,8 @@ def experiment_tags(record: Record, site: Site) -> dict[str, str]:
 def tags(record: Record, stage: Stage, site: Site) -> dict[str, str]:
     """Return the tags by which everything that an attempt creates is found again."""
     uid = {UID_TAG: record.uid} if record.uid else {}
-    return {**experiment_tags(record, site), **uid, STAGE_TAG: f"{stage.name}-{stage.attempt}"}
+    attempt = {STAGE_TAG: f"{stage.name}-{stage.attempt.number}"}
+    return {**experiment_tags(record, site), **uid, **attempt}
 
 
 def client_token(record: Record, stage: Stage) -> str:
@@ -79,7 +80,7 @@ def client_token(record: Record, stage: Stage) -> str:
     With the whole uid: for the same token Bedrock answers with what was made before, and in names
     are only a few characters of it, which a former experiment of the name may share.
     """
-    return "-".join(filter(None, (stage.claimed_name, record.uid)))
+    return "-".join(filter(None, (stage.attempt.claimed_name, record.uid)))
 
 
 def tags_on_bedrock(record: Record, stage: Stage, site: Site) -> dict[str, str]:

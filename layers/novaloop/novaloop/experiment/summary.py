@@ -149,7 +149,7 @@ def _of_stage(stage: Stage) -> Iterable[str]:
     if stage.state is StageState.SUCCEEDED:
         return
     yield f"{stage.name} is {stage.state}"
-    progress = stage.progress
+    progress = stage.attempt.progress
     if stage.state is not StageState.RUNNING or progress is None:
         return
     yield f"step {progress.step} of {progress.max_steps}" if progress.step else progress.phase

@@ -99,7 +99,7 @@ def _evaluations(
 ) -> Iterator[ScoreItem]:
     """Yield the scores of the stages' present attempts, in the plan's order."""
     for stage in record.stages:
-        item = scores.get((stage.name, stage.attempt))
+        item = scores.get((stage.name, stage.attempt.number))
         if stage.kind.is_scored and item is not None:
             yield item
 
@@ -148,20 +148,20 @@ def _flip_lines(flips: Iterable[Flip]) -> list[FlipLine]:
 
 
 def _stage_line(record: Record, stage: Stage) -> StageLine:
-    begun, ended = stage.started_at or stage.claimed_at, stage.ended_at
-    plan, billed = record.plan_of(stage), stage.billable_seconds + stage.earlier_seconds
+    begun, ended = stage.attempt.started_at or stage.attempt.claimed_at, stage.attempt.ended_at
+    plan, billed = record.plan_of(stage), stage.attempt.billable_seconds + stage.earlier_seconds
     _, instances = machines(record.spec, plan) or (None, 0)
     return StageLine(
         name=stage.name,
         kind=str(stage.kind),
         state=str(stage.state),
-        attempt=stage.attempt,
-        job_name=stage.job_name,
-        job_arn=stage.job_arn,
+        attempt=stage.attempt.number,
+        job_name=stage.attempt.job_name,
+        job_arn=stage.attempt.job_arn,
         started_at=_iso(begun),
         ended_at=_iso(ended),
         seconds=(ended - begun).total_seconds() if begun and ended else None,
-        billable_seconds=stage.billable_seconds,
+        billable_seconds=stage.attempt.billable_seconds,
         instances=instances,
         instance_hours=billed * instances / 3600,
         usd=usd(record.spec, plan, billed),
@@ -179,9 +179,9 @@ def _image(record: Record, stage: Stage) -> str | None:
 
 
 def _recipe_key(record: Record, stage: Stage) -> str | None:
-    if stage.job_name is None or stage.kind.serves:
+    if stage.attempt.job_name is None or stage.kind.serves:
         return None
-    return runtime_of(record.spec).recipe_key(record, stage.job_name)
+    return runtime_of(record.spec).recipe_key(record, stage.attempt.job_name)
 
 
 def _dataset_lines(record: Record, items: Mapping[str, DatasetItem]) -> Iterator[DatasetLine]:

@@ -63,8 +63,8 @@ def _training_report(stage: Stage, curve: Curve) -> TrainingReport:
     return TrainingReport(
         stage=stage.name,
         steps=curve.steps_done or 0,
-        max_steps=stage.progress.max_steps if stage.progress else None,
-        health=[f"{note.kind.replace('_', ' ')}, {note.message}" for note in stage.health],
+        max_steps=stage.attempt.progress.max_steps if stage.attempt.progress else None,
+        health=[f"{note.kind.replace('_', ' ')}, {note.message}" for note in stage.attempt.health],
         panels=list(_panels(curve)),
         reward_bins=_bins([mean for _, mean in _points(curve, "reward_mean")]),
     )

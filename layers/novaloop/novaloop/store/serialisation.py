@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from datetime import datetime, timedelta
 from typing import Any, TypeVar, get_args
 
@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from novaloop.experiment.controller.queue import held_place
 from novaloop.experiment.record import (
+    Attempt,
     ChecksItem,
     CommandItem,
     DatasetItem,
@@ -324,7 +325,7 @@ def _whole(
     whole = {**values, "experiment_id": experiment_id}
     metrics = whole.pop("metrics", None) or {}
     whole["stages"] = [
-        {**_named(stage), "metrics": metrics.get(stage["name"], {})}
+        {**_with_attempt(stage), "metrics": metrics.get(stage["name"], {})}
         for stage in whole.get("stages") or ()
     ]
     if whole.get("spec") is None:  # up to version 2, a record holds all of it
@@ -334,11 +335,22 @@ def _whole(
     return {name: value for name, value in whole.items() if value is not None}
 
 
-def _named(stage: Mapping[str, Any]) -> dict[str, Any]:
-    """Read the job's name from its ARN, where that ends with it."""
-    if stage.get("job_arn") and not stage.get("job_name"):
-        return {**stage, "job_name": stage["job_arn"].rpartition("/")[2]}
-    return dict(stage)
+_OF_ATTEMPT = {each.name for each in fields(Attempt)} - {"number"}
+"""What stands among the fields of a stage in its item, and is its present attempt's: flat, whoever
+reads it in the table's console opens one level less, and each commit pays for a few bytes less."""
+
+
+def _with_attempt(stage: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a stage's values with its attempt's in their place.
+
+    A job's name is read from its ARN, where that ends with it.
+    """
+    attempt = {name: stage[name] for name in _OF_ATTEMPT & stage.keys()}
+    attempt["number"] = stage.get("attempt", 1)
+    if attempt.get("job_arn") and not attempt.get("job_name"):
+        attempt["job_name"] = attempt["job_arn"].rpartition("/")[2]
+    own = {name: each for name, each in stage.items() if name not in _OF_ATTEMPT}
+    return {**own, "attempt": attempt}
 
 
 def shape_of(item: Item) -> Shape:
@@ -383,11 +395,13 @@ def _record_values(record: Record, values: Mapping[str, Any]) -> dict[str, Any]:
     kept = {name: each for name, each in values.items() if name not in _BESIDE}
     stages = [
         {"name": stage.name, "kind": str(stage.kind), "state": str(stage.state)}
-        | {"attempt": stage.attempt, **happened}
+        | happened.pop("attempt", {})
+        | {"attempt": stage.attempt.number, **happened}
         for stage, happened in zip(record.stages, values.get("stages", ()), strict=True)
     ]
     metrics = {each["name"]: each.pop("metrics") for each in stages if "metrics" in each}
     for each in stages:
+        each.pop("number", None)  # of its attempt, which is `attempt` here
         if each.get("job_arn", "").endswith(f"/{each.get('job_name')}"):
             del each["job_name"]
     values = {

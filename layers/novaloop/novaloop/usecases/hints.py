@@ -114,7 +114,7 @@ class Hint(BaseModel):
         if stage is None or stage.state is not StageState.RUNNING:
             return False
         ended = self.status is not None and self.status.upper() in _ENDS
-        return ended and stage.job_name in {self.job_name, self.config_name}
+        return ended and stage.attempt.job_name in {self.job_name, self.config_name}
 
 
 _ENDS = {"COMPLETED", "FAILED", "STOPPED", "IN_SERVICE", "OUT_OF_SERVICE"}

@@ -133,7 +133,7 @@ def _knows(record: Record | None, billing: Billing) -> bool:
     """Whether a record that goes on has made this, or serves by it."""
     if record is None or record.status.is_final:
         return False
-    names = {stage.job_name for stage in record.stages if stage.job_name}
+    names = {stage.attempt.job_name for stage in record.stages if stage.attempt.job_name}
     names |= {bedrock_name(name) for name in names}
     names |= {stage.backstop.name for stage in record.stages if stage.backstop}
     if record.endpoint is not None:

@@ -41,7 +41,7 @@ def outcome_of(
 
 
 def _score(record: Record, stage: Stage, snapshot: Snapshot) -> Outcome:
-    item = snapshot.scores.get((stage.name, stage.attempt))
+    item = snapshot.scores.get((stage.name, stage.attempt.number))
     if item is None:
         return Outcome(ok=None, reason="the metrics function has not delivered a score")
     if item.error is not None:
@@ -83,7 +83,7 @@ def _checkpoint(record: Record, stage: Stage, objects: Objects) -> Outcome:
 
 def _model(stage: Stage, jobs: Jobs) -> Outcome:
     """Read which model the job made; it may be told a moment after the job's end."""
-    arn = jobs.describe(stage.job_name or "", None).model_arn
+    arn = jobs.describe(stage.attempt.job_name or "", None).model_arn
     if arn is None:
         return Outcome(ok=None, reason="the job completed, but names no model")
     return Outcome(ok=True, checkpoint=arn)

@@ -370,7 +370,7 @@ def _still_true(feedback: Feedback, before: Snapshot, after: Snapshot) -> Feedba
 
 def _work_in_focus(snapshot: Snapshot) -> str | None:
     stage = snapshot.record.focus if snapshot.record else None
-    return stage.job_name if stage else None
+    return stage.attempt.job_name if stage else None
 
 
 def observe(snapshot: Snapshot, feedback: Feedback, world: World, eyes: _Eyes) -> Observation:
@@ -434,7 +434,7 @@ def _maker_of(config: str | None, record: Record, world: World) -> Record | None
     if name is None or name == record.experiment_id:
         return None
     other = world.store.load_record(name)
-    made = other is not None and any(stage.job_name == config for stage in other.stages)
+    made = other is not None and any(stage.attempt.job_name == config for stage in other.stages)
     return other if made else None
 
 
@@ -547,7 +547,7 @@ def _check_site(record: Record, spec: ExperimentSpec, world: World) -> Iterator[
 def _listen(
     record: Record, stage: Stage, work: Work, world: World, eyes: _Eyes
 ) -> TrainingNews | None:
-    key = stage.job_name or "", work.phase
+    key = stage.attempt.job_name or "", work.phase
     if key not in eyes.heard:
         eyes.heard[key] = training_news(
             record, stage, work, logs=world.logs, objects=world.objects, clock=world.clock
@@ -557,19 +557,19 @@ def _listen(
 
 def _work_of(record: Record, stage: Stage, world: World, eyes: _Eyes) -> Work:
     owner = _owner(record, stage)
-    key = stage.job_name, owner
+    key = stage.attempt.job_name, owner
     if key not in eyes.works:
         eyes.works[key] = (
             world.endpoints.describe(endpoint_ref(record, stage), owner)
             if stage.kind.serves
-            else world.jobs[record.spec.runtime].describe(stage.job_name or "", owner)
+            else world.jobs[record.spec.runtime].describe(stage.attempt.job_name or "", owner)
         )
     return eyes.works[key]
 
 
 def _owner(record: Record, stage: Stage) -> Owner | None:
     """Return whose tag tells what is ours, where we have no answer to our Create that does."""
-    return None if stage.job_arn else record.owner
+    return None if stage.attempt.job_arn else record.owner
 
 
 def _commit(decision: Decision, snapshot: Snapshot, world: World) -> Record:
@@ -707,12 +707,12 @@ def _give_back(backstop: Backstop, record: Record, world: World) -> None:
     nobody deletes nothing but what is past its time, and then itself.
     """
     tried = next((each for each in record.stages if each.backstop == backstop), None)
-    former = tried.previous_config if tried is not None else None
+    former = tried.attempt.previous_config if tried is not None else None
     other = _maker_of(former, record, world)
     if other is None or other.status is not Status.LIVE:
         return
     stage = other.stages[-1]
-    if stage.job_name != former or stage.backstop is None:
+    if stage.attempt.job_name != former or stage.backstop is None:
         return
     work = world.endpoints.describe(endpoint_ref(other, stage), None)
     if work.phase is Phase.READY and work.serving is None:
@@ -735,7 +735,7 @@ def _act_on_stage(
         _hold(record, stage, world)
     elif command.ask is Ask.CHECK:
         if stage.kind.is_scored:
-            world.scorer.request_score(record.experiment_id, stage.name, stage.attempt)
+            world.scorer.request_score(record.experiment_id, stage.name, stage.attempt.number)
     else:
         return _launch(record, stage, world, feedback, proceed=command.ask is Ask.PROCEED)
     return feedback
@@ -793,7 +793,7 @@ def _proceed(record: Record, stage: Stage, world: World) -> None:
     what serves there is still on trial: an update that broke then would end both. And only the
     record tells that it is not, where it was denied to tag the endpoint.
     """
-    other = _maker_of(stage.previous_config, record, world)
+    other = _maker_of(stage.attempt.previous_config, record, world)
     if other is not None and other.status in _ON_TRIAL:
         reason = f"the endpoint is being deployed to by experiment {other.experiment_id}"
         raise LaunchRefused(reason, Obstacle.BUSY)
@@ -816,7 +816,7 @@ def _end(record: Record, stage: Stage, world: World, *, gone: bool) -> End:
     if stage.kind.serves:
         ref = endpoint_ref(record, stage)
         return world.endpoints.delete(ref, _owner(record, stage), gone=gone)
-    return world.jobs[record.spec.runtime].stop(stage.claimed_name)
+    return world.jobs[record.spec.runtime].stop(stage.attempt.claimed_name)
 
 
 def _delete_leftovers(command: DeleteLeftovers, world: World, feedback: Feedback) -> Feedback:

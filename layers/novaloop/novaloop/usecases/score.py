@@ -65,7 +65,7 @@ def score(experiment_id: str, stage_name: str, attempt: int, world: ScoreWorld) 
     """
     snapshot = world.store.load(experiment_id)
     stages = snapshot.record.stages if snapshot.record else ()
-    stage = next((s for s in stages if (s.name, s.attempt) == (stage_name, attempt)), None)
+    stage = next((s for s in stages if (s.name, s.attempt.number) == (stage_name, attempt)), None)
     if snapshot.record is None or stage is None:
         return None
     known = snapshot.scores.get((stage_name, attempt))
@@ -139,7 +139,7 @@ def _score_rows(record: Record, stage: Stage, snapshot: Snapshot, objects: Objec
         metric=GATED[gate.metric].name if gate.metric in GATED else HEADLINE_METRIC,
         confidence=gate.confidence,
     )
-    rows_key = f"scores/{record.experiment_id}/{stage.name}-{stage.attempt}.jsonl"
+    rows_key = f"scores/{record.experiment_id}/{stage.name}-{stage.attempt.number}.jsonl"
     objects.put(rows_key, b"".join(rows.to_lines()), "application/jsonl")
     if record.spec.report_rows and result.comparisons:
         with suppress(ObjectMissing, *_UNUSABLE):  # an archive that has gone since costs no score
@@ -151,7 +151,7 @@ def _score_rows(record: Record, stage: Stage, snapshot: Snapshot, objects: Objec
 
 def flips_key(experiment_id: str, stage: Stage) -> str:
     """Return where the texts of the rows that changed are kept; nowhere else, and in no log."""
-    return f"scores/{experiment_id}/{stage.name}-{stage.attempt}-flips.json"
+    return f"scores/{experiment_id}/{stage.name}-{stage.attempt.number}-flips.json"
 
 
 def _keep_flips(record: Record, stage: Stage, result: Score, objects: Objects) -> None:
@@ -207,6 +207,6 @@ def _earlier_scores(
 ) -> Iterator[tuple[Stage, ScoreItem]]:
     """Yield the evaluations before this one with their scores."""
     for past in record.stages[: record.stages.index(stage)]:
-        item = snapshot.scores.get((past.name, past.attempt))
+        item = snapshot.scores.get((past.name, past.attempt.number))
         if past.kind.is_scored and past.state is StageState.SUCCEEDED and item:
             yield past, item

@@ -44,9 +44,9 @@ def load_training(experiment_id: str, job_name: str, objects: Objects) -> Follow
 def load_curves(record: Record, objects: Objects) -> dict[str, Curve]:
     """Return the curves of the trainings that have begun, by stage."""
     return {
-        stage.name: load_training(record.experiment_id, stage.job_name, objects).training.curve
+        stage.name: load_training(record.experiment_id, name, objects).training.curve
         for stage in record.stages
-        if stage.kind.trains and stage.job_name
+        if stage.kind.trains and (name := stage.attempt.job_name)
     }
 
 
@@ -55,7 +55,7 @@ def training_news(
 ) -> TrainingNews:
     """Read on in the log of a stage's job and say how its training goes."""
     limits = _limits(record, stage)
-    training = _read_on(record.experiment_id, stage.job_name or "", limits, logs, objects)
+    training = _read_on(record.experiment_id, stage.attempt.job_name or "", limits, logs, objects)
     curve, notes = training.curve, training.notes
     if work.phase is Phase.ACTIVE and work.progress and work.progress.phase == TRAINS:
         halt = stalled(curve, work.started_at or clock.now(), clock.now())

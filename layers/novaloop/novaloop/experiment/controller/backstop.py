@@ -88,13 +88,13 @@ deleted may serve for long while it is STOPPING."""
 
 def _with_backstop(decision: Decision, stage: Stage) -> Decision:
     record, before = decision.record, stage.backstop
-    if before is not None and (record.status.is_final or before.attempt != stage.attempt):
+    if before is not None and (record.status.is_final or before.attempt != stage.attempt.number):
         decision = _without(decision, stage, before)
     due = _due(record, stage)
     if due is None or (before is not None and before.at == due and before.is_set):
         return decision
     backstop = _of(record, stage, due)
-    former = before if before is not None and before.attempt == stage.attempt else None
+    former = before if before is not None and before.attempt == stage.attempt.number else None
     if former is not None:
         backstop = replace(
             backstop,
@@ -129,13 +129,13 @@ def _due(record: Record, stage: Stage) -> datetime | None:
     if record.status is Status.LIVE and record.endpoint is not None and stage is record.stages[-1]:
         until = record.endpoint.kept_until or record.endpoint.expires_at
         return until + MARGIN if until else None
-    if record.status is Status.STOPPING and stage.backstop and stage.job_name:
+    if record.status is Status.STOPPING and stage.backstop and stage.attempt.job_name:
         return stage.backstop.at
     goes_on = record.status in {Status.RUNNING, Status.DEPLOYING} and stage.state.has_deadline
-    if not goes_on or stage.claimed_at is None:
+    if not goes_on or stage.attempt.claimed_at is None:
         return None
     ttl = timedelta(hours=serving_plan(record, stage).ttl_hours)
-    return stage.claimed_at + UP_TO_LIVE + ttl + MARGIN
+    return stage.attempt.claimed_at + UP_TO_LIVE + ttl + MARGIN
 
 
 def _of(record: Record, stage: Stage, at: datetime) -> Backstop:
@@ -145,7 +145,7 @@ def _of(record: Record, stage: Stage, at: datetime) -> Backstop:
         to=ref.to,
         component=ref.component is not None,
         lasting=ref.is_shared,
-        attempt=stage.attempt,
+        attempt=stage.attempt.number,
         at=at,
     )
 

@@ -8,7 +8,6 @@ from datetime import datetime, timedelta
 
 from novaloop.experiment.controller.decision import Decision, enter
 from novaloop.experiment.controller.intake import is_misnamed
-from novaloop.experiment.controller.transitions import billed_seconds
 from novaloop.experiment.costs.budget import last_moment, shortfall
 from novaloop.experiment.names import MAX_ATTEMPT
 from novaloop.experiment.record import (
@@ -116,7 +115,7 @@ def _retry(record: Record, command: CommandItem, now: datetime) -> _Reply:
     unfinished = [s.name for s in record.stages[:first] if s.state is not StageState.SUCCEEDED]
     if unfinished:
         return _refuse(record, f"{unfinished[0]} comes before {start} and has not succeeded")
-    if used_up := [s.name for s in record.stages[first:] if s.attempt >= MAX_ATTEMPT]:
+    if used_up := [s.name for s in record.stages[first:] if s.attempt.number >= MAX_ATTEMPT]:
         why = f"{used_up[0]} has used up its {MAX_ATTEMPT} attempts; submit it under a new name"
         return _refuse(record, why)
     until = record.ended_at or now
@@ -151,14 +150,13 @@ def _first(record: Record) -> str:
 
 
 def _again(stage: Stage, until: datetime) -> Stage:
-    """Return the stage as new; an attempt that may have used its name gets the next number."""
-    attempt = stage.attempt + 1 if stage.job_name else stage.attempt
-    earlier = stage.earlier_seconds + billed_seconds(stage, until)
+    """Return the stage as new, but for what was billed and the schedule that is to be removed."""
+    again = stage.with_new_attempt(until)
     return Stage(
         kind=stage.kind,
         name=stage.name,
-        attempt=attempt,
-        earlier_seconds=earlier,
+        attempt=again.attempt,
+        earlier_seconds=again.earlier_seconds,
         backstop=stage.backstop,
     )
 

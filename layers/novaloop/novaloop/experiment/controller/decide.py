@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import TypeVar
 
-from novaloop.experiment.controller.awaiting import awaiting
+from novaloop.experiment.controller.awaiting import awaiting, awaiting_report
 from novaloop.experiment.controller.backstop import (
     acknowledged,
     is_promised,
@@ -130,12 +130,19 @@ def decide(seen: Observation, now: datetime, policy: Policy) -> Decision:
     if decision is None:
         if former.focus is not None and record.focus is not None:
             # Nothing came of what this look saw, so it says nothing of the deadline.
-            record = put_stage(record, replace(record.focus, overdue=former.focus.overdue))
+            attempt = replace(record.focus.attempt, overdue=former.focus.attempt.overdue)
+            record = put_stage(record, replace(record.focus, attempt=attempt))
         despite = partial(_despite, faults.blind, record, seen, now, policy)
         decision = faults.spare(despite, stay(record))
     if decision.record.status is not record.status:
         decision = replace(decision, record=_entered(decision.record))
-    for part in (_awaiting_ends, with_backstops, _notice_late_uploads, _notice_unread):
+    for part in (
+        _awaiting_ends,
+        with_backstops,
+        _notice_late_uploads,
+        _notice_unread,
+        awaiting_report,
+    ):
         decision = faults.spare(partial(part, decision, seen, now), decision)
     if faults and decision.record.status is record.status:
         blind = replace(seen, blind=(faults.blind, *seen.blind))
@@ -184,13 +191,13 @@ def _despite(
         if endpoint.expires_at is not None and now >= endpoint.expires_at:
             expired = replace(record, stopping_to=Status.EXPIRED)
             return _stop_serving(expired, "the endpoint's time is up", now)
-    elif record.is_ending_work and stage is not None and stage.job_name is not None:
+    elif record.is_ending_work and stage is not None and stage.attempt.job_name is not None:
         return Decision(record, (StageCommand(Ask.END, stage.name),))
     elif record.status.is_final and record.cleanup is not None and seen.leftovers:
         return Decision(record, (DeleteLeftovers(seen.leftovers),))
     elif stage is not None:
         overdue = unseen_overdue(record, stage, str(blind), now, policy)
-        record = put_stage(record, replace(stage, overdue=overdue))
+        record = put_stage(record, replace(stage, attempt=replace(stage.attempt, overdue=overdue)))
         if overdue is not None and overdue.confirmed:
             reason = f"{stage.name}: {Sight.OVERDUE.value}, and {blind}"
             return _stop_serving(replace(record, stopping_to=Status.FAILED), reason, now)
@@ -240,7 +247,7 @@ def _advance(record: Record, seen: Observation, now: datetime, _: Policy) -> Dec
     if stage is None:
         return _finish(record, now)
     # Of an attempt that has begun, such as an endpoint whose component waits, the moves see to it.
-    is_new = stage.state in _BEFORE_LAUNCH and stage.started_at is None
+    is_new = stage.state in _BEFORE_LAUNCH and stage.attempt.started_at is None
     problem = shortfall(record, stage) if is_new else None
     if problem is not None:
         return enter(record, Status.HELD, problem, now)
@@ -262,12 +269,13 @@ def _move(
     if is_used_up(record, stage, now + needed) and (stage.state, Sight.UNAFFORDABLE) in TABLE:
         sight = Sight.UNAFFORDABLE
     rule = TABLE[stage.state, sight]
-    name = job_name(record.prefix, record.experiment_id, record.uid, stage.name, stage.attempt)
+    of = record.prefix, record.experiment_id, record.uid
+    name = job_name(*of, stage.name, stage.attempt.number)
     moved = move(stage, sight, seen, now, name)
     commands = (StageCommand(rule.ask, stage.name),) if rule.ask else ()
     asked = (StageCommand(Ask.CHECK, stage.name),) if moved.state is StageState.SCORING else ()
     after = awaiting(put_stage(record, moved), asked, seen, now)
-    changed = moved.state is not stage.state or moved.attempt != stage.attempt
+    changed = moved.state is not stage.state or moved.attempt.number != stage.attempt.number
     line = HistoryEntry(now, f"{stage.name} {moved.state}", moved.reason or sight.value)
     history = (*new_notes, line) if changed and not _is_old_news(stage, moved) else new_notes
     if moved.state is not StageState.FAILED:
@@ -298,7 +306,7 @@ def _listen(
 ) -> tuple[tuple[HistoryEntry, ...], Stage]:
     """Take in what the log says of a training's health, with a line for each new note."""
     after = heard(stage, seen)
-    new = after.health[len(stage.health) :]
+    new = after.attempt.health[len(stage.attempt.health) :]
     return tuple(HistoryEntry(now, f"{stage.name} {n.kind}", n.message) for n in new), after
 
 
@@ -322,7 +330,7 @@ def _before_deploy(record: Record, seen: Observation, now: datetime) -> Decision
 
 def _finish(record: Record, now: datetime) -> Decision:
     last = record.stages[-1]
-    if not last.kind.serves or last.job_name is None:
+    if not last.kind.serves or last.attempt.job_name is None:
         return enter(record, Status.COMPLETED, "every stage succeeded", now)
     limit = last_moment(record, last)
     expires_at = min(
@@ -495,9 +503,11 @@ def _noted(
 
 def _end_focus(record: Record, seen: Observation, now: datetime) -> Decision:
     stage = record.focus
-    if stage is None or stage.job_name is None:
-        to = record.stopping_to or Status.STOPPED
-        return enter(replace(record, stopping_to=None), to, record.reason, now)
+    if stage is None or stage.attempt.job_name is None:
+        ended, to = replace(record, stopping_to=None), record.stopping_to or Status.STOPPED
+        if stage is not None and stage.state is StageState.WAITING:
+            ended = put_stage(ended, _stopped(stage, Work(), now))
+        return enter(ended, to, record.reason, now)
     return _end(record, stage, seen, record.reason, now)
 
 
@@ -513,7 +523,7 @@ def _end(record: Record, stage: Stage, seen: Observation, reason: str, now: date
         return enter(record, Status.STOPPING, reason, now, StageCommand(Ask.END, stage.name))
     if work is None or seen.denied is not None or not is_sure(stage, work, seen, now):
         return enter(record, Status.STOPPING, reason, now)
-    vanished = work.phase in GONE and stage.job_arn is not None and is_confirmed(stage)
+    vanished = work.phase in GONE and stage.attempt.job_arn is not None and is_confirmed(stage)
     if vanished and seen.end is None:
         # Nobody saw it end: one request to end it, whatever the looks say, also where it was asked
         # for before: a stop that found nothing has ended nothing.
@@ -527,10 +537,11 @@ def _end(record: Record, stage: Stage, seen: Observation, reason: str, now: date
 
 
 def _stopped(stage: Stage, work: Work, now: datetime) -> Stage:
-    billable = work.billable_seconds or stage.billable_seconds
+    billable = work.billable_seconds or stage.attempt.billable_seconds
+    attempt = replace(stage.attempt, billable_seconds=billable)
     if stage.state in {StageState.FAILED, StageState.SUCCEEDED}:
-        return replace(stage, billable_seconds=billable)
-    return replace(stage, state=StageState.STOPPED, ended_at=now, billable_seconds=billable)
+        return replace(stage, attempt=attempt)
+    return replace(stage, state=StageState.STOPPED, attempt=replace(attempt, ended_at=now))
 
 
 def _nothing_to_do(record: Record, *_: object) -> Decision:

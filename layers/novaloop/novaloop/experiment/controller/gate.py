@@ -36,4 +36,4 @@ def _judged_score(
     found = [
         stage for stage in record.stages if stage.kind.is_scored and name in {None, stage.name}
     ]
-    return scores.get((found[-1].name, found[-1].attempt)) if found else None
+    return scores.get((found[-1].name, found[-1].attempt.number)) if found else None

@@ -56,7 +56,7 @@ def with_report(decision: Decision, seen: Observation) -> Decision:
     """Bring the report up to what people were told, whether or not the notifier can tell them."""
     record = decision.record
     record = replace(record, reported="" if _goes_on(decision, seen) else record.reported)
-    commands = () if _is_reported(record) else (UpdateReport(_report_mark(record)),)
+    commands = () if is_reported(record) else (UpdateReport(_report_mark(record)),)
     return replace(decision, record=record, commands=(*decision.commands, *commands))
 
 
@@ -84,14 +84,14 @@ def _is_told(record: Record, notified: str) -> bool:
     return notified == _mark(record)
 
 
-def _is_reported(record: Record) -> bool:
+def is_reported(record: Record) -> bool:
     """Whether the report is up to date; an experiment without stages has none."""
-    is_news = _is_news(record) or any(stage.warned for stage in record.stages)
+    is_news = _is_news(record) or any(stage.attempt.warned for stage in record.stages)
     return not (record.stages and is_news) or record.reported == _report_mark(record)
 
 
 def _report_mark(record: Record) -> str:
-    warnings = f"{sum(len(stage.warned) for stage in record.stages)} warnings"
+    warnings = f"{sum(len(stage.attempt.warned) for stage in record.stages)} warnings"
     until = record.endpoint.expires_at if record.endpoint else None
     kept = [f"until {until:%Y-%m-%d %H:%M:%S}"] if record.status is Status.LIVE and until else []
     return cut("; ".join([warnings, *kept, _mark(record)]))
@@ -102,29 +102,30 @@ def with_warnings(decision: Decision) -> Decision:
     warnings = tuple(
         Warn(stage.name, note)
         for stage in decision.record.stages
-        for note in stage.health
-        if note.kind not in stage.warned
+        for note in stage.attempt.health
+        if note.kind not in stage.attempt.warned
     )
     return replace(decision, commands=(*decision.commands, *warnings))
 
 
 def _after_warnings(stage: Stage, by: Feedback) -> Stage:
-    warned = [kind for name, kind in by.warned if name == stage.name]
-    if not warned:
+    new = [kind for name, kind in by.warned if name == stage.name]
+    if not new:
         return stage
-    return replace(stage, warned=tuple(dict.fromkeys((*stage.warned, *warned))))
+    warned = dict.fromkeys((*stage.attempt.warned, *new))
+    return replace(stage, attempt=replace(stage.attempt, warned=tuple(warned)))
 
 
 def all_told(record: Record) -> bool:
     """Whether the notifier said that people were told of everything, and the report tells it."""
-    warned = all(len(stage.warned) >= len(stage.health) for stage in record.stages)
+    warned = all(len(stage.attempt.warned) >= len(stage.attempt.health) for stage in record.stages)
     notified = not _is_news(record) or _is_told(record, record.notified)
-    return warned and notified and _is_reported(record)
+    return warned and notified and is_reported(record)
 
 
 def is_denied(record: Record) -> bool:
     """Whether what runs does not end though it is asked to, and not for a moment only."""
-    denied = record.focus.denied if record.focus else None
+    denied = record.focus.attempt.denied if record.focus else None
     return record.is_ending_work and denied is not None and denied.confirmed
 
 
@@ -208,8 +209,8 @@ def present_troubles(record: Record) -> list[PresentTrouble]:
     """Return what the record is in trouble with now."""
     stage, cleanup, unreadable = record.focus, record.cleanup, record.unreadable
     found: list[PresentTrouble] = []
-    if is_denied(record) and stage is not None and stage.denied is not None:
-        found.append(_unended(stage.name, stage.denied))
+    if is_denied(record) and stage is not None and stage.attempt.denied is not None:
+        found.append(_unended(stage.name, stage.attempt.denied))
     if cleanup is not None and cleanup.held is not None and cleanup.held.confirmed:
         found.append(_unended("what is left", cleanup.held))
     if unreadable is not None and unreadable.confirmed:
@@ -231,8 +232,9 @@ def present_troubles(record: Record) -> list[PresentTrouble]:
         found.append(PresentTrouble(_AILS, ails))
     if stage is not None and stage.state is StageState.WAITING and record.status in _LAUNCHES:
         found += _long_wait(stage)
-    if stage is not None and stage.state is StageState.SCORING and stage.checks >= LATE_AFTER:
-        found += _late_outcome(record, stage)
+    scored = stage if stage is not None and stage.state is StageState.SCORING else None
+    if scored is not None and scored.attempt.checks >= LATE_AFTER:
+        found += _late_outcome(record, scored)
     elif unanswered := record.unanswered:
         # What is asked for beside it, and why the asking fails, may differ from look to look.
         found.append(PresentTrouble("what was asked for does not come", "\n".join(unanswered)))
@@ -272,17 +274,22 @@ def _unended(what: str, held: Suspicion) -> PresentTrouble:
     return PresentTrouble(f"{what} does not end: {held.of}", text)
 
 
+def score_of(stage: str) -> str:
+    """Say what is asked for when a stage's score is, as a record's `awaited` has it."""
+    return f"the score of {stage}"
+
+
 def _late_outcome(record: Record, stage: Stage) -> list[PresentTrouble]:
     """Say what a job's outcome is waited for, if that was looked for and did not come."""
     if stage.reason is None or stage.kind.serves:
         return []
+    refused = record.awaited.get(score_of(stage.name))
     text = (
         f"{stage.name}: {stage.reason}; it is asked again, less and less often, for a day from the "
         "job's end on"
     )
-    refused = [each.why for each in record.awaited.values()]
-    if refused:
-        text += f"; the asking fails ({refused[0]}): give the controller's role the right to do so"
+    if refused is not None:
+        text += f"; the asking fails ({refused.why}): give the controller's role the right to do so"
     elif stage.kind.is_scored:
         text += f"; {_WHY_NO_SCORE}"
     return [PresentTrouble(f"{stage.name} has no outcome", text)]

@@ -274,7 +274,7 @@ _WORK_MATTERS = {Status.LIVE, Status.STOPPING}
 def needs_work(snapshot: Snapshot) -> bool:
     """Whether a decision needs to see the job or endpoint of the stage in focus."""
     record = snapshot.record
-    if record is None or record.focus is None or record.focus.job_name is None:
+    if record is None or record.focus is None or record.focus.attempt.job_name is None:
         return False
     if record.status in _WORK_MATTERS:
         return True

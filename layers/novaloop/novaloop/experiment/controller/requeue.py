@@ -52,7 +52,7 @@ def with_due(
 def _used_up(record: Record, now: datetime) -> datetime | None:
     """Return when what a deployment serves with, if one is under way, has used up the budget."""
     stage = record.active
-    if stage is None or stage.started_at is None or record.status.is_final:
+    if stage is None or stage.attempt.started_at is None or record.status.is_final:
         return None
     limit = last_moment(record, stage)
     return limit if limit is not None and now < limit else None
@@ -87,8 +87,8 @@ def _due_at(record: Record, seen: Observation, now: datetime, policy: Policy) ->
         due = stage.next_try_at
     if _is_unannounced(record):
         due = min(due, now + policy.look_every)
-    if stage is not None and stage.state is StageState.RUNNING and stage.second_step_at:
-        settled_at = stage.second_step_at + SETTLING
+    if stage is not None and stage.state is StageState.RUNNING and stage.attempt.second_step_at:
+        settled_at = stage.attempt.second_step_at + SETTLING
         due = min(due, settled_at if now < settled_at else now + policy.look_every)
     if stage is not None and stage.state is StageState.CLEARING:
         due = min(due, now + _soon(policy))
@@ -128,7 +128,8 @@ def _last_change(record: Record, snapshot: Snapshot) -> datetime:
     """Return when something was last uploaded, converted, checked, launched or over."""
     times = [record.created_at, *filter(None, (record.started_at, record.ended_at))]
     for stage in record.stages:
-        times += filter(None, (stage.claimed_at, stage.started_at, stage.ended_at))
+        attempt = stage.attempt
+        times += filter(None, (attempt.claimed_at, attempt.started_at, attempt.ended_at))
     times += [item.updated_at for item in snapshot.datasets.values()]
     times += [item.uploaded_at for item in snapshot.datasets.values()]
     times += [snapshot.spec.uploaded_at] if snapshot.spec else []
@@ -156,10 +157,10 @@ def _due_while_live(record: Record, due: datetime, now: datetime) -> datetime:
 
 def _due_in_doubt(record: Record, now: datetime) -> datetime | None:
     """Return when to look again at what may be gone, somebody else's, or not ours to end."""
-    suspicion = record.focus.suspicion if record.focus else None
+    suspicion = record.focus.attempt.suspicion if record.focus else None
     if suspicion is not None and not suspicion.confirmed:
         return suspicion.look_at
-    overdue = record.focus.overdue if record.focus else None
+    overdue = record.focus.attempt.overdue if record.focus else None
     if overdue is not None and not overdue.confirmed:
         return overdue.look_at
     unreadable = record.unreadable

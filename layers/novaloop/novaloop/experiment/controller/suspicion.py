@@ -36,28 +36,26 @@ def watched(record: Record, seen: Observation, now: datetime, policy: Policy) ->
     record = replace(record, unreadable=unreadable(record, seen, now, policy))
     if stage is None:
         return record
-    stage = replace(stage, job_arn=seen.made or stage.job_arn)
+    attempt = replace(stage.attempt, job_arn=seen.made or stage.attempt.job_arn)
     if work is None:
         # A look that failed breaks the row: part of it may have shown that the work is there.
-        known = stage.suspicion
+        known = attempt.suspicion
         if seen.blind_to(Sense.WORK) and known is not None and not known.confirmed:
-            stage = replace(stage, suspicion=None)
-        return put_stage(record, stage)
+            attempt = replace(attempt, suspicion=None)
+        return put_stage(record, replace(stage, attempt=attempt))
     of = _suspect(record, stage, work, seen)
-    known = stage.suspicion if seen.end is not End.REQUESTED else None  # so it was there
+    known = attempt.suspicion if seen.end is not End.REQUESTED else None  # so it was there
     suspicion = known if _says_nothing(record, stage, work) else None
     if of is not None:
         suspicion = seen_again(known, of, work.reason or "", now, policy)
     ending = record.is_ending_work and work.phase is Phase.ENDING
-    return put_stage(
-        record,
-        replace(
-            stage,
-            ending=stage.ending or ending,
-            suspicion=suspicion,
-            denied=_denied(stage, seen, now, policy),
-        ),
+    attempt = replace(
+        attempt,
+        ending=attempt.ending or ending,
+        suspicion=suspicion,
+        denied=_denied(attempt.denied, seen, now, policy),
     )
+    return put_stage(record, replace(stage, attempt=attempt))
 
 
 def unreadable(
@@ -84,7 +82,7 @@ def past_deadline(record: Record, seen: Observation, now: datetime, policy: Poli
     is_unseen = blind is not None or (stage.state is StageState.SCORING and not known)
     why = str(blind) if blind else ""
     overdue = unseen_overdue(record, stage, why, now, policy) if is_unseen else None
-    return put_stage(record, replace(stage, overdue=overdue))
+    return put_stage(record, replace(stage, attempt=replace(stage.attempt, overdue=overdue)))
 
 
 def unseen_overdue(
@@ -95,18 +93,17 @@ def unseen_overdue(
         return None
     if now <= deadline(stage, record.plan_of(stage)):
         return None
-    return seen_again(stage.overdue, Suspect.OVERDUE, why, now, policy)
+    return seen_again(stage.attempt.overdue, Suspect.OVERDUE, why, now, policy)
 
 
-def _denied(stage: Stage, seen: Observation, now: datetime, policy: Policy) -> Suspicion | None:
-    """Return what keeps the stage's work from ending, as this look has it."""
+def _denied(
+    known: Suspicion | None, seen: Observation, now: datetime, policy: Policy
+) -> Suspicion | None:
+    """Return what keeps a stage's work from ending, as this look has it."""
     if seen.denied is not None:
-        return refused(stage.denied, seen.denied, now, policy)
-    return None if seen.end in {End.REQUESTED, End.DONE} and _is_refused(stage) else stage.denied
-
-
-def _is_refused(stage: Stage) -> bool:
-    return stage.denied is not None and stage.denied.of is Suspect.DENIED
+        return refused(known, seen.denied, now, policy)
+    was_refused = known is not None and known.of is Suspect.DENIED
+    return None if was_refused and seen.end in {End.REQUESTED, End.DONE} else known
 
 
 def refused(known: Suspicion | None, why: str, now: datetime, policy: Policy) -> Suspicion:
@@ -120,12 +117,13 @@ def awaiting_ends(record: Record, seen: Observation, now: datetime) -> Record:
     Of whatever is asked to end, be it accepted, refused or put off, people are told in the end; of
     what can't be seen they are told that.
     """
-    if (stage := record.focus) is not None and stage.job_name is not None:
+    if (stage := record.focus) is not None and stage.attempt.job_name is not None:
         progress = seen.work.progress if seen.work else None
         left = f"it is still {progress.phase}" if progress else "it can't be seen to be gone"
-        held = _overdue(stage.denied, left, now) if record.is_ending_work else None
-        held = stage.denied if held and held.confirmed and seen.blind_to(Sense.WORK) else held
-        record = put_stage(record, replace(stage, denied=held))
+        known = stage.attempt.denied
+        held = _overdue(known, left, now) if record.is_ending_work else None
+        held = known if held and held.confirmed and seen.blind_to(Sense.WORK) else held
+        record = put_stage(record, replace(stage, attempt=replace(stage.attempt, denied=held)))
     if (cleanup := record.cleanup) is not None and record.status.is_final:
         held = _overdue(cleanup.held, f"still there: {cleanup.left}", now)
         held = cleanup.held if held.confirmed and seen.blind_to(Sense.LEFTOVERS) else held
@@ -156,7 +154,7 @@ def _suspect(record: Record, stage: Stage, work: Work, seen: Observation) -> Sus
         return None
     # The second step's work: an endpoint's component, or the deployment of a model.
     lacks_second = work.phase is Phase.HALFWAY
-    requested = stage.state is not StageState.RUNNING or stage.second_step_at is not None
+    requested = stage.state is not StageState.RUNNING or stage.attempt.second_step_at is not None
     return gone if work.phase in GONE or (lacks_second and requested) else None
 
 
@@ -168,7 +166,7 @@ def _matters(record: Record, stage: Stage, work: Work) -> bool:
     if record.status is Status.LIVE:
         on_trial = experiment_of_job(record.prefix, work.serving or "") is not None
         return not (on_trial and record.owner.owns(work.holder))
-    return record.is_ending_work or stage.second_step_at is not None
+    return record.is_ending_work or stage.attempt.second_step_at is not None
 
 
 def _says_nothing(record: Record, stage: Stage, work: Work) -> bool:

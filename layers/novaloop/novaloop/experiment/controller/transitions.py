@@ -23,7 +23,7 @@ from novaloop.experiment.controller.observation import (
     Work,
 )
 from novaloop.experiment.names import MAX_ATTEMPT
-from novaloop.experiment.record import Obstacle, Progress, Stage, StageState, Waited
+from novaloop.experiment.record import Attempt, Obstacle, Progress, Stage, StageState, Waited
 from novaloop.experiment.spec.stages import DAY_SECONDS, JobStage, StageSpec
 from novaloop.training.health import unknown
 
@@ -231,8 +231,8 @@ def _look_at_claim(stage: Stage, plan: StageSpec, seen: Observation, now: dateti
     work = seen.work or Work()
     if refused := _look_at_refusal(stage, plan, seen, now):
         return refused
-    if stage.job_arn is not None:  # acknowledged, so ours, whether or not a look shows it yet
-        return Sight.OURS
+    if stage.attempt.job_arn is not None:
+        return Sight.OURS  # it was acknowledged, so ours, whether or not a look shows it yet
     if unseen := _unseen(stage, seen):  # it may have been launched
         return unseen
     if not work.ours:
@@ -243,7 +243,8 @@ def _look_at_claim(stage: Stage, plan: StageSpec, seen: Observation, now: dateti
 
 
 def _is_leased(stage: Stage, now: datetime) -> bool:
-    return stage.claimed_at is not None and now < stage.claimed_at + LAUNCH_LEASE
+    claimed_at = stage.attempt.claimed_at
+    return claimed_at is not None and now < claimed_at + LAUNCH_LEASE
 
 
 def _look_at_refusal(
@@ -253,7 +254,7 @@ def _look_at_refusal(
         return None
     if stage.state is StageState.RUNNING and plan.has_component:
         # Its endpoint is in service and bills, whatever the component waits for.
-        given_up = stage.refusals + 1 >= MAX_LOST
+        given_up = stage.attempt.refusals + 1 >= MAX_LOST
         if given_up or PATIENCE[seen.refusal.cause] == timedelta(0):
             return Sight.REFUSED
         return Sight.REFUSED_FOR_NOW
@@ -279,7 +280,8 @@ def _met(
 
 def is_confirmed(stage: Stage) -> bool:
     """Whether it is believed that a stage's work is gone or somebody else's."""
-    return stage.suspicion is not None and stage.suspicion.confirmed
+    suspicion = stage.attempt.suspicion
+    return suspicion is not None and suspicion.confirmed
 
 
 def _unseen(stage: Stage, seen: Observation) -> Sight | None:
@@ -291,12 +293,13 @@ def _unseen(stage: Stage, seen: Observation) -> Sight | None:
 
 def _is_overdue(stage: Stage) -> bool:
     """Whether it is believed that a stage has missed its deadline, though nobody can see it."""
-    return stage.overdue is not None and stage.overdue.confirmed
+    overdue = stage.attempt.overdue
+    return overdue is not None and overdue.confirmed
 
 
 def _look_at_work(stage: Stage, plan: StageSpec, work: Work, now: datetime) -> Sight:
-    is_halfway = work.phase is Phase.HALFWAY and not _settles(stage, now)
-    if is_halfway and stage.second_step_at is None:
+    attempt, is_halfway = stage.attempt, work.phase is Phase.HALFWAY and not _settles(stage, now)
+    if is_halfway and attempt.second_step_at is None:
         # The first step is done, however late that is seen. The second bills: it is requested only
         # if the schedule leaves it all the time that it may take.
         ends = stage.backstop.at if stage.backstop else None
@@ -307,13 +310,13 @@ def _look_at_work(stage: Stage, plan: StageSpec, work: Work, now: datetime) -> S
         if is_confirmed(stage) and work.cause:
             return _look_at_loss(stage, plan, work)
         # Who had it has ended it, such as for want of capacity: now it can be made.
-        untaken = stage.second_step_at is None and stage.previous_config is not None
+        untaken = attempt.second_step_at is None and attempt.previous_config is not None
         vanished = Sight.UNTAKEN if untaken else Sight.VANISHED
         gone = Sight.UNDONE if is_halfway else vanished
         return gone if is_confirmed(stage) else Sight.SUSPECT
     if work.phase in {Phase.ACTIVE, Phase.HALFWAY}:
         # Another experiment's change of a lasting endpoint: this one's turn has not come.
-        is_theirs = work.serving is not None and stage.second_step_at is None
+        is_theirs = work.serving is not None and attempt.second_step_at is None
         if now > deadline(stage, plan) + is_theirs * BUSY_FOR:
             return Sight.OVERDUE
         return Sight.UNHEALTHY if _must_stop(stage, plan) else Sight.ACTIVE
@@ -329,7 +332,7 @@ def is_sure(stage: Stage, work: Work, seen: Observation, now: datetime) -> bool:
         return is_confirmed(stage)
     if work.phase not in GONE:
         return True
-    if stage.job_arn is None:
+    if stage.attempt.job_arn is None:
         refused = seen.refusal is not None or stage.state is StageState.WAITING
         # A refused job was not made, and nobody launches it. A deployment takes several calls: what
         # the ones before the refused one made may only not show.
@@ -337,7 +340,7 @@ def is_sure(stage: Stage, work: Work, seen: Observation, now: datetime) -> bool:
             return True
         if _is_leased(stage, now):
             return False  # another controller may still be launching it
-    ended = stage.ending and work.phase is Phase.PARTIAL  # the endpoint, before our eyes
+    ended = stage.attempt.ending and work.phase is Phase.PARTIAL  # the endpoint, before our eyes
     return ended or is_confirmed(stage) or seen.end is End.DONE
 
 
@@ -370,32 +373,33 @@ def _look_at_loss(stage: Stage, plan: StageSpec, work: Work) -> Sight:
     """
     is_free = not plan.has_component
     goes_on = stage.tries < MAX_LOST or (
-        work.cause is Cause.CAPACITY and (is_free or stage.second_step_at is None)
+        work.cause is Cause.CAPACITY and (is_free or stage.attempt.second_step_at is None)
     )
-    if not goes_on or stage.attempt >= MAX_ATTEMPT:
+    if not goes_on or stage.attempt.number >= MAX_ATTEMPT:
         return Sight.LOST_TOO_OFTEN
     return Sight.LOST_WITH_REMAINS if stage.kind.serves else Sight.LOST
 
 
 def _settles(stage: Stage, now: datetime) -> bool:
-    return stage.second_step_at is not None and now < stage.second_step_at + SETTLING
+    requested_at = stage.attempt.second_step_at
+    return requested_at is not None and now < requested_at + SETTLING
 
 
 def _must_stop(stage: Stage, plan: StageSpec) -> bool:
-    return any(note.kind in plan.stops_on for note in stage.health)
+    return any(note.kind in plan.stops_on for note in stage.attempt.health)
 
 
 def _look_at_outcome(stage: Stage, seen: Observation, now: datetime) -> Sight:
-    outcome = seen.outcome
+    attempt, outcome = stage.attempt, seen.outcome
     score = seen.snapshot.unread_score(stage)
     # One that is damaged is asked for again, and written anew.
     if score is not None and score.is_newer:
         return Sight.UNCONFIRMED_FOR_GOOD if _is_overdue(stage) else Sight.UNSEEN
     if outcome is not None and outcome.ok is not None:
         return Sight.CONFIRMED if outcome.ok else Sight.REFUTED
-    if stage.checked_at is not None and now < stage.checked_at + CHECK_AGAIN:
+    if attempt.checked_at is not None and now < attempt.checked_at + CHECK_AGAIN:
         return Sight.UNCONFIRMED
-    if stage.checks >= MAX_CHECKS and (stage.kind.serves or _is_overdue(stage)):
+    if attempt.checks >= MAX_CHECKS and (stage.kind.serves or _is_overdue(stage)):
         return Sight.UNCONFIRMED_FOR_GOOD
     again = next_check(stage)
     return Sight.UNCONFIRMED_LATE if again is None or now >= again else Sight.UNCONFIRMED
@@ -406,10 +410,11 @@ def next_check(stage: Stage) -> datetime | None:
 
     Of an endpoint, which bills, every few minutes; of a job, which does not, after twice the time.
     """
-    if stage.checked_at is None:
+    attempt = stage.attempt
+    if attempt.checked_at is None:
         return None
-    doubled = 0 if stage.kind.serves else min(stage.checks - 1, 10)
-    return stage.checked_at + CHECK_AGAIN * (1 << max(0, doubled))
+    doubled = 0 if stage.kind.serves else min(attempt.checks - 1, 10)
+    return attempt.checked_at + CHECK_AGAIN * (1 << max(0, doubled))
 
 
 def deadline(stage: Stage, plan: StageSpec) -> datetime:
@@ -418,15 +423,16 @@ def deadline(stage: Stage, plan: StageSpec) -> datetime:
     Each step of what is made in two has its own time, and so has an outcome: from when it could
     first be looked for.
     """
-    ready = stage.scoring_since or stage.ended_at
+    attempt = stage.attempt
+    ready = attempt.scoring_since or attempt.ended_at
     if stage.state is StageState.SCORING and ready and not stage.kind.serves:
         return ready + UNREADABLE_FOR
-    begun = stage.started_at or stage.claimed_at
+    begun = attempt.started_at or attempt.claimed_at
     if begun is None:
         raise ValueError(f"stage {stage.name} was never claimed")
     if isinstance(plan, JobStage):  # which alone has a longest time of its own
         return begun + timedelta(seconds=plan.max_runtime_seconds + DAY_SECONDS) + OVERDUE_MARGIN
-    return (stage.second_step_at or begun) + ENDPOINT_START
+    return (attempt.second_step_at or begun) + ENDPOINT_START
 
 
 def wait(stage: Stage, longest: timedelta = LONGEST_WAIT) -> timedelta:
@@ -436,7 +442,7 @@ def wait(stage: Stage, longest: timedelta = LONGEST_WAIT) -> timedelta:
     from the job's name, so that a decision stays a function of what it looks at.
     """
     at_most = min(FIRST_WAIT * (1 << min(stage.tries, 10)), longest)
-    share = zlib.crc32(f"{stage.job_name}/{stage.tries}".encode()) / 2**32
+    share = zlib.crc32(f"{stage.attempt.job_name}/{stage.tries}".encode()) / 2**32
     return at_most * (0.5 + share / 2)
 
 
@@ -456,13 +462,16 @@ class _Step:
 
 def proceeded(stage: Stage, seen: Observation, now: datetime) -> Stage:
     """Return `stage` with the request for its second step, if that was just sent."""
-    return replace(stage, second_step_at=now) if seen.proceeded else stage
+    if not seen.proceeded:
+        return stage
+    return replace(stage, attempt=replace(stage.attempt, second_step_at=now))
 
 
 def heard(stage: Stage, seen: Observation) -> Stage:
     """Return `stage` with what its log says of its training's health."""
-    notes = seen.training.notes if seen.training else ()
-    return replace(stage, health=(*stage.health, *unknown(stage.health, notes)))
+    notes, known = seen.training.notes if seen.training else (), stage.attempt.health
+    health = (*known, *unknown(known, notes))
+    return replace(stage, attempt=replace(stage.attempt, health=health))
 
 
 def move(stage: Stage, sight: Sight, seen: Observation, now: datetime, name: str) -> Stage:
@@ -477,25 +486,17 @@ def move(stage: Stage, sight: Sight, seen: Observation, now: datetime, name: str
 
 
 def _claim(step: _Step) -> Stage:
-    stage, moved = step.stage, step.moved
+    moved = step.moved
     if step.ask is not Ask.LAUNCH:
         # The claim stays as old as it is: the lease, the deadline and the schedule count from it.
         return moved
     if step.sight is Sight.ABSENT:
         # Its launch came to nothing, and is repeated: by a claim of its own.
-        return replace(moved, claimed_at=step.now)
-    return replace(
-        moved,
-        job_name=step.name,
-        job_arn=stage.job_arn if stage.job_name == step.name else None,
-        claimed_at=step.now,
-        second_step_at=None,
-        ending=False,
-        suspicion=None,
-        denied=None,
-        next_try_at=None,
-        ended_at=None,
-    )
+        return replace(moved, attempt=replace(moved.attempt, claimed_at=step.now))
+    # In a record of release 0.1.0 what waits for its next attempt holds the former one's work yet.
+    known = moved.attempt if moved.attempt.job_name == step.name else Attempt(moved.attempt.number)
+    attempt = replace(known, job_name=step.name, claimed_at=step.now)
+    return replace(moved, attempt=attempt, next_try_at=None)
 
 
 def _put_off(step: _Step) -> Stage:
@@ -506,41 +507,33 @@ def _put_off(step: _Step) -> Stage:
         return _queue_up(step)
     cause = refusal.cause if refusal else _OBSTACLES.get(step.work.cause)
     is_queued = cause is Obstacle.QUOTA and refusal is not None
-    is_lost = step.sight in {Sight.LOST, Sight.CLEARED}
-    billed = billed_seconds(replace(stage, billable_seconds=step.work.billable_seconds), step.now)
-    # The second step was refused, and the first one is done.
-    is_second = stage.state is StageState.RUNNING and refusal is not None
-    # An endpoint that serves one experiment after the other tells no start: it bills for the former
-    # one meanwhile.
-    bills = not is_lost and (step.work.phase in GONE or step.work.started_at is not None)
-    return replace(
+    moved = replace(
         step.moved,
-        attempt=stage.attempt + 1 if is_lost else stage.attempt,
-        previous_config=None if step.sight is Sight.UNTAKEN else stage.previous_config,
-        earlier_seconds=stage.earlier_seconds + (billed if is_lost else 0),
-        refusals=stage.refusals + 1 if is_second else stage.refusals * (not is_lost),
-        billable_seconds=0,
         tries=stage.tries + 1,
         waits=_met(stage.waits, cause, step.now) if cause else stage.waits,
         next_try_at=step.now + wait(stage, LONGEST_WAIT_AS_FIRST if is_queued else LONGEST_WAIT),
         queued_at=(stage.queued_at or step.now) if is_queued else None,
-        job_arn=None if is_lost else stage.job_arn,
-        ending=False,
-        suspicion=None,
-        denied=None,
-        started_at=stage.started_at if bills else None,
-        progress=None,
-        health=(),
-        warned=(),
         reason=stage.reason if step.sight is Sight.CLEARED else _why(step.sight, step.seen),
     )
-
-
-def billed_seconds(stage: Stage, until: datetime) -> int:
-    """Return what an attempt was billed: an endpoint from its start until it was gone."""
-    if not stage.kind.serves or stage.started_at is None:
-        return stage.billable_seconds
-    return int((until - stage.started_at).total_seconds())
+    known, work = stage.attempt, step.work
+    if step.sight in {Sight.LOST, Sight.CLEARED}:
+        lost = replace(known, billable_seconds=work.billable_seconds)
+        return replace(moved, attempt=lost).with_new_attempt(step.now)
+    # It goes on with the same attempt. If that runs, its second step was refused, and the first one
+    # is done.
+    is_second = stage.state is StageState.RUNNING and refusal is not None
+    # An endpoint that serves one experiment after the other tells no start: it bills for the former
+    # one meanwhile.
+    bills = work.phase in GONE or work.started_at is not None
+    attempt = replace(
+        known,
+        previous_config=None if step.sight is Sight.UNTAKEN else known.previous_config,
+        refusals=known.refusals + is_second,
+        suspicion=None,
+        started_at=known.started_at if bills else None,
+        progress=None,
+    )
+    return replace(moved, attempt=attempt)
 
 
 def _clear(step: _Step) -> Stage:
@@ -563,23 +556,27 @@ def _follow(step: _Step) -> Stage:
     if step.sight in {Sight.SUSPECT, Sight.UNSEEN}:
         return moved
     if step.sight is Sight.OURS:
-        known = moved.started_at if work.phase in GONE else None  # which may only not show
-        started_at = work.started_at or known or step.now
-        previous_config = work.serving or moved.previous_config
+        attempt = moved.attempt
+        known = attempt.started_at if work.phase in GONE else None  # which may only not show
         # Asked again with the same token, Bedrock answers as it did the first time.
         record = step.seen.snapshot.record
-        is_new = record is None or record.stage(moved.name).job_arn is None
+        is_new = record is None or record.stage(moved.name).attempt.job_arn is None
         moved = replace(
             moved,
+            attempt=replace(
+                attempt,
+                job_arn=attempt.job_arn or work.arn,
+                started_at=work.started_at or known or step.now,
+                previous_config=work.serving or attempt.previous_config,
+            ),
             waits=_for_good(moved.waits) if is_new else moved.waits,
-            job_arn=moved.job_arn or work.arn,
-            started_at=started_at,
             next_try_at=None,
             queued_at=None,
-            previous_config=previous_config,
             reason=None,
         )
-    return replace(moved, progress=_progress(step), billable_seconds=work.billable_seconds)
+    progress, billable = _progress(step), work.billable_seconds
+    attempt = replace(moved.attempt, progress=progress, billable_seconds=billable)
+    return replace(moved, attempt=attempt)
 
 
 def _for_good(waits: tuple[Waited, ...]) -> tuple[Waited, ...]:
@@ -592,7 +589,7 @@ def _for_good(waits: tuple[Waited, ...]) -> tuple[Waited, ...]:
 
 def _progress(step: _Step) -> Progress | None:
     """Return the phase as described, with the steps as logged, else described, else known."""
-    described, known, logged = step.work.progress, step.stage.progress, step.seen.training
+    described, known, logged = step.work.progress, step.stage.attempt.progress, step.seen.training
     if described is None:
         return known
     if logged is not None and logged.step is not None:
@@ -604,36 +601,41 @@ def _progress(step: _Step) -> Progress | None:
 def _check(step: _Step) -> Stage:
     moved, work = step.moved, step.work
     if step.sight is Sight.READY:
-        moved = replace(
-            moved,
+        ended = replace(
+            moved.attempt,
             ended_at=work.ended_at or step.now,
             scoring_since=step.now,
             billable_seconds=work.billable_seconds,
             progress=_progress(step),
-            tries=0,
-            waits=(),
-            checks=0,
         )
+        moved = replace(moved, attempt=ended, tries=0, waits=())
     if step.ask is Ask.CHECK:
         # In its words of now: a service may say it in others each time, and no look come to rest.
         reason = step.seen.outcome.reason if step.seen.outcome else moved.reason
-        return replace(moved, checked_at=step.now, checks=moved.checks + 1, reason=reason)
+        checks = moved.attempt.checks + 1
+        checked = replace(moved.attempt, checked_at=step.now, checks=checks)
+        return replace(moved, attempt=checked, reason=reason)
     return moved
 
 
 def _succeed(step: _Step) -> Stage:
-    outcome, progress = step.seen.outcome or Outcome(ok=True), step.moved.progress
+    outcome, known = step.seen.outcome or Outcome(ok=True), step.moved.attempt
+    progress = known.progress
     # Of its work, the report asks later for the steps of a training, and the schedule that ends an
     # endpoint goes by its claim. All else would be stored, and paid for, with each commit of the
     # stages that follow.
-    return replace(
-        step.moved,
+    attempt = replace(
+        known,
         previous_config=None,
         progress=replace(progress, finishes_at=None) if progress and progress.step else None,
-        claimed_at=step.moved.claimed_at if step.moved.kind.serves else None,
+        claimed_at=known.claimed_at if step.moved.kind.serves else None,
         scoring_since=None,
         checked_at=None,
         checks=0,
+    )
+    return replace(
+        step.moved,
+        attempt=attempt,
         checkpoint=outcome.checkpoint,
         metrics=outcome.metrics,
         reason=outcome.reason or None,
@@ -641,11 +643,11 @@ def _succeed(step: _Step) -> Stage:
 
 
 def _fail(step: _Step) -> Stage:
+    billable = step.work.billable_seconds or step.stage.attempt.billable_seconds
     return replace(
         step.moved,
+        attempt=replace(step.moved.attempt, ended_at=step.now, billable_seconds=billable),
         reason=_ills(step.stage) if step.sight is Sight.UNHEALTHY else _why(step.sight, step.seen),
-        ended_at=step.now,
-        billable_seconds=step.work.billable_seconds or step.stage.billable_seconds,
     )
 
 
@@ -666,7 +668,7 @@ _MOVES: Mapping[StageState, Callable[[_Step], Stage]] = {
 
 def _ills(stage: Stage) -> str:
     return "stopped for its health: " + "; ".join(
-        f"{note.kind}, {note.message}" for note in stage.health
+        f"{note.kind}, {note.message}" for note in stage.attempt.health
     )
 
 

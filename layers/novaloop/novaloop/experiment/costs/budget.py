@@ -60,7 +60,7 @@ def spent_usd(record: Record) -> float:
         usd(
             record.spec,
             record.plan_of(stage),
-            stage.billable_seconds + stage.earlier_seconds,
+            stage.attempt.billable_seconds + stage.earlier_seconds,
         )
         or 0
         for stage in record.stages
@@ -87,7 +87,7 @@ def cost_usd(record: Record, now: datetime) -> Cost | None:
     spent = committed = 0.0
     for stage in record.stages:
         per_second = usd(record.spec, record.plan_of(stage), 1)
-        if per_second is None and stage.started_at is not None:
+        if per_second is None and stage.attempt.started_at is not None:
             return None
         spent += (per_second or 0) * (stage.earlier_seconds + _seconds_so_far(record, stage, now))
         committed += (per_second or 0) * _seconds_to_come(record, stage, now)
@@ -97,18 +97,18 @@ def cost_usd(record: Record, now: datetime) -> Cost | None:
 def _seconds_so_far(record: Record, stage: Stage, now: datetime) -> float:
     """Return for how long the present attempt was billed: an endpoint from its start until it was
     gone, which is when its experiment was over."""
-    is_told = bool(stage.billable_seconds) or stage.ended_at is not None
-    if stage.started_at is None or (is_told and not stage.kind.serves):
-        return stage.billable_seconds
-    failed_at = None if record.endpoint is not None else stage.ended_at
+    is_told = bool(stage.attempt.billable_seconds) or stage.attempt.ended_at is not None
+    if stage.attempt.started_at is None or (is_told and not stage.kind.serves):
+        return stage.attempt.billable_seconds
+    failed_at = None if record.endpoint is not None else stage.attempt.ended_at
     until = failed_at or record.ended_at or now
-    return max(0.0, (until - stage.started_at).total_seconds())
+    return max(0.0, (until - stage.attempt.started_at).total_seconds())
 
 
 def _seconds_to_come(record: Record, stage: Stage, now: datetime) -> float:
     """Return for how long what serves, or is about to, has been promised to go on."""
     plan = record.spec.deployment
-    if plan is None or not stage.kind.serves or stage.started_at is None:
+    if plan is None or not stage.kind.serves or stage.attempt.started_at is None:
         return 0
     if record.status is Status.DEPLOYING:
         return serving_hours(record, plan) * 3600
@@ -187,7 +187,7 @@ def runtime_limit(record: Record, plan: StageSpec, longest_seconds: int) -> int:
 
 def is_used_up(record: Record, stage: Stage, now: datetime) -> bool:
     """Whether what an attempt at a deployment serves with has used up the budget."""
-    limit = last_moment(record, stage) if stage.started_at else None
+    limit = last_moment(record, stage) if stage.attempt.started_at else None
     return limit is not None and now >= limit
 
 
@@ -199,4 +199,4 @@ def last_moment(record: Record, stage: Stage) -> datetime | None:
     seconds = affordable_seconds(record, record.plan_of(stage))
     if not stage.kind.serves or seconds > MOST_SECONDS:
         return None
-    return (stage.started_at or record.created_at) + timedelta(seconds=seconds)
+    return (stage.attempt.started_at or record.created_at) + timedelta(seconds=seconds)

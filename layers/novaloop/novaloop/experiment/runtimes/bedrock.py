@@ -85,7 +85,7 @@ class BedrockRuntime(JobRuntime):
     def launch(self, record: Record, stage: Stage, site: Site) -> Launch:
         """Return CreateModelCustomizationJob. Raises Invalid."""
         plan, site = job_plan(record, stage), site.scored_by(record.spec.reward_function)
-        name = stage.claimed_name
+        name = stage.attempt.claimed_name
         job = recipes.CustomizationJob(
             method=plan.method,
             model=record.spec.model,

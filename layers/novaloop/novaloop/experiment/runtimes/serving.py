@@ -55,14 +55,14 @@ def serving_plan(record: Record, stage: Stage) -> ServingPlan:
 
 def endpoint_ref(record: Record, stage: Stage) -> EndpointRef:
     """Return what an attempt at a deployment goes by."""
-    plan, name = serving_plan(record, stage), stage.claimed_name
+    plan, name = serving_plan(record, stage), stage.attempt.claimed_name
     if plan.on_bedrock:
         return EndpointRef(bedrock_name(name), bedrock_name(name), to=plan.to)
     return EndpointRef(
         name=name,
         endpoint=shared_endpoint(record, plan) or name,
         component=name if plan.has_component else None,
-        former=stage.previous_config,
+        former=stage.attempt.previous_config,
     )
 
 
@@ -109,7 +109,7 @@ def plan_deployment(record: Record, stage: Stage, site: Site) -> EndpointPlan | 
     if isinstance(plan, DeployStage):  # what else it asks for, no other has
         return _plan_endpoint(record, stage, plan, site, checkpoint)
     serving = BedrockServing(
-        name=bedrock_name(stage.claimed_name),
+        name=bedrock_name(stage.attempt.claimed_name),
         checkpoint=checkpoint,
         client_token=client_token(record, stage),
         model_units=plan.model_units if isinstance(plan, ProvisionedStage) else None,
@@ -122,9 +122,9 @@ def _plan_endpoint(
     record: Record, stage: Stage, plan: DeployStage, site: Site, checkpoint: str
 ) -> EndpointPlan:
     endpoint = Endpoint(
-        name=stage.claimed_name,
+        name=stage.attempt.claimed_name,
         served_as=shared_endpoint(record, plan),
-        former=stage.previous_config,
+        former=stage.attempt.previous_config,
         model=record.spec.model,
         checkpoint=checkpoint,
         instance_type=plan.instance_type,

@@ -64,7 +64,7 @@ class TrainingJobRuntime(JobRuntime):
     def launch(self, record: Record, stage: Stage, site: Site) -> Launch:
         """Return the upload of a recipe and CreateTrainingJob. Raises Invalid."""
         plan, site = job_plan(record, stage), site.scored_by(record.spec.reward_function)
-        name = stage.claimed_name
+        name = stage.attempt.claimed_name
         data, validation = data_key(record, plan), plan.validation_input
         job = TrainingJob(
             method=plan.method,
