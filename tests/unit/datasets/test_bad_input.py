@@ -51,7 +51,6 @@ REFUSED = [
     (HEADER + b"q,\xe9", "encoding", 2, "`encoding: cp1252`"),
     (b"\xff\xfeq\0\n", "encoding", 1, "is not valid UTF-16-LE"),
     (b"\0\0\xfe\xff\0\0\0a", "encoding", None, "save it as UTF-8"),
-    (HEADER + b"q,a\0\n", "nul", 2, "utf-16-le"),
     (HEADER + b'q,a\n"q\n\nmore,a\n', "unterminated-quote", 3, 'close it with a "'),
     (HEADER + b'q,"a"b\n', "stray-quote", 2, 'write each " inside of a cell as ""'),
     (HEADER + b"q," + b"x" * (MAX_CELL_CHARS + 1), "cell-too-long", 2, "closing quote missing?"),

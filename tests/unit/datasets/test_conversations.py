@@ -8,7 +8,13 @@ import pytest
 from novaloop.datasets.errors import RowRejected
 from novaloop.datasets.rows.converse import read_conversation
 
-TOOL = {"toolSpec": {"name": "clock", "inputSchema": {"json": {"type": "object"}}}}
+TOOL = {
+    "toolSpec": {
+        "name": "clock",
+        "description": "tells the time",
+        "inputSchema": {"json": {"type": "object"}},
+    }
+}
 USE = {"toolUse": {"toolUseId": "1", "name": "clock", "input": {}}}
 RESULT = {"toolResult": {"toolUseId": "1", "content": [{"text": "noon"}]}}
 LOCATION = {"s3Location": {"uri": "s3://bucket/a.png", "bucketOwner": "111122223333"}}

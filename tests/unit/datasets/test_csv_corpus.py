@@ -36,7 +36,7 @@ AMBIGUOUS = {
 }
 REJECTED = {
     "messytables_zero_bytes.csv": ("empty-file", None),
-    "csvkit__null_byte.csv": ("nul", 2),
+    "csvkit__null_byte.csv": ("too-many-rejects", 2),
     "csvkit__bad.csv": ("too-many-rejects", 2),
     "frictionless__blank-headers.csv": ("blank-header", 1),
     "frictionless__structure-errors.csv": ("too-many-rejects", 4),

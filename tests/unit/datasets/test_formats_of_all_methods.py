@@ -252,7 +252,7 @@ def test_messages_reach_a_serverless_agent_as_one_text() -> None:
         (
             RowFormat.RFT_MULTITURN,
             {"id": "1", "metadata": {"prompt": "q", "info": "{"}},
-            "`metadata.info` must be",
+            "metadata.info: not valid JSON at character 2",
         ),
         (
             RowFormat.RFT_MULTITURN,

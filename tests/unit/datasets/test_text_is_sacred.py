@@ -14,15 +14,16 @@ from hypothesis import strategies as st
 from novaloop.datasets.convert import convert
 from novaloop.datasets.options import DatasetOptions, RowFormat, SourceFormat
 from novaloop.datasets.reading.decoding import read_lines
+from novaloop.datasets.reading.text_column import is_blank
 
-# Everything that strict UTF-8 can carry but NUL, which is refused; never blank, which is rejected.
+# Everything that strict UTF-8 can carry but NUL and what shows nothing, which are rejected.
 texts = st.text(
     st.one_of(
         st.sampled_from(',"\n\r\t;\\\u2028\x0b\x0c\x1c\x85é日🙂\ufeff '),
         st.characters(exclude_categories=["Cs"], exclude_characters="\0"),
     ),
     min_size=1,
-).filter(lambda text: bool(text.strip()))
+).filter(lambda text: not is_blank(text))
 tables = st.lists(st.tuples(texts, texts), min_size=1, max_size=5)
 
 NASTY = [

@@ -201,6 +201,18 @@ def _open_csv_rows(
     return _table_reader(table, formats, options)
 
 
+def _require_no_header(cells: Sequence[Sequence[str]], names: Sequence[str]) -> None:
+    """Raise RowRejected if a row is the header once more, perhaps behind a byte order mark."""
+    first = names[0]
+    if not any(each in cells[0] for each in (first, f"\ufeff{first}", f'\ufeff"{first}"')):
+        return  # as in nearly all files: only this column was looked at
+    for row in zip(*cells, strict=True):
+        unmarked = (cell[1:].strip('"') if cell[:1] == "\ufeff" else cell for cell in row)
+        if tuple(unmarked) == tuple(names):
+            what = "the row is the header once more, as where files were joined"
+            raise RowRejected("repeated-header", what, "remove it")
+
+
 def _table_reader(
     table: CsvTable, formats: Sequence[RowFormat], options: DatasetOptions
 ) -> RowReader:
@@ -211,6 +223,8 @@ def _table_reader(
     indexes = [table.header.index(name) for name in columns.columns]
 
     def encode(records: Records) -> EncodedRows:
-        return encoder.encode_columns(records.columns(indexes))
+        cells = records.columns(indexes)
+        _require_no_header(cells, columns.columns)
+        return encoder.encode_columns(cells)
 
     return RowReader(table.batches, encode, methodcaller("count_lines"), columns)

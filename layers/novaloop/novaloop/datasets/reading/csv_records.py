@@ -56,7 +56,9 @@ class ParsedRecords:
         return sum(map(count_lines, self.records))
 
     def columns(self, indexes: Sequence[int]) -> list[Sequence[str]]:
-        """Return some of the columns; raises RowRejected for another number of them."""
+        """Return some columns; raises RowRejected for another number of them, and for NUL."""
+        if "\0" in "".join(map("".join, self.records)):
+            raise RowRejected("nul", "the row holds the character NUL", "remove it")
         if set(map(len, self.records)) != {self.width}:
             what = f"{len(self.records[0])} cells where the header has {self.width}"
             raise RowRejected("ragged-row", what, "quote cells with commas")

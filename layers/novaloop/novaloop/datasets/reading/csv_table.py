@@ -6,7 +6,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import chain, islice
 
-from novaloop.datasets.errors import DatasetRefused, Found, Setting
+import orjson
+
+from novaloop.datasets.errors import DatasetRefused, Found, Message, Setting
 from novaloop.datasets.options import NO_DELIMITERS
 from novaloop.datasets.reading.csv_records import ParsedRecords, Records, count_lines, scan
 from novaloop.datasets.reading.decoding import TextBlock
@@ -46,12 +48,14 @@ def open_csv(blocks: Iterator[TextBlock], delimiter: str | None) -> CsvTable:
     first_block = next(blocks, None)
     if first_block is None:
         raise DatasetRefused("empty-file", "the file is empty", "it needs a header and rows")
+    _require_no_json(first_block)
     source = _LineSource(chain([first_block], blocks))
     first = next(_parse(source.lines(), delimiter or ",", 1, batch_rows=1), None)
     if first is None:
         do = "the file needs a header and rows"
         raise DatasetRefused("blank-file", "all lines are blank", do)
     line, (header,) = first
+    _require_no_sep_line(header, line)
     _require_names(header, line)
     next_line = line + count_lines(header)
     return CsvTable(header, line, _batches(source.rest(), delimiter, len(header), next_line))
@@ -101,7 +105,7 @@ def _batches(
     text, enough = b"", 0
     for block in blocks:
         text += block.utf8
-        if block.lone_returns or not separator.isascii():
+        if block.lone_returns or block.nuls or not separator.isascii():
             break
         if len(text) < enough:
             continue
@@ -193,7 +197,32 @@ def _broken_record(problem: str, line: int) -> DatasetRefused:
     return DatasetRefused(rule, what, do, line=line)
 
 
+def _require_no_json(block: TextBlock) -> None:
+    """Raise DatasetRefused if the first line is JSON, which no header is."""
+    line = block.utf8.lstrip().split(b"\n", 1)[0].strip()
+    try:
+        is_json = line in {b"{", b"["} or isinstance(orjson.loads(line), dict | list)
+    except orjson.JSONDecodeError:
+        return
+    if is_json:
+        do = "write one object a line, and let the file's name end in .jsonl"
+        raise DatasetRefused("file-type", "the file is JSON, whatever its name says", do)
+
+
+def _require_no_sep_line(header: list[str], line: int) -> None:
+    """Raise DatasetRefused for the line by which Excel is told a file's delimiter."""
+    begin, _, delimiter = ",".join(header).partition("=")
+    if begin.strip().lower() == "sep" and len(delimiter) <= 1:
+        what = "the line tells Excel the delimiter, and is no header"
+        do: Message = "remove it"
+        if delimiter not in {"", ","}:
+            do = ("remove it, and set ", Setting("delimiter", repr(delimiter)))
+        raise DatasetRefused("delimiter", what, do, line=line)
+
+
 def _require_names(header: list[str], line: int) -> None:
+    if any("\0" in name for name in header):
+        raise DatasetRefused("nul", "the header holds the character NUL", "remove it", line=line)
     if other_delimiter(header):
         return
     # A comma at the end of every line makes a last column without name, which harms nobody.

@@ -2,6 +2,7 @@
 
 import codecs
 import io
+import re
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -11,8 +12,9 @@ from typing import BinaryIO
 
 import numpy as np
 
-from novaloop.datasets.errors import DatasetRefused, Setting
+from novaloop.datasets.errors import DatasetRefused, Message, Setting
 from novaloop.datasets.options import codec_name
+from novaloop.datasets.reading.file_types import HEAD_BYTES, require_text
 
 # Lines of a larger chunk leave the processor's cache before they are read.
 CHUNK_BYTES = 1 << 18
@@ -22,13 +24,9 @@ MAX_LINE_BYTES = 64 << 20
 MAX_UNPACKED_BYTES = 32 << 30
 GZIP_MAGIC = b"\x1f\x8b"
 GZIP_WINDOW_BITS = 31
-_LINE_FEED, _RETURN = b"\n\r"
-
-_WITHOUT_NUL = (
-    "remove it, or say ",
-    Setting("encoding", "utf-16-le"),
-    " (or utf-16-be) if the file is UTF-16 without a byte order mark",
-)
+_LINE_FEED, _RETURN, _LAST_ASCII = b"\n\r\x7f"
+_MOST, _ENOUGH_UTF8 = 0.9, 12
+"""This share of bytes beyond ASCII, and so many, are no chance: half of EUC-JP could be UTF-8."""
 
 # Longest mark first: UTF-32-LE begins with the bytes of UTF-16-LE's mark.
 _BYTE_ORDER_MARKS = (
@@ -42,13 +40,14 @@ _BYTE_ORDER_MARKS = (
 
 @dataclass(frozen=True)
 class TextBlock:
-    r"""Whole lines in valid UTF-8 without NUL; only the very last may lack its end.
+    r"""Whole lines in valid UTF-8; only the very last may lack its end.
 
-    `lone_returns` tells whether a line ends in `\r` alone.
+    `lone_returns` tells whether a line ends in `\r` alone, `nuls` whether a line has a NUL.
     """
 
     utf8: bytes
     lone_returns: bool = False
+    nuls: bool = False
 
     def lines(self) -> list[str]:
         r"""Return the lines with their ends: `\n`, `\r\n`, `\r` only, unlike str.splitlines."""
@@ -66,8 +65,9 @@ def read_text(
     head, chunks = _peek(_chunks(source), len(GZIP_MAGIC))
     if head.startswith(GZIP_MAGIC):
         chunks = _gunzip(chunks)
-    head, chunks = _peek(chunks, max(len(mark) for mark, _ in _BYTE_ORDER_MARKS))
+    head, chunks = _peek(chunks, HEAD_BYTES)
     codec, mark_size = codec_of(head, encoding)
+    require_text(head[:HEAD_BYTES], codec)
     if codec == "utf-8":
         utf8: Iterator[bytes] = chain([next(chunks, b"")[mark_size:]], chunks)
     else:
@@ -134,41 +134,56 @@ def _gunzip(chunks: Iterable[bytes]) -> Iterator[bytes]:
 
 def _blocks(utf8: Iterable[bytes], position: int) -> Iterator[TextBlock]:
     """Cut UTF-8 that begins at `position` of the file behind line ends."""
-    lines, pending = 0, b""
+    lines, pending, ascii_only = 0, b"", True
     for chunk in utf8:
         pending += chunk
         # A final `\r` may still become `\r\n`, so it ends no line yet.
         if end := pending.rfind(b"\n") + 1 or pending.rfind(b"\r", 0, -1) + 1:
             block, pending = pending[:end], pending[end:]
-            _require_text(block, lines, position)
+            _require_utf8(block, lines, position, ascii_only)
             feeds, returns = line_ends(block)
-            yield TextBlock(block, lone_returns=returns > 0)
+            yield TextBlock(block, lone_returns=returns > 0, nuls=b"\0" in block)
+            ascii_only = ascii_only and block.isascii()
             lines, position = lines + feeds + returns, position + end
         elif len(pending) > MAX_LINE_BYTES:
             what = f"the line is longer than {MAX_LINE_BYTES:,} bytes"
             raise DatasetRefused("line-too-long", what, "shorten the row", line=lines + 1)
     if pending:
-        _require_text(pending, lines, position)
-        yield TextBlock(pending, lone_returns=line_ends(pending)[1] > 0)
+        _require_utf8(pending, lines, position, ascii_only)
+        lone_returns = line_ends(pending)[1] > 0
+        yield TextBlock(pending, lone_returns=lone_returns, nuls=b"\0" in pending)
 
 
-def _require_text(block: bytes, lines: int, position: int) -> None:
-    """Raise DatasetRefused unless `block`, after as many lines and bytes, is UTF-8 without NUL."""
-    if b"\0" in block:
-        number = lines + _count_line_ends(block[: block.index(b"\0")].decode("utf-8", "replace"))
-        raise DatasetRefused("nul", "NUL character", _WITHOUT_NUL, line=number + 1)
+def _require_utf8(block: bytes, lines: int, position: int, ascii_only: bool) -> None:
+    """Raise DatasetRefused unless `block`, after as many lines and bytes, is UTF-8.
+
+    `ascii_only` tells whether what came before is ASCII.
+    """
     try:
         block.decode()
     except UnicodeDecodeError as error:
         line = lines + _count_line_ends(block[: error.start].decode()) + 1
-        raise _not_decodable("utf-8", position + error.start, line) from None
+        what = f"byte {position + error.start} is not valid UTF-8"
+        do: Message = ("save the file as UTF-8, or set ", Setting("encoding"), " to what it is in")
+        utf8, beyond_ascii = _utf8_bytes(block)
+        # Another encoding would garble what is UTF-8.
+        if not ascii_only or utf8 >= _MOST * beyond_ascii:
+            do = "correct that byte: other characters of the file are UTF-8"
+        # Bytes beyond ASCII stand alone in a language of Western Europe, and hardly in another.
+        elif not utf8 and not re.search(rb"[\x80-\xff]{3}", block):
+            western = Setting("encoding", "cp1252")
+            do = ("save the file as UTF-8, or set ", western, " if it is Windows' Western European")
+        raise DatasetRefused("encoding", what, do, line=line) from None
 
 
 def _transcode(chunks: Iterable[bytes], codec: str, skip: int) -> Iterator[bytes]:
     """Yield the text in UTF-8."""
     decoder = codecs.getincrementaldecoder(codec)("strict")
-    position, lines, last = 0, 0, ""
+    position, lines, last, ascii_only = 0, 0, "", True
     for chunk in chain(chunks, [None]):
+        if ascii_only and chunk and not chunk.isascii():
+            ascii_only = False
+            _require_no_utf8(chunk, codec)
         undecoded = len(decoder.getstate()[0])
         data = (chunk or b"")[skip:]
         try:
@@ -176,7 +191,9 @@ def _transcode(chunks: Iterable[bytes], codec: str, skip: int) -> Iterator[bytes
         except UnicodeDecodeError as error:
             before = error.object[: error.start].decode(codec, "replace")
             byte = position + skip - undecoded + error.start
-            raise _not_decodable(codec, byte, lines + _more_line_ends(last, before) + 1) from None
+            line = lines + _more_line_ends(last, before) + 1
+            what, do = f"byte {byte} is not valid {codec.upper()}", "save the file as UTF-8"
+            raise DatasetRefused("encoding", what, do, line=line) from None
         try:
             yield text.encode()
         except UnicodeEncodeError as error:  # half a character, which UTF-7 lets through
@@ -185,6 +202,15 @@ def _transcode(chunks: Iterable[bytes], codec: str, skip: int) -> Iterator[bytes
             raise DatasetRefused("encoding", what, "save the file as UTF-8", line=line) from None
         position, lines = position + skip + len(data), lines + _more_line_ends(last, text)
         skip, last = 0, text[-1:] or last
+
+
+def _utf8_bytes(data: bytes) -> tuple[int, int]:
+    """Return how many bytes beyond ASCII are UTF-8, and how many there are."""
+    utf8, every = (
+        int(np.count_nonzero(np.frombuffer(each, np.uint8) > _LAST_ASCII))
+        for each in (data.decode("utf-8", "ignore").encode(), data)
+    )
+    return utf8, every
 
 
 def _more_line_ends(last: str, text: str) -> int:
@@ -213,9 +239,15 @@ def codec_of(head: bytes, encoding: str | None) -> tuple[str, int]:
     return marked or codec, len(mark)
 
 
-def _not_decodable(codec: str, byte: int, line: int) -> DatasetRefused:
-    do = ("save the file as UTF-8, or set ", Setting("encoding", "cp1252"))
-    return DatasetRefused("encoding", f"byte {byte} is not valid {codec.upper()}", do, line=line)
+def _require_no_utf8(chunk: bytes, codec: str) -> None:
+    """Raise DatasetRefused if the first bytes beyond ASCII are UTF-8, which `codec` would garble.
+
+    In most other encodings no bytes look like UTF-8, in the others few do.
+    """
+    utf8, beyond_ascii = _utf8_bytes(chunk)
+    if utf8 >= _ENOUGH_UTF8 and utf8 >= _MOST * beyond_ascii:
+        what = (Setting("encoding", codec), " is wrong: the file is UTF-8, or most of it is")
+        raise DatasetRefused("encoding", what, "leave it out")
 
 
 def _count_line_ends(text: str) -> int:

@@ -1,11 +1,14 @@
 """The cells of one CSV column of many records: most of them are never decoded one by one."""
 
+import re
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import Any, overload
 
 import numpy as np
 import orjson
+
+from novaloop.datasets.reading.json_text import to_json
 
 _ESCAPES = (
     (b"\\", b"\\\\"),
@@ -15,6 +18,14 @@ _ESCAPES = (
     (b"\t", b"\\t"),
 )
 _FIRST_PRINTABLE = 32
+# What shows nothing: white space, controls and what Unicode lists as Default_Ignorable_Code_Point
+# (DerivedCoreProperties.txt: zero-width characters, marks of direction, Hangul fillers, variation
+# selectors, tags), and the Braille pattern without dots.
+_BLANK = re.compile(
+    r"[\s\x00-\x1f\x7f-\xa0\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f"
+    r"\u2028-\u202e\u2060-\u206f\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb"
+    r"\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]*"
+)
 
 
 class TextColumn(Sequence[str]):
@@ -53,9 +64,12 @@ class TextColumn(Sequence[str]):
         return self._cells[index].replace(b'""', b'"')
 
     def has_blank(self) -> bool:
-        """Tell whether one of the texts is empty or white space only."""
+        """Tell whether one of the texts is_blank."""
         suspects = [cell for cell in self._cells if not b"!" <= cell[:1] <= b"~"]
-        return any(not cell.decode().strip() for cell in suspects)
+        return any(map(is_blank, map(bytes.decode, suspects)))
+
+    def __contains__(self, text: object) -> bool:
+        return isinstance(text, str) and text.encode().replace(b'"', b'""') in self._cells
 
     def __len__(self) -> int:
         return len(self._cells)
@@ -79,7 +93,7 @@ class TextColumn(Sequence[str]):
 
 def json_column(values: Sequence[Any]) -> list[bytes]:
     """Return JSON values, or texts, encoded."""
-    return values.json() if isinstance(values, TextColumn) else list(map(orjson.dumps, values))
+    return values.json() if isinstance(values, TextColumn) else list(map(to_json, values))
 
 
 def utf8_column(texts: Sequence[str]) -> list[bytes]:
@@ -97,8 +111,11 @@ def searchable(texts: Sequence[str]) -> bytes:
     return texts.joined if isinstance(texts, TextColumn) else "\n".join(texts).encode()
 
 
+def is_blank(text: str) -> bool:
+    """Tell whether a text shows nothing: it is empty, white space or invisible characters only."""
+    return _BLANK.fullmatch(text) is not None
+
+
 def has_blank(texts: Sequence[str]) -> bool:
-    """Tell whether one of the texts is empty or white space only."""
-    if isinstance(texts, TextColumn):
-        return texts.has_blank()
-    return "" in texts or any(map(str.isspace, texts))
+    """Tell whether one of the texts is_blank."""
+    return texts.has_blank() if isinstance(texts, TextColumn) else any(map(is_blank, texts))

@@ -67,7 +67,10 @@ _ALIASES: Mapping[str, tuple[str, ...]] = {
 _SHARED = [fields for each, fields in FIELDS.items() if not each.startswith("rft-multiturn")]
 _KNOWN_NAMES = {name for fields in _SHARED for name in fields.all}
 _KNOWN_NAMES.update(alias for names in _ALIASES.values() for alias in names)
-_RFT_NAMES = {"messages", "reward"}
+RESERVED = {"reward", "model_response", "aggregate_reward_score", "metrics_list"}
+"""Top-level fields of RFT rows that are not a data set's: what a reward is computed by, the answer
+that it is computed of, and its result."""
+_RFT_NAMES = {"messages", *RESERVED}
 # Longer names, or more of them, are no header; comparing them would take minutes.
 _MAX_COMPARED_CHARS, _MAX_COMPARED = 100, 1_000
 

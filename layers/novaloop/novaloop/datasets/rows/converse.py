@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from novaloop.datasets.reading.json_text import to_json
 from novaloop.datasets.rows.media import (
     MAX_IMAGES,
     MAX_VIDEOS,
@@ -146,7 +147,7 @@ class ToolSpec(Strict):
     """A tool's description."""
 
     name: NonBlank
-    description: str | None = None
+    description: NonBlank
     inputSchema: InputSchema  # noqa: N815
 
 
@@ -216,9 +217,8 @@ def last_exchange(conversation: Conversation) -> tuple[str, str]:
 def text_size(conversation: Conversation) -> int:
     """Return the bytes of all text that the model reads, tools included."""
     sizes = [len(text.encode()) for _, text in _texts(conversation)]
-    tools = (
-        conversation.toolConfig.model_dump_json(by_alias=True) if conversation.toolConfig else ""
-    )
+    config = conversation.toolConfig
+    tools = to_json(config.model_dump(by_alias=True)) if config else b""
     return sum(sizes) + len(tools)
 
 

@@ -5,10 +5,10 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, get_args
 
-import orjson
-
 from novaloop.datasets.errors import RowRejected
 from novaloop.datasets.options import DatasetOptions, RowFormat
+from novaloop.datasets.reading.json_text import read_json
+from novaloop.datasets.reading.text_column import is_blank
 from novaloop.datasets.rows import multiturn, rft_prompt
 from novaloop.datasets.rows.media import S3_URI, ImageFormat, VideoFormat
 from novaloop.datasets.rows.text_rules import read_texts, require_labels
@@ -60,7 +60,7 @@ def _text(value: Any, field: str) -> str:
 
 
 def _is_blank(value: Any) -> bool:
-    return value is None or (isinstance(value, str) and not value.strip())
+    return value is None or (isinstance(value, str) and is_blank(value))
 
 
 def _metadata(value: Any) -> str:
@@ -104,13 +104,7 @@ def _s3_uri(value: Any) -> str:
 
 def _tools(value: Any) -> list[Any]:
     """Return an RFT row's tools from a list or, as in a CSV cell, its JSON."""
-    if isinstance(value, str):
-        try:
-            value = orjson.loads(value)
-        except orjson.JSONDecodeError as error:
-            what, do = "`tools` is not valid JSON", "write a list of tools as JSON"
-            raise RowRejected("schema", what, do, field="tools") from error
-    return rft_prompt.read_tools(value)
+    return rft_prompt.read_tools(read_json(value, "tools") if isinstance(value, str) else value)
 
 
 _READERS: dict[str, Callable[[Any], Any]] = {

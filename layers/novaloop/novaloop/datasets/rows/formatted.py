@@ -4,12 +4,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import orjson
-
 from novaloop.datasets.errors import DatasetRefused, RowRejected
 from novaloop.datasets.options import DatasetOptions, RowFormat
+from novaloop.datasets.reading.json_text import to_json
 from novaloop.datasets.rows import converse, multiturn, rft_prompt
-from novaloop.datasets.rows.columns import FIELDS
+from novaloop.datasets.rows.columns import FIELDS, RESERVED
 from novaloop.datasets.rows.encoded import EncodedRows, join_rows
 from novaloop.datasets.rows.openai_chat import to_conversation
 from novaloop.datasets.rows.option_checks import require_options
@@ -70,7 +69,8 @@ class _Encoder(ABC):
 class _ConversationEncoder(_Encoder):
     def _encode(self, row: dict[str, Any]) -> EncodedRows:
         if "schemaVersion" not in row:
-            row = to_conversation(row)
+            off = {name for name, column in self._options.columns.items() if column is None}
+            row = to_conversation({key: value for key, value in row.items() if key not in off})
         row = _with_system(row, self._options.system_prompt)
         conversation = converse.read_conversation(row, self._options.model)
         if RowFormat.SFT in self._formats:
@@ -89,11 +89,17 @@ class _ConversationEncoder(_Encoder):
 
 class _PromptEncoder(_Encoder):
     def _encode(self, row: dict[str, Any]) -> EncodedRows:
+        brings_reward = self._options.reward is None and not self._options.labels
+        for name in sorted(RESERVED & row.keys()):
+            if name != "reward" or not brings_reward:
+                what = f"has `{name}`, which Novaloop or the job sets itself"
+                do = "rename or remove it"
+                raise RowRejected("reserved-field", what, do, field=name, where="the row")
         row = _with_system_message(row, self._options.system_prompt)
         prompt = rft_prompt.read_prompt(row)
         self._features.require(rft_prompt.used_features(prompt))
         answer = prompt.reference_answer or ""
-        text = answer if isinstance(answer, str) else orjson.dumps(answer).decode()
+        text = answer if isinstance(answer, str) else to_json(answer).decode()
         self._require_label(text, "reference_answer")
         self._rewards.require_row(row)
         rows = [_with_reward(row, self._options)]
@@ -171,7 +177,10 @@ def _with_system_message(row: dict[str, Any], prompt: str | None) -> dict[str, A
     messages = row.get("messages")
     if prompt is None or not isinstance(messages, list):
         return row
-    if any(isinstance(each, dict) and each.get("role") == "system" for each in messages):
+    if any(
+        isinstance(each, dict) and each.get("role") in rft_prompt.INSTRUCTING_ROLES
+        for each in messages
+    ):
         return row
     return {**row, "messages": [{"role": "system", "content": prompt}, *messages]}
 
@@ -184,5 +193,5 @@ def _encoded(
     rows: Sequence[Mapping[str, Any]], question: str, answer: str, text_size: int
 ) -> EncodedRows:
     """Return one row, given in every format."""
-    lines = [[orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE)] for row in rows]
-    return EncodedRows(lines, [question], [orjson.dumps(question)], [answer], [text_size])
+    lines = [[to_json(row) + b"\n"] for row in rows]
+    return EncodedRows(lines, [question], [to_json(question)], [answer], [text_size])

@@ -1,19 +1,21 @@
 """JSON Lines: one object a line, of plain fields or formatted for Nova already."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any
-
-import orjson
 
 from novaloop.datasets.errors import DatasetRefused, RowRejected
 from novaloop.datasets.options import DatasetOptions, RowFormat
 from novaloop.datasets.reading.decoding import TextBlock
+from novaloop.datasets.reading.json_text import read_json
 from novaloop.datasets.rejects import RejectLog
 from novaloop.datasets.rows.columns import FieldColumns, assign_columns
-from novaloop.datasets.rows.encoded import EncodedRows, RowReader
+from novaloop.datasets.rows.encoded import EncodedRows, RowReader, join_rows
 from novaloop.datasets.rows.formatted import formatted_row_encoder
 from novaloop.datasets.rows.plain import PlainRowEncoder
+
+_BATCH_ROWS = 64
+_Encoder = tuple[FieldColumns, PlainRowEncoder]
 
 
 def open_json_rows(
@@ -24,25 +26,38 @@ def open_json_rows(
 ) -> RowReader:
     """Take the fields from the first object; raises DatasetRefused. Blank lines are skipped."""
     lines = chain.from_iterable(block.lines() for block in blocks)
-    rows = objects(lines, log)
-    first = next(rows, None)
+    runs = objects(lines, log)
+    first = next(runs, None)
     if first is None:
         reject_line, reject = log.first
         if reject:
             raise DatasetRefused("no-rows", reject, line=reject_line)
         raise DatasetRefused("no-rows", "the file is empty", "it needs one JSON object a line")
-    line, fields = first
-    batches = ((number, [row]) for number, row in chain([first], rows))
+    line, (fields, *_) = first
+    batches = chain([first], runs)
     formatted = formatted_row_encoder(fields, formats, options, line)
     if formatted:
         return RowReader(batches, formatted, len)
-    columns = assign_columns(list(fields), options.columns, formats, line, of_header=False)
-    encoder = PlainRowEncoder(columns, formats, options)
+    # Rows of an evaluation may each have metadata or not: no job wants them in all or in none.
+    metadata = options.columns.get("metadata", "metadata")
+    may_vary = RowFormat.EVALUATION in formats and metadata in {"metadata", *fields}
+
+    def encoder(names: list[str], mapping: Mapping[str, str | None]) -> _Encoder:
+        columns = assign_columns(names, mapping, formats, line, of_header=False)
+        return columns, PlainRowEncoder(columns, formats, options)
+
+    named = [*dict.fromkeys((*fields, metadata))] if metadata and may_vary else list(fields)
+    full = encoder(named, options.columns)
+    bare = encoder(list(fields), {**options.columns, "metadata": None}) if may_vary else full
 
     def encode(rows: list[dict[str, Any]]) -> EncodedRows:
-        return encoder.encode([_values(row, columns) for row in rows])
+        has = {metadata is not None and row.get(metadata) is not None for row in rows}
+        if len(has) > 1:
+            return join_rows([encode([row]) for row in rows])
+        columns, plain = full if has == {True} else bare
+        return plain.encode([_values(row, columns) for row in rows])
 
-    return RowReader(batches, encode, len, columns)
+    return RowReader(batches, encode, len, full[0])
 
 
 def _values(row: dict[str, Any], columns: FieldColumns) -> list[Any]:
@@ -58,24 +73,31 @@ def _values(row: dict[str, Any], columns: FieldColumns) -> list[Any]:
         raise RowRejected("missing-field", what, "all rows need the same", field=name) from error
 
 
-def objects(lines: Iterator[str], log: RejectLog) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield the objects with their lines; what isn't one goes to the log."""
+def objects(lines: Iterator[str], log: RejectLog) -> Iterator[tuple[int, list[dict[str, Any]]]]:
+    """Yield the objects of consecutive lines with the first one's; what is none goes to the log."""
+    start, run = 1, list[dict[str, Any]]()
     for number, line in enumerate(lines, 1):
-        text = line.strip()
-        if not text:
-            continue
+        text = line.strip().removeprefix("\ufeff").lstrip()  # a mark where files were joined
+        row, reject = None, None
         try:
-            yield number, _object(text)
+            row = _object(text) if text else None
         except RowRejected as reason:
-            log.add(number, reason)
+            reject = reason
+        # What comes before goes first, so that the log has the order of the file.
+        if run and (row is None or len(run) == _BATCH_ROWS):
+            yield start, run
+            run = []
+        if row is not None:
+            start = start if run else number
+            run.append(row)
+        if reject is not None:
+            log.add(number, reject)
+    if run:
+        yield start, run
 
 
 def _object(text: str) -> dict[str, Any]:
-    try:
-        value = orjson.loads(text)
-    except orjson.JSONDecodeError as error:
-        what = f"not valid JSON at character {error.colno}"
-        raise RowRejected("invalid-json", what, "each line is one JSON object") from error
+    value = read_json(text)
     if not isinstance(value, dict):
         do = "each line is one object with the row's fields"
         raise RowRejected("not-an-object", "not a JSON object", do)

@@ -4,11 +4,12 @@ import json
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
-import orjson
 from pydantic import Field, model_validator
 
 from novaloop.datasets.errors import RowRejected
 from novaloop.datasets.options import RowFormat
+from novaloop.datasets.reading.json_text import read_json, to_json
+from novaloop.datasets.reading.text_column import is_blank
 from novaloop.datasets.rows.schema import NonBlank, Strict, parse
 from novaloop.problem import Invalid, Problem
 from novaloop.typed import dotted
@@ -43,7 +44,7 @@ class Message(Strict):
     def _has_content(self) -> "Message":
         if self.role == "tool" and self.tool_call_id is None:
             raise Invalid(Problem("", "a tool message needs tool_call_id", "add it"))
-        if not self.tool_calls and not (self.content or "").strip():
+        if not self.tool_calls and is_blank(self.content or ""):
             what = f"content of the {self.role} message is empty"
             raise Invalid(Problem("", what, "fill it in"))
         return self
@@ -81,23 +82,27 @@ def read_prompt(prompt: Any, formats: Sequence[RowFormat]) -> Any:
 
 def serverless_prompt(prompt: Any) -> str:
     """Return a prompt as the text that the agent gets, messages as their JSON."""
-    return prompt if isinstance(prompt, str) else json.dumps(prompt, ensure_ascii=False)
+    if isinstance(prompt, str):
+        return prompt
+    try:
+        return json.dumps(prompt, ensure_ascii=False)
+    except TypeError:  # a number that only to_json can write
+        return to_json(prompt).decode()
 
 
 def read_info(info: Any, field: str = "info") -> Any:
     """Return an object or the JSON of something; raises RowRejected for anything else."""
     if isinstance(info, dict):
         return info
-    try:
-        orjson.loads(info)
-    except orjson.JSONDecodeError as error:
+    if not isinstance(info, str):
         what = f"`{field}` must be a JSON object, or a text that is valid JSON"
-        raise RowRejected("schema", what, field=field) from error
+        raise RowRejected("schema", what, field=field)
+    read_json(info, field)
     return info
 
 
 def _require_prompt(prompt: Any, *at: str | int) -> None:
-    if not prompt or not isinstance(prompt, str | list) or not str(prompt).strip():
+    if not prompt or not isinstance(prompt, str | list) or is_blank(str(prompt)):
         what = f"`{dotted(*at)}` must be a text or a list of messages, and not be empty"
         raise RowRejected("empty-text", what, field=dotted(*at))
     if isinstance(prompt, list):

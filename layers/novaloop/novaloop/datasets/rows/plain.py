@@ -73,7 +73,10 @@ def _texts(values: Sequence[Any], encoded: Sequence[bytes]) -> Sequence[str]:
     """Return texts as they are and structured values as their JSON."""
     if isinstance(values, TextColumn) or set(map(type, values)) == {str}:
         return values
-    return [json.decode() for json in encoded]
+    return [
+        value if isinstance(value, str) else json.decode()
+        for value, json in zip(values, encoded, strict=True)
+    ]
 
 
 def _joined(answers: Sequence[Sequence[str]], rows: int) -> Sequence[str]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import orjson
-
 from novaloop.datasets.errors import RowRejected, Setting
 from novaloop.datasets.options import DatasetOptions
+from novaloop.datasets.reading.json_text import to_json
 from novaloop.rewards.trial import RewardTrial
 
 OWN_TRIED = 3
@@ -47,6 +47,8 @@ class ReferenceTrials:
             self._try(RewardTrial(row["reward"]), _key(reference), reference, "reward")
 
     def _try(self, trial: RewardTrial, key: str, reference: object, field: str) -> None:
+        if not isinstance(reference, str):
+            reference = json.loads(key)  # as the reward function reads a number of any size
         why = trial.why_never(reference)
         if why is None and trial.asks_own:
             if len(self._own) < OWN_TRIED and key not in self._own:
@@ -59,4 +61,4 @@ class ReferenceTrials:
 
 
 def _key(reference: object) -> str:
-    return orjson.dumps(reference).decode()
+    return to_json(reference).decode()

@@ -2,13 +2,15 @@
 
 from typing import Annotated, Any, Literal
 
-import orjson
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
+from novaloop.datasets.reading.json_text import to_json
 from novaloop.datasets.rows.schema import NonBlank, Strict, parse
 from novaloop.problem import Invalid, Problem
 
 ALL_OR_NONE = ("id", "reference_answer", "tools")
+INSTRUCTING_ROLES = {"system", "developer"}
+"""Who says what holds for the whole conversation: one of both, once, before all else."""
 
 
 class Message(Strict):
@@ -37,7 +39,7 @@ class Function(Strict):
     """A function."""
 
     name: NonBlank
-    description: str
+    description: NonBlank
     parameters: Parameters
 
 
@@ -70,8 +72,8 @@ class Prompt(Strict):
     @model_validator(mode="after")
     def _roles(self) -> "Prompt":
         roles = [message.role for message in self.messages]
-        if "system" in roles[1:]:
-            rule = "the system message must be the first, and the only one"
+        for role in INSTRUCTING_ROLES & set(roles[1:]):
+            rule = f"the {role} message must be the first, and the only one"
             raise Invalid(Problem("", rule))
         if "user" not in roles:
             raise Invalid(Problem("", "needs a user message", "add one"))
@@ -103,7 +105,7 @@ def text_size(prompt: Prompt) -> int:
     """Return the bytes of all text that the model reads, tools included."""
     contents = [message.content for message in prompt.messages]
     tools = [tool.model_dump() for tool in prompt.tools or []]
-    return sum(len(_as_text(each).encode()) for each in contents if each) + len(orjson.dumps(tools))
+    return sum(len(_as_text(each).encode()) for each in contents if each) + len(to_json(tools))
 
 
 def last_question(prompt: Prompt) -> str:
@@ -113,4 +115,4 @@ def last_question(prompt: Prompt) -> str:
 
 
 def _as_text(content: Any) -> str:
-    return content if isinstance(content, str) else orjson.dumps(content).decode()
+    return content if isinstance(content, str) else to_json(content).decode()

@@ -1,11 +1,12 @@
 """What pydantic models of formatted rows share."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, ClassVar, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from novaloop.datasets.errors import Found, RowRejected
+from novaloop.datasets.reading.text_column import is_blank
 from novaloop.problem import Invalid, Problem
 from novaloop.typed import dotted
 from novaloop.wording import problems_of
@@ -27,13 +28,40 @@ class Strict(BaseModel):
 
 
 def _not_blank(text: str) -> str:
-    if not text.strip():
+    if is_blank(text):
         raise Invalid(Problem("", "is empty", "fill it in or leave it out"))
     return text
 
 
 NonBlank = Annotated[str, AfterValidator(_not_blank)]
 Model = TypeVar("Model", bound=BaseModel)
+
+
+_MASKS = {"weight", "train", "training", "loss", "mask"}
+"""How OpenAI and other trainers name a turn that is not trained on."""
+_ELSEWHERE: Mapping[str, str] = {
+    "function_call": "write it in `tool_calls`",
+    "functions": "write them as `tools`",
+    "reasoning_content": "call it `reasoning`",
+    "thinking": "call it `reasoning`",
+    **dict.fromkeys(
+        ("name", "refusal", "audio", "annotations", "parallel_tool_calls", "tool_choice"), ""
+    ),
+    **dict.fromkeys(("response_format", "strict", "cache_control", "metadata"), ""),
+}
+"""Keys of other formats, with what to do: their names are public, and no text of a file."""
+
+
+def unknown_key(path: str, key: str) -> RowRejected:
+    """Return what to raise for a key that the format has no place for, of the part at `path`."""
+    if key in _MASKS:
+        what = f"has `{key}`, and Nova's rows can't leave a turn out of the training"
+        return rejected(path, what, "end the conversation before that turn, or remove the row")
+    if key in _ELSEWHERE:
+        what = f"has `{key}`, which Nova's rows can't hold"
+        return rejected(path, what, _ELSEWHERE[key] or "remove it")
+    what = "has a key that its format doesn't know"
+    return rejected(path, what, "remove or rename it", Found([key]))
 
 
 def parse(model: type[Model], row: Any, at: tuple[str | int, ...] = ()) -> Model:
@@ -46,15 +74,12 @@ def parse(model: type[Model], row: Any, at: tuple[str | int, ...] = ()) -> Model
         return model.model_validate(row)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        path = dotted(*at, *_declared(first["loc"]))
-        problem, found = next(problems_of(first, "")), None
         if first["type"] == "extra_forbidden":
-            what = "has a key that its format doesn't know"
-            problem = Problem("", what, "remove or rename it")
-            found = Found([str(first["loc"][-1])])
             # A key may be one of another object's.
             path = dotted(*at, *_declared(first["loc"][:-1]))
-        raise rejected(path, problem.what, problem.do, found) from error
+            raise unknown_key(path, str(first["loc"][-1])) from error
+        path, problem = dotted(*at, *_declared(first["loc"])), next(problems_of(first, ""))
+        raise rejected(path, problem.what, problem.do) from error
 
 
 def rejected(path: str, what: str, do: str = "", found: Found | None = None) -> RowRejected:
