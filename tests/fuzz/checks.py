@@ -186,7 +186,7 @@ def as_we_read(chunks: Sequence[bytes], delimiter: str) -> tuple[list[Row], int 
         for batch in table.batches:
             rows += one_by_one(batch)
     except DatasetRefused as refusal:
-        return rows, refusal.line
+        return rows, refusal.line or 1  # or no line of the file is one of CSV
     return rows, None
 
 

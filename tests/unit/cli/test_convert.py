@@ -163,7 +163,7 @@ def test_the_source_is_never_overwritten(source: Path) -> None:
         (b"asked,answered\na,b\n", (), "set `--column question=... --column answer=...`"),
         (b"question,b\na,b\n", (), "set `--column answer=...`; "),
         (b"question,answer\na\xff,b\n", (), "`--encoding cp1252`"),
-        (b"q\0u\0", (), "say `--encoding utf-16-le`"),
+        ("question,answer\n".encode("utf-16-le"), (), "set `--encoding utf-16-le`"),
         (b"question,answer\na,b\n", ("--encoding", "latin-99"), "`--encoding latin-99` is not"),
         (b"question,answer\na,b\n", ("--delimiter", '"'), "`--delimiter` must be one character"),
         (b"question,answer\na,\nb,c\n", (), "`--allow-rejects` to go on"),

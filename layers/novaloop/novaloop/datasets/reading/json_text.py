@@ -134,4 +134,5 @@ def _invalid(text: str, error: orjson.JSONDecodeError) -> RowRejected:
         return rejected
     except (ValueError, RecursionError):
         pass  # the reason is orjson's
-    return RowRejected("invalid-json", f"not valid JSON at character {error.colno}")
+    what = f"not valid JSON at character {error.colno}"
+    return RowRejected("invalid-json", what, "correct it there")
