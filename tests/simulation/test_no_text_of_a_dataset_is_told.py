@@ -18,6 +18,8 @@ from novaloop.experiment.record import Status
 from tests.simulation.simulation import SPEC, Simulation
 
 CANARY = "ZCANARYZ"
+MAX_ITEMS = 20_000
+"""Characters of all that is kept of an experiment, whatever its files' size."""
 SPECS = {
     "sft": SPEC + b"plan: [sft]\n",
     "dpo": SPEC + b"model: nova-lite\nplan: [dpo]\n",
@@ -35,6 +37,15 @@ CSV: dict[str, str | bytes] = {
     "unterminated quote": f'Body,Y\n"q{CANARY},HQ\n',
     "stray quote": f'Body,Y\n"q"{CANARY},HQ\n',
     "NUL": f"Body,Y\n{CANARY}\0,HQ\n",
+    "NUL in the header": f"Body,Y,{CANARY}\0\nq,HQ,1\n",
+    "header again": f"Body,Y,{CANARY}\nBody,Y,{CANARY}\n",
+    "line for Excel": f"sep=;\nBody;Y;{CANARY}\n",
+    "JSON": '{"Body": "' + CANARY + '", "Y": "HQ"}\n',
+    "web page": f"<html>{CANARY}</html>",
+    "pointer of Git LFS": f"version https://git-lfs.github.com/spec/v1\noid {CANARY}\n",
+    "workbook": b"PK\x03\x04" + bytes(26) + b"xl/" + CANARY.encode(),
+    "UTF-16": f"Body,Y\n{CANARY},HQ\n".encode("utf-16-le"),
+    "no header, and long": f'17,"{CANARY * 75_000}",HQ\n18,more,HQ\n',
     "reserved word": f"Body,Y\nUser: {CANARY},HQ\n",
     "two names": f"{CANARY},{CANARY}\n1,2\n",
     "two names beside those wanted": f"Body,Y,{CANARY},{CANARY}\nq,HQ,1,2\n",
@@ -67,6 +78,15 @@ JSON_LINES: dict[str, object] = {
     "other keys": {CANARY: 1},
     "one key more": {"Body": "q", "Y": CANARY, CANARY: 1},
     "repeated key": '{"Body":"q","Body":"' + CANARY + '","Y":"HQ"}',
+    "repeated key that is one": '{"Body":"q","' + CANARY + '":1,"' + CANARY + '":2,"Y":"HQ"}',
+    "no number": '{"Body":"' + CANARY + '","Y":NaN}',
+    "number of any size": '{"Body":"' + CANARY + '","Y":"HQ","n":1e999}',
+    "escaped NUL": '{"Body":"' + CANARY + '\\u0000","Y":"HQ"}',
+    "OpenAI's key": {"messages": [{"role": "user", "content": CANARY, CANARY: 1}], "tools": []},
+    "OpenAI's weight": {"messages": [{"role": "assistant", "content": CANARY, "weight": 0}]},
+    "OpenAI's key of the row": {"messages": [{"role": "user", "content": "x"}], CANARY: 1},
+    "reward of the row": {"messages": [{"role": "user", "content": "x"}], "reward": {CANARY: 1}},
+    "metadata": {"query": "q", "response": "r", "metadata": {CANARY: CANARY}},
     "lone surrogate": '{"Body":"' + CANARY + '\\ud800","Y":"HQ"}',
     "schema": {"schemaVersion": CANARY, "messages": [said(CANARY, text=CANARY)]},
     "key of a part": {
@@ -175,6 +195,8 @@ def test_nothing_found_in_a_file_is_kept_or_sent(
         }
         assert told["items"].datasets, name
         leaks += [(name, place) for place, text in told.items() if CANARY in repr(text)]
+        assert len(repr(told["items"])) < MAX_ITEMS, name
+        assert len(simulation.notifier.messages) <= 1, name
     assert leaks == []
 
 
