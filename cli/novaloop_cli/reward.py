@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from novaloop.datasets.options import SourceFormat
+from novaloop.recipes.checks import check_function
 from novaloop.rewards.outcome import UnusableSampleError
 from novaloop.rewards.reward import (
     generated_answer,
@@ -26,10 +27,13 @@ from novaloop.rewards.reward import (
 from novaloop.rewards.scorers import read_answer, reference_text
 from novaloop_cli import views
 from novaloop_cli.errors import Refused
+from novaloop_cli.reward_function import ROWS, lambda_client, try_function, warnings
 from novaloop_cli.show import as_json, print_json
+from novaloop_cli.stack import attach, aws_account, local_stack
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from contextlib import AbstractContextManager
 
 UNRELATED = "I don't know."
 _SHOWN_CHARACTERS = 40
@@ -56,16 +60,31 @@ def reward() -> None:
 @reward.command("try")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--limit", type=click.IntRange(1), default=10, show_default=True, help="Rows read.")
+@click.option("--function", metavar="ARN", help="Call this function of yours, with three rows.")
+@click.option("--profile", help="AWS profile; only with --function.")
+@click.option("--local", is_flag=True, help="Call it in the running local cloud.")
 @as_json
-def try_(file: Path, limit: int, json_: bool) -> None:
+def try_(
+    *, file: Path, limit: int, function: str | None, profile: str | None, local: bool, json_: bool
+) -> None:
     """Score the rows of FILE, RFT rows as JSON Lines, without AWS.
 
     A row that ends with a generated turn is scored as it is. Any other is tried with its reference
     answer, an empty answer, an unrelated one, and each of the labels.
+
+    With --function a Lambda function of your own scores the first three rows instead, first with
+    their references as answers, then with empty answers. Exit code 2 if it does not keep the
+    contract.
     """
     if SourceFormat.of(file.name) is SourceFormat.CSV:
         to = shlex.join(("novaloop", "convert", str(file), "rft.jsonl", "--method", "rft"))
         raise Refused(f"{file} is CSV, and rows are tried as JSON Lines; convert it first: {to}")
+    if function is not None:
+        with _account(profile, local=local):
+            _try_function(function, _rows(file), as_json_=json_)
+        return
+    if profile or local:
+        raise Refused("--profile and --local say where --function is called; give it too")
     trials = [trial for line, text in _lines(file, limit) for trial in try_row(line, text)]
     if not trials:
         raise Refused(f"{file} has no rows")
@@ -77,6 +96,51 @@ def try_(file: Path, limit: int, json_: bool) -> None:
     _refuse_unusable(file, trials)
 
 
+def _account(profile: str | None, *, local: bool) -> AbstractContextManager[object]:
+    if local and profile:
+        raise Refused("the local cloud has no --profile; leave out --local or --profile")
+    return local_stack(attach()) if local else aws_account(profile, None)
+
+
+def _rows(file: Path) -> dict[int, dict[str, Any]]:
+    """Return the first rows of a file by their lines. Raises Refused."""
+    rows: dict[int, dict[str, Any]] = {}
+    for line, text in _lines(file, ROWS):
+        row = _row(text)
+        if isinstance(row, str):
+            raise Refused(f"{file}: line {line} {row}")
+        rows[line] = row
+    if not rows:
+        raise Refused(f"{file} has no rows")
+    return rows
+
+
+def _try_function(arn: str, rows: Mapping[int, dict[str, Any]], *, as_json_: bool) -> None:
+    """Call a function with the rows and print what it makes of them. Raises Refused."""
+    if problems := list(check_function(arn, "--function")):
+        raise Refused(str(problems[0]))
+    tried = try_function(lambda_client(arn), arn, list(rows.values()))
+    told = [problem for each in tried for problem in dict.fromkeys(each.problems)]
+    if told:
+        what = f"{arn} does not keep the contract of reward functions:"
+        raise Refused("\n  ".join((what, *told[:_SHOWN_PROBLEMS])))
+    warned = list(warnings(tried, list(rows)))
+    if as_json_:
+        answers = [asdict(each) for each in tried]
+        print_json({"lines": list(rows), "tried": answers, "warnings": warned})
+        return
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    for name in ("line", "reference", "empty"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for line, *scores in zip(rows, *(each.scores for each in tried), strict=True):
+        table.add_row(str(line), *(f"{score:.2f}" for score in scores))
+    views.console().print(table)
+    first, second = (f"{each.seconds:.1f} s" for each in tried)
+    views.console().print(f"\nIt keeps the contract. It took {first}, then {second}.")
+    for warning in warned:
+        views.console().print(Text(f"Warning: {warning}.", "yellow"))
+
+
 def _lines(file: Path, limit: int) -> Iterator[tuple[int, bytes]]:
     """Yield the first rows that aren't blank, with their line numbers."""
     with file.open("rb") as content:
@@ -86,17 +150,21 @@ def _lines(file: Path, limit: int) -> Iterator[tuple[int, bytes]]:
 
 def try_row(line: int, text: bytes) -> Iterator[Trial]:
     """Yield the trials of one line of a file; a line that is no row makes a single one."""
-    try:
-        row = json.loads(text.decode("utf-8-sig"))
-    except (ValueError, RecursionError):
-        row, problem = None, "is not JSON in UTF-8"
-    else:
-        problem = "is not a JSON object"
-    if not isinstance(row, dict):
-        yield Trial(line, "", -1.0, False, None, problem)
+    row = _row(text)
+    if isinstance(row, str):
+        yield Trial(line, "", -1.0, False, None, row)
         return
     for answer, sample in _samples(row):
         yield _try(line, answer, sample)
+
+
+def _row(text: bytes) -> dict[str, Any] | str:
+    """Return the row of a line, or why it is none."""
+    try:
+        row = json.loads(text.decode("utf-8-sig"))
+    except (ValueError, RecursionError):
+        return "is not JSON in UTF-8"
+    return row if isinstance(row, dict) else "is not a JSON object"
 
 
 def _samples(row: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -29,6 +29,7 @@ LONGEST_WAIT_SECONDS = 300.0
 BIG_FILE_BYTES = 1_000_000
 """The smallest that the template takes, so that a big file is soon made."""
 OUTPUT_KEY = "arn:aws:kms:us-east-1:000000000000:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+REWARD_FUNCTION = "arn:aws:lambda:us-east-1:000000000000:function:my-SageMaker-reward"
 SPEC = f"""
 columns: {{question: Body, answer: Y}}
 labels: [HQ, LQ_EDIT, LQ_CLOSE]

@@ -14,7 +14,12 @@ from novaloop_cli import commands
 from novaloop_cli.stack import Stack, local_stack
 from novaloop_localcloud.cloud import LocalCloud, up
 from novaloop_localcloud.emulator import LocalCloudError, Timing
-from tests.e2e.application import BIG_FILE_BYTES, LONGEST_WAIT_SECONDS, OUTPUT_KEY
+from tests.e2e.application import (
+    BIG_FILE_BYTES,
+    LONGEST_WAIT_SECONDS,
+    OUTPUT_KEY,
+    REWARD_FUNCTION,
+)
 
 PARAMETERS = {
     "StartDelaySeconds": "0",
@@ -24,8 +29,10 @@ PARAMETERS = {
     "OutputKmsKeyArn": OUTPUT_KEY,
     "SubnetIds": "subnet-0123456789abcdef0",
     "SecurityGroupIds": "sg-0123456789abcdef0",
+    "RewardFunctionArns": REWARD_FUNCTION,
 }
-"""With a key and a VPC, so that every test notices a right with either that a role lacks."""
+"""With a key, a VPC and a function of one's own, so that every test notices a right with any of
+them that a role lacks."""
 TIMING = Timing(
     job_starting=0.2, endpoint_creating=2.0, resources_late=1.0, tags_late=2.0, changes_late=1.0
 )

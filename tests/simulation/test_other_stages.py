@@ -167,6 +167,25 @@ def test_a_processor_that_the_stack_does_not_name_launches_nothing() -> None:
     assert not simulation.jobs.launches
 
 
+def test_a_reward_function_that_the_stack_does_not_name_launches_nothing() -> None:
+    function = "arn:aws:lambda:us-east-1:123456789012:function:my-SageMaker-reward"
+    simulation = Simulation()
+    simulation.submit("demo", SPEC + f"reward: {{function: '{function}'}}\n".encode())
+    assert simulation.settles("demo") is Status.REJECTED
+    reason = simulation.record("demo").reason
+    assert reason.startswith("experiment.yaml: reward.function: ")
+    assert "parameter RewardFunctionArns" in reason
+    assert not simulation.jobs.launches
+
+
+def test_a_reward_that_no_row_can_earn_launches_nothing() -> None:
+    simulation = Simulation()
+    simulation.submit("demo", SPEC + b"reward: {type: numeric}\n")
+    assert simulation.settles("demo") is Status.REJECTED
+    assert "`Y` can never earn the reward: " in simulation.record("demo").reason
+    assert not simulation.jobs.launches
+
+
 def test_all_that_the_stack_does_not_name_is_told_at_once() -> None:
     image = "123456789012.dkr.ecr.us-east-1.amazonaws.com/tools:v1"
     function = "arn:aws:lambda:us-east-1:123456789012:function:my-SageMaker-scorer"

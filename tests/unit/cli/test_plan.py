@@ -444,6 +444,29 @@ def test_a_processor_is_checked_by_the_stacks_own_parameter(
     assert "The processor of last is not checked" in " ".join(unknown.stdout.split())
 
 
+@pytest.mark.parametrize(("named", "accepted"), [("", False), (f"{FUNCTION}2,{FUNCTION}", True)])
+def test_a_reward_function_is_checked_by_the_stacks_own_parameter(
+    folder: Path, aws: None, monkeypatch: pytest.MonkeyPatch, named: str, accepted: bool
+) -> None:
+    deploy(monkeypatch, "us-east-1", RewardFunctionArns=named)
+    settings = WALKTHROUGH + f"reward: {{function: '{FUNCTION}'}}\n"
+    (folder / "experiment.yaml").write_text(settings)
+    result = novaloop("plan", str(folder), "--stack", "deployed")
+    assert (result.exit_code == 0) is accepted, result.stderr
+    assert ("stack's parameter RewardFunctionArns" in result.stderr) is not accepted
+    unknown = novaloop("plan", str(folder))
+    assert unknown.exit_code == 0
+    assert "The function of reward: is not checked" in " ".join(unknown.stdout.split())
+
+
+def test_rows_that_can_not_earn_the_reward_are_told_with_their_line(folder: Path) -> None:
+    (folder / "experiment.yaml").write_text(WALKTHROUGH + "reward: {type: numeric}\n")
+    result = novaloop("plan", str(folder))
+    assert result.exit_code == 2
+    told = "rft.csv line 2 (66 of 66 rows rejected): `Y` can never earn the reward: reference_"
+    assert told in " ".join(result.stderr.split()), result.stderr
+
+
 MIRROR = "111122223333.dkr.ecr.us-east-1.amazonaws.com"
 AWS_OWN = "708977205387.dkr.ecr.us-east-1.amazonaws.com/nova-evaluation-repo:x"
 

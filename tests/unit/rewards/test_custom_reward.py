@@ -1,5 +1,6 @@
 """A user's own reward, as docs/rewards.md describes it."""
 
+import json
 import math
 import re
 from pathlib import Path
@@ -13,6 +14,7 @@ from novaloop.experiment.validation.reading import read_spec
 from novaloop.rewards.custom import CUSTOM_SCORERS
 from novaloop.rewards.reward import score_batch, why_unusable
 from novaloop.rewards.schema import require_schema, violations
+from novaloop_cli.reward_function import read_reply
 
 DOCS = (Path(__file__).parents[3] / "docs" / "rewards.md").read_text(encoding="utf-8")
 
@@ -49,6 +51,26 @@ def test_the_documented_settings_are_accepted() -> None:
     for block in settings:
         spec = read_spec(block.encode())
         assert spec.reward_function or reward_settings(spec.reward, spec.labels)
+
+
+def test_the_documented_function_keeps_the_contract() -> None:
+    defined: dict[str, Any] = {}
+    exec(blocks("python")[1], defined)  # noqa: S102 - the documentation's own example
+    handler = defined["handler"]
+    samples = [
+        rollout("red and Blue", "red, blue", None),
+        rollout("red", "red, blue", None),
+        rollout("none", "red", None),
+        rollout("none", {"a": 1}, None),
+        {"query": "q", "model_response": "red", "response": "Red"},
+        rollout([{"text": "re"}, {"text": "d"}], "red", None),  # type: ignore[arg-type]
+    ]
+    for number, sample in enumerate(samples):
+        sample["id"] = str(number)
+    scores, problems = read_reply(json.dumps(handler(samples, None)).encode(), samples)
+    assert not problems
+    assert scores == (1.0, 0.0, -1.0, -1.0, 1.0, 1.0)
+    assert handler(samples[0], None) == handler(samples[:1], None)
 
 
 @pytest.mark.parametrize("returned", [1, (1.0,), (2.0, True), (math.nan, True), ("a", True), None])
