@@ -953,7 +953,7 @@ MUTANTS: Sequence[Mutant] = [
         Fault(
             does="lifting the budget approves the deployment",
             test="test_approving_over_the_budget_lifts_the_budget_and_nothing_else",
-            old="to = Status.DEPLOYING if record.approved_by else Status.RUNNING",
+            old="to = Status.DEPLOYING if on_trial or record.approved_by else Status.RUNNING",
             new="to = Status.DEPLOYING",
         ),
         Fault(

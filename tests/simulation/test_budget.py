@@ -9,7 +9,7 @@ import pytest
 
 from novaloop.experiment.costs.budget import cost_usd, last_moment, spent_usd
 from novaloop.experiment.costs.prices import packaged_prices
-from novaloop.experiment.record import CommandKind, Record, Status
+from novaloop.experiment.record import CommandKind, Record, StageState, Status
 from novaloop.experiment.summary import summary_of
 from tests.simulation.simulation import ROUGH, SPEC, Simulation
 
@@ -98,6 +98,26 @@ def test_approving_lifts_the_budget_and_nothing_else() -> None:
     simulation.command("demo", CommandKind.APPROVE)
     simulation.reaches("demo", Status.DEPLOYING)
     assert simulation.settles("demo") is Status.LIVE
+
+
+def test_a_deployment_whose_budget_is_lifted_is_on_trial_again() -> None:
+    """By the status others wait for their turn at its endpoint, and its cost is foretold."""
+    simulation = Simulation(
+        fate=lambda name: (
+            "component no capacity" if name.endswith(("deploy-1", "deploy-2")) else "completes"
+        )
+    )
+    plan = b"plan: [sft, deploy: {inference_component: true}]\nbudget_usd: 95\n"
+    simulation.submit("demo", SPEC + plan)
+    assert simulation.settles("demo") is Status.HELD
+    held = simulation.record("demo").stages[-1]
+    assert (held.state, held.attempt.started_at) == (StageState.WAITING, None)
+    assert "budget" in simulation.record("demo").reason
+    simulation.command("demo", CommandKind.APPROVE)
+    assert simulation.reaches("demo", Status.DEPLOYING)
+    assert simulation.settles("demo") is Status.LIVE
+    told = [entry.what for entry in simulation.store.history("demo")]
+    assert "RUNNING" not in told[told.index("DEPLOYING") :]
 
 
 @pytest.mark.parametrize(

@@ -82,8 +82,11 @@ def _approve(record: Record, command: CommandItem, now: datetime) -> _Reply:
 
 def _lift_budget(record: Record, command: CommandItem, now: datetime) -> Decision:
     """Go on where the budget held the experiment, and leave all other conditions in force."""
-    lifted = replace(record, budget_lifted_by=command.by)
-    to = Status.DEPLOYING if record.approved_by else Status.RUNNING
+    lifted, stage = replace(record, budget_lifted_by=command.by), record.active
+    # A deployment that was tried before has passed its gate. It goes on as one that is on trial:
+    # by the status others wait for their turn at its endpoint.
+    on_trial = stage is not None and stage.kind.serves and stage.state is not StageState.PENDING
+    to = Status.DEPLOYING if on_trial or record.approved_by else Status.RUNNING
     return enter(lifted, to, f"budget lifted by {command.by}", now)
 
 
