@@ -19,39 +19,47 @@ help:  ## List the commands
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 21
 
 setup:  ## Install what the project needs, into this folder only
+	@test -e .aws-sam/.ready || echo "Setting up in four steps, once; it takes a minute or two"
 	@$(MAKE) --silent --jobs=3 .aws-sam/.ready
 
 # pip wants a hash of everything as soon as a constraint has one, also of what is only for development.
 $(VENV)/.ready: pyproject.toml $(LAYER)/requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Novaloop needs Python 3.11 or newer; set PYTHON=python3.13, for example")'
-	@echo "Installing what the project and its tests import into $(VENV)"
+	@echo "1/4 Installing what the project and its tests import into $(VENV)"
 	@$(PYTHON) -m venv $(VENV)
 	@grep -o '^[^ #]*==[^ ]*' $(LAYER)/requirements.txt > $(VENV)/constraints.txt
 	@$(BIN)/python $(PIP_INSTALL) --editable '.[dev]' --constraint $(VENV)/constraints.txt
+	@echo "1/4 done"
 	@touch $@
 
 # The emulator pins its own botocore, and the SAM CLI its own everything: each gets an environment.
 $(EMULATOR)/.ready: localcloud/requirements.txt
-	@echo "Installing the AWS emulator into $(EMULATOR)"
+	@echo "2/4 Installing the AWS emulator into $(EMULATOR)"
 	@$(PYTHON) -m venv $(EMULATOR)
 	@$(EMULATOR)/bin/python $(PIP_INSTALL) --requirement $<
+	@echo "2/4 done"
 	@touch $@
 
 $(SAM)/.ready: localcloud/requirements-sam.txt
-	@echo "Installing the SAM CLI into $(SAM)"
+	@echo "3/4 Installing the SAM CLI into $(SAM)"
 	@$(PYTHON) -m venv $(SAM)
 	@$(SAM)/bin/python $(PIP_INSTALL) --requirement $<
+	@echo "3/4 done"
 	@touch $@
 
 # Builds the layer for this machine once, so that the local cloud starts from SAM's cache.
 .aws-sam/.ready: $(VENV)/.ready $(EMULATOR)/.ready $(SAM)/.ready
-	@echo "Building the layer for the local cloud"
+	@echo "4/4 Building the layer for the local cloud"
 	@$(BIN)/python -c 'from pathlib import Path; from novaloop_localcloud.deployment import build; \
 		build(Path("template.yaml"), Path("/dev/null"))'
+	@echo "4/4 done"
 	@touch $@
 
-demo: setup  ## Run a whole experiment here, without AWS; DATA=DIR
-	$(BIN)/novaloop demo $(if $(DATA),--data $(DATA))
+# A folder that is not there is told before anything is installed.
+demo:  ## Run a whole experiment here, without AWS; DATA=DIR
+	@test -z "$(DATA)" -o -d "$(DATA)" || { echo "DATA=$(DATA): there is no such folder" >&2; exit 2; }
+	@$(MAKE) --silent setup
+	$(BIN)/novaloop demo $(if $(DATA),--data "$(DATA)")
 
 test: check unit e2e  ## Everything that must pass
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 import shutil
 import signal
+import sys
 import tempfile
 import textwrap
 import time
@@ -13,8 +16,11 @@ from typing import TYPE_CHECKING
 
 import click
 
+from novaloop.cloud.objects import Bucket
+from novaloop.datasets.options import RowFormat
 from novaloop.experiment.names import SPEC_FILE
 from novaloop.experiment.record import CommandKind, HistoryEntry, Record, Status
+from novaloop.experiment.spec.stages import Role
 from novaloop_cli import chat, reporting, views
 from novaloop_cli.commands import clean_up, give
 from novaloop_cli.errors import Failed, Refused
@@ -34,6 +40,8 @@ if TYPE_CHECKING:
 NAME = "demo"
 REPORT_FOLDER = Path("novaloop-report")
 POLL_SECONDS = 0.5
+EXAMPLE = Path(__file__).parents[2] / "examples" / "bicycle-shop"
+SHOWN_CHARS = 300
 QUESTION = "my code dont work since yesterday, plz tell me whats wrong, its urgent!!"
 SPEC = f"""\
 columns: {{question: Body, answer: Y}}
@@ -78,7 +86,7 @@ def demo(data: Path | None, keep: bool) -> None:
                 check_folder(folder, NAME)
             files = read_folder(folder, NAME).files
         with _local_cloud(out, keep=keep) as cloud, local_stack(cloud) as stack:
-            record = run(stack, files, out)
+            record = run(stack, files, out, QUESTION if data is None else None)
             if record.status is Status.LIVE and not keep:
                 out.print()
                 with _timed(out, "Deleting the endpoint, configuration and model"):
@@ -88,9 +96,25 @@ def demo(data: Path | None, keep: bool) -> None:
         out.print(f"Go on: {stack.command('show', NAME)}\nStop it all: novaloop local down")
     else:
         out.print("Nothing was left running.")
+        out.print(f"Next: {_next(data)}", soft_wrap=True)
     if record.status is not Status.LIVE:
         remedy = REMEDIES.get(record.status, "")
         raise Failed(f"the demo ended {record.status}: {record.reason}{remedy}")
+
+
+def _next(data: Path | None) -> str:
+    """Return what to try after the demo, in words that work in the same shell."""
+    beside = Path(sys.executable).with_name("novaloop")
+    shown = beside.relative_to(Path.cwd()) if beside.is_relative_to(Path.cwd()) else beside
+    command = "novaloop" if shutil.which("novaloop") else str(shown)
+    folder = data or EXAMPLE
+    if folder.is_relative_to(Path.cwd()):
+        folder = folder.relative_to(Path.cwd())
+    plan = shlex.join((command, "plan", str(folder)))
+    if data is not None:
+        return f"`{plan}` tells what it would run and cost on AWS."
+    run = shlex.join((command, "demo", "--data", str(folder)))
+    return f"`{run}` does it with a sample; `{plan}` tells what that would cost on AWS."
 
 
 def prepare(folder: Path, data: Path | None) -> None:
@@ -141,8 +165,11 @@ def _timed(out: Console, what: str) -> Iterator[None]:
     out.print(f"{what}: {time.monotonic() - began:.1f} s")
 
 
-def run(stack: Stack, files: Iterable[Path], out: Console) -> Record:
-    """Take an experiment as far as it goes, and ask its endpoint; return its record at rest."""
+def run(stack: Stack, files: Iterable[Path], out: Console, question: str | None) -> Record:
+    """Take an experiment as far as it goes, and ask its endpoint; return its record at rest.
+
+    It is asked the `question`, or else the first one that it was measured by.
+    """
     upload(stack, NAME, files)
     out.print()
     told: set[HistoryEntry] = set()
@@ -157,13 +184,25 @@ def run(stack: Stack, files: Iterable[Path], out: Console) -> Record:
         reporting.print_results(content, out)
         out.print(f"\nReport: {reporting.write(content, REPORT_FOLDER)}")
     if record.status is Status.LIVE:
-        _ask(stack, record, out)
+        _ask(stack, record, out, question or _first_question(stack, record))
     return record
 
 
-def _ask(stack: Stack, record: Record, out: Console) -> None:
+def _first_question(stack: Stack, record: Record) -> str | None:
+    """Return the first question of the evaluation set; None without one."""
+    evaluation = record.datasets.get(Role.EVAL)
+    key = evaluation.outputs.get(RowFormat.EVALUATION) if evaluation else None
+    if key is None:
+        return None
+    with Bucket(stack.s3, stack.bucket).get(key) as body:
+        return str(json.loads(body.readline())["query"])
+
+
+def _ask(stack: Stack, record: Record, out: Console, question: str | None) -> None:
     """Show the answer to the smoke request, and to one more question, as it streams in."""
     out.print(f"\n{record.stages[-1].name}: {record.stages[-1].reason}")
-    out.print(f"Asked: {QUESTION}", style="dim")
-    answer = "".join(chat.answer(stack, record, QUESTION, 50, stream=True))
+    if question is None:
+        return
+    out.print(f"Asked: {textwrap.shorten(question, SHOWN_CHARS, placeholder=' …')}", style="dim")
+    answer = "".join(chat.answer(stack, record, question, 50, stream=True))
     out.print(f"Answered: {answer}")

@@ -101,3 +101,17 @@ def test_the_peers_of_the_metrics_are_installed_by_a_python_without_packages(
     monkeypatch.setattr(sys, "argv", ["metrics.py", "--install"])
     metrics.main()
     assert done == ["install"]
+
+
+def test_a_folder_that_is_not_there_is_told_before_anything_is_installed(tmp_path: Path) -> None:
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    asked = subprocess.run(
+        ["make", "demo", "DATA=no such folder"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert asked.returncode == 2
+    assert asked.stderr.startswith("DATA=no such folder: there is no such folder\n")
+    assert {file.name for file in tmp_path.iterdir()} == {"Makefile"}

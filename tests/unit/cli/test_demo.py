@@ -1,21 +1,25 @@
 from __future__ import annotations
 
 import csv
+import json
 from contextlib import nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
-from novaloop.experiment.record import CommandKind, Status
+from novaloop.datasets.options import RowFormat
+from novaloop.experiment.record import CommandKind, DatasetRef, Status
 from novaloop.experiment.validation.reading import read_spec
 from novaloop_cli import demo
+from novaloop_cli.plan import check_folder
 from novaloop_cli.submit import read_folder
 from novaloop_localcloud import emulator, questions
 from tests.unit.cli.conftest import novaloop
 from tests.unit.reports import finished_experiment as example
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from novaloop_cli.stack import Stack
@@ -53,7 +57,62 @@ def test_the_demo_approves_by_itself_and_says_so(
     assert given == [CommandKind.APPROVE, CommandKind.CLEANUP]
     assert "The demo gives it by itself." in result.stdout
     assert result.stdout.count("started with") == 1
-    assert result.stdout.endswith("Nothing was left running.\n")
+    assert "Nothing was left running.\nNext: " in result.stdout
+
+
+def live(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Let the experiment be live at once; return what its endpoint is asked."""
+    asked: list[str] = []
+
+    def answer(*words: object, **_: object) -> Iterator[str]:
+        asked.append(str(words[2]))
+        return iter(["an answer"])
+
+    key = "datasets/demo/eval/gen_qa.jsonl"
+    evaluation = DatasetRef("1", "ab" * 32, 2, {RowFormat.EVALUATION: key})
+    rows = [{"query": text, "response": "A"} for text in ("my own\nquestion", "another one")]
+    body = "\n".join(map(json.dumps, rows)).encode()
+    stack.s3.put_object(Bucket=stack.bucket, Key=key, Body=body)
+    record = replace(example.record(), experiment_id=demo.NAME, status=Status.LIVE)
+    stack.table.commit(replace(record, datasets={"eval": evaluation}), ())
+    monkeypatch.setattr(demo.chat, "answer", answer)
+    monkeypatch.setattr(demo, "clean_up", lambda *_: None)
+    return asked
+
+
+def test_data_of_ones_own_are_asked_about_and_not_code(
+    demonstrated: Path, stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = live(stack, monkeypatch)
+    result = novaloop("demo", "--data", str(demonstrated))
+    assert result.exit_code == 0, result.output
+    assert asked == ["my own\nquestion"]
+    assert "Asked: my own question\n" in result.stdout
+    assert (
+        f"plan {demonstrated}` tells what it would run and cost" in result.stdout.splitlines()[-1]
+    )
+
+
+def test_the_demo_ends_with_the_sample_that_ships(
+    demonstrated: Path, stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = live(stack, monkeypatch)
+    result = novaloop("demo")
+    assert asked == [demo.QUESTION]
+    last = result.stdout.splitlines()[-1]
+    assert last.startswith("Next: `")
+    assert "demo --data examples/bicycle-shop` does it with a sample" in last
+
+
+def test_the_sample_that_ships_can_be_planned_without_a_finding() -> None:
+    checked = check_folder(demo.EXAMPLE, "bicycle-shop")
+    assert {role: item.rows for role, item in checked.datasets.items()} == {
+        "sft": 86,
+        "rft": 20,
+        "eval": 50,
+    }
+    assert checked.findings == ()
+    assert checked.not_used == ()
 
 
 def test_a_demo_that_is_held_says_what_to_do_and_that_nothing_is_left(
@@ -63,7 +122,7 @@ def test_a_demo_that_is_held_says_what_to_do_and_that_nothing_is_left(
     stack.table.commit(held, ())
     result = novaloop("demo", "--data", str(demonstrated))
     assert result.exit_code == 1
-    assert result.stdout.endswith("Nothing was left running.\n")
+    assert "Nothing was left running.\nNext: " in result.stdout
     assert result.stderr.startswith("novaloop: the demo ended HELD: too low; ")
     assert "loosen `gate:`" in result.stderr
 
