@@ -1296,4 +1296,42 @@ MUTANTS: Sequence[Mutant] = [
             new=("        raise\n\n\ndef create_unless_taken("),
         ),
     ),
+    *_in(
+        "datasets/split.py",
+        "tests/unit/datasets/test_split.py",
+        Fault(
+            does="a split puts what fills one role up into the next as well",
+            test="test_fractions_are_of_rows_also_where_questions_repeat",
+            old="            plan.moved[int(following[at])] = place\n",
+            new="",
+        ),
+        Fault(
+            does="rows that no role could take without parting a question vanish",
+            test="test_no_row_vanishes_uncounted_and_no_question_is_in_two_roles",
+            old="wanted = max(len(ordered) - start - max(room[nobody], 0), 0)",
+            new="wanted = max(room[place], 0)",
+        ),
+        Fault(
+            does="a count takes more rows of a question than it has left",
+            test="test_repeated_questions_never_stand_in_two_roles",
+            old="            if self.quotas[rank] < 0:\n                return None\n",
+            new="",
+        ),
+        Fault(
+            does="a seed's rows change where every label is evaluated already",
+            test="test_each_label_is_evaluated_that_two_questions_have",
+            old="        if evaluation in places:\n            continue\n",
+            new="",
+        ),
+    ),
+    *_in(
+        "datasets/profile/label_leaks.py",
+        "tests/unit/datasets/test_checks.py",
+        Fault(
+            does="a repeated question gives its label away each time",
+            test="test_a_question_gives_its_label_away_once_however_often_it_is_repeated",
+            old="    pairs = np.unique(np.stack([of_row, rows.answers[known]]), axis=1)\n",
+            new="    pairs = np.stack([of_row, rows.answers[known]])\n",
+        ),
+    ),
 ]
