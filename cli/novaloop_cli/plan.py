@@ -37,6 +37,7 @@ from novaloop.usecases.dataset_checks import check_experiment
 from novaloop.usecases.ingest import ingest
 from novaloop_cli import views
 from novaloop_cli.errors import Refused
+from novaloop_cli.files import write_whole
 from novaloop_cli.folder import folder_world
 from novaloop_cli.site import PlannedSite, placeholder_site, stack_site
 from novaloop_cli.stack import REGION_VARIABLES, aws_account
@@ -197,7 +198,7 @@ def _write_rejects(items: Mapping[str, DatasetItem], world: IngestWorld, directo
         if item.rejects_key:
             with world.objects.get(item.rejects_key) as body:
                 directory.mkdir(parents=True, exist_ok=True)
-                (directory / f"{item.file}.rejects.jsonl").write_bytes(body.read())
+                write_whole(directory / f"{item.file}.rejects.jsonl", body.read())
 
 
 def _where_rejects_are(directory: Path, rejects: Path | None) -> Callable[[DatasetItem], str]:
