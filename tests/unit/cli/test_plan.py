@@ -590,17 +590,17 @@ def test_rows_that_a_split_leaves_out_are_told(folder: Path) -> None:
         return findings.get("split-rows")
 
     data.write_text(csv_of("sft", 300))
-    assert told("sft: 80, rft: 70, eval: 20") == "130 rows of data.csv are in no dataset"
+    assert told("sft: 80, rft: 70, eval: 20") == "130 of the rows of data.csv are left out"
     assert told("sft: 160, rft: 100, eval: 40") is None
 
     data.write_text(csv_of("sft", 100) + csv_of("sft", 100).partition("\n")[2] * 2)
     deviating = told("sft: .503, rft: .299, eval: .198")
     assert deviating is not None
     assert "rows, not 151, since equal questions stay together" in deviating
-    assert "in no dataset" not in deviating
+    assert "left out" not in deviating
 
     refuse = "checks: {split-rows: refuse}\nsplit: {sft: 80, rft: 70, eval: 20}"
     spec.write_text(f"{WALKTHROUGH}\n{refuse}\n")
     refused = novaloop("plan", str(folder))
     assert refused.exit_code == 2
-    assert "130 rows of data.csv are in no dataset" in refused.output
+    assert "130 of the rows of data.csv are left out" in refused.output

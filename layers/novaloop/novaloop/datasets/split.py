@@ -240,7 +240,7 @@ def _run(
     if missing and is_exact:
         plan.moved[int(parted)], plan.quotas[int(parted)] = place, missing
         return end + after - first, end + missing - start
-    if 2 * missing > after - first:
+    if 2 * missing >= after - first:
         end += after - first
     return end, end - start
 

@@ -92,7 +92,7 @@ def _of_split(items: Sequence[DatasetItem], spec: ExperimentSpec) -> Iterator[Fi
     any_of = next(iter(divided.values()))
     left_out = any_of.summary["split"]["rows_left_out"]
     asked = {role: item.summary["split"]["rows_asked"] for role, item in divided.items()}
-    told = [f"{left_out:,} rows of {any_of.file} are in no dataset"] if left_out else []
+    told = [f"{left_out:,} of the rows of {any_of.file} are left out"] if left_out else []
     told += [
         f"{role} has {item.rows:,} rows, not {asked[role]:,}, since equal questions stay together"
         for role, item in divided.items()
