@@ -228,8 +228,8 @@ def test_an_open_question_names_what_so_many_rows_can_show() -> None:
     found = compare(rows_of(before), rows_of(after)).summary
     assert found == (
         "Exact match, no evidence either way: 89.0% to 91.0% on 500 rows, 95 % interval of the "
-        "change -2.0% to +6.0%; with 20.0% of the rows changing, as many show a change of 5.6% "
-        "8 times in 10"
+        "change -2.0% to +6.0%; with 20.0% of the rows changing, as many show a change of 5.6 "
+        "points 8 times in 10"
     )
     nothing = compare(rows_of(np.ones(500)), rows_of(np.ones(500))).summary
     assert nothing.endswith("95 % interval of the change -0.8% to +0.8%")

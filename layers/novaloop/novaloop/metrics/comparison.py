@@ -94,7 +94,7 @@ def in_words(difference: Difference, title: str, changed: int) -> str:
         return change
     return (
         f"{change}; with {changed / n:.1%} of the rows changing, as many show a change of "
-        f"{shown:.1%} 8 times in 10"
+        f"{100 * shown:.1f} points 8 times in 10"
     )
 
 
