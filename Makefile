@@ -13,7 +13,7 @@ export AWS_EC2_METADATA_DISABLED := true
 export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check conformance format unit e2e accept build validate docs lock sbom bench-metrics bench-control-plane bench-live bench-ingest bench-ingest-memory bench-ingest-cloud bench-reward bench-start-up calibration chaos chaos-catches mutants fuzz clean
+.PHONY: help setup demo test check conformance format unit e2e accept build validate docs lock sbom bench-metrics bench-control-plane bench-live bench-ingest bench-ingest-memory bench-ingest-cloud bench-reward bench-labels bench-start-up calibration chaos chaos-catches mutants fuzz clean
 
 help:  ## List the commands
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 21
@@ -166,6 +166,9 @@ bench-ingest-cloud: setup  ## Drop a CSV into the local cloud; MB=200
 
 bench-reward: $(VENV)/.ready  ## Time the reward function against a plain one
 	$(BIN)/python benchmarks/reward.py
+
+bench-labels: $(VENV)/.ready  ## Read 1,500 answers; count the labels read right
+	$(BIN)/python benchmarks/labels.py
 
 bench-start-up: $(VENV)/.ready  ## CPU seconds of each function's imports
 	$(BIN)/python -m benchmarks.start_up

@@ -11,7 +11,20 @@ import pytest
 from novaloop.rewards.labels import LabelReader
 from novaloop.rewards.reward import score_batch
 
-LABELS = ["__HQ", "_", "a b", "-1", "c_", "LQ_EDIT", "x"]
+LABELS = [
+    "__HQ",
+    "_",
+    "a b",
+    "-1",
+    "c_",
+    "LQ_EDIT",
+    "x",
+    "正面",
+    "บวก",
+    "긍정",
+    "toxic",
+    "non-toxic",
+]
 """Some that begin and end with what joins words, as a text column may hold them."""
 REWARDS: Mapping[str, Mapping[str, Any]] = {
     "label": {"type": "label", "labels": LABELS},
@@ -42,6 +55,31 @@ ANSWERS: Mapping[str, Callable[[int], str]] = {
     "a list": lambda n: f"[{'1,' * (n // 2)}1]",
     "escapes": lambda n: '["' + "\\u0041" * (n // 6) + '"]',
     "fences": lambda n: "`" * n,
+    "thoughts": lambda n: "<think>" * (n // 7),
+    "ends of thoughts": lambda n: "</think>" * (n // 8),
+    "tags": lambda n: "<answer>" * (n // 8),
+    "boxes": lambda n: r"\boxed{" * (n // 7),
+    "braces": lambda n: "{" * n,
+    "objects": lambda n: '{"label":' * (n // 9),
+    "combining marks": lambda n: "a" + "\u0301\u0316" * (n // 2),
+    "ligatures": lambda n: "\ufdfa" * (n // 18),
+    "questions": lambda n: "x? " * (n // 3),
+    "refusals": lambda n: "can't   " * (n // 8),
+    "suppositions": lambda n: "it would be x with " * (n // 19),
+    "comparisons": lambda n: "less than x " * (n // 12),
+    "without spaces": lambda n: "正面不" * (n // 3),
+    "particles": lambda n: "긍정이" * (n // 3),
+    "one long word": lambda n: "긍정" + "이" * n,
+    "Thai": lambda n: "บวก" * (n // 3),
+    "opposites": lambda n: "not toxic " * (n // 10),
+    "stars": lambda n: "3" + "*" * n + "4",
+    "parentheses": lambda n: "(" * n,
+    "fractions": lambda n: "1/2 " * (n // 4),
+    "slashes": lambda n: "1/" * (n // 2),
+    "GSM8K": lambda n: "#### 1\n" * (n // 7),
+    "points alone": lambda n: "#### " + "." * n + "1a1",
+    "answers": lambda n: "answer is 1 + " * (n // 14),
+    "dates": lambda n: "2024-01-15 " * (n // 11),
     "markers": lambda n: "<|begin_of_solution|>" * (n // 21) + "x",
 }
 SHORT, TIMES = 2_000, 16
@@ -54,7 +92,7 @@ def seconds(answer: str, reward: Mapping[str, Any]) -> float:
     sample = {"id": "1", "messages": [{"role": "assistant", "content": answer}]}
     sample |= {"reference_answer": "1" if reward["type"] != "label" else "x", "reward": reward}
     tries = []
-    for _ in range(5):
+    for _ in range(3):
         begun = time.process_time()
         score_batch([sample])
         tries.append(time.process_time() - begun)

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from novaloop.rewards.labels import LabelReader, strip_solution_markers
+from novaloop.rewards.answers import strip_solution_markers
+from novaloop.rewards.labels import LabelReader
 
 QUALITY = LabelReader(["HQ", "LQ_EDIT", "LQ_CLOSE"])
 DIGITS = LabelReader(["0", "1", "-1"])

@@ -25,6 +25,8 @@ def weighted(*parts: dict[str, Any]) -> dict[str, Any]:
 EARNED: list[tuple[Any, Any]] = [
     (None, "anything at all"),
     (None, 42),
+    (None, True),
+    (None, ["a", "b"]),
     ({"type": "exact"}, {"text": " padded "}),
     ({"type": "numeric"}, "42 apples"),
     ({"type": "numeric"}, "-1.5e3"),

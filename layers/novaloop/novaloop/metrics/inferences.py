@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from novaloop.metrics.calibration import log_probabilities
-from novaloop.rewards.labels import strip_solution_markers
+from novaloop.rewards.answers import strip_solution_markers
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

@@ -1,182 +1,165 @@
-"""Which label does a generated text name? The one answer for rewards and for metrics.
+r"""Which label does a generated text name? The one answer for rewards and for metrics.
 
-Strict reading: the whole answer, without solution markers and surrounding white space, is a label.
+What was thought does not count, see `answers.py`. Strict reading: the answer is a label and nothing
+else. Lenient reading, by the first rule that decides:
 
-Lenient reading, by the first rule that decides:
+1. the answer is a label, marks around it and a word such as "Answer:" aside;
+2. what the answer marks as such: `\boxed{}`, `<answer>`, "label" or the like in a JSON object;
+3. the prose, see `prose.py`: the only label affirmed, the last one stated, the one that leads, ...
 
-1. the strict reading;
-2. only one label is mentioned;
-3. the last statement such as "the answer is X", "Category: X" or "classified as X";
-4. only one label stands alone on a line;
-5. the last line that mentions labels mentions only one.
-
-Otherwise the text names no label. A mention ignores case and how the words of a label are joined
-("LQ_EDIT", "lq edit", "LQ-EDIT"), but not what a label begins or ends with; it never lies inside a
-longer word, compound or number ("HQs", "non-HQ", "1" in "10" or "-1"), and the longest label wins
-where several fit. A negated mention ("not HQ", "rather than HQ") is none.
+Otherwise the text names no label; when in doubt it doesn't. Case, normal form, width, invisible
+characters and how the words of a label are joined ("LQ_EDIT", "lq edit", "LQ-EDIT") don't count.
 """
 
 from __future__ import annotations
 
+import json
 import re
-from functools import lru_cache
+from functools import cached_property, lru_cache
+
+from novaloop.rewards.answers import answered, last_boxed, normalized, strip_solution_markers
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
-    Mention = tuple[int, int, str]
-    Line = tuple[int, int, list[Mention]]
-
-BEGIN_OF_SOLUTION = "<|begin_of_solution|>"
-END_OF_SOLUTION = "<|end_of_solution|>"
+    from novaloop.rewards.prose import Prose
 
 # Between letters and digits alone: a label that began with a joint would be looked for at each of a
 # row of underscores, up to the end of the row, which is quadratic.
-_JOINT = re.compile(r"(?<=[^\W_])[\s_-]+(?=[^\W_])")
-_ANY_JOINT = r"[ \t_-]*"
-_END_OF_WORD = r"(?![^\W_])(?![_-][^\W_])"
-_END_OF_NUMBER = r"(?![.,]\d)"
-_OPENING = r"[\s\"'`*_(\[{:]*\Z"
-_NEGATION = re.compile(
-    r"(?:\b(?:not|never|neither|nor|than|instead\s+of)|n['\u2019]t)"
-    r"(?:\s+be)?(?:\s+(?:an?|the))?" + _OPENING
+JOINT = re.compile(r"(?<=[^\W_])[ \t_-]+(?=[^\W_])")
+_INVISIBLE = (
+    *(0xAD, 0x61C, 0xFEFF, *range(0x200B, 0x2010), *range(0x202A, 0x202F), *range(0x2060, 0x2070)),
+    *range(0xFE00, 0xFE10),  # variation selectors
+    *range(0x1F3FB, 0x1F400),  # skin tones
+    0x307,  # what the lower case of a dotted capital I has over its i
 )
-_STATEMENT = re.compile(
-    r"(?:\b(?:answer|category|class|classification|label|output|prediction|result|verdict)"
-    r"(?:\s+(?:is|was|(?:would|should|must|will)\s+be)\b|[\s*_`\"']*(?::|=|->|\u2192))"
-    r"|\bclassif\w+\s+(?:\w+\s+){0,4}as\b)"
-    r"(?:\s*(?:an?|the|clearly|therefore|thus)\b)?" + _OPENING
+_ALIKE = {
+    **dict.fromkeys(_INVISIBLE),
+    **dict.fromkeys([*range(0x2010, 0x2014), 0x2212], "-"),
+    **dict.fromkeys([0x2018, 0x2019, 0x2BC], "'"),
+    0x131: "i",
+}
+_BEFORE = " \t\r\n*_`\"'([{<>:#\u201c\u2018\u00ab\u300c\u3010"
+AFTER = " \t\r\n*_`\"')]}>.,:;!\u2026\u201d\u2019\u00bb\u300d\u3011\u3002\u0964"
+_LED_IN = re.compile(
+    r"[*_# ]*(?:(?:the|my) )?(?:(?:final|correct|best) )?(?:answer|category|class|classification"
+    r"|label|output|result|prediction|verdict)(?: is|[*_ ]*:)(?![^\W_])"
 )
-_CONTEXT = 64  # characters before a mention in which a statement or a negation is looked for
-
-
-def strip_solution_markers(text: str) -> str:
-    """The text of the last solution block, or the whole text; surrounding white space removed."""
-    if "<|" in text:
-        text = text.rpartition(BEGIN_OF_SOLUTION)[2].partition(END_OF_SOLUTION)[0]
-    return text.strip()
+_TAG = re.compile(
+    r"<(answer|final[ _-]?answer|final|label|category|class|classification|prediction|output|result"
+    r"|verdict)>"
+)
+_LATEX = re.compile(r"\\(?:text\w*|math\w*|mbox|bf|rm)|[{}$()]|\\(?=[_ ])")
+_KEYS = (
+    *("label", "answer", "final_answer", "category", "classification", "class", "prediction"),
+    *("sentiment", "verdict", "result", "output", "decision", "intent", "rating", "response"),
+)
 
 
 class LabelReader:
     """Reads labels out of generated text.
 
     Raises ValueError when there are no labels, when one is blank or has surrounding white space,
-    or when two differ only in case or in how their words are joined.
+    or when two differ only in case, normal form or in how their words are joined.
     """
 
     def __init__(self, labels: Sequence[str]) -> None:
         self.labels = tuple(labels)
         if not self.labels or any(not label or label != label.strip() for label in self.labels):
             raise ValueError("labels must be a list of texts without surrounding white space")
-        self._exact = frozenset(self.labels)
-        self._by_letters = {_letters(label.lower()): label for label in self.labels}
-        if len(self._by_letters) < len(self.labels):
+        self._exact = {normalized(label, "NFC"): label for label in self.labels}
+        self._by_letters = {letters(folded(label)): label for label in self.labels}
+        self._longest = 2 * max(map(len, self._by_letters))
+        if len(self._by_letters) < len(self.labels) or "" in self._by_letters:
             raise ValueError(
                 "two labels differ only in case, spaces, hyphens or underscores; rename one"
             )
-        self._pattern = _pattern(self.labels)
 
     def strict(self, text: str) -> str | None:
         """The label that is the whole answer, or None."""
         answer = strip_solution_markers(text)
-        return answer if answer in self._exact else None
+        return self._exact.get(answer) or self._exact.get(normalized(answered(answer), "NFC"))
 
     def lenient(self, text: str) -> str | None:
         """The label that the answer names by the rules above, or None."""
         answer = strip_solution_markers(text)
         if answer in self._exact:
-            return answer
-        lowered = answer.lower()
-        mentions = list(self._mentions(lowered))
-        named = {label for *_, label in mentions}
-        if len(named) < 2:
-            return named.pop() if named else None
-        lines = list(_lines(lowered, mentions))
-        return _last_stated(lowered, lines) or _alone_on_a_line(lowered, lines) or _last_line(lines)
+            return self._exact[answer]
+        answer = answered(answer)
+        read = folded(answer)
+        return self._whole(read) or self._marked_or_said(answer, read)
 
-    def _mentions(self, text: str) -> Iterator[Mention]:
-        for match in self._pattern.finditer(text):
-            begin, end = match.span()
-            if _starts_a_word(text, begin) and not _preceded_by(_NEGATION, text, begin):
-                spelling = text[begin:end]
-                letters = spelling if spelling in self._by_letters else _letters(spelling)
-                yield begin, end, self._by_letters[letters]
+    def _whole(self, read: str) -> str | None:
+        by_letters = self._by_letters
+        if len(read) <= self._longest:
+            found = by_letters.get(read) or by_letters.get(letters(read))
+            if found:
+                return found
+        led_in = _LED_IN.match(read)
+        bare = (read[led_in.end() :] if led_in else read).lstrip(_BEFORE).rstrip(AFTER)
+        if len(bare) > self._longest:
+            return None
+        return by_letters.get(bare) or by_letters.get(letters(bare))
 
+    def _marked_or_said(self, answer: str, read: str) -> str | None:
+        boxed = last_boxed(read)
+        if boxed is not None:
+            return self._part(_LATEX.sub("", boxed))
+        tags = list(_TAG.finditer(read)) if "<" in read else []
+        if tags:
+            return self._part(read[tags[-1].end() :].partition(f"</{tags[-1][1]}")[0])
+        if "{" in read:
+            try:
+                value = json.loads(read[read.find("{") : read.rfind("}") + 1])
+                found = self._of_json(value)
+            except (ValueError, RecursionError):
+                found = None
+            if found:
+                return found[0]
+        return self._prose.label(answer, read)
 
-def _letters(lowered: str) -> str:
-    return _JOINT.sub("", lowered)
+    def _part(self, read: str) -> str | None:
+        return self._whole(read.strip()) or self._prose.label(read, read)
 
+    def _of_json(self, value: object) -> tuple[str | None] | None:
+        """The label of an object, in a tuple; None if the object is no answer."""
+        if not isinstance(value, dict):
+            return None
+        for key in _KEYS:
+            if key in value:
+                its = value[key]
+                its = its[0] if isinstance(its, list) and len(its) == 1 else its
+                if isinstance(its, dict):
+                    return self._of_json(its) or (None,)
+                is_text = isinstance(its, str | int) and not isinstance(its, bool)
+                return (self._part(folded(str(its))) if is_text else None,)
+        true = {self._whole(key) for key, its in value.items() if its is True} - {None}
+        texts = [folded(its) for its in value.values() if isinstance(its, str)]
+        named = true or {*map(self._whole, texts)} - {None}
+        if named or any(map(self._whole, value)):
+            return (named.pop() if len(named) == 1 else None,)
+        return None
 
-def _pattern(labels: Sequence[str]) -> re.Pattern[str]:
-    """Alternatives, the longest first; each starts with a literal, which `re` scans for fast."""
-    words = [_JOINT.split(label.lower()) for label in labels]
-    words.sort(key=lambda parts: (-sum(map(len, parts)), parts))
-    return re.compile(
-        "|".join(
-            _ANY_JOINT.join(map(re.escape, parts))
-            + _END_OF_WORD
-            + (_END_OF_NUMBER if parts[-1][-1].isdigit() else "")
-            for parts in words
-        )
-    )
+    @cached_property
+    def _prose(self) -> Prose:
+        # Few answers need it, a label's check in experiment.yaml none, and its patterns take longer
+        # to compile than all else that is imported here.
+        from novaloop.rewards.prose import Prose  # noqa: PLC0415
 
-
-def _lines(text: str, mentions: list[Mention]) -> Iterator[Line]:
-    """Start, end and mentions of each line that has any; no mention crosses lines."""
-    start, end = 0, -1
-    own: list[Mention] = []
-    for mention in mentions:
-        if mention[0] > end:
-            if own:
-                yield start, end, own
-            # No line is looked at from its end more than once, however many mentions it has.
-            start = text.rfind("\n", max(end, 0), mention[0]) + 1
-            end = text.find("\n", mention[0])
-            end, own = len(text) if end < 0 else end, []
-        own.append(mention)
-    if own:
-        yield start, end, own
-
-
-def _starts_a_word(text: str, start: int) -> bool:
-    """Whether what begins at `start` continues no word, compound or number."""
-    if start == 0:
-        return True
-    before = text[start - 1]
-    if before.isalnum():
-        return False
-    in_compound = before in "_-" and start > 1 and text[start - 2].isalnum()
-    in_number = text[start].isdigit() and before in "+-.,"
-    return not (in_compound or in_number)
-
-
-def _preceded_by(pattern: re.Pattern[str], text: str, start: int) -> bool:
-    return pattern.search(text, max(0, start - _CONTEXT), start) is not None
+        return Prose({folded(label): label for label in self.labels})
 
 
-def _last_stated(text: str, lines: list[Line]) -> str | None:
-    for _, _, mentions in reversed(lines):
-        for start, _, label in reversed(mentions):
-            if _preceded_by(_STATEMENT, text, start):
-                return label
-    return None
+def folded(text: str) -> str:
+    """The text without what makes no difference to a reader: case, width, invisible characters."""
+    if text.isascii():
+        return text.lower()
+    return normalized(normalized(text, "NFKC").casefold().translate(_ALIKE), "NFKC")
 
 
-def _alone_on_a_line(text: str, lines: list[Line]) -> str | None:
-    alone = {
-        mentions[0][2]
-        for start, end, mentions in lines
-        if len(mentions) == 1
-        and not any(map(str.isalnum, text[start : mentions[0][0]]))
-        and not any(map(str.isalnum, text[mentions[0][1] : end]))
-    }
-    return alone.pop() if len(alone) == 1 else None
-
-
-def _last_line(lines: list[Line]) -> str | None:
-    named = {label for *_, label in lines[-1][2]}
-    return named.pop() if len(named) == 1 else None
+def letters(read: str) -> str:
+    """A folded text without what joins its words."""
+    return JOINT.sub("", read)
 
 
 @lru_cache(maxsize=64)

@@ -8,7 +8,7 @@ every experiment; without it, the answer must equal the reference.
 
 from __future__ import annotations
 
-from novaloop.rewards.labels import strip_solution_markers
+from novaloop.rewards.answers import strip_solution_markers
 from novaloop.rewards.outcome import WRONG, UnusableSampleError
 from novaloop.rewards.scorers import score_answer
 
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 _GIVEN_ROLES = frozenset({"system", "user", "developer", "tool"})
 EXACT: dict[str, object] = {"type": "exact"}
 """The reward of a row that has none."""
+_THOUGHT_KEYS = frozenset({"reasoningContent", "reasoning_content", "reasoning", "thinking"})
 
 
 def score_batch(event: object) -> list[SampleScore]:
@@ -124,6 +125,8 @@ def _content_text(content: object) -> str:
         return "".join(map(_content_text, content))
     if isinstance(content, dict) and isinstance(content.get("text"), str):
         return str(content["text"])
+    if isinstance(content, dict) and not _THOUGHT_KEYS.isdisjoint(content):
+        return ""  # what was thought does not count
     raise UnusableSampleError("content must be a text or a list of texts")
 
 

@@ -2,12 +2,14 @@
 
 Each scorer takes the answer (solution markers stripped), the sample's `reference_answer` and the
 sample's `reward` settings, and returns (score, whether the answer had the form asked for). It
-raises UnusableSampleError when settings or reference can't be used.
+raises UnusableSampleError when settings or reference can't be used. What was thought before an
+answer does not count (`answers.py`), but for `regex` and `custom`, which may ask for it.
 
     {"type": "label", "labels": [...], "reading": "lenient" | "strict"}
-    {"type": "exact"}
-    {"type": "numeric", "tolerance": 0.01}            absolute; the answer's last number counts
-    {"type": "regex", "pattern": "..."}               group 1, if any, must equal the reference
+    {"type": "exact"}                                 normal form and kind of space don't count
+    {"type": "numeric", "tolerance": 0.01}            absolute; which number counts: `numeric.py`
+    {"type": "regex", "pattern": "..."}               group 1 of the first match, if any, must equal
+                                                      the reference; see `patterns.py` for how far
     {"type": "json", "schema": {...}}                 a subset of JSON Schema, see `schema.py`
     {"type": "f1"}                                    2 * F1 - 1 over distinct lower-case words
     {"type": "weighted", "parts": [{"weight": 3, "reward": {...}}, ...]}
@@ -23,6 +25,7 @@ import json
 import math
 import re
 
+from novaloop.rewards.answers import answered, normalized
 from novaloop.rewards.custom import CUSTOM_SCORERS
 from novaloop.rewards.labels import LabelReader, label_reader
 from novaloop.rewards.outcome import RIGHT, WRONG, UnusableSampleError
@@ -37,21 +40,23 @@ if TYPE_CHECKING:
     from novaloop.rewards.outcome import Outcome, Scorer
 
 MAX_PARTS = 20
-_NUMBER = re.compile(r"[-+]?(?:\d[\d,]*\.?\d*|\.\d+)(?:[eE][-+]?\d{1,3})?")
+_SPACES = dict.fromkeys([0xA0, 0x2007, 0x2009, 0x202F, 0x3000], " ")
 _FENCE = "```"
 _LANGUAGE = re.compile(r"\w*")
 _REFERENCE_KEYS = ("text", "answer", "label", "response", "value")
 
 
 def reference_text(reference: object) -> str:
-    """The text of a reference answer: a string, a number, or an object that holds one."""
+    """The text of a reference answer: a string, a number, a truth, or an object that holds one."""
     if isinstance(reference, str):
         return reference.strip()
     if isinstance(reference, dict):
         for key in (*_REFERENCE_KEYS, *(reference if len(reference) == 1 else ())):
             if isinstance(reference.get(key), str):
                 return str(reference[key]).strip()
-    if isinstance(reference, int | float) and not isinstance(reference, bool):
+    if isinstance(reference, bool):
+        return str(reference).lower()
+    if isinstance(reference, int | float):
         return str(reference)
     raise UnusableSampleError("reference_answer is no text and holds none")
 
@@ -78,16 +83,27 @@ def _named_label(reader: LabelReader, answer: str, settings: Mapping[str, Any]) 
 
 
 def score_exact(answer: str, reference: object, _settings: Mapping[str, Any]) -> Outcome:
-    """Right when the answer equals the reference, surrounding white space aside."""
-    return (RIGHT if answer == reference_text(reference) else WRONG), answer != ""
+    """Right when the answer equals the reference, or one of a list of them.
+
+    White space around it, its normal form in Unicode and kinds of spaces don't count.
+    """
+    several = isinstance(reference, list) and reference
+    accepted = map(reference_text, several or [reference])
+    given = _spelled(answered(answer))
+    right = given in {_spelled(text) for text in accepted}
+    return (RIGHT if right else WRONG), given != ""
+
+
+def _spelled(text: str) -> str:
+    return text if text.isascii() else normalized(text, "NFC").translate(_SPACES).strip()
 
 
 def score_numeric(answer: str, reference: object, settings: Mapping[str, Any]) -> Outcome:
-    """Right when the last number of the answer is within `tolerance` of the reference's."""
-    expected = _last_number(reference_text(reference))
+    """Right when the number of the answer is within `tolerance` of the reference's."""
+    expected = _number_of(reference_text(reference))
     if expected is None:
         raise UnusableSampleError("reference_answer holds no number")
-    found = _last_number(answer)
+    found = _number_of(answered(answer))
     if found is None:
         return WRONG, False
     tolerance = _number(settings.get("tolerance", 0.0), "reward.tolerance")
@@ -95,9 +111,11 @@ def score_numeric(answer: str, reference: object, settings: Mapping[str, Any]) -
     return (RIGHT if close else WRONG), True
 
 
-def _last_number(text: str) -> float | None:
-    numbers = _NUMBER.findall(text)
-    return float(numbers[-1].replace(",", "")) if numbers else None
+def _number_of(text: str) -> float | None:
+    # Its patterns take as long to compile as the other scorers together.
+    from novaloop.rewards.numeric import number_of  # noqa: PLC0415
+
+    return number_of(text)
 
 
 def score_regex(answer: str, reference: object, settings: Mapping[str, Any]) -> Outcome:
@@ -127,9 +145,14 @@ def _compiled(settings: Mapping[str, Any]) -> re.Pattern[str]:
 
 
 def score_json(answer: str, _reference: object, settings: Mapping[str, Any]) -> Outcome:
-    """Right when the answer, a fence around it aside, is JSON that fits the schema."""
+    """Right when the answer, a fence around it aside, is JSON that fits the schema.
+
+    NaN, Infinity and keys that stand twice are no JSON.
+    """
     try:
-        value = json.loads(_unfenced(answer))
+        value = json.loads(
+            _unfenced(answered(answer)), parse_constant=_refuse, object_pairs_hook=_object
+        )
     except (ValueError, RecursionError):
         return WRONG, False
     try:
@@ -137,6 +160,18 @@ def score_json(answer: str, _reference: object, settings: Mapping[str, Any]) -> 
     except ValueError as error:
         raise UnusableSampleError(f"reward.schema: {error}") from error
     return (RIGHT if fits else WRONG), fits
+
+
+def _refuse(constant: str) -> object:
+    raise ValueError(f"{constant} is no JSON")
+
+
+def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """What has a key twice says two things: RFC 8259 leaves open which of them counts."""
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        raise ValueError("a key stands twice")
+    return value
 
 
 def _unfenced(answer: str) -> str:
@@ -149,7 +184,7 @@ def _unfenced(answer: str) -> str:
 def score_f1(answer: str, reference: object, _settings: Mapping[str, Any]) -> Outcome:
     """2 * F1 - 1, with F1 over the sets of lower-case words."""
     expected = set(reference_text(reference).lower().split())
-    found = set(answer.lower().split())
+    found = set(answered(answer).lower().split())
     if not expected:
         raise UnusableSampleError("reference_answer is empty")
     overlap = len(expected & found)
@@ -247,10 +282,10 @@ def read_answer(answer: str, settings: Mapping[str, Any]) -> str | None:
         case "label":
             return _named_label(_reader(settings), answer, settings)
         case "numeric":
-            number = _last_number(answer)
+            number = _number_of(answered(answer))
             return None if number is None else str(number)
         case "regex":
             return _found(answer, settings)
         case "json":
-            return _unfenced(answer)
+            return _unfenced(answered(answer))
     return answer

@@ -131,6 +131,8 @@ def _answer(reference: object, kind: object) -> str:
 
     Raises UnusableSampleError.
     """
+    if kind == "exact" and isinstance(reference, list) and reference:
+        reference = reference[0]  # each of them is accepted
     as_json = kind == "json" and not isinstance(reference, str)
     as_json = as_json or (kind == _OWN and not isinstance(reference, str | int | float))
     text = json.dumps(reference, ensure_ascii=False) if as_json else reference_text(reference)

@@ -80,7 +80,7 @@ class ExactReward(_Reward):
 
 
 class NumericReward(_Reward):
-    """1 if the answer's last number is within `tolerance` of the reference's, else -1."""
+    """1 if the answer's number is within `tolerance` of the reference's, else -1."""
 
     type: Literal["numeric"]
     tolerance: float = Field(default=0, ge=0, le=_LARGEST)
