@@ -152,6 +152,47 @@ def test_attempts_that_were_lost_count() -> None:
     assert simulation.jobs.launches[-1] == "novaloop-demo--0000-sft-2"
 
 
+@pytest.mark.parametrize("deploy", [b"deploy", b"deploy: {endpoint: bot}"])
+def test_what_never_had_its_machines_costs_nothing(deploy: bytes) -> None:
+    """Twelve attempts of 20 minutes each would have used up the budget."""
+    simulation = Simulation(
+        fate=lambda name: (
+            "no capacity"
+            if "deploy" in name and int(name.rpartition("-")[2]) <= 12
+            else "completes"
+        )
+    )
+    simulation.submit("demo", SPEC + b"plan: [sft, " + deploy + b"]\nbudget_usd: 200\n")
+    assert simulation.settles("demo") is Status.LIVE
+    record = simulation.record("demo")
+    assert record.stages[-1].attempt.number == 13
+    assert record.stages[-1].earlier_seconds == 0
+    assert endpoint_usd(record) + spent_usd(record) == pytest.approx(200)
+
+
+def test_an_update_that_never_had_its_machines_costs_nothing() -> None:
+    simulation = Simulation(
+        fate=lambda name: "no capacity" if name.endswith("new--0000-deploy-1") else "completes"
+    )
+    shared = SPEC + b"plan: [sft, deploy: {endpoint: bot}]\n"
+    simulation.submit("old", shared)
+    assert simulation.settles("old") is Status.LIVE
+    simulation.submit("new", shared)
+    assert simulation.settles("new") is Status.LIVE
+    stage = simulation.record("new").stages[-1]
+    assert (stage.attempt.number, stage.earlier_seconds) == (2, 0)
+
+
+@pytest.mark.parametrize("fate", ["service fault", "component no capacity"])
+def test_what_may_have_had_its_machines_counts_from_its_creation(fate: str) -> None:
+    simulation = Simulation(fate=lambda name: fate if name.endswith("deploy-1") else "completes")
+    component = b"true" if "component" in fate else b"false"
+    plan = b"plan: [sft, deploy: {inference_component: " + component + b"}]\n"
+    simulation.submit("demo", SPEC + plan)
+    assert simulation.settles("demo") is Status.LIVE
+    assert simulation.record("demo").stages[-1].earlier_seconds > 600
+
+
 def test_an_endpoint_is_not_kept_past_the_budget() -> None:
     simulation = submitted(200)
     assert simulation.settles("demo") is Status.LIVE

@@ -541,7 +541,24 @@ def _clear(step: _Step) -> Stage:
         return step.stage
     cause = _OBSTACLES.get(step.work.cause)
     waits = _met(step.stage.waits, cause, step.now) if cause else step.stage.waits
-    return replace(step.moved, waits=waits, reason=_why(step.sight, step.seen))
+    attempt = _billed(step)
+    return replace(step.moved, attempt=attempt, waits=waits, reason=_why(step.sight, step.seen))
+
+
+def _billed(step: _Step) -> Attempt:
+    """Return the attempt; without its start, if nothing of it was billed.
+
+    What was lost for want of capacity while it was created, or while an endpoint was updated to it,
+    never had its machines. A component's endpoint has them. From when on SageMaker bills an
+    endpoint, no source of AWS's says; so what was lost to a fault of the service counts from its
+    creation.
+    """
+    attempt = step.moved.attempt
+    is_update = attempt.previous_config is not None
+    had_machines = not is_update and (attempt.second_step_at is not None or attempt.refusals > 0)
+    if not step.stage.kind.serves or step.work.cause is not Cause.CAPACITY or had_machines:
+        return attempt
+    return replace(attempt, started_at=None)
 
 
 def _queue_up(step: _Step) -> Stage:
@@ -646,7 +663,7 @@ def _fail(step: _Step) -> Stage:
     billable = step.work.billable_seconds or step.stage.attempt.billable_seconds
     return replace(
         step.moved,
-        attempt=replace(step.moved.attempt, ended_at=step.now, billable_seconds=billable),
+        attempt=replace(_billed(step), ended_at=step.now, billable_seconds=billable),
         reason=_ills(step.stage) if step.sight is Sight.UNHEALTHY else _why(step.sight, step.seen),
     )
 
