@@ -29,7 +29,6 @@ from novaloop.experiment.planning import ExperimentPlan, plan_experiment
 from novaloop.experiment.record import DatasetItem, DatasetStatus, Record, Snapshot, SpecItem
 from novaloop.experiment.runtimes.registry import check_image, runtime_of
 from novaloop.experiment.spec.experiment import ExperimentSpec
-from novaloop.experiment.spec.inputs import roles
 from novaloop.experiment.spec.yaml_file import MAX_BYTES
 from novaloop.metrics.power import rows_needed, smallest_gain
 from novaloop.problem import Invalid
@@ -219,8 +218,8 @@ def _why_not_used(
     yield from told_once((item.file, item.reason) for item in refused.values())
     if several := {role: item for role, item in refused.items() if item.rejected_rows > 1}:
         yield from map(str, views.rejected_rows(several, where_rejects_are))
-    if not refused and {*snapshot.datasets} == {*roles(spec)}:
-        yield from map(str, check_row_counts(spec, snapshot.datasets.values()))
+    accepted = (item for role, item in snapshot.datasets.items() if role not in refused)
+    yield from map(str, check_row_counts(spec, accepted))
     if snapshot.checks is not None and snapshot.checks.refusal is not None:
         yield snapshot.checks.refusal
 

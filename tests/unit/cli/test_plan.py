@@ -398,6 +398,20 @@ def test_too_few_rows_are_told_by_stage(folder: Path) -> None:
     assert "plan[1].sft.data: has 10 rows" in result.stderr
 
 
+def test_too_few_rows_are_told_in_the_same_round_as_what_is_wrong_with_another_file(
+    folder: Path,
+) -> None:
+    (folder / "sft.csv").write_text(csv_of("sft", 10))
+    (folder / "rft.csv").write_text("Id,Body,Y\n1,a question,none\n")
+    (folder / "eval.csv").unlink()
+    result = novaloop("plan", str(folder))
+    assert result.exit_code == 2
+    assert "plan[1].sft.data: has 10 rows" in result.stderr
+    assert "rft.csv line 2" in result.stderr
+    assert "the plan needs eval.csv" in result.stderr
+    assert "plan[3].rft.data" not in result.stderr
+
+
 def test_rows_shared_between_datasets_are_refused_as_in_the_cloud(folder: Path) -> None:
     (folder / "eval.csv").write_text(csv_of("sft", 20))
     (folder / "experiment.yaml").write_text(WALKTHROUGH + "checks: {shared-questions: refuse}\n")
