@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -14,14 +15,16 @@ from novaloop.experiment.costs.budget import commitment, cost_of_jobs, serving_h
 from novaloop.experiment.record import CommandItem, CommandKind, Outcome, Record, Status
 from novaloop.experiment.spec.stages import LONGEST_TTL_HOURS
 from novaloop_cli import views
+from novaloop_cli.consent import agreed, require_consent
 from novaloop_cli.errors import Failed, Refused
 from novaloop_cli.kept import kept
 from novaloop_cli.stack import Stack, with_stack
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 TAKEN_UP_WITHIN = timedelta(seconds=60)
+CAME_TO_ITS_END = {Status.COMPLETED, Status.EXPIRED}
 GONE_WITHIN = timedelta(minutes=30)
 POLL_SECONDS = 1.0
 MAY_SHOW_LATE = (
@@ -39,8 +42,10 @@ def give(
     stage: str | None = None,
     hours: float | None = None,
     note: str | None = None,
+    ask: Callable[[], None] | None = None,
 ) -> Record:
-    """Give a command and return the record that obeyed it. Says before what that commits to.
+    """Give a command and return the record that obeyed it. Says before what that commits to, and
+    then calls `ask`, which may refuse.
 
     Raises Refused if it was ignored, Failed if nobody answers.
     """
@@ -57,6 +62,8 @@ def give(
     )
     for line in _what_it_commits_to(stack, record, item):
         click.echo(line)
+    if ask is not None:
+        ask()
     stack.table.put_command(name, item)
     return _taken_up(stack, name, item)
 
@@ -153,13 +160,17 @@ def stop(stack: Stack, name: str) -> None:
 @click.command()
 @click.argument("name")
 @click.option("--from", "stage", help="The stage to run again first; else the one that failed.")
+@agreed
 @with_stack
-def retry(stack: Stack, name: str, stage: str | None) -> None:
+def retry(stack: Stack, name: str, stage: str | None, *, yes: bool) -> None:
     """Run an experiment again, from a stage on.
 
-    Says before what that commits to.
+    Says before what that commits to. Asks if nothing is wrong with it: it came to its end.
     """
-    _say(give(stack, name, CommandKind.RETRY, stage=stage))
+    ask = None
+    if stack.load(name)[1].status in CAME_TO_ITS_END:
+        ask = partial(require_consent, f"{name} came to its end. Run it again?", yes=yes)
+    _say(give(stack, name, CommandKind.RETRY, stage=stage, ask=ask))
 
 
 @click.command()

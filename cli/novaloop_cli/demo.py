@@ -24,10 +24,11 @@ from novaloop.experiment.spec.stages import Role
 from novaloop_cli import chat, reporting, views
 from novaloop_cli.commands import clean_up, give
 from novaloop_cli.errors import Failed, Refused
+from novaloop_cli.experiment_files import read_folder
 from novaloop_cli.local import PARAMETERS
 from novaloop_cli.plan import check_folder
 from novaloop_cli.stack import Stack, local_stack
-from novaloop_cli.submit import read_folder, upload
+from novaloop_cli.submit import upload
 from novaloop_cli.watch import follow
 from novaloop_localcloud import emulator, questions
 from novaloop_localcloud.cloud import LocalCloud, up

@@ -36,11 +36,11 @@ from novaloop.usecases.dataset_checks import check_experiment
 from novaloop.usecases.ingest import ingest
 from novaloop_cli import views
 from novaloop_cli.errors import Refused
+from novaloop_cli.experiment_files import look_at
 from novaloop_cli.files import write_whole
 from novaloop_cli.folder import folder_world
 from novaloop_cli.site import PlannedSite, placeholder_site, stack_site
 from novaloop_cli.stack import REGION_VARIABLES, aws_account
-from novaloop_cli.submit import look_at
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -80,6 +80,7 @@ class Checked:
     """A folder whose files are all in order."""
 
     spec: ExperimentSpec
+    files: tuple[Path, ...]
     datasets: Mapping[str, DatasetItem]
     findings: tuple[Mapping[str, Any], ...]
     not_used: tuple[str, ...]
@@ -131,7 +132,7 @@ def plan(
     table = _prices(prices)
     with _site(stack_name, profile, region) as site:
         checked = check_folder(directory, name, rejects)
-        planned = _planned(name, checked, site, table)
+        planned = planned_stages(name, checked, site, table)
     if as_json:
         click.echo(json.dumps(_content(name, checked, planned, site), indent=2))
         return
@@ -189,7 +190,7 @@ def check_folder(directory: Path, name: str, rejects: Path | None = None) -> Che
     if told:
         raise Refused("\n".join(told))
     findings = snapshot.checks.findings if snapshot.checks else ()
-    return Checked(spec, snapshot.datasets, findings, folder.not_used)
+    return Checked(spec, folder.files, snapshot.datasets, findings, folder.not_used)
 
 
 def _write_rejects(items: Mapping[str, DatasetItem], world: IngestWorld, directory: Path) -> None:
@@ -224,7 +225,10 @@ def _why_not_used(
         yield snapshot.checks.refusal
 
 
-def _planned(name: str, checked: Checked, site: PlannedSite, prices: PriceTable) -> ExperimentPlan:
+def planned_stages(
+    name: str, checked: Checked, site: PlannedSite, prices: PriceTable
+) -> ExperimentPlan:
+    """Return the plan of a folder that was checked. Raises Refused if none can be made."""
     record = Record(
         name,
         checked.spec,
@@ -267,13 +271,13 @@ def _show(
     for finding in checked.findings:
         out.print(Text(f"{finding['check']}: {finding['message']}", "yellow"))
     out.print()
-    out.print(_stages(planned))
+    out.print(stages_table(planned))
     out.print()
     for line in (*_evidence(checked), *_remarks(checked.spec, planned, site)):
         out.print(line)
 
 
-def _stages(planned: ExperimentPlan) -> Table:
+def stages_table(planned: ExperimentPlan) -> Table:
     """Return the stages with their machines, limits and costs in US dollars."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     for title in ("stage", "method", "machines"):
@@ -324,21 +328,16 @@ def _remarks(spec: ExperimentSpec, planned: ExperimentPlan, site: PlannedSite) -
         both = quota.needed_to_update
         note = f" ({both} while it takes the place of another)" if both else ""
         yield f"  {quota.needed}  {quota.name}{note}"
-    yield f"Prices of {planned.prices}; expected run times are assumptions, not measurements."
-    if spec.budget_usd is not None:
-        yield _budget_remark(spec.budget_usd, planned.cost)
+    yield from cost_remarks(spec, planned)
     yield from _notes(spec, site)
     yield "Nothing was launched."
 
 
 def _notes(spec: ExperimentSpec, site: PlannedSite) -> Iterator[str]:
     yield UIDS
-    if not spec.runtime.has_machines:
-        yield TOKENS
+    yield from unknown_costs(spec)
     if runtime_of(spec).note:
         yield runtime_of(spec).note
-    if any(stage.on_bedrock for stage in spec.plan):
-        yield ON_BEDROCK
     if spec.trainings:
         yield CHECKPOINTS
     if named_origin(spec) is not None:
@@ -356,7 +355,31 @@ def _notes(spec: ExperimentSpec, site: PlannedSite) -> Iterator[str]:
         yield PLACEHOLDERS
 
 
-def _budget_remark(budget: float, cost: CostRange | None) -> str:
-    enough = cost is not None and cost.expected < budget
-    verdict = "should be enough" if enough else "will probably hold the experiment before its end"
+def unknown_costs(spec: ExperimentSpec) -> Iterator[str]:
+    """Yield what of the costs nobody knows."""
+    if not spec.runtime.has_machines:
+        yield TOKENS
+    if any(stage.on_bedrock for stage in spec.plan):
+        yield ON_BEDROCK
+
+
+def cost_remarks(spec: ExperimentSpec, planned: ExperimentPlan) -> Iterator[str]:
+    """Yield what the costs rest on, and what the budget makes of them."""
+    yield f"Prices of {planned.prices}; expected run times are assumptions, not measurements."
+    if spec.budget_usd is not None:
+        yield _budget_remark(spec.budget_usd, planned)
+
+
+def _budget_remark(budget: float, planned: ExperimentPlan) -> str:
+    # The budget cuts each stage's cost, and not their sum. All have prices where there is one.
+    costs = [stage.cost for stage in planned.stages if stage.cost is not None]
+    low, expected, most = (
+        sum(getattr(cost, which) for cost in costs) for which in ("low", "expected", "most")
+    )
+    if low >= budget:
+        verdict = f"holds the experiment before its end: even at its fastest it costs {low:,.2f}"
+    elif expected >= budget:
+        verdict = "will probably hold the experiment before its end"
+    else:
+        verdict = "should be enough" if most >= budget else "is enough, however long the jobs take"
     return f"The budget of {budget:,.2f} USD {verdict}."

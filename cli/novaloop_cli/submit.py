@@ -2,140 +2,57 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from novaloop.datasets.options import SourceFormat
-from novaloop.experiment.controller.strays import what_is_not_used
-from novaloop.experiment.names import (
-    INBOX,
-    SPEC_FILE,
-    SPLIT_STEM,
-    check_experiment_name,
-    check_file_name,
-    is_misnamed_spec,
-    stem_of,
-)
-from novaloop.experiment.spec.experiment import ExperimentSpec
-from novaloop.experiment.spec.inputs import roles, split_roles
-from novaloop.experiment.spec.yaml_file import MAX_BYTES
-from novaloop.experiment.validation.reading import read_spec, read_what_holds
-from novaloop.problem import Invalid
+from novaloop.experiment.costs.prices import packaged_prices
+from novaloop.experiment.names import INBOX
+from novaloop_cli import views
+from novaloop_cli.consent import agreed, require_consent
 from novaloop_cli.errors import Refused
+from novaloop_cli.plan import (
+    check_folder,
+    cost_remarks,
+    planned_stages,
+    stages_table,
+    unknown_costs,
+)
+from novaloop_cli.site import placeholder_site
 from novaloop_cli.stack import Stack, with_stack
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 @click.command()
 @click.argument("directory", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--name", help="The experiment's name; else the folder's.")
+@agreed
 @with_stack
-def submit(stack: Stack, directory: Path, name: str | None) -> None:
+def submit(stack: Stack, directory: Path, name: str | None, *, yes: bool) -> None:
     """Upload DIRECTORY as an experiment.
 
-    That is experiment.yaml and the data files that its plan needs.
+    Checks it as `plan` does, says what it will cost, and asks. Uploads experiment.yaml and the
+    data files that its plan needs.
     """
     name = name or directory.resolve().name
-    folder = read_folder(directory, name)
     refuse_if_started(stack, name)
-    upload(stack, name, folder.files)
-    click.echo(f"Submitted {name}: {', '.join(file.name for file in folder.files)}.")
-    for line in folder.not_used:
-        click.echo(line)
+    checked = check_folder(directory, name)
+    planned = planned_stages(name, checked, placeholder_site(stack.region), packaged_prices())
+    out = views.console()
+    out.print(stages_table(planned))
+    spec = checked.spec
+    for line in (*cost_remarks(spec, planned), *unknown_costs(spec), *checked.not_used):
+        out.print(line)
+    if spec.dry_run:
+        out.print("It is a dry run: nothing of this is launched.")
+    else:
+        require_consent("Submit it?", yes=yes)
+    upload(stack, name, checked.files)
+    click.echo(f"Submitted {name}: {', '.join(file.name for file in checked.files)}.")
     click.echo(f"Follow it: {stack.command('watch', name)}")
-
-
-READ_BY = {"columns", "encoding", "delimiter", "split"}
-"""Settings without which nobody can tell what is wrong with a file."""
-
-
-@dataclass(frozen=True)
-class Folder:
-    """What of a folder is an experiment: its files in the order of upload; a line for each cause
-    for which others are not used; and for each thing that is wrong.
-
-    `spec` is what its settings come to without what is wrong with them, None if nobody can tell.
-    """
-
-    spec: ExperimentSpec | None
-    files: tuple[Path, ...]
-    not_used: tuple[str, ...]
-    problems: tuple[str, ...]
-
-
-def read_folder(directory: Path, name: str) -> Folder:
-    """Return a folder that can be submitted. Raises Refused with all that is wrong with it."""
-    folder = look_at(directory, name)
-    if folder.problems:
-        raise Refused("\n  ".join(folder.problems))
-    return folder
-
-
-def look_at(directory: Path, name: str) -> Folder:
-    """Look at a folder's names and settings."""
-    problems = [f"{each}, or give --name" for each in check_experiment_name(name, where=name)]
-    for file in sorted(directory.iterdir()):
-        problems += map(str, check_file_name(file.name, str(file)))
-    spec_file = directory / SPEC_FILE
-    data: list[Path] = []
-    not_used: tuple[str, ...] = ()
-    content = _beginning(spec_file)
-    misnamed = any(is_misnamed_spec(file.name) for file in directory.iterdir())
-    spec: ExperimentSpec | None = ExperimentSpec()
-    try:
-        spec = spec if content is None else read_spec(content)
-    except Invalid as invalid:
-        problems += (f"{spec_file} can't be used:", *map(str, invalid.problems))
-        holds = read_what_holds(content or b"")
-        spec = None if holds is None or holds[1] & READ_BY else holds[0]
-    if misnamed and content is None:
-        spec = None
-    if spec is not None:
-        found = _data_files(directory, spec)
-        data = [file for files in found.values() for file in files]
-        not_used = tuple(_not_used(directory, spec, name))
-        if missing := [f"{stem}.csv" for stem, files in found.items() if not files]:
-            needs = f"{directory}: the plan needs {', '.join(missing)}; add what is missing"
-            problems += (needs, *not_used)
-        for files in found.values():
-            if len(files) > 1:
-                names = " and ".join(file.name for file in files)
-                problems.append(f"{directory}: {names} are the same dataset; keep one of them")
-    # The spec goes first, so that ingest converts each file with the settings meant for it.
-    first = () if content is None else (spec_file,)
-    return Folder(spec, (*first, *data), not_used, tuple(problems))
-
-
-def _not_used(directory: Path, spec: ExperimentSpec, name: str) -> Iterator[str]:
-    """Yield as ingest does what is not used of a folder, but for folders in it and hidden files."""
-    files = (file.name for file in sorted(directory.iterdir()) if file.is_file())
-    seen = [file for file in files if not file.startswith(".") and not is_misnamed_spec(file)]
-    yield from what_is_not_used(name, seen, spec)
-
-
-def _beginning(file: Path) -> bytes | None:
-    """Return as much of a spec as is read of one, None if there is none."""
-    if not file.exists():
-        return None
-    with file.open("rb") as opened:
-        return opened.read(MAX_BYTES + 1)
-
-
-def _data_files(directory: Path, spec: ExperimentSpec) -> dict[str, list[Path]]:
-    """Return the files that each of the spec's datasets may come from, by their first word."""
-    shared = split_roles(spec)
-    own = [str(role) for role in roles(spec) if role not in shared]
-    stems = [SPLIT_STEM, *own] if shared else own
-    return {
-        stem: sorted(
-            file
-            for file in directory.iterdir()
-            if stem_of(file.name) == stem and SourceFormat.of(file.name) is not None
-        )
-        for stem in stems
-    }
 
 
 def refuse_if_started(stack: Stack, name: str) -> None:

@@ -125,7 +125,7 @@ def test_a_null_is_refused(change: Callable[[dict[str, Any]], None], log: Path) 
 def test_from_csv_files_to_an_endpoint_to_cleaned_up(stack: Stack) -> None:
     questions.write(Path("demo"), sft=300, rft=80, eval=90)
     Path("demo/experiment.yaml").write_text(SPEC, encoding="utf-8")
-    run("submit", "demo")
+    run("submit", "demo", "--yes")
     run("watch", "demo")
     record = reaches(stack, "demo", Status.LIVE)
     assert scored(record, "after-sft") > scored(record, "baseline") + 0.2

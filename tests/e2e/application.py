@@ -145,7 +145,7 @@ def scored(record: Record, stage: str) -> float:
 def goes_live(stack: Stack, name: str, spec: str) -> Record:
     questions.write(Path(name), sft=300, rft=80, eval=90)
     Path(name, "experiment.yaml").write_text(spec, encoding="utf-8")
-    assert run("submit", name).exit_code == 0
+    assert run("submit", name, "--yes").exit_code == 0
     assert run("watch", name).exit_code == 0
     snapshot, record = stack.load(name)
     assert record.status is Status.LIVE

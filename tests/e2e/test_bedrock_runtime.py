@@ -37,7 +37,7 @@ def test_bedrock_trains_and_serves(stack: Stack, cloud: LocalCloud) -> None:
             Path(name, f"{role}.csv").unlink()
         spec = f"{WITHOUT_PLAN}{plan}\n"
         Path(name, "experiment.yaml").write_text(spec, encoding="utf-8")
-        assert run("submit", name).exit_code == 0
+        assert run("submit", name, "--yes").exit_code == 0
     bedrock = cloud.session().client("bedrock")
     for name in BEDROCK:
         record = reaches(stack, name, Status.LIVE)

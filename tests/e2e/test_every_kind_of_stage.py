@@ -59,7 +59,7 @@ def test_preferences_benchmarks_judges_and_rewards_from_experiment_yaml(stack: S
     write_pairs(folder)
     (folder / "experiment.yaml").write_text(NOVA_1, encoding="utf-8")
 
-    assert run("submit", "nova-1").exit_code == 0
+    assert run("submit", "nova-1", "--yes").exit_code == 0
     record = reaches(stack, "nova-1", Status.LIVE)
     assert scored(record, "after") > scored(record, "baseline")
     assert -1 <= record.stage("rewarded").metrics["lambda_reward_score"].value <= 1

@@ -407,3 +407,20 @@ def test_a_controller_that_does_not_answer_is_not_waited_for_without_end(
     result = novaloop("stop", NAME)
     assert result.exit_code == 1
     assert "stop was recorded and is not taken up yet" in result.stderr
+
+
+@pytest.mark.parametrize("status", [Status.COMPLETED, Status.EXPIRED])
+def test_what_came_to_its_end_is_not_run_again_by_a_slip(
+    controlled: Stack, monkeypatch: pytest.MonkeyPatch, status: Status
+) -> None:
+    put(controlled, status)
+    again = ("retry", NAME, "--from", "rft")
+    assert "give --yes" in novaloop(*again).stderr
+    monkeypatch.setattr("novaloop_cli.consent.is_asked", lambda: True)
+    refused = novaloop(*again, input="n\n")
+    assert refused.exit_code == 2
+    assert flat(refused.stdout).startswith("This runs rft, after-rft: ")
+    assert f"{NAME} came to its end. Run it again? [y/N]" in refused.stdout
+    assert stored(controlled).status is status
+    assert novaloop(*again, "--yes").exit_code == 0
+    assert stored(controlled).status is Status.RUNNING

@@ -12,8 +12,8 @@ from novaloop.datasets.options import RowFormat
 from novaloop.experiment.record import CommandKind, DatasetRef, Status
 from novaloop.experiment.validation.reading import read_spec
 from novaloop_cli import demo
+from novaloop_cli.experiment_files import read_folder
 from novaloop_cli.plan import check_folder
-from novaloop_cli.submit import read_folder
 from novaloop_localcloud import emulator, questions
 from tests.unit.cli.conftest import novaloop
 from tests.unit.reports import finished_experiment as example

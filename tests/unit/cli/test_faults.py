@@ -74,7 +74,7 @@ WITH_AWS = {
     ("retry",): Run((NAME,), Status.FAILED),
     ("show",): Run((NAME,)),
     ("stop",): Run((NAME,)),
-    ("submit",): Run(("new",)),
+    ("submit",): Run(("new", "--yes")),
     ("watch",): Run((NAME,)),
 }
 ALONE = {

@@ -15,6 +15,7 @@ from tests.unit.recipes.captures import capture
 from tests.unit.recipes.wire import assert_valid
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 WALKTHROUGH = """
@@ -209,7 +210,27 @@ def test_a_budget_caps_the_run_times(folder: Path) -> None:
     content = planned(folder)
     assert content["cost"]["most"] == 100
     assert all(stage["cost"]["most"] <= 100 for stage in content["stages"])
-    assert "will probably hold" in novaloop("plan", str(folder)).output
+
+
+@pytest.mark.parametrize(
+    ("budget", "verdict"),
+    [
+        (lambda cost: cost["low"] / 2, "holds the experiment before its end: even at its fastest"),
+        (lambda cost: (cost["low"] + cost["expected"]) / 2, "will probably hold the experiment"),
+        (lambda cost: cost["expected"] + 1, "should be enough."),
+        (lambda cost: cost["most"] - 1, "should be enough."),
+        (lambda cost: cost["most"] + 1, "is enough, however long the jobs take."),
+    ],
+)
+def test_what_a_budget_is_enough_for(
+    folder: Path, budget: Callable[[dict[str, float]], float], verdict: str
+) -> None:
+    """What is certain is told as that."""
+    (folder / "experiment.yaml").write_text(WALKTHROUGH)
+    usd = round(budget(planned(folder)["cost"]), 2)
+    (folder / "experiment.yaml").write_text(f"{WALKTHROUGH}budget_usd: {usd}\n")
+    told = " ".join(novaloop("plan", str(folder)).output.split())
+    assert f"The budget of {usd:,.2f} USD {verdict}" in told
 
 
 @pytest.mark.parametrize(
