@@ -59,6 +59,10 @@ def logs(
     stage = pick_stage(record, stage_name)
     begun = stage.attempt.claimed_at or stage.attempt.started_at
     begin = datetime.now(UTC) - since if since else begun
+    others = [each.name for each in logged_stages(record) if each.name != stage.name]
+    if stage_name is None and others:
+        other = stack.command("logs", name, "--stage", others[-1])
+        click.echo(f"This is {stage.name}. Logs of {', '.join(others)}: {other}", err=True)
     lines = _follow(stack, record, stage, begin) if follow else read(stack, record, stage, begin)
     for line in lines:
         click.echo(line)
@@ -66,8 +70,7 @@ def logs(
 
 def pick_stage(record: Record, name: str | None) -> Stage:
     """Return the stage of that name, or the newest that has a log. Raises Refused."""
-    begun = [last for stage in record.stages if (last := _last_begun(record, stage))]
-    logged = [stage for stage in begun if not _is_on_bedrock(record, stage)]
+    begun, logged = begun_stages(record), logged_stages(record)
     if name is None and logged:
         return logged[-1]
     stage = next((stage for stage in logged if stage.name == name), None)
@@ -76,6 +79,16 @@ def pick_stage(record: Record, name: str | None) -> Stage:
         which = _why_no_log(name, begun)
         raise Refused(f"{record.experiment_id}: {which}; stages with logs: {names}")
     return stage
+
+
+def begun_stages(record: Record) -> list[Stage]:
+    """Return the stages that have begun, each at its last attempt that has."""
+    return [last for stage in record.stages if (last := _last_begun(record, stage))]
+
+
+def logged_stages(record: Record) -> list[Stage]:
+    """Return those of them that run where logs are kept."""
+    return [stage for stage in begun_stages(record) if not _is_on_bedrock(record, stage)]
 
 
 def _last_begun(record: Record, stage: Stage) -> Stage | None:

@@ -121,7 +121,7 @@ def _metrics(found: Score, compared: Comparison | None) -> Table:
 
 
 def _estimate(estimate: Estimate) -> tuple[str, str]:
-    error = "" if estimate.stderr is None else f"± {estimate.stderr:.4f}"
+    error = f"± {estimate.stderr:.4f}" if estimate.stderr else ""
     return f"{estimate.value:.4f}", error
 
 

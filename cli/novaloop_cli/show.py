@@ -15,8 +15,9 @@ from pydantic_core import to_jsonable_python
 from rich.table import Table
 from rich.text import Text
 
-from novaloop.experiment.record import HistoryEntry, Snapshot, Status
+from novaloop.experiment.record import NO_GATE, HistoryEntry, Snapshot, Status
 from novaloop.experiment.summary import next_steps, summary_of
+from novaloop.reports.pages import gate_verdict
 from novaloop.store.serialisation import plain, record_values, resolved_spec
 from novaloop_cli import views
 from novaloop_cli.stack import Stack, with_stack
@@ -110,7 +111,7 @@ def show(stack: Stack, name: str, whole: bool, json_: bool) -> None:
     if left := len(history) - len(shown):
         lines = "line" if left == 1 else "lines"
         click.echo(f"{left:,} earlier {lines}: {stack.command('show', name, '--history')}")
-    views.console().print(views.history(shown))
+    views.console().print(views.history(shown, record.reason))
 
 
 def _plain(snapshot: Snapshot, record: Record, history: list[HistoryEntry]) -> dict[str, Any]:
@@ -152,7 +153,8 @@ def _print(stack: Stack, snapshot: Snapshot, record: Record) -> None:
     facts.add_column(style="dim", no_wrap=True, min_width=len("endpoint"))
     facts.add_column(overflow="fold")
     if gate := record.gate:
-        facts.add_row("gate", f"{gate.verdict}, {gate.why}")
+        said = gate_verdict(gate.verdict, gate.why, record.approved_by)
+        facts.add_row("gate", said if gate.why == NO_GATE else f"{said}: {gate.why}")
     if record.endpoint and record.status is Status.LIVE:
         facts.add_row("endpoint", record.endpoint.name)
     facts.add_row("cost", views.cost(record, now))
@@ -160,7 +162,10 @@ def _print(stack: Stack, snapshot: Snapshot, record: Record) -> None:
         facts.add_row("report", f"s3://{stack.bucket}/{report}")
     out.print(facts)
     out.print(Text("next", "dim"))
+    itself = stack.command("show", record.experiment_id)
     for step in next_steps(record, stack.command, stack.bucket):
+        if step.endswith(f": {itself}"):
+            continue
         # Not broken into lines, so that the command in it can be pasted.
         out.print(f"  {step}", soft_wrap=True)
     # From the start on, what the checks found is among the record's remarks.

@@ -16,6 +16,7 @@ from novaloop.experiment.costs.budget import cost_usd
 from novaloop.experiment.record import (
     CONVERTING,
     MAX_STRAYS,
+    NO_GATE,
     DatasetItem,
     DatasetStatus,
     HistoryEntry,
@@ -28,7 +29,7 @@ from novaloop.experiment.record import (
 )
 from novaloop.experiment.spec.stages import Role
 from novaloop.recipes.catalog import metric_of
-from novaloop.reports.pages import cell, change, duration, interval
+from novaloop.reports.pages import cell, change, duration, gate_verdict, interval
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -78,6 +79,8 @@ def header(snapshot: Snapshot, record: Record) -> Text:
     if record.status is Status.COLLECTING and reason.startswith(f"{CONVERTING} ") and not busy:
         # The record is as old as the last look, the datasets as new as their conversions.
         reason = "what was uploaded is converted, and waits to be looked at"
+    if "\n" in reason:  # of a list of problems, each has a line of its own
+        reason = "".join(f"\n  {line}" for line in reason.splitlines())
     return Text.assemble((record.experiment_id, "bold"), "  ", status, "  ", reason)
 
 
@@ -184,7 +187,7 @@ def _headline(score: Mapping[str, Any]) -> str:
 
 
 def _estimate(name: str, estimate: Mapping[str, float | None]) -> str:
-    error = f" ±{estimate['stderr']:.3f}" if estimate["stderr"] is not None else ""
+    error = f" ±{estimate['stderr']:.3f}" if estimate["stderr"] else ""
     return f"{name} {estimate['value']:.3f}{error}"
 
 
@@ -321,18 +324,23 @@ def verdicts(report: Report) -> Group:
         for item in report["comparisons"]
     ]
     if gate := report["gate"]:
-        lines.append(Text.assemble(("gate: ", "bold"), f"{gate['verdict']}, {gate['summary']}"))
+        by = report["approved_by"]
+        said = gate_verdict(gate["verdict"], gate["summary"], by)
+        why = f": {gate['summary']}" if gate["summary"] != NO_GATE else ""
+        lines.append(Text.assemble(("gate: ", "bold"), f"{said}{why}"))
     return Group(*lines)
 
 
-def history(entries: Iterable[HistoryEntry]) -> Table:
-    """Return lines of the history, oldest first."""
+def history(entries: Iterable[HistoryEntry], told: str = "") -> Table:
+    """Return lines of the history, oldest first. What was `told` above in several lines is not
+    repeated."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
     table.add_column(style="dim", no_wrap=True)
     table.add_column(no_wrap=True)
     table.add_column(style="dim", overflow="fold")
     for entry in entries:
-        table.add_row(f"{entry.at:%m-%d %H:%M:%S}", entry.what, entry.why)
+        why = "see above" if "\n" in told and entry.why == told else entry.why
+        table.add_row(f"{entry.at:%m-%d %H:%M:%S}", entry.what, why)
     return table
 
 
@@ -344,7 +352,8 @@ def screen(snapshot: Snapshot, now: datetime, command: Callable[..., str]) -> Gr
     begun = record.started_at or record.created_at
     total = duration(((record.ended_at or now) - begun).total_seconds())
     told = summary(snapshot, record, now, command)
-    return Group(told, Text(""), Text(f"{total} in all", "dim"))
+    took = f"took {total}" if record.ended_at else f"{total} since its start"
+    return Group(told, Text(""), Text(f"{took}; {cost(record, now)}", "dim"))
 
 
 def age(time: datetime, now: datetime) -> str:

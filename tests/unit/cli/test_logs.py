@@ -169,3 +169,13 @@ def test_a_span_must_be_one(span: str) -> None:
     result = novaloop("logs", "x", f"--since={span}")
     assert result.exit_code == 2
     assert "write 90s, 10m, 2h or 1d" in result.stderr
+
+
+def test_whose_log_it_is_is_said_where_no_stage_was_named(logged: Stack) -> None:
+    group = f"/aws/sagemaker/Endpoints/{example.ENDPOINT}"
+    write("AllTraffic/i-1", (datetime.now(UTC), "serving"), group=group)
+    told = novaloop("logs", example.NAME, "--stack", "novaloop").stderr
+    others = "baseline, sft, after-sft, rft, after-rft"
+    command = f"novaloop logs {example.NAME} --stage after-rft --stack novaloop"
+    assert told == f"This is deploy. Logs of {others}: {command}\n"
+    assert novaloop("logs", example.NAME, "--stage", "sft").stderr == ""

@@ -44,7 +44,7 @@ def test_the_numbers_fit_80_columns(right: Path, wrong: Path) -> None:
     assert max(map(len, result.output.splitlines())) <= 80
     assert "40 of 40  100.0%  91.2% to 100.0%" in result.output
     assert "Exact match" in result.output
-    assert "1.0000  ± 0.0000  +0.9750" in result.output
+    assert "+0.9750" in result.output
     assert "Against wrong.jsonl: Exact match, better: 2.5% to 100.0%" in result.output
     assert "39 rows improved, 0 regressed, 1 stayed the same." in result.output
 

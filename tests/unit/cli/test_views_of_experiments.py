@@ -18,15 +18,18 @@ from boto3.dynamodb.conditions import Key
 from botocore.exceptions import ClientError
 from rich.console import Console
 
+from novaloop.experiment.controller.gate import judge
 from novaloop.experiment.costs.prices import packaged_prices
 from novaloop.experiment.record import (
     ChecksItem,
     CommandItem,
     CommandKind,
     DatasetStatus,
+    GateVerdict,
     HistoryEntry,
     Progress,
     Record,
+    Snapshot,
     SpecItem,
     StageState,
     Status,
@@ -199,7 +202,9 @@ def test_show_and_watch_tell_the_next_steps_in_the_words_of_the_record(
     watched = novaloop("watch", NAME, *options).stdout.splitlines()
     assert watched[-len(steps) :] == steps
     shown = " ".join(novaloop("show", NAME, *options).stdout.split())
-    assert " ".join(steps) in shown
+    # What leads to what is read already leads nowhere.
+    assert " ".join(step for step in steps if "novaloop show" not in step) in shown
+    assert f"novaloop show {NAME}{chosen}" not in shown
 
 
 @pytest.mark.parametrize("command", ["show", "watch"])
@@ -625,3 +630,53 @@ def test_a_report_of_the_local_cloud_says_that_it_is_no_nova(finished: Stack) ->
     local = replace(finished, is_local=True)
     (notice,) = reporting.build(local, snapshot, record)["notices"]
     assert "stands in for Nova" in notice
+
+
+def test_who_overruled_the_gate_stands_beside_it(
+    stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    gate = GateVerdict("HOLD", promotes=False, summary="not better")
+    store(stack, replace(example.record(), gate=gate, approved_by="jane"))
+    assert "HOLD, overruled by jane: not better" in novaloop("show", NAME).stdout
+    assert "gate: HOLD, overruled by jane: not better" in novaloop("report", NAME).stdout
+
+
+def test_without_a_gate_none_is_said_to_promote(
+    stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    spec = example.record().spec.model_copy(update={"gate": None})
+    gate = judge(replace(example.record(), spec=spec), {})
+    store(stack, replace(example.record(), spec=spec, gate=gate))
+    shown = novaloop("show", NAME).stdout
+    assert re.search(r"^gate +no gate is set *$", shown, re.MULTILINE), shown
+    assert "gate: no gate is set\n" in novaloop("report", NAME).stdout
+    assert str(gate) == "no gate is set"
+
+
+def test_several_problems_are_a_list_and_stand_there_once(stack: Stack) -> None:
+    reason = "sft.csv: line 3: is blank\nrft.csv: has no header\nUpload corrected files to go on."
+    rejected = replace(example.record(), status=Status.REJECTED, reason=reason, stages=())
+    stack.table.commit(rejected, (HistoryEntry(example.START, "REJECTED", reason),))
+    shown = novaloop("show", NAME).stdout
+    for line in reason.splitlines():
+        assert [each.strip() for each in shown.splitlines()].count(line) == 1
+    assert "see above" in shown
+    assert novaloop("list").stdout.count("sft.csv: line 3") == 1
+
+
+@pytest.mark.parametrize("ended", [True, False])
+def test_watch_tells_the_cost_and_since_when(*, ended: bool) -> None:
+    record = replace(example.record(), ended_at=example.START if ended else None)
+    out = Console(width=80, record=True)
+    screen = views.screen(Snapshot(NAME, record), datetime.now(UTC), lambda *words: " ".join(words))
+    out.print(screen)
+    last = " ".join(out.export_text().split())
+    assert ("took " if ended else " since its start; ") in last
+    assert "USD spent" in last
+
+
+def test_an_error_of_nothing_is_not_shown(finished: Stack) -> None:
+    estimate = {"value": 1.0, "stderr": 0.0}
+    assert views._estimate("exact match", estimate) == "exact match 1.000"

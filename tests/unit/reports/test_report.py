@@ -9,7 +9,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from novaloop.experiment.record import Record, ScoreItem, Stage, StageState, Status
+from novaloop.experiment.record import NO_GATE, Record, ScoreItem, Stage, StageState, Status
 from novaloop.reports import Report, html, markdown, report
 from tests.unit.reports import finished_experiment as example
 
@@ -322,15 +322,21 @@ def test_markdown_tells_the_gates_sentence_once() -> None:
         ("PROMOTE", True, "root", "PROMOTE, approved by root"),
         ("HOLD", False, None, "HOLD"),
         ("PROMOTE", True, None, "PROMOTE"),
+        (None, True, None, "no gate is set"),
+        (None, True, "root", "no gate is set, approved by root"),
     ],
 )
 def test_beside_the_gates_verdict_stands_who_decided_otherwise(
-    verdict: str, promotes: bool, by: str | None, words: str
+    verdict: str | None, promotes: bool, by: str | None, words: str
 ) -> None:
     record = example.record()
     assert record.gate is not None
-    gate = replace(record.gate, verdict=verdict, promotes=promotes)
+    gate = replace(record.gate, verdict=verdict or "PROMOTE", promotes=promotes)
+    if verdict is None:
+        gate = replace(gate, summary=NO_GATE, ledger=())
     content = report(replace(record, gate=gate, approved_by=by), example.scores())
     page = html(content)
-    assert f"<strong>Gate: {words}</strong>\n<p>{record.gate.why}</p>" in page
-    assert f"**{words}**: {record.gate.why}" in markdown(content)
+    assert f"<strong>Gate: {words}</strong>\n" in page
+    assert f"**{words}**" in markdown(content)
+    for text in (page, markdown(content)):
+        assert text.count(gate.why) == 1

@@ -297,6 +297,10 @@ class DatasetRef:
     outputs: Mapping[str, str]
 
 
+NO_GATE = "no gate is set"
+"""Why all is promoted of which no gate judges."""
+
+
 @dataclass(frozen=True)
 class GateVerdict(Bounded):
     """What the gate said, whether that allows a deployment, and each condition it looked at.
@@ -316,7 +320,7 @@ class GateVerdict(Bounded):
         return self.summary or "; ".join(lines)
 
     def __str__(self) -> str:
-        return f"{self.verdict}: {self.why}"
+        return self.why if self.summary == NO_GATE else f"{self.verdict}: {self.why}"
 
 
 @dataclass(frozen=True)

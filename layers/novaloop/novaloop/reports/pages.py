@@ -9,6 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 from markupsafe import Markup
 
 from novaloop.experiment.costs.prices import packaged_prices
+from novaloop.experiment.record import NO_GATE
 from novaloop.metrics.classification import NO_VALID_LABEL
 from novaloop.metrics.defects import STDERR_SUFFIX
 from novaloop.metrics.gate import GateVerdict
@@ -199,13 +200,12 @@ def duration(seconds: float | None) -> str:
     return f"{minutes}:{left:02}" if minutes else f"{left} s"
 
 
-def gate_verdict(report: Report) -> str:
+def gate_verdict(verdict: str, summary: str, by: str | None) -> str:
     """Write the gate's verdict, and who let the model pass: against it, where it was HOLD."""
-    gate, by = report["gate"], report["approved_by"]
-    verdict = gate["verdict"] if gate else ""
+    said = NO_GATE if summary == NO_GATE else verdict
     if by is None:
-        return verdict
-    return f"{verdict}, {'overruled' if verdict == GateVerdict.HOLD else 'approved'} by {by}"
+        return said
+    return f"{said}, {'overruled' if verdict == GateVerdict.HOLD else 'approved'} by {by}"
 
 
 def _when(time: str | None) -> str:
@@ -238,6 +238,7 @@ _environment.globals |= {
     "change": change,
     "gate_verdict": gate_verdict,
     "interval": interval,
+    "no_gate": NO_GATE,
     "heat": _heat,
     "recomputed": recomputed,
     "untested": untested,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict
 
-from novaloop.experiment.record import GateVerdict, Record, ScoreItem
+from novaloop.experiment.record import NO_GATE, GateVerdict, Record, ScoreItem
 from novaloop.metrics import gate
 from novaloop.metrics.results import read_score
 
@@ -14,7 +14,7 @@ def judge(record: Record, scores: Mapping[tuple[str, int], ScoreItem]) -> GateVe
     """Judge an evaluation by the spec's gate; without a gate, everything is promoted."""
     conditions = record.spec.gate
     if conditions is None:
-        return GateVerdict(gate.GateVerdict.PROMOTE, promotes=True, summary="no gate is set")
+        return GateVerdict(gate.GateVerdict.PROMOTE, promotes=True, summary=NO_GATE)
     item = _judged_score(record, scores, conditions.evaluation)
     if item is None:
         reason = "there is no score to judge"

@@ -227,7 +227,7 @@ def _judge(
     told = {key: which for key, which in record.refused.items() if key == _ALL}
     record = replace(record, refused=told)
     if problems := list(check_row_counts(record.spec, intake.accepted)):
-        return _reject(record, "; ".join(map(str, problems)), refused("rows"), now)
+        return _reject(record, "\n".join(map(str, problems)), refused("rows"), now)
     if checks is None or checks.versions != versions:
         return _have_checked(record, checks, intake, refused("not checked"), now)
     if checks.refusal:
@@ -432,7 +432,7 @@ def _sort(spec: ExperimentSpec, items: Iterable[DatasetItem]) -> _Intake:
 
 def _why_rejected(rejected: tuple[DatasetItem, ...]) -> str:
     told = told_once((item.file, item.reason) for item in rejected)
-    return "; ".join(told) + ". Upload corrected files to go on."
+    return "\n".join((*told, "Upload corrected files to go on."))
 
 
 def _what_is_awaited(spec: ExperimentSpec, intake: _Intake, snapshot: Snapshot) -> str:
