@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, EventStreamError
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -157,6 +157,76 @@ def test_a_stream_that_breaks_off_says_so(
     assert result.exit_code == 1
     assert result.stdout == "so far"
     assert "the answer broke off: out of memory" in result.stderr
+
+
+ERROR = {"object": "error", "message": "the context is too long", "code": 400}
+NO_STREAMS = {
+    b'{"choices": [{"message": {"content": "all at once"}}]}': (0, "all at once"),
+    json.dumps(ERROR).encode(): (1, "answered with an error: the context is too long"),
+    json.dumps({"error": ERROR}).encode(): (1, "answered with an error: the context is too long"),
+    b'{"error": "no model"}': (1, "answered with an error: no model"),
+    b"<html><body>502 Bad Gateway": (1, "something that is no chat completion"),
+    b'{"generated_text": "hello"}': (1, "something that is no chat completion"),
+    b"[]": (1, "something that is no chat completion"),
+    b'"hello"': (1, "something that is no chat completion"),
+    b'{"choices": [1]}': (1, "something that is no chat completion"),
+    b'{"choices": null}': (1, "something that is no chat completion"),
+    b"": (1, "something that is no chat completion"),
+    b'{"choices": [{"message": {"content": ""}}]}': (0, "The answer is empty."),
+    b'{"choices": [{"message": null}]}': (0, "The answer is empty."),
+}
+
+
+@pytest.mark.parametrize("option", ["--stream", "--no-stream"])
+@pytest.mark.parametrize("body", NO_STREAMS)
+def test_what_is_no_answer_is_told(
+    live: Stack, runtime: Runtime, monkeypatch: pytest.MonkeyPatch, body: bytes, option: str
+) -> None:
+    each = [{"PayloadPart": {"Bytes": body[at : at + 1]}} for at in range(len(body))]
+    monkeypatch.setattr(runtime, "pieces", lambda: iter(each))
+    monkeypatch.setattr(runtime, "invoke_endpoint", lambda **_: {"Body": io.BytesIO(body)})
+    result = novaloop("invoke", example.NAME, "hello", option)
+    code, told = NO_STREAMS[body]
+    assert (result.exit_code, told in result.output) == (code, True), result.output
+
+
+@pytest.mark.parametrize("error", [{"error": ERROR}, ERROR, {"error": "the context is too long"}])
+def test_an_error_inside_a_stream_is_told(
+    live: Stack, runtime: Runtime, monkeypatch: pytest.MonkeyPatch, error: dict[str, object]
+) -> None:
+    sent = chunk("so far") + f"data: {json.dumps(error)}\n\ndata: [DONE]\n\n"
+    broken = [{"PayloadPart": {"Bytes": sent.encode()}}]
+    monkeypatch.setattr(runtime, "pieces", lambda: iter(broken))
+    result = novaloop("invoke", example.NAME, "hello")
+    assert (result.exit_code, result.stdout) == (1, "so far")
+    assert "answered with an error: the context is too long" in result.stderr
+
+
+def test_an_exception_that_a_stream_tells_of_is_told(
+    live: Stack, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def pieces() -> Iterator[dict[str, dict[str, bytes]]]:
+        yield {"PayloadPart": {"Bytes": chunk("so far").encode()}}
+        told = {"Error": {"Code": "ModelStreamError", "Message": "out of memory"}}
+        raise EventStreamError(told, "InvokeEndpointWithResponseStream")
+
+    monkeypatch.setattr(runtime, "pieces", pieces)
+    result = novaloop("invoke", example.NAME, "hello")
+    assert (result.exit_code, result.stdout) == (1, "so far")
+    assert "the answer broke off: out of memory" in result.stderr
+
+
+@pytest.mark.parametrize("question", ["", " \n", "-"])
+def test_nothing_is_not_asked(live: Stack, runtime: Runtime, question: str) -> None:
+    result = novaloop("invoke", example.NAME, question, input="\n")
+    assert (result.exit_code, "the question is empty" in result.stderr) == (2, True)
+    assert runtime.requests == []
+
+
+def test_a_question_is_text(live: Stack, runtime: Runtime) -> None:
+    result = novaloop("invoke", example.NAME, "-", input=b"caf\xe9")
+    assert (result.exit_code, "no text in UTF-8" in result.stderr) == (2, True)
+    assert runtime.requests == []
 
 
 def test_a_model_that_fails_is_one_line(
