@@ -62,3 +62,22 @@ def test_it_depends_on_what_the_record_remembers(remembered: str | None, *, is_l
     assert found.spec is not None
     assert bool(found.spec.not_used) is is_late
     assert bool(simulation.record("demo").unused_uploads) is is_late
+
+
+WITHOUT = " by the default plan, since no experiment.yaml was there"
+
+
+@pytest.mark.parametrize("plan", ["", WITHOUT])
+def test_the_start_tells_what_it_may_cost_and_that_the_default_plan_was_taken(plan: str) -> None:
+    """Who uploads settings late sees from the start on that others run, and on which machines."""
+    simulation = Simulation()
+    if not plan:
+        simulation.upload("demo", "experiment.yaml", b"approval: manual\n")
+    for role in ("sft", "rft", "eval"):
+        rows = "".join(f"{role} {number},HQ\n" for number in range(300))
+        simulation.upload("demo", f"{role}.csv", f"question,answer\n{rows}".encode())
+    assert simulation.reaches("demo", Status.RUNNING)
+    (line,) = [each for each in simulation.store.history("demo") if each.what == "RUNNING"]
+    jobs = "baseline, sft, after-sft, rft, after-rft"
+    assert line.why.startswith(f"started with sft 300, rft 300, eval 300 rows{plan}; {jobs}: ")
+    assert "USD at the most; a deployment: 24 h of 1 ml.p5.48xlarge, " in line.why

@@ -22,6 +22,7 @@ from novaloop.experiment.controller.decision import (
 from novaloop.experiment.controller.observation import Observation, Version
 from novaloop.experiment.controller.strays import what_is_not_used
 from novaloop.experiment.controller.transitions import CHECK_AGAIN
+from novaloop.experiment.costs.budget import commitment, cost_of_jobs
 from novaloop.experiment.names import (
     INBOX,
     MAX_EXPERIMENT,
@@ -484,7 +485,11 @@ def _start(record: Record, intake: _Intake, seen: Observation, now: datetime) ->
     stages = pending_stages(record.spec)
     started = replace(record, stages=stages, started_at=now, notices=notices)
     rows = ", ".join(f"{item.role} {item.rows:,}" for item in intake.accepted) or "no"
-    return enter(started, Status.RUNNING, f"started with {rows} rows", now)
+    plan = "" if record.spec_upload else " by the default plan, since no experiment.yaml was there"
+    told = [f"started with {rows} rows{plan}", cost_of_jobs(started)]
+    if record.spec.deployment is not None:
+        told.append(f"a deployment: {commitment(started)}")
+    return enter(started, Status.RUNNING, "; ".join(filter(None, told)), now)
 
 
 def dataset_refs(items: Iterable[DatasetItem]) -> dict[str, DatasetRef]:
