@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from benchmarks import control_plane, live
+from novaloop.experiment.record import CommandKind, Status
+from tests.simulation.simulation import SPEC, Simulation
 
 MOST_CENTS = 0.25
 """For one experiment of the default plan."""
@@ -41,6 +44,25 @@ def test_the_readme_tells_what_an_idle_stack_costs(capsys: pytest.CaptureFixture
     told = re.search(r"nothing runs costs about ([\d.]+) US dollars", README.read_text("utf-8"))
     assert told is not None
     assert float(told[1]) == round(float(counted[1]), 1)
+
+
+@pytest.mark.parametrize(
+    ("settings", "status"),
+    [(b"budget_usd: 0.01\n", Status.HELD), (b"approval: manual\n", Status.AWAITING_APPROVAL)],
+)
+def test_what_waits_for_a_person_is_looked_at_less_and_less_often_and_obeyed_at_once(
+    settings: bytes, status: Status
+) -> None:
+    simulation = Simulation()
+    simulation.submit("demo", SPEC + settings + b"plan: [sft, deploy]\n")
+    assert simulation.settles("demo") is status
+    before = simulation.hints_delivered
+    simulation.passes(timedelta(days=60))
+    assert simulation.is_in("demo", status)
+    assert simulation.hints_delivered - before < 120
+    simulation.command("demo", CommandKind.STOP)
+    simulation.passes(timedelta(minutes=5))
+    assert simulation.is_in("demo", Status.STOPPED)
 
 
 @pytest.mark.parametrize(("experiments", "days"), [(1, 12), (6, 4)])

@@ -11,7 +11,7 @@ import pytest
 from botocore.exceptions import ReadTimeoutError
 
 from novaloop.experiment.record import CommandKind, Status
-from tests.simulation.simulation import SPEC, Simulation
+from tests.simulation.simulation import SPEC, Call, Simulation
 from tests.simulation.twin_service import refusal
 
 ERRORS = (refusal("InternalFailure", "no"), ReadTimeoutError(endpoint_url="https://aws"))
@@ -92,12 +92,62 @@ def test_a_report_is_asked_for_until_it_is_taken() -> None:
     assert len(simulation.notifier.messages) == 1, "told twice"
 
 
+class Refuses:
+    """Takes each message, or none, and answers with an error."""
+
+    def __init__(self, *, takes: bool) -> None:
+        self.takes, self.asked, self.on = takes, 0, True
+
+    def around(self, call: Call) -> Any:
+        if call.name not in {"notifier.publish", "scorer.request_report"} or not self.on:
+            return call()
+        self.asked += 1
+        if self.takes:
+            call()
+        raise ERRORS[0]
+
+
+@pytest.mark.parametrize("takes", [False, True])
+def test_a_topic_that_fails_is_asked_less_and_less_often_however_often_is_looked(
+    takes: bool,
+) -> None:
+    """A stage that waits is looked at every half an hour, and is a trouble to be told."""
+    simulation = Simulation()
+    simulation.jobs.limit = 0
+    topic = Refuses(takes=takes)
+    simulation.interposed.append(topic)
+    simulation.submit("demo", SPEC + b"plan: [sft]\n")
+    simulation.passes(timedelta(days=2))
+    before = topic.asked
+    assert before < 100
+    simulation.passes(timedelta(days=8))
+    assert topic.asked - before < 40
+    topic.on = False
+    told = len(simulation.notifier.messages)
+    simulation.passes(timedelta(days=1, hours=1))
+    assert len(simulation.notifier.messages) == told + 1
+
+
+def test_another_status_is_told_at_once_though_the_topic_failed_for_days() -> None:
+    simulation = Simulation()
+    simulation.jobs.limit = 0
+    topic = Refuses(takes=False)
+    simulation.interposed.append(topic)
+    simulation.submit("demo", SPEC + b"plan: [sft]\n")
+    simulation.passes(timedelta(days=6))
+    topic.on = False
+    simulation.command("demo", CommandKind.STOP)
+    assert simulation.reaches("demo", Status.STOPPED)
+    simulation.passes(timedelta(minutes=2))
+    assert [subject for subject, _ in simulation.notifier.messages] == ["Novaloop: demo is STOPPED"]
+
+
 @pytest.mark.parametrize(
     ("plan", "status", "most"),
     [
         (b"plan: [sft]\n", Status.COMPLETED, 40),
         (b"plan: [nonsense]\n", Status.REJECTED, 60),
-        (b"budget_usd: 0.01\nplan: [sft]\n", Status.HELD, 300),  # looked at hourly anyway
+        (b"budget_usd: 0.01\nplan: [sft]\n", Status.HELD, 60),
     ],
 )
 def test_a_topic_that_refuses_for_days_costs_few_looks(

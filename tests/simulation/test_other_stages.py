@@ -231,3 +231,18 @@ def test_what_the_region_does_not_have_launches_nothing(
     assert simulation.settles("demo") is Status.REJECTED
     assert told in simulation.record("demo").reason
     assert not simulation.jobs.launches
+
+
+def test_rows_of_a_later_stage_that_were_deleted_are_told_by_their_key() -> None:
+    """An RFT's rows and those that it is validated by are joined into one file."""
+    simulation = Simulation()
+    simulation.submit("demo", SPEC + b"plan: [sft, rft]\n")
+    assert simulation.run(lambda: bool(simulation.jobs.launches), timedelta(hours=1))
+    keys = [key for key, _ in simulation.objects.uploads("datasets/")]
+    for key in keys:
+        del simulation.objects._versions[key]
+    assert simulation.reaches("demo", Status.FAILED)
+    reason = simulation.record("demo").reason
+    assert "datasets/demo/" in reason
+    assert "was deleted" in reason
+    simulation.check("demo")

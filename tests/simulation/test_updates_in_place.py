@@ -186,9 +186,9 @@ def test_an_update_from_outside_ends_the_experiment_and_not_the_endpoint() -> No
     assert simulation.hosting.serving(BOT) == "by-hand"
 
 
-def by_hand(simulation: Simulation) -> None:
-    simulation.hosting.configs["by-hand"] = Resource({})
-    simulation.hosting.updated(EndpointName=BOT, EndpointConfigName="by-hand")
+def by_hand(simulation: Simulation, name: str = "by-hand") -> None:
+    simulation.hosting.configs[name] = Resource({})
+    simulation.hosting.updated(EndpointName=BOT, EndpointConfigName=name)
 
 
 def test_what_a_person_has_put_there_is_left_alone_since_there_is_no_way_back() -> None:
@@ -199,8 +199,14 @@ def test_what_a_person_has_put_there_is_left_alone_since_there_is_no_way_back() 
     assert simulation.reaches("old", Status.COMPLETED)
     simulation.submit("demo", SHARED)
     assert simulation.settles("demo") is Status.REJECTED
-    assert "by-hand, which is not Novaloop's" in simulation.record("demo").reason
+    assert "a configuration that is not Novaloop's" in simulation.record("demo").reason
     assert simulation.hosting.updates[1:] == []
+    for number in range(5):  # whoever puts it there goes on doing so, under ever new names
+        simulation.passes(timedelta(hours=1))
+        by_hand(simulation, f"by-hand-{number}")
+    assert [subject for subject, _ in simulation.notifier.messages if "REJECTED" in subject] == [
+        "Novaloop: demo is REJECTED"
+    ]
 
 
 def test_what_a_person_puts_there_during_the_training_is_left_alone_too() -> None:
@@ -208,7 +214,7 @@ def test_what_a_person_puts_there_during_the_training_is_left_alone_too() -> Non
     assert simulation.reaches("demo", Status.RUNNING)
     by_hand(simulation)
     assert simulation.settles("demo") is Status.FAILED
-    assert "by-hand, which is not Novaloop's" in simulation.record("demo").reason
+    assert "a configuration that is not Novaloop's" in simulation.record("demo").reason
     simulation.passes(timedelta(hours=1))
     assert simulation.hosting.serving(BOT) == "by-hand"
     assert simulation.hosting.left("demo") == []

@@ -206,7 +206,7 @@ class SageMakerEndpoints:
             return f"is {status}"
         tried = _experiment_at(endpoint)
         if tried is None:
-            return str(_by_hand(serving))
+            return str(_by_hand(f"the configuration {serving}, which"))
         holder = None if is_tried else self._holder(endpoint)
         if not is_tried and (holder is None or tried != holder.experiment_id):
             return f"is being deployed to by experiment {tried}"
@@ -341,15 +341,17 @@ def _taken(endpoint: Mapping[str, Any], holder: Owner | None) -> Problem | None:
     """
     if _experiment_at(endpoint) is not None:
         return None
-    name, serving = endpoint["EndpointName"], serving_of(endpoint)
-    by_hand = _by_hand(serving)
-    return (
-        replace(by_hand, what=f"the endpoint {name} {by_hand.what}") if holder else _foreign(name)
-    )
+    name = endpoint["EndpointName"]
+    if holder is None:
+        return _foreign(name)
+    # Without the configuration's name: whoever puts it there may do so again and again, and what is
+    # refused for the same is told once, by its words.
+    by_hand = _by_hand("a configuration that")
+    return replace(by_hand, what=f"the endpoint {name} {by_hand.what}")
 
 
-def _by_hand(serving: str) -> Problem:
-    what = f"serves the configuration {serving}, which is not Novaloop's"
+def _by_hand(configuration: str) -> Problem:
+    what = f"serves {configuration} is not Novaloop's"
     do = "choose another name, or delete the endpoint"
     return Problem("", f"{what}, so there would be no way back to it", do)
 

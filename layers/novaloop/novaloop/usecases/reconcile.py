@@ -106,6 +106,7 @@ from novaloop.usecases.ports import (
     LaunchRefused,
     Leftovers,
     Notifier,
+    ObjectMissing,
     Objects,
     Schedules,
     Scorer,
@@ -756,6 +757,12 @@ def _launch(
         return replace(feedback, refusal=Refusal(refused.reason, refused.cause))
     except Invalid as error:
         return replace(feedback, refusal=Refusal("; ".join(map(str, error.problems))))
+    except ObjectMissing as missing:
+        reason = (
+            f"{missing} was deleted; restore that version in the bucket, then retry, or submit the "
+            "files under a new experiment name"
+        )
+        return replace(feedback, refusal=Refusal(reason))
     except Exception as error:  # such as a read that timed out: the service may have acted
         code = _reported(error, f"launching {stage.name}", world)
         refusal = Refusal(f"the launch broke off: {code}", Obstacle.UNCLEAR)

@@ -34,6 +34,7 @@ from novaloop.experiment.controller.intake import collect, keeps_from_starting
 from novaloop.experiment.controller.notifications import (
     told,
     with_notification,
+    with_patience,
     with_report,
     with_troubles,
     with_warnings,
@@ -153,6 +154,7 @@ def decide(seen: Observation, now: datetime, policy: Policy) -> Decision:
         partial(with_notification, seen=seen),
         with_warnings,
         partial(with_report, seen=seen),
+        partial(with_patience, former=former, seen=seen, now=now),
     ):
         decision = faults.spare(partial(tell, decision), decision)
     due = partial(with_due, decision, former, seen, now, policy)

@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from novaloop.experiment.bounds import TEXT_BYTES, cut
-from novaloop.experiment.controller.decision import Announce, Decision, UpdateReport, Warn
+from novaloop.experiment.controller.decision import Announce, Command, Decision, UpdateReport, Warn
 from novaloop.experiment.controller.observation import Feedback, Observation
-from novaloop.experiment.controller.transitions import LATE_AFTER
+from novaloop.experiment.controller.transitions import CHECK_AGAIN, LATE_AFTER
 from novaloop.experiment.record import (
     HistoryEntry,
     Obstacle,
@@ -108,6 +108,44 @@ def with_warnings(decision: Decision) -> Decision:
     return replace(decision, commands=(*decision.commands, *warnings))
 
 
+UNSENT = "message "
+"""How, in what is awaited, a kind of message is called that could not be sent."""
+
+
+def with_patience(decision: Decision, former: Record, seen: Observation, now: datetime) -> Decision:
+    """Leave out messages of a kind that failed not long ago: it is tried less and less often.
+
+    After minutes at first, in the end once a day, however often is looked, and whatever there is to
+    tell meanwhile: a topic may take each and its answer be lost, and then each try is one more that
+    people get. In another status, it is tried at once.
+    """
+    record, look_at = decision.record, decision.look_at
+    goes_on = record.status is former.status
+    unsent = {k: v for k, v in former.awaited.items() if goes_on and k.startswith(UNSENT)}
+    for command, code in seen.asked:
+        known = unsent.pop(_kind(command), None)
+        if code and goes_on and isinstance(command, _MESSAGES):
+            since = known.since if known else now
+            again = now + max(CHECK_AGAIN, min((now - since) / 4, LEAST_OFTEN))
+            unsent[_kind(command)] = Suspicion(Suspect.UNANSWERED, since, again)
+    commands = []
+    for command in decision.commands:
+        known = unsent.get(_kind(command))
+        if known is not None and now < known.look_at:
+            look_at = min(filter(None, (look_at, known.look_at)))
+        else:
+            commands.append(command)
+    record = replace(record, awaited={**record.awaited, **unsent})
+    return replace(decision, record=record, commands=tuple(commands), look_at=look_at)
+
+
+_MESSAGES = Announce | Warn | UpdateReport
+
+
+def _kind(command: Command) -> str:
+    return f"{UNSENT}{type(command).__name__}"
+
+
 def _after_warnings(stage: Stage, by: Feedback) -> Stage:
     new = [kind for name, kind in by.warned if name == stage.name]
     if not new:
@@ -144,6 +182,8 @@ def _tells_status(record: Record) -> bool:
     return record.status in TOLD or bool(record.troubles)
 
 
+LEAST_OFTEN = timedelta(days=1)
+"""How often at least what can't be sent is tried again."""
 QUIET = timedelta(hours=6)
 """How long a trouble must be away until it counts as over. What comes and goes is told once so."""
 MOST_GONE = 6

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from novaloop.experiment.controller.backstop import is_pending
 from novaloop.experiment.controller.decision import Decision, Policy
-from novaloop.experiment.controller.notifications import all_told, is_denied
+from novaloop.experiment.controller.notifications import UNSENT, all_told, is_denied
 from novaloop.experiment.controller.observation import Observation, keeps_log
 from novaloop.experiment.controller.transitions import CHECK_AGAIN, SETTLING, next_check
 from novaloop.experiment.costs.budget import last_moment
@@ -25,10 +25,18 @@ LOOK_AGAIN: Mapping[Status, timedelta] = {
     Status.LIVE: timedelta(hours=1),
 }
 """How long an experiment may go without a look when no event calls for one."""
+_WAITS_FOR_PEOPLE = {
+    Status.COLLECTING,
+    Status.REJECTED,
+    Status.HELD,
+    Status.AWAITING_APPROVAL,
+}
+"""What they upload or say calls for a look at once; where that is lost, the sweep finds it."""
 LONGEST_QUIET, GIVEN_UP_AFTER = timedelta(days=1), timedelta(days=30)
-"""An experiment that takes uploads is looked at less and less often after the last of them, in the
-end once a day, and not at all after a month: nothing changes by itself by then, and many are never
-completed. An upload calls for a look at once, and the sweep finds one whose event was lost."""
+"""What waits for people is looked at less and less often after the last change, in the end once a
+day, and what takes uploads not at all after a month: nothing changes by itself by then, and many
+are never completed. An upload calls for a look at once, and the sweep finds one whose event was
+lost."""
 DENIED_AGAIN = timedelta(minutes=15)
 """When to try again to end, or to read, what could not be for so long that people are told."""
 
@@ -80,8 +88,8 @@ def _due_at(record: Record, seen: Observation, now: datetime, policy: Policy) ->
     due = now + LOOK_AGAIN[record.status]
     if (doubtful := _due_in_doubt(record, now)) is not None:
         return doubtful
-    if record.status.takes_uploads:
-        return _due_while_collecting(record, seen, now)
+    if record.status in _WAITS_FOR_PEOPLE:
+        return _due_while_waiting(record, seen, now)
     stage = record.active
     if stage is not None and stage.state is StageState.WAITING and stage.next_try_at:
         due = stage.next_try_at
@@ -97,8 +105,8 @@ def _due_at(record: Record, seen: Observation, now: datetime, policy: Policy) ->
     return _due_while_live(record, due, now)
 
 
-def _due_while_collecting(record: Record, seen: Observation, now: datetime) -> datetime | None:
-    """Return the next look: after half of the time since the last upload, within bounds.
+def _due_while_waiting(record: Record, seen: Observation, now: datetime) -> datetime | None:
+    """Return the next look: after half of the time since the last change, within bounds.
 
     Another experiment's checkpoint is open work, so what waits for it is looked at as before. What
     was asked for and does not come is told before it is given up.
@@ -107,8 +115,13 @@ def _due_while_collecting(record: Record, seen: Observation, now: datetime) -> d
     if seen.origin is not None and seen.origin.for_now:
         return now + soonest
     quiet = now - _last_change(record, seen.snapshot)
-    untold = [each.look_at for each in record.awaited.values() if not each.confirmed]
-    if quiet > GIVEN_UP_AFTER and all_told(record) and not untold:
+    untold = [
+        each.look_at
+        for what, each in record.awaited.items()
+        if not each.confirmed and not what.startswith(UNSENT)
+    ]
+    is_given_up = quiet > GIVEN_UP_AFTER and record.status.takes_uploads
+    if is_given_up and all_told(record) and not untold:
         return None
     due = now + max(soonest, min(quiet / 2, LONGEST_QUIET))
     return min(due, max(min(untold), now + soonest)) if untold else due
