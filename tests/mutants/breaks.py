@@ -426,7 +426,7 @@ MUTANTS: Sequence[Mutant] = [
         Fault(
             does="an endpoint that serves another experiment is deleted",
             test="test_an_endpoint_that_serves_something_else_is_not_deleted",
-            old="if endpoint is None or serving_of(endpoint) == ref.name:",
+            old="if endpoint is None or not ref.is_shared or serving_of(endpoint) == ref.name:",
             new="if True:",
         ),
         Fault(
@@ -484,7 +484,7 @@ MUTANTS: Sequence[Mutant] = [
         Fault(
             does="a cleanup deletes what another experiment serves",
             test="test_an_endpoint_that_serves_another_experiment_is_not_deleted",
-            old="return experiment_at(leftover.name, serving_of(described)) == experiment_id",
+            old="return experiment_id in {experiment_at(leftover.name, name) for name in names}",
             new="return True",
         ),
     ),

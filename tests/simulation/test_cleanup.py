@@ -154,11 +154,16 @@ def test_an_endpoint_that_serves_another_experiment_is_not_deleted() -> None:
     hosting.create_endpoint_config(
         EndpointConfigName="novaloop-other--0000-deploy-1", ProductionVariants=[], Tags=[]
     )
-    config = hosting.endpoints[ORPHAN].described
-    config["EndpointConfigName"] = "novaloop-other--0000-deploy-1"
+    endpoint = hosting.endpoints.pop(ORPHAN)
+    endpoint.described |= {
+        "EndpointName": "novaloop-bot",
+        "EndpointArn": endpoint.described["EndpointArn"].replace(ORPHAN, "novaloop-bot"),
+        "EndpointConfigName": "novaloop-other--0000-deploy-1",
+    }
+    hosting.endpoints["novaloop-bot"] = endpoint
     del hosting.components[ORPHAN]
     assert cleaned(simulation)
-    assert hosting.left("demo") == [f"endpoint {ORPHAN}"]
+    assert hosting.left("demo") == ["endpoint novaloop-bot"]
 
 
 def test_what_another_stack_made_is_not_deleted() -> None:

@@ -72,8 +72,8 @@ class SageMakerEndpoints:
             reason = str(taken or _foreign(ref.endpoint))
             return Work(self._parts(ref.name, owner), ours=False, reason=reason)
         serving = serving_of(endpoint)
-        if serving != ref.name and self._config(ref.name) is None:
-            return Work(self._parts(ref.name, owner))
+        if ref.is_shared and serving != ref.name and self._config(ref.name) is None:
+            return Work(self._parts(ref.name, owner), serving=serving)
         if ref.is_shared and not owner:
             holder = self._holder(endpoint)
         phase = _PHASES.get(endpoint["EndpointStatus"], Phase.ACTIVE)
@@ -87,7 +87,7 @@ class SageMakerEndpoints:
             holder=holder,
         )
         if serving != ref.name:
-            return _beside(work, serving)
+            return _beside(work, serving) if ref.is_shared else _changed(work, serving)
         if work.phase is Phase.READY:
             return self._with_component(ref, work)
         # Rolling back came to nothing: what serves now is for a person to see.
@@ -140,6 +140,10 @@ class SageMakerEndpoints:
     def _holder(self, endpoint: Mapping[str, Any]) -> Owner | None:
         """Return whose the endpoint is by its tags."""
         return self._owner(endpoint["EndpointArn"])
+
+    def _is_own(self, ref: EndpointRef, owner: Owner | None, endpoint: Mapping[str, Any]) -> bool:
+        """Whether an endpoint is the attempt's own, whatever configuration it serves by now."""
+        return not ref.is_shared and (owner is None or owner.owns(self._holder(endpoint)))
 
     def _owner(self, arn: str) -> Owner | None:
         """Return whose something is by its tags."""
@@ -224,15 +228,17 @@ class SageMakerEndpoints:
     def delete(self, ref: EndpointRef, owner: Owner | None, *, gone: bool) -> End:
         """Delete what comes first: component, then endpoint, then configuration and model.
 
-        An endpoint that serves something else stays; one with a `former` goes back to that. One
-        that does not show may be there, and one that serves something else may be about to serve
-        this: what was made for it goes only if it is known to be `gone`. Raises EndRefused.
+        A lasting endpoint that serves something else stays; one with a `former` goes back to that.
+        One that does not show may be there, and one that serves something else may be about to
+        serve this: what was made for it goes only if it is known to be `gone`. Raises EndRefused.
         """
         if gone:
             endpoint = self._endpoint(ref.endpoint)
             # Looks that went before may all have been stale: what is rolled out keeps its parts.
             stays = endpoint is not None and (
-                serving_of(endpoint) == ref.name or endpoint["EndpointStatus"] not in _PHASES
+                serving_of(endpoint) == ref.name
+                or endpoint["EndpointStatus"] not in _PHASES
+                or self._is_own(ref, owner, endpoint)
             )
             return End.NOT_NOW if stays else self._delete_parts(ref.name, owner)
         try:
@@ -264,7 +270,7 @@ class SageMakerEndpoints:
         if endpoint is None and ref.is_shared:
             # What serves there may be another experiment's. The endpoint's schedule is behind it.
             return End.NOT_NOW
-        if endpoint is None or serving_of(endpoint) == ref.name:
+        if endpoint is None or not ref.is_shared or serving_of(endpoint) == ref.name:
             return self._take_out_of_service(ref)
         return End.NOT_NOW
 
@@ -359,6 +365,19 @@ def _by_hand(configuration: str) -> Problem:
 def _foreign(endpoint: str) -> Problem:
     what = f"an endpoint {endpoint} exists and is not Novaloop's: it has no tag {EXPERIMENT_TAG}"
     return Problem("", what, "choose another name, or delete it")
+
+
+def _changed(work: Work, serving: str) -> Work:
+    """Say how an attempt stands whose own endpoint somebody has pointed at another configuration.
+
+    It bills as before, and nobody else's stands behind its name: it is the attempt's to end.
+    """
+    if work.phase in {Phase.ACTIVE, Phase.ENDING}:
+        return work
+    reason = f"it serves the configuration {serving} now"
+    return replace(
+        work, phase=Phase.FAILED, progress=Progress("updated from outside"), reason=reason
+    )
 
 
 def _beside(work: Work, serving: str) -> Work:

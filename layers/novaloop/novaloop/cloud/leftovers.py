@@ -261,8 +261,10 @@ class TaggedResources:
         if described is None:
             return False
         if leftover.kind == _ENDPOINT:
-            # What another experiment serves is not this one's to delete, whatever the tag says.
-            return experiment_at(leftover.name, serving_of(described)) == experiment_id
+            # What another experiment serves under a lasting name is not this one's to delete,
+            # whatever the tag says. An attempt's own is, whatever somebody made it serve.
+            names = leftover.name, serving_of(described)
+            return experiment_id in {experiment_at(leftover.name, name) for name in names}
         return True
 
     def _describe(self, leftover: Leftover) -> Mapping[str, Any] | None:
