@@ -145,16 +145,20 @@ def reject(stack: Stack, name: str, note: str | None) -> None:
     _say(give(stack, name, CommandKind.REJECT, note=note))
 
 
+_no_wait = click.option("--no-wait", is_flag=True, help="Return once it has begun.")
+
+
 @click.command()
 @click.argument("name")
+@_no_wait
 @with_stack
-def stop(stack: Stack, name: str) -> None:
+def stop(stack: Stack, name: str, *, no_wait: bool) -> None:
     """Stop the experiment and whatever it runs.
 
     Waits until nothing of it runs or serves. Leaving with Ctrl-C takes nothing back.
     """
-    give(stack, name, CommandKind.STOP)
-    _say(_wait_until_gone(stack, name))
+    record = give(stack, name, CommandKind.STOP)
+    _say(record if no_wait else _wait_until_gone(stack, name))
 
 
 @click.command()
@@ -198,13 +202,17 @@ def keep(stack: Stack, name: str, hours: float) -> None:
 
 @click.command()
 @click.argument("name")
+@_no_wait
 @with_stack
-def cleanup(stack: Stack, name: str) -> None:
+def cleanup(stack: Stack, name: str, *, no_wait: bool) -> None:
     """Delete everything with the experiment's tag.
 
     Waits until nothing is left. Checkpoints are kept. Harmless when repeated.
     Leaving with Ctrl-C takes nothing back.
     """
+    if no_wait:
+        _say(give(stack, name, CommandKind.CLEANUP))
+        return
     record = clean_up(stack, name)
     _say(record)
     for line in kept(stack, record):

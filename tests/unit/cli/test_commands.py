@@ -424,3 +424,18 @@ def test_what_came_to_its_end_is_not_run_again_by_a_slip(
     assert stored(controlled).status is status
     assert novaloop(*again, "--yes").exit_code == 0
     assert stored(controlled).status is Status.RUNNING
+
+
+@pytest.mark.parametrize(
+    ("command", "status"), [("stop", Status.RUNNING), ("cleanup", Status.FAILED)]
+)
+def test_whoever_does_not_wait_is_told_that_it_has_begun(
+    controlled: Stack, command: str, status: Status
+) -> None:
+    put(controlled, status)
+    result = novaloop(command, NAME, "--no-wait")
+    assert result.exit_code == 0, result.output
+    record = stored(controlled)
+    assert record.status is Status.STOPPING or record.cleanup is not None
+    assert flat(result.stdout).startswith(f"{NAME} is {record.status}: ")
+    assert "waiting until" not in result.stderr
