@@ -107,8 +107,8 @@ def place(stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stac
         monkeypatch.setattr(module, "aws_client", clients)
     monkeypatch.setattr(stacks, "ExperimentTable", the_table)
     (tmp_path / "new").mkdir()
-    rows = "".join(f"question {n},answer {n}\n" for n in range(100))
     for name in ("sft", "rft", "eval"):
+        rows = "".join(f"{name} question {n},answer {n}\n" for n in range(100))
         (tmp_path / "new" / f"{name}.csv").write_text(f"question,answer\n{name} is it?,é\n{rows}")
     Path("rft.jsonl").write_text(
         '{"messages": [{"role": "user", "content": "q"}], "reference_answer": "é",'
