@@ -125,6 +125,7 @@ def stage(**changes: Any) -> Stage:
         "next_try_at": LATER,
         "queued_at": NOW,
         "tries": 4,
+        "losses": 3,
         "waits": (complete(Waited(Obstacle.QUOTA, NOW, 4, long=True)),),
         "checkpoint": "s3://customer-escrow-1-smtj-x/job/step_9",
         "metrics": {

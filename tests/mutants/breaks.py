@@ -587,8 +587,8 @@ MUTANTS: Sequence[Mutant] = [
         Fault(
             does="service faults are tried without end",
             test="test_every_row[RUNNING-LOST_TOO_OFTEN]",
-            old="goes_on = stage.tries < MAX_LOST or (",
-            new="goes_on = True or (",
+            old="goes_on = stage.losses < MAX_LOST or _is_free(",
+            new="goes_on = True or _is_free(",
         ),
         Fault(
             does="a score is waited for without end",

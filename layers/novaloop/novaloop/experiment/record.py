@@ -246,8 +246,8 @@ class Stage(Bounded):
 
     `backstop` is the schedule that ends what an attempt serves with, by its own `attempt`: that of
     a former one stays until it is removed. Times are UTC; `queued_at` is since when it waits for a
-    quota, if it does. `tries` counts launches that came to nothing in a row. `waits` are the
-    obstacles met, the present one last, until its work has begun. `checkpoint` and `metrics`, by
+    quota, if it does. `tries` counts launches that came to nothing in a row, `losses` those of
+    them that were launched and lost where that costs or fails. `waits` are the obstacles met, the present one last, until its work has begun. `checkpoint` and `metrics`, by
     their full names, are what it came to. `earlier_seconds` is what the attempts before the present
     one were billed. `reason` is why it stands where it does.
     """
@@ -260,6 +260,7 @@ class Stage(Bounded):
     next_try_at: datetime | None = None
     queued_at: datetime | None = None
     tries: int = 0
+    losses: int = 0
     waits: tuple[Waited, ...] = ()
     checkpoint: str | None = None
     metrics: Annotated[Mapping[str, Measured], First(MAX_METRICS)] = field(default_factory=dict)

@@ -367,17 +367,21 @@ def _look_at_remains(stage: Stage, seen: Observation, now: datetime) -> Sight:
 
 
 def _look_at_loss(stage: Stage, plan: StageSpec, work: Work) -> Sight:
-    """Try again without end for want of capacity, a few times where a try costs or fails.
-
-    A component's endpoint is in service, and bills, by the time that the component is lost.
-    """
-    is_free = not plan.has_component
-    goes_on = stage.tries < MAX_LOST or (
-        work.cause is Cause.CAPACITY and (is_free or stage.attempt.second_step_at is None)
-    )
+    """Try again without end where a try costs nothing, a few times where it costs or fails."""
+    goes_on = stage.losses < MAX_LOST or _is_free(stage, plan, work)
     if not goes_on or stage.attempt.number >= MAX_ATTEMPT:
         return Sight.LOST_TOO_OFTEN
     return Sight.LOST_WITH_REMAINS if stage.kind.serves else Sight.LOST
+
+
+def _is_free(stage: Stage, plan: StageSpec, work: Work) -> bool:
+    """Whether an attempt was lost for want of capacity, before it had its machines.
+
+    A component's endpoint is in service, and bills, by the time that the component is asked for.
+    """
+    attempt = stage.attempt
+    has_endpoint = attempt.second_step_at is not None or attempt.refusals > 0
+    return work.cause is Cause.CAPACITY and not (plan.has_component and has_endpoint)
 
 
 def _settles(stage: Stage, now: datetime) -> bool:
@@ -458,6 +462,7 @@ class _Step:
     work: Work
     now: datetime
     name: str
+    is_free: bool
 
 
 def proceeded(stage: Stage, seen: Observation, now: datetime) -> Stage:
@@ -474,14 +479,18 @@ def heard(stage: Stage, seen: Observation) -> Stage:
     return replace(stage, attempt=replace(stage.attempt, health=health))
 
 
-def move(stage: Stage, sight: Sight, seen: Observation, now: datetime, name: str) -> Stage:
+def move(
+    stage: Stage, plan: StageSpec, sight: Sight, seen: Observation, now: datetime, name: str
+) -> Stage:
     """Return `stage` as the table's row for what is seen leaves it.
 
     `name` is that of its present attempt's job or endpoint.
     """
     rule = TABLE[stage.state, sight]
     moved = replace(stage, state=rule.to)
-    step = _Step(stage, moved, sight, rule.ask, seen, seen.work or Work(), now, name)
+    work = seen.work or Work()
+    is_free = _is_free(stage, plan, work)
+    step = _Step(stage, moved, sight, rule.ask, seen, work, now, name, is_free)
     return _MOVES[rule.to](step)
 
 
@@ -518,7 +527,8 @@ def _put_off(step: _Step) -> Stage:
     known, work = stage.attempt, step.work
     if step.sight in {Sight.LOST, Sight.CLEARED}:
         lost = replace(known, billable_seconds=work.billable_seconds)
-        return replace(moved, attempt=lost).with_new_attempt(step.now)
+        losses = stage.losses + (step.sight is Sight.LOST and not step.is_free)
+        return replace(moved, attempt=lost, losses=losses).with_new_attempt(step.now)
     # It goes on with the same attempt. If that runs, its second step was refused, and the first one
     # is done.
     is_second = stage.state is StageState.RUNNING and refusal is not None
@@ -541,24 +551,25 @@ def _clear(step: _Step) -> Stage:
         return step.stage
     cause = _OBSTACLES.get(step.work.cause)
     waits = _met(step.stage.waits, cause, step.now) if cause else step.stage.waits
-    attempt = _billed(step)
-    return replace(step.moved, attempt=attempt, waits=waits, reason=_why(step.sight, step.seen))
+    return replace(
+        step.moved,
+        attempt=_billed(step),
+        losses=step.stage.losses + (not step.is_free),
+        waits=waits,
+        reason=_why(step.sight, step.seen),
+    )
 
 
 def _billed(step: _Step) -> Attempt:
     """Return the attempt; without its start, if nothing of it was billed.
 
     What was lost for want of capacity while it was created, or while an endpoint was updated to it,
-    never had its machines. A component's endpoint has them. From when on SageMaker bills an
-    endpoint, no source of AWS's says; so what was lost to a fault of the service counts from its
-    creation.
+    never had its machines. From when on SageMaker bills an endpoint, no source of AWS's says; so
+    what was lost to a fault of the service counts from its creation.
     """
     attempt = step.moved.attempt
-    is_update = attempt.previous_config is not None
-    had_machines = not is_update and (attempt.second_step_at is not None or attempt.refusals > 0)
-    if not step.stage.kind.serves or step.work.cause is not Cause.CAPACITY or had_machines:
-        return attempt
-    return replace(attempt, started_at=None)
+    was_billed = not (step.stage.kind.serves and step.is_free)
+    return attempt if was_billed else replace(attempt, started_at=None)
 
 
 def _queue_up(step: _Step) -> Stage:
@@ -625,7 +636,7 @@ def _check(step: _Step) -> Stage:
             billable_seconds=work.billable_seconds,
             progress=_progress(step),
         )
-        moved = replace(moved, attempt=ended, tries=0, waits=())
+        moved = replace(moved, attempt=ended, tries=0, losses=0, waits=())
     if step.ask is Ask.CHECK:
         # In its words of now: a service may say it in others each time, and no look come to rest.
         reason = step.seen.outcome.reason if step.seen.outcome else moved.reason
