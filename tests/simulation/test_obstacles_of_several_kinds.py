@@ -30,7 +30,7 @@ class Refusing:
         self.asked += 1
         code = self.code_of(self.asked)
         if code is not None:
-            raise refusal(code, "no")
+            raise refusal(code, code)
         return call()
 
 
@@ -71,3 +71,80 @@ def test_six_faults_among_other_losses_fail_the_stage() -> None:
     simulation.submit("demo", SFT)
     assert simulation.settles("demo") is Status.FAILED
     assert simulation.record("demo").stages[0].attempt.number == 11
+
+
+@pytest.mark.parametrize("code", ["ThrottlingException", "InternalFailure"])
+def test_who_could_not_ask_keeps_its_place_in_the_queue(code: str) -> None:
+    simulation = Simulation()
+    simulation.jobs.limit = 0
+    simulation.submit("first", SFT)
+    simulation.passes(timedelta(hours=1))
+    simulation.submit("second", SFT)
+    simulation.passes(timedelta(hours=1))
+    place = simulation.record("first").stages[0].queued_at
+    assert place is not None
+    Refusing(
+        simulation,
+        "jobs.create_training_job",
+        lambda number: code if number == 1 else None,
+        of="-first--",
+    )
+    simulation.passes(timedelta(hours=2))
+    assert simulation.record("first").stages[0].queued_at == place
+    assert "waits behind first" in (simulation.record("second").stages[0].reason or "")
+    simulation.jobs.limit = 1
+    simulation.passes(timedelta(minutes=20))
+    assert simulation.record("first").stages[0].state is not StageState.WAITING
+    assert simulation.record("second").stages[0].state is StageState.WAITING
+
+
+def test_who_is_kept_by_something_else_leaves_the_queue() -> None:
+    """What it waits for has nothing to do with the quota, which others may use."""
+    simulation = Simulation()
+    simulation.jobs.limit = 0
+    simulation.submit("first", SFT)
+    simulation.passes(timedelta(hours=1))
+    Refusing(simulation, "jobs.create_training_job", lambda _: "InsufficientInstanceCapacity")
+    simulation.passes(timedelta(hours=1))
+    assert simulation.record("first").stages[0].queued_at is None
+
+
+@pytest.mark.parametrize("every", [2, 7])
+@pytest.mark.parametrize(
+    ("plan", "call", "throttled"),
+    [
+        (b"sft", "jobs.create_training_job", "jobs.create_training_job"),
+        (b"sft, deploy", "sagemaker.create_endpoint", "scheduler.create_schedule"),
+    ],
+)
+def test_a_quota_is_waited_for_whatever_else_is_met_now_and_then(
+    plan: bytes, call: str, throttled: str, every: int
+) -> None:
+    simulation = Simulation()
+    quota, calls = "ResourceLimitExceeded", []
+
+    def code(number: int) -> str | None:
+        calls.append(number)
+        if throttled == call and number % every == 0:
+            return "ThrottlingException"
+        return quota if simulation.clock.now() < until else None
+
+    until = simulation.clock.now() + timedelta(days=2)
+    Refusing(simulation, call, code)
+    if throttled != call:
+        Refusing(simulation, throttled, lambda n: None if n % every else "ThrottlingException")
+    simulation.submit("demo", SPEC + b"plan: [" + plan + b"]\n")
+    assert simulation.settles("demo") in {Status.COMPLETED, Status.LIVE}
+    assert len(calls) > 50
+
+
+def test_what_is_throttled_all_the_time_fails_after_its_six_hours() -> None:
+    """Also where it had waited for a quota before."""
+    simulation = Simulation()
+    Refusing(
+        simulation,
+        "jobs.create_training_job",
+        lambda number: "ResourceLimitExceeded" if number < 30 else "ThrottlingException",
+    )
+    simulation.submit("demo", SFT)
+    assert simulation.settles("demo") is Status.FAILED

@@ -188,7 +188,7 @@ CASES = (
     Case(
         S.RUNNING,
         Sight.LOST_TOO_OFTEN,
-        {**MADE, "tries": 5},
+        {**MADE, "losses": 5},
         work(Phase.LOST, cause=Cause.SERVICE_FAULT),
         S.FAILED,
     ),

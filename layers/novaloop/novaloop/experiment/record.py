@@ -247,9 +247,10 @@ class Stage(Bounded):
     `backstop` is the schedule that ends what an attempt serves with, by its own `attempt`: that of
     a former one stays until it is removed. Times are UTC; `queued_at` is since when it waits for a
     quota, if it does. `tries` counts launches that came to nothing in a row, `losses` those of
-    them that were launched and lost where that costs or fails. `waits` are the obstacles met, the present one last, until its work has begun. `checkpoint` and `metrics`, by
-    their full names, are what it came to. `earlier_seconds` is what the attempts before the present
-    one were billed. `reason` is why it stands where it does.
+    them that were launched and lost where that costs or fails. `waits` are the obstacles met, the
+    present one last, until its work has begun; one met 0 `times` is over. `checkpoint` and
+    `metrics`, by their full names, are what it came to. `earlier_seconds` is what the attempts
+    before the present one were billed. `reason` is why it stands where it does.
     """
 
     kind: StageKind

@@ -273,7 +273,7 @@ def _move(
     rule = TABLE[stage.state, sight]
     of = record.prefix, record.experiment_id, record.uid
     name = job_name(*of, stage.name, stage.attempt.number)
-    moved = move(stage, plan, sight, seen, now, name)
+    moved = move(stage, plan, sight, seen, now=now, name=name)
     commands = (StageCommand(rule.ask, stage.name),) if rule.ask else ()
     asked = (StageCommand(Ask.CHECK, stage.name),) if moved.state is StageState.SCORING else ()
     after = awaiting(put_stage(record, moved), asked, seen, now)

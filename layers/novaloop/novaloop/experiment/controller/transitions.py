@@ -272,10 +272,28 @@ def _met(
     waits: tuple[Waited, ...], cause: Obstacle, now: datetime, times: int = 1
 ) -> tuple[Waited, ...]:
     """Return the obstacles with one more meeting with `cause`, which becomes the last of them."""
-    known = next((each for each in waits if each.of is cause), Waited(cause, now, times=0))
+    known = next((each for each in waits if each.of is cause), None)
+    if known is None or (not known.times and PATIENCE[cause] is not None):
+        known = Waited(cause, now, times=0)
     long = known.long or now >= known.since + LONG_WAIT
-    others = (each for each in waits if each.of is not cause)
+    others = (
+        replace(each, times=0, long=False) if times and _is_over(each.of, cause) else each
+        for each in waits
+        if each.of is not cause
+    )
     return (*others, replace(known, times=known.times + times, long=long))
+
+
+def _is_over(former: Obstacle, cause: Obstacle) -> bool:
+    """Whether it shows by what a launch met now that a former obstacle is not there any more.
+
+    Who is refused for a quota has got past all that is waited for with patience, and whoever gets
+    an answer has got past throttling. It stays in mind, as its launch may have taken effect, and
+    begins anew when it is met again: single throttled calls, days apart, are no fault of six hours.
+    """
+    if PATIENCE[former] is None:
+        return False
+    return PATIENCE[cause] is None or (former in UNCLEAR and cause not in UNCLEAR)
 
 
 def is_confirmed(stage: Stage) -> bool:
@@ -480,7 +498,7 @@ def heard(stage: Stage, seen: Observation) -> Stage:
 
 
 def move(
-    stage: Stage, plan: StageSpec, sight: Sight, seen: Observation, now: datetime, name: str
+    stage: Stage, plan: StageSpec, sight: Sight, seen: Observation, *, now: datetime, name: str
 ) -> Stage:
     """Return `stage` as the table's row for what is seen leaves it.
 
@@ -515,7 +533,9 @@ def _put_off(step: _Step) -> Stage:
     if step.sight is Sight.BEHIND:
         return _queue_up(step)
     cause = refusal.cause if refusal else _OBSTACLES.get(step.work.cause)
-    is_queued = cause is Obstacle.QUOTA and refusal is not None
+    # Who could not ask for the quota, since a call was throttled, say, keeps its place.
+    unheard = stage.queued_at is not None and cause in UNCLEAR
+    is_queued = refusal is not None and (cause is Obstacle.QUOTA or unheard)
     moved = replace(
         step.moved,
         tries=stage.tries + 1,
