@@ -233,6 +233,20 @@ BREAKS: Sequence[Break] = (
         "tests/simulation/test_files_that_are_not_used.py",
     ),
     _one(
+        "a topic that fails is asked at each look",
+        "experiment/controller/decide.py",
+        "        partial(with_patience, former=former, seen=seen, now=now),\n",
+        "",
+        "tests/simulation/test_messages_that_fail.py",
+    ),
+    _one(
+        "what waits for a person is looked at each hour for ever",
+        "experiment/controller/requeue.py",
+        "    Status.HELD,\n    Status.AWAITING_APPROVAL,\n}",
+        "}",
+        "tests/simulation/test_cost_of_the_control_plane.py",
+    ),
+    _one(
         "a newer file of another format is not looked for before the start",
         "usecases/reconcile.py",
         "in wanted.later.items():",

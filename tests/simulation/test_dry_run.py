@@ -11,6 +11,7 @@ import pytest
 from novaloop.experiment.record import CommandKind, Status
 from tests.simulation.faults import Calls, Scenario, at_any_call
 from tests.simulation.simulation import ROUGH, SPEC, Simulation, crash
+from tests.simulation.twins import questions_csv
 
 DRY = SPEC + b"dry_run: true\n"
 KEY = "reports/demo/plan.json"
@@ -105,3 +106,24 @@ def test_a_crash_at_any_call_heals(calls: Calls) -> None:
 @pytest.mark.parametrize("seed", range(5))
 def test_rough_weather(seed: int) -> None:
     assert dry_run(seed=seed, chaos=ROUGH).jobs.launches == []
+
+
+@pytest.mark.parametrize("ends", ["dry run", "stopped"])
+def test_what_is_uploaded_after_an_end_without_a_start_is_told(ends: str) -> None:
+    simulation = Simulation()
+    dry = b"dry_run: true\n" if ends == "dry run" else b""
+    simulation.upload("demo", "experiment.yaml", SPEC + b"plan: [sft]\n" + dry)
+    if dry:
+        simulation.upload("demo", "sft.csv", questions_csv(70, 0))
+    simulation.passes(timedelta(minutes=10))
+    if not dry:
+        simulation.command("demo", CommandKind.STOP)
+    simulation.passes(timedelta(minutes=5))
+    assert simulation.record("demo").status.is_final
+    assert simulation.record("demo").unused_uploads == ""
+    simulation.upload("demo", "sft.csv", questions_csv(80, 1))
+    simulation.passes(timedelta(minutes=5))
+    told = simulation.record("demo").unused_uploads
+    assert told.startswith("sft.csv version ")
+    assert "came after the experiment was over; submit under a new experiment name" in told
+    assert [line.why for line in simulation.store.history("demo")][-1] == told
