@@ -99,7 +99,7 @@ class Refuses:
         self.takes, self.asked, self.on = takes, 0, True
 
     def around(self, call: Call) -> Any:
-        if call.name not in {"notifier.publish", "scorer.request_report"} or not self.on:
+        if call.name != "notifier.publish" or not self.on:
             return call()
         self.asked += 1
         if self.takes:
@@ -126,6 +126,7 @@ def test_a_topic_that_fails_is_asked_less_and_less_often_however_often_is_looked
     told = len(simulation.notifier.messages)
     simulation.passes(timedelta(days=1, hours=1))
     assert len(simulation.notifier.messages) == told + 1
+    assert not simulation.record("demo").awaited
 
 
 def test_another_status_is_told_at_once_though_the_topic_failed_for_days() -> None:

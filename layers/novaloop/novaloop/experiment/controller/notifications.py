@@ -135,11 +135,12 @@ def with_patience(decision: Decision, former: Record, seen: Observation, now: da
             look_at = min(filter(None, (look_at, known.look_at)))
         else:
             commands.append(command)
-    record = replace(record, awaited={**record.awaited, **unsent})
+    others = {k: v for k, v in record.awaited.items() if not k.startswith(UNSENT)}
+    record = replace(record, awaited={**others, **unsent})
     return replace(decision, record=record, commands=tuple(commands), look_at=look_at)
 
 
-_MESSAGES = Announce | Warn | UpdateReport
+_MESSAGES = Announce | Warn
 
 
 def _kind(command: Command) -> str:
