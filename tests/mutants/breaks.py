@@ -547,13 +547,13 @@ MUTANTS: Sequence[Mutant] = [
         Fault(
             does="a claim that another one holds is launched",
             test="test_every_row[CLAIMED-LAUNCHING]",
-            old="return Sight.LAUNCHING if _is_leased(stage, now) else Sight.ABSENT",
+            old="return Sight.LAUNCHING if _is_leased(stage, now) else absent",
             new="return Sight.ABSENT",
         ),
         Fault(
             does="a launch that crashed is never repeated",
             test="test_every_row[CLAIMED-ABSENT]",
-            old="return Sight.LAUNCHING if _is_leased(stage, now) else Sight.ABSENT",
+            old="return Sight.LAUNCHING if _is_leased(stage, now) else absent",
             new="return Sight.LAUNCHING",
         ),
         Fault(

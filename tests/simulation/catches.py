@@ -94,8 +94,8 @@ BREAKS: Sequence[Break] = (
     _one(
         "a launch is repeated by the claim of the one before",
         "experiment/controller/transitions.py",
-        "return replace(moved, attempt=replace(moved.attempt, claimed_at=step.now))",
-        "return moved",
+        "claimed = replace(moved.attempt, claimed_at=step.now)",
+        "claimed = moved.attempt",
         "tests/simulation/test_absence.py",
     ),
     _one(

@@ -148,3 +148,30 @@ def test_what_is_throttled_all_the_time_fails_after_its_six_hours() -> None:
     )
     simulation.submit("demo", SFT)
     assert simulation.settles("demo") is Status.FAILED
+
+
+@pytest.mark.parametrize(
+    ("plan", "call", "code"),
+    [
+        (b"plan: [sft]\n", "jobs.create_training_job", "ResourceInUse"),
+        (
+            b"runtime: bedrock\nplan: [sft]\n",
+            "bedrock.create_model_customization_job",
+            "ConflictException",
+        ),
+    ],
+)
+def test_a_name_that_is_taken_by_what_never_shows_is_told_and_given_up(
+    plan: bytes, call: str, code: str
+) -> None:
+    simulation = Simulation()
+    refusing = Refusing(simulation, call, lambda _: code)
+    simulation.submit("demo", SPEC + plan, sft_rows=200)
+    simulation.passes(timedelta(hours=3))
+    told = [body for _, body in simulation.notifier.messages]
+    assert any("nothing of that name shows" in body for body in told)
+    assert simulation.reaches("demo", Status.FAILED)
+    assert "nothing of that name shows" in simulation.record("demo").reason
+    assert 12 <= refusing.asked < 100
+    simulation.passes(timedelta(days=1))
+    assert refusing.asked < 100

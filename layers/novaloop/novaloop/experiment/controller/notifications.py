@@ -271,7 +271,7 @@ def present_troubles(record: Record) -> list[PresentTrouble]:
         found.append(PresentTrouble(_UNSET, exposed))
     if ails := _ails(record):
         found.append(PresentTrouble(_AILS, ails))
-    if stage is not None and stage.state is StageState.WAITING and record.status in _LAUNCHES:
+    if stage is not None and stage.state in _BEFORE_LAUNCH and record.status in _LAUNCHES:
         found += _long_wait(stage)
     scored = stage if stage is not None and stage.state is StageState.SCORING else None
     if scored is not None and scored.attempt.checks >= LATE_AFTER:
@@ -355,6 +355,7 @@ def _long_wait(stage: Stage) -> list[PresentTrouble]:
 
 
 _LAUNCHES = {Status.RUNNING, Status.DEPLOYING}
+_BEFORE_LAUNCH = {StageState.WAITING, StageState.CLAIMED}
 _WHAT_HELPS = {
     Obstacle.QUOTA: "end what uses the quota up, or ask AWS for a higher one",
     Obstacle.QUOTA_TOO_SMALL: "the quota is too small for it alone: ask AWS for a higher one",

@@ -239,7 +239,8 @@ def _look_at_claim(stage: Stage, plan: StageSpec, seen: Observation, now: dateti
         return Sight.FOREIGN if is_confirmed(stage) else Sight.SUSPECT
     if work.phase not in GONE:
         return Sight.OURS
-    return Sight.LAUNCHING if _is_leased(stage, now) else Sight.ABSENT
+    absent = Sight.OVERDUE if _lasts(stage.waits, Obstacle.UNCLEAR, now) else Sight.ABSENT
+    return Sight.LAUNCHING if _is_leased(stage, now) else absent
 
 
 def _is_leased(stage: Stage, now: datetime) -> bool:
@@ -259,13 +260,17 @@ def _look_at_refusal(
             return Sight.REFUSED
         return Sight.REFUSED_FOR_NOW
     cause = seen.refusal.cause
+    return Sight.REFUSED if _lasts(stage.waits, cause, now) else Sight.REFUSED_FOR_NOW
+
+
+def _lasts(waits: tuple[Waited, ...], cause: Obstacle, now: datetime) -> bool:
+    """Whether an obstacle that is met once more is one for good."""
     patience = PATIENCE[cause]
     if patience is None:
-        return Sight.REFUSED_FOR_NOW
-    waited = _met(stage.waits, cause, now)[-1]
+        return False
+    waited = _met(waits, cause, now)[-1]
     fewest = max(FEWEST_TRIES, patience // LONGEST_WAIT)
-    enough = waited.times >= fewest and now >= waited.since + patience
-    return Sight.REFUSED if enough or not patience else Sight.REFUSED_FOR_NOW
+    return not patience or (waited.times >= fewest and now >= waited.since + patience)
 
 
 def _met(
@@ -518,12 +523,18 @@ def _claim(step: _Step) -> Stage:
         # The claim stays as old as it is: the lease, the deadline and the schedule count from it.
         return moved
     if step.sight is Sight.ABSENT:
-        # Its launch came to nothing, and is repeated: by a claim of its own.
-        return replace(moved, attempt=replace(moved.attempt, claimed_at=step.now))
+        # Its launch came to nothing, and is repeated: by a claim of its own. Not for ever: to a
+        # name that is taken by what no look ever shows, each launch seems to have been accepted.
+        waits = _met(moved.waits, Obstacle.UNCLEAR, step.now)
+        claimed = replace(moved.attempt, claimed_at=step.now)
+        return replace(moved, attempt=claimed, waits=waits, reason=_NOT_SHOWN)
     # In a record of release 0.1.0 what waits for its next attempt holds the former one's work yet.
     known = moved.attempt if moved.attempt.job_name == step.name else Attempt(moved.attempt.number)
     attempt = replace(known, job_name=step.name, claimed_at=step.now)
     return replace(moved, attempt=attempt, next_try_at=None)
+
+
+_NOT_SHOWN = "it was launched, or its name is taken, and nothing of that name shows"
 
 
 def _put_off(step: _Step) -> Stage:
@@ -695,7 +706,7 @@ def _fail(step: _Step) -> Stage:
     return replace(
         step.moved,
         attempt=replace(_billed(step), ended_at=step.now, billable_seconds=billable),
-        reason=_ills(step.stage) if step.sight is Sight.UNHEALTHY else _why(step.sight, step.seen),
+        reason=_why_failed(step),
     )
 
 
@@ -712,6 +723,15 @@ _MOVES: Mapping[StageState, Callable[[_Step], Stage]] = {
     StageState.SUCCEEDED: _succeed,
     StageState.FAILED: _fail,
 }
+
+
+def _why_failed(step: _Step) -> str | None:
+    if step.sight is Sight.UNHEALTHY:
+        return _ills(step.stage)
+    was_repeated = step.stage.state is StageState.CLAIMED and step.sight is Sight.OVERDUE
+    if was_repeated and not step.seen.blind_to(Sense.WORK):
+        return step.stage.reason
+    return _why(step.sight, step.seen)
 
 
 def _ills(stage: Stage) -> str:
