@@ -27,7 +27,7 @@ from rich.console import Console
 from rich.table import Table
 
 from novaloop.metrics.bleu import corpus_bleu
-from novaloop.metrics.estimates import resampled_sums, wilson
+from novaloop.metrics.estimates import resampled_sums, score_interval
 from novaloop.metrics.paired import Evidence, graded, mid_p, resampled, yes_no
 
 ROWS = (30, 100, 500, 5_000)
@@ -77,9 +77,7 @@ class Cell:
         return share if self.runs is None else self._bounds(share)[1]
 
     def _bounds(self, share: float) -> tuple[float, float]:
-        runs = self.runs or 1
-        seen = wilson(round(share * runs), runs, 0.999)
-        return seen.low or 0.0, seen.high or 1.0
+        return score_interval(share, self.runs or 1, 0.999)
 
 
 def right_and_wrong(n: int, flips: float, change: float) -> Cell:

@@ -110,7 +110,9 @@ def _print(found: Score, out: Console) -> None:
 
 
 def _metrics(found: Score, compared: Comparison | None) -> Table:
-    table = _table(views.rows(found.n))
+    repeated = found.questions is not None and found.questions < found.n
+    asked = f", {found.questions:,} different questions" if repeated else ""
+    table = _table(views.rows(found.n) + asked)
     for heading in ("value", "± error", *(("change", "interval of it") if compared else ())):
         table.add_column(heading, justify="right", no_wrap=True)
     for name, estimate in found.metrics.items():
@@ -177,7 +179,7 @@ def _print_comparison(name: str, compared: Comparison, out: Console) -> None:
     out.print()
     out.print(f"Against {name}: {compared.summary}.")
     out.print(
-        f"{views.rows(compared.improved)} improved, {compared.regressed} regressed, "
+        f"{compared.improved:,} {compared.counted} improved, {compared.regressed:,} regressed, "
         f"{compared.same} stayed the same."
     )
 

@@ -243,8 +243,8 @@ def test_a_question_gives_its_label_away_once_however_often_it_is_repeated() -> 
     assert [each.check for each in findings] == [Check.REPEATED_QUESTIONS]
     assert findings[0].rows == 480
     assert findings[0].message == (
-        "480 rows of eval repeat the question of another: errors and the gate take each row for "
-        "new evidence; keep one row of each question"
+        "480 rows of eval repeat the question of another: errors and the gate count each "
+        "question once, so these add little; keep one of each"
     )
 
 

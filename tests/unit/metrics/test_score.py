@@ -269,11 +269,12 @@ def test_stages_are_paired_by_row_and_not_by_position() -> None:
     assert comparison.improved_rows == (keys[1],)
 
 
-def test_equal_rows_are_paired_by_occurrence() -> None:
+def test_equal_rows_are_paired_by_occurrence_and_counted_once() -> None:
     _, before = score_lines([row("HQ"), row("no"), row("no")], labels=LABELS)
     _, after = score_lines([row("HQ"), row("HQ"), row("no")], labels=LABELS)
     comparison = compare(before, after)
-    assert (comparison.improved, comparison.regressed, comparison.same) == (1, 0, 2)
+    assert (comparison.improved, comparison.regressed, comparison.same) == (1, 0, 0)
+    assert comparison.counted == "questions"
 
 
 @pytest.mark.parametrize(

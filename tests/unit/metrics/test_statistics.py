@@ -7,17 +7,18 @@ import numpy as np
 import pytest
 
 from novaloop.metrics.bleu import WIDTH, corpus_bleu
+from novaloop.metrics.classification import classify
 from novaloop.metrics.comparison import compare
 from novaloop.metrics.estimates import (
     binomial_upper_tail,
     mean,
     resampled_sums,
-    wilson,
+    share,
 )
 from novaloop.metrics.gate import Outcome, judge
 from novaloop.metrics.lengths import lengths
 from novaloop.metrics.pairs import VALUES
-from novaloop.metrics.results import Score, Verdict
+from novaloop.metrics.results import Score, Share, Verdict
 from novaloop.metrics.rows import NO_LABEL, RowScores
 
 
@@ -30,6 +31,10 @@ def rows_of(values: np.ndarray) -> RowScores:
     return RowScores(
         (), keys, keys, columns, np.ones((n, WIDTH), dtype=int), none, none, none, keys.astype(int)
     )
+
+
+def wilson(count: int, n: int) -> Share:
+    return share(np.arange(n) < count, np.arange(n))
 
 
 def pmf(n: int, p: float) -> np.ndarray:
@@ -228,7 +233,7 @@ def test_an_open_question_names_what_so_many_rows_can_show() -> None:
     found = compare(rows_of(before), rows_of(after)).summary
     assert found == (
         "Exact match, no evidence either way: 89.0% to 91.0% on 500 rows, 95 % interval of the "
-        "change -2.0% to +6.0%; with 20.0% of the rows changing, as many show a change of 5.6 "
+        "change -2.0% to +6.0%; where 20.0% of the answers change, as many show a change of 5.6 "
         "points 8 times in 10"
     )
     nothing = compare(rows_of(np.ones(500)), rows_of(np.ones(500))).summary
@@ -249,3 +254,48 @@ def test_verdict_interval_and_gate_are_at_the_confidence_that_was_asked_for(
     told = difference.verdict is not Verdict.NO_EVIDENCE
     assert told == (difference.p_value <= 1 - confidence)
     assert f"{100 * confidence:.10g} % interval" in found.summary
+
+
+def test_one_question_more_than_once_is_tested_as_the_others_are() -> None:
+    """A single repeated question took the verdict away: it is one case, like each of the others."""
+    before = np.array([0.0] * 7 + [1.0] * 193)
+    once = compare(rows_of(before), rows_of(np.ones(200)))
+    again = np.append(before, before[:1]), np.ones(201)
+    questions = np.append(np.arange(200), 0).astype(np.uint64)
+    twice = compare(*(replace(rows_of(each), questions=questions) for each in again))
+    first, second = once.metrics["em"], twice.metrics["em"]
+    assert second.method == first.method
+    assert (second.low, second.high, second.p_value) == (first.low, first.high, first.p_value)
+    assert (once.counted, once.improved, once.same) == ("rows", 7, 193)
+    assert (twice.counted, twice.improved, twice.same) == ("questions", 7, 193)
+    assert "on 201 rows of 200 different questions" in twice.summary
+
+
+def test_answers_to_a_repeated_question_are_not_told_apart_by_their_order() -> None:
+    random = np.random.default_rng(4)
+    questions = np.repeat(np.arange(50), 6).astype(np.uint64)
+    right = (random.random(300) < 0.5).astype(float)
+    other = right.reshape(50, 6)[:, ::-1].ravel()
+    found = compare(*(replace(rows_of(each), questions=questions) for each in (right, other)))
+    assert (found.improved, found.regressed, found.same) == (0, 0, 50)
+
+
+def test_the_intervals_of_classes_go_by_questions_too() -> None:
+    n, questions = 200, np.repeat(np.arange(20), 10).astype(np.uint64)
+    gold = np.repeat([0, 1], 100)
+    read = np.where(questions % 3 == 0, gold, NO_LABEL)
+    rows = replace(
+        rows_of(np.zeros(n)),
+        labels=("A", "B"),
+        questions=questions,
+        gold=gold,
+        strict=read,
+        lenient=read,
+    )
+    found = classify(rows)
+    assert found is not None
+    few = wilson(7, 20)
+    assert (found.strict.accuracy.count, found.strict.accuracy.n) == (70, 200)
+    assert found.strict.accuracy.low == pytest.approx(few.low, abs=0.01)
+    recall = found.strict.classes["A"].recall
+    assert recall.high == pytest.approx(wilson(4, 10).high, abs=0.02)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from novaloop.metrics.estimates import CONFIDENCE, wilson
+from novaloop.metrics.estimates import CONFIDENCE, share
 from novaloop.metrics.results import Classification, ClassScore, Reading
 from novaloop.metrics.rows import NO_LABEL
 
@@ -35,14 +35,16 @@ def _reading(rows: RowScores, predicted: NDArray[np.int64], confidence: float) -
     columns = np.where(predicted == NO_LABEL, k, predicted)
     confusion = np.bincount(rows.gold * (k + 1) + columns, minlength=k * (k + 1)).reshape(k, k + 1)
     classes = {
-        label: _class_score(confusion, index, confidence) for index, label in enumerate(rows.labels)
+        label: _class_score(rows, predicted, confusion, index, confidence)
+        for index, label in enumerate(rows.labels)
     }
     present = [score for score in classes.values() if score.support]
     right = int(np.trace(confusion))
+    questions = rows.questions
     answered = int(confusion[:, :k].sum())
     return Reading(
-        accuracy=wilson(right, n, confidence),
-        without_label=wilson(int(confusion[:, k].sum()), n, confidence),
+        accuracy=share(predicted == rows.gold, questions, confidence),
+        without_label=share(predicted == NO_LABEL, questions, confidence),
         balanced_accuracy=_mean([score.recall.value or 0.0 for score in present]),
         macro_f1=_mean([score.f1 for score in classes.values() if score.support + score.predicted]),
         micro_f1=_ratio(2 * right, n + answered),
@@ -51,19 +53,26 @@ def _reading(rows: RowScores, predicted: NDArray[np.int64], confidence: float) -
     )
 
 
-def _class_score(confusion: NDArray[np.int64], index: int, confidence: float) -> ClassScore:
+def _class_score(
+    rows: RowScores,
+    predicted: NDArray[np.int64],
+    confusion: NDArray[np.int64],
+    index: int,
+    confidence: float,
+) -> ClassScore:
+    inside = rows.gold == index
     right = int(confusion[index, index])
     support = int(confusion[index].sum())
-    predicted = int(confusion[:, index].sum())
+    said = int(confusion[:, index].sum())
     n = int(confusion.sum())
     return ClassScore(
-        precision=_ratio(right, predicted),
-        recall=wilson(right, support, confidence),
-        f1=_ratio(2 * right, support + predicted),
+        precision=_ratio(right, said),
+        recall=share(predicted[inside] == index, rows.questions[inside], confidence),
+        f1=_ratio(2 * right, support + said),
         support=support,
-        predicted=predicted,
+        predicted=said,
         true_share=_ratio(support, n),
-        predicted_share=_ratio(predicted, n),
+        predicted_share=_ratio(said, n),
     )
 
 

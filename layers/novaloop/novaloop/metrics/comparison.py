@@ -56,24 +56,26 @@ def compare(
     columns = after.columns()
     headline = metric if metric in columns else HEADLINE_METRIC
     gain = _gains(headline, before.columns()[headline], columns[headline])
-    improved, regressed = int((gain > 0).sum()), int((gain < 0).sum())
+    told = metrics[headline]
+    improved, regressed = told.improved or 0, told.regressed or 0
     return Comparison(
         n=len(after),
         improved=improved,
         regressed=regressed,
-        same=len(after) - improved - regressed,
+        same=(told.questions or 0) - improved - regressed,
         improved_rows=_listed(after, gain > 0),
         regressed_rows=_listed(after, gain < 0),
         metrics=metrics,
-        summary=in_words(metrics[headline], BY_NAME[headline].title, improved + regressed),
+        summary=in_words(told, BY_NAME[headline].title, improved + regressed),
         metric=headline,
+        counted="rows" if told.questions == told.n else "questions",
     )
 
 
 def in_words(difference: Difference, title: str, changed: int) -> str:
     """One sentence: the verdict, the numbers, and what so many rows could have shown.
 
-    changed: how many rows did.
+    changed: how many different questions did.
     """
     n, questions = difference.n or 0, difference.questions or 0
     rows = f"{n:,} rows" if questions == n else f"{n:,} rows of {questions:,} different questions"
@@ -89,11 +91,12 @@ def in_words(difference: Difference, title: str, changed: int) -> str:
     )
     if difference.verdict is not Verdict.NO_EVIDENCE or not changed:
         return change
-    shown = smallest_gain(questions, changed / n, difference.confidence)
+    share = changed / questions
+    shown = smallest_gain(questions, share, difference.confidence)
     if shown is None:
         return change
     return (
-        f"{change}; with {changed / n:.1%} of the rows changing, as many show a change of "
+        f"{change}; where {share:.1%} of the answers change, as many show a change of "
         f"{100 * shown:.1f} points 8 times in 10"
     )
 
@@ -125,13 +128,14 @@ def _row_difference(
     questions: NDArray[np.uint64],
     confidence: float,
 ) -> Difference:
-    change, gain = later - earlier, _gains(name, earlier, later)
-    up, down = int((change > 0).sum()), int((change < 0).sum())
+    change = later - earlier
     sums, rows = by_question(questions, change)
-    if len(rows) == len(change) and _is_yes_no(earlier) and _is_yes_no(later):
-        evidence = yes_no(up, down, len(change), confidence)
+    up, down = int((sums > 0).sum()), int((sums < 0).sum())
+    if _is_yes_no(earlier) and _is_yes_no(later) and bool(np.isin(sums / rows, (-1, 0, 1)).all()):
+        evidence = yes_no(up, down, len(rows), confidence)
     else:
         evidence = graded(sums, rows, confidence, BY_NAME[name].most)
+    improved, regressed = (up, down) if BY_NAME[name].higher_is_better else (down, up)
     return _difference(
         name,
         (float(earlier.mean()), float(later.mean())),
@@ -139,8 +143,8 @@ def _row_difference(
         confidence,
         n=len(change),
         questions=len(rows),
-        improved=int((gain > 0).sum()),
-        regressed=int((gain < 0).sum()),
+        improved=improved,
+        regressed=regressed,
     )
 
 

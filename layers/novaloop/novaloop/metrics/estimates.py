@@ -52,15 +52,26 @@ def mean(
     value = float(np.mean(values))
     deviations, rows = by_question(questions, values - value)
     k = len(rows)
-    if k == 1:
+    stderr = math.sqrt(float(deviations @ deviations) * k / (k - 1)) / n if k > 1 else None
+    if bool(np.isin(values, (0.0, 1.0)).all()):
+        # Where questions repeat, the rows count for fewer; where all are alike, for the questions.
+        counted = min(n, value * (1 - value) / stderr**2 * k / (k - 1)) if stderr else k
+        return Estimate(value, stderr, *score_interval(value, counted, confidence))
+    if stderr is None:
         return Estimate(value, None)
-    stderr = math.sqrt(float(deviations @ deviations) * k / (k - 1)) / n
-    if not bool(np.isin(values, (0.0, 1.0)).all()):
-        reach = quantile(confidence) * stderr
-        return Estimate(value, stderr, value - reach, value + reach)
-    # Where questions repeat, the rows count for fewer; where all are alike, for the questions.
-    effective = value * (1 - value) / stderr**2 * k / (k - 1) if stderr else k
-    return Estimate(value, stderr, *score_interval(value, min(n, effective), confidence))
+    reach = quantile(confidence) * stderr
+    return Estimate(value, stderr, value - reach, value + reach)
+
+
+def share(
+    chosen: NDArray[np.bool_], questions: NDArray[np.uint64], confidence: float = CONFIDENCE
+) -> Share:
+    """Return the share of rows that are chosen, with the interval that `mean` gives it."""
+    count, n = int(chosen.sum()), len(chosen)
+    if n == 0:
+        return Share(count, n, None, None, None)
+    found = mean(chosen.astype(np.float64), questions, confidence)
+    return Share(count, n, found.value, found.low, found.high)
 
 
 def quantile(confidence: float) -> float:
@@ -68,15 +79,8 @@ def quantile(confidence: float) -> float:
     return NormalDist().inv_cdf((1 + confidence) / 2)
 
 
-def wilson(count: int, n: int, confidence: float = CONFIDENCE) -> Share:
-    """A share with its score interval (Wilson, 1927)."""
-    if n == 0:
-        return Share(count, n, None, None, None)
-    return Share(count, n, count / n, *score_interval(count / n, n, confidence))
-
-
 def score_interval(rate: float, n: float, confidence: float) -> tuple[float, float]:
-    """Return Wilson's interval of a rate; n is a number of rows, or what they count for."""
+    """Return the score interval of a rate (Wilson, 1927); n is how many rows it counts for."""
     z2 = quantile(confidence) ** 2
     centre = (rate + z2 / (2 * n)) / (1 + z2 / n)
     reach = math.sqrt(z2 * (rate * (1 - rate) / n + z2 / (4 * n * n))) / (1 + z2 / n)

@@ -161,9 +161,8 @@ _GAIN = {
 def _rows(found: Difference) -> str:
     if found.improved is None or found.regressed is None:
         return ""
-    changed = f"{found.improved} rows improved, {found.regressed} regressed"
-    repeated = f" ({found.questions} different questions)" if found.questions != found.n else ""
-    return f"; {changed} of {found.n}{repeated}"
+    of = f"{found.n} rows" if found.questions == found.n else f"{found.questions} questions"
+    return f"; {found.improved} improved, {found.regressed} regressed of {of}"
 
 
 def _differences(score: Score | TaskScore, stage: str) -> Mapping[str, Difference]:

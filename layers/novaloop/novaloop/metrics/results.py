@@ -123,8 +123,8 @@ class Difference:
     change at `confidence`, two-sided; None where there was too little to go by. It excludes 0
     exactly where p_value is at most 1 - confidence, and where the verdict says a change. method:
     the test by name, or why there was none. n: rows; questions: different ones, which the test
-    goes by. improved, regressed: rows; of a metric that had better be low, a row where it fell has
-    improved. None where nobody knows: of the jobs' own totals all four, of BLEU the last two.
+    goes by. improved, regressed: questions; of a metric that had better be low, one where it fell
+    has improved. None where nobody knows: of the jobs' own totals all four, of BLEU the last two.
     """
 
     earlier: float
@@ -146,7 +146,8 @@ class Difference:
 class Comparison:
     """The later stage against an earlier one; row names are those of `RowScores.to_lines`.
 
-    metric: what the sentence, the counts and the listed rows are about.
+    metric: what the sentence, the counts and the listed rows are about. counted: what improved,
+    regressed and stayed the same are numbers of: rows, or different questions where some repeat.
     """
 
     n: int
@@ -158,6 +159,7 @@ class Comparison:
     metrics: dict[str, Difference]
     summary: str
     metric: str = "em"
+    counted: str = "rows"
 
 
 @dataclass(frozen=True)

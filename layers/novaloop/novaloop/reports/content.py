@@ -124,6 +124,7 @@ def _comparisons(
             yield Comparison(
                 stage=after,
                 against=before,
+                counted=found.counted,
                 improved=found.improved,
                 regressed=found.regressed,
                 same=found.same,

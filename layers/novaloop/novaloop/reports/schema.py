@@ -67,6 +67,7 @@ class Comparison(TypedDict):
 
     stage: str
     against: str
+    counted: str
     improved: int
     regressed: int
     same: int

@@ -111,7 +111,7 @@ def _contradicting(sketches: list[RowSketch]) -> Questions:
 
 
 def _repeated_questions(profiles: _Profiles, policies: _Policies) -> Iterator[Finding]:
-    """Rows that repeat a question tell nothing new: errors count rows as if each did."""
+    """Rows that repeat a question tell nothing new, and errors count each question once."""
     evaluation = profiles.get(EVALUATION_ROLE)
     if evaluation is None:
         return
@@ -120,7 +120,7 @@ def _repeated_questions(profiles: _Profiles, policies: _Policies) -> Iterator[Fi
     if again:
         message = (
             f"{_count(again, sketch.exact)} of {EVALUATION_ROLE} repeat the question of another: "
-            "errors and the gate take each row for new evidence; keep one row of each question"
+            "errors and the gate count each question once, so these add little; keep one of each"
         )
         yield Finding(check, policies[check], (EVALUATION_ROLE,), again, message)
 
