@@ -858,8 +858,8 @@ MUTANTS: Sequence[Mutant] = [
         Fault(
             does="what is known of an attempt is taken for the next one's",
             test="test_a_lost_job_is_tried_again_by_an_attempt_of_which_nothing_is_known",
-            old="attempt=Attempt(number), earlier_seconds",
-            new="attempt=replace(self.attempt, number=number), earlier_seconds",
+            old="attempt=Attempt(number, warned=self.attempt.warned), ",
+            new="attempt=replace(self.attempt, number=number), ",
         ),
         Fault(
             does="what attempts before the present one were billed is forgotten",

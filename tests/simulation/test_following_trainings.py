@@ -211,3 +211,24 @@ def test_rough_weather(seed: int) -> None:
     assert warnings(simulation)
     assert status in {Status.FAILED, Status.COMPLETED}
     simulation.check("demo")
+
+
+def test_an_ill_of_attempt_after_attempt_is_told_once() -> None:
+    """What is lost to capacity trains anew, by the same data and settings, with the same ill."""
+    simulation = Simulation(
+        fate=lambda name: (
+            "no capacity" if "rft" in name and int(name.rpartition("-")[2]) < 6 else "completes"
+        ),
+        course=lambda name: "collapses" if "rft" in name else "healthy",
+    )
+    simulation.submit("demo", SPEC + b"plan: [sft, rft]\n")
+    assert simulation.settles("demo") is Status.COMPLETED
+    stage = simulation.record("demo").stages[-1]
+    assert (stage.attempt.number, bool(stage.attempt.health)) == (6, True)
+    warned = [subject for subject, _ in simulation.notifier.messages if "collapse" in subject]
+    assert len(warned) == 1
+    simulation.command("demo", CommandKind.RETRY, stage="rft")
+    assert simulation.reaches("demo", Status.RUNNING)
+    assert simulation.settles("demo") is Status.COMPLETED
+    warned = [subject for subject, _ in simulation.notifier.messages if "collapse" in subject]
+    assert len(warned) == 2, "whoever has it run again is told again"

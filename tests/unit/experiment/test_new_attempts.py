@@ -64,7 +64,7 @@ def test_a_lost_job_is_tried_again_by_an_attempt_of_which_nothing_is_known() -> 
     before = tried(StageKind.SFT, StageState.RUNNING)
     waiting = after(record_with(before), work=LOST)
     assert waiting.state is StageState.WAITING
-    assert waiting.attempt == Attempt(3)
+    assert waiting.attempt == Attempt(3, warned=before.attempt.warned)
     assert waiting.earlier_seconds == before.earlier_seconds + 700
     assert not needs_work(Snapshot("demo", record_with(waiting))), (
         "the lost job, as it was shown before, would pass for the next one's"
@@ -72,14 +72,16 @@ def test_a_lost_job_is_tried_again_by_an_attempt_of_which_nothing_is_known() -> 
     due = record_with(replace(waiting, next_try_at=LATER))
     claimed = after(due)
     assert claimed.state is StageState.CLAIMED
-    assert claimed.attempt == Attempt(3, job_name="novaloop-demo--sft-3", claimed_at=LATER)
+    assert claimed.attempt == replace(
+        waiting.attempt, job_name="novaloop-demo--sft-3", claimed_at=LATER
+    )
 
 
 def test_so_is_a_deployment_once_what_was_lost_is_cleared_away() -> None:
     before = tried(StageKind.DEPLOY, StageState.CLEARING)
     waiting = after(record_with(before, Status.DEPLOYING), work=Work(Phase.ABSENT))
     assert waiting.state is StageState.WAITING
-    assert waiting.attempt == Attempt(3)
+    assert waiting.attempt == Attempt(3, warned=before.attempt.warned)
     assert waiting.earlier_seconds == before.earlier_seconds + 3_600
     assert waiting.backstop == before.backstop, "it is to be removed yet"
 
@@ -132,7 +134,9 @@ def test_what_release_0_1_0_left_of_the_former_attempt_goes_with_the_next_claim(
     before = tried(StageKind.SFT, StageState.WAITING)
     known = replace(before.attempt, number=3)
     claimed = after(record_with(replace(before, attempt=known, next_try_at=LATER)))
-    assert claimed.attempt == Attempt(3, job_name="novaloop-demo--sft-3", claimed_at=LATER)
+    assert claimed.attempt == Attempt(
+        3, job_name="novaloop-demo--sft-3", claimed_at=LATER, warned=known.warned
+    )
 
 
 @pytest.mark.parametrize("state", [StageState.WAITING, StageState.PENDING])

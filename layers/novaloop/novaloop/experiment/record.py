@@ -275,14 +275,17 @@ class Stage(Bounded):
         return int((until - self.attempt.started_at).total_seconds())
 
     def with_new_attempt(self, now: datetime) -> Stage:
-        """Return the stage with a new attempt, all of it, in the place of the present one.
+        """Return the stage with a new attempt in the place of the present one.
 
-        That was billed until `now`, and may have used its name, if it has one: then the new one has
-        the next number.
+        All of it is new but for what people were `warned` of: the same ill of the same training is
+        no news. The former was billed until `now`, and may have used its name, if it has one: then
+        the new one has the next number.
         """
         number = self.attempt.number + (self.attempt.job_name is not None)
         earlier = self.earlier_seconds + self.billed_seconds(now)
-        return replace(self, attempt=Attempt(number), earlier_seconds=earlier)
+        return replace(
+            self, attempt=Attempt(number, warned=self.attempt.warned), earlier_seconds=earlier
+        )
 
     def waits_until_later(self, now: datetime) -> bool:
         """Whether it has a next try, which lies ahead."""

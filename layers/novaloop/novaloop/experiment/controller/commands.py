@@ -158,7 +158,7 @@ def _again(stage: Stage, until: datetime) -> Stage:
     return Stage(
         kind=stage.kind,
         name=stage.name,
-        attempt=again.attempt,
+        attempt=replace(again.attempt, warned=()),
         earlier_seconds=again.earlier_seconds,
         backstop=stage.backstop,
     )

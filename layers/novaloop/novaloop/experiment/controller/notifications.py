@@ -157,7 +157,10 @@ def _after_warnings(stage: Stage, by: Feedback) -> Stage:
 
 def all_told(record: Record) -> bool:
     """Whether the notifier said that people were told of everything, and the report tells it."""
-    warned = all(len(stage.attempt.warned) >= len(stage.attempt.health) for stage in record.stages)
+    warned = all(
+        {note.kind for note in stage.attempt.health} <= {*stage.attempt.warned}
+        for stage in record.stages
+    )
     notified = not _is_news(record) or _is_told(record, record.notified)
     return warned and notified and is_reported(record)
 

@@ -529,7 +529,9 @@ def _claim(step: _Step) -> Stage:
         claimed = replace(moved.attempt, claimed_at=step.now)
         return replace(moved, attempt=claimed, waits=waits, reason=_NOT_SHOWN)
     # In a record of release 0.1.0 what waits for its next attempt holds the former one's work yet.
-    known = moved.attempt if moved.attempt.job_name == step.name else Attempt(moved.attempt.number)
+    known = moved.attempt
+    if known.job_name != step.name:
+        known = Attempt(known.number, warned=known.warned)
     attempt = replace(known, job_name=step.name, claimed_at=step.now)
     return replace(moved, attempt=attempt, next_try_at=None)
 
