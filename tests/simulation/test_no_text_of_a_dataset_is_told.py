@@ -86,6 +86,11 @@ JSON_LINES: dict[str, object] = {
     "OpenAI's weight": {"messages": [{"role": "assistant", "content": CANARY, "weight": 0}]},
     "OpenAI's key of the row": {"messages": [{"role": "user", "content": "x"}], CANARY: 1},
     "reward of the row": {"messages": [{"role": "user", "content": "x"}], "reward": {CANARY: 1}},
+    "pattern of the row": {
+        "messages": [{"role": "user", "content": "x"}],
+        "reference_answer": "y",
+        "reward": {"type": "regex", "pattern": f"(?P<{CANARY} >a)"},
+    },
     "metadata": {"query": "q", "response": "r", "metadata": {CANARY: CANARY}},
     "lone surrogate": '{"Body":"' + CANARY + '\\ud800","Y":"HQ"}',
     "schema": {"schemaVersion": CANARY, "messages": [said(CANARY, text=CANARY)]},

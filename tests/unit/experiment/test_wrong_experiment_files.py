@@ -190,3 +190,9 @@ def test_a_default_plan_that_does_not_suit_the_model_is_told_of_the_model(model:
     assert first == f"model: the default plan is for nova-lite-2; write a `plan:` for {model}"
     assert not any(error.startswith("plan[") for error in others)
     assert len(others) == 1
+
+
+@pytest.mark.parametrize("written", [r"'\t'", r'"\t"', r"\t"])
+def test_a_tab_may_be_written_as_it_is_shown(written: str) -> None:
+    """The advice for a file of tabs says `delimiter: '\\t'`, and that was refused."""
+    assert read_spec(f"delimiter: {written}".encode()).delimiter == "\t"

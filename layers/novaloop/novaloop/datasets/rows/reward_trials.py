@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from novaloop.datasets.errors import RowRejected, Setting
+from novaloop.datasets.errors import Found, RowRejected, Setting
 from novaloop.datasets.options import DatasetOptions
 from novaloop.datasets.reading.json_text import to_json
 from novaloop.rewards.trial import RewardTrial
@@ -33,8 +33,10 @@ class ReferenceTrials:
             return
         texts = {each if isinstance(each, str) else _key(each): each for each in references}
         for key, reference in texts.items():
-            if key not in self._good:
-                self._try(self._trial, key, reference, field)
+            if key not in self._good and (why := self._why_not(self._trial, key, reference)):
+                what = f"`{field}` can never earn the reward: {why}"
+                do = ("correct it, or choose another ", Setting("reward"))
+                raise RowRejected("reward", what, do, field=field)
         if len(self._good) < MAX_REMEMBERED:
             self._good |= texts.keys()
 
@@ -43,10 +45,14 @@ class ReferenceTrials:
         reference = row.get("reference_answer")
         if not (self._of_row and "reward" in row):
             self.require([reference], "reference_answer")
-        elif self._tries:
-            self._try(RewardTrial(row["reward"]), _key(reference), reference, "reward")
+        elif self._tries and (
+            why := self._why_not(RewardTrial(row["reward"]), _key(reference), reference)
+        ):
+            # It may quote the row's own settings, such as a pattern: that is text of the file.
+            what = "its own `reward` can't be earned by its reference"
+            raise RowRejected("reward", what, "correct it", field="reward", found=Found([why]))
 
-    def _try(self, trial: RewardTrial, key: str, reference: object, field: str) -> None:
+    def _why_not(self, trial: RewardTrial, key: str, reference: object) -> str | None:
         if not isinstance(reference, str):
             reference = json.loads(key)  # as the reward function reads a number of any size
         why = trial.why_never(reference)
@@ -54,10 +60,7 @@ class ReferenceTrials:
             if len(self._own) < OWN_TRIED and key not in self._own:
                 self._own[key] = trial.why_own_fails(reference)
             why = self._own.get(key)
-        if why is not None:
-            what = f"`{field}` can never earn the reward: {why}"
-            do = ("correct it, or choose another ", Setting("reward"))
-            raise RowRejected("reward", what, do, field=field)
+        return why
 
 
 def _key(reference: object) -> str:

@@ -127,6 +127,12 @@ class ExperimentSpec(SpecModel):
             raise Invalid(Problem("", "is not a known text encoding", "try utf-8 or cp1252"))
         return encoding
 
+    @field_validator("delimiter", mode="before")
+    @classmethod
+    def _tab_as_it_is_written(cls, delimiter: object) -> object:
+        r"""Take `\t` for a tab: so it is shown, and single quotes and shells keep the backslash."""
+        return "\t" if delimiter == r"\t" else delimiter
+
     @field_validator("delimiter")
     @classmethod
     def _delimiter_that_divides(cls, delimiter: str | None) -> str | None:
