@@ -247,7 +247,7 @@ def test_manual_approval(kind: CommandKind, ends: Status) -> None:
 @pytest.mark.parametrize(
     ("gate", "ends"),
     [
-        (b"gate: {at_least: 0.9, better_than: baseline}\n", Status.LIVE),
+        (b"gate: {at_least: 0.8, better_than: baseline}\n", Status.LIVE),
         (b"gate: {at_least: 0.9, better_than: after-sft}\n", Status.HELD),
         (b"gate: {better_than: after-sft, when_inconclusive: promote}\n", Status.LIVE),
     ],

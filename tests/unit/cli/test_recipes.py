@@ -82,7 +82,7 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[StoredHub]:
     monkeypatch.setenv("COLUMNS", "80")
     stored = StoredHub()
     clients = {"sagemaker": stored.sagemaker, "s3": stored.s3}
-    monkeypatch.setattr(recipes.boto3, "client", clients.__getitem__)
+    monkeypatch.setattr(recipes, "aws_client", clients.__getitem__)
     with stored.stubs[0], stored.stubs[1]:
         yield stored
         for stub in stored.stubs:

@@ -278,11 +278,17 @@ def test_what_the_tags_still_name_but_is_gone_is_not_left(account: Account, kind
     assert account.find() == []
 
 
-def test_what_another_experiment_serves_is_not_left(account: Account) -> None:
-    account.holds(KINDS[2].arn)
+@pytest.mark.parametrize(("name", "left"), [("bot", []), (NAME, [NAME])])
+def test_what_another_experiment_serves_is_left_under_a_name_of_ones_own_alone(
+    account: Account, name: str, left: list[str]
+) -> None:
+    """Under a lasting name it serves for the other one; what bears one's own name is one's own."""
+    named = {"EndpointName": name, "EndpointArn": f"{SAGEMAKER}:endpoint/{name}"}
+    kind = replace(KINDS[2], arn=named["EndpointArn"])
+    account.holds(kind.arn)
     account.runs()
-    account.describes(KINDS[2], EndpointConfigName="novaloop-other--deploy-1")
-    assert account.find() == []
+    account.describes(kind, **named, EndpointConfigName="novaloop-other--deploy-1")
+    assert account.find() == left
 
 
 def test_jobs_that_are_over_and_models_that_bedrock_trained_are_not_even_looked_at(
