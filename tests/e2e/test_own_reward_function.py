@@ -77,7 +77,7 @@ def test_the_documented_function_scores_a_training(
     right, empty = json.loads(tried.stdout)["tried"]
     assert (right["scores"], empty["scores"]) == ([1.0] * 3, [-1.0] * 3)
 
-    submitted = run("submit", str(folder))
+    submitted = run("submit", str(folder), "--yes")
     assert submitted.exit_code == 0, submitted.output
     record = reaches(stack, "own-reward", Status.COMPLETED)
     metrics = record.stage("rewarded").metrics
