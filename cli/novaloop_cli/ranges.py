@@ -6,6 +6,7 @@ import hashlib
 import os
 import signal
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
@@ -15,7 +16,7 @@ from novaloop.usecases.big_files import convert_range, is_cuttable, join, plan, 
 from novaloop.usecases.conversion import Conversion, IngestWorld, convert_file
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from concurrent.futures import Executor
 
     from novaloop.experiment.record import DatasetItem
@@ -36,9 +37,7 @@ def convert_on_all_cores(
     if processes < 2 or not is_cuttable(job):
         return convert_file(job, world)
     source = job.source
-    # Ctrl-C goes to all processes: the others then end in silence, and this one says so.
-    in_silence = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
-    with ProcessPoolExecutor(processes - 1, initializer=in_silence) as pool:
+    with ProcessPoolExecutor(processes - 1, initializer=_end_in_silence) as pool:
         scan_of = partial(scan, source.source_key, source.version_id, world=world)
         scans = _shared(pool, scan_of, equal_ranges(size, -(-size // processes)))
         ranges = plan(job, scans, size, world)
@@ -50,8 +49,29 @@ def convert_on_all_cores(
 
 def _shared(pool: Executor, work: Callable[[Part], Done], parts: Sequence[Part]) -> list[Done]:
     """Do the first part in this process, whose memory counts anyway, and the others in the pool."""
-    others = pool.map(work, parts[1:])
+    with _interrupts_held_back():
+        others = pool.map(work, parts[1:])
     return [work(parts[0]), *others]
+
+
+def _end_in_silence() -> None:
+    """Ctrl-C goes to all processes: the others then just end, and the first one says so."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+
+
+@contextmanager
+def _interrupts_held_back() -> Iterator[None]:
+    """Hold Ctrl-C back while processes begin.
+
+    One that is not set up yet would take it as this one does: it would say so too, and then wait
+    for ever for threads that only this one has.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _cores() -> int:

@@ -497,18 +497,22 @@ main(["convert", "new/sft.csv", "out.jsonl", "--method", "sft"])
 """
 
 
+SLOW_TO_BEGIN = "import os, time; os.register_at_fork(after_in_child=lambda: time.sleep(1))"
+
+
 @pytest.mark.usefixtures("place")
-def test_ctrl_c_is_told_once_where_several_processes_work() -> None:
-    """A terminal sends it to all of them."""
+@pytest.mark.parametrize(("before", "begun"), [("", "..."), (SLOW_TO_BEGIN, ".")])
+def test_ctrl_c_is_told_once_where_several_processes_work(before: str, begun: str) -> None:
+    """A terminal sends it to all of them, also to those that have just been made."""
     started = subprocess.Popen(
-        [sys.executable, "-c", ON_THREE_CORES],
+        [sys.executable, "-c", before + ON_THREE_CORES],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
     )
     assert started.stdout
-    assert started.stdout.read(3) == "..."
+    assert started.stdout.read(len(begun)) == begun
     os.killpg(started.pid, signal.SIGINT)
     _, told = started.communicate(timeout=60)
     assert (started.returncode, told.split()) == (Exit.INTERRUPTED, ["novaloop:", "interrupted"])
