@@ -10,6 +10,7 @@ from novaloop.metrics.bleu import WIDTH, corpus_bleu
 from novaloop.metrics.classification import classify
 from novaloop.metrics.comparison import compare
 from novaloop.metrics.estimates import (
+    Questions,
     binomial_upper_tail,
     mean,
     resampled_sums,
@@ -34,7 +35,7 @@ def rows_of(values: np.ndarray) -> RowScores:
 
 
 def wilson(count: int, n: int) -> Share:
-    return share(np.arange(n) < count, np.arange(n))
+    return share(np.arange(n) < count, Questions.of(np.arange(n)))
 
 
 def pmf(n: int, p: float) -> np.ndarray:
@@ -106,18 +107,18 @@ def test_resampling_draws_n_rows_each_time_in_blocks_too() -> None:
 
 
 def test_mean_uses_the_sample_deviation() -> None:
-    estimate = mean(np.array([1.0] * 65 + [0.0] * 435), np.arange(500))
+    estimate = mean(np.array([1.0] * 65 + [0.0] * 435), Questions.of(np.arange(500)))
     assert estimate.value == 0.13
     assert estimate.stderr == pytest.approx(0.0150549, abs=1e-6)
     share = wilson(65, 500)
     assert (estimate.low, estimate.high) == pytest.approx((share.low, share.high))
-    assert mean(np.array([0.5]), np.arange(1)).stderr is None
+    assert mean(np.array([0.5]), Questions.of(np.arange(1))).stderr is None
     with pytest.raises(ValueError, match="no rows"):
-        mean(np.array([]), np.arange(0))
+        mean(np.array([]), Questions.of(np.arange(0)))
 
 
 def test_where_all_rows_are_alike_a_share_still_has_an_interval() -> None:
-    right = mean(np.ones(30), np.arange(30))
+    right = mean(np.ones(30), Questions.of(np.arange(30)))
     assert (right.stderr, right.high) == (0, 1)
     assert right.low == pytest.approx(wilson(30, 30).low)
 
@@ -127,11 +128,12 @@ def test_rows_that_repeat_a_question_are_one_case() -> None:
     random = np.random.default_rng(3)
     once = (random.random(100) < 0.3).astype(float)
     questions = random.permutation(np.repeat(np.arange(100), 5))
-    single, repeated = mean(once, np.arange(100)), mean(once[questions], questions)
+    single = mean(once, Questions.of(np.arange(100)))
+    repeated = mean(once[questions], Questions.of(questions))
     assert repeated.value == single.value
     assert repeated.stderr == pytest.approx(single.stderr)
     assert (repeated.low, repeated.high) == pytest.approx((single.low, single.high), abs=2e-3)
-    alike = mean(np.ones(500), questions)
+    alike = mean(np.ones(500), Questions.of(questions))
     assert alike.low == pytest.approx(wilson(100, 100).low)
 
 

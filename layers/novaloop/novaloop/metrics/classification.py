@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from novaloop.metrics.estimates import CONFIDENCE, share
+from novaloop.metrics.estimates import CONFIDENCE, Questions, share
 from novaloop.metrics.results import Classification, ClassScore, Reading
 from novaloop.metrics.rows import NO_LABEL
 
@@ -24,13 +24,17 @@ def classify(rows: RowScores, confidence: float = CONFIDENCE) -> Classification 
     """Classification scores of the rows; None without labels."""
     if not rows.labels:
         return None
+    questions = Questions.of(rows.questions)
     strict, lenient = (
-        _reading(rows, predicted, confidence) for predicted in (rows.strict, rows.lenient)
+        _reading(rows, predicted, questions, confidence)
+        for predicted in (rows.strict, rows.lenient)
     )
     return Classification(rows.labels, strict, lenient)
 
 
-def _reading(rows: RowScores, predicted: NDArray[np.int64], confidence: float) -> Reading:
+def _reading(
+    rows: RowScores, predicted: NDArray[np.int64], questions: Questions, confidence: float
+) -> Reading:
     k, n = len(rows.labels), len(rows)
     columns = np.where(predicted == NO_LABEL, k, predicted)
     confusion = np.bincount(rows.gold * (k + 1) + columns, minlength=k * (k + 1)).reshape(k, k + 1)
@@ -40,7 +44,6 @@ def _reading(rows: RowScores, predicted: NDArray[np.int64], confidence: float) -
     }
     present = [score for score in classes.values() if score.support]
     right = int(np.trace(confusion))
-    questions = rows.questions
     answered = int(confusion[:, :k].sum())
     return Reading(
         accuracy=share(predicted == rows.gold, questions, confidence),
@@ -67,7 +70,7 @@ def _class_score(
     n = int(confusion.sum())
     return ClassScore(
         precision=_ratio(right, said),
-        recall=share(predicted[inside] == index, rows.questions[inside], confidence),
+        recall=share(predicted[inside] == index, Questions.of(rows.questions[inside]), confidence),
         f1=_ratio(2 * right, support + said),
         support=support,
         predicted=said,

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from novaloop.metrics.bleu import ORDER, corpus_bleu
-from novaloop.metrics.estimates import CONFIDENCE, by_question, resampled_sums
+from novaloop.metrics.estimates import CONFIDENCE, Questions, is_yes_no, resampled_sums
 from novaloop.metrics.paired import Evidence, graded, resampled, yes_no
 from novaloop.metrics.power import smallest_gain
 from novaloop.metrics.registry import BY_NAME
@@ -52,10 +52,11 @@ def compare(
             "evaluate both on the same data set"
         )
     before, after = earlier.by_key(), later.by_key()
-    metrics = _differences(before, after, confidence)
-    columns = after.columns()
-    headline = metric if metric in columns else HEADLINE_METRIC
-    gain = _gains(headline, before.columns()[headline], columns[headline])
+    columns = before.columns(), after.columns()
+    metrics = _differences(before, after, columns, confidence)
+    headline = metric if metric in columns[1] else HEADLINE_METRIC
+    change = columns[1][headline] - columns[0][headline]
+    gain = change if BY_NAME[headline].higher_is_better else -change
     told = metrics[headline]
     improved, regressed = told.improved or 0, told.regressed or 0
     return Comparison(
@@ -72,27 +73,23 @@ def compare(
     )
 
 
-def in_words(difference: Difference, title: str, changed: int) -> str:
+def in_words(told: Difference, title: str, changed: int) -> str:
     """One sentence: the verdict, the numbers, and what so many rows could have shown.
 
     changed: how many different questions did.
     """
-    n, questions = difference.n or 0, difference.questions or 0
+    n, questions = told.n or 0, told.questions or 0
     rows = f"{n:,} rows" if questions == n else f"{n:,} rows of {questions:,} different questions"
-    change = (
-        f"{title}, {difference.verdict}: {difference.earlier:.1%} to "
-        f"{difference.later:.1%} on {rows}"
-    )
-    if difference.low is None or difference.high is None:
-        return f"{change}; {difference.method}"
+    change = f"{title}, {told.verdict}: {told.earlier:.1%} to {told.later:.1%} on {rows}"
+    if told.low is None or told.high is None:
+        return f"{change}; {told.method}"
     change += (
-        f", {percent(difference.confidence)} interval of the change {difference.low:+.1%} to "
-        f"{difference.high:+.1%}"
+        f", {percent(told.confidence)} interval of the change {told.low:+.1%} to {told.high:+.1%}"
     )
-    if difference.verdict is not Verdict.NO_EVIDENCE or not changed:
+    if told.verdict is not Verdict.NO_EVIDENCE or not changed:
         return change
     share = changed / questions
-    shown = smallest_gain(questions, share, difference.confidence)
+    shown = smallest_gain(questions, share, told.confidence)
     if shown is None:
         return change
     return (
@@ -105,19 +102,19 @@ def _listed(rows: RowScores, chosen: NDArray[np.bool_]) -> tuple[str, ...]:
     return tuple(map(row_name, rows.keys[chosen][:MAX_LISTED_ROWS].tolist()))
 
 
-def _gains(
-    name: str, earlier: NDArray[np.float64], later: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    return later - earlier if BY_NAME[name].higher_is_better else earlier - later
+_Columns = dict[str, "NDArray[np.float64]"]
 
 
-def _differences(before: RowScores, after: RowScores, confidence: float) -> dict[str, Difference]:
-    earlier, later = before.columns(), after.columns()
+def _differences(
+    before: RowScores, after: RowScores, columns: tuple[_Columns, _Columns], confidence: float
+) -> dict[str, Difference]:
+    questions = Questions.of(after.questions)
+    earlier, later = columns
     differences = {
-        name: _row_difference(name, earlier[name], later[name], after.questions, confidence)
+        name: _row_difference(name, earlier[name], later[name], questions, confidence)
         for name in later
     }
-    differences["bleu"] = _bleu_difference(before, after, confidence)
+    differences["bleu"] = _bleu_difference(before, after, questions, confidence)
     return differences
 
 
@@ -125,63 +122,63 @@ def _row_difference(
     name: str,
     earlier: NDArray[np.float64],
     later: NDArray[np.float64],
-    questions: NDArray[np.uint64],
+    questions: Questions,
     confidence: float,
 ) -> Difference:
-    change = later - earlier
-    sums, rows = by_question(questions, change)
+    sums, metric = questions.sums(later - earlier), BY_NAME[name]
     up, down = int((sums > 0).sum()), int((sums < 0).sum())
-    if _is_yes_no(earlier) and _is_yes_no(later) and bool(np.isin(sums / rows, (-1, 0, 1)).all()):
-        evidence = yes_no(up, down, len(rows), confidence)
+    alike = bool(np.isin(sums / questions.rows, (-1, 0, 1)).all())
+    if is_yes_no(earlier) and is_yes_no(later) and alike:
+        evidence = yes_no(up, down, len(questions), confidence)
     else:
-        evidence = graded(sums, rows, confidence, BY_NAME[name].most)
-    improved, regressed = (up, down) if BY_NAME[name].higher_is_better else (down, up)
-    return _difference(
-        name,
-        (float(earlier.mean()), float(later.mean())),
+        evidence = graded(sums, questions.rows, confidence, metric.most)
+    improved, regressed = (up, down) if metric.higher_is_better else (down, up)
+    return difference(
+        float(earlier.mean()),
+        float(later.mean()),
         evidence,
         confidence,
-        n=len(change),
-        questions=len(rows),
+        higher_is_better=metric.higher_is_better,
+        n=len(later),
+        questions=len(questions),
         improved=improved,
         regressed=regressed,
     )
 
 
-def _bleu_difference(before: RowScores, after: RowScores, confidence: float) -> Difference:
+def _bleu_difference(
+    before: RowScores, after: RowScores, questions: Questions, confidence: float
+) -> Difference:
     """Compare the BLEU of the corpora by resampling questions, both corpora the same ones."""
-    statistics = np.hstack([before.bleu, after.bleu])
-    sums, rows = by_question(after.questions, statistics)
+    sums = questions.sums(np.hstack([before.bleu, after.bleu]))
     random = np.random.default_rng(int(after.evaluation_set, 16))
     drawn_before, drawn_after = np.hsplit(resampled_sums(sums, random), 2)
     shortest = np.min([each[:, :2].min(axis=1) for each in (before.bleu, after.bleu)], axis=0)
-    informative = shortest >= ORDER
-    evidence = resampled(
-        corpus_bleu(drawn_after) - corpus_bleu(drawn_before), int(informative.sum()), confidence
-    )
-    values = [float(corpus_bleu(each.bleu.sum(axis=0))) for each in (before, after)]
-    return _difference(
-        "bleu",
-        (values[0], values[1]),
-        evidence,
+    informative = int((shortest >= ORDER).sum())
+    drawn = corpus_bleu(drawn_after) - corpus_bleu(drawn_before)
+    return difference(
+        float(corpus_bleu(before.bleu.sum(axis=0))),
+        float(corpus_bleu(after.bleu.sum(axis=0))),
+        resampled(drawn, informative, confidence),
         confidence,
         n=len(after),
-        questions=len(rows),
+        questions=len(questions),
     )
 
 
-def _difference(
-    name: str,
-    values: tuple[float, float],
+def difference(
+    earlier: float,
+    later: float,
     evidence: Evidence,
     confidence: float,
     *,
-    n: int,
-    questions: int,
+    higher_is_better: bool = True,
+    n: int | None = None,
+    questions: int | None = None,
     improved: int | None = None,
     regressed: int | None = None,
 ) -> Difference:
-    earlier, later = values
+    """Return what is to be made of a change, with the verdict of its evidence's interval."""
     return Difference(
         earlier=earlier,
         later=later,
@@ -190,7 +187,7 @@ def _difference(
         high=evidence.high,
         p_value=evidence.p_value,
         confidence=confidence,
-        verdict=verdict_of(evidence, higher_is_better=BY_NAME[name].higher_is_better),
+        verdict=_verdict(evidence, higher_is_better=higher_is_better),
         method=evidence.method,
         n=n,
         questions=questions,
@@ -199,11 +196,7 @@ def _difference(
     )
 
 
-def _is_yes_no(values: NDArray[np.float64]) -> bool:
-    return bool(np.isin(values, (0.0, 1.0)).all())
-
-
-def verdict_of(evidence: Evidence, *, higher_is_better: bool = True) -> Verdict:
+def _verdict(evidence: Evidence, *, higher_is_better: bool) -> Verdict:
     """Return what the interval says: a change where it lies on one side of 0."""
     if evidence.low is None or evidence.high is None or evidence.low <= 0 <= evidence.high:
         return Verdict.NO_EVIDENCE

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from statistics import NormalDist
 from typing import TYPE_CHECKING
 
@@ -21,23 +22,39 @@ RESAMPLES = 1999
 _DRAWS_AT_ONCE = 1_000_000
 
 
-def by_question(
-    questions: NDArray[np.uint64], values: NDArray[np.number]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the sums of rows' values by question, (n, ...) to (k, ...), and each one's rows, (k,).
+@dataclass(frozen=True, eq=False)
+class Questions:
+    """Which rows ask the same: those are one case, since they say the same thing again.
 
-    Rows that repeat a question are one case: they say the same thing again.
+    index: (n,), of each row's question, from 0; None where all rows ask something else. rows: (k,),
+    how many rows ask each.
     """
-    different, index, rows = np.unique(questions, return_inverse=True, return_counts=True)
-    if len(different) == len(questions):
-        return values.astype(np.float64), np.ones(len(questions))
-    sums = np.zeros((len(different), *values.shape[1:]))
-    np.add.at(sums, index, values)
-    return sums, rows.astype(np.float64)
+
+    index: NDArray[np.intp] | None
+    rows: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, keys: NDArray[np.uint64]) -> Questions:
+        """Find them by the keys of what each row asks, (n,)."""
+        different, index, rows = np.unique(keys, return_inverse=True, return_counts=True)
+        if len(different) == len(keys):
+            return cls(None, np.ones(len(keys)))
+        return cls(index, rows.astype(np.float64))
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def sums(self, values: NDArray[np.number]) -> NDArray[np.float64]:
+        """Return the sums of rows' values by question, (n, ...) to (k, ...)."""
+        if self.index is None:
+            return values.astype(np.float64)
+        sums = np.zeros((len(self), *values.shape[1:]))
+        np.add.at(sums, self.index, values)
+        return sums
 
 
 def mean(
-    values: NDArray[np.float64], questions: NDArray[np.uint64], confidence: float = CONFIDENCE
+    values: NDArray[np.float64], questions: Questions, confidence: float = CONFIDENCE
 ) -> Estimate:
     """Return the mean of the rows, its standard error and its interval.
 
@@ -46,26 +63,25 @@ def mean(
     Wilson's, for as many rows as would have that error; another mean's is the normal one.
     Raises ValueError when there are no values.
     """
-    n = len(values)
+    n, k = len(values), len(questions)
     if n == 0:
         raise ValueError("the mean of no rows is undefined")
     value = float(np.mean(values))
-    deviations, rows = by_question(questions, values - value)
-    k = len(rows)
+    deviations = questions.sums(values - value)
     stderr = math.sqrt(float(deviations @ deviations) * k / (k - 1)) / n if k > 1 else None
-    if bool(np.isin(values, (0.0, 1.0)).all()):
-        # Where questions repeat, the rows count for fewer; where all are alike, for the questions.
-        counted = min(n, value * (1 - value) / stderr**2 * k / (k - 1)) if stderr else k
-        return Estimate(value, stderr, *score_interval(value, counted, confidence))
-    if stderr is None:
-        return Estimate(value, None)
-    reach = quantile(confidence) * stderr
-    return Estimate(value, stderr, value - reach, value + reach)
+    if not is_yes_no(values):
+        return Estimate(value, stderr, *normal_interval(value, stderr, confidence))
+    # Where questions repeat, the rows count for fewer; where all are alike, for the questions.
+    counted = min(n, value * (1 - value) / stderr**2 * k / (k - 1)) if stderr else k
+    return Estimate(value, stderr, *score_interval(value, counted, confidence))
 
 
-def share(
-    chosen: NDArray[np.bool_], questions: NDArray[np.uint64], confidence: float = CONFIDENCE
-) -> Share:
+def is_yes_no(values: NDArray[np.float64]) -> bool:
+    """Whether each value is 0 or 1, so that the mean is a share."""
+    return bool(np.isin(values, (0.0, 1.0)).all())
+
+
+def share(chosen: NDArray[np.bool_], questions: Questions, confidence: float = CONFIDENCE) -> Share:
     """Return the share of rows that are chosen, with the interval that `mean` gives it."""
     count, n = int(chosen.sum()), len(chosen)
     if n == 0:
@@ -77,6 +93,16 @@ def share(
 def quantile(confidence: float) -> float:
     """How many standard errors a two-sided normal interval of this confidence reaches."""
     return NormalDist().inv_cdf((1 + confidence) / 2)
+
+
+def normal_interval(
+    value: float, stderr: float | None, confidence: float
+) -> tuple[float, float] | tuple[None, None]:
+    """Return the interval of a value by its standard error; none where nobody knows that."""
+    if stderr is None:
+        return None, None
+    reach = quantile(confidence) * stderr
+    return value - reach, value + reach
 
 
 def score_interval(rate: float, n: float, confidence: float) -> tuple[float, float]:

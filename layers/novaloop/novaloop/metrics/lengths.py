@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from novaloop.metrics.estimates import CONFIDENCE, share
+from novaloop.metrics.estimates import CONFIDENCE, Questions, share
 from novaloop.metrics.results import Lengths
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def lengths(
         bin_edges=BIN_EDGES,
         counts=tuple(np.bincount(bins, minlength=len(BIN_EDGES)).tolist()),
         counts_right=tuple(np.bincount(bins[exact], minlength=len(BIN_EDGES)).tolist()),
-        reached_limit=share(tokens >= max_new_tokens, rows.questions, confidence)
+        reached_limit=share(tokens >= max_new_tokens, Questions.of(rows.questions), confidence)
         if max_new_tokens is not None and tokens is not None
         else None,
     )

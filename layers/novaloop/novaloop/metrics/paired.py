@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from novaloop.metrics.estimates import binomial_upper_tail, quantile
+from novaloop.metrics.estimates import binomial_upper_tail, normal_interval, quantile
 from novaloop.metrics.results import CORPUS, GRADED, UNPAIRED, YES_NO
 
 if TYPE_CHECKING:
@@ -189,9 +189,8 @@ def resampled(differences: NDArray[np.float64], informative: int, confidence: fl
 
 def unpaired(difference: float, stderr: float, confidence: float) -> Evidence:
     """Test a difference by its standard error, which is above 0."""
-    reach = quantile(confidence) * stderr
-    p_value = _two_sided(difference / stderr)
-    return Evidence(p_value, difference - reach, difference + reach, UNPAIRED)
+    low, high = normal_interval(difference, stderr, confidence)
+    return Evidence(_two_sided(difference / stderr), low, high, UNPAIRED)
 
 
 def _two_sided(standard_errors: float) -> float:

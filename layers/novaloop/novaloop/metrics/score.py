@@ -15,7 +15,7 @@ from novaloop.metrics.calibration import calibrate
 from novaloop.metrics.classification import classify
 from novaloop.metrics.comparison import HEADLINE_METRIC, compare
 from novaloop.metrics.defects import STDERR_SUFFIX, FirstPredictionBleu, examine
-from novaloop.metrics.estimates import CONFIDENCE, by_question, mean, resampled_sums
+from novaloop.metrics.estimates import CONFIDENCE, Questions, mean, resampled_sums
 from novaloop.metrics.format_failures import format_failure
 from novaloop.metrics.inferences import Inference, InferenceError, read_inferences
 from novaloop.metrics.lengths import lengths
@@ -146,13 +146,16 @@ class _Scorer:
         if len(rows) == 0:
             raise InferenceError("the evaluation holds no rows")
         columns, confidence = rows.columns(), self._confidence
-        metrics = {
-            name: mean(column, rows.questions, confidence) for name, column in columns.items()
-        }
-        metrics["bleu"] = _bleu(rows, confidence)
+        questions = Questions.of(rows.questions)
+        metrics = {name: mean(column, questions, confidence) for name, column in columns.items()}
+        metrics["bleu"] = _bleu(rows, questions, confidence)
         metrics = {name: metrics[name] for name in BY_NAME if name in metrics}
-        # A job knows no questions that repeat: to it, all rows are cases of their own.
-        as_jobs_have_it = metrics | {name: mean(each, rows.keys) for name, each in columns.items()}
+        as_jobs_have_it = metrics
+        if reported and len(questions) < len(rows):
+            # A job knows no questions that repeat: to it, all rows are cases of their own.
+            all_different = Questions.of(rows.keys)
+            of_rows = {name: mean(column, all_different) for name, column in columns.items()}
+            as_jobs_have_it = metrics | of_rows
         tokens = np.array(self._tokens)
         score = Score(
             n=len(rows),
@@ -167,23 +170,25 @@ class _Scorer:
                 for name, stage in earlier.items()
             },
             reported=examine(reported, as_jobs_have_it, self._first_prediction.value()),
-            notes=self._notes(reported, rows),
+            notes=self._notes(reported, len(rows), len(questions)),
             calibration=calibrate(np.array(self._confidences), columns["em"] == 1),
             format_failures=dict(self._format_failures),
             confidence=confidence,
-            questions=len(np.unique(rows.questions)),
+            questions=len(questions),
         )
         return score, rows
 
-    def _notes(self, reported: Mapping[str, float] | None, rows: RowScores) -> tuple[str, ...]:
+    def _notes(
+        self, reported: Mapping[str, float] | None, n: int, questions: int
+    ) -> tuple[str, ...]:
         notes = []
         if self._several_predictions:
             notes.append(
                 f"{self._several_predictions} rows hold several predictions; the first counts"
             )
-        if (questions := len(np.unique(rows.questions))) < len(rows):
+        if questions < n:
             notes.append(
-                f"{len(rows):,} rows ask {questions:,} different questions; errors, intervals and "
+                f"{n:,} rows ask {questions:,} different questions; errors, intervals and "
                 "tests go by the questions"
             )
         if reported is None:
@@ -216,12 +221,11 @@ def _of_processor(
     }
 
 
-def _bleu(rows: RowScores, confidence: float) -> Estimate:
+def _bleu(rows: RowScores, questions: Questions, confidence: float) -> Estimate:
     value = float(corpus_bleu(rows.bleu.sum(axis=0)))
-    sums, counts = by_question(rows.questions, rows.bleu)
-    if len(counts) == 1:
+    if len(questions) == 1:
         return Estimate(value, None)
     random = np.random.default_rng(int(rows.evaluation_set, 16))
-    resampled = corpus_bleu(resampled_sums(sums, random))
+    resampled = corpus_bleu(resampled_sums(questions.sums(rows.bleu), random))
     low, high = np.quantile(resampled, ((1 - confidence) / 2, (1 + confidence) / 2)).tolist()
     return Estimate(value, float(resampled.std(ddof=1)), low, high)

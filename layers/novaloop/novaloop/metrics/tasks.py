@@ -9,9 +9,9 @@ import math
 from typing import TYPE_CHECKING
 
 from novaloop.metrics.archive import ArchiveError, newest_results
-from novaloop.metrics.comparison import verdict_of
+from novaloop.metrics.comparison import difference
 from novaloop.metrics.defects import STDERR_SUFFIX
-from novaloop.metrics.estimates import CONFIDENCE, quantile
+from novaloop.metrics.estimates import CONFIDENCE, normal_interval
 from novaloop.metrics.paired import unpaired
 from novaloop.metrics.results import Difference, Estimate, TaskScore
 
@@ -77,10 +77,7 @@ def _stderr(
 
 def of_job(value: float, stderr: float | None, confidence: float) -> Estimate:
     """Return what a job told, with the interval of its error if it gave one."""
-    if not stderr:
-        return Estimate(value, stderr)
-    reach = quantile(confidence) * stderr
-    return Estimate(value, stderr, value - reach, value + reach)
+    return Estimate(value, stderr, *normal_interval(value, stderr or None, confidence))
 
 
 def _changes(
@@ -88,7 +85,12 @@ def _changes(
 ) -> dict[str, Difference]:
     """Return the changes of the metrics whose errors are known on both sides."""
     return {
-        name: _change(before[name].value, later.value, spread, confidence)
+        name: difference(
+            before[name].value,
+            later.value,
+            unpaired(later.value - before[name].value, spread, confidence),
+            confidence,
+        )
         for name, later in after.items()
         if name in before and (spread := _spread(before[name], later))
     }
@@ -99,18 +101,3 @@ def _spread(earlier: Estimate, later: Estimate) -> float:
     if earlier.stderr is None or later.stderr is None:
         return 0.0
     return math.hypot(earlier.stderr, later.stderr)
-
-
-def _change(earlier: float, later: float, spread: float, confidence: float) -> Difference:
-    evidence = unpaired(later - earlier, spread, confidence)
-    return Difference(
-        earlier=earlier,
-        later=later,
-        difference=later - earlier,
-        low=evidence.low,
-        high=evidence.high,
-        p_value=evidence.p_value,
-        confidence=confidence,
-        verdict=verdict_of(evidence),
-        method=evidence.method,
-    )
