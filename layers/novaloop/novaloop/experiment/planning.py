@@ -26,7 +26,7 @@ from novaloop.experiment.runtimes.jobs import (
     job_plan,
     rows_of,
 )
-from novaloop.experiment.runtimes.registry import check_functions, runtime_of, steps_of
+from novaloop.experiment.runtimes.registry import check_functions, launch_of, runtime_of, steps_of
 from novaloop.experiment.runtimes.serving import plan_deployment, serving_plan
 from novaloop.experiment.spec.stages import JobStage
 from novaloop.experiment.stack import Site
@@ -133,7 +133,7 @@ def _with_stage(record: Record, index: int, stage: Stage) -> Record:
 
 
 def _planned_job(record: Record, stage: Stage, site: Site, prices: PriceTable) -> PlannedStage:
-    plan, launch = job_plan(record, stage), runtime_of(record.spec).launch(record, stage, site)
+    plan, launch = job_plan(record, stage), launch_of(record, stage, site)
     steps = steps_of(record, plan) or 0
     chosen = machines(record.spec, plan)
     instance_type, instances = chosen or (None, 0)

@@ -83,7 +83,7 @@ from novaloop.experiment.runtimes.registry import (
     check_functions,
     check_image,
     check_region,
-    runtime_of,
+    launch_of,
 )
 from novaloop.experiment.runtimes.serving import endpoint_ref, plan_deployment, shared_endpoint
 from novaloop.experiment.spec.experiment import ExperimentSpec
@@ -774,7 +774,7 @@ def _send(record: Record, stage: Stage, world: World) -> str | None:
     """Send the requests of a launch and return the ARN of what the last of them created."""
     if stage.kind.serves:
         return world.endpoints.launch(plan_deployment(record, stage, world.site))
-    launch, made = runtime_of(record.spec).launch(record, stage, world.site), None
+    launch, made = launch_of(record, stage, world.site), None
     for upload in launch.uploads:
         _write(upload, world)
     for request in launch.requests:

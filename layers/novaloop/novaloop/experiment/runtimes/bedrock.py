@@ -84,7 +84,7 @@ class BedrockRuntime(JobRuntime):
 
     def launch(self, record: Record, stage: Stage, site: Site) -> Launch:
         """Return CreateModelCustomizationJob. Raises Invalid."""
-        plan, site = job_plan(record, stage), site.scored_by(record.spec.reward_function)
+        plan = job_plan(record, stage)
         name = stage.attempt.claimed_name
         job = recipes.CustomizationJob(
             method=plan.method,

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from novaloop.experiment.record import Record
+from novaloop.experiment.record import Record, Stage
 from novaloop.experiment.runtimes import serving
 from novaloop.experiment.runtimes.bedrock import BedrockRuntime
-from novaloop.experiment.runtimes.jobs import JobRuntime, rows_of
+from novaloop.experiment.runtimes.jobs import JobRuntime, Launch, rows_of
 from novaloop.experiment.runtimes.serverless import ServerlessRuntime
 from novaloop.experiment.runtimes.training_job import TrainingJobRuntime
 from novaloop.experiment.spec.experiment import ExperimentSpec
@@ -27,6 +27,15 @@ RUNTIMES: Mapping[Runtime, JobRuntime] = {
 def runtime_of(spec: ExperimentSpec) -> JobRuntime:
     """Return what answers for the runtime of an experiment."""
     return RUNTIMES[spec.runtime]
+
+
+def launch_of(record: Record, stage: Stage, site: Site) -> Launch:
+    """Return what starts a stage's job; a function of the user's own scores if the spec names one.
+
+    Raises Invalid.
+    """
+    scored = site.scored_by(record.spec.reward_function)
+    return runtime_of(record.spec).launch(record, stage, scored)
 
 
 def check_region(spec: ExperimentSpec, plan: StageSpec, region: str, at: str) -> Iterator[Problem]:

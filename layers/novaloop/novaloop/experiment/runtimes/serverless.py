@@ -85,7 +85,7 @@ class ServerlessRuntime(JobRuntime):
 
     def launch(self, record: Record, stage: Stage, site: Site) -> Launch:
         """Return CreateTrainingJob, and what registers what it refers to. Raises Invalid."""
-        plan, site = job_plan(record, stage), site.scored_by(record.spec.reward_function)
+        plan = job_plan(record, stage)
         name, deployment = stage.attempt.claimed_name, site.deployment
         data, validation = data_key(record, plan), plan.validation_input
         group = model_package_group(record.prefix, record.experiment_id)

@@ -63,7 +63,7 @@ class TrainingJobRuntime(JobRuntime):
 
     def launch(self, record: Record, stage: Stage, site: Site) -> Launch:
         """Return the upload of a recipe and CreateTrainingJob. Raises Invalid."""
-        plan, site = job_plan(record, stage), site.scored_by(record.spec.reward_function)
+        plan = job_plan(record, stage)
         name = stage.attempt.claimed_name
         data, validation = data_key(record, plan), plan.validation_input
         job = TrainingJob(
