@@ -11,6 +11,8 @@ import pytest
 
 from novaloop.experiment.record import NO_GATE, Record, ScoreItem, Stage, StageState, Status
 from novaloop.reports import Report, html, markdown, report
+from novaloop.reports.pages import cell, spread
+from novaloop.reports.schema import Measurement, MetricRow
 from tests.unit.reports import finished_experiment as example
 
 
@@ -340,3 +342,16 @@ def test_beside_the_gates_verdict_stands_who_decided_otherwise(
     assert f"**{words}**" in markdown(content)
     for text in (page, markdown(content)):
         assert text.count(gate.why) == 1
+
+
+def test_where_all_rows_are_alike_the_page_has_the_interval_and_the_terminal_the_value() -> None:
+    """An interval in each cell cut the figures off at 80 columns."""
+    row = MetricRow(name="em", title="Exact match", measurements=[])
+    alike = Measurement(
+        stage="a", value=1.0, stderr=0.0, low=0.886, high=1.0, delta=None, verdict=None
+    )
+    assert (cell(row, alike), spread(row, alike)) == ("1.000", " (0.886 to 1.000)")
+    usual = Measurement(**{**alike, "value": 0.5, "stderr": 0.1})
+    assert (cell(row, usual), spread(row, usual)) == ("0.500 ±0.100", "")
+    without = Measurement(**{**alike, "low": None, "high": None})
+    assert spread(row, without) == ""

@@ -172,13 +172,17 @@ def change(metric: MetricRow, measurement: Measurement) -> str:
 
 
 def cell(metric: MetricRow, measurement: Measurement) -> str:
-    """Write a value with its standard error."""
-    value = number(metric, measurement["value"])
-    if measurement["stderr"] is None:
-        return value
-    if measurement["stderr"] == 0 and measurement["low"] is not None:
-        return f"{value} ({interval(metric, measurement)})"
-    return f"{value} ±{number(metric, measurement['stderr'])}"
+    """Write a value with its standard error, if that says something: where all rows are alike, 0
+    is no error of what they were drawn from."""
+    value, stderr = number(metric, measurement["value"]), measurement["stderr"]
+    return f"{value} ±{number(metric, stderr)}" if stderr else value
+
+
+def spread(metric: MetricRow, measurement: Measurement) -> str:
+    """Write, where there is room, the interval that stands for the error of rows all alike."""
+    if measurement["stderr"] != 0 or measurement["low"] == measurement["high"]:
+        return ""
+    return f" ({interval(metric, measurement)})"
 
 
 def interval(metric: MetricRow, measurement: Measurement) -> str:
@@ -241,5 +245,6 @@ _environment.globals |= {
     "no_gate": NO_GATE,
     "heat": _heat,
     "recomputed": recomputed,
+    "spread": spread,
     "untested": untested,
 }
