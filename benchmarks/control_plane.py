@@ -114,17 +114,17 @@ class Meter:
         self,
         record: Record,
         history: Sequence[HistoryEntry],
-        obeyed: Sequence[CommandItem] = (),
+        applied: Sequence[CommandItem] = (),
     ) -> Record:
         """Commit, and count."""
         name = record.experiment_id
         before = self.simulation.store.load(name).record
-        after = self._commit(record, history, obeyed)
+        after = self._commit(record, history, applied)
         others = [as_item(name, f"HISTORY#{number}", line) for number, line in enumerate(history)]
         if after.spec_digest != record.spec_digest:
             others.append(as_item(name, "RESOLVED_SPEC", resolved_spec(after)))
         self.largest = max(self.largest, item_size(as_item(name, "RECORD", after)))
-        self.units += written(before, after, others, len(obeyed))
+        self.units += written(before, after, others, len(applied))
         return after
 
 

@@ -10,7 +10,7 @@ from uuid import uuid4
 
 import click
 
-from novaloop.experiment.controller.commands import obey
+from novaloop.experiment.controller.commands import apply
 from novaloop.experiment.costs.budget import commitment, cost_of_jobs, serving_hours, shortfall
 from novaloop.experiment.record import CommandItem, CommandKind, Outcome, Record, Status
 from novaloop.experiment.spec.stages import LONGEST_TTL_HOURS
@@ -44,7 +44,7 @@ def give(
     note: str | None = None,
     ask: Callable[[], None] | None = None,
 ) -> Record:
-    """Give a command and return the record that obeyed it. Says before what that commits to, and
+    """Give a command and return the record that applied it. Says before what that commits to, and
     then calls `ask`, which may refuse.
 
     Raises Refused if it was ignored, Failed if nobody answers.
@@ -69,11 +69,11 @@ def give(
 
 
 def _what_it_commits_to(stack: Stack, record: Record, item: CommandItem) -> Iterator[str]:
-    """Yield what a command spends, by how the controller would obey it now.
+    """Yield what a command spends, by how the controller would apply it now.
 
     That is nothing where it would refuse: the answer then says why.
     """
-    decision = obey(record, item, item.at)
+    decision = apply(record, item, item.at)
     if decision.history[0].outcome is Outcome.IGNORED:
         return
     after, serving = decision.record, record.spec.deployment
@@ -269,10 +269,10 @@ def _wait_until_gone(stack: Stack, name: str) -> Record:
 
 
 def _deleted(stack: Stack, name: str) -> list[str]:
-    """Return what the history says of the deletions since the last command that was obeyed."""
+    """Return what the history says of the deletions since the last command that was applied."""
     lines: list[str] = []
     for entry in stack.table.history(name):
-        if entry.outcome is Outcome.OBEYED:
+        if entry.outcome is Outcome.APPLIED:
             lines = []
         elif entry.what == "cleanup":
             lines.append(entry.why)

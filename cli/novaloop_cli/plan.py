@@ -39,7 +39,7 @@ from novaloop_cli.errors import Refused
 from novaloop_cli.experiment_files import look_at
 from novaloop_cli.files import write_whole
 from novaloop_cli.folder import folder_world
-from novaloop_cli.site import PlannedSite, placeholder_site, stack_site
+from novaloop_cli.planned_stack import PlannedStack, deployed_stack, placeholder_stack
 from novaloop_cli.stack import REGION_VARIABLES, aws_account
 
 if TYPE_CHECKING:
@@ -130,13 +130,13 @@ def plan(
     """
     name = name or directory.resolve().name
     table = _prices(prices)
-    with _site(stack_name, profile, region) as site:
+    with _site(stack_name, profile, region) as stack_config:
         checked = check_folder(directory, name, rejects)
-        planned = planned_stages(name, checked, site, table)
+        planned = planned_stages(name, checked, stack_config, table)
     if as_json:
-        click.echo(json.dumps(_content(name, checked, planned, site), indent=2))
+        click.echo(json.dumps(_content(name, checked, planned, stack_config), indent=2))
         return
-    _show(name, checked, planned, site, _where_rejects_are(directory, rejects))
+    _show(name, checked, planned, stack_config, _where_rejects_are(directory, rejects))
 
 
 def _prices(file: Path | None) -> PriceTable:
@@ -151,12 +151,12 @@ def _prices(file: Path | None) -> PriceTable:
 
 
 @contextmanager
-def _site(stack: str | None, profile: str | None, region: str | None) -> Iterator[PlannedSite]:
+def _site(stack: str | None, profile: str | None, region: str | None) -> Iterator[PlannedStack]:
     if stack is None:
-        yield placeholder_site(region or DEFAULT_REGION)
+        yield placeholder_stack(region or DEFAULT_REGION)
         return
     with aws_account(profile, region):
-        yield stack_site(stack)
+        yield deployed_stack(stack)
 
 
 def check_folder(directory: Path, name: str, rejects: Path | None = None) -> Checked:
@@ -226,7 +226,7 @@ def _why_not_used(
 
 
 def planned_stages(
-    name: str, checked: Checked, site: PlannedSite, prices: PriceTable
+    name: str, checked: Checked, stack_config: PlannedStack, prices: PriceTable
 ) -> ExperimentPlan:
     """Return the plan of a folder that was checked. Raises Refused if none can be made."""
     record = Record(
@@ -234,22 +234,22 @@ def planned_stages(
         checked.spec,
         created_at=datetime.now(UTC),
         datasets=dataset_refs(checked.datasets.values()),
-        prefix=site.prefix,
+        prefix=stack_config.prefix,
     )
     try:
-        return plan_experiment(record, site.site, prices)
+        return plan_experiment(record, stack_config.stack_config, prices)
     except Invalid as error:
         raise Refused("\n  ".join(("no plan can be made:", *map(str, error.problems)))) from None
 
 
 def _content(
-    name: str, checked: Checked, planned: ExperimentPlan, site: PlannedSite
+    name: str, checked: Checked, planned: ExperimentPlan, stack_config: PlannedStack
 ) -> dict[str, Any]:
     datasets = {
         role: {"rows": item.rows, "rejected_rows": item.rejected_rows, "sha256": item.sha256}
         for role, item in sorted(checked.datasets.items())
     }
-    notes = list(_notes(checked.spec, site))
+    notes = list(_notes(checked.spec, stack_config))
     head = {"experiment": name, "datasets": datasets, "findings": list(checked.findings)}
     head["not_used"] = list(checked.not_used)
     return {**head, **planned.to_dict(), "notes": notes}
@@ -259,7 +259,7 @@ def _show(
     name: str,
     checked: Checked,
     planned: ExperimentPlan,
-    site: PlannedSite,
+    stack_config: PlannedStack,
     where_rejects_are: Callable[[DatasetItem], str],
 ) -> None:
     out = views.console()
@@ -273,7 +273,7 @@ def _show(
     out.print()
     out.print(stages_table(planned))
     out.print()
-    for line in (*_evidence(checked), *_remarks(checked.spec, planned, site)):
+    for line in (*_evidence(checked), *_remarks(checked.spec, planned, stack_config)):
         out.print(line)
 
 
@@ -321,7 +321,9 @@ def _evidence(checked: Checked) -> Iterator[str]:
     )
 
 
-def _remarks(spec: ExperimentSpec, planned: ExperimentPlan, site: PlannedSite) -> Iterator[str]:
+def _remarks(
+    spec: ExperimentSpec, planned: ExperimentPlan, stack_config: PlannedStack
+) -> Iterator[str]:
     if planned.quotas:
         yield "Quotas needed:"
     for quota in planned.quotas:
@@ -329,11 +331,11 @@ def _remarks(spec: ExperimentSpec, planned: ExperimentPlan, site: PlannedSite) -
         note = f" ({both} while it takes the place of another)" if both else ""
         yield f"  {quota.needed}  {quota.name}{note}"
     yield from cost_remarks(spec, planned)
-    yield from _notes(spec, site)
+    yield from _notes(spec, stack_config)
     yield "Nothing was launched."
 
 
-def _notes(spec: ExperimentSpec, site: PlannedSite) -> Iterator[str]:
+def _notes(spec: ExperimentSpec, stack_config: PlannedStack) -> Iterator[str]:
     yield UIDS
     yield from unknown_costs(spec)
     if runtime_of(spec).note:
@@ -342,9 +344,12 @@ def _notes(spec: ExperimentSpec, site: PlannedSite) -> Iterator[str]:
         yield CHECKPOINTS
     if named_origin(spec) is not None:
         yield ORIGIN.format(spec.checkpoint)
-    if site.is_placeholder:
+    if stack_config.is_placeholder:
         # Placeholders let any image pass; who knows no repository sees which are not AWS's.
-        none = replace(site.site, deployment=replace(site.site.deployment, image_repositories=()))
+        none = replace(
+            stack_config.stack_config,
+            deployment=replace(stack_config.stack_config.deployment, image_repositories=()),
+        )
         foreign = [stage.name for stage in spec.plan if any(check_image(stage, none, ""))]
         if foreign:
             yield IMAGES.format(", ".join(foreign))

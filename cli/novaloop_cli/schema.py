@@ -109,8 +109,8 @@ def states_text() -> str:
 def _arrows() -> Iterator[str]:
     """Yield one arrow for each pair of states, with all that leads along it."""
     labels: dict[tuple[StageState, StageState], list[str]] = {}
-    for (state, sight), rule in TABLE.items():
-        action = f" / {rule.ask}" if rule.ask else ""
-        labels.setdefault((state, rule.to), []).append(f"{sight}{action}")
+    for (state, condition), rule in TABLE.items():
+        action = f" / {rule.action}" if rule.action else ""
+        labels.setdefault((state, rule.to), []).append(f"{condition}{action}")
     for (before, after), reasons in labels.items():
         yield f"  {before} --> {after}: {'<br>'.join(reasons)}"

@@ -19,7 +19,7 @@ from novaloop_cli.plan import (
     stages_table,
     unknown_costs,
 )
-from novaloop_cli.site import placeholder_site
+from novaloop_cli.planned_stack import placeholder_stack
 from novaloop_cli.stack import Stack, with_stack
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def submit(stack: Stack, directory: Path, name: str | None, *, yes: bool) -> Non
     name = name or directory.resolve().name
     refuse_if_started(stack, name)
     checked = check_folder(directory, name)
-    planned = planned_stages(name, checked, placeholder_site(stack.region), packaged_prices())
+    planned = planned_stages(name, checked, placeholder_stack(stack.region), packaged_prices())
     out = views.console()
     out.print(stages_table(planned))
     spec = checked.spec

@@ -149,10 +149,10 @@ def stop(directory: Path, process: subprocess.Popen[bytes] | None = None) -> boo
 
 
 def _clear(directory: Path) -> None:
-    for leftover in ("faults", "tmp"):
-        shutil.rmtree(directory / leftover, ignore_errors=True)
-    for leftover in ("state.json", "ca.pem", "server.pem", "server.key"):
-        (directory / leftover).unlink(missing_ok=True)
+    for resource in ("faults", "tmp"):
+        shutil.rmtree(directory / resource, ignore_errors=True)
+    for resource in ("state.json", "ca.pem", "server.pem", "server.key"):
+        (directory / resource).unlink(missing_ok=True)
     for log in directory.glob("*.log"):
         log.unlink()
     (directory / "tmp").mkdir(parents=True)

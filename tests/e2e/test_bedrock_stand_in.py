@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from novaloop.cloud.bedrock import BedrockEndpoints
-    from novaloop.experiment.controller.observation import Work
+    from novaloop.experiment.controller.observation import ResourceStatus
     from novaloop.recipes.bedrock_serving import BedrockPlan
 
 pytestmark = pytest.mark.e2e
@@ -172,7 +172,7 @@ def served(endpoints: BedrockEndpoints, name: str) -> BedrockPlan:
 
 
 def wait_until(endpoints: BedrockEndpoints, name: str, phase: Phase) -> None:
-    def look() -> Work:
+    def look() -> ResourceStatus:
         return endpoints.describe(ref(name), Owner("demo"))
 
     wait_for(lambda: look().phase is phase, look)

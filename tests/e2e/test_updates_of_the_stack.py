@@ -185,8 +185,8 @@ def test_experiments_in_every_status_live_through_an_update_and_a_way_back(
         reaches(stack, name, MIDDLE[name][0])
     reaches(stack, "ending", Status.LIVE)
     kept(stack, "live", 3)
-    obeyed, until = stack.load("live")[1].handled_commands, expiry(stack, "live")
-    assert len(obeyed) == len(stack.table.load("live").commands) == 1
+    applied, until = stack.load("live")[1].handled_commands, expiry(stack, "live")
+    assert len(applied) == len(stack.table.load("live").commands) == 1
     with cloud.under(*UNTIL_UPDATED, NO_SCORE):
         put(stack, "collecting", spec)
         put(stack, "waiting", {**ONE_EVALUATION, "experiment.yaml": ON_OTHER_MACHINES})

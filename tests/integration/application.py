@@ -97,7 +97,7 @@ class Application:
             real,
             jobs=dict.fromkeys(Runtime, self.jobs.adapter(lambda client, _: client)),
             endpoints=self.hosting.adapter(lambda client, _: client),
-            leftovers=TwinAccount(self.hosting, bedrock, self.jobs).tagged(lambda twin, _: twin),
+            tagged=TwinAccount(self.hosting, bedrock, self.jobs).tagged(lambda twin, _: twin),
             logs=SilentLogs(),
             scorer=MetricsFunction(functions, "metrics"),
             ingester=IngestFunction(functions, "ingest"),

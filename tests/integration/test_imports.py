@@ -80,7 +80,7 @@ def test_most_looks_load_neither_archives_nor_metrics() -> None:
 
 
 def test_what_only_the_daily_search_needs_is_loaded_for_it() -> None:
-    searches = {f"novaloop.cloud.{name}" for name in ("leftovers", "running", "schedules")}
+    searches = {f"novaloop.cloud.{name}" for name in ("tagged_resources", "running", "schedules")}
     assert searches.isdisjoint(loaded_by("sweeper"))
 
 

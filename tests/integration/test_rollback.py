@@ -16,7 +16,7 @@ import pytest
 
 from novaloop.experiment.controller.decide import decide
 from novaloop.experiment.controller.decision import Policy
-from novaloop.experiment.controller.observation import Observation, Phase, Work
+from novaloop.experiment.controller.observation import Observation, Phase, ResourceStatus
 from novaloop.experiment.record import Attempt, Endpoint, Record, Stage, StageState, Status
 from novaloop.experiment.spec.stages import StageKind
 from novaloop.experiment.versions import Shape
@@ -27,7 +27,7 @@ from tests.integration.test_versions import of_release, put
 from tests.template.stack import REGION
 
 ARCHIVE = Path(__file__).parents[1] / "e2e" / "releases" / "0.1.0.tar.gz"
-READY = Work(phase=Phase.READY)
+READY = ResourceStatus(phase=Phase.READY)
 
 
 @pytest.fixture(scope="session")
@@ -95,8 +95,8 @@ def test_what_is_written_now_is_left_alone_by_the_release_and_goes_on_when_this_
     snapshot = store.load("questions")
     assert snapshot.record == record
     decision = decide(Observation(snapshot, READY), NOW, Policy())
-    assert [command.command_id for command in decision.obeyed] == ["c2"]
-    store.commit(decision.record, decision.history, decision.obeyed)
+    assert [command.command_id for command in decision.applied] == ["c2"]
+    store.commit(decision.record, decision.history, decision.applied)
     after = store.load("questions").record
     assert after is not None
     assert after.endpoint is not None

@@ -17,7 +17,7 @@ from botocore.stub import Stubber
 
 from novaloop.cloud.endpoints import SageMakerEndpoints
 from novaloop.cloud.jobs import TrainingJobs, work_of_job
-from novaloop.experiment.controller.observation import End, Phase, Work
+from novaloop.experiment.controller.observation import End, Phase, ResourceStatus
 from novaloop.experiment.record import Obstacle, Owner, Progress
 from novaloop.experiment.runtimes.jobs import PlannedRequest
 from novaloop.experiment.runtimes.serving import EndpointRef
@@ -163,8 +163,8 @@ def test_how_a_job_stands(  # noqa: PLR0917
 ) -> None:
     answer = described_job(status, secondary, **more)
     sagemaker.add_response("describe_training_job", answer, {"TrainingJobName": JOB})
-    work = jobs.describe(JOB, owner=None)
-    assert (work.phase, work.reason, work.ours) == (phase, reason, True)
+    resource = jobs.describe(JOB, owner=None)
+    assert (resource.phase, resource.reason, resource.ours) == (phase, reason, True)
 
 
 def test_what_is_reported_of_a_job(jobs: TrainingJobs, sagemaker: Stubber) -> None:
@@ -177,7 +177,7 @@ def test_what_is_reported_of_a_job(jobs: TrainingJobs, sagemaker: Stubber) -> No
         ProgressInfo={"TotalStepCountPerEpoch": 100, "CurrentStep": 42},
     )
     sagemaker.add_response("describe_training_job", answer)
-    assert jobs.describe(JOB, None) == Work(
+    assert jobs.describe(JOB, None) == ResourceStatus(
         Phase.READY,
         arn=JOB_ARN,
         progress=Progress("Completed", 42, 100),
@@ -198,7 +198,7 @@ def test_a_job_that_is_not_there(
     jobs: TrainingJobs, sagemaker: Stubber, error: tuple[str, str]
 ) -> None:
     fails(sagemaker, "describe_training_job", error)
-    assert jobs.describe(JOB, OWNER) == Work(Phase.ABSENT)
+    assert jobs.describe(JOB, OWNER) == ResourceStatus(Phase.ABSENT)
 
 
 @pytest.mark.parametrize(
@@ -372,7 +372,7 @@ def test_how_an_endpoint_stands(
     sagemaker.add_response("describe_endpoint", answer, {"EndpointName": NAME})
     # During a change, the reason is still why the one before failed.
     reason = None if phase is Phase.ACTIVE else "because"
-    expected = Work(
+    expected = ResourceStatus(
         phase, arn=ENDPOINT_ARN, progress=Progress(status), reason=reason, started_at=NOW
     )
     assert endpoints.describe(REF, None) == expected
@@ -385,8 +385,8 @@ def test_an_endpoint_of_another_owner_is_not_ours(
     sagemaker.add_response("list_tags", {"Tags": []}, {"ResourceArn": ENDPOINT_ARN})
     fails(sagemaker, "describe_endpoint_config", NO_CONFIG)
     fails(sagemaker, "describe_model", NO_MODEL)
-    work = endpoints.describe(REF, OWNER)
-    assert (work.phase, work.ours) == (Phase.ABSENT, False)
+    resource = endpoints.describe(REF, OWNER)
+    assert (resource.phase, resource.ours) == (Phase.ABSENT, False)
 
 
 CONFIG = {
@@ -406,7 +406,7 @@ def test_an_endpoint_with_nothing_left(endpoints: SageMakerEndpoints, sagemaker:
     fails(sagemaker, "describe_endpoint", NO_ENDPOINT)
     fails(sagemaker, "describe_endpoint_config", NO_CONFIG)
     fails(sagemaker, "describe_model", NO_MODEL)
-    assert endpoints.describe(REF, OWNER) == Work(Phase.ABSENT)
+    assert endpoints.describe(REF, OWNER) == ResourceStatus(Phase.ABSENT)
 
 
 def test_a_configuration_that_is_left(endpoints: SageMakerEndpoints, sagemaker: Stubber) -> None:
@@ -775,8 +775,8 @@ def test_a_component_counts_once_its_endpoint_is_in_service(
     sagemaker.add_response("describe_endpoint", described_endpoint("InService"))
     answer = described_component(status, FailureReason="because")
     sagemaker.add_response("describe_inference_component", answer, ONE_COMPONENT)
-    work = endpoints.describe(WITH_COMPONENT, None)
-    assert (work.phase, work.reason) == (phase, "because")
+    resource = endpoints.describe(WITH_COMPONENT, None)
+    assert (resource.phase, resource.reason) == (phase, "because")
 
 
 def test_an_endpoint_that_waits_for_its_component_is_halfway(

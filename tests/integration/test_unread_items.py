@@ -19,7 +19,7 @@ from novaloop.experiment import versions
 from novaloop.experiment.controller.decide import decide
 from novaloop.experiment.controller.decision import Policy, StageCommand
 from novaloop.experiment.controller.observation import Observation
-from novaloop.experiment.controller.transitions import Ask
+from novaloop.experiment.controller.transitions import Action
 from novaloop.experiment.record import (
     Attempt,
     CommandItem,
@@ -162,7 +162,7 @@ def test_it_is_left_alone_and_told_once_while_stop_and_expiry_go_on(
     assert len(lines) == 1
     assert "newer" in record.unread or "newer" not in damage
 
-    # Another command is obeyed, and so is the end of its time.
+    # Another command is applied, and so is the end of its time.
     command = CommandItem("c2", CommandKind.KEEP, "joe", NOW, hours=-1, uid=UID)
     store.put_command(NAME, command)
     looks(application)
@@ -327,14 +327,14 @@ def test_a_score_that_can_not_be_read_is_waited_for_or_asked_for_again(
     )
     record = Record(NAME, rich_items.SPEC, NOW, status=Status.RUNNING, stages=(stage,))
     unread = Unread("SCORE#baseline#1", "this score was written by a newer Novaloop", is_newer)
-    asked: list[Ask] = []
+    asked: list[Action] = []
     for minutes in (0, 2, 5):
         seen = Observation(Snapshot(NAME, record, unread=(unread,)))
         decision = decide(seen, NOW + after + timedelta(minutes=minutes), Policy())
         record = decision.record
-        asked += [each.ask for each in decision.commands if isinstance(each, StageCommand)]
+        asked += [each.action for each in decision.commands if isinstance(each, StageCommand)]
     assert record.stages[0].state is state
-    assert asked == [Ask.CHECK] * asks
+    assert asked == [Action.CHECK] * asks
 
 
 def test_metrics_scores_nothing_beside_a_score_that_can_not_be_read(

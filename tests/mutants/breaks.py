@@ -42,17 +42,17 @@ def _in(file: str, tests: str, *faults: Fault) -> list[Mutant]:
     ]
 
 
-def _row(state: str, sight: str, to: str, instead: str, ask: str = "") -> list[Mutant]:
+def _row(state: str, condition: str, to: str, instead: str, action: str = "") -> list[Mutant]:
     """Return the mutants of one row of the table: it moves elsewhere, and it asks for nothing."""
-    test = f"tests/unit/experiment/test_transitions.py::test_every_row[{state}-{sight}]"
-    row = f"(_S.{state}, Sight.{sight}): Rule(_S.{to}"
-    end = f", Ask.{ask})" if ask else ")"
-    elsewhere = f"(_S.{state}, Sight.{sight}): Rule(_S.{instead}"
+    test = f"tests/unit/experiment/test_transitions.py::test_every_row[{state}-{condition}]"
+    row = f"(_S.{state}, Condition.{condition}): Rule(_S.{to}"
+    end = f", Action.{action})" if action else ")"
+    elsewhere = f"(_S.{state}, Condition.{condition}): Rule(_S.{instead}"
     moves = Edit(TRANSITIONS, row + end, elsewhere + end)
-    found = [Mutant(f"{state}, {sight}: to {instead}, not {to}", (moves,), test)]
-    if ask:
+    found = [Mutant(f"{state}, {condition}: to {instead}, not {to}", (moves,), test)]
+    if action:
         silent = Edit(TRANSITIONS, row + end, row + ")")
-        found.append(Mutant(f"{state}, {sight}: no {ask.lower()}", (silent,), test))
+        found.append(Mutant(f"{state}, {condition}: no {action.lower()}", (silent,), test))
     return found
 
 
@@ -161,13 +161,13 @@ MUTANTS: Sequence[Mutant] = [
             new="if reasons:",
         ),
         Fault(
-            does="an obeyed command's item stays where it is",
+            does="an applied command's item stays where it is",
             test="test_an_obeyed_command_goes_with_the_commit[table]",
-            old="for command in obeyed\n",
-            new="for command in obeyed[:0]\n",
+            old="for command in applied\n",
+            new="for command in applied[:0]\n",
         ),
         Fault(
-            does="a command that another one obeyed is obeyed again",
+            does="a command that another one applied is applied again",
             test="test_an_obeyed_command_goes_with_the_commit[table]",
             old="is_there = CommandModel.item.exists()",
             new="is_there = None",
@@ -412,7 +412,7 @@ MUTANTS: Sequence[Mutant] = [
         Fault(
             does="an endpoint's tags are not looked at",
             test="test_an_endpoint_of_another_owner_is_not_ours",
-            old="foreign = owner is not None and not owner.owns(holder)",
+            old="foreign = owner is not None and not owner.owns(tagged_owner)",
             new="foreign = False",
         ),
         Fault(
@@ -447,18 +447,18 @@ MUTANTS: Sequence[Mutant] = [
         ),
     ),
     *_in(
-        "cloud/leftovers.py",
+        "cloud/tagged_resources.py",
         "tests/unit/cloud/test_tagged_resources.py",
         Fault(
             does="a cleanup deletes another stack's",
             test="test_what_another_stack_made_is_left_alone",
-            old="own = is_of_stack(leftover.name, tags, self._prefix, self._stack_name)",
+            old="own = is_of_stack(resource.name, tags, self._prefix, self._stack_name)",
             new="own = True",
         ),
         Fault(
             does="a cleanup deletes a model that is to stay",
             test="test_jobs_that_are_over_and_models_that_bedrock_trained_are_not_even_looked_at",
-            old='if leftover.kind == "bedrock:custom-model" and _IMPORTED not in leftover.name:',
+            old='if resource.kind == "bedrock:custom-model" and _IMPORTED not in resource.name:',
             new="if False:",
         ),
         Fault(
@@ -473,18 +473,18 @@ MUTANTS: Sequence[Mutant] = [
             old=(
                 "                except ClientError as error:  # throttled, for instance: "
                 "the others can go\n"
-                '                    refused.append(f"{leftover}: {text_of(error)}")\n'
+                '                    refused.append(f"{resource}: {text_of(error)}")\n'
             ),
             new="",
         ),
     ),
     *_in(
-        "cloud/leftovers.py",
+        "cloud/tagged_resources.py",
         "tests/simulation/test_cleanup.py",
         Fault(
             does="a cleanup deletes what another experiment serves",
             test="test_an_endpoint_that_serves_another_experiment_is_not_deleted",
-            old="return experiment_id in {experiment_at(leftover.name, name) for name in names}",
+            old="return experiment_id in {experiment_at(resource.name, name) for name in names}",
             new="return True",
         ),
     ),
@@ -547,25 +547,25 @@ MUTANTS: Sequence[Mutant] = [
         Fault(
             does="a claim that another one holds is launched",
             test="test_every_row[CLAIMED-LAUNCHING]",
-            old="return Sight.LAUNCHING if _is_leased(stage, now) else absent",
-            new="return Sight.ABSENT",
+            old="return Condition.LAUNCHING if _is_leased(stage, now) else absent",
+            new="return Condition.ABSENT",
         ),
         Fault(
             does="a launch that crashed is never repeated",
             test="test_every_row[CLAIMED-ABSENT]",
-            old="return Sight.LAUNCHING if _is_leased(stage, now) else absent",
-            new="return Sight.LAUNCHING",
+            old="return Condition.LAUNCHING if _is_leased(stage, now) else absent",
+            new="return Condition.LAUNCHING",
         ),
         Fault(
             does="one look makes a job somebody else's",
             test="test_every_row[CLAIMED-SUSPECT]",
-            old="return Sight.FOREIGN if is_confirmed(stage) else Sight.SUSPECT",
-            new="return Sight.FOREIGN",
+            old="return Condition.FOREIGN if is_confirmed(stage) else Condition.SUSPECT",
+            new="return Condition.FOREIGN",
         ),
         Fault(
             does="one look makes a job vanish",
             test="test_every_row[RUNNING-SUSPECT]",
-            old="return gone if is_confirmed(stage) else Sight.SUSPECT",
+            old="return gone if is_confirmed(stage) else Condition.SUSPECT",
             new="return gone",
         ),
         Fault(
@@ -573,10 +573,10 @@ MUTANTS: Sequence[Mutant] = [
             test="test_every_row[RUNNING-OVERDUE]",
             old=(
                 "        if now > deadline(stage, plan) + is_theirs * BUSY_FOR:\n"
-                "            return Sight.OVERDUE\n"
-                "        return Sight.UNHEALTHY"
+                "            return Condition.OVERDUE\n"
+                "        return Condition.UNHEALTHY"
             ),
-            new="        return Sight.UNHEALTHY",
+            new="        return Condition.UNHEALTHY",
         ),
         Fault(
             does="an ill to stop on stops nothing",
@@ -637,7 +637,7 @@ MUTANTS: Sequence[Mutant] = [
         Fault(
             does="a second step is bought with the last minutes of the budget",
             test="test_a_second_step_that_the_budget_leaves_minutes_for_is_not_bought",
-            old="timedelta(seconds=MINIMUM_SECONDS if sight in _GOES_ON else 0)",
+            old="timedelta(seconds=MINIMUM_SECONDS if condition in _GOES_ON else 0)",
             new="timedelta(0)",
         ),
     ),
@@ -669,7 +669,7 @@ MUTANTS: Sequence[Mutant] = [
         Fault(
             does="a job that was launched though refused is not followed",
             test="test_every_row[WAITING-OURS]",
-            old=("    if _was_launched(seen.work):\n        return Sight.OURS\n"),
+            old=("    if _was_launched(seen.resource):\n        return Condition.OURS\n"),
             new="",
         ),
         Fault(
@@ -685,7 +685,7 @@ MUTANTS: Sequence[Mutant] = [
         Fault(
             does="an endpoint serves past the budget",
             test="test_every_row[RUNNING-UNAFFORDABLE]",
-            old="sight = Sight.UNAFFORDABLE",
+            old="condition = Condition.UNAFFORDABLE",
             new="pass",
         ),
         Fault(
@@ -697,7 +697,7 @@ MUTANTS: Sequence[Mutant] = [
         Fault(
             does="what failed while it runs is let run",
             test="test_every_row[RUNNING-OVERDUE]",
-            old="if not work.ours or work.is_over(stage.kind):",
+            old="if not resource.ours or resource.is_over(stage.kind):",
             new="if True:",
         ),
     ),
@@ -723,8 +723,8 @@ MUTANTS: Sequence[Mutant] = [
         Fault(
             does="what our Create answered is doubted for its late tag",
             test="test_what_was_acknowledged_is_ours_though_no_look_shows_it",
-            old="    if stage.attempt.job_arn is not None:\n        return Sight.OURS",
-            new="    if False:\n        return Sight.OURS",
+            old="    if stage.attempt.job_arn is not None:\n        return Condition.OURS",
+            new="    if False:\n        return Condition.OURS",
         ),
     ),
     *_in(
@@ -969,7 +969,7 @@ MUTANTS: Sequence[Mutant] = [
             new="if False:",
         ),
         Fault(
-            does="a former experiment's command is obeyed",
+            does="a former experiment's command is applied",
             test="test_a_command_for_a_former_experiment_of_the_name_is_ignored",
             old="if record.uid is not None and command.uid not in {None, record.uid}:",
             new="if False:",

@@ -26,4 +26,4 @@ def test_each_test_is_there() -> None:
 def test_no_fault_is_there_twice_and_every_row_has_one() -> None:
     assert max(Counter(each.fault for each in MUTANTS).values()) == 1
     rows = {each.test.rpartition("[")[2].rstrip("]") for each in ROWS}
-    assert rows == {f"{state}-{sight.name}" for state, sight in TABLE}
+    assert rows == {f"{state}-{condition.name}" for state, condition in TABLE}

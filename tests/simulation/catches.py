@@ -42,9 +42,9 @@ BREAKS: Sequence[Break] = (
         "tests/integration/test_stray_files.py",
     ),
     _one(
-        "a command that was obeyed is obeyed again",
+        "a command that was applied is applied again",
         "usecases/reconcile.py",
-        "condensed(decision.history), decision.obeyed)",
+        "condensed(decision.history), decision.applied)",
         "condensed(decision.history))",
     ),
     _one(
@@ -61,8 +61,8 @@ BREAKS: Sequence[Break] = (
     ),
     _one(
         "a cleanup deletes what another stack's experiment of that name serves",
-        "cloud/leftovers.py",
-        "own = is_of_stack(leftover.name, tags, self._prefix, self._stack_name)",
+        "cloud/tagged_resources.py",
+        "own = is_of_stack(resource.name, tags, self._prefix, self._stack_name)",
         "own = True",
     ),
     _one(
@@ -101,8 +101,8 @@ BREAKS: Sequence[Break] = (
     _one(
         "each look that fails makes a claim anew, so that it is never overdue",
         "experiment/controller/transitions.py",
-        "if step.ask is not Ask.LAUNCH:",
-        "if step.sight in {Sight.SUSPECT, Sight.LAUNCHING}:",
+        "if step.action is not Action.LAUNCH:",
+        "if step.condition in {Condition.SUSPECT, Condition.LAUNCHING}:",
         "tests/unit/experiment/test_transitions.py",
     ),
     _one(
@@ -165,8 +165,8 @@ BREAKS: Sequence[Break] = (
     _one(
         "any image may run under the execution role",
         "experiment/runtimes/registry.py",
-        'return check_repository(getattr(plan, "image", None), site.deployment, f"{at}.image")',
-        "return iter(())",
+        'check_repository(getattr(plan, "image", None), stack_config.deployment, f"{at}.image")',
+        "iter(())",
         "tests/simulation/test_other_stages.py",
     ),
     _one(
@@ -204,8 +204,8 @@ BREAKS: Sequence[Break] = (
     _one(
         "an endpoint that is lost to capacity ends its experiment",
         "cloud/failures.py",
-        "return replace(work, phase=Phase.LOST, cause=cause) if cause else work",
-        "return work",
+        "return replace(resource, phase=Phase.LOST, cause=cause) if cause else resource",
+        "return resource",
     ),
     _one(
         "a hint does not tell the depth of its chain",

@@ -111,8 +111,8 @@ def _settles(stack: Stack, name: str) -> str:
 def _is_true(stack: Stack, name: str) -> None:
     """Assert that the record says nothing of the world that is not so."""
     record, history = stack.record(name), stack.store.history(name)
-    obeyed = sum(1 for line in history if line.what.endswith(" by somebody"))
-    assert obeyed <= stack.commands[name], f"{name} obeyed {obeyed} commands"
+    applied = sum(1 for line in history if line.what.endswith(" by somebody"))
+    assert applied <= stack.commands[name], f"{name} applied {applied} commands"
     for stage in record.stages:
         job = stack.jobs.jobs.get(stage.attempt.job_name or "")
         is_own = job is None or job.created_at > record.created_at - timedelta(minutes=10)

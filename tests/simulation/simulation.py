@@ -21,8 +21,8 @@ from types import MethodType
 from typing import Any, Never, Protocol
 
 from novaloop.cloud.deployments import Deployments
-from novaloop.cloud.leftovers import TaggedResources
 from novaloop.cloud.messages import HintQueue
+from novaloop.cloud.tagged_resources import TaggedResources
 from novaloop.experiment.controller.decision import Policy
 from novaloop.experiment.names import experiment_of_job, job_name
 from novaloop.experiment.record import (
@@ -34,7 +34,7 @@ from novaloop.experiment.record import (
     Status,
 )
 from novaloop.experiment.spec.stages import Runtime
-from novaloop.experiment.stack import Site
+from novaloop.experiment.stack import StackConfig
 from novaloop.recipes.jobs import Deployment
 from novaloop.usecases.conversion import IngestWorld
 from novaloop.usecases.dataset_checks import check_experiment
@@ -286,7 +286,7 @@ class Simulation:
             logs=port(self.logs, "logs"),
             endpoints=Deployments(self.hosting.adapter(port), *self.bedrock.adapters(port)),
             schedules=self.scheduler.adapter(port),
-            leftovers=self._tagged(port),
+            tagged=self._tagged(port),
             objects=port(self.objects, "objects"),
             scorer=port(self, "scorer"),
             ingester=port(self, "ingester"),
@@ -295,7 +295,7 @@ class Simulation:
             defects=self,
             clock=self.host,
             new_uid=self.new_uid,
-            site=Site(self.bucket, deployment, BEDROCK_ROLE, self.stack_name),
+            stack_config=StackConfig(self.bucket, deployment, BEDROCK_ROLE, self.stack_name),
             policy=Policy(self.prefix, start_delay=timedelta(seconds=30)),
         )
 

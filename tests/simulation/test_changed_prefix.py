@@ -36,7 +36,7 @@ def simulation() -> Simulation:
 def test_a_cleanup_finds_and_ends_what_serves_under_the_former_prefix(
     simulation: Simulation,
 ) -> None:
-    found = {each.kind for each in simulation.world.leftovers.find("demo")}
+    found = {each.kind for each in simulation.world.tagged.find("demo")}
     assert found == {"sagemaker:endpoint", "sagemaker:endpoint-config", "sagemaker:model"}
     simulation.command("demo", CommandKind.CLEANUP)
     simulation.passes(timedelta(hours=2))

@@ -15,7 +15,7 @@ import pytest
 
 from novaloop.experiment.controller import commands, decide, notifications, requeue, transitions
 from novaloop.experiment.controller.commands import LONGEST_KEPT
-from novaloop.experiment.controller.observation import Work
+from novaloop.experiment.controller.observation import ResourceStatus
 from novaloop.experiment.record import CommandKind, Status
 from novaloop.experiment.spec.stages import LONGEST_TTL_HOURS
 from tests.simulation.simulation import SPEC, Simulation
@@ -241,13 +241,13 @@ TIMES = [datetime.max.replace(tzinfo=UTC), datetime.min.replace(tzinfo=UTC)]
 
 @pytest.mark.parametrize("time", [*TIMES, datetime(9999, 12, 31, tzinfo=UTC)])
 def test_times_that_no_service_can_mean_count_as_not_told(time: datetime) -> None:
-    work = Work(started_at=time, ended_at=time)
-    assert (work.started_at, work.ended_at) == (None, None)
+    resource = ResourceStatus(started_at=time, ended_at=time)
+    assert (resource.started_at, resource.ended_at) == (None, None)
 
 
 @pytest.mark.parametrize(("seconds", "counted"), [(10**400, 0), (-5, 0), (3600, 3600)])
 def test_seconds_that_no_service_can_mean_count_as_not_told(seconds: int, counted: int) -> None:
-    assert Work(billable_seconds=seconds).billable_seconds == counted
+    assert ResourceStatus(billable_seconds=seconds).billable_seconds == counted
 
 
 Change = Callable[[dict[str, Any]], None]

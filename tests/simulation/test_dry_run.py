@@ -79,9 +79,11 @@ def test_a_retry_does_not_make_it_real() -> None:
 
 def test_what_can_not_be_launched_fails_with_the_reason() -> None:
     simulation = Simulation()
-    site = simulation.world.site
-    deployment = replace(site.deployment, reward_function_arn="not an ARN")
-    simulation.world = replace(simulation.world, site=replace(site, deployment=deployment))
+    stack_config = simulation.world.stack_config
+    deployment = replace(stack_config.deployment, reward_function_arn="not an ARN")
+    simulation.world = replace(
+        simulation.world, stack_config=replace(stack_config, deployment=deployment)
+    )
     simulation.submit("demo", DRY)
     assert simulation.settles("demo") is Status.FAILED
     assert "dry run: reward_function_arn" in simulation.record("demo").reason

@@ -1,4 +1,4 @@
-"""Any number of commands: each is obeyed once, however many came before it and whoever obeys it."""
+"""Any number of commands: each is applied once, however many came before and whoever applies it."""
 
 from __future__ import annotations
 
@@ -167,7 +167,7 @@ def test_a_command_whose_event_is_lost_is_obeyed_after_the_next_sweep() -> None:
     simulation.passes(timedelta(hours=1))
     assert simulation.record("demo").cleanup is None
     simulation.passes(timedelta(days=1))
-    assert simulation.hints_delivered - hints < 30, "it costs something when all is obeyed"
+    assert simulation.hints_delivered - hints < 30, "it costs something when all is applied"
 
 
 @pytest.mark.parametrize("failing", [0, 20])

@@ -224,9 +224,9 @@ def test_what_the_region_does_not_have_launches_nothing(
     region: str, spec: bytes, told: str
 ) -> None:
     simulation = Simulation()
-    site = simulation.world.site
-    there = replace(site, deployment=replace(site.deployment, region=region))
-    simulation.world = replace(simulation.world, site=there)
+    stack_config = simulation.world.stack_config
+    there = replace(stack_config, deployment=replace(stack_config.deployment, region=region))
+    simulation.world = replace(simulation.world, stack_config=there)
     simulation.submit("demo", spec)
     assert simulation.settles("demo") is Status.REJECTED
     assert told in simulation.record("demo").reason

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from novaloop.cloud.leftovers import TaggedResources
+from novaloop.cloud.tagged_resources import TaggedResources
 from tests.simulation.twin_bedrock import TwinBedrock
 from tests.simulation.twin_sagemaker import STACK, TwinSageMaker
 from tests.simulation.twin_service import Pages

@@ -131,11 +131,11 @@ class TwinStore:
         self,
         record: Record,
         history: Sequence[HistoryEntry],
-        obeyed: Sequence[CommandItem] = (),
+        applied: Sequence[CommandItem] = (),
     ) -> Record:
         snapshot = self.load(record.experiment_id)
         stored = snapshot.record.version if snapshot.record else 0
-        if stored != record.version or not set(obeyed) <= set(snapshot.commands):
+        if stored != record.version or not set(applied) <= set(snapshot.commands):
             raise VersionConflict(record.experiment_id)
         resolved = resolved_spec(record)
         committed = replace(record, version=stored + 1, spec_digest=resolved.digest)
@@ -143,8 +143,8 @@ class TwinStore:
         items = [as_item(name, f"HISTORY#{number}", entry) for number, entry in enumerate(history)]
         if resolved.digest != record.spec_digest:
             items.append(as_item(name, "RESOLVED_SPEC", resolved))
-        check_transaction([as_item(name, "RECORD", committed), *items], len(obeyed))
-        pending = tuple(each for each in snapshot.commands if each not in obeyed)
+        check_transaction([as_item(name, "RECORD", committed), *items], len(applied))
+        pending = tuple(each for each in snapshot.commands if each not in applied)
         self.snapshots[record.experiment_id] = replace(snapshot, record=committed, commands=pending)
         self.entries.setdefault(record.experiment_id, []).extend(history)
         return committed
@@ -209,18 +209,18 @@ class TwinStore:
         check_item(as_item(experiment_id, "CHECKS", item))
         self._put(experiment_id, checks=item)
 
-    def begin(self, experiment_id: str, work: str, version: str, now: datetime) -> Attempts:
-        before = self.attempts.get((experiment_id, work))
+    def begin(self, experiment_id: str, resource: str, version: str, now: datetime) -> Attempts:
+        before = self.attempts.get((experiment_id, resource))
         if before is None or before.version != version:
             before = Attempts(version, 0, now)
         begun = replace(before, number=before.number + 1)
-        self.attempts[experiment_id, work] = begun
+        self.attempts[experiment_id, resource] = begun
         return begun
 
-    def take_back(self, experiment_id: str, work: str, version: str) -> None:
-        begun = self.attempts.get((experiment_id, work))
+    def take_back(self, experiment_id: str, resource: str, version: str) -> None:
+        begun = self.attempts.get((experiment_id, resource))
         if begun is not None and begun.version == version and begun.number > 0:
-            self.attempts[experiment_id, work] = replace(begun, number=begun.number - 1)
+            self.attempts[experiment_id, resource] = replace(begun, number=begun.number - 1)
 
     def sweep_round(self) -> Round | None:
         return self.round

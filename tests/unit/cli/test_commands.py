@@ -15,8 +15,14 @@ import pytest
 from novaloop.experiment.controller.decide import decide
 from novaloop.experiment.controller.decision import Policy
 from novaloop.experiment.controller.intake import pending_stages
-from novaloop.experiment.controller.observation import End, Leftover, Observation, Phase, Work
-from novaloop.experiment.controller.transitions import Ask
+from novaloop.experiment.controller.observation import (
+    End,
+    Observation,
+    Phase,
+    ResourceStatus,
+    TaggedResource,
+)
+from novaloop.experiment.controller.transitions import Action
 from novaloop.experiment.costs.prices import packaged_prices
 from novaloop.experiment.record import Endpoint, Record, StageState, Status
 from novaloop.experiment.spec.stages import Runtime
@@ -36,7 +42,7 @@ def controlled(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> Stack:
 
     Two minutes pass at each step: absence is believed after several looks over minutes.
     """
-    left = [Leftover("sagemaker:model", "novaloop-questions--deploy-1")]
+    left = [TaggedResource("sagemaker:model", "novaloop-questions--deploy-1")]
     clock = (datetime.now(UTC) + timedelta(minutes=2 * looks) for looks in count())
 
     came: list[End] = []
@@ -47,16 +53,18 @@ def controlled(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> Stack:
         backstop = snapshot.record.stages[-1].backstop if snapshot.record else None
         seen = Observation(
             snapshot,
-            Work(phase=Phase.ABSENT),
-            leftovers=tuple(left if cleans else ()),
+            ResourceStatus(phase=Phase.ABSENT),
+            tagged=tuple(left if cleans else ()),
             backstop=backstop,
             end=came.pop() if came else None,
         )
         if cleans:
             left.clear()
         decision = decide(seen, next(clock), Policy())
-        stack.table.commit(decision.record, decision.history, decision.obeyed)
-        came.extend(End.DONE for asked in decision.commands if getattr(asked, "ask", 0) is Ask.END)
+        stack.table.commit(decision.record, decision.history, decision.applied)
+        came.extend(
+            End.DONE for asked in decision.commands if getattr(asked, "ask", 0) is Action.END
+        )
 
     monkeypatch.setattr(commands.time, "sleep", step)
     return stack

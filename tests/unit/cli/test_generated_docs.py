@@ -44,9 +44,9 @@ def test_generated_files_are_current(file: str, text: Any) -> None:
 
 def test_every_move_of_the_table_is_in_the_diagram() -> None:
     arrows = [line for line in schema.states_text().splitlines() if " --> " in line]
-    for (state, sight), rule in TABLE.items():
+    for (state, condition), rule in TABLE.items():
         assert any(
-            line.startswith(f"  {state} --> {rule.to}: ") and sight in line for line in arrows
+            line.startswith(f"  {state} --> {rule.to}: ") and condition in line for line in arrows
         )
 
 

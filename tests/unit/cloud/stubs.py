@@ -17,7 +17,7 @@ from botocore.stub import Stubber
 from novaloop.experiment.costs.prices import packaged_prices
 from novaloop.experiment.planning import plan_experiment
 from novaloop.experiment.record import DatasetRef, Record
-from novaloop.experiment.stack import Site
+from novaloop.experiment.stack import StackConfig
 from novaloop.experiment.validation.reading import read_spec
 from novaloop.recipes.jobs import Deployment
 
@@ -46,7 +46,7 @@ _NAMED = {
 def requested_names() -> Mapping[str, str]:
     """Return how experiment `demo` calls what it makes, by the kinds of the index of tags."""
     role = "arn:aws:iam::123456789012:role/jobs"
-    site = Site("bucket", Deployment("us-east-1", role), bedrock_role_arn=role)
+    stack_config = StackConfig("bucket", Deployment("us-east-1", role), bedrock_role_arn=role)
     data = DatasetRef("v1", "0" * 64, 400, {"sft": "datasets/demo/sft.jsonl"})
     requests = [
         request
@@ -58,7 +58,7 @@ def requested_names() -> Mapping[str, str]:
                 datetime(2026, 1, 5, tzinfo=UTC),
                 datasets={"sft": data},
             ),
-            site,
+            stack_config,
             packaged_prices(),
         ).stages
         for request in stage.requests

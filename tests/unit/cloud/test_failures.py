@@ -14,7 +14,7 @@ from novaloop.cloud.customization import CustomizationJobs
 from novaloop.cloud.endpoints import SageMakerEndpoints
 from novaloop.cloud.failures import LONGEST_REASON, SAYINGS, cause_of, judged, told
 from novaloop.cloud.jobs import TrainingJobs
-from novaloop.experiment.controller.observation import Cause, Phase, Work
+from novaloop.experiment.controller.observation import Cause, Phase, ResourceStatus
 from novaloop.experiment.runtimes.serving import EndpointRef
 
 CAPACITY, FAULT, OWN = Cause.CAPACITY, Cause.SERVICE_FAULT, None
@@ -134,14 +134,16 @@ QUOTED = [
 @pytest.mark.parametrize(("reason", "cause"), QUOTED)
 def test_whose_fault_it_is(reason: str | None, cause: Cause | None) -> None:
     assert cause_of(reason) is cause
-    failed = Work(Phase.FAILED, reason=reason)
-    assert judged(failed) == (Work(Phase.LOST, reason=reason, cause=cause) if cause else failed)
+    failed = ResourceStatus(Phase.FAILED, reason=reason)
+    assert judged(failed) == (
+        ResourceStatus(Phase.LOST, reason=reason, cause=cause) if cause else failed
+    )
 
 
 @pytest.mark.parametrize("phase", [phase for phase in Phase if phase is not Phase.FAILED])
 def test_only_a_failure_is_judged(phase: Phase) -> None:
-    work = Work(phase, reason="CapacityError: no instances")
-    assert judged(work) == work
+    resource = ResourceStatus(phase, reason="CapacityError: no instances")
+    assert judged(resource) == resource
 
 
 def test_every_saying_is_quoted_and_names_its_source() -> None:
@@ -204,7 +206,7 @@ class Undeployed(Failed):
         raise ClientError({"Error": {"Code": "ResourceNotFoundException"}}, "Get")
 
 
-FAILED: dict[str, Callable[[Any], Work]] = {
+FAILED: dict[str, Callable[[Any], ResourceStatus]] = {
     "job": lambda reason: TrainingJobs(cast("Any", Failed(reason))).describe("x", None),
     "endpoint": lambda reason: SageMakerEndpoints(
         cast("Any", Failed(reason)), cast("Any", None)
@@ -231,9 +233,9 @@ UNKNOWN = [None, "", "E4711: the flux compensator is out of alignment."]
 @pytest.mark.parametrize("reason", UNKNOWN)
 @pytest.mark.parametrize("kind", FAILED)
 def test_a_reason_that_nobody_knows_is_a_failure_for_good(kind: str, reason: str | None) -> None:
-    work = FAILED[kind](reason)
-    assert (work.phase, work.cause) == (Phase.FAILED, None)
-    assert (work.reason or "") == (reason or "")
+    resource = FAILED[kind](reason)
+    assert (resource.phase, resource.cause) == (Phase.FAILED, None)
+    assert (resource.reason or "") == (reason or "")
 
 
 AFTER = (

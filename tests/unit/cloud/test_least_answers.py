@@ -30,14 +30,14 @@ from novaloop.cloud.customization import CustomizationJobs
 from novaloop.cloud.endpoints import SageMakerEndpoints
 from novaloop.cloud.job_logs import TrainingJobLogs
 from novaloop.cloud.jobs import TrainingJobs
-from novaloop.cloud.leftovers import TaggedResources
 from novaloop.cloud.messages import HintQueue, MetricsFunction
 from novaloop.cloud.objects import Bucket
 from novaloop.cloud.running import RunningInAccount
 from novaloop.cloud.schedules import EndingSchedules
 from novaloop.cloud.stacks import Stacks
+from novaloop.cloud.tagged_resources import TaggedResources
 from novaloop.datasets.reading.byte_range import ByteRange
-from novaloop.experiment.controller.observation import Leftover
+from novaloop.experiment.controller.observation import TaggedResource
 from novaloop.experiment.record import Backstop, Owner
 from novaloop.experiment.runtimes.jobs import PlannedRequest
 from novaloop.experiment.runtimes.serving import EndpointRef
@@ -174,10 +174,10 @@ SERVINGS = [
     for checkpoint in ("s3://escrow/checkpoint/", MODEL)
     for units in (None, 1)
 ]
-LEFTOVERS = [
-    Leftover("sagemaker:endpoint", NAME),
-    Leftover("sagemaker:training-job", NAME),
-    Leftover("bedrock:model-customization-job", "arn"),
+TAGGED = [
+    TaggedResource("sagemaker:endpoint", NAME),
+    TaggedResource("sagemaker:training-job", NAME),
+    TaggedResource("bedrock:model-customization-job", "arn"),
 ]
 JOB = {"TrainingJobName": NAME, "Tags": [{"Key": "novaloop:experiment", "Value": "demo"}]}
 HUB = f"{SAGEMAKER}:hub-content/hub/Model/base"
@@ -205,7 +205,7 @@ def calls(c: Clients) -> Iterator[tuple[Callable[..., Any], list[Any]]]:
     ]
     endpoints = SageMakerEndpoints(c.sagemaker, c.sagemaker_runtime)
     yield endpoints.check_endpoint, [("novaloop-bot", "at")]
-    yield endpoints.hold, [(ref, {}) for ref in REFS]
+    yield endpoints.set_owner, [(ref, {}) for ref in REFS]
     for serving, refs, plans in (
         (endpoints, REFS, [PLAN]),
         *((each, [ON_BEDROCK], SERVINGS) for each in bedrocks),
@@ -227,8 +227,8 @@ def calls(c: Clients) -> Iterator[tuple[Callable[..., Any], list[Any]]]:
     yield tagged.find, [("demo",)]
     yield tagged.billing, [()]
     for method in (tagged.serves, tagged.end):
-        yield method, [(Billing(each.kind, each.name, "demo"),) for each in LEFTOVERS]
-    yield tagged.delete, [([each],) for each in LEFTOVERS]
+        yield method, [(Billing(each.kind, each.name, "demo"),) for each in TAGGED]
+    yield tagged.delete, [([each],) for each in TAGGED]
     yield RunningInAccount(*services).find, [(lambda: True,)]
     for schedules in (
         EndingSchedules(c.scheduler, ROLE),

@@ -72,8 +72,13 @@ def jobs(bedrock: Any) -> CustomizationJobs:
     ],
 )
 def test_a_job_stands_as_bedrock_says(status: str, phase: Phase) -> None:
-    work = jobs(Bedrock(status=status, outputModelArn=TRAINED)).describe("job", Owner("demo"))
-    assert (work.phase, work.ours, work.arn, work.model_arn) == (phase, True, JOB, TRAINED)
+    resource = jobs(Bedrock(status=status, outputModelArn=TRAINED)).describe("job", Owner("demo"))
+    assert (resource.phase, resource.ours, resource.arn, resource.model_arn) == (
+        phase,
+        True,
+        JOB,
+        TRAINED,
+    )
     assert not jobs(Bedrock(status=status)).describe("job", Owner("another")).ours
     assert jobs(Bedrock()).describe("none", Owner("demo")).phase is Phase.ABSENT
 
@@ -84,9 +89,9 @@ def test_the_step_that_a_job_is_at_is_shown() -> None:
         "dataProcessingDetails": {"status": "InProgress"},
         "trainingDetails": {"status": "NotStarted"},
     }
-    work = jobs(Bedrock(status="InProgress", statusDetails=details)).describe("job", None)
-    assert work.progress is not None
-    assert work.progress.phase == "dataProcessing InProgress"
+    resource = jobs(Bedrock(status="InProgress", statusDetails=details)).describe("job", None)
+    assert resource.progress is not None
+    assert resource.progress.phase == "dataProcessing InProgress"
 
 
 @pytest.mark.parametrize(

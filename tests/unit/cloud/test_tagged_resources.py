@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from botocore.stub import Stubber
 
-from novaloop.cloud.leftovers import MOST_AT_ONCE, TaggedResources
-from novaloop.experiment.controller.observation import Leftover
+from novaloop.cloud.tagged_resources import MOST_AT_ONCE, TaggedResources
+from novaloop.experiment.controller.observation import TaggedResource
 from novaloop.usecases.ports import EndRefused
 from tests.unit.cloud.stubs import StubbedServices, requested_names
 
@@ -243,9 +243,9 @@ def account() -> Iterator[Account]:
             service.assert_no_pending_responses()
 
 
-def leftover_of(kind: Kind) -> Leftover:
+def tagged_resource(kind: Kind) -> TaggedResource:
     service, resource = kind.arn.split(":")[2], kind.arn.split(":", 5)[5]
-    return Leftover(f"{service}:{resource.partition('/')[0]}", *kind.named.values())
+    return TaggedResource(f"{service}:{resource.partition('/')[0]}", *kind.named.values())
 
 
 def test_everything_is_found_in_the_order_in_which_to_end_it(account: Account) -> None:
@@ -260,14 +260,14 @@ def test_everything_is_found_in_the_order_in_which_to_end_it(account: Account) -
     for kind in KINDS:
         if kind.describe not in ("describe_training_job", "get_model_customization_job"):
             account.describes(kind)
-    assert list(account.resources.find("demo")) == [leftover_of(kind) for kind in KINDS]
+    assert list(account.resources.find("demo")) == [tagged_resource(kind) for kind in KINDS]
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.end)
 def test_one_of_each_kind_is_ended_by_its_name(account: Account, kind: Kind) -> None:
     account.service_of(kind).add_response(kind.end, {}, kind.named)
-    others = [leftover_of(each) for each in KINDS[KINDS.index(kind) + 1 :]]
-    account.resources.delete([leftover_of(kind), *others])
+    others = [tagged_resource(each) for each in KINDS[KINDS.index(kind) + 1 :]]
+    account.resources.delete([tagged_resource(kind), *others])
 
 
 @pytest.mark.parametrize("kind", NOT_JOBS, ids=lambda kind: kind.describe)
@@ -369,7 +369,7 @@ def test_what_the_stack_made_under_a_former_prefix_is_its_own(account: Account, 
     account.holds(kind.arn, prefix="former", stack_name="stack")
     account.runs()
     account.describes(kind)
-    assert account.find() == [leftover_of(kind).name]
+    assert account.find() == [tagged_resource(kind).name]
 
 
 @pytest.mark.parametrize("kind", OF_FORMER_PREFIX, ids=["endpoint", "lasting", "throughput"])
@@ -432,7 +432,7 @@ def test_what_another_stack_made_under_a_former_prefix_is_not_looked_at(
 def test_what_is_gone_or_busy_is_left_to_the_next_look(account: Account, code: str) -> None:
     kind = BY_ARN[DEPLOYMENT]
     account.refuses(kind, kind.end, code)
-    account.resources.delete([leftover_of(kind)])
+    account.resources.delete([tagged_resource(kind)])
 
 
 CHANGING = {
@@ -453,11 +453,11 @@ def test_a_refusal_is_told_of_what_is_there_and_stays_as_it_is(
     account.refuses(kind, kind.end, "ValidationException")
     account.describes(kind)
     with pytest.raises(EndRefused, match="ValidationException"):
-        account.resources.delete([leftover_of(kind)])
+        account.resources.delete([tagged_resource(kind)])
     if kind.describe in CHANGING:
         account.refuses(kind, kind.end, "ValidationException")
         account.describes(kind, **CHANGING[kind.describe])
-        account.resources.delete([leftover_of(kind)])
+        account.resources.delete([tagged_resource(kind)])
 
 
 def test_what_is_throttled_keeps_nothing_else_of_its_kind_from_being_deleted(
@@ -468,18 +468,18 @@ def test_what_is_throttled_keeps_nothing_else_of_its_kind_from_being_deleted(
     account.refuses(kind, kind.end, "ThrottlingException")
     account.service_of(other).add_response(other.end, {}, other.named)
     with pytest.raises(EndRefused, match="ThrottlingException"):
-        account.resources.delete([leftover_of(kind), leftover_of(other)])
+        account.resources.delete([tagged_resource(kind), tagged_resource(other)])
 
 
 def test_what_went_with_its_tags_needs_no_permission(account: Account) -> None:
     kind = BY_ARN[DEPLOYMENT]
     account.refuses(kind, kind.end, "AccessDeniedException")
     account.refuses(kind, kind.describe, "ResourceNotFoundException")
-    account.resources.delete([leftover_of(kind)])
+    account.resources.delete([tagged_resource(kind)])
     account.refuses(kind, kind.end, "AccessDeniedException")
     account.describes(kind)
     with pytest.raises(EndRefused, match="AccessDenied"):
-        account.resources.delete([leftover_of(kind)])
+        account.resources.delete([tagged_resource(kind)])
 
 
 def test_what_is_denied_keeps_nothing_else_of_its_kind_from_being_deleted(account: Account) -> None:
@@ -489,7 +489,7 @@ def test_what_is_denied_keeps_nothing_else_of_its_kind_from_being_deleted(accoun
     account.describes(kind)
     account.service_of(other).add_response(other.end, {}, other.named)
     with pytest.raises(EndRefused, match=DEPLOYMENT):
-        account.resources.delete([leftover_of(kind), leftover_of(other)])
+        account.resources.delete([tagged_resource(kind), tagged_resource(other)])
 
 
 def test_what_another_stack_made_is_left_alone(account: Account) -> None:

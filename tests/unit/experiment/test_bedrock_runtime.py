@@ -13,7 +13,7 @@ from novaloop.experiment.costs.prices import packaged_prices
 from novaloop.experiment.planning import ExperimentPlan, plan_experiment
 from novaloop.experiment.record import DatasetItem, DatasetRef, DatasetStatus, Record
 from novaloop.experiment.spec.experiment import ExperimentSpec
-from novaloop.experiment.stack import Site
+from novaloop.experiment.stack import StackConfig
 from novaloop.experiment.validation.reading import read_spec
 from novaloop.problem import Invalid
 from novaloop.recipes.jobs import Deployment
@@ -21,7 +21,7 @@ from tests.unit.recipes.wire import assert_valid
 
 EXECUTION, IMPORT = (f"arn:aws:iam::123456789012:role/{name}" for name in ("jobs", "bedrock"))
 REWARD = "arn:aws:lambda:us-east-1:123456789012:function:novaloop-SageMaker-reward"
-SITE = Site("bucket", Deployment("us-east-1", EXECUTION, REWARD), bedrock_role_arn=IMPORT)
+SITE = StackConfig("bucket", Deployment("us-east-1", EXECUTION, REWARD), bedrock_role_arn=IMPORT)
 DATASETS = {
     role: DatasetRef("v1", "0" * 64, 400, {key: f"datasets/demo/{role}/{key}.jsonl"})
     for role, key in {"sft": "sft", "rft": "rft", "eval": "evaluation"}.items()
@@ -29,10 +29,10 @@ DATASETS = {
 TRAINED = "runtime: bedrock\n"
 
 
-def planned(text: str, site: Site = SITE) -> ExperimentPlan:
+def planned(text: str, stack_config: StackConfig = SITE) -> ExperimentPlan:
     spec = read_spec(text.encode())
     record = Record("demo", spec, datetime(2026, 1, 5, tzinfo=UTC), datasets=DATASETS)
-    return plan_experiment(record, site, packaged_prices())
+    return plan_experiment(record, stack_config, packaged_prices())
 
 
 def requests(plan: ExperimentPlan) -> list[tuple[str, Any]]:

@@ -12,7 +12,7 @@ from novaloop.experiment.controller.decide import decide
 from novaloop.experiment.controller.decision import Decision, Policy, StageCommand
 from novaloop.experiment.controller.gate import judge
 from novaloop.experiment.controller.observation import Observation
-from novaloop.experiment.controller.transitions import Ask
+from novaloop.experiment.controller.transitions import Action
 from novaloop.experiment.record import (
     Attempt,
     Record,
@@ -71,8 +71,8 @@ def decided(record: Record, *scores: ScoreItem, **fields: Any) -> Decision:
     return decide(seen, NOW, Policy())
 
 
-def asks(decision: Decision) -> list[Ask]:
-    return [each.ask for each in decision.commands if isinstance(each, StageCommand)]
+def asks(decision: Decision) -> list[Action]:
+    return [each.action for each in decision.commands if isinstance(each, StageCommand)]
 
 
 def test_the_gate_goes_by_the_last_evaluation_at_its_present_attempt() -> None:
@@ -135,7 +135,7 @@ def test_a_verdict_that_was_kept_is_not_judged_again() -> None:
 
 def test_once_it_may_go_on_it_is_launched() -> None:
     decision = decided(replace(RECORD, status=Status.DEPLOYING), *PASSED)
-    assert asks(decision) == [Ask.LAUNCH]
+    assert asks(decision) == [Action.LAUNCH]
     stage = decision.record.stages[-1]
     assert stage.attempt.job_name == "novaloop-demo--uid-deploy-1"
     assert stage.backstop is not None, "the schedule that ends it is set with the launch"

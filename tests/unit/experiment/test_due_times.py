@@ -10,7 +10,7 @@ import pytest
 
 from novaloop.experiment.controller.decide import decide
 from novaloop.experiment.controller.decision import Policy
-from novaloop.experiment.controller.observation import Observation, Phase, Work
+from novaloop.experiment.controller.observation import Observation, Phase, ResourceStatus
 from novaloop.experiment.record import (
     Attempt,
     Endpoint,
@@ -49,7 +49,7 @@ RECORD = Record(
     stages=(SFT, DEPLOY),
     endpoint=SERVES,
 )
-ACTIVE, READY = Work(Phase.ACTIVE), Work(Phase.READY, arn="arn:endpoint")
+ACTIVE, READY = ResourceStatus(Phase.ACTIVE), ResourceStatus(Phase.READY, arn="arn:endpoint")
 
 
 def due_at(record: Record, **seen: Any) -> datetime | None:
@@ -70,7 +70,7 @@ def test_what_goes_on_is_looked_at_again_within_the_hour(status: Status) -> None
         status=status,
         stages=(SFT, replace(DEPLOY, attempt=replace(DEPLOY.attempt, progress=None))),
     )
-    due = due_at(record, work=READY)
+    due = due_at(record, resource=READY)
     assert due is not None
     assert NOW < due <= NOW + HOUR
 
@@ -78,19 +78,19 @@ def test_what_goes_on_is_looked_at_again_within_the_hour(status: Status) -> None
 def test_a_time_that_is_still_ahead_is_kept() -> None:
     """Else each look would put the next one off, and a commit of its own would pay for it."""
     record = replace(RECORD, due_at=NOW + MINUTE)
-    assert due_at(record, work=READY) == NOW + MINUTE
-    assert due_at(replace(RECORD, due_at=NOW - MINUTE), work=READY) == NOW + HOUR
+    assert due_at(record, resource=READY) == NOW + MINUTE
+    assert due_at(replace(RECORD, due_at=NOW - MINUTE), resource=READY) == NOW + HOUR
 
 
 def test_what_serves_is_looked_at_when_its_time_is_up() -> None:
     soon = replace(SERVES, expires_at=NOW + 7 * MINUTE)
-    assert due_at(replace(RECORD, endpoint=soon), work=READY) == NOW + 7 * MINUTE
-    assert due_at(RECORD, work=READY) == NOW + HOUR
+    assert due_at(replace(RECORD, endpoint=soon), resource=READY) == NOW + 7 * MINUTE
+    assert due_at(RECORD, resource=READY) == NOW + HOUR
 
 
 def test_what_is_to_be_kept_is_looked_at_until_its_schedule_is_moved() -> None:
     kept = replace(RECORD, endpoint=replace(SERVES, kept_until=NOW + 200 * HOUR))
-    assert due_at(kept, work=READY) == NOW + 5 * MINUTE
+    assert due_at(kept, resource=READY) == NOW + 5 * MINUTE
 
 
 def test_what_waits_is_looked_at_when_its_next_try_comes() -> None:
@@ -104,19 +104,19 @@ def test_what_is_checked_is_looked_at_when_the_next_check_comes() -> None:
 
 
 def test_a_launch_that_does_not_show_is_looked_at_within_half_a_minute() -> None:
-    assert due_at(running(StageState.CLAIMED), work=Work()) == NOW + 30 * SECOND
+    assert due_at(running(StageState.CLAIMED), resource=ResourceStatus()) == NOW + 30 * SECOND
 
 
 def test_what_ends_is_looked_at_within_half_a_minute() -> None:
     stopping = replace(RECORD, status=Status.STOPPING, stopping_to=Status.STOPPED)
-    assert due_at(stopping, work=Work(Phase.ENDING)) == NOW + 30 * SECOND
+    assert due_at(stopping, resource=ResourceStatus(Phase.ENDING)) == NOW + 30 * SECOND
 
 
 def test_what_is_suspect_is_looked_at_when_the_next_look_counts() -> None:
     at = NOW + 20 * SECOND
     suspicion = Suspicion(Suspect.ABSENT, NOW - MINUTE, at)
     suspect = running(StageState.RUNNING, job_arn="arn", suspicion=suspicion)
-    assert due_at(suspect, work=Work()) == at
+    assert due_at(suspect, resource=ResourceStatus()) == at
 
 
 def test_what_is_over_is_looked_at_until_people_were_told() -> None:

@@ -50,7 +50,7 @@ RECORD = Record(
 )
 FINAL = {Status.COMPLETED, Status.EXPIRED, Status.STOPPED, Status.FAILED}
 ASKS = {Status.HELD, Status.AWAITING_APPROVAL}
-OBEYED = {
+APPLIED = {
     CommandKind.APPROVE: dict.fromkeys(ASKS, Status.DEPLOYING),
     CommandKind.REJECT: dict.fromkeys(ASKS, Status.STOPPING),
     CommandKind.STOP: dict.fromkeys(set(Status) - FINAL - {Status.STOPPING}, Status.STOPPING),
@@ -61,10 +61,10 @@ OBEYED = {
 """What an experiment becomes by a command, by what it was. All other commands are ignored."""
 
 
-def obeyed(record: Record, kind: CommandKind, **fields: object) -> Decision:
+def applied(record: Record, kind: CommandKind, **fields: object) -> Decision:
     command = CommandItem("1", kind, "jane", NOW, **fields)  # type: ignore[arg-type]
     decision = decide(Observation(Snapshot("demo", record, commands=(command,))), NOW, Policy())
-    assert decision.obeyed == (command,), "its item goes with the commit, whatever it said"
+    assert decision.applied == (command,), "its item goes with the commit, whatever it said"
     return decision
 
 
@@ -78,10 +78,10 @@ def what_commands_change(record: Record) -> tuple[object, ...]:
 @pytest.mark.parametrize("kind", CommandKind)
 def test_every_command_in_every_status(kind: CommandKind, status: Status) -> None:
     record = replace(RECORD, status=status)
-    decision = obeyed(record, kind, hours=1)
+    decision = applied(record, kind, hours=1)
     after, asked = decision.record, decision.history[0]
     assert asked.what == f"{kind} by jane"
-    expected = OBEYED[kind].get(status)
+    expected = APPLIED[kind].get(status)
     if expected is None:
         assert asked.why.startswith("ignored: ")
         assert decision.history[1:] == ()
@@ -99,7 +99,7 @@ def test_a_retry_forgets_what_was_judged_and_approved_and_takes_new_names() -> N
     record = replace(
         RECORD, status=Status.EXPIRED, cleanup=Cleanup("joe"), stopping_to=Status.STOPPED
     )
-    after = obeyed(record, CommandKind.RETRY, stage="sft").record
+    after = applied(record, CommandKind.RETRY, stage="sft").record
     assert after.gate is None
     assert after.approved_by is None
     assert after.endpoint is None
@@ -114,13 +114,13 @@ def test_a_retry_forgets_what_was_judged_and_approved_and_takes_new_names() -> N
 def test_a_retry_of_a_stage_that_was_never_launched_keeps_its_number() -> None:
     never = replace(RECORD.stages[1], state=StageState.PENDING, attempt=Attempt())
     record = replace(RECORD, status=Status.HELD, stages=(RECORD.stages[0], never))
-    assert obeyed(record, CommandKind.RETRY).record.stages == (RECORD.stages[0], never)
+    assert applied(record, CommandKind.RETRY).record.stages == (RECORD.stages[0], never)
 
 
 def test_a_retry_begins_where_all_before_it_has_succeeded() -> None:
     failed = replace(RECORD.stages[0], state=StageState.FAILED)
     record = replace(RECORD, status=Status.FAILED, stages=(failed, RECORD.stages[1]))
-    decision = obeyed(record, CommandKind.RETRY, stage="deploy")
+    decision = applied(record, CommandKind.RETRY, stage="deploy")
     assert decision.history[0].why == ("ignored: sft comes before deploy and has not succeeded")
     assert decision.record.stages == record.stages
 
@@ -135,13 +135,13 @@ def test_approving_over_the_budget_lifts_the_budget_and_nothing_else() -> None:
         approved_by=None,
         stages=(RECORD.stages[0], pending),
     )
-    after = obeyed(record, CommandKind.APPROVE).record
+    after = applied(record, CommandKind.APPROVE).record
     assert (after.budget_lifted_by, after.approved_by) == ("jane", None)
     assert after.status is Status.RUNNING
 
 
 def test_nothing_is_kept_before_its_schedule_is_moved() -> None:
-    after = obeyed(replace(RECORD, status=Status.LIVE), CommandKind.KEEP, hours=5).record
+    after = applied(replace(RECORD, status=Status.LIVE), CommandKind.KEEP, hours=5).record
     assert after.endpoint == replace(SERVES, kept_until=NOW + 6 * HOUR)
 
 
@@ -151,14 +151,14 @@ def test_nothing_is_kept_beyond_the_budget() -> None:
         RECORD.stages[1], attempt=replace(RECORD.stages[1].attempt, started_at=NOW - HOUR)
     )
     record = replace(RECORD, spec=spec, status=Status.LIVE, stages=(RECORD.stages[0], serving))
-    decision = obeyed(record, CommandKind.KEEP, hours=100)
+    decision = applied(record, CommandKind.KEEP, hours=100)
     assert decision.history[0].why.startswith("ignored: the budget lasts until ")
     assert decision.record.endpoint == SERVES
 
 
 def test_a_command_for_a_former_experiment_of_the_name_is_ignored() -> None:
     record = replace(RECORD, status=Status.LIVE)
-    decision = obeyed(record, CommandKind.STOP, uid="former")
+    decision = applied(record, CommandKind.STOP, uid="former")
     assert decision.record.status is Status.LIVE
     assert decision.history[0].why == "ignored: it was given to a former experiment of this name"
-    assert obeyed(record, CommandKind.STOP, uid="uid").record.status is Status.STOPPING
+    assert applied(record, CommandKind.STOP, uid="uid").record.status is Status.STOPPING

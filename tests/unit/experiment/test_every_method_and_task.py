@@ -15,7 +15,7 @@ from novaloop.experiment.runtimes.registry import check_functions, check_image, 
 from novaloop.experiment.spec.experiment import ExperimentSpec
 from novaloop.experiment.spec.inputs import roles, row_formats, split_roles
 from novaloop.experiment.spec.stages import EvaluateStage, SftStage, Task
-from novaloop.experiment.stack import Site
+from novaloop.experiment.stack import StackConfig
 from novaloop.experiment.validation.reading import read_spec
 from novaloop.problem import Invalid
 from novaloop.recipes.catalog import families
@@ -31,7 +31,7 @@ FAR_JUDGE = JUDGE.replace("us-east-1", "us-west-2")
 IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/my/nova:v1"
 MIRROR = "arn:aws:ecr:us-east-1:123456789012:repository/my/*"
 ROLE = "arn:aws:iam::123456789012:role/N"
-SITE = Site(
+SITE = StackConfig(
     "bucket",
     Deployment(
         "us-east-1",

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from novaloop.experiment.controller.decision import Policy
-from novaloop.experiment.controller.observation import Observation, Work
+from novaloop.experiment.controller.observation import Observation, ResourceStatus
 from novaloop.experiment.controller.suspicion import seen_again, watched
 from novaloop.experiment.record import Attempt, Record, Snapshot, Stage, StageState, Status, Suspect
 from novaloop.experiment.spec.experiment import ExperimentSpec
@@ -29,7 +29,7 @@ def test_what_seems_gone_is_believed_after_minutes_however_often_a_stack_looks(
     record, believed_at = RECORD, None
     for second in range(0, 900, min(look_seconds, 30)):
         now = NOW + timedelta(seconds=second)
-        seen = Observation(Snapshot("x", record), Work())
+        seen = Observation(Snapshot("x", record), ResourceStatus())
         record = watched(record, seen, now, policy)
         suspicion = record.stages[0].attempt.suspicion
         if suspicion is not None and suspicion.confirmed:

@@ -10,7 +10,7 @@ import pytest
 
 from novaloop.experiment.controller.decide import decide
 from novaloop.experiment.controller.decision import Decision, Policy
-from novaloop.experiment.controller.observation import Cause, Observation, Phase, Work
+from novaloop.experiment.controller.observation import Cause, Observation, Phase, ResourceStatus
 from novaloop.experiment.names import MAX_ATTEMPT
 from novaloop.experiment.record import (
     Attempt,
@@ -50,12 +50,14 @@ LAST_TRY = Stage(
         number=MAX_ATTEMPT, job_name=f"novaloop-demo--sft-{MAX_ATTEMPT}", claimed_at=NOW
     ),
 )
-NO_CAPACITY = Work(Phase.LOST, reason="CapacityError: no capacity", cause=Cause.CAPACITY)
+NO_CAPACITY = ResourceStatus(Phase.LOST, reason="CapacityError: no capacity", cause=Cause.CAPACITY)
 
 
-def told(record: Record, command: CommandItem | None = None, work: Work | None = None) -> Decision:
+def told(
+    record: Record, command: CommandItem | None = None, resource: ResourceStatus | None = None
+) -> Decision:
     commands = (command,) if command else ()
-    return decide(Observation(Snapshot("demo", record, commands=commands), work), NOW, Policy())
+    return decide(Observation(Snapshot("demo", record, commands=commands), resource), NOW, Policy())
 
 
 @pytest.mark.parametrize("hours", [0, -1, math.nan, math.inf, 1e12, LONGEST_TTL_HOURS + 1])
@@ -64,15 +66,15 @@ def test_hours_that_no_endpoint_can_live_are_ignored(hours: float) -> None:
     decision = told(LIVE, keep)
     assert decision.history[0].why.startswith("ignored: keep needs a number of hours above 0")
     assert decision.record.endpoint == LIVE.endpoint
-    assert decision.obeyed == (keep,)
+    assert decision.applied == (keep,)
 
 
 def test_a_stage_without_capacity_fails_when_its_attempts_are_used_up() -> None:
     running = replace(LIVE, status=Status.RUNNING, stages=(LAST_TRY,), endpoint=None)
     before = replace(LAST_TRY, attempt=replace(LAST_TRY.attempt, number=MAX_ATTEMPT - 1))
-    waiting = told(replace(running, stages=(before,)), work=NO_CAPACITY).record.stages[0]
+    waiting = told(replace(running, stages=(before,)), resource=NO_CAPACITY).record.stages[0]
     assert (waiting.state, waiting.attempt.number) == (StageState.WAITING, MAX_ATTEMPT)
-    assert told(running, work=NO_CAPACITY).record.stages[0].state is StageState.FAILED
+    assert told(running, resource=NO_CAPACITY).record.stages[0].state is StageState.FAILED
 
 
 def test_a_retry_beyond_the_last_attempt_is_ignored() -> None:

@@ -9,7 +9,12 @@ import pytest
 
 from novaloop.experiment.controller.decide import decide
 from novaloop.experiment.controller.decision import Policy
-from novaloop.experiment.controller.observation import Leftover, Observation, Phase, Work
+from novaloop.experiment.controller.observation import (
+    Observation,
+    Phase,
+    ResourceStatus,
+    TaggedResource,
+)
 from novaloop.experiment.record import Attempt, Cleanup, Record, Snapshot, Stage, StageState, Status
 from novaloop.experiment.spec.experiment import ExperimentSpec
 from novaloop.experiment.spec.stages import StageKind
@@ -43,10 +48,12 @@ CLAIMED = replace(
     ),
 )
 SEEN = {
-    "stopping": Observation(Snapshot("demo", ENDING), Work(Phase.ENDING)),
-    "launched and not to be seen yet": Observation(Snapshot("demo", CLAIMED), Work(Phase.ABSENT)),
+    "stopping": Observation(Snapshot("demo", ENDING), ResourceStatus(Phase.ENDING)),
+    "launched and not to be seen yet": Observation(
+        Snapshot("demo", CLAIMED), ResourceStatus(Phase.ABSENT)
+    ),
     "clearing away": Observation(
-        Snapshot("demo", CLEARING), leftovers=(Leftover("sagemaker:endpoint", "orphan"),)
+        Snapshot("demo", CLEARING), tagged=(TaggedResource("sagemaker:endpoint", "orphan"),)
     ),
 }
 

@@ -14,8 +14,8 @@ from novaloop.experiment.controller.observation import (
     Observation,
     Phase,
     Refusal,
-    Work,
-    needs_work,
+    ResourceStatus,
+    needs_resource,
 )
 from novaloop.experiment.record import (
     Attempt,
@@ -34,7 +34,7 @@ from tests.integration import rich_items
 from tests.integration.rich_items import NOW, complete
 
 LATER = NOW + timedelta(hours=1)
-LOST = Work(Phase.LOST, cause=Cause.CAPACITY, billable_seconds=700)
+LOST = ResourceStatus(Phase.LOST, cause=Cause.CAPACITY, billable_seconds=700)
 
 
 def tried(kind: StageKind, state: StageState) -> Stage:
@@ -62,11 +62,11 @@ def after(record: Record, **seen: object) -> Stage:
 
 def test_a_lost_job_is_tried_again_by_an_attempt_of_which_nothing_is_known() -> None:
     before = tried(StageKind.SFT, StageState.RUNNING)
-    waiting = after(record_with(before), work=LOST)
+    waiting = after(record_with(before), resource=LOST)
     assert waiting.state is StageState.WAITING
     assert waiting.attempt == Attempt(3, warned=before.attempt.warned)
     assert waiting.earlier_seconds == before.earlier_seconds + 700
-    assert not needs_work(Snapshot("demo", record_with(waiting))), (
+    assert not needs_resource(Snapshot("demo", record_with(waiting))), (
         "the lost job, as it was shown before, would pass for the next one's"
     )
     due = record_with(replace(waiting, next_try_at=LATER))
@@ -79,7 +79,7 @@ def test_a_lost_job_is_tried_again_by_an_attempt_of_which_nothing_is_known() -> 
 
 def test_so_is_a_deployment_once_what_was_lost_is_cleared_away() -> None:
     before = tried(StageKind.DEPLOY, StageState.CLEARING)
-    waiting = after(record_with(before, Status.DEPLOYING), work=Work(Phase.ABSENT))
+    waiting = after(record_with(before, Status.DEPLOYING), resource=ResourceStatus(Phase.ABSENT))
     assert waiting.state is StageState.WAITING
     assert waiting.attempt == Attempt(3, warned=before.attempt.warned)
     assert waiting.earlier_seconds == before.earlier_seconds + 3_600
@@ -120,7 +120,7 @@ def test_what_waits_for_an_attempt_to_begin_is_stopped_at_once(number: int) -> N
 
 def test_a_refused_launch_is_repeated_by_the_same_attempt() -> None:
     before = tried(StageKind.SFT, StageState.CLAIMED)
-    refused = {"refusal": Refusal("no", Obstacle.QUOTA), "work": Work(Phase.ABSENT)}
+    refused = {"refusal": Refusal("no", Obstacle.QUOTA), "work": ResourceStatus(Phase.ABSENT)}
     waiting = after(record_with(before), **refused)
     assert waiting.state is StageState.WAITING
     assert (waiting.attempt.number, waiting.attempt.job_name) == (2, before.attempt.job_name)

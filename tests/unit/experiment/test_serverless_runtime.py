@@ -24,7 +24,7 @@ from novaloop.experiment.spec.stages import (
     Runtime,
     SftStage,
 )
-from novaloop.experiment.stack import Site
+from novaloop.experiment.stack import StackConfig
 from novaloop.experiment.validation.reading import read_spec
 from novaloop.problem import Invalid
 from novaloop.recipes.jobs import Deployment
@@ -33,7 +33,7 @@ from tests.unit.recipes.wire import assert_valid
 
 OWN = "arn:aws:sagemaker:us-east-1:123456789012"
 REWARD = "arn:aws:lambda:us-east-1:123456789012:function:novaloop-SageMaker-reward"
-SITE = Site(
+SITE = StackConfig(
     "application-bucket",
     Deployment("us-east-1", "arn:aws:iam::123456789012:role/Nova", REWARD),
 )
@@ -191,9 +191,11 @@ def test_models_chain_by_package_and_the_reward_is_an_evaluator() -> None:
 
 def test_another_function_is_another_evaluator() -> None:
     def name_of(function: str) -> str:
-        site = replace(SITE, deployment=replace(SITE.deployment, reward_function_arn=function))
+        stack_config = replace(
+            SITE, deployment=replace(SITE.deployment, reward_function_arn=function)
+        )
         record = Record("demo", spec(), datetime(2026, 1, 5, tzinfo=UTC), datasets=DATASETS)
-        told = requests(plan_experiment(record, site, packaged_prices()))
+        told = requests(plan_experiment(record, stack_config, packaged_prices()))
         (name,) = {body["HubContentName"] for _, op, body in told if op == "ImportHubContent"}
         return str(name)
 

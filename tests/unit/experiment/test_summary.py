@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from novaloop.experiment.bounds import TEXT_BYTES
-from novaloop.experiment.controller.commands import obey
+from novaloop.experiment.controller.commands import apply
 from novaloop.experiment.costs.budget import Cost, cost_usd
 from novaloop.experiment.costs.prices import packaged_prices
 from novaloop.experiment.record import (
@@ -201,7 +201,7 @@ def test_a_refused_retry_gives_the_advice_that_is_given_otherwise(
 ) -> None:
     never = record(experiment_id=name, status=status, started_at=None, stages=())
     asked = CommandItem("id", CommandKind.RETRY, "joe", NOW)
-    (refusal,) = obey(never, asked, NOW).history
+    (refusal,) = apply(never, asked, NOW).history
     words, _, command = next_steps(never)[-1].partition(": ")
     if "NEW" in command:
         assert refusal.why.endswith("never started; submit it under a new name")
@@ -212,7 +212,7 @@ def test_a_refused_retry_gives_the_advice_that_is_given_otherwise(
 def test_a_retry_of_what_still_collects_says_what_to_do_under_the_same_name() -> None:
     collects = record(status=Status.COLLECTING, started_at=None, stages=())
     asked = CommandItem("id", CommandKind.RETRY, "joe", NOW)
-    (refusal,) = obey(collects, asked, NOW).history
+    (refusal,) = apply(collects, asked, NOW).history
     assert refusal.why.endswith("then submit that: novaloop submit DIR --name demo")
 
 

@@ -17,10 +17,10 @@ from novaloop.experiment.controller.observation import (
     Outcome,
     Phase,
     Refusal,
+    ResourceStatus,
     Sense,
-    Work,
 )
-from novaloop.experiment.controller.transitions import TABLE, Ask, Sight
+from novaloop.experiment.controller.transitions import TABLE, Action, Condition
 from novaloop.experiment.record import (
     Obstacle,
     Record,
@@ -39,9 +39,9 @@ from tests.stages import changed
 
 NOW = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
-S, A = StageState, Ask
+S, A = StageState, Action
 SFT, DEPLOY = SftStage(), DeployStage()
-BLIND_TO_WORK = (Blind(Sense.WORK, "ThrottlingException"),)
+BLIND_TO_WORK = (Blind(Sense.RESOURCE, "ThrottlingException"),)
 DIVERGES = HealthNote(HealthKind.LOSS_DIVERGENCE, 10, "the loss goes up")
 
 
@@ -50,11 +50,11 @@ class Case:
     """How a stage stands, what is seen of it, and what must become of it."""
 
     state: StageState
-    sight: Sight
+    condition: Condition
     stage: dict[str, Any]
     seen: dict[str, Any]
     to: StageState
-    asks: tuple[Ask, ...] = ()
+    asks: tuple[Action, ...] = ()
     """In order. A stage that fails also has its work ended, unless that is over."""
     plan: StagePlan = SFT
     budget: float | None = None
@@ -67,12 +67,12 @@ def confirmed(of: Suspect) -> Suspicion:
     return Suspicion(of, NOW - HOUR, NOW - MINUTE, looks=3, confirmed=True)
 
 
-def work(phase: Phase, **fields: Any) -> dict[str, Any]:
-    return {"work": Work(phase, **fields)}
+def resource(phase: Phase, **fields: Any) -> dict[str, Any]:
+    return {"work": ResourceStatus(phase, **fields)}
 
 
 def refusal(cause: Obstacle) -> dict[str, Any]:
-    return {"refusal": Refusal("no", cause), **work(Phase.ABSENT)}
+    return {"refusal": Refusal("no", cause), **resource(Phase.ABSENT)}
 
 
 COMPONENT = DeployStage(inference_component=True)
@@ -83,23 +83,23 @@ MADE = {"job_arn": "arn:job", "claimed_at": NOW - HOUR, "started_at": NOW - HOUR
 LAST_CHECK = {"checks": 5, "checked_at": NOW - 6 * MINUTE}
 PAST_DEADLINE = {"scoring_since": NOW - 2 * DAY, "overdue": confirmed(Suspect.OVERDUE)}
 CASES = (
-    Case(S.PENDING, Sight.TURN, {}, {}, S.CLAIMED, (A.LAUNCH,)),
-    Case(S.PENDING, Sight.BEHIND, {}, {"before": "other"}, S.WAITING),
-    Case(S.CLAIMED, Sight.LAUNCHING, {}, work(Phase.ABSENT), S.CLAIMED),
+    Case(S.PENDING, Condition.TURN, {}, {}, S.CLAIMED, (A.LAUNCH,)),
+    Case(S.PENDING, Condition.BEHIND, {}, {"before": "other"}, S.WAITING),
+    Case(S.CLAIMED, Condition.LAUNCHING, {}, resource(Phase.ABSENT), S.CLAIMED),
     Case(
         S.CLAIMED,
-        Sight.ABSENT,
+        Condition.ABSENT,
         {"claimed_at": NOW - 6 * MINUTE},
-        work(Phase.ABSENT),
+        resource(Phase.ABSENT),
         S.CLAIMED,
         (A.LAUNCH,),
     ),
-    Case(S.CLAIMED, Sight.OURS, {}, work(Phase.ACTIVE), S.RUNNING),
-    Case(S.CLAIMED, Sight.SUSPECT, {}, work(Phase.ACTIVE, ours=False), S.CLAIMED),
-    Case(S.CLAIMED, Sight.UNSEEN, {}, {"blind": BLIND_TO_WORK}, S.CLAIMED),
+    Case(S.CLAIMED, Condition.OURS, {}, resource(Phase.ACTIVE), S.RUNNING),
+    Case(S.CLAIMED, Condition.SUSPECT, {}, resource(Phase.ACTIVE, ours=False), S.CLAIMED),
+    Case(S.CLAIMED, Condition.UNSEEN, {}, {"blind": BLIND_TO_WORK}, S.CLAIMED),
     Case(
         S.CLAIMED,
-        Sight.OVERDUE,
+        Condition.OVERDUE,
         {"claimed_at": NOW - 10 * DAY, "overdue": confirmed(Suspect.OVERDUE)},
         {"blind": BLIND_TO_WORK},
         S.FAILED,
@@ -107,121 +107,121 @@ CASES = (
     ),
     Case(
         S.CLAIMED,
-        Sight.FOREIGN,
+        Condition.FOREIGN,
         {"suspicion": confirmed(Suspect.FOREIGN)},
-        work(Phase.ACTIVE, ours=False),
+        resource(Phase.ACTIVE, ours=False),
         S.FAILED,
     ),
-    Case(S.CLAIMED, Sight.REFUSED_FOR_NOW, {}, refusal(Obstacle.QUOTA), S.WAITING),
-    Case(S.CLAIMED, Sight.REFUSED, {}, refusal(Obstacle.INVALID), S.FAILED),
-    Case(S.WAITING, Sight.NOT_DUE, {"next_try_at": NOW + HOUR}, {}, S.WAITING),
-    Case(S.WAITING, Sight.BEHIND, {"next_try_at": NOW}, {"before": "other"}, S.WAITING),
-    Case(S.WAITING, Sight.DUE, {"next_try_at": NOW}, {}, S.CLAIMED, (A.LAUNCH,)),
-    Case(S.WAITING, Sight.OURS, {"next_try_at": NOW + HOUR}, work(Phase.ACTIVE), S.RUNNING),
+    Case(S.CLAIMED, Condition.REFUSED_FOR_NOW, {}, refusal(Obstacle.QUOTA), S.WAITING),
+    Case(S.CLAIMED, Condition.REFUSED, {}, refusal(Obstacle.INVALID), S.FAILED),
+    Case(S.WAITING, Condition.NOT_DUE, {"next_try_at": NOW + HOUR}, {}, S.WAITING),
+    Case(S.WAITING, Condition.BEHIND, {"next_try_at": NOW}, {"before": "other"}, S.WAITING),
+    Case(S.WAITING, Condition.DUE, {"next_try_at": NOW}, {}, S.CLAIMED, (A.LAUNCH,)),
+    Case(S.WAITING, Condition.OURS, {"next_try_at": NOW + HOUR}, resource(Phase.ACTIVE), S.RUNNING),
     Case(
         S.WAITING,
-        Sight.UNAFFORDABLE,
+        Condition.UNAFFORDABLE,
         SERVED,
-        work(Phase.HALFWAY),
+        resource(Phase.HALFWAY),
         S.FAILED,
         (A.END,),
         plan=COMPONENT,
         budget=10,
     ),
-    Case(S.RUNNING, Sight.ACTIVE, MADE, work(Phase.ACTIVE), S.RUNNING),
-    Case(S.RUNNING, Sight.SUSPECT, MADE, work(Phase.ABSENT), S.RUNNING),
-    Case(S.RUNNING, Sight.UNSEEN, MADE, {"blind": BLIND_TO_WORK}, S.RUNNING),
+    Case(S.RUNNING, Condition.ACTIVE, MADE, resource(Phase.ACTIVE), S.RUNNING),
+    Case(S.RUNNING, Condition.SUSPECT, MADE, resource(Phase.ABSENT), S.RUNNING),
+    Case(S.RUNNING, Condition.UNSEEN, MADE, {"blind": BLIND_TO_WORK}, S.RUNNING),
     Case(
         S.RUNNING,
-        Sight.HALFWAY,
+        Condition.HALFWAY,
         MADE,
-        work(Phase.HALFWAY),
+        resource(Phase.HALFWAY),
         S.RUNNING,
         (A.PROCEED,),
         plan=COMPONENT,
     ),
     Case(
         S.RUNNING,
-        Sight.UNDONE,
+        Condition.UNDONE,
         {**MADE, "second_step_at": NOW - HOUR, "suspicion": confirmed(Suspect.ABSENT)},
-        work(Phase.HALFWAY),
+        resource(Phase.HALFWAY),
         S.FAILED,
         (A.END,),
         plan=COMPONENT,
     ),
     Case(
         S.RUNNING,
-        Sight.REFUSED_FOR_NOW,
+        Condition.REFUSED_FOR_NOW,
         MADE,
-        {"refusal": Refusal("no", Obstacle.CAPACITY), **work(Phase.HALFWAY)},
+        {"refusal": Refusal("no", Obstacle.CAPACITY), **resource(Phase.HALFWAY)},
         S.WAITING,
         plan=COMPONENT,
     ),
     Case(
         S.RUNNING,
-        Sight.REFUSED,
+        Condition.REFUSED,
         MADE,
-        {"refusal": Refusal("no", Obstacle.INVALID), **work(Phase.HALFWAY)},
+        {"refusal": Refusal("no", Obstacle.INVALID), **resource(Phase.HALFWAY)},
         S.FAILED,
         (A.END,),
         plan=COMPONENT,
     ),
-    Case(S.RUNNING, Sight.READY, MADE, work(Phase.READY), S.SCORING, (A.CHECK,)),
-    Case(S.RUNNING, Sight.FAILED, MADE, work(Phase.FAILED), S.FAILED),
+    Case(S.RUNNING, Condition.READY, MADE, resource(Phase.READY), S.SCORING, (A.CHECK,)),
+    Case(S.RUNNING, Condition.FAILED, MADE, resource(Phase.FAILED), S.FAILED),
     Case(
         S.RUNNING,
-        Sight.LOST,
+        Condition.LOST,
         MADE,
-        work(Phase.LOST, cause=Cause.CAPACITY),
+        resource(Phase.LOST, cause=Cause.CAPACITY),
         S.WAITING,
         attempt=2,
     ),
     Case(
         S.RUNNING,
-        Sight.LOST_WITH_REMAINS,
+        Condition.LOST_WITH_REMAINS,
         MADE,
-        work(Phase.LOST, cause=Cause.CAPACITY),
+        resource(Phase.LOST, cause=Cause.CAPACITY),
         S.CLEARING,
         (A.END,),
         plan=DEPLOY,
     ),
     Case(
         S.RUNNING,
-        Sight.LOST_TOO_OFTEN,
+        Condition.LOST_TOO_OFTEN,
         {**MADE, "losses": 5},
-        work(Phase.LOST, cause=Cause.SERVICE_FAULT),
+        resource(Phase.LOST, cause=Cause.SERVICE_FAULT),
         S.FAILED,
     ),
-    Case(S.RUNNING, Sight.STOPPED, MADE, work(Phase.STOPPED), S.FAILED),
+    Case(S.RUNNING, Condition.STOPPED, MADE, resource(Phase.STOPPED), S.FAILED),
     Case(
         S.RUNNING,
-        Sight.VANISHED,
+        Condition.VANISHED,
         {**MADE, "suspicion": confirmed(Suspect.ABSENT)},
-        work(Phase.ABSENT),
+        resource(Phase.ABSENT),
         S.FAILED,
         (A.END,),
     ),
     Case(
         S.RUNNING,
-        Sight.UNTAKEN,
+        Condition.UNTAKEN,
         {**MADE, "previous_config": "former", "suspicion": confirmed(Suspect.ABSENT)},
-        work(Phase.ABSENT),
+        resource(Phase.ABSENT),
         S.WAITING,
         plan=DEPLOY,
     ),
     Case(
         S.RUNNING,
-        Sight.OVERDUE,
+        Condition.OVERDUE,
         {**MADE, "started_at": NOW - 10 * DAY},
-        work(Phase.ACTIVE),
+        resource(Phase.ACTIVE),
         S.FAILED,
         (A.END,),
     ),
     Case(
         S.RUNNING,
-        Sight.UNAFFORDABLE,
+        Condition.UNAFFORDABLE,
         {**MADE, **SERVED},
-        work(Phase.ACTIVE),
+        resource(Phase.ACTIVE),
         S.FAILED,
         (A.END,),
         plan=DEPLOY,
@@ -229,35 +229,35 @@ CASES = (
     ),
     Case(
         S.RUNNING,
-        Sight.UNHEALTHY,
+        Condition.UNHEALTHY,
         {**MADE, "health": (DIVERGES,)},
-        work(Phase.ACTIVE),
+        resource(Phase.ACTIVE),
         S.FAILED,
         (A.END,),
         plan=STOPS,
     ),
     Case(
         S.CLEARING,
-        Sight.REMAINS,
+        Condition.REMAINS,
         MADE,
-        work(Phase.FAILED),
+        resource(Phase.FAILED),
         S.CLEARING,
         (A.END,),
         plan=DEPLOY,
     ),
     Case(
         S.CLEARING,
-        Sight.PARTS,
+        Condition.PARTS,
         {**MADE, "suspicion": confirmed(Suspect.PARTIAL)},
-        work(Phase.PARTIAL),
+        resource(Phase.PARTIAL),
         S.CLEARING,
         (A.CLEAR,),
         plan=DEPLOY,
     ),
-    Case(S.CLEARING, Sight.SUSPECT, MADE, work(Phase.ABSENT), S.CLEARING, plan=DEPLOY),
+    Case(S.CLEARING, Condition.SUSPECT, MADE, resource(Phase.ABSENT), S.CLEARING, plan=DEPLOY),
     Case(
         S.CLEARING,
-        Sight.UNSEEN,
+        Condition.UNSEEN,
         MADE,
         {"blind": BLIND_TO_WORK},
         S.CLEARING,
@@ -266,31 +266,31 @@ CASES = (
     ),
     Case(
         S.CLEARING,
-        Sight.CLEARED,
+        Condition.CLEARED,
         {**MADE, "suspicion": confirmed(Suspect.ABSENT)},
-        work(Phase.ABSENT),
+        resource(Phase.ABSENT),
         S.WAITING,
         plan=DEPLOY,
         attempt=2,
     ),
-    Case(S.SCORING, Sight.CONFIRMED, MADE, {"outcome": Outcome(ok=True)}, S.SUCCEEDED),
+    Case(S.SCORING, Condition.CONFIRMED, MADE, {"outcome": Outcome(ok=True)}, S.SUCCEEDED),
     Case(
         S.SCORING,
-        Sight.REFUTED,
+        Condition.REFUTED,
         MADE,
-        {"outcome": Outcome(ok=False), **work(Phase.READY)},
+        {"outcome": Outcome(ok=False), **resource(Phase.READY)},
         S.FAILED,
     ),
     Case(
         S.SCORING,
-        Sight.UNCONFIRMED,
+        Condition.UNCONFIRMED,
         {**MADE, "checks": 1, "checked_at": NOW - MINUTE},
         {"outcome": Outcome(ok=None)},
         S.SCORING,
     ),
     Case(
         S.SCORING,
-        Sight.UNSEEN,
+        Condition.UNSEEN,
         {**MADE, **LAST_CHECK},
         {},
         S.SCORING,
@@ -298,7 +298,7 @@ CASES = (
     ),
     Case(
         S.SCORING,
-        Sight.UNCONFIRMED_LATE,
+        Condition.UNCONFIRMED_LATE,
         {**MADE, "checks": 4, "checked_at": NOW - HOUR},
         {"outcome": Outcome(ok=None)},
         S.SCORING,
@@ -306,16 +306,16 @@ CASES = (
     ),
     Case(
         S.SCORING,
-        Sight.UNCONFIRMED_FOR_GOOD,
+        Condition.UNCONFIRMED_FOR_GOOD,
         {**MADE, **LAST_CHECK, **PAST_DEADLINE},
-        {"outcome": Outcome(ok=None), **work(Phase.READY)},
+        {"outcome": Outcome(ok=None), **resource(Phase.READY)},
         S.FAILED,
     ),
     Case(
         S.SCORING,
-        Sight.UNAFFORDABLE,
+        Condition.UNAFFORDABLE,
         {**MADE, **SERVED},
-        {"outcome": Outcome(ok=None), **work(Phase.READY)},
+        {"outcome": Outcome(ok=None), **resource(Phase.READY)},
         S.FAILED,
         (A.END,),
         plan=DEPLOY,
@@ -325,7 +325,7 @@ CASES = (
 
 
 def test_every_row_has_one_case() -> None:
-    assert sorted((case.state, case.sight) for case in CASES) == sorted(TABLE)
+    assert sorted((case.state, case.condition) for case in CASES) == sorted(TABLE)
 
 
 def record_of(case: Case) -> Record:
@@ -345,12 +345,12 @@ def record_of(case: Case) -> Record:
     )
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.state}-{case.sight.name}")
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.state}-{case.condition.name}")
 def test_every_row(case: Case) -> None:
     snapshot = Snapshot("demo", record_of(case), unread=case.unread)
     decision = decide(Observation(snapshot, **case.seen), NOW, Policy())
     stage = decision.record.stages[-1]
-    asks = [each.ask for each in decision.commands if isinstance(each, StageCommand)]
+    asks = [each.action for each in decision.commands if isinstance(each, StageCommand)]
     assert (stage.state, stage.attempt.number, asks) == (case.to, case.attempt, [*case.asks])
     is_over = case.to is S.FAILED and not case.asks
     is_ending = case.to is S.FAILED and bool(case.asks)
@@ -363,7 +363,7 @@ def test_every_row(case: Case) -> None:
 
 
 @pytest.mark.parametrize(
-    "case", [each for each in CASES if each.to is S.CLAIMED], ids=lambda case: case.sight.name
+    "case", [each for each in CASES if each.to is S.CLAIMED], ids=lambda case: case.condition.name
 )
 def test_a_claim_is_of_now_if_it_is_launched_and_as_old_as_it_was_if_not(case: Case) -> None:
     """Deadlines and schedules count from it: a look that moved it would put them off for ever."""
@@ -375,8 +375,8 @@ def test_a_claim_is_of_now_if_it_is_launched_and_as_old_as_it_was_if_not(case: C
 
 def test_what_was_acknowledged_is_ours_though_no_look_shows_it() -> None:
     """Else it would be launched once more when its lease is over."""
-    claimed = next(each for each in CASES if each.sight is Sight.ABSENT)
+    claimed = next(each for each in CASES if each.condition is Condition.ABSENT)
     record = record_of(replace(claimed, stage={**claimed.stage, "job_arn": "arn:job"}))
-    decision = decide(Observation(Snapshot("demo", record), Work()), NOW, Policy())
+    decision = decide(Observation(Snapshot("demo", record), ResourceStatus()), NOW, Policy())
     assert decision.record.stages[-1].state is S.RUNNING
     assert decision.commands == ()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from novaloop.cloud.errors import CHANGING, asking, create_unless_taken, end_if_possible, found
 from novaloop.cloud.failures import judged, told
-from novaloop.experiment.controller.observation import End, Phase, Work
+from novaloop.experiment.controller.observation import End, Phase, ResourceStatus
 from novaloop.experiment.record import Owner, Progress
 from novaloop.experiment.stack import owner_of
 from novaloop.recipes.bedrock_serving import BedrockPlan, native_text
@@ -42,10 +42,12 @@ class _Resource:
     created_at: datetime
     owner: Owner | None
 
-    def work(self, phases: Mapping[str, Phase], kind: str, owner: Owner | None) -> Work:
+    def resource(
+        self, phases: Mapping[str, Phase], kind: str, owner: Owner | None
+    ) -> ResourceStatus:
         """Say how it stands; with an `owner`, say too whether it is theirs."""
         return judged(
-            Work(
+            ResourceStatus(
                 phase=phases.get(self.status, Phase.ACTIVE),
                 ours=owner is None or owner.owns(self.owner),
                 arn=self.arn,
@@ -82,7 +84,7 @@ class BedrockEndpoints(ABC):
     def _delete(self, name: str) -> object:
         """Delete what serves."""
 
-    def describe(self, ref: EndpointRef, owner: Owner | None) -> Work:
+    def describe(self, ref: EndpointRef, owner: Owner | None) -> ResourceStatus:
         """Say how model and deployment stand; ABSENT only if both are gone.
 
         HALFWAY: the model is there, its deployment has to be requested. A deployment that is
@@ -93,10 +95,10 @@ class BedrockEndpoints(ABC):
         if deployment is None or deployment.owner is None:
             model = self._model(name)
         if model is not None:
-            return model.work(_MODEL_PHASES, "model", owner)
+            return model.resource(_MODEL_PHASES, "model", owner)
         if deployment is not None:
-            return deployment.work(_DEPLOYMENT_PHASES, "deployment", owner)
-        return Work()
+            return deployment.resource(_DEPLOYMENT_PHASES, "deployment", owner)
+        return ResourceStatus()
 
     def launch(self, plan: BedrockPlan) -> str | None:
         """Create the model, or the deployment of one that exists. Raises LaunchRefused.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from novaloop.cloud.errors import create_unless_taken, end_if_possible, found
 from novaloop.cloud.failures import judged, told
-from novaloop.experiment.controller.observation import End, Phase, Work
+from novaloop.experiment.controller.observation import End, Phase, ResourceStatus
 from novaloop.experiment.record import Owner, Progress
 from novaloop.experiment.stack import owner_of
 
@@ -32,13 +32,13 @@ class CustomizationJobs:
     def __init__(self, bedrock: BedrockClient) -> None:
         self._bedrock = bedrock
 
-    def describe(self, name: str, owner: Owner | None) -> Work:
+    def describe(self, name: str, owner: Owner | None) -> ResourceStatus:
         """Say how the job stands; ABSENT if there is none of that name."""
         job: Any = found(lambda: self._bedrock.get_model_customization_job(jobIdentifier=name))
         if job is None:
-            return Work()
+            return ResourceStatus()
         return judged(
-            Work(
+            ResourceStatus(
                 phase=_PHASES.get(job.get("status", ""), Phase.ACTIVE),
                 ours=owner is None or owner.owns(self._owner(job["jobArn"])),
                 arn=job["jobArn"],

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from novaloop.cloud.bedrock import OnDemandDeployments, ProvisionedThroughputs
     from novaloop.cloud.endpoints import SageMakerEndpoints
-    from novaloop.experiment.controller.observation import End, Work
+    from novaloop.experiment.controller.observation import End, ResourceStatus
     from novaloop.experiment.record import Owner
     from novaloop.experiment.runtimes.serving import EndpointRef
     from novaloop.problem import Problem
@@ -31,7 +31,7 @@ class Deployments:
         self._on_demand = on_demand
         self._provisioned = provisioned
 
-    def describe(self, ref: EndpointRef, owner: Owner | None) -> Work:
+    def describe(self, ref: EndpointRef, owner: Owner | None) -> ResourceStatus:
         """Say how it stands; ABSENT only if everything that was made for it is gone too."""
         return self._of(ref).describe(ref, owner)
 
@@ -52,9 +52,9 @@ class Deployments:
         """Give the reason why nothing may serve under that name of SageMaker's, if nothing may."""
         return self._sagemaker.check_endpoint(endpoint, at)
 
-    def hold(self, ref: EndpointRef, tags: Mapping[str, str]) -> str | None:
+    def set_owner(self, ref: EndpointRef, tags: Mapping[str, str]) -> str | None:
         """Let an endpoint belong to the experiment that it serves; return which it was before."""
-        return self._sagemaker.hold(ref, tags) if ref.to == "sagemaker" else None
+        return self._sagemaker.set_owner(ref, tags) if ref.to == "sagemaker" else None
 
     def delete(self, ref: EndpointRef, owner: Owner | None, *, gone: bool) -> End:
         """Delete the next of what the attempt made that can be deleted now. Raises EndRefused."""

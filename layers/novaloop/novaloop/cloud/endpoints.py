@@ -26,7 +26,7 @@ from novaloop.cloud.errors import (
 )
 from novaloop.cloud.failures import cause_of, judged, told
 from novaloop.cloud.jobs import owner_by_tags
-from novaloop.experiment.controller.observation import End, Phase, Work
+from novaloop.experiment.controller.observation import End, Phase, ResourceStatus
 from novaloop.experiment.names import experiment_at
 from novaloop.experiment.record import Obstacle, Owner, Progress
 from novaloop.experiment.stack import EXPERIMENT_TAG
@@ -60,40 +60,42 @@ class SageMakerEndpoints:
         self._sagemaker = sagemaker
         self._runtime = runtime
 
-    def describe(self, ref: EndpointRef, owner: Owner | None) -> Work:
+    def describe(self, ref: EndpointRef, owner: Owner | None) -> ResourceStatus:
         """Say how the endpoint stands; ABSENT only if its configuration and model are gone too."""
         endpoint = self._endpoint(ref.endpoint)
         if endpoint is None:
-            return Work(self._parts(ref.name, owner))
-        holder = self._holder(endpoint) if owner else None
-        foreign = owner is not None and not owner.owns(holder)
-        taken = _taken(endpoint, holder) if ref.is_shared and owner else None
+            return ResourceStatus(self._parts(ref.name, owner))
+        tagged_owner = self._tagged_owner(endpoint) if owner else None
+        foreign = owner is not None and not owner.owns(tagged_owner)
+        taken = _taken(endpoint, tagged_owner) if ref.is_shared and owner else None
         if taken or (foreign and not ref.is_shared):
             reason = str(taken or _foreign(ref.endpoint))
-            return Work(self._parts(ref.name, owner), ours=False, reason=reason)
+            return ResourceStatus(self._parts(ref.name, owner), ours=False, reason=reason)
         serving = serving_of(endpoint)
         if ref.is_shared and serving != ref.name and self._config(ref.name) is None:
-            return Work(self._parts(ref.name, owner), serving=serving)
+            return ResourceStatus(self._parts(ref.name, owner), serving=serving)
         if ref.is_shared and not owner:
-            holder = self._holder(endpoint)
+            tagged_owner = self._tagged_owner(endpoint)
         phase = _PHASES.get(endpoint["EndpointStatus"], Phase.ACTIVE)
-        work = Work(
+        resource = ResourceStatus(
             phase=phase,
             arn=endpoint["EndpointArn"],
             progress=Progress(endpoint["EndpointStatus"]),
             # During a change it is still that of the change before.
             reason=told(endpoint.get("FailureReason")) if phase is not Phase.ACTIVE else None,
             started_at=None if ref.is_shared else endpoint.get("CreationTime"),
-            holder=holder,
+            owner=tagged_owner,
         )
         if serving != ref.name:
-            return _beside(work, serving) if ref.is_shared else _changed(work, serving)
-        if work.phase is Phase.READY:
-            return self._with_component(ref, work)
+            return _beside(resource, serving) if ref.is_shared else _changed(resource, serving)
+        if resource.phase is Phase.READY:
+            return self._with_component(ref, resource)
         # Rolling back came to nothing: what serves now is for a person to see.
-        return work if endpoint["EndpointStatus"] == "UpdateRollbackFailed" else judged(work)
+        return (
+            resource if endpoint["EndpointStatus"] == "UpdateRollbackFailed" else judged(resource)
+        )
 
-    def _with_component(self, ref: EndpointRef, endpoint: Work) -> Work:
+    def _with_component(self, ref: EndpointRef, endpoint: ResourceStatus) -> ResourceStatus:
         """Say how the component stands, if there must be one, of an endpoint that is in service."""
         if ref.component is None:
             return endpoint
@@ -137,13 +139,13 @@ class SageMakerEndpoints:
             lambda: self._sagemaker.describe_inference_component(InferenceComponentName=name)
         )
 
-    def _holder(self, endpoint: Mapping[str, Any]) -> Owner | None:
+    def _tagged_owner(self, endpoint: Mapping[str, Any]) -> Owner | None:
         """Return whose the endpoint is by its tags."""
         return self._owner(endpoint["EndpointArn"])
 
     def _is_own(self, ref: EndpointRef, owner: Owner | None, endpoint: Mapping[str, Any]) -> bool:
         """Whether an endpoint is the attempt's own, whatever configuration it serves by now."""
-        return not ref.is_shared and (owner is None or owner.owns(self._holder(endpoint)))
+        return not ref.is_shared and (owner is None or owner.owns(self._tagged_owner(endpoint)))
 
     def _owner(self, arn: str) -> Owner | None:
         """Return whose something is by its tags."""
@@ -152,7 +154,7 @@ class SageMakerEndpoints:
     def check_endpoint(self, endpoint: str, at: str) -> Iterator[Problem]:
         """Yield why nothing of this stack may serve under that name, if nothing may."""
         there = self._endpoint(endpoint)
-        if there is not None and (taken := _taken(there, self._holder(there))):
+        if there is not None and (taken := _taken(there, self._tagged_owner(there))):
             yield replace(taken, where=at)
 
     def launch(self, plan: EndpointPlan) -> str | None:
@@ -211,17 +213,17 @@ class SageMakerEndpoints:
         tried = _experiment_at(endpoint)
         if tried is None:
             return str(_by_hand(f"the configuration {serving}, which"))
-        holder = None if is_tried else self._holder(endpoint)
-        if not is_tried and (holder is None or tried != holder.experiment_id):
+        tagged_owner = None if is_tried else self._tagged_owner(endpoint)
+        if not is_tried and (tagged_owner is None or tried != tagged_owner.experiment_id):
             return f"is being deployed to by experiment {tried}"
         return None
 
-    def hold(self, ref: EndpointRef, tags: Mapping[str, str]) -> str | None:
+    def set_owner(self, ref: EndpointRef, tags: Mapping[str, str]) -> str | None:
         """Tag the endpoint as the experiment's that it serves; return whose it was before."""
         endpoint = self._endpoint(ref.endpoint)
         if endpoint is None or serving_of(endpoint) != ref.name:
             return None
-        before, listed = self._holder(endpoint), cast("Any", sagemaker_tags(tags))
+        before, listed = self._tagged_owner(endpoint), cast("Any", sagemaker_tags(tags))
         self._sagemaker.add_tags(ResourceArn=endpoint["EndpointArn"], Tags=listed)
         return before.experiment_id if before else None
 
@@ -339,7 +341,7 @@ def _experiment_at(endpoint: Mapping[str, Any]) -> str | None:
     return experiment_at(endpoint["EndpointName"], serving_of(endpoint))
 
 
-def _taken(endpoint: Mapping[str, Any], holder: Owner | None) -> Problem | None:
+def _taken(endpoint: Mapping[str, Any], tagged_owner: Owner | None) -> Problem | None:
     """Return why no experiment may take the place of what serves there, or None if one may.
 
     There must be a way back: the right to update goes by the stack's names of configurations, so
@@ -348,7 +350,7 @@ def _taken(endpoint: Mapping[str, Any], holder: Owner | None) -> Problem | None:
     if _experiment_at(endpoint) is not None:
         return None
     name = endpoint["EndpointName"]
-    if holder is None:
+    if tagged_owner is None:
         return _foreign(name)
     # Without the configuration's name: whoever puts it there may do so again and again, and what is
     # refused for the same is told once, by its words.
@@ -367,26 +369,26 @@ def _foreign(endpoint: str) -> Problem:
     return Problem("", what, "choose another name, or delete it")
 
 
-def _changed(work: Work, serving: str) -> Work:
+def _changed(resource: ResourceStatus, serving: str) -> ResourceStatus:
     """Say how an attempt stands whose own endpoint somebody has pointed at another configuration.
 
     It bills as before, and nobody else's stands behind its name: it is the attempt's to end.
     """
-    if work.phase in {Phase.ACTIVE, Phase.ENDING}:
-        return work
+    if resource.phase in {Phase.ACTIVE, Phase.ENDING}:
+        return resource
     reason = f"it serves the configuration {serving} now"
     return replace(
-        work, phase=Phase.FAILED, progress=Progress("updated from outside"), reason=reason
+        resource, phase=Phase.FAILED, progress=Progress("updated from outside"), reason=reason
     )
 
 
-def _beside(work: Work, serving: str) -> Work:
+def _beside(resource: ResourceStatus, serving: str) -> ResourceStatus:
     """Say how an attempt stands whose endpoint serves another configuration.
 
     An endpoint that went back to what served before says why, and is in service all the while:
     hashicorp/terraform-provider-aws#39099.
     """
-    phase = Phase.ACTIVE if work.phase in {Phase.ACTIVE, Phase.ENDING} else Phase.HALFWAY
-    cause = cause_of(work.reason) if work.phase is Phase.READY else None
-    reason = work.reason or f"the endpoint serves {serving}"
-    return replace(work, phase=phase, reason=reason, cause=cause, serving=serving)
+    phase = Phase.ACTIVE if resource.phase in {Phase.ACTIVE, Phase.ENDING} else Phase.HALFWAY
+    cause = cause_of(resource.reason) if resource.phase is Phase.READY else None
+    reason = resource.reason or f"the endpoint serves {serving}"
+    return replace(resource, phase=phase, reason=reason, cause=cause, serving=serving)

@@ -21,7 +21,7 @@ import builtins
 import re
 from dataclasses import dataclass, replace
 
-from novaloop.experiment.controller.observation import Cause, Phase, Work
+from novaloop.experiment.controller.observation import Cause, Phase, ResourceStatus
 
 LONGEST_REASON = 500
 
@@ -161,7 +161,7 @@ def cause_of(reason: str | None) -> Cause | None:
     return first.cause if first else None
 
 
-def judged(work: Work) -> Work:
+def judged(resource: ResourceStatus) -> ResourceStatus:
     """Return failed work as LOST, with the cause, where the service says that it is no fault."""
-    cause = cause_of(work.reason) if work.phase is Phase.FAILED else None
-    return replace(work, phase=Phase.LOST, cause=cause) if cause else work
+    cause = cause_of(resource.reason) if resource.phase is Phase.FAILED else None
+    return replace(resource, phase=Phase.LOST, cause=cause) if cause else resource

@@ -16,7 +16,7 @@ from novaloop.cloud.errors import (
     unless_there,
 )
 from novaloop.cloud.failures import cause_of, judged, told
-from novaloop.experiment.controller.observation import Cause, End, Phase, Work
+from novaloop.experiment.controller.observation import Cause, End, Phase, ResourceStatus
 from novaloop.experiment.record import Obstacle, Owner, Progress
 from novaloop.experiment.runtimes.jobs import PlannedRequest
 from novaloop.experiment.stack import EXPERIMENT_TAG, owner_of
@@ -44,11 +44,11 @@ class TrainingJobs:
     def __init__(self, sagemaker: SageMakerClient) -> None:
         self._sagemaker = sagemaker
 
-    def describe(self, name: str, owner: Owner | None) -> Work:
+    def describe(self, name: str, owner: Owner | None) -> ResourceStatus:
         """Say how the job stands; ABSENT if there is none of that name."""
         job = found(lambda: self._sagemaker.describe_training_job(TrainingJobName=name))
         if job is None:
-            return Work()
+            return ResourceStatus()
         ours = owner is None or owner.owns(owner_by_tags(self._sagemaker, job["TrainingJobArn"]))
         return work_of_job(job, ours=ours)
 
@@ -149,10 +149,10 @@ def owner_by_tags(sagemaker: SageMakerClient, arn: str) -> Owner | None:
     return owner_of({tag["Key"]: tag["Value"] for tag in tags})
 
 
-def work_of_job(job: Mapping[str, Any], *, ours: bool = True) -> Work:
+def work_of_job(job: Mapping[str, Any], *, ours: bool = True) -> ResourceStatus:
     """Translate the answer of DescribeTrainingJob."""
     status, steps = job["TrainingJobStatus"], job.get("ProgressInfo", {})
-    work = Work(
+    resource = ResourceStatus(
         phase=_PHASES.get(status, Phase.ACTIVE),
         ours=ours,
         arn=job["TrainingJobArn"],
@@ -167,10 +167,10 @@ def work_of_job(job: Mapping[str, Any], *, ours: bool = True) -> Work:
         billable_seconds=job.get("BillableTimeInSeconds", 0),
         model_arn=job.get("OutputModelPackageArn"),
     )
-    return _stopped(work, job) if work.phase is Phase.STOPPED else judged(work)
+    return _stopped(resource, job) if resource.phase is Phase.STOPPED else judged(resource)
 
 
-def _stopped(work: Work, job: Mapping[str, Any]) -> Work:
+def _stopped(resource: ResourceStatus, job: Mapping[str, Any]) -> ResourceStatus:
     """Say what stopped a job: its time, want of capacity, or somebody.
 
     A job that never got a billable second tells nothing by that: a person may have stopped it while
@@ -181,10 +181,10 @@ def _stopped(work: Work, job: Mapping[str, Any]) -> Work:
         case "MaxRuntimeExceeded":
             longest = job.get("StoppingCondition", {}).get("MaxRuntimeInSeconds")
             reason = f"ran into its longest run time of {longest} seconds"
-            return replace(work, phase=Phase.FAILED, reason=reason)
+            return replace(resource, phase=Phase.FAILED, reason=reason)
         case "MaxWaitTimeExceeded":
-            reason = work.reason or "no capacity: it waited longer than it may"
-            return replace(work, phase=Phase.LOST, reason=reason, cause=Cause.CAPACITY)
+            reason = resource.reason or "no capacity: it waited longer than it may"
+            return replace(resource, phase=Phase.LOST, reason=reason, cause=Cause.CAPACITY)
         case _:
-            cause = cause_of(work.reason)
-            return replace(work, phase=Phase.LOST, cause=cause) if cause else work
+            cause = cause_of(resource.reason)
+            return replace(resource, phase=Phase.LOST, cause=cause) if cause else resource

@@ -29,7 +29,7 @@ from novaloop.experiment.runtimes.jobs import (
 from novaloop.experiment.runtimes.registry import check_functions, launch_of, runtime_of, steps_of
 from novaloop.experiment.runtimes.serving import plan_deployment, serving_plan
 from novaloop.experiment.spec.stages import JobStage
-from novaloop.experiment.stack import Site
+from novaloop.experiment.stack import StackConfig
 from novaloop.problem import Invalid
 from novaloop.recipes.bedrock_serving import BedrockPlan
 from novaloop.recipes.endpoints import EndpointPlan
@@ -82,27 +82,29 @@ class ExperimentPlan:
         return asdict(self)
 
 
-def plan_experiment(record: Record, site: Site, prices: PriceTable) -> ExperimentPlan:
+def plan_experiment(
+    record: Record, stack_config: StackConfig, prices: PriceTable
+) -> ExperimentPlan:
     """Return the plan of a record whose datasets are known. Raises Invalid."""
-    if unnamed := list(check_functions(record.spec, site)):
+    if unnamed := list(check_functions(record.spec, stack_config)):
         raise Invalid(*unnamed)
-    origin = record.base_checkpoint or _origin(record, site)
+    origin = record.base_checkpoint or _origin(record, stack_config)
     record = replace(record, stages=pending_stages(record.spec), base_checkpoint=origin)
-    stages = tuple(_planned_stages(record, site, prices))
+    stages = tuple(_planned_stages(record, stack_config, prices))
     costs = [stage.cost for stage in stages if stage.cost is not None]
     total = reduce(add, costs) if len(costs) == len(stages) else None
     source = f"{prices.as_of}, {prices.region}, not verified"
     return ExperimentPlan(stages, _quotas(stages), _within(total, record.spec.budget_usd), source)
 
 
-def _origin(record: Record, site: Site) -> str | None:
+def _origin(record: Record, stack_config: StackConfig) -> str | None:
     """Return what the plan starts from; a placeholder for another experiment's checkpoint."""
     named = named_origin(record.spec)
     if named is None:
         return record.spec.checkpoint
     source = replace(record, experiment_id=named[0], stages=())
     name = job_name(record.prefix, named[0], PLACEHOLDER_UID, named[1], 1)
-    return runtime_of(record.spec).placeholder(source, name, site)
+    return runtime_of(record.spec).placeholder(source, name, stack_config)
 
 
 def _within(cost: CostRange | None, budget: float | None) -> CostRange | None:
@@ -111,7 +113,9 @@ def _within(cost: CostRange | None, budget: float | None) -> CostRange | None:
     return CostRange(*(min(usd, budget) for usd in (cost.low, cost.expected, cost.most)))
 
 
-def _planned_stages(record: Record, site: Site, prices: PriceTable) -> Iterator[PlannedStage]:
+def _planned_stages(
+    record: Record, stack_config: StackConfig, prices: PriceTable
+) -> Iterator[PlannedStage]:
     """Yield the stages, each with the names and the checkpoint that it would have."""
     for index, pending in enumerate(record.stages):
         named = record.prefix, record.experiment_id, record.uid or PLACEHOLDER_UID
@@ -119,11 +123,11 @@ def _planned_stages(record: Record, site: Site, prices: PriceTable) -> Iterator[
         stage = replace(pending, attempt=replace(pending.attempt, job_name=name))
         record = _with_stage(record, index, stage)
         if stage.kind.serves:
-            yield _planned_deployment(record, stage, site, prices)
+            yield _planned_deployment(record, stage, stack_config, prices)
             continue
-        yield _planned_job(record, stage, site, prices)
+        yield _planned_job(record, stage, stack_config, prices)
         runtime = runtime_of(record.spec)
-        checkpoint = runtime.placeholder(record, name, site) if stage.kind.trains else None
+        checkpoint = runtime.placeholder(record, name, stack_config) if stage.kind.trains else None
         done = replace(stage, state=StageState.SUCCEEDED, checkpoint=checkpoint)
         record = _with_stage(record, index, done)
 
@@ -132,8 +136,10 @@ def _with_stage(record: Record, index: int, stage: Stage) -> Record:
     return replace(record, stages=(*record.stages[:index], stage, *record.stages[index + 1 :]))
 
 
-def _planned_job(record: Record, stage: Stage, site: Site, prices: PriceTable) -> PlannedStage:
-    plan, launch = job_plan(record, stage), launch_of(record, stage, site)
+def _planned_job(
+    record: Record, stage: Stage, stack_config: StackConfig, prices: PriceTable
+) -> PlannedStage:
+    plan, launch = job_plan(record, stage), launch_of(record, stage, stack_config)
     steps = steps_of(record, plan) or 0
     chosen = machines(record.spec, plan)
     instance_type, instances = chosen or (None, 0)
@@ -165,9 +171,9 @@ def _cost(
 
 
 def _planned_deployment(
-    record: Record, stage: Stage, site: Site, prices: PriceTable
+    record: Record, stage: Stage, stack_config: StackConfig, prices: PriceTable
 ) -> PlannedStage:
-    plan, planned = serving_plan(record, stage), plan_deployment(record, stage, site)
+    plan, planned = serving_plan(record, stage), plan_deployment(record, stage, stack_config)
     hours = serving_hours(record, plan)
     chosen = machines(record.spec, plan)
     instance_type, instances = chosen or (None, 0)
@@ -183,17 +189,17 @@ def _planned_deployment(
         requests=tuple(
             _of_endpoint(planned)
             if isinstance(planned, EndpointPlan)
-            else _of_bedrock(planned, site)
+            else _of_bedrock(planned, stack_config)
         ),
     )
 
 
-def _of_bedrock(plan: BedrockPlan, site: Site) -> Iterator[PlannedRequest]:
+def _of_bedrock(plan: BedrockPlan, stack_config: StackConfig) -> Iterator[PlannedRequest]:
     if plan.create_model is not None:
         yield PlannedRequest("CreateCustomModel", plan.create_model)
     provisioned = plan.model_units is not None
     operation = "CreateProvisionedModelThroughput" if provisioned else "CreateCustomModelDeployment"
-    model_arn = plan.model_arn or PLACEHOLDER_MODEL.format(site.deployment.region)
+    model_arn = plan.model_arn or PLACEHOLDER_MODEL.format(stack_config.deployment.region)
     yield PlannedRequest(operation, plan.create_deployment(model_arn))
 
 

@@ -536,7 +536,7 @@ class Record(Bounded):
         return self.active or (self.stages[-1] if self.stages else None)
 
     @property
-    def is_ending_work(self) -> bool:
+    def is_ending(self) -> bool:
         """Whether the job or endpoint of the stage in focus is being ended."""
         clearing = self.focus is not None and self.focus.state is StageState.CLEARING
         return self.status is Status.STOPPING or clearing
@@ -742,7 +742,7 @@ class CommandItem(Bounded):
 class Outcome(StrEnum):
     """What became of a command."""
 
-    OBEYED = "obeyed"
+    APPLIED = "obeyed"  # as it is stored since there is a history
     IGNORED = "ignored"
 
 

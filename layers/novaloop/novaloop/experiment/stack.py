@@ -19,7 +19,7 @@ PREFIX_TAG = "novaloop:prefix"
 
 
 @dataclass(frozen=True)
-class Site:
+class StackConfig:
     """Where a stack keeps its objects and what its jobs run with."""
 
     bucket: str
@@ -36,7 +36,7 @@ class Site:
         """Return the key of an S3 URI in the application's bucket."""
         return uri.removeprefix(self.uri(""))
 
-    def scored_by(self, function: str | None) -> Site:
+    def scored_by(self, function: str | None) -> StackConfig:
         """Return the site for a plan whose rewards a function of the user's own gives, if it does.
 
         `function` is its ARN; without one the stack's own function scores.
@@ -61,17 +61,17 @@ def output_prefix(experiment_id: str, stage: Stage) -> str:
     return f"{jobs_prefix(experiment_id)}/{stage.attempt.claimed_name}/"
 
 
-def experiment_tags(record: Record, site: Site) -> dict[str, str]:
+def experiment_tags(record: Record, stack_config: StackConfig) -> dict[str, str]:
     """Return the tags by which everything that experiments of this name create is found again."""
-    of_stack = {STACK_TAG: site.stack_name} if site.stack_name else {}
-    return {**site.extra_tags, **of_stack, EXPERIMENT_TAG: record.experiment_id}
+    of_stack = {STACK_TAG: stack_config.stack_name} if stack_config.stack_name else {}
+    return {**stack_config.extra_tags, **of_stack, EXPERIMENT_TAG: record.experiment_id}
 
 
-def tags(record: Record, stage: Stage, site: Site) -> dict[str, str]:
+def tags(record: Record, stage: Stage, stack_config: StackConfig) -> dict[str, str]:
     """Return the tags by which everything that an attempt creates is found again."""
     uid = {UID_TAG: record.uid} if record.uid else {}
     attempt = {STAGE_TAG: f"{stage.name}-{stage.attempt.number}"}
-    return {**experiment_tags(record, site), **uid, **attempt}
+    return {**experiment_tags(record, stack_config), **uid, **attempt}
 
 
 def client_token(record: Record, stage: Stage) -> str:
@@ -83,9 +83,9 @@ def client_token(record: Record, stage: Stage) -> str:
     return "-".join(filter(None, (stage.attempt.claimed_name, record.uid)))
 
 
-def tags_on_bedrock(record: Record, stage: Stage, site: Site) -> dict[str, str]:
+def tags_on_bedrock(record: Record, stage: Stage, stack_config: StackConfig) -> dict[str, str]:
     """Return the tags of what an attempt creates on Bedrock."""
-    return {**tags(record, stage, site), PREFIX_TAG: record.prefix}
+    return {**tags(record, stage, stack_config), PREFIX_TAG: record.prefix}
 
 
 def is_of_stack(name: str, tags: Mapping[str, str], prefix: str, stack_name: str) -> bool:

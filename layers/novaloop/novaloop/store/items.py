@@ -3,7 +3,7 @@
 Attributes have the names and values of the domain's dataclasses, so that a person who opens the
 table reads what the code reads. `kind` tells the items apart and is the hash key of two indexes;
 only records have a `created_at`. A `due_at` have only records that are due for a look some time,
-and commands, which are there until they are obeyed. The third index holds records that wait for a
+and commands, which are there until they are applied. The third index holds records that wait for a
 quota: `waits_for` and `waits_since` follow from the rest.
 """
 

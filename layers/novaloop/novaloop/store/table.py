@@ -213,12 +213,12 @@ class ExperimentTable:
         self,
         record: Record,
         history: Sequence[HistoryEntry],
-        obeyed: Sequence[CommandItem] = (),
+        applied: Sequence[CommandItem] = (),
     ) -> Record:
         """Write the record and its history in one transaction; return its next version.
 
         So is what the record runs by, where that has changed. A record that is written alone needs
-        no transaction, which would cost twice as much. The items of the commands that were obeyed
+        no transaction, which would cost twice as much. The items of the commands that were applied
         are deleted in it. Raises VersionConflict if the stored version is not `record.version`, or
         if one of the commands is not there any more.
         """
@@ -227,7 +227,7 @@ class ExperimentTable:
         unseen = RecordModel.experiment_id.does_not_exist()
         unchanged = unseen if record.version == 0 else RecordModel.version == record.version
         is_resolved_anew = resolved.digest != record.spec_digest
-        if not (history or obeyed or is_resolved_anew):
+        if not (history or applied or is_resolved_anew):
             if not self._saved(record_item(committed), unchanged, _OTHERS_WERE_FIRST):
                 raise VersionConflict(record.experiment_id)
             return committed
@@ -243,7 +243,7 @@ class ExperimentTable:
             self._table.get_operation_kwargs(
                 record.experiment_id, command_key(command), condition=is_there
             )
-            for command in obeyed
+            for command in applied
         ]
         try:
             self._table.connection.transact_write_items([], deletes, puts, [])
@@ -359,7 +359,7 @@ class ExperimentTable:
         self._replace(score_item(experiment_id, item))
 
     def put_command(self, experiment_id: str, item: CommandItem) -> None:
-        """Write a person's command. It goes when it is obeyed, or after KEEP_COMMANDS."""
+        """Write a person's command. It goes when it is applied, or after KEEP_COMMANDS."""
         self._save(command_item(experiment_id, item))
 
     def history(self, experiment_id: str) -> list[HistoryEntry]:

@@ -8,13 +8,13 @@ from novaloop.experiment.costs.prices import CostRange, packaged_prices
 from novaloop.experiment.names import plan_key
 from novaloop.experiment.planning import plan_experiment
 from novaloop.experiment.record import Record
-from novaloop.experiment.stack import Site
+from novaloop.experiment.stack import StackConfig
 from novaloop.usecases.ports import Objects
 
 
-def write_plan(record: Record, site: Site, objects: Objects) -> str:
+def write_plan(record: Record, stack_config: StackConfig, objects: Objects) -> str:
     """Write `plan.json` and return what it comes to. Raises Invalid."""
-    plan = plan_experiment(record, site, packaged_prices())
+    plan = plan_experiment(record, stack_config, packaged_prices())
     key = plan_key(record.experiment_id)
     content = {"experiment": record.experiment_id, **plan.to_dict()}
     objects.put(key, json.dumps(content, indent=2).encode(), "application/json")

@@ -12,7 +12,7 @@ from novaloop.experiment.record import Obstacle
 
 if TYPE_CHECKING:
     from novaloop.datasets.reading.byte_range import ByteRange
-    from novaloop.experiment.controller.observation import End, Leftover, Work
+    from novaloop.experiment.controller.observation import End, ResourceStatus, TaggedResource
     from novaloop.experiment.controller.queue import Place
     from novaloop.experiment.record import (
         Backstop,
@@ -108,14 +108,14 @@ class DatasetStore(Protocol):
         """Write the checks item."""
         ...
 
-    def begin(self, experiment_id: str, work: str, version: str, now: datetime) -> Attempts:
+    def begin(self, experiment_id: str, resource: str, version: str, now: datetime) -> Attempts:
         """Count an attempt at `work` on one version of its input; return all attempts on that.
 
         The item is none of the experiment's, so nobody looks because of it.
         """
         ...
 
-    def take_back(self, experiment_id: str, work: str, version: str) -> None:
+    def take_back(self, experiment_id: str, resource: str, version: str) -> None:
         """Count one attempt less at `work` on this version of its input, if it was counted."""
         ...
 
@@ -184,11 +184,11 @@ class Store(DatasetStore, Protocol):
         self,
         record: Record,
         history: Sequence[HistoryEntry],
-        obeyed: Sequence[CommandItem] = (),
+        applied: Sequence[CommandItem] = (),
     ) -> Record:
         """Write the record and its history together and return it with its next version.
 
-        The items of the commands that were obeyed are deleted in the same transaction. Raises
+        The items of the commands that were applied are deleted in the same transaction. Raises
         VersionConflict if the stored version is not `record.version`, or if one of the commands
         is not there any more.
         """
@@ -213,7 +213,7 @@ class Store(DatasetStore, Protocol):
 class Jobs(Protocol):
     """SageMaker training jobs."""
 
-    def describe(self, name: str, owner: Owner | None) -> Work:
+    def describe(self, name: str, owner: Owner | None) -> ResourceStatus:
         """Say how the job stands; ABSENT if there is none of that name.
 
         With an `owner`, say too whether it is tagged as theirs.
@@ -254,7 +254,7 @@ class JobLogs(Protocol):
 class Endpoints(Protocol):
     """What serves a model: an endpoint and all that an attempt at a deployment makes for it."""
 
-    def describe(self, ref: EndpointRef, owner: Owner | None) -> Work:
+    def describe(self, ref: EndpointRef, owner: Owner | None) -> ResourceStatus:
         """Say how the endpoint stands; ABSENT only if its configuration and model are gone too.
 
         With an `owner`, say too whether it is tagged as theirs. If it is not, the
@@ -281,7 +281,7 @@ class Endpoints(Protocol):
         """Yield why nothing of this stack may serve under that name, if nothing may."""
         ...
 
-    def hold(self, ref: EndpointRef, tags: Mapping[str, str]) -> str | None:
+    def set_owner(self, ref: EndpointRef, tags: Mapping[str, str]) -> str | None:
         """Let the endpoint belong to the experiment that it serves; return which it was before."""
         ...
 
@@ -336,14 +336,14 @@ class Schedules(Protocol):
         ...
 
 
-class Leftovers(Protocol):
+class TaggedResources(Protocol):
     """Everything in the account that carries an experiment's tag and can be deleted or stopped."""
 
-    def find(self, experiment_id: str) -> tuple[Leftover, ...]:
+    def find(self, experiment_id: str) -> tuple[TaggedResource, ...]:
         """Return what is there, in the order in which to delete it."""
         ...
 
-    def delete(self, leftovers: Sequence[Leftover]) -> None:
+    def delete(self, tagged: Sequence[TaggedResource]) -> None:
         """Delete those of the first kind that can be deleted now. Raises EndRefused."""
         ...
 

@@ -25,7 +25,7 @@ from novaloop.experiment.controller.decision import (
     CheckDatasets,
     Command,
     Decision,
-    DeleteLeftovers,
+    DeleteTagged,
     IngestCommand,
     Policy,
     RemoveBackstop,
@@ -42,20 +42,20 @@ from novaloop.experiment.controller.observation import (
     Blind,
     End,
     Feedback,
-    Leftover,
     Observation,
     Outcome,
     Phase,
     Refusal,
+    ResourceStatus,
     Sense,
+    TaggedResource,
     TrainingNews,
     Unset,
     Version,
-    Work,
-    needs_leftovers,
     needs_outcome,
+    needs_resource,
+    needs_tagged,
     needs_training,
-    needs_work,
 )
 from novaloop.experiment.controller.queue import (
     MOST_PASSED_OVER,
@@ -65,7 +65,7 @@ from novaloop.experiment.controller.queue import (
     others,
     sought_place,
 )
-from novaloop.experiment.controller.transitions import Ask
+from novaloop.experiment.controller.transitions import Action
 from novaloop.experiment.lineage import Origin, named_origin, origin_of
 from novaloop.experiment.names import experiment_of_job
 from novaloop.experiment.record import (
@@ -88,7 +88,7 @@ from novaloop.experiment.runtimes.registry import (
 from novaloop.experiment.runtimes.serving import endpoint_ref, plan_deployment, shared_endpoint
 from novaloop.experiment.spec.experiment import ExperimentSpec
 from novaloop.experiment.spec.stages import Runtime
-from novaloop.experiment.stack import Site, tags
+from novaloop.experiment.stack import StackConfig, tags
 from novaloop.experiment.summary import next_steps
 from novaloop.experiment.versions import Damaged, NewerVersion
 from novaloop.problem import Invalid, Problem
@@ -104,13 +104,13 @@ from novaloop.usecases.ports import (
     JobLogs,
     Jobs,
     LaunchRefused,
-    Leftovers,
     Notifier,
     ObjectMissing,
     Objects,
     Schedules,
     Scorer,
     Store,
+    TaggedResources,
     Upload,
     VersionConflict,
 )
@@ -151,7 +151,7 @@ _MORE_REFUSED = (
     "Of more uploads that are refused you are not told one by one in this hour: `novaloop show` "
     "tells of the last."
 )
-MAY_END_LOOKS = (Sense.TRAINING, Sense.OUTCOME, Sense.LEFTOVERS)
+MAY_END_LOOKS = (Sense.TRAINING, Sense.OUTCOME, Sense.TAGGED)
 """What takes a look's whole time or memory: it reads as much as a job wrote, asks a model, or looks
 at as much as carries a tag."""
 RECEIVES = 3
@@ -172,7 +172,7 @@ class World:
     logs: JobLogs
     endpoints: Endpoints
     schedules: Schedules
-    leftovers: Leftovers
+    tagged: TaggedResources
     objects: Objects
     scorer: Scorer
     ingester: Ingester
@@ -181,7 +181,7 @@ class World:
     defects: Defects
     clock: Clock
     new_uid: Callable[[], str]
-    site: Site
+    stack_config: StackConfig
     policy: Policy
 
 
@@ -198,8 +198,8 @@ class _Eyes:
     """
 
     world: World
-    heard: dict[tuple[str, Phase], TrainingNews | None] = field(default_factory=dict)
-    works: dict[tuple[str | None, Owner | None], Work] = field(default_factory=dict)
+    with_health: dict[tuple[str, Phase], TrainingNews | None] = field(default_factory=dict)
+    works: dict[tuple[str | None, Owner | None], ResourceStatus] = field(default_factory=dict)
     newest: dict[str, Version | None] = field(default_factory=dict)
     listed: dict[str, list[tuple[str, Upload]]] = field(default_factory=dict)
     """By their keys, the uploads that were looked at: once, like a job."""
@@ -300,13 +300,13 @@ def reconcile(experiment_id: str, world: World, depth: int = 0, receives: int = 
             eyes.listed.clear()
             feedback = _still_true(feedback, before, snapshot)
             continue
-        # A command that is obeyed is gone, so any number of them comes to an end.
-        rounds += not decision.obeyed
+        # A command that is applied is gone, so any number of them comes to an end.
+        rounds += not decision.applied
         feedback = act(decision.commands, record, world, failed)
         if any(isinstance(command, StageCommand) for command, _ in feedback.asked):
             eyes.works.clear()
         done.update(decision.commands)
-        pending = tuple(c for c in snapshot.commands if c not in decision.obeyed)
+        pending = tuple(c for c in snapshot.commands if c not in decision.applied)
         record = _with_told(record, feedback, world)
         snapshot = replace(snapshot, record=record, commands=pending)
     raise RuntimeError(f"experiment {experiment_id} does not come to rest")
@@ -353,13 +353,13 @@ def _with_told(record: Record, feedback: Feedback, world: World) -> Record:
 
 
 def _is_at_rest(decision: Decision, snapshot: Snapshot, done: set[Command]) -> bool:
-    unchanged = decision.record == snapshot.record and not decision.obeyed
+    unchanged = decision.record == snapshot.record and not decision.applied
     return unchanged and done.issuperset(decision.commands)
 
 
 def _still_true(feedback: Feedback, before: Snapshot, after: Snapshot) -> Feedback:
     """Return what acting taught that holds whoever commits: what was made, requested or set."""
-    if _work_in_focus(before) != _work_in_focus(after):
+    if _resource_in_focus(before) != _resource_in_focus(after):
         return Feedback()
     return Feedback(
         proceeded=feedback.proceeded,
@@ -369,7 +369,7 @@ def _still_true(feedback: Feedback, before: Snapshot, after: Snapshot) -> Feedba
     )
 
 
-def _work_in_focus(snapshot: Snapshot) -> str | None:
+def _resource_in_focus(snapshot: Snapshot) -> str | None:
     stage = snapshot.record.focus if snapshot.record else None
     return stage.attempt.job_name if stage else None
 
@@ -385,9 +385,9 @@ def observe(snapshot: Snapshot, feedback: Feedback, world: World, eyes: _Eyes) -
     seen = Observation(
         snapshot,
         **vars(feedback),
-        site_problem=eyes.see(Sense.SITE, partial(_why_not_here, snapshot, world)),
+        endpoint_problem=eyes.see(Sense.ENDPOINT, partial(_why_not_here, snapshot, world)),
         origin=eyes.see(Sense.ORIGIN, partial(_origin, snapshot, world)),
-        leftovers=eyes.see(Sense.LEFTOVERS, partial(_leftovers, snapshot, world)),
+        tagged=eyes.see(Sense.TAGGED, partial(_tagged, snapshot, world)),
         before=eyes.see(Sense.QUEUE, partial(_before, snapshot.record, world)),
         newest=eyes.see(Sense.UPLOADS, partial(_newest, snapshot, world, eyes)) or {},
         new_uid=None if snapshot.record else world.new_uid(),
@@ -401,18 +401,18 @@ def observe(snapshot: Snapshot, feedback: Feedback, world: World, eyes: _Eyes) -
 def _look_at_stage(
     seen: Observation, record: Record, stage: Stage, world: World, eyes: _Eyes
 ) -> Observation:
-    if needs_work(seen.snapshot):
-        work = eyes.see(Sense.WORK, partial(_work_of, record, stage, world, eyes))
-        seen = replace(seen, work=work)
-    taken_over = seen.work is not None and seen.work.is_replaced
+    if needs_resource(seen.snapshot):
+        resource = eyes.see(Sense.RESOURCE, partial(_resource_of, record, stage, world, eyes))
+        seen = replace(seen, resource=resource)
+    taken_over = seen.resource is not None and seen.resource.is_replaced
     if taken_over and record.status is Status.LIVE:
-        lives = eyes.see(Sense.SUCCESSOR, partial(_is_succeeded, record, seen.work, world))
+        lives = eyes.see(Sense.SUCCESSOR, partial(_is_succeeded, record, seen.resource, world))
         seen = replace(seen, is_succeeded=bool(lives))
     if needs_backstop(record) and stage.backstop is not None and not taken_over:
         unset = eyes.see(Sense.BACKSTOP, partial(_unset, stage.backstop, world, eyes))
         seen = replace(seen, unset=unset)
-    if needs_training(seen.snapshot) and seen.work is not None:
-        listen = partial(_listen, record, stage, seen.work, world, eyes)
+    if needs_training(seen.snapshot) and seen.resource is not None:
+        listen = partial(_listen, record, stage, seen.resource, world, eyes)
         seen = replace(seen, training=eyes.see(Sense.TRAINING, listen))
     if not needs_outcome(seen.snapshot):
         return seen
@@ -420,12 +420,12 @@ def _look_at_stage(
     return replace(seen, outcome=eyes.see(Sense.OUTCOME, look))
 
 
-def _is_succeeded(record: Record, work: Work | None, world: World) -> bool:
+def _is_succeeded(record: Record, resource: ResourceStatus | None, world: World) -> bool:
     """Look up whether what serves in a live experiment's place is another one's for good.
 
     The endpoint's tag should say so, but it may be denied to set it.
     """
-    other = _maker_of(work.serving if work is not None else None, record, world)
+    other = _maker_of(resource.serving if resource is not None else None, record, world)
     return other is not None and other.status is Status.LIVE
 
 
@@ -460,10 +460,10 @@ def _outcome(record: Record, stage: Stage, snapshot: Snapshot, world: World) -> 
     )
 
 
-def _leftovers(snapshot: Snapshot, world: World) -> tuple[Leftover, ...] | None:
-    if not needs_leftovers(snapshot):
+def _tagged(snapshot: Snapshot, world: World) -> tuple[TaggedResource, ...] | None:
+    if not needs_tagged(snapshot):
         return None
-    return world.leftovers.find(snapshot.experiment_id)
+    return world.tagged.find(snapshot.experiment_id)
 
 
 def _before(record: Record | None, world: World) -> str | None:
@@ -537,26 +537,26 @@ def _why_not_here(snapshot: Snapshot, world: World) -> str | None:
 def _check_site(record: Record, spec: ExperimentSpec, world: World) -> Iterator[Problem]:
     """Yield where a plan asks for what this region and stack can't do, and what that is."""
     for at, plan in spec.places:
-        yield from check_region(spec, plan, world.site.deployment.region, at)
-        yield from check_image(plan, world.site, at)
+        yield from check_region(spec, plan, world.stack_config.deployment.region, at)
+        yield from check_image(plan, world.stack_config, at)
         endpoint = shared_endpoint(record, plan)
         if endpoint is not None:
             yield from world.endpoints.check_endpoint(endpoint, f"{at}.endpoint")
-    yield from check_functions(spec, world.site)
+    yield from check_functions(spec, world.stack_config)
 
 
 def _listen(
-    record: Record, stage: Stage, work: Work, world: World, eyes: _Eyes
+    record: Record, stage: Stage, resource: ResourceStatus, world: World, eyes: _Eyes
 ) -> TrainingNews | None:
-    key = stage.attempt.job_name or "", work.phase
-    if key not in eyes.heard:
-        eyes.heard[key] = training_news(
-            record, stage, work, logs=world.logs, objects=world.objects, clock=world.clock
+    key = stage.attempt.job_name or "", resource.phase
+    if key not in eyes.with_health:
+        eyes.with_health[key] = training_news(
+            record, stage, resource, logs=world.logs, objects=world.objects, clock=world.clock
         )
-    return eyes.heard[key]
+    return eyes.with_health[key]
 
 
-def _work_of(record: Record, stage: Stage, world: World, eyes: _Eyes) -> Work:
+def _resource_of(record: Record, stage: Stage, world: World, eyes: _Eyes) -> ResourceStatus:
     owner = _owner(record, stage)
     key = stage.attempt.job_name, owner
     if key not in eyes.works:
@@ -581,10 +581,10 @@ def _commit(decision: Decision, snapshot: Snapshot, world: World) -> Record:
     """
     former = snapshot.record
     tells = any(isinstance(each, Announce | Warn) for each in decision.commands)
-    if decision.record == former and not decision.obeyed and not tells:
+    if decision.record == former and not decision.applied and not tells:
         return decision.record
     written = replace(decision.record, updated_at=world.clock.now())
-    record = world.store.commit(written, condensed(decision.history), decision.obeyed)
+    record = world.store.commit(written, condensed(decision.history), decision.applied)
     _send_hints(former, record, world)
     return record
 
@@ -648,8 +648,8 @@ def _carried_out(command: Command, record: Record, world: World, feedback: Feedb
             feedback = _act_on_stage(command, record, world, feedback)
         case SetBackstop() | RemoveBackstop():
             feedback = _act_on_backstop(command, record, world, feedback)
-        case DeleteLeftovers():
-            feedback = _delete_leftovers(command, world, feedback)
+        case DeleteTagged():
+            feedback = _delete_tagged(command, world, feedback)
         case IngestCommand():
             world.ingester.request_ingest(command.source_key)
         case CheckDatasets():
@@ -673,7 +673,7 @@ def _write_plan(record: Record, world: World) -> Feedback:
     from novaloop.usecases.planning import write_plan  # noqa: PLC0415 - for a dry run alone
 
     try:
-        return Feedback(planned=write_plan(record, world.site, world.objects))
+        return Feedback(planned=write_plan(record, world.stack_config, world.objects))
     except Invalid as error:
         return Feedback(refusal=Refusal("; ".join(map(str, error.problems))))
 
@@ -715,8 +715,8 @@ def _give_back(backstop: Backstop, record: Record, world: World) -> None:
     stage = other.stages[-1]
     if stage.attempt.job_name != former or stage.backstop is None:
         return
-    work = world.endpoints.describe(endpoint_ref(other, stage), None)
-    if work.phase is Phase.READY and work.serving is None:
+    resource = world.endpoints.describe(endpoint_ref(other, stage), None)
+    if resource.phase is Phase.READY and resource.serving is None:
         world.schedules.put(stage.backstop, world.clock.now(), sooner=True)
 
 
@@ -724,21 +724,21 @@ def _act_on_stage(
     command: StageCommand, record: Record, world: World, feedback: Feedback
 ) -> Feedback:
     stage = record.stage(command.stage)
-    if command.ask in {Ask.END, Ask.CLEAR}:
+    if command.action in {Action.END, Action.CLEAR}:
         try:
-            end = _end(record, stage, world, gone=command.ask is Ask.CLEAR)
+            end = _end(record, stage, world, gone=command.action is Action.CLEAR)
         except EndRefused as denied:
             return replace(feedback, denied=str(denied))
         except Exception as error:
             return replace(feedback, denied=_reported(error, f"ending {stage.name}", world))
         return replace(feedback, end=end)
-    if command.ask is Ask.HOLD:
+    if command.action is Action.SET_OWNER:
         _hold(record, stage, world)
-    elif command.ask is Ask.CHECK:
+    elif command.action is Action.CHECK:
         if stage.kind.is_scored:
             world.scorer.request_score(record.experiment_id, stage.name, stage.attempt.number)
     else:
-        return _launch(record, stage, world, feedback, proceed=command.ask is Ask.PROCEED)
+        return _launch(record, stage, world, feedback, proceed=command.action is Action.PROCEED)
     return feedback
 
 
@@ -773,8 +773,8 @@ def _launch(
 def _send(record: Record, stage: Stage, world: World) -> str | None:
     """Send the requests of a launch and return the ARN of what the last of them created."""
     if stage.kind.serves:
-        return world.endpoints.launch(plan_deployment(record, stage, world.site))
-    launch, made = launch_of(record, stage, world.site), None
+        return world.endpoints.launch(plan_deployment(record, stage, world.stack_config))
+    launch, made = launch_of(record, stage, world.stack_config), None
     for upload in launch.uploads:
         _write(upload, world)
     for request in launch.requests:
@@ -783,9 +783,9 @@ def _send(record: Record, stage: Stage, world: World) -> str | None:
 
 
 def _write(upload: PlannedUpload, world: World) -> None:
-    key = world.site.key(upload.uri)
+    key = world.stack_config.key(upload.uri)
     if upload.text is None:
-        world.objects.concatenate([world.site.key(uri) for uri in upload.joined], key)
+        world.objects.concatenate([world.stack_config.key(uri) for uri in upload.joined], key)
     else:
         world.objects.put(key, upload.text.encode(), "application/yaml")
 
@@ -808,13 +808,13 @@ def _proceed(record: Record, stage: Stage, world: World) -> None:
         # While this one waited for its turn, another trial may have given it back as it was before.
         world.schedules.put(stage.backstop, world.clock.now())
     is_tried = other is not None and other.status is Status.LIVE
-    world.endpoints.proceed(plan_deployment(record, stage, world.site), is_tried=is_tried)
+    world.endpoints.proceed(plan_deployment(record, stage, world.stack_config), is_tried=is_tried)
 
 
 def _hold(record: Record, stage: Stage, world: World) -> None:
     if stage.kind.serves:
         ref = endpoint_ref(record, stage)
-        before = world.endpoints.hold(ref, tags(record, stage, world.site))
+        before = world.endpoints.set_owner(ref, tags(record, stage, world.stack_config))
         if before is not None:
             world.hints.look_at(before)
 
@@ -826,9 +826,9 @@ def _end(record: Record, stage: Stage, world: World, *, gone: bool) -> End:
     return world.jobs[record.spec.runtime].stop(stage.attempt.claimed_name)
 
 
-def _delete_leftovers(command: DeleteLeftovers, world: World, feedback: Feedback) -> Feedback:
+def _delete_tagged(command: DeleteTagged, world: World, feedback: Feedback) -> Feedback:
     try:
-        world.leftovers.delete(command.leftovers)
+        world.tagged.delete(command.tagged)
     except EndRefused as denied:
         return replace(feedback, denied=str(denied))
     except Exception as error:
@@ -840,7 +840,9 @@ def _announce(record: Record, world: World) -> None:
     subject = f"Novaloop: {record.experiment_id} is {record.status}"
     attributes = {"experiment": record.experiment_id, "status": str(record.status)}
     why = why_told(record)
-    steps = [step for step in next_steps(record, bucket=world.site.bucket) if step not in why]
+    steps = [
+        step for step in next_steps(record, bucket=world.stack_config.bucket) if step not in why
+    ]
     message = "\n".join((subject, "", why, "", *steps, ""))
     if record.status is not Status.REJECTED:
         world.notifier.publish(subject, message, attributes)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from novaloop.experiment.controller.observation import Phase, TrainingNews, Work
+from novaloop.experiment.controller.observation import Phase, ResourceStatus, TrainingNews
 from novaloop.experiment.record import Record, Stage
 from novaloop.experiment.runtimes.jobs import job_plan
 from novaloop.experiment.runtimes.registry import runtime_of, steps_of
@@ -51,14 +51,20 @@ def load_curves(record: Record, objects: Objects) -> dict[str, Curve]:
 
 
 def training_news(
-    record: Record, stage: Stage, work: Work, *, logs: JobLogs, objects: Objects, clock: Clock
+    record: Record,
+    stage: Stage,
+    resource: ResourceStatus,
+    *,
+    logs: JobLogs,
+    objects: Objects,
+    clock: Clock,
 ) -> TrainingNews:
     """Read on in the log of a stage's job and say how its training goes."""
     limits = _limits(record, stage)
     training = _read_on(record.experiment_id, stage.attempt.job_name or "", limits, logs, objects)
     curve, notes = training.curve, training.notes
-    if work.phase is Phase.ACTIVE and work.progress and work.progress.phase == TRAINS:
-        halt = stalled(curve, work.started_at or clock.now(), clock.now())
+    if resource.phase is Phase.ACTIVE and resource.progress and resource.progress.phase == TRAINS:
+        halt = stalled(curve, resource.started_at or clock.now(), clock.now())
         notes = (*notes, *unknown(notes, [halt] if halt else []))
     done, end = curve.steps_done, curve.finishes_at(limits.max_steps)
     return TrainingNews(done, limits.max_steps, end, notes)

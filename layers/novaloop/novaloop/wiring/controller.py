@@ -12,13 +12,13 @@ from novaloop.cloud.deployments import Deployments
 from novaloop.cloud.endpoints import SageMakerEndpoints
 from novaloop.cloud.job_logs import TrainingJobLogs
 from novaloop.cloud.jobs import TrainingJobs
-from novaloop.cloud.leftovers import TaggedResources
 from novaloop.cloud.messages import HintQueue, IngestFunction, MetricsFunction, Topic, UtcClock
 from novaloop.cloud.objects import Bucket
 from novaloop.cloud.schedules import EndingSchedules
+from novaloop.cloud.tagged_resources import TaggedResources
 from novaloop.experiment.controller.decision import Policy
 from novaloop.experiment.spec.stages import Runtime
-from novaloop.experiment.stack import Site
+from novaloop.experiment.stack import StackConfig
 from novaloop.recipes.jobs import Deployment
 from novaloop.settings import ControllerSettings
 from novaloop.store.table import ExperimentTable
@@ -47,7 +47,7 @@ def controller_world() -> World:
         logs=TrainingJobLogs(client("logs", HASTY)),
         endpoints=_deployments(sagemaker, bedrock),
         schedules=EndingSchedules(client("scheduler", USUAL), settings.ending_role_arn),
-        leftovers=TaggedResources(
+        tagged=TaggedResources(
             client("resourcegroupstaggingapi", USUAL),
             sagemaker,
             bedrock,
@@ -62,7 +62,7 @@ def controller_world() -> World:
         defects=DefectMetric(),
         clock=UtcClock(),
         new_uid=lambda: str(uuid4()),
-        site=Site(
+        stack_config=StackConfig(
             settings.bucket_name,
             _deployment(settings),
             settings.bedrock_role_arn,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from novaloop.cloud.leftovers import TaggedResources
 from novaloop.cloud.schedules import EndingSchedules
+from novaloop.cloud.tagged_resources import TaggedResources
 from novaloop.settings import SweeperSettings
 from novaloop.usecases.orphans import OrphanWorld
 from novaloop.usecases.ports import Notifier, SweepStore

@@ -24,7 +24,7 @@ from novaloop.experiment.controller.decision import (
 from novaloop.experiment.controller.intake import CONVERSION
 from novaloop.experiment.controller.notifications import is_reported, score_of
 from novaloop.experiment.controller.observation import Observation
-from novaloop.experiment.controller.transitions import LONG_WAIT, UNREADABLE_FOR, Ask
+from novaloop.experiment.controller.transitions import LONG_WAIT, UNREADABLE_FOR, Action
 from novaloop.experiment.names import file_of
 from novaloop.experiment.record import Record, Suspect, Suspicion
 
@@ -87,8 +87,8 @@ def _what(command: Command, record: Record) -> str:
             return "the checks of the datasets"
         case WritePlan():
             return "the plan of the dry run"
-        case StageCommand(ask=Ask.HOLD) if record.endpoint is not None:
+        case StageCommand(action=Action.SET_OWNER) if record.endpoint is not None:
             return f"the taking over of {record.endpoint.name}"
-        case StageCommand(ask=Ask.CHECK, stage=stage):
+        case StageCommand(action=Action.CHECK, stage=stage):
             return score_of(stage)
     return ""

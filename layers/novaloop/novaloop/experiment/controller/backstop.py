@@ -23,7 +23,12 @@ from novaloop.experiment.controller.decision import (
 )
 from novaloop.experiment.controller.observation import Observation
 from novaloop.experiment.controller.suspicion import refused
-from novaloop.experiment.controller.transitions import CHECK_AGAIN, ENDPOINT_START, MAX_CHECKS, Ask
+from novaloop.experiment.controller.transitions import (
+    CHECK_AGAIN,
+    ENDPOINT_START,
+    MAX_CHECKS,
+    Action,
+)
 from novaloop.experiment.record import Backstop, Record, Stage, Status
 from novaloop.experiment.runtimes.serving import endpoint_ref, serving_plan
 
@@ -103,7 +108,7 @@ def _with_backstop(decision: Decision, stage: Stage) -> Decision:
             touched_at=former.touched_at,
             refused=former.refused,
         )
-    launches = StageCommand(Ask.LAUNCH, stage.name) in decision.commands
+    launches = StageCommand(Action.LAUNCH, stage.name) in decision.commands
     # Whoever serves by now has taken the endpoint over, with all that the former was promised. Not
     # later, where somebody changed the schedule: a successor on trial may have moved it meanwhile.
     owns = record.status is Status.LIVE and not (_is_kept(record) or backstop.changed)

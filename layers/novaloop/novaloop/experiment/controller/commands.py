@@ -29,10 +29,10 @@ _WAITS_FOR_A_PERSON = {Status.HELD, Status.AWAITING_APPROVAL}
 _RETRIABLE = {Status.HELD, Status.FAILED, Status.STOPPED, Status.EXPIRED, Status.COMPLETED}
 
 
-def obey(record: Record, command: CommandItem, now: datetime) -> Decision:
+def apply(record: Record, command: CommandItem, now: datetime) -> Decision:
     """Carry out one command, or say in the history why it does not apply.
 
-    Its item goes with the commit, so that nobody needs to remember what was obeyed: any memory of
+    Its item goes with the commit, so that nobody needs to remember what was applied: any memory of
     ids would be shorter than the items live, and a time says nothing where clocks differ. One that
     the program fails over goes likewise, or it would keep all later ones, such as a stop, waiting.
     """
@@ -50,18 +50,18 @@ def obey(record: Record, command: CommandItem, now: datetime) -> Decision:
         what=f"{command.kind} by {command.by}",
         why=refusal or command.note or "",
         command_id=command.command_id,
-        outcome=Outcome.IGNORED if refusal else Outcome.OBEYED,
+        outcome=Outcome.IGNORED if refusal else Outcome.APPLIED,
     )
-    return replace(decision, history=(answer, *decision.history), obeyed=(command,))
+    return replace(decision, history=(answer, *decision.history), applied=(command,))
 
 
 def forget(record: Record, commands: Iterable[CommandItem]) -> Decision:
-    """Let go of what release 0.1.0 obeyed: it left the items in the table, their ids in the record.
+    """Let go of what release 0.1.0 applied: it left the items in the table, ids in the record.
 
     There are 50 ids at most, so one commit can hold them all.
     """
     spent = tuple(c for c in commands if c.command_id in record.handled_commands)
-    return Decision(replace(record, handled_commands=()), obeyed=spent)
+    return Decision(replace(record, handled_commands=()), applied=spent)
 
 
 _Reply = tuple[str | None, Decision]

@@ -20,10 +20,10 @@ from novaloop.experiment.controller.backstop import (
     kept_no_longer,
     with_backstops,
 )
-from novaloop.experiment.controller.commands import forget, obey
+from novaloop.experiment.controller.commands import apply, forget
 from novaloop.experiment.controller.decision import (
     Decision,
-    DeleteLeftovers,
+    DeleteTagged,
     Policy,
     StageCommand,
     enter,
@@ -45,8 +45,8 @@ from novaloop.experiment.controller.observation import (
     Blind,
     Observation,
     Phase,
+    ResourceStatus,
     Sense,
-    Work,
 )
 from novaloop.experiment.controller.requeue import LOOK_AGAIN, with_due
 from novaloop.experiment.controller.strays import late_uploads, unused_uploads
@@ -62,14 +62,14 @@ from novaloop.experiment.controller.suspicion import (
 from novaloop.experiment.controller.transitions import (
     CHECK_AGAIN,
     TABLE,
-    Ask,
-    Sight,
-    heard,
+    Action,
+    Condition,
+    condition_of,
     is_confirmed,
     is_sure,
-    look,
     move,
     proceeded,
+    with_health,
 )
 from novaloop.experiment.costs.budget import (
     MINIMUM_SECONDS,
@@ -176,8 +176,8 @@ def _step(record: Record, seen: Observation, now: datetime, policy: Policy) -> D
     if record.handled_commands:
         return forget(record, snapshot.commands)
     if snapshot.commands:
-        return obey(record, snapshot.commands[0], now)
-    if seen.blind_to(Sense.SITE, Sense.ORIGIN, Sense.UPLOADS):
+        return apply(record, snapshot.commands[0], now)
+    if seen.blind_to(Sense.ENDPOINT, Sense.ORIGIN, Sense.UPLOADS):
         return stay(record)  # nothing starts on what nobody could look at
     if record.status.takes_uploads and keeps_from_starting(snapshot):
         return stay(record)
@@ -193,15 +193,15 @@ def _despite(
         if endpoint.expires_at is not None and now >= endpoint.expires_at:
             expired = replace(record, stopping_to=Status.EXPIRED)
             return _stop_serving(expired, "the endpoint's time is up", now)
-    elif record.is_ending_work and stage is not None and stage.attempt.job_name is not None:
-        return Decision(record, (StageCommand(Ask.END, stage.name),))
-    elif record.status.is_final and record.cleanup is not None and seen.leftovers:
-        return Decision(record, (DeleteLeftovers(seen.leftovers),))
+    elif record.is_ending and stage is not None and stage.attempt.job_name is not None:
+        return Decision(record, (StageCommand(Action.END, stage.name),))
+    elif record.status.is_final and record.cleanup is not None and seen.tagged:
+        return Decision(record, (DeleteTagged(seen.tagged),))
     elif stage is not None:
         overdue = unseen_overdue(record, stage, str(blind), now, policy)
         record = put_stage(record, replace(stage, attempt=replace(stage.attempt, overdue=overdue)))
         if overdue is not None and overdue.confirmed:
-            reason = f"{stage.name}: {Sight.OVERDUE.value}, and {blind}"
+            reason = f"{stage.name}: {Condition.OVERDUE.value}, and {blind}"
             return _stop_serving(replace(record, stopping_to=Status.FAILED), reason, now)
     return stay(record)
 
@@ -265,20 +265,20 @@ def _move(
     record: Record, stage: Stage, plan: StagePlan, seen: Observation, now: datetime
 ) -> Decision:
     new_notes, stage = _listen(proceeded(stage, seen, now), seen, now)
-    sight = look(stage, plan, seen, now)
+    condition = condition_of(stage, plan, seen, now)
     # What goes on to its second step is to have some time within the budget, as at its launch.
-    needed = timedelta(seconds=MINIMUM_SECONDS if sight in _GOES_ON else 0)
-    if is_used_up(record, stage, now + needed) and (stage.state, Sight.UNAFFORDABLE) in TABLE:
-        sight = Sight.UNAFFORDABLE
-    rule = TABLE[stage.state, sight]
+    needed = timedelta(seconds=MINIMUM_SECONDS if condition in _GOES_ON else 0)
+    if is_used_up(record, stage, now + needed) and (stage.state, Condition.UNAFFORDABLE) in TABLE:
+        condition = Condition.UNAFFORDABLE
+    rule = TABLE[stage.state, condition]
     of = record.prefix, record.experiment_id, record.uid
     name = job_name(*of, stage.name, stage.attempt.number)
-    moved = move(stage, plan, sight, seen, now=now, name=name)
-    commands = (StageCommand(rule.ask, stage.name),) if rule.ask else ()
-    asked = (StageCommand(Ask.CHECK, stage.name),) if moved.state is StageState.SCORING else ()
+    moved = move(stage, plan, condition, seen, now=now, name=name)
+    commands = (StageCommand(rule.action, stage.name),) if rule.action else ()
+    asked = (StageCommand(Action.CHECK, stage.name),) if moved.state is StageState.SCORING else ()
     after = awaiting(put_stage(record, moved), asked, seen, now)
     changed = moved.state is not stage.state or moved.attempt.number != stage.attempt.number
-    line = HistoryEntry(now, f"{stage.name} {moved.state}", moved.reason or sight.value)
+    line = HistoryEntry(now, f"{stage.name} {moved.state}", moved.reason or condition.value)
     history = (*new_notes, line) if changed and not _is_old_news(stage, moved) else new_notes
     if moved.state is not StageState.FAILED:
         return Decision(after, commands, history)
@@ -289,7 +289,7 @@ def _move(
     )
 
 
-_GOES_ON = {Sight.HALFWAY, Sight.DUE}
+_GOES_ON = {Condition.HALFWAY, Condition.DUE}
 
 
 def _is_old_news(stage: Stage, moved: Stage) -> bool:
@@ -307,7 +307,7 @@ def _listen(
     stage: Stage, seen: Observation, now: datetime
 ) -> tuple[tuple[HistoryEntry, ...], Stage]:
     """Take in what the log says of a training's health, with a line for each new note."""
-    after = heard(stage, seen)
+    after = with_health(stage, seen)
     new = after.attempt.health[len(stage.attempt.health) :]
     return tuple(HistoryEntry(now, f"{stage.name} {n.kind}", n.message) for n in new), after
 
@@ -345,7 +345,7 @@ def _finish(record: Record, now: datetime) -> Decision:
 
 
 def _watch_endpoint(record: Record, seen: Observation, now: datetime, _: Policy) -> Decision:
-    gone = _why_no_more(record, seen.work) if seen.work is not None else None
+    gone = _why_no_more(record, seen.resource) if seen.resource is not None else None
     if gone is not None:
         return _stop_serving(replace(record, stopping_to=Status.COMPLETED), gone, now)
     endpoint = record.endpoint
@@ -365,7 +365,7 @@ def _watch_endpoint(record: Record, seen: Observation, now: datetime, _: Policy)
         reason = f"can't be kept until {until:%Y-%m-%d %H:%M} UTC yet: {seen.exposed}"
         unkept = replace(record, endpoint=replace(endpoint, unkept=until))
         return enter(unkept, Status.LIVE, reason, now)
-    return _tell_health(record, seen.work, now) or _hold(record, seen, now)
+    return _tell_health(record, seen.resource, now) or _hold(record, seen, now)
 
 
 CHANGES_FOR_LONG = timedelta(hours=6)
@@ -373,7 +373,7 @@ CHANGES_FOR_LONG = timedelta(hours=6)
 this: it serves meanwhile, and an update of many instances takes an hour."""
 
 
-def _tell_health(record: Record, work: Work | None, now: datetime) -> Decision | None:
+def _tell_health(record: Record, resource: ResourceStatus | None, now: datetime) -> Decision | None:
     """Say in the record that its endpoint does not serve, and later that it does again.
 
     It is never deleted for that, nor made anew: it may recover, people may depend on what it is,
@@ -381,25 +381,25 @@ def _tell_health(record: Record, work: Work | None, now: datetime) -> Decision |
     comes and goes is told as other troubles are, so the reason and not the history follows it.
     """
     endpoint = record.endpoint
-    if endpoint is None or endpoint.expires_at is None or work is None:
+    if endpoint is None or endpoint.expires_at is None or resource is None:
         return None
-    if not work.ours or work.serving is not None:
+    if not resource.ours or resource.serving is not None:
         return None
     name, until = endpoint.name, f"until {endpoint.expires_at:%Y-%m-%d %H:%M} UTC"
     ailment = endpoint.ailment
-    if work.phase is Phase.READY and ailment is not None:
+    if resource.phase is Phase.READY and ailment is not None:
         reason = f"{name} serves again, {until}" if ailment.why else record.reason
         ailment = None
-    elif work.phase not in {Phase.FAILED, Phase.LOST, Phase.ACTIVE}:
+    elif resource.phase not in {Phase.FAILED, Phase.LOST, Phase.ACTIVE}:
         return None
     else:
         ailment = ailment or Ailment(now)
-        called = work.progress.phase if work.progress else str(work.phase)
-        if work.phase is not Phase.ACTIVE:
+        called = resource.progress.phase if resource.progress else str(resource.phase)
+        if resource.phase is not Phase.ACTIVE:
             # The first words are kept: a service may say it in others each time that it is asked,
             # and no look would come to rest.
             if ailment.said.partition(":")[0] != called:
-                said = f"{called}: {work.reason}" if work.reason else called
+                said = f"{called}: {resource.reason}" if resource.reason else called
                 ailment = replace(ailment, said=said)
             reason = f"{name} can't serve, {ailment.said}"
         elif now >= ailment.since + CHANGES_FOR_LONG:
@@ -415,11 +415,11 @@ def _tell_health(record: Record, work: Work | None, now: datetime) -> Decision |
 
 def _stop_serving(record: Record, reason: str, now: datetime) -> Decision:
     """Ask for the end of what serves even if it seems to be gone."""
-    end = (StageCommand(Ask.END, record.focus.name),) if record.focus else ()
+    end = (StageCommand(Action.END, record.focus.name),) if record.focus else ()
     return enter(record, Status.STOPPING, reason, now, *end)
 
 
-def _why_no_more(record: Record, work: Work) -> str | None:
+def _why_no_more(record: Record, resource: ResourceStatus) -> str | None:
     """Say why the endpoint serves this experiment no more, or None if it does.
 
     What another experiment has put there for a trial may yet be taken back: until it holds the
@@ -427,22 +427,22 @@ def _why_no_more(record: Record, work: Work) -> str | None:
     """
     if record.focus is None or record.endpoint is None or not is_confirmed(record.focus):
         return None
-    if work.serving is None:
+    if resource.serving is None:
         return "the endpoint was deleted from outside"
-    successor = experiment_of_job(record.prefix, work.serving)
+    successor = experiment_of_job(record.prefix, resource.serving)
     if successor is None:
-        return f"{record.endpoint.name} was updated from outside and serves {work.serving} now"
+        return f"{record.endpoint.name} was updated from outside and serves {resource.serving} now"
     return f"{record.endpoint.name} serves experiment {successor} now"
 
 
 def _hold(record: Record, seen: Observation, now: datetime) -> Decision:
     """Take over an endpoint that serves this experiment and belongs to an earlier one."""
-    work = seen.work
-    holder = work.holder if work is not None and work.phase is Phase.READY else None
+    resource = seen.resource
+    holder = resource.owner if resource is not None and resource.phase is Phase.READY else None
     if holder is None or record.focus is None:
         return stay(record)
     is_ours = record.owner.owns(holder)
-    asked = () if is_ours else (StageCommand(Ask.HOLD, record.focus.name),)
+    asked = () if is_ours else (StageCommand(Action.SET_OWNER, record.focus.name),)
     return Decision(awaiting(record, asked, seen, now), asked)
 
 
@@ -461,7 +461,7 @@ def _clear_away(record: Record, seen: Observation, now: datetime, policy: Policy
     """
     if seen.made is not None:  # by a controller that was held up for longer than its lease
         return _stop_serving(replace(record, stopping_to=record.status), record.reason, now)
-    left = seen.leftovers
+    left = seen.tagged
     cleanup, lines = _noted(record, seen, now)
     if record.cleanup is None or cleanup is None or left is None:
         return stay(record)
@@ -483,7 +483,7 @@ def _clear_away(record: Record, seen: Observation, now: datetime, policy: Policy
         cleanup = replace(cleanup, denied=denied or seen.denied, held=held)
         cleaning = replace(cleaning, cleanup=cleanup)
         return Decision(cleaning, history=lines)
-    return Decision(cleaning, (DeleteLeftovers(left),), lines)
+    return Decision(cleaning, (DeleteTagged(left),), lines)
 
 
 def _noted(
@@ -494,7 +494,7 @@ def _noted(
     What is left is compared as the record holds it, cut to its length. Of kind after kind, the rest
     is left at each step: it would be told as often as there are kinds.
     """
-    left = ", ".join(map(str, seen.leftovers or ()))
+    left = ", ".join(map(str, seen.tagged or ()))
     if record.cleanup is None or not left:
         return record.cleanup, ()
     noted = replace(record.cleanup, left=left, empty=None)
@@ -508,7 +508,7 @@ def _end_focus(record: Record, seen: Observation, now: datetime) -> Decision:
     if stage is None or stage.attempt.job_name is None:
         ended, to = replace(record, stopping_to=None), record.stopping_to or Status.STOPPED
         if stage is not None and stage.state is StageState.WAITING:
-            ended = put_stage(ended, _stopped(stage, Work(), now))
+            ended = put_stage(ended, _stopped(stage, ResourceStatus(), now))
         return enter(ended, to, record.reason, now)
     return _end(record, stage, seen, record.reason, now)
 
@@ -519,27 +519,27 @@ def _end(record: Record, stage: Stage, seen: Observation, reason: str, now: date
     What only seems to be gone, or somebody else's, is looked at again. Of somebody else's work,
     what our launch made beside it is deleted, and nothing else.
     """
-    work = seen.work
-    if seen.blind_to(Sense.WORK) and seen.denied is None:
+    resource = seen.resource
+    if seen.blind_to(Sense.RESOURCE) and seen.denied is None:
         # Whether it is over, nobody can see; its end is asked for at each look, and people told.
-        return enter(record, Status.STOPPING, reason, now, StageCommand(Ask.END, stage.name))
-    if work is None or seen.denied is not None or not is_sure(stage, work, seen, now):
+        return enter(record, Status.STOPPING, reason, now, StageCommand(Action.END, stage.name))
+    if resource is None or seen.denied is not None or not is_sure(stage, resource, seen, now):
         return enter(record, Status.STOPPING, reason, now)
-    vanished = work.phase in GONE and stage.attempt.job_arn is not None and is_confirmed(stage)
+    vanished = resource.phase in GONE and stage.attempt.job_arn is not None and is_confirmed(stage)
     if vanished and seen.end is None:
         # Nobody saw it end: one request to end it, whatever the looks say, also where it was asked
         # for before: a stop that found nothing has ended nothing.
-        return enter(record, Status.STOPPING, reason, now, StageCommand(Ask.END, stage.name))
-    if work.phase is Phase.PARTIAL or work.is_replaced:
-        return enter(record, Status.STOPPING, reason, now, StageCommand(Ask.CLEAR, stage.name))
-    if not work.ours or work.is_over(stage.kind):
+        return enter(record, Status.STOPPING, reason, now, StageCommand(Action.END, stage.name))
+    if resource.phase is Phase.PARTIAL or resource.is_replaced:
+        return enter(record, Status.STOPPING, reason, now, StageCommand(Action.CLEAR, stage.name))
+    if not resource.ours or resource.is_over(stage.kind):
         ended, to = replace(record, stopping_to=None), record.stopping_to or Status.STOPPED
-        return enter(put_stage(ended, _stopped(stage, work, now)), to, reason, now)
-    return enter(record, Status.STOPPING, reason, now, StageCommand(Ask.END, stage.name))
+        return enter(put_stage(ended, _stopped(stage, resource, now)), to, reason, now)
+    return enter(record, Status.STOPPING, reason, now, StageCommand(Action.END, stage.name))
 
 
-def _stopped(stage: Stage, work: Work, now: datetime) -> Stage:
-    billable = work.billable_seconds or stage.attempt.billable_seconds
+def _stopped(stage: Stage, resource: ResourceStatus, now: datetime) -> Stage:
+    billable = resource.billable_seconds or stage.attempt.billable_seconds
     attempt = replace(stage.attempt, billable_seconds=billable)
     if stage.state in {StageState.FAILED, StageState.SUCCEEDED}:
         return replace(stage, attempt=attempt)

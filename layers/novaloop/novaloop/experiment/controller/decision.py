@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from novaloop.experiment.controller.observation import Leftover
-from novaloop.experiment.controller.transitions import Ask
+from novaloop.experiment.controller.observation import TaggedResource
+from novaloop.experiment.controller.transitions import Action
 from novaloop.experiment.record import (
     Backstop,
     CommandItem,
@@ -48,7 +48,7 @@ class Policy:
 class StageCommand:
     """Launch, check or end the work of the stage called `stage`."""
 
-    ask: Ask
+    action: Action
     stage: str
 
 
@@ -73,10 +73,10 @@ class RemoveBackstop:
 
 
 @dataclass(frozen=True)
-class DeleteLeftovers:
+class DeleteTagged:
     """Delete the first kind of these; the next look sees to the rest."""
 
-    leftovers: tuple[Leftover, ...]
+    tagged: tuple[TaggedResource, ...]
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ Command = (
     StageCommand
     | SetBackstop
     | RemoveBackstop
-    | DeleteLeftovers
+    | DeleteTagged
     | IngestCommand
     | CheckDatasets
     | WritePlan
@@ -136,7 +136,7 @@ Command = (
 class Decision:
     """One step: commit `record` and `history` together, then carry out `commands`.
 
-    `obeyed` are people's commands, whose items are deleted by the same commit. `look_at` calls for
+    `applied` are people's commands, whose items are deleted by the same commit. `look_at` calls for
     a look sooner than the status alone would. `awaits` was asked for by an earlier look, which is
     not long ago, and has not come. `faults` are what parts of the decision raised, which
     were left out of it.
@@ -146,7 +146,7 @@ class Decision:
     commands: tuple[Command, ...] = ()
     history: tuple[HistoryEntry, ...] = ()
     look_at: datetime | None = None
-    obeyed: tuple[CommandItem, ...] = ()
+    applied: tuple[CommandItem, ...] = ()
     awaits: tuple[Command, ...] = ()
     faults: tuple[Exception, ...] = ()
 

@@ -113,8 +113,8 @@ def collect(record: Record, seen: Observation, now: datetime, policy: Policy) ->
     item = seen.snapshot.spec
     if misnamed := next(_check_name(record), None):
         return enter(record, Status.REJECTED, str(misnamed), now)
-    if why := _why_not_read(seen) or seen.site_problem:
-        which = _identity(_spec_id(seen.snapshot), seen.site_problem or "")
+    if why := _why_not_read(seen) or seen.endpoint_problem:
+        which = _identity(_spec_id(seen.snapshot), seen.endpoint_problem or "")
         return _reject(record, why, {SPEC_FILE: which}, now)
     uploaded = item if item and item.spec else None
     record = replace(

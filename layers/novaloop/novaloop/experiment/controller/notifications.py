@@ -168,7 +168,7 @@ def all_told(record: Record) -> bool:
 def is_denied(record: Record) -> bool:
     """Whether what runs does not end though it is asked to, and not for a moment only."""
     denied = record.focus.attempt.denied if record.focus else None
-    return record.is_ending_work and denied is not None and denied.confirmed
+    return record.is_ending and denied is not None and denied.confirmed
 
 
 def why_told(record: Record) -> str:

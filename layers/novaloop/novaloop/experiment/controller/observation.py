@@ -68,14 +68,14 @@ class End(StrEnum):
 
 
 @dataclass(frozen=True)
-class Work:
+class ResourceStatus:
     """The training job or the endpoint of a stage's attempt. READY: completed, or in service.
 
     `model_arn` is the model that a serverless job or one of Bedrock trained. `cause` is why it was
     lost, or why the update of an endpoint came to nothing, if that was no fault of its own. If it
     is not `ours`, the name is somebody else's, or our tag does not show yet.
 
-    Of an endpoint that serves one experiment after the other, `holder` is the experiment that it
+    Of an endpoint that serves one experiment after the other, `owner` is the experiment that it
     belongs to, and `serving` the configuration that it serves if that is not the attempt's own.
     Times and seconds that no service can mean count as not told.
     """
@@ -91,7 +91,7 @@ class Work:
     billable_seconds: int = 0
     model_arn: str | None = None
     serving: str | None = None
-    holder: Owner | None = None
+    owner: Owner | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "started_at", plausible(self.started_at))
@@ -150,7 +150,7 @@ class Version:
 
 
 @dataclass(frozen=True)
-class Leftover:
+class TaggedResource:
     """What carries an experiment's tag and bills, or stands in the way of a name."""
 
     kind: str
@@ -167,12 +167,12 @@ PARTS_OF_ENDPOINTS = {"sagemaker:endpoint-config", "sagemaker:model"}
 class Sense(StrEnum):
     """What a look at an experiment looks at, in words for people."""
 
-    WORK = "its job or endpoint"
+    RESOURCE = "its job or endpoint"
     TRAINING = "the log of its training"
     OUTCOME = "what it left or answers"
-    LEFTOVERS = "what carries its tag"
+    TAGGED = "what carries its tag"
     ORIGIN = "the experiment that it starts from"
-    SITE = "the endpoint that it asks for"
+    ENDPOINT = "the endpoint that it asks for"
     SUCCESSOR = "the experiment that serves in its place"
     QUEUE = "the queue for its quota"
     UPLOADS = "the newest of its uploads"
@@ -236,10 +236,10 @@ class Unset:
 
 @dataclass(frozen=True)
 class Observation(Feedback):
-    """Everything that a decision may look at; `work` is None where nobody looked.
+    """Everything that a decision may look at; `resource` is None where nobody looked.
 
-    `site_problem` says why this stack can't do what the spec asks for. `origin` is the checkpoint
-    of another experiment that the spec names. `leftovers` stand in the order in which to delete
+    `endpoint_problem` says why this stack can't do what the spec asks for. `origin` is the checkpoint
+    of another experiment that the spec names. `tagged` stand in the order in which to delete
     them. `before` is the experiment that has waited longest for the quota which the next launch
     counts towards, if that is not this one. `blind` are the looks that failed; what they look for
     is None. `unset` is the schedule that is not there as it was set. `is_succeeded`: what serves in
@@ -249,12 +249,12 @@ class Observation(Feedback):
     """
 
     snapshot: Snapshot
-    work: Work | None = None
+    resource: ResourceStatus | None = None
     outcome: Outcome | None = None
     training: TrainingNews | None = None
-    site_problem: str | None = None
+    endpoint_problem: str | None = None
     origin: Origin | None = None
-    leftovers: tuple[Leftover, ...] | None = None
+    tagged: tuple[TaggedResource, ...] | None = None
     before: str | None = None
     blind: tuple[Blind, ...] = ()
     unset: Unset | None = None
@@ -271,7 +271,7 @@ _WORKING = {StageState.CLAIMED, StageState.RUNNING, StageState.CLEARING}
 _WORK_MATTERS = {Status.LIVE, Status.STOPPING}
 
 
-def needs_work(snapshot: Snapshot) -> bool:
+def needs_resource(snapshot: Snapshot) -> bool:
     """Whether a decision needs to see the job or endpoint of the stage in focus."""
     record = snapshot.record
     if record is None or record.focus is None or record.focus.attempt.job_name is None:
@@ -283,7 +283,7 @@ def needs_work(snapshot: Snapshot) -> bool:
     return not record.status.is_final and (record.focus.state in _WORKING or refused)
 
 
-def needs_leftovers(snapshot: Snapshot) -> bool:
+def needs_tagged(snapshot: Snapshot) -> bool:
     """Whether a decision needs to see everything that carries the experiment's tag."""
     return snapshot.record is not None and snapshot.record.cleanup is not None
 

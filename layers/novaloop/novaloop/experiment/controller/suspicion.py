@@ -18,7 +18,14 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from novaloop.experiment.controller.decision import Policy, put_stage
-from novaloop.experiment.controller.observation import GONE, End, Observation, Phase, Sense, Work
+from novaloop.experiment.controller.observation import (
+    GONE,
+    End,
+    Observation,
+    Phase,
+    ResourceStatus,
+    Sense,
+)
 from novaloop.experiment.controller.transitions import deadline
 from novaloop.experiment.names import experiment_of_job
 from novaloop.experiment.record import Record, Stage, StageState, Status, Suspect, Suspicion
@@ -32,23 +39,23 @@ can't be deleted before it is there, which takes as long at most (ENDPOINT_START
 
 def watched(record: Record, seen: Observation, now: datetime, policy: Policy) -> Record:
     """Return the record with what this look says of the existence and owner of its stage's work."""
-    stage, work = record.focus, seen.work
+    stage, resource = record.focus, seen.resource
     record = replace(record, unreadable=unreadable(record, seen, now, policy))
     if stage is None:
         return record
     attempt = replace(stage.attempt, job_arn=seen.made or stage.attempt.job_arn)
-    if work is None:
+    if resource is None:
         # A look that failed breaks the row: part of it may have shown that the work is there.
         known = attempt.suspicion
-        if seen.blind_to(Sense.WORK) and known is not None and not known.confirmed:
+        if seen.blind_to(Sense.RESOURCE) and known is not None and not known.confirmed:
             attempt = replace(attempt, suspicion=None)
         return put_stage(record, replace(stage, attempt=attempt))
-    of = _suspect(record, stage, work, seen)
+    of = _suspect(record, stage, resource, seen)
     known = attempt.suspicion if seen.end is not End.REQUESTED else None  # so it was there
-    suspicion = known if _says_nothing(record, stage, work) else None
+    suspicion = known if _says_nothing(record, stage, resource) else None
     if of is not None:
-        suspicion = seen_again(known, of, work.reason or "", now, policy)
-    ending = record.is_ending_work and work.phase is Phase.ENDING
+        suspicion = seen_again(known, of, resource.reason or "", now, policy)
+    ending = record.is_ending and resource.phase is Phase.ENDING
     attempt = replace(
         attempt,
         ending=attempt.ending or ending,
@@ -77,7 +84,7 @@ def past_deadline(record: Record, seen: Observation, now: datetime, policy: Poli
     stage = record.focus
     if stage is None:
         return record
-    blind = seen.blind_to(Sense.WORK, Sense.OUTCOME)
+    blind = seen.blind_to(Sense.RESOURCE, Sense.OUTCOME)
     known = seen.outcome is not None and seen.outcome.ok is not None
     is_unseen = blind is not None or (stage.state is StageState.SCORING and not known)
     why = str(blind) if blind else ""
@@ -89,7 +96,7 @@ def unseen_overdue(
     record: Record, stage: Stage, why: str, now: datetime, policy: Policy
 ) -> Suspicion | None:
     """Return what is suspected of a stage that nobody could see now; None before its deadline."""
-    if record.is_ending_work or not stage.state.has_deadline:
+    if record.is_ending or not stage.state.has_deadline:
         return None
     if now <= deadline(stage, record.plan_of(stage)):
         return None
@@ -118,15 +125,15 @@ def awaiting_ends(record: Record, seen: Observation, now: datetime) -> Record:
     what can't be seen they are told that.
     """
     if (stage := record.focus) is not None and stage.attempt.job_name is not None:
-        progress = seen.work.progress if seen.work else None
+        progress = seen.resource.progress if seen.resource else None
         left = f"it is still {progress.phase}" if progress else "it can't be seen to be gone"
         known = stage.attempt.denied
-        held = _overdue(known, left, now) if record.is_ending_work else None
-        held = known if held and held.confirmed and seen.blind_to(Sense.WORK) else held
+        held = _overdue(known, left, now) if record.is_ending else None
+        held = known if held and held.confirmed and seen.blind_to(Sense.RESOURCE) else held
         record = put_stage(record, replace(stage, attempt=replace(stage.attempt, denied=held)))
     if (cleanup := record.cleanup) is not None and record.status.is_final:
         held = _overdue(cleanup.held, f"still there: {cleanup.left}", now)
-        held = cleanup.held if held.confirmed and seen.blind_to(Sense.LEFTOVERS) else held
+        held = cleanup.held if held.confirmed and seen.blind_to(Sense.TAGGED) else held
         record = replace(record, cleanup=replace(cleanup, held=held))
     return record
 
@@ -140,39 +147,41 @@ def _overdue(known: Suspicion | None, left: str, now: datetime) -> Suspicion:
     return replace(known, confirmed=True, why=known.why or left)
 
 
-def _suspect(record: Record, stage: Stage, work: Work, seen: Observation) -> Suspect | None:
-    if stage.state is StageState.WAITING and not record.is_ending_work:
+def _suspect(
+    record: Record, stage: Stage, resource: ResourceStatus, seen: Observation
+) -> Suspect | None:
+    if stage.state is StageState.WAITING and not record.is_ending:
         return None  # it was refused: what is not there, or somebody else's, is no news
-    if not work.ours:
+    if not resource.ours:
         return Suspect.FOREIGN
-    if work.is_replaced:
-        return Suspect.REPLACED if seen.is_succeeded or _matters(record, stage, work) else None
-    gone = Suspect.PARTIAL if work.phase is Phase.PARTIAL else Suspect.ABSENT
-    if record.is_ending_work:
-        return gone if work.phase in GONE else None
+    if resource.is_replaced:
+        return Suspect.REPLACED if seen.is_succeeded or _matters(record, stage, resource) else None
+    gone = Suspect.PARTIAL if resource.phase is Phase.PARTIAL else Suspect.ABSENT
+    if record.is_ending:
+        return gone if resource.phase in GONE else None
     if stage.state is StageState.CLAIMED:  # until it is launched, its absence is no news
         return None
     # The second step's work: an endpoint's component, or the deployment of a model.
-    lacks_second = work.phase is Phase.HALFWAY
+    lacks_second = resource.phase is Phase.HALFWAY
     requested = stage.state is not StageState.RUNNING or stage.attempt.second_step_at is not None
-    return gone if work.phase in GONE or (lacks_second and requested) else None
+    return gone if resource.phase in GONE or (lacks_second and requested) else None
 
 
-def _matters(record: Record, stage: Stage, work: Work) -> bool:
+def _matters(record: Record, stage: Stage, resource: ResourceStatus) -> bool:
     """Whether it is news that the endpoint serves another configuration than the attempt's.
 
     It does before the update is requested, and while another experiment tries its own there.
     """
     if record.status is Status.LIVE:
-        on_trial = experiment_of_job(record.prefix, work.serving or "") is not None
-        return not (on_trial and record.owner.owns(work.holder))
-    return record.is_ending_work or stage.attempt.second_step_at is not None
+        on_trial = experiment_of_job(record.prefix, resource.serving or "") is not None
+        return not (on_trial and record.owner.owns(resource.owner))
+    return record.is_ending or stage.attempt.second_step_at is not None
 
 
-def _says_nothing(record: Record, stage: Stage, work: Work) -> bool:
+def _says_nothing(record: Record, stage: Stage, resource: ResourceStatus) -> bool:
     """Whether a look is no evidence: nobody's work, where somebody else's was seen before."""
     claimed = stage.state is StageState.CLAIMED and record.status is not Status.STOPPING
-    return claimed and work.ours and work.phase in GONE
+    return claimed and resource.ours and resource.phase in GONE
 
 
 def seen_again(

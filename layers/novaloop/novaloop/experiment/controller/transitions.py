@@ -19,8 +19,8 @@ from novaloop.experiment.controller.observation import (
     Outcome,
     Phase,
     Refusal,
+    ResourceStatus,
     Sense,
-    Work,
 )
 from novaloop.experiment.names import MAX_ATTEMPT
 from novaloop.experiment.record import Attempt, Obstacle, Progress, Stage, StageState, Waited
@@ -80,7 +80,7 @@ LONG_WAIT = timedelta(hours=1)
 """After this people are told that a stage waits, and for what."""
 
 
-class Sight(StrEnum):
+class Condition(StrEnum):
     """What the table's second column can say of a stage."""
 
     TURN = "it is this stage's turn"
@@ -119,11 +119,11 @@ class Sight(StrEnum):
     UNSEEN = "it can't be read now"
 
 
-class Ask(StrEnum):
+class Action(StrEnum):
     """What the controller may do for a stage."""
 
     LAUNCH = "launch"
-    HOLD = "hold"
+    SET_OWNER = "set the owner"
     PROCEED = "request the second step"
     CHECK = "check"
     END = "end"
@@ -135,72 +135,72 @@ class Rule:
     """One row of the table."""
 
     to: StageState
-    ask: Ask | None = None
+    action: Action | None = None
 
 
 _S = StageState
-TABLE: Mapping[tuple[StageState, Sight], Rule] = {
-    (_S.PENDING, Sight.TURN): Rule(_S.CLAIMED, Ask.LAUNCH),
-    (_S.PENDING, Sight.BEHIND): Rule(_S.WAITING),
-    (_S.CLAIMED, Sight.LAUNCHING): Rule(_S.CLAIMED),
-    (_S.CLAIMED, Sight.ABSENT): Rule(_S.CLAIMED, Ask.LAUNCH),
-    (_S.CLAIMED, Sight.OURS): Rule(_S.RUNNING),
-    (_S.CLAIMED, Sight.SUSPECT): Rule(_S.CLAIMED),
-    (_S.CLAIMED, Sight.UNSEEN): Rule(_S.CLAIMED),
-    (_S.CLAIMED, Sight.OVERDUE): Rule(_S.FAILED),
-    (_S.CLAIMED, Sight.FOREIGN): Rule(_S.FAILED),
-    (_S.CLAIMED, Sight.REFUSED_FOR_NOW): Rule(_S.WAITING),
-    (_S.CLAIMED, Sight.REFUSED): Rule(_S.FAILED),
-    (_S.WAITING, Sight.NOT_DUE): Rule(_S.WAITING),
-    (_S.WAITING, Sight.BEHIND): Rule(_S.WAITING),
-    (_S.WAITING, Sight.DUE): Rule(_S.CLAIMED, Ask.LAUNCH),
-    (_S.WAITING, Sight.OURS): Rule(_S.RUNNING),
-    (_S.WAITING, Sight.UNAFFORDABLE): Rule(_S.FAILED),
-    (_S.RUNNING, Sight.ACTIVE): Rule(_S.RUNNING),
-    (_S.RUNNING, Sight.SUSPECT): Rule(_S.RUNNING),
-    (_S.RUNNING, Sight.UNSEEN): Rule(_S.RUNNING),
-    (_S.RUNNING, Sight.HALFWAY): Rule(_S.RUNNING, Ask.PROCEED),
-    (_S.RUNNING, Sight.UNDONE): Rule(_S.FAILED),
-    (_S.RUNNING, Sight.REFUSED_FOR_NOW): Rule(_S.WAITING),
-    (_S.RUNNING, Sight.REFUSED): Rule(_S.FAILED),
-    (_S.RUNNING, Sight.READY): Rule(_S.SCORING, Ask.CHECK),
-    (_S.RUNNING, Sight.FAILED): Rule(_S.FAILED),
-    (_S.RUNNING, Sight.LOST): Rule(_S.WAITING),
-    (_S.RUNNING, Sight.LOST_WITH_REMAINS): Rule(_S.CLEARING, Ask.END),
-    (_S.RUNNING, Sight.LOST_TOO_OFTEN): Rule(_S.FAILED),
-    (_S.RUNNING, Sight.STOPPED): Rule(_S.FAILED),
-    (_S.RUNNING, Sight.VANISHED): Rule(_S.FAILED),
-    (_S.RUNNING, Sight.UNTAKEN): Rule(_S.WAITING),
-    (_S.RUNNING, Sight.OVERDUE): Rule(_S.FAILED),
-    (_S.RUNNING, Sight.UNAFFORDABLE): Rule(_S.FAILED),
-    (_S.RUNNING, Sight.UNHEALTHY): Rule(_S.FAILED),
-    (_S.CLEARING, Sight.REMAINS): Rule(_S.CLEARING, Ask.END),
-    (_S.CLEARING, Sight.PARTS): Rule(_S.CLEARING, Ask.CLEAR),
-    (_S.CLEARING, Sight.SUSPECT): Rule(_S.CLEARING),
-    (_S.CLEARING, Sight.UNSEEN): Rule(_S.CLEARING, Ask.END),
-    (_S.CLEARING, Sight.CLEARED): Rule(_S.WAITING),
-    (_S.SCORING, Sight.CONFIRMED): Rule(_S.SUCCEEDED),
-    (_S.SCORING, Sight.REFUTED): Rule(_S.FAILED),
-    (_S.SCORING, Sight.UNCONFIRMED): Rule(_S.SCORING),
-    (_S.SCORING, Sight.UNSEEN): Rule(_S.SCORING),
-    (_S.SCORING, Sight.UNCONFIRMED_LATE): Rule(_S.SCORING, Ask.CHECK),
-    (_S.SCORING, Sight.UNCONFIRMED_FOR_GOOD): Rule(_S.FAILED),
-    (_S.SCORING, Sight.UNAFFORDABLE): Rule(_S.FAILED),
+TABLE: Mapping[tuple[StageState, Condition], Rule] = {
+    (_S.PENDING, Condition.TURN): Rule(_S.CLAIMED, Action.LAUNCH),
+    (_S.PENDING, Condition.BEHIND): Rule(_S.WAITING),
+    (_S.CLAIMED, Condition.LAUNCHING): Rule(_S.CLAIMED),
+    (_S.CLAIMED, Condition.ABSENT): Rule(_S.CLAIMED, Action.LAUNCH),
+    (_S.CLAIMED, Condition.OURS): Rule(_S.RUNNING),
+    (_S.CLAIMED, Condition.SUSPECT): Rule(_S.CLAIMED),
+    (_S.CLAIMED, Condition.UNSEEN): Rule(_S.CLAIMED),
+    (_S.CLAIMED, Condition.OVERDUE): Rule(_S.FAILED),
+    (_S.CLAIMED, Condition.FOREIGN): Rule(_S.FAILED),
+    (_S.CLAIMED, Condition.REFUSED_FOR_NOW): Rule(_S.WAITING),
+    (_S.CLAIMED, Condition.REFUSED): Rule(_S.FAILED),
+    (_S.WAITING, Condition.NOT_DUE): Rule(_S.WAITING),
+    (_S.WAITING, Condition.BEHIND): Rule(_S.WAITING),
+    (_S.WAITING, Condition.DUE): Rule(_S.CLAIMED, Action.LAUNCH),
+    (_S.WAITING, Condition.OURS): Rule(_S.RUNNING),
+    (_S.WAITING, Condition.UNAFFORDABLE): Rule(_S.FAILED),
+    (_S.RUNNING, Condition.ACTIVE): Rule(_S.RUNNING),
+    (_S.RUNNING, Condition.SUSPECT): Rule(_S.RUNNING),
+    (_S.RUNNING, Condition.UNSEEN): Rule(_S.RUNNING),
+    (_S.RUNNING, Condition.HALFWAY): Rule(_S.RUNNING, Action.PROCEED),
+    (_S.RUNNING, Condition.UNDONE): Rule(_S.FAILED),
+    (_S.RUNNING, Condition.REFUSED_FOR_NOW): Rule(_S.WAITING),
+    (_S.RUNNING, Condition.REFUSED): Rule(_S.FAILED),
+    (_S.RUNNING, Condition.READY): Rule(_S.SCORING, Action.CHECK),
+    (_S.RUNNING, Condition.FAILED): Rule(_S.FAILED),
+    (_S.RUNNING, Condition.LOST): Rule(_S.WAITING),
+    (_S.RUNNING, Condition.LOST_WITH_REMAINS): Rule(_S.CLEARING, Action.END),
+    (_S.RUNNING, Condition.LOST_TOO_OFTEN): Rule(_S.FAILED),
+    (_S.RUNNING, Condition.STOPPED): Rule(_S.FAILED),
+    (_S.RUNNING, Condition.VANISHED): Rule(_S.FAILED),
+    (_S.RUNNING, Condition.UNTAKEN): Rule(_S.WAITING),
+    (_S.RUNNING, Condition.OVERDUE): Rule(_S.FAILED),
+    (_S.RUNNING, Condition.UNAFFORDABLE): Rule(_S.FAILED),
+    (_S.RUNNING, Condition.UNHEALTHY): Rule(_S.FAILED),
+    (_S.CLEARING, Condition.REMAINS): Rule(_S.CLEARING, Action.END),
+    (_S.CLEARING, Condition.PARTS): Rule(_S.CLEARING, Action.CLEAR),
+    (_S.CLEARING, Condition.SUSPECT): Rule(_S.CLEARING),
+    (_S.CLEARING, Condition.UNSEEN): Rule(_S.CLEARING, Action.END),
+    (_S.CLEARING, Condition.CLEARED): Rule(_S.WAITING),
+    (_S.SCORING, Condition.CONFIRMED): Rule(_S.SUCCEEDED),
+    (_S.SCORING, Condition.REFUTED): Rule(_S.FAILED),
+    (_S.SCORING, Condition.UNCONFIRMED): Rule(_S.SCORING),
+    (_S.SCORING, Condition.UNSEEN): Rule(_S.SCORING),
+    (_S.SCORING, Condition.UNCONFIRMED_LATE): Rule(_S.SCORING, Action.CHECK),
+    (_S.SCORING, Condition.UNCONFIRMED_FOR_GOOD): Rule(_S.FAILED),
+    (_S.SCORING, Condition.UNAFFORDABLE): Rule(_S.FAILED),
 }
 
-_RUNNING_SIGHTS: Mapping[Phase, Sight] = {
-    Phase.READY: Sight.READY,
-    Phase.FAILED: Sight.FAILED,
-    Phase.STOPPED: Sight.STOPPED,
-    Phase.ENDING: Sight.ACTIVE,
+_RUNNING_CONDITIONS: Mapping[Phase, Condition] = {
+    Phase.READY: Condition.READY,
+    Phase.FAILED: Condition.FAILED,
+    Phase.STOPPED: Condition.STOPPED,
+    Phase.ENDING: Condition.ACTIVE,
 }
 
 
-def look(stage: Stage, plan: StageSpec, seen: Observation, now: datetime) -> Sight:
+def condition_of(stage: Stage, plan: StageSpec, seen: Observation, now: datetime) -> Condition:
     """Say in the table's words what is seen of `stage`."""
     match stage.state:
         case StageState.PENDING:
-            return Sight.BEHIND if seen.before else Sight.TURN
+            return Condition.BEHIND if seen.before else Condition.TURN
         case StageState.CLAIMED:
             return _look_at_claim(stage, plan, seen, now)
         case StageState.WAITING:
@@ -210,7 +210,7 @@ def look(stage: Stage, plan: StageSpec, seen: Observation, now: datetime) -> Sig
             return (
                 refused
                 or _unseen(stage, seen)
-                or _look_at_work(stage, plan, seen.work or Work(), now)
+                or _look_at_resource(stage, plan, seen.resource or ResourceStatus(), now)
             )
         case StageState.CLEARING:
             return _look_at_remains(stage, seen, now)
@@ -220,27 +220,27 @@ def look(stage: Stage, plan: StageSpec, seen: Observation, now: datetime) -> Sig
             raise ValueError(f"a stage that is {stage.state} moves no more")
 
 
-def _look_while_waiting(stage: Stage, seen: Observation, now: datetime) -> Sight:
-    if _was_launched(seen.work):
-        return Sight.OURS
-    due = Sight.BEHIND if seen.before else Sight.DUE
-    return Sight.NOT_DUE if stage.waits_until_later(now) else due
+def _look_while_waiting(stage: Stage, seen: Observation, now: datetime) -> Condition:
+    if _was_launched(seen.resource):
+        return Condition.OURS
+    due = Condition.BEHIND if seen.before else Condition.DUE
+    return Condition.NOT_DUE if stage.waits_until_later(now) else due
 
 
-def _look_at_claim(stage: Stage, plan: StageSpec, seen: Observation, now: datetime) -> Sight:
-    work = seen.work or Work()
+def _look_at_claim(stage: Stage, plan: StageSpec, seen: Observation, now: datetime) -> Condition:
+    resource = seen.resource or ResourceStatus()
     if refused := _look_at_refusal(stage, plan, seen, now):
         return refused
     if stage.attempt.job_arn is not None:
-        return Sight.OURS  # it was acknowledged, so ours, whether or not a look shows it yet
+        return Condition.OURS  # it was acknowledged, so ours, whether or not a look shows it yet
     if unseen := _unseen(stage, seen):  # it may have been launched
         return unseen
-    if not work.ours:
-        return Sight.FOREIGN if is_confirmed(stage) else Sight.SUSPECT
-    if work.phase not in GONE:
-        return Sight.OURS
-    absent = Sight.OVERDUE if _lasts(stage.waits, Obstacle.UNCLEAR, now) else Sight.ABSENT
-    return Sight.LAUNCHING if _is_leased(stage, now) else absent
+    if not resource.ours:
+        return Condition.FOREIGN if is_confirmed(stage) else Condition.SUSPECT
+    if resource.phase not in GONE:
+        return Condition.OURS
+    absent = Condition.OVERDUE if _lasts(stage.waits, Obstacle.UNCLEAR, now) else Condition.ABSENT
+    return Condition.LAUNCHING if _is_leased(stage, now) else absent
 
 
 def _is_leased(stage: Stage, now: datetime) -> bool:
@@ -250,17 +250,17 @@ def _is_leased(stage: Stage, now: datetime) -> bool:
 
 def _look_at_refusal(
     stage: Stage, plan: StageSpec, seen: Observation, now: datetime
-) -> Sight | None:
+) -> Condition | None:
     if seen.refusal is None:
         return None
     if stage.state is StageState.RUNNING and plan.has_component:
         # Its endpoint is in service and bills, whatever the component waits for.
         given_up = stage.attempt.refusals + 1 >= MAX_LOST
         if given_up or PATIENCE[seen.refusal.cause] == timedelta(0):
-            return Sight.REFUSED
-        return Sight.REFUSED_FOR_NOW
+            return Condition.REFUSED
+        return Condition.REFUSED_FOR_NOW
     cause = seen.refusal.cause
-    return Sight.REFUSED if _lasts(stage.waits, cause, now) else Sight.REFUSED_FOR_NOW
+    return Condition.REFUSED if _lasts(stage.waits, cause, now) else Condition.REFUSED_FOR_NOW
 
 
 def _lasts(waits: tuple[Waited, ...], cause: Obstacle, now: datetime) -> bool:
@@ -307,11 +307,11 @@ def is_confirmed(stage: Stage) -> bool:
     return suspicion is not None and suspicion.confirmed
 
 
-def _unseen(stage: Stage, seen: Observation) -> Sight | None:
+def _unseen(stage: Stage, seen: Observation) -> Condition | None:
     """Say so if the stage's work can't be read; it is overdue all the same when its time is up."""
-    if seen.blind_to(Sense.WORK) is None:
+    if seen.blind_to(Sense.RESOURCE) is None:
         return None
-    return Sight.OVERDUE if _is_overdue(stage) else Sight.UNSEEN
+    return Condition.OVERDUE if _is_overdue(stage) else Condition.UNSEEN
 
 
 def _is_overdue(stage: Stage) -> bool:
@@ -320,40 +320,45 @@ def _is_overdue(stage: Stage) -> bool:
     return overdue is not None and overdue.confirmed
 
 
-def _look_at_work(stage: Stage, plan: StageSpec, work: Work, now: datetime) -> Sight:
-    attempt, is_halfway = stage.attempt, work.phase is Phase.HALFWAY and not _settles(stage, now)
+def _look_at_resource(
+    stage: Stage, plan: StageSpec, resource: ResourceStatus, now: datetime
+) -> Condition:
+    attempt, is_halfway = (
+        stage.attempt,
+        resource.phase is Phase.HALFWAY and not _settles(stage, now),
+    )
     if is_halfway and attempt.second_step_at is None:
         # The first step is done, however late that is seen. The second bills: it is requested only
         # if the schedule leaves it all the time that it may take.
         ends = stage.backstop.at if stage.backstop else None
         in_time = ends is None or now + ENDPOINT_START <= ends
-        return Sight.HALFWAY if in_time else Sight.OVERDUE
-    if is_halfway or work.phase in GONE:
+        return Condition.HALFWAY if in_time else Condition.OVERDUE
+    if is_halfway or resource.phase in GONE:
         # It may only not show, also why an update came to nothing: that may be an earlier one's.
-        if is_confirmed(stage) and work.cause:
-            return _look_at_loss(stage, plan, work)
+        if is_confirmed(stage) and resource.cause:
+            return _look_at_loss(stage, plan, resource)
         # Who had it has ended it, such as for want of capacity: now it can be made.
         untaken = attempt.second_step_at is None and attempt.previous_config is not None
-        vanished = Sight.UNTAKEN if untaken else Sight.VANISHED
-        gone = Sight.UNDONE if is_halfway else vanished
-        return gone if is_confirmed(stage) else Sight.SUSPECT
-    if work.phase in {Phase.ACTIVE, Phase.HALFWAY}:
+        vanished = Condition.UNTAKEN if untaken else Condition.VANISHED
+        gone = Condition.UNDONE if is_halfway else vanished
+        return gone if is_confirmed(stage) else Condition.SUSPECT
+    if resource.phase in {Phase.ACTIVE, Phase.HALFWAY}:
         # Another experiment's change of a lasting endpoint: this one's turn has not come.
-        is_theirs = work.serving is not None and attempt.second_step_at is None
+        is_theirs = resource.serving is not None and attempt.second_step_at is None
         if now > deadline(stage, plan) + is_theirs * BUSY_FOR:
-            return Sight.OVERDUE
-        return Sight.UNHEALTHY if _must_stop(stage, plan) else Sight.ACTIVE
-    sight = _RUNNING_SIGHTS.get(work.phase)
-    return sight or _look_at_loss(stage, plan, work)
+            return Condition.OVERDUE
+        return Condition.UNHEALTHY if _must_stop(stage, plan) else Condition.ACTIVE
+    condition = _RUNNING_CONDITIONS.get(resource.phase)
+    return condition or _look_at_loss(stage, plan, resource)
 
 
-def is_sure(stage: Stage, work: Work, seen: Observation, now: datetime) -> bool:
+def is_sure(stage: Stage, resource: ResourceStatus, seen: Observation, now: datetime) -> bool:
     """Whether a look at work that is to end can be believed: what seems gone may be there."""
-    if not work.ours:
+    if not resource.ours:
         return is_confirmed(stage)
-    if work.is_replaced:
+    if resource.is_replaced:
         return is_confirmed(stage)
-    if work.phase not in GONE:
+    if resource.phase not in GONE:
         return True
     if stage.attempt.job_arn is None:
         refused = seen.refusal is not None or stage.state is StageState.WAITING
@@ -363,7 +368,9 @@ def is_sure(stage: Stage, work: Work, seen: Observation, now: datetime) -> bool:
             return True
         if _is_leased(stage, now):
             return False  # another controller may still be launching it
-    ended = stage.attempt.ending and work.phase is Phase.PARTIAL  # the endpoint, before our eyes
+    ended = (
+        stage.attempt.ending and resource.phase is Phase.PARTIAL
+    )  # the endpoint, before our eyes
     return ended or is_confirmed(stage) or seen.end is End.DONE
 
 
@@ -373,38 +380,46 @@ def _is_unclear(stage: Stage, refusal: Refusal | None) -> bool:
     return not met.isdisjoint(UNCLEAR)
 
 
-def _was_launched(work: Work | None) -> bool:
+def _was_launched(resource: ResourceStatus | None) -> bool:
     """Whether a job whose launch was refused is there all the same; a lost one is none."""
-    return work is not None and work.ours and work.phase not in {*GONE, Phase.LOST, Phase.FAILED}
+    return (
+        resource is not None
+        and resource.ours
+        and resource.phase not in {*GONE, Phase.LOST, Phase.FAILED}
+    )
 
 
-def _look_at_remains(stage: Stage, seen: Observation, now: datetime) -> Sight:
-    work = seen.work or Work()
-    if seen.blind_to(Sense.WORK):
-        return Sight.UNSEEN
-    if seen.denied is not None or not is_sure(stage, work, seen, now):
-        return Sight.SUSPECT
-    if work.phase is Phase.PARTIAL or work.is_replaced:
-        return Sight.PARTS
-    return Sight.CLEARED if not work.ours or work.is_over(stage.kind) else Sight.REMAINS
+def _look_at_remains(stage: Stage, seen: Observation, now: datetime) -> Condition:
+    resource = seen.resource or ResourceStatus()
+    if seen.blind_to(Sense.RESOURCE):
+        return Condition.UNSEEN
+    if seen.denied is not None or not is_sure(stage, resource, seen, now):
+        return Condition.SUSPECT
+    if resource.phase is Phase.PARTIAL or resource.is_replaced:
+        return Condition.PARTS
+    return (
+        Condition.CLEARED
+        if not resource.ours or resource.is_over(stage.kind)
+        else Condition.REMAINS
+    )
 
 
-def _look_at_loss(stage: Stage, plan: StageSpec, work: Work) -> Sight:
+def _look_at_loss(stage: Stage, plan: StageSpec, resource: ResourceStatus) -> Condition:
     """Try again without end where a try costs nothing, a few times where it costs or fails."""
-    goes_on = stage.losses < MAX_LOST or _is_free(stage, plan, work)
+    goes_on = stage.losses < MAX_LOST or _is_free(stage, plan, resource)
     if not goes_on or stage.attempt.number >= MAX_ATTEMPT:
-        return Sight.LOST_TOO_OFTEN
-    return Sight.LOST_WITH_REMAINS if stage.kind.serves else Sight.LOST
+        return Condition.LOST_TOO_OFTEN
+    return Condition.LOST_WITH_REMAINS if stage.kind.serves else Condition.LOST
 
 
-def _is_free(stage: Stage, plan: StageSpec, work: Work) -> bool:
+def _is_free(stage: Stage, plan: StageSpec, resource: ResourceStatus) -> bool:
     """Whether an attempt was lost for want of capacity, before it had its machines.
 
     A component's endpoint is in service, and bills, by the time that the component is asked for.
     """
     attempt = stage.attempt
     has_endpoint = attempt.second_step_at is not None or attempt.refusals > 0
-    return work.cause is Cause.CAPACITY and not (plan.has_component and has_endpoint)
+    return resource.cause is Cause.CAPACITY and not (plan.has_component and has_endpoint)
 
 
 def _settles(stage: Stage, now: datetime) -> bool:
@@ -416,20 +431,20 @@ def _must_stop(stage: Stage, plan: StageSpec) -> bool:
     return any(note.kind in plan.stops_on for note in stage.attempt.health)
 
 
-def _look_at_outcome(stage: Stage, seen: Observation, now: datetime) -> Sight:
+def _look_at_outcome(stage: Stage, seen: Observation, now: datetime) -> Condition:
     attempt, outcome = stage.attempt, seen.outcome
     score = seen.snapshot.unread_score(stage)
     # One that is damaged is asked for again, and written anew.
     if score is not None and score.is_newer:
-        return Sight.UNCONFIRMED_FOR_GOOD if _is_overdue(stage) else Sight.UNSEEN
+        return Condition.UNCONFIRMED_FOR_GOOD if _is_overdue(stage) else Condition.UNSEEN
     if outcome is not None and outcome.ok is not None:
-        return Sight.CONFIRMED if outcome.ok else Sight.REFUTED
+        return Condition.CONFIRMED if outcome.ok else Condition.REFUTED
     if attempt.checked_at is not None and now < attempt.checked_at + CHECK_AGAIN:
-        return Sight.UNCONFIRMED
+        return Condition.UNCONFIRMED
     if attempt.checks >= MAX_CHECKS and (stage.kind.serves or _is_overdue(stage)):
-        return Sight.UNCONFIRMED_FOR_GOOD
+        return Condition.UNCONFIRMED_FOR_GOOD
     again = next_check(stage)
-    return Sight.UNCONFIRMED_LATE if again is None or now >= again else Sight.UNCONFIRMED
+    return Condition.UNCONFIRMED_LATE if again is None or now >= again else Condition.UNCONFIRMED
 
 
 def next_check(stage: Stage) -> datetime | None:
@@ -479,10 +494,10 @@ class _Step:
 
     stage: Stage
     moved: Stage
-    sight: Sight
-    ask: Ask | None
+    condition: Condition
+    action: Action | None
     seen: Observation
-    work: Work
+    resource: ResourceStatus
     now: datetime
     name: str
     is_free: bool
@@ -495,7 +510,7 @@ def proceeded(stage: Stage, seen: Observation, now: datetime) -> Stage:
     return replace(stage, attempt=replace(stage.attempt, second_step_at=now))
 
 
-def heard(stage: Stage, seen: Observation) -> Stage:
+def with_health(stage: Stage, seen: Observation) -> Stage:
     """Return `stage` with what its log says of its training's health."""
     notes, known = seen.training.notes if seen.training else (), stage.attempt.health
     health = (*known, *unknown(known, notes))
@@ -503,26 +518,32 @@ def heard(stage: Stage, seen: Observation) -> Stage:
 
 
 def move(
-    stage: Stage, plan: StageSpec, sight: Sight, seen: Observation, *, now: datetime, name: str
+    stage: Stage,
+    plan: StageSpec,
+    condition: Condition,
+    seen: Observation,
+    *,
+    now: datetime,
+    name: str,
 ) -> Stage:
     """Return `stage` as the table's row for what is seen leaves it.
 
     `name` is that of its present attempt's job or endpoint.
     """
-    rule = TABLE[stage.state, sight]
+    rule = TABLE[stage.state, condition]
     moved = replace(stage, state=rule.to)
-    work = seen.work or Work()
-    is_free = _is_free(stage, plan, work)
-    step = _Step(stage, moved, sight, rule.ask, seen, work, now, name, is_free)
+    resource = seen.resource or ResourceStatus()
+    is_free = _is_free(stage, plan, resource)
+    step = _Step(stage, moved, condition, rule.action, seen, resource, now, name, is_free)
     return _MOVES[rule.to](step)
 
 
 def _claim(step: _Step) -> Stage:
     moved = step.moved
-    if step.ask is not Ask.LAUNCH:
+    if step.action is not Action.LAUNCH:
         # The claim stays as old as it is: the lease, the deadline and the schedule count from it.
         return moved
-    if step.sight is Sight.ABSENT:
+    if step.condition is Condition.ABSENT:
         # Its launch came to nothing, and is repeated: by a claim of its own. Not for ever: to a
         # name that is taken by what no look ever shows, each launch seems to have been accepted.
         waits = _met(moved.waits, Obstacle.UNCLEAR, step.now)
@@ -541,11 +562,11 @@ _NOT_SHOWN = "it was launched, or its name is taken, and nothing of that name sh
 
 def _put_off(step: _Step) -> Stage:
     stage, refusal = step.stage, step.seen.refusal
-    if step.sight is Sight.NOT_DUE:
+    if step.condition is Condition.NOT_DUE:
         return stage
-    if step.sight is Sight.BEHIND:
+    if step.condition is Condition.BEHIND:
         return _queue_up(step)
-    cause = refusal.cause if refusal else _OBSTACLES.get(step.work.cause)
+    cause = refusal.cause if refusal else _OBSTACLES.get(step.resource.cause)
     # Who could not ask for the quota, since a call was throttled, say, keeps its place.
     unheard = stage.queued_at is not None and cause in UNCLEAR
     is_queued = refusal is not None and (cause is Obstacle.QUOTA or unheard)
@@ -555,22 +576,24 @@ def _put_off(step: _Step) -> Stage:
         waits=_met(stage.waits, cause, step.now) if cause else stage.waits,
         next_try_at=step.now + wait(stage, LONGEST_WAIT_AS_FIRST if is_queued else LONGEST_WAIT),
         queued_at=(stage.queued_at or step.now) if is_queued else None,
-        reason=stage.reason if step.sight is Sight.CLEARED else _why(step.sight, step.seen),
+        reason=stage.reason
+        if step.condition is Condition.CLEARED
+        else _why(step.condition, step.seen),
     )
-    known, work = stage.attempt, step.work
-    if step.sight in {Sight.LOST, Sight.CLEARED}:
-        lost = replace(known, billable_seconds=work.billable_seconds)
-        losses = stage.losses + (step.sight is Sight.LOST and not step.is_free)
+    known, resource = stage.attempt, step.resource
+    if step.condition in {Condition.LOST, Condition.CLEARED}:
+        lost = replace(known, billable_seconds=resource.billable_seconds)
+        losses = stage.losses + (step.condition is Condition.LOST and not step.is_free)
         return replace(moved, attempt=lost, losses=losses).with_new_attempt(step.now)
     # It goes on with the same attempt. If that runs, its second step was refused, and the first one
     # is done.
     is_second = stage.state is StageState.RUNNING and refusal is not None
     # An endpoint that serves one experiment after the other tells no start: it bills for the former
     # one meanwhile.
-    bills = work.phase in GONE or work.started_at is not None
+    bills = resource.phase in GONE or resource.started_at is not None
     attempt = replace(
         known,
-        previous_config=None if step.sight is Sight.UNTAKEN else known.previous_config,
+        previous_config=None if step.condition is Condition.UNTAKEN else known.previous_config,
         refusals=known.refusals + is_second,
         suspicion=None,
         started_at=known.started_at if bills else None,
@@ -582,14 +605,14 @@ def _put_off(step: _Step) -> Stage:
 def _clear(step: _Step) -> Stage:
     if step.stage.state is StageState.CLEARING:
         return step.stage
-    cause = _OBSTACLES.get(step.work.cause)
+    cause = _OBSTACLES.get(step.resource.cause)
     waits = _met(step.stage.waits, cause, step.now) if cause else step.stage.waits
     return replace(
         step.moved,
         attempt=_billed(step),
         losses=step.stage.losses + (not step.is_free),
         waits=waits,
-        reason=_why(step.sight, step.seen),
+        reason=_why(step.condition, step.seen),
     )
 
 
@@ -613,12 +636,12 @@ def _queue_up(step: _Step) -> Stage:
 
 
 def _follow(step: _Step) -> Stage:
-    moved, work = step.moved, step.work
-    if step.sight in {Sight.SUSPECT, Sight.UNSEEN}:
+    moved, resource = step.moved, step.resource
+    if step.condition in {Condition.SUSPECT, Condition.UNSEEN}:
         return moved
-    if step.sight is Sight.OURS:
+    if step.condition is Condition.OURS:
         attempt = moved.attempt
-        known = attempt.started_at if work.phase in GONE else None  # which may only not show
+        known = attempt.started_at if resource.phase in GONE else None  # which may only not show
         # Asked again with the same token, Bedrock answers as it did the first time.
         record = step.seen.snapshot.record
         is_new = record is None or record.stage(moved.name).attempt.job_arn is None
@@ -626,16 +649,16 @@ def _follow(step: _Step) -> Stage:
             moved,
             attempt=replace(
                 attempt,
-                job_arn=attempt.job_arn or work.arn,
-                started_at=work.started_at or known or step.now,
-                previous_config=work.serving or attempt.previous_config,
+                job_arn=attempt.job_arn or resource.arn,
+                started_at=resource.started_at or known or step.now,
+                previous_config=resource.serving or attempt.previous_config,
             ),
             waits=_for_good(moved.waits) if is_new else moved.waits,
             next_try_at=None,
             queued_at=None,
             reason=None,
         )
-    progress, billable = _progress(step), work.billable_seconds
+    progress, billable = _progress(step), resource.billable_seconds
     attempt = replace(moved.attempt, progress=progress, billable_seconds=billable)
     return replace(moved, attempt=attempt)
 
@@ -650,7 +673,11 @@ def _for_good(waits: tuple[Waited, ...]) -> tuple[Waited, ...]:
 
 def _progress(step: _Step) -> Progress | None:
     """Return the phase as described, with the steps as logged, else described, else known."""
-    described, known, logged = step.work.progress, step.stage.attempt.progress, step.seen.training
+    described, known, logged = (
+        step.resource.progress,
+        step.stage.attempt.progress,
+        step.seen.training,
+    )
     if described is None:
         return known
     if logged is not None and logged.step is not None:
@@ -660,17 +687,17 @@ def _progress(step: _Step) -> Progress | None:
 
 
 def _check(step: _Step) -> Stage:
-    moved, work = step.moved, step.work
-    if step.sight is Sight.READY:
+    moved, resource = step.moved, step.resource
+    if step.condition is Condition.READY:
         ended = replace(
             moved.attempt,
-            ended_at=work.ended_at or step.now,
+            ended_at=resource.ended_at or step.now,
             scoring_since=step.now,
-            billable_seconds=work.billable_seconds,
+            billable_seconds=resource.billable_seconds,
             progress=_progress(step),
         )
         moved = replace(moved, attempt=ended, tries=0, losses=0, waits=())
-    if step.ask is Ask.CHECK:
+    if step.action is Action.CHECK:
         # In its words of now: a service may say it in others each time, and no look come to rest.
         reason = step.seen.outcome.reason if step.seen.outcome else moved.reason
         checks = moved.attempt.checks + 1
@@ -704,7 +731,7 @@ def _succeed(step: _Step) -> Stage:
 
 
 def _fail(step: _Step) -> Stage:
-    billable = step.work.billable_seconds or step.stage.attempt.billable_seconds
+    billable = step.resource.billable_seconds or step.stage.attempt.billable_seconds
     return replace(
         step.moved,
         attempt=replace(_billed(step), ended_at=step.now, billable_seconds=billable),
@@ -728,26 +755,29 @@ _MOVES: Mapping[StageState, Callable[[_Step], Stage]] = {
 
 
 def _why_failed(step: _Step) -> str | None:
-    if step.sight is Sight.UNHEALTHY:
-        return _ills(step.stage)
-    was_repeated = step.stage.state is StageState.CLAIMED and step.sight is Sight.OVERDUE
-    if was_repeated and not step.seen.blind_to(Sense.WORK):
+    if step.condition is Condition.UNHEALTHY:
+        return _health_reason(step.stage)
+    was_repeated = step.stage.state is StageState.CLAIMED and step.condition is Condition.OVERDUE
+    if was_repeated and not step.seen.blind_to(Sense.RESOURCE):
         return step.stage.reason
-    return _why(step.sight, step.seen)
+    return _why(step.condition, step.seen)
 
 
-def _ills(stage: Stage) -> str:
+def _health_reason(stage: Stage) -> str:
     return "stopped for its health: " + "; ".join(
         f"{note.kind}, {note.message}" for note in stage.attempt.health
     )
 
 
-def _why(sight: Sight, seen: Observation) -> str:
-    if seen.refusal is not None and sight in {Sight.REFUSED, Sight.REFUSED_FOR_NOW}:
+def _why(condition: Condition, seen: Observation) -> str:
+    if seen.refusal is not None and condition in {Condition.REFUSED, Condition.REFUSED_FOR_NOW}:
         return seen.refusal.reason
-    if sight in {Sight.REFUTED, Sight.UNCONFIRMED_FOR_GOOD} and seen.outcome is not None:
-        return seen.outcome.reason or sight.value
-    blind = seen.blind_to(Sense.WORK, Sense.OUTCOME)
+    if (
+        condition in {Condition.REFUTED, Condition.UNCONFIRMED_FOR_GOOD}
+        and seen.outcome is not None
+    ):
+        return seen.outcome.reason or condition.value
+    blind = seen.blind_to(Sense.RESOURCE, Sense.OUTCOME)
     if blind is not None:
-        return f"{sight.value}, and {blind}"
-    return (seen.work and seen.work.reason) or sight.value
+        return f"{condition.value}, and {blind}"
+    return (seen.resource and seen.resource.reason) or condition.value

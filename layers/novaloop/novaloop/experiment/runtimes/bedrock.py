@@ -18,7 +18,7 @@ from novaloop.experiment.runtimes.jobs import (
 )
 from novaloop.experiment.spec.experiment import ExperimentSpec
 from novaloop.experiment.spec.stages import JobStage, TrainStage
-from novaloop.experiment.stack import Site, client_token, jobs_prefix, tags_on_bedrock
+from novaloop.experiment.stack import StackConfig, client_token, jobs_prefix, tags_on_bedrock
 from novaloop.problem import Problem
 from novaloop.recipes import bedrock as recipes
 from novaloop.recipes import facts
@@ -82,7 +82,7 @@ class BedrockRuntime(JobRuntime):
         """Return the hyperparameters, by the names that recipes give them."""
         return recipes.settings_by_recipe(stage.method, stage.overrides)
 
-    def launch(self, record: Record, stage: Stage, site: Site) -> Launch:
+    def launch(self, record: Record, stage: Stage, stack_config: StackConfig) -> Launch:
         """Return CreateModelCustomizationJob. Raises Invalid."""
         plan = job_plan(record, stage)
         name = stage.attempt.claimed_name
@@ -90,26 +90,26 @@ class BedrockRuntime(JobRuntime):
             method=plan.method,
             model=record.spec.model,
             name=name,
-            data_uri=site.uri(data_key(record, plan) or ""),
+            data_uri=stack_config.uri(data_key(record, plan) or ""),
             rows=rows_of(record, plan),
-            output_uri=site.uri(f"{jobs_prefix(record.experiment_id)}/{name}/output"),
+            output_uri=stack_config.uri(f"{jobs_prefix(record.experiment_id)}/{name}/output"),
             overrides=plan.overrides,
-            tags=tags_on_bedrock(record, stage, site),
+            tags=tags_on_bedrock(record, stage, stack_config),
         )
         request = {
-            **recipes.customization_job(job, site.on_bedrock),
+            **recipes.customization_job(job, stack_config.on_bedrock),
             "clientRequestToken": client_token(record, stage),
         }
         return Launch(
-            uploads=tuple(joined_rows(record, plan, site)),
+            uploads=tuple(joined_rows(record, plan, stack_config)),
             requests=(PlannedRequest("CreateModelCustomizationJob", request),),
             max_runtime_seconds=plan.max_runtime_seconds,
         )
 
-    def placeholder(self, record: Record, name: str, site: Site) -> str:
+    def placeholder(self, record: Record, name: str, stack_config: StackConfig) -> str:
         """Return a custom model of the base model."""
         base = facts.model(record.spec.model).bedrock_model
-        return PLACEHOLDER_MODEL.format(site.deployment.region).replace("imported", base)
+        return PLACEHOLDER_MODEL.format(stack_config.deployment.region).replace("imported", base)
 
     def whereabouts(self, record: Record, names: Sequence[str]) -> str:
         """Name the models."""

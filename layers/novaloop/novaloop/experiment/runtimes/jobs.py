@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 from novaloop.experiment.record import Record, Stage
 from novaloop.experiment.spec.experiment import ExperimentSpec
 from novaloop.experiment.spec.stages import Input, JobStage, TrainStage
-from novaloop.experiment.stack import Site, jobs_prefix
+from novaloop.experiment.stack import StackConfig, jobs_prefix
 from novaloop.problem import Problem
 from novaloop.recipes import checks
 
@@ -85,11 +85,11 @@ class JobRuntime(ABC):
         """Return the settings that a stage's job is told, by name."""
 
     @abstractmethod
-    def launch(self, record: Record, stage: Stage, site: Site) -> Launch:
+    def launch(self, record: Record, stage: Stage, stack_config: StackConfig) -> Launch:
         """Return what launches a stage's attempt. Raises Invalid."""
 
     @abstractmethod
-    def placeholder(self, record: Record, name: str, site: Site) -> str:
+    def placeholder(self, record: Record, name: str, stack_config: StackConfig) -> str:
         """Return a checkpoint such as the job of that name may leave; only a run can tell."""
 
     def image(self, spec: ExperimentSpec, stage: JobStage) -> str | None:
@@ -138,11 +138,13 @@ def key_of(record: Record, needed: Input) -> str:
     return record.datasets[role].outputs[row_format]
 
 
-def joined_rows(record: Record, plan: JobStage, site: Site) -> Iterator[PlannedUpload]:
+def joined_rows(
+    record: Record, plan: JobStage, stack_config: StackConfig
+) -> Iterator[PlannedUpload]:
     """Yield the upload of what a job reads, if several datasets are to be joined for that."""
     keys, target = data_keys(record, plan), data_key(record, plan)
     if target is not None and len(keys) > 1:
-        yield PlannedUpload(site.uri(target), joined=tuple(map(site.uri, keys)))
+        yield PlannedUpload(stack_config.uri(target), joined=tuple(map(stack_config.uri, keys)))
 
 
 def rows_of(record: Record, plan: JobStage) -> int:

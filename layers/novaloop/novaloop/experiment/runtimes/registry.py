@@ -12,7 +12,7 @@ from novaloop.experiment.runtimes.serverless import ServerlessRuntime
 from novaloop.experiment.runtimes.training_job import TrainingJobRuntime
 from novaloop.experiment.spec.experiment import ExperimentSpec
 from novaloop.experiment.spec.stages import JobStage, Runtime, StageSpec
-from novaloop.experiment.stack import Site
+from novaloop.experiment.stack import StackConfig
 from novaloop.problem import Problem
 from novaloop.recipes.checks import check_callable, check_repository
 from novaloop.recipes.steps import optimizer_steps
@@ -29,12 +29,12 @@ def runtime_of(spec: ExperimentSpec) -> JobRuntime:
     return RUNTIMES[spec.runtime]
 
 
-def launch_of(record: Record, stage: Stage, site: Site) -> Launch:
+def launch_of(record: Record, stage: Stage, stack_config: StackConfig) -> Launch:
     """Return what starts a stage's job; a function of the user's own scores if the spec names one.
 
     Raises Invalid.
     """
-    scored = site.scored_by(record.spec.reward_function)
+    scored = stack_config.scored_by(record.spec.reward_function)
     return runtime_of(record.spec).launch(record, stage, scored)
 
 
@@ -45,14 +45,14 @@ def check_region(spec: ExperimentSpec, plan: StageSpec, region: str, at: str) ->
     return runtime_of(spec).check_region(plan.method, region, at)
 
 
-def check_image(plan: StageSpec, site: Site, at: str) -> Iterator[Problem]:
+def check_image(plan: StageSpec, stack_config: StackConfig, at: str) -> Iterator[Problem]:
     """Give the reason why the image of a stage may not run in the stack, if it may not."""
-    return check_repository(getattr(plan, "image", None), site.deployment, f"{at}.image")
+    return check_repository(getattr(plan, "image", None), stack_config.deployment, f"{at}.image")
 
 
-def check_functions(spec: ExperimentSpec, site: Site) -> Iterator[Problem]:
+def check_functions(spec: ExperimentSpec, stack_config: StackConfig) -> Iterator[Problem]:
     """Give the reasons why the stack's jobs can't call the user's own functions, if they can't."""
-    here = site.deployment
+    here = stack_config.deployment
     for at, plan in spec.places:
         yield from check_callable(
             plan.processor_function,

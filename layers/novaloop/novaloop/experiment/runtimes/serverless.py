@@ -18,7 +18,7 @@ from novaloop.experiment.runtimes.jobs import (
 )
 from novaloop.experiment.spec.experiment import ExperimentSpec
 from novaloop.experiment.spec.stages import JobStage, StageKind, Task
-from novaloop.experiment.stack import Site, experiment_tags, jobs_prefix, tags
+from novaloop.experiment.stack import StackConfig, experiment_tags, jobs_prefix, tags
 from novaloop.problem import Problem
 from novaloop.recipes import registry
 from novaloop.recipes import serverless as recipes
@@ -83,10 +83,10 @@ class ServerlessRuntime(JobRuntime):
         """Return the settings that are sent; the others are SageMaker's own."""
         return recipes.sent_settings(stage.method, spec.model, stage.overrides)[0]
 
-    def launch(self, record: Record, stage: Stage, site: Site) -> Launch:
+    def launch(self, record: Record, stage: Stage, stack_config: StackConfig) -> Launch:
         """Return CreateTrainingJob, and what registers what it refers to. Raises Invalid."""
         plan = job_plan(record, stage)
-        name, deployment = stage.attempt.claimed_name, site.deployment
+        name, deployment = stage.attempt.claimed_name, stack_config.deployment
         data, validation = data_key(record, plan), plan.validation_input
         group = model_package_group(record.prefix, record.experiment_id)
         hub = evaluator_hub(record.prefix)
@@ -96,9 +96,9 @@ class ServerlessRuntime(JobRuntime):
             model=record.spec.model,
             run_name=name,
             job_name=name,
-            data_uri=site.uri(data) if data else None,
-            validation_uri=site.uri(key_of(record, validation)) if validation else None,
-            output_uri=site.uri(jobs_prefix(record.experiment_id)),
+            data_uri=stack_config.uri(data) if data else None,
+            validation_uri=stack_config.uri(key_of(record, validation)) if validation else None,
+            output_uri=stack_config.uri(jobs_prefix(record.experiment_id)),
             base_model_arn=registry.base_model_arn(record.spec.model, deployment.region),
             model_package_group_arn=registry.group_arn(group, deployment),
             checkpoint=record.checkpoint_before(stage),
@@ -106,23 +106,23 @@ class ServerlessRuntime(JobRuntime):
             processor_function_arn=plan.processor_function,
             overrides=plan.overrides,
             max_runtime_seconds=plan.max_runtime_seconds,
-            tags=tags(record, stage, site),
+            tags=tags(record, stage, stack_config),
         )
         request = recipes.serverless_job(job, deployment)
         return Launch(
-            uploads=tuple(joined_rows(record, plan, site)),
+            uploads=tuple(joined_rows(record, plan, stack_config)),
             requests=(
-                *_registrations(record, request, site),
+                *_registrations(record, request, stack_config),
                 PlannedRequest("CreateTrainingJob", request),
             ),
             max_runtime_seconds=job.max_runtime_seconds,
         )
 
-    def placeholder(self, record: Record, name: str, site: Site) -> str:
+    def placeholder(self, record: Record, name: str, stack_config: StackConfig) -> str:
         """Return the next version of the experiment's model package."""
         trained = sum(stage.checkpoint is not None for stage in record.stages)
         group = model_package_group(record.prefix, record.experiment_id)
-        arn = registry.group_arn(group, site.deployment)
+        arn = registry.group_arn(group, stack_config.deployment)
         return f"{arn.replace('-group/', '/')}/{trained + 1}"
 
     def whereabouts(self, record: Record, names: Sequence[str]) -> str:
@@ -132,14 +132,14 @@ class ServerlessRuntime(JobRuntime):
 
 
 def _registrations(
-    record: Record, request: Mapping[str, Any], site: Site
+    record: Record, request: Mapping[str, Any], stack_config: StackConfig
 ) -> Iterator[PlannedRequest]:
     """Yield the requests for what a serverless job's request refers to."""
     if "ModelPackageConfig" in request:
         group = model_package_group(record.prefix, record.experiment_id)
-        created = registry.create_group(group, experiment_tags(record, site))
+        created = registry.create_group(group, experiment_tags(record, stack_config))
         yield PlannedRequest("CreateModelPackageGroup", created)
-    reward = site.deployment.reward_function_arn
+    reward = stack_config.deployment.reward_function_arn
     if reward is not None and "EvaluatorArn" in request["ServerlessJobConfig"]:
         hub = evaluator_hub(record.prefix)
         yield PlannedRequest("CreateHub", registry.create_hub(hub))

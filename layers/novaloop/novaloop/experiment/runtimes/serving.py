@@ -16,7 +16,7 @@ from novaloop.experiment.spec.stages import (
     StageSpec,
     Target,
 )
-from novaloop.experiment.stack import Site, client_token, tags, tags_on_bedrock
+from novaloop.experiment.stack import StackConfig, client_token, tags, tags_on_bedrock
 from novaloop.problem import Problem
 from novaloop.recipes import facts
 from novaloop.recipes.bedrock import check_peft, check_serving_region
@@ -101,25 +101,27 @@ def check_deployment(spec: ExperimentSpec, plan: ServingPlan, at: str) -> Iterat
         yield from check_peft(plan.to, newest.peft, f"{at}.to")
 
 
-def plan_deployment(record: Record, stage: Stage, site: Site) -> EndpointPlan | BedrockPlan:
+def plan_deployment(
+    record: Record, stage: Stage, stack_config: StackConfig
+) -> EndpointPlan | BedrockPlan:
     """Return the requests that deploy the newest checkpoint. Raises Invalid."""
     plan, checkpoint = serving_plan(record, stage), record.checkpoint_before(stage)
     if checkpoint is None:
         raise ValueError(f"stage {stage.name} has no checkpoint to deploy")
     if isinstance(plan, DeployStage):  # what else it asks for, no other has
-        return _plan_endpoint(record, stage, plan, site, checkpoint)
+        return _plan_endpoint(record, stage, plan, stack_config, checkpoint)
     serving = BedrockServing(
         name=bedrock_name(stage.attempt.claimed_name),
         checkpoint=checkpoint,
         client_token=client_token(record, stage),
         model_units=plan.model_units if isinstance(plan, ProvisionedStage) else None,
-        tags=tags_on_bedrock(record, stage, site),
+        tags=tags_on_bedrock(record, stage, stack_config),
     )
-    return plan_bedrock_serving(serving, site.on_bedrock)
+    return plan_bedrock_serving(serving, stack_config.on_bedrock)
 
 
 def _plan_endpoint(
-    record: Record, stage: Stage, plan: DeployStage, site: Site, checkpoint: str
+    record: Record, stage: Stage, plan: DeployStage, stack_config: StackConfig, checkpoint: str
 ) -> EndpointPlan:
     endpoint = Endpoint(
         name=stage.attempt.claimed_name,
@@ -133,6 +135,6 @@ def _plan_endpoint(
         max_concurrency=plan.max_concurrency,
         environment=plan.environment,
         inference_component=plan.inference_component,
-        tags=tags(record, stage, site),
+        tags=tags(record, stage, stack_config),
     )
-    return plan_endpoint(endpoint, site.deployment)
+    return plan_endpoint(endpoint, stack_config.deployment)

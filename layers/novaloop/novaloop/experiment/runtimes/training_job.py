@@ -20,7 +20,7 @@ from novaloop.experiment.runtimes.jobs import (
 )
 from novaloop.experiment.spec.experiment import ExperimentSpec
 from novaloop.experiment.spec.stages import EvaluateStage, JobStage
-from novaloop.experiment.stack import Site, jobs_prefix, tags
+from novaloop.experiment.stack import StackConfig, jobs_prefix, tags
 from novaloop.problem import Problem
 from novaloop.recipes import checks, facts
 from novaloop.recipes.catalog import blueprint
@@ -61,7 +61,7 @@ class TrainingJobRuntime(JobRuntime):
         values, _ = resolve(chosen, stage.overrides, "overrides")
         return {path.rpartition(".")[2]: value for path, value in values.items()}
 
-    def launch(self, record: Record, stage: Stage, site: Site) -> Launch:
+    def launch(self, record: Record, stage: Stage, stack_config: StackConfig) -> Launch:
         """Return the upload of a recipe and CreateTrainingJob. Raises Invalid."""
         plan = job_plan(record, stage)
         name = stage.attempt.claimed_name
@@ -71,10 +71,10 @@ class TrainingJobRuntime(JobRuntime):
             model=record.spec.model,
             run_name=name,
             job_name=name,
-            data_uri=site.uri(data) if data else None,
-            validation_uri=site.uri(key_of(record, validation)) if validation else None,
-            output_uri=site.uri(jobs_prefix(record.experiment_id)),
-            recipe_uri=site.uri(self.recipe_key(record, name)),
+            data_uri=stack_config.uri(data) if data else None,
+            validation_uri=stack_config.uri(key_of(record, validation)) if validation else None,
+            output_uri=stack_config.uri(jobs_prefix(record.experiment_id)),
+            recipe_uri=stack_config.uri(self.recipe_key(record, name)),
             instance_type=plan.instance_type,
             instance_count=plan.instances,
             checkpoint=record.checkpoint_before(stage),
@@ -83,17 +83,17 @@ class TrainingJobRuntime(JobRuntime):
             image=plan.image,
             overrides=plan.overrides,
             max_runtime_seconds=runtime_limit(record, plan, plan.max_runtime_seconds),
-            tags=tags(record, stage, site),
+            tags=tags(record, stage, stack_config),
         )
-        planned = plan_training_job(job, site.deployment)
+        planned = plan_training_job(job, stack_config.deployment)
         recipe = PlannedUpload(planned.recipe_uri, text=planned.recipe_text)
         return Launch(
-            uploads=(*joined_rows(record, plan, site), recipe),
+            uploads=(*joined_rows(record, plan, stack_config), recipe),
             requests=(PlannedRequest("CreateTrainingJob", planned.request),),
             max_runtime_seconds=job.max_runtime_seconds,
         )
 
-    def placeholder(self, record: Record, name: str, site: Site) -> str:
+    def placeholder(self, record: Record, name: str, stack_config: StackConfig) -> str:
         """Return a checkpoint in a bucket of AWS's."""
         return f"{PLACEHOLDER_ESCROW}/{name}/outputs/checkpoints/last"
 

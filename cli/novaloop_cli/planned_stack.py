@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from novaloop.experiment.stack import Site
+from novaloop.experiment.stack import StackConfig
 from novaloop.recipes.jobs import Deployment
 from novaloop_cli.stack import aws_region, describe_stack
 
@@ -17,15 +17,15 @@ _NEEDED = {"BucketName", "ExecutionRoleArn", "BedrockRoleArn", "RewardFunctionAr
 
 
 @dataclass(frozen=True)
-class PlannedSite:
+class PlannedStack:
     """A site, the first word of its jobs' names, and whether it is made of placeholders."""
 
-    site: Site
+    stack_config: StackConfig
     prefix: str
     is_placeholder: bool
 
 
-def placeholder_site(region: str) -> PlannedSite:
+def placeholder_stack(region: str) -> PlannedStack:
     """Return a site for those who have deployed nothing yet."""
     deployment = Deployment(
         region=region,
@@ -38,11 +38,11 @@ def placeholder_site(region: str) -> PlannedSite:
         reward_functions=("*",),
     )
     role = "arn:aws:iam::000000000000:role/placeholder"
-    site = Site("placeholder-bucket", deployment, bedrock_role_arn=role)
-    return PlannedSite(site, PREFIX, is_placeholder=True)
+    stack_config = StackConfig("placeholder-bucket", deployment, bedrock_role_arn=role)
+    return PlannedStack(stack_config, PREFIX, is_placeholder=True)
 
 
-def stack_site(name: str) -> PlannedSite:
+def deployed_stack(name: str) -> PlannedStack:
     """Return the site of a deployed stack. Raises Refused, Failed."""
     stack = describe_stack(name, _NEEDED)
     deployment = Deployment(
@@ -56,8 +56,8 @@ def stack_site(name: str) -> PlannedSite:
         processor_functions=_listed(stack, "ProcessorFunctionArns"),
         reward_functions=_listed(stack, "RewardFunctionArns"),
     )
-    site = Site(stack["BucketName"], deployment, stack["BedrockRoleArn"])
-    return PlannedSite(site, stack["JobNamePrefix"], is_placeholder=False)
+    stack_config = StackConfig(stack["BucketName"], deployment, stack["BedrockRoleArn"])
+    return PlannedStack(stack_config, stack["JobNamePrefix"], is_placeholder=False)
 
 
 def _listed(stack: Mapping[str, str], name: str) -> tuple[str, ...]:

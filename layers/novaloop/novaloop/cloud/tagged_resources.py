@@ -1,6 +1,6 @@
 """What carries an experiment's tag, whatever record or crash it comes from.
 
-Checkpoints stay: escrow buckets and model packages are no kind of leftover, nor are the custom
+Checkpoints stay: escrow buckets and model packages are no kind that is deleted, nor are the custom
 models that Bedrock trained; those that it imported are.
 """
 
@@ -23,7 +23,7 @@ from novaloop.cloud.errors import (
     text_of,
 )
 from novaloop.cloud.running import Looks, may_have_nova, tags_by_arn
-from novaloop.experiment.controller.observation import Leftover
+from novaloop.experiment.controller.observation import TaggedResource
 from novaloop.experiment.names import experiment_at, experiment_of_job
 from novaloop.experiment.stack import EXPERIMENT_TAG, is_of_stack
 from novaloop.usecases.ports import Billing, EndRefused
@@ -38,7 +38,7 @@ _ENDPOINT, _COMPONENT = "sagemaker:endpoint", "sagemaker:inference-component"
 _SERVING = [_ENDPOINT, _COMPONENT, "bedrock:provisioned-model"]
 _JOB, _BEDROCK_JOB = "sagemaker:training-job", "bedrock:model-customization-job"
 MOST_AT_ONCE = 100
-"""How many leftovers are looked at before some are deleted; and for the tags of how many jobs
+"""How many resources are looked at before some are deleted; and for the tags of how many jobs
 GetResources is asked at once, the most that it takes."""
 
 
@@ -122,7 +122,7 @@ class _RunningJob:
 
 
 class TaggedResources:
-    """Resources of the account by their tags; implements the port `Leftovers`.
+    """Resources of the account by their tags; implements the port `TaggedResources`.
 
     The tag index runs behind the services: each resource that it names is looked at.
     """
@@ -139,7 +139,7 @@ class TaggedResources:
         self._prefix, self._stack_name = prefix, stack_name
         self._clients: Mapping[str, Any] = {"sagemaker": sagemaker, "bedrock": bedrock}
 
-    def find(self, experiment_id: str) -> tuple[Leftover, ...]:
+    def find(self, experiment_id: str) -> tuple[TaggedResource, ...]:
         """Return what is there, in the order in which to delete it; of many things the first.
 
         What this costs follows from what is there, and not from what once was: jobs can't be
@@ -154,7 +154,7 @@ class TaggedResources:
         left = (each for each in ordered if each in jobs or self._is_left(each, experiment_id))
         return tuple(islice(left, MOST_AT_ONCE))
 
-    def _running_jobs(self, kinds: Iterable[str], experiment_id: str) -> Set[Leftover]:
+    def _running_jobs(self, kinds: Iterable[str], experiment_id: str) -> Set[TaggedResource]:
         """Return an experiment's jobs of these kinds that have yet to end."""
         named = f"{self._prefix}-{experiment_id}--"
         running = [
@@ -171,7 +171,7 @@ class TaggedResources:
             answer = self._tagging.get_resources(ResourceARNList=arns)
             tags |= dict(tags_by_arn(answer))
         return {
-            _leftover(job.arn)
+            _tagged_resource(job.arn)
             for job in running
             # What the index of tags, which runs behind, does not know yet, its name tells of.
             if is_of_stack(job.name, tags.get(job.arn, {}), self._prefix, self._stack_name)
@@ -193,27 +193,27 @@ class TaggedResources:
         """
         if billing.kind != _ENDPOINT:
             return ""
-        endpoint = self._describe(Leftover(_ENDPOINT, billing.name))
+        endpoint = self._describe(TaggedResource(_ENDPOINT, billing.name))
         return None if endpoint is None else serving_of(endpoint)
 
     def end(self, billing: Billing) -> None:
         """Delete what serves: an endpoint only once its component is gone. Raises EndRefused."""
-        self._end(Leftover(_COMPONENT if billing.component else billing.kind, billing.name))
+        self._end(TaggedResource(_COMPONENT if billing.component else billing.kind, billing.name))
 
     def _serving(self, looks: Looks) -> Iterator[Billing]:
         tagged = [*looks.each("what is tagged", self._tagged(_SERVING))]
         components = {each.name for each, _ in tagged if each.kind == _COMPONENT}
-        for leftover, tags in tagged:
-            experiment_id, name = tags[EXPERIMENT_TAG], leftover.name
-            if leftover.kind == _ENDPOINT:
+        for resource, tags in tagged:
+            experiment_id, name = tags[EXPERIMENT_TAG], resource.name
+            if resource.kind == _ENDPOINT:
                 component = name in components
                 yield Billing(_ENDPOINT, name, experiment_id, "sagemaker", component)
-            elif leftover.kind == _COMPONENT:
+            elif resource.kind == _COMPONENT:
                 continue
             # Its ARN does not tell its name.
-            elif described := looks.result(leftover.name, partial(self._describe, leftover)):
+            elif described := looks.result(resource.name, partial(self._describe, resource)):
                 name = described["provisionedModelName"]
-                yield Billing(leftover.kind, name, experiment_id, "bedrock-provisioned")
+                yield Billing(resource.kind, name, experiment_id, "bedrock-provisioned")
 
     def _running(self, looks: Looks) -> Iterator[Billing]:
         on_bedrock = may_have_nova(self._clients["bedrock"])
@@ -240,7 +240,7 @@ class TaggedResources:
 
     def _tagged(
         self, kinds: Sequence[str], experiment_ids: Sequence[str] = ()
-    ) -> Iterator[tuple[Leftover, Mapping[str, str]]]:
+    ) -> Iterator[tuple[TaggedResource, Mapping[str, str]]]:
         """Yield what this stack made of these kinds, with its tags, for some experiments or all."""
         pages = self._tagging.get_paginator("get_resources").paginate(
             TagFilters=[{"Key": EXPERIMENT_TAG, "Values": experiment_ids}],
@@ -248,68 +248,68 @@ class TaggedResources:
         )
         for page in pages:
             for arn, tags in tags_by_arn(page):
-                leftover = _leftover(arn)
+                resource = _tagged_resource(arn)
                 # Another stack may have an experiment of the same name.
-                own = is_of_stack(leftover.name, tags, self._prefix, self._stack_name)
-                if leftover.kind in kinds and own:
-                    yield leftover, tags
+                own = is_of_stack(resource.name, tags, self._prefix, self._stack_name)
+                if resource.kind in kinds and own:
+                    yield resource, tags
 
-    def _is_left(self, leftover: Leftover, experiment_id: str) -> bool:
-        if leftover.kind == "bedrock:custom-model" and _IMPORTED not in leftover.name:
+    def _is_left(self, resource: TaggedResource, experiment_id: str) -> bool:
+        if resource.kind == "bedrock:custom-model" and _IMPORTED not in resource.name:
             return False  # a checkpoint: one for each training that ever was
-        described = self._describe(leftover)
+        described = self._describe(resource)
         if described is None:
             return False
-        if leftover.kind == _ENDPOINT:
+        if resource.kind == _ENDPOINT:
             # What another experiment serves under a lasting name is not this one's to delete,
             # whatever the tag says. An attempt's own is, whatever somebody made it serve.
-            names = leftover.name, serving_of(described)
-            return experiment_id in {experiment_at(leftover.name, name) for name in names}
+            names = resource.name, serving_of(described)
+            return experiment_id in {experiment_at(resource.name, name) for name in names}
         return True
 
-    def _describe(self, leftover: Leftover) -> Mapping[str, Any] | None:
-        return found(lambda: self._call(_KINDS[leftover.kind].describe, leftover))
+    def _describe(self, resource: TaggedResource) -> Mapping[str, Any] | None:
+        return found(lambda: self._call(_KINDS[resource.kind].describe, resource))
 
-    def _call(self, operation: str, leftover: Leftover) -> Mapping[str, Any]:
-        client = self._clients[leftover.kind.partition(":")[0]]
+    def _call(self, operation: str, resource: TaggedResource) -> Mapping[str, Any]:
+        client = self._clients[resource.kind.partition(":")[0]]
         called: Mapping[str, Any] = getattr(client, operation)(
-            **{_KINDS[leftover.kind].parameter: leftover.name}
+            **{_KINDS[resource.kind].parameter: resource.name}
         )
         return called
 
-    def delete(self, leftovers: Sequence[Leftover]) -> None:
+    def delete(self, tagged: Sequence[TaggedResource]) -> None:
         """Delete those of the first kind that can be deleted now.
 
         Raises EndRefused in the end if some of them were refused, with what the service said.
         """
         refused = []
-        for leftover in leftovers:
-            if leftover.kind == leftovers[0].kind:
+        for resource in tagged:
+            if resource.kind == tagged[0].kind:
                 try:
-                    self._end(leftover)
+                    self._end(resource)
                 except EndRefused as each:
-                    refused.append(f"{leftover}: {each}")
+                    refused.append(f"{resource}: {each}")
                 except ClientError as error:  # throttled, for instance: the others can go
-                    refused.append(f"{leftover}: {text_of(error)}")
+                    refused.append(f"{resource}: {text_of(error)}")
         if refused:
             raise EndRefused("; ".join(refused))
 
-    def _end(self, leftover: Leftover) -> None:
+    def _end(self, resource: TaggedResource) -> None:
         end_if_possible(
-            lambda: self._call(_KINDS[leftover.kind].end, leftover),
-            lambda: self._unended(leftover),
+            lambda: self._call(_KINDS[resource.kind].end, resource),
+            lambda: self._unended(resource),
         )
 
-    def _unended(self, leftover: Leftover) -> object | None:
-        """Return a leftover that has yet to be asked to end, as described."""
-        described = self._describe(leftover)
-        if described and leftover.kind in _JOB_LISTS and status_of(described) != "InProgress":
+    def _unended(self, resource: TaggedResource) -> object | None:
+        """Return a resource that has yet to be asked to end, as described."""
+        described = self._describe(resource)
+        if described and resource.kind in _JOB_LISTS and status_of(described) != "InProgress":
             return None
         return settled(described)
 
 
-def _leftover(arn: str) -> Leftover:
+def _tagged_resource(arn: str) -> TaggedResource:
     """Read kind and name from an ARN; Bedrock chooses the last word, so there the ARN names."""
     service, resource = arn.split(":")[2], arn.split(":", 5)[5]
     kind, _, name = resource.partition("/")
-    return Leftover(f"{service}:{kind}", name if service == "sagemaker" else arn)
+    return TaggedResource(f"{service}:{kind}", name if service == "sagemaker" else arn)
