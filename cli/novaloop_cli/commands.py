@@ -12,7 +12,7 @@ import click
 
 from novaloop.experiment.controller.commands import apply
 from novaloop.experiment.costs.budget import commitment, cost_of_jobs, serving_hours, shortfall
-from novaloop.experiment.record import CommandItem, CommandKind, Outcome, Record, Status
+from novaloop.experiment.record import CommandItem, CommandKind, CommandOutcome, Record, Status
 from novaloop.experiment.spec.stages import LONGEST_TTL_HOURS
 from novaloop_cli import views
 from novaloop_cli.consent import agreed, require_consent
@@ -74,7 +74,7 @@ def _what_it_commits_to(stack: Stack, record: Record, item: CommandItem) -> Iter
     That is nothing where it would refuse: the answer then says why.
     """
     decision = apply(record, item, item.at)
-    if decision.history[0].outcome is Outcome.IGNORED:
+    if decision.history[0].outcome is CommandOutcome.IGNORED:
         return
     after, serving = decision.record, record.spec.deployment
     lifts = after.budget_lifted_by != record.budget_lifted_by
@@ -116,7 +116,7 @@ def _taken_up(stack: Stack, name: str, item: CommandItem) -> Record:
 
 def _refuse_if_ignored(stack: Stack, name: str, item: CommandItem) -> None:
     for entry in stack.table.history(name):
-        if entry.command_id == item.command_id and entry.outcome is Outcome.IGNORED:
+        if entry.command_id == item.command_id and entry.outcome is CommandOutcome.IGNORED:
             raise Refused(f"{name}: {item.kind} was {entry.why}")
 
 
@@ -272,7 +272,7 @@ def _deleted(stack: Stack, name: str) -> list[str]:
     """Return what the history says of the deletions since the last command that was applied."""
     lines: list[str] = []
     for entry in stack.table.history(name):
-        if entry.outcome is Outcome.APPLIED:
+        if entry.outcome is CommandOutcome.APPLIED:
             lines = []
         elif entry.what == "cleanup":
             lines.append(entry.why)

@@ -15,7 +15,7 @@ from rich.table import Table
 from novaloop.recipes import facts
 from novaloop.recipes.catalog import Blueprint, blueprint, families, pinned, variants
 from novaloop.recipes.drift import drift, published_entry
-from novaloop.recipes.settings import Setting, listed
+from novaloop.recipes.settings import RecipeSetting, listed
 from novaloop_cli import views
 from novaloop_cli.errors import Failed, Refused
 from novaloop_cli.exits import Exit
@@ -94,7 +94,7 @@ def _shortest(path: str, paths: Iterable[str]) -> str:
     return next(end for end in ends if sum(f".{other}".endswith(f".{end}") for other in paths) == 1)
 
 
-def _default(setting: Setting, paths: Iterable[str]) -> str:
+def _default(setting: RecipeSetting, paths: Iterable[str]) -> str:
     if setting.default_from is not None:
         return f"as {_shortest(setting.default_from, paths)}"
     if setting.omitted:
@@ -102,7 +102,7 @@ def _default(setting: Setting, paths: Iterable[str]) -> str:
     return json.dumps(setting.default)
 
 
-def _values(setting: Setting) -> str:
+def _values(setting: RecipeSetting) -> str:
     """Write the type and limits of a setting in words."""
     if setting.choices is not None:
         return listed(setting.choices)

@@ -10,7 +10,12 @@ from aws_lambda_powertools import Logger
 from novaloop.usecases.big_files import run_step
 from novaloop.usecases.dataset_checks import check_experiment
 from novaloop.usecases.ingest import ingest
-from novaloop.usecases.ingest_events import ChecksRequest, FileRequest, Upload, read_ingest_event
+from novaloop.usecases.ingest_events import (
+    ChecksRequest,
+    FileRequest,
+    UploadEvent,
+    read_ingest_event,
+)
 from novaloop.wiring.ingest import ingest_world
 from novaloop.wiring.telemetry import leaving_unread_alone
 
@@ -30,7 +35,7 @@ def handler(event: object, _: LambdaContext) -> Any:
     match read_ingest_event(event):
         case ChecksRequest(experiment_id=experiment_id):
             check_experiment(experiment_id, world())
-        case Upload() | FileRequest() as file:
+        case UploadEvent() | FileRequest() as file:
             logger.info("ingesting", extra={"key": file.key})
             ingest(file.key, world())
         case step:

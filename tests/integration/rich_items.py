@@ -14,6 +14,7 @@ from novaloop.experiment.record import (
     Cleanup,
     CommandItem,
     CommandKind,
+    CommandOutcome,
     DatasetItem,
     DatasetRef,
     DatasetStatus,
@@ -22,7 +23,6 @@ from novaloop.experiment.record import (
     HistoryEntry,
     Measured,
     Obstacle,
-    Outcome,
     Progress,
     Record,
     ScoreItem,
@@ -240,7 +240,7 @@ CHECKS = ChecksItem("v", NOW, "leak", ({"check": "overlap", "rows": [1, 2]},))
 SPEC_ITEM = SpecItem("v3", NOW, SPEC, ("plan.0: unknown",), "it came too late")
 ENTRIES = [
     HistoryEntry(NOW, "sft CLAIMED", "first"),
-    HistoryEntry(NOW, "stop by jane", "second", "c1", Outcome.APPLIED),
+    HistoryEntry(NOW, "stop by jane", "second", "c1", CommandOutcome.APPLIED),
 ]
 
 

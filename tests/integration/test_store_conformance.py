@@ -16,7 +16,7 @@ from moto.dynamodb.models import DynamoDBBackend
 from pynamodb.connection import Connection
 from pynamodb.exceptions import TransactWriteError
 
-from novaloop.experiment.controller.queue import Place
+from novaloop.experiment.controller.queue import QueuePlace
 from novaloop.experiment.record import (
     DatasetItem,
     DatasetStatus,
@@ -299,7 +299,7 @@ def test_who_has_waited_longest_for_a_quota_stands_first(store: Store) -> None:
     for record in (*records.values(), queued("other", small, 3)):
         store.commit(record, [])
     assert [place.experiment_id for place in store.queue(p5)] == ["b", "c", "a"]
-    assert list(store.queue(p4d)) == [Place("other", p4d, NOW + timedelta(hours=3))]
+    assert list(store.queue(p4d)) == [QueuePlace("other", p4d, NOW + timedelta(hours=3))]
     first = store.load("b").record
     assert first is not None
     store.commit(replace(first, status=Status.STOPPING), [])

@@ -762,8 +762,8 @@ MUTANTS: Sequence[Mutant] = [
         Fault(
             does="without a score it is deployed",
             test="test_without_a_score_nothing_is_deployed",
-            old="return GateVerdict(gate.GateVerdict.HOLD, promotes=False, summary=reason)",
-            new="return GateVerdict(gate.GateVerdict.HOLD, promotes=True, summary=reason)",
+            old="return GateVerdict(gate.GateDecision.HOLD, promotes=False, summary=reason)",
+            new="return GateVerdict(gate.GateDecision.HOLD, promotes=True, summary=reason)",
         ),
         Fault(
             does="what is inconclusive is deployed",

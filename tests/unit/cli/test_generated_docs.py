@@ -13,7 +13,7 @@ import yaml
 
 from novaloop.experiment.controller.transitions import TABLE
 from novaloop.experiment.record import Stage
-from novaloop.experiment.spec.experiment import ExperimentSpec, Gate, Split
+from novaloop.experiment.spec.experiment import ExperimentSpec, Gate, SplitSettings
 from novaloop.experiment.spec.stages import STAGES
 from novaloop.experiment.validation.reading import read_spec
 from novaloop.metrics.registry import METRICS
@@ -28,7 +28,7 @@ ROOT = Path(__file__).resolve().parents[3]
 DOCS = ROOT / "docs"
 SECTIONS: dict[str, type[BaseModel]] = {
     "experiment.yaml": ExperimentSpec,
-    "split": Split,
+    "split": SplitSettings,
     **STAGES,
     "gate": Gate,
 }

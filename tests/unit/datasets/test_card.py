@@ -5,7 +5,7 @@ from html.parser import HTMLParser
 
 from novaloop.datasets.convert import convert
 from novaloop.datasets.options import DatasetOptions, RowFormat
-from novaloop.datasets.policies import Check, Policy
+from novaloop.datasets.policies import Check, FindingPolicy
 from novaloop.datasets.profile.card import card_html, dataset_card
 from novaloop.datasets.profile.checks import Finding
 from novaloop.datasets.profile.summary import DatasetSummary
@@ -61,7 +61,7 @@ def test_card_is_json_and_tells_rows_labels_sizes_and_rejects() -> None:
 
 def test_page_escapes_what_comes_from_the_dataset() -> None:
     data = f"question,answer\n{EVIL},{EVIL}\n".encode()
-    finding = Finding(Check.IMBALANCE, Policy.WARN, ("eval",), 1, f"label {EVIL}")
+    finding = Finding(Check.IMBALANCE, FindingPolicy.WARN, ("eval",), 1, f"label {EVIL}")
 
     page = card_html(dataset_card("eval", summary(data), [finding]))
 
@@ -81,7 +81,9 @@ def test_page_of_an_empty_file_is_complete() -> None:
 
 
 def test_findings_stand_on_the_cards_they_concern() -> None:
-    finding = Finding(Check.SHARED_QUESTIONS, Policy.REFUSE, ("eval", "sft"), 3, "3 rows ...")
+    finding = Finding(
+        Check.SHARED_QUESTIONS, FindingPolicy.REFUSE, ("eval", "sft"), 3, "3 rows ..."
+    )
     good = summary(b"question,answer\nq,A\n")
 
     assert dataset_card("sft", good, [finding])["findings"][0]["policy"] == "refuse"

@@ -10,7 +10,7 @@ import pytest
 
 from novaloop.datasets.convert import convert
 from novaloop.datasets.options import DatasetOptions, RowFormat, SourceFormat
-from novaloop.datasets.policies import Check, Policy
+from novaloop.datasets.policies import Check, FindingPolicy
 from novaloop.datasets.profile.checks import Finding, check_datasets
 from novaloop.datasets.profile.histogram import Histogram
 from novaloop.datasets.profile.near_duplicates import SignatureSketch, SignatureSketcher
@@ -46,7 +46,7 @@ def labelled(numbers: Iterable[int]) -> list[tuple[str, str]]:
 
 
 def found(
-    profiles: Mapping[str, DatasetProfile], check: Check, policy: Policy | None = None
+    profiles: Mapping[str, DatasetProfile], check: Check, policy: FindingPolicy | None = None
 ) -> list[Finding]:
     findings = check_datasets(profiles, {check: policy} if policy else None)
     return [finding for finding in findings if finding.check is check]
@@ -68,7 +68,7 @@ def test_shared_question_is_found_and_can_be_left_out() -> None:
 
     (finding,) = found(profiles, Check.SHARED_QUESTIONS)
 
-    assert finding.policy is Policy.REFUSE
+    assert finding.policy is FindingPolicy.REFUSE
     assert finding.rows == 20
     assert finding.message == "20 rows of eval also stand in sft"
 
@@ -94,7 +94,7 @@ def test_nearly_the_same_question_is_found() -> None:
     )
 
     assert finding.rows == 7
-    assert finding.policy is Policy.WARN
+    assert finding.policy is FindingPolicy.WARN
 
 
 def test_near_duplicates_agree_with_the_exact_similarity() -> None:
@@ -282,7 +282,7 @@ def test_a_file_joined_twice_is_found(role: str) -> None:
 
     (finding,) = check_datasets({role: profile([*rows, *reversed(rows)])})
 
-    assert (finding.check, finding.policy) == (Check.REPEATED_ROWS, Policy.WARN)
+    assert (finding.check, finding.policy) == (Check.REPEATED_ROWS, FindingPolicy.WARN)
     assert (finding.roles, finding.rows) == ((role,), 100)
     assert "100 rows of" in finding.message
 
@@ -347,9 +347,11 @@ def test_profile_survives_storage() -> None:
 def test_policy_is_the_users_choice_but_not_to_drop_what_is_no_row() -> None:
     profiles = {"sft": profile(labelled(range(100))), "eval": profile(labelled(range(99, 150)))}
 
-    assert found(profiles, Check.SHARED_QUESTIONS, Policy.DROP)[0].policy is Policy.DROP
+    assert (
+        found(profiles, Check.SHARED_QUESTIONS, FindingPolicy.DROP)[0].policy is FindingPolicy.DROP
+    )
     with pytest.raises(ValueError, match="use refuse or warn"):
-        check_datasets(profiles, {Check.IMBALANCE: Policy.DROP})
+        check_datasets(profiles, {Check.IMBALANCE: FindingPolicy.DROP})
 
 
 def test_rows_longer_than_the_model_reads_are_counted() -> None:
@@ -360,7 +362,7 @@ def test_rows_longer_than_the_model_reads_are_counted() -> None:
     findings = check_datasets(profiles, None, {"sft": 3_000, "rft": longest, "dpo": 1})
 
     (finding,) = [each for each in findings if each.check is Check.LONG_ROWS]
-    assert (finding.roles, finding.rows, finding.policy) == (("sft",), 2, Policy.WARN)
+    assert (finding.roles, finding.rows, finding.policy) == (("sft",), 2, FindingPolicy.WARN)
     assert f"max_length (3000) tokens, the longest {longest}" in finding.message
 
 
@@ -386,7 +388,7 @@ def test_one_reference_for_all_questions_is_told() -> None:
         same = profile([(question(number), answer) for number in range(50)])
         (finding,) = found({"rft": same}, Check.SAME_REFERENCES)
         assert finding.rows == 50
-        assert finding.policy is Policy.WARN
+        assert finding.policy is FindingPolicy.WARN
         assert "all 50 rows of rft have the same reference answer" in finding.message
         assert answer not in finding.message.split()
         assert not found({"sft": same}, Check.SAME_REFERENCES)

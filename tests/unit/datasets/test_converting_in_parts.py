@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from novaloop.datasets.convert import Place, convert
+from novaloop.datasets.convert import RecordsPlace, convert
 from novaloop.datasets.options import DatasetOptions, RowFormat, SourceFormat
 from novaloop.datasets.parts import CutMistaken, Part, convert_part, merge_parts
 from novaloop.datasets.profile.near_duplicates import SignatureSketcher
@@ -70,7 +70,7 @@ def in_parts(data: bytes, ranges: Sequence[ByteRange], options: DatasetOptions) 
         listing = bytearray()
         text = data[each.start : each.end]
         part = convert_part(
-            _pieces(text), Place(each.start, header), sinks, options, listing.extend
+            _pieces(text), RecordsPlace(each.start, header), sinks, options, listing.extend
         )
         parts.append((Part.from_bytes(part.to_bytes()), bytes(listing)))
     summary = merge_parts(parts, options, rejects.extend)

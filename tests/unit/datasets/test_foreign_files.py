@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from novaloop.datasets.convert import Place, convert
+from novaloop.datasets.convert import RecordsPlace, convert
 from novaloop.datasets.errors import DatasetRefused
 from novaloop.datasets.options import DatasetOptions, RowFormat, SourceFormat
 from novaloop.datasets.parts import convert_part
@@ -231,7 +231,7 @@ def test_the_header_in_the_middle_of_joined_files_is_no_row(text: str, lines: li
 
 def test_the_header_again_is_found_in_a_part_of_a_big_file() -> None:
     body = f"q,a\n{HEADER}".encode()
-    place, rejects = Place(100, ["question", "answer"]), list[bytes]()
+    place, rejects = RecordsPlace(100, ["question", "answer"]), list[bytes]()
     sinks = {RowFormat.EVALUATION: len}
     part = convert_part([body], place, sinks, DatasetOptions(), rejects.append)
     assert part.facts.rejects["repeated-header"].first_lines == [2]

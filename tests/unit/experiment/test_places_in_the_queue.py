@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from novaloop.experiment.controller.queue import Place, can_ask, held_place, sought_place
+from novaloop.experiment.controller.queue import QueuePlace, can_ask, held_place, sought_place
 from novaloop.experiment.record import (
     Record,
     Stage,
@@ -43,7 +43,7 @@ def record(state: StageState, **fields: object) -> Record:
 def test_a_place_is_held_until_the_job_is_there(state: StageState) -> None:
     """Also while it is claimed: who asks once more is refused once more, and goes on waiting."""
     holds = state in {StageState.WAITING, StageState.CLAIMED}
-    assert held_place(record(state)) == (Place("demo", QUOTA, SINCE) if holds else None)
+    assert held_place(record(state)) == (QueuePlace("demo", QUOTA, SINCE) if holds else None)
 
 
 def test_who_has_not_been_refused_holds_no_place() -> None:
@@ -54,9 +54,9 @@ def test_who_has_not_been_refused_holds_no_place() -> None:
 
 def test_a_place_is_sought_since_it_was_first_refused() -> None:
     due = record(StageState.WAITING, next_try_at=NOW)
-    assert sought_place(due, NOW) == Place("demo", QUOTA, SINCE)
+    assert sought_place(due, NOW) == QueuePlace("demo", QUOTA, SINCE)
     new = record(StageState.PENDING, queued_at=None)
-    assert sought_place(new, NOW) == Place("demo", QUOTA, NOW)
+    assert sought_place(new, NOW) == QueuePlace("demo", QUOTA, NOW)
     assert sought_place(record(StageState.WAITING, next_try_at=NOW + HOUR), NOW) is None
     assert sought_place(record(StageState.CLAIMED), NOW) is None
 

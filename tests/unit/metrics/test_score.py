@@ -18,7 +18,7 @@ from novaloop.metrics.archive import (
 from novaloop.metrics.classification import classify
 from novaloop.metrics.comparison import DifferentRowsError, compare
 from novaloop.metrics.defects import FIRST_PREDICTION_BLEU, OTHER_VALUE, UNDERSTATED_BLEU_ERROR
-from novaloop.metrics.gate import GateVerdict, Outcome, judge
+from novaloop.metrics.gate import GateDecision, Outcome, judge
 from novaloop.metrics.inferences import InferenceError, read_inferences
 from novaloop.metrics.results import Score
 from novaloop.metrics.rows import RowScores, RowsError
@@ -383,27 +383,27 @@ MIXED = [("HQ", "HQ")] * 6 + [
 @pytest.mark.parametrize(
     ("asked", "verdict"),
     [
-        ({}, GateVerdict.PROMOTE),
-        ({"at_least": 0.39}, GateVerdict.PROMOTE),
-        ({"at_least": 0.4}, GateVerdict.INCONCLUSIVE),
-        ({"at_least": 0.9}, GateVerdict.HOLD),
-        ({"metric": "lenient_accuracy", "at_least": 0.49}, GateVerdict.PROMOTE),
-        ({"metric": "qem", "at_least": 0.81}, GateVerdict.INCONCLUSIVE),
-        ({"metric": "bleu", "at_least": 101}, GateVerdict.HOLD),
-        ({"metric": "unheard of", "at_least": 0.1}, GateVerdict.INCONCLUSIVE),
-        ({"class_floors": {"LQ_EDIT": 0.09}}, GateVerdict.PROMOTE),
-        ({"class_floors": {"LQ_EDIT": 0.51}}, GateVerdict.INCONCLUSIVE),
-        ({"class_floors": {"LQ_EDIT": 0.91}}, GateVerdict.HOLD),
-        ({"class_floors": {"LQ_CLOSE": 0.1}}, GateVerdict.INCONCLUSIVE),
-        ({"max_format_failures": 0.52}, GateVerdict.PROMOTE),
-        ({"max_format_failures": 0.2}, GateVerdict.INCONCLUSIVE),
-        ({"max_format_failures": 0.05}, GateVerdict.HOLD),
-        ({"max_truncated": 0.99}, GateVerdict.INCONCLUSIVE),
-        ({"better_than": "never evaluated"}, GateVerdict.INCONCLUSIVE),
-        ({"better_than": "never evaluated", "at_least": 0.9}, GateVerdict.HOLD),
+        ({}, GateDecision.PROMOTE),
+        ({"at_least": 0.39}, GateDecision.PROMOTE),
+        ({"at_least": 0.4}, GateDecision.INCONCLUSIVE),
+        ({"at_least": 0.9}, GateDecision.HOLD),
+        ({"metric": "lenient_accuracy", "at_least": 0.49}, GateDecision.PROMOTE),
+        ({"metric": "qem", "at_least": 0.81}, GateDecision.INCONCLUSIVE),
+        ({"metric": "bleu", "at_least": 101}, GateDecision.HOLD),
+        ({"metric": "unheard of", "at_least": 0.1}, GateDecision.INCONCLUSIVE),
+        ({"class_floors": {"LQ_EDIT": 0.09}}, GateDecision.PROMOTE),
+        ({"class_floors": {"LQ_EDIT": 0.51}}, GateDecision.INCONCLUSIVE),
+        ({"class_floors": {"LQ_EDIT": 0.91}}, GateDecision.HOLD),
+        ({"class_floors": {"LQ_CLOSE": 0.1}}, GateDecision.INCONCLUSIVE),
+        ({"max_format_failures": 0.52}, GateDecision.PROMOTE),
+        ({"max_format_failures": 0.2}, GateDecision.INCONCLUSIVE),
+        ({"max_format_failures": 0.05}, GateDecision.HOLD),
+        ({"max_truncated": 0.99}, GateDecision.INCONCLUSIVE),
+        ({"better_than": "never evaluated"}, GateDecision.INCONCLUSIVE),
+        ({"better_than": "never evaluated", "at_least": 0.9}, GateDecision.HOLD),
     ],
 )
-def test_gate_conditions(asked: dict[str, object], verdict: GateVerdict) -> None:
+def test_gate_conditions(asked: dict[str, object], verdict: GateDecision) -> None:
     score, _ = score_lines(rows(*MIXED), labels=LABELS, max_new_tokens=50)
     result = judge(conditions(**asked), score)
     assert result.verdict is verdict

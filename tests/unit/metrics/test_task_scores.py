@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from novaloop.metrics.archive import ArchiveError, Member
-from novaloop.metrics.gate import GateVerdict, Outcome, judge
+from novaloop.metrics.gate import GateDecision, Outcome, judge
 from novaloop.metrics.results import TaskScore, Verdict, read_score
 from novaloop.metrics.score import score_lines
 from novaloop.metrics.tasks import estimates, score_task
@@ -112,17 +112,17 @@ def conditions(**asked: object) -> Any:
 @pytest.mark.parametrize(
     ("asked", "verdict"),
     [
-        ({"at_least": 0.52}, GateVerdict.PROMOTE),
-        ({"at_least": 0.53}, GateVerdict.INCONCLUSIVE),
-        ({"at_least": 0.68}, GateVerdict.HOLD),
-        ({"at_least": 0.1, "metric": "exact_match"}, GateVerdict.INCONCLUSIVE),
-        ({"better_than": "base"}, GateVerdict.PROMOTE),
-        ({"better_than": "other"}, GateVerdict.INCONCLUSIVE),
-        ({"max_truncated": 0.5}, GateVerdict.INCONCLUSIVE),
-        ({"class_floors": {"HQ": 0.1}}, GateVerdict.INCONCLUSIVE),
+        ({"at_least": 0.52}, GateDecision.PROMOTE),
+        ({"at_least": 0.53}, GateDecision.INCONCLUSIVE),
+        ({"at_least": 0.68}, GateDecision.HOLD),
+        ({"at_least": 0.1, "metric": "exact_match"}, GateDecision.INCONCLUSIVE),
+        ({"better_than": "base"}, GateDecision.PROMOTE),
+        ({"better_than": "other"}, GateDecision.INCONCLUSIVE),
+        ({"max_truncated": 0.5}, GateDecision.INCONCLUSIVE),
+        ({"class_floors": {"HQ": 0.1}}, GateDecision.INCONCLUSIVE),
     ],
 )
-def test_the_gate_judges_a_task(asked: dict[str, object], verdict: GateVerdict) -> None:
+def test_the_gate_judges_a_task(asked: dict[str, object], verdict: GateDecision) -> None:
     assert judge(conditions(**asked), score(0.6, 0.04, {"base": score(0.5, 0.03)})).verdict is (
         verdict
     )

@@ -60,7 +60,7 @@ def encoded_rows(
 
 
 @dataclass(frozen=True)
-class Place:
+class RecordsPlace:
     """Where records of a CSV file begin, and the file's header."""
 
     byte: int
@@ -69,7 +69,7 @@ class Place:
 
 def continued_rows(
     source: Source,
-    place: Place,
+    place: RecordsPlace,
     formats: Sequence[RowFormat],
     options: DatasetOptions,
     log: RejectLog,

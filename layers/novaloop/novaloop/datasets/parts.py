@@ -6,7 +6,7 @@ from hashlib import sha256
 
 from novaloop.datasets.convert import (
     DatasetWriter,
-    Place,
+    RecordsPlace,
     Sink,
     continued_rows,
     encoded_rows,
@@ -34,7 +34,7 @@ class CutMistaken(Exception):  # noqa: N818 - a finding about the file, not a fa
 
 
 @dataclass(frozen=True)
-class Refusal:
+class PartRefusal:
     """A DatasetRefused, as it is stored; its line counts from the part's first one."""
 
     rule: str
@@ -48,11 +48,11 @@ class Refusal:
 
 
 @dataclass(frozen=True)
-class Facts:
+class PartFacts:
     """A range's number of lines, and its share in the fields of DatasetSummary."""
 
     lines: int
-    refusal: Refusal | None
+    refusal: PartRefusal | None
     rows: int
     rows_excluded: int
     rejects: Mapping[str, RejectedRows]
@@ -67,23 +67,23 @@ class Facts:
 class Part:
     """One range, converted."""
 
-    facts: Facts
+    facts: PartFacts
     profile: DatasetProfile
 
     def to_bytes(self) -> bytes:
         """Return the facts as one line of JSON, and the profile's bytes after it."""
-        return adapter(Facts).dump_json(self.facts) + b"\n" + self.profile.to_bytes()
+        return adapter(PartFacts).dump_json(self.facts) + b"\n" + self.profile.to_bytes()
 
     @classmethod
     def from_bytes(cls, data: bytes) -> "Part":
         """Read what to_bytes wrote; raises ValueError for anything else."""
         facts, _, profile = data.partition(b"\n")
-        return cls(adapter(Facts).validate_json(facts), DatasetProfile.from_bytes(profile))
+        return cls(adapter(PartFacts).validate_json(facts), DatasetProfile.from_bytes(profile))
 
 
 def convert_part(
     chunks: Iterable[bytes],
-    place: Place,
+    place: RecordsPlace,
     outputs: Mapping[RowFormat, Sink],
     options: DatasetOptions,
     rejects: Sink,
@@ -105,9 +105,9 @@ def convert_part(
             writer.write(rows)
     except DatasetRefused as refused:
         problem = replace(options.wording.problem(refused), where="")
-        refusal = Refusal(refused.rule, str(problem), refused.line)
+        refusal = PartRefusal(refused.rule, str(problem), refused.line)
     summary = writer.close(log, None)
-    facts = Facts(
+    facts = PartFacts(
         lines=lines.count,
         refusal=refusal,
         rows=summary.rows_out,

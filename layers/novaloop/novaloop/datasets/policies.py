@@ -22,7 +22,7 @@ class Check(StrEnum):
     SPLIT_ROWS = "split-rows"
 
 
-class Policy(StrEnum):
+class FindingPolicy(StrEnum):
     """What a finding leads to; dropping means the evaluation rows concerned."""
 
     REFUSE = "refuse"
@@ -30,8 +30,8 @@ class Policy(StrEnum):
     WARN = "warn"
 
 
-DEFAULT_POLICIES: Mapping[Check, Policy] = {
-    **dict.fromkeys(Check, Policy.WARN),
-    Check.SHARED_QUESTIONS: Policy.REFUSE,
+DEFAULT_POLICIES: Mapping[Check, FindingPolicy] = {
+    **dict.fromkeys(Check, FindingPolicy.WARN),
+    Check.SHARED_QUESTIONS: FindingPolicy.REFUSE,
 }
 DROPPABLE = {Check.SHARED_QUESTIONS, Check.NEAR_DUPLICATES, Check.CONTRADICTIONS}

@@ -739,7 +739,7 @@ class CommandItem(Bounded):
     uid: str | None = None
 
 
-class Outcome(StrEnum):
+class CommandOutcome(StrEnum):
     """What became of a command."""
 
     APPLIED = "obeyed"  # as it is stored since there is a history
@@ -758,7 +758,7 @@ class HistoryEntry(Bounded):
     what: Prose
     why: Prose = ""
     command_id: str | None = None
-    outcome: Outcome | None = None
+    outcome: CommandOutcome | None = None
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from novaloop.metrics.results import Difference, Share
 
 
-class GateVerdict(StrEnum):
+class GateDecision(StrEnum):
     """What the gate says. HOLD wins over INCONCLUSIVE, which wins over PROMOTE."""
 
     PROMOTE = "PROMOTE"
@@ -73,7 +73,7 @@ class LedgerEntry:
 class GateResult:
     """The verdict and one entry for each condition."""
 
-    verdict: GateVerdict
+    verdict: GateDecision
     ledger: tuple[LedgerEntry, ...]
 
 
@@ -89,9 +89,9 @@ def judge(conditions: Conditions, score: Score | TaskScore) -> GateResult:
     ledger = tuple(_ledger(conditions, score))
     outcomes = {entry.outcome for entry in ledger}
     if Outcome.NOT_MET in outcomes:
-        return GateResult(GateVerdict.HOLD, ledger)
+        return GateResult(GateDecision.HOLD, ledger)
     undecided = Outcome.UNDECIDED in outcomes
-    return GateResult(GateVerdict.INCONCLUSIVE if undecided else GateVerdict.PROMOTE, ledger)
+    return GateResult(GateDecision.INCONCLUSIVE if undecided else GateDecision.PROMOTE, ledger)
 
 
 def _ledger(conditions: Conditions, score: Score | TaskScore) -> Iterator[LedgerEntry]:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-class Source(Enum):
+class ScoreSource(Enum):
     """What a metric is computed from."""
 
     PAIR = auto()
@@ -38,7 +38,7 @@ class Metric:
 
     name: str
     title: str
-    source: Source = Source.PAIR
+    source: ScoreSource = ScoreSource.PAIR
     full_name: str | None = None
     most: float = 1
     gated: bool = True
@@ -57,17 +57,19 @@ METRICS = (
     Metric("rouge1", "ROUGE-1"),
     Metric("rouge2", "ROUGE-2"),
     Metric("rougeL", "ROUGE-L"),
-    Metric("bleu", "BLEU (0-100)", Source.CORPUS, most=100),
-    Metric(STRICT_ACCURACY, "Accuracy, strict", Source.LABELS, gated=False),
-    Metric(LENIENT_ACCURACY, "Accuracy, lenient", Source.LABELS),
-    Metric(NO_VALID_LABEL, "No valid label", Source.LABELS, gated=False, higher_is_better=False),
+    Metric("bleu", "BLEU (0-100)", ScoreSource.CORPUS, most=100),
+    Metric(STRICT_ACCURACY, "Accuracy, strict", ScoreSource.LABELS, gated=False),
+    Metric(LENIENT_ACCURACY, "Accuracy, lenient", ScoreSource.LABELS),
+    Metric(
+        NO_VALID_LABEL, "No valid label", ScoreSource.LABELS, gated=False, higher_is_better=False
+    ),
 )
 """In the order of the report."""
 BY_NAME = {metric.name: metric for metric in METRICS}
 GATED = {m.full_name: m for m in METRICS if m.full_name} | {m.name: m for m in METRICS if m.gated}
 """By each name that a gate may ask for."""
 PAIR_METRICS = sorted(
-    (metric for metric in METRICS if metric.source is Source.PAIR),
+    (metric for metric in METRICS if metric.source is ScoreSource.PAIR),
     key=lambda metric: metric.function is not None,
 )
 """In the order of a row's values: those that are computed together come first."""

@@ -15,7 +15,7 @@ from novaloop.recipes.endpoints import ESCROW_TAG, escrow_tag_value
 from novaloop.recipes.names import LEGAL_BEDROCK_NAME, LEGAL_NAME, bedrock_name
 from novaloop.recipes.overrides import unknown_setting
 from novaloop.recipes.packaged import packaged_yaml
-from novaloop.recipes.settings import Setting, listed
+from novaloop.recipes.settings import RecipeSetting, listed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _REINFORCED = "REINFORCEMENT_FINE_TUNING"
 
 
-class Method(BaseModel):
+class BedrockMethod(BaseModel):
     """One way to customize on Bedrock; ``rows`` are the least and the most rows by model."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
@@ -32,7 +32,7 @@ class Method(BaseModel):
     customization_type: str
     regions: tuple[str, ...]
     rows: dict[str, tuple[int, int]]
-    settings: dict[str, Setting]
+    settings: dict[str, RecipeSetting]
 
 
 class ServingTarget(BaseModel):
@@ -50,7 +50,7 @@ class Bedrock(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     targets: dict[str, ServingTarget]
-    methods: dict[str, Method]
+    methods: dict[str, BedrockMethod]
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ def check_rows(method: str, model: str, rows: int, at: str) -> Iterator[Problem]
 
 
 def _settings(
-    method: Method, overrides: Mapping[str, object], at: str
+    method: BedrockMethod, overrides: Mapping[str, object], at: str
 ) -> tuple[dict[str, Any], list[Problem]]:
     values = {name: setting.default for name, setting in method.settings.items()}
     problems: list[Problem] = []
@@ -141,7 +141,7 @@ def _settings(
 
 
 def _check(
-    job: CustomizationJob, method: Method, deployment: Deployment, at: str
+    job: CustomizationJob, method: BedrockMethod, deployment: Deployment, at: str
 ) -> Iterator[Problem]:
     if not LEGAL_NAME.fullmatch(job.name):  # unlike its models', names of jobs hold no `_`
         rule = "must be at most 63 letters and digits, with hyphens between"
@@ -195,7 +195,7 @@ def check_peft(to: str, peft: str, at: str) -> Iterator[Problem]:
 
 
 def _request(
-    job: CustomizationJob, method: Method, settings: dict[str, Any], deployment: Deployment
+    job: CustomizationJob, method: BedrockMethod, settings: dict[str, Any], deployment: Deployment
 ) -> dict[str, Any]:
     model = facts.model(job.model).bedrock_model
     request: dict[str, Any] = {

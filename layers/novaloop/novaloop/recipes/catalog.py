@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, model_validator
 
 from novaloop.problem import Invalid, Problem
 from novaloop.recipes.packaged import packaged_yaml
-from novaloop.recipes.settings import Leaf, Setting, listed
+from novaloop.recipes.settings import Leaf, RecipeSetting, listed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -110,9 +110,9 @@ class Blueprint:
         return self.family.methods[self.method]
 
     @cached_property
-    def settings(self) -> Mapping[str, Setting]:
+    def settings(self) -> Mapping[str, RecipeSetting]:
         """The leaves that an override may change, by dotted path."""
-        return {path: leaf for path, leaf in self.leaves.items() if isinstance(leaf, Setting)}
+        return {path: leaf for path, leaf in self.leaves.items() if isinstance(leaf, RecipeSetting)}
 
     @cached_property
     def paths(self) -> Mapping[str, Sequence[str]]:

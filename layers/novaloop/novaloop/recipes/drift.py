@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from novaloop.problem import joined
-from novaloop.recipes.settings import Fixed, Leaf, Setting
+from novaloop.recipes.settings import Fixed, Leaf, RecipeSetting
 
 if TYPE_CHECKING:
     from novaloop.recipes.catalog import Blueprint
@@ -58,7 +58,7 @@ def drift(
     for path, leaf in pinned.items():
         if path in leaves:
             found += _leaf_drift(path, leaf, leaves[path], override_parameters)
-        elif not (isinstance(leaf, Setting) and leaf.omitted):
+        elif not (isinstance(leaf, RecipeSetting) and leaf.omitted):
             found.append(Drift(path, _pinned_value(leaf), None))
     return sorted(found, key=lambda drift: drift.path)
 
@@ -82,15 +82,17 @@ def _leaf_drift(
     override_parameters: Mapping[str, Mapping[str, Any]],
 ) -> Iterator[Drift]:
     placeholder = _PLACEHOLDER.fullmatch(published) if isinstance(published, str) else None
-    if isinstance(leaf, Setting) and placeholder:
+    if isinstance(leaf, RecipeSetting) and placeholder:
         yield from _setting_drift(path, leaf, override_parameters.get(placeholder[1], {}))
-    elif isinstance(leaf, Setting | Fixed) and not placeholder:
+    elif isinstance(leaf, RecipeSetting | Fixed) and not placeholder:
         pinned = _pinned_value(leaf)
         if not _same(pinned, published):
             yield Drift(path, pinned, published)
 
 
-def _setting_drift(path: str, setting: Setting, published: Mapping[str, Any]) -> Iterator[Drift]:
+def _setting_drift(
+    path: str, setting: RecipeSetting, published: Mapping[str, Any]
+) -> Iterator[Drift]:
     for theirs, ours in _CONSTRAINTS.items():
         if published.get(theirs) is None:
             continue

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict
 
 from novaloop.problem import Invalid, Problem, shown
 from novaloop.recipes.packaged import packaged_yaml
-from novaloop.recipes.settings import Setting, listed
+from novaloop.recipes.settings import RecipeSetting, listed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,7 +49,7 @@ class Facts(BaseModel):
     endpoint_tiers: dict[str, dict[str, tuple[tuple[int, int], ...]]]
     inference_components: dict[str, ComponentSize]
     accelerators: dict[str, int]
-    endpoint_environment: dict[str, Setting]
+    endpoint_environment: dict[str, RecipeSetting]
 
 
 @cache

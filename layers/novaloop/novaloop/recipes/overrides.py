@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from novaloop.problem import Invalid, Problem, joined, shown
-from novaloop.recipes.settings import Fixed, Setting, listed
+from novaloop.recipes.settings import Fixed, RecipeSetting, listed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -53,7 +53,7 @@ def _choose(
     return chosen, problems
 
 
-def find(blueprint: Blueprint, name: str) -> tuple[str, Setting]:
+def find(blueprint: Blueprint, name: str) -> tuple[str, RecipeSetting]:
     """Return the one setting that ``name`` means, with its dotted path.
 
     Raises:
@@ -66,13 +66,13 @@ def find(blueprint: Blueprint, name: str) -> tuple[str, Setting]:
         do = f"write one of {listed(tuple(paths))}"
         raise Invalid(Problem("", "names several settings", do))
     leaf = blueprint.leaves[paths[0]]
-    if isinstance(leaf, Setting):
+    if isinstance(leaf, RecipeSetting):
         return paths[0], leaf
     reason = f"is always {shown(leaf.fixed)}" if isinstance(leaf, Fixed) else "follows from the job"
     raise Invalid(Problem("", f"can't be set here, it {reason}", "remove it"))
 
 
-def unknown_setting(settings: Mapping[str, Setting], name: str) -> Problem:
+def unknown_setting(settings: Mapping[str, RecipeSetting], name: str) -> Problem:
     """Return what is wrong with ``name``, which is not among ``settings`` (by dotted path)."""
     spellings = _spellings(settings)
     wanted = name.rpartition(".")[2]
@@ -83,7 +83,7 @@ def unknown_setting(settings: Mapping[str, Setting], name: str) -> Problem:
     return Problem("", "is no setting here", do)
 
 
-def _spellings(settings: Mapping[str, Setting]) -> dict[str, str]:
+def _spellings(settings: Mapping[str, RecipeSetting]) -> dict[str, str]:
     """Return what people may write instead, each with the name that works."""
     leaf_names = [path.rpartition(".")[2] for path in settings]
     count = Counter(leaf_names)

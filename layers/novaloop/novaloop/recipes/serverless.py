@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 
-class Method(BaseModel):
+class ServerlessMethod(BaseModel):
     """What one method is called here; ``hyperparameters`` maps setting to hyperparameter."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
@@ -42,7 +42,7 @@ class Serverless(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     regions: tuple[str, ...]
-    methods: dict[str, Method]
+    methods: dict[str, ServerlessMethod]
     models: tuple[str, ...]
 
 
@@ -163,7 +163,7 @@ def sent_settings(
 
 
 def _check_dropped(
-    chosen: Blueprint, method: Method, overrides: Mapping[str, object], at: str
+    chosen: Blueprint, method: ServerlessMethod, overrides: Mapping[str, object], at: str
 ) -> Iterator[Problem]:
     for name in map(str, overrides):
         try:
@@ -175,7 +175,9 @@ def _check_dropped(
             yield Problem(joined(at, name), "runtime serverless would drop it", do)
 
 
-def _check(job: ServerlessJob, method: Method, chosen: Blueprint, at: str) -> Iterator[Problem]:
+def _check(
+    job: ServerlessJob, method: ServerlessMethod, chosen: Blueprint, at: str
+) -> Iterator[Problem]:
     yield from check_name(job.job_name, joined(at, "job_name"))
     if job.data_uri:
         yield from check_object(job.data_uri, joined(at, "data_uri"))
@@ -202,7 +204,7 @@ def check_package(checkpoint: str | None, at: str) -> Iterator[Problem]:
 
 
 def _hyperparameters(
-    job: ServerlessJob, method: Method, values: Mapping[str, Any]
+    job: ServerlessJob, method: ServerlessMethod, values: Mapping[str, Any]
 ) -> dict[str, str]:
     settings = {
         hyperparameter: str(values[name])

@@ -31,7 +31,7 @@ class Given(BaseModel):
     default: str | None = None
 
 
-class Setting(BaseModel):
+class RecipeSetting(BaseModel):
     """A leaf that an override may change, within its type, bounds and choices.
 
     ``default_from`` is the dotted path of another leaf whose value is the default.
@@ -79,7 +79,7 @@ class Setting(BaseModel):
             raise Invalid(Problem("", f"must be a multiple of {self.multiple_of}, not {number}"))
 
 
-Leaf = Fixed | Given | Setting
+Leaf = Fixed | Given | RecipeSetting
 
 
 def listed(values: tuple[Any, ...]) -> str:

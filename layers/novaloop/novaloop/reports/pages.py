@@ -12,7 +12,7 @@ from novaloop.experiment.costs.prices import packaged_prices
 from novaloop.experiment.record import NO_GATE
 from novaloop.metrics.classification import NO_VALID_LABEL
 from novaloop.metrics.defects import STDERR_SUFFIX
-from novaloop.metrics.gate import GateVerdict
+from novaloop.metrics.gate import GateDecision
 from novaloop.metrics.registry import BY_NAME
 from novaloop.metrics.results import UNPAIRED, FormatFailure, percent
 from novaloop.reports import charts
@@ -209,7 +209,7 @@ def gate_verdict(verdict: str, summary: str, by: str | None) -> str:
     said = NO_GATE if summary == NO_GATE else verdict
     if by is None:
         return said
-    return f"{said}, {'overruled' if verdict == GateVerdict.HOLD else 'approved'} by {by}"
+    return f"{said}, {'overruled' if verdict == GateDecision.HOLD else 'approved'} by {by}"
 
 
 def _when(time: str | None) -> str:

@@ -17,7 +17,7 @@ from pynamodb.expressions.condition import Condition, size
 from pynamodb.expressions.update import Action
 from pynamodb.pagination import ResultIterator
 
-from novaloop.experiment.controller.queue import Place
+from novaloop.experiment.controller.queue import QueuePlace
 from novaloop.experiment.names import INBOX, MISNAMED_SPEC_FILE, SPLIT_STEM, stem_of
 from novaloop.experiment.record import (
     MAX_STRAYS,
@@ -286,13 +286,13 @@ class ExperimentTable:
         """Remember how far the sweep has come."""
         self._save(round_item(place))
 
-    def queue(self, quota: str) -> Iterator[Place]:
+    def queue(self, quota: str) -> Iterator[QueuePlace]:
         """Return the places held in the queue for a quota, the longest first.
 
         The index may lack what was committed in the last few seconds.
         """
         for item in self._indexed(Index.QUOTA, quota, limit=2):
-            yield adapter(Place).validate_python(
+            yield adapter(QueuePlace).validate_python(
                 {"experiment_id": item.experiment_id, "quota": quota, "since": item.waits_since}
             )
 

@@ -20,18 +20,18 @@ SMOOTHED = 5
 
 
 @dataclass(frozen=True)
-class Bucket:
+class StepRange:
     """The mean of `count` values in a row, the last of them measured at `step`."""
 
     step: int
     mean: float
     count: int = 1
 
-    def joined(self, later: Bucket) -> Bucket:
+    def joined(self, later: StepRange) -> StepRange:
         """Return the bucket of this one's values and those of the next."""
         count = self.count + later.count
         mean = (self.mean * self.count + later.mean * later.count) / count
-        return Bucket(later.step, _short(mean), count)
+        return StepRange(later.step, _short(mean), count)
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Series:
     """
 
     stride: int = 1
-    buckets: tuple[Bucket, ...] = ()
+    buckets: tuple[StepRange, ...] = ()
     recent: tuple[float, ...] = ()
     highest: float | None = None
     lowest: float | None = None
@@ -61,7 +61,7 @@ class Series:
             broken_at = step if self.broken_at is None else self.broken_at
             return replace(self, last_step=step, broken_at=broken_at)
         recent = (*self.recent, _short(value))[-RECENT:]
-        stride, buckets = _thinned(self.stride, _added(self, Bucket(step, _short(value))))
+        stride, buckets = _thinned(self.stride, _added(self, StepRange(step, _short(value))))
         grown = replace(self, stride=stride, buckets=buckets, recent=recent, last_step=step)
         return grown if len(recent) < SMOOTHED else _with_extremes(grown)
 
@@ -71,13 +71,13 @@ def _short(value: float) -> float:
     return float(f"{value:.6g}")
 
 
-def _added(series: Series, bucket: Bucket) -> tuple[Bucket, ...]:
+def _added(series: Series, bucket: StepRange) -> tuple[StepRange, ...]:
     if series.buckets and series.buckets[-1].count < series.stride:
         return (*series.buckets[:-1], series.buckets[-1].joined(bucket))
     return (*series.buckets, bucket)
 
 
-def _thinned(stride: int, buckets: tuple[Bucket, ...]) -> tuple[int, tuple[Bucket, ...]]:
+def _thinned(stride: int, buckets: tuple[StepRange, ...]) -> tuple[int, tuple[StepRange, ...]]:
     if len(buckets) <= MAX_POINTS:
         return stride, buckets
     pairs = zip(buckets[::2], buckets[1::2], strict=False)

@@ -18,7 +18,7 @@ from functools import partial
 from itertools import count
 from typing import Any, BinaryIO
 
-from novaloop.datasets.convert import Place
+from novaloop.datasets.convert import RecordsPlace
 from novaloop.datasets.options import SourceFormat
 from novaloop.datasets.parts import CutMistaken, Part, convert_part, merge_parts
 from novaloop.datasets.reading.byte_range import ByteRange
@@ -50,7 +50,7 @@ from novaloop.usecases.conversion import (
     options_of,
 )
 from novaloop.usecases.errors import DEFECTS, code_of
-from novaloop.usecases.ingest_events import BigFile, Convert, Join, Plan, Reject, Scan, Step
+from novaloop.usecases.ingest_events import BigFile, Convert, Join, Plan, Reject, ScanStep, Step
 from novaloop.usecases.ports import BigFiles, ObjectMissing
 from novaloop.usecases.spec_upload import present_spec
 
@@ -145,7 +145,7 @@ def run_step(step: Step, world: IngestWorld) -> Any:
 
 def _run(step: Step, world: IngestWorld) -> Any:
     file = step.file
-    if isinstance(step, Scan):
+    if isinstance(step, ScanStep):
         return asdict(scan(file.source_key, file.version_id, step.range, world))
     job = _job(file, world)
     if job is None:
@@ -212,7 +212,7 @@ def convert_range(job: Conversion, span: ByteRange, world: IngestWorld) -> None:
     """Convert one range of records to a part of each output."""
     options, folder = options_of(job, world), _part_folder(job, span)
     head = ByteRange(0, min(span.end, HEAD_BYTES))
-    place = Place(span.start, header_of(_read(job, head, world), options) or [])
+    place = RecordsPlace(span.start, header_of(_read(job, head, world), options) or [])
     rejects: list[bytes] = []
     with ExitStack() as opened:
         outputs = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from novaloop.datasets.policies import Check, Policy
+from novaloop.datasets.policies import Check, FindingPolicy
 from novaloop.datasets.profile.card import finding_content
 from novaloop.datasets.profile.checks import EVALUATION_ROLE, Finding, check_datasets
 from novaloop.datasets.profile.profile import DatasetProfile
@@ -99,12 +99,12 @@ def _of_split(items: Sequence[DatasetItem], spec: ExperimentSpec) -> Iterator[Fi
         if item.rows != asked[role]
     ]
     if told:
-        policy = spec.checks.get(Check.SPLIT_ROWS, Policy.WARN)
+        policy = spec.checks.get(Check.SPLIT_ROWS, FindingPolicy.WARN)
         yield Finding(Check.SPLIT_ROWS, policy, tuple(divided), left_out, "; ".join(told))
 
 
 def _refusal(findings: Sequence[Finding]) -> str | None:
-    refused = [each for each in findings if each.policy is Policy.REFUSE]
+    refused = [each for each in findings if each.policy is FindingPolicy.REFUSE]
     if not refused:
         return None
     messages = "; ".join(each.message for each in refused)
@@ -124,7 +124,7 @@ def _drop_rows(
     Its profile stays that of all rows, so that a check that is repeated finds the same.
     """
     dropped = frozenset[int]().union(
-        *(each.questions for each in findings if each.policy is Policy.DROP)
+        *(each.questions for each in findings if each.policy is FindingPolicy.DROP)
     )
     evaluation = next((item for item in items if item.role == EVALUATION_ROLE), None)
     if evaluation is None or not dropped:

@@ -38,7 +38,7 @@ class GuardWorld:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class GuardVerdict:
     """Whether the guard may go, and why; `remaining` is all that bills or can't be looked at."""
 
     may_go: bool
@@ -46,7 +46,7 @@ class Verdict:
     remaining: tuple[str, ...] = ()
 
 
-def judge(stack_id: str, world: GuardWorld, in_time: Callable[[], bool]) -> Verdict:
+def judge(stack_id: str, world: GuardWorld, in_time: Callable[[], bool]) -> GuardVerdict:
     """Say whether a stack's guard may be deleted.
 
     `in_time` says whether there is time for another call; without, what is left counts as unseen.
@@ -62,7 +62,7 @@ def judge(stack_id: str, world: GuardWorld, in_time: Callable[[], bool]) -> Verd
 
 def judge_new_prefix(
     stack_id: str, prefix: str, world: GuardWorld, in_time: Callable[[], bool]
-) -> Verdict:
+) -> GuardVerdict:
     """Say whether a stack may give up `prefix`, which is that of `world.running`."""
     do = (
         f" The controller can't go on with it under another JobNamePrefix, so it stays {prefix}."
@@ -74,13 +74,15 @@ def judge_new_prefix(
 
 def _judge(
     stack_id: str, world: GuardWorld, in_time: Callable[[], bool], only_if: str, do: str
-) -> Verdict:
+) -> GuardVerdict:
     try:
         status = world.stacks.status(stack_id)
     except Exception as error:  # whatever it is, it must not hold up a rollback
-        return Verdict(True, f"the stack's status can't be read: {type(error).__name__}: {error}")
+        return GuardVerdict(
+            True, f"the stack's status can't be read: {type(error).__name__}: {error}"
+        )
     if status != only_if:
-        return Verdict(True, f"this is not held up while the stack is {status}")
+        return GuardVerdict(True, f"this is not held up while the stack is {status}")
     try:
         running, unseen = world.running.find(in_time)
     except Exception as error:  # told, as all that keeps the guard from looking
@@ -90,8 +92,8 @@ def _judge(
         for each in running
     )
     if not remaining and not unseen:
-        return Verdict(True, "nothing runs or serves")
-    return Verdict(False, reason(remaining, unseen, do), (*remaining, *unseen))
+        return GuardVerdict(True, "nothing runs or serves")
+    return GuardVerdict(False, reason(remaining, unseen, do), (*remaining, *unseen))
 
 
 def reason(remaining: Sequence[str], unseen: Sequence[str], do: str) -> str:

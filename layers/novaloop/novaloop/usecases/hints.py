@@ -71,7 +71,7 @@ class Batch(Event):
         return self.records[0].source == "aws:sqs"
 
 
-class Message(Event):
+class QueueMessage(Event):
     """A message of the queue, with whatever its sender wrote."""
 
     body: str
@@ -144,7 +144,7 @@ def read_record(record: Mapping[str, Any]) -> Hint:
     try:
         if "dynamodb" in record:
             return Hint(experiment_id=Change.model_validate(record).experiment_id)
-        return _of_message(Message.model_validate(record).body)
+        return _of_message(QueueMessage.model_validate(record).body)
     except ValidationError as error:
         raise NoHint(one_line(error)) from None
 

@@ -24,7 +24,7 @@ from novaloop.experiment.names import (
     stem_of,
 )
 from novaloop.experiment.record import DatasetItem, DatasetStatus
-from novaloop.experiment.spec.experiment import Split
+from novaloop.experiment.spec.experiment import SplitSettings
 from novaloop.experiment.spec.inputs import source_stem
 from novaloop.experiment.spec.stages import Role
 from novaloop.usecases.attempts import (
@@ -41,7 +41,7 @@ from novaloop.usecases.inbox import NOT_READ, InboxFile, read_key
 from novaloop.usecases.ports import Upload
 from novaloop.usecases.spec_upload import ingest_spec, present_spec
 
-_SHARED = [role for role in Role if role in Split.model_fields]
+_SHARED = [role for role in Role if role in SplitSettings.model_fields]
 
 
 def ingest(key: str, world: IngestWorld) -> None:

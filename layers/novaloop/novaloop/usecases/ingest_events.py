@@ -14,7 +14,7 @@ from novaloop.experiment.versions import Shape
 from novaloop.usecases.events import Event, Name, of_version, read_event
 
 
-class Upload(Event):
+class UploadEvent(Event):
     """S3's event "Object Created", from EventBridge, which has the key as it is, not encoded.
 
     https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-events.html
@@ -56,7 +56,7 @@ class StepOfFile(Event):
     file: Annotated[BigFile, of_version(Shape.BIG_FILE)]
 
 
-class Scan(StepOfFile):
+class ScanStep(StepOfFile):
     """Scan one of equal ranges; answered with its RangeScan."""
 
     step: Literal["scan"]
@@ -91,7 +91,7 @@ class Reject(StepOfFile):
     error: str
 
 
-Step = Scan | Plan | Convert | Join | Reject
+Step = ScanStep | Plan | Convert | Join | Reject
 _REQUESTS = ("detail", "experiment_id", "key")
 
 
@@ -106,10 +106,10 @@ def _kind(event: object) -> str | None:
 
 
 IngestEvent = Annotated[
-    Annotated[Upload, Tag("detail")]
+    Annotated[UploadEvent, Tag("detail")]
     | Annotated[FileRequest, Tag("key")]
     | Annotated[ChecksRequest, Tag("experiment_id")]
-    | Annotated[Scan, Tag("step scan")]
+    | Annotated[ScanStep, Tag("step scan")]
     | Annotated[Plan, Tag("step plan")]
     | Annotated[Convert, Tag("step convert")]
     | Annotated[Join, Tag("step join")]

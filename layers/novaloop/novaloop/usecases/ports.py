@@ -13,7 +13,7 @@ from novaloop.experiment.record import Obstacle
 if TYPE_CHECKING:
     from novaloop.datasets.reading.byte_range import ByteRange
     from novaloop.experiment.controller.observation import End, ResourceStatus, TaggedResource
-    from novaloop.experiment.controller.queue import Place
+    from novaloop.experiment.controller.queue import QueuePlace
     from novaloop.experiment.record import (
         Backstop,
         ChecksItem,
@@ -198,7 +198,7 @@ class Store(DatasetStore, Protocol):
         """Return the history of one experiment, oldest first."""
         ...
 
-    def queue(self, quota: str) -> Iterable[Place]:
+    def queue(self, quota: str) -> Iterable[QueuePlace]:
         """Return the places held in the queue for a quota, the longest first.
 
         What was committed in the last few seconds may be missing.

@@ -59,7 +59,7 @@ from novaloop.experiment.controller.observation import (
 )
 from novaloop.experiment.controller.queue import (
     MOST_PASSED_OVER,
-    Place,
+    QueuePlace,
     can_ask,
     held_place,
     others,
@@ -475,7 +475,7 @@ def _before(record: Record | None, world: World) -> str | None:
     return first.experiment_id
 
 
-def _first_other(place: Place, world: World) -> Place | None:
+def _first_other(place: QueuePlace, world: World) -> QueuePlace | None:
     """Return the first in a queue that can ask for the quota, but for who holds `place`."""
     now = world.clock.now()
     for first in islice(others(world.store.queue(place.quota), place), MOST_PASSED_OVER):

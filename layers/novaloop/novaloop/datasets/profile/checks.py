@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from novaloop.datasets.policies import DEFAULT_POLICIES, DROPPABLE, Check, Policy
+from novaloop.datasets.policies import DEFAULT_POLICIES, DROPPABLE, Check, FindingPolicy
 from novaloop.datasets.profile.label_leaks import FEATURES, find_leaks
 from novaloop.datasets.profile.profile import DatasetProfile
 from novaloop.datasets.profile.sketch import NO_ANSWER, Answers, RowSketch
@@ -26,7 +26,7 @@ class Finding:
     """
 
     check: Check
-    policy: Policy
+    policy: FindingPolicy
     roles: tuple[str, ...]
     rows: int
     message: str
@@ -35,7 +35,7 @@ class Finding:
 
 def check_datasets(
     profiles: Mapping[str, DatasetProfile],
-    policies: Mapping[Check, Policy] | None = None,
+    policies: Mapping[Check, FindingPolicy] | None = None,
     max_lengths: Mapping[str, int] | None = None,
     labels: Collection[str] = (),
     column: str = "question",
@@ -48,7 +48,7 @@ def check_datasets(
     """
     chosen = {**DEFAULT_POLICIES, **(policies or {})}
     for check, policy in chosen.items():
-        if policy is Policy.DROP and check not in DROPPABLE:
+        if policy is FindingPolicy.DROP and check not in DROPPABLE:
             raise ValueError(f"{check} concerns the dataset, not rows; use refuse or warn")
     findings = [
         finding
@@ -60,7 +60,7 @@ def check_datasets(
     return [*findings, *_long_rows(profiles, chosen, max_lengths or {})]
 
 
-_Policies = Mapping[Check, Policy]
+_Policies = Mapping[Check, FindingPolicy]
 _Profiles = Mapping[str, DatasetProfile]
 
 
@@ -251,7 +251,7 @@ def _evaluation_pairs(profiles: _Profiles) -> Iterator[tuple[DatasetProfile, str
 
 
 def _finding(
-    check: Check, policy: Policy, roles: tuple[str, ...], questions: Questions, message: str
+    check: Check, policy: FindingPolicy, roles: tuple[str, ...], questions: Questions, message: str
 ) -> Finding:
     hashes = frozenset(int(question) for question in questions)
     return Finding(check, policy, roles, len(questions), message, hashes)

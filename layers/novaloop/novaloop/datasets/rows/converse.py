@@ -32,7 +32,7 @@ class S3Location(Strict):
     bucketOwner: str  # noqa: N815 - Bedrock's spelling
 
 
-class Source(Strict):
+class MediaSource(Strict):
     """A medium's source."""
 
     s3Location: S3Location  # noqa: N815
@@ -42,21 +42,21 @@ class Image(Strict):
     """An image."""
 
     format: ImageFormat
-    source: Source
+    source: MediaSource
 
 
 class Video(Strict):
     """A video."""
 
     format: VideoFormat
-    source: Source
+    source: MediaSource
 
 
 class Document(Strict):
     """A document."""
 
     format: DocumentFormat
-    source: Source
+    source: MediaSource
 
 
 class Text(Strict):
@@ -100,7 +100,7 @@ class ToolResult(Strict):
     status: Literal["success", "error"] | None = None
 
 
-class Part(Strict):
+class ContentPart(Strict):
     """One part of a turn: exactly one of its fields is set."""
 
     text: NonBlank | None = None
@@ -112,9 +112,9 @@ class Part(Strict):
     toolResult: ToolResult | None = None  # noqa: N815
 
     @model_validator(mode="after")
-    def _one_kind(self) -> "Part":
+    def _one_kind(self) -> "ContentPart":
         if len(self.kinds) != 1:
-            rule = f"must hold exactly one of {', '.join(Part.model_fields)}"
+            rule = f"must hold exactly one of {', '.join(ContentPart.model_fields)}"
             raise Invalid(Problem("", rule))
         return self
 
@@ -128,7 +128,7 @@ class Turn(Strict):
     """What one side says."""
 
     role: Literal["user", "assistant"]
-    content: Annotated[list[Part], Field(min_length=1)]
+    content: Annotated[list[ContentPart], Field(min_length=1)]
 
 
 class InputSchema(Strict):
@@ -151,7 +151,7 @@ class ToolSpec(Strict):
     inputSchema: InputSchema  # noqa: N815
 
 
-class Tool(Strict):
+class ConverseTool(Strict):
     """A tool."""
 
     toolSpec: ToolSpec  # noqa: N815
@@ -160,7 +160,7 @@ class Tool(Strict):
 class ToolConfig(Strict):
     """The tools that a conversation may use."""
 
-    tools: Annotated[list[Tool], Field(min_length=1)]
+    tools: Annotated[list[ConverseTool], Field(min_length=1)]
 
     @model_validator(mode="after")
     def _unique_names(self) -> "ToolConfig":
@@ -227,7 +227,7 @@ def _last_text(conversation: Conversation, role: str) -> str:
     return "\n".join(part.text for part in turn.content if part.text)
 
 
-def _parts(conversation: Conversation) -> Iterator[tuple[str, Part]]:
+def _parts(conversation: Conversation) -> Iterator[tuple[str, ContentPart]]:
     for turn_number, turn in enumerate(conversation.messages):
         for number, part in enumerate(turn.content):
             yield dotted("messages", turn_number, "content", number), part

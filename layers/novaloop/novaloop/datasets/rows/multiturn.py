@@ -17,7 +17,7 @@ from novaloop.typed import dotted
 FORMATS = {RowFormat.RFT_MULTITURN, RowFormat.RFT_MULTITURN_SERVERLESS}
 
 
-class Function(Strict):
+class CalledFunction(Strict):
     """What a tool call calls."""
 
     name: str
@@ -29,10 +29,10 @@ class ToolCall(Strict):
 
     id: str
     type: Literal["function"]
-    function: Function
+    function: CalledFunction
 
 
-class Message(Strict):
+class TurnMessage(Strict):
     """One message of a prompt, as in OpenAI's chat API."""
 
     role: Literal["system", "user", "assistant", "tool"]
@@ -41,7 +41,7 @@ class Message(Strict):
     tool_call_id: str | None = None
 
     @model_validator(mode="after")
-    def _has_content(self) -> "Message":
+    def _has_content(self) -> "TurnMessage":
         if self.role == "tool" and self.tool_call_id is None:
             raise Invalid(Problem("", "a tool message needs tool_call_id", "add it"))
         if not self.tool_calls and is_blank(self.content or ""):
@@ -107,4 +107,4 @@ def _require_prompt(prompt: Any, *at: str | int) -> None:
         raise RowRejected("empty-text", what, field=dotted(*at))
     if isinstance(prompt, list):
         for number, message in enumerate(prompt):
-            parse(Message, message, (*at, number))
+            parse(TurnMessage, message, (*at, number))

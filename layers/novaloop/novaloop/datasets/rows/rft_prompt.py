@@ -13,7 +13,7 @@ INSTRUCTING_ROLES = {"system", "developer"}
 """Who says what holds for the whole conversation: one of both, once, before all else."""
 
 
-class Message(Strict):
+class PromptMessage(Strict):
     """One message of a prompt."""
 
     role: Literal["system", "user", "assistant", "tool", "bot", "developer"]
@@ -22,7 +22,7 @@ class Message(Strict):
     tool_call_id: str | None = None
 
     @model_validator(mode="after")
-    def _has_content(self) -> "Message":
+    def _has_content(self) -> "PromptMessage":
         if self.content is None and not self.tool_calls:
             raise Invalid(Problem("", "needs content or tool_calls", "add one of them"))
         return self
@@ -35,7 +35,7 @@ class Parameters(Strict):
     type: Literal["object"]
 
 
-class Function(Strict):
+class PromptFunction(Strict):
     """A function."""
 
     name: NonBlank
@@ -43,21 +43,21 @@ class Function(Strict):
     parameters: Parameters
 
 
-class Tool(Strict):
+class PromptTool(Strict):
     """A tool."""
 
     type: Literal["function"]
-    function: Function
+    function: PromptFunction
 
 
-def _unique(tools: list[Tool]) -> list[Tool]:
+def _unique(tools: list[PromptTool]) -> list[PromptTool]:
     names = [tool.function.name for tool in tools]
     if len(set(names)) < len(names):
         raise Invalid(Problem("", "two tools have the same name", "rename one"))
     return tools
 
 
-Tools = Annotated[list[Tool], Field(min_length=1), AfterValidator(_unique)]
+Tools = Annotated[list[PromptTool], Field(min_length=1), AfterValidator(_unique)]
 
 
 class Prompt(Strict):
@@ -65,7 +65,7 @@ class Prompt(Strict):
 
     model_config = ConfigDict(extra="allow", strict=True, frozen=True, defer_build=True)
     id: NonBlank | None = None
-    messages: Annotated[list[Message], Field(min_length=1)]
+    messages: Annotated[list[PromptMessage], Field(min_length=1)]
     reference_answer: NonBlank | Annotated[dict[str, Any], Field(min_length=1)] | None = None
     tools: Tools | None = None
 

@@ -14,8 +14,8 @@ from novaloop.experiment.record import (
     Cleanup,
     CommandItem,
     CommandKind,
+    CommandOutcome,
     HistoryEntry,
-    Outcome,
     Record,
     Stage,
     StageState,
@@ -50,7 +50,7 @@ def apply(record: Record, command: CommandItem, now: datetime) -> Decision:
         what=f"{command.kind} by {command.by}",
         why=refusal or command.note or "",
         command_id=command.command_id,
-        outcome=Outcome.IGNORED if refusal else Outcome.APPLIED,
+        outcome=CommandOutcome.IGNORED if refusal else CommandOutcome.APPLIED,
     )
     return replace(decision, history=(answer, *decision.history), applied=(command,))
 

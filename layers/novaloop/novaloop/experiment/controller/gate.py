@@ -14,14 +14,14 @@ def judge(record: Record, scores: Mapping[tuple[str, int], ScoreItem]) -> GateVe
     """Judge an evaluation by the spec's gate; without a gate, everything is promoted."""
     conditions = record.spec.gate
     if conditions is None:
-        return GateVerdict(gate.GateVerdict.PROMOTE, promotes=True, summary=NO_GATE)
+        return GateVerdict(gate.GateDecision.PROMOTE, promotes=True, summary=NO_GATE)
     item = _judged_score(record, scores, conditions.evaluation)
     if item is None:
         reason = "there is no score to judge"
-        return GateVerdict(gate.GateVerdict.HOLD, promotes=False, summary=reason)
+        return GateVerdict(gate.GateDecision.HOLD, promotes=False, summary=reason)
     result = gate.judge(conditions, read_score(item.score))
-    promotes = result.verdict is gate.GateVerdict.PROMOTE or (
-        result.verdict is gate.GateVerdict.INCONCLUSIVE
+    promotes = result.verdict is gate.GateDecision.PROMOTE or (
+        result.verdict is gate.GateDecision.INCONCLUSIVE
         and conditions.when_inconclusive == "promote"
     )
     ledger = tuple(asdict(entry) for entry in result.ledger)

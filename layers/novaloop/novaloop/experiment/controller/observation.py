@@ -238,14 +238,15 @@ class Unset:
 class Observation(Feedback):
     """Everything that a decision may look at; `resource` is None where nobody looked.
 
-    `endpoint_problem` says why this stack can't do what the spec asks for. `origin` is the checkpoint
-    of another experiment that the spec names. `tagged` stand in the order in which to delete
-    them. `before` is the experiment that has waited longest for the quota which the next launch
-    counts towards, if that is not this one. `blind` are the looks that failed; what they look for
-    is None. `unset` is the schedule that is not there as it was set. `is_succeeded`: what serves in
-    its place is another experiment's, whose record says that it is LIVE by it. `new_uid` is there
-    for an experiment that has no record yet. `newest` are the versions that lie in the bucket now,
-    by the keys that were looked at; None where there is none.
+    `endpoint_problem` says why this stack can't do what the spec asks for. `origin` is the
+    checkpoint of another experiment that the spec names. `tagged` stand in the order in which
+    to delete them. `before` is the experiment that has waited longest for the quota which the
+    next launch counts towards, if that is not this one. `blind` are the looks that failed; what
+    they look for is None. `unset` is the schedule that is not there as it was set.
+    `is_succeeded`: what serves in its place is another experiment's, whose record says that it
+    is LIVE by it. `new_uid` is there for an experiment that has no record yet. `newest` are the
+    versions that lie in the bucket now, by the keys that were looked at; None where there is
+    none.
     """
 
     snapshot: Snapshot

@@ -25,7 +25,7 @@ _HOLDS_ITS_PLACE = {StageState.WAITING, StageState.CLAIMED}
 
 
 @dataclass(frozen=True)
-class Place:
+class QueuePlace:
     """An experiment's place in the queue for a quota: who has waited longer stands before it."""
 
     experiment_id: str
@@ -44,7 +44,7 @@ def quota_of(spec: ExperimentSpec, plan: StageSpec) -> str | None:
     return f"{chosen[0]} for training job usage" if chosen else f"jobs of runtime {spec.runtime}"
 
 
-def held_place(record: Record) -> Place | None:
+def held_place(record: Record) -> QueuePlace | None:
     """Return the place that an experiment holds, also while it asks the service once more."""
     stage = record.active
     if record.status is not Status.RUNNING or stage is None or stage.queued_at is None:
@@ -52,7 +52,7 @@ def held_place(record: Record) -> Place | None:
     return _place(record, stage, stage.queued_at) if stage.state in _HOLDS_ITS_PLACE else None
 
 
-def sought_place(record: Record, now: datetime) -> Place | None:
+def sought_place(record: Record, now: datetime) -> QueuePlace | None:
     """Return the place, perhaps a new one, of an experiment whose next step is to launch a job."""
     stage = record.active
     if record.status is not Status.RUNNING or stage is None:
@@ -63,9 +63,9 @@ def sought_place(record: Record, now: datetime) -> Place | None:
     return _place(record, stage, stage.queued_at or now)
 
 
-def _place(record: Record, stage: Stage, since: datetime) -> Place | None:
+def _place(record: Record, stage: Stage, since: datetime) -> QueuePlace | None:
     quota = quota_of(record.spec, record.plan_of(stage))
-    return Place(record.experiment_id, quota, since) if quota else None
+    return QueuePlace(record.experiment_id, quota, since) if quota else None
 
 
 def can_ask(record: Record, now: datetime) -> bool:
@@ -75,6 +75,6 @@ def can_ask(record: Record, now: datetime) -> bool:
     return held_place(record) is not None and not unreadable and not is_late
 
 
-def others(queue: Iterable[Place], place: Place) -> Iterator[Place]:
+def others(queue: Iterable[QueuePlace], place: QueuePlace) -> Iterator[QueuePlace]:
     """Return those in a queue, in order, but for the experiment that holds `place`."""
     return (each for each in queue if each.experiment_id != place.experiment_id)

@@ -10,7 +10,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from novaloop.datasets.options import NO_DELIMITERS, codec_name
 from novaloop.datasets.policies import DROPPABLE, Check
-from novaloop.datasets.policies import Policy as CheckPolicy
+from novaloop.datasets.policies import FindingPolicy as CheckPolicy
 from novaloop.experiment.spec.reward import FunctionReward, Reward, check_reward
 from novaloop.experiment.spec.stages import (
     JUDGES,
@@ -18,7 +18,7 @@ from novaloop.experiment.spec.stages import (
     Runtime,
     ServingPlan,
     ServingStage,
-    SpecModel,
+    SpecPart,
     StageKind,
     StagePlan,
     Task,
@@ -38,7 +38,7 @@ FIELDS_ONLY = "fields only"
 """The validation context in which an ExperimentSpec may contradict itself."""
 
 
-class Split(SpecModel):
+class SplitSettings(SpecPart):
     """How `data.csv` is divided: counts (whole numbers) or fractions (at most 1 together)."""
 
     sft: int | float = Field(ge=0)
@@ -70,7 +70,7 @@ class Split(SpecModel):
         return self.model_dump(exclude={"seed"}, exclude_none=True)
 
 
-class Gate(SpecModel):
+class Gate(SpecPart):
     """What the last evaluation must show before anything is deployed."""
 
     evaluation: str | None = None
@@ -88,7 +88,7 @@ def _plan_of(fields: dict[str, Any]) -> tuple[StagePlan, ...]:
     return default_plan(fields.get("runtime", Runtime.TRAINING_JOB))
 
 
-class ExperimentSpec(SpecModel):
+class ExperimentSpec(SpecPart):
     """One experiment, as asked for in `experiment.yaml`."""
 
     model: Literal["nova-micro", "nova-lite", "nova-pro", "nova-lite-2"] = "nova-lite-2"
@@ -100,7 +100,7 @@ class ExperimentSpec(SpecModel):
     encoding: str | None = None
     delimiter: str | None = Field(default=None, min_length=1, max_length=1)
     max_rejects: int = Field(default=0, ge=0)
-    split: Split | None = None
+    split: SplitSettings | None = None
     checks: Mapping[Check, CheckPolicy] = Field(default_factory=dict)
     checkpoint: str | None = None
     plan: tuple[StagePlan, ...] = Field(default_factory=_plan_of, min_length=1, max_length=20)

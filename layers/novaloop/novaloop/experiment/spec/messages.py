@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from novaloop import wording
-from novaloop.experiment.spec.experiment import ExperimentSpec, Gate, Split
+from novaloop.experiment.spec.experiment import ExperimentSpec, Gate, SplitSettings
 from novaloop.experiment.spec.reward import REWARD_TYPES, LengthPenalty, WeightedPart
 from novaloop.experiment.spec.stages import (
     BEDROCK_TARGETS,
@@ -27,7 +27,7 @@ NO_HYPERPOD = (
 )
 _SECTIONS: Mapping[str, type[BaseModel]] = {
     "": ExperimentSpec,
-    "split": Split,
+    "split": SplitSettings,
     "gate": Gate,
     **STAGES,
     **REWARD_TYPES,

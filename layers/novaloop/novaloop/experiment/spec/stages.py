@@ -127,13 +127,13 @@ class Role(StrEnum):
 Input = tuple[Role, RowFormat]
 
 
-class SpecModel(BaseModel):
+class SpecPart(BaseModel):
     """A section of `experiment.yaml`: no unknown keys, and it never changes."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, defer_build=True)
 
 
-class StageSpec(SpecModel):
+class StageSpec(SpecPart):
     """What every stage can be asked; a kind of stage answers what is different with it."""
 
     on_bedrock: ClassVar[bool] = False
