@@ -137,8 +137,8 @@ class _Assignment:
 def _ranks(rows: EncodedRows, seed: int) -> list[int]:
     key = str(seed).encode()[: blake2b.MAX_KEY_SIZE]
     return [
-        int.from_bytes(blake2b(json, digest_size=8, key=key).digest(), "big") >> 64 - RANK_BITS
-        for json in rows.question_jsons
+        int.from_bytes(blake2b(each, digest_size=8, key=key).digest(), "big") >> 64 - RANK_BITS
+        for each in rows.question_keys()
     ]
 
 

@@ -160,8 +160,12 @@ class RowStatistics:
             self._labels = None
 
     def _sample(self, rows: EncodedRows) -> None:
-        """Look closer at some of the rows, chosen by their hash."""
+        """Look closer at some of the rows, chosen by their hash: at those that words alone ask.
+
+        What asks the same words of another image is no near duplicate.
+        """
         wanted = self._signatures.wanted(rows.question_hashes)
+        wanted = [row for row in wanted if not rows.media[row]]
         texts = [utf8_at(rows.questions, row) for row in wanted]
         self._signatures.add(rows.question_hashes[wanted].tolist(), texts)
 

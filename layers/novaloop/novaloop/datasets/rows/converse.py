@@ -209,9 +209,32 @@ def used_kinds(conversation: Conversation) -> set[str]:
     return {kind for _, part in _parts(conversation) for kind in part.kinds}
 
 
-def last_exchange(conversation: Conversation) -> tuple[str, str]:
-    """Return the last user text and the last assistant text, for statistics."""
-    return _last_text(conversation, "user"), _last_text(conversation, "assistant")
+def question(conversation: Conversation) -> str:
+    """Return all that is said before the last answer, its media apart: by the last turn alone,
+    "yes, please" in two conversations would be one question. The system's text is no part of it,
+    as in plain rows; nor are the ids by which tools' results are found."""
+    parts = (part for turn in conversation.messages[:-1] for part in turn.content)
+    return "\n".join(text for text in map(_said, parts) if text)
+
+
+def last_answer(conversation: Conversation) -> str:
+    """Return the text of the last turn, which is the assistant's."""
+    return "\n".join(part.text for part in conversation.messages[-1].content if part.text)
+
+
+def media(conversation: Conversation) -> list[str]:
+    """Return where the images, videos and documents lie that are shown, in order."""
+    shown = (part.image or part.video or part.document for _, part in _parts(conversation))
+    return [each.source.s3Location.uri for each in shown if each]
+
+
+def _said(part: ContentPart) -> str:
+    if part.toolUse:
+        return f"{part.toolUse.name} {to_json(part.toolUse.input).decode()}"
+    if part.toolResult:
+        results = part.toolResult.content
+        return "\n".join(each.text or to_json(each.json_value).decode() for each in results)
+    return part.text or (part.reasoningContent.reasoningText.text if part.reasoningContent else "")
 
 
 def text_size(conversation: Conversation) -> int:
@@ -220,11 +243,6 @@ def text_size(conversation: Conversation) -> int:
     config = conversation.toolConfig
     tools = to_json(config.model_dump(by_alias=True)) if config else b""
     return sum(sizes) + len(tools)
-
-
-def _last_text(conversation: Conversation, role: str) -> str:
-    turn = next(turn for turn in reversed(conversation.messages) if turn.role == role)
-    return "\n".join(part.text for part in turn.content if part.text)
 
 
 def _parts(conversation: Conversation) -> Iterator[tuple[str, ContentPart]]:

@@ -3,14 +3,15 @@
 Rows travel in small batches: most of the work on one is then done by C loops over a column.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from operator import add
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from xxhash import xxh3_64_intdigest
+from xxhash import xxh3_64_intdigest, xxh3_128_digest
 
 from novaloop.datasets.rows.columns import FieldColumns
 
@@ -18,25 +19,39 @@ Questions = npt.NDArray[np.uint64]
 """Hashes of questions, by which they are compared and sampled: (n,) uint64."""
 
 
+def media_key(media: Iterable[bytes]) -> bytes:
+    """Return what tells the media of one question from others: 16 bytes, since an image may stand
+    in a row with all its megabytes; empty for no media."""
+    encoded = b"".join(media)
+    return xxh3_128_digest(encoded) if encoded else b""
+
+
 @dataclass(frozen=True)
 class EncodedRows:
     """Accepted rows: their lines by wanted format, and what the statistics need.
 
-    `question_jsons` are the questions once more, as JSON; `answers` are texts or, for structured
-    reference answers, their JSON; `text_sizes` are the bytes of text that a model reads in one go.
+    A question is all that a model reads before it answers, but the system's text. `question_jsons`
+    are the questions once more, as JSON; `media` tell apart what is no text of them, such as an
+    image's place: empty where there is none. `answers` are texts or, for structured reference
+    answers, their JSON; `text_sizes` are the bytes of text that a model reads in one go.
     """
 
     lines: Sequence[Sequence[bytes]]
     questions: Sequence[str]
     question_jsons: Sequence[bytes]
+    media: Sequence[bytes]
     answers: Sequence[str]
     text_sizes: Sequence[int]
 
     @cached_property
     def question_hashes(self) -> Questions:
         """The hashes by which questions are compared and sampled."""
-        hashes = map(xxh3_64_intdigest, self.question_jsons)
+        hashes = map(xxh3_64_intdigest, self.question_keys())
         return np.fromiter(hashes, np.uint64, len(self.question_jsons))
+
+    def question_keys(self) -> Iterator[bytes]:
+        """Yield for each question what is equal for the same question alone."""
+        return map(add, self.question_jsons, self.media)
 
     def select(self, rows: Sequence[int]) -> "EncodedRows":
         """Return some of the rows."""
@@ -44,6 +59,7 @@ class EncodedRows:
             [[lines[row] for row in rows] for lines in self.lines],
             [self.questions[row] for row in rows],
             [self.question_jsons[row] for row in rows],
+            [self.media[row] for row in rows],
             [self.answers[row] for row in rows],
             [self.text_sizes[row] for row in rows],
         )
@@ -55,6 +71,7 @@ def join_rows(rows: Sequence[EncodedRows]) -> EncodedRows:
         [[line for (line,) in lines] for lines in zip(*(row.lines for row in rows), strict=True)],
         [row.questions[0] for row in rows],
         [row.question_jsons[0] for row in rows],
+        [row.media[0] for row in rows],
         [row.answers[0] for row in rows],
         [row.text_sizes[0] for row in rows],
     )

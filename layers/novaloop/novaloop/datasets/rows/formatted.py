@@ -9,7 +9,7 @@ from novaloop.datasets.options import DatasetOptions, RowFormat
 from novaloop.datasets.reading.json_text import to_json
 from novaloop.datasets.rows import converse, multiturn, rft_prompt
 from novaloop.datasets.rows.columns import FIELDS, RESERVED
-from novaloop.datasets.rows.encoded import EncodedRows, join_rows
+from novaloop.datasets.rows.encoded import EncodedRows, join_rows, media_key
 from novaloop.datasets.rows.openai_chat import to_conversation
 from novaloop.datasets.rows.option_checks import require_options
 from novaloop.datasets.rows.preference import read_preference
@@ -76,7 +76,7 @@ class _ConversationEncoder(_Encoder):
         if RowFormat.SFT in self._formats:
             converse.require_unreserved_texts(conversation)
         self._features.require(converse.used_features(conversation))
-        question, answer = converse.last_exchange(conversation)
+        question, answer = converse.question(conversation), converse.last_answer(conversation)
         self._require_label(answer, "messages")
         rows = {RowFormat.SFT: row}
         if RowFormat.RFT in self._formats:
@@ -84,7 +84,8 @@ class _ConversationEncoder(_Encoder):
             self._rewards.require([prompt["reference_answer"]], "messages")
             rows[RowFormat.RFT] = _with_reward(prompt, self._options)
         size = converse.text_size(conversation)
-        return _encoded([rows[each] for each in self._formats], question, answer, size)
+        media = converse.media(conversation)
+        return _encoded([rows[each] for each in self._formats], question, answer, size, media)
 
 
 class _PromptEncoder(_Encoder):
@@ -103,7 +104,7 @@ class _PromptEncoder(_Encoder):
         self._require_label(text, "reference_answer")
         self._rewards.require_row(row)
         rows = [_with_reward(row, self._options)]
-        return _encoded(rows, rft_prompt.last_question(prompt), text, rft_prompt.text_size(prompt))
+        return _encoded(rows, rft_prompt.question(prompt), text, rft_prompt.text_size(prompt))
 
 
 class _PreferenceEncoder(_Encoder):
@@ -113,10 +114,11 @@ class _PreferenceEncoder(_Encoder):
         for conversation in pair:
             converse.require_unreserved_texts(conversation)
         self._features.require(converse.used_features(pair[0]))
-        question, preferred = converse.last_exchange(pair[0])
+        question, preferred = converse.question(pair[0]), converse.last_answer(pair[0])
         self._require_label(preferred, "messages")
-        answers = f"{preferred}\n{converse.last_exchange(pair[1])[1]}"
-        return _encoded([row], question, answers, max(map(converse.text_size, pair)))
+        answers = f"{preferred}\n{converse.last_answer(pair[1])}"
+        size = max(map(converse.text_size, pair))
+        return _encoded([row], question, answers, size, converse.media(pair[0]))
 
 
 class _MultiturnEncoder(_Encoder):
@@ -190,8 +192,13 @@ def _with_reward(row: dict[str, Any], options: DatasetOptions) -> dict[str, Any]
 
 
 def _encoded(
-    rows: Sequence[Mapping[str, Any]], question: str, answer: str, text_size: int
+    rows: Sequence[Mapping[str, Any]],
+    question: str,
+    answer: str,
+    text_size: int,
+    media: Sequence[str] = (),
 ) -> EncodedRows:
     """Return one row, given in every format."""
     lines = [[to_json(row) + b"\n"] for row in rows]
-    return EncodedRows(lines, [question], [to_json(question)], [answer], [text_size])
+    seen = media_key(map(to_json, media))
+    return EncodedRows(lines, [question], [to_json(question)], [seen], [answer], [text_size])

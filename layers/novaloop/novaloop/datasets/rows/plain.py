@@ -6,7 +6,7 @@ from typing import Any
 from novaloop.datasets.options import DatasetOptions, RowFormat
 from novaloop.datasets.reading.text_column import TextColumn, json_column
 from novaloop.datasets.rows.columns import FIELDS, MEDIUM_FIELDS, FieldColumns
-from novaloop.datasets.rows.encoded import EncodedRows
+from novaloop.datasets.rows.encoded import EncodedRows, media_key
 from novaloop.datasets.rows.field_readers import field_reader
 from novaloop.datasets.rows.option_checks import require_options
 from novaloop.datasets.rows.reward_trials import ReferenceTrials
@@ -15,6 +15,8 @@ from novaloop.datasets.rows.text_rules import require_different, require_unreser
 from novaloop.datasets.rows.text_sizes import TextSizes
 
 _RESERVING_FORMATS = {RowFormat.SFT, RowFormat.DPO}
+_SEEN = ("s3_uri", "images")
+"""Fields by which questions of the same words are told apart."""
 
 
 class PlainRowEncoder:
@@ -43,6 +45,7 @@ class PlainRowEncoder:
             else []
         )
         self._rewards = ReferenceTrials(options) if RowFormat.RFT in formats else None
+        self._media = [columns.fields.index(name) for name in _SEEN if name in columns.fields]
         self._sizes = TextSizes(columns.fields, formats, options)
         self._templates = [_template(each, columns, options) for each in formats]
 
@@ -65,8 +68,14 @@ class PlainRowEncoder:
         lines = [template.render(encoded) for template in self._templates]
         answers = [_texts(values[index], encoded[index]) for index in self._answers]
         questions = _texts(values[0], encoded[0])
+        media = _media([encoded[index] for index in self._media], len(questions))
         sizes = self._sizes.of(encoded)
-        return EncodedRows(lines, questions, encoded[0], _joined(answers, len(questions)), sizes)
+        answer = _joined(answers, len(questions))
+        return EncodedRows(lines, questions, encoded[0], media, answer, sizes)
+
+
+def _media(fields: Sequence[Sequence[bytes]], rows: int) -> Sequence[bytes]:
+    return [media_key(each) for each in zip(*fields, strict=True)] if fields else [b""] * rows
 
 
 def _texts(values: Sequence[Any], encoded: Sequence[bytes]) -> Sequence[str]:

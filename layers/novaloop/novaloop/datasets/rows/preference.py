@@ -49,7 +49,7 @@ def read_preference(row: dict[str, Any], model: str) -> Pair:
         _with_answer(row, answers["preferred"], model),
         _with_answer(row, answers["non-preferred"], model),
     )
-    texts = [converse.last_exchange(each)[1] for each in pair]
+    texts = [converse.last_answer(each) for each in pair]
     require_different(texts[:1], texts[1:])
     if _FOREIGN_KINDS & converse.used_kinds(pair[0]):
         raise rejected("messages", "DPO reads texts and images only", "leave the rest out")

@@ -1,5 +1,6 @@
 """RFT rows that are formatted already."""
 
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
@@ -108,10 +109,19 @@ def text_size(prompt: Prompt) -> int:
     return sum(len(_as_text(each).encode()) for each in contents if each) + len(to_json(tools))
 
 
-def last_question(prompt: Prompt) -> str:
-    """Return the last user text, for statistics."""
-    contents = [message.content for message in prompt.messages if message.role == "user"]
-    return _as_text(contents[-1])
+def question(prompt: Prompt) -> str:
+    """Return all that is said, instructions for the whole conversation apart, which are no part of
+    a plain row's question either; nor are the ids of tools' calls."""
+    said = (each for each in prompt.messages if each.role not in INSTRUCTING_ROLES)
+    return "\n".join(text for message in said for text in _said(message))
+
+
+def _said(message: PromptMessage) -> Iterator[str]:
+    if message.content is not None:
+        yield _as_text(message.content)
+    for call in message.tool_calls or []:
+        function = call.get("function") if isinstance(call, dict) else None
+        yield _as_text(call if function is None else function)
 
 
 def _as_text(content: Any) -> str:
