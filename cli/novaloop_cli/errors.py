@@ -136,7 +136,10 @@ _NO_CREDENTIALS = (
 _BY_TYPE: Sequence[tuple[type | tuple[type, ...], str]] = (
     ((aws.NoCredentialsError, aws.PartialCredentialsError), _NO_CREDENTIALS),
     (aws.ProfileNotFound, "{}; `aws configure list-profiles` shows those that exist"),
-    (aws.NoRegionError, "no AWS region is set; give --region or set AWS_REGION"),
+    (
+        aws.NoRegionError,
+        "no AWS region is set; give --region, set AWS_REGION, or give the profile one",
+    ),
     (aws.InvalidRegionError, "{}; give a region such as us-east-1"),
     ((aws.SSOError, aws.TokenRetrievalError, aws.LoginError), _SIGNED_OUT),
     (aws.SSLError, "{}; check AWS_CA_BUNDLE, the clock, and a proxy if you use one"),

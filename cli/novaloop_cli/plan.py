@@ -40,21 +40,22 @@ from novaloop_cli.experiment_files import look_at
 from novaloop_cli.files import write_whole
 from novaloop_cli.folder import folder_world
 from novaloop_cli.planned_stack import PlannedStack, deployed_stack, placeholder_stack
-from novaloop_cli.stack import REGION_VARIABLES, aws_account
+from novaloop_cli.stack import aws_account, in_account
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from novaloop.usecases.conversion import IngestWorld
 
-DEFAULT_REGION = "us-east-1"
+PLACEHOLDER_REGION = "us-east-1"
 NOT_LOOKED_AT = "what the files hold is looked at once this is right"
 ASSUMED_CHANGED = 0.1
 """Which share of the answers changes between two evaluations; nobody knows before."""
 SCRATCH = "folder"
 """The experiment's name while its folder is checked: its own may be what is wrong."""
 PLACEHOLDERS = (
-    "Bucket, role and function ARNs are placeholders; --stack NAME fills in a deployed stack's."
+    "Bucket, role and function ARNs are placeholders in {}; --stack NAME fills in a deployed "
+    "stack's."
 )
 TOKENS = "These jobs are billed by tokens; their price is not known, so their cost isn't."
 ON_BEDROCK = "Prices of Bedrock's deployments are not known, so their cost isn't."
@@ -106,13 +107,7 @@ class Checked:
     envvar="NOVALOOP_STACK",
     help="Fill in the bucket, role and ARNs of this deployed stack.",
 )
-@click.option("--profile", help="AWS profile; only with --stack.")
-@click.option(
-    "--region",
-    envvar=REGION_VARIABLES,
-    show_envvar=True,
-    help=f"AWS region.  [default: {DEFAULT_REGION}, or the profile's with --stack]",
-)
+@in_account
 def plan(
     *,
     directory: Path,
@@ -152,11 +147,10 @@ def _prices(file: Path | None) -> PriceTable:
 
 @contextmanager
 def _site(stack: str | None, profile: str | None, region: str | None) -> Iterator[PlannedStack]:
-    if stack is None:
-        yield placeholder_stack(region or DEFAULT_REGION)
-        return
-    with aws_account(profile, region):
-        yield deployed_stack(stack)
+    # Nobody needs an account for a plan: without a stack the region may be a placeholder too.
+    otherwise = PLACEHOLDER_REGION if stack is None else None
+    with aws_account(profile, region, otherwise=otherwise) as found:
+        yield placeholder_stack(found) if stack is None else deployed_stack(stack)
 
 
 def check_folder(directory: Path, name: str, rejects: Path | None = None) -> Checked:
@@ -357,7 +351,7 @@ def _notes(spec: ExperimentSpec, stack_config: PlannedStack) -> Iterator[str]:
             yield PROCESSORS.format(", ".join(scored))
         if spec.reward_function is not None:
             yield REWARDS
-        yield PLACEHOLDERS
+        yield PLACEHOLDERS.format(stack_config.stack_config.deployment.region)
 
 
 def unknown_costs(spec: ExperimentSpec) -> Iterator[str]:

@@ -19,8 +19,7 @@ from novaloop.recipes.settings import RecipeSetting, listed
 from novaloop_cli import views
 from novaloop_cli.errors import Failed, Refused
 from novaloop_cli.exits import Exit
-from novaloop_cli.plan import DEFAULT_REGION
-from novaloop_cli.stack import REGION_VARIABLES, aws_account, aws_client
+from novaloop_cli.stack import aws_account, aws_client, in_account
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -119,17 +118,11 @@ def _values(setting: RecipeSetting) -> str:
 @click.option(
     "--model", type=click.Choice([*facts.facts().models]), help="Only those of this model."
 )
-@click.option("--profile", help="AWS profile.")
-@click.option(
-    "--region",
-    envvar=REGION_VARIABLES,
-    show_envvar=True,
-    default=DEFAULT_REGION,
-    show_default=True,
-    help="The hub's region.",
-)
+@in_account
 @click.pass_context
-def diff(context: click.Context, /, *, model: str | None, profile: str | None, region: str) -> None:
+def diff(
+    context: click.Context, /, *, model: str | None, profile: str | None, region: str | None
+) -> None:
     """Compare the pinned recipes with those of SageMaker's hub.
 
     Reads the hub and its recipes in S3; changes nothing. Exit code 1 if anything differs.

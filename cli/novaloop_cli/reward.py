@@ -80,7 +80,9 @@ def try_(
         to = shlex.join(("novaloop", "convert", str(file), "rft.jsonl", "--method", "rft"))
         raise Refused(f"{file} is CSV, and rows are tried as JSON Lines; convert it first: {to}")
     if function is not None:
-        with _account(profile, local=local):
+        if problems := list(check_function(function, "--function")):
+            raise Refused(str(problems[0]))
+        with _account(profile, function.split(":")[3], local=local):
             _try_function(function, _rows(file), as_json_=json_)
         return
     if profile or local:
@@ -96,10 +98,10 @@ def try_(
     _refuse_unusable(file, trials)
 
 
-def _account(profile: str | None, *, local: bool) -> AbstractContextManager[object]:
+def _account(profile: str | None, region: str, *, local: bool) -> AbstractContextManager[object]:
     if local and profile:
         raise Refused("the local cloud has no --profile; leave out --local or --profile")
-    return local_stack(attach()) if local else aws_account(profile, None)
+    return local_stack(attach()) if local else aws_account(profile, region)
 
 
 def _rows(file: Path) -> dict[int, dict[str, Any]]:
@@ -117,8 +119,6 @@ def _rows(file: Path) -> dict[int, dict[str, Any]]:
 
 def _try_function(arn: str, rows: Mapping[int, dict[str, Any]], *, as_json_: bool) -> None:
     """Call a function with the rows and print what it makes of them. Raises Refused."""
-    if problems := list(check_function(arn, "--function")):
-        raise Refused(str(problems[0]))
     tried = try_function(lambda_client(arn), arn, list(rows.values()))
     told = [problem for each in tried for problem in dict.fromkeys(each.problems)]
     if told:

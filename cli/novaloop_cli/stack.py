@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 import boto3
 import click
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, NoRegionError
+from botocore.session import Session
+from botocore.utils import validate_region_name
 from click.core import ParameterSource
 
 from novaloop.experiment.names import INBOX
@@ -222,13 +224,23 @@ def local_stack(cloud: LocalCloud) -> Iterator[Stack]:
 
 
 @contextmanager
-def aws_account(profile: str | None, region: str | None) -> Iterator[None]:
-    """Let every AWS client talk to an account and region; those of the environment if None."""
+def aws_account(
+    profile: str | None, region: str | None, *, otherwise: str | None = None
+) -> Iterator[str]:
+    """Let every AWS client talk to an account and a region, and give that region.
+
+    It is the first of `region`, which is the option's or the shell's, the profile's, and
+    `otherwise`. Raises NoRegionError and InvalidRegionError, and ProfileNotFound.
+    """
     changes = {"AWS_PROFILE": profile} if profile else {}
-    changes |= dict.fromkeys(REGION_VARIABLES, region) if region else {}
     # Keys in the environment would win over the profile that was asked for.
     with environment(changes, without="AWS_ACCESS_KEY" if profile else ""):
-        yield
+        chosen = region or Session().get_scoped_config().get("region") or otherwise
+        if chosen is None:
+            raise NoRegionError
+        validate_region_name(chosen)
+        with environment(dict.fromkeys(REGION_VARIABLES, chosen)):
+            yield chosen
 
 
 @contextmanager
@@ -246,6 +258,17 @@ def attach() -> LocalCloud:
         raise Refused(str(error)) from None
 
 
+def in_account(command: Callable[P, R]) -> Callable[P, R]:
+    """Give a command the options that choose an account and a region, for `aws_account`."""
+    region = click.option(
+        "--region",
+        envvar=REGION_VARIABLES,
+        show_envvar=True,
+        help="AWS region; else the profile's.",
+    )
+    return click.option("--profile", help="AWS profile.")(region(command))
+
+
 _OPTIONS = (
     click.option(
         "--stack",
@@ -256,8 +279,7 @@ _OPTIONS = (
         show_envvar=True,
         help="The deployed stack.",
     ),
-    click.option("--profile", help="AWS profile."),
-    click.option("--region", envvar=REGION_VARIABLES, show_envvar=True, help="AWS region."),
+    in_account,
     click.option(
         "--local",
         is_flag=True,

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 NAME = example.NAME
+EXAMPLE = Path(__file__).parents[3] / "examples" / "bicycle-shop"
 GIVEN = ("--stack", "team's stack", "--region", "eu-west-1")
 
 
@@ -64,6 +65,82 @@ def test_the_region_is_chosen_as_the_aws_cli_chooses_it(
     monkeypatch.setattr("botocore.client.BaseClient._make_api_call", ask)
     assert novaloop(*command.split(), *options).exit_code == 1
     assert asked == [expected]
+
+
+@pytest.fixture
+def profiles(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A shell that names no region, and profiles of which some do."""
+    file = tmp_path / "config"
+    file.write_text(
+        "[default]\nregion = eu-west-2\n[profile jane]\nregion = ap-northeast-1\n[profile x]"
+    )
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(file))
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE", "NOVALOOP_STACK"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
+
+
+OF_PROFILES = [
+    ({}, (), "eu-west-2"),
+    ({}, ("--profile", "jane"), "ap-northeast-1"),
+    ({"AWS_PROFILE": "jane"}, (), "ap-northeast-1"),
+    ({"AWS_DEFAULT_REGION": "", "AWS_REGION": ""}, ("--profile", "jane"), "ap-northeast-1"),
+    ({"AWS_DEFAULT_REGION": "us-west-2"}, ("--profile", "jane"), "us-west-2"),
+    ({"AWS_REGION": "us-west-2"}, ("--profile", "x"), "us-west-2"),
+    ({}, ("--profile", "jane", "--region", "us-east-1"), "us-east-1"),
+]
+
+
+@pytest.mark.parametrize(("variables", "options", "expected"), OF_PROFILES)
+@pytest.mark.parametrize("command", ["list", "plan {} --stack novaloop", "recipes diff", "plan {}"])
+@pytest.mark.usefixtures("aws", "profiles")
+def test_where_the_shell_names_no_region_the_profile_does(
+    monkeypatch: pytest.MonkeyPatch,
+    command: str,
+    variables: dict[str, str],
+    options: tuple[str, ...],
+    expected: str,
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    asked: list[str] = []
+
+    def ask(client: boto3.client, *_: object) -> None:
+        asked.append(client.meta.region_name)
+        raise stacks.Failed("asked")
+
+    monkeypatch.setattr("botocore.client.BaseClient._make_api_call", ask)
+    result = novaloop(*command.format(EXAMPLE).split(), *options)
+    if command == "plan {}":  # asks nobody
+        assert f"placeholders in {expected}" in " ".join(result.stdout.split())
+    else:
+        assert asked == [expected], result.output
+
+
+@pytest.mark.parametrize("command", ["list", "plan {} --stack novaloop", "recipes diff"])
+@pytest.mark.usefixtures("aws", "profiles")
+def test_without_any_region_it_is_said_what_to_do(command: str) -> None:
+    result = novaloop(*command.format(EXAMPLE).split(), "--profile", "x")
+    assert result.exit_code == 2
+    assert "give --region, set AWS_REGION, or give the profile one" in result.stderr
+
+
+@pytest.mark.parametrize("command", ["list", "plan {} --stack novaloop", "plan {}"])
+@pytest.mark.usefixtures("aws", "profiles")
+def test_what_is_no_region_or_no_profile_is_refused_by_each_command(command: str) -> None:
+    words = command.format(EXAMPLE).split()
+    assert "such as us-east-1" in novaloop(*words, "--region", "no region").stderr
+    result = novaloop(*words, "--profile", "nope")
+    assert result.exit_code == 2
+    assert "aws configure list-profiles" in result.stderr
+
+
+@pytest.mark.usefixtures("aws", "profiles")
+def test_a_plan_needs_no_region(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
+    result = novaloop("plan", str(EXAMPLE))
+    assert result.exit_code == 0, result.output
+    assert "placeholders in us-east-1" in " ".join(result.stdout.split())
 
 
 @pytest.fixture

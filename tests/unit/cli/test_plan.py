@@ -142,7 +142,7 @@ def test_the_plan_is_told_in_words(folder: Path) -> None:
         r"rft +rft-lora +2 ml\.p5\.48xlarge +40 +24\.0",
         r"4  ml\.p5\.48xlarge for training job usage",
         r"1  ml\.p5\.48xlarge for endpoint usage",
-        r"placeholders; --stack",
+        r"placeholders in us-east-1;",
         r"steps +at most h +low",
         r"Nothing was launched\.",
     ):

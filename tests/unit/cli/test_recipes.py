@@ -79,6 +79,7 @@ class StoredHub:
 def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[StoredHub]:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "testing")
+    monkeypatch.setenv("AWS_REGION", "us-east-1")
     monkeypatch.setenv("COLUMNS", "80")
     stored = StoredHub()
     clients = {"sagemaker": stored.sagemaker, "s3": stored.s3}
