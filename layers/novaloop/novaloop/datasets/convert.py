@@ -130,6 +130,9 @@ def require_rows(log: RejectLog, accepted: int, options: DatasetOptions) -> None
         others = (", or set ", allow, " to go on without them") if accepted else ()
         what = (told, *others, ")")
         raise DatasetRefused("too-many-rejects", what, line=line, found=log.first_found)
+    if not accepted and log.excluded_rows:
+        dropped = "each row is left out by `drop` in `checks:` of experiment.yaml"
+        raise DatasetRefused("no-rows", dropped, "correct the rows, or write warn there")
     if not accepted:
         raise DatasetRefused("no-rows", "the file has no rows", "add some")
 

@@ -23,7 +23,7 @@ class Check(StrEnum):
 
 
 class FindingPolicy(StrEnum):
-    """What a finding leads to; dropping means the evaluation rows concerned."""
+    """What a finding leads to; dropping means the rows that it counts."""
 
     REFUSE = "refuse"
     DROP = "drop"

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from novaloop.datasets.policies import Check, FindingPolicy
 from novaloop.datasets.profile.card import finding_content
-from novaloop.datasets.profile.checks import EVALUATION_ROLE, Finding, check_datasets
+from novaloop.datasets.profile.checks import Finding, check_datasets
 from novaloop.datasets.profile.profile import DatasetProfile
 from novaloop.experiment.controller.intake import data_fingerprint, max_lengths, versions_of
 from novaloop.experiment.record import ChecksItem, DatasetItem, DatasetStatus, Snapshot
@@ -15,6 +15,7 @@ from novaloop.experiment.spec.experiment import ExperimentSpec
 from novaloop.experiment.spec.inputs import question_column, roles
 from novaloop.experiment.spec.stages import Role
 from novaloop.usecases.attempts import is_given_up, is_told, noticing, why_given_up, why_not_yet
+from novaloop.usecases.big_files import is_big
 from novaloop.usecases.conversion import Conversion, IngestWorld, convert_file
 from novaloop.usecases.inbox import NOT_READ
 from novaloop.usecases.spec_upload import present_spec
@@ -54,9 +55,9 @@ def check_experiment(experiment_id: str, world: IngestWorld) -> None:
             question_column(spec),
         )
         findings += _of_split(accepted, spec)
-        _drop_rows(experiment_id, spec, accepted, findings, world)
+        refusal = _refusal(findings) or _drop_rows(experiment_id, spec, accepted, findings, world)
         contents = tuple(finding_content(finding) for finding in findings)
-        item = ChecksItem(versions, world.clock.now(), _refusal(findings), contents)
+        item = ChecksItem(versions, world.clock.now(), refusal, contents)
         world.store.put_checks(experiment_id, item)
 
 
@@ -118,16 +119,37 @@ def _drop_rows(
     items: Sequence[DatasetItem],
     findings: Sequence[Finding],
     world: IngestWorld,
-) -> None:
-    """Convert the evaluation set again without the questions that a finding drops.
+) -> str | None:
+    """Convert each dataset again without the questions that a finding drops from it.
 
-    Its profile stays that of all rows, so that a check that is repeated finds the same.
+    Its profile stays that of all rows, so that a check that is repeated finds the same. Returns
+    why that can't be done, before anything is: for a file too big for one call.
     """
-    dropped = frozenset[int]().union(
-        *(each.questions for each in findings if each.policy is FindingPolicy.DROP)
-    )
-    evaluation = next((item for item in items if item.role == EVALUATION_ROLE), None)
-    if evaluation is None or not dropped:
-        return
-    (done,) = convert_file(Conversion(experiment_id, spec, (evaluation,), dropped), world)
-    world.store.put_dataset(experiment_id, replace(done, profile_key=evaluation.profile_key))
+    jobs: list[Conversion] = []
+    for item in items:
+        dropped = frozenset[int]().union(
+            *(
+                each.questions
+                for each in findings
+                if each.policy is FindingPolicy.DROP and each.roles[0] == item.role
+            )
+        )
+        if dropped:
+            jobs.append(Conversion(experiment_id, spec, (item,), dropped))
+    for job in jobs:
+        if _is_big(job, world):
+            return (
+                f"{job.source.file} is too big for rows to be left out of it. Remove them from the "
+                "file, or write `warn` for `drop` in `checks:`."
+            )
+    for job in jobs:
+        (done,) = convert_file(job, world)
+        kept = replace(done, profile_key=job.source.profile_key)
+        world.store.put_dataset(experiment_id, kept)
+    return None
+
+
+def _is_big(job: Conversion, world: IngestWorld) -> bool:
+    upload = world.objects.newest(job.source.source_key)
+    big = world.big_files
+    return big is not None and upload is not None and is_big(job, upload.size, big)

@@ -1,7 +1,7 @@
 """Checks that need more than one dataset, or a whole one; pure functions of their profiles."""
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -14,15 +14,17 @@ from novaloop.datasets.rows.encoded import Questions
 EVALUATION_ROLE = "eval"
 REWARDED_ROLE = "rft"
 MAX_IMBALANCE = 10
+_AT_LEAST = "at least"
 MOST = 0.5
 """The share of a dataset's rows from which on repeated ones look like a mistake."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing found; `questions` are the hashes to pass as DatasetOptions.exclude_questions.
+    """One thing found.
 
-    `rows` is a number of rows in the first of `roles`, a lower bound where the message says so.
+    `rows` is a number of rows in the first of `roles`, a lower bound where the message says so;
+    `questions` are the hashes of what they ask, to pass as DatasetOptions.exclude_questions.
     """
 
     check: Check
@@ -57,7 +59,8 @@ def check_datasets(
     ]
     findings += _imbalance(profiles, chosen, labels)
     findings += _leaks(profiles, chosen, labels, column)
-    return [*findings, *_long_rows(profiles, chosen, max_lengths or {})]
+    findings += _long_rows(profiles, chosen, max_lengths or {})
+    return [_dropped(each) if each.policy is FindingPolicy.DROP else each for each in findings]
 
 
 _Policies = Mapping[Check, FindingPolicy]
@@ -86,10 +89,12 @@ def _near(profiles: _Profiles, policies: _Policies) -> Iterator[Finding]:
 
 
 def _contradictions(profiles: _Profiles, policies: _Policies) -> Iterator[Finding]:
-    if all(profile.label_counts is None for profile in profiles.values()):
-        return  # Free-text answers to one question may differ.
-    everywhere = _contradicting([profile.sketch for profile in profiles.values()])
-    for role, profile in profiles.items():
+    # Free-text answers to one question may differ, and a pair of them differs from any label.
+    labelled = {role: each for role, each in profiles.items() if each.label_counts}
+    if not labelled:
+        return
+    everywhere = _contradicting([profile.sketch for profile in labelled.values()])
+    for role, profile in labelled.items():
         hits = np.isin(profile.sketch.questions, everywhere)
         message = (
             f"{_count(hits.sum(), profile.sketch.exact)} of {role} have another answer elsewhere"
@@ -250,6 +255,14 @@ def _evaluation_pairs(profiles: _Profiles) -> Iterator[tuple[DatasetProfile, str
                 yield evaluation, role, profile
 
 
+def _dropped(finding: Finding) -> Finding:
+    at_least = f"{_AT_LEAST} " in finding.message
+    which = "those that were found" if at_least else "they"
+    return replace(
+        finding, message=f"{finding.message}; {which} are left out of {finding.roles[0]}"
+    )
+
+
 def _finding(
     check: Check, policy: FindingPolicy, roles: tuple[str, ...], questions: Questions, message: str
 ) -> Finding:
@@ -258,4 +271,4 @@ def _finding(
 
 
 def _count(rows: int, exact: bool) -> str:
-    return f"{rows} rows" if exact else f"at least {rows} rows"
+    return f"{rows} rows" if exact else f"{_AT_LEAST} {rows} rows"

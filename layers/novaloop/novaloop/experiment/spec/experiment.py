@@ -244,7 +244,7 @@ def _check_deployments(spec: ExperimentSpec) -> Iterator[Problem]:
 def _check_policies(spec: ExperimentSpec) -> Iterator[Problem]:
     for check, policy in spec.checks.items():
         if spec.split is not None and policy == "drop":
-            what = "drop needs eval as a file of its own"
+            what = "drop needs each dataset as a file of its own"
             yield Problem(f"checks.{check}", what, "with split, write refuse or warn")
 
 
