@@ -57,7 +57,7 @@ def look_at(directory: Path, name: str) -> Folder:
     spec_file = directory / SPEC_FILE
     data: list[Path] = []
     not_used: tuple[str, ...] = ()
-    content = _beginning(spec_file)
+    content = beginning(spec_file)
     misnamed = any(is_misnamed_spec(file.name) for file in directory.iterdir())
     spec: ExperimentSpec | None = ExperimentSpec()
     try:
@@ -69,7 +69,7 @@ def look_at(directory: Path, name: str) -> Folder:
     if misnamed and content is None:
         spec = None
     if spec is not None:
-        found = _data_files(directory, spec)
+        found = data_files(directory, spec)
         data = [file for files in found.values() for file in files]
         not_used = tuple(_not_used(directory, spec, name))
         if missing := [f"{stem}.csv" for stem, files in found.items() if not files]:
@@ -91,7 +91,7 @@ def _not_used(directory: Path, spec: ExperimentSpec, name: str) -> Iterator[str]
     yield from what_is_not_used(name, seen, spec)
 
 
-def _beginning(file: Path) -> bytes | None:
+def beginning(file: Path) -> bytes | None:
     """Return as much of a spec as is read of one, None if there is none."""
     if not file.exists():
         return None
@@ -99,7 +99,7 @@ def _beginning(file: Path) -> bytes | None:
         return opened.read(MAX_BYTES + 1)
 
 
-def _data_files(directory: Path, spec: ExperimentSpec) -> dict[str, list[Path]]:
+def data_files(directory: Path, spec: ExperimentSpec) -> dict[str, list[Path]]:
     """Return the files that each of the spec's datasets may come from, by their first word."""
     shared = split_roles(spec)
     own = [str(role) for role in roles(spec) if role not in shared]

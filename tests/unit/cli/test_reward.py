@@ -174,3 +174,150 @@ def test_csv_is_refused_with_the_command_that_converts_it(tmp_path: Path, name: 
     assert result.exit_code == 2
     assert f"novaloop convert {tmp_path / name} rft.jsonl --method rft" in result.stderr
     assert result.stdout == ""
+
+
+LABELLED = "labels: [good, bad]\n"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / "experiment.yaml").write_text(LABELLED)
+    rows = [f'"a question of\ntwo lines, {n}",{("good", "bad")[n % 2]}' for n in range(5)]
+    (folder / "rft.csv").write_text("\n".join(("question,answer", *rows, "")))
+    return folder
+
+
+def test_a_folder_is_tried_with_its_own_rows_and_reward(folder: Path) -> None:
+    found = novaloop("reward", "try", str(folder), "--limit", "2", "--json")
+    assert found.exit_code == 0, found.output
+    told = json.loads(found.stdout)
+    assert (told["rows"], told["can_earn_reward"]) == (5, 5)
+    assert [(each["line"], each["answer"], each["score"], each["why"]) for each in told["trials"]][
+        :5
+    ] == [
+        (2, "reference", 1.0, "reads good"),
+        (2, "empty", -1.0, "names no label"),
+        (2, "unrelated", -1.0, "names no label"),
+        (2, "label good", 1.0, "reads good"),
+        (2, "label bad", -1.0, "reads bad, not good"),
+    ]
+    assert told["trials"][5]["line"] == 4  # the first row takes two lines
+
+
+def test_the_folder_one_is_in_is_tried_by_default_and_so_is_its_file(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = novaloop("reward", "try", str(folder / "rft.csv"), "--json")
+    monkeypatch.chdir(folder)
+    here = novaloop("reward", "try", "--json")
+    assert (here.exit_code, here.stdout) == (0, file.stdout)
+    assert json.loads(here.stdout)["rows"] == 5
+
+
+def test_references_that_can_not_earn_the_reward_are_counted_with_their_places(
+    folder: Path,
+) -> None:
+    (folder / "experiment.yaml").write_text("reward: {type: numeric}\n")
+    (folder / "rft.csv").write_text("question,answer\nhow many?,7\nwhich?,none\nwhere?,there\n")
+    result = novaloop("reward", "try", str(folder))
+    assert result.exit_code == 2
+    assert "reward: numeric" in result.stdout
+    assert "References that can earn the full reward: 1 of 3 rows (33%)." in result.stdout
+    told = " ".join(result.stderr.split())
+    assert "2 of 3 rows can't earn the reward: row 2 (line 3), row 3 (line 4): refer" in told
+
+
+@pytest.mark.parametrize(
+    ("spec", "data", "told"),
+    [
+        ("labels: [good, bad]", "data.csv", "label, as experiment.yaml has labels"),
+        ("{}", "rft.csv", "exact, as experiment.yaml has neither reward nor labels"),
+        ("reward: {type: f1}", "rft.csv", "reward: f1"),
+    ],
+)
+def test_the_heading_says_which_file_and_which_reward(
+    folder: Path, spec: str, data: str, told: str
+) -> None:
+    split = "split: {sft: 1, rft: 2, eval: 2}\n" if data == "data.csv" else ""
+    (folder / "experiment.yaml").write_text(f"{spec}\n" if not split else f"{spec}\n{split}")
+    (folder / "rft.csv").rename(folder / data)
+    result = novaloop("reward", "try", str(folder))
+    assert result.exit_code == 0, result.output
+    heading = " ".join(result.stdout.split())
+    assert f"{data}, reward: {told.removeprefix('reward: ')}" in heading
+
+
+@pytest.mark.parametrize(
+    ("reward", "answer", "why"),
+    [
+        ({"type": "numeric"}, "about 8", "reads 8.0, not 7"),
+        ({"type": "exact"}, "8", "reads 8, not 7"),
+        ({"type": "regex", "pattern": r"x = (\d+)"}, "y", "the pattern is not found"),
+        ({"type": "json"}, "{", "is no JSON"),
+        (
+            {"type": "json", "schema": {"type": "object", "required": ["a"]}},
+            "{}",
+            "JSON that does not fit: ",
+        ),
+        ({"type": "f1"}, "7 8", "F1 of the words is 0.67"),
+        (
+            {"type": "numeric", "length_penalty": {"free": 1, "per_character": 0.25}},
+            "= 7",
+            "reads 7.0; 0.50 less for its length",
+        ),
+        (
+            {
+                "type": "weighted",
+                "parts": [{"weight": 3, "reward": {"type": "numeric"}}, {"reward": {"type": "f1"}}],
+            },
+            "8",
+            "numeric -1.00 by 3, f1 -1.00 by 1",
+        ),
+    ],
+)
+def test_why_an_answer_earns_what_it_earns(
+    file: Path, reward: object, answer: str, why: str
+) -> None:
+    write(file, rollout(answer, reward=reward, reference="7"))
+    ((told),) = (each["why"] for each in tried(file))
+    assert told.startswith(why)
+
+
+@pytest.mark.parametrize(
+    ("spec", "told"),
+    [
+        ("plan: [evaluate: one]", "no stage of the plan is rewarded; add rft to it"),
+        ("reward: {type: jsn}", "reward: type must be one of label"),
+        ("columns: {answer: Y}", "no column 'Y' for `answer`"),
+    ],
+)
+def test_a_folder_that_can_not_be_tried_is_told_why(folder: Path, spec: str, told: str) -> None:
+    (folder / "experiment.yaml").write_text(f"{spec}\n")
+    result = novaloop("reward", "try", str(folder))
+    assert result.exit_code == 2
+    assert told in " ".join(result.stderr.split())
+
+
+def test_a_folder_without_the_rewarded_file_is_told_so(folder: Path) -> None:
+    (folder / "rft.csv").unlink()
+    result = novaloop("reward", "try", str(folder))
+    assert result.exit_code == 2
+    assert "has no rft.csv, whose rows are rewarded; add it" in " ".join(result.stderr.split())
+
+
+def test_a_csv_file_that_no_experiment_rewards_is_told_both_ways(tmp_path: Path) -> None:
+    (tmp_path / "other.csv").write_text("question,answer\na,b\n")
+    result = novaloop("reward", "try", str(tmp_path / "other.csv"))
+    assert result.exit_code == 2
+    assert "experiment.yaml" in result.stderr
+    assert "novaloop convert" in result.stderr
+
+
+def test_rows_that_can_not_be_used_are_counted(folder: Path) -> None:
+    with (folder / "rft.csv").open("a") as file:
+        file.write("one more,\n")
+    result = novaloop("reward", "try", str(folder))
+    assert result.exit_code == 0
+    assert f"1 row can't be used; why: novaloop plan {folder}" in " ".join(result.stdout.split())

@@ -54,9 +54,30 @@ def encoded_rows(
     source: Source, formats: Sequence[RowFormat], options: DatasetOptions, log: RejectLog
 ) -> Iterator[EncodedRows]:
     """Yield the accepted rows in batches and log the others; raises DatasetRefused."""
-    blocks = read_text(source, options.encoding)
-    open_rows = open_json_rows if options.source_format is SourceFormat.JSONL else _open_csv_rows
-    yield from _encode_all(open_rows(blocks, formats, options, log), options, log)
+    yield from _encode_all(_open_rows(source, formats, options, log), options, log)
+
+
+@dataclass(frozen=True)
+class RowPlace:
+    """Where a row stands: the line that it begins on and, in a table, which row it is; from 1."""
+
+    line: int
+    row: int | None
+
+    def __str__(self) -> str:
+        return f"line {self.line}" if self.row is None else f"row {self.row} (line {self.line})"
+
+
+PlacedRows = tuple[EncodedRows, Callable[[int], RowPlace]]
+"""A batch, and what tells the place of each of its rows by the index: asked for few rows, since it
+counts the lines before each."""
+
+
+def placed_rows(
+    source: Source, formats: Sequence[RowFormat], options: DatasetOptions, log: RejectLog
+) -> Iterator[PlacedRows]:
+    """As encoded_rows, with the places of the rows; none is excluded."""
+    yield from _placed(_open_rows(source, formats, options, log), log)
 
 
 @dataclass(frozen=True)
@@ -83,27 +104,36 @@ def continued_rows(
 def _encode_all(
     reader: RowReader, options: DatasetOptions, log: RejectLog
 ) -> Iterator[EncodedRows]:
+    for encoded, _ in _placed(reader, log):
+        yield _without_excluded(encoded, options, log)
+
+
+def _placed(reader: RowReader, log: RejectLog) -> Iterator[PlacedRows]:
     row = 1
     for line, rows in reader.batches:
-        for encoded in _encode(reader, line, row, rows, log):
-            yield _without_excluded(encoded, options, log)
+        yield from _encode(reader, line, row, rows, log)
         row += len(rows)
 
 
 def _encode(
     reader: RowReader, line: int, row: int, rows: Sequence[Any], log: RejectLog
-) -> Iterator[EncodedRows]:
+) -> Iterator[PlacedRows]:
     """Yield a batch of good rows as a whole, those of another half by half."""
+
+    def place(index: int) -> RowPlace:
+        # Lines of JSON are rows, of which those that are no JSON never get here.
+        number = row + index if reader.columns else None
+        before = reader.count_lines(rows[:index]) if index else 0
+        return RowPlace(line + before, number)
+
     try:
         encoded = reader.encode(rows)
     except RowRejected as reason:
         if len(rows) == 1:
-            # Lines of JSON are rows, of which those that are no JSON never get here.
-            number = row if reader.columns else None
-            log.add(line, reason, reader.column(reason.field), number)
+            log.add(line, reason, reader.column(reason.field), place(0).row)
             return
     else:
-        yield encoded
+        yield encoded, place
         return
     half = len(rows) // 2
     yield from _encode(reader, line, row, rows[:half], log)
@@ -187,6 +217,14 @@ class _Output:
             self.sink(block)
             self.size += len(block)
             self.lines, self.pending_bytes = [], 0
+
+
+def _open_rows(
+    source: Source, formats: Sequence[RowFormat], options: DatasetOptions, log: RejectLog
+) -> RowReader:
+    blocks = read_text(source, options.encoding)
+    open_rows = open_json_rows if options.source_format is SourceFormat.JSONL else _open_csv_rows
+    return open_rows(blocks, formats, options, log)
 
 
 def _open_csv_rows(
