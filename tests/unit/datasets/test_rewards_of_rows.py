@@ -9,6 +9,9 @@ import pytest
 
 from novaloop.datasets.convert import convert
 from novaloop.datasets.options import DatasetOptions, RowFormat, SourceFormat
+from novaloop.datasets.policies import Check
+from novaloop.datasets.profile.checks import check_datasets
+from novaloop.datasets.profile.profile import DatasetProfile
 from novaloop.datasets.rows import reward_trials
 from novaloop.experiment.validation.reading import read_spec
 from novaloop.rewards.custom import CUSTOM_SCORERS
@@ -91,6 +94,35 @@ def test_a_reward_that_a_row_brings_is_the_one_that_it_is_tried_against() -> Non
     assert of_json([row | {"reward": {"type": "exact"}}], "{}")[0].ok
     (reject,) = of_json([row | {"reward": "exact"}], "{}")[1]
     assert "its own `reward` can't be earned" in reject["message"]
+
+
+def test_a_reward_that_a_row_brings_must_mean_something() -> None:
+    row = {"messages": PROMPT, "reference_answer": "HQ"}
+    for own in ({"type": "regex", "pattern": "."}, {"type": "json", "schema": {"enum": []}}):
+        (reject,) = of_json([row | {"reward": own}], "{}")[1]
+        assert "its own `reward` can't be earned" in reject["message"]
+
+
+def told_apart(answers: list[str], spec: str) -> bool:
+    summary, _ = of_csv(answers, spec)
+    assert summary.ok
+    profile = DatasetProfile.from_bytes(summary.profile.to_bytes())
+    findings = check_datasets({"rft": profile.joined(DatasetProfile.empty())})
+    return not any(each.check is Check.ANY_REFERENCE for each in findings)
+
+
+def test_a_reward_that_any_other_rows_reference_earns_is_a_finding() -> None:
+    numbers = [str(number) for number in range(3_000)]
+    assert not told_apart(numbers, "reward: {type: numeric, tolerance: 5000}\n")
+    assert told_apart(numbers, "reward: {type: numeric, tolerance: 1}\n")
+    assert told_apart(numbers[:10], "reward: {type: numeric, tolerance: 50}\n")  # too few to tell
+    assert not told_apart(["5", "5.0"] * 20, NUMERIC)
+    assert told_apart(["5", "5.0"] * 20 + ["6"], NUMERIC)
+    assert not told_apart(["caf\u00e9", "cafe\u0301"] * 20, "reward: {type: exact}\n")
+    assert told_apart(["good", "bad"] * 20, "labels: [good, bad]\n")
+    rows = [{"messages": PROMPT, "reference_answer": str(each)} for each in range(40)]
+    summary, _ = of_json(rows, "reward: {type: numeric, tolerance: 5000}\n")
+    assert summary.profile.pairs == (39, 39)
 
 
 def test_what_a_function_of_ones_own_makes_of_a_row_only_it_knows() -> None:

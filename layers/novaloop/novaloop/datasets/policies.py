@@ -18,6 +18,7 @@ class Check(StrEnum):
     REPEATED_QUESTIONS = "repeated-questions"
     REPEATED_ROWS = "repeated-rows"
     SAME_REFERENCES = "same-references"
+    ANY_REFERENCE = "any-reference"
     SHARED_ROWS = "shared-rows"
     SPLIT_ROWS = "split-rows"
 
@@ -33,5 +34,6 @@ class FindingPolicy(StrEnum):
 DEFAULT_POLICIES: Mapping[Check, FindingPolicy] = {
     **dict.fromkeys(Check, FindingPolicy.WARN),
     Check.SHARED_QUESTIONS: FindingPolicy.REFUSE,
+    Check.ANY_REFERENCE: FindingPolicy.REFUSE,
 }
 DROPPABLE = {Check.SHARED_QUESTIONS, Check.NEAR_DUPLICATES, Check.CONTRADICTIONS}

@@ -124,6 +124,13 @@ def reach_of(pattern: str) -> int:
     return next((each for each in REACHES if _all_steps(pattern, each) <= MOST_STEPS), REACHES[-1])
 
 
+def read_parts(pattern: str) -> tuple[Part, Part | None]:
+    """Return the parts of a pattern that passes, and which of them is group 1."""
+    parser = _Parser(pattern, MAX_CHARACTERS)
+    whole = parser.alternatives(0)
+    return whole, parser.first_group
+
+
 def _all_steps(pattern: str, size: int) -> int:
     """Return how many steps a search of a text of this size takes at most."""
     whole = _Parser(pattern, size).alternatives(0)
@@ -138,14 +145,14 @@ def _all_steps(pattern: str, size: int) -> int:
     return size * apart + (size // apart + 1) * steps
 
 
-def _begins_text(part: _Part, pattern: str) -> bool:
+def _begins_text(part: Part, pattern: str) -> bool:
     """Whether a part matches where the text begins, and nowhere else."""
     if part.kind == "assertion":
         return pattern[part.start : part.end] in {"^", r"\A"}
     return part.kind == "sequence" and bool(part.parts) and _begins_text(part.parts[0], pattern)
 
 
-def _beginning(part: _Part) -> list[int]:
+def _beginning(part: Part) -> list[int]:
     """Return the sets of the characters that a part begins with, as far as none can be the first.
 
     Where all of them stand, they stand again only behind the last: so fewer places are to be tried.
@@ -158,7 +165,7 @@ def _beginning(part: _Part) -> list[int]:
     return found
 
 
-def _characters(part: _Part) -> Iterator[int | None]:
+def _characters(part: Part) -> Iterator[int | None]:
     """Yield the sets of the characters that stand in a row, and None where that is not known."""
     if part.kind == "character":
         yield part.first
@@ -169,7 +176,7 @@ def _characters(part: _Part) -> Iterator[int | None]:
         yield None
 
 
-class _Part:
+class Part:
     """A part of a pattern, from `start` to `end`: what kind it is, and what it is made of.
 
     `first` is the set of what it may begin with, `empty` whether it may match nothing, `certain`
@@ -183,7 +190,7 @@ class _Part:
         *("low", "parts", "size", "start", "tries"),
     )
 
-    def __init__(self, kind: str, start: int, end: int, parts: Sequence[_Part] = ()) -> None:
+    def __init__(self, kind: str, start: int, end: int, parts: Sequence[Part] = ()) -> None:
         self.kind = kind
         self.start = start
         self.end = end
@@ -197,14 +204,14 @@ class _Part:
         self.low = self.high = 1
 
 
-def _character(start: int, end: int, first: int) -> _Part:
-    part = _Part("character", start, end)
+def _character(start: int, end: int, first: int) -> Part:
+    part = Part("character", start, end)
     part.first, part.empty = first, False
     return part
 
 
-def _sequence(start: int, end: int, parts: Sequence[_Part]) -> _Part:
-    whole = _Part("sequence", start, end, parts)
+def _sequence(start: int, end: int, parts: Sequence[Part]) -> Part:
+    whole = Part("sequence", start, end, parts)
     whole.certain = all(part.certain for part in parts)
     for part in parts:
         if whole.empty:
@@ -214,8 +221,8 @@ def _sequence(start: int, end: int, parts: Sequence[_Part]) -> _Part:
     return whole
 
 
-def _alternatives(start: int, end: int, parts: Sequence[_Part]) -> _Part:
-    whole = _Part("alternatives", start, end, parts)
+def _alternatives(start: int, end: int, parts: Sequence[Part]) -> Part:
+    whole = Part("alternatives", start, end, parts)
     whole.empty = any(part.empty for part in parts)
     whole.certain = any(part.certain for part in parts)
     for part in parts:
@@ -224,8 +231,8 @@ def _alternatives(start: int, end: int, parts: Sequence[_Part]) -> _Part:
     return whole
 
 
-def _repetition(start: int, end: int, part: _Part, low: int, high: int) -> _Part:
-    whole = _Part("repetition", start, end, (part,))
+def _repetition(start: int, end: int, part: Part, low: int, high: int) -> Part:
+    whole = Part("repetition", start, end, (part,))
     whole.first, whole.tries = part.first, 1 + part.tries
     whole.depth += 1
     whole.empty = part.empty or low == 0
@@ -242,6 +249,7 @@ class _Parser:
         self._size = size
         self._at = 0
         self.group_1: str | None = None
+        self.first_group: Part | None = None
         self._ignores_case = self._any_is_all = False
         flags = _FLAGS.match(pattern)
         if flags:
@@ -249,7 +257,7 @@ class _Parser:
             self._any_is_all = "s" in flags[1]
             self._at = flags.end()
 
-    def alternatives(self, depth: int) -> _Part:
+    def alternatives(self, depth: int) -> Part:
         """Read up to the end of the group or of the pattern."""
         if depth > MAX_DEPTH:
             raise self._refused(self._at, f"is deeper than {MAX_DEPTH} groups; use fewer")
@@ -260,13 +268,13 @@ class _Parser:
             branches.append(self._sequence(depth))
         return branches[0] if len(branches) == 1 else _alternatives(start, self._at, branches)
 
-    def _sequence(self, depth: int) -> _Part:
+    def _sequence(self, depth: int) -> Part:
         start, parts = self._at, []
         while self._at < len(self._text) and self._text[self._at] not in "|)":
             parts.append(self._repeated(self._item(depth)))
         return _sequence(start, self._at, parts)
 
-    def _repeated(self, part: _Part) -> _Part:
+    def _repeated(self, part: Part) -> Part:
         rest = self._text[self._at :]
         count = _COUNT.match(rest)
         if count:
@@ -286,7 +294,7 @@ class _Parser:
         low, high = min(low, self._size), min(high, self._size)
         return _repetition(part.start, self._at, part, low, high)
 
-    def _item(self, depth: int) -> _Part:
+    def _item(self, depth: int) -> Part:
         start, letter = self._at, self._text[self._at]
         if letter == "(":
             return self._group(depth)
@@ -295,17 +303,17 @@ class _Parser:
             return _character(start, self._at, chars)
         if letter == "\\" and self._text[start + 1] in _ASSERTIONS:
             self._at += 2
-            return _Part("assertion", start, self._at)
+            return Part("assertion", start, self._at)
         if letter in "^$":
             self._at += 1
-            return _Part("assertion", start, self._at)
+            return Part("assertion", start, self._at)
         if letter == ".":
             self._at += 1
             return _character(start, self._at, _ALL if self._any_is_all else _ALL ^ 1 << 10)
         chars = self._character()[0]
         return _character(start, self._at, chars)
 
-    def _group(self, depth: int) -> _Part:
+    def _group(self, depth: int) -> Part:
         start = self._at
         opening = _GROUP.match(self._text, start)
         if opening is None:
@@ -320,7 +328,10 @@ class _Parser:
         if is_first:
             self.group_1 = self._text[begin : self._at]
         self._at += 1
-        return _sequence(start, self._at, (inner,))
+        group = _sequence(start, self._at, (inner,))
+        if is_first:
+            self.first_group = group
+        return group
 
     def _begins(self, text: str) -> bool:
         return self._text.startswith(text, self._at)
@@ -402,14 +413,14 @@ class _After:
         self.tries = tries
         self.certain = certain
 
-    def behind(self, part: _Part) -> _After:
+    def behind(self, part: Part) -> _After:
         """Return what follows that which `part` follows: the part, and this too if it is empty."""
         if not part.empty:
             return _After(part.first, part.tries, certain=False)
         certain = self.certain and part.certain
         return _After(part.first | self.first, part.tries + self.tries, certain=certain)
 
-    def or_again(self, body: _Part, low: int) -> _After:
+    def or_again(self, body: Part, low: int) -> _After:
         """Return what follows each repetition of `body`: another one, or this."""
         certain = self.certain and low <= 1
         return _After(body.first | self.first, body.tries + self.tries, certain=certain)
@@ -421,7 +432,7 @@ class _Count:
     def __init__(self, pattern: str, size: int) -> None:
         self._pattern = pattern
         self._size = size
-        self._widest: tuple[int, _Part] | None = None
+        self._widest: tuple[int, Part] | None = None
 
     def why_refused(self) -> str:
         """Say which part is most to blame for too many steps."""
@@ -435,7 +446,7 @@ class _Count:
         )
         return _about(self._pattern, part.start, part.end, why)
 
-    def cost(self, part: _Part, after: _After) -> tuple[int, int]:
+    def cost(self, part: Part, after: _After) -> tuple[int, int]:
         """Return the ways and steps of a part. No number is above twice MAX_STEPS."""
         if part.kind == "sequence":
             ways, steps = self._sequence(part, after)
@@ -448,7 +459,7 @@ class _Count:
         # What can't fail never asks for another way.
         return 1 if after.certain else min(ways, 2 * MAX_STEPS), min(steps, 2 * MAX_STEPS)
 
-    def _sequence(self, part: _Part, after: _After) -> tuple[int, int]:
+    def _sequence(self, part: Part, after: _After) -> tuple[int, int]:
         ways, steps = 1, 0
         for each in reversed(part.parts):
             its_ways, its_steps = self.cost(each, after)
@@ -456,7 +467,7 @@ class _Count:
             after = after.behind(each)
         return ways, 1 + steps
 
-    def _alternatives(self, part: _Part, after: _After) -> tuple[int, int]:
+    def _alternatives(self, part: Part, after: _After) -> tuple[int, int]:
         costs = [self.cost(each, after) for each in part.parts]
         seen, differ = 0, True
         for each in part.parts:
@@ -467,7 +478,7 @@ class _Count:
             return max(ways for ways, _ in costs), part.tries + max(steps for _, steps in costs)
         return sum(ways for ways, _ in costs), sum(steps for _, steps in costs)
 
-    def _repetition(self, part: _Part, after: _After) -> tuple[int, int]:
+    def _repetition(self, part: Part, after: _After) -> tuple[int, int]:
         (body,), low, high = part.parts, part.low, part.high
         again = after if high <= 1 else after.or_again(body, low)
         once, steps = self.cost(body, again)
@@ -492,7 +503,7 @@ class _Count:
             self._widest = ways, part
         return ways, steps
 
-    def _has_one_way(self, body: _Part, after: _After) -> bool:
+    def _has_one_way(self, body: Part, after: _After) -> bool:
         """Whether a part has one way even if what follows may fail."""
         try:
             return self.cost(body, _After(after.first, after.tries, certain=False))[0] == 1
@@ -511,7 +522,7 @@ class _Count:
                 return 2 * MAX_STEPS, all_steps
         return max(1, all_ways), all_steps
 
-    def _refused(self, part: _Part, body: _Part) -> RefusedPattern:
+    def _refused(self, part: Part, body: Part) -> RefusedPattern:
         why = (
             "repeats what can match nothing; let every repetition take a character"
             if body.empty

@@ -24,7 +24,7 @@ def _is_integer(value: object) -> bool:
     return isinstance(value, int | float) and _is_number(value) and value == int(value)
 
 
-_TYPES: dict[str, Callable[[object], bool]] = {
+JSON_TYPES: dict[str, Callable[[object], bool]] = {
     "object": lambda value: isinstance(value, dict),
     "array": lambda value: isinstance(value, list),
     "string": lambda value: isinstance(value, str),
@@ -34,12 +34,12 @@ _TYPES: dict[str, Callable[[object], bool]] = {
     "integer": _is_integer,
 }
 _LIMITS: dict[str, tuple[Callable[[object], bool], Callable[[Any, Any], bool]]] = {
-    "minItems": (_TYPES["array"], lambda value, limit: len(value) >= limit),
-    "maxItems": (_TYPES["array"], lambda value, limit: len(value) <= limit),
-    "minLength": (_TYPES["string"], lambda value, limit: len(value) >= limit),
-    "maxLength": (_TYPES["string"], lambda value, limit: len(value) <= limit),
-    "minimum": (_TYPES["number"], lambda value, limit: value >= limit),
-    "maximum": (_TYPES["number"], lambda value, limit: value <= limit),
+    "minItems": (JSON_TYPES["array"], lambda value, limit: len(value) >= limit),
+    "maxItems": (JSON_TYPES["array"], lambda value, limit: len(value) <= limit),
+    "minLength": (JSON_TYPES["string"], lambda value, limit: len(value) >= limit),
+    "maxLength": (JSON_TYPES["string"], lambda value, limit: len(value) <= limit),
+    "minimum": (JSON_TYPES["number"], lambda value, limit: value >= limit),
+    "maximum": (JSON_TYPES["number"], lambda value, limit: value <= limit),
 }
 _KEYWORDS = {
     *_ANNOTATIONS,
@@ -121,9 +121,9 @@ def _as_list(value: object) -> list[Any]:
 
 
 def _is_type(value: object, kind: object) -> bool:
-    check = _TYPES.get(kind) if isinstance(kind, str) else None
+    check = JSON_TYPES.get(kind) if isinstance(kind, str) else None
     if check is None:
-        raise ValueError(f"type must be one of {', '.join(_TYPES)}")
+        raise ValueError(f"type must be one of {', '.join(JSON_TYPES)}")
     return check(value)
 
 

@@ -15,6 +15,8 @@ EVALUATION_ROLE = "eval"
 REWARDED_ROLE = "rft"
 MAX_IMBALANCE = 10
 _AT_LEAST = "at least"
+FEWEST_PAIRS = 10
+"""Of unlike references, before it is said that a reward can't tell them apart."""
 MOST = 0.5
 """The share of a dataset's rows from which on repeated ones look like a mistake."""
 
@@ -54,7 +56,10 @@ def check_datasets(
             raise ValueError(f"{check} concerns the dataset, not rows; use refuse or warn")
     findings = [
         finding
-        for each in (_shared, _near, _contradictions, _repeated_questions, _repeated_rows, _same)
+        for each in (
+            *(_shared, _near, _contradictions, _repeated_questions, _repeated_rows),
+            *(_same, _any),
+        )
         for finding in each(profiles, chosen)
     ]
     findings += _imbalance(profiles, chosen, labels)
@@ -187,6 +192,21 @@ def _same(profiles: _Profiles, policies: _Policies) -> Iterator[Finding]:
         )
         check = Check.SAME_REFERENCES
         yield Finding(check, policies[check], (REWARDED_ROLE,), rewarded.rows, message)
+
+
+def _any(profiles: _Profiles, policies: _Policies) -> Iterator[Finding]:
+    """Unlike references that the reward can't tell apart, such as within a wide tolerance."""
+    rewarded = profiles.get(REWARDED_ROLE)
+    if rewarded is None:
+        return
+    tried, earned = rewarded.pairs
+    if tried >= FEWEST_PAIRS and tried == earned:
+        message = (
+            f"the reference answer of one row of {REWARDED_ROLE} earned the full reward of another "
+            f"in each of {tried} pairs of unlike ones: the reward does not tell right from wrong"
+        )
+        check = Check.ANY_REFERENCE
+        yield Finding(check, policies[check], (REWARDED_ROLE,), tried, message)
 
 
 def _leaks(

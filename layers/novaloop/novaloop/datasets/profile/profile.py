@@ -12,6 +12,7 @@ from novaloop.datasets.profile.histogram import Distribution, Histogram
 from novaloop.datasets.profile.label_leaks import FEATURES
 from novaloop.datasets.profile.near_duplicates import SignatureSketch, SignatureSketcher
 from novaloop.datasets.profile.sketch import RowSketch, RowSketcher
+from novaloop.datasets.rows.encoded import NO_PAIRS, RewardedPairs
 
 MAX_DISTINCT_ANSWERS = 64
 
@@ -25,6 +26,7 @@ class DatasetProfile:
     sketch: RowSketch
     signatures: SignatureSketch
     tokens: Distribution
+    pairs: RewardedPairs = NO_PAIRS
 
     @classmethod
     def empty(cls) -> "DatasetProfile":
@@ -47,6 +49,7 @@ class DatasetProfile:
             sketch=sketcher.sketch(),
             signatures=self.signatures.joined(other.signatures),
             tokens=tokens.distribution(),
+            pairs=self.pairs + other.pairs,
         )
 
     def to_bytes(self) -> bytes:
@@ -57,6 +60,7 @@ class DatasetProfile:
                 "label_counts": self.label_counts,
                 "sampling_bits": [self.sketch.sampling_bits, self.signatures.sampling_bits],
                 "tokens": asdict(self.tokens),
+                "pairs": tuple(self.pairs),
             }
         )
         buffer = io.BytesIO()
@@ -89,6 +93,7 @@ class DatasetProfile:
                     RowSketch(file["questions"], file["answers"], row_bits),
                     SignatureSketch(signed, file["signatures"], features, signature_bits),
                     Distribution(**{**counts["tokens"], "buckets": buckets}),
+                    RewardedPairs(*counts.get("pairs", ())),
                 )
         except (OSError, ValueError, LookupError, TypeError) as error:
             raise ValueError("not a dataset profile") from error

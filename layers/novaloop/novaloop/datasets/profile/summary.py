@@ -15,7 +15,7 @@ from novaloop.datasets.profile.profile import MAX_DISTINCT_ANSWERS, DatasetProfi
 from novaloop.datasets.profile.sketch import RowSketcher, row_hashes
 from novaloop.datasets.reading.text_column import utf8_at, utf8_column
 from novaloop.datasets.rejects import RejectedRows, RejectLog
-from novaloop.datasets.rows.encoded import EncodedRows, Questions
+from novaloop.datasets.rows.encoded import NO_PAIRS, EncodedRows, Questions
 
 # Nova's tokenizer isn't published; English prose takes about 4.5 bytes a token, code about 3.
 BYTES_PER_TOKEN = 3.5
@@ -78,6 +78,7 @@ class RowStatistics:
 
     def __init__(self, has_labels: bool = True) -> None:
         self.rows = 0
+        self._pairs = NO_PAIRS
         self._hash_sum = 0
         self._labels: Counter[str] | None = Counter() if has_labels else None
         self._question_bytes = Histogram()
@@ -96,6 +97,7 @@ class RowStatistics:
                 (_shortened(question), _shortened(answer)) for question, answer in pairs
             ]
         self.rows += len(rows.questions)
+        self._pairs += rows.pairs
         answers = utf8_column(rows.answers)
         self._question_hashes.append(rows.question_hashes)
         self._answer_hashes += map(crc32, answers)
@@ -129,7 +131,7 @@ class RowStatistics:
             question_bytes=self._question_bytes.distribution(),
             tokens=tokens,
             row_hash_sum=f"{self._hash_sum:016x}",
-            profile=DatasetProfile(self.rows, labels, sketch, signatures, tokens),
+            profile=DatasetProfile(self.rows, labels, sketch, signatures, tokens, self._pairs),
             samples=tuple(self._samples),
         )
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from operator import add
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +26,22 @@ def media_key(media: Iterable[bytes]) -> bytes:
     return xxh3_128_digest(encoded) if encoded else b""
 
 
+class RewardedPairs(NamedTuple):
+    """Of how many pairs of unlike references one was tried as the other's answer, and was right."""
+
+    tried: int = 0
+    earned: int = 0
+
+    def __add__(self, other: object) -> "RewardedPairs":
+        """Return the pairs of both."""
+        if not isinstance(other, RewardedPairs):
+            return NotImplemented
+        return RewardedPairs(self.tried + other.tried, self.earned + other.earned)
+
+
+NO_PAIRS = RewardedPairs()
+
+
 @dataclass(frozen=True)
 class EncodedRows:
     """Accepted rows: their lines by wanted format, and what the statistics need.
@@ -33,7 +49,8 @@ class EncodedRows:
     A question is all that a model reads before it answers, but the system's text. `question_jsons`
     are the questions once more, as JSON; `media` tell apart what is no text of them, such as an
     image's place: empty where there is none. `answers` are texts or, for structured reference
-    answers, their JSON; `text_sizes` are the bytes of text that a model reads in one go.
+    answers, their JSON; `text_sizes` are the bytes of text that a model reads in one go;
+    `pairs` says what the reward makes of another row's reference.
     """
 
     lines: Sequence[Sequence[bytes]]
@@ -42,6 +59,7 @@ class EncodedRows:
     media: Sequence[bytes]
     answers: Sequence[str]
     text_sizes: Sequence[int]
+    pairs: RewardedPairs = NO_PAIRS
 
     @cached_property
     def question_hashes(self) -> Questions:
@@ -62,6 +80,7 @@ class EncodedRows:
             [self.media[row] for row in rows],
             [self.answers[row] for row in rows],
             [self.text_sizes[row] for row in rows],
+            self.pairs,
         )
 
 
@@ -74,6 +93,7 @@ def join_rows(rows: Sequence[EncodedRows]) -> EncodedRows:
         [row.media[0] for row in rows],
         [row.answers[0] for row in rows],
         [row.text_sizes[0] for row in rows],
+        sum((row.pairs for row in rows), NO_PAIRS),
     )
 
 

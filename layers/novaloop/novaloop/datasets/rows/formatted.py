@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from novaloop.datasets.errors import DatasetRefused, RowRejected
@@ -9,7 +10,7 @@ from novaloop.datasets.options import DatasetOptions, RowFormat
 from novaloop.datasets.reading.json_text import to_json
 from novaloop.datasets.rows import converse, multiturn, rft_prompt
 from novaloop.datasets.rows.columns import FIELDS, RESERVED
-from novaloop.datasets.rows.encoded import EncodedRows, join_rows, media_key
+from novaloop.datasets.rows.encoded import NO_PAIRS, EncodedRows, join_rows, media_key
 from novaloop.datasets.rows.openai_chat import to_conversation
 from novaloop.datasets.rows.option_checks import require_options
 from novaloop.datasets.rows.preference import read_preference
@@ -78,14 +79,15 @@ class _ConversationEncoder(_Encoder):
         self._features.require(converse.used_features(conversation))
         question, answer = converse.question(conversation), converse.last_answer(conversation)
         self._require_label(answer, "messages")
-        rows = {RowFormat.SFT: row}
+        rows, pairs = {RowFormat.SFT: row}, NO_PAIRS
         if RowFormat.RFT in self._formats:
             prompt = _prompt(conversation)
-            self._rewards.require([prompt["reference_answer"]], "messages")
+            pairs = self._rewards.require([prompt["reference_answer"]], "messages")
             rows[RowFormat.RFT] = _with_reward(prompt, self._options)
         size = converse.text_size(conversation)
         media = converse.media(conversation)
-        return _encoded([rows[each] for each in self._formats], question, answer, size, media)
+        lines = [rows[each] for each in self._formats]
+        return replace(_encoded(lines, question, answer, size, media), pairs=pairs)
 
 
 class _PromptEncoder(_Encoder):
@@ -102,9 +104,10 @@ class _PromptEncoder(_Encoder):
         answer = prompt.reference_answer or ""
         text = answer if isinstance(answer, str) else to_json(answer).decode()
         self._require_label(text, "reference_answer")
-        self._rewards.require_row(row)
+        pairs = self._rewards.require_row(row)
         rows = [_with_reward(row, self._options)]
-        return _encoded(rows, rft_prompt.question(prompt), text, rft_prompt.text_size(prompt))
+        question, size = rft_prompt.question(prompt), rft_prompt.text_size(prompt)
+        return replace(_encoded(rows, question, text, size), pairs=pairs)
 
 
 class _PreferenceEncoder(_Encoder):

@@ -6,7 +6,7 @@ from typing import Any
 from novaloop.datasets.options import DatasetOptions, RowFormat
 from novaloop.datasets.reading.text_column import TextColumn, json_column
 from novaloop.datasets.rows.columns import FIELDS, MEDIUM_FIELDS, FieldColumns
-from novaloop.datasets.rows.encoded import EncodedRows, media_key
+from novaloop.datasets.rows.encoded import NO_PAIRS, EncodedRows, media_key
 from novaloop.datasets.rows.field_readers import field_reader
 from novaloop.datasets.rows.option_checks import require_options
 from novaloop.datasets.rows.reward_trials import ReferenceTrials
@@ -62,8 +62,9 @@ class PlainRowEncoder:
             require_unreserved(values[index], field)
         if self._pair:
             require_different(*(values[index] for index in self._pair))
+        pairs = NO_PAIRS
         if self._rewards:
-            self._rewards.require(values[self._answers[0]], "answer")
+            pairs = self._rewards.require(values[self._answers[0]], "answer")
         encoded = list(map(json_column, values))
         lines = [template.render(encoded) for template in self._templates]
         answers = [_texts(values[index], encoded[index]) for index in self._answers]
@@ -71,7 +72,7 @@ class PlainRowEncoder:
         media = _media([encoded[index] for index in self._media], len(questions))
         sizes = self._sizes.of(encoded)
         answer = _joined(answers, len(questions))
-        return EncodedRows(lines, questions, encoded[0], media, answer, sizes)
+        return EncodedRows(lines, questions, encoded[0], media, answer, sizes, pairs)
 
 
 def _media(fields: Sequence[Sequence[bytes]], rows: int) -> Sequence[bytes]:

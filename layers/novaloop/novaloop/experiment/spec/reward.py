@@ -16,6 +16,7 @@ from novaloop.rewards.custom import CUSTOM_SCORERS
 from novaloop.rewards.patterns import compile_pattern
 from novaloop.rewards.schema import MAX_DEPTH, require_schema
 from novaloop.rewards.scorers import MAX_PARTS
+from novaloop.rewards.trial import why_meaningless
 
 MAX_CHARACTERS = 8_192
 """Of the settings as JSON, since every row carries them."""
@@ -204,9 +205,16 @@ def check_reward(reward: Reward | None, labels: Sequence[str]) -> Iterator[Probl
     """Yield what is wrong with a reward together with the experiment's labels."""
     if reward is None:
         return
-    parts = [part.reward for part in reward.parts] if isinstance(reward, WeightedReward) else []
-    if any(isinstance(each, LabelReward) for each in (reward, *parts)) and not labels:
+    singles: dict[str, BaseModel] = {"reward": reward}
+    if isinstance(reward, WeightedReward):
+        singles = {
+            f"reward.parts[{at}].reward": each.reward for at, each in enumerate(reward.parts)
+        }
+    if any(isinstance(each, LabelReward) for each in singles.values()) and not labels:
         yield Problem("reward", "type label needs `labels:`", "list them")
+    for where, single in singles.items():
+        if why := why_meaningless(single.model_dump(mode="json", exclude_none=True)):
+            yield Problem(where, why, "so a training would learn nothing; write another")
     size = len(json.dumps(reward_settings(reward, labels)))
     if size > MAX_CHARACTERS:
         most = f"every row carries it, so at most {MAX_CHARACTERS:,} are taken"
