@@ -61,7 +61,7 @@ def look_at(directory: Path, name: str) -> Folder:
     misnamed = any(is_misnamed_spec(file.name) for file in directory.iterdir())
     spec: ExperimentSpec | None = ExperimentSpec()
     try:
-        spec = spec if content is None else read_spec(content)
+        spec = spec if content is None else read_spec(content, name)
     except Invalid as invalid:
         problems += (f"{spec_file} can't be used:", *map(str, invalid.problems))
         holds = read_what_holds(content or b"")

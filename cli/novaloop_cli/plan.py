@@ -23,7 +23,6 @@ from novaloop.experiment.costs.prices import (
     packaged_prices,
     read_prices,
 )
-from novaloop.experiment.lineage import named_origin
 from novaloop.experiment.names import INBOX, SPEC_FILE
 from novaloop.experiment.planning import ExperimentPlan, plan_experiment
 from novaloop.experiment.record import DatasetItem, DatasetStatus, Record, Snapshot, SpecItem
@@ -336,7 +335,7 @@ def _notes(spec: ExperimentSpec, stack_config: PlannedStack) -> Iterator[str]:
         yield runtime_of(spec).note
     if spec.trainings:
         yield CHECKPOINTS
-    if named_origin(spec) is not None:
+    if spec.origin is not None:
         yield ORIGIN.format(spec.checkpoint)
     if stack_config.is_placeholder:
         # Placeholders let any image pass; who knows no repository sees which are not AWS's.

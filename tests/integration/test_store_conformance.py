@@ -16,7 +16,7 @@ from moto.dynamodb.models import DynamoDBBackend
 from pynamodb.connection import Connection
 from pynamodb.exceptions import TransactWriteError
 
-from novaloop.experiment.controller.queue import QueuePlace
+from novaloop.experiment.controller.queue import QueuePlace, followers_of
 from novaloop.experiment.record import (
     DatasetItem,
     DatasetStatus,
@@ -304,6 +304,21 @@ def test_who_has_waited_longest_for_a_quota_stands_first(store: Store) -> None:
     assert first is not None
     store.commit(replace(first, status=Status.STOPPING), [])
     assert [place.experiment_id for place in store.queue(p5)] == ["c", "a"]
+
+
+def test_who_goes_on_from_an_experiment_stands_in_its_queue_until_it_starts(store: Store) -> None:
+    spec = ExperimentSpec(checkpoint="first/sft")
+    for name, hours in (("a", 2), ("b", 1)):
+        at = NOW + timedelta(hours=hours)
+        store.commit(Record(name, spec, at, status=Status.REJECTED), [])
+    store.commit(Record("first", ExperimentSpec(), NOW), [])
+    queue = followers_of("first")
+    assert [place.experiment_id for place in store.queue(queue)] == ["b", "a"]
+    assert list(store.queue(followers_of("b"))) == []
+    waiting = store.load("b").record
+    assert waiting is not None
+    store.commit(replace(waiting, status=Status.RUNNING), [])
+    assert [place.experiment_id for place in store.queue(queue)] == ["a"]
 
 
 def queued(name: str, spec: ExperimentSpec, hours: int | None) -> Record:

@@ -24,8 +24,8 @@ from rich.progress import track
 from rich.table import Table
 
 from novaloop.experiment.controller.notifications import TOLD
-from novaloop.experiment.record import Status
-from tests.simulation.simulation import SPEC, Simulation
+from novaloop.experiment.record import CHECKPOINT, Status
+from tests.simulation.simulation import AT_REST, SPEC, Simulation
 from tests.simulation.weather import AGAIN, KINDS, RUN, Stack, clear_away
 
 ENOUGH_RUNS = 300
@@ -68,11 +68,12 @@ def _run(seed: int, outcome: Outcome) -> None:
     stack = Stack(seed, names)
     outcome.struck = stack.struck
     for name in names:
-        spec = SPEC + dice.choice(stack.plans)
+        spec = SPEC + dice.choice(stack.plans) + stack.origins.get(name, b"")
         stack.later(_within(dice, hours=3), partial(stack.submit, name, spec, 240))
     stack.passes(RUN + AGAIN)
-    for name in names:
-        outcome.ends[_settles(stack, name)] += 1
+    # Whoever goes on from another one's checkpoint may do so when that one has settled.
+    ends = {name: _settles(stack, name) for name in (*names, *stack.origins)}
+    outcome.ends.update(ends.values())
     lost = _lose_the_stack(stack.copied(), stack.endless)
     outcome.counts["endpoints whose stack was deleted"] += lost
     stack.good_weather()
@@ -97,6 +98,10 @@ def _settles(stack: Stack, name: str) -> str:
     if not found() and (name in stack.lost_lives or not stack.run(found)):
         assert name in stack.lost_lives, f"{name} has no record"
         return "without a record"
+    if name in stack.origins:
+        stack.run(lambda: stack.is_in(name, *AT_REST) or _is_told_to_wait(stack, name))
+        if _is_told_to_wait(stack, name):
+            return "waits for a checkpoint"
     status = stack.settles(name)
     stack.check(name)
     _is_true(stack, name)
@@ -106,6 +111,16 @@ def _settles(stack: Stack, name: str) -> str:
         told = _last_told(stack, name)
         assert told is status or status not in TOLD, f"{name} is {status}, and told as {told}"
     return str(status)
+
+
+def _is_told_to_wait(stack: Stack, name: str) -> bool:
+    """Whether it waits for another one's checkpoint, and people were told so."""
+    record = stack.record(name)
+    waits = any(
+        what.startswith(CHECKPOINT) and each.confirmed for what, each in record.awaited.items()
+    )
+    subject = f"Novaloop: {name} is {Status.COLLECTING}"
+    return waits and any(subject == told for told, _ in stack.notifier.messages)
 
 
 def _is_true(stack: Stack, name: str) -> None:

@@ -78,6 +78,13 @@ class Crash(BaseException):
     """The process ends here, as when a Lambda times out or its host fails."""
 
 
+AT_REST = (
+    *(status for status in Status if status.is_final),
+    *(Status.LIVE, Status.HELD, Status.AWAITING_APPROVAL, Status.REJECTED),
+)
+"""The statuses in which nothing more happens by itself."""
+
+
 @dataclass(frozen=True)
 class Chaos:
     """What may go wrong, as probabilities: of deliveries, of entries of a batch that are refused,
@@ -572,9 +579,7 @@ class Simulation:
 
     def settles(self, experiment_id: str) -> Status:
         """Run until nothing more happens by itself; raise if it is stuck on the way."""
-        ends = [status for status in Status if status.is_final]
-        waits = (Status.LIVE, Status.HELD, Status.AWAITING_APPROVAL, Status.REJECTED)
-        if not self.reaches(experiment_id, *ends, *waits):
+        if not self.reaches(experiment_id, *AT_REST):
             raise AssertionError(f"stuck: {self.record(experiment_id)}")
         return self.record(experiment_id).status
 

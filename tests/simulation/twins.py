@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, BinaryIO
 
 from novaloop.datasets.reading.byte_range import ByteRange
-from novaloop.experiment.controller.queue import QueuePlace, held_place
+from novaloop.experiment.controller.queue import QueuePlace, held_place, place_as_follower
 from novaloop.experiment.names import SPLIT_STEM, stem_of
 from novaloop.experiment.record import (
     MAX_STRAYS,
@@ -154,7 +154,7 @@ class TwinStore:
 
     def queue(self, quota: str) -> list[QueuePlace]:
         records = [snapshot.record for snapshot in self.snapshots.values() if snapshot.record]
-        places = [place for record in records if (place := held_place(record))]
+        places = filter(None, (held_place(each) or place_as_follower(each) for each in records))
         return sorted((p for p in places if p.quota == quota), key=lambda p: p.since)
 
     def due(self, now: datetime) -> Iterator[str]:

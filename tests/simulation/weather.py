@@ -131,6 +131,9 @@ class Promises:
         settings = self.stack.objects.newest(f"{folder}experiment.yaml")
         newest = settings.version_id if settings else ""
         assert record.spec_upload == newest, f"{record.experiment_id} starts by former settings"
+        if record.spec.origin is not None:
+            told = f"{record.experiment_id} starts without {record.spec.checkpoint}"
+            assert record.base_checkpoint not in {None, record.spec.checkpoint}, told
         for role, ref in record.datasets.items():
             upload = self.stack.objects.newest(f"{folder}{role}.csv")
             is_newest = upload is not None and upload.version_id == ref.version_id
@@ -159,6 +162,8 @@ class Stack(Simulation):
         self.fates = Fates(seed)
         self.plans = [*PLANS]
         """From what its experiments choose: a fault can make some of them likelier."""
+        self.origins: dict[str, bytes] = {}
+        """By their names, what those add to their settings that go on from a checkpoint."""
         self.lost_lives: set[str] = set()
         """Experiments whose record was deleted: what it had launched is nobody's any more."""
         self.endless: set[str] = set()
@@ -790,6 +795,32 @@ class PrefixChanged(Fault):
 
 
 @dataclass
+class Following(Fault):
+    """Some go on from another one's checkpoint, which may not have come yet, or never does.
+
+    They name whatever there is: themselves, each other, who goes on from something else, a stage
+    that trains nothing, and what nobody has submitted.
+    """
+
+    seen: set[str] = field(default_factory=set)
+
+    def begin(self) -> None:
+        self.seen = set()
+        for name in self.stack.names:
+            if self.dice.random() < 0.7:
+                origin = self.dice.choice([*self.stack.names, *self.stack.names, "nobody"])
+                stage = self.dice.choice(("sft", "sft", "sft", "after-sft"))
+                self.stack.origins[name] = f"checkpoint: {origin}/{stage}\n".encode()
+
+    def around(self, call: Call) -> Any:
+        if call.name == "store.commit" and call.args[0].spec.origin is not None:
+            if call.args[0].experiment_id not in self.seen:
+                self.strike()
+            self.seen.add(call.args[0].experiment_id)
+        return call()
+
+
+@dataclass
 class Commands(Fault):
     """People stop, retry, approve and reject, whatever the experiment does at that moment."""
 
@@ -857,6 +888,7 @@ KINDS: Sequence[Fault] = (
     *_fated("deployment", "provisioned-model no capacity", plan=PROVISIONED, odds=0.2, weight=0.5),
     # What people do.
     Commands("command at an odd moment", 0.5),
+    Following("checkpoint of another experiment", 0.3),
     KeepCron("keep from a cron job", 0.2),
     StrayFiles("stray file", 0.15),
     UploadBurst("upload of the same file again", 0.15),

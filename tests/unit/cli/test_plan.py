@@ -606,6 +606,15 @@ def test_the_checkpoint_of_another_experiment_is_told_as_a_placeholder(folder: P
     assert content["notes"][1].startswith("The checkpoint of first/sft is a placeholder")
 
 
+def test_an_experiment_can_not_go_on_from_itself(folder: Path) -> None:
+    (folder / "experiment.yaml").write_text(WALKTHROUGH + "checkpoint: first/sft\n")
+    result = novaloop("plan", str(folder), "--name", "first")
+    assert result.exit_code == 2
+    told = " ".join(result.stderr.split())
+    assert "checkpoint: first is this very experiment" in told
+    assert novaloop("plan", str(folder), "--name", "second").exit_code == 0
+
+
 def test_a_deployment_without_a_known_price_is_told(folder: Path) -> None:
     settings = WALKTHROUGH.replace("  - deploy\n", "  - deploy: {to: bedrock-on-demand}\n")
     (folder / "experiment.yaml").write_text(settings)

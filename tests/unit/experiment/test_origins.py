@@ -9,7 +9,7 @@ import pytest
 
 from novaloop.experiment.controller.gate import judge
 from novaloop.experiment.controller.intake import pending_stages
-from novaloop.experiment.lineage import named_origin, origin_of
+from novaloop.experiment.lineage import origin_of
 from novaloop.experiment.record import Record, ScoreItem, Stage, StageState, Status
 from novaloop.experiment.spec.experiment import ExperimentSpec
 from novaloop.experiment.spec.stages import StageKind
@@ -46,7 +46,7 @@ def spec(plan: str = "[rft]", more: str = "") -> ExperimentSpec:
     ],
 )
 def test_what_names_a_stage(checkpoint: str | None, named: tuple[str, str] | None) -> None:
-    assert named_origin(ExperimentSpec.model_construct(checkpoint=checkpoint)) == named
+    assert ExperimentSpec.model_construct(checkpoint=checkpoint).origin == named
 
 
 def test_the_checkpoint_that_the_stage_left() -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import pairwise
 
-from novaloop.experiment import names
-from novaloop.experiment.record import Record
+from novaloop.experiment.record import Record, StageState
 from novaloop.experiment.runtimes.registry import runtime_of
 from novaloop.experiment.spec.experiment import ExperimentSpec
 from novaloop.experiment.spec.stages import StageKind, TrainStage
@@ -16,6 +16,7 @@ from novaloop.recipes.bedrock import check_peft
 from novaloop.recipes.bedrock_serving import CUSTOM_MODEL_ARN
 
 _ANOTHER = "name another checkpoint"
+_SUCCEEDED = StageState.SUCCEEDED
 
 
 @dataclass(frozen=True)
@@ -31,35 +32,53 @@ class Origin:
     ended_at: datetime | None = None
 
 
-def named_origin(spec: ExperimentSpec) -> tuple[str, str] | None:
-    """Return the experiment and the stage that `checkpoint` names; None if it names none."""
-    experiment, mark, stage = (spec.checkpoint or "").partition("/")
-    named = names.is_name(experiment, names.MAX_EXPERIMENT_WITHOUT_UID) and names.is_name(
-        stage, names.MAX_STAGE
-    )
-    return (experiment, stage) if mark and named else None
+def check_origin(spec: ExperimentSpec, experiment_id: str) -> Iterator[Problem]:
+    """Yield that an experiment can't go on from itself, if it is to."""
+    if spec.origin is not None and spec.origin[0] == experiment_id:
+        what = f"{experiment_id} is this very experiment, which has no checkpoint before it starts"
+        yield Problem("checkpoint", what, "leave it out, or name another experiment's")
+
+
+def circle_of(experiments: Sequence[str]) -> Origin:
+    """Return why none of these ever starts: each waits for the next, and the last for the first."""
+    first, second, *others = experiments
+    each = [f"{first} waits for {second}"]
+    each += [f"{one} for {two}" for one, two in pairwise((second, *others, first))]
+    what = f"{', '.join(each)}: they wait for each other, so none of them ever starts"
+    return Origin(problem=Problem("checkpoint", what, "name another checkpoint in one of them"))
 
 
 def origin_of(spec: ExperimentSpec, source: Record | None) -> Origin:
     """Return what `checkpoint` names in the record of its experiment."""
-    experiment, name = named_origin(spec) or ("", "")
+    experiment, name = spec.origin or ("", "")
     if source is None:
         what = f"no experiment is called {experiment}"
         return Origin(problem=Problem("checkpoint", what, "correct its name"))
+    if source.status.takes_uploads and not source.spec_upload:
+        # Its experiment.yaml may come, or is not valid yet: till then nobody knows its plan.
+        return _not_yet(source, name)
     plan = next((plan for plan in source.spec.trainings if plan.name == name), None)
-    if plan is None:
-        return Origin(problem=_no_training(source.spec, experiment, name))
-    if problem := next(_check_stage(spec, source.spec, plan, f"{experiment}/{name}"), None):
+    problems = (
+        iter((_no_training(source.spec, experiment, name),))
+        if plan is None
+        else _check_stage(spec, source.spec, plan, f"{experiment}/{name}")
+    )
+    if problem := next(problems, None):
         return Origin(problem=problem)
     stage = next((stage for stage in source.stages if stage.name == name), None)
     if stage is None or stage.checkpoint is None:
-        for_now = not source.status.is_final
-        what = f"{experiment} is {source.status} and {name} has no checkpoint"
-        do = "it is looked for again" if for_now else _ANOTHER
-        return Origin(None, Problem("checkpoint", what, do), for_now, source.ended_at)
+        return _not_yet(source, name, is_over=stage is not None and stage.state is _SUCCEEDED)
     if problem := next(_check_runtime(spec, stage.checkpoint, experiment, name), None):
         return Origin(problem=problem)
     return Origin(stage.checkpoint)
+
+
+def _not_yet(source: Record, name: str, *, is_over: bool = False) -> Origin:
+    """Return that there is no checkpoint, and whether one may still come."""
+    for_now = not (source.status.is_final or is_over)
+    what = f"{source.experiment_id} is {source.status} and {name} has no checkpoint"
+    do = "it is looked for again" if for_now else _ANOTHER
+    return Origin(None, Problem("checkpoint", what, do), for_now, source.ended_at)
 
 
 def _check_runtime(

@@ -15,7 +15,6 @@ from typing import Any
 from novaloop.experiment.controller.intake import pending_stages
 from novaloop.experiment.costs.budget import machines, serving_hours
 from novaloop.experiment.costs.prices import CostRange, PriceTable, endpoint_cost, job_cost
-from novaloop.experiment.lineage import named_origin
 from novaloop.experiment.names import job_name
 from novaloop.experiment.record import Record, Stage, StageState
 from novaloop.experiment.runtimes.bedrock import PLACEHOLDER_MODEL
@@ -99,7 +98,7 @@ def plan_experiment(
 
 def _origin(record: Record, stack_config: StackConfig) -> str | None:
     """Return what the plan starts from; a placeholder for another experiment's checkpoint."""
-    named = named_origin(record.spec)
+    named = record.spec.origin
     if named is None:
         return record.spec.checkpoint
     source = replace(record, experiment_id=named[0], stages=())

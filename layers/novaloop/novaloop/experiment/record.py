@@ -402,6 +402,10 @@ class Owner:
         return same and (self.uid is None or (told is not None and told.uid == self.uid))
 
 
+CHECKPOINT = "the checkpoint "
+"""How, in what is awaited, the checkpoint of another experiment begins."""
+
+
 @dataclass(frozen=True)
 class Record(Bounded):
     """What was decided so far about one experiment. `version` counts commits.
@@ -489,7 +493,7 @@ class Record(Bounded):
             )
             + "; it is tried again"
             for what, each in self.awaited.items()
-            if each.confirmed
+            if each.confirmed and not what.startswith(CHECKPOINT)
         )
 
     @property

@@ -4,7 +4,7 @@ Attributes have the names and values of the domain's dataclasses, so that a pers
 table reads what the code reads. `kind` tells the items apart and is the hash key of two indexes;
 only records have a `created_at`. A `due_at` have only records that are due for a look some time,
 and commands, which are there until they are applied. The third index holds records that wait for a
-quota: `waits_for` and `waits_since` follow from the rest.
+quota, or for another one's checkpoint: `waits_for` and `waits_since` follow from the rest.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from typing import Any, TypeVar, get_args
 
 from pydantic import ValidationError
 
-from novaloop.experiment.controller.queue import held_place
+from novaloop.experiment.controller.queue import held_place, place_as_follower
 from novaloop.experiment.record import (
     Attempt,
     ChecksItem,
@@ -118,7 +118,7 @@ def record_item(record: Record) -> RecordModel:
 def record_values(record: Record) -> dict[str, Any]:
     """Return the attributes of a record's item, as JSON has them."""
     values = plain(record)
-    place = held_place(record)
+    place = held_place(record) or place_as_follower(record)
     if place is not None:
         values |= {"waits_for": place.quota, "waits_since": iso(place.since)}
     return stamped(Shape.RECORD, values)

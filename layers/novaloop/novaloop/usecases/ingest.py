@@ -57,7 +57,7 @@ def ingest(key: str, world: IngestWorld) -> None:
         return
     experiment_id, file = named.experiment_id, named.name
     if file == SPEC_FILE:
-        ingest_spec(experiment_id, key, upload, world)
+        ingest_spec(experiment_id, upload, world)
     elif problems := list(check_file_name(file, "")):
         # In the place of one dataset, however the name is written: it keeps the start waiting.
         item = _item(MISNAMED_SPEC_FILE, key, upload, world)

@@ -61,12 +61,13 @@ from novaloop.experiment.controller.queue import (
     MOST_PASSED_OVER,
     QueuePlace,
     can_ask,
+    followers_of,
     held_place,
     others,
     sought_place,
 )
 from novaloop.experiment.controller.transitions import Action
-from novaloop.experiment.lineage import Origin, named_origin, origin_of
+from novaloop.experiment.lineage import Origin, check_origin, circle_of, origin_of
 from novaloop.experiment.names import experiment_of_job
 from novaloop.experiment.record import (
     Backstop,
@@ -151,6 +152,12 @@ _MORE_REFUSED = (
     "Of more uploads that are refused you are not told one by one in this hour: `novaloop show` "
     "tells of the last."
 )
+LONGEST_CIRCLE = 10
+"""Of how many experiments that wait for each other it is told that they do: each costs a query, in
+each look. Those in a longer one are told that they wait, as all are."""
+MOST_WOKEN = 50
+"""How many of those that go on from an experiment's checkpoint are woken by what it comes to: each
+is a call. The others look by themselves within the hour."""
 MAY_END_LOOKS = (Sense.TRAINING, Sense.OUTCOME, Sense.TAGGED)
 """What takes a look's whole time or memory: it reads as much as a job wrote, asks a model, or looks
 at as much as carries a tag."""
@@ -515,8 +522,21 @@ def _origin(snapshot: Snapshot, world: World) -> Origin | None:
     record, item = snapshot.record, snapshot.spec
     if record is None or not record.status.takes_uploads or item is None or item.spec is None:
         return None
-    named = named_origin(item.spec)
-    return origin_of(item.spec, world.store.load_record(named[0])) if named else None
+    if item.spec.origin is None:
+        return None
+    if itself := next(check_origin(item.spec, record.experiment_id), None):
+        return Origin(problem=itself)
+    first = source = world.store.load_record(item.spec.origin[0])
+    chain = [record.experiment_id]
+    while source is not None and source.status.takes_uploads and len(chain) < LONGEST_CIRCLE:
+        chain.append(source.experiment_id)
+        following = source.spec.origin
+        if following is None or following[0] in chain[1:]:
+            break
+        if following[0] == chain[0]:
+            return circle_of(chain)
+        source = world.store.load_record(following[0])
+    return origin_of(item.spec, first)
 
 
 def _why_not_here(snapshot: Snapshot, world: World) -> str | None:
@@ -600,6 +620,7 @@ def _send_hints(former: Record | None, record: Record, world: World) -> None:
             world.hints.look_at(record.experiment_id, delay)
         if former is not None:
             _wake_next(former, record, world)
+        _wake_followers(former, record, world)
     except Exception as error:
         _reported(error, "sending a hint", world)
 
@@ -612,6 +633,21 @@ def _wake_next(former: Record, record: Record, world: World) -> None:
     following = _first_other(left, world)
     if following is not None:
         world.hints.look_at(following.experiment_id)
+
+
+def _wake_followers(former: Record | None, record: Record, world: World) -> None:
+    """Hint at those that are to go on from this one's checkpoints, when what they see changes."""
+    if _as_origin(former) != _as_origin(record):
+        for each in islice(world.store.queue(followers_of(record.experiment_id)), MOST_WOKEN):
+            world.hints.look_at(each.experiment_id)
+
+
+def _as_origin(record: Record | None) -> object:
+    """Return what of an experiment matters to those that are to go on from it."""
+    if record is None:
+        return None
+    checkpoints = [stage.checkpoint for stage in record.stages if stage.checkpoint]
+    return record.status.is_final, record.spec_upload, checkpoints
 
 
 def _delay(record: Record, before: datetime | None, now: datetime) -> timedelta | None:

@@ -18,18 +18,19 @@ from novaloop.usecases.inbox import NOT_READ
 from novaloop.usecases.ports import Upload
 
 
-def spec_item(key: str, upload: Upload, world: IngestWorld) -> SpecItem:
+def spec_item(experiment_id: str, upload: Upload, world: IngestWorld) -> SpecItem:
     """Read an uploaded spec, or say why it can't be read."""
+    key = f"{INBOX}{experiment_id}/{SPEC_FILE}"
     with world.objects.get(key, upload.version_id) as body:
         content = body.read(MAX_BYTES + 1)
     try:
-        return SpecItem(upload.version_id, upload.uploaded_at, read_spec(content))
+        return SpecItem(upload.version_id, upload.uploaded_at, read_spec(content, experiment_id))
     except Invalid as invalid:
         errors = tuple(map(str, invalid.problems))
         return SpecItem(upload.version_id, upload.uploaded_at, None, errors)
 
 
-def ingest_spec(experiment_id: str, key: str, upload: Upload, world: IngestWorld) -> None:
+def ingest_spec(experiment_id: str, upload: Upload, world: IngestWorld) -> None:
     """Read an uploaded spec and write its item, marked if it came after the start.
 
     One that comes in the very moment of the start may stay without the mark; the record's
@@ -55,7 +56,7 @@ def ingest_spec(experiment_id: str, key: str, upload: Upload, world: IngestWorld
         return
     with noticing(back):
         not_used = _why_not_used(upload, world.store.load(experiment_id).record)
-        item = replace(spec_item(key, upload, world), not_used=not_used)
+        item = replace(spec_item(experiment_id, upload, world), not_used=not_used)
         world.store.put_spec(experiment_id, item)
 
 
@@ -85,7 +86,7 @@ def present_spec(
         return ExperimentSpec(), None
     item = world.store.load(experiment_id).spec
     if not _is_read(item, upload):
-        item = spec_item(key, upload, world)
+        item = spec_item(experiment_id, upload, world)
     return item.spec, upload.uploaded_at
 
 

@@ -13,6 +13,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from novaloop.experiment.controller.decision import (
+    AwaitedCheckpoint,
     CheckDatasets,
     Command,
     Decision,
@@ -26,23 +27,35 @@ from novaloop.experiment.controller.notifications import is_reported, score_of
 from novaloop.experiment.controller.observation import Observation
 from novaloop.experiment.controller.transitions import LONG_WAIT, UNREADABLE_FOR, Action
 from novaloop.experiment.names import file_of
-from novaloop.experiment.record import Record, Suspect, Suspicion
+from novaloop.experiment.record import CHECKPOINT, Record, Suspect, Suspicion
 
 REPORT = "the report"
 """What `awaited` calls it: it is asked for in whatever status."""
 
 
-def awaiting(record: Record, asked: Iterable[Command], seen: Observation, now: datetime) -> Record:
+def awaiting(
+    record: Record,
+    asked: Iterable[Command | AwaitedCheckpoint],
+    seen: Observation,
+    now: datetime,
+) -> Record:
     """Return the record with what is `asked` for now, and since when; else with the report alone.
 
     It is told once it has been asked for in vain for UNREADABLE_FOR, and once more after that, with
     the time that a function takes: meanwhile the controller may have been away, and ingest may say
     by itself what keeps it. Of a stage only an asking that fails is noted, and sooner since it
-    serves or is paid for: what came of one that was accepted, looks tell.
+    serves or is paid for: what came of one that was accepted, looks tell. Another experiment's
+    checkpoint is told after LONG_WAIT, as all that a person may have to see to.
     """
     codes = dict(seen.asked)
     awaited = {what: each for what, each in record.awaited.items() if what == REPORT}
     for command in asked:
+        if isinstance(command, AwaitedCheckpoint):
+            what = f"{CHECKPOINT}{command.name}"
+            first = Suspicion(Suspect.UNANSWERED, now, now + LONG_WAIT)
+            since = record.awaited.get(what, first)
+            awaited[what] = replace(since, confirmed=now >= since.look_at, why=command.why)
+            continue
         what = _what(command, record)
         known = record.awaited.get(what)
         why = codes.get(command, known.why if known else "")

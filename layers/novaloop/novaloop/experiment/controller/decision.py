@@ -133,13 +133,24 @@ Command = (
 
 
 @dataclass(frozen=True)
+class AwaitedCheckpoint:
+    """The checkpoint of another experiment, by its name there, and why it is not there yet.
+
+    Nobody can be asked for it: it comes when that one goes on.
+    """
+
+    name: str
+    why: str
+
+
+@dataclass(frozen=True)
 class Decision:
     """One step: commit `record` and `history` together, then carry out `commands`.
 
     `applied` are people's commands, whose items are deleted by the same commit. `look_at` calls for
-    a look sooner than the status alone would. `awaits` was asked for by an earlier look, which is
-    not long ago, and has not come. `faults` are what parts of the decision raised, which
-    were left out of it.
+    a look sooner than the status alone would. `awaits` has not come, and was asked for by an
+    earlier look, which is not long ago, or can't be asked for. `faults` are what parts of the
+    decision raised, which were left out of it.
     """
 
     record: Record
@@ -147,7 +158,7 @@ class Decision:
     history: tuple[HistoryEntry, ...] = ()
     look_at: datetime | None = None
     applied: tuple[CommandItem, ...] = ()
-    awaits: tuple[Command, ...] = ()
+    awaits: tuple[Command | AwaitedCheckpoint, ...] = ()
     faults: tuple[Exception, ...] = ()
 
 

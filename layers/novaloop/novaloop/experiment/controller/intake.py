@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from novaloop.datasets.errors import told_once
 from novaloop.datasets.options import SourceFormat
 from novaloop.experiment.controller.decision import (
+    AwaitedCheckpoint,
     CheckDatasets,
     Command,
     Decision,
@@ -235,8 +236,9 @@ def _judge(
         return _reject(record, checks.refusal, refused("checks"), now)
     if seen.origin is not None and seen.origin.checkpoint is None:
         why = f"experiment.yaml: {seen.origin.problem}"
-        if seen.origin.for_now:
-            return enter(record, Status.COLLECTING, why, now)
+        if seen.origin.for_now and seen.origin.problem is not None:
+            awaited = AwaitedCheckpoint(record.spec.checkpoint or "", seen.origin.problem.what)
+            return replace(enter(record, Status.COLLECTING, why, now), awaits=(awaited,))
         return _reject(record, why, refused("origin", why, str(seen.origin.ended_at)), now)
     return _start_when_quiet(record, intake, seen, now, policy)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -10,6 +11,7 @@ from novaloop.experiment.controller.decision import Announce, Command, Decision,
 from novaloop.experiment.controller.observation import Feedback, Observation
 from novaloop.experiment.controller.transitions import CHECK_AGAIN, LATE_AFTER
 from novaloop.experiment.record import (
+    CHECKPOINT,
     HistoryEntry,
     Obstacle,
     Record,
@@ -274,6 +276,7 @@ def present_troubles(record: Record) -> list[PresentTrouble]:
         found.append(PresentTrouble(_UNSET, exposed))
     if ails := _ails(record):
         found.append(PresentTrouble(_AILS, ails))
+    found += _long_awaited(record)
     if stage is not None and stage.state in _BEFORE_LAUNCH and record.status in _LAUNCHES:
         found += _long_wait(stage)
     scored = stage if stage is not None and stage.state is StageState.SCORING else None
@@ -355,6 +358,19 @@ def _long_wait(stage: Stage) -> list[PresentTrouble]:
         f"{stage.reason}; {_WHAT_HELPS.get(waited.of, 'it is tried again by itself')}"
     )
     return [PresentTrouble(f"{stage.name} waits: {waited.of}", text)]
+
+
+def _long_awaited(record: Record) -> Iterator[PresentTrouble]:
+    """Yield which checkpoint of another experiment is waited for, if for long."""
+    for what, each in record.awaited.items():
+        if each.confirmed and what.startswith(CHECKPOINT):
+            other, _, _ = what.removeprefix(CHECKPOINT).partition("/")
+            text = (
+                f"it has waited for {what} since {each.since:%Y-%m-%d %H:%M} UTC, and goes on "
+                f"waiting: {each.why}; `novaloop show {other}` says what that one needs; if it is "
+                "not to come, stop this one, or submit it again with another `checkpoint:`"
+            )
+            yield PresentTrouble(f"it waits for {what}", text)
 
 
 _LAUNCHES = {Status.RUNNING, Status.DEPLOYING}

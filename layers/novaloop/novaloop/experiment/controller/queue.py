@@ -5,6 +5,9 @@ quotas. Those behind it are woken when it has left, and look again by themselves
 
 Whoever can't ask is passed over: what a newer release wrote, or nobody can read, or what has not
 been looked at for long after it was due. It keeps its place, and is first again once it asks.
+
+In the same index stand those that are to go on from another experiment's checkpoint: they are woken
+by whatever that one comes to.
 """
 
 from __future__ import annotations
@@ -66,6 +69,21 @@ def sought_place(record: Record, now: datetime) -> QueuePlace | None:
 def _place(record: Record, stage: Stage, since: datetime) -> QueuePlace | None:
     quota = quota_of(record.spec, record.plan_of(stage))
     return QueuePlace(record.experiment_id, quota, since) if quota else None
+
+
+def followers_of(experiment_id: str) -> str:
+    """Name the queue of those that are to go on from an experiment's checkpoints."""
+    return f"checkpoints of {experiment_id}"
+
+
+def place_as_follower(record: Record) -> QueuePlace | None:
+    """Return where an experiment stands, before it starts, that is to go on from another one.
+
+    Nobody waits for a turn there: it only tells who is to be woken.
+    """
+    if record.spec.origin is None or not record.status.takes_uploads:
+        return None
+    return QueuePlace(record.experiment_id, followers_of(record.spec.origin[0]), record.created_at)
 
 
 def can_ask(record: Record, now: datetime) -> bool:

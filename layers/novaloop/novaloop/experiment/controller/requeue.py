@@ -12,7 +12,7 @@ from novaloop.experiment.controller.notifications import UNSENT, all_told, is_de
 from novaloop.experiment.controller.observation import Observation, keeps_log
 from novaloop.experiment.controller.transitions import CHECK_AGAIN, SETTLING, next_check
 from novaloop.experiment.costs.budget import last_moment
-from novaloop.experiment.record import Cleanup, Record, Snapshot, StageState, Status
+from novaloop.experiment.record import CHECKPOINT, Cleanup, Record, Snapshot, StageState, Status
 
 LOOK_AGAIN: Mapping[Status, timedelta] = {
     Status.COLLECTING: timedelta(minutes=15),
@@ -37,6 +37,7 @@ LONGEST_QUIET, GIVEN_UP_AFTER = timedelta(days=1), timedelta(days=30)
 day, and what takes uploads not at all after a month: nothing changes by itself by then, and many
 are never completed. An upload calls for a look at once, and the sweep finds one whose event was
 lost."""
+LONGEST_FOR_A_CHECKPOINT = timedelta(hours=1)
 DENIED_AGAIN = timedelta(minutes=15)
 """When to try again to end, or to read, what could not be for so long that people are told."""
 
@@ -108,22 +109,23 @@ def _due_at(record: Record, seen: Observation, now: datetime, policy: Policy) ->
 def _due_while_waiting(record: Record, seen: Observation, now: datetime) -> datetime | None:
     """Return the next look: after half of the time since the last change, within bounds.
 
-    Another experiment's checkpoint is open work, so what waits for it is looked at as before. What
-    was asked for and does not come is told before it is given up.
+    Another experiment's checkpoint is open work, so what waits for it alone is never given up: that
+    one wakes it, but for a hint that was lost. What was asked for and does not come is told before
+    it is given up.
     """
     soonest = LOOK_AGAIN[record.status]
-    if seen.origin is not None and seen.origin.for_now:
-        return now + soonest
+    follows = any(what.startswith(CHECKPOINT) for what in record.awaited)
+    longest = LONGEST_FOR_A_CHECKPOINT if follows else LONGEST_QUIET
     quiet = now - _last_change(record, seen.snapshot)
     untold = [
         each.look_at
         for what, each in record.awaited.items()
         if not each.confirmed and not what.startswith(UNSENT)
     ]
-    is_given_up = quiet > GIVEN_UP_AFTER and record.status.takes_uploads
+    is_given_up = not follows and quiet > GIVEN_UP_AFTER and record.status.takes_uploads
     if is_given_up and all_told(record) and not untold:
         return None
-    due = now + max(soonest, min(quiet / 2, LONGEST_QUIET))
+    due = now + max(soonest, min(quiet / 2, longest))
     return min(due, max(min(untold), now + soonest)) if untold else due
 
 

@@ -11,6 +11,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from novaloop.datasets.options import NO_DELIMITERS, codec_name
 from novaloop.datasets.policies import DROPPABLE, Check
 from novaloop.datasets.policies import FindingPolicy as CheckPolicy
+from novaloop.experiment import names
 from novaloop.experiment.spec.reward import FunctionReward, Reward, check_reward
 from novaloop.experiment.spec.stages import (
     JUDGES,
@@ -177,6 +178,15 @@ class ExperimentSpec(SpecPart):
     def trainings(self) -> tuple[TrainStage, ...]:
         """The stages of the plan that make a checkpoint."""
         return tuple(stage for stage in self.plan if isinstance(stage, TrainStage))
+
+    @property
+    def origin(self) -> tuple[str, str] | None:
+        """The experiment and the stage that `checkpoint` names; None if it names none."""
+        experiment, mark, stage = (self.checkpoint or "").partition("/")
+        named = names.is_name(experiment, names.MAX_EXPERIMENT_WITHOUT_UID) and names.is_name(
+            stage, names.MAX_STAGE
+        )
+        return (experiment, stage) if mark and named else None
 
     @property
     def reward_function(self) -> str | None:

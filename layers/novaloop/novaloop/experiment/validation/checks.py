@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from novaloop.experiment.costs.budget import check_prices
-from novaloop.experiment.lineage import named_origin
 from novaloop.experiment.runtimes.registry import runtime_of
 from novaloop.experiment.runtimes.serving import check_deployment
 from novaloop.experiment.spec.experiment import ExperimentSpec
@@ -24,7 +23,7 @@ def check_settings(spec: ExperimentSpec) -> Iterator[Problem]:
     if spec.reward_function is not None:
         yield from check_function(spec.reward_function, "reward.function")
     yield from runtime_of(spec).check_plan(spec)
-    if spec.checkpoint is not None and named_origin(spec) is None:
+    if spec.checkpoint is not None and spec.origin is None:
         yield from runtime_of(spec).check_checkpoint(spec.checkpoint, "checkpoint")
     yield from check_prices(spec)
 

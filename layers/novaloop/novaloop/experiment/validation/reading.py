@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from novaloop.experiment.lineage import check_origin
 from novaloop.experiment.spec.experiment import FIELDS_ONLY, ExperimentSpec
 from novaloop.experiment.spec.messages import meant_by, problems_of
 from novaloop.experiment.spec.yaml_file import read_settings
@@ -38,8 +39,10 @@ _FOLLOWS: Mapping[str, set[str]] = {
 wrong, and so left out, nobody can tell."""
 
 
-def read_spec(content: bytes) -> ExperimentSpec:
+def read_spec(content: bytes, experiment_id: str | None = None) -> ExperimentSpec:
     """Parse and check a spec. Raises Invalid with everything that is wrong with it.
+
+    `experiment_id` is whose spec it is, where that is known.
 
     `content` is what a file begins with, up to one byte more than MAX_BYTES of yaml_file.py.
     """
@@ -56,7 +59,10 @@ def read_spec(content: bytes) -> ExperimentSpec:
     # Before anybody calculates with them, also with what was a text in the file, such as 1e300.
     if beyond := beyond or dict(_beyond(spec.model_dump())):
         raise _invalid(beyond.values())
-    if problems := [*spec.check_consistency(), *check_settings(spec)]:
+    problems = [*spec.check_consistency(), *check_settings(spec)]
+    if experiment_id is not None:
+        problems += check_origin(spec, experiment_id)
+    if problems:
         raise _invalid(_of_what_was_written(spec, problems))
     return spec
 
