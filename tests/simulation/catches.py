@@ -247,6 +247,32 @@ BREAKS: Sequence[Break] = (
         "tests/simulation/test_cost_of_the_control_plane.py",
     ),
     _one(
+        "who waits for another one's checkpoint is told nothing",
+        "experiment/controller/notifications.py",
+        "    found += _long_awaited(record)\n",
+        "",
+    ),
+    _one(
+        "an experiment starts without the other one's checkpoint that it names",
+        "experiment/controller/intake.py",
+        "base_checkpoint=origin, refused={}",
+        "base_checkpoint=None, refused={}",
+    ),
+    _one(
+        "experiments that wait for each other wait without end",
+        "usecases/reconcile.py",
+        "if following[0] == chain[0]:",
+        "if following is None:",
+        "tests/simulation/test_checkpoints_of_others.py",
+    ),
+    _one(
+        "a checkpoint that has come wakes nobody who waits for it",
+        "usecases/reconcile.py",
+        "        _wake_followers(former, record, world)\n",
+        "",
+        "tests/simulation/test_checkpoints_of_others.py",
+    ),
+    _one(
         "a newer file of another format is not looked for before the start",
         "usecases/reconcile.py",
         "in wanted.later.items():",
