@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from novaloop.datasets.errors import told_once
+from novaloop.datasets.options import RowFormat
 from novaloop.experiment.controller.intake import check_row_counts, dataset_refs
 from novaloop.experiment.costs.prices import (
     CostRange,
@@ -28,8 +29,10 @@ from novaloop.experiment.planning import ExperimentPlan, plan_experiment
 from novaloop.experiment.record import DatasetItem, DatasetStatus, Record, Snapshot, SpecItem
 from novaloop.experiment.runtimes.registry import check_image, runtime_of
 from novaloop.experiment.spec.experiment import ExperimentSpec
+from novaloop.experiment.spec.stages import Role
 from novaloop.experiment.spec.yaml_file import MAX_BYTES
-from novaloop.metrics.power import rows_needed, smallest_gain
+from novaloop.metrics.power import rows_for_margin, rows_needed, smallest_gain
+from novaloop.metrics.registry import GATED
 from novaloop.problem import Invalid
 from novaloop.usecases.dataset_checks import check_experiment
 from novaloop.usecases.ingest import ingest
@@ -293,24 +296,43 @@ def _usd(cost: CostRange | None) -> tuple[str, str, str]:
 
 
 def _evidence(checked: Checked) -> Iterator[str]:
-    """Say what the evaluation rows can show of a gain that the gate asks for."""
-    gate, items = checked.spec.gate, checked.datasets
-    if gate is None or gate.better_than is None or (rows := items.get("eval")) is None:
+    """Say what the evaluation rows can show of the gains and losses that the gate asks for."""
+    spec, items = checked.spec, checked.datasets
+    if spec.gate is None or (rows := items.get("eval")) is None:
         return
+    own_questions = (Role.EVAL, RowFormat.EVALUATION)
+    on_rows = {stage.name for stage in spec.plan if own_questions in stage.inputs}
+    asked = [each for _, name, each in spec.judged() if name in on_rows]
+    if any(each.better_than for each in asked):
+        yield _gains_shown(rows.rows, spec.gate.confidence)
+    shares = (each for each in asked if each.metric in GATED and GATED[each.metric].most == 1)
+    margins = [each.margin for each in shares if each.margin and not each.each_class]
+    if margins:
+        yield _losses_excluded(rows.rows, min(margins), spec.gate.confidence)
+
+
+def _gains_shown(rows: int, confidence: float) -> str:
     assumed = f"if {ASSUMED_CHANGED:.0%} of the answers change"
-    shown = smallest_gain(rows.rows, ASSUMED_CHANGED, gate.confidence)
-    needed = rows_needed(
-        ASSUMED_CHANGED if shown is None else 0.01, ASSUMED_CHANGED, gate.confidence
-    )
+    shown = smallest_gain(rows, ASSUMED_CHANGED, confidence)
+    needed = rows_needed(ASSUMED_CHANGED if shown is None else 0.01, ASSUMED_CHANGED, confidence)
     if shown is None:
-        yield (
-            f"{views.rows(rows.rows)} of evaluation show no gain, {assumed}: from {needed:,} on, "
+        return (
+            f"{views.rows(rows)} of evaluation show no gain, {assumed}: from {needed:,} on, "
             "they show one 8 times in 10."
         )
-        return
-    yield (
-        f"{views.rows(rows.rows)} of evaluation show a gain of {100 * shown:.1f} points 8 times in "
+    return (
+        f"{views.rows(rows)} of evaluation show a gain of {100 * shown:.1f} points 8 times in "
         f"10, {assumed}; for 1 point, about {needed:,} are needed."
+    )
+
+
+def _losses_excluded(rows: int, margin: float, confidence: float) -> str:
+    needed = rows_for_margin(margin, ASSUMED_CHANGED, confidence)
+    enough = "are enough to show" if rows >= needed else "are too few to show"
+    return (
+        f"{views.rows(rows)} of evaluation {enough} 8 times in 10 that a model is not worse by "
+        f"{100 * margin:g} points, if it is alike and {ASSUMED_CHANGED:.0%} of the answers "
+        f"change; about {needed:,} are needed."
     )
 
 

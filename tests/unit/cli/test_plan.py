@@ -168,6 +168,26 @@ def test_what_the_evaluation_rows_can_show_is_told_before_anything_is_paid_for(
     assert max(map(len, told.splitlines())) <= 80
 
 
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        (500, "500 rows of evaluation are too few to show 8 times in 10 that a model is not worse"),
+        (2000, "by 2 points, if it is alike and 10% of the answers change; about 1,963 are needed"),
+        (2000, "2,000 rows of evaluation are enough to show 8 times in 10"),
+    ],
+)
+def test_whether_the_rows_can_exclude_the_loss_of_a_margin_is_told(
+    folder: Path, rows: int, said: str
+) -> None:
+    (folder / "eval.csv").write_text(csv_of("eval", rows))
+    spec = folder / "experiment.yaml"
+    condition = "{evaluation: after-sft, not_worse_than: baseline, margin: 0.02}"
+    spec.write_text(f"{spec.read_text()}gate: {{conditions: [{condition}]}}\n")
+    told = novaloop("plan", str(folder)).stdout
+    assert said in " ".join(told.split())
+    assert max(map(len, told.splitlines())) <= 80
+
+
 def test_an_update_of_an_endpoint_needs_the_quota_twice(folder: Path) -> None:
     spec = folder / "experiment.yaml"
     text = yaml.safe_load(spec.read_text()) if spec.exists() else {}

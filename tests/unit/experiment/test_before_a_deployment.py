@@ -96,7 +96,7 @@ def test_a_score_of_a_former_experiment_of_the_name_passes_no_gate() -> None:
 def test_without_a_score_nothing_is_deployed() -> None:
     after = decided(RECORD).record
     assert after.status is Status.HELD
-    assert after.reason == "HOLD: there is no score to judge"
+    assert after.reason == "HOLD: a score to judge: there is none, not met"
 
 
 def test_nobody_judges_by_scores_of_which_one_cannot_be_read() -> None:

@@ -126,6 +126,26 @@ def test_a_wrong_setting_is_told_once_with_its_path(text: str, error: str) -> No
         ),
         ("split: {sft: 0.5, rft: 0, eval: 0.6}", ["split: fractions add up to at most 1"]),
         ("gate: {confidance: 0.9, better_than: nothing}", ["gate.confidance", "gate.better_than"]),
+        (
+            "gate: {not_worse_than: baseline, each_class: true}",
+            ["gate.each_class: the experiment has no labels", "gate.margin: not_worse_than needs"],
+        ),
+        ("gate: {margin: 0.1}", ["gate.margin: is for not_worse_than, which is not there"]),
+        ("gate: {not_worse_than: baseline, margin: 1}", ["gate.margin: exact_match lies between"]),
+        ("gate: {not_worse_than: baseline, margin: 0}", ["gate.margin: must be greater than 0"]),
+        ("gate: {tier: could}", ["gate.tier: must be one of must, should"]),
+        (
+            "gate: {conditions: [{at_least: 2}, {}, {evaluation: none, at_least: 0}]}",
+            [
+                "gate.conditions[0].at_least: exact_match lies between 0 and 1",
+                "gate.conditions[1]: asks for nothing",
+                "gate.conditions[2].evaluation: no evaluation is called none",
+            ],
+        ),
+        (
+            "gate: {conditions: [{not_worse_than: baseline, margn: 0.1}]}",
+            ["gate.conditions[0].margn: is not a known setting; did you mean margin?"],
+        ),
     ],
 )
 def test_what_contradicts_itself_is_told_with_what_is_wrong_by_itself(

@@ -3,11 +3,11 @@ import io
 import json
 import tarfile
 from collections.abc import Iterable
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from novaloop.experiment.spec.experiment import GateCondition
 from novaloop.metrics import archive
 from novaloop.metrics.archive import (
     ArchiveError,
@@ -18,7 +18,7 @@ from novaloop.metrics.archive import (
 from novaloop.metrics.classification import classify
 from novaloop.metrics.comparison import DifferentRowsError, compare
 from novaloop.metrics.defects import FIRST_PREDICTION_BLEU, OTHER_VALUE, UNDERSTATED_BLEU_ERROR
-from novaloop.metrics.gate import GateDecision, Outcome, judge
+from novaloop.metrics.gate import GateDecision, GateResult, Outcome, judge
 from novaloop.metrics.inferences import InferenceError, read_inferences
 from novaloop.metrics.results import Score
 from novaloop.metrics.rows import RowScores, RowsError
@@ -360,16 +360,8 @@ def test_known_defects_of_the_jobs_own_numbers_are_named() -> None:
     assert defects(understated, *answers * 20) == {"bleu_stderr": UNDERSTATED_BLEU_ERROR}
 
 
-def conditions(**asked: object) -> Any:
-    nothing: dict[str, object] = {
-        "metric": "exact_match",
-        "at_least": None,
-        "better_than": None,
-        "class_floors": {},
-        "max_format_failures": None,
-        "max_truncated": None,
-    }
-    return SimpleNamespace(**nothing | asked)
+def judged(score: Score, **asked: Any) -> GateResult:
+    return judge([("after", GateCondition(**asked), score)])
 
 
 MIXED = [("HQ", "HQ")] * 6 + [
@@ -405,14 +397,14 @@ MIXED = [("HQ", "HQ")] * 6 + [
 )
 def test_gate_conditions(asked: dict[str, object], verdict: GateDecision) -> None:
     score, _ = score_lines(rows(*MIXED), labels=LABELS, max_new_tokens=50)
-    result = judge(conditions(**asked), score)
+    result = judged(score, **asked)
     assert result.verdict is verdict
     assert len(result.ledger) == len(asked) - ("metric" in asked)
 
 
 def test_the_ledger_says_what_was_observed_and_needed() -> None:
     score, _ = score_lines(rows(*MIXED), labels=LABELS)
-    (entry,) = judge(conditions(max_format_failures=0.05), score).ledger
+    (entry,) = judged(score, max_format_failures=0.05).ledger
     assert entry.outcome is Outcome.NOT_MET
     assert entry.observed == "0.2000 (0.0567 to 0.5098), 2 of 10"
     assert entry.needed == "at most 0.05"

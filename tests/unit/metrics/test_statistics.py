@@ -1,11 +1,12 @@
 """The statistics checked against exact enumeration or simulation, and against published numbers."""
 
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from novaloop.experiment.spec.experiment import GateCondition
 from novaloop.metrics.bleu import WIDTH, corpus_bleu
 from novaloop.metrics.classification import classify
 from novaloop.metrics.comparison import compare
@@ -137,18 +138,6 @@ def test_rows_that_repeat_a_question_are_one_case() -> None:
     assert alike.low == pytest.approx(wilson(100, 100).low)
 
 
-@dataclass(frozen=True)
-class Gain:
-    """The gate's conditions: a gain over the stage `before`."""
-
-    metric: str = "exact_match"
-    at_least: float | None = None
-    better_than: str | None = "before"
-    class_floors: dict[str, float] = field(default_factory=dict)
-    max_format_failures: float | None = None
-    max_truncated: float | None = None
-
-
 def gate_outcome(before: RowScores, after: RowScores) -> Outcome:
     score = Score(
         n=len(after),
@@ -160,7 +149,7 @@ def gate_outcome(before: RowScores, after: RowScores) -> Outcome:
         reported=None,
         notes=(),
     )
-    return judge(Gain(), score).ledger[0].outcome
+    return judge([("after", GateCondition(better_than="before"), score)]).ledger[0].outcome
 
 
 @pytest.mark.parametrize(("lost", "won"), [(2, 12), (12, 2), (7, 7)])

@@ -5,14 +5,14 @@ from __future__ import annotations
 import io
 import json
 import math
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from novaloop.experiment.spec.experiment import GateCondition
 from novaloop.metrics.archive import ArchiveError, Member
-from novaloop.metrics.gate import GateDecision, Outcome, judge
-from novaloop.metrics.results import TaskScore, Verdict, read_score
+from novaloop.metrics.gate import GateDecision, GateResult, Outcome, judge
+from novaloop.metrics.results import Score, TaskScore, Verdict, read_score
 from novaloop.metrics.score import score_lines
 from novaloop.metrics.tasks import estimates, score_task
 
@@ -97,16 +97,8 @@ def test_scores_of_both_kinds_are_read_back() -> None:
     assert read_score(of_rows.to_dict()) == of_rows
 
 
-def conditions(**asked: object) -> Any:
-    nothing = {
-        "metric": "accuracy",
-        "at_least": None,
-        "better_than": None,
-        "class_floors": {},
-        "max_format_failures": None,
-        "max_truncated": None,
-    }
-    return SimpleNamespace(**(nothing | asked))
+def judged(found: Score | TaskScore, **asked: Any) -> GateResult:
+    return judge([("after", GateCondition(**{"metric": "accuracy", **asked}), found)])
 
 
 @pytest.mark.parametrize(
@@ -123,14 +115,12 @@ def conditions(**asked: object) -> Any:
     ],
 )
 def test_the_gate_judges_a_task(asked: dict[str, object], verdict: GateDecision) -> None:
-    assert judge(conditions(**asked), score(0.6, 0.04, {"base": score(0.5, 0.03)})).verdict is (
-        verdict
-    )
+    assert judged(score(0.6, 0.04, {"base": score(0.5, 0.03)}), **asked).verdict is (verdict)
 
 
 def test_the_ledger_names_the_test_that_was_possible() -> None:
     after = score(0.6, 0.04, {"base": score(0.5, 0.03)})
-    (entry,) = judge(conditions(better_than="base"), after).ledger
+    (entry,) = judged(after, better_than="base").ledger
     assert entry.outcome is Outcome.MET
     assert "unpaired z-test on the jobs' standard errors" in entry.observed
     assert entry.needed == "a change above 0 at 95 % confidence, two-sided"
@@ -144,19 +134,19 @@ def test_what_a_processor_function_measures_is_kept_and_can_be_gated_on() -> Non
     assert math.isclose(found.metrics["politeness"].stderr or 0, 0.1)
     assert found.metrics["em"].value == 1
     for level, verdict in ((0.5, "PROMOTE"), (0.8, "INCONCLUSIVE"), (0.9, "HOLD")):
-        assert judge(conditions(metric="politeness", at_least=level), found).verdict == verdict
+        assert judged(found, metric="politeness", at_least=level).verdict == verdict
     bare, _ = score_lines([line, line], reported={"em": 1.0, "politeness": 0.7})
     for level, verdict in ((0.7, "PROMOTE"), (0.71, "HOLD")):
-        (entry,) = judge(conditions(metric="politeness", at_least=level), bare).ledger
+        (entry,) = judged(bare, metric="politeness", at_least=level).ledger
         assert entry.observed == "0.7000, without an error"
-        assert judge(conditions(metric="politeness", at_least=level), bare).verdict == verdict
+        assert judged(bare, metric="politeness", at_least=level).verdict == verdict
 
 
 def test_a_gain_is_asked_for_at_the_confidence_of_the_comparison() -> None:
     before = score(0.5, 0.03)
     members = [member("results_1.json", results(all={"accuracy": 0.6, "accuracy_stderr": 0.04}))]
     sure = score_task(members, "mmlu", None, {"base": before}, confidence=0.99)
-    (entry,) = judge(conditions(better_than="base"), sure).ledger
+    (entry,) = judged(sure, better_than="base").ledger
     assert (entry.outcome, entry.needed) == (
         Outcome.UNDECIDED,
         "a change above 0 at 99 % confidence, two-sided",

@@ -18,7 +18,7 @@ from novaloop.metrics.bleu import ORDER, corpus_bleu
 from novaloop.metrics.estimates import CONFIDENCE, Questions, is_yes_no, resampled_sums
 from novaloop.metrics.paired import Evidence, graded, resampled, yes_no
 from novaloop.metrics.power import smallest_gain
-from novaloop.metrics.registry import BY_NAME
+from novaloop.metrics.registry import BY_NAME, STRICT_ACCURACY
 from novaloop.metrics.results import Comparison, Difference, Verdict, percent
 from novaloop.metrics.rows import row_name
 
@@ -40,11 +40,14 @@ def compare(
     later: RowScores,
     metric: str = HEADLINE_METRIC,
     confidence: float = CONFIDENCE,
+    *,
+    by_class: bool = False,
 ) -> Comparison:
     """Compare stages row by row; raises DifferentRowsError, also for different labels.
 
     metric: the one that decides; the sentence and the listed rows are about it, or about exact
     match if it has no value for each row. confidence: of every interval and verdict, two-sided.
+    by_class: also the recall of each label, of which there may be many.
     """
     if earlier.evaluation_set != later.evaluation_set or earlier.labels != later.labels:
         raise DifferentRowsError(
@@ -70,6 +73,7 @@ def compare(
         summary=in_words(told, BY_NAME[headline].title, improved + regressed),
         metric=headline,
         counted="rows" if told.questions == told.n else "questions",
+        classes=_class_differences(before, after, confidence) if by_class else {},
     )
 
 
@@ -116,6 +120,25 @@ def _differences(
     }
     differences["bleu"] = _bleu_difference(before, after, questions, confidence)
     return differences
+
+
+def _class_differences(
+    before: RowScores, after: RowScores, confidence: float
+) -> dict[str, Difference]:
+    """Return how the strict recall of each label changed that rows have."""
+    changes = {}
+    for index, label in enumerate(after.labels):
+        chosen = after.gold == index
+        if chosen.any():
+            earlier, later = ((each.strict == index)[chosen] for each in (before, after))
+            changes[label] = _row_difference(
+                STRICT_ACCURACY,
+                earlier.astype(np.float64),
+                later.astype(np.float64),
+                Questions.of(after.questions[chosen]),
+                confidence,
+            )
+    return changes
 
 
 def _row_difference(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
@@ -10,7 +10,7 @@ from novaloop.metrics.registry import GATED
 from novaloop.metrics.results import Score, TaskScore, Verdict, percent
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from novaloop.metrics.results import Difference, Share
 
@@ -31,8 +31,18 @@ class Outcome(StrEnum):
     UNDECIDED = "undecided"
 
 
+class Tier(StrEnum):
+    """What becomes of a condition that is not met: `must` holds the deployment, `should` tells."""
+
+    MUST = "must"
+    SHOULD = "should"
+
+
 class Conditions(Protocol):
-    """What is asked for: the `gate` of `experiment.yaml`, all but the metric optional."""
+    """What is asked of one evaluation: in the `gate` of `experiment.yaml`, or in its conditions.
+
+    All but the metric and the tier is optional.
+    """
 
     @property
     def metric(self) -> str:
@@ -47,6 +57,18 @@ class Conditions(Protocol):
         """The stage over which the metric must have gained."""
 
     @property
+    def not_worse_than(self) -> str | None:
+        """The stage against which the metric may not have lost `margin`."""
+
+    @property
+    def margin(self) -> float | None:
+        """The loss that is as good as none, in the metric's units, above 0."""
+
+    @property
+    def each_class(self) -> bool:
+        """Whether `not_worse_than` is asked of the strict recall of each label instead."""
+
+    @property
     def class_floors(self) -> Mapping[str, float]:
         """The lowest strict recall by label."""
 
@@ -58,6 +80,10 @@ class Conditions(Protocol):
     def max_truncated(self) -> float | None:
         """The highest share of answers cut off at max_new_tokens."""
 
+    @property
+    def tier(self) -> str:
+        """A `Tier`."""
+
 
 @dataclass(frozen=True)
 class LedgerEntry:
@@ -67,6 +93,7 @@ class LedgerEntry:
     observed: str
     needed: str
     outcome: Outcome
+    tier: Tier = Tier.MUST
 
 
 @dataclass(frozen=True)
@@ -77,28 +104,46 @@ class GateResult:
     ledger: tuple[LedgerEntry, ...]
 
 
-def judge(conditions: Conditions, score: Score | TaskScore) -> GateResult:
-    """Apply the conditions to the score of an evaluation.
+def judge(asked: Iterable[tuple[str, Conditions, Score | TaskScore | None]]) -> GateResult:
+    """Apply conditions, each to the score of the evaluation that it is about, by its name.
 
     All go by intervals at `confidence`, two-sided. A level, floor or ceiling is met where the whole
-    interval lies on the right side of it, and a gain where that of the change lies above 0; it is
-    not met where the whole interval lies on the other side. In between it is undecided, as is
-    whatever was not measured. A model that is no better passes at most (1 - confidence) / 2 of the
-    time, at one try.
+    interval lies on the right side of it, a gain where that of the change lies above 0, and no loss
+    where that of the change lies above -margin; it is not met where the whole interval lies on the
+    other side. In between it is undecided, as is whatever was not measured. Where there is no score
+    it is not met. A model that is no better, or worse by the margin, passes a condition at most
+    (1 - confidence) / 2 of the time, at one try; all that must be met make that no larger.
     """
-    ledger = tuple(_ledger(conditions, score))
-    outcomes = {entry.outcome for entry in ledger}
+    asked = tuple(asked)
+    several = len({name for name, _, _ in asked}) > 1
+    ledger = tuple(
+        replace(
+            entry,
+            condition=(f"{name}: " if several else "")
+            + entry.condition
+            + (" (should)" if conditions.tier == Tier.SHOULD else ""),
+            tier=Tier(conditions.tier),
+        )
+        for name, conditions, score in asked
+        for entry in _ledger(conditions, score)
+    )
+    outcomes = {entry.outcome for entry in ledger if entry.tier is Tier.MUST}
     if Outcome.NOT_MET in outcomes:
         return GateResult(GateDecision.HOLD, ledger)
     undecided = Outcome.UNDECIDED in outcomes
     return GateResult(GateDecision.INCONCLUSIVE if undecided else GateDecision.PROMOTE, ledger)
 
 
-def _ledger(conditions: Conditions, score: Score | TaskScore) -> Iterator[LedgerEntry]:
+def _ledger(conditions: Conditions, score: Score | TaskScore | None) -> Iterator[LedgerEntry]:
+    if score is None:
+        yield LedgerEntry("a score to judge", "there is none", "one", Outcome.NOT_MET)
+        return
     if conditions.at_least is not None:
         yield _level(conditions.metric, conditions.at_least, score)
     if conditions.better_than is not None:
         yield _gain(conditions.metric, conditions.better_than, score)
+    if conditions.not_worse_than is not None and conditions.margin is not None:
+        yield from _no_loss(conditions, conditions.not_worse_than, conditions.margin, score)
     yield from _limits(conditions, score if isinstance(score, Score) else None)
 
 
@@ -142,13 +187,8 @@ def _gain(metric: str, stage: str, score: Score | TaskScore) -> LedgerEntry:
     if found is None:
         return _unmeasured(condition, "a change above 0")
     needed = f"a change above 0 at {percent(found.confidence)} confidence, two-sided"
-    if found.low is None or found.high is None:
-        observed = f"{found.difference:+.4f}; {found.method}"
-        return LedgerEntry(condition, observed, needed, Outcome.UNDECIDED)
     chance = "p < 0.0001" if found.p_value < 1e-4 else f"p = {found.p_value:.4f}"
-    interval = f"{found.low:+.4f} to {found.high:+.4f}"
-    observed = f"{found.difference:+.4f} ({interval}), {chance}{_rows(found)}; {found.method}"
-    return LedgerEntry(condition, observed, needed, _GAIN[found.verdict])
+    return LedgerEntry(condition, _change(found, f", {chance}"), needed, _GAIN[found.verdict])
 
 
 _GAIN = {
@@ -156,6 +196,46 @@ _GAIN = {
     Verdict.WORSE: Outcome.NOT_MET,
     Verdict.NO_EVIDENCE: Outcome.UNDECIDED,
 }
+
+
+def _no_loss(
+    conditions: Conditions, stage: str, margin: float, score: Score | TaskScore
+) -> Iterator[LedgerEntry]:
+    """Yield whether the metric lost less than a margin: non-inferiority, by the same intervals.
+
+    The interval that lies above -margin is the test of Tango, "Equivalence test and confidence
+    interval for the difference in proportions for the paired-sample design" (1998). That each of
+    many classes must pass needs no correction: it makes passing harder, not easier.
+    """
+    needed = f"a change above {-margin:g}"
+    if conditions.each_class:
+        comparison = score.comparisons.get(stage) if isinstance(score, Score) else None
+        classes = comparison.classes if comparison else {}
+        found = {f"recall of {label}": change for label, change in classes.items()}
+        names = list(found) or ["recall of each label"]
+    else:
+        differences = _differences(score, stage)
+        names, found = [conditions.metric], {}
+        if change := differences.get(_name_in(differences, conditions.metric)):
+            found = {conditions.metric: change}
+    for name in names:
+        condition = f"{name} not worse than {stage} by {margin:g}"
+        change = found.get(name)
+        if change is None:
+            yield _unmeasured(condition, needed)
+            continue
+        told = f"{needed} at {percent(change.confidence)} confidence, two-sided"
+        outcome = Outcome.UNDECIDED
+        if change.low is not None and change.high is not None:
+            outcome = _outcome(change.low + margin, change.high + margin)
+        yield LedgerEntry(condition, _change(change), told, outcome)
+
+
+def _change(found: Difference, chance: str = "") -> str:
+    if found.low is None or found.high is None:
+        return f"{found.difference:+.4f}; {found.method}"
+    interval = f"{found.low:+.4f} to {found.high:+.4f}"
+    return f"{found.difference:+.4f} ({interval}){chance}{_rows(found)}; {found.method}"
 
 
 def _rows(found: Difference) -> str:

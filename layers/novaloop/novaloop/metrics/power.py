@@ -40,3 +40,13 @@ def rows_needed(gain: float, changed: float, confidence: float) -> int:
     test = quantile(confidence) * math.sqrt(changed)
     reach = NormalDist().inv_cdf(POWER) * math.sqrt(max(0.0, changed - gain**2))
     return math.ceil(((test + reach) / gain) ** 2)
+
+
+def rows_for_margin(margin: float, changed: float, confidence: float) -> int:
+    """Return how many rows show with POWER that a model is not worse by `margin`, if it is alike.
+
+    changed: the share of rows whose outcome changes, as many for the better as for the worse. By
+    the normal approximation of the test of non-inferiority for pairs (Tango, 1998).
+    """
+    reach = quantile(confidence) + NormalDist().inv_cdf(POWER)
+    return math.ceil(changed * (reach / margin) ** 2)

@@ -148,6 +148,7 @@ class Comparison:
 
     metric: what the sentence, the counts and the listed rows are about. counted: what improved,
     regressed and stayed the same are numbers of: rows, or different questions where some repeat.
+    classes: the change of each label's strict recall on the rows that have it, where asked for.
     """
 
     n: int
@@ -160,6 +161,7 @@ class Comparison:
     summary: str
     metric: str = "em"
     counted: str = "rows"
+    classes: dict[str, Difference] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

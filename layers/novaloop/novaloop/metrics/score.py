@@ -32,7 +32,7 @@ from novaloop.metrics.tasks import of_job
 from novaloop.rewards.labels import LabelReader
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from novaloop.metrics.archive import Member
     from novaloop.metrics.pairs import Gold, PairScores
@@ -60,16 +60,18 @@ def score_output(
     earlier: Mapping[str, RowScores] | None = None,
     metric: str = HEADLINE_METRIC,
     confidence: float = CONFIDENCE,
+    by_class: Collection[str] = (),
 ) -> tuple[Score, RowScores]:
     """Score an evaluation job's output, file by file.
 
     metric, confidence: what decides, and how sure intervals and verdicts are to be (`compare`).
+    by_class: of `earlier`, those against which each label is compared too.
     Raises ArchiveError, InferenceError, DifferentRowsError, or ValueError for bad labels.
     """
     output = EvaluationOutput(members)
     scorer = _Scorer(labels, max_new_tokens, metric, confidence)
     scorer.add_all(output.inference_lines())
-    return scorer.finish(output.reported, earlier or {})
+    return scorer.finish(output.reported, earlier or {}, by_class)
 
 
 def score_lines(
@@ -141,6 +143,7 @@ class _Scorer:
         self,
         reported: Mapping[str, float] | None,
         earlier: Mapping[str, RowScores],
+        by_class: Collection[str] = (),
     ) -> tuple[Score, RowScores]:
         rows = self._rows.build()
         if len(rows) == 0:
@@ -166,7 +169,7 @@ class _Scorer:
                 rows, self._max_new_tokens, tokens if tokens.all() else None, confidence
             ),
             comparisons={
-                name: compare(stage, rows, self._metric, confidence)
+                name: compare(stage, rows, self._metric, confidence, by_class=name in by_class)
                 for name, stage in earlier.items()
             },
             reported=examine(reported, as_jobs_have_it, self._first_prediction.value()),

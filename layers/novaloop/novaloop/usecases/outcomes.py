@@ -46,8 +46,8 @@ def _score(record: Record, stage: Stage, snapshot: Snapshot) -> Outcome:
         return Outcome(ok=None, reason="the metrics function has not delivered a score")
     if item.error is not None:
         return Outcome(ok=False, reason=item.error)
-    gate = record.spec.gate
-    return Outcome(ok=True, metrics=headlines(item.score, {gate.metric} if gate else set()))
+    asked = record.spec.metrics_of(stage.name)
+    return Outcome(ok=True, metrics=headlines(item.score, asked))
 
 
 def headlines(score: Mapping[str, Any], asked: Collection[str] = ()) -> dict[str, Measured]:

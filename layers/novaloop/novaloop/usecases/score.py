@@ -131,13 +131,15 @@ def _score_task(
 def _score_rows(record: Record, stage: Stage, snapshot: Snapshot, objects: Objects) -> _Scored:
     settings = runtime_of(record.spec).settings(record.spec, job_plan(record, stage))
     gate = record.spec.gate or Gate()
+    decides = next(iter(record.spec.metrics_of(stage.name)), gate.metric)
     result, rows = score_output(
         find_output(objects, output_prefix(record.experiment_id, stage)),
         labels=record.spec.labels,
         max_new_tokens=settings.get("max_new_tokens"),
         earlier=_earlier_rows(record, stage, snapshot, objects),
-        metric=GATED[gate.metric].name if gate.metric in GATED else HEADLINE_METRIC,
+        metric=GATED[decides].name if decides in GATED else HEADLINE_METRIC,
         confidence=gate.confidence,
+        by_class=record.spec.compared_by_class(stage.name),
     )
     rows_key = f"scores/{record.experiment_id}/{stage.name}-{stage.attempt.number}.jsonl"
     objects.put(rows_key, b"".join(rows.to_lines()), "application/jsonl")

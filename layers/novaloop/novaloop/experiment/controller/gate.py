@@ -1,4 +1,4 @@
-"""The gate: whether the last evaluation allows a deployment."""
+"""The gate: whether the evaluations allow a deployment."""
 
 from __future__ import annotations
 
@@ -7,33 +7,29 @@ from dataclasses import asdict
 
 from novaloop.experiment.record import NO_GATE, GateVerdict, Record, ScoreItem
 from novaloop.metrics import gate
-from novaloop.metrics.results import read_score
+from novaloop.metrics.results import Score, TaskScore, read_score
 
 
 def judge(record: Record, scores: Mapping[tuple[str, int], ScoreItem]) -> GateVerdict:
-    """Judge an evaluation by the spec's gate; without a gate, everything is promoted."""
-    conditions = record.spec.gate
-    if conditions is None:
+    """Judge evaluations by the spec's gate; without a gate, everything is promoted."""
+    asked = record.spec.gate
+    if asked is None:
         return GateVerdict(gate.GateDecision.PROMOTE, promotes=True, summary=NO_GATE)
-    item = _judged_score(record, scores, conditions.evaluation)
-    if item is None:
-        reason = "there is no score to judge"
-        return GateVerdict(gate.GateDecision.HOLD, promotes=False, summary=reason)
-    result = gate.judge(conditions, read_score(item.score))
+    result = gate.judge(
+        (name, conditions, _score_of(record, scores, name))
+        for _, name, conditions in record.spec.judged()
+    )
     promotes = result.verdict is gate.GateDecision.PROMOTE or (
-        result.verdict is gate.GateDecision.INCONCLUSIVE
-        and conditions.when_inconclusive == "promote"
+        result.verdict is gate.GateDecision.INCONCLUSIVE and asked.when_inconclusive == "promote"
     )
     ledger = tuple(asdict(entry) for entry in result.ledger)
     summary = "" if ledger else "the gate asks for nothing"
     return GateVerdict(result.verdict, promotes, summary, ledger)
 
 
-def _judged_score(
-    record: Record, scores: Mapping[tuple[str, int], ScoreItem], name: str | None
-) -> ScoreItem | None:
-    """Return the score of the evaluation called `name`, or of the last one."""
-    found = [
-        stage for stage in record.stages if stage.kind.is_scored and name in {None, stage.name}
-    ]
-    return scores.get((found[-1].name, found[-1].attempt.number)) if found else None
+def _score_of(
+    record: Record, scores: Mapping[tuple[str, int], ScoreItem], name: str
+) -> Score | TaskScore | None:
+    stage = next(stage for stage in record.stages if stage.name == name)
+    item = scores.get((name, stage.attempt.number))
+    return None if item is None else read_score(item.score)

@@ -71,18 +71,35 @@ class SplitSettings(SpecPart):
         return self.model_dump(exclude={"seed"}, exclude_none=True)
 
 
-class Gate(SpecPart):
-    """What the last evaluation must show before anything is deployed."""
+class GateCondition(SpecPart):
+    """What an evaluation must show, or should, before anything is deployed."""
 
     evaluation: str | None = None
     metric: str = "exact_match"
     at_least: float | None = None
     better_than: str | None = None
-    confidence: float = Field(default=0.95, gt=0.5, lt=1)
+    not_worse_than: str | None = None
+    margin: float | None = Field(default=None, gt=0)
+    each_class: bool = False
     class_floors: Mapping[str, Share] = Field(default_factory=dict)
     max_format_failures: Share | None = None
     max_truncated: Share | None = None
+    tier: Literal["must", "should"] = "must"
+
+    @property
+    def asks_anything(self) -> bool:
+        """Whether there is a limit of any kind."""
+        limits = self.at_least, self.better_than, self.not_worse_than
+        shares = self.max_format_failures, self.max_truncated
+        return bool(self.class_floors) or any(each is not None for each in (*limits, *shares))
+
+
+class Gate(GateCondition):
+    """All that evaluations must show before anything is deployed: its own settings and more."""
+
+    confidence: float = Field(default=0.95, gt=0.5, lt=1)
     when_inconclusive: Literal["hold", "promote"] = "hold"
+    conditions: tuple[GateCondition, ...] = Field(default=(), max_length=20)
 
 
 def _plan_of(fields: dict[str, Any]) -> tuple[StagePlan, ...]:
@@ -174,6 +191,35 @@ class ExperimentSpec(SpecPart):
         """The stages of the plan, each with the path by which Problems tell of it."""
         return tuple((f"plan[{at}].{stage.kind}", stage) for at, stage in enumerate(self.plan))
 
+    def judged(self) -> Iterator[tuple[str, str, GateCondition]]:
+        """Yield the gate's conditions, each with its path and the evaluation that it is about.
+
+        The gate's own come first, if it has any or lists no others. What names no evaluation is
+        about that of the gate, or the plan's last one. Nothing without a gate or an evaluation.
+        """
+        evaluations = [stage.name for stage in self.plan if isinstance(stage, EvaluateStage)]
+        gate = self.gate
+        if gate is None or not evaluations:
+            return
+        usual = gate.evaluation or evaluations[-1]
+        if gate.asks_anything or not gate.conditions:
+            yield "gate", usual, gate
+        for at, condition in enumerate(gate.conditions):
+            yield f"gate.conditions[{at}]", condition.evaluation or usual, condition
+
+    def metrics_of(self, evaluation: str) -> tuple[str, ...]:
+        """Return the metrics by which the gate judges an evaluation, in its order."""
+        asked = (each.metric for _, name, each in self.judged() if name == evaluation)
+        return tuple(dict.fromkeys(asked))
+
+    def compared_by_class(self, evaluation: str) -> set[str]:
+        """Return the evaluations against which the gate compares one label by label."""
+        return {
+            each.not_worse_than
+            for _, name, each in self.judged()
+            if name == evaluation and each.each_class and each.not_worse_than is not None
+        }
+
     @property
     def trainings(self) -> tuple[TrainStage, ...]:
         """The stages of the plan that make a checkpoint."""
@@ -259,31 +305,53 @@ def _check_policies(spec: ExperimentSpec) -> Iterator[Problem]:
 
 
 def _check_gate(spec: ExperimentSpec) -> Iterator[Problem]:
-    gate = spec.gate
-    if gate is None:
+    if spec.gate is None:
         return
-    for label in sorted(set(gate.class_floors) - set(spec.labels)):
-        what = f"{label} is not one of labels"
-        yield Problem("gate.class_floors", what, "add it there, or remove it here")
     evaluations = {stage.name: stage for stage in spec.plan if isinstance(stage, EvaluateStage)}
     if not evaluations:
         yield Problem("gate", "the plan has no evaluation to judge", "add one, or remove the gate")
         return
-    judged = gate.evaluation or next(reversed(evaluations))
-    if judged not in evaluations:
-        what = f"no evaluation is called {judged}"
-        yield Problem("gate.evaluation", what, f"there are {', '.join(evaluations)}")
-        return
-    names = list(evaluations)
-    earlier = {name: evaluations[name] for name in names[: names.index(judged)]}
-    yield from _check_comparison(gate.better_than, evaluations[judged], earlier)
-    yield from _check_measurement(gate, evaluations[judged])
+    for where, judged, condition in spec.judged():
+        yield from _check_condition(where, condition, spec.labels)
+        if judged not in evaluations:
+            what = f"no evaluation is called {judged}"
+            yield Problem(f"{where}.evaluation", what, f"there are {', '.join(evaluations)}")
+            continue
+        names = list(evaluations)
+        earlier = {name: evaluations[name] for name in names[: names.index(judged)]}
+        for field in ("better_than", "not_worse_than"):
+            against = getattr(condition, field)
+            yield from _check_comparison(f"{where}.{field}", against, evaluations[judged], earlier)
+        yield from _check_measurement(where, condition, evaluations[judged])
+
+
+def _check_condition(where: str, condition: GateCondition, labels: Labels) -> Iterator[Problem]:
+    """Yield what is wrong with a condition, whatever it judges."""
+    for label in sorted(set(condition.class_floors) - set(labels)):
+        what = f"{label} is not one of labels"
+        yield Problem(f"{where}.class_floors", what, "add it there, or remove it here")
+    if condition.each_class and not labels:
+        yield Problem(f"{where}.each_class", "the experiment has no labels", "add labels")
+    if (condition.not_worse_than is None) != (condition.margin is None):
+        if condition.margin is None:
+            what = "not_worse_than needs to know which loss is as good as none"
+            yield Problem(f"{where}.margin", what, "write one, such as margin: 0.01")
+        else:
+            what = "is for not_worse_than, which is not there"
+            yield Problem(f"{where}.margin", what, "name an evaluation there, or remove it")
+    elif condition.each_class and condition.not_worse_than is None:
+        what = "is for not_worse_than, which is not there"
+        yield Problem(f"{where}.each_class", what, "name an evaluation there, or remove it")
+    if where != "gate" and not condition.asks_anything:
+        what = "asks for nothing"
+        do = "add at_least, better_than, not_worse_than or another limit, or remove it"
+        yield Problem(where, what, do)
 
 
 def _check_comparison(
-    against: str | None, judged: EvaluateStage, earlier: Mapping[str, EvaluateStage]
+    where: str, against: str | None, judged: EvaluateStage, earlier: Mapping[str, EvaluateStage]
 ) -> Iterator[Problem]:
-    where, do = "gate.better_than", "name an evaluation of the same task before it, or remove it"
+    do = "name an evaluation of the same task before it, or remove it"
     if against is None:
         return
     if against not in earlier:
@@ -298,33 +366,43 @@ def _check_comparison(
             yield Problem(where, f"{judged.name} runs {asked}, but {against} ran {had}", do)
 
 
-def _check_measurement(gate: Gate, judged: EvaluateStage) -> Iterator[Problem]:
+def _check_measurement(
+    where: str, condition: GateCondition, judged: EvaluateStage
+) -> Iterator[Problem]:
     """Yield what is asked for and can't be measured, as far as the names are known."""
     from novaloop.recipes.catalog import metric_of  # noqa: PLC0415 - as in `default_plan`
 
     if judged.task is Task.GEN_QA:
-        yield from _check_row_metric(gate, judged)
+        yield from _check_row_metric(where, condition, judged)
         return
-    of_rows = gate.metric in GATED and gate.metric != metric_of(judged.task)
+    of_rows = condition.metric in GATED and condition.metric != metric_of(judged.task)
     asked = {
         "metric": of_rows,
-        "class_floors": bool(gate.class_floors),
-        "max_format_failures": gate.max_format_failures is not None,
-        "max_truncated": gate.max_truncated is not None,
+        "each_class": condition.each_class,
+        "class_floors": bool(condition.class_floors),
+        "max_format_failures": condition.max_format_failures is not None,
+        "max_truncated": condition.max_truncated is not None,
     }
     what = f"{judged.name} runs {judged.task}, which leaves no rows to measure that by"
     for name in (name for name, is_asked in asked.items() if is_asked):
-        told = f"{gate.metric}: {what}" if name == "metric" else what
-        yield Problem(f"gate.{name}", told, "choose what the task measures, or judge a gen_qa")
+        told = f"{condition.metric}: {what}" if name == "metric" else what
+        do = "choose what the task measures, or judge a gen_qa"
+        yield Problem(f"{where}.{name}", told, do)
 
 
-def _check_row_metric(gate: Gate, judged: EvaluateStage) -> Iterator[Problem]:
-    if gate.metric not in GATED:
+def _check_row_metric(
+    where: str, condition: GateCondition, judged: EvaluateStage
+) -> Iterator[Problem]:
+    metric = condition.metric
+    if metric not in GATED:
         if not judged.processor:
-            names = ", ".join(GATED)
-            yield Problem("gate.metric", f"{gate.metric} is none of {names}", "choose one of them")
+            what = f"{metric} is none of {', '.join(GATED)}"
+            yield Problem(f"{where}.metric", what, "choose one of them")
         return
-    most = GATED[gate.metric].most
-    if gate.at_least is not None and not 0 <= gate.at_least <= most:
-        what = f"{gate.metric} lies between 0 and {most}, and {gate.at_least:g} does not"
-        yield Problem("gate.at_least", what, "write a level between them")
+    most = GATED[metric].most
+    if condition.at_least is not None and not 0 <= condition.at_least <= most:
+        what = f"{metric} lies between 0 and {most}, and {condition.at_least:g} does not"
+        yield Problem(f"{where}.at_least", what, "write a level between them")
+    if condition.margin is not None and condition.margin >= most:
+        what = f"{metric} lies between 0 and {most}, so it can't lose {condition.margin:g}"
+        yield Problem(f"{where}.margin", what, "write a smaller margin")

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from novaloop import wording
-from novaloop.experiment.spec.experiment import ExperimentSpec, Gate, SplitSettings
+from novaloop.experiment.spec.experiment import ExperimentSpec, Gate, GateCondition, SplitSettings
 from novaloop.experiment.spec.reward import REWARD_TYPES, LengthPenalty, WeightedPart
 from novaloop.experiment.spec.stages import (
     BEDROCK_TARGETS,
@@ -29,6 +29,7 @@ _SECTIONS: Mapping[str, type[BaseModel]] = {
     "": ExperimentSpec,
     "split": SplitSettings,
     "gate": Gate,
+    "conditions": GateCondition,
     **STAGES,
     **REWARD_TYPES,
     "parts": WeightedPart,

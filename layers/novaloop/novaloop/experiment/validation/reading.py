@@ -29,7 +29,10 @@ _FOLLOWERS: Mapping[int | str, tuple[str, ...]] = {
 _LINKS = {"name", "task", "subtask", "processor", "peft"}
 """The settings of a stage that others refer to, or must agree with."""
 _FOLLOWS: Mapping[str, set[str]] = {
-    "gate": {"runtime", "labels", "plan", "gate.evaluation", "gate.metric"},
+    "gate": {
+        *("runtime", "labels", "plan", "gate.evaluation", "gate.metric", "gate.conditions"),
+        *("gate.not_worse_than", "gate.margin", "gate.each_class"),
+    },
     "plan": {"runtime", "plan", "checkpoint"},
     "labels": {"labels"},
     "checks": {"split"},
