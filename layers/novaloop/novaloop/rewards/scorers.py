@@ -102,7 +102,8 @@ def score_numeric(answer: str, reference: object, settings: Mapping[str, Any]) -
     """Right when the number of the answer is within `tolerance` of the reference's."""
     expected = _number_of(reference_text(reference))
     if expected is None:
-        raise UnusableSampleError("reference_answer holds no number")
+        hint = "write it as 1234.5 or 1,234.5, and one alone"
+        raise UnusableSampleError(f"reference_answer holds no number that is read; {hint}")
     found = _number_of(answered(answer))
     if found is None:
         return WRONG, False
