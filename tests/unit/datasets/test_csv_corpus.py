@@ -127,10 +127,13 @@ def as_expected(
 @needs_corpus
 @pytest.mark.parametrize("case", expecting("reject"), ids=lambda case: case["file"])
 def test_bad_file_is_refused_by_rule_and_line(case: dict[str, str]) -> None:
+    content = (CORPUS / "files" / case["file"]).read_bytes()
+    if "nul" in case["tags"].split(",") and b"\0" not in content:
+        pytest.skip("this copy of the file has lost its NUL, as where it went through C strings")
     refusal = convert_file(case).refusal
 
     assert refusal is not None
-    assert (refusal.rule, refusal.line) == REJECTED[case["file"]]
+    assert (refusal.rule, refusal.line) == REJECTED[case["file"]], content[:200]
     assert "\n" not in str(refusal)
     if refusal.line is not None:
         assert str(refusal).startswith(f"line {refusal.line}: ")
