@@ -296,8 +296,8 @@ BREAKS: Sequence[Break] = (
     _one(
         "an experiment starts without a file of which no event told",
         "experiment/controller/intake.py",
-        "for key, newest in seen.newest.items():",
-        "for key, newest in ():",
+        "if newest is not None and newest != (read := known.get(key)) and",
+        "if () and",
     ),
     _one(
         "a command whose event is lost waits for the next hint",

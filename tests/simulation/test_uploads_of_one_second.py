@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -80,3 +81,48 @@ def test_the_newer_settings_are_used(call: str) -> None:
     spec = sim.store.load("demo").spec
     assert spec is not None
     assert spec.version_id == sim.objects.versions(SPEC_KEY)[-1]
+
+
+INVALID, BAD = SPEC + b"plan: [nothing]\n", b"Id,Body,Z\n1,a question,HQ\n"
+PLAN = SPEC + b"plan: [sft]\ndry_run: true\n"
+
+
+@pytest.mark.parametrize(
+    ("key", "older", "newer"),
+    [
+        (DATA_KEY, BAD, questions_csv(NEWER, 1)),
+        (DATA_KEY, questions_csv(3, 0), questions_csv(NEWER, 1)),
+        (DATA_KEY, questions_csv(OLDER, 0), questions_csv(NEWER, 1)),
+        (SPEC_KEY, INVALID, PLAN),
+        (SPEC_KEY, SPEC + b"plan: [sft, evaluate: more]\n", PLAN),
+    ],
+    ids=["no column", "few rows", "good rows", "invalid settings", "good settings"],
+)
+def test_the_newer_one_is_read_in_the_end_also_if_its_event_is_lost(
+    key: str, older: bytes, newer: bytes
+) -> None:
+    """The sweep can't tell it from the older, which was read within the same second."""
+    sim = Simulation()
+    sim.clock.time = sim.clock.time.replace(microsecond=100_000)
+    for other, body in ((SPEC_KEY, PLAN), (DATA_KEY, questions_csv(NEWER, 1))):
+        if other != key:
+            sim.objects.put(other, body, "text/plain")
+            ingest(other, sim._ingest_world())
+    sim.objects.put(key, older, "text/plain")
+    ingest(key, sim._ingest_world())
+    sim.objects.put(key, newer, "text/plain")
+    assert sim.run(partial(sim.is_in, "demo", Status.COMPLETED), timedelta(hours=1))
+    assert sim.record("demo").datasets["sft"].rows == NEWER
+    assert sim.record("demo").spec.dry_run
+
+
+def test_a_refused_file_that_is_deleted_is_told_no_more() -> None:
+    sim = Simulation()
+    sim.upload("demo", "experiment.yaml", PLAN)
+    sim.upload("demo", "sft.csv", BAD)
+    assert sim.reaches("demo", Status.REJECTED)
+    sim.passes(timedelta(minutes=3))
+    told = len(sim.notifier.messages)
+    sim.objects.deleted.add(DATA_KEY)
+    sim.passes(timedelta(days=2))
+    assert len(sim.notifier.messages) == told == 1

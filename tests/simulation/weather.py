@@ -808,8 +808,9 @@ class Following(Fault):
         self.seen = set()
         for name in self.stack.names:
             if self.dice.random() < 0.7:
-                origin = self.dice.choice([*self.stack.names, *self.stack.names, "nobody"])
-                stage = self.dice.choice(("sft", "sft", "sft", "after-sft"))
+                others = [each for each in self.stack.names if each != name]
+                origin = self.dice.choice([*others * 3, name, "nobody"])
+                stage = self.dice.choice(("sft", "sft", "sft", "sft", "after-sft"))
                 self.stack.origins[name] = f"checkpoint: {origin}/{stage}\n".encode()
 
     def around(self, call: Call) -> Any:

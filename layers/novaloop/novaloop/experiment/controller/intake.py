@@ -114,6 +114,8 @@ def collect(record: Record, seen: Observation, now: datetime, policy: Policy) ->
     item = seen.snapshot.spec
     if misnamed := next(_check_name(record), None):
         return enter(record, Status.REJECTED, str(misnamed), now)
+    if newer := _read_newer(record, seen, now):
+        return newer
     if why := _why_not_read(seen) or seen.endpoint_problem:
         which = _identity(_spec_id(seen.snapshot), seen.endpoint_problem or "")
         return _reject(record, why, {SPEC_FILE: which}, now)
@@ -124,8 +126,8 @@ def collect(record: Record, seen: Observation, now: datetime, policy: Policy) ->
         spec_upload=uploaded.version_id if uploaded else "",
     )
     intake = _sort(record.spec, seen.snapshot.datasets.values())
-    if changed := _changed_meanwhile(record, seen, now):
-        return changed
+    if gone := _refuse_gone(record, intake, seen, now):
+        return gone
     if not intake.is_complete:
         return _wait_for_datasets(record, intake, seen.snapshot, now)
     return _judge(record, intake, seen, now, policy)
@@ -148,7 +150,8 @@ def compared(snapshot: Snapshot, now: datetime, policy: Policy) -> Compared:
 
     An upload whose event is late or lost has no item yet, so nothing starts before the bucket says
     that what is about to be used is still the newest: of its key, and of those of other formats.
-    Nor is waited for what can't be converted, since it, or its settings, were deleted.
+    Nor is waited for what can't be converted, since it, or its settings, were deleted; nor for a
+    correction of what is refused that came within the same second, so that the sweep can't tell it.
     """
     record = snapshot.record
     spec = snapshot.spec.spec if snapshot.spec else ExperimentSpec()
@@ -156,11 +159,13 @@ def compared(snapshot: Snapshot, now: datetime, policy: Policy) -> Compared:
         return Compared()
     misnamed = [file.source_key for file in _misnamed(snapshot)]
     if spec is None:
-        return Compared(tuple(misnamed))
+        read = [_spec_key(snapshot)] if snapshot.spec and snapshot.spec.version_id else []
+        return Compared((*read, *misnamed))
     intake = _sort(spec, snapshot.datasets.values())
     is_due = intake.is_complete and now >= _starts_at(intake, snapshot, policy)
     stalled = [item for item in intake.busy if _is_stalled(item, now)]
-    items = intake.accepted if is_due else (*intake.stale, *stalled)
+    refused = [item for item in intake.rejected if item.version_id]
+    items = intake.accepted if is_due else (*intake.stale, *stalled, *refused)
     sources = sorted({item.source_key for item in items})
     settings = [_spec_key(snapshot)] if is_due or sources else []
     later = {
@@ -183,37 +188,60 @@ def _spec_key(snapshot: Snapshot) -> str:
     return f"{INBOX}{snapshot.experiment_id}/{SPEC_FILE}"
 
 
-def _changed_meanwhile(record: Record, seen: Observation, now: datetime) -> Decision | None:
-    """Have read what is newer in the bucket than its item; refuse what was deleted there."""
-    snapshot = seen.snapshot
+def _known(snapshot: Snapshot) -> Mapping[str, Version]:
+    """Return of which versions the items are, by the keys of the files."""
     known = {
         item.source_key: Version(item.version_id, item.uploaded_at)
         for item in snapshot.datasets.values()
     }
     if snapshot.spec is not None:
         known[_spec_key(snapshot)] = Version(snapshot.spec.version_id, snapshot.spec.uploaded_at)
-    newer, gone = [], []
-    for key, newest in seen.newest.items():
-        read = known.get(key)
-        if newest is not None and (read is None or newest.uploaded_at >= read.uploaded_at):
-            newer += [key] if newest != read else []
-        elif read is not None and not is_misnamed_spec(file_of(key)):
-            gone.append(key)  # also where an older one is the newest by now
-    if newer:
-        files = ", ".join(file_of(key) for key in newer)
-        reason = f"waiting for {files}, of which the bucket has a newer version, to be read"
-        waiting = enter(record, Status.COLLECTING, reason, now)
-        ingest = tuple(map(IngestCommand, newer))
-        # Ingest writes nothing before it has read a file that shows that it is at it.
-        if record.reason == reason and record.due_at is not None and now < record.due_at:
-            return replace(waiting, awaits=ingest)
-        return replace(waiting, commands=ingest, look_at=now + CHECK_AGAIN)
-    if gone:
-        files = ", ".join(file_of(key) for key in gone)
-        reason = f"{files}: deleted from the bucket before the start; upload it again to go on"
-        refused = {file_of(key): _identity(str(known[key]), "gone") for key in gone}
-        return _reject(record, reason, refused, now)
-    return None
+    return known
+
+
+def _read_newer(record: Record, seen: Observation, now: datetime) -> Decision | None:
+    """Have read what is newer in the bucket than its item."""
+    known = _known(seen.snapshot)
+    newer = [
+        key
+        for key, newest in seen.newest.items()
+        if newest is not None and newest != (read := known.get(key)) and _is_later(newest, read)
+    ]
+    if not newer:
+        return None
+    files = ", ".join(file_of(key) for key in newer)
+    reason = f"waiting for {files}, of which the bucket has a newer version, to be read"
+    waiting = enter(record, Status.COLLECTING, reason, now)
+    ingest = tuple(map(IngestCommand, newer))
+    # Ingest writes nothing before it has read a file that shows that it is at it.
+    if record.reason == reason and record.due_at is not None and now < record.due_at:
+        return replace(waiting, awaits=ingest)
+    return replace(waiting, commands=ingest, look_at=now + CHECK_AGAIN)
+
+
+def _is_later(newest: Version, read: Version | None) -> bool:
+    return read is None or newest.uploaded_at >= read.uploaded_at
+
+
+def _refuse_gone(
+    record: Record, intake: _Intake, seen: Observation, now: datetime
+) -> Decision | None:
+    """Refuse to start with what was deleted from the bucket; what is refused need not be there."""
+    known, refused_by_now = _known(seen.snapshot), {item.source_key for item in intake.rejected}
+    gone = [
+        key
+        for key, newest in seen.newest.items()
+        if (read := known.get(key)) is not None
+        and (newest is None or not _is_later(newest, read))  # an older one is the newest by now
+        and not is_misnamed_spec(file_of(key))
+        and key not in refused_by_now
+    ]
+    if not gone:
+        return None
+    files = ", ".join(file_of(key) for key in gone)
+    reason = f"{files}: deleted from the bucket before the start; upload it again to go on"
+    refused = {file_of(key): _identity(str(known[key]), "gone") for key in gone}
+    return _reject(record, reason, refused, now)
 
 
 def _judge(
