@@ -18,6 +18,7 @@ from novaloop.datasets.errors import Setting, Wording
 from novaloop.datasets.options import SourceFormat
 from novaloop.datasets.profile.checks import Finding, check_datasets
 from novaloop.datasets.profile.profile import DatasetProfile
+from novaloop.datasets.reading.file_types import how_to_save
 from novaloop.experiment.record import DatasetItem, DatasetStatus
 from novaloop.experiment.spec.experiment import FIELDS_ONLY, ExperimentSpec
 from novaloop.experiment.spec.inputs import FORMATS, question_column
@@ -154,7 +155,8 @@ def _convert(
 ) -> tuple[DatasetItem, Mapping[str, Any]]:
     """Run ingest's conversion in a scratch folder and move what is wanted beside `target`."""
     if SourceFormat.of(source.name) is None:
-        raise Refused(f"{source}: must end in .csv or .jsonl, with or without .gz")
+        what = f"{source}: is read if its name ends in .csv or .jsonl, with or without .gz"
+        raise Refused(f"{what}; {how_to_save(source.name)}")
     key = f"inbox/convert/{role}{''.join(source.suffixes)}"
     now = datetime.now(UTC)
     item = DatasetItem(role, DatasetStatus.INGESTING, key, "local", now, "", now)

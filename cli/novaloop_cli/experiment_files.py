@@ -6,8 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from novaloop.datasets.convert import placed_rows
+from novaloop.datasets.errors import DatasetRefused, Wording
 from novaloop.datasets.options import SourceFormat
-from novaloop.experiment.controller.strays import what_is_not_used
+from novaloop.datasets.rejects import RejectLog
+from novaloop.experiment.controller.strays import split_for, what_is_not_used
 from novaloop.experiment.names import (
     SPEC_FILE,
     SPLIT_STEM,
@@ -17,10 +20,11 @@ from novaloop.experiment.names import (
     stem_of,
 )
 from novaloop.experiment.spec.experiment import ExperimentSpec
-from novaloop.experiment.spec.inputs import roles, split_roles
+from novaloop.experiment.spec.inputs import roles, row_formats, split_roles
 from novaloop.experiment.spec.yaml_file import MAX_BYTES
 from novaloop.experiment.validation.reading import read_spec, read_what_holds
 from novaloop.problem import Invalid
+from novaloop.usecases.conversion import dataset_options
 from novaloop_cli.errors import Refused
 
 READ_BY = {"columns", "encoding", "delimiter", "split"}
@@ -74,7 +78,7 @@ def look_at(directory: Path, name: str) -> Folder:
         not_used = tuple(_not_used(directory, spec, name))
         if missing := [f"{stem}.csv" for stem, files in found.items() if not files]:
             needs = f"{directory}: the plan needs {', '.join(missing)}; add what is missing"
-            problems += (needs, *not_used)
+            problems += (needs, *not_used, *_one_file(directory, spec))
         for files in found.values():
             if len(files) > 1:
                 names = " and ".join(file.name for file in files)
@@ -89,6 +93,26 @@ def _not_used(directory: Path, spec: ExperimentSpec, name: str) -> Iterator[str]
     files = (file.name for file in sorted(directory.iterdir()) if file.is_file())
     seen = [file for file in files if not file.startswith(".") and not is_misnamed_spec(file)]
     yield from what_is_not_used(name, seen, spec)
+
+
+def _one_file(directory: Path, spec: ExperimentSpec) -> Iterator[str]:
+    """Yield, if a single file of rows lies there under another name, how to use it all the same:
+    as the one that is divided, and why it could not be read yet."""
+    formats = [(each, SourceFormat.of(each.name)) for each in directory.iterdir()]
+    files = [(file, source_format) for file, source_format in formats if source_format]
+    if len(files) != 1 or stem_of(files[0][0].name) in roles(spec):
+        return
+    ((file, source_format),) = files
+    name = f"{SPLIT_STEM}{''.join(file.suffixes)}"
+    if stem_of(file.name) != SPLIT_STEM and (division := split_for(spec)):
+        yield f"to make them of {file.name}, call it {name} and write in {SPEC_FILE}: {division}"
+    needed = [each for role in roles(spec) for each in row_formats(spec, role)]
+    options = dataset_options(spec, source_format)
+    try:
+        with file.open("rb") as source:
+            next(placed_rows(source, needed, options, RejectLog(lambda _: None)), None)
+    except DatasetRefused as refused:
+        yield f"{file.name}: {Wording(shows_found=True).told(refused)}"
 
 
 def beginning(file: Path) -> bytes | None:

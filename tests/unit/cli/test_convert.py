@@ -148,7 +148,7 @@ def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:
     source.write_bytes(b"PK")
     code, output, _ = converted(source, "sft")
     assert code == 2
-    assert "must end in .csv or .jsonl" in output
+    assert "its name ends in .csv or .jsonl" in " ".join(output.split())
 
 
 def test_the_source_is_never_overwritten(source: Path) -> None:
@@ -197,3 +197,24 @@ def test_the_list_of_rejected_rows_names_options_too(source: Path) -> None:
     _, _, target = converted(source, "sft", *OPTIONS)
     (reject,) = target.with_name("out.jsonl.rejects.jsonl").read_text().splitlines()
     assert json.loads(reject)["message"].endswith("correct it, or add it to `--label`")
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("data.xlsx", "save it in Excel as `CSV UTF-8`, one sheet a file"),
+        ("data.XLS", "save it in Excel as `CSV UTF-8`, one sheet a file"),
+        ("data.parquet", "write it as CSV, as pandas does"),
+        ("data.json", "write one object a line, and call it .jsonl"),
+        ("data.tsv", "set `delimiter` to a tab"),
+        ("data.zip", "unpack it"),
+        ("data.txt", "save it as CSV or JSON Lines, in UTF-8"),
+    ],
+)
+def test_how_a_file_of_another_kind_is_saved_is_told(tmp_path: Path, name: str, told: str) -> None:
+    (tmp_path / name).write_bytes(b"PK\3\4")
+    result = novaloop(
+        "convert", str(tmp_path / name), str(tmp_path / "out.jsonl"), "--method", "sft"
+    )
+    assert result.exit_code == 2
+    assert told in " ".join(result.stderr.split())

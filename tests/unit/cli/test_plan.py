@@ -207,10 +207,45 @@ def test_an_update_of_an_endpoint_needs_the_quota_twice(folder: Path) -> None:
 
 def test_a_plan_names_the_files_that_it_leaves_out(folder: Path) -> None:
     (folder / "data.csv").write_text("question,answer\n")
-    told = "data.csv is there, but not used: set `split:` in experiment.yaml"
+    told = "data.csv is there, but not used: write `split: {sft: 0.6, rft: 0.2, eval: 0.2}`"
     assert told in " ".join(novaloop("plan", str(folder)).stdout.split())
     (only,) = planned(folder)["not_used"]
     assert only.startswith(told)
+
+
+@pytest.mark.parametrize(
+    ("settings", "divided"),
+    [
+        ("", "split: {sft: 0.6, rft: 0.2, eval: 0.2}"),
+        ("plan: [{sft: {}}, {evaluate: end}]\n", "split: {sft: 0.75, eval: 0.25}"),
+    ],
+)
+def test_one_file_under_a_name_of_its_own_is_told_all_that_is_to_be_written(
+    tmp_path: Path, settings: str, divided: str
+) -> None:
+    (tmp_path / "experiment.yaml").write_text(settings)
+    (tmp_path / "tickets.csv").write_text("body;team\nwhat?;A\n")
+    told = novaloop("plan", str(tmp_path), "--name", "x").stderr
+    write = f"to make them of tickets.csv, call it data.csv and write in experiment.yaml: {divided}"
+    assert write in " ".join(told.split())
+    assert "set `delimiter: ';'` in experiment.yaml" in " ".join(told.split())
+
+    (tmp_path / "tickets.csv").rename(tmp_path / "data.csv")
+    (tmp_path / "experiment.yaml").write_text(f"{settings}{divided}\ndelimiter: ';'\n")
+    told = novaloop("plan", str(tmp_path), "--name", "x").stderr
+    assert "set `columns: {question: ..., answer: ...}`" in " ".join(told.split())
+    assert "found: 'body', 'team'" in " ".join(told.split())
+
+    columns = "columns: {question: body, answer: team}"
+    (tmp_path / "experiment.yaml").write_text(f"{settings}{divided}\ndelimiter: ';'\n{columns}\n")
+    rows = "".join(f"question {number};{'AB'[number % 2]}\n" for number in range(400))
+    (tmp_path / "data.csv").write_text(f"body;team\n{rows}")
+    assert novaloop("plan", str(tmp_path), "--name", "x").exit_code == 0
+
+
+def test_a_plan_that_has_its_files_says_nothing_of_dividing_another(folder: Path) -> None:
+    (folder / "tickets.csv").write_text("question,answer\na,b\n")
+    assert "split" not in novaloop("plan", str(folder)).stdout
 
 
 def test_costs_add_up_and_follow_the_prices_given(folder: Path, tmp_path: Path) -> None:

@@ -165,7 +165,8 @@ def test_data_without_a_split_is_told_as_ingest_tells_it(
     result = novaloop(verb, str(tmp_path), "--name", "one-file")
     assert result.exit_code == 2
     assert "the plan needs sft.csv, rft.csv, eval.csv" in result.stderr
-    assert f"{file} is there, but not used: set `split:` in experiment.yaml" in result.stderr
+    told = f"{file} is there, but not used: write `split: {{sft: 0.6, rft: 0.2, eval: 0.2}}` in exp"
+    assert told in result.stderr
     assert uploads(stack) == {}
 
 
@@ -179,8 +180,8 @@ def test_what_is_left_out_of_a_folder_is_named_with_the_cause(stack: Stack, fold
     assert re.split(r" (?=[\w.]+ is there,)", flat) == [
         "dpo.csv is there, but not used: no stage of the plan uses it",
         (
-            "eval.xlsx is there, but not used: its format is not read: save it as eval.csv or "
-            "eval.jsonl"
+            "eval.xlsx is there, but not used: its format is not read: save it in Excel as `CSV "
+            "UTF-8`, one sheet a file, called eval.csv"
         ),
         "notes.md is there, but not used: nothing of an experiment is called like that",
         (

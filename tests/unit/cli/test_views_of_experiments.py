@@ -514,8 +514,8 @@ def test_each_file_that_is_not_used_is_shown_with_its_own_cause(stack: Stack) ->
         stack.table.put_stray(NAME, name)
     told = " ".join(novaloop("show", NAME).stdout.split())
     for expected in (
-        "data.csv is there, but not used: set `split:` in experiment.yaml",
-        "eval.xlsx is there, but not used: its format is not read: save it as eval.csv",
+        "data.csv is there, but not used: write `split: {sft: 0.6, rft: 0.2, eval: 0.2}` in exp",
+        "eval.xlsx is there, but not used: its format is not read: save it in Excel as `CSV UTF",
         "old/sft.csv is there, but not used: it lies in a folder of its own",
         "Sft.csv is there, but not used: names are in lower case: call it sft.csv",
         "train.csv is there, but not used: no data of the plan is called so, but sft.csv, rft",

@@ -47,6 +47,16 @@ _IN_ZIP: tuple[tuple[bytes, str, str], ...] = (
     (b"word/", "a Word document", _AS_CSV),
     (b"Index/", "a Numbers or Pages document", "export it as CSV in UTF-8"),
 )
+_IN_EXCEL = _IN_ZIP[0][2]
+_BY_EXTENSION = {
+    **dict.fromkeys(("xlsx", "xlsm", "xlsb", "xls"), _IN_EXCEL),
+    **dict.fromkeys(("ods", "numbers"), "save it as CSV in UTF-8, one sheet a file"),
+    **dict.fromkeys(("parquet", "arrow", "feather", "avro", "orc"), _BY_PANDAS),
+    "json": "write one object a line, and call it .jsonl",
+    "ndjson": "call it .jsonl",
+    "tsv": "call it .csv, and set `delimiter` to a tab",
+    **dict.fromkeys(("zip", "tar", "tgz", "bz2", "xz", "zst", "7z", "rar"), _UNPACKED),
+}
 _MARKUP = (b"<!doctype html", b"<html", b"<head", b"<?xml")
 _SOME_NULS = 8
 """More than a text has that was damaged, and fewer than a line of UTF-16 has."""
@@ -60,6 +70,12 @@ def require_text(head: bytes, codec: str) -> None:
         raise DatasetRefused(_RULE, f"the file is {what}, whatever its name says", do)
     if not codec.startswith(("utf-16", "utf-32")):
         _require_few_nuls(head)
+
+
+def how_to_save(file: str) -> str:
+    """Say how a file is made CSV or JSON Lines whose name says that it is neither."""
+    extension = file.lower().removesuffix(".gz").rpartition(".")[2]
+    return _BY_EXTENSION.get(extension, "save it as CSV or JSON Lines, in UTF-8")
 
 
 def _known(head: bytes) -> Iterator[tuple[str, str]]:

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from novaloop.datasets.options import SourceFormat
+from novaloop.datasets.reading.file_types import how_to_save
 from novaloop.experiment.bounds import cut
 from novaloop.experiment.names import (
     MAX_EXPERIMENT_WITHOUT_UID,
@@ -34,6 +35,9 @@ def why_not_used(experiment_id: str, file: str, spec: ExperimentSpec) -> str:
     read = [f"{SPLIT_STEM}.csv"] if divided else []
     read += [f"{role}.csv" for role in needed if role not in divided]
     names = ", ".join(read) or "no data"
+    is_read = SourceFormat.of(file) is not None
+    to_read = "" if is_read else f"; {how_to_save(file)}"
+    division = split_for(spec)
     misspelt = next(check_file_name(file, ""), None)
     causes = (
         (misspelt is not None, str(misspelt)),
@@ -44,20 +48,40 @@ def why_not_used(experiment_id: str, file: str, spec: ExperimentSpec) -> str:
         ("/" in file, f"it lies in a folder of its own: put it beside {SPEC_FILE}"),
         (file == SPEC_FILE, ""),
         (
-            is_dataset and SourceFormat.of(file) is None,
-            f"its format is not read: save it as {stem.lower()}.csv or {stem.lower()}.jsonl",
+            stem.lower() == SPLIT_STEM and not divided,
+            f"write `{division}` in {SPEC_FILE}, which divides {SPLIT_STEM}.csv, or give {names} "
+            f"instead{to_read}"
+            if division
+            else f"the plan needs {names}, which are not made of one file{to_read}",
+        ),
+        (
+            is_dataset and not is_read,
+            f"its format is not read: {how_to_save(file)}, called {stem.lower()}.csv",
         ),
         (is_dataset and stem != stem.lower(), f"names are in lower case: call it {file.lower()}"),
-        (
-            stem == SPLIT_STEM and not divided,
-            f"set `split:` in {SPEC_FILE}, which divides it, or give {names} instead",
-        ),
         (stem in divided, f"`split:` makes it from {SPLIT_STEM}.csv"),
         (stem in needed or stem == SPLIT_STEM, ""),
         (is_dataset, "no stage of the plan uses it"),
-        (looks_like_data(file), f"no data of the plan is called so, but {names}"),
+        (looks_like_data(file), f"no data of the plan is called so, but {names}{to_read}"),
     )
     return next((cause for holds, cause in causes if holds), NO_FILE)
+
+
+_WEIGHTS = {Role.SFT: 6, Role.RFT: 2, Role.DPO: 2, Role.EVAL: 2, Role.VALIDATION: 1}
+
+
+def split_for(spec: ExperimentSpec) -> str:
+    """Return a `split:` that makes a plan's datasets of one file; empty if it has one, or none can.
+
+    Fractions, since the numbers of rows are not known where the file is none of the plan's yet.
+    """
+    weights = {role: _WEIGHTS[role] for role in roles(spec) if role in _WEIGHTS}
+    if spec.split is not None or len(weights) < 2 or Role.EVAL not in weights:
+        return ""
+    whole = sum(weights.values())
+    # Rounded down, so that they never are more than the file has.
+    shares = (f"{role}: {100 * each // whole / 100:g}" for role, each in weights.items())
+    return f"split: {{{', '.join(shares)}}}"
 
 
 def what_is_not_used(

@@ -40,11 +40,14 @@ FIELDS_ONLY = "fields only"
 
 
 class SplitSettings(SpecPart):
-    """How `data.csv` is divided: counts (whole numbers) or fractions (at most 1 together)."""
+    """How `data.csv` is divided: counts (whole numbers) or fractions (at most 1 together).
 
-    sft: int | float = Field(ge=0)
+    A dataset that has no share here is a file of its own, or none that the plan needs.
+    """
+
+    sft: int | float | None = Field(default=None, ge=0)
     eval: int | float = Field(gt=0)
-    rft: int | float = Field(ge=0)
+    rft: int | float | None = Field(default=None, ge=0)
     dpo: int | float | None = Field(default=None, ge=0)
     validation: int | float | None = Field(default=None, ge=0)
     seed: int = 7
