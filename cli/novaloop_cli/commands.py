@@ -11,8 +11,9 @@ from uuid import uuid4
 import click
 
 from novaloop.experiment.controller.commands import apply
-from novaloop.experiment.costs.budget import commitment, cost_of_jobs, serving_hours, shortfall
+from novaloop.experiment.costs.budget import commitment, serving_hours, shortfall
 from novaloop.experiment.record import CommandItem, CommandKind, CommandOutcome, Record, Status
+from novaloop.experiment.runtimes.estimates import cost_of_jobs
 from novaloop.experiment.spec.stages import LONGEST_TTL_HOURS
 from novaloop_cli import views
 from novaloop_cli.consent import agreed, require_consent

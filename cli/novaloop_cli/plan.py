@@ -31,6 +31,12 @@ from novaloop.experiment.runtimes.registry import check_image, runtime_of
 from novaloop.experiment.spec.experiment import ExperimentSpec
 from novaloop.experiment.spec.stages import Role
 from novaloop.experiment.spec.yaml_file import MAX_BYTES
+from novaloop.experiment.validation.defaults import (
+    left_out,
+    resolve,
+    told_of_defaults,
+    told_of_gate,
+)
 from novaloop.metrics.power import rows_for_margin, rows_needed, smallest_gain
 from novaloop.metrics.registry import GATED
 from novaloop.problem import Invalid
@@ -75,18 +81,24 @@ REWARDS = (
     "The function of reward: is not checked: the jobs may call it if the stack's parameter "
     "RewardFunctionArns names it; --stack NAME checks it now."
 )
+DEFAULTS = (
+    "For what experiment.yaml leaves out ({}) a stack may have defaults of its own; --stack NAME "
+    "shows them."
+)
 ORIGIN = "The checkpoint of {} is a placeholder: it is looked up when the experiment starts."
 
 
 @dataclass(frozen=True)
 class Checked:
-    """A folder whose files are all in order."""
+    """A folder whose files are all in order. `of_stack` says what the stack's defaults make of it,
+    and that a deployment has no gate."""
 
     spec: ExperimentSpec
     files: tuple[Path, ...]
     datasets: Mapping[str, DatasetItem]
     findings: tuple[Mapping[str, Any], ...]
     not_used: tuple[str, ...]
+    of_stack: tuple[str, ...] = ()
 
 
 @click.command()
@@ -128,7 +140,7 @@ def plan(
     name = name or directory.resolve().name
     table = _prices(prices)
     with _site(stack_name, profile, region) as stack_config:
-        checked = check_folder(directory, name, rejects)
+        checked = with_defaults(check_folder(directory, name, rejects), stack_config)
         planned = planned_stages(name, checked, stack_config, table)
     if as_json:
         click.echo(json.dumps(_content(name, checked, planned, stack_config), indent=2))
@@ -221,6 +233,15 @@ def _why_not_used(
         yield snapshot.checks.refusal
 
 
+def with_defaults(checked: Checked, stack_config: PlannedStack) -> Checked:
+    """Return what was checked with the settings that would hold in a stack, as its controller
+    finds them."""
+    resolved = resolve(checked.spec, left_out(checked.spec), stack_config.defaults)
+    told = told_of_defaults(resolved), told_of_gate(resolved.spec)
+    sentences = tuple(f"{each[0].upper()}{each[1:]}." for each in told if each)
+    return replace(checked, spec=resolved.spec, of_stack=sentences)
+
+
 def planned_stages(
     name: str, checked: Checked, stack_config: PlannedStack, prices: PriceTable
 ) -> ExperimentPlan:
@@ -245,7 +266,7 @@ def _content(
         role: {"rows": item.rows, "rejected_rows": item.rejected_rows, "sha256": item.sha256}
         for role, item in sorted(checked.datasets.items())
     }
-    notes = list(_notes(checked.spec, stack_config))
+    notes = [*checked.of_stack, *_notes(checked.spec, stack_config)]
     head = {"experiment": name, "datasets": datasets, "findings": list(checked.findings)}
     head["not_used"] = list(checked.not_used)
     return {**head, **planned.to_dict(), "notes": notes}
@@ -269,6 +290,8 @@ def _show(
     out.print()
     out.print(stages_table(planned))
     out.print()
+    for remark in checked.of_stack:
+        out.print(remark, style="yellow")
     for line in (*_evidence(checked), *_remarks(checked.spec, planned, stack_config)):
         out.print(line)
 
@@ -360,6 +383,8 @@ def _notes(spec: ExperimentSpec, stack_config: PlannedStack) -> Iterator[str]:
     if spec.origin is not None:
         yield ORIGIN.format(spec.checkpoint)
     if stack_config.is_placeholder:
+        if silent := left_out(spec):
+            yield DEFAULTS.format(", ".join(silent))
         # Placeholders let any image pass; who knows no repository sees which are not AWS's.
         none = replace(
             stack_config.stack_config,

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 
 from novaloop.experiment.stack import StackConfig
 from novaloop.recipes.jobs import Deployment
-from novaloop_cli.stack import aws_region, describe_stack
+from novaloop_cli.stack import aws_region, describe_stack, stack_defaults
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from novaloop.experiment.spec.defaults import SpecDefaults
 
 PREFIX = "novaloop"
 _NEEDED = {"BucketName", "ExecutionRoleArn", "BedrockRoleArn", "RewardFunctionArn", "JobNamePrefix"}
@@ -18,15 +20,19 @@ _NEEDED = {"BucketName", "ExecutionRoleArn", "BedrockRoleArn", "RewardFunctionAr
 
 @dataclass(frozen=True)
 class PlannedStack:
-    """A site, the first word of its jobs' names, and whether it is made of placeholders."""
+    """A site, the first word of its jobs' names, and whether it is made of placeholders.
+
+    `defaults` hold for what settings leave out; None where nobody knows any.
+    """
 
     stack_config: StackConfig
     prefix: str
     is_placeholder: bool
+    defaults: SpecDefaults | None = None
 
 
-def placeholder_stack(region: str) -> PlannedStack:
-    """Return a site for those who have deployed nothing yet."""
+def placeholder_stack(region: str, defaults: SpecDefaults | None = None) -> PlannedStack:
+    """Return a site for those who have deployed nothing yet, or need not name what they have."""
     deployment = Deployment(
         region=region,
         execution_role_arn="arn:aws:iam::000000000000:role/placeholder",
@@ -39,7 +45,7 @@ def placeholder_stack(region: str) -> PlannedStack:
     )
     role = "arn:aws:iam::000000000000:role/placeholder"
     stack_config = StackConfig("placeholder-bucket", deployment, bedrock_role_arn=role)
-    return PlannedStack(stack_config, PREFIX, is_placeholder=True)
+    return PlannedStack(stack_config, PREFIX, is_placeholder=True, defaults=defaults)
 
 
 def deployed_stack(name: str) -> PlannedStack:
@@ -57,7 +63,9 @@ def deployed_stack(name: str) -> PlannedStack:
         reward_functions=_listed(stack, "RewardFunctionArns"),
     )
     stack_config = StackConfig(stack["BucketName"], deployment, stack["BedrockRoleArn"])
-    return PlannedStack(stack_config, stack["JobNamePrefix"], is_placeholder=False)
+    return PlannedStack(
+        stack_config, stack["JobNamePrefix"], is_placeholder=False, defaults=stack_defaults(stack)
+    )
 
 
 def _listed(stack: Mapping[str, str], name: str) -> tuple[str, ...]:

@@ -19,6 +19,7 @@ from botocore.utils import validate_region_name
 from click.core import ParameterSource
 
 from novaloop.experiment.names import INBOX
+from novaloop.experiment.spec.defaults import SpecDefaults
 from novaloop.store.table import ExperimentTable
 from novaloop.usecases.inbox import InboxFile
 from novaloop_cli.errors import Failed, Refused
@@ -53,7 +54,8 @@ R = TypeVar("R")
 class Stack:
     """One deployment of Novaloop, as its CloudFormation outputs describe it.
 
-    `chosen_by` are the options of the command line that led to it.
+    `chosen_by` are the options of the command line that led to it, `defaults` those of its
+    experiments; None if its release knows none.
     """
 
     bucket: str
@@ -61,6 +63,7 @@ class Stack:
     region: str
     is_local: bool = False
     chosen_by: tuple[str, ...] = ()
+    defaults: SpecDefaults | None = None
 
     @cached_property
     def table(self) -> ExperimentTable:
@@ -156,8 +159,19 @@ def aws_client(service: str) -> Any:
 
 def find_stack(name: str) -> Stack:
     """Look a stack up with whatever credentials the environment gives. Raises Refused, Failed."""
-    outputs = describe_stack(name, {"BucketName", "TableName"})
-    return Stack(outputs["BucketName"], outputs["TableName"], aws_region())
+    found = describe_stack(name, {"BucketName", "TableName"})
+    region, defaults = aws_region(), stack_defaults(found)
+    return Stack(found["BucketName"], found["TableName"], region, defaults=defaults)
+
+
+def stack_defaults(described: Mapping[str, str]) -> SpecDefaults | None:
+    """Return what a stack's parameters say of settings that are left out, as its controller reads
+    them; None if its release has no such parameters."""
+    if "DefaultApproval" not in described:
+        return None
+    approval: Any = described["DefaultApproval"]
+    gate: Any = described["DefaultGate"]
+    return SpecDefaults.of_parameters(approval, float(described["DefaultBudgetUsd"]), gate)
 
 
 def describe_stack(name: str, needed: Set[str]) -> dict[str, str]:

@@ -18,6 +18,7 @@ from novaloop_cli.plan import (
     planned_stages,
     stages_table,
     unknown_costs,
+    with_defaults,
 )
 from novaloop_cli.planned_stack import placeholder_stack
 from novaloop_cli.stack import Stack, with_stack
@@ -39,11 +40,14 @@ def submit(stack: Stack, directory: Path, name: str | None, *, yes: bool) -> Non
     """
     name = name or directory.resolve().name
     refuse_if_started(stack, name)
-    checked = check_folder(directory, name)
-    planned = planned_stages(name, checked, placeholder_stack(stack.region), packaged_prices())
+    stack_config = placeholder_stack(stack.region, stack.defaults)
+    checked = with_defaults(check_folder(directory, name), stack_config)
+    planned = planned_stages(name, checked, stack_config, packaged_prices())
     out = views.console()
     out.print(stages_table(planned))
     spec = checked.spec
+    for remark in checked.of_stack:
+        out.print(remark, style="yellow")
     for line in (*cost_remarks(spec, planned), *unknown_costs(spec), *checked.not_used):
         out.print(line)
     if spec.dry_run:

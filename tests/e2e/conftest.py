@@ -30,6 +30,8 @@ PARAMETERS = {
     "SubnetIds": "subnet-0123456789abcdef0",
     "SecurityGroupIds": "sg-0123456789abcdef0",
     "RewardFunctionArns": REWARD_FUNCTION,
+    "DefaultBudgetUsd": "0",
+    "DefaultGate": "none",
 }
 """With a key, a VPC and a function of one's own, so that every test notices a right with any of
 them that a role lacks."""

@@ -177,6 +177,7 @@ def record(experiment_id: str = "questions", **changes: Any) -> Record:
         "started_at": NOW,
         "ended_at": LATER,
         "due_at": LATER,
+        "untold_start": "started with sft 3 rows",
         "notified": "LIVE",
         "reported": "0 warnings; LIVE",
         "notices": ("a late upload",),
@@ -237,7 +238,7 @@ def score(attempt: int = 1) -> ScoreItem:
 
 
 CHECKS = ChecksItem("v", NOW, "leak", ({"check": "overlap", "rows": [1, 2]},))
-SPEC_ITEM = SpecItem("v3", NOW, SPEC, ("plan.0: unknown",), "it came too late")
+SPEC_ITEM = SpecItem("v3", NOW, SPEC, ("plan.0: unknown",), "it came too late", ("gate",))
 ENTRIES = [
     HistoryEntry(NOW, "sft CLAIMED", "first"),
     HistoryEntry(NOW, "stop by jane", "second", "c1", CommandOutcome.APPLIED),

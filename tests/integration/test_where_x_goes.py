@@ -48,7 +48,7 @@ ASKED: Mapping[tuple[str, str], str] = {
     ("experiment/spec/experiment.py", "Runtime.TRAINING_JOB"): "the default",
     ("experiment/lineage.py", "StageKind.RFT"): "a rule of AWS's about RFT alone",
     ("experiment/controller/transitions.py", "JobStage"): "it alone says how long it may run",
-    ("experiment/costs/budget.py", "JobStage"): "it alone says how long it may run",
+    ("experiment/runtimes/estimates.py", "JobStage"): "it alone says how long it may run",
     ("experiment/runtimes/jobs.py", "JobStage"): "of a stage, what the spec asks of its job",
     ("experiment/runtimes/serving.py", "ServingStage"): "of a stage, what is asked of what serves",
     ("experiment/runtimes/serving.py", "DeployStage"): "it alone has machines, so another request",

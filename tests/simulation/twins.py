@@ -306,13 +306,15 @@ class TwinObjects:
 
 @dataclass
 class TwinNotifier:
-    """Remembers what was published."""
+    """Remembers what was published; apart, what tells of a start, which every experiment has."""
 
     messages: list[tuple[str, str]] = field(default_factory=list)
+    starts: list[tuple[str, str]] = field(default_factory=list)
 
     def publish(self, subject: str, message: str, attributes: Mapping[str, str]) -> None:
         assert attributes.get("experiment", "") in subject
-        self.messages.append((subject, message))
+        told = self.starts if subject.endswith(" has started") else self.messages
+        told.append((subject, message))
 
 
 def questions_csv(rows: int, seed: int) -> bytes:

@@ -71,6 +71,9 @@ def test_a_missing_variable_is_named(name: str) -> None:
         ("StartDelaySeconds", {"0": True, "900": True, "901": False, "-1": False}),
         ("LookSeconds", {"1": True, "3600": True, "3601": False, "0": False}),
         ("LagSeconds", {"1": True, "3600": True, "3601": False, "0": False}),
+        ("DefaultBudgetUsd", {"0": True, "2500": True, "99.5": True, "-1": False}),
+        ("DefaultApproval", {"auto": True, "manual": True, "": False, "no": False}),
+        ("DefaultGate", {"none": True, "better-than-baseline": True, "baseline": False}),
     ],
 )
 def test_template_and_settings_draw_the_same_limits(
@@ -118,6 +121,8 @@ def test_whole_numbers_are_digits_alone(parameter: str, good: list[str], bad: li
 def _allows(spec: dict[str, str], value: str) -> bool:
     if spec["Type"] == "Number":
         return float(spec["MinValue"]) <= float(value) <= float(spec["MaxValue"])
+    if "AllowedValues" in spec:
+        return value in spec["AllowedValues"]
     return re.fullmatch(spec["AllowedPattern"], value) is not None
 
 
@@ -127,6 +132,9 @@ def _settings_accept(parameter: str, value: str) -> bool:
         "StartDelaySeconds": "START_DELAY_SECONDS",
         "LookSeconds": "LOOK_SECONDS",
         "LagSeconds": "LAG_SECONDS",
+        "DefaultBudgetUsd": "DEFAULT_BUDGET_USD",
+        "DefaultApproval": "DEFAULT_APPROVAL",
+        "DefaultGate": "DEFAULT_GATE",
     }
     environment = variables("ControllerFunction") | FROM_LAMBDA
     try:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from novaloop.experiment.names import MAX_PREFIX
+from novaloop.experiment.spec.defaults import SpecDefaults
 
 
 class Settings(BaseModel):
@@ -68,6 +69,9 @@ class ControllerSettings(SweeperSettings):
     start_delay_seconds: float = Field(ge=0, le=900)
     look_seconds: float = Field(ge=1, le=3600)
     lag_seconds: float = Field(ge=1, le=3600)
+    default_approval: Literal["auto", "manual"]
+    default_budget_usd: float = Field(ge=0)
+    default_gate: Literal["none", "better-than-baseline"]
     output_kms_key_arn: str = ""
     subnet_ids: str = ""
     security_group_ids: str = ""
@@ -79,6 +83,12 @@ class ControllerSettings(SweeperSettings):
     def start_delay(self) -> timedelta:
         """How long an experiment waits for a newer upload before it starts."""
         return timedelta(seconds=self.start_delay_seconds)
+
+    @property
+    def defaults(self) -> SpecDefaults:
+        """What holds for what an experiment's settings leave out."""
+        named = self.default_approval, self.default_budget_usd, self.default_gate
+        return SpecDefaults.of_parameters(*named)
 
     @property
     def look_every(self) -> timedelta:

@@ -222,10 +222,11 @@ def test_retry_says_what_the_jobs_cost_at_most(controlled: Stack) -> None:
         for name in jobs
     )
     told = retried(controlled, jobs[0])
-    assert told.startswith(f"This runs {', '.join(jobs)}: {most:,.2f} USD at the most.")
+    assert re.match(rf"This runs {', '.join(jobs)}: about [0-9.,]+ USD, ", told)
+    assert f" USD, {most:,.2f} USD at the most." in told
     assert "as it takes to run and deploy." in told
     told = retried(controlled, jobs[0], approval="manual", budget_usd=1.0)
-    assert f"{jobs[-1]}: 0.00 USD at the most." in told
+    assert f"{jobs[-1]}: about 0.00 USD, 0.00 USD at the most." in told
     assert "commits" not in told
 
 

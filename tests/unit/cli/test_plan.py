@@ -133,6 +133,11 @@ def test_every_request_is_valid_and_agrees_with_its_uploads(folder: Path) -> Non
     assert deploy == ["CreateModel", "CreateEndpointConfig", "CreateEndpoint"]
 
 
+def flat(printed: str) -> str:
+    """Return printed text without its line breaks."""
+    return " ".join(printed.split())
+
+
 def test_the_plan_is_told_in_words(folder: Path) -> None:
     result = novaloop("plan", str(folder))
     assert result.exit_code == 0, result.output
@@ -514,6 +519,49 @@ def deploy(monkeypatch: pytest.MonkeyPatch, region: str, **parameters: str) -> s
     return reward
 
 
+OF_STACK = {
+    "DefaultApproval": "manual",
+    "DefaultBudgetUsd": "2500.0",
+    "DefaultGate": "better-than-baseline",
+}
+
+
+def test_a_stacks_defaults_hold_for_what_the_file_leaves_out(
+    folder: Path, aws: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deploy(monkeypatch, "us-east-1", **OF_STACK)
+    result = novaloop("plan", str(folder), "--stack", "deployed")
+    assert result.exit_code == 0, result.output
+    told = flat(result.stdout)
+    assert (
+        "By the stack's defaults: approval: manual, budget_usd: 2500, gate: {better_than: "
+        "baseline}." in told
+    )
+    assert "The budget of 2,500.00 USD" in told
+    assert "No gate is set" not in told
+    assert max(map(len, result.stdout.splitlines())) <= 80
+    (folder / "experiment.yaml").write_text(f"{WALKTHROUGH}budget_usd: null\ngate: null\n")
+    told = flat(novaloop("plan", str(folder), "--stack", "deployed").stdout)
+    assert "By the stack's defaults: approval: manual. No gate is set" in told
+    assert "The budget" not in told
+
+
+@pytest.mark.parametrize("parameters", [{}, {**OF_STACK, "DefaultGate": "none"}])
+def test_a_deployment_without_a_gate_is_warned_of(
+    folder: Path, aws: None, monkeypatch: pytest.MonkeyPatch, parameters: dict[str, str]
+) -> None:
+    """Also by a stack of an earlier release, which has no defaults of its own."""
+    deploy(monkeypatch, "us-east-1", **parameters)
+    notes = planned(folder, "--stack", "deployed")["notes"]
+    assert any("it is deployed whatever the evaluations show" in note for note in notes)
+
+
+def test_without_a_stack_it_is_said_what_a_stack_may_add(folder: Path) -> None:
+    told = flat(novaloop("plan", str(folder)).stdout)
+    assert "leaves out (approval, budget_usd, gate) a stack may have defaults of its own" in told
+    assert "No gate is set" in told
+
+
 FUNCTION = "arn:aws:lambda:us-east-1:111122223333:function:my-SageMaker-scorer"
 
 
@@ -607,7 +655,7 @@ def test_a_stack_fills_in_the_placeholders(
     assert request["RoleArn"] == ROLE
     assert request["HyperParameters"]["reward_lambda_arn"] == reward
     assert request["OutputDataConfig"]["S3OutputPath"].startswith("s3://application-bucket/")
-    assert len(content["notes"]) == 2
+    assert len(content["notes"]) == 3
 
 
 def test_a_region_without_images_is_refused(folder: Path) -> None:
@@ -658,7 +706,7 @@ def test_the_checkpoint_of_another_experiment_is_told_as_a_placeholder(folder: P
     started_from = request["parameters"]["HyperParameters"]["base_model_location"]
     assert started_from.startswith("s3://customer-escrow-000000000000-smtj-placeholder/")
     assert "novaloop-first--0000-sft-1" in started_from
-    assert content["notes"][1].startswith("The checkpoint of first/sft is a placeholder")
+    assert content["notes"][2].startswith("The checkpoint of first/sft is a placeholder")
 
 
 def test_an_experiment_can_not_go_on_from_itself(folder: Path) -> None:

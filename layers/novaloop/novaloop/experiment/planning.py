@@ -14,20 +14,18 @@ from typing import Any
 
 from novaloop.experiment.controller.intake import pending_stages
 from novaloop.experiment.costs.budget import machines, serving_hours
-from novaloop.experiment.costs.prices import CostRange, PriceTable, endpoint_cost, job_cost
+from novaloop.experiment.costs.prices import CostRange, PriceTable, endpoint_cost
 from novaloop.experiment.names import job_name
 from novaloop.experiment.record import Record, Stage, StageState
 from novaloop.experiment.runtimes.bedrock import PLACEHOLDER_MODEL
+from novaloop.experiment.runtimes.estimates import cost_of_job
 from novaloop.experiment.runtimes.jobs import (
-    Launch,
     PlannedRequest,
     PlannedUpload,
     job_plan,
-    rows_of,
 )
 from novaloop.experiment.runtimes.registry import check_functions, launch_of, runtime_of, steps_of
 from novaloop.experiment.runtimes.serving import plan_deployment, serving_plan
-from novaloop.experiment.spec.stages import JobStage
 from novaloop.experiment.stack import StackConfig
 from novaloop.problem import Invalid
 from novaloop.recipes.bedrock_serving import BedrockPlan
@@ -149,23 +147,9 @@ def _planned_job(
         instances=instances,
         steps=steps,
         hours=launch.max_runtime_seconds / 3600,
-        cost=_cost(record, plan, prices, steps, launch) if chosen else None,
+        cost=cost_of_job(record, plan, prices),
         uploads=launch.uploads,
         requests=launch.requests,
-    )
-
-
-def _cost(
-    record: Record, plan: JobStage, prices: PriceTable, steps: int, launch: Launch
-) -> CostRange | None:
-    return job_cost(
-        prices,
-        plan.method,
-        plan.instance_type,
-        plan.instances,
-        steps=steps,
-        rows=rows_of(record, plan) if plan.kind.is_scored else 0,
-        max_runtime_seconds=launch.max_runtime_seconds,
     )
 
 

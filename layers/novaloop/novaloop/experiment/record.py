@@ -420,6 +420,7 @@ class Record(Bounded):
     not come yet, by what that is, each with the code of the error where the asking itself fails.
     `troubles` are what people are told of beside the status. `refused` identifies the uploads that
     were refused last, by role and the like: of each people are told once.
+    `untold_start` is what people are still to be told of its start.
     `spec_upload` is the version of the `experiment.yaml` that `spec` comes from, empty if none was
     uploaded; releases before 0.2.0 did not remember it. `spec_digest` is the store's: of the spec
     and datasets as they are stored, in an item beside the record's own. `updated_at` is when it was
@@ -443,6 +444,7 @@ class Record(Bounded):
     started_at: datetime | None = None
     ended_at: datetime | None = None
     due_at: datetime | None = None
+    untold_start: Prose = ""
     notified: Prose = ""
     reported: Prose = ""
     notices: Annotated[tuple[str, ...], First(MAX_NOTICES)] = ()
@@ -568,7 +570,8 @@ class SpecItem(Bounded):
     """`experiment.yaml` as uploaded: the valid spec, or why it isn't one.
 
     The `version_id` is empty while errors of a service keep any from being read. `not_used` says
-    why it is not, where it came after the start.
+    why it is not, where it came after the start. `left_out` are settings that the file does not
+    have, and for which the stack's defaults hold.
     """
 
     version_id: str
@@ -576,6 +579,7 @@ class SpecItem(Bounded):
     spec: ExperimentSpec | None = None
     errors: Annotated[tuple[str, ...], First(MAX_ERRORS)] = ()
     not_used: Prose = ""
+    left_out: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -90,6 +90,7 @@ class RecordModel(Item, discriminator="RECORD"):
     started_at = UnicodeAttribute(null=True)
     ended_at = UnicodeAttribute(null=True)
     due_at = UnicodeAttribute(null=True)
+    untold_start = UnicodeAttribute(null=True)
     notified = UnicodeAttribute(null=True)
     reported = UnicodeAttribute(null=True)
     notices = ListAttribute[Any](null=True)
@@ -123,6 +124,7 @@ class SpecModel(Item, discriminator="SPEC"):
     spec = MapAttribute[str, Any](null=True)
     errors = ListAttribute[Any]()
     not_used = UnicodeAttribute(null=True)
+    left_out = ListAttribute[Any](null=True)
 
 
 class DatasetModel(Item, discriminator="DATASET"):

@@ -22,6 +22,7 @@ from novaloop.experiment.controller.backstop import needs_backstop
 from novaloop.experiment.controller.decide import decide
 from novaloop.experiment.controller.decision import (
     Announce,
+    AnnounceStart,
     CheckDatasets,
     Command,
     Decision,
@@ -600,7 +601,7 @@ def _commit(decision: Decision, snapshot: Snapshot, world: World) -> Record:
     could not be noted that they were told, and each look would tell them again.
     """
     former = snapshot.record
-    tells = any(isinstance(each, Announce | Warn) for each in decision.commands)
+    tells = any(isinstance(each, Announce | AnnounceStart | Warn) for each in decision.commands)
     if decision.record == former and not decision.applied and not tells:
         return decision.record
     written = replace(decision.record, updated_at=world.clock.now())
@@ -692,17 +693,28 @@ def _carried_out(command: Command, record: Record, world: World, feedback: Feedb
             world.ingester.request_checks(record.experiment_id)
         case WritePlan():
             feedback = _write_plan(record, world)
-        case Announce():
-            _announce(record, world)
-            feedback = replace(feedback, notified=command.mark)
+        case Announce() | AnnounceStart() | Warn():
+            feedback = _tell(command, record, world, feedback)
         case UpdateReport():
             world.scorer.request_report(record.experiment_id)
             feedback = replace(feedback, reported=command.mark)
+    return feedback
+
+
+def _tell(
+    command: Announce | AnnounceStart | Warn, record: Record, world: World, feedback: Feedback
+) -> Feedback:
+    match command:
+        case Announce():
+            _announce(record, world)
+            return replace(feedback, notified=command.mark)
+        case AnnounceStart():
+            _announce_start(command, record, world)
+            return replace(feedback, start_told=True)
         case Warn():
             _warn(command, record, world)
             told = (command.stage, command.note.kind)
-            feedback = replace(feedback, warned=(*feedback.warned, told))
-    return feedback
+            return replace(feedback, warned=(*feedback.warned, told))
 
 
 def _write_plan(record: Record, world: World) -> Feedback:
@@ -897,6 +909,15 @@ def _announce(record: Record, world: World) -> None:
     except Exception:
         world.store.take_back(counted, "telling", hour)  # nobody was told
         raise
+
+
+def _announce_start(command: AnnounceStart, record: Record, world: World) -> None:
+    subject = f"Novaloop: {record.experiment_id} has started"
+    attributes = {"experiment": record.experiment_id, "status": str(Status.RUNNING)}
+    stop = f"End it: novaloop stop {record.experiment_id}"
+    world.notifier.publish(
+        subject, "\n".join((subject, "", command.text, "", stop, "")), attributes
+    )
 
 
 def _warn(warning: Warn, record: Record, world: World) -> None:

@@ -10,6 +10,7 @@ from novaloop.experiment.names import INBOX, SPEC_FILE
 from novaloop.experiment.record import Record, SpecItem
 from novaloop.experiment.spec.experiment import ExperimentSpec
 from novaloop.experiment.spec.yaml_file import MAX_BYTES
+from novaloop.experiment.validation.defaults import left_out
 from novaloop.experiment.validation.reading import read_spec
 from novaloop.problem import Invalid
 from novaloop.usecases.attempts import is_given_up, is_told, noticing, why_given_up, why_not_yet
@@ -24,10 +25,11 @@ def spec_item(experiment_id: str, upload: Upload, world: IngestWorld) -> SpecIte
     with world.objects.get(key, upload.version_id) as body:
         content = body.read(MAX_BYTES + 1)
     try:
-        return SpecItem(upload.version_id, upload.uploaded_at, read_spec(content, experiment_id))
+        spec = read_spec(content, experiment_id)
     except Invalid as invalid:
         errors = tuple(map(str, invalid.problems))
         return SpecItem(upload.version_id, upload.uploaded_at, None, errors)
+    return SpecItem(upload.version_id, upload.uploaded_at, spec, left_out=left_out(spec))
 
 
 def ingest_spec(experiment_id: str, upload: Upload, world: IngestWorld) -> None:

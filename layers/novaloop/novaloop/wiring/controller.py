@@ -69,7 +69,11 @@ def controller_world() -> World:
             settings.stack_name,
         ),
         policy=Policy(
-            settings.job_name_prefix, settings.start_delay, settings.look_every, settings.lag
+            settings.job_name_prefix,
+            settings.start_delay,
+            settings.look_every,
+            settings.lag,
+            settings.defaults,
         ),
     )
 

@@ -36,6 +36,7 @@ from novaloop.experiment.controller.notifications import (
     with_notification,
     with_patience,
     with_report,
+    with_start,
     with_troubles,
     with_warnings,
 )
@@ -151,6 +152,7 @@ def decide(seen: Observation, now: datetime, policy: Policy) -> Decision:
         decision = replace(decision, record=replace(decision.record, unreadable=known))
     decision = faults.spare(partial(with_troubles, decision, former, now), decision)
     for tell in (
+        with_start,
         partial(with_notification, seen=seen),
         with_warnings,
         partial(with_report, seen=seen),

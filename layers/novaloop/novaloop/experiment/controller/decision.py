@@ -16,6 +16,7 @@ from novaloop.experiment.record import (
     Stage,
     Status,
 )
+from novaloop.experiment.spec.defaults import SpecDefaults
 from novaloop.training.notes import HealthNote
 
 MAX_LINES = 40
@@ -30,13 +31,14 @@ class Policy:
     go without a look, as no event tells of them: a little less than the sweep's period, so that
     every sweep finds it due. A deletion is never left for longer than half a minute. `lag` is how
     far AWS's answers may be behind, with a wide margin: tags show up to a minute late
-    (aws/sagemaker-python-sdk#3662).
+    (aws/sagemaker-python-sdk#3662). `defaults` hold for what settings leave out.
     """
 
     prefix: str = "novaloop"
     start_delay: timedelta = timedelta(seconds=30)
     look_every: timedelta = timedelta(seconds=270)
     lag: timedelta = timedelta(minutes=5)
+    defaults: SpecDefaults | None = None
 
     @property
     def looks_apart(self) -> timedelta:
@@ -104,6 +106,13 @@ class Announce:
 
 
 @dataclass(frozen=True)
+class AnnounceStart:
+    """Tell people what the experiment has begun to run, and what that costs."""
+
+    text: str
+
+
+@dataclass(frozen=True)
 class UpdateReport:
     """Bring the experiment's report up to what people were told of."""
 
@@ -127,6 +136,7 @@ Command = (
     | CheckDatasets
     | WritePlan
     | Announce
+    | AnnounceStart
     | UpdateReport
     | Warn
 )

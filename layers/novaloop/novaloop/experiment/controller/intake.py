@@ -23,7 +23,7 @@ from novaloop.experiment.controller.decision import (
 from novaloop.experiment.controller.observation import Observation, Version
 from novaloop.experiment.controller.strays import what_is_not_used
 from novaloop.experiment.controller.transitions import CHECK_AGAIN
-from novaloop.experiment.costs.budget import commitment, cost_of_jobs
+from novaloop.experiment.costs.budget import commitment
 from novaloop.experiment.names import (
     INBOX,
     MAX_EXPERIMENT,
@@ -46,10 +46,18 @@ from novaloop.experiment.record import (
     Stage,
     Status,
 )
+from novaloop.experiment.runtimes.estimates import cost_of_jobs
 from novaloop.experiment.runtimes.registry import runtime_of
 from novaloop.experiment.spec.experiment import ExperimentSpec
 from novaloop.experiment.spec.inputs import roles, row_formats, source_stem
 from novaloop.experiment.spec.stages import Role
+from novaloop.experiment.validation.defaults import (
+    OF_STACK,
+    Resolved,
+    resolve,
+    told_of_defaults,
+    told_of_gate,
+)
 from novaloop.problem import Problem
 
 CONVERSION = timedelta(minutes=16)
@@ -119,18 +127,23 @@ def collect(record: Record, seen: Observation, now: datetime, policy: Policy) ->
     if why := _why_not_read(seen) or seen.endpoint_problem:
         which = _identity(_spec_id(seen.snapshot), seen.endpoint_problem or "")
         return _reject(record, why, {SPEC_FILE: which}, now)
-    uploaded = item if item and item.spec else None
-    record = replace(
-        record,
-        spec=uploaded.spec if uploaded and uploaded.spec else ExperimentSpec(),
-        spec_upload=uploaded.version_id if uploaded else "",
-    )
+    resolved = _resolved(seen.snapshot, policy)
+    uploaded = item.version_id if item and item.spec else ""
+    record = replace(record, spec=resolved.spec, spec_upload=uploaded)
     intake = _sort(record.spec, seen.snapshot.datasets.values())
     if gone := _refuse_gone(record, intake, seen, now):
         return gone
     if not intake.is_complete:
         return _wait_for_datasets(record, intake, seen.snapshot, now)
     return _judge(record, intake, seen, now, policy)
+
+
+def _resolved(snapshot: Snapshot, policy: Policy) -> Resolved:
+    """Return the settings that hold: what was uploaded, and for the rest the stack's defaults."""
+    item = snapshot.spec
+    if item is None or item.spec is None:
+        return resolve(ExperimentSpec(), OF_STACK, policy.defaults)
+    return resolve(item.spec, item.left_out, policy.defaults)
 
 
 @dataclass(frozen=True)
@@ -429,7 +442,7 @@ def _start_when_quiet(
     """Start some time after the last upload: a person may still be dropping files."""
     starts_at = _starts_at(intake, seen.snapshot, policy)
     if now >= starts_at and _spec_key(seen.snapshot) in seen.newest:
-        return _start(record, intake, seen, now)
+        return _start(record, intake, seen, now, policy)
     reason = f"starts at {starts_at:%H:%M:%S} UTC unless a newer upload comes"
     return replace(enter(record, Status.COLLECTING, reason, now), look_at=starts_at)
 
@@ -504,7 +517,10 @@ def check_row_counts(spec: ExperimentSpec, items: Iterable[DatasetItem]) -> Iter
         yield from runtime_of(spec).check_rows(spec, plan, count, at)
 
 
-def _start(record: Record, intake: _Intake, seen: Observation, now: datetime) -> Decision:
+def _start(
+    record: Record, intake: _Intake, seen: Observation, now: datetime, policy: Policy
+) -> Decision:
+    """Begin with the first stage; from now on a change of the stack's defaults changes nothing."""
     origin = seen.origin.checkpoint if seen.origin else record.spec.checkpoint
     taken = dataset_refs(intake.accepted)
     record = replace(record, datasets=taken, base_checkpoint=origin, refused={})
@@ -519,7 +535,12 @@ def _start(record: Record, intake: _Intake, seen: Observation, now: datetime) ->
     told = [f"started with {rows} rows{plan}", cost_of_jobs(started)]
     if record.spec.deployment is not None:
         told.append(f"a deployment: {commitment(started)}")
-    return enter(started, Status.RUNNING, "; ".join(filter(None, told)), now)
+        told.append(told_of_gate(record.spec))
+    resolved = _resolved(seen.snapshot, policy)
+    told.append(told_of_defaults(resolved))
+    lines = list(filter(None, told))
+    started = replace(started, untold_start="\n".join(lines))
+    return enter(started, Status.RUNNING, "; ".join(lines), now)
 
 
 def dataset_refs(items: Iterable[DatasetItem]) -> dict[str, DatasetRef]:

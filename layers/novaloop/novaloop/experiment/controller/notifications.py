@@ -7,7 +7,14 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from novaloop.experiment.bounds import TEXT_BYTES, cut
-from novaloop.experiment.controller.decision import Announce, Command, Decision, UpdateReport, Warn
+from novaloop.experiment.controller.decision import (
+    Announce,
+    AnnounceStart,
+    Command,
+    Decision,
+    UpdateReport,
+    Warn,
+)
 from novaloop.experiment.controller.observation import Feedback, Observation
 from novaloop.experiment.controller.transitions import CHECK_AGAIN, LATE_AFTER
 from novaloop.experiment.record import (
@@ -41,7 +48,15 @@ def told(record: Record, by: Feedback) -> Record:
     """Return the record with what people, and the report, were just told."""
     stages = tuple(_after_warnings(stage, by) for stage in record.stages)
     notified, reported = by.notified or record.notified, by.reported or record.reported
-    return replace(record, stages=stages, notified=notified, reported=reported)
+    untold = "" if by.start_told else record.untold_start
+    return replace(record, stages=stages, notified=notified, reported=reported, untold_start=untold)
+
+
+def with_start(decision: Decision) -> Decision:
+    """Tell people what was begun, and what it costs, until the notifier says that it did."""
+    text = decision.record.untold_start
+    commands = (AnnounceStart(text),) if text else ()
+    return replace(decision, commands=(*decision.commands, *commands))
 
 
 def with_notification(decision: Decision, seen: Observation) -> Decision:
@@ -142,11 +157,13 @@ def with_patience(decision: Decision, former: Record, seen: Observation, now: da
     return replace(decision, record=record, commands=tuple(commands), look_at=look_at)
 
 
-_MESSAGES = Announce | Warn
+_MESSAGES = Announce | AnnounceStart | Warn
 
 
 def _kind(command: Command) -> str:
-    return f"{UNSENT}{type(command).__name__}"
+    # What a start and a status are told of go together: each would call for looks of its own.
+    kind = Announce if isinstance(command, AnnounceStart) else type(command)
+    return f"{UNSENT}{kind.__name__}"
 
 
 def _after_warnings(stage: Stage, by: Feedback) -> Stage:
@@ -164,7 +181,7 @@ def all_told(record: Record) -> bool:
         for stage in record.stages
     )
     notified = not _is_news(record) or _is_told(record, record.notified)
-    return warned and notified and is_reported(record)
+    return warned and notified and is_reported(record) and not record.untold_start
 
 
 def is_denied(record: Record) -> bool:

@@ -199,7 +199,8 @@ class Blind:
 class Feedback:
     """What acting taught that looking can't; None and empty where nothing was done.
 
-    `notified` and `warned` are what people were just told: a status, and stages with their ills.
+    `notified` and `warned` are what people were just told: a status, and stages with their ills;
+    `start_told`: what the experiment starts with.
     `reported` is what the report was just asked to be brought up to. `asked` are the commands that
     were just carried out, each with the code of the error that it failed with, empty if it did not:
     what failed, such as telling people, is tried again in the next look.
@@ -214,6 +215,7 @@ class Feedback:
     notified: str | None = None
     reported: str | None = None
     warned: tuple[tuple[str, HealthKind], ...] = ()
+    start_told: bool = False
     asked: tuple[tuple[Command, str], ...] = ()
     planned: str | None = None
     proceeded: bool = False

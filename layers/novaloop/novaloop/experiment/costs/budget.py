@@ -13,13 +13,9 @@ from datetime import datetime, timedelta
 
 from novaloop.experiment.bounds import MOST_SECONDS
 from novaloop.experiment.costs.prices import packaged_prices
-from novaloop.experiment.record import Record, Stage, StageState, Status
+from novaloop.experiment.record import Record, Stage, Status
 from novaloop.experiment.spec.experiment import ExperimentSpec
-from novaloop.experiment.spec.stages import (
-    JobStage,
-    ServingPlan,
-    StageSpec,
-)
+from novaloop.experiment.spec.stages import ServingPlan, StageSpec
 from novaloop.problem import Problem
 
 MINIMUM_SECONDS = 600
@@ -137,25 +133,6 @@ def commitment(record: Record, hours: float | None = None) -> str:
     on = f"{chosen[1]} {chosen[0]}" if chosen else f"{plan.to} on Bedrock"
     cost = f"{price:,.2f} USD" if price is not None else "whose price is not known"
     return f"{hours:g} h of {on}, {cost}"
-
-
-def cost_of_jobs(record: Record) -> str | None:
-    """Say which jobs are still to be run, and what they cost at most; None if no job is."""
-    plans = {
-        stage.name: record.plan_of(stage)
-        for stage in record.stages
-        if stage.state is StageState.PENDING
-    }
-    jobs = {name: plan for name, plan in plans.items() if isinstance(plan, JobStage)}
-    if not jobs:
-        return None
-    prices = [usd(record.spec, plan, plan.max_runtime_seconds) for plan in jobs.values()]
-    known = [price for price in prices if price is not None]
-    most = sum(known)
-    if record.spec.budget_usd is not None and record.budget_lifted_by is None:
-        most = min(most, max(0.0, record.spec.budget_usd - spent_usd(record)))
-    cost = f"{most:,.2f} USD at the most" if len(known) == len(prices) else "no price is known"
-    return f"{', '.join(jobs)}: {cost}"
 
 
 def affordable_seconds(record: Record, plan: StageSpec) -> float:
