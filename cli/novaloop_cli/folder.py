@@ -137,6 +137,9 @@ class MemoryStore:
         self._keep(datasets={**self._snapshot.datasets, item.role: item})
         return True
 
+    def put_alive(self, experiment_id: str, item: DatasetItem) -> None:
+        """Do nothing: no conversion here goes on beside another."""
+
     def put_stray(self, experiment_id: str, file: str) -> None:
         """Keep the name of a file that is none of the experiment's."""
         self._keep(strays=Strays((*self._snapshot.strays.names, file)))

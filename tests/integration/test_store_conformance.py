@@ -289,6 +289,23 @@ def test_a_command_is_due_until_it_is_obeyed_whatever_its_clock_says(store: Stor
     assert list(store.due(LATER)) == []
 
 
+def test_a_sign_of_life_changes_nothing_but_its_time_and_no_result(store: Store) -> None:
+    begun = rich_items.dataset("sft", status=DatasetStatus.INGESTING)
+    alive = replace(begun, updated_at=begun.updated_at + timedelta(hours=1), reason="", rows=0)
+    assert store.put_dataset("questions", begun)
+    store.put_alive("questions", replace(alive, version_id="another"))
+    store.put_alive("questions", replace(alive, fingerprint="another"))
+    assert store.load("questions").datasets["sft"] == begun
+    store.put_alive("questions", alive)
+    expected = replace(begun, updated_at=alive.updated_at)
+    assert store.load("questions").datasets["sft"] == expected
+    done = replace(begun, status=DatasetStatus.ACCEPTED)
+    assert store.put_dataset("questions", done)
+    store.put_alive("questions", alive)
+    store.put_alive("questions", replace(alive, role="eval"))
+    assert store.load("questions").datasets == {"sft": done}
+
+
 def test_who_has_waited_longest_for_a_quota_stands_first(store: Store) -> None:
     p5, p4d = "ml.p5.48xlarge for training job usage", "ml.p4d.24xlarge for training job usage"
     small = ExperimentSpec.model_validate(

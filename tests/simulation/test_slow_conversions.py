@@ -68,7 +68,9 @@ class SlowMachine:
         return None
 
 
-@pytest.mark.parametrize(("seconds", "dies"), [(30, 0), (100, 0), (600, 0), (100, 1), (100, 9)])
+@pytest.mark.parametrize(
+    ("seconds", "dies"), [(30, 0), (100, 0), (600, 0), (1800, 0), (100, 1), (100, 9)]
+)
 def test_a_slow_conversion_runs_once_and_ends(seconds: int, dies: int) -> None:
     sim = Simulation()
     machine = SlowMachine(sim, timedelta(seconds=seconds), dies)
@@ -81,5 +83,7 @@ def test_a_slow_conversion_runs_once_and_ends(seconds: int, dies: int) -> None:
     over = partial(sim.is_in, "demo", Status.REJECTED, Status.COMPLETED)
     assert sim.run(over, timedelta(days=6))
     assert machine.most == 1
+    told = [text for _, text in sim.notifier.messages]
+    assert not any("nothing has come" in text for text in told)  # it goes on, for days if need be
     assert len(machine.running) == min(1 + dies, 6)
     assert sim.record("demo").status is (Status.COMPLETED if dies < 6 else Status.REJECTED)

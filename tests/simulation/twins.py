@@ -195,6 +195,15 @@ class TwinStore:
         self._put(experiment_id, datasets={**datasets, item.role: item})
         return True
 
+    def put_alive(self, experiment_id: str, item: DatasetItem) -> None:
+        old = self.load(experiment_id).datasets.get(item.role)
+        if old is not None and old.status is DatasetStatus.INGESTING:
+            same = (old.version_id, old.fingerprint) == (item.version_id, item.fingerprint)
+            if same:
+                alive = replace(old, updated_at=item.updated_at)
+                datasets = {**self.load(experiment_id).datasets, item.role: alive}
+                self._put(experiment_id, datasets=datasets)
+
     def put_stray(self, experiment_id: str, file: str) -> None:
         strays = self.load(experiment_id).strays
         if file in strays.names:

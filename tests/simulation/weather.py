@@ -807,7 +807,7 @@ class Following(Fault):
     def begin(self) -> None:
         self.seen = set()
         for name in self.stack.names:
-            if self.dice.random() < 0.7:
+            if self.dice.random() < 0.4:
                 others = [each for each in self.stack.names if each != name]
                 origin = self.dice.choice([*others * 3, name, "nobody"])
                 stage = self.dice.choice(("sft", "sft", "sft", "sft", "after-sft"))

@@ -321,6 +321,14 @@ class ExperimentTable:
         newest = (~other & newest) | (other & _by_settings_before(model))
         return self._saved(model, newest & _known(model))
 
+    def put_alive(self, experiment_id: str, item: DatasetItem) -> None:
+        """Write that a conversion went on, unless it has a result or another one has begun."""
+        model = dataset_item(experiment_id, item)
+        same: Condition = DatasetModel.version_id == item.version_id
+        same &= DatasetModel.fingerprint == item.fingerprint
+        same &= DatasetModel.status == str(DatasetStatus.INGESTING)
+        self._updated(model, DatasetModel.updated_at.set(model.updated_at), same)
+
     def put_stray(self, experiment_id: str, file: str) -> None:
         """Name a file that is none of the experiment's; once enough are named, count one more.
 

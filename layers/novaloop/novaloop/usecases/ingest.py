@@ -152,6 +152,9 @@ def _claim(
         # What nobody can look at may run, so nothing is begun beside it.
         with noticing(partial(put_back, experiment_id, claimed, world)):
             if by_steps():
+                # Else whoever asks for it would believe that nobody is at it.
+                for item in items:
+                    world.store.put_alive(experiment_id, item)
                 return ()
     shown = claimed
     if attempts > MAX_ATTEMPTS:

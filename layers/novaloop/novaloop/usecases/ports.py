@@ -100,6 +100,13 @@ class DatasetStore(Protocol):
         """
         ...
 
+    def put_alive(self, experiment_id: str, item: DatasetItem) -> None:
+        """Write that a conversion went on at the item's `updated_at`, unless it has a result.
+
+        It changes nothing either where the item that is there is of another version.
+        """
+        ...
+
     def put_stray(self, experiment_id: str, file: str) -> None:
         """Name a file that is none of the experiment's; once enough are named, count one more."""
         ...
