@@ -62,6 +62,7 @@ _DIGITS = r"(?:\d+(?:[.,]\d+)*|\.\d+)"
 # Alternatives in the order in which they are tried; what begins with none of them is no number.
 _TOKEN = re.compile(
     rf"""
+    (?=[\d.+\\\u20ac\xa3\xa5-]|\b[jfmasondb])(?:  # what any of them begins with
       (?P<date>(?<!\w)(?:\d{{1,4}}(?P<between>[-/.])\d{{1,2}}(?P=between)\d{{1,4}}(?![\w=])
         |\d{{1,2}}(?:st|nd|rd|th)?\.?\s(?:of\s)?{_MONTH}(?:,?\s\d{{4}})?(?!\w)
         |{_MONTH}\s\d{{1,2}}(?:st|nd|rd|th)?(?!\w)(?:,?\s\d{{4}}(?!\w))?
@@ -81,7 +82,7 @@ _TOKEN = re.compile(
     | (?P<joined>(?<=[^\W\d])-?{_DIGITS}|(?<=[\d/^]){_DIGITS}|(?<=[/^])-{_DIGITS}
         |(?<=[\^_]\{{)-?{_DIGITS}|(?<=\{{,\}}|\d\.\(){_DIGITS}|(?<=\\overline\{{){_DIGITS}
         |(?<=\\sqrt\[){_DIGITS})
-    | (?P<sign>{_SIGN})(?P<number>{_DIGITS})(?P<e>[eE][-+]?\d{{1,3}}(?!\w))?
+    | (?P<sign>{_SIGN})(?P<number>{_DIGITS})(?P<e>[eE][-+]?\d{{1,3}}(?!\w))?)
     """,
     re.VERBOSE | re.IGNORECASE,
 )
@@ -126,7 +127,7 @@ _GSM8K = re.compile(r"^[ \t]*####[ \t]*(?=[^\n]*\d)([^\n]{1,200})$", re.MULTILIN
 _NUMBER_AND_UNIT = re.compile(r"\W*[\d.,]+(?:[eE][-+]?\d+)?(?:\W{0,3}[^\W\d]{1,30}){0,4}\W*")
 _ANSWERS = "answer|r\xe9ponse|antwort|respuesta|resposta|risposta|\u043e\u0442\u0432\u0435\u0442"
 _STATED = re.compile(
-    rf"\b(?:{_ANSWERS})(?:\s+(?:to|of|for)\s[^.:=\n]{{1,60}}?)?\s*"
+    rf"(?=[ar\u043e])\b(?:{_ANSWERS})(?:\s+(?:to|of|for)\s[^.:=\n]{{1,60}}?)?\s*"
     r"(?:(?:is|was|are|would\s+be|equals|est|ist|lautet|es|\xe9|\xe8)\b|[:=])"
     "|\u7b54\u6848\\s?[\u662f\u4e3a\u70ba:]",
     re.IGNORECASE,
@@ -222,11 +223,14 @@ def _only(text: str) -> float | None:
 
 def _last(text: str) -> float | None:
     """The last number of a plain text, or else the last fraction with a slash."""
-    for part in (_PARENTHESES.sub(" ", text), text):
-        numbers = list(_numbers(part))
-        if numbers:
-            return numbers[-1][0]
-    fractions = [_fraction(token, "slash") for token in _TOKEN.finditer(text) if token["slash"]]
+    bare = _PARENTHESES.sub(" ", text)
+    for part in (bare, text) if bare != text else (text,):
+        tokens = list(_TOKEN.finditer(part))
+        for token in reversed(tokens):
+            number = _number(token, part)
+            if number:
+                return number[0]
+    fractions = [_fraction(token, "slash") for token in tokens if token["slash"]]
     return fractions[-1] if fractions else None
 
 
@@ -249,14 +253,16 @@ def _plain(text: str) -> str:
 
 def _numbers(text: str) -> Iterator[tuple[float, int]]:
     """Each number, and where it ends."""
-    for token in _TOKEN.finditer(text):
-        value, end = _value(token, text), token.end()
-        while value is not None and (found := _MAGNITUDE.match(text, end)):
-            value *= list(_MAGNITUDES)[(found.lastindex or 1) - 1]
-            end = found.end()
-        # What is larger than a float can be is infinite to it, and so equal to all of its like.
-        if value is not None and math.isfinite(value):
-            yield value, end
+    return filter(None, (_number(token, text) for token in _TOKEN.finditer(text)))
+
+
+def _number(token: re.Match[str], text: str) -> tuple[float, int] | None:
+    value, end = _value(token, text), token.end()
+    while value is not None and (found := _MAGNITUDE.match(text, end)):
+        value *= list(_MAGNITUDES)[(found.lastindex or 1) - 1]
+        end = found.end()
+    # What is larger than a float can be is infinite to it, and so equal to all of its like.
+    return (value, end) if value is not None and math.isfinite(value) else None
 
 
 def _value(token: re.Match[str], text: str) -> float | None:
