@@ -117,6 +117,99 @@ def test_other_label_sets(reader: LabelReader, text: str, label: str | None) -> 
     assert reader.lenient(text) == label
 
 
+SPAM = LabelReader(["Spam", "Ham"])
+TOPICS = LabelReader(["billing", "shipping", "returns"])
+TRUTH = LabelReader(["true", "false"])
+FEELINGS = LabelReader(["positive", "negative", "neutral"])
+
+
+@pytest.mark.parametrize(
+    ("reader", "text", "label"),
+    [
+        (SPAM, "Spam. Actually: Ham", "Ham"),
+        (SPAM, "Spam. Actually, Ham.", "Ham"),
+        (SPAM, "Spam\n\nActually, it is Ham.", "Ham"),
+        (SPAM, "Spam - no wait, Ham", "Ham"),
+        (SPAM, "Spam\nCorrection: Ham", "Ham"),
+        (SPAM, "Answer: Spam\nEdit: Ham", "Ham"),
+        (SPAM, "Spam. On second thought, ham.", "Ham"),
+        (SPAM, "Spam. Sorry, I meant Ham.", "Ham"),
+        (SPAM, "Spam: 3%", None),
+        (SPAM, "Spam: 97%", "Spam"),
+        (SPAM, "Spam: 3%\nHam: 97%", None),
+        (SPAM, "Spam (0.03)", None),
+        (SPAM, "Spam (0.97)", "Spam"),
+        (SPAM, "Spam (confidence: 90%)", "Spam"),
+        (SPAM, "Spam: 0", None),
+        (SPAM, "Spam (95% sure)", "Spam"),
+        (SPAM, "if it has links Spam, otherwise Ham", None),
+        (SPAM, "If the sender is known: Ham, otherwise Spam.", None),
+        (SPAM, "If it has links, it is Spam; otherwise it is Ham.", None),
+        (SPAM, "Spam if it has links, else Ham", None),
+        (SPAM, "[x] Spam [ ] Ham", "Spam"),
+        (SPAM, "- [ ] Spam\n- [X] Ham", "Ham"),
+        (SPAM, "[ ] Spam [ ] Ham", None),
+        (SPAM, "[x] Spam [x] Ham", None),
+        (SPAM, "☐ Spam ☒ Ham", "Ham"),
+        (SPAM, "☒ Spam ☑ Ham", "Ham"),
+        (SPAM, "☒ Spam", None),
+        (SPAM, "[x] Spam: it has links\n[ ] Ham", "Spam"),
+        (TRUTH, "!true", None),
+        (TRUTH, "¬true", None),
+        (TRUTH, "not(true)", None),
+        (TRUTH, "!= true", None),
+        (TRUTH, "Great! true", "true"),
+        (TRUTH, "it's !false", None),
+        (
+            SPAM,
+            "<|channel|>analysis<|message|>Spam?<|end|><|channel|>final<|message|>Ham<|return|>",
+            "Ham",
+        ),
+        (SPAM, "<|channel|>analysis<|message|>Looks like Spam", None),
+        (
+            SPAM,
+            "<|channel|>analysis<|message|>Spam?<|end|><|start|>assistant<|channel|>commentary<|message|>Spam<|end|>",
+            None,
+        ),
+        (SPAM, '<|channel|>final <|constrain|>json<|message|>{"label": "Ham"}', "Ham"),
+        (SPAM, "analysisWe need to classify. Spam probably.assistantfinalHam", "Ham"),
+        (SPAM, "analysis of the text: Spam", "Spam"),
+        (SPAM, "<cot>Spam?</cot>Ham", "Ham"),
+        (SPAM, "<cot>Spam", None),
+        (SPAM, "<chain_of_thought>Spam</chain_of_thought>\nHam", "Ham"),
+        (SPAM, "<rationale>Spam words</rationale>Ham", "Ham"),
+        (SPAM, "<reason>Spam words</reason>Ham", "Ham"),
+        (SPAM, "Ham\n<explanation>not Spam</explanation>", "Ham"),
+        (SPAM, "<explanation>Spam words</explanation>", None),
+        (SPAM, "<thinking>Spam</thinking>Ham", "Ham"),
+        (SPAM, "<seed:think>Spam</seed:think>Ham", "Ham"),
+        (TOPICS, "Primary category: billing\nSecondary category: shipping", "billing"),
+        (TOPICS, "Category: billing\nAlternative category: shipping", "billing"),
+        (TOPICS, "Label: billing (second choice: returns)", "billing"),
+        (TOPICS, "wrong answer: billing", None),
+        (TOPICS, "Incorrect label: billing\nCorrect label: shipping", "shipping"),
+        (FEELINGS, "Sentiment: negative\nConfidence: neutral", "negative"),
+        (TOPICS, '{"chosen": "billing", "rejected": "shipping"}', "billing"),
+        (SPAM, "Spam: none", None),
+        (SPAM, "Spam: no\nHam: yes", "Ham"),
+        (SPAM, "It is spam, no doubt.", "Spam"),
+        (SPAM, "free of spam", None),
+        (SPAM, "Is it spam? Absolutely.", "Spam"),
+        (SPAM, "p(spam)=0.9", None),
+        (SPAM, "No, this is ham.", "Ham"),
+        (SPAM, "The mail is not spam. No, it's ham.", "Ham"),
+        (SPAM, "Is this spam? No, ham.", "Ham"),
+        (FEELINGS, "Positive words, but actually: negative", "negative"),
+        (LabelReader(["yes", "no"]), "No. 5 is the largest.", None),
+        (LabelReader(["1", "2", "3"]), "Rating: 3+", None),
+    ],
+)
+def test_what_is_taken_back_shared_out_ticked_or_set_aside(
+    reader: LabelReader, text: str, label: str | None
+) -> None:
+    assert reader.lenient(text) == label
+
+
 @pytest.mark.parametrize(
     "labels", [[], [""], [" HQ"], ["yes", "Yes"], ["LQ_EDIT", "LQ EDIT"], ["a", "a"]]
 )

@@ -16,7 +16,8 @@ BEGIN_OF_SOLUTION = "<|begin_of_solution|>"
 END_OF_SOLUTION = "<|end_of_solution|>"
 
 _THOUGHT = re.compile(
-    r"<(/?)(?:think|thinking|thoughts?|reasoning|analysis|reflection|scratchpad)>"
+    r"<(/?)(?:\w+:)?(?:think|thinking|thoughts?|thought[_-]process|inner[_-](?:thoughts|monologue)"
+    r"|reasoning|analysis|reflection|scratchpad|cot|chain[_-]of[_-]thought|rationale)>"
     r"|\[(/?)think\]|\u25c1(/?)think\u25b7",
     re.IGNORECASE,
 )
@@ -24,6 +25,12 @@ _END_OF_TURN = re.compile(
     r"<\|(?:im_end|end|endoftext|end_of_text|eot_id|eom_id|end_of_turn|return)\|>"
     r"|</s>|<end_of_turn>|<eos>|<\uff5cend\u2581of\u2581sentence\uff5c>"
 )
+# OpenAI's gpt-oss writes in channels, of which the one called final is the answer
+# (github.com/openai/harmony); decoded without its special tokens, their names run together.
+_CHANNEL = re.compile(
+    r"<\|channel\|>\s*(\w+)[^<]{0,100}(?:<\|constrain\|>[^<]{0,100})?<\|message\|>"
+)
+_CHANNELS_DECODED = re.compile(r"analysis(?=[A-Z\W])")
 _BOXED = re.compile(r"\\f?boxed\s*\{")
 _CHUNK = re.compile(r"[\s\S]{1,1000}(?=\s|\Z)|[\s\S]{1,1000}")
 
@@ -40,25 +47,42 @@ def answered(text: str) -> str:
 
     A thought that was cut off ends the text; one that the prompt had begun begins it.
     """
-    text = text.strip("\ufeff")
+    text = _of_final_channel(text.strip("\ufeff"))
     if "<" in text or "[" in text or "\u25c1" in text:
-        text = "".join(_unthought(text))
+        text = without(_THOUGHT, text)
         end = _END_OF_TURN.search(text)
         text = text[: end.start()] if end else text
     return text.strip()
 
 
-def _unthought(text: str) -> list[str]:
+def _of_final_channel(text: str) -> str:
+    """The text of the last final channel; none of a text in channels that was cut off before it."""
+    if "<|channel|>" in text:
+        channels = list(_CHANNEL.finditer(text))
+        if channels:
+            last = channels[-1]
+            return text[last.end() :] if last[1] == "final" else ""
+    elif _CHANNELS_DECODED.match(text):
+        thought, _, final = text.rpartition("assistantfinal")
+        return final if thought else text
+    return text
+
+
+def without(tags: re.Pattern[str], text: str) -> str:
+    """The text without what stands between tags; a group of them holds the slash that closes one.
+
+    What is never closed goes up to the end; what closes without a beginning was begun before it.
+    """
     kept: list[str] = []
     start, thinking = 0, False
-    for tag in _THOUGHT.finditer(text):
+    for tag in tags.finditer(text):
         closes = any(tag.groups())
         if closes and not thinking:
             kept.clear()
         elif not thinking:
             kept.append(text[start : tag.start()])
         thinking, start = not closes, tag.end()
-    return kept if thinking else [*kept, text[start:]]
+    return "".join(kept if thinking else [*kept, text[start:]])
 
 
 def last_boxed(text: str) -> str | None:

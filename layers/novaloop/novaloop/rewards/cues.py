@@ -24,11 +24,16 @@ DENYING = _words(
     impossible instead than except excluding excludes exclude excluded rejected reject rejecting
     rejects dismissed dismiss eliminated eliminate eliminating discarded discard lacks lack lacking
     fails failed fail short contrary opposite wrong incorrect false nothing nobody nowhere unable
+    below besides beneath beyond apart outside away
     refuse avoid misses stops stopped ceased denied mistake little absent zero disagree
     disagrees disagreed stretch
+    mitnichten allesbehalve gegenteil entfernt
     nicht nichts kein keine keiner keinen keinem keines keineswegs weder noch nie niemals statt
     anstatt kaum anstelle
     ne ni plus jamais aucun aucune aucunement nullement guère sauf lieu sans
+    rien peu loin difficilement contraire
+    nada poco lejos difícilmente longe lontano niente nient'affatto tutt'altro
+    bynajmniej daleki inte ikke ei není neni tidaklah jauh δεν לא отсутствует
     tampoco nunca jamás jamas lugar vez ninguno ninguna sin apenas
     não nao nem nenhum nenhuma invés sem mai né invece senza niet geen nooit
     не ни нет нельзя вместо никогда отнюдь вовсе न ना नहीं मत
@@ -39,6 +44,7 @@ DENYING = _words(
 # Each of these in the clause before a label leaves it open: weighed, supposed, compared.
 OPENING = _words(
     """
+    becomes become becoming resembles half partly partially otherwise else
     if whether unless could might may perhaps maybe possibly either between both consider considers
     considered considering thought tempted initially borderline nearly almost close versus vs
     compared unlike traits elements aspects hints signs you'd touch chance unsure uncertain unclear
@@ -65,12 +71,34 @@ ALL_BUT = re.compile(
     r"|\btudo menos\b|\btout sauf\b"
 )
 ELIDED = re.compile(r"(?:^|\s)n'|\brul(?:e|es|ed|ing)\s+out\b")
+FREE_OF = re.compile(r"\bfree\s+(?:of|from)\b")
+# What takes back the label before.
+CORRECTED = re.compile(
+    r"(?:^|[.!?;\n(\u2014,]|\s-+\s)[\s*_`]*(?:no,?\s+)?(?:correction|edit|update|revised|amended|wait|hmm|oops|sorry"
+    r"|no|scratch\s+that|just\s+kidding|i\s+mean|actually|on\s+(?:second\s+thought|reflection)"
+    r"|upon\s+reflection|in\s+fact|changed\s+to|make\s+that)\b[\s*_`]*[:,;.!-][^.;!?\n]{0,40}\Z"
+    r"|(?:->|\u2192)\s*changed\s+to\s+\Z"
+)
+# Signs of logic, which stand at the label itself.
+NEGATED = re.compile(r"(?:(?<!\w)!|\xac|\bnot\s?\()\Z")
+UNEQUAL = re.compile(r"\s*(?:!=|\u2260)\s?\Z")
+OPENED = " *_`\"'([\n\t"
+# What is given as something else than the answer.
+SET_ASIDE = re.compile(
+    r"\b(?:second(?:ary)?|2nd|third|3rd|tertiary|runner-up|alternat(?:e|ive)|rejected|excluded|wrong"
+    r"|incorrect|worst|other|previous|former|old|possible|tentative|backup|fallback|next-best|second-best)"
+    r"\s+(?:answer|category|class|classification|label|prediction|choice|option|guess|candidate"
+    r"|topic|intent)s?[\s*_`\"']*(?::|=|\bis\b|\bwas\b)[\s*_`\"'(\[]*\Z"
+    r"|\b(?:confidence|certainty|probability|likelihood|difficulty)(?:\s+(?:level|score))?"
+    r"[\s*_`\"']*(?::|=|\bis\b|-)[\s*_`\"'(\[]*\Z"
+    r"|\bp\s?\(\s*\Z"
+)
 VERDICT_BEFORE = re.compile(
     r"\b(?:wrong|incorrect|not|no|false|rejected|excluded|unlikely)\s*:\s*\Z"
 )
 # Denials in scripts that are written without spaces, and what only looks like one.
 DENYING_UNSPACED = re.compile(
-    r"不(?![仅但过错断])|非(?!常)|没(?!问)|未"
+    r"不(?![仅但过错断如])|难以|很难|排除|缺乏|假装|别说|与其说|與其說|非(?!常)|没(?!问)|未"
     r"|无(?![疑论])|無|沒|否|ไม่|มิ"
 )
 OPENING_UNSPACED = re.compile(
@@ -92,6 +120,8 @@ DENIED_BEHIND = re.compile(
     r"|(?:it|that|this)\s+(?:is|was)\s*(?:n't|not)\b|isnt\b|wont\b|(?:fails|failed)\b"
     r"|(?:unlikely|wrong|incorrect|excluded|rejected|impossible|ruled\s+out|out)\s*(?:$|[.,;)\n])"
     r"|(?:ist|wäre|war|passt|trifft|scheint)\s+(?:(?:es|das|dies|hier|der|die|\w+)\s+){0,2}nicht\b"
+    r"|(?:wäre|ist)\s+übertrieben|kann\s+keine\s+rede|no\s+tiene\s+nada|sayılmaz|olmaktan\s+uzak"
+    r"|نیست|이라고\s*할\s*수\s*없"
     r"|というより|nichts\b|(?:scheidet\s+aus|entfällt|kommt\s+nicht)\b"
     r"|est\s+exclue?|queda\s+descartad|(?:与|和)?无关|とは(?:関係|無)"
     r"|(?:과|와)는?\s*(?:무관|관련이\s*없)|nicht\b(?!\s+nur)|n'est\s+pas|ne\s+\w+\s+pas"
@@ -109,14 +139,20 @@ _NO = (
     r"|nope|nah|false|nein|non|não|нет|no\s+way|not\s+really|\u2717|\u2718|\u274c|\u00d7|\u2716|否"
     r"|不是|아니요|いいえ)"
 )
-_YES = r"(?:yes|correct|right|true|ja|oui|sí|sim|да|\u2705|\u2713|\u2714|\u2611|是|はい|네)"
+_YES = (
+    r"(?:yes|correct|right|true|absolutely|definitely|certainly|indeed|of\s+course|ja|oui|sí|sim|да"
+    r"|\u2705|\u2713|\u2714|\u2611|是|はい|네)"
+)
 _VERDICT = r"[\s\"'*_`)\]]*[:=?|(-]*[\s*_`]*"
 _ENDED = r"(?=[\s*_`]*(?:$|[.,;/|)\n}!]))"
-ANSWERED_NO = re.compile(rf"{_VERDICT}{_NO}{_ENDED}")
+ANSWERED_NO = re.compile(
+    rf"{_VERDICT}{_NO}{_ENDED}|[\s\"'*_`)\]]*[:=|][\s*_`]*(?:none|n/a|n|absent){_ENDED}"
+)
 ANSWERED_YES = re.compile(rf"{_VERDICT}{_YES}{_ENDED}")
 # What leaves a label open from behind: a condition, a definition, a text that was cut off.
 OPEN_BEHIND = re.compile(
-    r"\s*[吧吗呢か]?\s*\?"
+    r"\s*[吧吗呢か]?\s*\?|(?:的な?)?(?:です|でしょう)か"
+    r"|\s+(?:scores?|probability|likelihood|confidence|certainty|odds)\b"
     r"|\s*\(?(?:not\s+sure|unsure|not\s+certain|maybe|perhaps|possibly|uncertain|a\s+guess)\b"
     rf"|[\s*_`\"')]*{_SUBJECT}(?:would\b(?!\s+(?:be\s+)?(?:the\s+)?(?:\w+ly\s+)?(?:best|correct"
     r"|right|appropriate|fit|most|my))|could\b|might\b|may\b|if\b|unless\b|requires?\b|needs?\b"
@@ -227,6 +263,9 @@ ALSO = re.compile(
 CONTRAST = re.compile(r"\b(?:but|however|yet|wait|aber|mais|pero|mas|но)\b|但")
 # A label with its own number is one of several that were weighed.
 SCORED = re.compile(r"[ \t*_`\"')|]*[:=(|-][ \t]*[\d.]")
+# A share of less than a half, behind a label, says rather that it is not the one.
+_SHARE = r"[ \t*_`\"')|]*[:=(|-][ \t]*(?:(?:confidence|probability|score)[ :=]*)?"
+UNLIKELY = re.compile(_SHARE + r"(?:[0-4]?\d(?:\.\d+)?\s?%|0?\.[0-4]\d*(?![\d%])|0(?![\d.%]))")
 # Without spaces, a label is not told from a part of a word or of another statement: it has to stand
 # where it is said of something.
 SAID_UNSPACED = re.compile(

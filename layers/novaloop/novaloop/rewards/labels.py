@@ -17,7 +17,13 @@ import json
 import re
 from functools import cached_property, lru_cache
 
-from novaloop.rewards.answers import answered, last_boxed, normalized, strip_solution_markers
+from novaloop.rewards.answers import (
+    answered,
+    last_boxed,
+    normalized,
+    strip_solution_markers,
+    without,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -50,10 +56,32 @@ _TAG = re.compile(
     r"<(answer|final[ _-]?answer|final|label|category|class|classification|prediction|output|result"
     r"|verdict)>"
 )
+# What explains an answer names labels that it doesn't give.
+_ASIDE = re.compile(
+    r"<(/?)(?:reasons?|explanation|justification|internal|notes?|comments?|evidence|critique)>",
+    re.IGNORECASE,
+)
+_CHECKBOX = re.compile(r"\[([ x\u2713\u2714]?)\]|([\u2610\u2611\u2612])")
 _LATEX = re.compile(r"\\(?:text\w*|math\w*|mbox|bf|rm)|[{}$()]|\\(?=[_ ])")
 _KEYS = (
     *("label", "answer", "final_answer", "category", "classification", "class", "prediction"),
     *("sentiment", "verdict", "result", "output", "decision", "intent", "rating", "response"),
+)
+
+
+# What the values of these keys name is not the answer.
+_DENIED_KEYS = (
+    *(
+        "not",
+        "rejected",
+        "excluded",
+        "ruled_out",
+        "eliminated",
+        "wrong",
+        "incorrect",
+        "alternative",
+    ),
+    *("alternatives", "runner_up", "second_choice", "previous", "old", "considered"),
 )
 
 
@@ -88,7 +116,13 @@ class LabelReader:
             return self._exact[answer]
         answer = answered(answer)
         read = folded(answer)
-        return self._whole(read) or self._marked_or_said(answer, read)
+        if (found := self._whole(read)) is not None:
+            return found
+        if "<" in read and _ASIDE.search(answer):
+            answer = without(_ASIDE, answer).strip()
+            read = folded(answer)
+            found = self._whole(read)
+        return found or self._marked_or_said(answer, read)
 
     def _whole(self, read: str) -> str | None:
         by_letters = self._by_letters
@@ -117,7 +151,27 @@ class LabelReader:
                 found = None
             if found:
                 return found[0]
+        boxes = list(_CHECKBOX.finditer(read))
+        if boxes and (ticked := self._ticked(read, boxes)):
+            return ticked[0]
         return self._prose.label(answer, read)
+
+    def _ticked(self, read: str, boxes: Sequence[re.Match[str]]) -> tuple[str | None] | None:
+        """The label of the one box that is ticked, in a tuple; None if no box has a label."""
+        ends = [*(box.start() for box in boxes[1:]), len(read)]
+        texts = (
+            read[box.end() : end].partition("\n")[0] for box, end in zip(boxes, ends, strict=True)
+        )
+        named = [
+            (box[1] or box[2], label)
+            for box, text in zip(boxes, texts, strict=True)
+            if (label := self._part(text))
+        ]
+        marks = {mark for mark, _ in named}
+        # A box with a cross in it is the ticked one beside empty ones, and the other beside a tick.
+        ticks = set("x\u2713\u2714\u2611") | ({"\u2612"} if "\u2610" in marks else set())
+        ticked = {label for mark, label in named if mark and mark in ticks}
+        return (ticked.pop() if len(ticked) == 1 else None,) if named else None
 
     def _part(self, read: str) -> str | None:
         return self._whole(read.strip()) or self._prose.label(read, read)
@@ -135,9 +189,14 @@ class LabelReader:
                 is_text = isinstance(its, str | int) and not isinstance(its, bool)
                 return (self._part(folded(str(its))) if is_text else None,)
         true = {self._whole(key) for key, its in value.items() if its is True} - {None}
-        texts = [folded(its) for its in value.values() if isinstance(its, str)]
+        denied = any(key in value for key in _DENIED_KEYS)
+        texts = [
+            folded(its)
+            for key, its in value.items()
+            if isinstance(its, str) and key not in _DENIED_KEYS
+        ]
         named = true or {*map(self._whole, texts)} - {None}
-        if named or any(map(self._whole, value)):
+        if named or denied or any(map(self._whole, value)):
             return (named.pop() if len(named) == 1 else None,)
         return None
 

@@ -87,10 +87,14 @@ _MAY_STAND_BEFORE = re.compile(
 )
 _COUNTED = re.compile(r"\s*(?:stars?\b|out\s+of\b|/\s?\d)")
 _AT_MOST = re.compile(r"(?:\d\s?/\s?|\bout\s+of\s+)\Z")
-_CURRENCIES = tuple("$\u20ac\xa3\xa5")
+_NOT_BEFORE = tuple("$\u20ac\xa3\xa5\u2264\u2265")
 _ITEM_OF_A_LIST = re.compile(r"[.)]\s+\w")
+_NUMBERED = re.compile(r"\.\s?\d")
 _OPENED = tuple('([{*`"_\u201c\u2018\u300c\u3010')
 _CLOSED = tuple(')]}*`"_\u201d\u2019\u300d\u3011')
+
+_SIGNS = ("!", "\xac", "(")
+_BEFORE_ASIDE = tuple(":=-ps")
 
 _LEADS = re.compile(
     r"\)\s|[\s*_`\"')\]]*"
@@ -144,6 +148,9 @@ class Prose:
         refused = cues.REFUSED.search(read) is not None
         if len(named) == 1 and not refused:
             return named.pop()
+        *_, (start, begin, _, last) = affirmed
+        if cues.CORRECTED.search(read, start, begin):
+            return None if refused else last
         for index, (start, begin, end, label) in reversed([*enumerate(affirmed)]):
             if cues.STATED.search(read, start, begin) or cues.STATED_BEHIND.match(
                 read, end, end + CONTEXT
@@ -246,9 +253,9 @@ def _may_stand(answer: str, read: str, begin: int, end: int, label: str) -> bool
     """Whether a letter, digit or common word stands where an answer may."""
     before, after = read[max(0, begin - 24) : begin], read[end : end + 24]
     if label[-1].isdecimal():
-        if _ITEM_OF_A_LIST.match(after) and _line_before(read, begin) is not None:
-            return False
-        if _AT_MOST.search(before) or before[-1:] in _CURRENCIES:
+        is_item = _ITEM_OF_A_LIST.match(after) and _line_before(read, begin) is not None
+        is_other = _AT_MOST.search(before) or before[-1:] in _NOT_BEFORE or after[:1] == "+"
+        if is_item or is_other:
             return False
         if _COUNTED.match(after):
             return True
@@ -262,7 +269,8 @@ def _may_stand(answer: str, read: str, begin: int, end: int, label: str) -> bool
     if cues.ANSWERED_NO.match(after) or cues.ANSWERED_YES.match(after):
         return True
     follows = _MAY_STAND_AFTER.search(before if begin > len(before) else f"\n{before}")
-    return follows is not None and _MAY_STAND_BEFORE.match(after) is not None
+    is_number = read[begin:end] == "no" and _NUMBERED.match(after)  # "No. 5"
+    return bool(follows and not is_number and _MAY_STAND_BEFORE.match(after))
 
 
 def _how(read: str, gap: str, begin: int, end: int, following: int) -> int:
@@ -276,7 +284,7 @@ def _how(read: str, gap: str, begin: int, end: int, following: int) -> int:
             return AFFIRMED
         if cues.ANSWERED_NO.match(after) or cues.DENIED_BEHIND.match(after):
             return DENIED
-        if cues.OPEN_BEHIND.match(after):
+        if cues.OPEN_BEHIND.match(after) or cues.UNLIKELY.match(after):
             return OPEN
         if following == len(read) and cues.CUT_OFF.match(read, end):
             return OPEN
@@ -290,6 +298,9 @@ def _how(read: str, gap: str, begin: int, end: int, following: int) -> int:
 
 
 def _how_by_clause(read: str, gap: str, begin: int, end: int) -> int:
+    # How all of its kinds end is looked at first: few mentions stand behind one.
+    if gap.rstrip(cues.OPENED)[-1:] in _BEFORE_ASIDE and cues.SET_ASIDE.search(gap):
+        return OPEN
     clause = gap
     for cut in cues.BREAK.finditer(gap):
         clause = gap[cut.end() :]
@@ -316,6 +327,9 @@ def _denies(gap: str, clause: str, words: set[str], *, follows_another: bool) ->
         not words.isdisjoint(cues.DENYING)
         or "n't" in clause
         or cues.ELIDED.search(clause)
+        or ("free" in words and cues.FREE_OF.search(clause))
+        or (gap[-1:] in _SIGNS and cues.NEGATED.search(gap))
+        or (not follows_another and cues.UNEQUAL.fullmatch(gap))
         or cues.ALL_BUT.search(gap)
         or (":" in gap and cues.VERDICT_BEFORE.search(gap))
         or (follows_another and cues.PREFERRED.fullmatch(gap))
