@@ -392,6 +392,9 @@ def test_other_settings_of_the_stack_begin_no_second_execution(questions: bytes)
     assert len(machine.requests) == 1
     machine.close()
     ingest(KEY, world)
+    assert len(machine.requests) == 1  # it went on a moment ago
+    world.clock.time += timedelta(minutes=17)  # type: ignore[attr-defined]
+    ingest(KEY, world)
     assert [name[-2:] for name in machine.inputs] == ["-1", "-2"]
 
 
