@@ -12,7 +12,8 @@ from functools import partial
 import pytest
 
 from novaloop.experiment.controller.transitions import LONG_WAIT
-from novaloop.experiment.record import CommandKind, Status
+from novaloop.experiment.record import CommandKind, CommandOutcome, Status
+from novaloop.experiment.summary import next_steps
 from tests.simulation.simulation import SPEC, Chaos, Simulation
 from tests.simulation.twins import questions_csv
 
@@ -20,6 +21,7 @@ PLAN = SPEC + b"plan: [sft]\n"
 BAD = b"Id,Body,Z\n1,a question,HQ\n"
 HELD = SPEC + b"plan: [evaluate: base, sft]\nbudget_usd: 1\n"
 """The budget holds it before its first job, until somebody lifts it."""
+JUDGED = b"plan: [evaluate: {name: judged, task: rubric_llm_judge}]\n"
 SOON, HOUR, DAY = timedelta(minutes=3), timedelta(hours=1), timedelta(days=1)
 
 
@@ -222,3 +224,18 @@ def test_a_person_may_stop_it_or_let_it_go_on_from_something_else(after: timedel
     simulation.upload("second", "experiment.yaml", PLAN)
     assert starts(simulation, SOON)
     assert simulation.record("second").base_checkpoint is None
+
+
+def test_whoever_retries_what_waits_is_told_what_it_waits_for() -> None:
+    """It has no files to add, so nobody is sent to add some."""
+    simulation = waiting()
+    assert "novaloop show first" in "".join(next_steps(simulation.record("second")))
+    simulation.command("second", CommandKind.RETRY)
+    simulation.passes(SOON)
+    (line,) = (each for each in simulation.store.history("second") if "retry" in each.what)
+    assert line.outcome is CommandOutcome.IGNORED
+    assert line.why.endswith("the experiment never started; it does once first/sft is there")
+    simulation.upload("second", "experiment.yaml", SPEC + JUDGED + b"checkpoint: first/sft\n")
+    simulation.passes(SOON)
+    assert "waiting for llm-judge.csv" in simulation.record("second").reason
+    assert "upload" in "".join(next_steps(simulation.record("second")))

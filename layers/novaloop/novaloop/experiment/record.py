@@ -481,6 +481,12 @@ class Record(Bounded):
         return (*self.notices, *filter(None, told))
 
     @property
+    def awaited_checkpoint(self) -> str | None:
+        """The other experiment's checkpoint, as `first/sft`, if that is all that it waits for."""
+        found = (what for what in self.awaited if what.startswith(CHECKPOINT))
+        return next((what.removeprefix(CHECKPOINT) for what in found), None)
+
+    @property
     def unanswered(self) -> tuple[str, ...]:
         """What people should know of what was asked for, and does not come."""
         return tuple(

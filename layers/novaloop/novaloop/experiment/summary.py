@@ -79,6 +79,8 @@ def next_steps(
         key = plan_key(name)
         where = f"s3://{bucket}/{key}" if bucket else f"{key} in the stack's bucket"
         steps.insert(0, f"What it would launch: {where}")
+    if (origin := record.awaited_checkpoint) is not None:
+        steps.append(f"It starts once {origin} is there: {command('show', origin.split('/')[0])}")
     return steps or [_GOES_ON[record.status]]
 
 

@@ -140,6 +140,8 @@ def _instead_of_a_retry(record: Record) -> str:
     """Say how what never started is begun. Only what takes no uploads any more needs a new name."""
     if not record.status.takes_uploads or is_misnamed(record):
         return "submit it under a new name"
+    if record.awaited_checkpoint is not None:
+        return f"it does once {record.awaited_checkpoint} is there"
     again = f"novaloop submit DIR --name {record.experiment_id}"
     if record.status is Status.REJECTED:
         return f"correct the files, then submit them again: {again}"

@@ -379,15 +379,16 @@ def _long_wait(stage: Stage) -> list[PresentTrouble]:
 
 def _long_awaited(record: Record) -> Iterator[PresentTrouble]:
     """Yield which checkpoint of another experiment is waited for, if for long."""
-    for what, each in record.awaited.items():
-        if each.confirmed and what.startswith(CHECKPOINT):
-            other, _, _ = what.removeprefix(CHECKPOINT).partition("/")
-            text = (
-                f"it has waited for {what} since {each.since:%Y-%m-%d %H:%M} UTC, and goes on "
-                f"waiting: {each.why}; `novaloop show {other}` says what that one needs; if it is "
-                "not to come, stop this one, or submit it again with another `checkpoint:`"
-            )
-            yield PresentTrouble(f"it waits for {what}", text)
+    name = record.awaited_checkpoint
+    awaited = record.awaited[f"{CHECKPOINT}{name}"] if name else None
+    if name and awaited and awaited.confirmed:
+        text = (
+            f"it has waited for {CHECKPOINT}{name} since {awaited.since:%Y-%m-%d %H:%M} UTC, and "
+            f"goes on waiting: {awaited.why}; `novaloop show {name.partition('/')[0]}` says what "
+            "that one needs; if it is not to come, stop this one, or submit it again with another "
+            "`checkpoint:`"
+        )
+        yield PresentTrouble(f"it waits for {CHECKPOINT}{name}", text)
 
 
 _LAUNCHES = {Status.RUNNING, Status.DEPLOYING}

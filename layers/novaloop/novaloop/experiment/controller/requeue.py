@@ -12,7 +12,7 @@ from novaloop.experiment.controller.notifications import UNSENT, all_told, is_de
 from novaloop.experiment.controller.observation import Observation, keeps_log
 from novaloop.experiment.controller.transitions import CHECK_AGAIN, SETTLING, next_check
 from novaloop.experiment.costs.budget import last_moment
-from novaloop.experiment.record import CHECKPOINT, Cleanup, Record, Snapshot, StageState, Status
+from novaloop.experiment.record import Cleanup, Record, Snapshot, StageState, Status
 
 LOOK_AGAIN: Mapping[Status, timedelta] = {
     Status.COLLECTING: timedelta(minutes=15),
@@ -114,7 +114,7 @@ def _due_while_waiting(record: Record, seen: Observation, now: datetime) -> date
     it is given up.
     """
     soonest = LOOK_AGAIN[record.status]
-    follows = any(what.startswith(CHECKPOINT) for what in record.awaited)
+    follows = record.awaited_checkpoint is not None
     longest = LONGEST_FOR_A_CHECKPOINT if follows else LONGEST_QUIET
     quiet = now - _last_change(record, seen.snapshot)
     untold = [
