@@ -494,8 +494,8 @@ MUTANTS: Sequence[Mutant] = [
         Fault(
             does="people are told what can't be noted that they were told",
             test="test_what_can_not_be_written_down_any_more_is_not_told_at_each_look[ended]",
-            old="tells = any(isinstance(each, Announce | Warn) for each in decision.commands)",
-            new="tells = False",
+            old="tells = any(isinstance(each, Announce | AnnounceStart | Warn)",
+            new="tells = any(False",
         ),
         Fault(
             does="commands that can't be deleted are told of at each look",
