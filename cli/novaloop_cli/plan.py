@@ -327,11 +327,11 @@ def _evidence(checked: Checked) -> Iterator[str]:
     on_rows = {stage.name for stage in spec.plan if own_questions in stage.inputs}
     asked = [each for _, name, each in spec.judged() if name in on_rows]
     if any(each.better_than for each in asked):
-        yield _gains_shown(rows.rows, spec.gate.confidence)
+        yield _gains_shown(rows.rows, spec.gate.level)
     shares = (each for each in asked if each.metric in GATED and GATED[each.metric].most == 1)
     margins = [each.margin for each in shares if each.margin and not each.each_class]
     if margins:
-        yield _losses_excluded(rows.rows, min(margins), spec.gate.confidence)
+        yield _losses_excluded(rows.rows, min(margins), spec.gate.level)
 
 
 def _gains_shown(rows: int, confidence: float) -> str:

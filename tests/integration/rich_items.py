@@ -19,6 +19,7 @@ from novaloop.experiment.record import (
     DatasetRef,
     DatasetStatus,
     Endpoint,
+    GateTry,
     GateVerdict,
     HistoryEntry,
     Measured,
@@ -223,6 +224,9 @@ def dataset(role: str = "sft", uploaded_at: datetime = NOW, **changes: Any) -> D
         },
     }
     return DatasetItem(**complete_values(DatasetItem, values) | changes)
+
+
+TRY = GateTry("questions", "k3x9", "after-sft", 1, NOW)
 
 
 def score(attempt: int = 1) -> ScoreItem:

@@ -122,6 +122,22 @@ def test_an_attempt_is_taken_back_of_its_own_version_only(store: Store) -> None:
     assert (begun.number, begun.since) == (2, NOW)
 
 
+def test_a_try_on_evaluation_rows_counts_once_over_all_experiments(store: Store) -> None:
+    first = rich_items.TRY
+    again = replace(first, at=LATER)
+    others = (
+        replace(first, attempt=2),
+        replace(first, uid="later", at=LATER),
+        replace(first, experiment_id="others", uid="theirs"),
+        replace(first, experiment_id="old", uid=None),
+        replace(first, experiment_id="older", uid=None),
+    )
+    assert store.count_tries("rows", first) == store.count_tries("rows", again) == 1
+    assert [store.count_tries("rows", each) for each in others] == [2, 3, 4, 5, 6]
+    assert store.count_tries("other rows", first) == 1
+    assert store.load("questions") == Snapshot("questions")
+
+
 def test_a_score_keeps_its_numbers(store: Store) -> None:
     item = complete(rich_items.score(attempt=2))
     store.put_score("questions", item)

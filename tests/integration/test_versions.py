@@ -60,9 +60,9 @@ def put(table: str, item: Mapping[str, Any]) -> None:
 
 
 def scanned(table: str) -> list[dict[str, Any]]:
-    """Return what is stored of experiments, which the sweep's place and attempts are not."""
+    """Return what is stored of experiments, which the sweep's place, attempts and tries are not."""
     items = map(stored, boto3.client("dynamodb").scan(TableName=table)["Items"])
-    return [item for item in items if item["kind"] not in {Shape.SWEEP, Shape.ATTEMPTS}]
+    return [item for item in items if item["kind"] not in {Shape.SWEEP, Shape.ATTEMPTS, Shape.TRY}]
 
 
 def paths(value: Any, at: str = "") -> Iterator[str]:

@@ -23,6 +23,7 @@ from novaloop.experiment.record import (
     CommandItem,
     DatasetItem,
     DatasetStatus,
+    GateTry,
     HistoryEntry,
     Record,
     ScoreItem,
@@ -88,6 +89,7 @@ class TwinStore:
     def __init__(self, on_item: Callable[[str], None]) -> None:
         self.snapshots: dict[str, Snapshot] = {}
         self.attempts: dict[tuple[str, str], Attempts] = {}
+        self.tries: dict[str, dict[tuple[str, str, int], GateTry]] = {}
         self.entries: dict[str, list[HistoryEntry]] = {}
         self.round: Round | None = None
         self._on_item = on_item
@@ -218,18 +220,18 @@ class TwinStore:
         check_item(as_item(experiment_id, "CHECKS", item))
         self._put(experiment_id, checks=item)
 
-    def begin(self, experiment_id: str, resource: str, version: str, now: datetime) -> Attempts:
-        before = self.attempts.get((experiment_id, resource))
+    def begin(self, experiment_id: str, work: str, version: str, now: datetime) -> Attempts:
+        before = self.attempts.get((experiment_id, work))
         if before is None or before.version != version:
             before = Attempts(version, 0, now)
         begun = replace(before, number=before.number + 1)
-        self.attempts[experiment_id, resource] = begun
+        self.attempts[experiment_id, work] = begun
         return begun
 
-    def take_back(self, experiment_id: str, resource: str, version: str) -> None:
-        begun = self.attempts.get((experiment_id, resource))
+    def take_back(self, experiment_id: str, work: str, version: str) -> None:
+        begun = self.attempts.get((experiment_id, work))
         if begun is not None and begun.version == version and begun.number > 0:
-            self.attempts[experiment_id, resource] = replace(begun, number=begun.number - 1)
+            self.attempts[experiment_id, work] = replace(begun, number=begun.number - 1)
 
     def sweep_round(self) -> Round | None:
         return self.round
@@ -244,6 +246,12 @@ class TwinStore:
             each for each in known if (each.stage, each.attempt) != (item.stage, item.attempt)
         ]
         self._put(experiment_id, score_items=(*others, item))
+
+    def count_tries(self, evaluation_set: str, tried: GateTry) -> int:
+        check_item(as_item(f"EVALUATION#{evaluation_set}", f"TRY#{tried.uid}#{tried.stage}", tried))
+        tries = self.tries.setdefault(evaluation_set, {})
+        tries[tried.uid or tried.experiment_id, tried.stage, tried.attempt] = tried
+        return len(tries)
 
     def put_command(self, experiment_id: str, item: CommandItem) -> None:
         check_item(as_item(experiment_id, f"COMMAND#{item.command_id}", item))

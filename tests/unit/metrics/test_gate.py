@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
-from novaloop.experiment.spec.experiment import GateCondition
+from novaloop.experiment.spec.experiment import Gate, GateCondition
 from novaloop.metrics.comparison import compare
 from novaloop.metrics.gate import GateDecision, Outcome, Tier, judge
 from novaloop.metrics.lengths import lengths
@@ -167,3 +168,46 @@ def test_what_only_should_be_met_is_told_and_holds_nothing(level: float) -> None
 def test_without_its_score_a_condition_is_not_met() -> None:
     assert judged(None, at_least=0.0).verdict is GateDecision.HOLD
     assert judged(None, at_least=0.0, tier="should").verdict is GateDecision.PROMOTE
+
+
+def test_how_often_these_rows_were_tried_on_is_told_with_what_it_means() -> None:
+    score = replace(score_of(*flips(500, 5, 40)), tries=4)
+    result = judged(score, better_than="before")
+    assert result.verdict is GateDecision.PROMOTE
+    assert result.ledger[-1].observed == (
+        "try 4: a model that is no better passes at least once in at most 10 %"
+    )
+    assert len(judged(replace(score, tries=1), better_than="before").ledger) == 1
+
+
+@pytest.mark.parametrize(("tries", "verdict"), [(3, "PROMOTE"), (4, "HOLD")])
+def test_one_try_more_than_was_paid_for_asks_for_new_rows(tries: int, verdict: str) -> None:
+    gate = Gate(better_than="before", tries=3)
+    assert gate.level == pytest.approx(1 - 0.05 / 3)
+    score = replace(score_of(*flips(500, 5, 40)), tries=tries, confidence=gate.level)
+    result = judge([("after", gate, score)], gate.tries)
+    assert result.verdict == verdict
+    told = result.ledger[-1]
+    assert told.needed == "at most 3, then new evaluation rows"
+    assert told.observed.endswith(f"at most {'2.5' if tries == 3 else '3.3'} %")
+
+
+@pytest.mark.parametrize(("n", "flipping"), [(100, 0.1), (500, 0.05), (500, 0.3)])
+def test_tries_that_are_paid_for_pass_together_no_more_often_than_one(
+    n: int, flipping: float
+) -> None:
+    """Models that are no better, each tried on the same rows: at most one in forty ever passes."""
+    random = np.random.default_rng(7)
+    runs, level = 3_000, Gate(tries=5).level
+    known: dict[tuple[int, int], bool] = {}
+    passed = 0
+    for _ in range(runs):
+        kinds = random.choice(3, size=(5, n), p=[flipping / 2, flipping / 2, 1 - flipping])
+        for up, down in zip((kinds == 0).sum(axis=1), (kinds == 1).sum(axis=1), strict=True):
+            pair = int(up), int(down)
+            if pair not in known:
+                known[pair] = (yes_no(*pair, n, level).low or 0) > 0
+            if known[pair]:
+                passed += 1
+                break
+    assert passed / runs < 0.025 + 3 * (0.025 * 0.975 / runs) ** 0.5

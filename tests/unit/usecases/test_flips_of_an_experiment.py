@@ -112,3 +112,25 @@ def test_an_excerpt_keeps_both_ends() -> None:
     assert len(cut) <= MAX_EXCERPT
     assert cut.startswith("system prompt")
     assert cut.endswith("the question")
+
+
+def test_a_try_on_the_same_rows_counts_over_experiments_and_once_however_often_it_is_scored(
+    world: ScoreWorld,
+) -> None:
+    """Only the evaluation that the gate judges is one, and only what could be scored."""
+    run(world)
+    last = [*example.QUALITIES][-1]
+    tries = {
+        stage: world.store.load(example.NAME).scores[stage, 1].score["tries"]
+        for stage in example.QUALITIES
+    }
+    assert tries == {stage: 1 if stage == last else None for stage in example.QUALITIES}
+    record = world.store.load(example.NAME).record
+    assert record is not None
+    for uid, expected in (("second", 2), ("second", 2), ("third", 3)):
+        stack = ScoreWorld(TwinStore(lambda _: None), world.objects, world.clock)
+        stack.store.tries = world.store.tries  # type: ignore[attr-defined]
+        stack.store.commit(replace(record, uid=uid, version=0), ())
+        item = score(example.NAME, last, 1, stack)
+        assert item is not None
+        assert item.score["tries"] == expected

@@ -710,6 +710,17 @@ class ChecksItem(Bounded):
 
 
 @dataclass(frozen=True)
+class GateTry:
+    """One evaluation that a gate judges: another try to pass on the same evaluation rows."""
+
+    experiment_id: str
+    uid: str | None
+    stage: str
+    attempt: int
+    at: datetime
+
+
+@dataclass(frozen=True)
 class ScoreItem(Bounded):
     """What metrics measured at one attempt at an evaluation; `error` if it could not.
 

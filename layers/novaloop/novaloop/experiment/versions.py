@@ -46,6 +46,7 @@ class Shape(StrEnum):
     HISTORY = "HISTORY"
     SWEEP = "SWEEP"
     ATTEMPTS = "ATTEMPTS"
+    TRY = "TRY"
     HINT = "HINT"
     REQUEST = "REQUEST"
     BIG_FILE = "BIG_FILE"
@@ -63,6 +64,7 @@ PRESENT: Mapping[Shape, int] = {
     Shape.HISTORY: 2,
     Shape.SWEEP: 1,
     Shape.ATTEMPTS: 1,
+    Shape.TRY: 1,
     Shape.HINT: 2,
     Shape.REQUEST: 1,
     Shape.BIG_FILE: 1,

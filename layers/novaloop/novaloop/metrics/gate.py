@@ -104,7 +104,9 @@ class GateResult:
     ledger: tuple[LedgerEntry, ...]
 
 
-def judge(asked: Iterable[tuple[str, Conditions, Score | TaskScore | None]]) -> GateResult:
+def judge(
+    asked: Iterable[tuple[str, Conditions, Score | TaskScore | None]], most_tries: int | None = None
+) -> GateResult:
     """Apply conditions, each to the score of the evaluation that it is about, by its name.
 
     All go by intervals at `confidence`, two-sided. A level, floor or ceiling is met where the whole
@@ -113,6 +115,9 @@ def judge(asked: Iterable[tuple[str, Conditions, Score | TaskScore | None]]) -> 
     other side. In between it is undecided, as is whatever was not measured. Where there is no score
     it is not met. A model that is no better, or worse by the margin, passes a condition at most
     (1 - confidence) / 2 of the time, at one try; all that must be met make that no larger.
+
+    most_tries: on the same rows, for which the scores' confidence was corrected. What was tried
+    there more often is not met, whatever it shows.
     """
     asked = tuple(asked)
     several = len({name for name, _, _ in asked}) > 1
@@ -127,6 +132,12 @@ def judge(asked: Iterable[tuple[str, Conditions, Score | TaskScore | None]]) -> 
         for name, conditions, score in asked
         for entry in _ledger(conditions, score)
     )
+    judged = {name: score for name, _, score in asked if isinstance(score, Score)}
+    for name, score in judged.items():
+        if score.tries is not None and (score.tries > 1 or most_tries is not None):
+            entry = _tries(score.tries, most_tries, score.confidence)
+            condition = f"{name}: {entry.condition}" if several else entry.condition
+            ledger += (replace(entry, condition=condition),)
     outcomes = {entry.outcome for entry in ledger if entry.tier is Tier.MUST}
     if Outcome.NOT_MET in outcomes:
         return GateResult(GateDecision.HOLD, ledger)
@@ -229,6 +240,17 @@ def _no_loss(
         if change.low is not None and change.high is not None:
             outcome = _outcome(change.low + margin, change.high + margin)
         yield LedgerEntry(condition, _change(change), told, outcome)
+
+
+def _tries(number: int, most: int | None, confidence: float) -> LedgerEntry:
+    """Say how often chance has had an opportunity: the bound is Bonferroni's, whatever depends."""
+    bound = percent(round(min(1.0, number * (1 - confidence) / 2), 3))
+    observed = f"try {number}: a model that is no better passes at least once in at most {bound}"
+    if most is None:
+        return LedgerEntry("tries on these rows", observed, "any number", Outcome.MET)
+    needed = f"at most {most}, then new evaluation rows"
+    outcome = Outcome.MET if number <= most else Outcome.NOT_MET
+    return LedgerEntry("tries on these rows", observed, needed, outcome)
 
 
 def _change(found: Difference, chance: str = "") -> str:

@@ -218,6 +218,7 @@ class Score:
     metrics: those of the registry by their names there, and what a processor function of the job
     measured. comparisons: this stage against each earlier one, by its name. confidence: of every
     interval. format_failures: rows. questions: different ones among the n rows.
+    tries: how often a gate judged on these rows, with this time; None where none does.
     """
 
     n: int
@@ -232,6 +233,7 @@ class Score:
     format_failures: dict[FormatFailure, int] = field(default_factory=dict)
     confidence: float = 0.95
     questions: int | None = None
+    tries: int | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON content; `from_dict` reads it back."""

@@ -168,6 +168,19 @@ class AttemptsModel(Item, discriminator="ATTEMPTS"):
     since = UnicodeAttribute()
 
 
+class TryModel(Item, discriminator="TRY"):
+    """`TRY#<uid>#<stage>#<attempt>`, in a collection of its own per evaluation set: one try there.
+
+    They are counted over experiments and kept for good: the rows remember who tried on them.
+    """
+
+    name = UnicodeAttribute()
+    uid = UnicodeAttribute(null=True)
+    stage = UnicodeAttribute()
+    attempt = NumberAttribute()
+    at = UnicodeAttribute()
+
+
 class ChecksModel(Item, discriminator="CHECKS"):
     """`CHECKS`: what the checks across the datasets found."""
 

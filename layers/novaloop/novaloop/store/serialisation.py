@@ -17,6 +17,7 @@ from novaloop.experiment.record import (
     ChecksItem,
     CommandItem,
     DatasetItem,
+    GateTry,
     HistoryEntry,
     Record,
     ResolvedSpec,
@@ -52,6 +53,7 @@ from novaloop.store.items import (
     StoredItem,
     StraysModel,
     SweepModel,
+    TryModel,
 )
 from novaloop.typed import adapter
 from novaloop.usecases.ports import Attempts, Round
@@ -78,6 +80,7 @@ Stored = (
     | HistoryEntry
     | Round
     | Attempts
+    | GateTry
 )
 T = TypeVar("T", bound=Stored)
 
@@ -93,6 +96,7 @@ _SHAPES: Mapping[type[Item], Shape] = {
     HistoryModel: Shape.HISTORY,
     SweepModel: Shape.SWEEP,
     AttemptsModel: Shape.ATTEMPTS,
+    TryModel: Shape.TRY,
 }
 _KINDS: Mapping[Shape, type[Stored]] = {
     Shape.RECORD: Record,
@@ -106,6 +110,7 @@ _KINDS: Mapping[Shape, type[Stored]] = {
     Shape.HISTORY: HistoryEntry,
     Shape.SWEEP: Round,
     Shape.ATTEMPTS: Attempts,
+    Shape.TRY: GateTry,
 }
 
 
@@ -205,6 +210,19 @@ def attempts_item(experiment_id: str, work: str, attempts: Attempts) -> Attempts
     ttl = int((attempts.since + KEEP_ATTEMPTS).timestamp())
     values = stamped(Shape.ATTEMPTS, plain(attempts))
     return AttemptsModel(experiment_id, attempts_key(work), ttl=ttl, **values)
+
+
+def evaluation_key(evaluation_set: str) -> str:
+    """Return the hash key of the tries on an evaluation set; no experiment has such a name."""
+    return f"EVALUATION#{evaluation_set}"
+
+
+def try_item(evaluation_set: str, tried: GateTry) -> TryModel:
+    """Return the item of a try. The same one again has the same key, so that it counts once."""
+    values = stamped(Shape.TRY, plain(tried))
+    name = values.pop("experiment_id")
+    key = f"TRY#{tried.uid or name}#{tried.stage}#{tried.attempt}"
+    return TryModel(evaluation_key(evaluation_set), key, name=name, **values)
 
 
 class Torn(Damaged):

@@ -25,6 +25,7 @@ from novaloop.experiment.record import (
     CommandItem,
     DatasetItem,
     DatasetStatus,
+    GateTry,
     HistoryEntry,
     Record,
     ScoreItem,
@@ -55,6 +56,7 @@ from novaloop.store.serialisation import (
     command_item,
     command_key,
     dataset_item,
+    evaluation_key,
     history_item,
     iso,
     read,
@@ -66,6 +68,7 @@ from novaloop.store.serialisation import (
     shape_of,
     snapshot_of,
     spec_item,
+    try_item,
     values_of,
 )
 from novaloop.typed import adapter
@@ -365,6 +368,12 @@ class ExperimentTable:
     def put_score(self, experiment_id: str, item: ScoreItem) -> None:
         """Write the score item."""
         self._replace(score_item(experiment_id, item))
+
+    def count_tries(self, evaluation_set: str, tried: GateTry) -> int:
+        """Write down a try on these evaluation rows; return how many there are, with this one."""
+        self._save(try_item(evaluation_set, tried))
+        tries = StoredItem.item.startswith("TRY#")
+        return sum(1 for _ in self._query(evaluation_key(evaluation_set), tries))
 
     def put_command(self, experiment_id: str, item: CommandItem) -> None:
         """Write a person's command. It goes when it is applied, or after KEEP_COMMANDS."""

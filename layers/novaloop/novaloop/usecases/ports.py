@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         ChecksItem,
         CommandItem,
         DatasetItem,
+        GateTry,
         HistoryEntry,
         Owner,
         Record,
@@ -214,6 +215,10 @@ class Store(DatasetStore, Protocol):
 
     def put_score(self, experiment_id: str, item: ScoreItem) -> None:
         """Write the score item."""
+        ...
+
+    def count_tries(self, evaluation_set: str, tried: GateTry) -> int:
+        """Write down a try on these evaluation rows; return how many there are, with this one."""
         ...
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from novaloop.experiment.record import Record, ScoreItem, Snapshot, Stage, StageState
+from novaloop.experiment.record import GateTry, Record, ScoreItem, Snapshot, Stage, StageState
 from novaloop.experiment.runtimes.jobs import job_plan
 from novaloop.experiment.runtimes.registry import runtime_of
 from novaloop.experiment.spec.experiment import Gate
@@ -77,6 +77,11 @@ def score(experiment_id: str, stage_name: str, attempt: int, world: ScoreWorld) 
             raise Damaged(f"the score before {stage_name}", str(unread))
     scored = _fitting(_score(snapshot.record, stage, snapshot, world.objects))
     scored_at = world.clock.now()
+    rows, record = scored.score.get("evaluation_set"), snapshot.record
+    if rows and not scored.error and record.spec.metrics_of(stage.name):
+        tried = GateTry(experiment_id, record.uid, stage.name, attempt, scored_at)
+        tries = world.store.count_tries(rows, tried)
+        scored = replace(scored, score={**scored.score, "tries": tries})
     item = ScoreItem(
         stage.name,
         attempt,
@@ -124,7 +129,7 @@ def _score_task(
         if (item.score.get("task"), item.score.get("subtask")) == (plan.task, plan.subtask)
     }
     members = find_output(objects, output_prefix(record.experiment_id, stage))
-    confidence = (record.spec.gate or Gate()).confidence
+    confidence = (record.spec.gate or Gate()).level
     return _Scored(score_task(members, plan.task, plan.subtask, earlier, confidence).to_dict())
 
 
@@ -138,7 +143,7 @@ def _score_rows(record: Record, stage: Stage, snapshot: Snapshot, objects: Objec
         max_new_tokens=settings.get("max_new_tokens"),
         earlier=_earlier_rows(record, stage, snapshot, objects),
         metric=GATED[decides].name if decides in GATED else HEADLINE_METRIC,
-        confidence=gate.confidence,
+        confidence=gate.level,
         by_class=record.spec.compared_by_class(stage.name),
     )
     rows_key = f"scores/{record.experiment_id}/{stage.name}-{stage.attempt.number}.jsonl"

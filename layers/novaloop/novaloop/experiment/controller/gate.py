@@ -16,8 +16,11 @@ def judge(record: Record, scores: Mapping[tuple[str, int], ScoreItem]) -> GateVe
     if asked is None:
         return GateVerdict(gate.GateDecision.PROMOTE, promotes=True, summary=NO_GATE)
     result = gate.judge(
-        (name, conditions, _score_of(record, scores, name))
-        for _, name, conditions in record.spec.judged()
+        (
+            (name, conditions, _score_of(record, scores, name))
+            for _, name, conditions in record.spec.judged()
+        ),
+        asked.tries,
     )
     promotes = result.verdict is gate.GateDecision.PROMOTE or (
         result.verdict is gate.GateDecision.INCONCLUSIVE and asked.when_inconclusive == "promote"

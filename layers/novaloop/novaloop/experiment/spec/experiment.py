@@ -102,7 +102,17 @@ class Gate(GateCondition):
 
     confidence: float = Field(default=0.95, gt=0.5, lt=1)
     when_inconclusive: Literal["hold", "promote"] = "hold"
+    tries: int | None = Field(default=None, ge=1, le=1000)
     conditions: tuple[GateCondition, ...] = Field(default=(), max_length=20)
+
+    @property
+    def level(self) -> float:
+        """The confidence of each interval.
+
+        With `tries` it is such that all of them together err no more often than one without
+        (Bonferroni).
+        """
+        return 1 - (1 - self.confidence) / (self.tries or 1)
 
 
 def _plan_of(fields: dict[str, Any]) -> tuple[StagePlan, ...]:
