@@ -13,6 +13,7 @@ import yaml
 
 from novaloop.experiment.controller.transitions import TABLE
 from novaloop.experiment.record import Stage
+from novaloop.experiment.spec.defaults import SpecDefaults
 from novaloop.experiment.spec.experiment import ExperimentSpec, Gate, SplitSettings
 from novaloop.experiment.spec.stages import STAGES
 from novaloop.experiment.validation.reading import read_spec
@@ -32,6 +33,9 @@ SECTIONS: dict[str, type[BaseModel]] = {
     **STAGES,
     "gate": Gate,
 }
+
+
+OF_THE_STACK = {field.name for field in fields(SpecDefaults)}
 
 
 @pytest.mark.parametrize(
@@ -105,6 +109,8 @@ def test_the_reference_has_every_setting_with_its_default(section: str) -> None:
     for name, field in fields.items():
         if field.is_required():
             assert documented[name] == "required", name
+        elif section == "experiment.yaml" and name in OF_THE_STACK:
+            assert documented[name] == "the stack's", name
         elif name != "plan":
             default = field.get_default(call_default_factory=True)
             assert yaml.safe_load(documented[name].strip("`")) == plain(default), name
