@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from novaloop.experiment.names import (
 )
 from novaloop.experiment.spec.experiment import ExperimentSpec
 from novaloop.experiment.spec.inputs import roles, row_formats, split_roles
+from novaloop.experiment.spec.reward import FunctionReward
 from novaloop.experiment.spec.yaml_file import MAX_BYTES
 from novaloop.experiment.validation.reading import read_spec, read_what_holds
 from novaloop.problem import Invalid
@@ -29,6 +31,8 @@ from novaloop_cli.errors import Refused
 
 READ_BY = {"columns", "encoding", "delimiter", "split"}
 """Settings without which nobody can tell what is wrong with a file."""
+_SCORED_BY = re.compile(r"(reward|labels)\b")
+"""Settings without which nobody can tell what an answer earns."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +74,10 @@ def look_at(directory: Path, name: str) -> Folder:
         problems += (f"{spec_file} can't be used:", *map(str, invalid.problems))
         holds = read_what_holds(content or b"")
         spec = None if holds is None or holds[1] & READ_BY else holds[0]
+        if spec is not None and any(_SCORED_BY.match(each.where) for each in invalid.problems):
+            # Nobody can tell what a row earns: as by a function, of which only its owner knows it.
+            unknown = FunctionReward(function="")
+            spec = spec.model_copy(update={"reward": unknown, "labels": ()})
     if misnamed and content is None:
         spec = None
     if spec is not None:

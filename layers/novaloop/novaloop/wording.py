@@ -29,6 +29,9 @@ _WANTED = {
     "bool_parsing": "true or false",
 }
 """What a field must be, by pydantic's type of the error."""
+_DECIMAL_COMMA = re.compile(
+    r"(-?(?:\d{1,15}|\d{1,3}(?:\.\d{3}){1,4})),(\d{1,15}(?:[eE][-+]?\d{1,3})?)"
+)
 
 
 def problems_of(error: Mapping[str, Any], where: str) -> Iterator[Problem]:
@@ -50,9 +53,19 @@ def problems_of(error: Mapping[str, Any], where: str) -> Iterator[Problem]:
         yield Problem(where, "has no value", "give it one, or leave it out")
     elif kind in _WANTED:
         do = "put it in quotes" if kind == "string_type" else ""
+        if kind.startswith(("float", "int")) and isinstance(error["input"], str):
+            do = _with_a_point(error["input"])
         yield Problem(where, f"must be {_WANTED[kind]}", do)
     else:
         # Pydantic's own text says what must be; that of a ValueError of ours, what to do as well.
         text = str(error["msg"]).removeprefix("Value error, ")
         text = re.sub(r"^(Input|String|Tuple) should", "must", text)
         yield Problem(where, text[:1].lower() + text[1:])
+
+
+def _with_a_point(text: str) -> str:
+    """Say how a number is written that has a comma before its decimals."""
+    number = _DECIMAL_COMMA.fullmatch(text.strip())
+    if number is None:
+        return ""
+    return f"decimals stand behind a point: {number[1].replace('.', '')}.{number[2]}"

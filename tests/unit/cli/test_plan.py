@@ -476,7 +476,31 @@ def test_too_few_rows_are_told_by_stage(folder: Path) -> None:
     (folder / "sft.csv").write_text(csv_of("sft", 10))
     result = novaloop("plan", str(folder))
     assert result.exit_code == 2
-    assert "plan[1].sft.data: has 10 rows" in result.stderr
+    assert "plan[1].sft.data: has 10 rows, fewer than global_batch_size (64)" in result.stderr
+    assert "; add rows: it takes no less than 32" in result.stderr
+    assert "lower" not in result.stderr
+
+    (folder / "sft.csv").write_text(csv_of("sft", 40))
+    result = novaloop("plan", str(folder))
+    assert "add rows, or lower it in `overrides` to 32" in " ".join(result.stderr.split())
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "labels: A, B\nreward: {type: label}\n",
+        "labels: [A, A]\nreward: {type: label}\n",
+        "reward: {type: label}\n",
+        "labels: [A, B]\nreward: {type: labl}\n",
+    ],
+)
+def test_rows_are_not_blamed_for_a_reward_or_labels_that_are_wrong(
+    folder: Path, wrong: str
+) -> None:
+    (folder / "experiment.yaml").write_text(f"columns: {{question: Body, answer: Y}}\n{wrong}")
+    result = novaloop("plan", str(folder))
+    assert result.exit_code == 2
+    assert len(result.stderr.splitlines()) == 2, result.stderr
 
 
 def test_too_few_rows_are_told_in_the_same_round_as_what_is_wrong_with_another_file(

@@ -360,14 +360,16 @@ def test_one_problem_in_several_files_is_told_once_with_its_places() -> None:
     assert quote.startswith("eval.csv line 2: a quoted cell of this row never ends")
 
 
-def test_what_was_found_is_told_of_the_first_file() -> None:
+def test_what_was_found_is_told_of_each_file_that_has_other_names() -> None:
     first, second = run(b"a,b\n1,2\n")[0].refusal, run(b"c,d\n1,2\n")[0].refusal
     assert first is not None
     assert second is not None
     reasons = [("sft.csv", IN_TERMINAL.told(first)), ("rft.csv", IN_TERMINAL.told(second))]
     (only,) = told_once(reasons)
     assert only.startswith("sft.csv line 1, rft.csv line 1: no column 'question'")
-    assert only.endswith("; found: 'a', 'b'")
+    assert only.endswith("; in sft.csv, found: 'a', 'b'; in rft.csv, found: 'c', 'd'")
+    (same,) = told_once([*reasons[:1], ("rft.csv", reasons[0][1])])
+    assert same.endswith("; found: 'a', 'b'")
 
 
 def test_a_reason_that_has_no_line_is_told_as_it_is() -> None:

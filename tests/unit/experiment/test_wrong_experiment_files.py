@@ -88,6 +88,34 @@ def test_what_is_not_yaml_is_told_with_line_and_advice(text: str, where: str, ad
             "labels: [good, bad]\ngate: {class_floors: {bad: 70}}",
             "gate.class_floors.bad: must be less than or equal to 1",
         ),
+        (
+            "gate: {at_least: 0,5, confidence: 0.9}",
+            "line 1, column 18: this number has a comma before its decimals; write 0.5",
+        ),
+        (
+            "gate: {confidence: 0.9, at_least: 1.234,5}",
+            "line 1, column 35: this number has a comma before its decimals; write 1234.5",
+        ),
+        (
+            "plan: [{sft: {overrides: {lr: 1,5e-5}}}]",
+            "line 1, column 31: this number has a comma before its decimals; write 1.5e-5",
+        ),
+        (
+            "budget_usd: 2.500,00",
+            "budget_usd: must be a number; decimals stand behind a point: 2500.00",
+        ),
+        (
+            'gate: {at_least: "0,5"}',
+            "gate.at_least: must be a number; decimals stand behind a point: 0.5",
+        ),
+        ("budget_usd: much", "budget_usd: must be a number"),
+        (
+            "reward: {type: weighted, parts: [{reward: {type: nmeric}}]}",
+            (
+                "reward.parts[0].reward: type must be one of label, exact, numeric, regex, json, "
+                "f1, custom"
+            ),
+        ),
     ],
 )
 def test_a_wrong_setting_is_told_once_with_its_path(text: str, error: str) -> None:

@@ -101,21 +101,31 @@ def told_once(reasons: Iterable[tuple[str, str]]) -> list[str]:
     """Return why files are refused, from the name and the reason of each.
 
     The same problem in several files is told once, with the files and lines that it is in: it is
-    one mistake, and mostly one in the settings. What was found is told of the first file.
+    one mistake, and mostly one in the settings. What was found is told of each file that differs.
     """
-    problems: dict[str, list[tuple[str, re.Match[str]]]] = {}
+    problems: dict[str, list[tuple[str, str, re.Match[str]]]] = {}
     for file, reason in dict.fromkeys(reasons):
         if (found := _REASON.fullmatch(reason)) is not None:
             at = f"{file} line {found['line']}" if found["line"] else file
-            problems.setdefault(found["what"], []).append((at, found))
+            problems.setdefault(found["what"], []).append((file, at, found))
     return [_told_of(what, places) for what, places in problems.items()]
 
 
-def _told_of(what: str, places: Sequence[tuple[str, re.Match[str]]]) -> str:
-    at = ", ".join(f"{at} ({each['rows']} rejected)" if each["rows"] else at for at, each in places)
+def _told_of(what: str, places: Sequence[tuple[str, str, re.Match[str]]]) -> str:
+    at = ", ".join(
+        f"{at} ({each['rows']} rejected)" if each["rows"] else at for _, at, each in places
+    )
     # What allows for the most rejected rows, allows for the others.
-    most = max((each for _, each in places), key=lambda each: int(each["rejected"] or 0))
-    return f"{at}: {what}{most['do'] or ''}{places[0][1]['found'] or ''}"
+    _, _, most = max(places, key=lambda place: int(place[2]["rejected"] or 0))
+    found: dict[str, list[str]] = {}
+    for file, _, each in places:
+        if each["found"]:
+            found.setdefault(each["found"].removeprefix("; "), []).append(file)
+    told = (
+        f"; {names}" if len(found) == 1 else f"; in {', '.join(files)}, {names}"
+        for names, files in found.items()
+    )
+    return f"{at}: {what}{most['do'] or ''}{''.join(told)}"
 
 
 def _cut_short(name: str) -> str:

@@ -13,7 +13,7 @@ from novaloop.recipes.catalog import Blueprint, blueprint, variants
 from novaloop.recipes.jobs import MODEL_PACKAGE_ARN, Deployment, TrainingJob
 from novaloop.recipes.names import LEGAL_NAME
 from novaloop.recipes.overrides import resolve
-from novaloop.recipes.settings import Given, listed
+from novaloop.recipes.settings import Given, RecipeSetting, listed
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -69,7 +69,19 @@ def check_rows(
     values, problems = resolve(chosen, overrides, at)
     if not problems and rows < values[setting]:  # `check_overrides` tells what is wrong with them
         what = f"has {rows} rows, fewer than global_batch_size ({values[setting]})"
-        yield Problem(joined(at, "data"), what, "add rows or lower it")
+        yield Problem(joined(at, "data"), what, _how_to_fill(chosen, setting, rows))
+
+
+def _how_to_fill(chosen: Blueprint, setting: str, rows: int) -> str:
+    """Say how a step is filled: not by a batch of less than the recipe takes."""
+    leaf = chosen.leaves[setting]
+    choices = sorted(leaf.choices or ()) if isinstance(leaf, RecipeSetting) else []
+    if fitting := [each for each in choices if each <= rows]:
+        return f"add rows, or lower it in `overrides` to {listed(tuple(fitting))}"
+    least = leaf.least if isinstance(leaf, RecipeSetting) else None
+    if least is not None and least <= rows:
+        return "add rows, or lower it in `overrides`"
+    return f"add rows: it takes no less than {least:g}" if least is not None else "add rows"
 
 
 def check_evaluation(

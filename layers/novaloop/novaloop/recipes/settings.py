@@ -52,6 +52,11 @@ class RecipeSetting(BaseModel):
     nullable: bool = False
     omitted: bool = False
 
+    @property
+    def least(self) -> float | None:
+        """The smallest number that it may be, if there is one."""
+        return min(self.choices) if self.choices and self.type != "string" else self.at_least
+
     def parse(self, value: object) -> Any:
         """Return ``value`` as the recipe wants it.
 

@@ -55,8 +55,10 @@ _ELSEWHERE: Mapping[str, str] = {
 def unknown_key(path: str, key: str) -> RowRejected:
     """Return what to raise for a key that the format has no place for, of the part at `path`."""
     if key in _MASKS:
-        what = f"has `{key}`, and Nova's rows can't leave a turn out of the training"
-        return rejected(path, what, "end the conversation before that turn, or remove the row")
+        left_out = "a turn" if path else "themselves"
+        what = f"has `{key}`, and Nova's rows can't leave {left_out} out of the training"
+        before = "end the conversation before that turn, or " if path else ""
+        return rejected(path, what, f"{before}remove the row")
     if key in _ELSEWHERE:
         what = f"has `{key}`, which Nova's rows can't hold"
         return rejected(path, what, _ELSEWHERE[key] or "remove it")

@@ -8,6 +8,8 @@ anything is built of it.
 
 from __future__ import annotations
 
+import re
+from itertools import pairwise
 from typing import Any
 
 import yaml
@@ -35,6 +37,7 @@ _DO = {
     "cannot start any token": "put a text that begins with it in quotes",
 }
 """What to do, by a part of PyYAML's message."""
+_WHOLE, _DECIMALS = re.compile(r"-?[0-9.]{1,20}"), re.compile(r"[0-9]{1,15}([eE][-+]?[0-9]{1,3})?")
 _MERGE = "tag:yaml.org,2002:merge"
 _TEXT = "tag:yaml.org,2002:str"
 
@@ -100,7 +103,20 @@ class _Loader(yaml.SafeLoader):
             if key.value in seen:
                 raise _Refused(f"`{key.value}` stands twice", "keep one of them", key)
             seen.add(key.value)
+        self._refuse_decimal_comma(node)
         return node
+
+    @staticmethod
+    def _refuse_decimal_comma(node: yaml.MappingNode) -> None:
+        """Raise _Refused for `{at_least: 0,5}`, which to YAML is 0 and a key 5 without a value."""
+        for (_, whole), (decimals, nothing) in pairwise(node.value):
+            parts = (whole, decimals, nothing)
+            if node.flow_style and all(isinstance(each, yaml.ScalarNode) for each in parts):
+                has_comma = _WHOLE.fullmatch(whole.value) and _DECIMALS.fullmatch(decimals.value)
+                if has_comma and not nothing.value and nothing.style is None:
+                    number = f"{whole.value.replace('.', '')}.{decimals.value}"
+                    what = "this number has a comma before its decimals"
+                    raise _Refused(what, f"write {number}", whole)
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
         what, do = f"this is no {node.tag.rpartition(':')[2]}", "put a text in quotes"

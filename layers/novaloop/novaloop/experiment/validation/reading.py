@@ -126,7 +126,7 @@ def _without_echoes(found: Sequence[ErrorDetails]) -> list[ErrorDetails]:
     A list is too short if its items are wrong, the default plan is not made if anything is wrong,
     and what is neither a whole number nor a fraction is told as both.
     """
-    inside = {error["loc"][:1] for error in found if len(error["loc"]) > 1}
+    inside = {error["loc"][:end] for error in found for end in range(1, len(error["loc"]))}
     return [
         error
         for error in found
