@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -32,6 +33,7 @@ MAY_SHOW_LATE = (
     "AWS may show late what is there, so it is looked for a while longer before that is believed"
 )
 WAITING = "waiting until AWS says that nothing of it runs or serves"
+_SOONER = "End it sooner: "
 _HOURS = click.FloatRange(min=0, min_open=True, max=LONGEST_TTL_HOURS)
 
 
@@ -43,6 +45,7 @@ def give(
     stage: str | None = None,
     hours: float | None = None,
     note: str | None = None,
+    spec: str | None = None,
     ask: Callable[[], None] | None = None,
 ) -> Record:
     """Give a command and return the record that applied it. Says before what that commits to, and
@@ -60,9 +63,11 @@ def give(
         hours=hours,
         note=note,
         uid=record.uid,
+        spec=spec,
     )
     for line in _what_it_commits_to(stack, record, item):
-        click.echo(line)
+        # Not broken into lines, so that the command in it can be pasted.
+        views.console().print(line, soft_wrap=line.startswith(_SOONER))
     if ask is not None:
         ask()
     stack.table.put_command(name, item)
@@ -98,7 +103,7 @@ def _what_it_commits_to(stack: Stack, record: Record, item: CommandItem) -> Iter
         yield f"until {until:%Y-%m-%d %H:%M} UTC, and as much later as it takes to {takes}."
     else:
         return
-    yield f"End it sooner: {stack.command('stop', record.experiment_id)}"
+    yield f"{_SOONER}{stack.command('stop', record.experiment_id)}"
 
 
 def _taken_up(stack: Stack, name: str, item: CommandItem) -> Record:
@@ -165,17 +170,48 @@ def stop(stack: Stack, name: str, *, no_wait: bool) -> None:
 @click.command()
 @click.argument("name")
 @click.option("--from", "stage", help="The stage to run again first; else the one that failed.")
+@click.option(
+    "--set",
+    "assignments",
+    metavar="PATH=VALUE",
+    multiple=True,
+    help="Another setting, such as sft.overrides.global_batch_size=32; may be repeated.",
+)
+@click.option(
+    "--spec",
+    "file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="An experiment.yaml with the settings for what runs again.",
+)
 @agreed
 @with_stack
-def retry(stack: Stack, name: str, stage: str | None, *, yes: bool) -> None:
+def retry(
+    stack: Stack,
+    name: str,
+    *,
+    stage: str | None,
+    assignments: tuple[str, ...],
+    file: Path | None,
+    yes: bool,
+) -> None:
     """Run an experiment again, from a stage on.
 
-    Says before what that commits to. Asks if nothing is wrong with it: it came to its end.
+    With --set or --spec, by other settings; stages that have run keep theirs. Says before what that
+    commits to. Asks if nothing is wrong with it: it came to its end.
     """
+    _, record = stack.load(name)
+    spec = None
+    if (assignments or file is not None) and record.stages:
+        from novaloop_cli.changed import settings_for  # noqa: PLC0415 - reads YAML
+
+        if stack.defaults is None:  # a release that would run it again and drop them
+            raise Refused("the stack's release takes no other settings for a retry; update it")
+        spec, changes = settings_for(record, stage, assignments, file)
+        click.echo("\n".join(("This changes:", *(f"  {each}" for each in changes))))
     ask = None
-    if stack.load(name)[1].status in CAME_TO_ITS_END:
+    if record.status in CAME_TO_ITS_END:
         ask = partial(require_consent, f"{name} came to its end. Run it again?", yes=yes)
-    _say(give(stack, name, CommandKind.RETRY, stage=stage, ask=ask))
+    _say(give(stack, name, CommandKind.RETRY, stage=stage, spec=spec, ask=ask))
 
 
 @click.command()

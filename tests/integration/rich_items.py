@@ -135,6 +135,7 @@ def stage(**changes: Any) -> Stage:
             "f1": Measured(1 / 3),
         },
         "earlier_seconds": 1_800,
+        "earlier_usd": 12.5,
         "reason": "because",
     }
     return Stage(**complete_values(Stage, values) | changes)
@@ -250,4 +251,5 @@ ENTRIES = [
 
 
 def command(command_id: str, at: datetime = NOW) -> CommandItem:
-    return CommandItem(command_id, CommandKind.KEEP, "jane", at, "deploy", 1.5, "please", UID)
+    values = "jane", at, "deploy", 1.5, "please", UID, "plan: [sft]"
+    return CommandItem(command_id, CommandKind.KEEP, *values)

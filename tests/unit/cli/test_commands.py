@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import re
 import tarfile
 from dataclasses import replace
@@ -11,6 +12,7 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 import pytest
+import yaml
 
 from novaloop.experiment.controller.decide import decide
 from novaloop.experiment.controller.decision import Policy
@@ -24,13 +26,16 @@ from novaloop.experiment.controller.observation import (
 )
 from novaloop.experiment.controller.transitions import Action
 from novaloop.experiment.costs.prices import packaged_prices
-from novaloop.experiment.record import Endpoint, Record, StageState, Status
+from novaloop.experiment.record import DatasetRef, Endpoint, Record, StageState, Status
 from novaloop.experiment.spec.stages import Runtime
 from novaloop_cli import commands
+from tests.unit.cli import conftest
 from tests.unit.cli.conftest import novaloop
 from tests.unit.reports import finished_experiment as example
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from novaloop_cli.stack import Stack
 
 NAME = example.NAME
@@ -174,6 +179,91 @@ def test_retry_runs_again_from_the_stage(controlled: Stack) -> None:
     }
     assert states["sft"] == (StageState.SUCCEEDED, 1)
     assert states["rft"] == (StageState.PENDING, 2)
+
+
+@pytest.fixture
+def newest(controlled: Stack, monkeypatch: pytest.MonkeyPatch) -> Stack:
+    """A stack of this release, by its parameters, whose example has failed at `sft`."""
+    parameters = {
+        "DefaultApproval": "auto",
+        "DefaultBudgetUsd": "0",
+        "DefaultGate": "none",
+    }
+    monkeypatch.setitem(conftest.PARAMETERS, conftest.STACK, parameters)
+    outputs = {"sft": ("sft", "rft"), "rft": ("rft",), "eval": ("evaluation",)}
+    datasets = {
+        role: DatasetRef("v", "0", 500, dict.fromkeys(formats, "key"))
+        for role, formats in outputs.items()
+    }
+    put(controlled, Status.FAILED, datasets=datasets)
+    return controlled
+
+
+SMALLER = "sft.overrides.global_batch_size=32"
+
+
+def test_retry_with_other_settings_says_what_changes_and_does_it(newest: Stack) -> None:
+    result = novaloop("retry", NAME, "--from", "sft", "--set", SMALLER, "--set", "budget_usd=5000")
+    assert result.exit_code == 0, result.output
+    assert max(map(len, result.stdout.splitlines())) <= 80
+    lines = result.stdout.splitlines()
+    assert lines[0] == "This changes:"
+    assert {each.partition(": ")[0] for each in lines[1:3]} == {
+        "  sft.overrides.global_batch_size",
+        "  budget_usd",
+    }
+    record = stored(newest)
+    plan = record.plan_of(record.stage("sft"))
+    assert plan.overrides["global_batch_size"] == 32  # type: ignore[union-attr]
+    assert record.spec.budget_usd == 5000
+    assert "sft.overrides.global_batch_size: " in record.reason
+
+
+def test_retry_with_a_file_changes_the_same_way(newest: Stack, tmp_path: Path) -> None:
+    content = json.loads(stored(newest).spec.model_dump_json())
+    sft = next(each for each in content["plan"] if each["name"] == "sft")
+    sft["max_runtime_seconds"] = 7_200
+    file = tmp_path / "again.yaml"
+    file.write_text(yaml.safe_dump(content))
+    result = novaloop("retry", NAME, "--from", "sft", "--spec", str(file))
+    assert result.exit_code == 0, result.output
+    assert "  sft.max_runtime_seconds: 86400 to 7200" in result.stdout
+    record = stored(newest)
+    assert record.plan_of(record.stage("sft")).max_runtime_seconds == 7_200  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--from", "rft", "--set", SMALLER), "sft has run, and keeps its settings"),
+        (("--from", "sft", "--set", "sft.overrides.global_batch_sise=3"), "global_batch_sise"),
+        (("--set", "labels=[a, b]"), "labels: can't be changed after the start"),
+        (("--set", "nothing.at.all=1"), "nothing is none of the settings"),
+        (("--set", "sft"), "write PATH=VALUE"),
+        (("--set", "budget_usd=a: b"), "--set budget_usd=a: b: "),
+        (("--set", "budget_usd=1\napproval: auto"), "give one value in one line"),
+        (("--set", "approval=auto"), "these are the present settings"),
+        (("--from", "sft", "--set", SMALLER, "--spec", __file__), "give one of them"),
+        (("--spec", __file__), "can't be retried with these settings"),
+    ],
+)
+def test_settings_that_cannot_be_used_are_told_before_anything_is_asked_for(
+    newest: Stack, options: tuple[str, ...], words: str
+) -> None:
+    result = novaloop("retry", NAME, *options)
+    assert result.exit_code == 2
+    assert words in result.stderr
+    assert "Traceback" not in result.stderr
+    assert stored(newest).status is Status.FAILED
+    assert newest.table.load(NAME).commands == ()
+
+
+def test_a_release_that_would_drop_the_settings_is_not_asked(controlled: Stack) -> None:
+    put(controlled, Status.FAILED)
+    result = novaloop("retry", NAME, "--from", "sft", "--set", SMALLER)
+    assert result.exit_code == 2
+    assert "release takes no other settings" in result.stderr
+    assert stored(controlled).status is Status.FAILED
 
 
 def test_keep_moves_the_expiry(controlled: Stack) -> None:

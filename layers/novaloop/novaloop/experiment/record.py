@@ -250,7 +250,8 @@ class Stage(Bounded):
     them that were launched and lost where that costs or fails. `waits` are the obstacles met, the
     present one last, until its work has begun; one met 0 `times` is over. `checkpoint` and
     `metrics`, by their full names, are what it came to. `earlier_seconds` is what the attempts
-    before the present one were billed. `reason` is why it stands where it does.
+    before the present one were billed, and `earlier_usd` what those before them cost that had other
+    machines. `reason` is why it stands where it does.
     """
 
     kind: StageKind
@@ -266,6 +267,7 @@ class Stage(Bounded):
     checkpoint: str | None = None
     metrics: Annotated[Mapping[str, Measured], First(MAX_METRICS)] = field(default_factory=dict)
     earlier_seconds: int = 0
+    earlier_usd: float = 0
     reason: Prose | None = None
 
     def billed_seconds(self, until: datetime) -> int:
@@ -749,8 +751,10 @@ class CommandKind(StrEnum):
 
 @dataclass(frozen=True)
 class CommandItem(Bounded):
-    """A person's command. `stage` belongs to retry, `hours` to keep.
+    """A person's command. `stage` and `spec` belong to retry, `hours` to keep.
 
+    `spec` is the text of an experiment.yaml, for the stages that run again; whoever reads it bounds
+    it as any such file.
     `uid` is that of the record which the person saw, if it had one.
     """
 
@@ -762,6 +766,7 @@ class CommandItem(Bounded):
     hours: float | None = None
     note: Prose | None = None
     uid: str | None = None
+    spec: str | None = None
 
 
 class CommandOutcome(StrEnum):

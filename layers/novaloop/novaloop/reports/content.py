@@ -151,6 +151,7 @@ def _flip_lines(flips: Iterable[Flip]) -> list[FlipLine]:
 def _stage_line(record: Record, stage: Stage) -> StageLine:
     begun, ended = stage.attempt.started_at or stage.attempt.claimed_at, stage.attempt.ended_at
     plan, billed = record.plan_of(stage), stage.attempt.billable_seconds + stage.earlier_seconds
+    price = usd(record.spec, plan, billed)
     _, instances = machines(record.spec, plan) or (None, 0)
     return StageLine(
         name=stage.name,
@@ -165,7 +166,7 @@ def _stage_line(record: Record, stage: Stage) -> StageLine:
         billable_seconds=stage.attempt.billable_seconds,
         instances=instances,
         instance_hours=billed * instances / 3600,
-        usd=usd(record.spec, plan, billed),
+        usd=None if price is None else price + stage.earlier_usd,
         recipe_key=_recipe_key(record, stage),
         image=_image(record, stage),
         checkpoint=stage.checkpoint,

@@ -212,6 +212,7 @@ class CommandModel(Item, discriminator="COMMAND"):
     stage = UnicodeAttribute(null=True)
     hours = NumberAttribute(null=True)
     note = UnicodeAttribute(null=True)
+    spec = UnicodeAttribute(null=True)
     due_at = UnicodeAttribute(null=True)
     uid = UnicodeAttribute(null=True)
 

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from novaloop.experiment.controller.decision import Decision, enter
 from novaloop.experiment.controller.intake import is_misnamed
-from novaloop.experiment.costs.budget import last_moment, shortfall
+from novaloop.experiment.costs.budget import last_moment, machines, shortfall, usd
 from novaloop.experiment.names import MAX_ATTEMPT
 from novaloop.experiment.record import (
     Cleanup,
@@ -21,7 +21,9 @@ from novaloop.experiment.record import (
     StageState,
     Status,
 )
+from novaloop.experiment.spec.experiment import ExperimentSpec
 from novaloop.experiment.spec.stages import LONGEST_TTL_HOURS
+from novaloop.problem import Invalid
 
 LONGEST_KEPT = timedelta(days=366)
 """How far ahead an endpoint can be kept, by however many commands."""
@@ -105,35 +107,63 @@ def _stop(record: Record, command: CommandItem, now: datetime) -> _Reply:
     return None, enter(stopping, Status.STOPPING, f"stopped by {command.by}", now)
 
 
-def _retry(record: Record, command: CommandItem, now: datetime) -> _Reply:
+def first_again(record: Record, stage: str | None) -> str:
+    """Return from which stage a retry goes on: the one asked for, else the one that failed."""
+    return stage or (record.active or record.stages[-1]).name
+
+
+def _why_no_retry(record: Record, stage: str | None) -> str | None:
+    """Say why nothing can run again, or not from this stage on."""
     names = [stage.name for stage in record.stages]
     if not names:
-        return _refuse(record, f"the experiment never started; {_instead_of_a_retry(record)}")
+        return f"the experiment never started; {_instead_of_a_retry(record)}"
     if record.status not in _RETRIABLE:
-        return _refuse(record, f"the experiment is {record.status}; {_first(record)}")
-    start = command.stage or (record.active or record.stages[-1]).name
+        return f"the experiment is {record.status}; {_first(record)}"
+    start = first_again(record, stage)
     if start not in names:
-        return _refuse(record, f"no stage is called {start}; there are {', '.join(names)}")
+        return f"no stage is called {start}; there are {', '.join(names)}"
     first = names.index(start)
     unfinished = [s.name for s in record.stages[:first] if s.state is not StageState.SUCCEEDED]
     if unfinished:
-        return _refuse(record, f"{unfinished[0]} comes before {start} and has not succeeded")
+        return f"{unfinished[0]} comes before {start} and has not succeeded"
     if used_up := [s.name for s in record.stages[first:] if s.attempt.number >= MAX_ATTEMPT]:
-        why = f"{used_up[0]} has used up its {MAX_ATTEMPT} attempts; submit it under a new name"
+        return f"{used_up[0]} has used up its {MAX_ATTEMPT} attempts; submit it under a new name"
+    return None
+
+
+def _retry(record: Record, command: CommandItem, now: datetime) -> _Reply:
+    if (why := _why_no_retry(record, command.stage)) is not None:
         return _refuse(record, why)
+    start = first_again(record, command.stage)
+    first = [stage.name for stage in record.stages].index(start)
+    spec, told = record.spec, ""
+    if command.spec is not None:
+        # Reads YAML, which no other look does.
+        from novaloop.experiment.validation.changes import changed_spec, changes  # noqa: PLC0415
+
+        try:
+            spec = changed_spec(record, command.spec, start)
+        except Invalid as invalid:
+            why = "; ".join(map(str, invalid.problems))
+            return _refuse(record, f"it can't be retried with these settings: {why}")
+        told = f", with {'; '.join(changes(record.spec, spec)) or 'the same settings'}"
     until = record.ended_at or now
-    again = (_again(stage, until) for stage in record.stages[first:])
+    again = (_again(stage, until, record, spec) for stage in record.stages[first:])
     stages = (*record.stages[:first], *again)
+    is_kept = spec.budget_usd == record.spec.budget_usd
     retried = replace(
         record,
+        spec=spec,
         stages=stages,
+        budget_lifted_by=record.budget_lifted_by if is_kept else None,
         gate=None,
         approved_by=None,
         endpoint=None,
         stopping_to=None,
         cleanup=None,
     )
-    return None, enter(retried, Status.RUNNING, f"retried from {start} by {command.by}", now)
+    reason = f"retried from {start} by {command.by}{told}"
+    return None, enter(retried, Status.RUNNING, reason, now)
 
 
 def _instead_of_a_retry(record: Record) -> str:
@@ -154,14 +184,23 @@ def _first(record: Record) -> str:
     return "wait until it has stopped" if stops else "stop it first"
 
 
-def _again(stage: Stage, until: datetime) -> Stage:
-    """Return the stage as new, but for what was billed and the schedule that is to be removed."""
+def _again(stage: Stage, until: datetime, record: Record, spec: ExperimentSpec) -> Stage:
+    """Return the stage as new, but for what was billed and the schedule that is to be removed.
+
+    Seconds are priced by the stage's machines: those on others are kept as what they cost.
+    """
     again = stage.with_new_attempt(until)
+    old = record.plan_of(stage)
+    new = next(plan for plan in spec.plan if plan.name == stage.name)
+    if machines(record.spec, old) != machines(spec, new):
+        cost = again.earlier_usd + (usd(record.spec, old, again.earlier_seconds) or 0)
+        again = replace(again, earlier_usd=cost, earlier_seconds=0)
     return Stage(
         kind=stage.kind,
         name=stage.name,
         attempt=replace(again.attempt, warned=()),
         earlier_seconds=again.earlier_seconds,
+        earlier_usd=again.earlier_usd,
         backstop=stage.backstop,
     )
 

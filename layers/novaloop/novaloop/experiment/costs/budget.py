@@ -53,12 +53,15 @@ def usd(spec: ExperimentSpec, plan: StageSpec, seconds: float) -> float | None:
 def spent_usd(record: Record) -> float:
     """Return what all attempts at all stages were billed so far."""
     return sum(
-        usd(
-            record.spec,
-            record.plan_of(stage),
-            stage.attempt.billable_seconds + stage.earlier_seconds,
+        stage.earlier_usd
+        + (
+            usd(
+                record.spec,
+                record.plan_of(stage),
+                stage.attempt.billable_seconds + stage.earlier_seconds,
+            )
+            or 0
         )
-        or 0
         for stage in record.stages
     )
 
@@ -85,6 +88,7 @@ def cost_usd(record: Record, now: datetime) -> Cost | None:
         per_second = usd(record.spec, record.plan_of(stage), 1)
         if per_second is None and stage.attempt.started_at is not None:
             return None
+        spent += stage.earlier_usd
         spent += (per_second or 0) * (stage.earlier_seconds + _seconds_so_far(record, stage, now))
         committed += (per_second or 0) * _seconds_to_come(record, stage, now)
     return Cost(round(spent, 2), round(committed, 2))

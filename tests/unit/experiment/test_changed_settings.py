@@ -1,0 +1,162 @@
+"""A retry with other settings changes what runs again, and nothing that has run."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from novaloop.experiment.controller.commands import apply
+from novaloop.experiment.controller.decision import Decision
+from novaloop.experiment.controller.intake import pending_stages
+from novaloop.experiment.costs.budget import cost_usd, spent_usd, usd
+from novaloop.experiment.record import (
+    Attempt,
+    CommandItem,
+    CommandKind,
+    CommandOutcome,
+    DatasetRef,
+    Record,
+    StageState,
+    Status,
+)
+from novaloop.experiment.spec.experiment import ExperimentSpec
+from novaloop.experiment.spec.yaml_file import MAX_BYTES
+from novaloop.experiment.validation.reading import read_spec
+
+NOW = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
+SETTINGS = """
+labels: [a, b]
+plan:
+  - evaluate: baseline
+  - sft: {instances: 4, overrides: {max_steps: 100, global_batch_size: 64}}
+  - evaluate: after-sft
+  - deploy: {ttl_hours: 2}
+gate: {better_than: baseline}
+budget_usd: 1000
+"""
+SPEC = read_spec(SETTINGS.encode())
+ROWS = {"sft": {"sft": "s"}, "eval": {"evaluation": "e"}}
+
+
+def failed(**fields: Any) -> Record:
+    """Return an experiment whose training has failed after an hour, out of memory, say."""
+    baseline, sft, *rest = pending_stages(SPEC)
+    ran = Attempt(1, "novaloop-x--sft-1", started_at=NOW, billable_seconds=3_600)
+    stages = (
+        replace(baseline, state=StageState.SUCCEEDED),
+        replace(sft, state=StageState.FAILED, attempt=ran),
+        *rest,
+    )
+    datasets = {role: DatasetRef("v", "0", 500, outputs) for role, outputs in ROWS.items()}
+    given: dict[str, Any] = {"status": Status.FAILED, "stages": stages, "datasets": datasets}
+    return Record("x", SPEC, NOW, uid="uid", started_at=NOW, ended_at=NOW, **given | fields)
+
+
+def retried(text: str, stage: str | None = None, record: Record | None = None) -> Decision:
+    command = CommandItem("1", CommandKind.RETRY, "jane", NOW, stage, spec=text)
+    return apply(record or failed(), command, NOW)
+
+
+def why_not(text: str, stage: str | None = None) -> str:
+    decision = retried(text, stage)
+    assert decision.history[0].outcome is CommandOutcome.IGNORED
+    assert decision.record == failed()
+    return decision.history[0].why
+
+
+def plan_of(record: Record, name: str) -> Any:
+    return record.plan_of(record.stage(name))
+
+
+def test_what_runs_again_has_the_new_settings_and_the_history_says_which() -> None:
+    decision = retried(SETTINGS.replace("global_batch_size: 64", "global_batch_size: 32"))
+    record = decision.record
+    assert record.status is Status.RUNNING
+    assert plan_of(record, "sft").overrides == {"max_steps": 100, "global_batch_size": 32}
+    assert record.stage("sft").attempt.number == 2
+    assert [line.why for line in decision.history[1:]] == [
+        "retried from sft by jane, with sft.overrides.global_batch_size: 64 to 32"
+    ]
+
+
+def test_other_machines_leave_what_was_spent_as_it_was() -> None:
+    before = spent_usd(failed())
+    assert before == usd(SPEC, plan_of(failed(), "sft"), 3_600)
+    record = retried(SETTINGS.replace("instances: 4", "instances: 8")).record
+    assert plan_of(record, "sft").instances == 8
+    assert spent_usd(record) == pytest.approx(before)
+    cost = cost_usd(record, NOW)
+    assert cost is not None
+    assert cost.spent == pytest.approx(before, abs=0.01)
+    again = retried(SETTINGS, record=replace(record, status=Status.STOPPED)).record
+    assert spent_usd(again) == pytest.approx(before), "back on the first ones"
+
+
+def test_what_the_text_leaves_out_of_money_and_approval_stays() -> None:
+    text = SETTINGS.partition("gate:")[0].replace("ttl_hours: 2", "ttl_hours: 3")
+    spec = retried(text).record.spec
+    assert (spec.gate, spec.budget_usd, spec.approval) == (SPEC.gate, 1000, "auto")
+
+
+def test_another_budget_holds_though_the_old_one_was_lifted() -> None:
+    lifted = failed(budget_lifted_by="joe")
+    text = SETTINGS.replace("budget_usd: 1000", "budget_usd: 900")
+    assert retried(text, record=lifted).record.budget_lifted_by is None
+    assert retried(SETTINGS, record=lifted).record.budget_lifted_by == "joe"
+
+
+HAS_RUN = (
+    "plan[0].evaluate: baseline has run, and keeps its settings; leave it as it is, or retry from "
+    "it, with --from baseline"
+)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "why"),
+    [
+        ("evaluate: baseline", "evaluate: {name: baseline, max_runtime_seconds: 700}", HAS_RUN),
+        ("labels: [a, b]", "labels: [a, b, c]", "labels: can't be changed after the start"),
+        ("labels: [a, b]", "labels: [a, b]\nsystem_prompt: Sort it.", "system_prompt: can't be"),
+        ("labels: [a, b]", "labels: [a, b]\ndry_run: true", "dry_run: can't be changed"),
+        ("evaluate: after-sft", "evaluate: after-sft\n  - evaluate: more", "plan: has other"),
+        ("evaluate: after-sft", "evaluate: later", "keep baseline, sft, after-sft, deploy"),
+        ("instances: 4", "instances: 3", "plan[1].sft.instances"),
+        ("global_batch_size: 64", "global_batch_sise: 64", "global_batch_sise"),
+        ("overrides: {", "validation: true, overrides: {val_check_interval: 9, ", "of validation"),
+        ("ttl_hours: 2", "endpoint: shared", "plan[3].deploy.endpoint: can't be changed"),
+        ("better_than: baseline", "better_than: nobody", "no earlier evaluation is called nobody"),
+        ("plan:", "plan: &x", "x"),
+        ("budget_usd: 1000", "budget_usd: much", "budget_usd"),
+        ("labels", "l" * MAX_BYTES, "262,144"),
+    ],
+)  # fmt: skip
+def test_what_would_alter_what_has_run_or_can_not_be_is_refused(
+    old: str, new: str, why: str
+) -> None:
+    assert why in why_not(SETTINGS.replace(old, new))
+
+
+def test_from_an_earlier_stage_its_settings_may_change_too() -> None:
+    new = "evaluate: {name: baseline, max_runtime_seconds: 700}"
+    record = retried(SETTINGS.replace("evaluate: baseline", new), "baseline").record
+    assert plan_of(record, "baseline").max_runtime_seconds == 700
+    assert record.stage("baseline").state is StageState.PENDING
+
+
+IMAGE = "111122223333.dkr.ecr.us-east-1.amazonaws.com/mine:1"
+
+
+def test_an_image_that_the_stack_has_not_checked_gets_in_by_no_retry() -> None:
+    text = SETTINGS.replace("instances: 4", f"instances: 4, image: {IMAGE}")
+    assert "plan[1].sft.image: can't be changed after the start" in why_not(text)
+
+
+def test_without_other_settings_nothing_of_the_spec_changes() -> None:
+    command = CommandItem("1", CommandKind.RETRY, "jane", NOW)
+    record = apply(failed(), command, NOW).record
+    assert record.spec is SPEC
+    assert record.stage("sft").earlier_seconds == 3_600
+    assert isinstance(record.spec, ExperimentSpec)
