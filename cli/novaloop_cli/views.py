@@ -304,7 +304,7 @@ def task(report: TaskReport) -> Table:
                 measured["stage"],
                 cell(metric, measured),
                 interval(metric, measured),
-                Text(change(metric, measured), tone),
+                Text(change(metric, measured["delta"]), tone),
             )
     return table
 
@@ -314,7 +314,7 @@ def _cells(metric: MetricRow) -> Iterable[Text]:
         yield Text(cell(metric, measurement))
         if index:
             tone = _TONES.get(measurement["verdict"] or "", "dim")
-            yield Text(change(metric, measurement), tone)
+            yield Text(change(metric, measurement["delta"]), tone)
 
 
 def verdicts(report: Report) -> Group:

@@ -15,6 +15,7 @@ from novaloop.experiment.controller.observation import Observation
 from novaloop.experiment.controller.transitions import Action
 from novaloop.experiment.record import (
     Attempt,
+    GateVerdict,
     Record,
     ScoreItem,
     Snapshot,
@@ -147,3 +148,17 @@ def test_the_budget_holds_what_it_can_not_pay_for() -> None:
     assert decision.record.status is Status.HELD
     assert decision.record.reason.startswith("budget: ")
     assert asks(decision) == []
+
+
+def test_of_many_conditions_those_are_told_that_decide() -> None:
+    def entry(condition: str, outcome: str) -> dict[str, str]:
+        return {"condition": condition, "observed": "1", "needed": "2", "outcome": outcome}
+
+    met = tuple(entry(name, "met") for name in "abc")
+    assert GateVerdict("PROMOTE", promotes=True, ledger=met).why == (
+        "a: 1, met; 2 other conditions met"
+    )
+    mixed = (*met[:1], entry("d", "not met"), entry("e", "undecided"))
+    assert GateVerdict("HOLD", promotes=False, ledger=mixed).why == (
+        "d: 1, not met; e: 1, undecided; 1 other condition met"
+    )

@@ -10,6 +10,7 @@ from html.parser import HTMLParser
 import pytest
 
 from novaloop.experiment.record import NO_GATE, Record, ScoreItem, Stage, StageState, Status
+from novaloop.metrics.results import Score
 from novaloop.reports import Report, html, markdown, report
 from novaloop.reports.pages import cell, spread
 from novaloop.reports.schema import Measurement, MetricRow
@@ -203,6 +204,23 @@ def test_the_confusion_matrices_and_charts_are_there_for_every_evaluation(
     assert cells[:12] == [count for row in confusion for count in row]
 
 
+def test_the_last_evaluation_is_set_against_the_first_too(finished: Report) -> None:
+    first, *_, last = example.QUALITIES
+    assert [(each["against"], each["stage"]) for each in finished["comparisons"]][-1] == (
+        first,
+        last,
+    )
+    score = Score.from_dict(example.scores()[last, 1].score)
+    for metric in finished["metrics"]:
+        values = [each["value"] for each in metric["measurements"]]
+        assert metric["total"] == values[-1] - values[0]
+        verdict = score.comparisons[first].metrics[metric["name"]].verdict
+        assert metric["total_verdict"] == verdict
+    page = html(finished)
+    assert f'<th class="number">from {first}</th>' in page
+    assert f"<strong>{last} against {first}</strong>" in page
+
+
 def test_rows_that_changed_stand_side_by_side_and_escaped(finished: Report) -> None:
     page = html(finished)
     comparison = finished["comparisons"][0]
@@ -244,7 +262,7 @@ def test_system_prompts_that_differ_stand_with_their_rows(finished: Report) -> N
 
 def test_no_rows_are_shown_where_none_are_kept() -> None:
     content = report(example.record(), example.scores())
-    assert [each["improved_rows"] for each in content["comparisons"]] == [None, None]
+    assert {each["improved_rows"] for each in content["comparisons"]} == {None}
     page = html(content)
     assert "question 1" not in page
     assert "after-sft against baseline: no rows are kept" in page
@@ -340,8 +358,10 @@ def test_beside_the_gates_verdict_stands_who_decided_otherwise(
     page = html(content)
     assert f"<strong>Gate: {words}</strong>\n" in page
     assert f"**{words}**" in markdown(content)
-    for text in (page, markdown(content)):
-        assert text.count(gate.why) == 1
+    # The page has a table of the conditions in its place.
+    assert page.count(gate.why) == (1 if verdict is None else 0)
+    assert page.count("<th>exact_match better than baseline</th>") == (verdict is not None)
+    assert markdown(content).count(gate.why) == 1
 
 
 def test_where_all_rows_are_alike_the_page_has_the_interval_and_the_terminal_the_value() -> None:

@@ -322,8 +322,12 @@ class GateVerdict(Bounded):
 
     @property
     def why(self) -> str:
-        """What the verdict is for, in one sentence."""
-        lines = ("{condition}: {observed}, {outcome}".format(**each) for each in self.ledger)
+        """What the verdict is for, in one sentence: of several conditions those that decide it."""
+        open_ones = [each for each in self.ledger if each["outcome"] != "met"]
+        told = open_ones or self.ledger[:1]
+        lines = ["{condition}: {observed}, {outcome}".format(**each) for each in told]
+        if others := len(self.ledger) - len(told):
+            lines.append(f"{others} other condition{'s' if others > 1 else ''} met")
         return self.summary or "; ".join(lines)
 
     def __str__(self) -> str:

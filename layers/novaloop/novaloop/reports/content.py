@@ -117,7 +117,8 @@ def _comparisons(
     measured: Mapping[str, Score], flips: Mapping[str, Mapping[str, Flips]]
 ) -> Iterator[Comparison]:
     stages = list(measured)
-    for before, after in itertools.pairwise(stages):
+    pairs = [*itertools.pairwise(stages), *([(stages[0], stages[-1])] if len(stages) > 2 else [])]
+    for before, after in pairs:
         found = measured[after].comparisons.get(before)
         if found is not None:
             rows = flips.get(after, {}).get(before)

@@ -80,7 +80,18 @@ def _metric_row(
         if estimate := each.get(name):
             before = measurements[-1] if measurements else None
             measurements.append(_measurement(stage, name, estimate, verdicts[stage], before))
-    return MetricRow(name=name, title=title, measurements=measurements)
+    total = total_verdict = None
+    if len(measurements) > 2:  # otherwise it is the change beside the last one
+        first, last = measurements[0], measurements[-1]
+        total = last["value"] - first["value"]
+        total_verdict = verdicts[last["stage"]].get(first["stage"], {}).get(name)
+    return MetricRow(
+        name=name,
+        title=title,
+        measurements=measurements,
+        total=total,
+        total_verdict=total_verdict,
+    )
 
 
 def _measurement(

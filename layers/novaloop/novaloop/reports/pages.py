@@ -162,9 +162,8 @@ def number(metric: MetricRow, value: float | None) -> str:
     return f"{value:.2f}" if known and known.most > 1 else f"{value:.3f}"
 
 
-def change(metric: MetricRow, measurement: Measurement) -> str:
-    """Write the change from the evaluation before, with its sign."""
-    delta = measurement["delta"]
+def change(metric: MetricRow, delta: float | None) -> str:
+    """Write a change with its sign."""
     if delta is None:
         return ""
     text = number(metric, abs(delta))

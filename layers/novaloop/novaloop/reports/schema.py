@@ -21,11 +21,16 @@ class Measurement(TypedDict):
 
 
 class MetricRow(TypedDict):
-    """One metric at every evaluation that has it."""
+    """One metric at every evaluation that has it.
+
+    total, total_verdict: the change from the first to the last, where there are others between.
+    """
 
     name: str
     title: str
     measurements: list[Measurement]
+    total: float | None
+    total_verdict: str | None
 
 
 class TaskReport(TypedDict):
@@ -60,7 +65,7 @@ class FlipLine(TypedDict):
 
 
 class Comparison(TypedDict):
-    """An evaluation against the one before, by the metric that decides.
+    """An evaluation against the one before, or the last against the first, by what decides.
 
     improved_rows, regressed_rows: some of those rows; None where their texts are not kept.
     """
