@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 import yaml
-from rich.padding import Padding
 from rich.table import Table
 
 from novaloop.recipes import facts
@@ -46,13 +45,22 @@ def recipes() -> None:
 def list_recipes(model: str | None) -> None:
     """List what can run on which model and machines."""
     out = views.console()
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    table.add_column("method", max_width=18)
+    table.add_column("model", no_wrap=True)
+    table.add_column("instances", max_width=15)
+    table.add_column("machines")
     for family in families().values():
+        title = ", ".join(family.methods)
         for variant in family.variants:
             if model in (None, variant.model):
-                machines = f"{listed(variant.instance_counts)} of {listed(variant.instance_types)}"
-                out.print(f"{variant.model}  {', '.join(family.methods)}", style="bold")
-                out.print(f"  {variant.recipe} {variant.version}", soft_wrap=True)
-                out.print(Padding(machines, (0, 0, 0, 2)))
+                machines = listed(variant.instance_types)
+                counts = listed(variant.instance_counts)
+                table.add_row(title, variant.model, counts, machines)
+                title = ""
+    out.print(table)
+    out.print()
+    out.print("novaloop recipes show METHOD MODEL names a recipe and its settings.")
 
 
 @recipes.command()

@@ -11,10 +11,11 @@ from rich.table import Table
 
 from novaloop.metrics.archive import ArchiveError, NoAnswers, archive_members
 from novaloop.metrics.classification import NO_VALID_LABEL
-from novaloop.metrics.comparison import DifferentRowsError
+from novaloop.metrics.comparison import HEADLINE_METRIC, DifferentRowsError
 from novaloop.metrics.inferences import InferenceError
-from novaloop.metrics.registry import BY_NAME
+from novaloop.metrics.registry import BY_NAME, METRICS, ScoreSource
 from novaloop.metrics.results import Score, TaskScore
+from novaloop.metrics.rows import row_name
 from novaloop.metrics.score import score_archive, score_lines
 from novaloop.metrics.tasks import score_task
 from novaloop.reports.measurements import task_reports
@@ -23,13 +24,20 @@ from novaloop_cli.errors import Refused
 from novaloop_cli.show import as_json, print_json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from rich.console import Console
 
     from novaloop.metrics.results import Classification, Comparison, Difference, Estimate, Share
     from novaloop.metrics.rows import RowScores
 
+_COMPARED = {
+    metric.full_name or metric.name: metric
+    for metric in METRICS
+    if metric.source is not ScoreSource.CORPUS
+}
+"""By the names that a gate has for them; a corpus' metric has no value for each row."""
+_SHOWN_ROWS = 10
 _existing = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
@@ -42,27 +50,47 @@ _existing = click.Path(exists=True, dir_okay=False, path_type=Path)
     type=click.IntRange(1),
     help="Count answers that were cut off; needs their log-probabilities.",
 )
+@click.option(
+    "--metric",
+    type=click.Choice([*_COMPARED]),
+    default="exact_match",
+    show_default=True,
+    help="What --against tells of, row by row.",
+)
 @as_json
 def score(
-    file: Path, labels: str | None, against: Path | None, max_new_tokens: int | None, json_: bool
+    *,
+    file: Path,
+    labels: str | None,
+    against: Path | None,
+    max_new_tokens: int | None,
+    metric: str,
+    json_: bool,
 ) -> None:
     """Score the answers in FILE, without AWS.
 
     FILE is an inference_output.jsonl or an output.tar.gz. The output of a benchmark, a judge or
     rft_eval holds no answers: its own numbers are shown.
+
+    By --labels, each answer is read twice. Strict: it is the label and nothing else. Lenient: the
+    label that it names, as rewards read it.
     """
+    chosen = _COMPARED[metric]
+    if chosen.source is ScoreSource.LABELS and not labels:
+        raise Refused(f"--metric {metric} needs --labels")
     names = tuple(label.strip() for label in (labels or "").split(",") if label.strip())
     found: Score | TaskScore
     try:
         earlier = {against.name: _score(against, names, None, {})[1]} if against else {}
-        found, _ = _score(file, names, max_new_tokens, earlier)
+        found, rows = _score(file, names, max_new_tokens, earlier, chosen.name)
     except NoAnswers:
         before = {against.name: _task(against, {})} if against else {}
         found = _task(file, before)
     if json_:
         print_json(found.to_dict())
     elif isinstance(found, Score):
-        _print(found, views.console())
+        numbers = {row_name(key): number for number, key in enumerate(rows.keys.tolist(), 1)}
+        _print(found, numbers, max_new_tokens, views.console())
     else:
         (content,) = task_reports({**before, file.name: found})
         views.console().print(views.task(content))
@@ -81,11 +109,18 @@ def _score(
     labels: tuple[str, ...],
     max_new_tokens: int | None,
     earlier: Mapping[str, RowScores],
+    metric: str = HEADLINE_METRIC,
 ) -> tuple[Score, RowScores]:
     try:
         read = score_archive if tarfile.is_tarfile(file) else score_lines
         with file.open("rb") as content:
-            return read(content, labels=labels, max_new_tokens=max_new_tokens, earlier=earlier)
+            return read(
+                content,
+                labels=labels,
+                max_new_tokens=max_new_tokens,
+                earlier=earlier,
+                metric=metric,
+            )
     except NoAnswers:
         raise
     except (ArchiveError, InferenceError, DifferentRowsError, OSError) as error:
@@ -94,7 +129,9 @@ def _score(
         raise Refused(f"--labels: {error}") from error
 
 
-def _print(found: Score, out: Console) -> None:
+def _print(
+    found: Score, numbers: Mapping[str, int], max_new_tokens: int | None, out: Console
+) -> None:
     compared = next(iter(found.comparisons.items()), None)
     out.print(_metrics(found, compared[1] if compared else None))
     if found.classification:
@@ -103,10 +140,10 @@ def _print(found: Score, out: Console) -> None:
         out.print()
         out.print(_confusion(found.classification))
     out.print()
-    for line in _remarks(found):
+    for line in _remarks(found, max_new_tokens):
         out.print(line)
     if compared:
-        _print_comparison(*compared, out)
+        _print_comparison(*compared, numbers, out)
 
 
 def _metrics(found: Score, compared: Comparison | None) -> Table:
@@ -164,24 +201,53 @@ def _confusion(found: Classification) -> Table:
     return table
 
 
-def _remarks(found: Score) -> Iterator[str]:
+def _remarks(found: Score, max_new_tokens: int | None) -> Iterator[str]:
+    yield "±: the standard error of the value, by question; twice as much is about 95 %."
+    if found.classification:
+        yield "Strict: the answer is the label and nothing else; lenient: the label it names."
+    yield from (f"{note[:1].upper()}{note[1:]}." for note in found.notes)
     sizes = found.lengths
     yield f"Answers: median {sizes.median:,.0f} characters, longest {sizes.maximum:,}."
     if sizes.reached_limit is not None:
         count, n = sizes.reached_limit.count, sizes.reached_limit.n
-        yield f"Cut off at the token limit: {count} of {n}."
+        yield (
+            f"Cut off at the token limit: {count} of {n}. A token is one log-probability that the "
+            "file gives of an answer."
+        )
+    elif max_new_tokens is not None:
+        yield (
+            "Cut off at the token limit: not known. Tokens are counted by the log-probabilities of "
+            "the answers, which the file does not have of each."
+        )
     for defect in found.reported.defects if found.reported else ():
         yield f"The job's {defect.metric}: {defect.name}; {defect.explanation}."
     yield f"Evaluation set {found.evaluation_set[:12]}."
 
 
-def _print_comparison(name: str, compared: Comparison, out: Console) -> None:
+def _print_comparison(
+    name: str, compared: Comparison, numbers: Mapping[str, int], out: Console
+) -> None:
     out.print()
     out.print(f"Against {name}: {compared.summary}.")
     out.print(
         f"{compared.improved:,} {compared.counted} improved, {compared.regressed:,} regressed, "
         f"{compared.same} stayed the same."
     )
+    for told, rows in (
+        ("Improved", compared.improved_rows),
+        ("Regressed", compared.regressed_rows),
+    ):
+        if rows:
+            out.print(f"{told}: {_numbered(rows, numbers)}.")
+
+
+def _numbered(rows: Sequence[str], numbers: Mapping[str, int]) -> str:
+    """Name the first rows by their place in the file, which has one on each line."""
+    found = sorted(numbers[row] for row in rows)
+    more = len(found) - _SHOWN_ROWS
+    listed = ", ".join(map(str, found[:_SHOWN_ROWS]))
+    told = f"{listed} and others" if more > 0 else listed
+    return f"{'row' if len(found) == 1 else 'rows'} {told}"
 
 
 def _table(heading: str) -> Table:

@@ -102,7 +102,7 @@ def test_other_rows_are_not_compared(right: Path, tmp_path: Path) -> None:
     fewer.write_text(right.read_text(encoding="utf-8").partition("\n")[0], encoding="utf-8")
     result = novaloop(right, "--against", fewer)
     assert result.exit_code == 2
-    assert "different rows" in result.output
+    assert "these about 40" in result.output
 
 
 def test_labels_that_can_not_be_told_apart_are_refused(right: Path) -> None:
@@ -153,3 +153,42 @@ def test_what_a_processor_measured_stands_with_the_rest(tmp_path: Path) -> None:
     result = novaloop(path, "--against", path)
     assert result.exit_code == 0, result.output
     assert "politeness" in result.output
+
+
+def told(result: Result) -> str:
+    return " ".join(result.output.split())
+
+
+def test_which_rows_changed_is_told_by_their_place(tmp_path: Path, wrong: Path) -> None:
+    better = write(tmp_path / "better.jsonl", ["nothing", "LQ_EDIT", *["nothing"] * 38])
+    result = novaloop(better, "--against", wrong)
+    assert "Improved: row 2. Regressed: row 1." in told(result)
+    result = novaloop(wrong, "--against", write(tmp_path / "all.jsonl", GOLDS))
+    assert "Regressed: rows 2, 3, 4, 5, 6, 7, 8, 9, 10, 11 and others." in told(result)
+
+
+def test_the_metric_of_the_comparison_is_the_users_choice(right: Path, wrong: Path) -> None:
+    result = novaloop(right, "--labels", LABELS, "--against", wrong, "--metric", "lenient_accuracy")
+    assert "Against wrong.jsonl: Accuracy, lenient, better: 2.5% to 100.0%" in told(result)
+    refused = novaloop(right, "--metric", "lenient_accuracy")
+    assert refused.exit_code == 2
+    assert "--metric lenient_accuracy needs --labels" in told(refused)
+    assert novaloop(right, "--metric", "bleu").exit_code == 2
+
+
+def test_what_differs_between_two_files_is_told_in_numbers(tmp_path: Path, right: Path) -> None:
+    fewer = tmp_path / "fewer.jsonl"
+    fewer.write_text("".join(right.read_text().splitlines(keepends=True)[:3]))
+    refused = told(novaloop(right, "--against", fewer))
+    assert (
+        "they are about 3 rows, these about 40, and 3 have the same prompt and gold answer"
+        in refused
+    )
+
+
+def test_what_the_words_and_signs_mean_is_told(right: Path) -> None:
+    with_labels = told(novaloop(right, "--labels", LABELS, "--max-new-tokens", 5))
+    assert "±: the standard error of the value" in with_labels
+    assert "Strict: the answer is the label and nothing else; lenient: the label it" in with_labels
+    assert "Cut off at the token limit: not known." in with_labels
+    assert "Strict" not in told(novaloop(right))

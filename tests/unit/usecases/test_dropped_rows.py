@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from novaloop.experiment.record import DatasetStatus, Snapshot
+from novaloop.usecases import dataset_checks
 from novaloop.usecases.conversion import IngestWorld
 from novaloop.usecases.dataset_checks import check_experiment
 from novaloop.usecases.ingest import ingest
@@ -66,7 +67,8 @@ def test_contradictions_are_left_out_of_the_dataset_that_has_them(role: str) -> 
     assert questions(snapshot, role) == 39
     assert sum(questions(snapshot, each) for each in rows) == 79
     assert messages(snapshot)[0] == (
-        f"2 rows of {role} have another answer elsewhere; they are left out of {role}"
+        f"2 rows of {role} have another answer elsewhere; they are left out of {role} "
+        f"({role}.csv, lines 2, 42)"
     )
 
 
@@ -85,7 +87,9 @@ def test_shared_questions_are_left_out_of_the_evaluation_alone() -> None:
     snapshot = checked("{shared-questions: drop}", sft=sft, eval=[*distinct("eval"), *sft[:5]])
 
     assert (questions(snapshot, "sft"), questions(snapshot, "eval")) == (40, 40)
-    assert messages(snapshot) == ["5 rows of eval also stand in sft; they are left out of eval"]
+    (told,) = messages(snapshot)
+    assert told.startswith("5 rows of eval also stand in sft; they are left out of eval (eval.csv,")
+    assert told.endswith(" lines 42, 43, 44 and others)")
 
 
 def test_rows_that_are_only_told_stay() -> None:
@@ -94,6 +98,45 @@ def test_rows_that_are_only_told_stay() -> None:
     snapshot = checked("{contradictions: warn}", sft=sft, eval=distinct("eval"))
 
     assert questions(snapshot, "sft") == 41
+    assert messages(snapshot) == [
+        "2 rows of sft have another answer elsewhere (sft.csv, lines 2, 42)"
+    ]
+
+
+def test_lines_are_those_of_the_file_and_the_first_ones() -> None:
+    """Cells of several lines, and rows that ask the same three times and more."""
+    evaluation = [
+        (f'"one,\nof {number}"' if number % 9 else '"the same\nagain"', "AB"[number % 2])
+        for number in range(40)
+    ]
+
+    snapshot = checked("{contradictions: warn}", sft=distinct("sft"), eval=evaluation)
+
+    told = {message.partition(" ")[2]: message for message in messages(snapshot)}
+    assert all(
+        message.endswith("(eval.csv, lines 2, 20, 38 and others)") for message in told.values()
+    )
+    assert len(told) == 2  # contradictions and repeated questions
+
+
+def test_rows_that_are_too_long_are_told_with_their_lines() -> None:
+    sft = distinct("sft", 70)
+    sft[4] = ("word " * 8_000, "A")
+    spec = SPEC.replace("{sft: {}}", "{sft: {overrides: {max_length: 8192}}}")
+
+    world = bucket(f"{spec}{{}}", {"sft.csv": csv(sft), "eval.csv": csv(distinct("eval"))})
+    check_experiment("demo", world)
+
+    (told,) = messages(world.store.load("demo"))
+    assert told.endswith("raise max_length (sft.csv, line 6)")
+
+
+def test_a_large_file_is_not_read_again_for_its_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dataset_checks, "MAX_READ_AGAIN", 100)
+    sft = [*distinct("sft"), (distinct("sft")[0][0], "B")]
+
+    snapshot = checked("{contradictions: warn}", sft=sft, eval=distinct("eval"))
+
     assert messages(snapshot) == ["2 rows of sft have another answer elsewhere"]
 
 

@@ -51,8 +51,8 @@ def compare(
     """
     if earlier.evaluation_set != later.evaluation_set or earlier.labels != later.labels:
         raise DifferentRowsError(
-            "the stages were evaluated on different rows or labels, so they can't be compared; "
-            "evaluate both on the same data set"
+            f"can't be compared with the earlier answers: {_what_differs(earlier, later)}; "
+            "evaluate both on the same data set, with the same labels"
         )
     before, after = earlier.by_key(), later.by_key()
     columns = before.columns(), after.columns()
@@ -74,6 +74,17 @@ def compare(
         metric=headline,
         counted="rows" if told.questions == told.n else "questions",
         classes=_class_differences(before, after, confidence) if by_class else {},
+    )
+
+
+def _what_differs(earlier: RowScores, later: RowScores) -> str:
+    """Say in numbers how two evaluations' rows differ, or else that their labels do."""
+    if earlier.evaluation_set == later.evaluation_set:
+        return f"they were scored by {len(earlier.labels)} labels, these by {len(later.labels)}"
+    both = int(np.isin(np.unique(later.keys), earlier.keys).sum())
+    return (
+        f"they are about {len(earlier):,} rows, these about {len(later):,}, and {both:,} have the "
+        "same prompt and gold answer in both"
     )
 
 

@@ -46,10 +46,16 @@ def score_archive(
     labels: Sequence[str] = (),
     max_new_tokens: int | None = None,
     earlier: Mapping[str, RowScores] | None = None,
+    metric: str = HEADLINE_METRIC,
 ) -> tuple[Score, RowScores]:
     """Score an evaluation job's `output.tar.gz` from a stream; raises as `score_output` does."""
-    members = archive_members(stream)
-    return score_output(members, labels=labels, max_new_tokens=max_new_tokens, earlier=earlier)
+    return score_output(
+        archive_members(stream),
+        labels=labels,
+        max_new_tokens=max_new_tokens,
+        earlier=earlier,
+        metric=metric,
+    )
 
 
 def score_output(
@@ -81,9 +87,10 @@ def score_lines(
     reported: Mapping[str, float] | None = None,
     max_new_tokens: int | None = None,
     earlier: Mapping[str, RowScores] | None = None,
+    metric: str = HEADLINE_METRIC,
 ) -> tuple[Score, RowScores]:
     """Score the lines of an `inference_output.jsonl`; raises as `score_archive` does."""
-    scorer = _Scorer(labels, max_new_tokens, HEADLINE_METRIC, CONFIDENCE)
+    scorer = _Scorer(labels, max_new_tokens, metric, CONFIDENCE)
     scorer.add_all(lines)
     return scorer.finish(reported, earlier or {})
 

@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import replace
+from itertools import islice
 
+from novaloop.datasets.convert import placed_rows
 from novaloop.datasets.policies import Check, FindingPolicy
 from novaloop.datasets.profile.card import finding_content
 from novaloop.datasets.profile.checks import Finding, check_datasets
 from novaloop.datasets.profile.profile import DatasetProfile
+from novaloop.datasets.rejects import RejectLog
 from novaloop.experiment.controller.intake import data_fingerprint, max_lengths, versions_of
 from novaloop.experiment.record import ChecksItem, DatasetItem, DatasetStatus, Snapshot
 from novaloop.experiment.spec.experiment import ExperimentSpec
-from novaloop.experiment.spec.inputs import question_column, roles
+from novaloop.experiment.spec.inputs import question_column, roles, row_formats
 from novaloop.experiment.spec.stages import Role
 from novaloop.usecases.attempts import is_given_up, is_told, noticing, why_given_up, why_not_yet
 from novaloop.usecases.big_files import is_big
-from novaloop.usecases.conversion import Conversion, IngestWorld, convert_file
+from novaloop.usecases.conversion import Conversion, IngestWorld, convert_file, options_of
 from novaloop.usecases.inbox import NOT_READ
 from novaloop.usecases.spec_upload import present_spec
+
+FIRST_LINES = 3
+MAX_READ_AGAIN = 64 << 20
+"""Bytes of a file, packed or not, that are read again for the lines of a finding."""
 
 
 def check_experiment(experiment_id: str, world: IngestWorld) -> None:
@@ -55,6 +63,7 @@ def check_experiment(experiment_id: str, world: IngestWorld) -> None:
             question_column(spec),
         )
         findings += _of_split(accepted, spec)
+        findings = list(_with_lines(experiment_id, spec, accepted, findings, world))
         refusal = _refusal(findings) or _drop_rows(experiment_id, spec, accepted, findings, world)
         contents = tuple(finding_content(finding) for finding in findings)
         item = ChecksItem(versions, world.clock.now(), refusal, contents)
@@ -83,6 +92,56 @@ def _profiles(items: Sequence[DatasetItem], world: IngestWorld) -> dict[str, Dat
         with world.objects.get(item.profile_key or "") as body:
             profiles[item.role] = DatasetProfile.from_bytes(body.read())
     return profiles
+
+
+def _with_lines(
+    experiment_id: str,
+    spec: ExperimentSpec,
+    items: Sequence[DatasetItem],
+    findings: Sequence[Finding],
+    world: IngestWorld,
+) -> Iterator[Finding]:
+    """Yield the findings, those about rows with the lines on which the first of them begin.
+
+    Profiles have no lines, so a file is read once more, as far as is needed; not a large one.
+    """
+    for item in items:
+        asked = [
+            index
+            for index, each in enumerate(findings)
+            if each.roles[0] == item.role and (each.questions or each.longer_than is not None)
+        ]
+        upload = world.objects.newest(item.source_key) if asked else None
+        if upload is None or upload.size > MAX_READ_AGAIN:
+            continue
+        job = Conversion(experiment_id, spec, (item,))
+        found = _first_lines(job, [findings[index] for index in asked], world)
+        lines = dict(zip(asked, found, strict=True))
+        findings = [
+            replace(each, message=f"{each.message} ({item.file}, {lines[index]})")
+            if lines.get(index)
+            else each
+            for index, each in enumerate(findings)
+        ]
+    yield from findings
+
+
+def _first_lines(job: Conversion, findings: Sequence[Finding], world: IngestWorld) -> Iterator[str]:
+    """Yield for each finding about rows of one file where the first of them are, in words."""
+    options, source = options_of(job, world), job.source
+    formats = row_formats(job.spec, source.role)
+    lines: list[list[int]] = [[] for _ in findings]
+    with closing(world.objects.get(source.source_key, source.version_id)) as body:
+        for rows, place in placed_rows(body, formats, options, RejectLog(lambda _: None)):
+            for finding, found in zip(findings, lines, strict=True):
+                wanted = FIRST_LINES + 1 - len(found)
+                found += [place(row).line for row in islice(finding.concerns(rows), wanted)]
+            if all(len(found) > FIRST_LINES for found in lines):
+                break
+    for found in lines:
+        more = " and others" if len(found) > FIRST_LINES else ""
+        first = ", ".join(map(str, found[:FIRST_LINES]))
+        yield f"{'line' if len(found) == 1 else 'lines'} {first}{more}" if found else ""
 
 
 def _of_split(items: Sequence[DatasetItem], spec: ExperimentSpec) -> Iterator[Finding]:

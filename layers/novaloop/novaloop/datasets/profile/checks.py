@@ -9,7 +9,8 @@ from novaloop.datasets.policies import DEFAULT_POLICIES, DROPPABLE, Check, Findi
 from novaloop.datasets.profile.label_leaks import FEATURES, find_leaks
 from novaloop.datasets.profile.profile import DatasetProfile
 from novaloop.datasets.profile.sketch import NO_ANSWER, Answers, RowSketch
-from novaloop.datasets.rows.encoded import Questions
+from novaloop.datasets.rows.encoded import EncodedRows, Questions
+from novaloop.datasets.rows.text_sizes import tokens_of
 
 EVALUATION_ROLE = "eval"
 REWARDED_ROLE = "rft"
@@ -26,7 +27,8 @@ class Finding:
     """One thing found.
 
     `rows` is a number of rows in the first of `roles`, a lower bound where the message says so;
-    `questions` are the hashes of what they ask, to pass as DatasetOptions.exclude_questions.
+    `questions` are the hashes of what they ask, to pass as DatasetOptions.exclude_questions;
+    `longer_than` is the number of tokens by which they were found instead.
     """
 
     check: Check
@@ -35,6 +37,15 @@ class Finding:
     rows: int
     message: str
     questions: frozenset[int] = field(default=frozenset(), repr=False)
+    longer_than: int | None = None
+
+    def concerns(self, rows: EncodedRows) -> Iterator[int]:
+        """Yield which of some rows of the first role it is about, by their index."""
+        found = zip(rows.question_hashes.tolist(), rows.text_sizes, strict=True)
+        for index, (question, size) in enumerate(found):
+            is_long = self.longer_than is not None and tokens_of(size) > self.longer_than
+            if is_long or question in self.questions:
+                yield index
 
 
 def check_datasets(
@@ -132,7 +143,13 @@ def _repeated_questions(profiles: _Profiles, policies: _Policies) -> Iterator[Fi
             f"{_count(again, sketch.exact)} of {EVALUATION_ROLE} repeat the question of another: "
             "errors and the gate count each question once, so these add little; keep one of each"
         )
-        yield Finding(check, policies[check], (EVALUATION_ROLE,), again, message)
+        hashes = _repeated(sketch.questions)
+        yield Finding(check, policies[check], (EVALUATION_ROLE,), again, message, hashes)
+
+
+def _repeated(questions: Questions) -> frozenset[int]:
+    unique, counts = np.unique(questions, return_counts=True)
+    return frozenset(unique[counts > 1].tolist())
 
 
 def _repeated_rows(profiles: _Profiles, policies: _Policies) -> Iterator[Finding]:
@@ -264,7 +281,7 @@ def _long_rows(
                 f"{rows} rows of {role} have more than max_length ({max_length}) tokens, the"
                 f" longest {tokens.max}, by an estimate; shorten them or raise max_length"
             )
-            yield Finding(Check.LONG_ROWS, policy, (role,), rows, message)
+            yield Finding(Check.LONG_ROWS, policy, (role,), rows, message, longer_than=max_length)
 
 
 def _evaluation_pairs(profiles: _Profiles) -> Iterator[tuple[DatasetProfile, str, DatasetProfile]]:

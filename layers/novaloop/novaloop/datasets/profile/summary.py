@@ -16,9 +16,8 @@ from novaloop.datasets.profile.sketch import RowSketcher, row_hashes
 from novaloop.datasets.reading.text_column import utf8_at, utf8_column
 from novaloop.datasets.rejects import RejectedRows, RejectLog
 from novaloop.datasets.rows.encoded import NO_PAIRS, EncodedRows, Questions
+from novaloop.datasets.rows.text_sizes import BYTES_PER_TOKEN
 
-# Nova's tokenizer isn't published; English prose takes about 4.5 bytes a token, code about 3.
-BYTES_PER_TOKEN = 3.5
 MAX_ANSWER_CHARS = 64
 SAMPLE_ROWS = 3
 SAMPLE_CHARS = 500

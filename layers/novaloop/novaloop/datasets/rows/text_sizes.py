@@ -4,6 +4,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from novaloop.datasets.options import DatasetOptions, RowFormat
 
+# Nova's tokenizer isn't published; English prose takes about 4.5 bytes a token, code about 3.
+BYTES_PER_TOKEN = 3.5
 Sequences = tuple[tuple[str, ...], ...]
 # The model reads each answer of a preference after the prompt, so a row is two sequences. It never
 # reads the reference answers of RFT and evaluation.
@@ -17,6 +19,11 @@ _SEQUENCES: Mapping[RowFormat, Sequences] = {
     RowFormat.RFT_MULTITURN: (("prompt",),),
     RowFormat.RFT_MULTITURN_SERVERLESS: (("prompt",),),
 }
+
+
+def tokens_of(size: int) -> int:
+    """Return about how many tokens a text of so many bytes has."""
+    return int(size / BYTES_PER_TOKEN) + 1
 
 
 class TextSizes:
