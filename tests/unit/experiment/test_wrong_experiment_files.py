@@ -7,6 +7,8 @@ import pytest
 from novaloop.experiment.validation.reading import MAX_PROBLEMS, read_spec
 from novaloop.problem import Invalid
 
+PROCESSOR = "arn:aws:lambda:us-east-1:123456789012:function:nova-SageMaker-scorer"
+
 
 def errors_of(text: str) -> list[str]:
     with pytest.raises(Invalid) as refused:
@@ -161,6 +163,17 @@ def test_a_wrong_setting_is_told_once_with_its_path(text: str, error: str) -> No
         ("gate: {margin: 0.1}", ["gate.margin: is for not_worse_than, which is not there"]),
         ("gate: {not_worse_than: baseline, margin: 1}", ["gate.margin: exact_match lies between"]),
         ("gate: {not_worse_than: baseline, margin: 0}", ["gate.margin: must be greater than 0"]),
+        (
+            "labels: [good, not so good]\ngate: {metric: bleu, at_least: 20}",
+            ["gate.metric: bleu counts 4 words in a row, and no label has as many"],
+        ),
+        (
+            (
+                f"plan: [evaluate: {{name: a}}, evaluate: {{name: b, processor: '{PROCESSOR}'}}]\n"
+                "gate: {metric: politeness, better_than: a}"
+            ),
+            ["gate.better_than: politeness is a total that a processor reports"],
+        ),
         ("gate: {tier: could}", ["gate.tier: must be one of must, should"]),
         (
             "gate: {conditions: [{at_least: 2}, {}, {evaluation: none, at_least: 0}]}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal, Self
@@ -33,6 +34,7 @@ from novaloop.rewards.labels import LabelReader
 
 Share = Annotated[float, Field(ge=0, le=1)]
 MAX_LABELS = 150
+_WORDS_OF_BLEU = 4
 """Their confusion matrix, read in two ways, has to fit into an item of the table."""
 Labels = tuple[Annotated[str, Field(min_length=1, max_length=100)], ...]
 FIELDS_ONLY = "fields only"
@@ -335,7 +337,7 @@ def _check_gate(spec: ExperimentSpec) -> Iterator[Problem]:
         for field in ("better_than", "not_worse_than"):
             against = getattr(condition, field)
             yield from _check_comparison(f"{where}.{field}", against, evaluations[judged], earlier)
-        yield from _check_measurement(where, condition, evaluations[judged])
+        yield from _check_measurement(where, condition, evaluations[judged], spec.labels)
 
 
 def _check_condition(where: str, condition: GateCondition, labels: Labels) -> Iterator[Problem]:
@@ -380,13 +382,13 @@ def _check_comparison(
 
 
 def _check_measurement(
-    where: str, condition: GateCondition, judged: EvaluateStage
+    where: str, condition: GateCondition, judged: EvaluateStage, labels: Labels
 ) -> Iterator[Problem]:
     """Yield what is asked for and can't be measured, as far as the names are known."""
     from novaloop.recipes.catalog import metric_of  # noqa: PLC0415 - as in `default_plan`
 
     if judged.task is Task.GEN_QA:
-        yield from _check_row_metric(where, condition, judged)
+        yield from _check_row_metric(where, condition, judged, labels)
         return
     of_rows = condition.metric in GATED and condition.metric != metric_of(judged.task)
     asked = {
@@ -404,14 +406,21 @@ def _check_measurement(
 
 
 def _check_row_metric(
-    where: str, condition: GateCondition, judged: EvaluateStage
+    where: str, condition: GateCondition, judged: EvaluateStage, labels: Labels
 ) -> Iterator[Problem]:
     metric = condition.metric
     if metric not in GATED:
         if not judged.processor:
             what = f"{metric} is none of {', '.join(GATED)}"
             yield Problem(f"{where}.metric", what, "choose one of them")
+        for field in ("better_than", "not_worse_than"):
+            if judged.processor and getattr(condition, field) is not None:
+                what = f"{metric} is a total that a processor reports: nothing tests its change"
+                yield Problem(f"{where}.{field}", what, "set at_least, or choose another metric")
         return
+    if metric == "bleu" and labels and max(map(_words, labels)) < _WORDS_OF_BLEU:
+        what = f"bleu counts {_WORDS_OF_BLEU} words in a row, and no label has as many"
+        yield Problem(f"{where}.metric", what, "choose exact_match, or lenient_accuracy")
     most = GATED[metric].most
     if condition.at_least is not None and not 0 <= condition.at_least <= most:
         what = f"{metric} lies between 0 and {most}, and {condition.at_least:g} does not"
@@ -419,3 +428,8 @@ def _check_row_metric(
     if condition.margin is not None and condition.margin >= most:
         what = f"{metric} lies between 0 and {most}, so it can't lose {condition.margin:g}"
         yield Problem(f"{where}.margin", what, "write a smaller margin")
+
+
+def _words(label: str) -> int:
+    """Count words as BLEU's tokenizer does, which makes one of each sign of punctuation."""
+    return len(re.findall(r"\w+|[^\w\s]", label))
