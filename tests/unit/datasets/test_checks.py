@@ -3,6 +3,7 @@
 import io
 import json
 import random
+import unicodedata
 from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
@@ -76,6 +77,31 @@ def test_shared_question_is_found_and_can_be_left_out() -> None:
     assert cleaned.ok
     assert (cleaned.rows_in, cleaned.rows_out, cleaned.rows_excluded) == (120, 100, 20)
     assert found({"sft": profiles["sft"], "eval": cleaned.profile}, Check.SHARED_QUESTIONS) == []
+
+
+@pytest.mark.parametrize(
+    "spelled",
+    [
+        lambda text: unicodedata.normalize("NFD", text),
+        lambda text: text.replace(" ", "\u200b "),
+        lambda text: f"\ufeff{text}",
+        lambda text: text.replace("\xe9", "\xe9\ufe0f"),
+        lambda text: f"{text}\u2060\xad",
+    ],
+    ids=["nfd", "zero-width", "mark", "variation", "end"],
+)
+def test_what_no_reader_sees_makes_no_other_question(spelled: Callable[[str], str]) -> None:
+    training = [(f"O\xf9 est la cl\xe9 {number} ?", "A") for number in range(50)]
+    evaluation = [(spelled(text), label) for text, label in training]
+    profiles = {"sft": profile(training), "eval": profile(evaluation)}
+    (finding,) = found(profiles, Check.SHARED_QUESTIONS)
+    assert finding.rows == 50
+    assert not summary(evaluation, finding.questions).rows_out
+
+
+def test_other_letters_and_accents_are_other_questions() -> None:
+    profiles = {"sft": profile([("Hat er was", "A")]), "eval": profile([("H\xe4t er was", "A")])}
+    assert not found(profiles, Check.SHARED_QUESTIONS)
 
 
 def test_training_datasets_may_share_questions() -> None:

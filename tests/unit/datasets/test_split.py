@@ -105,6 +105,17 @@ def test_repeated_questions_never_stand_in_two_roles(seed: int) -> None:
     assert not sets[1] & sets[2]
 
 
+def test_questions_that_look_the_same_never_stand_in_two_roles() -> None:
+    seen = [f"cl\xe9 {number}" for number in range(100)]
+    questions = [
+        *(*seen, *(text.replace("\xe9", "e\u0301") for text in seen)),
+        *(f"{text}\u200b" for text in seen),
+    ]
+    _, got = run(table(questions), {"sft": 0.5, "rft": 0.3, "eval": 0.2})
+    numbers = [{row.strip("\u200b").split()[1] for row in rows} for rows in got.values()]
+    assert sum(map(len, numbers)) == 100
+
+
 def test_rejected_rows_take_no_place() -> None:
     data = table(QUESTIONS) + b"\nonly one cell"
 

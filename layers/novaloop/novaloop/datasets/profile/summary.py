@@ -13,7 +13,7 @@ from novaloop.datasets.profile.histogram import Distribution, Histogram
 from novaloop.datasets.profile.near_duplicates import SignatureSketcher
 from novaloop.datasets.profile.profile import MAX_DISTINCT_ANSWERS, DatasetProfile
 from novaloop.datasets.profile.sketch import RowSketcher, row_hashes
-from novaloop.datasets.reading.text_column import utf8_at, utf8_column
+from novaloop.datasets.reading.text_column import as_seen, utf8_at, utf8_column
 from novaloop.datasets.rejects import RejectedRows, RejectLog
 from novaloop.datasets.rows.encoded import NO_PAIRS, EncodedRows, Questions
 from novaloop.datasets.rows.text_sizes import BYTES_PER_TOKEN
@@ -167,7 +167,7 @@ class RowStatistics:
         """
         wanted = self._signatures.wanted(rows.question_hashes)
         wanted = [row for row in wanted if not rows.media[row]]
-        texts = [utf8_at(rows.questions, row) for row in wanted]
+        texts = [as_seen(utf8_at(rows.questions, row)) for row in wanted]
         self._signatures.add(rows.question_hashes[wanted].tolist(), texts)
 
 

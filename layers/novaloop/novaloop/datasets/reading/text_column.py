@@ -9,6 +9,7 @@ import numpy as np
 import orjson
 
 from novaloop.datasets.reading.json_text import to_json
+from novaloop.rewards.answers import normalized
 
 _ESCAPES = (
     (b"\\", b"\\\\"),
@@ -18,14 +19,16 @@ _ESCAPES = (
     (b"\t", b"\\t"),
 )
 _FIRST_PRINTABLE = 32
-# What shows nothing: white space, controls and what Unicode lists as Default_Ignorable_Code_Point
-# (DerivedCoreProperties.txt: zero-width characters, marks of direction, Hangul fillers, variation
-# selectors, tags), and the Braille pattern without dots.
-_BLANK = re.compile(
-    r"[\s\x00-\x1f\x7f-\xa0\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f"
-    r"\u2028-\u202e\u2060-\u206f\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb"
-    r"\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]*"
+# What Unicode lists as Default_Ignorable_Code_Point (DerivedCoreProperties.txt: zero-width
+# characters, marks of direction, Hangul fillers, variation selectors, tags).
+_IGNORABLE = (
+    r"\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e"
+    r"\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb"
+    r"\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
 )
+_IGNORED = re.compile(f"[{_IGNORABLE}]+")
+# What shows nothing: that, white space, controls, and the Braille pattern without dots.
+_BLANK = re.compile(rf"[\s\x00-\x1f\x7f-\xa0\u2028\u2029\u2800{_IGNORABLE}]*")
 
 
 class TextColumn(Sequence[str]):
@@ -109,6 +112,13 @@ def utf8_at(texts: Sequence[str], index: int) -> bytes:
 def searchable(texts: Sequence[str]) -> bytes:
     """Return all of the texts in UTF-8, to search them for what has no quotes in it."""
     return texts.joined if isinstance(texts, TextColumn) else "\n".join(texts).encode()
+
+
+def as_seen(utf8: bytes) -> bytes:
+    """Return a text in UTF-8 without what no reader sees: invisible characters, its normal form."""
+    if utf8.isascii():
+        return utf8
+    return normalized(_IGNORED.sub("", utf8.decode()), "NFC").encode()
 
 
 def is_blank(text: str) -> bool:

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from xxhash import xxh3_64_intdigest, xxh3_128_digest
 
+from novaloop.datasets.reading.text_column import as_seen
 from novaloop.datasets.rows.columns import FieldColumns
 
 Questions = npt.NDArray[np.uint64]
@@ -68,8 +69,8 @@ class EncodedRows:
         return np.fromiter(hashes, np.uint64, len(self.question_jsons))
 
     def question_keys(self) -> Iterator[bytes]:
-        """Yield for each question what is equal for the same question alone."""
-        return map(add, self.question_jsons, self.media)
+        """Yield for each question what is equal for the same question alone, as it is seen."""
+        return map(add, map(as_seen, self.question_jsons), self.media)
 
     def select(self, rows: Sequence[int]) -> "EncodedRows":
         """Return some of the rows."""
