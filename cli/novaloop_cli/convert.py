@@ -147,7 +147,8 @@ def in_options(setting: Setting) -> str:
         return "`--allow-rejects`"
     if isinstance(value, str):
         return f"`{f'{name} {value}'.rstrip()}`"
-    return f"`{' '.join(f'{name} {field}={column}' for field, column in value.items())}`"
+    given = {field: "" if column == "null" else column for field, column in value.items()}
+    return f"`{' '.join(f'{name} {field}={column}' for field, column in given.items())}`"
 
 
 def _convert(

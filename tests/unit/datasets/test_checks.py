@@ -176,6 +176,15 @@ def test_free_text_answers_are_no_contradictions() -> None:
     assert found({"sft": profile(rows)}, Check.CONTRADICTIONS) == []
 
 
+def test_answers_of_another_dataset_are_no_labels_of_this_one() -> None:
+    numbers = [(question(number), str(number)) for number in range(60)]
+    profiles = {"sft": profile(labelled(range(300, 360))), "eval": profile(numbers)}
+    assert not found(profiles, Check.IMBALANCE)
+    two = [(text, label) for text, label in labelled(range(400, 460)) if label != "C"]
+    (finding,) = found({"sft": profiles["sft"], "eval": profile(two)}, Check.IMBALANCE)
+    assert finding.roles == ("eval",)
+
+
 def test_imbalance_counts_a_label_that_another_dataset_has() -> None:
     profiles = {
         "sft": profile(labelled(range(300))),

@@ -173,6 +173,45 @@ def test_json_in_a_file_of_csv_is_told(text: str) -> None:
     assert "let the file's name end in .jsonl" in str(found)
 
 
+def test_one_column_alone_names_itself_in_words_too() -> None:
+    sinks, rejects = {RowFormat.CPT: len}, list[bytes]()
+    convert([b"text\nText\ntext\nmore\n"], sinks, DatasetOptions(max_rejects=1), rejects.append)
+    assert [json.loads(each)["line"] for each in rejects] == [3]
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        (ROWS, "line 1: the file looks like CSV; let the file's name end in .csv"),
+        ('[{"question": "q", "answer": "a"}]', "line 1: the file is one JSON array; write one"),
+        ('[\n  {\n    "question": "q"\n  }\n]\n', "line 1: the file is one JSON array"),
+        ('{\n  "question": "q"\n}\n', "line 1: an object of the file goes over several lines"),
+        ('{"question": "q",\n "answer": "a"}\n', "an object of the file goes over several lines"),
+        ('{"question": "q", "answer": "a"},\n', "a comma stands behind the object; remove it"),
+        ("{'question': 'q', 'answer': 'a'}\n", "the file is Python's and not JSON's"),
+        ('"{\\"question\\": \\"q\\"}"\n', "each line is a text that holds JSON"),
+        ("| question | answer |\n|---|---|\n", "the file is a table in Markdown; write it as CSV"),
+        (
+            '```json\n{"question": "q", "answer": "a"}\n```\n',
+            "the file begins with the fence of Markdown",
+        ),
+        ('{"question": "q",, "answer": "a"}\n', "line 1: not valid JSON at character 18"),
+    ],
+)
+def test_what_is_no_json_lines_is_told_for_what_it_is(text: str, what: str) -> None:
+    assert what in str(refusal(text.encode(), source_format=SourceFormat.JSONL))
+
+
+@pytest.mark.parametrize(
+    "text", ["| question | answer |\n|---|---|\n| q | a |\n", "```csv\nq,a\n```\n"]
+)
+def test_markdown_is_no_csv_with_another_delimiter(text: str) -> None:
+    found = refusal(text.encode())
+    assert (found.rule, found.line) == ("file-type", 1)
+    assert "Markdown" in str(found)
+    assert "delimiter" not in str(found)
+
+
 @pytest.mark.parametrize("line", ["sep=,", "sep=;", "SEP=\t", '"sep=,"', "sep=|", "\ufeffsep=;"])
 def test_the_line_that_tells_excel_the_delimiter_is_explained(line: str) -> None:
     found = refusal(f"{line}\n{ROWS}".encode())
@@ -218,7 +257,10 @@ def test_a_text_that_shows_nothing_is_empty(text: str) -> None:
         (HEADER + 'q1,a1\n"question","answer"\r\nq2,a2\n', [3]),
         (HEADER + "q1,a1\n" * 500 + HEADER + "q2,a2\n" + HEADER, [502, 504]),
         (HEADER + "question,a\nq,answer\n", []),
-        (HEADER + "Question,Answer\n", []),
+        (HEADER + "q1,a1\n question , ANSWER \nq2,a2\n", [3]),
+        (HEADER + 'q1,a1\n"Question","Answer"\nq2,a2\n', [3]),
+        (HEADER + "q1,a1\nanswer,question\nq2,a2\n", [3]),
+        (HEADER + "question,question\nanswers,question\nquestion:,answer\n", []),
     ],
 )
 def test_the_header_in_the_middle_of_joined_files_is_no_row(text: str, lines: list[int]) -> None:

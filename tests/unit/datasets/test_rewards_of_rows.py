@@ -96,6 +96,14 @@ def test_a_reward_that_a_row_brings_is_the_one_that_it_is_tried_against() -> Non
     assert "its own `reward` can't be earned" in reject["message"]
 
 
+def test_a_reward_that_a_row_brings_is_tried_where_no_other_is_known() -> None:
+    row = {"messages": PROMPT, "reference_answer": "many", "reward": {"type": "numeric"}}
+    unknown = f"reward: {{function: '{FUNCTION}'}}\n"
+    assert not of_json([row], unknown)[0].ok
+    assert of_json([row | {"reference_answer": "5"}], unknown)[0].ok
+    assert of_json([row | {"reward": {"type": "mine", "of": ["a"]}}], unknown)[0].ok
+
+
 def test_a_reward_that_a_row_brings_must_mean_something() -> None:
     row = {"messages": PROMPT, "reference_answer": "HQ"}
     for own in ({"type": "regex", "pattern": "."}, {"type": "json", "schema": {"enum": []}}):
@@ -123,6 +131,35 @@ def test_a_reward_that_any_other_rows_reference_earns_is_a_finding() -> None:
     rows = [{"messages": PROMPT, "reference_answer": str(each)} for each in range(40)]
     summary, _ = of_json(rows, "reward: {type: numeric, tolerance: 5000}\n")
     assert summary.profile.pairs == (39, 39)
+
+
+def test_a_reward_of_each_plain_row_is_refused_and_not_dropped() -> None:
+    rows = [{"question": f"q{each}", "answer": "5", "reward": {"type": "numeric"}} for each in "ab"]
+    told = str(of_json(rows, "{}")[0].refusal)
+    assert told.startswith("line 1: has `reward` for each row, which only rows with `messages` can")
+    assert of_json(rows, "columns: {reward: null}\n")[0].ok
+    data = b"question,answer,reward\nq,5,1\n"
+    options = dataset_options(read_spec(NUMERIC.encode()), SourceFormat.CSV)
+    assert not run(data, options, (RowFormat.RFT,))[0].ok
+    assert run(data, options, (RowFormat.EVALUATION,))[0].ok
+
+
+@pytest.mark.parametrize("name", ["weight", "sample_weight"])
+def test_a_weight_of_each_row_is_refused_and_not_dropped(name: str) -> None:
+    data = f"question,answer,{name}\nq,a,0\nr,b,1\n".encode()
+    for formats in ((RowFormat.SFT,), (RowFormat.RFT,), (RowFormat.SFT, RowFormat.RFT)):
+        summary, _ = run(data, DatasetOptions(), formats)
+        assert f"line 1: has `{name}` for each row, and Nova's jobs weigh" in str(summary.refusal)
+        off = DatasetOptions(columns={name: None})
+        assert run(data, off, formats)[0].ok
+    assert run(data, DatasetOptions(), (RowFormat.EVALUATION,))[0].ok
+    assert run(data, DatasetOptions(columns={"answer": name}), (RowFormat.SFT,))[0].ok
+
+
+def test_rows_of_sft_that_rft_takes_too_are_told_how_to_leave_it() -> None:
+    told = str(of_csv(["many"], NUMERIC, RowFormat.SFT, RowFormat.RFT)[0].refusal)
+    assert "or leave the rows of sft out of rft by its `include_sft_rows: false`" in told
+    assert "include_sft_rows" not in str(of_csv(["many"], NUMERIC)[0].refusal)
 
 
 def test_what_a_function_of_ones_own_makes_of_a_row_only_it_knows() -> None:

@@ -66,6 +66,14 @@ def test_what_is_not_yaml_is_told_with_line_and_advice(text: str, where: str, ad
         ("encoding: base64", "encoding: is not a known text encoding; try utf-8 or cp1252"),
         ("encoding: ''", "encoding: is not a known text encoding; try utf-8 or cp1252"),
         ("split: {sft: many, eval: 1, rft: 1}", "split.sft: must be a number"),
+        (
+            "columns: {anwser: x}",
+            "columns.anwser: is no field, and near to `answer`; correct or rename it",
+        ),
+        (
+            "columns: {Question: x}",
+            "columns.Question: is no field, and near to `question`; correct or rename it",
+        ),
         ("columns: {int: [1]}", "columns.int: must be a text; put it in quotes"),
         ("checks: {label-leak: maybe}", "checks.label-leak: must be one of refuse, drop, warn"),
         (
@@ -257,3 +265,8 @@ def test_a_default_plan_that_does_not_suit_the_model_is_told_of_the_model(model:
 def test_a_tab_may_be_written_as_it_is_shown(written: str) -> None:
     """The advice for a file of tabs says `delimiter: '\\t'`, and that was refused."""
     assert read_spec(f"delimiter: {written}".encode()).delimiter == "\t"
+
+
+@pytest.mark.parametrize("field", ["question_id", "answers", "answer2", "difficulty", "source"])
+def test_fields_that_rows_only_carry_may_be_called_anything_else(field: str) -> None:
+    assert read_spec(f"columns: {{{field}: x}}".encode()).columns == {field: "x"}

@@ -18,6 +18,8 @@ from novaloop.datasets.reading.csv_table import (
     other_delimiter,
 )
 from novaloop.datasets.reading.decoding import TextBlock, read_text, read_text_from
+from novaloop.datasets.reading.file_types import not_csv
+from novaloop.datasets.reading.text_column import utf8_column
 from novaloop.datasets.rejects import RejectLog
 from novaloop.datasets.rows.columns import assign_columns
 from novaloop.datasets.rows.encoded import EncodedRows, RowReader
@@ -234,24 +236,40 @@ def _open_csv_rows(
     log: RejectLog,
 ) -> RowReader:
     table = open_csv(blocks, options.delimiter)
+    if len(table.header) == 1 and (known := not_csv(table.header[0].strip())):
+        what, do = known
+        raise DatasetRefused("file-type", what, do, line=table.header_line)
     other = other_delimiter(table.header)
     if other and options.delimiter is None:
         what = f"the header is one column with {delimiter_name(other)} characters in it"
-        do = ("set ", Setting("delimiter", repr(other)))
-        raise DatasetRefused("delimiter", what, do, line=table.header_line)
+        set_it = ("set ", Setting("delimiter", repr(other)))
+        raise DatasetRefused("delimiter", what, set_it, line=table.header_line)
     return _table_reader(table, formats, options)
 
 
 def _require_no_header(cells: Sequence[Sequence[str]], names: Sequence[str]) -> None:
-    """Raise RowRejected if a row is the header once more, perhaps behind a byte order mark."""
-    first = names[0]
-    if not any(each in cells[0] for each in (first, f"\ufeff{first}", f'\ufeff"{first}"')):
-        return  # as in nearly all files: only this column was looked at
-    for row in zip(*cells, strict=True):
-        unmarked = (cell[1:].strip('"') if cell[:1] == "\ufeff" else cell for cell in row)
-        if tuple(unmarked) == tuple(names):
+    """Raise RowRejected if a row is the header once more, perhaps behind a byte order mark.
+
+    Several names may be written with other spaces or case, or stand in another order.
+    """
+    wanted = {_name(each) for each in names}
+    longest = max(len(each.encode()) for each in names) + _MOST_AROUND
+    for row, cell in enumerate(utf8_column(cells[0])):
+        if len(cell) > longest or _name(cell.decode()) not in wanted:
+            continue  # as nearly all rows: only this column was looked at
+        written = [column[row] for column in cells]
+        one = len(names) == 1 and written[0].removeprefix("\ufeff").strip('"') == names[0]
+        if one or (len(names) > 1 and {_name(each) for each in written} == wanted):
             what = "the row is the header once more, as where files were joined"
             raise RowRejected("repeated-header", what, "remove it")
+
+
+_MOST_AROUND = 16
+"""Bytes of marks and spaces that may stand around the name of a column."""
+
+
+def _name(text: str) -> str:
+    return text.strip(' \t\ufeff"').casefold()
 
 
 def _table_reader(

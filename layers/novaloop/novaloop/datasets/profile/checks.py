@@ -180,10 +180,14 @@ def _repeated_rows(profiles: _Profiles, policies: _Policies) -> Iterator[Finding
 def _imbalance(
     profiles: _Profiles, policies: _Policies, declared: Collection[str]
 ) -> Iterator[Finding]:
-    known = {label for profile in profiles.values() for label in profile.label_counts or {}}
+    named = {role: set(each.label_counts or ()) for role, each in profiles.items()}
     for role, profile in profiles.items():
         if not profile.label_counts:
             continue
+        # Answers of a dataset with which this one has few in common are no labels of it.
+        own = named[role]
+        alike = (each for each in named.values() if 2 * len(each & own) >= min(len(each), len(own)))
+        known = set().union(*alike)
         counts = {
             label: profile.label_counts.get(label, 0) for label in (*declared, *sorted(known))
         }

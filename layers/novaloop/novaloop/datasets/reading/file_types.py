@@ -48,6 +48,8 @@ _IN_ZIP: tuple[tuple[bytes, str, str], ...] = (
     (b"Index/", "a Numbers or Pages document", "export it as CSV in UTF-8"),
 )
 _IN_EXCEL = _IN_ZIP[0][2]
+_BY_JSON = "write it with `json.dumps`"
+_BY_JQ = "write one object a line, as `jq -c` does"
 _BY_EXTENSION = {
     **dict.fromkeys(("xlsx", "xlsm", "xlsb", "xls"), _IN_EXCEL),
     **dict.fromkeys(("ods", "numbers"), "save it as CSV in UTF-8, one sheet a file"),
@@ -57,6 +59,14 @@ _BY_EXTENSION = {
     "tsv": "call it .csv, and set `delimiter` to a tab",
     **dict.fromkeys(("zip", "tar", "tgz", "bz2", "xz", "zst", "7z", "rar"), _UNPACKED),
 }
+_NOT_JSON_LINES = (
+    (r"\[", "the file is one JSON array", "write one object a line, as `jq -c '.[]'` does"),
+    (r"\{'", "the file is Python's and not JSON's: texts stand in single quotes", _BY_JSON),
+    (r"\{.*\},\Z", "a comma stands behind the object", "remove it: lines are not joined by commas"),
+    (r"\{(.*[{\[,])?\Z", "an object of the file goes over several lines", _BY_JQ),
+    (r'".*\}"\Z', "each line is a text that holds JSON", "write the objects themselves"),
+    (r"(?![{|]).*,", "the file looks like CSV", "let the file's name end in .csv"),
+)
 _MARKUP = (b"<!doctype html", b"<html", b"<head", b"<?xml")
 _SOME_NULS = 8
 """More than a text has that was damaged, and fewer than a line of UTF-16 has."""
@@ -70,6 +80,24 @@ def require_text(head: bytes, codec: str) -> None:
         raise DatasetRefused(_RULE, f"the file is {what}, whatever its name says", do)
     if not codec.startswith(("utf-16", "utf-32")):
         _require_few_nuls(head)
+
+
+def not_json_lines(first: str) -> tuple[str, str] | None:
+    """Say what a file is instead of JSON Lines and what to do, by a first line that is no object.
+
+    None if unknown.
+    """
+    found = ((what, do) for begins, what, do in _NOT_JSON_LINES if re.match(begins, first))
+    return next(found, None) or not_csv(first)
+
+
+def not_csv(first: str) -> tuple[str, str] | None:
+    """Say what a file is instead of CSV, by its first line, and what to do; None if unknown."""
+    if first.startswith("|") and first.endswith("|"):
+        return "the file is a table in Markdown", "write it as CSV"
+    if first.startswith("```"):
+        return "the file begins with the fence of Markdown", "remove the lines of ```"
+    return None
 
 
 def how_to_save(file: str) -> str:

@@ -65,11 +65,13 @@ _ALIASES: Mapping[str, tuple[str, ...]] = {
 # Columns are named once for all files of an experiment, so a field of one of these formats is no
 # extra field of RFT. Multi-turn rows never stand beside RFT rows.
 _SHARED = [fields for each, fields in FIELDS.items() if not each.startswith("rft-multiturn")]
-_KNOWN_NAMES = {name for fields in _SHARED for name in fields.all}
-_KNOWN_NAMES.update(alias for names in _ALIASES.values() for alias in names)
+KNOWN_NAMES = {name for fields in _SHARED for name in fields.all}
+KNOWN_NAMES.update(alias for names in _ALIASES.values() for alias in names)
 RESERVED = {"reward", "model_response", "aggregate_reward_score", "metrics_list"}
 """Top-level fields of RFT rows that are not a data set's: what a reward is computed by, the answer
 that it is computed of, and its result."""
+_WEIGHTS = {"weight", "weights", "sample_weight", "loss_weight"}
+_WEIGHED = {RowFormat.SFT, RowFormat.RFT, RowFormat.DPO}
 _RFT_NAMES = {"messages", *RESERVED}
 # Longer names, or more of them, are no header; comparing them would take minutes.
 _MAX_COMPARED_CHARS, _MAX_COMPARED = 100, 1_000
@@ -123,6 +125,7 @@ def assign_columns(
         column = mapping.get(name, name if name in available else None)
         if column is not None:
             assigned.setdefault(name, column)
+    _require_unweighted(available, assigned, mapping, formats, line)
     _complete_medium(assigned, mapping, line)
     extras = _extra_fields(mapping, line) if RowFormat.RFT in formats else {}
     assigned.update(extras)
@@ -142,6 +145,32 @@ def _required(name: str, available: Sequence[str], mapping: Mapping[str, str | N
     names = (name, *_ALIASES.get(name, ()))
     mapped = next((mapping[each] for each in names if mapping.get(each)), None)
     return mapped or next((each for each in names if each in available), name)
+
+
+def _require_unweighted(
+    available: Sequence[str],
+    assigned: Mapping[str, str],
+    mapping: Mapping[str, str | None],
+    formats: Sequence[RowFormat],
+    line: int | None,
+) -> None:
+    """Raise DatasetRefused for a column by which each row would be trained in its own way.
+
+    Other columns that nobody asked for are left out; these would change what is learned.
+    """
+    taken = {*assigned.values(), *filter(None, mapping.values())}
+    for column in available:
+        is_known = column in taken or column in mapping
+        if column == "reward" and RowFormat.RFT in formats and not is_known:
+            what = "has `reward` for each row, which only rows with `messages` can bring"
+            do = "write one for all rows in experiment.yaml, or leave the column out: set "
+        elif column in _WEIGHTS and _WEIGHED & set(formats) and not is_known:
+            what = f"has `{column}` for each row, and Nova's jobs weigh all rows alike"
+            do = "remove the rows that should not count, and leave the column out: set "
+        else:
+            continue
+        setting = Setting("columns", {column: "null"})
+        raise DatasetRefused("reserved-field", what, (do, setting), line=line)
 
 
 _LONGEST_NAME, _MOST_WORDS = 60, 5
@@ -222,4 +251,4 @@ def _extra_fields(mapping: Mapping[str, str | None], line: int | None) -> dict[s
     if clash := _RFT_NAMES & extras.keys():
         used = f" can't set {clash.pop()!r}, which RFT rows use themselves"
         raise DatasetRefused("reserved-field", (Setting("columns"), used), "rename it", line=line)
-    return {name: column for name, column in extras.items() if name not in _KNOWN_NAMES}
+    return {name: column for name, column in extras.items() if name not in KNOWN_NAMES}

@@ -53,7 +53,7 @@ class _Encoder(ABC):
         self._formats = formats
         self._options = options
         self._features = _AllOrNone()
-        self._rewards = ReferenceTrials(options)
+        self._rewards = ReferenceTrials(options, formats)
 
     def encode(self, rows: Sequence[dict[str, Any]]) -> EncodedRows:
         return join_rows([self._encode(row) for row in rows])

@@ -7,6 +7,7 @@ from typing import Any
 from novaloop.datasets.errors import DatasetRefused, RowRejected
 from novaloop.datasets.options import DatasetOptions, RowFormat
 from novaloop.datasets.reading.decoding import TextBlock
+from novaloop.datasets.reading.file_types import not_json_lines
 from novaloop.datasets.reading.json_text import read_json
 from novaloop.datasets.rejects import RejectLog
 from novaloop.datasets.rows.columns import FieldColumns, assign_columns
@@ -83,6 +84,9 @@ def objects(lines: Iterator[str], log: RejectLog) -> Iterator[tuple[int, list[di
             row = _object(text) if text else None
         except RowRejected as reason:
             reject = reason
+            if number == 1 and (other := not_json_lines(text)):
+                what, do = other
+                reject = RowRejected("file-type", what, do)
         # What comes before goes first, so that the log has the order of the file.
         if run and (row is None or len(run) == _BATCH_ROWS):
             yield start, run

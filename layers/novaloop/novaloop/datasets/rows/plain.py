@@ -44,7 +44,7 @@ class PlainRowEncoder:
             if RowFormat.DPO in formats
             else []
         )
-        self._rewards = ReferenceTrials(options) if RowFormat.RFT in formats else None
+        self._rewards = ReferenceTrials(options, formats) if RowFormat.RFT in formats else None
         self._media = [columns.fields.index(name) for name in _SEEN if name in columns.fields]
         self._sizes = TextSizes(columns.fields, formats, options)
         self._templates = [_template(each, columns, options) for each in formats]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from novaloop.datasets.errors import Found, RowRejected, Setting
-from novaloop.datasets.options import DatasetOptions
+from novaloop.datasets.errors import Found, Message, RowRejected, Setting
+from novaloop.datasets.options import DatasetOptions, RowFormat
 from novaloop.datasets.reading.json_text import to_json
 from novaloop.datasets.rows.encoded import NO_PAIRS, RewardedPairs
+from novaloop.rewards.scorers import SCORERS
 from novaloop.rewards.trial import RewardTrial
 
 MOST_PAIRS = 256
@@ -23,7 +24,8 @@ MAX_REMEMBERED = 4_096
 class ReferenceTrials:
     """Tries the references of the RFT rows of a file."""
 
-    def __init__(self, options: DatasetOptions) -> None:
+    def __init__(self, options: DatasetOptions, formats: Collection[RowFormat]) -> None:
+        self._of_sft = RowFormat.SFT in formats
         self._tries = options.tries_reward
         self._of_row = options.reward is None
         self._trial = RewardTrial(options.reward, of_labels=bool(options.labels))
@@ -43,7 +45,10 @@ class ReferenceTrials:
         for key, reference in texts.items():
             if key not in self._good and (why := self._why_not(self._trial, key, reference)):
                 what = f"`{field}` can never earn the reward: {why}"
-                do = ("correct it, or choose another ", Setting("reward"))
+                do: Message = ("correct it, or choose another ", Setting("reward"))
+                if self._of_sft:
+                    stage = ", or leave the rows of sft out of rft by its `include_sft_rows: false`"
+                    do = (*do, stage)
                 raise RowRejected("reward", what, do, field=field)
         if len(self._good) < MAX_REMEMBERED:
             self._good |= texts.keys()
@@ -66,8 +71,11 @@ class ReferenceTrials:
         reference = row.get("reference_answer")
         if not (self._of_row and "reward" in row):
             return self.require([reference], "reference_answer")
-        if self._tries:
-            trial = RewardTrial(row["reward"])
+        # Where the experiment's reward is not known, a reward such as the stack's function takes is
+        # tried nevertheless; a function of the user's own may get any other.
+        own = row["reward"]
+        if self._tries or (isinstance(own, dict) and own.get("type") in list(SCORERS)):
+            trial = RewardTrial(own)
             why = self._why_not(trial, _key(reference), reference)
             if why := why or trial.why_meaningless():
                 # It may quote the row's own settings, such as a pattern: that is text of the file.

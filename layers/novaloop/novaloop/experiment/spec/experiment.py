@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
@@ -12,6 +13,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from novaloop.datasets.options import NO_DELIMITERS, codec_name
 from novaloop.datasets.policies import DROPPABLE, Check
 from novaloop.datasets.policies import FindingPolicy as CheckPolicy
+from novaloop.datasets.rows.columns import KNOWN_NAMES
 from novaloop.experiment import names
 from novaloop.experiment.spec.reward import FunctionReward, Reward, check_reward
 from novaloop.experiment.spec.stages import (
@@ -266,6 +268,7 @@ class ExperimentSpec(SpecPart):
         yield from _check_gate(self)
         yield from _check_policies(self)
         yield from _check_labels(self)
+        yield from _check_columns(self)
         yield from _check_deployments(self)
         yield from check_reward(self.reward, self.labels)
 
@@ -282,6 +285,16 @@ def _check_labels(spec: ExperimentSpec) -> Iterator[Problem]:
         fit = f"at most {MAX_LABELS} fit into a score with its confusion matrix"
         do = "merge rare ones, or leave labels out, so that answers are compared as texts"
         yield Problem("labels", f"{number:,} are given; {fit}", do)
+
+
+def _check_columns(spec: ExperimentSpec) -> Iterator[Problem]:
+    """Yield fields that look misspelt: RFT rows would carry them, and nothing would read them."""
+    for field, column in spec.columns.items():
+        near = get_close_matches(field.casefold(), KNOWN_NAMES, 1, 0.8)
+        if column is None or field in KNOWN_NAMES or not near or field.startswith(near[0]):
+            continue
+        what = f"is no field, and near to `{near[0]}`"
+        yield Problem(f"columns.{field}", what, "correct or rename it")
 
 
 def _check_order(spec: ExperimentSpec) -> Iterator[Problem]:
