@@ -23,7 +23,7 @@ COMMANDS = {
     "demo": "demo:demo",
     "invoke": "chat:invoke",
     "keep": "commands:keep",
-    "list": "show:list_experiments",
+    "list": "listing:list_experiments",
     "local": "local:local",
     "logs": "logs:logs",
     "mlflow": "mlflow:mlflow",

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import json
-from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
-from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 import click
-from botocore.exceptions import ClientError
-from pydantic_core import to_jsonable_python
 from rich.table import Table
 from rich.text import Text
 
@@ -21,11 +17,9 @@ from novaloop.reports.pages import gate_verdict
 from novaloop.store.serialisation import plain, record_values, resolved_spec
 from novaloop_cli import views
 from novaloop_cli.stack import Stack, with_stack
-from novaloop_cli.watch import OVERLOOKED_AFTER
 
 if TYPE_CHECKING:
     from novaloop.experiment.record import Record
-    from novaloop.store.table import ExperimentSummary
 
 SHOWN_HISTORY = 8
 MOST_FOLDERS = 10
@@ -35,63 +29,9 @@ LEAST_WIDTH = 20
 as_json = click.option("--json", "json_", is_flag=True, help="Print JSON.")
 
 
-@click.command("list")
-@as_json
-@with_stack
-def list_experiments(stack: Stack, json_: bool) -> None:
-    """List the experiments, the newest first."""
-    found = list(stack.table.experiments())
-    if json_:
-        print_json(to_jsonable_python(found))
-    elif found:
-        out = views.console()
-        out.print(_summaries(found, datetime.now(UTC), out.width))
-    else:
-        click.echo(f"No experiments yet. Upload one: {stack.command('submit', 'DIR')}")
-    if not json_ and (fresh := _not_taken_up(stack, {item.experiment_id for item in found})):
-        click.echo(
-            f"Uploaded, and here within about a minute: {', '.join(fresh)}. "
-            f"Follow one: {stack.command('watch', fresh[0])}"
-        )
-
-
-def _not_taken_up(stack: Stack, known: set[str]) -> list[str]:
-    """Return which folders were uploaded a moment ago and have no record yet; looks at a few."""
-    now = datetime.now(UTC)
-    fresh: list[str] = []
-    with suppress(ClientError):  # who may only read the table has seen all that there is to list
-        for folder in stack.folders(known)[:MOST_FOLDERS]:
-            uploaded_at = stack.newest_upload(folder, of_use=True)
-            if uploaded_at is not None and now - uploaded_at < OVERLOOKED_AFTER:
-                fresh.append(folder)
-    return fresh
-
-
 def print_json(content: Any) -> None:
     """Print JSON content, indented."""
     click.echo(json.dumps(content, indent=2, ensure_ascii=False))
-
-
-def _summaries(found: list[ExperimentSummary], now: datetime, width: int) -> Table:
-    """Return a line or two for each experiment; `show` has the whole of its reason."""
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    ages = [views.age(item.created_at, now) for item in found]
-    columns = {
-        "experiment": [item.experiment_id for item in found],
-        "status": [item.status for item in found],
-        "created": ages,
-    }
-    left = width
-    for heading, cells in columns.items():
-        table.add_column(heading, no_wrap=True)
-        left -= max(map(len, (heading, *cells))) + 2
-    table.add_column("why", overflow="fold")
-    for item, created in zip(found, ages, strict=True):
-        style = views.STYLES.get(item.status, "")
-        lines = wrap(item.reason, max(left, LEAST_WIDTH), max_lines=2, placeholder=" …")
-        row = (item.experiment_id, Text(item.status, style), created, "\n".join(lines))
-        table.add_row(*row)
-    return table
 
 
 @click.command()

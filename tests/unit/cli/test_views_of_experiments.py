@@ -122,7 +122,7 @@ def test_the_list_does_not_promise_what_was_uploaded_long_ago(
     stack: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stack.s3.put_object(Bucket=stack.bucket, Key="inbox/old/sft.csv", Body=b"")
-    monkeypatch.setattr("novaloop_cli.show.OVERLOOKED_AFTER", timedelta(days=-1))
+    monkeypatch.setattr("novaloop_cli.listing.OVERLOOKED_AFTER", timedelta(days=-1))
     assert "here within" not in novaloop("list").stdout
 
 

@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
+from itertools import islice
 from typing import Any
 
 from pynamodb.connection import TableConnection
@@ -389,9 +390,11 @@ class ExperimentTable:
                 entries += [entry] if isinstance(entry, HistoryEntry) else []
         return entries
 
-    def experiments(self) -> Iterator[ExperimentSummary]:
-        """Return all experiments, the newest first."""
-        for item in self._indexed(Index.EXPERIMENTS, "RECORD", scan_index_forward=False):
+    def experiments(self, at_most: int | None = None) -> Iterator[ExperimentSummary]:
+        """Return experiments, the newest first: all of them, or `at_most` so many, and then no more
+        are read."""
+        asked = {"scan_index_forward": False, "limit": at_most}
+        for item in islice(self._indexed(Index.EXPERIMENTS, "RECORD", **asked), at_most):
             values = values_of(item) | {"experiment_id": item.experiment_id}
             yield adapter(ExperimentSummary).validate_python(values)
 

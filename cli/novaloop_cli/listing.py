@@ -1,0 +1,199 @@
+"""`novaloop list`.
+
+What it reads follows what goes on, and not how many experiments there ever were: those that are due
+for a look, by an index, and the newest ones. Only who asks for more reads the history's index.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from fnmatch import fnmatchcase
+from textwrap import wrap
+from typing import TYPE_CHECKING
+
+import click
+from botocore.exceptions import ClientError
+from pydantic_core import to_jsonable_python
+from rich.table import Table
+from rich.text import Text
+
+from novaloop.experiment.bounds import LATEST
+from novaloop.experiment.costs.budget import Cost, cost_usd
+from novaloop.experiment.record import Status
+from novaloop_cli import views
+from novaloop_cli.show import as_json, print_json
+from novaloop_cli.stack import Stack, with_stack
+from novaloop_cli.watch import OVERLOOKED_AFTER
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from rich.console import JustifyMethod
+
+    from novaloop.experiment.record import Record
+    from novaloop.store.table import ExperimentSummary
+
+NEWEST = 20
+"""How many experiments are listed besides those that go on."""
+MOST_FOLDERS = 10
+LEAST_WIDTH = 20
+"""Characters for a reason in the list, however long a name and a status are."""
+
+
+@dataclass(frozen=True)
+class Listed:
+    """One experiment of the list. `cost_usd` is None if no price of what it uses is known, or what
+    a newer release wrote can't be read."""
+
+    experiment_id: str
+    status: str
+    reason: str
+    created_at: datetime
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    cost_usd: Cost | None = None
+
+
+@click.command("list")
+@click.argument("pattern", required=False)
+@click.option(
+    "--status",
+    "statuses",
+    type=click.Choice([*map(str, Status)]),
+    metavar="STATUS",
+    multiple=True,
+    help="Only those of this status, such as HELD; may be repeated.",
+)
+@click.option("--all", "every", is_flag=True, help="Also all that are over.")
+@as_json
+@with_stack
+def list_experiments(
+    stack: Stack, *, pattern: str | None, statuses: tuple[str, ...], every: bool, json_: bool
+) -> None:
+    """List the experiments, the newest first.
+
+    Without options, those that go on, and the newest ones. PATTERN is a name in which * stands for
+    any characters.
+    """
+    now = datetime.now(UTC)
+    whole = every or pattern is not None or any(Status(each).is_final for each in statuses)
+    found, more = _whole(stack) if whole else _present(stack, now, statuses)
+    found = [
+        item
+        for item in found
+        if (not statuses or item.status in statuses)
+        and (pattern is None or fnmatchcase(item.experiment_id, pattern))
+    ]
+    found = _with_costs(stack, found, now) if whole else found
+    if json_:
+        print_json(to_jsonable_python(found))
+        return
+    is_filtered = bool(statuses) or pattern is not None
+    if found:
+        out = views.console()
+        out.print(_table(found, now, out.width))
+    elif is_filtered:
+        click.echo("No experiment is like that.")
+    else:
+        click.echo(f"No experiments yet. Upload one: {stack.command('submit', 'DIR')}")
+    if more:
+        click.echo(f"Older ones that are over: {stack.command('list', '--all')}")
+    elif not is_filtered and (
+        fresh := _not_taken_up(stack, {item.experiment_id for item in found})
+    ):
+        click.echo(
+            f"Uploaded, and here within about a minute: {', '.join(fresh)}. "
+            f"Follow one: {stack.command('watch', fresh[0])}"
+        )
+
+
+def _whole(stack: Stack) -> tuple[list[Listed], bool]:
+    """Return all experiments, without their costs, by the index of all."""
+    return list(map(_indexed, stack.table.experiments())), False
+
+
+def _present(stack: Stack, now: datetime, statuses: Collection[str]) -> tuple[list[Listed], bool]:
+    """Return those that go on and, unless only such are asked for, the newest; say if others are
+    left out."""
+    newest = [] if statuses else list(stack.table.experiments(NEWEST + 1))
+    due = stack.table.due(LATEST)
+    names = dict.fromkeys((*(each.experiment_id for each in newest[:NEWEST]), *due))
+    known = {each.experiment_id: _indexed(each) for each in newest[:NEWEST]}
+    records = _records(stack, list(names))
+    known |= {name: _listed(record, now) for name, record in records.items()}
+    found = sorted(known.values(), key=lambda each: each.created_at, reverse=True)
+    return found, len(newest) > NEWEST
+
+
+def _records(stack: Stack, names: list[str]) -> dict[str, Record]:
+    """Read records, without those that are not there or that this release can't read."""
+    snapshots = stack.table.load_records(names)
+    return {
+        name: each.record
+        for name, each in snapshots.items()
+        if each is not None and each.record is not None
+    }
+
+
+def _with_costs(stack: Stack, found: list[Listed], now: datetime) -> list[Listed]:
+    records = _records(stack, [each.experiment_id for each in found])
+    return [
+        _listed(records[each.experiment_id], now) if each.experiment_id in records else each
+        for each in found
+    ]
+
+
+def _indexed(summary: ExperimentSummary) -> Listed:
+    """Return what the index shows: also of what can't be read."""
+    return Listed(**vars(summary))
+
+
+def _listed(record: Record, now: datetime) -> Listed:
+    return Listed(
+        record.experiment_id,
+        record.status,
+        record.reason,
+        record.created_at,
+        record.started_at,
+        record.ended_at,
+        cost_usd(record, now),
+    )
+
+
+def _not_taken_up(stack: Stack, known: set[str]) -> list[str]:
+    """Return which folders were uploaded a moment ago and have no record yet; looks at a few."""
+    now = datetime.now(UTC)
+    fresh: list[str] = []
+    with suppress(ClientError):  # who may only read the table has seen all that there is to list
+        for folder in stack.folders(known)[:MOST_FOLDERS]:
+            uploaded_at = stack.newest_upload(folder, of_use=True)
+            if uploaded_at is not None and now - uploaded_at < OVERLOOKED_AFTER:
+                fresh.append(folder)
+    return fresh
+
+
+def _table(found: list[Listed], now: datetime, width: int) -> Table:
+    """Return a line or two for each experiment; `show` has the whole of its reason."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    ages = [views.age(item.created_at, now) for item in found]
+    spent = [f"{item.cost_usd.spent:,.2f}" if item.cost_usd else "?" for item in found]
+    columns = {
+        "experiment": [item.experiment_id for item in found],
+        "status": [item.status for item in found],
+        "created": ages,
+        "spent $": spent,
+    }
+    left = width
+    for heading, cells in columns.items():
+        justify: JustifyMethod = "right" if cells is spent else "left"
+        table.add_column(heading, no_wrap=True, justify=justify)
+        left -= max(map(len, (heading, *cells))) + 2
+    table.add_column("why", overflow="fold")
+    for item, created, cost in zip(found, ages, spent, strict=True):
+        style = views.STYLES.get(item.status, "")
+        lines = wrap(item.reason, max(left, LEAST_WIDTH), max_lines=2, placeholder=" …")
+        row = (item.experiment_id, Text(item.status, style), created, cost, "\n".join(lines))
+        table.add_row(*row)
+    return table
