@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import chain
@@ -28,6 +29,7 @@ from novaloop_cli.errors import Refused
 from novaloop_cli.folder import FolderObjects, folder_world
 from novaloop_cli.ranges import convert_on_all_cores
 from novaloop_cli.views import rows
+from novaloop_cli.wrapping import wrapped
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -101,8 +103,8 @@ def convert(
     told += [f"  {finding.check}: {finding.message}" for finding in findings]
     if item.status is not DatasetStatus.ACCEPTED:
         raise Refused("\n".join(told))
-    for line in told:
-        click.echo(line)
+    said = "\n".join(told)
+    click.echo(wrapped(said) if sys.stdout.isatty() else said)
 
 
 def _pair(text: str) -> tuple[str, str | None]:

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
 import sys
 from importlib import import_module
 from io import TextIOWrapper
-from textwrap import TextWrapper
 from typing import Any, NoReturn
 
 import click
 
 from novaloop import __version__
 from novaloop_cli.exits import MEANINGS, Exit
+from novaloop_cli.wrapping import wrapped
 
 COMMANDS = {
     "approve": "commands:approve",
@@ -135,22 +134,9 @@ def _drop_unwritten() -> None:
 
 def _exit(message: str, code: int) -> NoReturn:
     text = f"novaloop: {message}"
-    click.echo(_wrapped(text) if sys.stderr.isatty() else text, err=True)
+    click.echo(wrapped(text) if sys.stderr.isatty() else text, err=True)
     _drop_unwritten()
     sys.exit(code)
-
-
-def _wrapped(text: str) -> str:
-    """Break a message between words; what stands in backticks can be pasted, and stays whole."""
-    width = max(20, shutil.get_terminal_size().columns)
-    wrapper = TextWrapper(width, break_long_words=False, break_on_hyphens=False)
-    lines = []
-    for line in text.splitlines():
-        quoted = line.split("`")
-        quoted[1::2] = (each.replace(" ", "\0") for each in quoted[1::2])
-        wrapper.initial_indent = wrapper.subsequent_indent = line[: -len(line.lstrip())]
-        lines.append(wrapper.fill("`".join(quoted).lstrip()).replace("\0", " "))
-    return "\n".join(lines)
 
 
 _EXIT_CODES = "\b\nExit codes:\n" + "\n".join(f"  {code:>3d} {MEANINGS[code]}" for code in Exit)

@@ -107,7 +107,7 @@ def test_what_the_checks_would_find_is_said(source: Path) -> None:
     code, output, _ = converted(source, "sft", *OPTIONS, "--max-length", "1000")
     assert code == 0, output
     assert "contradictions: 2 rows of sft have another answer elsewhere" in output
-    assert "long-rows: 1 rows of sft have more than max_length (1000) tokens" in output
+    assert "long-rows: 1 row of sft has more than max_length (1000) tokens" in output
     assert "long-rows" not in converted(source, "sft", *OPTIONS, "--max-length", "2000")[1]
 
 

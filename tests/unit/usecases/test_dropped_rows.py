@@ -181,3 +181,11 @@ def test_pairs_of_answers_contradict_no_label() -> None:
     check_experiment("demo", world)
 
     assert messages(world.store.load("demo")) == []
+
+
+def test_one_row_is_told_as_one() -> None:
+    sft = distinct("sft")
+
+    snapshot = checked("{shared-questions: warn}", sft=sft, eval=[*distinct("eval"), sft[0]])
+
+    assert messages(snapshot) == ["1 row of eval also stands in sft (eval.csv, line 42)"]

@@ -88,7 +88,8 @@ def _shared(profiles: _Profiles, policies: _Policies) -> Iterator[Finding]:
         hits = np.isin(evaluation.sketch.questions, training.sketch.questions)
         questions = evaluation.sketch.questions[hits]
         exact = evaluation.sketch.exact and training.sketch.exact
-        message = f"{_count(hits.sum(), exact)} of {EVALUATION_ROLE} also stand in {role}"
+        found = _those(hits.sum(), exact, EVALUATION_ROLE, "also stands", "also stand")
+        message = f"{found} in {role}"
         if hits.any():
             check = Check.SHARED_QUESTIONS
             yield _finding(check, policies[check], (EVALUATION_ROLE, role), questions, message)
@@ -98,7 +99,8 @@ def _near(profiles: _Profiles, policies: _Policies) -> Iterator[Finding]:
     for evaluation, role, training in _evaluation_pairs(profiles):
         questions = evaluation.signatures.near(training.signatures)
         exact = not (evaluation.signatures.sampling_bits or training.signatures.sampling_bits)
-        message = f"{_count(len(questions), exact)} of {EVALUATION_ROLE} resemble one in {role}"
+        found = _those(len(questions), exact, EVALUATION_ROLE, "resembles", "resemble")
+        message = f"{found} one in {role}"
         if len(questions):
             check = Check.NEAR_DUPLICATES
             yield _finding(check, policies[check], (EVALUATION_ROLE, role), questions, message)
@@ -112,9 +114,8 @@ def _contradictions(profiles: _Profiles, policies: _Policies) -> Iterator[Findin
     everywhere = _contradicting([profile.sketch for profile in labelled.values()])
     for role, profile in labelled.items():
         hits = np.isin(profile.sketch.questions, everywhere)
-        message = (
-            f"{_count(hits.sum(), profile.sketch.exact)} of {role} have another answer elsewhere"
-        )
+        found = _those(hits.sum(), profile.sketch.exact, role, "has", "have")
+        message = f"{found} another answer elsewhere"
         if hits.any():
             questions, check = profile.sketch.questions[hits], Check.CONTRADICTIONS
             yield _finding(check, policies[check], (role,), questions, message)
@@ -140,8 +141,9 @@ def _repeated_questions(profiles: _Profiles, policies: _Policies) -> Iterator[Fi
     again = len(sketch.questions) - len(np.unique(sketch.questions))
     if again:
         message = (
-            f"{_count(again, sketch.exact)} of {EVALUATION_ROLE} repeat the question of another: "
-            "errors and the gate count each question once, so these add little; keep one of each"
+            f"{_those(again, sketch.exact, EVALUATION_ROLE, 'repeats', 'repeat')} the question of "
+            "another: errors and the gate count each question once, so these add little; keep one "
+            "of each"
         )
         hashes = _repeated(sketch.questions)
         yield Finding(check, policies[check], (EVALUATION_ROLE,), again, message, hashes)
@@ -282,8 +284,9 @@ def _long_rows(
             continue
         if rows := tokens.count_above(max_length):
             message = (
-                f"{rows} rows of {role} have more than max_length ({max_length}) tokens, the"
-                f" longest {tokens.max}, by an estimate; shorten them or raise max_length"
+                f"{_those(rows, True, role, 'has', 'have')} more than max_length ({max_length}) "
+                f"tokens, the longest {tokens.max}, by an estimate; shorten them or raise "
+                "max_length"
             )
             yield Finding(Check.LONG_ROWS, policy, (role,), rows, message, longer_than=max_length)
 
@@ -311,5 +314,10 @@ def _finding(
     return Finding(check, policy, roles, len(questions), message, hashes)
 
 
+def _those(rows: int, exact: bool, role: str, one_does: str, several_do: str) -> str:
+    return f"{_count(rows, exact)} of {role} {one_does if rows == 1 else several_do}"
+
+
 def _count(rows: int, exact: bool) -> str:
-    return f"{rows} rows" if exact else f"{_AT_LEAST} {rows} rows"
+    count = f"{rows} row{'' if rows == 1 else 's'}"
+    return count if exact else f"{_AT_LEAST} {count}"
