@@ -21,7 +21,7 @@ from novaloop_cli.exits import Exit
 from novaloop_cli.stack import aws_account, aws_client, in_account
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_sagemaker import SageMakerClient
@@ -45,22 +45,28 @@ def recipes() -> None:
 def list_recipes(model: str | None) -> None:
     """List what can run on which model and machines."""
     out = views.console()
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    table.add_column("method", max_width=18)
-    table.add_column("model", no_wrap=True)
-    table.add_column("instances", max_width=15)
-    table.add_column("machines")
+    out.print(_machines([("model", "instances", "machines")], "dim"))
     for family in families().values():
-        title = ", ".join(family.methods)
-        for variant in family.variants:
-            if model in (None, variant.model):
-                machines = listed(variant.instance_types)
-                counts = listed(variant.instance_counts)
-                table.add_row(title, variant.model, counts, machines)
-                title = ""
-    out.print(table)
+        rows = [
+            (each.model, listed(each.instance_counts), listed(each.instance_types))
+            for each in family.variants
+            if model in (None, each.model)
+        ]
+        if rows:
+            out.print(", ".join(family.methods), style="bold")
+            out.print(_machines(rows))
     out.print()
-    out.print("novaloop recipes show METHOD MODEL names a recipe and its settings.")
+    out.print("novaloop recipes show METHOD MODEL names the recipe and its settings.")
+
+
+def _machines(rows: Sequence[tuple[str, ...]], style: str = "") -> Table:
+    """Return rows that stand below those of other tables, of other methods."""
+    table = Table.grid(padding=(0, 2, 0, 0))
+    for width in (13, 18, 46):
+        table.add_column(width=width)
+    for model, instances, machines in rows:
+        table.add_row(f"  {model}", instances, machines, style=style)
+    return table
 
 
 @recipes.command()

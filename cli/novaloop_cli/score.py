@@ -52,10 +52,11 @@ _existing = click.Path(exists=True, dir_okay=False, path_type=Path)
 )
 @click.option(
     "--metric",
+    metavar="NAME",
     type=click.Choice([*_COMPARED]),
     default="exact_match",
     show_default=True,
-    help="What --against tells of, row by row.",
+    help=f"What --against tells of, row by row: {', '.join(_COMPARED)}.",
 )
 @as_json
 def score(

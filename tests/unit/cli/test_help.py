@@ -8,6 +8,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
+from novaloop.recipes.catalog import pinned
 from novaloop_cli.main import main
 from tests.unit.cli.conftest import commands_of, novaloop
 
@@ -58,8 +59,11 @@ def test_an_option_that_no_command_has_is_unknown() -> None:
 def test_no_name_breaks_in_the_list_of_recipes(model: tuple[str, ...]) -> None:
     printed = novaloop("recipes", "list", *model).stdout
     assert max(map(len, printed.splitlines())) <= 80
-    assert "nova_pro_1_0_p5_48xl_gpu_general_multi_modal_benchmark_eval 2.3.0\n" in printed
-    assert "mmlu, mmlu_pro, bbh, gpqa, math, strong_reject, ifeval" in printed
+    machines = {name for each in pinned() for name in each.variant.instance_types}
+    named = set(re.findall(r"ml\.[^\s,]*", printed))
+    assert named <= machines
+    assert model or named == machines
+    assert "mmlu, mmlu_pro, bbh, gpqa, math, strong_reject, ifeval\n" in printed
 
 
 def test_an_unknown_model_has_no_recipes_and_is_named() -> None:

@@ -156,9 +156,9 @@ def test_list_has_every_model() -> None:
 
 def test_the_list_is_a_table_that_fits() -> None:
     lines = novaloop("recipes", "list", env={"COLUMNS": "80"}).output.splitlines()
-    assert lines[0].split() == ["method", "model", "instances", "machines"]
+    assert lines[0].split() == ["model", "instances", "machines"]
     assert max(map(len, lines)) <= 80
-    assert lines[-1] == "novaloop recipes show METHOD MODEL names a recipe and its settings."
+    assert lines[-1] == "novaloop recipes show METHOD MODEL names the recipe and its settings."
 
 
 def test_show_tells_defaults_and_limits() -> None:

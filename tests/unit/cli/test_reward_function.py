@@ -96,6 +96,26 @@ def test_the_stacks_own_function_keeps_the_contract(tried: Callable[..., Result]
     assert result.exit_code == 0, result.output
 
 
+def test_the_function_of_an_experiments_own_settings_is_tried_with_its_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "experiment.yaml").write_text(f"reward: {{function: '{ARN}'}}\n")
+    rows = "".join(f"question {number},good\n" for number in range(9))
+    (tmp_path / "rft.csv").write_text(f"question,answer\n{rows}")
+    function = Lambda(scores)
+    monkeypatch.setattr(reward, "lambda_client", lambda _: function)
+
+    result = novaloop("reward", "try", str(tmp_path))
+
+    assert result.exit_code == 0, result.output
+    assert "It keeps the contract." in result.stdout
+    right, empty = function.asked
+    assert [len(right), len(empty)] == [3, 3]
+    assert [each["messages"][-2]["content"] for each in right] == [
+        f"question {number}" for number in range(3)
+    ]
+
+
 def changed(**fields: object) -> Callable[[Samples], object]:
     return lambda samples: [{**score(each), **fields} for each in samples]
 

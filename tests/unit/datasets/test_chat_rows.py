@@ -187,3 +187,35 @@ def test_a_masked_turn_of_the_conversation_schema_is_named_too() -> None:
     ]
     row = {"schemaVersion": "bedrock-conversation-2024", "messages": turns}
     assert "messages[1]: has `weight`, and Nova's rows can't" in str(converted(row)[0])
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"conversations": [{"from": "human", "value": "q"}, {"from": "gpt", "value": "a"}]},
+        {"Messages": [{"role": "user", "content": "q"}], "source": "web"},
+        {
+            "prompt": [{"role": "user", "content": "q"}],
+            "completion": [{"role": "assistant", "content": "a"}],
+        },
+    ],
+)
+@pytest.mark.parametrize("row_format", [RowFormat.SFT, RowFormat.RFT, RowFormat.EVALUATION])
+def test_a_conversation_under_another_name_is_told_as_one(
+    row: dict[str, Any], row_format: RowFormat
+) -> None:
+    data = json.dumps(row).encode()
+    options = DatasetOptions(source_format=SourceFormat.JSONL)
+    refusal = convert([data], {row_format: lambda _: None}, options, lambda _: None).refusal
+    assert str(refusal) == (
+        "line 1: the rows hold a conversation that is not called `messages`; call it so, one list "
+        "for each row, and write its turns as `role` and `content`"
+    )
+
+
+def test_a_tool_of_a_plain_row_is_no_conversation() -> None:
+    function = {"name": "f", "description": "d", "parameters": {"type": "object"}}
+    row = {"question": "q", "answer": "a", "tools": [{"type": "function", "function": function}]}
+    data = json.dumps(row).encode()
+    options = DatasetOptions(source_format=SourceFormat.JSONL)
+    assert convert([data], {RowFormat.RFT: lambda _: None}, options, lambda _: None).ok

@@ -4,12 +4,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
-from novaloop.datasets.errors import DatasetRefused, RowRejected
+from novaloop.datasets.errors import DatasetRefused, Found, RowRejected
 from novaloop.datasets.options import DatasetOptions, RowFormat
 from novaloop.datasets.reading.decoding import TextBlock
 from novaloop.datasets.reading.file_types import not_json_lines
 from novaloop.datasets.reading.json_text import read_json
 from novaloop.datasets.rejects import RejectLog
+from novaloop.datasets.rows import multiturn
 from novaloop.datasets.rows.columns import FieldColumns, assign_columns
 from novaloop.datasets.rows.encoded import EncodedRows, RowReader, join_rows
 from novaloop.datasets.rows.formatted import formatted_row_encoder
@@ -39,6 +40,8 @@ def open_json_rows(
     formatted = formatted_row_encoder(fields, formats, options, line)
     if formatted:
         return RowReader(batches, formatted, len)
+    if not multiturn.FORMATS & set(formats):  # whose prompts may be lists of turns
+        _require_no_conversation(fields, line)
     # Rows of an evaluation may each have metadata or not: no job wants them in all or in none.
     metadata = options.columns.get("metadata", "metadata")
     may_vary = RowFormat.EVALUATION in formats and metadata in {"metadata", *fields}
@@ -59,6 +62,24 @@ def open_json_rows(
         return plain.encode([_values(row, columns) for row in rows])
 
     return RowReader(batches, encode, len, full[0])
+
+
+def _require_no_conversation(row: dict[str, Any], line: int) -> None:
+    """Raise DatasetRefused if a row holds turns of a chat, which no column of a text can be.
+
+    So `conversations` of ShareGPT (`from` and `value`), or `prompt` and `completion` of TRL's
+    conversational datasets.
+    """
+    names = [
+        name
+        for name, turns in row.items()
+        if isinstance(turns, list) and turns and isinstance(turns[0], dict)
+        if {"role", "content"} <= turns[0].keys() or {"from", "value"} <= turns[0].keys()
+    ]
+    if names and not {"question", "answer", "prompt"} & (row.keys() - {*names}):
+        what = "the rows hold a conversation that is not called `messages`"
+        do = "call it so, one list for each row, and write its turns as `role` and `content`"
+        raise DatasetRefused("format", what, do, line=line, found=Found(names))
 
 
 def _values(row: dict[str, Any], columns: FieldColumns) -> list[Any]:
