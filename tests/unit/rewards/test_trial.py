@@ -70,6 +70,8 @@ EARNED: list[tuple[Any, Any]] = [
     (weighted({"type": "regex", "pattern": "(?s)^<think>.*</think>"}, {"type": "exact"}), "HQ"),
     (weighted({"type": "regex", "pattern": "^[a-z]+$"}, {"type": "exact"}), "word"),
     (weighted({"type": "json"}, {"type": "exact"}), "12"),
+    (weighted({"type": "f1"}, {"type": "regex", "pattern": "[.!?]$"}), "words without a stop"),
+    (weighted(only(a={"type": "string"}), {"type": "f1"}), "a good many words"),
 ]
 
 
@@ -107,6 +109,7 @@ NEVER: list[tuple[Any, Any, str]] = [
     ({"type": "regex", "pattern": r"(\w{1,9})x?"}, "ten letters", "can't be the reference"),
     (weighted({"type": "regex", "pattern": "^[a-z]+$"}, {"type": "exact"}), "HQ", "contradict"),
     (weighted({"type": "json"}, {"type": "exact"}), "some words", "contradict one another"),
+    (weighted(only(a={"type": "number"}), {"type": "f1"}), "some words", "contradict one another"),
     (weighted({"type": "regex", "pattern": r"^\d+$"}, HASHES), "12", "contradict one another"),
     (weighted(only(a={"type": "boolean"}), LABEL), "HQ", "contradict one another"),
     (weighted(LABEL, {"type": "numeric"}), "HQ", "holds no number"),

@@ -264,7 +264,7 @@ def _require_no_header(cells: Sequence[Sequence[str]], names: Sequence[str]) -> 
             raise RowRejected("repeated-header", what, "remove it")
 
 
-_MOST_AROUND = 16
+_MOST_AROUND = 8
 """Bytes of marks and spaces that may stand around the name of a column."""
 
 

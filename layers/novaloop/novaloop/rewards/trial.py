@@ -6,7 +6,7 @@ import json
 from itertools import islice
 
 from novaloop.rewards.examples import UNRELATED, json_examples, pattern_frames
-from novaloop.rewards.outcome import RIGHT, UnusableSampleError
+from novaloop.rewards.outcome import RIGHT, WRONG, UnusableSampleError
 from novaloop.rewards.patterns import compile_pattern, group_1, reach_of, search
 from novaloop.rewards.reward import EXACT, generated_answer
 from novaloop.rewards.scorers import reference_text, score_answer
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     Settings = Mapping[str, Any]
 
 _FULL = RIGHT - 1e-9
+_SHARED = WRONG + 1e-9
+"""More than this is earned by a word that is shared: a form may ask for other words beside it."""
 _OWN = "custom"
 _COMPARING = {"exact", "f1"}
 """The types for which it depends on the reference what an empty answer earns."""
@@ -128,7 +130,7 @@ class RewardTrial:
             return None
         for at, way in enumerate(self._ways):
             answer = way.replace(_IN_QUOTES, json.dumps(text)[1:-1]).replace(_REFERENCE, text)
-            if self._earns_all(answer, reference):
+            if self._earns_all(answer, reference, _SHARED):
                 self._ways.insert(0, self._ways.pop(at))  # the next row's is probably the same
                 return None
         return "the parts contradict one another: no answer was found that is right for all of them"
@@ -142,8 +144,13 @@ class RewardTrial:
             return None
         return self._earns_all(_answer(answer, self._parts[0].get("type", "exact")), reference)
 
-    def _earns_all(self, answer: str, reference: object) -> bool:
-        return all(score_answer(answer, reference, part)[0] > _FULL for part in self._parts)
+    def _earns_all(self, answer: str, reference: object, words: float = _FULL) -> bool:
+        """Whether each part gives the full reward; of words, more than `words` is enough."""
+        return all(
+            score_answer(answer, reference, part)[0]
+            > (words if part.get("type") == "f1" else _FULL)
+            for part in self._parts
+        )
 
 
 def _asks_form(part: Settings) -> bool:
