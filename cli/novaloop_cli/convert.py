@@ -172,6 +172,8 @@ def _convert(
         objects.path(done.outputs[FORMATS[role]]).replace(target)
     if done.rejects_key:
         shutil.move(objects.path(done.rejects_key), _rejects_of(target))
+    else:  # of an earlier conversion
+        _rejects_of(target).unlink(missing_ok=True)
     if done.card_key is None:
         return done, {}
     return done, json.loads(objects.path(done.card_key).with_suffix(".json").read_bytes())

@@ -202,11 +202,15 @@ def check_folder(directory: Path, name: str, rejects: Path | None = None) -> Che
 
 
 def _write_rejects(items: Mapping[str, DatasetItem], world: IngestWorld, directory: Path) -> None:
+    with_rejects = {item.file for item in items.values() if item.rejects_key}
     for item in items.values():
+        listing = directory / f"{item.file}.rejects.jsonl"
         if item.rejects_key:
             with world.objects.get(item.rejects_key) as body:
                 directory.mkdir(parents=True, exist_ok=True)
-                write_whole(directory / f"{item.file}.rejects.jsonl", body.read())
+                write_whole(listing, body.read())
+        elif item.file not in with_rejects:  # of an earlier check
+            listing.unlink(missing_ok=True)
 
 
 def _where_rejects_are(directory: Path, rejects: Path | None) -> Callable[[DatasetItem], str]:

@@ -94,6 +94,19 @@ def test_a_rejected_row_means_exit_code_2_and_no_rows(source: Path) -> None:
     assert json.loads(reject)["line"] == 6
 
 
+def test_a_list_of_rejected_rows_goes_with_the_next_conversion_that_rejects_none(
+    source: Path,
+) -> None:
+    source.write_text(CSV + "4,no answer,\n")
+    converted(source, "sft", *OPTIONS)
+    listing = source.with_name("out.jsonl.rejects.jsonl")
+    assert listing.exists()
+    source.write_text(CSV)
+    code, output, _ = converted(source, "sft", *OPTIONS)
+    assert code == 0, output
+    assert not listing.exists()
+
+
 def test_rejected_rows_can_be_left_out(source: Path) -> None:
     source.write_text(CSV + "4,no answer,\n")
     code, output, target = converted(source, "sft", *OPTIONS, "--allow-rejects")

@@ -57,6 +57,16 @@ def test_watch_ends_as_the_readme_says(stack: Stack, code: int, status: Status) 
     assert novaloop("watch", example.NAME).exit_code == code
 
 
+@pytest.mark.parametrize("left_in", ["click", "yaml", "boto3"])
+def test_ctrl_c_while_the_command_still_loads_is_one_line(tmp_path: Path, left_in: str) -> None:
+    """Each of these is loaded at another time: by the command, by one of its commands, by both."""
+    (tmp_path / f"{left_in}.py").write_text("raise KeyboardInterrupt")
+    code = f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n"
+    code += "sys.argv = ['novaloop', 'plan', '.']\nfrom novaloop_cli.entry import run; run()"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr.strip()) == (130, "novaloop: interrupted")
+
+
 def test_without_a_region_nothing_is_asked_and_so_refused(
     aws: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:

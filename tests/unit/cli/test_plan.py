@@ -138,6 +138,17 @@ def flat(printed: str) -> str:
     return " ".join(printed.split())
 
 
+def test_a_list_of_rejected_rows_goes_with_the_next_plan_that_rejects_none(folder: Path) -> None:
+    listing = folder / "rejects" / "sft.csv.rejects.jsonl"
+    good = (folder / "sft.csv").read_text()
+    (folder / "sft.csv").write_text(f"{good}71,without an answer,\n")
+    novaloop("plan", str(folder), "--rejects", str(listing.parent))
+    assert listing.exists()
+    (folder / "sft.csv").write_text(good)
+    assert novaloop("plan", str(folder), "--rejects", str(listing.parent)).exit_code == 0
+    assert not listing.exists()
+
+
 def test_the_plan_is_told_in_words(folder: Path) -> None:
     result = novaloop("plan", str(folder))
     assert result.exit_code == 0, result.output
