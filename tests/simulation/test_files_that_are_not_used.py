@@ -34,7 +34,7 @@ def test_data_without_a_split_is_told_with_what_to_do(first: str, file: str) -> 
     told = reason(simulation)
     assert "waiting for sft.csv, eval.csv" in told
     assert f"{file} is there, but not used" in told
-    assert "`split:`" in told
+    assert "write `split: {sft: 0.75, eval: 0.25}` in experiment.yaml" in told
     simulation.upload("demo", "sft.csv", questions_csv(70, 0))
     assert "waiting for eval.csv" in reason(simulation)
     simulation.upload("demo", "eval.csv", questions_csv(24, 1))
@@ -61,7 +61,10 @@ def test_data_that_waited_for_valid_settings_without_a_split_is_told_too() -> No
     simulation.passes(timedelta(seconds=20))
     simulation.upload("demo", "experiment.yaml", PLAN)
     simulation.passes(timedelta(minutes=1))
-    assert "`split:`" in simulation.record("demo").reason
+    assert (
+        "write `split: {sft: 0.75, eval: 0.25}` in experiment.yaml"
+        in simulation.record("demo").reason
+    )
     simulation.upload("demo", "experiment.yaml", SPLIT)
     assert simulation.reaches("demo", Status.COMPLETED)
 
