@@ -905,6 +905,52 @@ MUTANTS: Sequence[Mutant] = [
         ),
     ),
     *_in(
+        "experiment/validation/changes.py",
+        "tests/unit/experiment/test_changed_settings.py",
+        Fault(
+            does="an image that the stack has not checked gets in by a retry",
+            test="test_an_image_that_the_stack_has_not_checked_gets_in_by_no_retry",
+            old='_SETTLED = ("image", ',
+            new="_SETTLED = (",
+        ),
+        Fault(
+            does="what has run gets other settings than it ran by",
+            test="test_what_would_alter_what_has_run_or_can_not_be_is_refused",
+            old="runs = runs or plan.name == start",
+            new="runs = True",
+        ),
+    ),
+    *_in(
+        "experiment/controller/commands.py",
+        "tests/unit/experiment/test_changed_settings.py",
+        Fault(
+            does="what was spent on other machines is priced by the present ones",
+            test="test_other_machines_leave_what_was_spent_as_it_was",
+            old="if machines(record.spec, old) != machines(spec, new):",
+            new="if False:",
+        ),
+    ),
+    *_in(
+        "experiment/controller/notifications.py",
+        "tests/simulation/test_stack_defaults.py",
+        Fault(
+            does="a start that can't be told is forgotten",
+            test="test_a_start_that_cannot_be_told_is_told_later",
+            old='untold = "" if by.start_told else record.untold_start',
+            new='untold = ""',
+        ),
+    ),
+    *_in(
+        "usecases/spec_upload.py",
+        "tests/simulation/test_stack_defaults.py",
+        Fault(
+            does="the stack's defaults hold for nobody who uploads settings",
+            test="test_they_hold_for_what_the_settings_leave_out",
+            old=", left_out=left_out(spec))",
+            new=")",
+        ),
+    ),
+    *_in(
         "experiment/controller/awaiting.py",
         "tests/simulation/test_what_is_asked_for_in_vain.py",
         Fault(
