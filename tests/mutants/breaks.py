@@ -1406,4 +1406,40 @@ MUTANTS: Sequence[Mutant] = [
             new="    pairs = np.stack([of_row, rows.answers[known]])\n",
         ),
     ),
+    *_in(
+        "rewards/trial.py",
+        "tests/unit/rewards/test_trial.py",
+        Fault(
+            does="a pattern that is found nowhere is accepted",
+            test="test_a_form_that_no_answer_has_or_any_is_told_without_a_reference",
+            old="if frames is not None and not frames:",
+            new="if frames is not None and frames is None:",
+        ),
+        Fault(
+            does="parts of a reward that contradict one another are accepted",
+            test="test_a_reference_that_never_earns_it_is_told_without_its_text",
+            old="if len(self._parts) < 2 or self.asks_own or reference is None:",
+            new="if self._parts:",
+        ),
+    ),
+    *_in(
+        "datasets/rows/encoded.py",
+        "tests/unit/datasets/test_checks.py",
+        Fault(
+            does="a question in another normal form is another one",
+            test="test_what_no_reader_sees_makes_no_other_question",
+            old="map(add, map(as_seen, self.question_jsons), self.media)",
+            new="map(add, self.question_jsons, self.media)",
+        ),
+    ),
+    *_in(
+        "datasets/profile/checks.py",
+        "tests/unit/datasets/test_rewards_of_rows.py",
+        Fault(
+            does="a reward that any reference earns is accepted",
+            test="test_a_reward_that_any_other_rows_reference_earns_is_a_finding",
+            old="if tried >= FEWEST_PAIRS and tried == earned:",
+            new="if tried >= FEWEST_PAIRS and not earned:",
+        ),
+    ),
 ]
