@@ -51,9 +51,13 @@ def give(
     """Give a command and return the record that applied it. Says before what that commits to, and
     then calls `ask`, which may refuse.
 
-    Raises Refused if it was ignored, Failed if nobody answers.
+    Raises Refused if it was ignored, Failed if nobody answers. A cleanup needs no record: tags tell
+    what is left.
     """
-    _, record = stack.load(name)
+    snapshot = stack.table.load(name)
+    record = snapshot.record
+    if record is None and (kind is not CommandKind.CLEANUP or snapshot.has_uploads):
+        raise Refused(stack.no_record(name))
     item = CommandItem(
         command_id=uuid4().hex,
         kind=kind,
@@ -62,10 +66,10 @@ def give(
         stage=stage,
         hours=hours,
         note=note,
-        uid=record.uid,
+        uid=record.uid if record else None,
         spec=spec,
     )
-    for line in _what_it_commits_to(stack, record, item):
+    for line in _what_it_commits_to(stack, record, item) if record else ():
         # Not broken into lines, so that the command in it can be pasted.
         views.console().print(line, soft_wrap=line.startswith(_SOONER))
     if ask is not None:
@@ -109,10 +113,14 @@ def _what_it_commits_to(stack: Stack, record: Record, item: CommandItem) -> Iter
 def _taken_up(stack: Stack, name: str, item: CommandItem) -> Record:
     deadline = time.monotonic() + TAKEN_UP_WITHIN.total_seconds()
     while time.monotonic() < deadline:
-        snapshot, record = stack.load(name)
+        snapshot = stack.table.load(name)
         pending = {command.command_id for command in snapshot.commands}
+        record = snapshot.record
+        if record is None:
+            if item.command_id not in pending:
+                raise Refused(f"{stack.no_record(name)}; nothing shows that carries its tag")
         # A stack of release 0.1.0 leaves the item there and remembers its id.
-        if item.command_id not in pending - set(record.handled_commands):
+        elif item.command_id not in pending - set(record.handled_commands):
             _refuse_if_ignored(stack, name, item)
             return record
         time.sleep(POLL_SECONDS)
@@ -262,8 +270,8 @@ def clean_up(stack: Stack, name: str) -> Record:
     The controller finds it by its tag, whatever is recorded, and looks until it has found nothing
     for minutes: AWS's index of tags runs behind.
     """
-    _, record = stack.load(name)
-    if record.status is Status.STOPPING:
+    record = stack.table.load(name).record
+    if record is not None and record.status is Status.STOPPING:
         _wait_until_gone(stack, name)
     give(stack, name, CommandKind.CLEANUP)
     return _wait_until_gone(stack, name)

@@ -14,6 +14,8 @@ from novaloop.experiment.stack import EXPERIMENT_TAG, STACK_TAG
 from novaloop.usecases.reconcile import reconcile
 from tests.simulation.faults import Calls, Scenario, at_any_call, second_controller
 from tests.simulation.simulation import SPEC, Call, Chaos, Crash, Simulation, crash
+from tests.simulation.test_what_cannot_be_read import failing
+from tests.simulation.twin_account import TwinAccount
 from tests.simulation.twin_sagemaker import STACK, TwinSageMaker
 from tests.simulation.twin_training import SimulatedJob
 from tests.simulation.twins import questions_csv
@@ -340,3 +342,38 @@ def test_a_look_that_dies_after_it_told_people_tells_them_once(kind: CommandKind
     assert len(simulation.notifier.messages) == before + 1
     assert simulation.record("demo").status.is_final
     assert is_clean(simulation)
+
+
+def test_what_is_left_of_a_name_without_a_record_is_cleaned_up_too() -> None:
+    """Its record was deleted, and its files with it: only tags tell what is left."""
+    simulation = Simulation()
+    leave(simulation.hosting)
+    simulation.passes(timedelta(hours=1))
+    simulation.command("demo", CommandKind.CLEANUP)
+    simulation.passes(timedelta(minutes=30))
+    assert simulation.hosting.left() == []
+    assert simulation.record("demo").status is Status.STOPPED
+    assert "its record is gone" in simulation.record("demo").reason
+    assert is_clean(simulation)
+    assert lines(simulation)[-1] == "nothing is left"
+
+
+def test_a_cleanup_of_nothing_is_let_go_of_and_makes_no_experiment() -> None:
+    simulation = Simulation()
+    simulation.command("demo", CommandKind.CLEANUP)
+    simulation.passes(timedelta(minutes=30))
+    assert simulation.store.load("demo").commands == ()
+    assert simulation.store.load("demo").record is None
+    assert simulation.notifier.messages == []
+
+
+def test_a_cleanup_without_a_record_waits_while_nobody_can_look() -> None:
+    simulation = Simulation()
+    leave(simulation.hosting)
+    simulation.passes(timedelta(hours=1))
+    with failing(TwinAccount, "get_resources"):
+        simulation.command("demo", CommandKind.CLEANUP)
+        simulation.passes(timedelta(hours=1))
+        assert len(simulation.store.load("demo").commands) == 1
+    simulation.passes(timedelta(minutes=30))
+    assert simulation.hosting.left() == []

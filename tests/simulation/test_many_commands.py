@@ -175,13 +175,13 @@ def test_that_a_command_for_what_does_not_exist_is_dropped_is_told_once(failing:
     simulation = live()
     simulation.unseen = True
     simulation.interposed.append(Untold(failing))
-    for kind in (CommandKind.STOP, CommandKind.CLEANUP):
+    for kind in (CommandKind.STOP, CommandKind.RETRY):
         simulation.command("nobody", kind)
     simulation.passes(timedelta(days=3))
     assert simulation.store.load("nobody").commands == ()
     (message,) = (text for subject, text in simulation.notifier.messages if "nobody" in subject)
     assert "stop by somebody" in message
-    assert "cleanup by somebody" in message
+    assert "retry by somebody" in message
     assert not simulation.dead_letters
 
 

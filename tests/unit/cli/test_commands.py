@@ -27,6 +27,7 @@ from novaloop.experiment.controller.observation import (
 from novaloop.experiment.controller.transitions import Action
 from novaloop.experiment.costs.prices import packaged_prices
 from novaloop.experiment.record import DatasetRef, Endpoint, Record, StageState, Status
+from novaloop.experiment.spec.experiment import ExperimentSpec
 from novaloop.experiment.spec.stages import Runtime
 from novaloop_cli import commands
 from tests.unit.cli import conftest
@@ -68,7 +69,7 @@ def controlled(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> Stack:
         decision = decide(seen, next(clock), Policy())
         stack.table.commit(decision.record, decision.history, decision.applied)
         came.extend(
-            End.DONE for asked in decision.commands if getattr(asked, "ask", 0) is Action.END
+            End.DONE for asked in decision.commands if getattr(asked, "action", 0) is Action.END
         )
 
     monkeypatch.setattr(commands.time, "sleep", step)
@@ -538,3 +539,26 @@ def test_whoever_does_not_wait_is_told_that_it_has_begun(
     assert record.status is Status.STOPPING or record.cleanup is not None
     assert flat(result.stdout).startswith(f"{NAME} is {record.status}: ")
     assert "waiting until" not in result.stderr
+
+
+@pytest.mark.parametrize("is_left", [True, False])
+def test_cleanup_needs_no_record(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch, *, is_left: bool
+) -> None:
+    """Tags alone tell what is left of a name. Where nothing is, the controller lets go of it."""
+
+    def step(_: float) -> None:
+        snapshot = stack.table.load(NAME)
+        if is_left:
+            ended = Record(NAME, ExperimentSpec(), datetime.now(UTC), status=Status.STOPPED)
+            stack.table.commit(ended, (), snapshot.commands)
+        else:
+            stack.table.drop(NAME, snapshot.commands)
+
+    monkeypatch.setattr(commands.time, "sleep", step)
+    result = novaloop("cleanup", NAME)
+    assert result.exit_code == (0 if is_left else 2), result.output
+    if not is_left:
+        told = flat(result.stderr)
+        assert f"no experiment is called {NAME}" in told
+        assert "nothing shows that carries its tag" in told

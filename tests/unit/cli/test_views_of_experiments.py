@@ -261,7 +261,7 @@ def test_what_was_only_read_can_be_printed_as_json() -> None:
     assert json.loads(printed.stdout)["resolved_spec"]["spec"]["plan"][0]["kind"] == "evaluate"
 
 
-@pytest.mark.parametrize("verb", ["show", "watch", "report", "logs", "stop", "cleanup"])
+@pytest.mark.parametrize("verb", ["show", "watch", "report", "logs", "stop"])
 def test_an_unknown_experiment_is_one_line(stack: Stack, verb: str) -> None:
     result = novaloop(verb, "nobody")
     assert result.exit_code == 2

@@ -120,7 +120,7 @@ def test_what_waits_for_an_attempt_to_begin_is_stopped_at_once(number: int) -> N
 
 def test_a_refused_launch_is_repeated_by_the_same_attempt() -> None:
     before = tried(StageKind.SFT, StageState.CLAIMED)
-    refused = {"refusal": Refusal("no", Obstacle.QUOTA), "work": ResourceStatus(Phase.ABSENT)}
+    refused = {"refusal": Refusal("no", Obstacle.QUOTA), "resource": ResourceStatus(Phase.ABSENT)}
     waiting = after(record_with(before), **refused)
     assert waiting.state is StageState.WAITING
     assert (waiting.attempt.number, waiting.attempt.job_name) == (2, before.attempt.job_name)

@@ -68,7 +68,7 @@ def confirmed(of: Suspect) -> Suspicion:
 
 
 def resource(phase: Phase, **fields: Any) -> dict[str, Any]:
-    return {"work": ResourceStatus(phase, **fields)}
+    return {"resource": ResourceStatus(phase, **fields)}
 
 
 def refusal(cause: Obstacle) -> dict[str, Any]:

@@ -73,6 +73,7 @@ from novaloop.experiment.names import experiment_of_job
 from novaloop.experiment.record import (
     Backstop,
     CommandItem,
+    CommandKind,
     Obstacle,
     Owner,
     Record,
@@ -270,10 +271,10 @@ class _Chain:
 def reconcile(experiment_id: str, world: World, depth: int = 0, receives: int = 1) -> Record | None:
     """Bring one experiment as far as it goes now, and return its record.
 
-    None if there is no such experiment: an upload makes one, and a hint alone, which may be
-    mistyped, does not. `depth` is that of the hint that led here, and `receives` how often the
-    queue has handed it out, this time included. Raises RuntimeError if the experiment does not come
-    to rest, which would be a defect of `decide`.
+    None if there is no such experiment: an upload makes one, or the cleanup of what is left of one
+    whose record is gone; a hint alone, which may be mistyped, does not. `depth` is that of the hint
+    that led here, and `receives` how often the queue has handed it out, this time included. Raises
+    RuntimeError if the experiment does not come to rest, which would be a defect of `decide`.
     """
     world = replace(world, hints=_Chain(world.hints, depth))
     snapshot = world.store.load(experiment_id)
@@ -283,7 +284,8 @@ def reconcile(experiment_id: str, world: World, depth: int = 0, receives: int = 
         until = world.clock.now() - FIRST_FILE_WITHIN
         if late := [each for each in snapshot.commands if each.at < until]:
             _drop(experiment_id, late, world)
-        return None
+        if late or not _is_to_clear_up(snapshot, world):
+            return None
     feedback = Feedback()
     done: set[Command] = set()
     failed: set[Command] = set()
@@ -318,6 +320,24 @@ def reconcile(experiment_id: str, world: World, depth: int = 0, receives: int = 
         record = _with_told(record, feedback, world)
         snapshot = replace(snapshot, record=record, commands=pending)
     raise RuntimeError(f"experiment {experiment_id} does not come to rest")
+
+
+def _is_to_clear_up(snapshot: Snapshot, world: World) -> bool:
+    """Whether a name without a record has left what its tag tells of, which somebody wants gone.
+
+    Where nothing of it shows, the command is let go of: who gave it sees that there is no record.
+    """
+    cleanups = [each for each in snapshot.commands if each.kind is CommandKind.CLEANUP]
+    if not cleanups:
+        return False
+    try:
+        if world.tagged.find(snapshot.experiment_id):
+            return True
+    except Exception as error:  # each sweep asks for a look as long as the command is there
+        _reported(error, "looking for what a name without a record has left", world)
+        return False
+    world.store.drop(snapshot.experiment_id, cleanups)
+    return False
 
 
 def _drop(experiment_id: str, commands: Sequence[CommandItem], world: World) -> None:

@@ -221,7 +221,7 @@ def _awaiting_ends(decision: Decision, seen: Observation, now: datetime) -> Deci
 
 def _new(seen: Observation, now: datetime, policy: Policy) -> Record:
     due = now + LOOK_AGAIN[Status.COLLECTING]
-    return Record(
+    new = Record(
         seen.snapshot.experiment_id,
         ExperimentSpec(),
         created_at=now,
@@ -230,6 +230,10 @@ def _new(seen: Observation, now: datetime, policy: Policy) -> Record:
         uid=seen.new_uid,
         due_at=due,
     )
+    if seen.snapshot.has_uploads:
+        return new
+    gone = "its record is gone; what still carries its tag is cleaned up"
+    return replace(new, status=Status.STOPPED, reason=gone, ended_at=now)
 
 
 def _collect(record: Record, seen: Observation, now: datetime, policy: Policy) -> Decision:
