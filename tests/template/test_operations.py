@@ -157,11 +157,13 @@ def test_the_dashboard_lists_experiments_from_what_the_controller_logs() -> None
 
 
 def test_outputs_give_the_command_what_it_reads() -> None:
-    sources = [*(ROOT / "cli").rglob("*.py"), *(ROOT / "localcloud").rglob("*.py")]
-    read = {
-        key for source in sources for key in re.findall(r'outputs\["(\w+)"\]', source.read_text())
-    }
-    assert {"BucketName", "TableName"} <= read <= STACK.outputs.keys()
+    """In the modules that describe a stack; `describe_stack` gives outputs and parameters."""
+    sources = [ROOT / "cli/novaloop_cli" / name for name in ("stack.py", "planned_stack.py")]
+    reads = r'(?:found|stack|described)(?:\.get\(|\[)"(\w+)"'
+    read = {key for source in sources for key in re.findall(reads, source.read_text())}
+    assert {"BucketName", "TableName", "ExecutionRoleArn", "DefaultGate"} <= read
+    of_the_answer = {"Outputs", "Parameters"}
+    assert read - of_the_answer <= STACK.outputs.keys() | transformed()["Parameters"].keys()
 
 
 @pytest.mark.parametrize("section", ["Parameters", "Outputs"])

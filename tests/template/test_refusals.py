@@ -59,23 +59,34 @@ OPTIONAL: dict[str, tuple[dict[str, str], ...]] = {
             "SecurityGroupIds": ",".join([f"sg-{'0' * 17}"] * 5),
         },
     ),
-    "processors": (
+    "functions": (
         {},
         {
             "ProcessorFunctionArns": ",".join(
-                [f"arn:aws:lambda:ap-northeast-1:123456789012:function:{'f' * 58}"] * 9
-            )
+                [f"arn:aws:lambda:ap-northeast-1:123456789012:function:{'f' * 53}"] * 6
+            ),
+            "RewardFunctionArns": ",".join(
+                [f"arn:aws:lambda:ap-northeast-1:123456789012:function:{'r' * 53}"] * 6
+            ),
         },
     ),
     "images": (
         {},
         {
             "ImageRepositoryArns": ",".join(
-                [f"arn:aws:ecr:ap-northeast-1:123456789012:repository/{'r' * 48}"] * 10
+                [f"arn:aws:ecr:ap-northeast-1:123456789012:repository/{'r' * 54}"] * 6
             )
         },
     ),
-    "reservation": ({}, {"ControllerReservedConcurrency": "100"}),
+    "reservation and defaults": (
+        {},
+        {
+            "ControllerReservedConcurrency": "100",
+            "DefaultApproval": "manual",
+            "DefaultBudgetUsd": "1000000",
+            "DefaultGate": "better-than-baseline",
+        },
+    ),
 }
 """Parameters that switch something on: without each, and with it at its longest."""
 
@@ -103,6 +114,14 @@ def problems(rule: Rule, template: Mapping[str, Any]) -> list[str]:
 @pytest.mark.parametrize("rule", [*OF_THE_TEMPLATE, *OF_A_STACK], ids=lambda rule: rule.__name__)
 def test_aws_refuses_nothing(rule: Rule) -> None:
     assert problems(rule, transformed()) == []
+
+
+def test_the_longest_values_are_as_long_as_the_template_allows() -> None:
+    """A value that is shorter than what is allowed would prove nothing."""
+    parameters = transformed()["Parameters"]
+    for name, value in (pair for _, given in OPTIONAL.values() for pair in given.items()):
+        longest = parameters[name].get("MaxLength")
+        assert longest is None or 0.97 * longest <= len(value) <= longest, (name, len(value))
 
 
 def test_a_stacks_name_may_be_as_long_as_is_promised_and_no_longer() -> None:
