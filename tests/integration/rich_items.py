@@ -227,7 +227,7 @@ def dataset(role: str = "sft", uploaded_at: datetime = NOW, **changes: Any) -> D
     return DatasetItem(**complete_values(DatasetItem, values) | changes)
 
 
-TRY = GateTry("questions", "k3x9", "after-sft", 1, NOW)
+TRY = GateTry("questions", "after-sft", 1, NOW, "k3x9")
 
 
 def score(attempt: int = 1) -> ScoreItem:

@@ -720,10 +720,10 @@ class GateTry:
     """One evaluation that a gate judges: another try to pass on the same evaluation rows."""
 
     experiment_id: str
-    uid: str | None
     stage: str
     attempt: int
     at: datetime
+    uid: str | None = None
 
 
 @dataclass(frozen=True)

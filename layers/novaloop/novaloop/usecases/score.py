@@ -79,7 +79,7 @@ def score(experiment_id: str, stage_name: str, attempt: int, world: ScoreWorld) 
     scored_at = world.clock.now()
     rows, record = scored.score.get("evaluation_set"), snapshot.record
     if rows and not scored.error and record.spec.metrics_of(stage.name):
-        tried = GateTry(experiment_id, record.uid, stage.name, attempt, scored_at)
+        tried = GateTry(experiment_id, stage.name, attempt, scored_at, record.uid)
         tries = world.store.count_tries(rows, tried)
         scored = replace(scored, score={**scored.score, "tries": tries})
     item = ScoreItem(
