@@ -39,4 +39,10 @@ def pytest_runtest_makereport(
     if is_skip and item.config.getoption("--no-skips") and item.location[0] not in MAY_BE_SKIPPED:
         report.outcome = "failed"
         report.longrepr = f"{item.nodeid} was skipped. {report.longrepr[2]}"
+    if report.passed:
+        # Nobody reads what a test wrote that passed. Some log thousands of tracebacks: all of them
+        # were kept to the end, in 4 GB of the process that gathers reports and 2 GB of each other.
+        report.sections.clear()
+        if report.when == "teardown":
+            item._report_sections.clear()
     return report
