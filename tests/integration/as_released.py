@@ -11,7 +11,7 @@ from datetime import datetime
 
 from novaloop.experiment.decide import decide
 from novaloop.experiment.moves import Policy
-from novaloop.experiment.observation import Observation, Phase, ResourceStatus
+from novaloop.experiment.observation import Observation, Phase, Work
 from pydantic import ValidationError
 
 from novaloop.store import table
@@ -27,7 +27,7 @@ except ValidationError as error:
     missing = [each["loc"][0] for each in error.errors() if each["type"] == "missing"]
     json.dump({"missing": missing}, sys.stdout)
     sys.exit()
-seen = Observation(snapshot, ResourceStatus(phase=Phase.READY))
+seen = Observation(snapshot, Work(phase=Phase.READY))
 decision = decide(seen, datetime.fromisoformat(given["now"]), Policy())
 json.dump(
     {

@@ -238,12 +238,13 @@ def test_references_that_can_not_earn_the_reward_are_counted_with_their_places(
     ],
 )
 def test_the_heading_says_which_file_and_which_reward(
-    folder: Path, spec: str, data: str, told: str
+    folder: Path, monkeypatch: pytest.MonkeyPatch, spec: str, data: str, told: str
 ) -> None:
+    monkeypatch.chdir(folder.parent)  # a long path would be wrapped anywhere
     split = "split: {sft: 1, rft: 2, eval: 2}\n" if data == "data.csv" else ""
     (folder / "experiment.yaml").write_text(f"{spec}\n" if not split else f"{spec}\n{split}")
     (folder / "rft.csv").rename(folder / data)
-    result = novaloop("reward", "try", str(folder))
+    result = novaloop("reward", "try", folder.name)
     assert result.exit_code == 0, result.output
     heading = " ".join(result.stdout.split())
     assert f"{data}, reward: {told.removeprefix('reward: ')}" in heading

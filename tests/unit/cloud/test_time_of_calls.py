@@ -38,6 +38,9 @@ ENVIRONMENT = {
     "START_DELAY_SECONDS": "30",
     "LOOK_SECONDS": "270",
     "LAG_SECONDS": "300",
+    "DEFAULT_APPROVAL": "auto",
+    "DEFAULT_BUDGET_USD": "0",
+    "DEFAULT_GATE": "none",
 }
 WORLDS: dict[str, Callable[[], object]] = {
     "ControllerFunction": controller_world,
