@@ -22,6 +22,7 @@ from rich.text import Text
 from novaloop.experiment.bounds import LATEST
 from novaloop.experiment.costs.budget import Cost, cost_usd
 from novaloop.experiment.record import Status
+from novaloop.store.table import ExperimentSummary
 from novaloop_cli import views
 from novaloop_cli.show import as_json, print_json
 from novaloop_cli.stack import Stack, with_stack
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     from rich.console import JustifyMethod
 
     from novaloop.experiment.record import Record
-    from novaloop.store.table import ExperimentSummary
 
 NEWEST = 20
 """How many experiments are listed besides those that go on."""
@@ -43,16 +43,10 @@ LEAST_WIDTH = 20
 
 
 @dataclass(frozen=True)
-class Listed:
+class Listed(ExperimentSummary):
     """One experiment of the list. `cost_usd` is None if no price of what it uses is known, or what
     a newer release wrote can't be read."""
 
-    experiment_id: str
-    status: str
-    reason: str
-    created_at: datetime
-    started_at: datetime | None = None
-    ended_at: datetime | None = None
     cost_usd: Cost | None = None
 
 

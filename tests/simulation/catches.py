@@ -323,7 +323,7 @@ BREAKS: Sequence[Break] = (
     _one(
         "a job that is told otherwise each time keeps a look from coming to rest",
         "usecases/reconcile.py",
-        "if key not in eyes.works:",
+        "if key not in eyes.resources:",
         "if True:",
         "tests/simulation/test_answers_that_never_stay.py",
     ),

@@ -207,8 +207,8 @@ class _Eyes:
     """
 
     world: World
-    with_health: dict[tuple[str, Phase], TrainingNews | None] = field(default_factory=dict)
-    works: dict[tuple[str | None, Owner | None], ResourceStatus] = field(default_factory=dict)
+    trainings: dict[tuple[str, Phase], TrainingNews | None] = field(default_factory=dict)
+    resources: dict[tuple[str | None, Owner | None], ResourceStatus] = field(default_factory=dict)
     newest: dict[str, Version | None] = field(default_factory=dict)
     listed: dict[str, list[tuple[str, Upload]]] = field(default_factory=dict)
     """By their keys, the uploads that were looked at: once, like a job."""
@@ -305,7 +305,7 @@ def reconcile(experiment_id: str, world: World, depth: int = 0, receives: int = 
         except VersionConflict:
             rounds += 1
             before, snapshot = snapshot, world.store.load(experiment_id)
-            eyes.works.clear()  # whoever has committed may have acted, too
+            eyes.resources.clear()  # whoever has committed may have acted, too
             eyes.newest.clear()
             eyes.listed.clear()
             feedback = _still_true(feedback, before, snapshot)
@@ -314,7 +314,7 @@ def reconcile(experiment_id: str, world: World, depth: int = 0, receives: int = 
         rounds += not decision.applied
         feedback = act(decision.commands, record, world, failed)
         if any(isinstance(command, StageCommand) for command, _ in feedback.asked):
-            eyes.works.clear()
+            eyes.resources.clear()
         done.update(decision.commands)
         pending = tuple(c for c in snapshot.commands if c not in decision.applied)
         record = _with_told(record, feedback, world)
@@ -590,23 +590,23 @@ def _listen(
     record: Record, stage: Stage, resource: ResourceStatus, world: World, eyes: _Eyes
 ) -> TrainingNews | None:
     key = stage.attempt.job_name or "", resource.phase
-    if key not in eyes.with_health:
-        eyes.with_health[key] = training_news(
+    if key not in eyes.trainings:
+        eyes.trainings[key] = training_news(
             record, stage, resource, logs=world.logs, objects=world.objects, clock=world.clock
         )
-    return eyes.with_health[key]
+    return eyes.trainings[key]
 
 
 def _resource_of(record: Record, stage: Stage, world: World, eyes: _Eyes) -> ResourceStatus:
     owner = _owner(record, stage)
     key = stage.attempt.job_name, owner
-    if key not in eyes.works:
-        eyes.works[key] = (
+    if key not in eyes.resources:
+        eyes.resources[key] = (
             world.endpoints.describe(endpoint_ref(record, stage), owner)
             if stage.kind.serves
             else world.jobs[record.spec.runtime].describe(stage.attempt.job_name or "", owner)
         )
-    return eyes.works[key]
+    return eyes.resources[key]
 
 
 def _owner(record: Record, stage: Stage) -> Owner | None:
