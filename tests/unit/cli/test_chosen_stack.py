@@ -32,6 +32,18 @@ EXAMPLE = Path(__file__).parents[3] / "examples" / "bicycle-shop"
 GIVEN = ("--stack", "team's stack", "--region", "eu-west-1")
 
 
+def regions_asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return a list of the regions that calls of AWS go to, of which each fails."""
+    asked: list[str] = []
+
+    def ask(client: boto3.client, *_: object) -> None:
+        asked.append(client.meta.region_name)
+        raise stacks.Failed("asked")
+
+    monkeypatch.setattr("botocore.client.BaseClient._make_api_call", ask)
+    return asked
+
+
 @pytest.mark.parametrize(
     ("variables", "options", "expected"),
     [
@@ -56,13 +68,7 @@ def test_the_region_is_chosen_as_the_aws_cli_chooses_it(
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
-    asked: list[str] = []
-
-    def ask(client: boto3.client, *_: object) -> None:
-        asked.append(client.meta.region_name)
-        raise stacks.Failed("asked")
-
-    monkeypatch.setattr("botocore.client.BaseClient._make_api_call", ask)
+    asked = regions_asked(monkeypatch)
     assert novaloop(*command.split(), *options).exit_code == 1
     assert asked == [expected]
 
@@ -103,13 +109,7 @@ def test_where_the_shell_names_no_region_the_profile_does(
 ) -> None:
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    asked: list[str] = []
-
-    def ask(client: boto3.client, *_: object) -> None:
-        asked.append(client.meta.region_name)
-        raise stacks.Failed("asked")
-
-    monkeypatch.setattr("botocore.client.BaseClient._make_api_call", ask)
+    asked = regions_asked(monkeypatch)
     result = novaloop(*command.format(EXAMPLE).split(), *options)
     if command == "plan {}":  # asks nobody
         assert f"placeholders in {expected}" in " ".join(result.stdout.split())
