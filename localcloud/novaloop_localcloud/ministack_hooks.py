@@ -192,6 +192,21 @@ def add_version_ids() -> None:
     eventbridge._dispatch_event = dispatch_with_version  # noqa: SLF001
 
 
+def authorize_batches() -> None:
+    """Let who may send or delete a message, or change its visibility, do so with a batch of them.
+
+    No policy can name the batch's own operation, which ministack asks for. Source:
+    https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-batch-api.html
+    """
+    extract = iam_actions.extract_iam_action
+
+    def extract_right(service: str, *request: Any) -> Any:
+        action = extract(service, *request)
+        return action.removesuffix("Batch") if service == "sqs" and action else action
+
+    iam_actions.extract_iam_action = extract_right
+
+
 def serve_ranges_of_versions() -> None:
     """Honour `Range` where a GetObject names a version, too; ministack sends the whole object."""
     get = s3._get_object  # noqa: SLF001

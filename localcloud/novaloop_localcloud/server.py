@@ -64,6 +64,7 @@ def main() -> None:
     if settings.attached:
         threading.Thread(target=_end_with_parent, daemon=True).start()
     emulator.add_version_ids()
+    emulator.authorize_batches()
     emulator.serve_ranges_of_versions()
     emulator.extract_layers_once(directory / "layers")
     emulator.hold_invocations(Faults(directory / "faults"))

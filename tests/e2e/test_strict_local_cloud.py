@@ -209,6 +209,17 @@ def test_sqs_refuses_a_message(cloud: LocalCloud) -> None:
     assert code.endswith("TooManyEntriesInBatchRequest")
 
 
+def test_a_batch_of_messages_is_sent_by_who_may_send_one(cloud: LocalCloud) -> None:
+    queue = cloud.session().client("sqs").create_queue(QueueName="batches")["QueueUrl"]
+    batch = {"QueueUrl": queue, "Entries": [{"Id": "0", "MessageBody": "x"}]}
+    sender = _client_of(cloud, "sqs", "sender", {"Effect": "Allow", "Action": "sqs:SendMessage"})
+    assert sender.send_message_batch(**batch)["Successful"]
+    receiver = _client_of(
+        cloud, "sqs", "receiver", {"Effect": "Allow", "Action": "sqs:ReceiveMessage"}
+    )
+    assert _refused(receiver.send_message_batch, **batch) == "AccessDenied"
+
+
 def test_sns_refuses_a_message(cloud: LocalCloud) -> None:
     sns = cloud.session().client("sns", config=FAST)
     publish = partial(sns.publish, TopicArn=sns.create_topic(Name="topic")["TopicArn"])
@@ -512,18 +523,15 @@ KEY = f"arn:aws:kms:us-east-1:{ACCOUNT}:key/1234abcd-12ab-34cd-56ef-1234567890ab
 UNDER_KEY = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": KEY}
 
 
-def _s3_of(cloud: LocalCloud, name: str, *key_actions: str) -> Any:
-    """S3 as a role sees it that may do anything with objects, and this with the key."""
+def _client_of(cloud: LocalCloud, service: str, name: str, *statements: dict[str, Any]) -> Any:
+    """A service as a new role sees it that may do no more than the statements say."""
     session = cloud.session()
-    statements = [{"Effect": "Allow", "Action": "s3:*"}]
-    if key_actions:
-        statements.append({"Effect": "Allow", "Action": list(key_actions), "Resource": KEY})  # type: ignore[dict-item]
-    _role(session.client("iam"), name, ["sagemaker.amazonaws.com"], statements)
+    _role(session.client("iam"), name, ["sagemaker.amazonaws.com"], list(statements))
     told = session.client("sts").assume_role(
         RoleArn=f"arn:aws:iam::{ACCOUNT}:role/{name}", RoleSessionName="test"
     )["Credentials"]
     return boto3.client(
-        "s3",
+        service,
         region_name="us-east-1",
         endpoint_url=cloud.state.endpoint_url,
         verify=cloud.state.ca_bundle,
@@ -532,6 +540,14 @@ def _s3_of(cloud: LocalCloud, name: str, *key_actions: str) -> Any:
         aws_session_token=told["SessionToken"],
         config=FAST,
     )
+
+
+def _s3_of(cloud: LocalCloud, name: str, *key_actions: str) -> Any:
+    """S3 as a role sees it that may do anything with objects, and this with the key."""
+    statements: list[dict[str, Any]] = [{"Effect": "Allow", "Action": "s3:*"}]
+    if key_actions:
+        statements.append({"Effect": "Allow", "Action": list(key_actions), "Resource": KEY})
+    return _client_of(cloud, "s3", name, *statements)
 
 
 def test_what_is_under_a_key_is_read_by_who_may_decrypt(cloud: LocalCloud) -> None:

@@ -44,6 +44,7 @@ from novaloop.experiment.record import Record, Snapshot
 from novaloop.experiment.spec.experiment import ExperimentSpec
 from novaloop.experiment.spec.inputs import roles, source_stem
 from novaloop.experiment.spec.stages import Role
+from novaloop.usecases.errors import code_of
 from novaloop.usecases.inbox import NOT_READ, InboxFile, Unusable, read_key
 from novaloop.usecases.ports import (
     Clock,
@@ -154,12 +155,12 @@ def sweep(world: SweepWorld) -> Swept:
 def _try(what: str, swept: Swept, job: Callable[[], None]) -> bool:
     """Do one thing, and return whether that went well.
 
-    A failure is kept for later, by type, as its text may quote an item.
+    A failure is kept for later, by AWS's code or its type, as its text may quote an item.
     """
     try:
         job()
     except Exception as error:
-        swept.failures.append(f"{what}: {type(error).__name__}")
+        swept.failures.append(f"{what}: {code_of(error)}")
         return False
     return True
 
