@@ -58,7 +58,9 @@ def deploy(
 
 def deploy_built(built: Path, target: Target, parameters: Mapping[str, str], log: Path) -> None:
     """Deploy what was built from a template, as the target's stack."""
-    overrides = [f"{key}={value}" for key, value in parameters.items()]
+    # The SAM CLI ends a value that is not quoted at its first space.
+    quoted = {key: value.replace('"', '\\"') for key, value in parameters.items()}
+    overrides = [f'{key}="{value}"' for key, value in quoted.items()]
     arguments = [
         "deploy",
         "--template-file",
