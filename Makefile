@@ -173,8 +173,9 @@ bench-labels: $(VENV)/.ready  ## Read 1,500 answers; count the labels read right
 bench-start-up: $(VENV)/.ready  ## CPU seconds of each function's imports
 	$(BIN)/python -m benchmarks.start_up
 
-calibration: $(VENV)/.ready  ## How often the tests of a change are wrong; RUNS=20000
+calibration: $(VENV)/.ready  ## How often tests and health checks are wrong; RUNS=20000
 	$(BIN)/python -m benchmarks.calibration --runs $(or $(RUNS),20000)
+	$(BIN)/python -m benchmarks.health
 
 fuzz: .tools/fuzz/.ready  ## Feed ingest and rewards odd bytes; SECONDS=3600
 	@for check in convert records reward; do \

@@ -1442,4 +1442,42 @@ MUTANTS: Sequence[Mutant] = [
             new="if tried >= FEWEST_PAIRS and not earned:",
         ),
     ),
+    *_in(
+        "training/changes.py",
+        "tests/unit/training/test_drawn_logs.py",
+        Fault(
+            does="noise counts as a fall of the reward",
+            test="test_noise_alone_falls_seldom_however_little_would_count",
+            old="limit = noise(values) * _bound(len(values))",
+            new="limit = noise(values) * 2",
+        ),
+        Fault(
+            does="a fall hides itself in the noise",
+            test="test_a_single_fall_is_no_noise",
+            old="kept = squares[: len(squares) - math.ceil(ODD * len(squares))]",
+            new="kept = squares",
+        ),
+    ),
+    *_in(
+        "training/health.py",
+        "tests/unit/training/test_health.py",
+        Fault(
+            does="one odd reward sets the range for good",
+            test="test_one_odd_reward_does_not_set_the_range",
+            old="        median(series[name].whole) if",
+            new="        max(series[name].whole, key=abs) if",
+        ),
+        Fault(
+            does="rewards that are all the same are well",
+            test="test_steps_in_which_nothing_differs_teach_nothing",
+            old="if highest and lowest and max(map(sub, highest, lowest)) <= SAME:",
+            new="if highest and lowest and max(map(sub, highest, lowest)) < 0:",
+        ),
+        Fault(
+            does="a short flat beginning counts as no learning",
+            test="test_a_loss_that_does_not_fall_is_told",
+            old="loss.last_step < LEARNING_PART * limits.max_steps",
+            new="loss.last_step < 0",
+        ),
+    ),
 ]

@@ -305,7 +305,7 @@ class TwinLogs:
 
 
 def _logged(course: str, step: int) -> str:
-    reward = -0.5 if course == "collapses" and step > 12 else 0.6
+    reward = (-0.5 if course == "collapses" and step > 12 else 0.6) + step % 2 / 10_000
     return f"step:{step} - critic/rewards/mean:{reward} - actor/entropy:0.4 - actor/ppo_kl:0.01"
 
 

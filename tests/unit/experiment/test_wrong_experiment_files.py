@@ -78,7 +78,7 @@ def test_what_is_not_yaml_is_told_with_line_and_advice(text: str, where: str, ad
         ("checks: {label-leak: maybe}", "checks.label-leak: must be one of refuse, drop, warn"),
         (
             "plan: [{sft: {stop_on: [reward_collapse]}}]",
-            "plan[0].sft.stop_on[0]: must be one of loss_divergence, stalled_training",
+            "plan[0].sft.stop_on[0]: must be one of loss_divergence, no_learning, stalled_training",
         ),
         (
             f"labels: [{', '.join(f'l{n}' for n in range(151))}]",

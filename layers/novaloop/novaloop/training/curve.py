@@ -65,6 +65,16 @@ class Series:
         grown = replace(self, stride=stride, buckets=buckets, recent=recent, last_step=step)
         return grown if len(recent) < SMOOTHED else _with_extremes(grown)
 
+    @property
+    def whole(self) -> tuple[float, ...]:
+        """The means of `stride` steps each; without the newest while that is of fewer."""
+        return tuple(bucket.mean for bucket in self.buckets if bucket.count == self.stride)
+
+    @property
+    def count(self) -> int:
+        """How many values there were."""
+        return sum(bucket.count for bucket in self.buckets)
+
 
 def _short(value: float) -> float:
     """Return the value to six significant digits: the curve is drawn and stored."""

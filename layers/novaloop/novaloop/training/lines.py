@@ -28,6 +28,8 @@ SERIES: Mapping[str, str] = {
     "critic/score/mean": "score_mean",
     "critic/score/max": "score_max",
     "critic/score/min": "score_min",
+    "critic/advantages/max": "advantage_max",
+    "critic/advantages/min": "advantage_min",
     "actor/pg_loss": "policy_loss",
     "actor/ppo_kl": "kl",
     "actor/kl_loss": "kl_from_start",

@@ -11,8 +11,11 @@ class HealthKind(StrEnum):
 
     REWARD_COLLAPSE = "reward_collapse"
     POLICY_INSTABILITY = "policy_instability"
+    ENTROPY_COLLAPSE = "entropy_collapse"
     LENGTH_CLIPPING = "length_clipping"
+    LENGTH_GROWTH = "length_growth"
     LOSS_DIVERGENCE = "loss_divergence"
+    NO_LEARNING = "no_learning"
     STALLED_TRAINING = "stalled_training"
 
 
