@@ -18,6 +18,7 @@ from novaloop_cli.wrapping import wrapped
 COMMANDS = {
     "approve": "commands:approve",
     "cleanup": "commands:cleanup",
+    "compare": "compare:compare",
     "convert": "convert:convert",
     "demo": "demo:demo",
     "invoke": "chat:invoke",

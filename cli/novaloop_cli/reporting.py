@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from novaloop.experiment.record import Record, Snapshot
-    from novaloop.reports import Report
+    from novaloop.reports import ComparisonReport, Report
 
 
 STAND_IN = (
@@ -88,9 +88,16 @@ def print_results(content: Report, out: Console) -> None:
 
 def write(content: Report, directory: Path) -> Path:
     """Write the report's three files and return the page's path."""
+    return write_files(content, reports.html(content), reports.markdown(content), directory)
+
+
+def write_files(
+    content: Report | ComparisonReport, page: str, markdown: str, directory: Path
+) -> Path:
+    """Write a report as a page, as Markdown and as JSON, and return the page's path."""
     directory.mkdir(parents=True, exist_ok=True)
-    page = directory / "report.html"
-    write_whole(page, reports.html(content))
-    write_whole(directory / "report.md", reports.markdown(content))
+    file = directory / "report.html"
+    write_whole(file, page)
+    write_whole(directory / "report.md", markdown)
     write_whole(directory / "report.json", json.dumps(content, indent=2, ensure_ascii=False))
-    return page
+    return file

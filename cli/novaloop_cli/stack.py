@@ -308,6 +308,18 @@ def with_stack(command: Callable[Concatenate[Stack, P], R]) -> Callable[..., R]:
     """Give a command the options that choose a deployment, and the deployment."""
 
     @functools.wraps(command)
+    def opened(find: Callable[[], Stack], /, *args: P.args, **kwargs: P.kwargs) -> R:
+        return command(find(), *args, **kwargs)
+
+    return with_stack_at_need(opened)
+
+
+def with_stack_at_need(
+    command: Callable[Concatenate[Callable[[], Stack], P], R],
+) -> Callable[..., R]:
+    """Give a command the options that choose a deployment, and what looks it up."""
+
+    @functools.wraps(command)
     @click.pass_context
     def wrapper(
         context: click.Context,
@@ -320,11 +332,15 @@ def with_stack(command: Callable[Concatenate[Stack, P], R]) -> Callable[..., R]:
         **kwargs: Any,
     ) -> R:
         given = _given(context, stack_name=stack_name, profile=profile, region=region)
-        if local:
-            _refuse_both(context, given)
-            return command(context.with_resource(local_stack(attach())), *args, **kwargs)
-        stack = context.with_resource(aws_stack(stack_name, profile, region))
-        return command(replace(stack, chosen_by=given), *args, **kwargs)
+
+        def find() -> Stack:
+            if local:
+                _refuse_both(context, given)
+                return context.with_resource(local_stack(attach()))
+            stack = context.with_resource(aws_stack(stack_name, profile, region))
+            return replace(stack, chosen_by=given)
+
+        return command(find, *args, **kwargs)
 
     decorated: Callable[..., R] = wrapper
     for option in reversed(_OPTIONS):

@@ -298,13 +298,12 @@ def task(report: TaskReport) -> Table:
         table.add_column(title, justify="left" if title == "evaluation" else "right", no_wrap=True)
     for metric in report["metrics"]:
         for measured in metric["measurements"]:
-            tone = _TONES.get(measured["verdict"] or "", "dim")
             table.add_row(
                 metric["title"],
                 measured["stage"],
                 cell(metric, measured),
                 interval(metric, measured),
-                Text(change(metric, measured["delta"]), tone),
+                Text(change(metric, measured["delta"]), tone(measured["verdict"])),
             )
     return table
 
@@ -313,8 +312,12 @@ def _cells(metric: MetricRow) -> Iterable[Text]:
     for index, measurement in enumerate(metric["measurements"]):
         yield Text(cell(metric, measurement))
         if index:
-            tone = _TONES.get(measurement["verdict"] or "", "dim")
-            yield Text(change(metric, measurement["delta"]), tone)
+            yield Text(change(metric, measurement["delta"]), tone(measurement["verdict"]))
+
+
+def tone(verdict: str | None) -> str:
+    """Return the style of a change that a test judges so."""
+    return _TONES.get(verdict or "", "dim")
 
 
 def verdicts(report: Report) -> Group:

@@ -187,7 +187,7 @@ print(json.dumps({
     "page": "Starts alike" in html(content),
     "record": list(headlines(score.to_dict())),
     "asked": headlines(score.to_dict(), {"toy"})["toy"].value,
-    "terminal": list(_metrics(score, None).columns[0].cells),
+    "terminal": list(_metrics(score).columns[0].cells),
     "refused": [str(each) for each in asked.check_consistency()],
     "documented": documented,
 }))

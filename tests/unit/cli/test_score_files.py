@@ -3,18 +3,20 @@
 import io
 import json
 import tarfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
+from novaloop.metrics.score import score_lines
 from novaloop_cli.score import score
 
 LABELS = "HQ,LQ_EDIT,LQ_CLOSE"
 GOLDS = ["HQ", "LQ_EDIT", "LQ_CLOSE", "HQ"] * 10
 
 
-def write(path: Path, answers: list[str]) -> Path:
+def write(path: Path, answers: Sequence[str | None]) -> Path:
     rows = enumerate(zip(answers, GOLDS, strict=True))
     lines = [
         json.dumps({"prompt": f"question {row}", "inference": [answer], "gold": gold})
@@ -38,15 +40,12 @@ def wrong(tmp_path: Path) -> Path:
     return write(tmp_path / "wrong.jsonl", ["HQ", "It is HQ", *["nothing"] * 38])
 
 
-def test_the_numbers_fit_80_columns(right: Path, wrong: Path) -> None:
-    result = novaloop(right, "--labels", LABELS, "--against", wrong, "--max-new-tokens", 50)
+def test_the_numbers_fit_80_columns(right: Path) -> None:
+    result = novaloop(right, "--labels", LABELS, "--max-new-tokens", 50)
     assert result.exit_code == 0
     assert max(map(len, result.output.splitlines())) <= 80
     assert "40 of 40  100.0%  91.2% to 100.0%" in result.output
     assert "Exact match" in result.output
-    assert "+0.9750" in result.output
-    assert "Against wrong.jsonl: Exact match, better: 2.5% to 100.0%" in result.output
-    assert "39 rows improved, 0 regressed, 1 stayed the same." in result.output
 
 
 def test_the_confusion_matrix_counts_answers_without_a_label(wrong: Path) -> None:
@@ -97,14 +96,6 @@ def test_a_bad_file_is_refused_in_one_line_without_its_text(
     assert "secret" not in line
 
 
-def test_other_rows_are_not_compared(right: Path, tmp_path: Path) -> None:
-    fewer = tmp_path / "fewer.jsonl"
-    fewer.write_text(right.read_text(encoding="utf-8").partition("\n")[0], encoding="utf-8")
-    result = novaloop(right, "--against", fewer)
-    assert result.exit_code == 2
-    assert "these about 40" in result.output
-
-
 def test_labels_that_can_not_be_told_apart_are_refused(right: Path) -> None:
     result = novaloop(right, "--labels", "HQ,hq")
     assert result.exit_code == 2
@@ -126,16 +117,11 @@ def benchmark(path: Path, accuracy: float) -> Path:
     return output(path, {"results_1.json": {"results": {"custom|mmlu_zs_cot|0": metrics}}})
 
 
-def test_a_benchmarks_own_numbers_are_shown_and_compared(tmp_path: Path) -> None:
-    before, after = (benchmark(tmp_path / f"{a}.tar.gz", a / 10) for a in (5, 6))
-    result = novaloop(after, "--against", before)
+def test_a_benchmarks_own_numbers_are_shown(tmp_path: Path) -> None:
+    result = novaloop(benchmark(tmp_path / "6.tar.gz", 0.6))
     assert result.exit_code == 0, result.output
     line = next(row for row in result.output.splitlines() if "6.tar.gz" in row)
-    assert line.split() == [
-        *["accuracy", "6.tar.gz", "0.600", "±0.010", "0.580", "to", "0.620", "+0.100"]
-    ]
-    change = json.loads(novaloop(after, "--against", before, "--json").output)["changes"]
-    assert change["5.tar.gz"]["accuracy"]["verdict"] == "better"
+    assert line.split() == ["accuracy", "6.tar.gz", "0.600", "±0.010", "0.580", "to", "0.620"]
 
 
 def test_an_output_without_answers_and_numbers_is_refused(tmp_path: Path) -> None:
@@ -150,7 +136,7 @@ def test_what_a_processor_measured_stands_with_the_rest(tmp_path: Path) -> None:
     path = output(
         tmp_path / "o.tar.gz", {"inference_output.jsonl": line, "results_1.json": results}
     )
-    result = novaloop(path, "--against", path)
+    result = novaloop(path)
     assert result.exit_code == 0, result.output
     assert "politeness" in result.output
 
@@ -159,36 +145,40 @@ def told(result: Result) -> str:
     return " ".join(result.output.split())
 
 
-def test_which_rows_changed_is_told_by_their_place(tmp_path: Path, wrong: Path) -> None:
-    better = write(tmp_path / "better.jsonl", ["nothing", "LQ_EDIT", *["nothing"] * 38])
-    result = novaloop(better, "--against", wrong)
-    assert "Improved: row 2. Regressed: row 1." in told(result)
-    result = novaloop(wrong, "--against", write(tmp_path / "all.jsonl", GOLDS))
-    assert "Regressed: rows 2, 3, 4, 5, 6, 7, 8, 9, 10, 11 and others." in told(result)
-
-
-def test_the_metric_of_the_comparison_is_the_users_choice(right: Path, wrong: Path) -> None:
-    result = novaloop(right, "--labels", LABELS, "--against", wrong, "--metric", "lenient_accuracy")
-    assert "Against wrong.jsonl: Accuracy, lenient, better: 2.5% to 100.0%" in told(result)
-    refused = novaloop(right, "--metric", "lenient_accuracy")
-    assert refused.exit_code == 2
-    assert "--metric lenient_accuracy needs --labels" in told(refused)
-    assert novaloop(right, "--metric", "bleu").exit_code == 2
-
-
-def test_what_differs_between_two_files_is_told_in_numbers(tmp_path: Path, right: Path) -> None:
-    fewer = tmp_path / "fewer.jsonl"
-    fewer.write_text("".join(right.read_text().splitlines(keepends=True)[:3]))
-    refused = told(novaloop(right, "--against", fewer))
-    assert (
-        "they are about 3 rows, these about 40, and 3 have the same prompt and gold answer"
-        in refused
-    )
-
-
 def test_what_the_words_and_signs_mean_is_told(right: Path) -> None:
     with_labels = told(novaloop(right, "--labels", LABELS, "--max-new-tokens", 5))
     assert "±: the standard error of the value" in with_labels
     assert "Strict: the answer is the label and nothing else; lenient: the label it" in with_labels
     assert "Cut off at the token limit: not known." in with_labels
     assert "Strict" not in told(novaloop(right))
+
+
+def test_a_row_without_an_answer_counts_as_empty_and_is_told(tmp_path: Path) -> None:
+    answers: list[str | None] = [*GOLDS]
+    answers[3] = None
+    path = write(tmp_path / "null.jsonl", answers)
+    assert "1 row has no answer, which counts as an empty one." in told(novaloop(path))
+    found = json.loads(novaloop(path, "--json").output)
+    assert found["metrics"]["em"]["value"] == 39 / 40
+    missing = path.read_text().replace('"inference": [null], ', "")
+    path.write_text(missing)
+    assert "line 4: field inference is missing" in told(novaloop(path))
+
+
+def test_a_table_and_row_scores_are_scored_as_what_they_were_made_of(
+    tmp_path: Path, wrong: Path
+) -> None:
+    rows = [json.loads(line) for line in wrong.read_text().splitlines()]
+    table = tmp_path / "table.csv"
+    lines = (f"{row['prompt']},{row['inference'][0]},{row['gold']}" for row in rows)
+    table.write_text("\n".join(("question,answer,reference", *lines)))
+    kept = tmp_path / "baseline-1.jsonl"
+    with wrong.open("rb") as content:
+        _, scored = score_lines(content, labels=LABELS.split(","))
+    kept.write_bytes(b"".join(scored.to_lines()))
+    found = [
+        json.loads(novaloop(file, "--labels", LABELS, "--json").output)
+        for file in (wrong, table, kept)
+    ]
+    for name in ("metrics", "classification", "evaluation_set", "lengths"):
+        assert found[0][name] == found[1][name] == found[2][name]

@@ -85,11 +85,11 @@ def test_labels_are_printed_as_they_stand(tmp_path: Path) -> None:
     answers = tmp_path / "[i].jsonl"
     rows = [{"prompt": "p", "inference": [label], "gold": label} for label in labels * 3]
     answers.write_text("\n".join(map(json.dumps, rows)))
-    result = novaloop(
-        "score", str(answers), "--labels", ",".join(labels), "--against", str(answers)
-    )
+    compared = novaloop("compare", str(answers), str(answers))
+    assert compared.exit_code == 0, compared.stderr
+    assert "[i].jsonl (2) against [i].jsonl: " in compared.stdout
+    result = novaloop("score", str(answers), "--labels", ",".join(labels))
     assert result.exit_code == 0, result.stderr
-    assert "Against [i].jsonl: " in result.stdout
     for label in labels:
         assert f"Recall of {label} " in result.stdout
         assert result.stdout.count(label) == 3

@@ -27,6 +27,7 @@ from novaloop.experiment.record import (
 from novaloop.experiment.spec.experiment import ExperimentSpec, Gate
 from novaloop.experiment.spec.stages import StageKind, default_plan
 from novaloop.metrics.flips import Flips, listed_rows, pair_up, read_answers
+from novaloop.metrics.inferences import read_inferences
 from novaloop.metrics.results import Score
 from novaloop.metrics.score import score_lines
 
@@ -92,7 +93,9 @@ def flips() -> dict[str, dict[str, Flips]]:
 def flips_between(earlier: str, later: str) -> Flips:
     comparison = Score.from_dict(scores()[later, 1].score).comparisons[earlier]
     wanted = listed_rows(comparison)
-    before, after = (read_answers(answers(stage), wanted) for stage in (earlier, later))
+    before, after = (
+        read_answers(read_inferences(answers(stage)), wanted) for stage in (earlier, later)
+    )
     return pair_up(comparison, before, after)
 
 

@@ -10,6 +10,7 @@ A correction would have the same rows say less the more is shown of them.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,12 +21,14 @@ from novaloop.metrics.paired import Evidence, graded, resampled, yes_no
 from novaloop.metrics.power import smallest_gain
 from novaloop.metrics.registry import BY_NAME, STRICT_ACCURACY
 from novaloop.metrics.results import Comparison, Difference, Verdict, percent
-from novaloop.metrics.rows import row_name
+from novaloop.metrics.rows import RowScores, row_name
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from novaloop.metrics.rows import RowScores
+    from novaloop.metrics.rows import GivenScores
+
+    Rows = RowScores | GivenScores
 
 MAX_LISTED_ROWS = 50
 HEADLINE_METRIC = "em"
@@ -36,8 +39,8 @@ class DifferentRowsError(ValueError):
 
 
 def compare(
-    earlier: RowScores,
-    later: RowScores,
+    earlier: Rows,
+    later: Rows,
     metric: str = HEADLINE_METRIC,
     confidence: float = CONFIDENCE,
     *,
@@ -46,7 +49,8 @@ def compare(
     """Compare stages row by row; raises DifferentRowsError, also for different labels.
 
     metric: the one that decides; the sentence and the listed rows are about it, or about exact
-    match if it has no value for each row. confidence: of every interval and verdict, two-sided.
+    match or the score that was given, if it has no value for each row. confidence: of every
+    interval and verdict, two-sided.
     by_class: also the recall of each label, of which there may be many.
     """
     if earlier.evaluation_set != later.evaluation_set or earlier.labels != later.labels:
@@ -57,7 +61,7 @@ def compare(
     before, after = earlier.by_key(), later.by_key()
     columns = before.columns(), after.columns()
     metrics = _differences(before, after, columns, confidence)
-    headline = metric if metric in columns[1] else HEADLINE_METRIC
+    headline = metric if metric in columns[1] else next(iter(columns[1]))
     change = columns[1][headline] - columns[0][headline]
     gain = change if BY_NAME[headline].higher_is_better else -change
     told = metrics[headline]
@@ -70,14 +74,22 @@ def compare(
         improved_rows=_listed(after, gain > 0),
         regressed_rows=_listed(after, gain < 0),
         metrics=metrics,
-        summary=in_words(told, BY_NAME[headline].title, improved + regressed),
+        summary=in_words(
+            told,
+            BY_NAME[headline].title,
+            improved + regressed,
+            is_share=BY_NAME[headline].most == 1
+            or all(each[headline].min() >= 0 and each[headline].max() <= 1 for each in columns),
+        ),
         metric=headline,
         counted="rows" if told.questions == told.n else "questions",
-        classes=_class_differences(before, after, confidence) if by_class else {},
+        classes=_class_differences(before, after, confidence)
+        if by_class and isinstance(before, RowScores) and isinstance(after, RowScores)
+        else {},
     )
 
 
-def _what_differs(earlier: RowScores, later: RowScores) -> str:
+def _what_differs(earlier: Rows, later: Rows) -> str:
     """Say in numbers how two evaluations' rows differ, or else that their labels do."""
     if earlier.evaluation_set == later.evaluation_set:
         return f"they were scored by {len(earlier.labels)} labels, these by {len(later.labels)}"
@@ -88,20 +100,23 @@ def _what_differs(earlier: RowScores, later: RowScores) -> str:
     )
 
 
-def in_words(told: Difference, title: str, changed: int) -> str:
+def in_words(told: Difference, title: str, changed: int, *, is_share: bool = True) -> str:
     """One sentence: the verdict, the numbers, and what so many rows could have shown.
 
-    changed: how many different questions did.
+    changed: how many different questions did. is_share: whether each row has 0 to 1, so that the
+    numbers are percent.
     """
     n, questions = told.n or 0, told.questions or 0
-    rows = f"{n:,} rows" if questions == n else f"{n:,} rows of {questions:,} different questions"
-    change = f"{title}, {told.verdict}: {told.earlier:.1%} to {told.later:.1%} on {rows}"
+    rows = "1 row" if n == 1 else f"{n:,} rows"
+    rows = rows if questions == n else f"{rows} of {_different(questions)}"
+    value, signed = ("{:.1%}", "{:+.1%}") if is_share else ("{:.4g}", "{:+.4g}")
+    values = f"{value.format(told.earlier)} to {value.format(told.later)}"
+    change = f"{title}, {told.verdict}: {values} on {rows}"
     if told.low is None or told.high is None:
         return f"{change}; {told.method}"
-    change += (
-        f", {percent(told.confidence)} interval of the change {told.low:+.1%} to {told.high:+.1%}"
-    )
-    if told.verdict is not Verdict.NO_EVIDENCE or not changed:
+    bounds = f"{signed.format(told.low)} to {signed.format(told.high)}"
+    change += f", {percent(told.confidence)} interval of the change {bounds}"
+    if told.verdict is not Verdict.NO_EVIDENCE or not changed or not is_share:
         return change
     share = changed / questions
     shown = smallest_gain(questions, share, told.confidence)
@@ -113,7 +128,11 @@ def in_words(told: Difference, title: str, changed: int) -> str:
     )
 
 
-def _listed(rows: RowScores, chosen: NDArray[np.bool_]) -> tuple[str, ...]:
+def _different(questions: int) -> str:
+    return "1 question" if questions == 1 else f"{questions:,} different questions"
+
+
+def _listed(rows: Rows, chosen: NDArray[np.bool_]) -> tuple[str, ...]:
     return tuple(map(row_name, rows.keys[chosen][:MAX_LISTED_ROWS].tolist()))
 
 
@@ -121,7 +140,7 @@ _Columns = dict[str, "NDArray[np.float64]"]
 
 
 def _differences(
-    before: RowScores, after: RowScores, columns: tuple[_Columns, _Columns], confidence: float
+    before: Rows, after: Rows, columns: tuple[_Columns, _Columns], confidence: float
 ) -> dict[str, Difference]:
     questions = Questions.of(after.questions)
     earlier, later = columns
@@ -129,7 +148,8 @@ def _differences(
         name: _row_difference(name, earlier[name], later[name], questions, confidence)
         for name in later
     }
-    differences["bleu"] = _bleu_difference(before, after, questions, confidence)
+    if isinstance(before, RowScores) and isinstance(after, RowScores):
+        differences["bleu"] = _bleu_difference(before, after, questions, confidence)
     return differences
 
 
@@ -165,7 +185,10 @@ def _row_difference(
     if is_yes_no(earlier) and is_yes_no(later) and alike:
         evidence = yes_no(up, down, len(questions), confidence)
     else:
-        evidence = graded(sums, questions.rows, confidence, metric.most)
+        # Where no bounds are known, no change is larger than the range that was seen.
+        has_bounds = math.isfinite(metric.most)
+        most = metric.most if has_bounds else float(np.ptp([earlier, later]))
+        evidence = graded(sums, questions.rows, confidence, most)
     improved, regressed = (up, down) if metric.higher_is_better else (down, up)
     return difference(
         float(earlier.mean()),

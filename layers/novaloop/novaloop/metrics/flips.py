@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from novaloop.metrics.inferences import read_inferences
 from novaloop.metrics.prompts import read_prompt
 from novaloop.metrics.rows import row_name
 from novaloop.typed import adapter
@@ -58,13 +57,9 @@ def listed_rows(comparison: Comparison) -> frozenset[str]:
     return frozenset(comparison.improved_rows + comparison.regressed_rows)
 
 
-def read_answers(lines: Iterable[bytes], wanted: Container[str]) -> dict[str, Answer]:
-    """The wanted rows' texts by row name; raises InferenceError."""
-    return {
-        name: _answer(row)
-        for row in read_inferences(lines)
-        if (name := row_name(row.key)) in wanted
-    }
+def read_answers(rows: Iterable[Inference], wanted: Container[str]) -> dict[str, Answer]:
+    """The wanted rows' texts by row name."""
+    return {name: _answer(row) for row in rows if (name := row_name(row.key)) in wanted}
 
 
 def _answer(row: Inference) -> Answer:

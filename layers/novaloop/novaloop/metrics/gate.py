@@ -168,7 +168,7 @@ def _limits(conditions: Conditions, score: Score | None) -> Iterator[LedgerEntry
         share = strict.without_label if strict else None
         yield _ceiling("answers that are no label", share, conditions.max_format_failures)
     if conditions.max_truncated is not None:
-        share = score.lengths.reached_limit if score else None
+        share = score.lengths.reached_limit if score and score.lengths else None
         yield _ceiling("answers cut off at max_new_tokens", share, conditions.max_truncated)
 
 

@@ -24,7 +24,8 @@ class Inference:
     """One evaluated row; `key` identifies it in every stage of an experiment.
 
     question: a hash of the prompt, equal for rows that ask the same. log_probabilities: of the
-    answer's tokens, where the line holds them.
+    answer's tokens, where the line holds them. is_missing: whether there is no answer; it counts
+    as an empty one.
     """
 
     line: int
@@ -35,6 +36,7 @@ class Inference:
     question: int
     other_predictions: int = 0
     log_probabilities: Sequence[float] = ()
+    is_missing: bool = False
 
 
 def read_inferences(lines: Iterable[bytes]) -> Iterator[Inference]:
@@ -49,22 +51,35 @@ def read_inferences(lines: Iterable[bytes]) -> Iterator[Inference]:
 
 
 def _inference(line: bytes, number: int, occurrences: Counter[bytes]) -> Inference:
-    fields = _object(line, number)
+    fields = read_object(line, number)
     prompt = _prompt(fields, number)
-    prediction, others = _text(fields, "inference", number)
+    is_missing = "inference" in fields and fields["inference"] in (None, [None])
+    prediction, others = ("", 0) if is_missing else _text(fields, "inference", number)
     gold, other_golds = _text(fields, "gold", number)
     if other_golds:
         raise InferenceError(f"line {number}: has several gold answers; one is supported")
+    return Inference(
+        line=number,
+        key=key_of(prompt, gold, occurrences),
+        prompt=prompt,
+        prediction=strip_solution_markers(prediction),
+        gold=gold,
+        question=hash_of(prompt),
+        other_predictions=others,
+        log_probabilities=log_probabilities(fields),
+        is_missing=is_missing,
+    )
+
+
+def key_of(prompt: str, gold: str, occurrences: Counter[bytes]) -> int:
+    """Return what identifies a row by its content, and count it."""
     digest = _digest(prompt, gold)
     occurrences[digest] += 1
-    key = int.from_bytes(_digest(digest.hex(), str(occurrences[digest])))
-    answer = strip_solution_markers(prediction)
-    question = int.from_bytes(_digest(prompt))
-    tokens = log_probabilities(fields)
-    return Inference(number, key, prompt, answer, gold, question, others, tokens)
+    return hash_of(digest.hex(), str(occurrences[digest]))
 
 
-def _object(line: bytes, number: int) -> dict[str, object]:
+def read_object(line: bytes, number: int) -> dict[str, object]:
+    """Read the JSON object of a line; raises InferenceError."""
     try:
         fields = json.loads(line)
     except (ValueError, RecursionError):
@@ -89,6 +104,11 @@ def _text(fields: dict[str, object], name: str, number: int) -> tuple[str, int]:
     if not texts or len(texts) < len(values):
         raise InferenceError(f"line {number}: field {name} is missing or holds no text")
     return texts[0], len(texts) - 1
+
+
+def hash_of(*texts: str) -> int:
+    """Return a 64-bit hash of texts."""
+    return int.from_bytes(_digest(*texts))
 
 
 def _digest(*texts: str) -> bytes:

@@ -1,4 +1,6 @@
-"""The metrics that Novaloop computes itself: a new one is a line here, and a row of the docs.
+"""The metrics that Novaloop computes itself, or is given for each row.
+
+A new one is a line here, and a row of the docs.
 
 Nothing heavy is imported: whoever reads `experiment.yaml` needs the names, and neither NumPy nor
 the code that counts.
@@ -6,6 +8,7 @@ the code that counts.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import TYPE_CHECKING
@@ -23,12 +26,15 @@ class ScoreSource(Enum):
     """All answers at once: its error and its changes come from a bootstrap."""
     LABELS = auto()
     """The labels that were read from the answers: only where `experiment.yaml` gives labels."""
+    GIVEN = auto()
+    """A score that a file gives for each row, by whatever it was measured."""
 
 
 @dataclass(frozen=True)
 class Metric:
     """One metric, from 0 to `most`; `name` is lighteval's where lighteval has it.
 
+    most: infinite where nobody knows the bounds, which may lie below 0 then.
     full_name: by which a gate may ask for it too, and under which the record shows it.
     gated: whether a gate may ask for it.
     higher_is_better: whether a rise is a gain, as lighteval calls it.
@@ -49,6 +55,7 @@ class Metric:
 STRICT_ACCURACY = "strict_accuracy"
 LENIENT_ACCURACY = "lenient_accuracy"
 NO_VALID_LABEL = "no_valid_label"
+GIVEN_SCORE = "given_score"
 METRICS = (
     Metric("em", "Exact match", full_name="exact_match"),
     Metric("qem", "Quasi exact match", full_name="quasi_exact_match"),
@@ -63,6 +70,7 @@ METRICS = (
     Metric(
         NO_VALID_LABEL, "No valid label", ScoreSource.LABELS, gated=False, higher_is_better=False
     ),
+    Metric(GIVEN_SCORE, "Score", ScoreSource.GIVEN, most=math.inf, gated=False),
 )
 """In the order of the report."""
 BY_NAME = {metric.name: metric for metric in METRICS}

@@ -217,7 +217,8 @@ class Score:
 
     metrics: those of the registry by their names there, and what a processor function of the job
     measured. comparisons: this stage against each earlier one, by its name. confidence: of every
-    interval. format_failures: rows. questions: different ones among the n rows.
+    interval. format_failures: rows. questions: different ones among the n rows. lengths: None
+    where scores were given and no answers.
     tries: how often a gate judged on these rows, with this time; None where none does.
     """
 
@@ -225,7 +226,7 @@ class Score:
     evaluation_set: str
     metrics: dict[str, Estimate]
     classification: Classification | None
-    lengths: Lengths
+    lengths: Lengths | None
     comparisons: dict[str, Comparison]
     reported: Reported | None
     notes: tuple[str, ...]

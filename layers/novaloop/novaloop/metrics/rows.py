@@ -12,7 +12,12 @@ import numpy as np
 
 from novaloop.metrics import bleu
 from novaloop.metrics.pairs import VALUES, PairScores
-from novaloop.metrics.registry import LENIENT_ACCURACY, NO_VALID_LABEL, STRICT_ACCURACY
+from novaloop.metrics.registry import (
+    GIVEN_SCORE,
+    LENIENT_ACCURACY,
+    NO_VALID_LABEL,
+    STRICT_ACCURACY,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -52,7 +57,7 @@ class RowScores:
     @property
     def evaluation_set(self) -> str:
         """A hash of the rows' prompts and golds that does not depend on their order."""
-        return hashlib.sha256(np.sort(self.keys).astype("<u8").tobytes()).hexdigest()
+        return _set_of(self.keys)
 
     def columns(self) -> dict[str, NDArray[np.float64]]:
         """Every per-row metric by name; with labels, also those that the labels tell."""
@@ -71,6 +76,15 @@ class RowScores:
         order = np.argsort(self.keys)
         per_row = {name: column[order] for name, column in vars(self).items() if name != "labels"}
         return RowScores(self.labels, **per_row)
+
+    @staticmethod
+    def are_in(header: bytes) -> bool:
+        """Whether a file that begins with this line is what `to_lines` writes."""
+        try:
+            fields = json.loads(header)
+        except (ValueError, RecursionError):
+            return False
+        return isinstance(fields, dict) and fields.keys() == {"labels", "metrics"}
 
     def to_lines(self) -> Iterator[bytes]:
         """As JSON lines: the labels and metric names, then a row each."""
@@ -106,6 +120,40 @@ class RowScores:
         if not same_metrics:
             raise RowsError("the row scores hold other metrics; score that stage again")
         return builder.build()
+
+
+@dataclass(frozen=True, eq=False)
+class GivenScores:
+    """A score for each of n rows that was measured elsewhere, by whatever.
+
+    keys, questions: (n,) uint64, as `RowScores` has them; scores: (n,) float64, finite.
+    """
+
+    keys: NDArray[np.uint64]
+    questions: NDArray[np.uint64]
+    scores: NDArray[np.float64]
+    labels: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    @property
+    def evaluation_set(self) -> str:
+        """A hash of the rows that does not depend on their order."""
+        return _set_of(self.keys)
+
+    def columns(self) -> dict[str, NDArray[np.float64]]:
+        """The score, by its metric's name."""
+        return {GIVEN_SCORE: self.scores}
+
+    def by_key(self) -> GivenScores:
+        """The same rows in the order of their keys."""
+        order = np.argsort(self.keys)
+        return GivenScores(self.keys[order], self.questions[order], self.scores[order])
+
+
+def _set_of(keys: NDArray[np.uint64]) -> str:
+    return hashlib.sha256(np.sort(keys).astype("<u8").tobytes()).hexdigest()
 
 
 class RowScoresBuilder:

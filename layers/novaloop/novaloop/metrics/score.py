@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from array import array
 from collections import Counter
+from dataclasses import replace
 from typing import IO, TYPE_CHECKING
 
 import numpy as np
@@ -21,13 +22,13 @@ from novaloop.metrics.inferences import Inference, InferenceError, read_inferenc
 from novaloop.metrics.lengths import lengths
 from novaloop.metrics.overlap import MAX_PAIRS
 from novaloop.metrics.pairs import PairScorer
-from novaloop.metrics.registry import BY_NAME
+from novaloop.metrics.registry import BY_NAME, GIVEN_SCORE
 from novaloop.metrics.results import (
     Estimate,
     FormatFailure,
     Score,
 )
-from novaloop.metrics.rows import NO_LABEL, RowScores, RowScoresBuilder
+from novaloop.metrics.rows import NO_LABEL, GivenScores, RowScores, RowScoresBuilder
 from novaloop.metrics.tasks import of_job
 from novaloop.rewards.labels import LabelReader
 
@@ -47,6 +48,7 @@ def score_archive(
     max_new_tokens: int | None = None,
     earlier: Mapping[str, RowScores] | None = None,
     metric: str = HEADLINE_METRIC,
+    confidence: float = CONFIDENCE,
 ) -> tuple[Score, RowScores]:
     """Score an evaluation job's `output.tar.gz` from a stream; raises as `score_output` does."""
     return score_output(
@@ -55,6 +57,7 @@ def score_archive(
         max_new_tokens=max_new_tokens,
         earlier=earlier,
         metric=metric,
+        confidence=confidence,
     )
 
 
@@ -76,7 +79,7 @@ def score_output(
     """
     output = EvaluationOutput(members)
     scorer = _Scorer(labels, max_new_tokens, metric, confidence)
-    scorer.add_all(output.inference_lines())
+    scorer.add_all(read_inferences(output.inference_lines()))
     return scorer.finish(output.reported, earlier or {}, by_class)
 
 
@@ -88,11 +91,57 @@ def score_lines(
     max_new_tokens: int | None = None,
     earlier: Mapping[str, RowScores] | None = None,
     metric: str = HEADLINE_METRIC,
+    confidence: float = CONFIDENCE,
 ) -> tuple[Score, RowScores]:
     """Score the lines of an `inference_output.jsonl`; raises as `score_archive` does."""
-    scorer = _Scorer(labels, max_new_tokens, metric, CONFIDENCE)
-    scorer.add_all(lines)
-    return scorer.finish(reported, earlier or {})
+    scorer = _Scorer(labels, max_new_tokens, metric, confidence)
+    scorer.add_all(read_inferences(lines))
+    return scorer.finish(reported, earlier or {}, of_job=False)
+
+
+def score_answers(
+    answers: Iterable[Inference], labels: Sequence[str] = (), confidence: float = CONFIDENCE
+) -> tuple[Score, RowScores]:
+    """Score answers that no job gave; raises InferenceError, or ValueError for bad labels."""
+    scorer = _Scorer(labels, None, HEADLINE_METRIC, confidence)
+    scorer.add_all(answers)
+    return scorer.finish(None, {}, of_job=False)
+
+
+def score_given(rows: GivenScores, confidence: float = CONFIDENCE) -> Score:
+    """Return what at least one row's given scores come to."""
+    questions = Questions.of(rows.questions)
+    return Score(
+        n=len(rows),
+        evaluation_set=rows.evaluation_set,
+        metrics={GIVEN_SCORE: mean(rows.scores, questions, confidence)},
+        classification=None,
+        lengths=None,
+        comparisons={},
+        reported=None,
+        notes=_repeated(len(rows), len(questions)),
+        confidence=confidence,
+        questions=len(questions),
+    )
+
+
+def score_rows(rows: RowScores, confidence: float = CONFIDENCE) -> Score:
+    """Score at least one row by what is kept of each: all that needs no texts."""
+    columns, questions = rows.columns(), Questions.of(rows.questions)
+    metrics = {name: mean(column, questions, confidence) for name, column in columns.items()}
+    metrics["bleu"] = _bleu(rows, questions, confidence)
+    return Score(
+        n=len(rows),
+        evaluation_set=rows.evaluation_set,
+        metrics={name: metrics[name] for name in BY_NAME if name in metrics},
+        classification=classify(rows, confidence),
+        lengths=lengths(rows, confidence=confidence),
+        comparisons={},
+        reported=None,
+        notes=_repeated(len(rows), len(questions)),
+        confidence=confidence,
+        questions=len(questions),
+    )
 
 
 class _Scorer:
@@ -108,12 +157,13 @@ class _Scorer:
         self._rows = RowScoresBuilder(labels)
         self._first_prediction = FirstPredictionBleu()
         self._several_predictions = 0
+        self._missing = 0
         self._confidences = array("d")
         self._tokens = array("q")
         self._format_failures: Counter[FormatFailure] = Counter()
 
-    def add_all(self, lines: Iterable[bytes]) -> None:
-        for batch in _batches(read_inferences(lines)):
+    def add_all(self, answers: Iterable[Inference]) -> None:
+        for batch in _batches(answers):
             golds = [self._pairs.gold(inference.gold) for inference in batch]
             predictions = [inference.prediction for inference in batch]
             scores = self._pairs.score(list(zip(predictions, golds, strict=True)))
@@ -126,6 +176,7 @@ class _Scorer:
         self._rows.add((inference.key, inference.question), pair, labelled, len(prediction))
         self._first_prediction.add(prediction, gold)
         self._several_predictions += inference.other_predictions > 0
+        self._missing += inference.is_missing
         tokens = inference.log_probabilities
         self._confidences.append(math.exp(sum(tokens)) if tokens else math.nan)
         self._tokens.append(len(tokens))
@@ -151,27 +202,24 @@ class _Scorer:
         reported: Mapping[str, float] | None,
         earlier: Mapping[str, RowScores],
         by_class: Collection[str] = (),
+        *,
+        of_job: bool = True,
     ) -> tuple[Score, RowScores]:
         rows = self._rows.build()
         if len(rows) == 0:
             raise InferenceError("the evaluation holds no rows")
-        columns, confidence = rows.columns(), self._confidence
-        questions = Questions.of(rows.questions)
-        metrics = {name: mean(column, questions, confidence) for name, column in columns.items()}
-        metrics["bleu"] = _bleu(rows, questions, confidence)
-        metrics = {name: metrics[name] for name in BY_NAME if name in metrics}
-        as_jobs_have_it = metrics
-        if reported and len(questions) < len(rows):
+        confidence, tokens = self._confidence, np.array(self._tokens)
+        columns, of_rows = rows.columns(), score_rows(rows, confidence)
+        as_jobs_have_it = of_rows.metrics
+        if reported and of_rows.questions != len(rows):
             # A job knows no questions that repeat: to it, all rows are cases of their own.
             all_different = Questions.of(rows.keys)
-            of_rows = {name: mean(column, all_different) for name, column in columns.items()}
-            as_jobs_have_it = metrics | of_rows
-        tokens = np.array(self._tokens)
-        score = Score(
-            n=len(rows),
-            evaluation_set=rows.evaluation_set,
-            metrics=metrics | _of_processor(reported or {}, metrics, confidence),
-            classification=classify(rows, confidence),
+            means = {name: mean(column, all_different) for name, column in columns.items()}
+            as_jobs_have_it = as_jobs_have_it | means
+        processor = _of_processor(reported or {}, of_rows.metrics, confidence)
+        score = replace(
+            of_rows,
+            metrics=of_rows.metrics | processor,
             lengths=lengths(
                 rows, self._max_new_tokens, tokens if tokens.all() else None, confidence
             ),
@@ -180,30 +228,29 @@ class _Scorer:
                 for name, stage in earlier.items()
             },
             reported=examine(reported, as_jobs_have_it, self._first_prediction.value()),
-            notes=self._notes(reported, len(rows), len(questions)),
+            notes=(*self._notes(), *of_rows.notes, *_unreported(reported, of_job=of_job)),
             calibration=calibrate(np.array(self._confidences), columns["em"] == 1),
             format_failures=dict(self._format_failures),
-            confidence=confidence,
-            questions=len(questions),
         )
         return score, rows
 
-    def _notes(
-        self, reported: Mapping[str, float] | None, n: int, questions: int
-    ) -> tuple[str, ...]:
-        notes = []
+    def _notes(self) -> Iterator[str]:
+        if self._missing:
+            told = "1 row has" if self._missing == 1 else f"{self._missing:,} rows have"
+            yield f"{told} no answer, which counts as an empty one"
         if self._several_predictions:
-            notes.append(
-                f"{self._several_predictions} rows hold several predictions; the first counts"
-            )
-        if questions < n:
-            notes.append(
-                f"{n:,} rows ask {questions:,} different questions; errors, intervals and "
-                "tests go by the questions"
-            )
-        if reported is None:
-            notes.append("the job reported no metrics of its own")
-        return tuple(notes)
+            yield f"{self._several_predictions} rows hold several predictions; the first counts"
+
+
+def _repeated(n: int, questions: int) -> tuple[str, ...]:
+    if questions == n:
+        return ()
+    told = f"{n:,} rows ask {questions:,} different questions"
+    return (f"{told}; errors, intervals and tests go by the questions",)
+
+
+def _unreported(reported: Mapping[str, float] | None, *, of_job: bool) -> tuple[str, ...]:
+    return ("the job reported no metrics of its own",) if of_job and reported is None else ()
 
 
 def _batches(inferences: Iterable[Inference]) -> Iterator[list[Inference]]:

@@ -39,7 +39,7 @@ def score_task(
     if not metrics:
         raise ArchiveError("the results file holds no metrics")
     changes = {
-        name: _changes(before.metrics, metrics, confidence) for name, before in earlier.items()
+        name: changes_of(before.metrics, metrics, confidence) for name, before in earlier.items()
     }
     return TaskScore(task, subtask, metrics, changes)
 
@@ -80,7 +80,7 @@ def of_job(value: float, stderr: float | None, confidence: float) -> Estimate:
     return Estimate(value, stderr, *normal_interval(value, stderr or None, confidence))
 
 
-def _changes(
+def changes_of(
     before: Mapping[str, Estimate], after: Mapping[str, Estimate], confidence: float
 ) -> dict[str, Difference]:
     """Return the changes of the metrics whose errors are known on both sides."""

@@ -1,7 +1,16 @@
-"""The report of an experiment: as JSON content, as one HTML page, as Markdown."""
+"""The report of an experiment, or of what is compared: as JSON content, HTML page and Markdown."""
 
-from novaloop.reports.content import report
-from novaloop.reports.pages import html, markdown
-from novaloop.reports.schema import Report
+from novaloop.reports.content import comparison, report
+from novaloop.reports.pages import comparison_html, comparison_markdown, html, markdown
+from novaloop.reports.schema import ComparisonReport, Report
 
-__all__ = ["Report", "html", "markdown", "report"]
+__all__ = [
+    "ComparisonReport",
+    "Report",
+    "comparison",
+    "comparison_html",
+    "comparison_markdown",
+    "html",
+    "markdown",
+    "report",
+]

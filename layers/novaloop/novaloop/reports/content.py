@@ -9,11 +9,13 @@ from novaloop import __version__
 from novaloop.experiment.costs.budget import machines, usd
 from novaloop.experiment.runtimes.jobs import job_plan
 from novaloop.experiment.runtimes.registry import runtime_of
-from novaloop.metrics.results import Score, read_score
+from novaloop.metrics.results import Score, TaskScore, read_score
 from novaloop.recipes.facts import facts
 from novaloop.reports.measurements import metric_rows, task_reports
 from novaloop.reports.schema import (
+    ComparedExperiment,
     Comparison,
+    ComparisonReport,
     DatasetLine,
     Evaluation,
     FlipLine,
@@ -94,6 +96,50 @@ def report(
     )
 
 
+def comparison(
+    title: str,
+    read: Mapping[str, Score | TaskScore],
+    metric: str,
+    *,
+    flips: Mapping[str, Mapping[str, Flips]] | None = None,
+    experiments: Iterable[ComparedExperiment] = (),
+) -> ComparisonReport:
+    """Put together how evaluations differ from the first of them.
+
+    metric: the one that decides. `flips` are the changed rows by evaluation and the first.
+    """
+    measured = {name: score for name, score in read.items() if isinstance(score, Score)}
+    first, *others = measured or ("",)
+    labels = (score.classification.labels for score in measured.values() if score.classification)
+    return ComparisonReport(
+        title=title,
+        metric=metric,
+        notes=list(_notes(measured)),
+        code_version=__version__,
+        labels=list(next(labels, ())),
+        metrics=list(metric_rows(measured, against_first=True)),
+        tasks=list(task_reports(read, against_first=True)),
+        comparisons=list(_pairs(measured, flips or {}, [(first, each) for each in others])),
+        evaluations=[
+            Evaluation(
+                stage=name,
+                attempt=1,
+                error=None,
+                score=score.to_dict() if isinstance(score, Score) else None,
+            )
+            for name, score in read.items()
+        ],
+        experiments=list(experiments),
+    )
+
+
+def _notes(measured: Mapping[str, Score]) -> Iterator[str]:
+    """Yield what is to be known of the scores, once, with the names of those it is true of."""
+    for note in dict.fromkeys(note for score in measured.values() for note in score.notes):
+        names = (name for name, score in measured.items() if note in score.notes)
+        yield f"{', '.join(names)}: {note}"
+
+
 def _evaluations(
     record: Record, scores: Mapping[tuple[str, int], ScoreItem]
 ) -> Iterator[ScoreItem]:
@@ -118,6 +164,14 @@ def _comparisons(
 ) -> Iterator[Comparison]:
     stages = list(measured)
     pairs = [*itertools.pairwise(stages), *([(stages[0], stages[-1])] if len(stages) > 2 else [])]
+    return _pairs(measured, flips, pairs)
+
+
+def _pairs(
+    measured: Mapping[str, Score],
+    flips: Mapping[str, Mapping[str, Flips]],
+    pairs: Iterable[tuple[str, str]],
+) -> Iterator[Comparison]:
     for before, after in pairs:
         found = measured[after].comparisons.get(before)
         if found is not None:

@@ -12,17 +12,26 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 
-def metric_rows(measured: Mapping[str, Score]) -> Iterator[MetricRow]:
-    """Yield what was measured by the rows, one metric after the other, at each evaluation."""
+def metric_rows(
+    measured: Mapping[str, Score], *, against_first: bool = False
+) -> Iterator[MetricRow]:
+    """Yield what was measured by the rows, one metric after the other, at each evaluation.
+
+    against_first: whether each is compared with the first, and not with the one before.
+    """
     estimates = {stage: score.metrics for stage, score in measured.items()}
     changes = {stage: _paired_verdicts(score) for stage, score in measured.items()}
     for metric in METRICS:
-        row = _metric_row(metric.name, metric.title, estimates, changes)
+        row = _metric_row(
+            metric.name, metric.title, estimates, changes, against_first=against_first
+        )
         if row["measurements"]:
             yield row
 
 
-def task_reports(read: Mapping[str, Score | TaskScore]) -> Iterator[TaskReport]:
+def task_reports(
+    read: Mapping[str, Score | TaskScore], *, against_first: bool = False
+) -> Iterator[TaskReport]:
     """Yield what the jobs themselves measured, by task: benchmarks, judges, processor functions."""
     by_title: dict[str, dict[str, Score | TaskScore]] = {}
     for stage, score in read.items():
@@ -32,7 +41,10 @@ def task_reports(read: Mapping[str, Score | TaskScore]) -> Iterator[TaskReport]:
         estimates = {stage: _own_estimates(score) for stage, score in scores.items()}
         changes = {stage: _task_verdicts(score) for stage, score in scores.items()}
         names = dict.fromkeys(name for each in estimates.values() for name in each)
-        rows = [_metric_row(name, name, estimates, changes) for name in names]
+        rows = [
+            _metric_row(name, name, estimates, changes, against_first=against_first)
+            for name in names
+        ]
         yield TaskReport(title=title, stages=list(scores), metrics=rows)
 
 
@@ -74,14 +86,20 @@ def _metric_row(
     title: str,
     estimates: Mapping[str, Mapping[str, Estimate]],
     verdicts: Mapping[str, _Verdicts],
+    *,
+    against_first: bool,
 ) -> MetricRow:
     measurements: list[Measurement] = []
     for stage, each in estimates.items():
         if estimate := each.get(name):
-            before = measurements[-1] if measurements else None
+            before = measurements[0 if against_first else -1] if measurements else None
+            if against_first and before and before["stage"] not in verdicts[stage]:
+                before = None  # on other rows, there is no change to be told
             measurements.append(_measurement(stage, name, estimate, verdicts[stage], before))
     total = total_verdict = None
-    if len(measurements) > 2:  # otherwise it is the change beside the last one
+    if (
+        len(measurements) > 2 and not against_first
+    ):  # otherwise it is the change beside the last one
         first, last = measurements[0], measurements[-1]
         total = last["value"] - first["value"]
         total_verdict = verdicts[last["stage"]].get(first["stage"], {}).get(name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,15 @@ from novaloop.reports import charts
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from novaloop.reports.schema import Evaluation, Measurement, MetricRow, Report
+    from novaloop.reports.schema import (
+        Comparison,
+        ComparisonReport,
+        Evaluation,
+        Measured,
+        Measurement,
+        MetricRow,
+        Report,
+    )
     from novaloop.reports.trainings import TrainingReport
 
 _GOOD = {"LIVE", "COMPLETED", "PROMOTE", "SUCCEEDED", "met", "better"}
@@ -29,26 +38,40 @@ _BAD = {"FAILED", "REJECTED", "HOLD", "not met", "worse"}
 
 def html(report: Report) -> str:
     """Return the report as one HTML page that needs nothing from anywhere else."""
+    return _page("report", report, curves=_curves(report), timeline=list(_timeline(report)))
+
+
+def comparison_html(report: ComparisonReport) -> str:
+    """Return a comparison as one HTML page that needs nothing from anywhere else."""
+    return _page("comparison", report)
+
+
+def _page(template: str, report: Measured, **of_experiment: Any) -> str:
     scored = [evaluation for evaluation in report["evaluations"] if evaluation["score"]]
-    return _environment.get_template("report.html.j2").render(
+    return _environment.get_template(f"{template}.html.j2").render(
         report=report,
         scored=scored,
+        has_totals=any(metric["total"] is not None for metric in report["metrics"]),
         histograms=_histograms(scored),
         class_bars=_class_bars(report, scored),
         shared_system=_shared_system(report),
-        curves=_curves(report),
-        timeline=list(_timeline(report)),
         no_valid_label=NO_VALID_LABEL,
         format_failures=_format_failures(scored),
         prices_as_of=packaged_prices().as_of,
         task_test=UNPAIRED,
         confidence=_confidence(scored),
+        **of_experiment,
     )
 
 
 def markdown(report: Report) -> str:
     """Return what matters most of the report as Markdown."""
     return _environment.get_template("report.md.j2").render(report=report)
+
+
+def comparison_markdown(report: ComparisonReport) -> str:
+    """Return what matters most of a comparison as Markdown."""
+    return _environment.get_template("comparison.md.j2").render(report=report)
 
 
 def _confidence(scored: list[Evaluation]) -> str:
@@ -61,7 +84,9 @@ def _confidence(scored: list[Evaluation]) -> str:
 
 
 def _histograms(scored: list[Evaluation]) -> dict[str, Markup]:
-    lengths = {e["stage"]: e["score"]["lengths"] for e in scored if e["score"]}
+    lengths = {
+        e["stage"]: e["score"]["lengths"] for e in scored if e["score"] and e["score"]["lengths"]
+    }
     bins = charts.common_bins(list(lengths.values()))
     return {
         stage: Markup(charts.length_histogram(found, bins))  # noqa: S704 - drawn by us
@@ -80,7 +105,7 @@ def untested(metrics: Iterable[MetricRow]) -> list[str]:
     ]
 
 
-def _shared_system(report: Report) -> str | None:
+def _shared_system(report: Measured) -> str | None:
     """Return the system prompt that all rows that changed have; None where they differ."""
     systems = {
         row["system"]
@@ -109,7 +134,7 @@ def _drawings(training: TrainingReport) -> Iterator[tuple[str, str]]:
         yield "Logged steps by mean reward", charts.reward_histogram(training["reward_bins"])
 
 
-def _class_bars(report: Report, scored: list[Evaluation]) -> Markup | None:
+def _class_bars(report: Measured, scored: list[Evaluation]) -> Markup | None:
     classified = [e for e in scored if e["score"] and e["score"]["classification"]]
     if not classified:
         return None
@@ -159,7 +184,7 @@ def number(metric: MetricRow, value: float | None) -> str:
     if value is None:
         return "–"  # noqa: RUF001
     known = BY_NAME.get(metric["name"])
-    return f"{value:.2f}" if known and known.most > 1 else f"{value:.3f}"
+    return f"{value:.2f}" if known and 1 < known.most < math.inf else f"{value:.3f}"
 
 
 def change(metric: MetricRow, delta: float | None) -> str:
@@ -211,6 +236,18 @@ def gate_verdict(verdict: str, summary: str, by: str | None) -> str:
     return f"{said}, {'overruled' if verdict == GateDecision.HOLD else 'approved'} by {by}"
 
 
+def differences(report: ComparisonReport, comparison: Comparison) -> dict[str, dict[str, Any]]:
+    """Return every metric's `metrics.results.Difference` of a comparison, by its title."""
+    scores = {each["stage"]: each["score"] or {} for each in report["evaluations"]}
+    found = scores[comparison["stage"]]["comparisons"][comparison["against"]]
+    return {BY_NAME[name].title: each for name, each in found["metrics"].items()}
+
+
+def chance(p_value: float) -> str:
+    """Write a p-value."""
+    return "< 0.0001" if p_value < 1e-4 else f"{p_value:.4f}"
+
+
 def _when(time: str | None) -> str:
     return f"{datetime.fromisoformat(time):%Y-%m-%d %H:%M:%S}" if time else "–"  # noqa: RUF001
 
@@ -238,6 +275,7 @@ _environment.filters |= {
 }
 _environment.globals |= {
     "cell": cell,
+    "chance": chance,
     "change": change,
     "gate_verdict": gate_verdict,
     "interval": interval,
@@ -246,4 +284,5 @@ _environment.globals |= {
     "recomputed": recomputed,
     "spread": spread,
     "untested": untested,
+    "differences": differences,
 }

@@ -8,8 +8,11 @@ from novaloop.reports.trainings import TrainingReport
 
 
 class Measurement(TypedDict):
-    """One metric at one evaluation. low, high: its interval. delta: change from the evaluation
-    before; verdict: what the test says of that change (see `metrics.results.Difference`)."""
+    """One metric at one evaluation.
+
+    low, high: its interval. delta: change from the evaluation before, or from the one that all are
+    compared with; verdict: what the test says of that change (see `metrics.results.Difference`).
+    """
 
     stage: str
     value: float
@@ -65,7 +68,7 @@ class FlipLine(TypedDict):
 
 
 class Comparison(TypedDict):
-    """An evaluation against the one before, or the last against the first, by what decides.
+    """An evaluation against the one before, or against the first, by what decides.
 
     improved_rows, regressed_rows: some of those rows; None where their texts are not kept.
     """
@@ -136,16 +139,58 @@ class Gate(TypedDict):
     ledger: list[dict[str, Any]]
 
 
-class Report(TypedDict):
-    """A whole report."""
+class Measured(TypedDict):
+    """What evaluations came to, whoever made them."""
+
+    code_version: str
+    labels: list[str]
+    metrics: list[MetricRow]
+    tasks: list[TaskReport]
+    comparisons: list[Comparison]
+    evaluations: list[Evaluation]
+
+
+class ComparedExperiment(TypedDict):
+    """An experiment beside others.
+
+    evaluation: the one that is compared. usd: what it cost so far, jobs_usd: without what served;
+    None where no price is known. gain: of the metric, over its own first evaluation, in its units,
+    with what the test says; None where it has no other. usd_per_point: what the jobs cost for each
+    hundredth, where the test shows a gain. not_compared: why its rows are not.
+    """
+
+    name: str
+    evaluation: str | None
+    usd: float | None
+    jobs_usd: float | None
+    gain: float | None
+    verdict: str | None
+    usd_per_point: float | None
+    not_compared: str | None
+    settings: list[str]
+
+
+class ComparisonReport(Measured):
+    """Evaluations against the first of them.
+
+    metric: the title of what decides. notes: what is to be known of the scores, and of which.
+    experiments: none where files are compared.
+    """
+
+    title: str
+    metric: str
+    notes: list[str]
+    experiments: list[ComparedExperiment]
+
+
+class Report(Measured):
+    """A whole report of an experiment."""
 
     experiment: str
     status: str
     reason: str
     model: str
     base_checkpoint: str | None
-    code_version: str
-    labels: list[str]
     created_at: str
     started_at: str | None
     ended_at: str | None
@@ -154,10 +199,6 @@ class Report(TypedDict):
     endpoint: str | None
     endpoint_expires_at: str | None
     notices: list[str]
-    metrics: list[MetricRow]
-    tasks: list[TaskReport]
-    comparisons: list[Comparison]
-    evaluations: list[Evaluation]
     stages: list[StageLine]
     trainings: list[TrainingReport]
     datasets: list[DatasetLine]

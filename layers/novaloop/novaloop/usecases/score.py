@@ -26,7 +26,7 @@ from novaloop.metrics.flips import (
     read_answers,
     to_json,
 )
-from novaloop.metrics.inferences import InferenceError
+from novaloop.metrics.inferences import InferenceError, read_inferences
 from novaloop.metrics.registry import GATED
 from novaloop.metrics.results import Score, TaskScore
 from novaloop.metrics.rows import RowScores, RowsError
@@ -181,7 +181,8 @@ def _answers(
 ) -> dict[str, Answer]:
     """Read the wanted rows again, from the output that was scored."""
     members = find_output(objects, output_prefix(record.experiment_id, stage))
-    return read_answers(EvaluationOutput(members).inference_lines(), wanted)
+    lines = EvaluationOutput(members).inference_lines()
+    return read_answers(read_inferences(lines), wanted)
 
 
 def load_flips(record: Record, objects: Objects) -> dict[str, dict[str, Flips]]:
