@@ -32,9 +32,7 @@ EndpointName = Annotated[
     AfterValidator(partial(_checked, longest=names.MAX_ENDPOINT)),
     Field(description=f"words of a-z and 0-9 joined by hyphens, at most {names.MAX_ENDPOINT}"),
 ]
-LossIll = Literal[
-    HealthKind.LOSS_DIVERGENCE, HealthKind.NO_LEARNING, HealthKind.STALLED_TRAINING
-]
+LossIll = Literal[HealthKind.LOSS_DIVERGENCE, HealthKind.NO_LEARNING, HealthKind.STALLED_TRAINING]
 RewardIll = Literal[
     HealthKind.REWARD_COLLAPSE,
     HealthKind.POLICY_INSTABILITY,
