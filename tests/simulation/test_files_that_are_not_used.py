@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 from datetime import timedelta
 from itertools import permutations
 
@@ -118,6 +120,51 @@ def test_once_there_is_no_split_any_more_the_files_of_their_own_are_used(
     assert simulation.reaches("demo", Status.RUNNING)
     assert simulation.record("demo").datasets["sft"].rows == 90
     assert simulation.record("demo").datasets["eval"].rows == 24
+
+
+LINES = b"".join(
+    json.dumps({"Id": n, "Body": f"q{n}", "Y": "HQ"}).encode() + b"\n" for n in range(80)
+)
+
+
+@pytest.mark.parametrize("order", [("sft.csv", "sft.jsonl"), ("sft.jsonl", "sft.csv")])
+@pytest.mark.parametrize("apart", [0, 20])
+@pytest.mark.parametrize("settings", [PLAN, PLAN + b"dry_run: true\n"])
+def test_two_files_of_one_dataset_are_told_with_the_one_that_is_used(
+    order: tuple[str, ...], apart: int, settings: bytes
+) -> None:
+    simulation = Simulation()
+    bodies = {"sft.csv": questions_csv(70, 0), "sft.jsonl": LINES}
+    simulation.upload("demo", "experiment.yaml", settings)
+    for file in order:
+        simulation.upload("demo", file, bodies[file])
+        simulation.passes(timedelta(seconds=apart))
+    simulation.upload("demo", "eval.csv", questions_csv(24, 1))
+    assert simulation.reaches("demo", Status.COMPLETED)
+    used = simulation.store.load("demo").datasets["sft"].file
+    (other,) = {*order} - {used}
+    told = f"{other} is there, but not used: {used} is the same dataset and came last"
+    record = simulation.record("demo")
+    assert sum(told in notice for notice in record.notices) == 1
+    if record.spec.dry_run:
+        return
+    if apart:
+        assert used == order[1]
+    assert any(told in entry.why for entry in simulation.store.history("demo"))
+    assert any(told in message for _, message in simulation.notifier.starts)
+
+
+def test_two_files_that_are_divided_are_told_once_and_a_deleted_one_is_not() -> None:
+    simulation = Simulation()
+    simulation.upload("demo", "experiment.yaml", SPLIT)
+    simulation.upload("demo", "data.csv.gz", gzip.compress(ROWS))
+    simulation.upload("demo", "data.jsonl", LINES)
+    simulation.passes(timedelta(seconds=8))
+    simulation.objects.deleted.add("inbox/demo/data.jsonl")
+    simulation.upload("demo", "data.csv", ROWS)
+    assert simulation.reaches("demo", Status.RUNNING)
+    told = "data.csv.gz is there, but not used: data.csv is the same dataset and came last"
+    assert sum(told in notice for notice in simulation.record("demo").notices) == 1
 
 
 def test_what_no_stage_uses_is_no_late_upload() -> None:

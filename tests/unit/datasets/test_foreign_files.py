@@ -196,10 +196,52 @@ def test_one_column_alone_names_itself_in_words_too() -> None:
             "the file begins with the fence of Markdown",
         ),
         ('{"question": "q",, "answer": "a"}\n', "line 1: not valid JSON at character 18"),
+        ("- question: q\n  answer: a\n", "line 1: the file is YAML; write one object a line"),
+        ("---\nrows:\n- question: q\n", "line 1: the file is YAML"),
+        ("rows:\n  - question: q, or r\n", "line 1: the file is YAML"),
+        ("question: q\nanswer: a\n", "line 1: the file is YAML"),
+        ('[rows]\nquestion = "q"\n', "line 1: the file is TOML or INI"),
+        ("# questions of May\nquestion,answer\n", "line 1: a comment stands there"),
+        ("// q\n/* r */\n", "line 1: a comment stands there"),
+        ('{"data": [{"question": "q", "answer": "a"}]}\n', "holds rows in a list"),
+        ('{"count": 2, "next": null, "results": [{"Id": 1}, {"Id": 2}]}\n', "holds rows in a list"),
+        ('{"question": ["q", "r"], "answer": ["a", "b"]}\n', "a table column by column"),
+        ('{"question": {"0": "q"}, "answer": {"0": "a"}}\n', "a table column by column"),
     ],
 )
 def test_what_is_no_json_lines_is_told_for_what_it_is(text: str, what: str) -> None:
     assert what in str(refusal(text.encode(), source_format=SourceFormat.JSONL))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '[\n {"question": "q", "answer": "a"},\n {"question": "r", "answer": "b"}\n]\n',
+        '\n[\n {"question": "q", "answer": "a"},\n {"question": "r", "answer": "b"}\n]\n',
+        '{\n "data": [\n {"question": "q", "answer": "a"},\n {"question": "r", "answer": "b"}\n]}',
+        '{"question": "q", "answer": "a"},\n{"question": 1},\n{"question": "r", "answer": "b"}\n',
+    ],
+)
+def test_the_last_line_of_an_array_is_no_row_where_others_may_be_rejected(text: str) -> None:
+    found = refusal(text.encode(), source_format=SourceFormat.JSONL, max_rejects=9)
+    assert found.rule == "file-type"
+    assert found.do
+
+
+def test_a_first_line_that_is_no_object_is_a_rejected_row_before_one_that_is() -> None:
+    text = '# questions of May\n{"question": "q", "answer": "a"}\n'
+    summary, rows, _ = run(text.encode(), source_format=SourceFormat.JSONL, max_rejects=1)
+    assert summary.ok
+    assert len(rows) == 1
+
+
+@pytest.mark.parametrize(
+    "text", ["---\n- question: q\n  answer: a\n", "- question: q\n  answer: a\n"]
+)
+def test_yaml_is_no_csv(text: str) -> None:
+    found = refusal(text.encode())
+    assert (found.rule, found.line) == ("file-type", 1)
+    assert "YAML" in str(found)
 
 
 @pytest.mark.parametrize(

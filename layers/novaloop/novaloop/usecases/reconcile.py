@@ -418,6 +418,7 @@ def observe(snapshot: Snapshot, feedback: Feedback, world: World, eyes: _Eyes) -
         tagged=eyes.see(Sense.TAGGED, partial(_tagged, snapshot, world)),
         before=eyes.see(Sense.QUEUE, partial(_before, snapshot.record, world)),
         newest=eyes.see(Sense.UPLOADS, partial(_newest, snapshot, world, eyes)) or {},
+        files_of_datasets=tuple(key for listed in eyes.listed.values() for key, _ in listed),
         new_uid=None if snapshot.record else world.new_uid(),
     )
     if snapshot.record is not None and stage is not None:
@@ -525,17 +526,20 @@ def _newest(snapshot: Snapshot, world: World, eyes: _Eyes) -> dict[str, Version 
     keys = dict.fromkeys(wanted.keys)
     for prefix, since in wanted.later.items():
         if prefix not in eyes.listed:
-            eyes.listed[prefix] = list(islice(world.objects.uploads(prefix), MOST_OF_A_NAME))
-        for key, listed in eyes.listed[prefix]:
-            file = read_key(key)
-            is_data = isinstance(file, InboxFile) and not file.is_stray
-            keys |= {key: None} if is_data and listed.uploaded_at > since else {}
+            listed = islice(world.objects.uploads(prefix), MOST_OF_A_NAME)
+            eyes.listed[prefix] = [(key, at) for key, at in listed if _is_data(key)]
+        keys |= {key: None for key, at in eyes.listed[prefix] if at.uploaded_at > since}
     for key in keys:
         if key not in eyes.newest:
             upload = world.objects.newest(key)
             found = Version(upload.version_id, upload.uploaded_at) if upload else None
             eyes.newest[key] = found
     return {key: eyes.newest[key] for key in keys}
+
+
+def _is_data(key: str) -> bool:
+    file = read_key(key)
+    return isinstance(file, InboxFile) and not file.is_stray
 
 
 def _origin(snapshot: Snapshot, world: World) -> Origin | None:

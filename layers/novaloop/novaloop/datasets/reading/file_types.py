@@ -59,7 +59,12 @@ _BY_EXTENSION = {
     "tsv": "call it .csv, and set `delimiter` to a tab",
     **dict.fromkeys(("zip", "tar", "tgz", "bz2", "xz", "zst", "7z", "rar"), _UNPACKED),
 }
+_BY_YQ = "write one object a line, as `yq -o=json -I=0 '.[]'` does with a list of rows"
+_YAML = ("the file is YAML", _BY_YQ)
 _NOT_JSON_LINES = (
+    (r"\[\[?[A-Za-z][\w.-]*\]\]?\Z", "the file is TOML or INI", "write one object a line"),
+    (r"[\w-]+:(\s|\Z)", *_YAML),
+    (r"#|//|/\*", "a comment stands there, which JSON has none of", "remove all such lines"),
     (r"\[", "the file is one JSON array", "write one object a line, as `jq -c '.[]'` does"),
     (r"\{'", "the file is Python's and not JSON's: texts stand in single quotes", _BY_JSON),
     (r"\{.*\},\Z", "a comma stands behind the object", "remove it: lines are not joined by commas"),
@@ -67,6 +72,7 @@ _NOT_JSON_LINES = (
     (r'".*\}"\Z', "each line is a text that holds JSON", "write the objects themselves"),
     (r"(?![{|]).*,", "the file looks like CSV", "let the file's name end in .csv"),
 )
+_BEGINS_YAML = re.compile(r"---\Z|%YAML\b|-\s+([\"']?)[\w -]+\1:(\s|\Z)")
 _MARKUP = (b"<!doctype html", b"<html", b"<head", b"<?xml")
 _SOME_NULS = 8
 """More than a text has that was damaged, and fewer than a line of UTF-16 has."""
@@ -97,6 +103,8 @@ def not_csv(first: str) -> tuple[str, str] | None:
         return "the file is a table in Markdown", "write it as CSV"
     if first.startswith("```"):
         return "the file begins with the fence of Markdown", "remove the lines of ```"
+    if _BEGINS_YAML.match(first):
+        return _YAML
     return None
 
 

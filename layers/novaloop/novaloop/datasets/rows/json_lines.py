@@ -42,6 +42,7 @@ def open_json_rows(
         return RowReader(batches, formatted, len)
     if not multiturn.FORMATS & set(formats):  # whose prompts may be lists of turns
         _require_no_conversation(fields, line)
+    _require_no_table(fields, options, line)
     # Rows of an evaluation may each have metadata or not: no job wants them in all or in none.
     metadata = options.columns.get("metadata", "metadata")
     may_vary = RowFormat.EVALUATION in formats and metadata in {"metadata", *fields}
@@ -82,6 +83,31 @@ def _require_no_conversation(row: dict[str, Any], line: int) -> None:
         raise DatasetRefused("format", what, do, line=line, found=Found(names))
 
 
+def _require_no_table(row: dict[str, Any], options: DatasetOptions, line: int) -> None:
+    """Raise DatasetRefused if what should be a row is a whole table in one object.
+
+    So the results of an API (`{"data": [{...}, ...]}`), and what pandas' `to_json` and `to_dict`
+    write unless they are asked for records.
+    """
+    columns = {"question", "answer", "prompt", "query", "text", *options.columns.values()}
+    if not columns & row.keys() and any(_is_list_of(dict, value) for value in row.values()):
+        what = "the object holds rows in a list, as one of its fields"
+        do = "write one of them a line, as `jq -c '.FIELD[]'` does with the list's name for FIELD"
+        raise DatasetRefused("file-type", what, do, line=line)
+    by_number = [isinstance(value, dict) and "0" in value for value in row.values()]
+    by_column = [_is_list_of((str, int, float, type(None)), value) for value in row.values()]
+    if len(row) > 1 and (all(by_number) or all(by_column)):
+        what = "the object holds a table column by column"
+        do = (
+            "write one row a line, as pandas does with `to_json(..., orient='records', lines=True)`"
+        )
+        raise DatasetRefused("file-type", what, do, line=line)
+
+
+def _is_list_of(kind: type | tuple[type, ...], value: object) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(each, kind) for each in value)
+
+
 def _values(row: dict[str, Any], columns: FieldColumns) -> list[Any]:
     if late := columns.absent & row.keys():
         name = min(late)
@@ -96,18 +122,25 @@ def _values(row: dict[str, Any], columns: FieldColumns) -> list[Any]:
 
 
 def objects(lines: Iterator[str], log: RejectLog) -> Iterator[tuple[int, list[dict[str, Any]]]]:
-    """Yield the objects of consecutive lines with the first one's; what is none goes to the log."""
-    start, run = 1, list[dict[str, Any]]()
+    """Yield the objects of consecutive lines with the first one's; what is none goes to the log.
+
+    Raises DatasetRefused if neither of the first two lines is an object, and it is known what the
+    file is instead: of a JSON array, the last line could pass for a row.
+    """
+    start, run, looked_at = 1, list[dict[str, Any]](), 0
+    other: tuple[str, str] | None = None
     for number, line in enumerate(lines, 1):
         text = line.strip().removeprefix("\ufeff").lstrip()  # a mark where files were joined
         row, reject = None, None
+        looked_at += bool(text)
         try:
             row = _object(text) if text else None
         except RowRejected as reason:
             reject = reason
-            if number == 1 and (other := not_json_lines(text)):
-                what, do = other
-                reject = RowRejected("file-type", what, do)
+            if looked_at == 1 and (other := not_json_lines(text)):
+                reject = RowRejected("file-type", *other)
+            elif looked_at == 2 and other:
+                raise DatasetRefused("file-type", *other, line=log.first[0]) from reason
         # What comes before goes first, so that the log has the order of the file.
         if run and (row is None or len(run) == _BATCH_ROWS):
             yield start, run

@@ -21,7 +21,7 @@ from novaloop.experiment.controller.decision import (
     enter,
 )
 from novaloop.experiment.controller.observation import Observation, Version
-from novaloop.experiment.controller.strays import what_is_not_used
+from novaloop.experiment.controller.strays import others_of_datasets, what_is_not_used
 from novaloop.experiment.controller.transitions import CHECK_AGAIN
 from novaloop.experiment.costs.budget import commitment
 from novaloop.experiment.names import (
@@ -523,16 +523,18 @@ def _start(
     """Begin with the first stage; from now on a change of the stack's defaults changes nothing."""
     origin = seen.origin.checkpoint if seen.origin else record.spec.checkpoint
     taken = dataset_refs(intake.accepted)
+    files = [file_of(key) for key in seen.files_of_datasets]
+    others = tuple(others_of_datasets(files, (item.file for item in intake.accepted)))
+    findings = seen.snapshot.checks.findings if seen.snapshot.checks else ()
+    found = (f"{finding['check']}: {finding['message']}" for finding in findings)
     record = replace(record, datasets=taken, base_checkpoint=origin, refused={})
+    record = replace(record, notices=(*others, *found))
     if record.spec.dry_run:
         return _dry_run(record, seen, now)
-    findings = seen.snapshot.checks.findings if seen.snapshot.checks else ()
-    notices = tuple(f"{finding['check']}: {finding['message']}" for finding in findings)
-    stages = pending_stages(record.spec)
-    started = replace(record, stages=stages, started_at=now, notices=notices)
+    started = replace(record, stages=pending_stages(record.spec), started_at=now)
     rows = ", ".join(f"{item.role} {item.rows:,}" for item in intake.accepted) or "no"
     plan = "" if record.spec_upload else " by the default plan, since no experiment.yaml was there"
-    told = [f"started with {rows} rows{plan}", cost_of_jobs(started)]
+    told = [f"started with {rows} rows{plan}", *others, cost_of_jobs(started)]
     if record.spec.deployment is not None:
         told.append(f"a deployment: {commitment(started)}")
         told.append(told_of_gate(record.spec))

@@ -248,7 +248,8 @@ class Observation(Feedback):
     `is_succeeded`: what serves in its place is another experiment's, whose record says that it
     is LIVE by it. `new_uid` is there for an experiment that has no record yet. `newest` are the
     versions that lie in the bucket now, by the keys that were looked at; None where there is
-    none.
+    none. `files_of_datasets` are the keys of all files that a dataset might be read from, once it
+    is about to start.
     """
 
     snapshot: Snapshot
@@ -264,6 +265,7 @@ class Observation(Feedback):
     is_succeeded: bool = False
     new_uid: str | None = None
     newest: Mapping[str, Version | None] = field(default_factory=dict)
+    files_of_datasets: tuple[str, ...] = ()
 
     def blind_to(self, *senses: Sense) -> Blind | None:
         """Return the first look at one of these that failed, if any did."""

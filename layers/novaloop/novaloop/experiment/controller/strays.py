@@ -103,6 +103,18 @@ def what_is_not_used(
         yield f"{more:,} more {'is' if more == 1 else 'are'} there, and not looked at"
 
 
+def others_of_datasets(files: Sequence[str], used: Iterable[str]) -> Iterator[str]:
+    """Yield for each used file which others hold the same dataset, as `sft.csv` beside
+    `sft.jsonl`."""
+    for file in dict.fromkeys(used):
+        others = [each for each in files if each != file and stem_of(each) == stem_of(file)]
+        if others:
+            yield (
+                f"{_are_there(others, SHOWN)}, but not used: {file} is the same dataset and came "
+                "last; if that is the wrong one, submit the other under a new experiment name"
+            )
+
+
 class _Late(NamedTuple):
     """An upload that came too late."""
 
