@@ -1272,7 +1272,7 @@ MUTANTS: Sequence[Mutant] = [
         Fault(
             does="one job of the sweep that fails ends the others",
             test="test_a_job_that_fails_is_told_and_the_other_is_done",
-            old='        swept.failures.append(f"{what}: {type(error).__name__}")\n',
+            old='        swept.failures.append(f"{what}: {code_of(error)}")\n',
             new="        raise\n",
         ),
         Fault(

@@ -137,10 +137,13 @@ def objects(lines: Iterator[str], log: RejectLog) -> Iterator[tuple[int, list[di
             row = _object(text) if text else None
         except RowRejected as reason:
             reject = reason
-            if looked_at == 1 and (other := not_json_lines(text)):
-                reject = RowRejected("file-type", *other)
-            elif looked_at == 2 and other:
-                raise DatasetRefused("file-type", *other, line=log.first[0]) from reason
+            if looked_at == 1:
+                other = not_json_lines(text)
+            if other is not None and looked_at <= 2:
+                what, do = other
+                if looked_at == 2:
+                    raise DatasetRefused("file-type", what, do, line=log.first[0]) from reason
+                reject = RowRejected("file-type", what, do)
         # What comes before goes first, so that the log has the order of the file.
         if run and (row is None or len(run) == _BATCH_ROWS):
             yield start, run
