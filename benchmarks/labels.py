@@ -8,6 +8,10 @@ were written one after the other when there were rules, each was read once as it
 and then used to mend the rules, the last one excepted: only what was read at first tells of answers
 that nobody has seen.
 
+`labels_hostile.jsonl` is a table apart: answers in which labels are refused, hedged, quoted, put
+into tables, given twice or meant in another sense. Its part 1 was read once as it stood and then
+used to mend the rules; part 2 was written and read after that, and nothing was changed since.
+
 Prints precision (of the labels read, those that are right) and recall (of the answers with a label,
 those read right), by style and by part; 1 if precision is below REQUIRED.
 """
@@ -30,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 TABLE = Path(__file__).with_name("labels.jsonl")
+HOSTILE = Path(__file__).with_name("labels_hostile.jsonl")
 REQUIRED = 0.99
 FIRST_READ = {
     "part 2": (270, 290, 282),
@@ -38,6 +43,7 @@ FIRST_READ = {
     "part 5": (27, 28, 27),
 }
 """Right, read and readable when a part was read for the first time; later changes don't count."""
+HOSTILE_FIRST_READ = {"part 1": (59, 75, 71), "part 2": (17, 21, 23)}
 
 
 @dataclass
@@ -75,16 +81,22 @@ def counts(table: Path = TABLE) -> Mapping[str, Counts]:
     return found
 
 
-def main() -> int:
-    """Print the figures; 1 if a promise isn't kept."""
-    found = dict(counts())
-    last = ["part 1", *FIRST_READ, "all"]
-    print("style | answers | with a label | precision | recall")
-    for name in [*sorted(found.keys() - set(last)), *last]:
+def _print(found: Mapping[str, Counts], first_read: Mapping[str, tuple[int, int, int]]) -> None:
+    last = [*dict.fromkeys(("part 1", *first_read, "all"))]
+    for name in (*sorted(found.keys() - {*last}), *last):
         each = found[name]
         print(f"{name} | {each.rows} | {each.readable} | {each.precision:.3f} | {each.recall:.3f}")
-    for name, (right, read, readable) in FIRST_READ.items():
+    for name, (right, read, readable) in first_read.items():
         print(f"{name} at first | | {readable} | {right / read:.3f} | {right / readable:.3f}")
+
+
+def main() -> int:
+    """Print the figures; 1 if a promise isn't kept."""
+    found = counts()
+    print("style | answers | with a label | precision | recall")
+    _print(found, FIRST_READ)
+    print("\nhostile answers:")
+    _print(counts(HOSTILE), HOSTILE_FIRST_READ)
     return 0 if found["all"].precision >= REQUIRED else 1
 
 

@@ -6,7 +6,15 @@ import json
 
 import pytest
 
-from benchmarks.labels import FIRST_READ, REQUIRED, TABLE, Counts, counts
+from benchmarks.labels import (
+    FIRST_READ,
+    HOSTILE,
+    HOSTILE_FIRST_READ,
+    REQUIRED,
+    TABLE,
+    Counts,
+    counts,
+)
 
 ROWS = [json.loads(line) for line in TABLE.read_text(encoding="utf-8").splitlines()]
 STYLES = {row["style"] for row in ROWS}
@@ -60,3 +68,21 @@ def test_the_page_shows_these_figures(found: dict[str, Counts]) -> None:
     for part, (right, read, readable) in FIRST_READ.items():
         figures = f" {readable} | {right / read:.3f} | {right / readable:.3f} |"
         assert f"| {part} when it was read for the first time |{figures}" in page
+
+
+def test_hostile_answers_are_a_table_apart_that_the_page_shows_too() -> None:
+    rows = [json.loads(line) for line in HOSTILE.read_text(encoding="utf-8").splitlines()]
+    answers = {(*row["labels"], row["answer"]) for row in rows}
+    assert len(answers) == len(rows) >= 60
+    assert answers.isdisjoint((*row["labels"], row["answer"]) for row in ROWS)
+    assert all(row["label"] is None or row["label"] in row["labels"] for row in rows)
+    found = counts(HOSTILE)
+    assert found["part 1"].precision >= 0.94
+    page = (TABLE.parents[1] / "docs" / "rewards.md").read_text(encoding="utf-8")
+    assert f"{len(rows):,} hostile answers" in page
+    for part, (right, read, readable) in HOSTILE_FIRST_READ.items():
+        each = found[part]
+        assert each.readable == readable
+        first = f"{right / read:.3f} | {right / readable:.3f}"
+        now = f"{each.precision:.3f} | {each.recall:.3f}"
+        assert f"| hostile {part} | {readable} | {first} | {now} |" in page

@@ -211,6 +211,49 @@ def test_what_is_taken_back_shared_out_ticked_or_set_aside(
 
 
 @pytest.mark.parametrize(
+    ("reader", "text", "label"),
+    [
+        (SPAM, "<answer>spam</answer><answer>ham</answer>", None),
+        (SPAM, "<label>spam</label>\n\n<label>ham</label>", None),
+        (SPAM, "<answer>ham</answer> and once more <answer>Ham.</answer>", "Ham"),
+        (SPAM, "<answer>spam</answer> Hmm, I misread it. <answer>ham</answer>", "Ham"),
+        (SPAM, "I write it in <answer> tags. <answer>ham</answer>", "Ham"),
+        (SPAM, "<category>spam</category><answer>ham</answer>", "Ham"),
+        (TOPICS, "Category: billing\nCategory: shipping", None),
+        (TOPICS, "- **Category:** billing\n- **Category:** returns\n", None),
+        (TOPICS, "Ticket 1\nTopic: billing\nTicket 2\nTopic: returns", None),
+        (TOPICS, '{"topic": "billing"}\n{"topic": "returns"}', None),
+        (TOPICS, "Label: billing\nLabel: billing", "billing"),
+        (
+            TOPICS,
+            "Label: billing\nThat was too quick: he sends it back.\nLabel: returns",
+            "returns",
+        ),
+        (TOPICS, "Label: billing\n\nFinal label: returns", "returns"),
+        (TOPICS, "Answer: billing\nSummary: a double charge", "billing"),
+        (FEELINGS, 'He says "it is positive", and means the contrary: negative', "negative"),
+        (
+            FEELINGS,
+            "The title \u201cnot a negative review\u201d aside, it is negative.",
+            "negative",
+        ),
+        (FEELINGS, 'The text says "positive" three times.', None),
+        (FEELINGS, "I am positive that this is negative.", "negative"),
+        (SPAM, 'It asks: "Is this spam?" \u2013 it is ham', "Ham"),
+        (LabelReader(["bug", "question"]), "Great question! I will look it up.", None),
+        (LabelReader(["yes", "no"]), "No worries! Which order is it?", None),
+        (LabelReader(["yes", "no"]), "Yes, I'd be happy to help.", None),
+        (LabelReader(["yes", "no"]), "Yes, I think so.", "yes"),
+        (LabelReader(["긍정", "부정"]), "긍정이라고 보기에는 어렵고 부정에 가깝다.", "부정"),
+    ],
+)
+def test_what_is_given_twice_reported_or_only_a_phrase(
+    reader: LabelReader, text: str, label: str | None
+) -> None:
+    assert reader.lenient(text) == label
+
+
+@pytest.mark.parametrize(
     "labels", [[], [""], [" HQ"], ["yes", "Yes"], ["LQ_EDIT", "LQ EDIT"], ["a", "a"]]
 )
 def test_labels_that_cannot_be_told_apart_are_refused(labels: list[str]) -> None:

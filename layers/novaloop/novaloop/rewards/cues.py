@@ -79,6 +79,29 @@ CORRECTED = re.compile(
     r"|upon\s+reflection|in\s+fact|changed\s+to|make\s+that)\b[\s*_`]*[:,;.!-][^.;!?\n]{0,40}\Z"
     r"|(?:->|\u2192)\s*changed\s+to\s+\Z"
 )
+# Between two answers, says that the second takes the place of the first.
+RECONSIDERED = re.compile(
+    r"\b(?:wait|hmm|oops|sorry|actually|instead|correction|corrected|mistaken?|scratch\s+that"
+    r"|on\s+(?:second|further|closer)|upon\s+reflection|re-?(?:consider|check|read|evaluat|examin"
+    r"|think|vis)\w*|(?:was|is)\s+(?:wrong|incorrect|too)|let\s+me|chang(?:e|ed|ing)\s+my|final(?:ly)?)\b"
+)
+# What stands before a label that is written behind a word for it, as in a form.
+HEADING = re.compile(
+    r"(?P<last>\b(?:final|overall|corrected|revised|updated|new|true|actual)[^\S\n]+)?"
+    r"(?P<noun>\b[^\W\d_]+)[\s*_`\"')]*[:=|][\s\"'`*_(\[{<$]*\Z"
+)
+# What somebody else said: its labels are not the answer's.
+REPORTED = re.compile(
+    r"(\b(?:says?|said|saying|writes?|wrote|written|claims?|claimed|states?|stated|told|asks?|asked"
+    r"|reads|replied|title|titled|subject|headline|quotes?|quoted|phrase)\b[\s:,-]*)"
+    r"(?:\"[^\"\n]{0,500}\"|\u201c[^\u201d\n]{0,500}\u201d|\xab[^\xbb\n]{0,500}\xbb)"
+)
+# Where such words are none of the labels that are written alike.
+IDIOM = re.compile(
+    r"()(?:\b(?:good|great|excellent|fair|interesting)\s+question\b(?=\s*[.!,])|\bpositive\s+that\b"
+    r"|\b(?:yes|no|sure),?\s+(?:(?:i|we)(?:\s+can|'d|'ll|\s+will|\s+would)\s+(?:\w+\s+)?(?:help"
+    r"|assist|look|check|happy|glad)|let\s+me|problem|worries)\b)"
+)
 # Signs of logic, which stand at the label itself.
 NEGATED = re.compile(r"(?:(?<!\w)!|\xac|\bnot\s?\()\Z")
 UNEQUAL = re.compile(r"\s*(?:!=|\u2260)\s?\Z")
@@ -102,7 +125,7 @@ DENYING_UNSPACED = re.compile(
     r"|无(?![疑论])|無|沒|否|ไม่|มิ"
 )
 OPENING_UNSPACED = re.compile(
-    r"可能|也许|或许|如果|是否|还是|要么"
+    r"可能|看似|乍看|表面上|也许|或许|如果|是否|还是|要么"
     r"|假如|介于|既|大概|恐怕|おそらく|아마|혹시|无法|もし|たぶん"
     r"|อาจ|ถ้า"
 )
@@ -130,7 +153,7 @@ DENIED_BEHIND = re.compile(
     r"|的?(?:说法)?(?:不对|不成立|不合适|被排除|可以排除)"
     r"|的?(?:では|じゃ|とは|には|でも|で)(?:ありません|な)"
     r"|(?:的な?)?(?:とは|と)(?:言|い|思)\S{0,4}(?:ない|ません)"
-    r"|(?:적)?(?:이|은|는|가|이지|이지는|으로|이라고)?\s*(?:보기\s*)?"
+    r"|(?:적)?(?:이|은|는|가|이지|이지는|으로|이라고)?\s*(?:보기(?:는|에는|엔|가)?\s*)?"
     r"(?:아니|아닙|아닌|않|못|어렵|힘들|아님)"
     r")"
 )
@@ -198,7 +221,7 @@ STATED = re.compile(
     r"|counts\s+as)\b"
     r"(?:\s+the(?:\s+category)?)?"
     r"|\bi(?:\s+would|'d|'ll|\s+will|\s+have\s+to|\s+therefore|\s+must)?\s+(?:say|choose|pick|select"
-    r"|go\s+(?:with|for)|opt\s+for|assign|label|rate|mark|call|tag|settle\s+on|conclude|chose|picked"
+    r"|go\s+(?:with|for)|opt\s+for|assign|label|rate|mark|call|tag|settle\s+(?:on|for)|conclude|chose|picked"
     r"|answer|vote\s+for)\b(?:\s+\w+){0,3}?(?:\s+(?:as|is|it's))?"
     r"|(?:答案|类别|分类|标签|结果|结论|情感|倾向)\S{0,4}?(?:是|为|:)"
     r"|(?:答え|回答|分類|カテゴリー?|ラベル|結論|結果)(?:は|:)"
@@ -274,5 +297,5 @@ SAID_UNSPACED = re.compile(
 )
 SAID_UNSPACED_BEHIND = re.compile(
     r"\s*(?:\Z|[^\w\s]|\n|的|类|類|倾向|情|评|な|です|でし|である|だ\b|になり|に関|に分|に該|と判|と分|と考|と思|であ"
-    r"|입니다|이다|임\b|예요|이에요|이야|적입|적인|적이|으로|로\s|이라고|라고|에\s*관|에\s*해당|ครับ|ค่ะ)"
+    r"|입니다|이다|임\b|예요|이에요|이야|적입|적인|적이|으로|로\s|이라고|라고|에\s*관|에\s*해당|에\s*가깝|ครับ|ค่ะ)"
 )

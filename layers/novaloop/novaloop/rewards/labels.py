@@ -142,7 +142,7 @@ class LabelReader:
             return self._part(_LATEX.sub("", boxed))
         tags = list(_TAG.finditer(read)) if "<" in read else []
         if tags:
-            return self._part(read[tags[-1].end() :].partition(f"</{tags[-1][1]}")[0])
+            return self._of_last(read, tags)
         if "{" in read:
             try:
                 value = json.loads(read[read.find("{") : read.rfind("}") + 1])
@@ -155,6 +155,21 @@ class LabelReader:
         if boxes and (ticked := self._ticked(read, boxes)):
             return ticked[0]
         return self._prose.label(answer, read)
+
+    def _of_last(self, read: str, tags: Sequence[re.Match[str]]) -> str | None:
+        """The label in the last tag; None if another of its kind holds another one, and nothing
+        between them says that the last counts."""
+        from novaloop.rewards.cues import RECONSIDERED  # noqa: PLC0415 - as for prose below
+
+        last, end = tags[-1], f"</{tags[-1][1]}"
+        label = self._part(read[last.end() :].partition(end)[0])
+        alike = [tag for tag in tags[:-1] if tag[1] == last[1]]
+        for tag in alike[-1:]:
+            content, closed, between = read[tag.end() : last.start()].partition(end)
+            other = self._part(content) if closed else None
+            if other not in {None, label} and not RECONSIDERED.search(between):
+                return None
+        return label
 
     def _ticked(self, read: str, boxes: Sequence[re.Match[str]]) -> tuple[str | None] | None:
         """The label of the one box that is ticked, in a tuple; None if no box has a label."""

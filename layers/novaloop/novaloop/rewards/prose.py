@@ -9,7 +9,9 @@ mentioned only where an answer may stand, not in "a good question" or "1 error".
 A mention is affirmed unless it is denied ("not HQ", "HQ is ruled out", "HQ: no") or left open:
 weighed ("might be HQ", "HQ?"), listed ("HQ or LQ_EDIT"), scored ("HQ: 0.7, LQ_EDIT: 0.3"), supposed
 ("would be HQ with code"), general ("HQ posts have code"). The words for that are in `cues.py`. Of a
-label that is denied last nothing is affirmed. Of what is affirmed, the first of these decides:
+label that is denied last nothing is affirmed. What somebody else is quoted with (he wrote "HQ") and
+phrases ("Good question!") name nothing, and a form whose field holds two labels names none. Of what
+is affirmed, the first of these decides:
 
 1. the only label, unless the text refuses to answer;
 2. the last one stated: "the answer is X", "Category: X", "classified as X", "X fits best";
@@ -26,7 +28,7 @@ from novaloop.rewards.labels import AFTER, JOINT, letters
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     Mention = tuple[int, int, str]
     """Begin, end, label."""
@@ -132,6 +134,7 @@ class Prose:
 
     def label(self, answer: str, read: str) -> str | None:
         """The label that an answer names, `read` being its folded text; None if in doubt."""
+        read = cues.IDIOM.sub(_blanked, cues.REPORTED.sub(_blanked, read))
         mentions = self._mentions(answer, read)
         if not mentions:
             return None
@@ -160,7 +163,8 @@ class Prose:
                     cues.CONTRAST.search(read, its_start, its_begin) and its != label
                     for its_start, its_begin, _, its in later
                 )
-                return None if contested else label
+                contradicted = _has_another(read, affirmed[: index + 1])
+                return None if contested or contradicted else label
         return None if refused else _standing_out(read, affirmed)
 
     def _mentions(self, answer: str, read: str) -> list[Mention]:
@@ -221,6 +225,27 @@ class Prose:
             OPEN if how == AFFIRMED != decided.get(label) else how
             for (_, _, label), how in zip(mentions, meant, strict=True)
         ]
+
+
+def _blanked(match: re.Match[str]) -> str:
+    """A word of no meaning that is as long as it, behind its first group."""
+    return match[1].ljust(len(match[0]), "x")
+
+
+def _has_another(read: str, affirmed: Sequence[Affirmed]) -> bool:
+    """Whether the last stands in a form, and its field stood there before with another label.
+
+    Unless something between them says that the last one counts.
+    """
+    *before, (start, begin, _, label) = affirmed
+    heading = cues.HEADING.search(read, start, begin)
+    if heading is None or heading["last"]:
+        return False
+    for its_start, its_begin, its_end, other in reversed(before):
+        its = cues.HEADING.search(read, its_start, its_begin)
+        if its is not None and its["noun"] == heading["noun"]:
+            return other != label and not cues.RECONSIDERED.search(read, its_end, heading.start())
+    return False
 
 
 def _end_of(word: str) -> str:
