@@ -37,21 +37,35 @@ def test_confidence_is_the_probability_of_the_whole_answer(
 def test_the_error_is_the_gap_between_confidence_and_accuracy() -> None:
     confidences = np.array([0.95, 0.95, 0.95, 0.95, 0.15, 1.0, math.nan])
     right = np.array([True, True, True, False, False, True, True])
-    found = calibrate(confidences, right)
+    found = calibrate(confidences, right, np.arange(7, dtype=np.uint64))
     assert found is not None
     assert found.n == 6
     low, high = found.bins
     assert (low.n, low.confidence, low.accuracy) == (1, pytest.approx(0.15), 0)
     assert (high.low, high.high, high.n, high.accuracy) == (0.9, 1.0, 5, pytest.approx(0.8))
-    assert found.ece == pytest.approx((0.15 + 5 * abs(0.96 - 0.8)) / 6)
+    assert (high.accuracy_low, high.accuracy_high) == pytest.approx((0.376, 0.964), abs=1e-3)
+
+
+def test_rows_that_ask_the_same_are_one_answer_to_a_bin() -> None:
+    confidences, right = np.full(40, 0.95), np.repeat([True, False], 20)
+    asked = np.repeat(np.arange(4, dtype=np.uint64), 10)
+    apart, together = (
+        calibrate(confidences, right, keys) for keys in (np.arange(40, dtype=np.uint64), asked)
+    )
+    assert apart is not None
+    assert together is not None
+    (narrow,), (wide,) = apart.bins, together.bins
+    assert wide.accuracy_low < narrow.accuracy_low < 0.5 < narrow.accuracy_high < wide.accuracy_high
 
 
 def test_probabilities_that_are_right_have_no_error_in_the_long_run() -> None:
     draw = np.random.default_rng(5)
     confidences = draw.random(200_000)
-    found = calibrate(confidences, draw.random(200_000) < confidences)
+    right = draw.random(200_000) < confidences
+    found = calibrate(confidences, right, np.arange(200_000, dtype=np.uint64))
     assert found is not None
-    assert found.ece < 0.01
+    for each in found.bins:
+        assert each.accuracy == pytest.approx(each.confidence, abs=0.01)
 
 
 def test_a_score_says_whether_it_could_be_measured() -> None:
@@ -62,4 +76,4 @@ def test_a_score_says_whether_it_could_be_measured() -> None:
     assert score_lines(lines())[0].calibration is None
     found = score_lines(lines(logprobs=[math.log(0.5)]))[0].calibration
     assert found is not None
-    assert found.ece == pytest.approx(0.5)
+    assert found.bins[0].confidence == pytest.approx(0.5)

@@ -5,6 +5,7 @@ import tarfile
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
 import pytest
 
 from novaloop.experiment.spec.experiment import GateCondition
@@ -20,7 +21,8 @@ from novaloop.metrics.comparison import DifferentRowsError, compare
 from novaloop.metrics.defects import FIRST_PREDICTION_BLEU, OTHER_VALUE, UNDERSTATED_BLEU_ERROR
 from novaloop.metrics.gate import GateDecision, GateResult, Outcome, judge
 from novaloop.metrics.inferences import InferenceError, read_inferences
-from novaloop.metrics.results import Score
+from novaloop.metrics.pairs import VALUES
+from novaloop.metrics.results import Estimate, Move, Reading, Score
 from novaloop.metrics.rows import RowScores, RowsError
 from novaloop.metrics.score import score_archive, score_lines
 
@@ -300,8 +302,8 @@ def test_classification_counts_rows_without_a_label_as_wrong() -> None:
     hq = lenient.classes["HQ"]
     assert (hq.precision, hq.recall.value, hq.f1) == (0.5, 0.5, 0.5)
     assert (hq.support, hq.predicted, hq.true_share, hq.predicted_share) == (2, 2, 0.5, 0.5)
-    assert lenient.balanced_accuracy == 0.5
-    assert lenient.macro_f1 == pytest.approx((0.5 + 2 / 3) / 2)
+    assert lenient.balanced_accuracy.value == 0.5
+    assert lenient.macro_f1.value == pytest.approx((0.5 + 2 / 3) / 2)
     assert lenient.micro_f1 == pytest.approx(2 * 2 / (4 + 3))
 
 
@@ -408,3 +410,52 @@ def test_the_ledger_says_what_was_observed_and_needed() -> None:
     assert entry.outcome is Outcome.NOT_MET
     assert entry.observed == "0.2000 (0.0567 to 0.5098), 2 of 10"
     assert entry.needed == "at most 0.05"
+
+
+def test_a_comparison_says_from_which_label_to_which_answers_went() -> None:
+    def lines(*answers: str) -> list[bytes]:
+        rows = [("a", "HQ"), ("b", "HQ"), ("c", "LQ"), ("d", "LQ"), ("e", "LQ")]
+        return [
+            json.dumps({"prompt": prompt, "inference": answer, "gold": gold}).encode()
+            for (prompt, gold), answer in zip(rows, answers, strict=True)
+        ]
+
+    _, before = score_lines(lines("HQ", "LQ", "HQ", "HQ", "none"), labels=("HQ", "LQ"))
+    after, _ = score_lines(
+        lines("HQ", "HQ", "LQ", "LQ", "HQ"), labels=("HQ", "LQ"), earlier={"before": before}
+    )
+    assert after.comparisons["before"].moves == (
+        Move(true=1, before=0, after=1, rows=2),
+        Move(true=0, before=1, after=0, rows=1),
+        Move(true=1, before=None, after=0, rows=1),
+    )
+
+
+@pytest.mark.parametrize("n", [100, 500])
+def test_the_intervals_of_balanced_accuracy_and_macro_f1_hold_the_truth(n: int) -> None:
+    random = np.random.default_rng(n)
+
+    def drawn(rows: int) -> Reading:
+        gold = random.choice(3, rows, p=(0.5, 0.3, 0.2))
+        right = random.random(rows) < np.array((0.8, 0.6, 0.7))[gold]
+        answers = np.where(right, gold, random.integers(-1, 3, rows))
+        keys, none = np.arange(rows, dtype=np.uint64), np.zeros((rows, 10), dtype=np.int64)
+        values = np.zeros((rows, len(VALUES)))
+        columns = (keys, keys, values, none, gold, answers, answers, none[:, 0])
+        found = classify(RowScores(("a", "b", "c"), *columns))
+        assert found is not None
+        return found.strict
+
+    truth, runs = drawn(1_000_000), [drawn(n) for _ in range(300)]
+    for name in ("balanced_accuracy", "macro_f1"):
+        value = getattr(truth, name).value
+        held = [getattr(each, name).low <= value <= getattr(each, name).high for each in runs]
+        assert 0.91 <= np.mean(held) <= 0.98
+
+
+def test_where_all_rows_are_alike_the_mean_of_classes_has_no_error() -> None:
+    row = {"prompt": "p", "inference": "HQ", "gold": "HQ"}
+    lines = [json.dumps(row | {"prompt": str(number)}).encode() for number in range(5)]
+    found = score_lines(lines, labels=("HQ", "LQ"))[0].classification
+    assert found is not None
+    assert found.strict.macro_f1 == found.strict.balanced_accuracy == Estimate(1.0, None)

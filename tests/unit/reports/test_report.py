@@ -204,6 +204,55 @@ def test_the_confusion_matrices_and_charts_are_there_for_every_evaluation(
     assert cells[:12] == [count for row in confusion for count in row]
 
 
+def test_the_contents_lead_to_every_section(finished: Report) -> None:
+    for content in (finished, report(Record("new", example.record().spec, example.START), {})):
+        page = html(content)
+        titles = dict(re.findall(r'<section id="(\w+)">\n<h2>(.*?)</h2>', page))
+        assert dict(re.findall(r'<li><a href="#(\w+)">(.*?)</a></li>', page)) == titles
+        assert titles
+
+
+def test_lengths_of_all_evaluations_are_drawn_to_one_scale(finished: Report) -> None:
+    page = html(finished)
+    section = page[page.index('id="answers"') : page.index('id="flips"')]
+    charts = re.findall(r"<svg.*?</svg>", section, re.DOTALL)
+    scales = [re.search(r'<g class="axis y.*?</g></g>', chart, re.DOTALL) for chart in charts]
+    numbers = {tuple(re.findall(r"<text[^>]*>([\d ]+)</text>", each[0])) for each in scales if each}
+    assert len(charts) == len(example.QUALITIES)
+    assert len(numbers) == 1
+    assert all(">characters</text>" in chart and ">answers</text>" in chart for chart in charts)
+
+
+def test_the_page_says_from_which_label_to_which_answers_went(finished: Report) -> None:
+    page = html(finished)
+    first = finished["comparisons"][0]
+    assert sum(move["rows"] for move in first["moves"]) > 50
+    assert first["moves"] == sorted(first["moves"], key=lambda move: -move["rows"])
+    labels, move = finished["labels"], first["moves"][0]
+    true, before, after = (labels[move[name]] for name in ("true", "before", "after"))
+    cells = f'<tr><th>{true}</th><td>{before}</td><td class="good">{after}</td>'
+    assert f'{cells}<td class="number">{move["rows"]}</td></tr>' in page
+
+
+def test_accuracy_balanced_accuracy_and_macro_f1_stand_with_their_intervals(
+    finished: Report,
+) -> None:
+    page = html(finished)
+    for evaluation in finished["evaluations"]:
+        strict = (evaluation["score"] or {})["classification"]["strict"]
+        for name in ("accuracy", "balanced_accuracy", "macro_f1"):
+            found = strict[name]
+            assert found["low"] < found["value"] < found["high"]
+            assert f"{found['low']:.3f} to {found['high']:.3f}</td></tr>" in page
+
+
+def test_what_the_figures_mean_stands_in_markdown_too(finished: Report) -> None:
+    text = markdown(finished)
+    assert "baseline: 300 rows." in text
+    assert "The figure after ± is one standard error" in text
+    assert text.count("Test: Tango's interval, mid-p McNemar test.") == 3
+
+
 def test_the_last_evaluation_is_set_against_the_first_too(finished: Report) -> None:
     first, *_, last = example.QUALITIES
     assert [(each["against"], each["stage"]) for each in finished["comparisons"]][-1] == (
@@ -290,7 +339,7 @@ def test_instance_hours_count_every_attempt_on_every_instance() -> None:
 def test_missing_log_probabilities_are_said_plainly(finished: Report) -> None:
     page = html(finished)
     assert "baseline, after-sft: the archive holds no log-probabilities" in page
-    assert "<strong>after-rft</strong>: expected calibration error" in page
+    assert "<strong>after-rft</strong>: how often answers are exactly right" in page
 
 
 def test_lineage_names_version_hash_and_jobs(finished: Report) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from novaloop.metrics.estimates import CONFIDENCE, Questions, share
 from novaloop.metrics.results import Calibration, ReliabilityBin
 
 if TYPE_CHECKING:
@@ -42,16 +43,22 @@ def _read(value: object) -> Sequence[float]:
     return ()
 
 
-def calibrate(confidences: NDArray[np.float64], right: NDArray[np.bool_]) -> Calibration | None:
+def calibrate(
+    confidences: NDArray[np.float64],
+    right: NDArray[np.bool_],
+    questions: NDArray[np.uint64],
+    confidence: float = CONFIDENCE,
+) -> Calibration | None:
     """Compare confidence with exact match, in equal bins; NaN for rows without. None without any.
 
-    Guo et al., "On Calibration of Modern Neural Networks" (2017).
+    confidences, right, questions: (n,), of each row; questions as `RowScores` has them.
+    confidence: of the intervals. Guo et al., "On Calibration of Modern Neural Networks" (2017).
     """
     known = ~np.isnan(confidences)
     n = int(known.sum())
     if n == 0:
         return None
-    confidences, right = confidences[known], right[known]
+    confidences, right, questions = confidences[known], right[known], questions[known]
     index = np.minimum((confidences * BINS).astype(int), BINS - 1)
     bins = tuple(
         ReliabilityBin(
@@ -60,9 +67,11 @@ def calibrate(confidences: NDArray[np.float64], right: NDArray[np.bool_]) -> Cal
             n=int(inside.sum()),
             confidence=float(confidences[inside].mean()),
             accuracy=float(right[inside].mean()),
+            accuracy_low=found.low,
+            accuracy_high=found.high,
         )
         for number in range(BINS)
         if (inside := index == number).any()
+        for found in (share(right[inside], Questions.of(questions[inside]), confidence),)
     )
-    ece = sum(each.n * abs(each.confidence - each.accuracy) for each in bins) / n
-    return Calibration(n, ece, bins)
+    return Calibration(n, bins)

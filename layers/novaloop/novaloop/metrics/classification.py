@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from novaloop.metrics.estimates import CONFIDENCE, Questions, share
-from novaloop.metrics.results import Classification, ClassScore, Reading
+from novaloop.metrics.estimates import CONFIDENCE, Questions, normal_interval, share
+from novaloop.metrics.results import Classification, ClassScore, Estimate, Reading
 from novaloop.metrics.rows import NO_LABEL
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
@@ -42,18 +43,65 @@ def _reading(
         label: _class_score(rows, predicted, confusion, index, confidence)
         for index, label in enumerate(rows.labels)
     }
-    present = [score for score in classes.values() if score.support]
     right = int(np.trace(confusion))
     answered = int(confusion[:, :k].sum())
     return Reading(
         accuracy=share(predicted == rows.gold, questions, confidence),
         without_label=share(predicted == NO_LABEL, questions, confidence),
-        balanced_accuracy=_mean([score.recall.value or 0.0 for score in present]),
-        macro_f1=_mean([score.f1 for score in classes.values() if score.support + score.predicted]),
+        balanced_accuracy=_balanced(rows, predicted, classes, questions, confidence),
+        macro_f1=_macro(rows, predicted, classes, questions, confidence),
         micro_f1=_ratio(2 * right, n + answered),
         confusion=tuple(map(tuple, confusion.tolist())),
         classes=classes,
     )
+
+
+def _balanced(
+    rows: RowScores,
+    predicted: NDArray[np.int64],
+    classes: Mapping[str, ClassScore],
+    questions: Questions,
+    confidence: float,
+) -> Estimate:
+    """Return the mean recall of the labels that rows have, each row by its share in it."""
+    recall = np.array([score.recall.value or 0.0 for score in classes.values()])
+    support = np.array([score.support for score in classes.values()])
+    present = int((support > 0).sum())
+    pull = ((predicted == rows.gold) - recall[rows.gold]) / support[rows.gold] / present
+    return _by_influence(float(recall.sum() / present), pull, questions, confidence)
+
+
+def _macro(
+    rows: RowScores,
+    predicted: NDArray[np.int64],
+    classes: Mapping[str, ClassScore],
+    questions: Questions,
+    confidence: float,
+) -> Estimate:
+    """Return the mean F1 of the labels that rows or answers have, each row by its share in it."""
+    f1 = np.array([score.f1 for score in classes.values()])
+    sizes = np.array([score.support + score.predicted for score in classes.values()])
+    present = int((sizes > 0).sum())
+    weight = 1 / np.maximum(sizes, 1) / present
+    answered = np.where(predicted == NO_LABEL, 0, predicted)
+    pull = (2.0 * (predicted == rows.gold) - f1[rows.gold]) * weight[rows.gold]
+    pull -= np.where(predicted == NO_LABEL, 0.0, f1[answered] * weight[answered])
+    return _by_influence(float(f1.sum() / present), pull, questions, confidence)
+
+
+def _by_influence(
+    value: float, pull: NDArray[np.float64], questions: Questions, confidence: float
+) -> Estimate:
+    """Return a value with the error that the pull of each row on it gives (the delta method).
+
+    None where all rows pull alike: then none says how sure the value is.
+    """
+    sums, k = questions.sums(pull), len(questions)
+    stderr = math.sqrt(float(sums @ sums) * k / (k - 1)) if k > 1 else 0.0
+    low, high = normal_interval(value, stderr or None, confidence)
+    if low is None or high is None:
+        return Estimate(value, None)
+    return Estimate(value, stderr, max(0.0, low), min(1.0, high))
 
 
 def _class_score(
@@ -81,7 +129,3 @@ def _class_score(
 
 def _ratio(part: float, whole: float) -> float:
     return part / whole if whole else 0.0
-
-
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values) if values else 0.0

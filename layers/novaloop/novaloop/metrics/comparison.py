@@ -20,8 +20,8 @@ from novaloop.metrics.estimates import CONFIDENCE, Questions, is_yes_no, resampl
 from novaloop.metrics.paired import Evidence, graded, resampled, yes_no
 from novaloop.metrics.power import smallest_gain
 from novaloop.metrics.registry import BY_NAME, STRICT_ACCURACY
-from novaloop.metrics.results import Comparison, Difference, Verdict, percent
-from novaloop.metrics.rows import RowScores, row_name
+from novaloop.metrics.results import Comparison, Difference, Move, Verdict, percent
+from novaloop.metrics.rows import NO_LABEL, RowScores, row_name
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     Rows = RowScores | GivenScores
 
 MAX_LISTED_ROWS = 50
+MAX_MOVES = 20
 HEADLINE_METRIC = "em"
 
 
@@ -86,6 +87,9 @@ def compare(
         classes=_class_differences(before, after, confidence)
         if by_class and isinstance(before, RowScores) and isinstance(after, RowScores)
         else {},
+        moves=_moves(before, after)
+        if isinstance(before, RowScores) and isinstance(after, RowScores)
+        else (),
     )
 
 
@@ -151,6 +155,18 @@ def _differences(
     if isinstance(before, RowScores) and isinstance(after, RowScores):
         differences["bleu"] = _bleu_difference(before, after, questions, confidence)
     return differences
+
+
+def _moves(before: RowScores, after: RowScores) -> tuple[Move, ...]:
+    """Return from which label to which the answers went, the most frequent first."""
+    changed = before.lenient != after.lenient
+    columns = np.stack([after.gold, before.lenient, after.lenient], axis=1)[changed]
+    found, counts = np.unique(columns, axis=0, return_counts=True)
+    most = np.argsort(-counts, kind="stable")[:MAX_MOVES]
+    return tuple(
+        Move(true, None if was == NO_LABEL else was, None if now == NO_LABEL else now, rows)
+        for (true, was, now), rows in zip(found[most].tolist(), counts[most].tolist(), strict=True)
+    )
 
 
 def _class_differences(

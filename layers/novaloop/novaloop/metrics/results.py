@@ -60,12 +60,14 @@ class Reading:
     """Scores under one way of reading labels out of the answers.
 
     confusion: one row per true label, one column per predicted label, then "no valid label".
+    Balanced accuracy is of the labels that rows have, macro F1 of those that rows or answers have;
+    without an error where all rows pull alike.
     """
 
     accuracy: Share
     without_label: Share
-    balanced_accuracy: float
-    macro_f1: float
+    balanced_accuracy: Estimate
+    macro_f1: Estimate
     micro_f1: float
     confusion: tuple[tuple[int, ...], ...]
     classes: dict[str, ClassScore]
@@ -82,21 +84,29 @@ class Classification:
 
 @dataclass(frozen=True)
 class ReliabilityBin:
-    """Rows whose confidence lies from `low` to `high`: their mean confidence and accuracy."""
+    """Rows whose confidence lies from `low` to `high`: their mean confidence and accuracy.
+
+    accuracy_low, accuracy_high: the interval of the accuracy, None where an earlier version scored.
+    """
 
     low: float
     high: float
     n: int
     confidence: float
     accuracy: float
+    accuracy_low: float | None = None
+    accuracy_high: float | None = None
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """Of the `n` rows with log-probabilities; `ece` is the expected calibration error, 0 to 1."""
+    """Of the `n` rows with log-probabilities.
+
+    One number over all bins, the expected calibration error, is left out: it counts the noise of
+    each bin as error.
+    """
 
     n: int
-    ece: float
     bins: tuple[ReliabilityBin, ...]
 
 
@@ -143,12 +153,26 @@ class Difference:
 
 
 @dataclass(frozen=True)
+class Move:
+    """How many rows of one true label were answered by another label than before, lenient reading.
+
+    Each is an index of the labels; before, after: None for no valid label.
+    """
+
+    true: int
+    before: int | None
+    after: int | None
+    rows: int
+
+
+@dataclass(frozen=True)
 class Comparison:
     """The later stage against an earlier one; row names are those of `RowScores.to_lines`.
 
     metric: what the sentence, the counts and the listed rows are about. counted: what improved,
     regressed and stayed the same are numbers of: rows, or different questions where some repeat.
     classes: the change of each label's strict recall on the rows that have it, where asked for.
+    moves: from which label to which, the most frequent ones.
     """
 
     n: int
@@ -162,6 +186,7 @@ class Comparison:
     metric: str = "em"
     counted: str = "rows"
     classes: dict[str, Difference] = field(default_factory=dict)
+    moves: tuple[Move, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -229,7 +229,9 @@ class _Scorer:
             },
             reported=examine(reported, as_jobs_have_it, self._first_prediction.value()),
             notes=(*self._notes(), *of_rows.notes, *_unreported(reported, of_job=of_job)),
-            calibration=calibrate(np.array(self._confidences), columns["em"] == 1),
+            calibration=calibrate(
+                np.array(self._confidences), columns["em"] == 1, rows.questions, confidence
+            ),
             format_failures=dict(self._format_failures),
         )
         return score, rows

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
 import pygal
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     from novaloop.reports.schema import Evaluation
 
+Lines = Mapping[str, Sequence[tuple[int, float]]]
 _SCRIPTS_AND_STYLES = {"script", "style"}
 
 
 def class_bars(evaluations: Sequence[Evaluation], labels: Sequence[str]) -> str:
     """Draw strict recall by class, one bar per evaluation, with 95 % intervals."""
-    chart = _chart(pygal.Bar, width=640, height=260, range=(0, 1))
+    chart = _chart(pygal.Bar, width=640, height=260, range=(0, 1), y_title="recall")
     chart.x_labels = list(labels)
     chart.y_labels = [0, 0.25, 0.5, 0.75, 1]
     for evaluation in evaluations:
@@ -32,22 +32,43 @@ def _bar(share: Mapping[str, Any]) -> dict[str, Any]:
     return {"value": share["value"] or 0, "ci": interval}
 
 
-def length_histogram(lengths: Mapping[str, Any], bins: range) -> str:
-    """Draw how many answers have which length in characters; right ones apart from wrong ones."""
+def length_histogram(lengths: Mapping[str, Any], bins: range, most: int) -> str:
+    """Draw how many answers have which length in characters; right ones apart from wrong ones.
+
+    most: the top of the scale.
+    """
     edges, counts, right = lengths["bin_edges"], lengths["counts"], lengths["counts_right"]
-    chart = _chart(pygal.StackedBar, width=460, height=220)
+    chart = _chart(
+        pygal.StackedBar,
+        width=460,
+        height=250,
+        range=(0, most),
+        x_title="characters",
+        y_title="answers",
+    )
     chart.x_labels = [_bin_name(edges, index) for index in bins]
     chart.add("exactly right", [right[index] for index in bins])
     chart.add("other", [counts[index] - right[index] for index in bins])
     return _svg(chart)
 
 
-def curve(lines: Mapping[str, Sequence[tuple[int, float]]]) -> str:
-    """Draw a measurement over the steps, then what goes with it; two extremes become a band."""
+def curve(lines: Lines, scale: tuple[float, float]) -> str:
+    """Draw a measurement over the steps, then what goes with it; two extremes become a band.
+
+    scale: from which value to which, the same for all that are compared.
+    """
     first, *others = lines.values()
     is_band = len(others) == 2
     drawn = [[*others[0], *reversed(others[1])]] if is_band else others
-    chart = _chart(pygal.XY, width=400, height=210, show_legend=False, show_dots=False)
+    chart = _chart(
+        pygal.XY,
+        width=400,
+        height=230,
+        show_legend=False,
+        show_dots=False,
+        range=scale,
+        x_title="step",
+    )
     chart.config.classes = ("pygal-chart", "band") if is_band else ("pygal-chart",)
     for points in (first, *drawn):
         chart.add("", list(points))
@@ -57,8 +78,15 @@ def curve(lines: Mapping[str, Sequence[tuple[int, float]]]) -> str:
 
 def reward_histogram(bins: Sequence[tuple[float, int]]) -> str:
     """Draw how many of the logged steps had which mean reward."""
-    chart = _chart(pygal.Bar, width=400, height=210, show_legend=False)
-    chart.x_labels = [f"{low:.2f}+" for low, _ in bins]
+    chart = _chart(
+        pygal.Bar,
+        width=400,
+        height=230,
+        show_legend=False,
+        x_title="mean reward, from",
+        y_title="steps",
+    )
+    chart.x_labels = [f"{low:.3g}" for low, _ in bins]
     chart.add("", [count for _, count in bins])
     return _svg(chart)
 
@@ -66,6 +94,13 @@ def reward_histogram(bins: Sequence[tuple[float, int]]) -> str:
 def _ticks(steps: Sequence[int]) -> list[int]:
     """Return the first step, the last and the middle."""
     return sorted({steps[0], steps[len(steps) // 2], steps[-1]})
+
+
+def common_scale(all_lines: Iterable[Lines]) -> tuple[float, float]:
+    """Return the lowest and the highest value of all; a little apart where there is but one."""
+    values = [value for lines in all_lines for line in lines.values() for _, value in line]
+    low, high = min(values), max(values)
+    return (low, high) if low < high else (low - 0.5, high + 0.5)
 
 
 def common_bins(all_lengths: Sequence[Mapping[str, Any]]) -> range:

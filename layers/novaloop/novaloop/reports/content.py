@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from novaloop import __version__
@@ -87,7 +88,7 @@ def report(
         comparisons=list(_comparisons(measured, flips or {})),
         evaluations=[_evaluation(item, measured.get(item.stage)) for item in items],
         stages=[_stage_line(record, stage) for stage in record.stages],
-        trainings=list(training_reports(record, curves or {})),
+        trainings=list(training_reports(record, curves or {}, measured)),
         datasets=list(_dataset_lines(record, datasets or {})),
         history=[
             HistoryLine(at=entry.at.isoformat(), what=entry.what, why=entry.why)
@@ -184,6 +185,8 @@ def _pairs(
                 regressed=found.regressed,
                 same=found.same,
                 summary=found.summary,
+                method=found.metrics[found.metric].method,
+                moves=[asdict(each) for each in found.moves],
                 improved_rows=_flip_lines(rows.improved) if rows else None,
                 regressed_rows=_flip_lines(rows.regressed) if rows else None,
             )

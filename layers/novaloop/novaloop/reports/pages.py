@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,7 @@ from novaloop.metrics.results import UNPAIRED, FormatFailure, percent
 from novaloop.reports import charts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from novaloop.reports.schema import (
         Comparison,
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     )
     from novaloop.reports.trainings import TrainingReport
 
+_CONTENTS = "<!-- contents -->"
+_SECTION = re.compile(r'<section id="(\w+)">\n<h2>(.*?)</h2>')
 _GOOD = {"LIVE", "COMPLETED", "PROMOTE", "SUCCEEDED", "met", "better"}
 _BAD = {"FAILED", "REJECTED", "HOLD", "not met", "worse"}
 
@@ -48,7 +51,7 @@ def comparison_html(report: ComparisonReport) -> str:
 
 def _page(template: str, report: Measured, **of_experiment: Any) -> str:
     scored = [evaluation for evaluation in report["evaluations"] if evaluation["score"]]
-    return _environment.get_template(f"{template}.html.j2").render(
+    page = _environment.get_template(f"{template}.html.j2").render(
         report=report,
         scored=scored,
         has_totals=any(metric["total"] is not None for metric in report["metrics"]),
@@ -62,16 +65,30 @@ def _page(template: str, report: Measured, **of_experiment: Any) -> str:
         confidence=_confidence(scored),
         **of_experiment,
     )
+    return page.replace(_CONTENTS, _contents(page), 1)
+
+
+def _contents(page: str) -> str:
+    """Return links to the sections that the page has."""
+    links = (f'<li><a href="#{id_}">{title}</a></li>\n' for id_, title in _SECTION.findall(page))
+    return f'<nav aria-label="Contents"><ul>\n{"".join(links)}</ul></nav>'
 
 
 def markdown(report: Report) -> str:
     """Return what matters most of the report as Markdown."""
-    return _environment.get_template("report.md.j2").render(report=report)
+    return _markdown("report", report)
 
 
 def comparison_markdown(report: ComparisonReport) -> str:
     """Return what matters most of a comparison as Markdown."""
-    return _environment.get_template("comparison.md.j2").render(report=report)
+    return _markdown("comparison", report)
+
+
+def _markdown(template: str, report: Measured) -> str:
+    scored = [evaluation for evaluation in report["evaluations"] if evaluation["score"]]
+    return _environment.get_template(f"{template}.md.j2").render(
+        report=report, scored=scored, confidence=_confidence(scored)
+    )
 
 
 def _confidence(scored: list[Evaluation]) -> str:
@@ -88,8 +105,9 @@ def _histograms(scored: list[Evaluation]) -> dict[str, Markup]:
         e["stage"]: e["score"]["lengths"] for e in scored if e["score"] and e["score"]["lengths"]
     }
     bins = charts.common_bins(list(lengths.values()))
+    most = max((max(found["counts"]) for found in lengths.values()), default=0)
     return {
-        stage: Markup(charts.length_histogram(found, bins))  # noqa: S704 - drawn by us
+        stage: Markup(charts.length_histogram(found, bins, most))  # noqa: S704 - drawn by us
         for stage, found in lengths.items()
     }
 
@@ -117,19 +135,29 @@ def _shared_system(report: Measured) -> str | None:
 
 
 def _curves(report: Report) -> dict[str, list[tuple[str, Markup]]]:
-    """Return the titles and drawings of each training's panels, by stage."""
+    """Return the titles and drawings of each training's panels, by stage.
+
+    What several trainings measured has one scale.
+    """
+    lines: dict[str, list[charts.Lines]] = {}
+    for training in report["trainings"]:
+        for panel in training["panels"]:
+            lines.setdefault(panel["title"], []).append(panel["lines"])
+    scales = {title: charts.common_scale(each) for title, each in lines.items()}
     return {
         training["stage"]: [
             (title, Markup(drawing))  # noqa: S704 - drawn by us
-            for title, drawing in _drawings(training)
+            for title, drawing in _drawings(training, scales)
         ]
         for training in report["trainings"]
     }
 
 
-def _drawings(training: TrainingReport) -> Iterator[tuple[str, str]]:
+def _drawings(
+    training: TrainingReport, scales: Mapping[str, tuple[float, float]]
+) -> Iterator[tuple[str, str]]:
     for panel in training["panels"]:
-        yield panel["title"], charts.curve(panel["lines"])
+        yield panel["title"], charts.curve(panel["lines"], scales[panel["title"]])
     if training["reward_bins"]:
         yield "Logged steps by mean reward", charts.reward_histogram(training["reward_bins"])
 
@@ -256,6 +284,11 @@ def _tone(word: str | None) -> str:
     return "good" if word in _GOOD else "bad" if word in _BAD else "plain"
 
 
+def _read_as(labels: Sequence[str], at: int | None) -> str:
+    """Write the label that an answer was read as."""
+    return NO_VALID_LABEL if at is None else labels[at]
+
+
 def _heat(count: int, row: list[int]) -> int:
     """Return a cell's share of its row in percent."""
     return round(100 * count / sum(row)) if sum(row) else 0
@@ -281,6 +314,7 @@ _environment.globals |= {
     "interval": interval,
     "no_gate": NO_GATE,
     "heat": _heat,
+    "read_as": _read_as,
     "recomputed": recomputed,
     "spread": spread,
     "untested": untested,

@@ -70,7 +70,8 @@ class FlipLine(TypedDict):
 class Comparison(TypedDict):
     """An evaluation against the one before, or against the first, by what decides.
 
-    improved_rows, regressed_rows: some of those rows; None where their texts are not kept.
+    improved_rows, regressed_rows: some of those rows; None where their texts are not kept. method:
+    the test by name. moves: from which label to which answers went (`metrics.results.Move`).
     """
 
     stage: str
@@ -80,6 +81,8 @@ class Comparison(TypedDict):
     regressed: int
     same: int
     summary: str
+    method: str
+    moves: list[dict[str, Any]]
     improved_rows: list[FlipLine] | None
     regressed_rows: list[FlipLine] | None
 

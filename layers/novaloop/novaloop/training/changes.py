@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from itertools import accumulate, pairwise
-from statistics import NormalDist
+from statistics import NormalDist, fmean
 
 ALPHA = 0.01
 """The chance that a training of any length, in which nothing changes, is said to have fallen."""
@@ -31,6 +31,19 @@ def fall(values: Sequence[float], least: float) -> tuple[float, float] | None:
         if before - after >= max(least, limit * error)
     ]
     return max(falls, key=lambda pair: pair[0] - pair[1], default=None)
+
+
+def rise(values: Sequence[float], confidence: float) -> tuple[float, float, float] | None:
+    """Return by how much the last quarter's mean lies above the first quarter's, and its interval.
+
+    By the noise of the steps; None where there are too few for a quarter of 5.
+    """
+    quarter = len(values) // 4
+    if quarter < SHORTEST:
+        return None
+    risen = fmean(values[-quarter:]) - fmean(values[:quarter])
+    reach = _GAUSS.inv_cdf((1 + confidence) / 2) * noise(values) * math.sqrt(2 / quarter)
+    return risen, risen - reach, risen + reach
 
 
 def noise(values: Sequence[float]) -> float:
