@@ -595,6 +595,29 @@ class Hidden:
         return call()
 
 
+@pytest.mark.parametrize("away", [timedelta(minutes=5), timedelta(hours=2)])
+def test_a_schedule_of_what_was_billed_by_the_hour_goes_also_if_its_stage_is_no_more(
+    away: timedelta,
+) -> None:
+    """A retry may serve on demand what was to be served by the hour, before that is cleared up."""
+    simulation = live(b"plan: [sft, deploy: {ttl_hours: 1}]\n")
+    scheduler = Fails(("scheduler.delete",), ConnectTimeoutError(endpoint_url="x"))
+    simulation.interposed.append(scheduler)
+    simulation.command("demo", CommandKind.STOP)
+    assert simulation.reaches("demo", Status.STOPPED)
+    on_demand = SPEC + b"plan: [sft, deploy: {to: bedrock-on-demand, ttl_hours: 9}]\n"
+    simulation.command("demo", CommandKind.RETRY, stage="deploy", spec=on_demand.decode())
+    simulation.passes(away)
+    scheduler.on = False
+    assert simulation.settles("demo") is Status.LIVE
+    simulation.passes(timedelta(hours=1, minutes=10))
+    assert not simulation.scheduler.schedules
+    simulation.command("demo", CommandKind.STOP)
+    assert simulation.reaches("demo", Status.STOPPED)
+    simulation.passes(timedelta(hours=1))
+    assert simulation.record("demo").due_at is None
+
+
 def test_a_live_experiment_costs_one_look_at_its_schedule_an_hour() -> None:
     simulation = live()
     seen = Counting()

@@ -79,8 +79,7 @@ def with_backstops(decision: Decision, seen: Observation, now: datetime) -> Deci
     A launch sets its own, before anything is made; the claim says so beforehand.
     """
     for stage in decision.record.stages:
-        if decision.record.plan_of(stage).bills_idle:
-            decision = _with_backstop(decision, stage)
+        decision = _with_backstop(decision, stage)
     if seen.exposed is not None and decision.record.status in _BOUND:
         decision = replace(decision, look_at=now + CHECK_AGAIN)
     return decision
@@ -130,7 +129,12 @@ def _without(decision: Decision, stage: Stage, backstop: Backstop) -> Decision:
 
 
 def _due(record: Record, stage: Stage) -> datetime | None:
-    """Return when the schedule has to begin; None if it is to stay as it is."""
+    """Return when the schedule has to begin; None if it is to stay as it is.
+
+    What is not billed by the hour has none, but for that of a former attempt that was.
+    """
+    if not record.plan_of(stage).bills_idle:
+        return None
     if record.status is Status.LIVE and record.endpoint is not None and stage is record.stages[-1]:
         until = record.endpoint.kept_until or record.endpoint.expires_at
         return until + MARGIN if until else None
