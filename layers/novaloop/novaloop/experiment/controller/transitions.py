@@ -330,10 +330,10 @@ def _look_at_resource(
     if is_halfway and attempt.second_step_at is None:
         # The first step is done, however late that is seen. The second bills: it is requested only
         # if the schedule leaves it all the time that it may take.
-        until = stage.backstop
-        is_late = until and now + ENDPOINT_START > until.at
-        is_own = until and until.attempt == attempt.number
-        return Condition.OVERDUE if is_late and is_own else Condition.HALFWAY
+        own = stage.backstop is not None and stage.backstop.attempt == attempt.number
+        ends = stage.backstop.at if stage.backstop and own else None
+        in_time = ends is None or now + ENDPOINT_START <= ends
+        return Condition.HALFWAY if in_time else Condition.OVERDUE
     if is_halfway or resource.phase in GONE:
         # It may only not show, also why an update came to nothing: that may be an earlier one's.
         if is_confirmed(stage) and resource.cause:
