@@ -116,6 +116,18 @@ def test_the_newer_one_is_read_in_the_end_also_if_its_event_is_lost(
     assert sim.record("demo").spec.dry_run
 
 
+def test_newer_settings_that_ask_for_less_are_read_also_if_their_event_is_lost() -> None:
+    """What the older ones ask for is waited for, and nothing else would look at them again."""
+    sim = Simulation()
+    sim.clock.time = sim.clock.time.replace(microsecond=100_000)
+    sim.objects.put(SPEC_KEY, PLAN.replace(b"[sft]", b"[sft, evaluate: more]"), "text/yaml")
+    ingest(SPEC_KEY, sim._ingest_world())
+    sim.objects.put(SPEC_KEY, PLAN, "text/yaml")
+    sim.passes(timedelta(seconds=10))
+    sim.upload("demo", "sft.csv", questions_csv(NEWER, 1))
+    assert sim.run(partial(sim.is_in, "demo", Status.COMPLETED), timedelta(hours=1))
+
+
 def test_a_refused_file_that_is_deleted_is_told_no_more() -> None:
     sim = Simulation()
     sim.upload("demo", "experiment.yaml", PLAN)

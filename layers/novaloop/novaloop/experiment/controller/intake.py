@@ -164,7 +164,8 @@ def compared(snapshot: Snapshot, now: datetime, policy: Policy) -> Compared:
     An upload whose event is late or lost has no item yet, so nothing starts before the bucket says
     that what is about to be used is still the newest: of its key, and of those of other formats.
     Nor is waited for what can't be converted, since it, or its settings, were deleted; nor for a
-    correction of what is refused that came within the same second, so that the sweep can't tell it.
+    correction of what is refused, or of settings that ask for more files, that came within the same
+    second, so that the sweep can't tell it.
     """
     record = snapshot.record
     spec = snapshot.spec.spec if snapshot.spec else ExperimentSpec()
@@ -180,7 +181,8 @@ def compared(snapshot: Snapshot, now: datetime, policy: Policy) -> Compared:
     refused = [item for item in intake.rejected if item.version_id]
     items = intake.accepted if is_due else (*intake.stale, *stalled, *refused)
     sources = sorted({item.source_key for item in items})
-    settings = [_spec_key(snapshot)] if is_due or sources else []
+    waits = bool(intake.missing) and snapshot.spec is not None
+    settings = [_spec_key(snapshot)] if is_due or sources or waits else []
     later = {
         f"{INBOX}{snapshot.experiment_id}/{stem_of(item.file)}.": item.uploaded_at
         for item in items
