@@ -72,7 +72,9 @@ def list_experiments(
     any characters.
     """
     now = datetime.now(UTC)
-    whole = every or pattern is not None or any(Status(each).is_final for each in statuses)
+    # What takes uploads is due no more once nothing has come for a month.
+    rests = any(Status(each).is_final or Status(each).takes_uploads for each in statuses)
+    whole = every or pattern is not None or rests
     found, more = _whole(stack) if whole else _present(stack, now, statuses)
     found = [
         item

@@ -53,6 +53,14 @@ def history(stack: Stack) -> Stack:
     return stack
 
 
+@pytest.mark.parametrize("status", [Status.COLLECTING, Status.REJECTED])
+def test_what_was_given_up_is_found_by_its_status(history: Stack, status: Status) -> None:
+    """It takes uploads as before; nothing is due of it once none has come for a month."""
+    put(history, "given-up", status, 200, due_at=None)
+    assert names("--status", status) == ["given-up"]
+    assert "given-up" not in names()
+
+
 def test_what_goes_on_is_listed_however_old_with_the_newest(history: Stack) -> None:
     assert names() == [*(f"shop-{n}" for n in range(NEWEST)), "old-held", "old-live"]
     told = novaloop("list").stdout
