@@ -6,21 +6,24 @@ import io
 import json
 import tarfile
 
+import pytest
+
 from novaloop.experiment.record import Attempt, Record, ScoreItem, Stage, StageState, Status
 from novaloop.experiment.spec.experiment import MAX_LABELS
 from novaloop.experiment.spec.stages import StageKind
 from novaloop.experiment.validation.reading import read_spec
 from novaloop.metrics.score import score_lines
 from novaloop.store.serialisation import plain
-from novaloop.usecases.score import MAX_SCORE_BYTES, ScoreWorld, score
-from tests.dynamodb import check_item
+from novaloop.usecases.score import MAX_SCORE_BYTES, ScoreWorld, _fitting, _Scored, score
+from tests.dynamodb import ITEM_BYTES, check_item
 from tests.simulation.twins import START, TwinObjects, TwinStore, VirtualClock
 
 JOB = "novaloop-demo--mmlu-1"
 
 
-def test_as_many_labels_as_an_experiment_may_have_fit() -> None:
-    labels = [f"{number:03} {'x' * 60}" for number in range(MAX_LABELS)]
+@pytest.mark.parametrize("text", ["x" * 60, "漢" * 96], ids=["usual", "longest"])
+def test_as_many_labels_as_an_experiment_may_have_fit(text: str) -> None:
+    labels = [f"{number:03} {text}" for number in range(MAX_LABELS)]
     lines = (
         json.dumps(
             {
@@ -33,9 +36,11 @@ def test_as_many_labels_as_an_experiment_may_have_fit() -> None:
     )
     scored, _ = score_lines(lines, labels=labels)
     content = scored.to_dict()
-    assert len(json.dumps(content)) <= MAX_SCORE_BYTES
+    size = len(json.dumps(content, ensure_ascii=False).encode())
+    assert _fitting(_Scored(content)).error is None
     item = ScoreItem("baseline", 1, START, None, content)
-    assert check_item({"experiment_id": "a", "item": "b", **plain(item)}) > 100_000
+    assert 100_000 < check_item({"experiment_id": "a", "item": "b", **plain(item)}) <= size
+    assert size <= MAX_SCORE_BYTES < ITEM_BYTES - 10_000
 
 
 def test_a_job_that_reports_too_much_ends_in_an_error_that_says_so() -> None:
