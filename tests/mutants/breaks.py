@@ -919,6 +919,12 @@ MUTANTS: Sequence[Mutant] = [
             old="runs = runs or plan.name == start",
             new="runs = True",
         ),
+        Fault(
+            does="a gate is said to be surer than the intervals are that it goes by",
+            test="test_a_gate_asks_nothing_that_the_scores_can_not_tell_any_more",
+            old="if asked != had:",
+            new="if False:",
+        ),
     ),
     *_in(
         "experiment/controller/commands.py",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import asdict, fields, is_dataclass, replace
 from datetime import UTC, datetime
 from types import NoneType
 from typing import Any, get_args, get_type_hints
@@ -33,9 +33,10 @@ from novaloop.experiment.record import (
     Status,
     Trouble,
 )
-from novaloop.experiment.spec.experiment import ExperimentSpec
+from novaloop.experiment.spec.experiment import MAX_ASKED, ExperimentSpec
 from novaloop.experiment.spec.stages import EvaluateStage, Role, SftStage, StageKind
 from novaloop.experiment.spec.yaml_file import MAX_BYTES
+from novaloop.metrics.gate import LedgerEntry, Outcome, Tier
 from novaloop.store.serialisation import Stored, plain, resolved_spec
 from novaloop.training.notes import HealthKind, HealthNote
 from tests.dynamodb import check_item, check_transaction
@@ -71,6 +72,18 @@ def test_the_lines_of_a_commit_fit_with_all_that_0_1_0_remembered() -> None:
     check_transaction(items, others=1 + 50)
 
 
+LARGEST_ENTRY = asdict(
+    LedgerEntry(
+        f"{'e' * 16}: recall of {'😀' * 100} not worse than {'e' * 16} by 0.000001 (should)",
+        f"+0.1234 (-0.1234 to +0.1234); {10**9} improved, {10**9} regressed of {10**9} questions; "
+        "as many characters as the name of a test of paired changes, by questions, may have",
+        "a change above -0.000001 at 99.995 % confidence, two-sided",
+        Outcome.UNDECIDED,
+        Tier.SHOULD,
+    )
+)
+
+
 def largest() -> Record:
     evaluation, training = EvaluateStage(name="e" * 16), SftStage(name="s" * 16)
     spec = ExperimentSpec().model_copy(
@@ -104,7 +117,7 @@ def largest() -> Record:
         reason=LONG,
         stages=stages,
         datasets={role: DatasetRef("v" * 1_024, "a" * 64, 10**9, outputs) for role in Role},
-        gate=GateVerdict("HOLD", False, LONG, ({"condition": "c" * 200},) * 10),
+        gate=GateVerdict("HOLD", False, LONG, (LARGEST_ENTRY,) * (MAX_ASKED + len(spec.plan))),
         approved_by=LONG,
         budget_lifted_by=LONG,
         endpoint=Endpoint("n" * 63, NOW, NOW, "n" * 63),

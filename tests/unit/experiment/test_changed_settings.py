@@ -146,6 +146,47 @@ def test_from_an_earlier_stage_its_settings_may_change_too() -> None:
     assert record.stage("baseline").state is StageState.PENDING
 
 
+def scored() -> Record:
+    """Return an experiment of which all but the deployment has run."""
+    *ran, deploy = failed().stages
+    done = (replace(stage, state=StageState.SUCCEEDED) for stage in ran)
+    return failed(status=Status.HELD, stages=(*done, deploy))
+
+
+@pytest.mark.parametrize(
+    ("gate", "why"),
+    [
+        ("confidence: 0.99", "gate.confidence: after-sft was scored with intervals at another"),
+        ("tries: 5", "gate.tries: after-sft was scored with intervals at another confidence"),
+        (
+            "not_worse_than: baseline, margin: 0.1, each_class: true",
+            "gate.each_class: after-sft was not compared class by class when it was scored",
+        ),
+        (
+            "conditions: [{not_worse_than: baseline, margin: 0.1, each_class: true}]",
+            "gate.each_class: after-sft was not compared class by class when it was scored",
+        ),
+    ],
+)
+def test_a_gate_asks_nothing_that_the_scores_can_not_tell_any_more(gate: str, why: str) -> None:
+    """It was obeyed, and the gate went by the intervals that there are."""
+    text = SETTINGS.replace("better_than: baseline", f"better_than: baseline, {gate}")
+    refused = retried(text, "deploy", scored()).history[0]
+    assert refused.outcome is CommandOutcome.IGNORED
+    assert why in refused.why
+    assert "or retry from it, with --from after-sft" in refused.why
+    again = retried(text, "after-sft", scored())
+    assert again.history[0].outcome is CommandOutcome.APPLIED
+    former = replace(scored(), spec=again.record.spec)
+    assert retried(text, "deploy", former).history[0].outcome is CommandOutcome.APPLIED
+
+
+@pytest.mark.parametrize("gate", ["at_least: 0.5", "metric: f1, better_than: baseline", ""])
+def test_another_gate_of_what_was_measured_judges_anew(gate: str) -> None:
+    text = SETTINGS.replace("gate: {better_than: baseline}", f"gate: {{{gate}}}")
+    assert retried(text, "deploy", scored()).history[0].outcome is CommandOutcome.APPLIED
+
+
 IMAGE = "111122223333.dkr.ecr.us-east-1.amazonaws.com/mine:1"
 
 

@@ -88,6 +88,16 @@ def test_what_is_not_yaml_is_told_with_line_and_advice(text: str, where: str, ad
             ),
         ),
         (
+            f"labels: [{', '.join(f'l{n}' for n in range(150))}]\ngate: {{at_least: 0.5, "
+            "conditions: ["
+            + "{not_worse_than: baseline, margin: 0.1, each_class: true}, " * 2
+            + "]}",
+            (
+                "gate: asks for 301 things, and at most 300 fit into its verdict; ask for less of "
+                "each class, or merge rare labels"
+            ),
+        ),
+        (
             "gate: {at_least: 70}",
             (
                 "gate.at_least: exact_match lies between 0 and 1, and 70 does not; write a level "

@@ -36,8 +36,10 @@ from novaloop.rewards.labels import LabelReader
 
 Share = Annotated[float, Field(ge=0, le=1)]
 MAX_LABELS = 150
-_WORDS_OF_BLEU = 4
 """Their confusion matrix, read in two ways, has to fit into an item of the table."""
+MAX_ASKED = 300
+"""How much a gate asks: the record, an item of the table, holds what was observed of each."""
+_WORDS_OF_BLEU = 4
 Labels = tuple[Annotated[str, Field(min_length=1, max_length=100)], ...]
 FIELDS_ONLY = "fields only"
 """The validation context in which an ExperimentSpec may contradict itself."""
@@ -94,11 +96,16 @@ class GateCondition(SpecPart):
     tier: Literal["must", "should"] = "must"
 
     @property
-    def asks_anything(self) -> bool:
-        """Whether there is a limit of any kind."""
+    def limits(self) -> int:
+        """How many limits it sets; what is asked of each class is one."""
         limits = self.at_least, self.better_than, self.not_worse_than
         shares = self.max_format_failures, self.max_truncated
-        return bool(self.class_floors) or any(each is not None for each in (*limits, *shares))
+        return len(self.class_floors) + sum(each is not None for each in (*limits, *shares))
+
+    @property
+    def asks_anything(self) -> bool:
+        """Whether there is a limit of any kind."""
+        return self.limits > 0
 
 
 class Gate(GateCondition):
@@ -351,6 +358,11 @@ def _check_gate(spec: ExperimentSpec) -> Iterator[Problem]:
             against = getattr(condition, field)
             yield from _check_comparison(f"{where}.{field}", against, evaluations[judged], earlier)
         yield from _check_measurement(where, condition, evaluations[judged], spec.labels)
+    others = len(spec.labels) - 1
+    asked = sum(each.limits + each.each_class * others for _, _, each in spec.judged())
+    if asked > MAX_ASKED:
+        what = f"asks for {asked:,} things, and at most {MAX_ASKED} fit into its verdict"
+        yield Problem("gate", what, "ask for less of each class, or merge rare labels")
 
 
 def _check_condition(where: str, condition: GateCondition, labels: Labels) -> Iterator[Problem]:

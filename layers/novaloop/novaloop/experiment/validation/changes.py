@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 from novaloop.experiment.record import Record
 from novaloop.experiment.runtimes.registry import runtime_of
-from novaloop.experiment.spec.experiment import ExperimentSpec
+from novaloop.experiment.spec.experiment import ExperimentSpec, Gate
 from novaloop.experiment.spec.stages import StagePlan
 from novaloop.experiment.validation.checks import check_settings
 from novaloop.experiment.validation.defaults import left_out
@@ -73,9 +73,11 @@ def _check(record: Record, spec: ExperimentSpec, start: str) -> Iterator[Problem
         what = "has other stages than the experiment was started with"
         yield Problem("plan", what, f"keep {names}, in this order, or submit it under a new name")
         return
+    kept: list[str] = []
     runs = False
     for (at, plan), old in zip(spec.places, before.plan, strict=True):
         runs = runs or plan.name == start
+        kept += [] if runs else [plan.name]
         if plan == old:
             continue
         if not runs:
@@ -83,9 +85,27 @@ def _check(record: Record, spec: ExperimentSpec, start: str) -> Iterator[Problem
             yield Problem(at, f"{plan.name} has run, and keeps its settings", do)
         else:
             yield from _check_stage(record, spec, plan, old, at)
+    yield from _check_scores(before, spec, kept)
     # With what was kept of the present settings.
     yield from spec.check_consistency()
     yield from check_settings(spec)
+
+
+def _check_scores(
+    before: ExperimentSpec, spec: ExperimentSpec, kept: Collection[str]
+) -> Iterator[Problem]:
+    """Yield what the gate asks that scores of evaluations which have run can't tell."""
+    if spec.gate is None:
+        return
+    had, asked = (before.gate or Gate()).level, spec.gate.level
+    for name in dict.fromkeys(name for _, name, _ in spec.judged() if name in kept):
+        do = f"leave it as it is, or retry from it, with --from {name}"
+        if asked != had:
+            at = "gate.tries" if spec.gate.tries else "gate.confidence"
+            yield Problem(at, f"{name} was scored with intervals at another confidence", do)
+        elif spec.compared_by_class(name) - before.compared_by_class(name):
+            what = f"{name} was not compared class by class when it was scored"
+            yield Problem("gate.each_class", what, do)
 
 
 def _check_stage(
