@@ -344,12 +344,16 @@ def test_a_look_that_dies_after_it_told_people_tells_them_once(kind: CommandKind
     assert is_clean(simulation)
 
 
-def test_what_is_left_of_a_name_without_a_record_is_cleaned_up_too() -> None:
-    """Its record was deleted, and its files with it: only tags tell what is left."""
+@pytest.mark.parametrize("uid", [None, "4f1e0000-0000-4000-8000-000000000001"])
+def test_what_is_left_of_a_name_without_a_record_is_cleaned_up_too(uid: str | None) -> None:
+    """Its record was deleted, and its files with it: only tags tell what is left.
+
+    With its `uid`, the command was given before.
+    """
     simulation = Simulation()
     leave(simulation.hosting)
     simulation.passes(timedelta(hours=1))
-    simulation.command("demo", CommandKind.CLEANUP)
+    simulation.command("demo", CommandKind.CLEANUP, uid=uid)
     simulation.passes(timedelta(minutes=30))
     assert simulation.hosting.left() == []
     assert simulation.record("demo").status is Status.STOPPED

@@ -82,6 +82,7 @@ from novaloop.experiment.names import experiment_of_job, job_name
 from novaloop.experiment.record import (
     Ailment,
     Cleanup,
+    CommandKind,
     Endpoint,
     HistoryEntry,
     Record,
@@ -233,7 +234,10 @@ def _new(seen: Observation, now: datetime, policy: Policy) -> Record:
     if seen.snapshot.has_uploads:
         return new
     gone = "its record is gone; what still carries its tag is cleaned up"
-    return replace(new, status=Status.STOPPED, reason=gone, ended_at=now)
+    # Whoever gave the command may have seen that record. What is left is its.
+    cleanups = (each for each in seen.snapshot.commands if each.kind is CommandKind.CLEANUP)
+    uid = next(filter(None, (each.uid for each in cleanups)), new.uid)
+    return replace(new, status=Status.STOPPED, reason=gone, ended_at=now, uid=uid)
 
 
 def _collect(record: Record, seen: Observation, now: datetime, policy: Policy) -> Decision:
