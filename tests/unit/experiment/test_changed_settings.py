@@ -146,6 +146,28 @@ def test_from_an_earlier_stage_its_settings_may_change_too() -> None:
     assert record.stage("baseline").state is StageState.PENDING
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "at"),
+    [
+        ("instances: 4", "peft: full, instances: 4", "plan[1].sft.peft"),
+        ("ttl_hours: 2", "to: bedrock-on-demand", "plan[3].deploy.to"),
+    ],
+)
+def test_what_another_experiments_checkpoint_has_to_allow_stays(
+    old: str, new: str, at: str
+) -> None:
+    """It is checked when that is looked up: once, before the start."""
+    text = SETTINGS.replace("budget_usd: 1000", "budget_usd: null")
+    changed = text.replace(old, new)
+    assert retried(changed).history[0].outcome is CommandOutcome.APPLIED
+    origin = "checkpoint: first/sft\n"
+    record = failed(base_checkpoint="s3://bucket/first")
+    record = replace(record, spec=read_spec((origin + text).encode()))
+    refused = retried(origin + changed, record=record).history[0]
+    assert refused.outcome is CommandOutcome.IGNORED
+    assert f"{at}: can't be changed after the start" in refused.why
+
+
 def scored() -> Record:
     """Return an experiment of which all but the deployment has run."""
     *ran, deploy = failed().stages

@@ -18,6 +18,8 @@ _MAY_CHANGE = {"plan", "gate", "approval", "budget_usd", "report_rows"}
 """All else is what the datasets were converted by, or what finished stages were run by."""
 _SETTLED = ("image", "processor", "endpoint")
 """What of a stage is checked against the stack, or others' endpoints, before the start alone."""
+_BY_ORIGIN = ("peft", "to")
+"""What of a stage is checked against another experiment's checkpoint, when that is looked up."""
 _ANEW = "leave it as it is, or submit it under a new name"
 
 
@@ -112,7 +114,7 @@ def _check_stage(
     record: Record, spec: ExperimentSpec, plan: StagePlan, old: StagePlan, at: str
 ) -> Iterator[Problem]:
     """Yield what a stage can't be given any more."""
-    for name in _SETTLED:
+    for name in (*_SETTLED, *(_BY_ORIGIN if spec.origin is not None else ())):
         if getattr(plan, name, None) != getattr(old, name, None):
             yield Problem(f"{at}.{name}", "can't be changed after the start", _ANEW)
     inputs = [*plan.inputs, *filter(None, (plan.validation_input,))]
