@@ -248,8 +248,9 @@ def _print(compared: Compared, out: Console) -> None:
         out.print(_changes(before, after, found))
         out.print()
         out.print(f"{after} against {before}: {found.summary}.", markup=False)
+        counted = found.counted.removesuffix("s") if found.improved == 1 else found.counted
         out.print(
-            f"{found.improved:,} {found.counted} improved, {found.regressed:,} regressed, "
+            f"{found.improved:,} {counted} improved, {found.regressed:,} regressed, "
             f"{found.same:,} stayed the same."
         )
         names = compared.names.get(after, {})
@@ -285,8 +286,9 @@ def _changes(before: str, after: str, found: Comparison) -> Table:
     confidence = percent(next(iter(found.metrics.values())).confidence)
     for heading in (before, after, "change", f"{confidence} interval"):
         table.add_column(Text(heading), justify="right", overflow="fold", max_width=16)
-    for name, each in found.metrics.items():
-        table.add_row(BY_NAME[name].title, *_row(name, each))
+    for name, metric in BY_NAME.items():
+        if name in found.metrics:
+            table.add_row(metric.title, *_row(name, found.metrics[name]))
     return table
 
 

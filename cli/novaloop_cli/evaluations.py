@@ -254,7 +254,7 @@ def _read(file: Path, reading: Reading) -> Evaluation:
         if RowScores.are_in(first.encode()):
             rows = RowScores.from_lines(encoded)
             return Evaluation(file, reading, score_rows(rows, reading.confidence), rows)
-        if first in {"{", "["}:
+        if first == "{" or first.startswith("["):
             raise InferenceError(
                 "is one JSON document and not one object a line; of a report, compare the row "
                 "scores, which the stack's bucket has under scores/"

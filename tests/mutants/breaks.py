@@ -771,6 +771,34 @@ MUTANTS: Sequence[Mutant] = [
         ),
     ),
     *_in(
+        "metrics/given.py",
+        "tests/unit/cli/test_compare_files.py",
+        Fault(
+            does="of two rows with one id, either is compared",
+            test="test_rows_that_mean_nothing_are_refused_with_their_lines",
+            old="if each and first.setdefault(each, line) != line:",
+            new="if False:",
+        ),
+        Fault(
+            does="a score that is none counts as 0",
+            test="test_rows_that_mean_nothing_are_refused_with_their_lines",
+            old="elif not math.isfinite(score):",
+            new="elif False:",
+        ),
+        Fault(
+            does="rows of one question are as many cases",
+            test="test_rows_of_one_question_are_one_case",
+            old="hashes = np.array(list(map(hash_of, asked)), dtype=np.uint64)",
+            new="hashes = np.array(keys, dtype=np.uint64)",
+        ),
+        Fault(
+            does="an answer is compared with one to another reference",
+            test="test_rows_without_a_partner_are_refused_by_name",
+            old='hash_of("id", *each) for each in zip(ids, asked, references, strict=True)',
+            new='hash_of("id", *each) for each in zip(ids, asked, strict=True)',
+        ),
+    ),
+    *_in(
         "metrics/gate.py",
         "tests/unit/metrics/test_gate.py",
         Fault(

@@ -167,7 +167,12 @@ def test_scores_of_any_range_are_told_in_their_own_unit(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("header", "rows", "complaint"),
     [
-        ("id,score", [("a", 1), ("b", "NaN"), ("c", "0,5".replace(",", "."))], "line 3: a score"),
+        ("id,score", [("a", 1), ("b", "NaN"), ("c", 0.5)], "line 3: a score that is no finite"),
+        (
+            "id,score",
+            [("a", 1), ("b", '"0,5"'), ("c", 0.5)],
+            "line 3: a score with a decimal comma",
+        ),
         ("id,score", [("a", 1), ("b", ""), ("c", "")], "lines 3, 4: no score"),
         ("id,score", [("a", 1), ("b", "inf"), ("c", 0)], "line 3: a score that is no finite"),
         ("id,score", [("a", 1), ("", 1), ("c", 0)], "line 3: no id"),
@@ -270,6 +275,8 @@ def test_a_report_is_told_where_its_rows_are(tmp_path: Path, right: Path) -> Non
     report = tmp_path / "report.json"
     report.write_text(json.dumps({"experiment": "quality"}, indent=2))
     assert "compare the row scores" in refused(report, right)
+    report.write_text(json.dumps([{"id": 1, "score": 1}]))
+    assert "is one JSON document and not one object a line" in refused(report, right)
 
 
 def test_files_of_one_name_are_told_apart(tmp_path: Path) -> None:
@@ -280,6 +287,18 @@ def test_files_of_one_name_are_told_apart(tmp_path: Path) -> None:
     assert title == (
         "b/inference_output.jsonl, b/inference_output.jsonl (2) against a/inference_output.jsonl"
     )
+
+
+def test_what_one_row_did_is_told_of_one(tmp_path: Path) -> None:
+    old = table(tmp_path / "old.csv", "id,score", [("a", 0), ("b", 1)])
+    new = table(tmp_path / "new.csv", "id,score", [("a", 1), ("b", 1)])
+    assert "1 row improved, 0 regressed, 1 stayed the same." in told(run(old, new))
+
+
+def test_metrics_stand_in_one_order(right: Path, wrong: Path) -> None:
+    lines = run(wrong, right, "--labels", LABELS).stdout.splitlines()
+    titles = [metric["title"] for metric in content(wrong, right, "--labels", LABELS)["metrics"]]
+    assert [line.partition("  ")[0] for line in lines[1 : 1 + len(titles)]] == titles
 
 
 def test_a_number_in_a_files_name_tells_no_file_apart(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -28,6 +29,8 @@ _REPEATED = (
 _LEAVE_OUT = "score it, as by 0, or leave the row out of all files"
 _UNSCORED = f"no score; {_LEAVE_OUT}"
 _NO_NUMBER = f"a score that is no finite number; {_LEAVE_OUT}"
+_COMMA = "a score with a decimal comma; write a point"
+_DECIMAL_COMMA = re.compile(r"[-+]?\d*,\d+")
 _WORDS = {"true": 1.0, "false": 0.0}
 
 
@@ -134,7 +137,8 @@ class _Columns:
             if score is None:
                 self._note(_UNSCORED, line)
             elif not math.isfinite(score):
-                self._note(_NO_NUMBER, line)
+                has_comma = _DECIMAL_COMMA.fullmatch(str(fields.get("score")).strip())
+                self._note(_COMMA if has_comma else _NO_NUMBER, line)
             scores.append(score or 0.0)
         return scores
 

@@ -268,7 +268,11 @@ def differences(report: ComparisonReport, comparison: Comparison) -> dict[str, d
     """Return every metric's `metrics.results.Difference` of a comparison, by its title."""
     scores = {each["stage"]: each["score"] or {} for each in report["evaluations"]}
     found = scores[comparison["stage"]]["comparisons"][comparison["against"]]
-    return {BY_NAME[name].title: each for name, each in found["metrics"].items()}
+    return {
+        metric.title: found["metrics"][name]
+        for name, metric in BY_NAME.items()
+        if name in found["metrics"]
+    }
 
 
 def chance(p_value: float) -> str:
