@@ -33,7 +33,7 @@ from novaloop_cli.experiments import Compared, compare_experiments
 from novaloop_cli.reporting import write_files
 from novaloop_cli.score import listed, with_labels
 from novaloop_cli.show import as_json, print_json
-from novaloop_cli.stack import Stack, with_stack_at_need
+from novaloop_cli.stack import Choice, with_choice
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -78,9 +78,9 @@ SHOWN = 10
     help="Folder for report.html, .json and .md.",
 )
 @as_json
-@with_stack_at_need
+@with_choice
 def compare(
-    find_stack: Callable[[], Stack],
+    choose: Callable[[], Choice],
     *,
     evaluations: tuple[str, ...],
     labels: str | None,
@@ -117,7 +117,7 @@ def compare(
     ):
         compared = _compare_files([_file(each) for each in evaluations], reading, metric)
     else:
-        compared = compare_experiments(find_stack(), evaluations, metric, confidence)
+        compared = compare_experiments(choose().find(), evaluations, metric, confidence)
     page = _write(compared.content, directory) if directory is not None else None
     if json_:
         print_json(compared.content)

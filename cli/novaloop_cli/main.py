@@ -21,6 +21,7 @@ COMMANDS = {
     "compare": "compare:compare",
     "convert": "convert:convert",
     "demo": "demo:demo",
+    "doctor": "doctor.command:doctor",
     "invoke": "chat:invoke",
     "keep": "commands:keep",
     "list": "listing:list_experiments",

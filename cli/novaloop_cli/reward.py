@@ -44,7 +44,7 @@ from novaloop_cli.errors import Refused
 from novaloop_cli.experiment_files import beginning, data_files
 from novaloop_cli.reward_function import ROWS, lambda_client, try_function, warnings
 from novaloop_cli.show import as_json, print_json
-from novaloop_cli.stack import attach, aws_account, local_stack
+from novaloop_cli.stack import attach, aws_account, local_account
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -281,7 +281,7 @@ def _told_reward(spec: ExperimentSpec) -> str:
 def _account(profile: str | None, region: str, *, local: bool) -> AbstractContextManager[object]:
     if local and profile:
         raise Refused("the local cloud has no --profile; leave out --local or --profile")
-    return local_stack(attach()) if local else aws_account(profile, region)
+    return local_account(attach()) if local else aws_account(profile, region)
 
 
 def _rows(file: Path) -> dict[int, dict[str, Any]]:

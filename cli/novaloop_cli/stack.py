@@ -230,11 +230,17 @@ def environment(changes: Mapping[str, str], *, without: str = "") -> Iterator[No
 
 
 @contextmanager
+def local_account(cloud: LocalCloud) -> Iterator[str]:
+    """Let every AWS client talk to a running local cloud, and give its stack's name."""
+    with environment(cloud.environment(), without="AWS_"):
+        yield cloud.state.stack_name
+
+
+@contextmanager
 def local_stack(cloud: LocalCloud) -> Iterator[Stack]:
     """Talk to a running local cloud."""
-    with environment(cloud.environment(), without="AWS_"):
-        found = find_stack(cloud.state.stack_name)
-        yield replace(found, is_local=True, chosen_by=("--local",))
+    with local_account(cloud) as name:
+        yield Choice(name, is_local=True, by=("--local",)).find()
 
 
 @contextmanager
@@ -255,13 +261,6 @@ def aws_account(
         validate_region_name(chosen)
         with environment(dict.fromkeys(REGION_VARIABLES, chosen)):
             yield chosen
-
-
-@contextmanager
-def aws_stack(name: str, profile: str | None, region: str | None) -> Iterator[Stack]:
-    """Talk to a deployed stack."""
-    with aws_account(profile, region):
-        yield find_stack(name)
 
 
 def attach() -> LocalCloud:
@@ -304,20 +303,39 @@ _OPTIONS = (
 )
 
 
+@dataclass(frozen=True)
+class Choice:
+    """The deployment that a command line names, whether or not there is one.
+
+    `by` are the options that led to it.
+    """
+
+    name: str
+    is_local: bool
+    by: tuple[str, ...]
+
+    def find(self) -> Stack:
+        """Look the deployment up. Raises Refused, Failed."""
+        return replace(find_stack(self.name), is_local=self.is_local, chosen_by=self.by)
+
+
 def with_stack(command: Callable[Concatenate[Stack, P], R]) -> Callable[..., R]:
     """Give a command the options that choose a deployment, and the deployment."""
 
     @functools.wraps(command)
-    def opened(find: Callable[[], Stack], /, *args: P.args, **kwargs: P.kwargs) -> R:
-        return command(find(), *args, **kwargs)
+    def found(choose: Callable[[], Choice], /, *args: P.args, **kwargs: P.kwargs) -> R:
+        return command(choose().find(), *args, **kwargs)
 
-    return with_stack_at_need(opened)
+    return with_choice(found)
 
 
-def with_stack_at_need(
-    command: Callable[Concatenate[Callable[[], Stack], P], R],
+def with_choice(
+    command: Callable[Concatenate[Callable[[], Choice], P], R],
 ) -> Callable[..., R]:
-    """Give a command the options that choose a deployment, and what looks it up."""
+    """Give a command the options that choose a deployment, and what makes the choice at need.
+
+    From then on every AWS client talks to its account and region.
+    """
 
     @functools.wraps(command)
     @click.pass_context
@@ -333,14 +351,15 @@ def with_stack_at_need(
     ) -> R:
         given = _given(context, stack_name=stack_name, profile=profile, region=region)
 
-        def find() -> Stack:
+        def choose() -> Choice:
             if local:
                 _refuse_both(context, given)
-                return context.with_resource(local_stack(attach()))
-            stack = context.with_resource(aws_stack(stack_name, profile, region))
-            return replace(stack, chosen_by=given)
+                name = context.with_resource(local_account(attach()))
+                return Choice(name, is_local=True, by=("--local",))
+            context.with_resource(aws_account(profile, region))
+            return Choice(stack_name, is_local=False, by=given)
 
-        return command(find, *args, **kwargs)
+        return command(choose, *args, **kwargs)
 
     decorated: Callable[..., R] = wrapper
     for option in reversed(_OPTIONS):

@@ -66,7 +66,12 @@ _version_of_event: contextvars.ContextVar[str | None] = contextvars.ContextVar("
 
 def register(service: str, handler: Handler, target_prefix: str | None = None) -> None:
     """Route every request signed for `service` to `handler`, which authorizes it, too."""
-    app.SERVICE_HANDLERS[service] = handler
+
+    async def answer(*request: Any) -> Response:
+        status, headers, body = await handler(*request)
+        return status, {**headers}, body  # ministack writes the body's length into them
+
+    app.SERVICE_HANDLERS[service] = answer
     iam_actions.SERVICE_TO_IAM_NAMESPACE.pop(service, None)
     if target_prefix is None:
         return
@@ -665,7 +670,7 @@ def _limited(service: str, handle: Handler) -> Handler:
         if problem is None:
             status, told, answer = await handle(method, path, headers, body, query)
             large = limits.too_large(answer) if service == "lambda" else None
-            return (status, told, answer) if large is None else (200, _UNHANDLED, large)
+            return (status, told, answer) if large is None else (200, {**_UNHANDLED}, large)
         answer_error = responses.error_response_json
         if service == "sns":
             answer_error = responses.error_response_xml

@@ -12,6 +12,7 @@ from novaloop_localcloud.bedrock.service import Bedrock
 from novaloop_localcloud.credentials import ADMINISTRATOR
 from novaloop_localcloud.host import emulator
 from novaloop_localcloud.lag import Lag
+from novaloop_localcloud.quotas import ServiceQuotas
 from novaloop_localcloud.sagemaker.faults import Faults
 from novaloop_localcloud.sagemaker.hosting import Hosting
 from novaloop_localcloud.sagemaker.registry import Registry
@@ -44,7 +45,7 @@ class EscrowBucket:
 def install(
     directory: Path, *, starting_seconds: float, endpoint_seconds: float, lag: Lag | None = None
 ) -> None:
-    """Let the emulator serve SageMaker, Bedrock and the Tagging API.
+    """Let the emulator serve SageMaker, Bedrock, the Tagging API and Service Quotas.
 
     Planned faults are read from `directory / "faults"`, the jobs' own log is written there. A job
     and an endpoint spend so many seconds before they start; `lag` says how late things show.
@@ -63,4 +64,5 @@ def install(
     for name in ("bedrock", "bedrock-runtime"):
         emulator.register(name, bedrock.handle)
     tagging = Tagging(lag, jobs.tagged, hosting.tagged, models.tagged)
+    emulator.register("servicequotas", ServiceQuotas(faults).handle, "ServiceQuotasV20190624.")
     emulator.register("tagging", tagging.handle, "ResourceGroupsTaggingAPI_20170126")

@@ -16,6 +16,7 @@
 |                                | Bedrock's: it ends as Failed with `reason`                    |
 | `event`                        | `outcome` lost or duplicated: the next event of the resource  |
 | `asynchronous-invocation`      | `outcome` Held: what a function is to be called with waits    |
+| `quota`, `quota-request`       | `outcome` is its value; an increase to that was asked for     |
 
 Whatever ends as Failed does so in AWS's own words if `outcome` is NoCapacity or ServiceFault.
 With `outcome` Held a job, an endpoint, a component or a model stays as it is (Starting, Creating,

@@ -88,14 +88,8 @@ def test_stopping_a_local_cloud_that_does_not_run_is_success(
 
 def test_a_profile_wins_over_keys_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "from the environment")
-    seen = {}
-
-    def look(_: str) -> None:
-        seen.update(stacks.os.environ)
-
-    monkeypatch.setattr(stacks, "find_stack", look)
-    with stacks.aws_stack("novaloop", "jane", "eu-west-1"):
-        pass
+    with stacks.aws_account("jane", "eu-west-1"):
+        seen = dict(stacks.os.environ)
     assert "AWS_ACCESS_KEY_ID" not in seen
     assert (seen["AWS_PROFILE"], seen["AWS_REGION"]) == ("jane", "eu-west-1")
     assert stacks.os.environ["AWS_ACCESS_KEY_ID"] == "from the environment"

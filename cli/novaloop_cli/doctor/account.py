@@ -1,0 +1,63 @@
+"""The stack that is looked at, and the clients to look with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from novaloop_cli.stack import aws_client
+
+
+@dataclass(frozen=True)
+class DeployedStack:
+    """A stack as CloudFormation describes it.
+
+    `resources` are its physical ids by type and then by logical id. `parameters` and `outputs` are
+    by their names.
+    """
+
+    name: str
+    status: str
+    parameters: Mapping[str, str]
+    outputs: Mapping[str, str]
+    resources: Mapping[str, Mapping[str, str]]
+
+    def of_type(self, kind: str) -> Iterator[tuple[str, str]]:
+        """Yield logical and physical id of each resource of a type, such as `AWS::SQS::Queue`."""
+        yield from sorted(self.resources.get(kind, {}).items())
+
+
+class Clients(dict[str, Any]):
+    """The clients of services by their names, made when they are first asked for."""
+
+    def __missing__(self, service: str) -> Any:
+        """Make a client. Not safe to call from several threads, as boto3's session is not."""
+        made = self[service] = aws_client(service)
+        return made
+
+
+def find_deployed(name: str) -> DeployedStack | None:
+    """Return a stack, or None if there is none of this name."""
+    cloudformation = aws_client("cloudformation")
+    try:
+        (found,) = cloudformation.describe_stacks(StackName=name)["Stacks"]
+    except ClientError as error:
+        if "does not exist" in str(error):
+            return None
+        raise
+    resources: dict[str, dict[str, str]] = {}
+    pages = cloudformation.get_paginator("list_stack_resources").paginate(StackName=name)
+    for each in (resource for page in pages for resource in page["StackResourceSummaries"]):
+        if "PhysicalResourceId" in each:  # nothing has it that could not be made
+            of_type = resources.setdefault(each["ResourceType"], {})
+            of_type[each["LogicalResourceId"]] = each["PhysicalResourceId"]
+    return DeployedStack(
+        name,
+        found["StackStatus"],
+        {each["ParameterKey"]: each["ParameterValue"] for each in found.get("Parameters", [])},
+        {each["OutputKey"]: each["OutputValue"] for each in found.get("Outputs", [])},
+        resources,
+    )
