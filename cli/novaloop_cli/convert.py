@@ -17,13 +17,14 @@ from pydantic import ValidationError
 
 from novaloop.datasets.errors import Setting, Wording
 from novaloop.datasets.options import SourceFormat
-from novaloop.datasets.profile.checks import Finding, check_datasets
+from novaloop.datasets.profile.checks import check_datasets
 from novaloop.datasets.profile.profile import DatasetProfile
 from novaloop.datasets.reading.file_types import how_to_save
 from novaloop.experiment.record import DatasetItem, DatasetStatus
 from novaloop.experiment.spec.experiment import FIELDS_ONLY, ExperimentSpec
 from novaloop.experiment.spec.inputs import FORMATS, question_column
-from novaloop.usecases.conversion import Conversion
+from novaloop.usecases.conversion import Conversion, IngestWorld
+from novaloop.usecases.dataset_checks import places_of
 from novaloop.wording import problems_of
 from novaloop_cli.errors import Refused
 from novaloop_cli.folder import FolderObjects, folder_world
@@ -98,9 +99,9 @@ def convert(
     with TemporaryDirectory(dir=_folder_of(written)) as scratch:
         spec = _spec(given)
         item, card = _convert(source, written, method, spec, Path(scratch))
-        findings = list(_findings(item, max_length, spec, Path(scratch)))
+        findings = list(_findings(item, source, max_length, spec, Path(scratch)))
     told = list(brief(item, card, source, target, spec.labels))
-    told += [f"  {finding.check}: {finding.message}" for finding in findings]
+    told += [f"  {line}" for line in findings]
     if item.status is not DatasetStatus.ACCEPTED:
         raise Refused("\n".join(told))
     said = "\n".join(told)
@@ -163,8 +164,7 @@ def _convert(
     key = f"inbox/convert/{role}{''.join(source.suffixes)}"
     now = datetime.now(UTC)
     item = DatasetItem(role, DatasetStatus.INGESTING, key, "local", now, "", now)
-    world = folder_world("convert", scratch, {key: source})
-    world = replace(world, wording=Wording(in_options, shows_found=True))
+    world = _world(item, source, scratch)
     job = Conversion("convert", spec, (item,))
     (done,) = convert_on_all_cores(job, source.stat().st_size, world)
     objects = FolderObjects(scratch, {})
@@ -179,16 +179,27 @@ def _convert(
     return done, json.loads(objects.path(done.card_key).with_suffix(".json").read_bytes())
 
 
+def _world(item: DatasetItem, source: Path, scratch: Path) -> IngestWorld:
+    world = folder_world("convert", scratch, {item.source_key: source})
+    return replace(world, wording=Wording(in_options, shows_found=True))
+
+
 def _findings(
-    item: DatasetItem, max_length: int | None, spec: ExperimentSpec, scratch: Path
-) -> Iterator[Finding]:
-    """Yield what the checks before a start find in this file alone."""
-    if item.profile_key:
-        data = FolderObjects(scratch, {}).path(item.profile_key).read_bytes()
-        profiles = {item.role: DatasetProfile.from_bytes(data)}
-        max_lengths = {item.role: max_length} if max_length else {}
-        column = question_column(spec)
-        yield from check_datasets(profiles, None, max_lengths, spec.labels, column)
+    item: DatasetItem, source: Path, max_length: int | None, spec: ExperimentSpec, scratch: Path
+) -> Iterator[str]:
+    """Yield what the checks before a start find in this file alone, with the first lines of it."""
+    if item.profile_key is None:
+        return
+    data = FolderObjects(scratch, {}).path(item.profile_key).read_bytes()
+    profiles = {item.role: DatasetProfile.from_bytes(data)}
+    max_lengths = {item.role: max_length} if max_length else {}
+    column = question_column(spec)
+    findings = check_datasets(profiles, None, max_lengths, spec.labels, column)
+    job = Conversion("convert", spec, (item,))
+    places = places_of(findings, job, _world(item, source, scratch))
+    for finding, place in zip(findings, places, strict=True):
+        at = f" ({source.name}, {place})" if place else ""
+        yield f"{finding.check}: {finding.message}{at}"
 
 
 def _rejects_of(target: Path) -> Path:

@@ -38,16 +38,19 @@ if TYPE_CHECKING:
 NEWEST = 20
 """How many experiments are listed besides those that go on."""
 MOST_FOLDERS = 10
+WIDE = 120
+"""Characters of a terminal from which on the list also has the model."""
 LEAST_WIDTH = 20
 """Characters for a reason in the list, however long a name and a status are."""
 
 
 @dataclass(frozen=True)
 class Listed(ExperimentSummary):
-    """One experiment of the list. `cost_usd` is None if no price of what it uses is known, or what
-    a newer release wrote can't be read."""
+    """One experiment of the list. `cost_usd` is None if no price of what it uses is known, and so
+    are both if what a newer release wrote can't be read."""
 
     cost_usd: Cost | None = None
+    model: str | None = None
 
 
 @click.command("list")
@@ -155,6 +158,7 @@ def _listed(record: Record, now: datetime) -> Listed:
         record.started_at,
         record.ended_at,
         cost_usd(record, now),
+        record.spec.model,
     )
 
 
@@ -178,6 +182,7 @@ def _table(found: list[Listed], now: datetime, width: int) -> Table:
     columns = {
         "experiment": [item.experiment_id for item in found],
         "status": [item.status for item in found],
+        **({"model": [item.model or "?" for item in found]} if width >= WIDE else {}),
         "created": ages,
         "spent $": spent,
     }
@@ -187,9 +192,8 @@ def _table(found: list[Listed], now: datetime, width: int) -> Table:
         table.add_column(heading, no_wrap=True, justify=justify)
         left -= max(map(len, (heading, *cells))) + 2
     table.add_column("why", overflow="fold")
-    for item, created, cost in zip(found, ages, spent, strict=True):
-        style = views.STYLES.get(item.status, "")
+    for item, *cells in zip(found, *columns.values(), strict=True):
+        styles = {item.status: views.STYLES.get(item.status, "")}
         lines = wrap(item.reason, max(left, LEAST_WIDTH), max_lines=2, placeholder=" …")
-        row = (item.experiment_id, Text(item.status, style), created, cost, "\n".join(lines))
-        table.add_row(*row)
+        table.add_row(*(Text(cell, styles.get(cell, "")) for cell in cells), "\n".join(lines))
     return table

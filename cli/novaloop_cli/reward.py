@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 import shlex
 from collections import Counter
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 from rich.table import Table
 from rich.text import Text
 
-from novaloop.datasets.convert import RowPlace, placed_rows
+from novaloop.datasets.convert import RowPlace
 from novaloop.datasets.errors import DatasetRefused, Wording
 from novaloop.datasets.options import RowFormat, SourceFormat
 from novaloop.datasets.rejects import RejectLog
@@ -38,7 +40,7 @@ from novaloop.rewards.reward import (
 from novaloop.rewards.schema import violations
 from novaloop.rewards.scorers import read_answer, reference_text, score_answer
 from novaloop.rewards.trial import RewardTrial
-from novaloop.usecases.conversion import dataset_options
+from novaloop.usecases.conversion import dataset_options, rows_of
 from novaloop_cli import views
 from novaloop_cli.errors import Refused
 from novaloop_cli.experiment_files import beginning, data_files
@@ -79,6 +81,7 @@ class Rewarded:
     directory: Path
     spec: ExperimentSpec
     file: Path
+    role: Role
 
 
 @click.group()
@@ -173,8 +176,8 @@ def _rewarded(path: Path) -> Rewarded | None:
     role = min(rewarded, key=lambda each: each is not Role.RFT, default=None)
     files = [] if role is None else data_files(directory, spec)[source_stem(spec, role)]
     if path.is_file():
-        if path in files:
-            return Rewarded(directory, spec, path)
+        if role is not None and path in files:
+            return Rewarded(directory, spec, path, role)
         _require_rows(path)
         return None
     if role is None:
@@ -185,7 +188,7 @@ def _rewarded(path: Path) -> Rewarded | None:
     if len(files) > 1:
         names = " and ".join(file.name for file in files)
         raise Refused(f"{directory}: {names} are the same dataset; keep one of them")
-    return Rewarded(directory, spec, files[0])
+    return Rewarded(directory, spec, files[0], role)
 
 
 def _require_rows(path: Path) -> None:
@@ -199,14 +202,21 @@ def _require_rows(path: Path) -> None:
 def _placed(rewarded: Rewarded, log: RejectLog) -> Iterator[tuple[RowPlace, bytes]]:
     """Yield the rows as their training gets them, also those that can't earn their reward."""
     source_format = SourceFormat.of(rewarded.file.name) or SourceFormat.CSV
-    options = dataset_options(rewarded.spec, source_format)
+    spec, role = rewarded.spec, rewarded.role
+    options = dataset_options(spec, source_format)
     options = replace(options, tries_reward=False, wording=Wording(shows_found=True))
+    at = row_formats(spec, role).index(RowFormat.RFT)
     try:
-        with rewarded.file.open("rb") as source:
-            for rows, place in placed_rows(source, (RowFormat.RFT,), options, log):
-                yield from ((place(index), row) for index, row in enumerate(rows.lines[0]))
+        with ExitStack() as opened:
+            open_source = partial(_opened, rewarded.file, opened)
+            for rows, place in rows_of(spec, role, open_source, options, log):
+                yield from ((place(index), row) for index, row in enumerate(rows.lines[at]))
     except DatasetRefused as refused:
         raise Refused(f"{rewarded.file}: {options.wording.told(refused)}") from None
+
+
+def _opened(file: Path, opened: ExitStack) -> BinaryIO:
+    return opened.enter_context(file.open("rb"))
 
 
 def _rows_of(rewarded: Rewarded) -> dict[int, dict[str, Any]]:

@@ -231,3 +231,15 @@ def test_how_a_file_of_another_kind_is_saved_is_told(tmp_path: Path, name: str, 
     )
     assert result.exit_code == 2
     assert told in " ".join(result.stderr.split())
+
+
+def test_what_is_found_in_rows_is_told_with_their_lines(tmp_path: Path) -> None:
+    source = tmp_path / "mine.csv"
+    source.write_text('question,answer\n"which\nway?",left\nwhere?,there\nwhere?,there\n')
+    result = novaloop(
+        "convert", str(source), str(tmp_path / "out.jsonl"), "--method", "eval", "--max-length", "1"
+    )
+    assert result.exit_code == 0, result.output
+    told = " ".join(result.stdout.split())
+    assert "keep one of each (mine.csv, lines 4, 5)" in told
+    assert "raise max_length (mine.csv, lines 2, 4, 5)" in told

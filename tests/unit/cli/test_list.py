@@ -141,3 +141,18 @@ def test_what_is_read_follows_what_goes_on_and_not_the_history(
     read.clear()
     assert len(names("shop-1?")) == 10
     assert read == {"index": MANY + 2, "records": 10}
+
+
+@pytest.mark.parametrize(
+    ("columns", "shown"), [(80, False), (119, False), (120, True), (200, True)]
+)
+def test_a_wide_terminal_has_room_for_the_model(
+    history: Stack, monkeypatch: pytest.MonkeyPatch, columns: int, shown: bool
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    told = novaloop("list").stdout
+    assert max(map(len, told.splitlines())) <= columns
+    assert ("model" in told.splitlines()[0].split()) is shown
+    assert ("nova-lite-2" in told) is shown
+    (first, *_) = json.loads(novaloop("list", "--json").stdout)
+    assert first["model"] == "nova-lite-2"

@@ -229,6 +229,28 @@ def test_references_that_can_not_earn_the_reward_are_counted_with_their_places(
     assert "2 of 3 rows can't earn the reward: row 2 (line 3), row 3 (line 4): refer" in told
 
 
+def test_of_a_file_that_is_divided_the_rows_of_the_training_are_tried(folder: Path) -> None:
+    """A question of another set that can't earn the reward is none of the training's."""
+    (folder / "rft.csv").unlink()
+    rows = [f"how many are {number}?,{number}" for number in range(60)]
+    (folder / "data.csv").write_text("\n".join(("question,answer", *rows)) + "\n")
+    (folder / "experiment.yaml").write_text(
+        "reward: {type: numeric}\nsplit: {sft: 30, rft: 20, eval: 10}\n"
+    )
+    told = json.loads(novaloop("reward", "try", str(folder), "--limit", "60", "--json").stdout)
+    assert (told["rows"], told["can_earn_reward"]) == (20, 20)
+    lines = {trial["line"] for trial in told["trials"]}
+    other = next(line for line in range(2, 62) if line not in lines)
+    rows[other - 2] = rows[other - 2].replace(f",{other - 2}", ",none")
+    mine = min(lines)
+    rows[mine - 2] = rows[mine - 2].replace(f",{mine - 2}", ",none")
+    (folder / "data.csv").write_text("\n".join(("question,answer", *rows)) + "\n")
+    refused = novaloop("reward", "try", str(folder))
+    assert refused.exit_code == 2
+    said = " ".join(refused.stderr.split())
+    assert f"1 of 20 rows can't earn the reward: row {mine - 1} (line {mine})" in said
+
+
 @pytest.mark.parametrize(
     ("spec", "data", "told"),
     [

@@ -10,8 +10,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from novaloop.datasets.errors import DatasetRefused
 from novaloop.datasets.options import DatasetOptions, RowFormat
-from novaloop.datasets.split import Split, SplitSummary, convert_split
+from novaloop.datasets.rejects import RejectLog
+from novaloop.datasets.split import Split, SplitSummary, convert_split, placed_rows_of
 
 ROLES = {
     "sft": (RowFormat.SFT, RowFormat.RFT),
@@ -58,6 +60,56 @@ def question(line: bytes) -> str:
     if "schemaVersion" in row:
         text = row["messages"][0]["content"][0]["text"]
     return text
+
+
+def placed(
+    data: bytes, role: str, shares: Mapping[str, int | float], **options: int
+) -> list[tuple[int, str]]:
+    """The lines and questions of the rows that a role gets."""
+    read = DatasetOptions(**options)  # type: ignore[arg-type]
+    batches = placed_rows_of(
+        role,
+        lambda: [data],
+        Split(shares, 7),
+        formats={each: ROLES[each] for each in shares},
+        options=read,
+        log=RejectLog(lambda _: None),
+        divided_by=read,
+    )
+    return [
+        (place(index).line, question(line))
+        for rows, place in batches
+        for index, line in enumerate(rows.lines[0])
+    ]
+
+
+@pytest.mark.parametrize(
+    "shares",
+    [
+        {"sft": 200, "rft": 100, "eval": 80},
+        {"sft": 0.5, "rft": 0.2, "eval": 0.2},
+        {"eval": 0.1, "sft": 0.9},
+    ],
+)
+@pytest.mark.parametrize("same", [1, 2, 7])
+def test_a_role_is_looked_at_by_the_rows_that_it_gets(
+    shares: dict[str, int | float], same: int
+) -> None:
+    data = table([f"question {number // same}" for number in range(600)], ("a", "b", ""))
+    _, got = run(data, shares, max_rejects=200)
+    lines = data.decode().splitlines()
+    for role in shares:
+        found = placed(data, role, shares, max_rejects=200)
+        assert [text for _, text in found] == got[role]
+        assert all(lines[line - 1].startswith(f"{text},") for line, text in found)
+
+
+def test_rows_for_which_a_file_is_refused_hide_no_others() -> None:
+    data = table(QUESTIONS[:90], ("a", "b", ""))
+    assert run(data, {"sft": 30, "eval": 20})[0].refusal is not None
+    assert len(placed(data, "sft", {"sft": 30, "eval": 20})) == 30
+    with pytest.raises(DatasetRefused, match="asks for 80 rows"):
+        placed(data, "sft", {"sft": 80, "eval": 20})
 
 
 QUESTIONS = [f"question {number}" for number in range(1_000)]

@@ -1,16 +1,29 @@
 """One file to several disjoint datasets."""
 
+from __future__ import annotations
+
+import sys
 from array import array
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from hashlib import blake2b
 
 import numpy as np
 import numpy.typing as npt
 
-from novaloop.datasets.convert import DatasetWriter, Sink, Source, encoded_rows, require_rows
+from novaloop.datasets.convert import (
+    DatasetWriter,
+    PlacedRows,
+    RowPlace,
+    Sink,
+    Source,
+    encoded_rows,
+    placed_rows,
+    require_rows,
+)
 from novaloop.datasets.errors import DatasetRefused
 from novaloop.datasets.options import DatasetOptions, RowFormat
 from novaloop.datasets.profile.checks import EVALUATION_ROLE
@@ -71,30 +84,16 @@ def convert_split(
     """
     formats = tuple(dict.fromkeys(each for role in outputs.values() for each in role))
     log = RejectLog(rejects, options.reject_excerpts, options.wording)
-    accepted = 0
+    ranks = array("Q")
     try:
-        ranks = array("Q")
-        by_label = {label: array("Q") for label in options.labels}
-        for rows in encoded_rows(open_source(), formats, options, log):
-            found = _ranks(rows, split.seed)
-            ranks.extend(found)
-            if by_label:
-                for rank, answer in zip(found, rows.answers, strict=True):
-                    if answer in by_label:
-                        by_label[answer].append(rank)
-        accepted = len(ranks)
-        require_rows(log, accepted, options)
-        asked = _rows_asked(split, accepted)
-        plan = _plan(np.frombuffer(ranks, np.uint64), asked, is_exact=split.is_exact)
-        if EVALUATION_ROLE in asked:
-            labels = [np.frombuffer(each, np.uint64) for each in by_label.values() if each]
-            _evaluate_each(labels, plan, is_exact=split.is_exact)
+        batches = encoded_rows(open_source(), formats, options, log)
+        plan, asked = _assign(batches, split, options, log, ranks)
     except DatasetRefused as refused:
-        return SplitSummary(refused, accepted + log.rows, log.by_rule, 0, {}, {})
+        return SplitSummary(refused, len(ranks) + log.rows, log.by_rule, 0, {}, {})
     datasets = _write(open_source(), plan, outputs, options, split.seed)
     written = sum(each.rows_out for each in datasets.values())
-    rows_in = accepted + log.rows
-    return SplitSummary(None, rows_in, log.by_rule, accepted - written, asked, datasets)
+    rows_in = len(ranks) + log.rows
+    return SplitSummary(None, rows_in, log.by_rule, len(ranks) - written, asked, datasets)
 
 
 @dataclass
@@ -132,6 +131,74 @@ class _Assignment:
             if self.quotas[rank] < 0:
                 return None
         return self.roles[place] if place < len(self.roles) else None
+
+
+def placed_rows_of(
+    role: str,
+    open_source: Callable[[], Source],
+    split: Split,
+    *,
+    formats: Mapping[str, Sequence[RowFormat]],
+    options: DatasetOptions,
+    log: RejectLog,
+    divided_by: DatasetOptions,
+) -> Iterator[PlacedRows]:
+    """As placed_rows, of the rows alone that convert_split with `divided_by` gives to a role.
+
+    `formats` are those of all roles. Where convert_split would refuse the file for its rows, they
+    are divided without those that can't be read. Raises DatasetRefused.
+    """
+    every = tuple(dict.fromkeys(each for its in formats.values() for each in its))
+    lenient = replace(options, max_rejects=sys.maxsize)
+    for read_by in (divided_by, lenient):
+        try:
+            unlogged = RejectLog(lambda _: None)
+            batches = encoded_rows(open_source(), every, read_by, unlogged)
+            plan, _ = _assign(batches, split, read_by, unlogged, array("Q"))
+            break
+        except DatasetRefused:
+            if read_by is lenient:
+                raise
+    picks = [every.index(each) for each in formats[role]]
+    for rows, place in placed_rows(open_source(), every, options, log):
+        taken = [plan.take(rank) == role for rank in _ranks(rows, split.seed)]
+        if any(taken):
+            indexes = [index for index, its in enumerate(taken) if its]
+            picked = rows.select(indexes)
+            lines = [picked.lines[index] for index in picks]
+            yield replace(picked, lines=lines), partial(_place_of, place, indexes)
+
+
+def _place_of(place: Callable[[int], RowPlace], indexes: Sequence[int], index: int) -> RowPlace:
+    return place(indexes[index])
+
+
+def _assign(
+    batches: Iterator[EncodedRows],
+    split: Split,
+    options: DatasetOptions,
+    log: RejectLog,
+    ranks: array[int],
+) -> tuple[_Assignment, dict[str, int]]:
+    """Read all rows; return where each belongs, and how many each role asks for.
+
+    `ranks` is filled with those of the accepted rows, also where DatasetRefused is raised.
+    """
+    by_label = {label: array("Q") for label in options.labels}
+    for rows in batches:
+        found = _ranks(rows, split.seed)
+        ranks.extend(found)
+        if by_label:
+            for rank, answer in zip(found, rows.answers, strict=True):
+                if answer in by_label:
+                    by_label[answer].append(rank)
+    require_rows(log, len(ranks), options)
+    asked = _rows_asked(split, len(ranks))
+    plan = _plan(np.frombuffer(ranks, np.uint64), asked, is_exact=split.is_exact)
+    if EVALUATION_ROLE in asked:
+        labels = [np.frombuffer(each, np.uint64) for each in by_label.values() if each]
+        _evaluate_each(labels, plan, is_exact=split.is_exact)
+    return plan, asked
 
 
 def _ranks(rows: EncodedRows, seed: int) -> list[int]:

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from typing import Any
 
-from novaloop.datasets.convert import Sink, convert
+from novaloop.datasets.convert import PlacedRows, Sink, Source, convert, placed_rows
 from novaloop.datasets.errors import OF_THE_FILE, DatasetRefused, Wording
 from novaloop.datasets.options import DatasetOptions, RowFormat, SourceFormat
 from novaloop.datasets.profile.card import card_html, dataset_card
 from novaloop.datasets.profile.summary import DatasetSummary
-from novaloop.datasets.rejects import RejectedRows
-from novaloop.datasets.split import Split, convert_split
+from novaloop.datasets.rejects import RejectedRows, RejectLog
+from novaloop.datasets.split import Split, convert_split, placed_rows_of
 from novaloop.experiment.names import SPLIT_STEM, stem_of
 from novaloop.experiment.record import DatasetItem, DatasetStatus
-from novaloop.experiment.spec.experiment import ExperimentSpec
-from novaloop.experiment.spec.inputs import row_formats
+from novaloop.experiment.spec.experiment import ExperimentSpec, SplitSettings
+from novaloop.experiment.spec.inputs import row_formats, split_roles
 from novaloop.experiment.spec.reward import reward_settings
 from novaloop.experiment.spec.stages import Role
 from novaloop.usecases.ports import BigFiles, Clock, DatasetStore, Objects
@@ -154,8 +154,7 @@ def _run(
         what = "must be divided by `split:` in experiment.yaml"
         do = "set it, or give sft, rft and eval as files of their own"
         return Result({}, DatasetRefused("split", what, do))
-    shares = {role: job.spec.split.shares[role] for role in outputs}
-    split = Split(shares, job.spec.split.seed)
+    split = _split(job.spec.split, outputs)
     divided = convert_split(open_source, split, outputs, options, rejects.append)
     return Result(
         divided.datasets,
@@ -163,6 +162,36 @@ def _run(
         divided.rejects,
         divided.rows_asked,
         divided.rows_left_out,
+    )
+
+
+def _split(settings: SplitSettings, roles: Iterable[str]) -> Split:
+    return Split({role: settings.shares[role] for role in roles}, settings.seed)
+
+
+def rows_of(
+    spec: ExperimentSpec,
+    role: Role,
+    open_source: Callable[[], Source],
+    options: DatasetOptions,
+    log: RejectLog,
+) -> Iterator[PlacedRows]:
+    """Yield the rows that a role gets of its file, in its formats, with their places.
+
+    Also of one that is divided. `options` may be more lenient than the spec. Raises DatasetRefused.
+    """
+    shared = split_roles(spec)
+    if spec.split is None or role not in shared:
+        yield from placed_rows(open_source(), row_formats(spec, role), options, log)
+        return
+    yield from placed_rows_of(
+        role,
+        open_source,
+        _split(spec.split, shared),
+        formats={str(each): row_formats(spec, each) for each in shared},
+        options=options,
+        log=log,
+        divided_by=dataset_options(spec, options.source_format),
     )
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import closing
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from itertools import islice
+from typing import BinaryIO
 
-from novaloop.datasets.convert import placed_rows
 from novaloop.datasets.policies import Check, FindingPolicy
 from novaloop.datasets.profile.card import finding_content
 from novaloop.datasets.profile.checks import Finding, check_datasets
@@ -16,11 +16,17 @@ from novaloop.datasets.rejects import RejectLog
 from novaloop.experiment.controller.intake import data_fingerprint, max_lengths, versions_of
 from novaloop.experiment.record import ChecksItem, DatasetItem, DatasetStatus, Snapshot
 from novaloop.experiment.spec.experiment import ExperimentSpec
-from novaloop.experiment.spec.inputs import question_column, roles, row_formats
+from novaloop.experiment.spec.inputs import question_column, roles
 from novaloop.experiment.spec.stages import Role
 from novaloop.usecases.attempts import is_given_up, is_told, noticing, why_given_up, why_not_yet
 from novaloop.usecases.big_files import is_big
-from novaloop.usecases.conversion import Conversion, IngestWorld, convert_file, options_of
+from novaloop.usecases.conversion import (
+    Conversion,
+    IngestWorld,
+    convert_file,
+    options_of,
+    rows_of,
+)
 from novaloop.usecases.inbox import NOT_READ
 from novaloop.usecases.spec_upload import present_spec
 
@@ -106,42 +112,55 @@ def _with_lines(
     Profiles have no lines, so a file is read once more, as far as is needed; not a large one.
     """
     for item in items:
-        asked = [
-            index
-            for index, each in enumerate(findings)
-            if each.roles[0] == item.role and (each.questions or each.longer_than is not None)
-        ]
-        upload = world.objects.newest(item.source_key) if asked else None
-        if upload is None or upload.size > MAX_READ_AGAIN:
-            continue
         job = Conversion(experiment_id, spec, (item,))
-        found = _first_lines(job, [findings[index] for index in asked], world)
-        lines = dict(zip(asked, found, strict=True))
+        places = list(places_of(findings, job, world))
         findings = [
-            replace(each, message=f"{each.message} ({item.file}, {lines[index]})")
-            if lines.get(index)
-            else each
-            for index, each in enumerate(findings)
+            replace(each, message=f"{each.message} ({item.file}, {place})") if place else each
+            for each, place in zip(findings, places, strict=True)
         ]
     yield from findings
 
 
-def _first_lines(job: Conversion, findings: Sequence[Finding], world: IngestWorld) -> Iterator[str]:
-    """Yield for each finding about rows of one file where the first of them are, in words."""
-    options, source = options_of(job, world), job.source
-    formats = row_formats(job.spec, source.role)
-    lines: list[list[int]] = [[] for _ in findings]
-    with closing(world.objects.get(source.source_key, source.version_id)) as body:
-        for rows, place in placed_rows(body, formats, options, RejectLog(lambda _: None)):
-            for finding, found in zip(findings, lines, strict=True):
+def places_of(findings: Sequence[Finding], job: Conversion, world: IngestWorld) -> Iterator[str]:
+    """Yield for each finding the lines on which the first of its rows begin, in words.
+
+    Empty for those about rows of other files, or of none, and where the file is a large one.
+    """
+    asked = {
+        index: each
+        for index, each in enumerate(findings)
+        if each.roles[0] == job.source.role and (each.questions or each.longer_than is not None)
+    }
+    upload = world.objects.newest(job.source.source_key) if asked else None
+    is_read = upload is not None and upload.size <= MAX_READ_AGAIN
+    found = _first_lines(job, asked, world) if is_read else {}
+    for index in range(len(findings)):
+        lines = found.get(index, [])
+        more = " and others" if len(lines) > FIRST_LINES else ""
+        first = ", ".join(map(str, lines[:FIRST_LINES]))
+        yield f"{'line' if len(lines) == 1 else 'lines'} {first}{more}" if lines else ""
+
+
+def _first_lines(
+    job: Conversion, findings: Mapping[int, Finding], world: IngestWorld
+) -> Mapping[int, list[int]]:
+    """Return the first lines, and one more if there are others, of each finding about one file."""
+    options, source, log = options_of(job, world), job.source, RejectLog(lambda _: None)
+    lines: dict[int, list[int]] = {index: [] for index in findings}
+    with ExitStack() as opened:
+
+        def open_source() -> BinaryIO:
+            body = world.objects.get(source.source_key, source.version_id)
+            return opened.enter_context(closing(body))
+
+        for rows, place in rows_of(job.spec, Role(source.role), open_source, options, log):
+            for index, finding in findings.items():
+                found = lines[index]
                 wanted = FIRST_LINES + 1 - len(found)
                 found += [place(row).line for row in islice(finding.concerns(rows), wanted)]
-            if all(len(found) > FIRST_LINES for found in lines):
+            if all(len(found) > FIRST_LINES for found in lines.values()):
                 break
-    for found in lines:
-        more = " and others" if len(found) > FIRST_LINES else ""
-        first = ", ".join(map(str, found[:FIRST_LINES]))
-        yield f"{'line' if len(found) == 1 else 'lines'} {first}{more}" if found else ""
+    return lines
 
 
 def _of_split(items: Sequence[DatasetItem], spec: ExperimentSpec) -> Iterator[Finding]:
