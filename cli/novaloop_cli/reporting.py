@@ -79,6 +79,7 @@ def print_results(content: Report, out: Console) -> None:
         return
     if content["metrics"]:
         out.print(views.metrics(content))
+        out.print(views.rows_behind(content))
         out.print()
     for task in content["tasks"]:
         out.print(views.task(task))

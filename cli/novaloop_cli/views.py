@@ -290,11 +290,24 @@ def metrics(report: Report) -> Table:
     return table
 
 
+def rows_behind(report: Report) -> Text:
+    """Return what the values rest on, and what stands behind them."""
+    scores = [(item["stage"], item["score"]) for item in report["evaluations"] if item["score"]]
+    each = [f"{stage}: {_rows_asked(score)}" for stage, score in scores]
+    return Text(f"{'. '.join(each)}. After ± stands one standard error.", "dim")
+
+
+def _rows_asked(score: Mapping[str, Any]) -> str:
+    asked = score.get("questions")
+    repeated = asked is not None and asked < score["n"]
+    return rows(score["n"]) + (f" of {asked:,} different questions" if repeated else "")
+
+
 def task(report: TaskReport) -> Table:
     """Return what the jobs of one task report, with its error and its change."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     table.add_column(report["title"], no_wrap=True)
-    for title in ("evaluation", "value", "95 % interval", "change"):
+    for title in ("evaluation", "value", "interval", "change"):
         table.add_column(title, justify="left" if title == "evaluation" else "right", no_wrap=True)
     for metric in report["metrics"]:
         for measured in metric["measurements"]:

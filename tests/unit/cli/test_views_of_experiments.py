@@ -284,6 +284,9 @@ def test_report_prints_every_metric_in_80_columns_and_writes_the_files(
     assert widest(result.stdout.split("Report: ")[0]) <= 80
     for title in ("Exact match", "ROUGE-L", "BLEU", "Accuracy, lenient", "±", "gate: PROMOTE"):
         assert title in result.stdout
+    told = " ".join(result.stdout.split())
+    assert "baseline: 300 rows. after-sft: 300 rows." in told
+    assert "After ± stands one standard error." in told
     written = {file.name for file in (tmp_path / "here").iterdir()}
     assert written == {"report.html", "report.json", "report.md"}
     assert json.loads((tmp_path / "here" / "report.json").read_text())["experiment"] == NAME

@@ -234,6 +234,19 @@ def test_the_page_says_from_which_label_to_which_answers_went(finished: Report) 
     assert f'{cells}<td class="number">{move["rows"]}</td></tr>' in page
 
 
+def test_each_class_has_its_change_coloured_by_its_own_test(finished: Report) -> None:
+    page = html(finished)
+    for comparison in finished["comparisons"]:
+        assert set(comparison["classes"]) == set(example.LABELS)
+        for label, found in comparison["classes"].items():
+            tone = {"better": "good", "worse": "bad"}.get(found["verdict"], "plain")
+            cell = f'<td class="number change {tone}">{found["difference"]:+.3f}</td>'
+            row = page[
+                page.index(f"{comparison['stage']} against {comparison['against']}: recall") :
+            ]
+            assert cell in row[row.index(f"<tr><th>{label}</th>") :].partition("</tr>")[0]
+
+
 def test_accuracy_balanced_accuracy_and_macro_f1_stand_with_their_intervals(
     finished: Report,
 ) -> None:

@@ -11,7 +11,7 @@ A correction would have the same rows say less the more is shown of them.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 MAX_LISTED_ROWS = 50
 MAX_MOVES = 20
+FEW_LABELS = 20
 HEADLINE_METRIC = "em"
 
 
@@ -52,7 +53,7 @@ def compare(
     metric: the one that decides; the sentence and the listed rows are about it, or about exact
     match or the score that was given, if it has no value for each row. confidence: of every
     interval and verdict, two-sided.
-    by_class: also the recall of each label, of which there may be many.
+    by_class: also the recall of each label, however many there are; of few, always.
     """
     if earlier.evaluation_set != later.evaluation_set or earlier.labels != later.labels:
         raise DifferentRowsError(
@@ -84,13 +85,23 @@ def compare(
         ),
         metric=headline,
         counted="rows" if told.questions == told.n else "questions",
-        classes=_class_differences(before, after, confidence)
-        if by_class and isinstance(before, RowScores) and isinstance(after, RowScores)
-        else {},
-        moves=_moves(before, after)
-        if isinstance(before, RowScores) and isinstance(after, RowScores)
-        else (),
+        **_of_labels(before, after, confidence, by_class=by_class),
     )
+
+
+class _OfLabels(TypedDict, total=False):
+    classes: dict[str, Difference]
+    moves: tuple[Move, ...]
+
+
+def _of_labels(before: Rows, after: Rows, confidence: float, *, by_class: bool) -> _OfLabels:
+    """Return what labels tell of a change; nothing where only scores are given."""
+    if not (isinstance(before, RowScores) and isinstance(after, RowScores)):
+        return {}
+    told = _OfLabels(moves=_moves(before, after))
+    if by_class or len(after.labels) <= FEW_LABELS:
+        told["classes"] = _class_differences(before, after, confidence)
+    return told
 
 
 def _what_differs(earlier: Rows, later: Rows) -> str:

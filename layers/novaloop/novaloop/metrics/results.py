@@ -171,7 +171,8 @@ class Comparison:
 
     metric: what the sentence, the counts and the listed rows are about. counted: what improved,
     regressed and stayed the same are numbers of: rows, or different questions where some repeat.
-    classes: the change of each label's strict recall on the rows that have it, where asked for.
+    classes: the change of each label's strict recall on the rows that have it, where asked for or
+    where there are few labels.
     moves: from which label to which, the most frequent ones.
     """
 

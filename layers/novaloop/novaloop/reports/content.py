@@ -186,6 +186,7 @@ def _pairs(
                 same=found.same,
                 summary=found.summary,
                 method=found.metrics[found.metric].method,
+                classes={label: asdict(each) for label, each in found.classes.items()},
                 moves=[asdict(each) for each in found.moves],
                 improved_rows=_flip_lines(rows.improved) if rows else None,
                 regressed_rows=_flip_lines(rows.regressed) if rows else None,

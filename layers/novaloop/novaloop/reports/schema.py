@@ -71,7 +71,8 @@ class Comparison(TypedDict):
     """An evaluation against the one before, or against the first, by what decides.
 
     improved_rows, regressed_rows: some of those rows; None where their texts are not kept. method:
-    the test by name. moves: from which label to which answers went (`metrics.results.Move`).
+    the test by name. classes: the change of each label's recall (`metrics.results.Difference`).
+    moves: from which label to which answers went (`metrics.results.Move`).
     """
 
     stage: str
@@ -82,6 +83,7 @@ class Comparison(TypedDict):
     same: int
     summary: str
     method: str
+    classes: dict[str, dict[str, Any]]
     moves: list[dict[str, Any]]
     improved_rows: list[FlipLine] | None
     regressed_rows: list[FlipLine] | None
