@@ -279,7 +279,7 @@ def test_the_last_evaluation_is_set_against_the_first_too(finished: Report) -> N
         verdict = score.comparisons[first].metrics[metric["name"]].verdict
         assert metric["total_verdict"] == verdict
     page = html(finished)
-    assert f'<th class="number">from {first}</th>' in page
+    assert f'<th class="number change">from {first}</th>' in page
     assert f"<strong>{last} against {first}</strong>" in page
 
 

@@ -112,7 +112,9 @@ def test_after_a_reinforcement_the_reward_is_set_against_the_truth() -> None:
     told = audited(curve(40, reward_mean=0.1))
     assert told is not None
     assert "the mean reward changed by +0.3 (95 % interval +0.29 to +0.31)" in told
-    assert "Exact match from after-sft to after-rft by -1.3 points, no evidence either way" in told
+    assert (
+        "and Exact match from after-sft to after-rft by -1.3 points, no evidence either way" in told
+    )
     assert told.endswith("does not show in the answers to the evaluation.")
     better = audited(curve(40, reward_mean=0.1), verdict="better")
     assert better is not None

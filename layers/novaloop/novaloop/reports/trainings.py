@@ -106,7 +106,7 @@ def _audit(record: Record, stage: Stage, curve: Curve, measured: Mapping[str, Sc
         found = f"{found} ({interval} {100 * told.low:+.1f} to {100 * told.high:+.1f})"
     doubt = low > 0 and told.verdict is not Verdict.BETTER
     end = "; what the reward gained does not show in the answers to the evaluation" if doubt else ""
-    return f"From the first to the last quarter of the steps {reward}, {found}{end}."
+    return f"From the first to the last quarter of the steps {reward}, and {found}{end}."
 
 
 def _training_report(stage: Stage, curve: Curve, audit: str | None) -> TrainingReport:
