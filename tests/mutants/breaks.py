@@ -1514,4 +1514,50 @@ MUTANTS: Sequence[Mutant] = [
             new="loss.last_step < 0",
         ),
     ),
+    *_in(
+        "experiment/controller/intake.py",
+        "tests/simulation/test_files_that_are_not_used.py",
+        Fault(
+            does="of two files of one dataset the unused one is not told at the start",
+            test="test_two_files_that_are_divided_are_told_once_and_a_deleted_one_is_not",
+            old="notices=(*others, *found)",
+            new="notices=(*found,)",
+        ),
+    ),
+    *_in(
+        "datasets/rows/json_lines.py",
+        "tests/unit/datasets/test_foreign_files.py",
+        Fault(
+            does="the last line of a JSON array passes for a row",
+            test="test_the_last_line_of_an_array_is_no_row_where_others_may_be_rejected",
+            old="                if looked_at == 2:\n",
+            new="                if looked_at == 0:\n",
+        ),
+    ),
+    *_in(
+        "datasets/split.py",
+        "tests/unit/datasets/test_split.py",
+        Fault(
+            does="a role is looked at by all rows of a divided file",
+            test="test_a_role_is_looked_at_by_the_rows_that_it_gets",
+            old="plan.take(rank) == role for rank",
+            new="plan.take(rank) is not None for rank",
+        ),
+    ),
+    *_in(
+        "rewards/prose.py",
+        "tests/unit/rewards/test_labels.py",
+        Fault(
+            does="of two labels in one field the last is read",
+            test="test_what_is_given_twice_reported_or_only_a_phrase",
+            old="                return None if contested or contradicted else label\n",
+            new="                return None if contested else label\n",
+        ),
+        Fault(
+            does="a label that somebody else is quoted with is read",
+            test="test_what_is_given_twice_reported_or_only_a_phrase",
+            old="cues.IDIOM.sub(_blanked, cues.REPORTED.sub(_blanked, read))",
+            new="cues.IDIOM.sub(_blanked, read)",
+        ),
+    ),
 ]
