@@ -28,7 +28,14 @@ from rich.table import Table
 
 from novaloop.metrics.bleu import corpus_bleu
 from novaloop.metrics.estimates import resampled_sums, score_interval
-from novaloop.metrics.paired import Evidence, graded, mid_p, resampled, yes_no
+from novaloop.metrics.paired import (
+    Evidence,
+    graded,
+    mid_p,
+    repeated_yes_no,
+    resampled,
+    yes_no,
+)
 
 ROWS = (30, 100, 500, 5_000)
 FLIPS = (0.01, 0.05, 0.10, 0.30)
@@ -190,13 +197,36 @@ def _random_signs(random: np.random.Generator, changes: Floats) -> NDArray[np.bo
     return seldom
 
 
-def repeated(questions: int, times: int, runs: int) -> Cell:
-    """Draw rows of which each question stands several times, and a model that is no better."""
-    random = np.random.default_rng((questions, times, runs))
-    flips = random.choice((-1.0, 0.0, 1.0), (runs, questions), p=(0.05, 0.9, 0.05))
-    sizes = np.full(questions, float(times))
-    evidence = [graded(each * times, sizes, CONFIDENCE, 1.0) for each in flips]
-    return _drawn(f"each question {times} times", questions * times, 0, evidence, None)
+REPEATED = (
+    (250, 2, 1.0, 0.0),
+    (100, 5, 1.0, 0.0),
+    (20, 25, 1.0, 0.0),
+    (250, 2, 0.2, 0.0),
+    (250, 2, 0.02, 0.0),
+    (250, 2, 0.02, 0.05),
+)
+"""How many questions there are, how often a share of them stands there, and the true change."""
+
+
+def repeated(questions: int, times: int, share: float, change: float, runs: int) -> Cell:
+    """Draw right and wrong answers to questions of which a share stands several times.
+
+    A question changes in one of ten runs; its rows all do so, or, in one of five of those that are
+    repeated, a part of them does.
+    """
+    random = np.random.default_rng((questions, times, runs, int(1000 * share), int(1000 * change)))
+    odds = ((0.1 - change) / 2, 0.9, (0.1 + change) / 2)
+    rows = np.where(np.arange(questions) < share * questions, float(times), 1.0)
+    signs = random.choice((-1.0, 0.0, 1.0), (runs, questions), p=odds)
+    in_part = (random.random((runs, questions)) < 0.2) & (rows > 1)
+    changes = signs * np.where(in_part, random.integers(1, max(2, times), rows.shape), rows)
+    evidence = [repeated_yes_no(each, rows, CONFIDENCE) for each in changes]
+    # Of the questions; those that change in part change by half on the average.
+    true = change * float(np.where(rows > 1, 0.8 + 0.2 * 0.5, 1.0).mean())
+    signed = (mid_p(int((each > 0).sum()), int((each < 0).sum())) for each in changes)
+    peer = sum(each <= 1 - CONFIDENCE for each in signed) / runs if change else None
+    case = f"{share:.0%} of the questions {times} times"
+    return _drawn(case, int(rows.sum()), true, evidence, peer)
 
 
 def bleu(n: int, runs: int) -> Cell:
@@ -264,8 +294,8 @@ def cells(runs: int) -> Iterator[Cell]:
             if n * share >= 10:
                 for effect in (0.0, 2.0):
                     yield grades(shape, n, effect, runs)
-    for questions, times in ((250, 2), (100, 5), (20, 25)):
-        yield repeated(questions, times, runs)
+    for case in REPEATED:
+        yield repeated(*case, runs)
     for n in (30, 100, 500):
         yield bleu(n, min(runs, 2_000))
 

@@ -9,8 +9,17 @@ from hypothesis import strategies as st
 from scipy import optimize, stats
 
 from benchmarks.calibration import bleu, grades, repeated, right_and_wrong
-from novaloop.metrics.paired import MIN_CHANGED, Evidence, graded, mid_p, resampled, yes_no
+from novaloop.metrics.paired import (
+    MIN_CHANGED,
+    Evidence,
+    graded,
+    mid_p,
+    repeated_yes_no,
+    resampled,
+    yes_no,
+)
 from novaloop.metrics.power import rows_needed, smallest_gain
+from novaloop.metrics.results import REPEATED_YES_NO
 
 CONFIDENCES = st.sampled_from((0.8, 0.95, 0.999))
 
@@ -69,7 +78,44 @@ def test_size_coverage_and_power_by_simulation(shape: str, effect: float) -> Non
 
 
 def test_rows_that_repeat_a_question_promote_no_more_often() -> None:
-    assert repeated(100, 5, 2_000).broken() == []
+    assert repeated(100, 5, 1.0, 0.0, 2_000).broken() == []
+
+
+@pytest.mark.parametrize("change", [0.0, 0.05])
+def test_a_few_questions_that_repeat_cost_a_test_no_power(change: float) -> None:
+    assert repeated(250, 2, 0.02, change, 2_000).broken() == []
+
+
+def test_one_question_that_changed_in_part_hides_no_gain() -> None:
+    changes, rows = np.zeros(250), np.ones(250)
+    changes[:18], changes[18], changes[19], rows[19] = 1, -1, 1, 2
+    found = repeated_yes_no(changes, rows, 0.95)
+    # As if the 18 had improved, and 1 become worse, of questions that are all different.
+    assert found.p_value == yes_no(18, 1, 250, 0.95).p_value < 0.001
+    assert found.method == REPEATED_YES_NO
+    changes[19] = -1
+    assert repeated_yes_no(changes, rows, 0.95).p_value == yes_no(18, 2, 250, 0.95).p_value
+
+
+QUESTIONS = st.integers(1, 4).flatmap(
+    lambda rows: st.tuples(st.integers(-rows, rows), st.just(rows))
+)
+
+
+@given(st.lists(QUESTIONS, min_size=1, max_size=60), CONFIDENCES)
+def test_of_questions_that_repeat(asked: list[tuple[int, int]], confidence: float) -> None:
+    changes, rows = (np.array(each, dtype=float) for each in zip(*asked, strict=True))
+    found = repeated_yes_no(changes, rows, confidence)
+    if found.low is None:
+        assert found.p_value == 1
+        return
+    assert agree(found, confidence)
+    turned = repeated_yes_no(-changes, rows, confidence)
+    assert (turned.low, turned.high) == pytest.approx((-(found.high or 0), -found.low))
+    whole = (changes / rows) % 1 == 0
+    if whole.all():
+        counted = (int((changes > 0).sum()), int((changes < 0).sum()))
+        assert found == yes_no(*counted, len(rows), confidence)
 
 
 def test_a_bleu_that_is_no_better_is_told_as_better_as_seldom_as_it_says() -> None:

@@ -17,7 +17,7 @@ import numpy as np
 
 from novaloop.metrics.bleu import ORDER, corpus_bleu
 from novaloop.metrics.estimates import CONFIDENCE, Questions, is_yes_no, resampled_sums
-from novaloop.metrics.paired import Evidence, graded, resampled, yes_no
+from novaloop.metrics.paired import Evidence, graded, repeated_yes_no, resampled
 from novaloop.metrics.power import smallest_gain
 from novaloop.metrics.registry import BY_NAME, STRICT_ACCURACY
 from novaloop.metrics.results import Comparison, Difference, Move, Verdict, percent
@@ -208,9 +208,8 @@ def _row_difference(
 ) -> Difference:
     sums, metric = questions.sums(later - earlier), BY_NAME[name]
     up, down = int((sums > 0).sum()), int((sums < 0).sum())
-    alike = bool(np.isin(sums / questions.rows, (-1, 0, 1)).all())
-    if is_yes_no(earlier) and is_yes_no(later) and alike:
-        evidence = yes_no(up, down, len(questions), confidence)
+    if is_yes_no(earlier) and is_yes_no(later):
+        evidence = repeated_yes_no(sums, questions.rows, confidence)
     else:
         # Where no bounds are known, no change is larger than the range that was seen.
         has_bounds = math.isfinite(metric.most)

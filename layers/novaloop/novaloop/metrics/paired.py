@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from novaloop.metrics.estimates import binomial_upper_tail, normal_interval, quantile
-from novaloop.metrics.results import CORPUS, GRADED, UNPAIRED, YES_NO
+from novaloop.metrics.results import CORPUS, GRADED, REPEATED_YES_NO, UNPAIRED, YES_NO
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -90,6 +90,37 @@ def mid_p(improved: int, regressed: int) -> float:
     flips, most = improved + regressed, max(improved, regressed)
     at_least = binomial_upper_tail(most, flips)
     return min(1.0, at_least + binomial_upper_tail(most + 1, flips))
+
+
+def repeated_yes_no(
+    changes: NDArray[np.float64], rows: NDArray[np.float64], confidence: float
+) -> Evidence:
+    """Test a change in the share of rows that are right, of rows some of which ask the same.
+
+    changes, rows: as `graded` takes them, of grades of 0 and 1. A question is one case. If its rows
+    changed in part, its change lies between none and that of a whole question: the interval is as
+    low as with the lesser of these, and as high as with the greater, each by `yes_no`. So it is too
+    wide rather than too narrow. Where most of what changed did so in part, that would see nothing,
+    and the means are tested as grades.
+    """
+    shares = changes / rows
+    in_part = int((shares % 1 != 0).sum())
+    if 2 * in_part > int((changes != 0).sum()):
+        return graded(changes, rows, confidence, 1.0)
+    lesser, greater = (
+        (int((each == 1).sum()), int((each == -1).sum()))
+        for each in (np.floor(shares), np.ceil(shares))
+    )
+    low = yes_no(*lesser, len(shares), confidence)
+    if not in_part:
+        return low
+    high = yes_no(*greater, len(shares), confidence)
+    p_value = 1.0
+    if lesser[0] > lesser[1]:
+        p_value = low.p_value
+    elif greater[0] < greater[1]:
+        p_value = high.p_value
+    return Evidence(p_value, low.low, high.high, REPEATED_YES_NO)
 
 
 def graded(

@@ -119,6 +119,7 @@ class Verdict(StrEnum):
 
 
 YES_NO = "Tango's interval, mid-p McNemar test"
+REPEATED_YES_NO = f"{YES_NO}, with questions that changed in part counted against it"
 GRADED = "score test of the mean change, corrected for skewness"
 CORPUS = "paired bootstrap"
 UNPAIRED = "an unpaired z-test on the jobs' standard errors"
