@@ -41,7 +41,7 @@ def _talking(cloud: LocalCloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 def doctor(*arguments: str) -> list[dict[str, str]]:
     result = run("doctor", "--json", *arguments)
-    found: list[dict[str, str]] = json.loads(result.output)
+    found: list[dict[str, str]] = json.loads(result.stdout)
     assert result.exit_code == int(any(each["severity"] == "stops" for each in found))
     return found
 
@@ -199,4 +199,4 @@ def test_the_terminal_shows_the_same(cloud: LocalCloud) -> None:
     result = run("doctor", str(SHOP))
     assert result.exit_code == 1
     assert "✗ key: the key of OutputKmsKeyArn is not there" in result.output
-    assert "2 would stop an experiment" in result.output
+    assert "findings would stop an experiment" in result.stderr

@@ -25,6 +25,11 @@ class DeployedStack:
     outputs: Mapping[str, str]
     resources: Mapping[str, Mapping[str, str]]
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether it has come to its outputs, and is Novaloop's."""
+        return {"BucketName", "TopicArn", "ExecutionRoleArn"} <= self.outputs.keys()
+
     def of_type(self, kind: str) -> Iterator[tuple[str, str]]:
         """Yield logical and physical id of each resource of a type, such as `AWS::SQS::Queue`."""
         yield from sorted(self.resources.get(kind, {}).items())

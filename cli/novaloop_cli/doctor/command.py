@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
@@ -21,7 +20,7 @@ from novaloop_cli import views
 from novaloop_cli.doctor import of_account, of_stack
 from novaloop_cli.doctor.account import Clients, DeployedStack, find_deployed
 from novaloop_cli.doctor.findings import Finding, Severity, stops
-from novaloop_cli.exits import Exit
+from novaloop_cli.errors import Failed
 from novaloop_cli.plan import check_folder, planned_stages, with_defaults
 from novaloop_cli.planned_stack import deployed_stack, placeholder_stack
 from novaloop_cli.show import print_json
@@ -32,12 +31,6 @@ MARKS: Mapping[Severity, tuple[str, str]] = {
     Severity.WARNS: ("!", "yellow"),
     Severity.UNKNOWN: ("?", "yellow"),
     Severity.FINE: ("✓", "green"),
-}
-TOTALS: Mapping[Severity, str] = {
-    Severity.STOPS: "would stop an experiment",
-    Severity.WARNS: "to know of",
-    Severity.UNKNOWN: "not looked at",
-    Severity.FINE: "fine",
 }
 AT_ONCE = 8
 """Checks that run side by side; each waits for answers most of its time."""
@@ -51,7 +44,7 @@ Check = Callable[[], Iterator[Finding]]
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @with_choice
-def doctor(choose: Callable[[], Choice], directory: Path | None, *, as_json: bool) -> int:
+def doctor(choose: Callable[[], Choice], directory: Path | None, *, as_json: bool) -> None:
     """Tell what would keep an experiment from running.
 
     And what to do about it. Looks at the account and the deployed stack, and with DIRECTORY at
@@ -77,14 +70,18 @@ def doctor(choose: Callable[[], Choice], directory: Path | None, *, as_json: boo
         )
     else:
         _show(f"{who} in {aws_region()}, stack {choice.name}", found)
-    severities = {each.severity for those in found.values() for each in those}
-    return Exit.FAILED if Severity.STOPS in severities else Exit.DONE
+    severities = [each.severity for those in found.values() for each in those]
+    if stopping := severities.count(Severity.STOPS):
+        raise Failed(f"{stopping} of {len(severities)} findings would stop an experiment")
 
 
 def _quotas(directory: Path, stack: DeployedStack | None) -> tuple[Quota, ...]:
     """Return what a folder's plan needs at one time. Raises Refused if the folder is wrong."""
     name = directory.resolve().name
-    place = deployed_stack(stack.name) if stack else placeholder_stack(aws_region())
+    if stack is not None and stack.is_whole:
+        place = deployed_stack(stack.name)
+    else:
+        place = placeholder_stack(aws_region())
     checked = with_defaults(check_folder(directory, name), place)
     return planned_stages(name, checked, place, packaged_prices()).quotas
 
@@ -96,6 +93,7 @@ def _checks(
     clients = Clients()
     if stack is not None:
         yield "stack", partial(of_stack.status, stack)
+    if stack is not None and stack.is_whole:
         for name, check, service in (
             ("functions", of_stack.functions, "lambda"),
             ("hints", of_stack.sources, "lambda"),
@@ -138,6 +136,4 @@ def _show(heading: str, found: Mapping[str, list[Finding]]) -> None:
             out.print(line)
             if each.do:  # whole, as it may be a command to copy
                 out.print(Text(f"  {each.do}", style), soft_wrap=True)
-    totals = Counter(each.severity for those in found.values() for each in those)
-    told = (f"{totals[severity]} {TOTALS[severity]}" for severity in Severity if totals[severity])
-    out.print(Text(f"\n{', '.join(told)}.", "bold"))
+    out.print()

@@ -28,6 +28,9 @@ def status(stack: DeployedStack) -> Iterator[Finding]:
     else:
         do = "the stack's events in CloudFormation tell why; mend it, and deploy again"
         yield stops(f"{told}: the stack is not whole", do)
+    if not stack.is_whole:
+        what = f"{stack.name} has no outputs of Novaloop, so nothing of it can be looked at"
+        yield stops(what, "finish its deployment, or name Novaloop's stack with --stack")
 
 
 def functions(stack: DeployedStack, client: Any) -> Iterator[Finding]:

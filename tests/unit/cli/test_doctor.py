@@ -23,7 +23,8 @@ def refused(code: str, operation: str = "ListThings") -> ClientError:
 
 
 def stack(status: str = "CREATE_COMPLETE", **resources: dict[str, str]) -> DeployedStack:
-    return DeployedStack("novaloop", status, {}, {"TopicArn": "arn:topic"}, resources)
+    outputs = dict.fromkeys(("BucketName", "TopicArn", "ExecutionRoleArn"), "arn:topic")
+    return DeployedStack("novaloop", status, {}, outputs, resources)
 
 
 @pytest.mark.parametrize(
@@ -43,6 +44,15 @@ def test_a_stack_is_what_cloudformation_says(status: str, severity: str) -> None
     (found,) = of_stack.status(stack(status))
     assert found.severity == severity
     assert status in found.what
+
+
+def test_of_a_stack_without_outputs_no_more_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(account, "aws_client", lambda _: None)
+    found = DeployedStack("other", "ROLLBACK_COMPLETE", {}, {}, {})
+    status, outputs = of_stack.status(found)
+    assert (status.severity, outputs.severity) == ("stops", "stops")
+    assert "other has no outputs of Novaloop" in outputs.what
+    assert [name for name, _ in command._checks(found, ())] == ["stack", "concurrency", "machines"]
 
 
 class Pages:

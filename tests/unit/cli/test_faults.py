@@ -61,6 +61,7 @@ class Run:
 WITH_AWS = {
     ("approve",): Run((NAME,), Status.HELD),
     ("cleanup",): Run((NAME,), Status.FAILED),
+    ("doctor",): Run(("new",)),
     ("invoke",): Run((NAME, "a question")),
     ("keep",): Run((NAME, "--hours", "1")),
     ("list",): Run(),
@@ -78,6 +79,7 @@ WITH_AWS = {
     ("watch",): Run((NAME,)),
 }
 ALONE = {
+    ("compare",): Run(("answers.jsonl", "answers.jsonl")),
     ("convert",): Run(("new/sft.csv", "out.jsonl", "--method", "sft")),
     ("local", "status"): Run(),
     ("recipes", "list"): Run(),
@@ -144,6 +146,11 @@ ANSWERS: dict[str, Callable[[], Any]] = {
     "InvokeEndpointWithResponseStream": lambda: {"Body": [{"PayloadPart": {"Bytes": STREAM}}]},
     "DescribeHubContent": lambda: {"HubContentDocument": "{}"},
     "GetCallerIdentity": lambda: {"Arn": "arn:aws:sts::1:assumed-role/Admin/jane"},
+    "ListStackResources": lambda: {"StackResourceSummaries": []},
+    "GetAccountSettings": lambda: {"AccountLimit": {"ConcurrentExecutions": 1000}},
+    "ListServiceQuotas": lambda: {"Quotas": []},
+    "ListRequestedServiceQuotaChangeHistory": lambda: {"RequestedQuotas": []},
+    "ListSubscriptionsByTopic": lambda: {"Subscriptions": []},
 }
 """What moto has no answer for, or none without packages that nothing else here needs."""
 
@@ -483,7 +490,8 @@ def test_what_a_link_points_to_is_written_and_not_the_link(place: Stack) -> None
 
 
 ON_THREE_CORES = """
-import os, sys, time
+import os, signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
 from novaloop_cli import ranges
 from novaloop_cli.main import main
 def wait(*_, **__):
