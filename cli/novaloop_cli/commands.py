@@ -20,7 +20,7 @@ from novaloop_cli import views
 from novaloop_cli.consent import agreed, require_consent
 from novaloop_cli.errors import Failed, Refused
 from novaloop_cli.kept import kept
-from novaloop_cli.stack import Stack, with_stack
+from novaloop_cli.stack import Stack, caller, with_stack
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -61,7 +61,7 @@ def give(
     item = CommandItem(
         command_id=uuid4().hex,
         kind=kind,
-        by=stack.caller(),
+        by=caller(),
         at=datetime.now(UTC),
         stage=stage,
         hours=hours,

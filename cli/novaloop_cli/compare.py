@@ -281,7 +281,7 @@ def _totals(compared: Compared) -> Iterator[str]:
 
 
 def _changes(before: str, after: str, found: Comparison) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    table = views.plain_table()
     table.add_column("", no_wrap=True)
     confidence = percent(next(iter(found.metrics.values())).confidence)
     for heading in (before, after, "change", f"{confidence} interval"):
@@ -312,7 +312,7 @@ def _named(rows: Sequence[str]) -> str:
 
 
 def _print_experiments(content: ComparisonReport, out: Console) -> None:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    table = views.plain_table()
     table.add_column("experiment", overflow="fold")
     table.add_column("evaluation", overflow="fold")
     for heading in ("$ in all", "$ of jobs", "gained", "$ per point"):

@@ -28,9 +28,10 @@ from novaloop.metrics.score import (
 from novaloop.metrics.tasks import score_task
 from novaloop_cli.convert import in_options
 from novaloop_cli.errors import Refused
+from novaloop_cli.views import first_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Container, Iterator, Mapping
     from pathlib import Path
     from typing import BinaryIO
 
@@ -214,18 +215,13 @@ def _lacking(first: Evaluation, other: Evaluation) -> Iterator[str]:
         if missing:
             what = ("id", "ids") if both or ids[here] else ("row", "rows")
             told = f"{len(missing):,} {what[len(missing) > 1]}"
-            yield f"{lacks.file} lacks {told} of {has.file}: {_first(missing)}"
+            yield f"{lacks.file} lacks {told} of {has.file}: {first_of(missing, MAX_NAMED)}"
     if differing := [
         name for row, name in names[0].items() if row not in names[1] and name in both
     ]:
         told = f"{len(differing):,} {'id has' if len(differing) == 1 else 'ids have'}"
-        yield f"{told} another question or reference in {other.file}: {_first(differing)}"
-
-
-def _first(names: Sequence[str]) -> str:
-    more = len(names) - MAX_NAMED
-    told = ", ".join(names[:MAX_NAMED])
-    return f"{told} and {more:,} more" if more > 0 else told
+        named = first_of(differing, MAX_NAMED)
+        yield f"{told} another question or reference in {other.file}: {named}"
 
 
 def _read_archive(file: Path, reading: Reading) -> Evaluation:

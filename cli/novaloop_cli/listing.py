@@ -176,7 +176,7 @@ def _not_taken_up(stack: Stack, known: set[str]) -> list[str]:
 
 def _table(found: list[Listed], now: datetime, width: int) -> Table:
     """Return a line or two for each experiment; `show` has the whole of its reason."""
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    table = views.plain_table()
     ages = [views.age(item.created_at, now) for item in found]
     spent = [f"{item.cost_usd.spent:,.2f}" if item.cost_usd else "?" for item in found]
     columns = {

@@ -302,7 +302,7 @@ def _show(
 
 def stages_table(planned: ExperimentPlan) -> Table:
     """Return the stages with their machines, limits and costs in US dollars."""
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    table = views.plain_table()
     for title in ("stage", "method", "machines"):
         table.add_column(title, no_wrap=True)
     for title in ("steps", "at most h", "low $", "likely $", "most $"):

@@ -91,7 +91,7 @@ def show(method: str, model: str, instance_type: str | None) -> None:
     out.print(f"{variant.recipe} {variant.version}", style="bold")
     out.print(f"{listed(variant.instance_counts)} of {listed(variant.instance_types)}")
     out.print()
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    table = views.plain_table()
     for title in ("setting", "default", "values"):
         table.add_column(title, overflow="fold")
     for path, setting in chosen.settings.items():

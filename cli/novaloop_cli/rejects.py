@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import click
 import orjson
-from rich.table import Table
 
 from novaloop.cloud.objects import Bucket
 from novaloop_cli import views
@@ -75,7 +74,7 @@ def write_or_print(items: list[DatasetItem], listing: bytes, directory: Path | N
         return
     click.echo(head)
     out = views.console()
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    table = views.plain_table()
     table.add_column("row", justify="right", no_wrap=True)
     table.add_column("line", justify="right", no_wrap=True)
     table.add_column("rule", no_wrap=True)

@@ -49,7 +49,7 @@ from novaloop_cli.show import as_json, print_json
 from novaloop_cli.stack import attach, aws_account, local_account
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping
     from contextlib import AbstractContextManager
 
 UNRELATED = "I don't know."
@@ -265,15 +265,11 @@ def _try_folder(rewarded: Rewarded, limit: int, *, as_json_: bool) -> None:
             to = shlex.join(("novaloop", "plan", str(rewarded.directory)))
             out.print(Text(f"{views.rows(log.rows)} can't be used; why: {to}", "yellow"))
     if unearned:
-        told = (f"{_first(places)}: {why}" for why, places in unearned.items())
+        told = (
+            f"{views.first_of(places, _SHOWN_PLACES)}: {why}" for why, places in unearned.items()
+        )
         heading = f"{rewarded.file}: {seen - earned:,} of {views.rows(seen)} can't earn the reward:"
         raise Refused("\n  ".join((heading, *told)))
-
-
-def _first(places: Sequence[RowPlace]) -> str:
-    more = len(places) - _SHOWN_PLACES
-    at = ", ".join(map(str, places[:_SHOWN_PLACES]))
-    return f"{at} and {more:,} more" if more > 0 else at
 
 
 def _told_reward(spec: ExperimentSpec) -> str:
@@ -319,7 +315,7 @@ def _try_function(arn: str, rows: Mapping[int, dict[str, Any]], *, as_json_: boo
         answers = [asdict(each) for each in tried]
         print_json({"lines": list(rows), "tried": answers, "warnings": warned})
         return
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    table = views.plain_table()
     for name in ("line", "reference", "empty"):
         table.add_column(name, justify="right", no_wrap=True)
     for line, *scores in zip(rows, *(each.scores for each in tried), strict=True):
@@ -459,7 +455,7 @@ def _why_json(read: str, schema: object) -> str:
 
 
 def _table(trials: list[Trial]) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    table = views.plain_table()
     table.add_column("line", justify="right", no_wrap=True)
     table.add_column("answer", overflow="fold", max_width=26)
     table.add_column("score", justify="right", no_wrap=True)

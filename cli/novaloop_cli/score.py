@@ -164,6 +164,6 @@ def _sizes(sizes: Lengths, max_new_tokens: int | None) -> Iterator[str]:
 
 
 def _table(heading: str) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    table = views.plain_table()
     table.add_column(heading, no_wrap=True)
     return table

@@ -104,11 +104,6 @@ class Stack:
         """Return a command for this deployment that can be pasted into the same shell."""
         return shlex.join(("novaloop", *words, *self.chosen_by))
 
-    def caller(self) -> str:
-        """Who is asking, such as `assumed-role/Admin/jane`."""
-        identity = aws_client("sts").get_caller_identity()
-        return str(identity["Arn"].rpartition(":")[2])
-
     def newest_upload(self, experiment: str, *, of_use: bool = False) -> datetime | None:
         """When the newest file in the experiment's inbox arrived; None if there is none.
 
@@ -174,24 +169,47 @@ def stack_defaults(described: Mapping[str, str]) -> SpecDefaults | None:
     return SpecDefaults.of_parameters(approval, float(described["DefaultBudgetUsd"]), gate)
 
 
-def describe_stack(name: str, needed: Set[str]) -> dict[str, str]:
-    """Return a stack's parameters and outputs, among them those needed. Raises Refused, Failed."""
+@dataclass(frozen=True)
+class Described:
+    """What CloudFormation says of a stack: its status, parameters and outputs by their names."""
+
+    status: str
+    parameters: Mapping[str, str]
+    outputs: Mapping[str, str]
+
+
+def described(name: str) -> Described | None:
+    """Return what CloudFormation says of a stack; None if there is none of this name."""
     try:
-        answer = aws_client("cloudformation").describe_stacks(StackName=name)
+        (answer,) = aws_client("cloudformation").describe_stacks(StackName=name)["Stacks"]
     except ClientError as error:
         if "does not exist" in str(error):
-            raise Refused(_no_such_stack(name)) from None
+            return None
         raise
-    stack = answer["Stacks"][0]
-    given = {each["ParameterKey"]: each["ParameterValue"] for each in stack.get("Parameters", [])}
-    outputs = {each["OutputKey"]: each["OutputValue"] for each in stack.get("Outputs", [])}
-    missing = sorted(needed - outputs.keys())
+    return Described(
+        answer["StackStatus"],
+        {each["ParameterKey"]: each["ParameterValue"] for each in answer.get("Parameters", [])},
+        {each["OutputKey"]: each["OutputValue"] for each in answer.get("Outputs", [])},
+    )
+
+
+def describe_stack(name: str, needed: Set[str]) -> dict[str, str]:
+    """Return a stack's parameters and outputs, among them those needed. Raises Refused, Failed."""
+    stack = described(name)
+    if stack is None:
+        raise Refused(_no_such_stack(name))
+    missing = sorted(needed - stack.outputs.keys())
     if missing:
         raise Failed(
-            f"stack {name} ({stack['StackStatus']}) has no output {' and '.join(missing)}; "
+            f"stack {name} ({stack.status}) has no output {' and '.join(missing)}; "
             "finish its deployment, or name Novaloop's stack with --stack"
         )
-    return {**given, **outputs}
+    return {**stack.parameters, **stack.outputs}
+
+
+def caller() -> str:
+    """Who is asking, such as `assumed-role/Admin/jane`."""
+    return str(aws_client("sts").get_caller_identity()["Arn"].rpartition(":")[2])
 
 
 def aws_region() -> str:

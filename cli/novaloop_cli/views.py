@@ -32,7 +32,7 @@ from novaloop.recipes.catalog import metric_of
 from novaloop.reports.pages import cell, change, duration, gate_verdict, interval
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from novaloop.reports.schema import MetricRow, Report, TaskReport
 
@@ -59,6 +59,17 @@ UPLOADED = "was uploaded and waits to be looked at"
 FIRST_REJECTS = 3
 """How many rows that one rule rejects are named beside their number."""
 _TONES = {"better": "green", "worse": "red"}
+
+
+def plain_table() -> Table:
+    """Return a table without lines, to be given columns and rows."""
+    return Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+
+
+def first_of(words: Sequence[object], most: int) -> str:
+    """Write the first of some words, and how many more there are."""
+    told = ", ".join(map(str, words[:most]))
+    return f"{told} and {len(words) - most:,} more" if len(words) > most else told
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -106,7 +117,7 @@ def summary(
 
 def stages(record: Record, scores: Mapping[tuple[str, int], ScoreItem], now: datetime) -> Table:
     """Return the stages with their states, times, progress and headline metric."""
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    table = plain_table()
     table.add_column("")
     table.add_column("stage", no_wrap=True)
     table.add_column("state", no_wrap=True)
@@ -193,7 +204,7 @@ def _estimate(name: str, estimate: Mapping[str, float | None]) -> str:
 
 def datasets(items: Mapping[str, DatasetItem], remarks: Iterable[Text] = ()) -> Group:
     """Return the datasets with their rows and rejects; below, what is to be said of the files."""
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    table = plain_table()
     table.add_column("dataset")
     table.add_column("state")
     table.add_column("rows", justify="right")
@@ -278,7 +289,7 @@ def rows(count: int) -> str:
 
 def metrics(report: Report) -> Table:
     """Return every metric at every evaluation, with its error and its change."""
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    table = plain_table()
     table.add_column("", no_wrap=True)
     scored = [item["stage"] for item in report["evaluations"] if item["score"]]
     for index, stage in enumerate(scored):
@@ -305,7 +316,7 @@ def _rows_asked(score: Mapping[str, Any]) -> str:
 
 def task(report: TaskReport) -> Table:
     """Return what the jobs of one task report, with its error and its change."""
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    table = plain_table()
     table.add_column(report["title"], no_wrap=True)
     for title in ("evaluation", "value", "interval", "change"):
         table.add_column(title, justify="left" if title == "evaluation" else "right", no_wrap=True)

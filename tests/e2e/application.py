@@ -52,6 +52,12 @@ def copy_of_build(built: Path, folder: Path) -> Path:
     return copied
 
 
+def changed(schedule: Mapping[str, Any], **changes: object) -> dict[str, Any]:
+    """Return the whole of a schedule with changes, as UpdateSchedule wants it."""
+    told = {"Arn", "CreationDate", "LastModificationDate", "ResponseMetadata"}
+    return {key: value for key, value in schedule.items() if key not in told} | changes
+
+
 def run(*arguments: str) -> Result:
     return CliRunner().invoke(main, [*arguments, "--local"], catch_exceptions=False)
 

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
@@ -18,17 +17,11 @@ from novaloop.experiment.record import Status
 from novaloop_cli.stack import Stack
 from novaloop_localcloud import questions
 from novaloop_localcloud.cloud import LocalCloud
-from tests.e2e.application import WITHOUT_PLAN, put, reaches, run, wait_for
+from tests.e2e.application import WITHOUT_PLAN, changed, put, reaches, run, wait_for
 
 pytestmark = pytest.mark.e2e
 
 PLAN = WITHOUT_PLAN + "plan: [sft, deploy: {inference_component: true}]\n"
-
-
-def moved(schedule: dict[str, Any], at: datetime) -> dict[str, Any]:
-    """Return the whole of a schedule, as UpdateSchedule wants it, that begins at `at`."""
-    told = {"Arn", "CreationDate", "LastModificationDate", "ResponseMetadata"}
-    return {key: value for key, value in schedule.items() if key not in told} | {"StartDate": at}
 
 
 def is_gone(look: Callable[[], object]) -> bool:
@@ -63,13 +56,13 @@ def test_without_its_record_an_endpoint_is_ended_by_its_schedules(
     table.delete_item(TableName=cloud.outputs()["TableName"], Key=key)
 
     sagemaker = cloud.session().client("sagemaker")
-    scheduler.update_schedule(**moved(component, datetime.now(UTC)))
+    scheduler.update_schedule(**changed(component, StartDate=datetime.now(UTC)))
     wait_for(
         partial(
             is_gone, partial(sagemaker.describe_inference_component, InferenceComponentName=name)
         )
     )
-    scheduler.update_schedule(**moved(endpoint, datetime.now(UTC)))
+    scheduler.update_schedule(**changed(endpoint, StartDate=datetime.now(UTC)))
     wait_for(partial(is_gone, partial(sagemaker.describe_endpoint, EndpointName=name)))
 
 

@@ -15,7 +15,7 @@ import pytest
 from novaloop_localcloud.cloud import LocalCloud, up
 from novaloop_localcloud.emulator import REPOSITORY
 from novaloop_localcloud.sagemaker.faults import Fault
-from tests.e2e.application import run, talking_to, wait_for
+from tests.e2e.application import changed, run, talking_to, wait_for
 from tests.e2e.conftest import PARAMETERS
 
 pytestmark = pytest.mark.e2e
@@ -96,12 +96,10 @@ def no_rule(cloud: LocalCloud) -> Iterator[None]:
 @contextmanager
 def no_sweep(cloud: LocalCloud) -> Iterator[None]:
     client = cloud.session().client("scheduler")
-    found = client.get_schedule(Name=resource(cloud, "AWS::Scheduler::Schedule"))
-    told = {"Arn", "CreationDate", "LastModificationDate", "ResponseMetadata"}
-    schedule: dict[str, Any] = {name: value for name, value in found.items() if name not in told}
-    client.update_schedule(**{**schedule, "State": "DISABLED"})
+    schedule = client.get_schedule(Name=resource(cloud, "AWS::Scheduler::Schedule"))
+    client.update_schedule(**changed(schedule, State="DISABLED"))
     yield
-    client.update_schedule(**schedule)
+    client.update_schedule(**changed(schedule))
 
 
 @contextmanager

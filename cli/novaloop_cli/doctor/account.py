@@ -6,9 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from botocore.exceptions import ClientError
-
-from novaloop_cli.stack import aws_client
+from novaloop_cli.stack import aws_client, described
 
 
 @dataclass(frozen=True)
@@ -46,23 +44,14 @@ class Clients(dict[str, Any]):
 
 def find_deployed(name: str) -> DeployedStack | None:
     """Return a stack, or None if there is none of this name."""
-    cloudformation = aws_client("cloudformation")
-    try:
-        (found,) = cloudformation.describe_stacks(StackName=name)["Stacks"]
-    except ClientError as error:
-        if "does not exist" in str(error):
-            return None
-        raise
+    found = described(name)
+    if found is None:
+        return None
     resources: dict[str, dict[str, str]] = {}
+    cloudformation = aws_client("cloudformation")
     pages = cloudformation.get_paginator("list_stack_resources").paginate(StackName=name)
     for each in (resource for page in pages for resource in page["StackResourceSummaries"]):
         if "PhysicalResourceId" in each:  # nothing has it that could not be made
             of_type = resources.setdefault(each["ResourceType"], {})
             of_type[each["LogicalResourceId"]] = each["PhysicalResourceId"]
-    return DeployedStack(
-        name,
-        found["StackStatus"],
-        {each["ParameterKey"]: each["ParameterValue"] for each in found.get("Parameters", [])},
-        {each["OutputKey"]: each["OutputValue"] for each in found.get("Outputs", [])},
-        resources,
-    )
+    return DeployedStack(name, found.status, found.parameters, found.outputs, resources)

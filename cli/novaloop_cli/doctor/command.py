@@ -24,7 +24,7 @@ from novaloop_cli.errors import Failed
 from novaloop_cli.plan import check_folder, planned_stages, with_defaults
 from novaloop_cli.planned_stack import deployed_stack, placeholder_stack
 from novaloop_cli.show import print_json
-from novaloop_cli.stack import Choice, aws_client, aws_region, with_choice
+from novaloop_cli.stack import Choice, aws_region, caller, with_choice
 
 MARKS: Mapping[Severity, tuple[str, str]] = {
     Severity.STOPS: ("✗", "red"),
@@ -52,7 +52,7 @@ def doctor(choose: Callable[[], Choice], directory: Path | None, *, as_json: boo
     experiment.
     """
     choice = choose()
-    who = aws_client("sts").get_caller_identity()["Arn"].rpartition(":")[2]
+    who = caller()
     stack = find_deployed(choice.name)
     quotas = None if directory is None else _quotas(directory, stack)
     with ThreadPoolExecutor(AT_ONCE) as pool:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 from botocore.exceptions import ClientError
 
+from novaloop.cloud.errors import found
 from novaloop.usecases.errors import code_of
 from novaloop_cli.doctor.account import DeployedStack
 from novaloop_cli.doctor.findings import Finding, fine, stops, warns
@@ -37,8 +39,8 @@ def functions(stack: DeployedStack, client: Any) -> Iterator[Finding]:
     """Whether each function can run."""
     sound = 0
     for logical_id, name in stack.of_type("AWS::Lambda::Function"):
-        found = client.get_function_configuration(FunctionName=name)
-        state, update = found.get("State", "Active"), found.get("LastUpdateStatus", "Successful")
+        answer = client.get_function_configuration(FunctionName=name)
+        state, update = answer.get("State", "Active"), answer.get("LastUpdateStatus", "Successful")
         reserved = client.get_function_concurrency(FunctionName=name)
         if reserved.get("ReservedConcurrentExecutions") == 0:
             do = f"`aws lambda delete-function-concurrency --function-name {name}`"
@@ -46,7 +48,7 @@ def functions(stack: DeployedStack, client: Any) -> Iterator[Finding]:
         elif state in {"Active", "Inactive"} and update == "Successful":
             sound += 1
         else:
-            why = found.get("StateReason") or found.get("LastUpdateStatusReason") or "no reason"
+            why = answer.get("StateReason") or answer.get("LastUpdateStatusReason") or "no reason"
             yield stops(f"{logical_id} is {state}, its last update {update}: {why}", "deploy again")
     yield fine(f"{sound} functions can run")
 
@@ -82,9 +84,9 @@ def rules(stack: DeployedStack, client: Any) -> Iterator[Finding]:
 def sweep(stack: DeployedStack, client: Any) -> Iterator[Finding]:
     """Whether the schedule of the sweep is on: it makes up for every event that is lost."""
     for logical_id, name in stack.of_type("AWS::Scheduler::Schedule"):
-        found = client.get_schedule(Name=name)
-        if found["State"] == "ENABLED":
-            yield fine(f"the sweep runs at {found['ScheduleExpression']}")
+        answer = client.get_schedule(Name=name)
+        if answer["State"] == "ENABLED":
+            yield fine(f"the sweep runs at {answer['ScheduleExpression']}")
         else:
             what = f"{logical_id} is disabled: what an event is lost of stands still"
             yield stops(what, f"enable the schedule {name} in EventBridge Scheduler")
@@ -93,8 +95,8 @@ def sweep(stack: DeployedStack, client: Any) -> Iterator[Finding]:
 def uploads(stack: DeployedStack, client: Any) -> Iterator[Finding]:
     """Whether the bucket tells EventBridge of uploads."""
     bucket = stack.outputs["BucketName"]
-    found = client.get_bucket_notification_configuration(Bucket=bucket)
-    if "EventBridgeConfiguration" in found:
+    answer = client.get_bucket_notification_configuration(Bucket=bucket)
+    if "EventBridgeConfiguration" in answer:
         yield fine("the bucket tells of uploads")
     else:
         what = "the bucket does not tell EventBridge of uploads: only the sweep finds them"
@@ -107,8 +109,8 @@ def dead_letters(stack: DeployedStack, client: Any) -> Iterator[Finding]:
         if "DeadLetter" not in logical_id:
             continue
         name = "ApproximateNumberOfMessages"
-        found = client.get_queue_attributes(QueueUrl=url, AttributeNames=[name])
-        number = int(found["Attributes"][name])
+        answer = client.get_queue_attributes(QueueUrl=url, AttributeNames=[name])
+        number = int(answer["Attributes"][name])
         if number:
             do = "read them (docs/operations.md, On call), and delete what is understood"
             yield warns(f"{number:,} dead letters: what was given up after several tries", do)
@@ -172,11 +174,7 @@ def own_functions(stack: DeployedStack, client: Any) -> Iterator[Finding]:
     """Whether the functions that experiments may name are there."""
     for parameter in ("RewardFunctionArns", "ProcessorFunctionArns"):
         for arn in filter(None, stack.parameters.get(parameter, "").split(",")):
-            try:
-                client.get_function_configuration(FunctionName=arn)
-            except ClientError as error:
-                if code_of(error) != "ResourceNotFoundException":
-                    raise
+            if found(partial(client.get_function_configuration, FunctionName=arn)) is None:
                 what = f"{arn} of {parameter} does not exist: a job that calls it would fail"
                 yield stops(what, "deploy the function, or the stack without it")
             else:

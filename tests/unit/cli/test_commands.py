@@ -30,6 +30,7 @@ from novaloop.experiment.record import DatasetRef, Endpoint, Record, StageState,
 from novaloop.experiment.spec.experiment import ExperimentSpec
 from novaloop.experiment.spec.stages import Runtime
 from novaloop_cli import commands
+from novaloop_cli.stack import caller
 from tests.unit.cli import conftest
 from tests.unit.cli.conftest import novaloop
 from tests.unit.reports import finished_experiment as example
@@ -99,7 +100,7 @@ def test_approve_deploys_and_names_who_approved(controlled: Stack, status: Statu
     assert result.exit_code == 0, result.output
     record = stored(controlled)
     assert record.status is Status.DEPLOYING
-    assert record.approved_by == controlled.caller()
+    assert record.approved_by == caller()
     assert f"{NAME} is DEPLOYING: approved by" in result.stdout
 
 

@@ -10,6 +10,7 @@ import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
 from novaloop.experiment.planning import Quota
+from novaloop_cli import stack as stacks
 from novaloop_cli.doctor import account, command, of_account, of_stack
 from novaloop_cli.doctor.account import DeployedStack
 from novaloop_cli.doctor.findings import Finding, Severity, fine
@@ -143,6 +144,8 @@ def test_before_the_stack_is_deployed_the_account_is_looked_at(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     class Fresh:
+        meta = SimpleNamespace(region_name="us-east-1")
+
         def get_caller_identity(self) -> dict[str, str]:
             return {"Arn": "arn:aws:iam::000000000000:user/jane"}
 
@@ -155,7 +158,7 @@ def test_before_the_stack_is_deployed_the_account_is_looked_at(
             return {"AccountLimit": {"ConcurrentExecutions": 10}}
 
     monkeypatch.setenv("AWS_REGION", "us-east-1")
-    for module in (command, account):
+    for module in (account, stacks):
         monkeypatch.setattr(module, "aws_client", lambda _: Fresh())
     result = novaloop("doctor")
     assert result.exit_code == 1

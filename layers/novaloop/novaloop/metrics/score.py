@@ -35,6 +35,8 @@ from novaloop.rewards.labels import LabelReader
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
+    from numpy.typing import NDArray
+
     from novaloop.metrics.archive import Member
     from novaloop.metrics.pairs import Gold, PairScores
 
@@ -125,8 +127,16 @@ def score_given(rows: GivenScores, confidence: float = CONFIDENCE) -> Score:
     )
 
 
-def score_rows(rows: RowScores, confidence: float = CONFIDENCE) -> Score:
-    """Score at least one row by what is kept of each: all that needs no texts."""
+def score_rows(
+    rows: RowScores,
+    confidence: float = CONFIDENCE,
+    max_new_tokens: int | None = None,
+    tokens: NDArray[np.int64] | None = None,
+) -> Score:
+    """Score at least one row by what is kept of each: all that needs no texts.
+
+    max_new_tokens, tokens: as `lengths` takes them.
+    """
     columns, questions = rows.columns(), Questions.of(rows.questions)
     metrics = {name: mean(column, questions, confidence) for name, column in columns.items()}
     metrics["bleu"] = _bleu(rows, questions, confidence)
@@ -135,7 +145,7 @@ def score_rows(rows: RowScores, confidence: float = CONFIDENCE) -> Score:
         evaluation_set=rows.evaluation_set,
         metrics={name: metrics[name] for name in BY_NAME if name in metrics},
         classification=classify(rows, confidence),
-        lengths=lengths(rows, confidence=confidence),
+        lengths=lengths(rows, max_new_tokens, tokens, confidence),
         comparisons={},
         reported=None,
         notes=_repeated(len(rows), len(questions)),
@@ -208,8 +218,10 @@ class _Scorer:
         rows = self._rows.build()
         if len(rows) == 0:
             raise InferenceError("the evaluation holds no rows")
-        confidence, tokens = self._confidence, np.array(self._tokens)
-        columns, of_rows = rows.columns(), score_rows(rows, confidence)
+        confidence, counts = self._confidence, np.array(self._tokens)
+        tokens = counts if counts.all() else None
+        columns = rows.columns()
+        of_rows = score_rows(rows, confidence, self._max_new_tokens, tokens)
         as_jobs_have_it = of_rows.metrics
         if reported and of_rows.questions != len(rows):
             # A job knows no questions that repeat: to it, all rows are cases of their own.
@@ -220,9 +232,6 @@ class _Scorer:
         score = replace(
             of_rows,
             metrics=of_rows.metrics | processor,
-            lengths=lengths(
-                rows, self._max_new_tokens, tokens if tokens.all() else None, confidence
-            ),
             comparisons={
                 name: compare(stage, rows, self._metric, confidence, by_class=name in by_class)
                 for name, stage in earlier.items()
