@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import time
+import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -24,8 +25,9 @@ from novaloop_localcloud.emulator import REPOSITORY
 T = TypeVar("T")
 SOURCES = ("functions", "statemachines")
 """What a built template leads to, beside what was built."""
-LONGEST_WAIT_SECONDS = 300.0
-"""After which what is waited for is taken never to come: far longer than on a busy machine."""
+LONGEST_WAIT_SECONDS = 13 * 60.0
+"""After which what is waited for is taken never to come. A hint that meets a function in the middle
+of an update is delivered again after 12 minutes, if neither an event nor the sweep comes first."""
 BIG_FILE_BYTES = 1_000_000
 """The smallest that the template takes, so that a big file is soon made."""
 OUTPUT_KEY = "arn:aws:kms:us-east-1:000000000000:key/1234abcd-12ab-34cd-56ef-1234567890ab"
@@ -70,7 +72,11 @@ def wait_for(look: Callable[[], T], told: Callable[[], object] = lambda: None) -
     """
     end = time.monotonic() + LONGEST_WAIT_SECONDS
     while not (found := look()):
-        assert time.monotonic() < end, told()
+        if time.monotonic() > end:
+            waits = traceback.extract_stack(limit=3)
+            lines = "\n".join(f"{each.name}:{each.lineno}: {each.line}" for each in waits[:-1])
+            # Without the traceback, of which a long log would show nothing else.
+            pytest.fail(f"{lines}\nwaited in vain: {told()}", pytrace=False)
         time.sleep(0.2)
     return found
 

@@ -74,6 +74,13 @@ BREAKS: Sequence[Break] = (
         "            made",
     ),
     _one(
+        "the schedule of what was billed by the hour stays where a retry serves on demand",
+        "experiment/controller/backstop.py",
+        "        decision = _with_backstop(decision, stage)\n",
+        "        if decision.record.plan_of(stage).bills_idle:\n"
+        "            decision = _with_backstop(decision, stage)\n",
+    ),
+    _one(
         "a schedule that somebody deletes stays deleted",
         "usecases/reconcile.py",
         "return None if changed is None else Unset(backstop, changed)",

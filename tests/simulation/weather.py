@@ -48,6 +48,9 @@ COMPONENT = b"plan: [sft, deploy: {inference_component: true}]\n"
 LASTING = b"plan: [sft, deploy: {endpoint: bot}]\n"
 ON_DEMAND = b"plan: [sft, deploy: {to: bedrock-on-demand}]\n"
 PROVISIONED = b"plan: [sft, deploy: {to: bedrock-provisioned, model_units: 2}]\n"
+FOR_AN_HOUR = b"plan: [sft, deploy: {ttl_hours: 1}]\n"
+DEPLOYMENTS = (COMPONENT, ON_DEMAND, PROVISIONED, FOR_AN_HOUR)
+"""The same stages, each served another way: a retry may change one for another."""
 BEDROCK = b"runtime: bedrock\n"
 PLANS = (
     b"",
@@ -839,6 +842,37 @@ class Commands(Fault):
                 self.stack.command(name, wish)
 
 
+@dataclass
+class OtherSettings(Fault):
+    """Somebody stops an experiment and retries it soon, to be served in another way.
+
+    Minutes later that is asked for again, in yet another way, whatever has come of the first.
+    """
+
+    def begin(self) -> None:
+        self.stack.plans += DEPLOYMENTS
+        for _ in range(self.dice.randint(2, 5)):
+            self.sometime(self.stop)
+
+    def stop(self) -> None:
+        name = self.someone()
+        if self.record_of(name) is not None:
+            self.stack.command(name, CommandKind.STOP)
+            for _ in range(self.dice.choice((1, 1, 2))):
+                self.stack.later(self.within(timedelta(minutes=40)), partial(self.retry, name))
+
+    def retry(self, name: str) -> None:
+        record = self.record_of(name)
+        if record is None:
+            return
+        plan = self.dice.choice(DEPLOYMENTS)
+        spec = SPEC + plan + self.stack.origins.get(name, b"")
+        stage = self.dice.choice((None, "sft", "deploy", "deploy"))
+        is_same = [each.name for each in record.stages] == ["sft", "deploy"]
+        self.strike(is_same and record.status.is_final)
+        self.stack.command(name, CommandKind.RETRY, stage=stage, spec=spec.decode())
+
+
 def _fated(
     of: str, *fates: str, plan: bytes = b"", odds: float = 0.12, weight: float = 0.15
 ) -> list[Fated]:
@@ -889,6 +923,7 @@ KINDS: Sequence[Fault] = (
     *_fated("deployment", "provisioned-model no capacity", plan=PROVISIONED, odds=0.2, weight=0.5),
     # What people do.
     Commands("command at an odd moment", 0.5),
+    OtherSettings("retry with other settings", 0.2),
     Following("checkpoint of another experiment", 0.3),
     KeepCron("keep from a cron job", 0.2),
     StrayFiles("stray file", 0.15),
