@@ -1,11 +1,15 @@
 """A fault at every call that a scenario makes: a crash, a second controller, a person's stop.
 
+Looks repeat themselves for hours while a job runs: of the calls that are the same at the same place
+of a step, while the experiment stands at the same point, the first two are struck.
+
 The scenario runs once, and is copied before each of its steps. So a disturbed run begins where the
 undisturbed one stands, not all over again.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -20,6 +24,8 @@ from tests.simulation.simulation import Call, Simulation
 from tests.simulation.twin_service import refusal
 
 PARTS = 4
+ALIKE = 2
+"""How many calls are struck of those that are alike."""
 Fault = Callable[[Simulation], object]
 """What happens at a call: `simulation.crash`, or what a held-up process does not see."""
 
@@ -59,14 +65,33 @@ class Scenario:
     def struck(self, fault: Fault, calls: Calls) -> Iterator[tuple[str, Simulation]]:
         """Yield each of the calls with a simulation that the fault has just struck there."""
         simulation, skipping = self.begin(), self.first is not None
-        names = simulation.crashes.calls
+        names, times = simulation.crashes.calls, Counter[object]()
         while not self.is_over(simulation):
             before, seen = simulation.copied(), len(names)
             simulation.step()
+            points = _points(before)
             for number in range(seen, len(names)):
                 skipping = skipping and names[number] != self.first
-                if not skipping and number % PARTS == calls.part:
+                if skipping:
+                    continue
+                call = names[number], number - seen, *points
+                times[call] += 1
+                if times[call] <= ALIKE and times.total() % PARTS == calls.part:
                     yield names[number], _struck(before.copied(), number, fault, calls)
+
+
+def _points(simulation: Simulation) -> tuple[object, ...]:
+    """Return where its experiments stand: their status, and each stage's attempt and state."""
+    records = (each.record for each in simulation.store.snapshots.values())
+    return tuple(
+        (
+            record.experiment_id,
+            record.status,
+            *((stage.attempt.number, stage.state) for stage in record.stages),
+        )
+        for record in records
+        if record is not None
+    )
 
 
 def _struck(simulation: Simulation, call: int, fault: Fault, calls: Calls) -> Simulation:

@@ -59,7 +59,8 @@ def acknowledged(record: Record, seen: Observation, now: datetime, policy: Polic
             known = replace(known, refused=refused(known.refused, seen.exposed, now, policy))
         if known is not None and known == seen.removed:
             known = None
-        record = put_stage(record, replace(stage, backstop=known))
+        if known is not stage.backstop:
+            record = put_stage(record, replace(stage, backstop=known))
     return record
 
 
