@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from novaloop.datasets.errors import DatasetRefused, Found, RowRejected, Wording
-from novaloop.datasets.reading.csv_table import open_csv, other_delimiter
-from novaloop.datasets.reading.decoding import read_lines, read_text
+from novaloop.datasets.errors import DatasetRefused, Found, Wording
+from novaloop.datasets.reading.decoding import read_lines
 from novaloop.metrics.archive import ArchiveError, EvaluationOutput, NoAnswers, archive_members
 from novaloop.metrics.flips import excerpt, read_answers
 from novaloop.metrics.given import FIELDS, FieldsMissing, Given, read_given
@@ -26,6 +25,7 @@ from novaloop.metrics.score import (
     score_rows,
 )
 from novaloop.metrics.tasks import score_task
+from novaloop.usecases.plain_rows import csv_rows, json_rows
 from novaloop_cli.convert import in_options
 from novaloop_cli.errors import Refused
 from novaloop_cli.views import first_of
@@ -33,12 +33,9 @@ from novaloop_cli.views import first_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterator, Mapping
     from pathlib import Path
-    from typing import BinaryIO
 
-    from novaloop.datasets.reading.csv_table import CsvTable
     from novaloop.metrics.flips import Answer
-
-    _Rows = Iterator[tuple[int, Mapping[str, object]]]
+    from novaloop.usecases.plain_rows import PlainRows
 
 MAX_ID_CHARS = 40
 MAX_NAMED = 5
@@ -258,7 +255,7 @@ def _read(file: Path, reading: Reading) -> Evaluation:
         if first.startswith("{"):
             fields = read_object(first.encode(), len(begin))
             if not {"inference", "gold"} & fields.keys():
-                return _of_table(file, reading, list(fields), _objects(encoded))
+                return _of_table(file, reading, list(fields), json_rows(encoded))
         if first.startswith("{") or not first:
             scored = score_lines(
                 encoded,
@@ -268,7 +265,7 @@ def _read(file: Path, reading: Reading) -> Evaluation:
             )
             return Evaluation(file, reading, *scored)
     with file.open("rb") as content:
-        return _of_table(file, reading, *_csv_table(content, reading))
+        return _of_table(file, reading, *csv_rows(content, reading.encoding, reading.delimiter))
 
 
 def _begin(lines: Iterator[str]) -> Iterator[str]:
@@ -279,35 +276,7 @@ def _begin(lines: Iterator[str]) -> Iterator[str]:
             return
 
 
-def _objects(lines: Iterator[bytes]) -> _Rows:
-    for number, line in enumerate(lines, 1):
-        if line.strip():
-            yield number, read_object(line, number)
-
-
-def _csv_table(content: BinaryIO, reading: Reading) -> tuple[list[str], _Rows]:
-    """Read the header and the rows; the delimiter is the one that the header seems to use."""
-    table = open_csv(read_text(content, reading.encoding), reading.delimiter)
-    if reading.delimiter is None and (other := other_delimiter(table.header)):
-        content.seek(0)
-        table = open_csv(read_text(content, reading.encoding), other)
-    return table.header, _csv_rows(table)
-
-
-def _csv_rows(table: CsvTable) -> _Rows:
-    for start, records in table.batches:
-        line = start
-        for index in range(len(records)):
-            record = records[index : index + 1]
-            try:
-                cells = [column[0] for column in record.columns(range(len(table.header)))]
-            except RowRejected as rejected:
-                raise InferenceError(f"line {line}: {rejected}") from rejected
-            yield line, dict(zip(table.header, cells, strict=True))
-            line += record.count_lines()
-
-
-def _of_table(file: Path, reading: Reading, header: list[str], rows: _Rows) -> Evaluation:
+def _of_table(file: Path, reading: Reading, header: list[str], rows: PlainRows) -> Evaluation:
     columns = {name: reading.columns.get(name, name) for name in FIELDS}
     found = Found(header).in_terminal()
     if missing := [name for name in reading.columns.values() if name not in header]:

@@ -76,7 +76,7 @@ def pick_stage(record: Record, name: str | None) -> Stage:
     stage = next((stage for stage in logged if stage.name == name), None)
     if stage is None:
         names = ", ".join(stage.name for stage in logged) or "none yet"
-        which = _why_no_log(name, begun)
+        which = _why_no_log(name, record, begun)
         raise Refused(f"{record.experiment_id}: {which}; stages with logs: {names}")
     return stage
 
@@ -109,9 +109,11 @@ def _is_on_bedrock(record: Record, stage: Stage) -> bool:
     return not record.spec.runtime.keeps_log
 
 
-def _why_no_log(name: str | None, begun: list[Stage]) -> str:
+def _why_no_log(name: str | None, record: Record, begun: list[Stage]) -> str:
     if name is None:
         return "nothing runs but on Bedrock, which keeps no log" if begun else "no stage has begun"
+    if any(plan.name == name and plan.recorded_as is not None for plan in record.spec.plan):
+        return f"stage {name} has no job: its answers were recorded"
     if any(stage.name == name for stage in begun):
         return f"stage {name} runs on Bedrock, which keeps no log"
     return f"stage {name} has not begun"

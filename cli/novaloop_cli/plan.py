@@ -309,7 +309,8 @@ def stages_table(planned: ExperimentPlan) -> Table:
         table.add_column(title, justify="right")
     for stage in planned.stages:
         on_machines = stage.instance_type is not None
-        machines = f"{stage.instances} {stage.instance_type}" if on_machines else "serverless"
+        elsewhere = "serverless" if stage.requests else "none"
+        machines = f"{stage.instances} {stage.instance_type}" if on_machines else elsewhere
         steps, hours = str(stage.steps or ""), f"{stage.hours:.1f}"
         table.add_row(stage.name, stage.method, machines, steps, hours, *_usd(stage.cost))
     table.add_row("all", "", "", "", "", *_usd(planned.cost), style="bold")

@@ -42,7 +42,6 @@ OWN_ROOMS = {"experiment/spec/stages.py"}
 ASKED: Mapping[tuple[str, str], str] = {
     ("experiment/spec/experiment.py", "TrainStage"): "a plan's trainings are found by their type",
     ("experiment/spec/experiment.py", "ServingStage"): "and so is its deployment",
-    ("experiment/spec/experiment.py", "EvaluateStage"): "a gate goes by an evaluation's task",
     ("experiment/spec/experiment.py", "StageKind.SFT"): "a rule of AWS's about these two",
     ("experiment/spec/experiment.py", "StageKind.RFT"): "a rule of AWS's about these two",
     ("experiment/spec/experiment.py", "Runtime.TRAINING_JOB"): "the default",
@@ -56,6 +55,7 @@ ASKED: Mapping[tuple[str, str], str] = {
     ("experiment/runtimes/serverless.py", "StageKind.RFT"): "it alone has a reward function",
     ("experiment/runtimes/training_job.py", "EvaluateStage"): "it alone has a subtask",
     ("experiment/validation/checks.py", "ServingStage"): "no job, so the runtime has no say",
+    ("experiment/validation/checks.py", "JobStage"): "else its answers were recorded",
     ("experiment/validation/checks.py", "EvaluateStage"): "it alone has a subtask",
     ("usecases/score.py", "EvaluateStage"): "it alone has a task",
     **{

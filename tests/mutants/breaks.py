@@ -58,6 +58,7 @@ def _row(state: str, condition: str, to: str, instead: str, action: str = "") ->
 
 ROWS: Sequence[Mutant] = [
     *_row("PENDING", "TURN", "CLAIMED", "WAITING", "LAUNCH"),
+    *_row("PENDING", "RECORDED", "SCORING", "CLAIMED", "CHECK"),
     *_row("PENDING", "BEHIND", "WAITING", "CLAIMED"),
     *_row("CLAIMED", "LAUNCHING", "CLAIMED", "RUNNING"),
     *_row("CLAIMED", "ABSENT", "CLAIMED", "FAILED", "LAUNCH"),
@@ -760,14 +761,46 @@ MUTANTS: Sequence[Mutant] = [
         Fault(
             does="the gate goes by the first evaluation",
             test="test_the_gate_goes_by_the_last_evaluation_at_its_present_attempt",
-            old="usual = gate.evaluation or evaluations[-1]",
-            new="usual = gate.evaluation or evaluations[0]",
+            old="usual = gate.evaluation or (own or evaluations)[-1].name",
+            new="usual = gate.evaluation or (own or evaluations)[0].name",
         ),
         Fault(
             does="the gate's evaluation is not the one that it names",
             test="test_the_gate_goes_by_the_evaluation_that_it_names",
-            old="usual = gate.evaluation or evaluations[-1]",
-            new="usual = evaluations[-1]",
+            old="usual = gate.evaluation or (own or evaluations)[-1].name",
+            new="usual = (own or evaluations)[-1].name",
+        ),
+    ),
+    *_in(
+        "metrics/recorded.py",
+        "tests/unit/metrics/test_recorded.py",
+        Fault(
+            does="an evaluation row may be without a recorded answer",
+            test="test_what_is_wrong_is_told_by_line_and_field_and_without_text",
+            old="            missing.append(number)",
+            new="            pass",
+        ),
+        Fault(
+            does="of several recorded answers to one row, the first is taken",
+            test="test_what_is_wrong_is_told_by_line_and_field_and_without_text",
+            old="    if surplus:",
+            new="    if False:",
+        ),
+        Fault(
+            does="recorded answers are taken in the order of their file",
+            test="test_answers_are_found_by_id_in_any_order",
+            old="        taken.append(left.popleft() if left else None)",
+            new="        taken.append(number - 1 if left else None)",
+        ),
+    ),
+    *_in(
+        "usecases/dataset_checks.py",
+        "tests/unit/cli/test_coming_from_elsewhere.py",
+        Fault(
+            does="recorded answers are not laid beside the evaluation rows before the start",
+            test="test_what_is_wrong_with_the_old_answers_is_told_before_the_upload",
+            old="        if refusal is None and recorded_files(spec):",
+            new="        if False:",
         ),
     ),
     *_in(
@@ -892,7 +925,7 @@ MUTANTS: Sequence[Mutant] = [
         Fault(
             does="a lost job's name is used again",
             test="test_every_row[RUNNING-LOST]",
-            old="number = self.attempt.number + (self.attempt.job_name is not None)",
+            old="number = self.attempt.number + was_used",
             new="number = self.attempt.number",
         ),
     ),
@@ -902,7 +935,7 @@ MUTANTS: Sequence[Mutant] = [
         Fault(
             does="a retry uses the name of the attempt before",
             test="test_a_retry_forgets_what_was_judged_and_approved_and_takes_new_names",
-            old="number = self.attempt.number + (self.attempt.job_name is not None)",
+            old="number = self.attempt.number + was_used",
             new="number = self.attempt.number",
         ),
     ),

@@ -234,9 +234,9 @@ BREAKS: Sequence[Break] = (
     ),
     _one(
         "a file of its own takes the place of what `split:` makes, if it comes last",
-        "usecases/ingest.py",
-        "if source_stem(spec, role) == stem]",
-        'if role == stem or stem == "data"]',
+        "experiment/spec/inputs.py",
+        "if source_stem(spec, each) == stem]",
+        'if each == stem or stem == "data"]',
         "tests/simulation/test_files_that_are_not_used.py",
     ),
     _one(

@@ -33,7 +33,13 @@ from novaloop.experiment.record import (
     Unread,
 )
 from novaloop.experiment.spec.experiment import ExperimentSpec
-from novaloop.experiment.spec.stages import DeployStage, SftStage, StageKind, StagePlan
+from novaloop.experiment.spec.stages import (
+    DeployStage,
+    RecordedStage,
+    SftStage,
+    StageKind,
+    StagePlan,
+)
 from novaloop.training.notes import HealthKind, HealthNote
 from tests.stages import changed
 
@@ -76,6 +82,7 @@ def refusal(cause: Obstacle) -> dict[str, Any]:
 
 
 COMPONENT = DeployStage(inference_component=True)
+RECORDED = RecordedStage(name="old", recorded="old.jsonl")
 STOPS = SftStage(stop_on=("loss_divergence",))
 SERVED = {"started_at": NOW - HOUR, "claimed_at": NOW - HOUR}
 """For less time than a start may take, and for more money than there is."""
@@ -84,6 +91,7 @@ LAST_CHECK = {"checks": 5, "checked_at": NOW - 6 * MINUTE}
 PAST_DEADLINE = {"scoring_since": NOW - 2 * DAY, "overdue": confirmed(Suspect.OVERDUE)}
 CASES = (
     Case(S.PENDING, Condition.TURN, {}, {}, S.CLAIMED, (A.LAUNCH,)),
+    Case(S.PENDING, Condition.RECORDED, {}, {}, S.SCORING, (A.CHECK,), plan=RECORDED),
     Case(S.PENDING, Condition.BEHIND, {}, {"before": "other"}, S.WAITING),
     Case(S.CLAIMED, Condition.LAUNCHING, {}, resource(Phase.ABSENT), S.CLAIMED),
     Case(

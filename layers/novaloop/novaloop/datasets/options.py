@@ -36,7 +36,8 @@ def codec_name(encoding: str) -> str | None:
 class RowFormat(StrEnum):
     """A JSONL row format of a Nova job.
 
-    Multi-turn RFT has one for HyperPod and one for its serverless runtime.
+    Multi-turn RFT has one for HyperPod and one for its serverless runtime. No job reads REFERENCE:
+    it is what recorded answers are laid beside.
     """
 
     SFT = "sft"
@@ -47,6 +48,7 @@ class RowFormat(StrEnum):
     LLM_JUDGE = "llm-judge"
     RFT_MULTITURN = "rft-multiturn"
     RFT_MULTITURN_SERVERLESS = "rft-multiturn-serverless"
+    REFERENCE = "reference"
 
     @property
     def file_name(self) -> str:
@@ -56,7 +58,9 @@ class RowFormat(StrEnum):
     @property
     def has_labels(self) -> bool:
         """Tell whether a row's one answer may be a label."""
-        return self in {RowFormat.SFT, RowFormat.RFT, RowFormat.EVALUATION}
+        return self in {
+            *(RowFormat.SFT, RowFormat.RFT, RowFormat.EVALUATION, RowFormat.REFERENCE),
+        }
 
 
 _EVALUATION_FILES = {

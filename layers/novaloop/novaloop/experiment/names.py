@@ -24,6 +24,7 @@ UID_IN_NAMES = 4
 Where they are the same by chance, the tags tell, and the later experiment fails at its launch."""
 MAX_STAGE = 16
 MAX_ENDPOINT = 32
+MAX_RECORDED = 32
 MAX_ATTEMPT = 999
 
 _WORDS = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")

@@ -38,7 +38,8 @@ PLACEHOLDER_UID = "00000000-0000-0000-0000-000000000000"
 class PlannedStage:
     """One stage: its machines, its limits (`hours` at the most), its cost, and what is sent.
 
-    A serverless job has no machines: `instance_type` is None, `instances` 0.
+    A serverless job has no machines: `instance_type` is None, `instances` 0. Where answers were
+    recorded there is no job either: nothing is sent.
     """
 
     name: str
@@ -122,6 +123,9 @@ def _planned_stages(
         if stage.kind.serves:
             yield _planned_deployment(record, stage, stack_config, prices)
             continue
+        if record.plan_of(stage).recorded_as is not None:
+            yield _without_a_job(record, stage)
+            continue
         yield _planned_job(record, stage, stack_config, prices)
         runtime = runtime_of(record.spec)
         checkpoint = runtime.placeholder(record, name, stack_config) if stage.kind.trains else None
@@ -151,6 +155,12 @@ def _planned_job(
         uploads=launch.uploads,
         requests=launch.requests,
     )
+
+
+def _without_a_job(record: Record, stage: Stage) -> PlannedStage:
+    """Return the evaluation of recorded answers, for which nothing is sent."""
+    method, free = record.plan_of(stage).method, CostRange(0, 0, 0)
+    return PlannedStage(stage.name, method, None, 0, 0, 0, free, (), ())
 
 
 def _planned_deployment(

@@ -280,10 +280,11 @@ class Stage(Bounded):
         """Return the stage with a new attempt in the place of the present one.
 
         All of it is new but for what people were `warned` of: the same ill of the same training is
-        no news. The former was billed until `now`, and may have used its name, if it has one: then
-        the new one has the next number.
+        no news. The former was billed until `now`, and may have used its name, if it has one, or
+        has been scored: then the new one has the next number.
         """
-        number = self.attempt.number + (self.attempt.job_name is not None)
+        was_used = self.attempt.job_name is not None or self.attempt.ended_at is not None
+        number = self.attempt.number + was_used
         earlier = self.earlier_seconds + self.billed_seconds(now)
         return replace(
             self, attempt=Attempt(number, warned=self.attempt.warned), earlier_seconds=earlier

@@ -61,7 +61,7 @@ def read_given(rows: Rows) -> Given:
     """
     if not rows:
         raise InferenceError("the evaluation holds no rows")
-    fields, columns = rows[0][1].keys(), _Columns(rows)
+    fields, columns = rows[0][1].keys(), Columns(rows)
     if "score" not in fields and not {"answer", "reference"} <= fields:
         raise FieldsMissing("has neither a field score nor the fields answer and reference")
     if not {"id", "question"} & fields:
@@ -104,7 +104,7 @@ def _keys(
     return tuple(hash_of("id", *each) for each in zip(ids, asked, references, strict=True))
 
 
-class _Columns:
+class Columns:
     """The fields of all rows, column by column, with all that is wrong with them."""
 
     def __init__(self, rows: Rows) -> None:
@@ -117,38 +117,41 @@ class _Columns:
         for line, fields in self._rows:
             value = fields.get(name)
             if isinstance(value, list | dict):
-                self._note(f"a list or an object as {name}", line)
+                self.note(f"a list or an object as {name}; write a text", line)
             elif is_needed and (value is None or value == ""):
-                self._note(f"no {name}", line)
+                self.note(f"no {name}", line)
             texts.append(_text(value))
         return tuple(texts)
 
     def ids(self) -> tuple[str, ...]:
+        """Return the ids, each of which stands once."""
         ids, first = tuple(each.strip() for each in self.texts("id")), dict[str, int]()
         for (line, _), each in zip(self._rows, ids, strict=True):
             if each and first.setdefault(each, line) != line:
-                self._note(_REPEATED, line)
+                self.note(_REPEATED, line)
         return ids
 
     def scores(self) -> list[float]:
+        """Return the scores."""
         scores = []
         for line, fields in self._rows:
             score = _number(fields.get("score"))
             if score is None:
-                self._note(_UNSCORED, line)
+                self.note(_UNSCORED, line)
             elif not math.isfinite(score):
                 has_comma = _DECIMAL_COMMA.fullmatch(str(fields.get("score")).strip())
-                self._note(_COMMA if has_comma else _NO_NUMBER, line)
+                self.note(_COMMA if has_comma else _NO_NUMBER, line)
             scores.append(score or 0.0)
         return scores
 
-    def _note(self, what: str, line: int) -> None:
+    def note(self, what: str, line: int) -> None:
+        """Note what is wrong with a row."""
         self._wrong.setdefault(what, []).append(line)
 
     def require_sound(self) -> None:
         """Raise InferenceError if something is wrong with some row."""
         if self._wrong:
-            told = (f"{_lines(lines)}: {what}" for what, lines in self._wrong.items())
+            told = (f"{lines_in_words(lines)}: {what}" for what, lines in self._wrong.items())
             raise InferenceError("; ".join(told))
 
 
@@ -173,7 +176,8 @@ def _number(value: object) -> float | None:
         return math.nan
 
 
-def _lines(numbers: Sequence[int]) -> str:
+def lines_in_words(numbers: Sequence[int]) -> str:
+    """Name the first of some lines, and how many more there are."""
     listed = ", ".join(map(str, numbers[:MAX_LINES]))
     more = len(numbers) - MAX_LINES
     told = f"{listed} and {more:,} more" if more > 0 else listed

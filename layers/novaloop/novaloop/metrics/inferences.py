@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from novaloop.metrics.calibration import log_probabilities
+from novaloop.metrics.prompts import read_prompt, write_prompt
 from novaloop.rewards.answers import strip_solution_markers
 
 if TYPE_CHECKING:
@@ -39,20 +40,27 @@ class Inference:
     is_missing: bool = False
 
 
-def read_inferences(lines: Iterable[bytes]) -> Iterator[Inference]:
+def read_inferences(
+    lines: Iterable[bytes], *, however_written: bool = False
+) -> Iterator[Inference]:
     """Parse lines in order, blank ones skipped; raises InferenceError.
 
     Keys are 64-bit hashes of prompt, gold and occurrence, so they survive reordering.
+    however_written: the same conversation is the same prompt, in whatever form a job writes it.
     """
     occurrences: Counter[bytes] = Counter()
     for number, line in enumerate(lines, start=1):
         if line.strip():
-            yield _inference(line, number, occurrences)
+            yield _inference(line, number, occurrences, however_written=however_written)
 
 
-def _inference(line: bytes, number: int, occurrences: Counter[bytes]) -> Inference:
+def _inference(
+    line: bytes, number: int, occurrences: Counter[bytes], *, however_written: bool
+) -> Inference:
     fields = read_object(line, number)
     prompt = _prompt(fields, number)
+    if however_written:
+        prompt = write_prompt(*read_prompt(prompt))
     is_missing = "inference" in fields and fields["inference"] in (None, [None])
     prediction, others = ("", 0) if is_missing else _text(fields, "inference", number)
     gold, other_golds = _text(fields, "gold", number)

@@ -49,6 +49,12 @@ def read_prompt(prompt: str) -> tuple[str, str]:
     return system, "\n\n".join(f"{turn.role}: {turn.text}" for turn in asked)
 
 
+def write_prompt(system: str, question: str) -> str:
+    """Return a question as gen_qa's `inference_output.jsonl` writes it."""
+    turns = [{"role": _SYSTEM, "content": system}] if system else []
+    return str([*turns, {"role": "user", "content": question}])
+
+
 def _turns(prompt: str) -> list[_Turn]:
     if not prompt.startswith("["):
         return []

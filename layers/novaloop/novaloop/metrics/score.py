@@ -72,17 +72,22 @@ def score_output(
     metric: str = HEADLINE_METRIC,
     confidence: float = CONFIDENCE,
     by_class: Collection[str] = (),
+    however_written: bool = False,
+    of_job: bool = True,
 ) -> tuple[Score, RowScores]:
-    """Score an evaluation job's output, file by file.
+    """Score an evaluation's output, file by file.
 
     metric, confidence: what decides, and how sure intervals and verdicts are to be (`compare`).
     by_class: of `earlier`, those against which each label is compared too.
+    however_written: see `read_inferences`. of_job: whether a job wrote it, which should report
+    metrics of its own.
     Raises ArchiveError, InferenceError, DifferentRowsError, or ValueError for bad labels.
     """
     output = EvaluationOutput(members)
     scorer = _Scorer(labels, max_new_tokens, metric, confidence)
-    scorer.add_all(read_inferences(output.inference_lines()))
-    return scorer.finish(output.reported, earlier or {}, by_class)
+    lines = output.inference_lines()
+    scorer.add_all(read_inferences(lines, however_written=however_written))
+    return scorer.finish(output.reported, earlier or {}, by_class, of_job=of_job)
 
 
 def score_lines(

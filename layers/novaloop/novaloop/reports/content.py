@@ -236,6 +236,8 @@ def _stage_line(record: Record, stage: Stage) -> StageLine:
 def _image(record: Record, stage: Stage) -> str | None:
     if stage.kind.serves:
         return None if record.plan_of(stage).on_bedrock else facts().inference_image
+    if record.plan_of(stage).recorded_as is not None:
+        return None
     return runtime_of(record.spec).image(record.spec, job_plan(record, stage))
 
 

@@ -94,7 +94,7 @@ class StageLine(TypedDict):
 
     instance_hours: billed time of all attempts on all instances; `usd` is None without a price.
     image: repository and tag of the container, the same in every region, or the one asked for.
-    A serverless job has no instances, recipe and image.
+    A serverless job has no instances, recipe and image; recorded answers have no job either.
     """
 
     name: str

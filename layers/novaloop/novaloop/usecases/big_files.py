@@ -36,7 +36,6 @@ from novaloop.experiment.controller.intake import data_fingerprint
 from novaloop.experiment.names import SPLIT_STEM, stem_of
 from novaloop.experiment.record import DatasetItem, DatasetStatus
 from novaloop.experiment.spec.inputs import row_formats
-from novaloop.experiment.spec.stages import Role
 from novaloop.experiment.versions import Damaged, NewerVersion, Shape, stamped
 from novaloop.usecases.attempts import put_back
 from novaloop.usecases.conversion import (
@@ -266,7 +265,7 @@ def _job(file: BigFile, world: IngestWorld) -> Conversion | None:
     spec, _ = present_spec(file.experiment_id, world)
     if item is None or spec is None or not _is_of(item, file):
         return None
-    same = data_fingerprint(spec, Role(file.role)) == file.fingerprint
+    same = data_fingerprint(spec, file.role) == file.fingerprint
     return Conversion(file.experiment_id, spec, (item,)) if same else None
 
 

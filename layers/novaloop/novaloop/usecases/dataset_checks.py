@@ -16,8 +16,9 @@ from novaloop.datasets.rejects import RejectLog
 from novaloop.experiment.controller.intake import data_fingerprint, max_lengths, versions_of
 from novaloop.experiment.record import ChecksItem, DatasetItem, DatasetStatus, Snapshot
 from novaloop.experiment.spec.experiment import ExperimentSpec
-from novaloop.experiment.spec.inputs import question_column, roles
+from novaloop.experiment.spec.inputs import question_column, recorded_files, roles
 from novaloop.experiment.spec.stages import Role
+from novaloop.problem import Problem
 from novaloop.usecases.attempts import is_given_up, is_told, noticing, why_given_up, why_not_yet
 from novaloop.usecases.big_files import is_big
 from novaloop.usecases.conversion import (
@@ -71,6 +72,9 @@ def check_experiment(experiment_id: str, world: IngestWorld) -> None:
         findings += _of_split(accepted, spec)
         findings = list(_with_lines(experiment_id, spec, accepted, findings, world))
         refusal = _refusal(findings) or _drop_rows(experiment_id, spec, accepted, findings, world)
+        if refusal is None and recorded_files(spec):
+            problems = _check_recorded(experiment_id, spec, accepted, world)
+            refusal = "; ".join(map(str, problems)) or None
         contents = tuple(finding_content(finding) for finding in findings)
         item = ChecksItem(versions, world.clock.now(), refusal, contents)
         world.store.put_checks(experiment_id, item)
@@ -89,13 +93,32 @@ def _accepted(snapshot: Snapshot, spec: ExperimentSpec) -> list[DatasetItem] | N
     return accepted if len(accepted) == len(found) else None
 
 
+def _check_recorded(
+    experiment_id: str, spec: ExperimentSpec, accepted: Sequence[DatasetItem], world: IngestWorld
+) -> Iterator[Problem]:
+    """Yield why recorded answers are not those to the evaluation rows that are left, if so."""
+    # Few plans have such answers, and reading them loads what metrics are.
+    from novaloop.usecases.recorded import check_recorded  # noqa: PLC0415
+
+    left = {item.role: item for item in accepted}
+    for role, now in world.store.load(experiment_id).datasets.items():
+        before = left.get(role)
+        same = before is not None and versions_of([now]) == versions_of([before])
+        if same and now.status is DatasetStatus.ACCEPTED:
+            left[role] = now
+    yield from check_recorded(left, spec, world.objects)
+
+
 def _profiles(items: Sequence[DatasetItem], world: IngestWorld) -> dict[str, DatasetProfile]:
-    """Read the profiles; a judge's rows train nothing, so they may be about the same questions."""
+    """Read the profiles; a judge's rows train nothing, so they may be about the same questions.
+
+    Recorded answers, which are to questions of other datasets, have none.
+    """
     profiles: dict[str, DatasetProfile] = {}
     for item in items:
-        if item.role == Role.LLM_JUDGE:
+        if item.role == Role.LLM_JUDGE or item.profile_key is None:
             continue
-        with world.objects.get(item.profile_key or "") as body:
+        with world.objects.get(item.profile_key) as body:
             profiles[item.role] = DatasetProfile.from_bytes(body.read())
     return profiles
 

@@ -8,6 +8,7 @@ from novaloop.datasets.options import SourceFormat
 from novaloop.experiment.names import (
     INBOX,
     MAX_EXPERIMENT_WITHOUT_UID,
+    MAX_RECORDED,
     SPEC_FILE,
     SPLIT_STEM,
     is_misnamed_spec,
@@ -29,14 +30,17 @@ class InboxFile:
 
     @property
     def is_stray(self) -> bool:
-        """Whether it is none of an experiment's files; in a folder of an impossible name, all are.
+        """Whether no experiment can have it; in a folder of an impossible name, all are such.
 
         How long that name may be, its record tells: the controller holds it to that.
         """
         if self.name == SPEC_FILE or is_misnamed_spec(self.name):
             return False  # it is told of, whatever the folder is called
         is_nested = "/" in self.name  # such as `old/sft.csv`, which must not replace `sft.csv`
-        is_data = stem_of(self.name) in {*Role, SPLIT_STEM} and SourceFormat.of(self.name)
+        stem = stem_of(self.name)
+        # By any other name a plan may ask for it, as for answers that were recorded.
+        is_called = stem in {*Role, SPLIT_STEM} or is_name(stem, MAX_RECORDED)
+        is_data = is_called and SourceFormat.of(self.name)
         named = is_name(self.experiment_id, MAX_EXPERIMENT_WITHOUT_UID)
         return is_nested or not is_data or not named
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import datetime
 from functools import partial
 
 from novaloop.experiment.controller.intake import CONVERSION, data_fingerprint
@@ -25,7 +26,7 @@ from novaloop.experiment.names import (
 )
 from novaloop.experiment.record import DatasetItem, DatasetStatus
 from novaloop.experiment.spec.experiment import SplitSettings
-from novaloop.experiment.spec.inputs import source_stem
+from novaloop.experiment.spec.inputs import recorded_files, roles_called
 from novaloop.experiment.spec.stages import Role
 from novaloop.usecases.attempts import (
     MAX_ATTEMPTS,
@@ -91,19 +92,13 @@ def _item(role: str, key: str, upload: Upload, world: IngestWorld) -> DatasetIte
 def _ingest_data(experiment_id: str, key: str, upload: Upload, world: IngestWorld) -> None:
     stem = stem_of(key)
     spec, set_at = present_spec(experiment_id, world)
-    if spec is None:
-        present = world.store.load(experiment_id).datasets
-        for role in _SHARED if stem == SPLIT_STEM else [Role(stem)]:
-            waiting = replace(_item(role, key, upload, world), settings_at=set_at)
-            waiting = replace(waiting, reason="waits for a valid experiment.yaml")
-            # Each write brings a look about, which may ask for it again: once is enough.
-            old = same(present.get(role), waiting)
-            if old is None or old.settings_at != set_at:
-                world.store.put_dataset(experiment_id, waiting)
+    if spec is None and stem in {*Role, SPLIT_STEM}:
+        _wait_for_spec(experiment_id, key, upload, set_at, world)
         return
-    roles = [role for role in Role if source_stem(spec, role) == stem]
-    if not roles:
-        # Without `split:`, or with it, it is none of the experiment's files, as long as that is so.
+    roles = [] if spec is None else roles_called(spec, stem)
+    if spec is None or not roles:
+        # Without `split:`, or with it, or unless the plan asks for such answers, it is none of the
+        # experiment's files, as long as that is so.
         world.store.put_stray(experiment_id, file_of(key))
         return
     items = tuple(
@@ -115,7 +110,7 @@ def _ingest_data(experiment_id: str, key: str, upload: Upload, world: IngestWorl
         for role in roles
     )
     job, big = Conversion(experiment_id, spec, items), world.big_files
-    if big is not None and not is_big(job, upload.size, big):
+    if big is not None and (_is_recorded(job) or not is_big(job, upload.size, big)):
         big = None
     claimed = _claim(job, world, None if big is None else partial(runs, job, upload.size, big))
     if not claimed:
@@ -128,8 +123,35 @@ def _ingest_data(experiment_id: str, key: str, upload: Upload, world: IngestWorl
         if big is not None:
             hand_over(job, upload.size, big)
             return
-        for done in convert_file(job, world):
+        for done in _converted(job, world):
             world.store.put_dataset(experiment_id, done)
+
+
+def _is_recorded(job: Conversion) -> bool:
+    """Whether a file holds recorded answers, and no rows for a job."""
+    return job.source.role in recorded_files(job.spec)
+
+
+def _converted(job: Conversion, world: IngestWorld) -> tuple[DatasetItem, ...]:
+    if not _is_recorded(job):
+        return convert_file(job, world)
+    # Few plans have such files, and reading them loads what metrics are.
+    from novaloop.usecases.recorded import convert_recorded  # noqa: PLC0415
+
+    return convert_recorded(job, world)
+
+
+def _wait_for_spec(
+    experiment_id: str, key: str, upload: Upload, set_at: datetime | None, world: IngestWorld
+) -> None:
+    stem, present = stem_of(key), world.store.load(experiment_id).datasets
+    for role in _SHARED if stem == SPLIT_STEM else [Role(stem)]:
+        waiting = replace(_item(role, key, upload, world), settings_at=set_at)
+        waiting = replace(waiting, reason="waits for a valid experiment.yaml")
+        # Each write brings a look about, which may ask for it again: once is enough.
+        old = same(present.get(role), waiting)
+        if old is None or old.settings_at != set_at:
+            world.store.put_dataset(experiment_id, waiting)
 
 
 def _claim(

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from io import BytesIO
 from typing import Any
 
 from novaloop.experiment.record import GateTry, Record, ScoreItem, Snapshot, Stage, StageState
 from novaloop.experiment.runtimes.jobs import job_plan
 from novaloop.experiment.runtimes.registry import runtime_of
 from novaloop.experiment.spec.experiment import Gate
-from novaloop.experiment.spec.stages import EvaluateStage, Task
+from novaloop.experiment.spec.inputs import recorded_files
+from novaloop.experiment.spec.stages import EvaluateStage, Role, Task
 from novaloop.experiment.stack import output_prefix
 from novaloop.experiment.versions import Damaged
-from novaloop.metrics.archive import ArchiveError, EvaluationOutput
+from novaloop.metrics.archive import INFERENCES, ArchiveError, EvaluationOutput, Member
 from novaloop.metrics.comparison import HEADLINE_METRIC, DifferentRowsError
 from novaloop.metrics.flips import (
     Answer,
@@ -34,6 +36,7 @@ from novaloop.metrics.score import score_output
 from novaloop.metrics.tasks import score_task
 from novaloop.usecases.outputs import find_output
 from novaloop.usecases.ports import Clock, ObjectMissing, Objects, Store
+from novaloop.usecases.recorded import laid_beside
 
 MAX_SCORE_BYTES = 390_000
 """As JSON in UTF-8, which takes no less than an item of the table, of which each has 400 KB."""
@@ -116,7 +119,9 @@ def _score(record: Record, stage: Stage, snapshot: Snapshot, objects: Objects) -
     except ObjectMissing as missing:
         return _Scored(error=str(missing))
     except _UNUSABLE as error:
-        return _Scored(error=f"{output_prefix(record.experiment_id, stage)}: {error}")
+        recorded = plan.recorded_as
+        file = recorded_files(record.spec)[recorded] if recorded else None
+        return _Scored(error=f"{file or output_prefix(record.experiment_id, stage)}: {error}")
 
 
 def _score_task(
@@ -134,18 +139,26 @@ def _score_task(
 
 
 def _score_rows(record: Record, stage: Stage, snapshot: Snapshot, objects: Objects) -> _Scored:
-    settings = runtime_of(record.spec).settings(record.spec, job_plan(record, stage))
+    is_recorded = record.plan_of(stage).recorded_as is not None
+    limit = None if is_recorded else _most_tokens(record, stage)
+    members, unasked = _members(record, stage, objects)
     gate = record.spec.gate or Gate()
     decides = next(iter(record.spec.metrics_of(stage.name)), gate.metric)
     result, rows = score_output(
-        find_output(objects, output_prefix(record.experiment_id, stage)),
+        members,
         labels=record.spec.labels,
-        max_new_tokens=settings.get("max_new_tokens"),
+        max_new_tokens=limit,
         earlier=_earlier_rows(record, stage, snapshot, objects),
         metric=GATED[decides].name if decides in GATED else HEADLINE_METRIC,
         confidence=gate.level,
         by_class=record.spec.compared_by_class(stage.name),
+        however_written=_however_written(record),
+        of_job=not is_recorded,
     )
+    if unasked:
+        told = "1 answer is" if unasked == 1 else f"{unasked:,} answers are"
+        note = f"{told} to no evaluation row, and left out"
+        result = replace(result, notes=(*result.notes, note))
     rows_key = f"scores/{record.experiment_id}/{stage.name}-{stage.attempt.number}.jsonl"
     objects.put(rows_key, b"".join(rows.to_lines()), "application/jsonl")
     if record.spec.report_rows and result.comparisons:
@@ -180,9 +193,35 @@ def _answers(
     record: Record, stage: Stage, wanted: frozenset[str], objects: Objects
 ) -> dict[str, Answer]:
     """Read the wanted rows again, from the output that was scored."""
-    members = find_output(objects, output_prefix(record.experiment_id, stage))
+    members, _ = _members(record, stage, objects)
     lines = EvaluationOutput(members).inference_lines()
-    return read_answers(read_inferences(lines), wanted)
+    inferences = read_inferences(lines, however_written=_however_written(record))
+    return read_answers(inferences, wanted)
+
+
+def _most_tokens(record: Record, stage: Stage) -> int | None:
+    """Return how many tokens the answers of a job may have."""
+    settings = runtime_of(record.spec).settings(record.spec, job_plan(record, stage))
+    return settings.get("max_new_tokens")
+
+
+def _however_written(record: Record) -> bool:
+    """Whether prompts are told apart by what they say: with recorded answers, no job wrote some."""
+    return any(plan.recorded_as is not None for plan in record.spec.plan)
+
+
+def _members(record: Record, stage: Stage, objects: Objects) -> tuple[Iterable[Member], int]:
+    """Return what an evaluation left, or was recorded instead, and how many answers are not used.
+
+    Raises InferenceError, ObjectMissing.
+    """
+    recorded = record.plan_of(stage).recorded_as
+    if recorded is None:
+        return find_output(objects, output_prefix(record.experiment_id, stage)), 0
+    datasets = record.datasets
+    lines, unasked = laid_beside(datasets[Role.EVAL].outputs, datasets[recorded].outputs, objects)
+    content = b"".join(lines)
+    return [Member(INFERENCES, len(content), BytesIO(content))], unasked
 
 
 def load_flips(record: Record, objects: Objects) -> dict[str, dict[str, Flips]]:

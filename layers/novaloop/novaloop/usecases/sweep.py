@@ -42,7 +42,7 @@ from novaloop.experiment.names import (
 )
 from novaloop.experiment.record import Record, Snapshot
 from novaloop.experiment.spec.experiment import ExperimentSpec
-from novaloop.experiment.spec.inputs import roles, source_stem
+from novaloop.experiment.spec.inputs import roles, roles_called
 from novaloop.experiment.spec.stages import Role
 from novaloop.usecases.errors import code_of
 from novaloop.usecases.inbox import NOT_READ, InboxFile, Unusable, read_key
@@ -385,8 +385,10 @@ def _roles(file: InboxFile, snapshot: Snapshot) -> Sequence[str]:
     stem = stem_of(file.name)
     spec = snapshot.spec.spec if snapshot.spec is not None else None
     if spec is not None:
-        return [role for role in Role if source_stem(spec, role) == stem]
-    return roles(ExperimentSpec()) if stem == SPLIT_STEM else (stem,)
+        return roles_called(spec, stem)
+    if stem == SPLIT_STEM:
+        return roles(ExperimentSpec())
+    return (stem,) if stem in {*Role} else ()
 
 
 def _says_why(key: str, snapshot: Snapshot) -> bool:

@@ -51,6 +51,7 @@ FIELDS: Mapping[RowFormat, FormatFields] = {
         "prompt", others=("id",), optional=("answer", "task", "info")
     ),
     RowFormat.RFT_MULTITURN_SERVERLESS: FormatFields("prompt"),
+    RowFormat.REFERENCE: FormatFields("question", ("answer",), optional=("system", "id", "images")),
 }
 # Names of the same fields in the formats themselves and in other common data sets.
 _ALIASES: Mapping[str, tuple[str, ...]] = {

@@ -98,6 +98,12 @@ def rft_multiturn_serverless_row(values: Values) -> dict[str, Any]:
     return {"prompt": values["prompt"]}
 
 
+def reference_row(values: Values) -> dict[str, Any]:
+    """Return a question with its reference answer, and what it is known by."""
+    names = ("id", "system", "question", "answer", "images")
+    return {name: values[name] for name in names if name in values}
+
+
 _ROWS: Mapping[RowFormat, Callable[[Values], dict[str, Any]]] = {
     RowFormat.SFT: sft_row,
     RowFormat.RFT: rft_row,
@@ -107,6 +113,7 @@ _ROWS: Mapping[RowFormat, Callable[[Values], dict[str, Any]]] = {
     RowFormat.LLM_JUDGE: llm_judge_row,
     RowFormat.RFT_MULTITURN: rft_multiturn_row,
     RowFormat.RFT_MULTITURN_SERVERLESS: rft_multiturn_serverless_row,
+    RowFormat.REFERENCE: reference_row,
 }
 
 

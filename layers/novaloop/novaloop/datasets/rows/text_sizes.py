@@ -18,6 +18,7 @@ _SEQUENCES: Mapping[RowFormat, Sequences] = {
     RowFormat.LLM_JUDGE: (("prompt", "response_A", "response_B"),),
     RowFormat.RFT_MULTITURN: (("prompt",),),
     RowFormat.RFT_MULTITURN_SERVERLESS: (("prompt",),),
+    RowFormat.REFERENCE: (("system", "question"),),
 }
 
 

@@ -517,7 +517,7 @@ def _end_focus(record: Record, seen: Observation, now: datetime) -> Decision:
     stage = record.focus
     if stage is None or stage.attempt.job_name is None:
         ended, to = replace(record, stopping_to=None), record.stopping_to or Status.STOPPED
-        if stage is not None and stage.state is StageState.WAITING:
+        if stage is not None and stage.state in {StageState.WAITING, StageState.SCORING}:
             ended = put_stage(ended, _stopped(stage, ResourceStatus(), now))
         return enter(ended, to, record.reason, now)
     return _end(record, stage, seen, record.reason, now)

@@ -28,6 +28,7 @@ from novaloop.experiment.names import (
     INBOX,
     MAX_EXPERIMENT,
     MAX_EXPERIMENT_WITHOUT_UID,
+    MISNAMED_SPEC_FILE,
     SPEC_FILE,
     check_experiment_name,
     check_file_name,
@@ -49,8 +50,7 @@ from novaloop.experiment.record import (
 from novaloop.experiment.runtimes.estimates import cost_of_jobs
 from novaloop.experiment.runtimes.registry import runtime_of
 from novaloop.experiment.spec.experiment import ExperimentSpec
-from novaloop.experiment.spec.inputs import roles, row_formats, source_stem
-from novaloop.experiment.spec.stages import Role
+from novaloop.experiment.spec.inputs import file_for, roles, row_formats, source_stem
 from novaloop.experiment.validation.defaults import (
     OF_STACK,
     Resolved,
@@ -80,7 +80,7 @@ DATA_SETTINGS = (
 )
 
 
-def data_fingerprint(spec: ExperimentSpec, role: Role) -> str:
+def data_fingerprint(spec: ExperimentSpec, role: str) -> str:
     """Identify everything in the spec that the conversion of one role's rows depends on."""
     settings = spec.model_dump(mode="json", include=set(DATA_SETTINGS))
     settings |= {"role": str(role), "formats": row_formats(spec, role)}
@@ -105,7 +105,7 @@ def max_lengths(spec: ExperimentSpec) -> dict[str, int]:
 class _Intake:
     """The datasets that the plan needs, by what stands in the way of starting."""
 
-    missing: tuple[Role, ...]
+    missing: tuple[str, ...]
     stale: tuple[DatasetItem, ...]
     busy: tuple[DatasetItem, ...]
     rejected: tuple[DatasetItem, ...]
@@ -407,7 +407,7 @@ def _wait_for_datasets(
 
 
 def _of_other_settings(
-    spec: ExperimentSpec, missing: Iterable[Role], snapshot: Snapshot
+    spec: ExperimentSpec, missing: Iterable[str], snapshot: Snapshot
 ) -> Iterator[str]:
     """Yield files that by the present settings make what is missing, or make it no more."""
     set_at = snapshot.spec.uploaded_at if snapshot.spec else None
@@ -482,7 +482,7 @@ def _why_rejected(rejected: tuple[DatasetItem, ...]) -> str:
 
 
 def _what_is_awaited(spec: ExperimentSpec, intake: _Intake, snapshot: Snapshot) -> str:
-    missing = dict.fromkeys(f"{source_stem(spec, role)}.csv" for role in intake.missing)
+    missing = dict.fromkeys(file_for(spec, role) for role in intake.missing)
     busy = sorted({item.file for item in intake.busy})
     stale = sorted({item.file for item in intake.stale})
     parts = [
@@ -496,8 +496,8 @@ def _what_is_awaited(spec: ExperimentSpec, intake: _Intake, snapshot: Snapshot) 
 
 def _what_is_not_used(spec: ExperimentSpec, snapshot: Snapshot) -> Iterator[str]:
     """Yield what lies there while something else is awaited, and what to do about it."""
-    strays, unneeded = snapshot.strays, {*Role} - {*roles(spec)}
-    idle = [item.file for role, item in sorted(snapshot.datasets.items()) if role in unneeded]
+    strays, used = snapshot.strays, (*roles(spec), MISNAMED_SPEC_FILE)
+    idle = [item.file for role, item in sorted(snapshot.datasets.items()) if role not in used]
     files = dict.fromkeys((*strays.like_data, *idle))
     yield from what_is_not_used(snapshot.experiment_id, files, spec, strays.more)
 

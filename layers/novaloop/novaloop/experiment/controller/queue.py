@@ -40,8 +40,9 @@ def quota_of(spec: ExperimentSpec, plan: StageSpec) -> str | None:
     """Name the quota that a stage's job counts towards, as SageMaker does where it has machines.
 
     None for what serves a model: it follows a gate, so there is no queue; each tries by itself.
+    None, too, where there is no job.
     """
-    if plan.kind.serves:
+    if plan.kind.serves or plan.recorded_as is not None:
         return None
     chosen = plan.machines if spec.runtime.has_machines else None
     return f"{chosen[0]} for training job usage" if chosen else f"jobs of runtime {spec.runtime}"

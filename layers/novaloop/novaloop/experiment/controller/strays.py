@@ -20,7 +20,7 @@ from novaloop.experiment.names import (
 )
 from novaloop.experiment.record import Record, Snapshot, looks_like_data
 from novaloop.experiment.spec.experiment import ExperimentSpec
-from novaloop.experiment.spec.inputs import roles, split_roles
+from novaloop.experiment.spec.inputs import file_for, roles, split_roles
 from novaloop.experiment.spec.stages import Role
 
 SHOWN = 3
@@ -31,10 +31,8 @@ NO_FILE = "nothing of an experiment is called like that"
 def why_not_used(experiment_id: str, file: str, spec: ExperimentSpec) -> str:
     """Say why a file of an experiment's folder is not used, and what helps; empty if it is used."""
     stem, needed, divided = stem_of(file), roles(spec), split_roles(spec)
-    is_dataset = is_meant_as_data(file)
-    read = [f"{SPLIT_STEM}.csv"] if divided else []
-    read += [f"{role}.csv" for role in needed if role not in divided]
-    names = ", ".join(read) or "no data"
+    is_dataset = is_meant_as_data(file) or stem in needed
+    names = ", ".join(dict.fromkeys(file_for(spec, role) for role in needed)) or "no data"
     is_read = SourceFormat.of(file) is not None
     to_read = "" if is_read else f"; {how_to_save(file)}"
     division = split_for(spec)
@@ -75,7 +73,7 @@ def split_for(spec: ExperimentSpec) -> str:
 
     Fractions, since the numbers of rows are not known where the file is none of the plan's yet.
     """
-    weights = {role: _WEIGHTS[role] for role in roles(spec) if role in _WEIGHTS}
+    weights = {role: _WEIGHTS[Role(role)] for role in roles(spec) if role in _WEIGHTS}
     if spec.split is not None or len(weights) < 2 or Role.EVAL not in weights:
         return ""
     whole = sum(weights.values())

@@ -84,6 +84,7 @@ class Condition(StrEnum):
     """What the table's second column can say of a stage."""
 
     TURN = "it is this stage's turn"
+    RECORDED = "it is this stage's turn, and its answers are there already"
     LAUNCHING = "nothing has that name yet; its launch may be under way"
     ABSENT = "nothing has that name, and whoever launched it has ended"
     OURS = "it was launched"
@@ -141,6 +142,7 @@ class Rule:
 _S = StageState
 TABLE: Mapping[tuple[StageState, Condition], Rule] = {
     (_S.PENDING, Condition.TURN): Rule(_S.CLAIMED, Action.LAUNCH),
+    (_S.PENDING, Condition.RECORDED): Rule(_S.SCORING, Action.CHECK),
     (_S.PENDING, Condition.BEHIND): Rule(_S.WAITING),
     (_S.CLAIMED, Condition.LAUNCHING): Rule(_S.CLAIMED),
     (_S.CLAIMED, Condition.ABSENT): Rule(_S.CLAIMED, Action.LAUNCH),
@@ -200,7 +202,8 @@ def condition_of(stage: Stage, plan: StageSpec, seen: Observation, now: datetime
     """Say in the table's words what is seen of `stage`."""
     match stage.state:
         case StageState.PENDING:
-            return Condition.BEHIND if seen.before else Condition.TURN
+            turn = Condition.TURN if plan.recorded_as is None else Condition.RECORDED
+            return Condition.BEHIND if seen.before else turn
         case StageState.CLAIMED:
             return _look_at_claim(stage, plan, seen, now)
         case StageState.WAITING:
@@ -689,7 +692,7 @@ def _progress(step: _Step) -> Progress | None:
 
 def _check(step: _Step) -> Stage:
     moved, resource = step.moved, step.resource
-    if step.condition is Condition.READY:
+    if step.condition in {Condition.READY, Condition.RECORDED}:
         ended = replace(
             moved.attempt,
             ended_at=resource.ended_at or step.now,

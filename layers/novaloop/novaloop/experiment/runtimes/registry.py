@@ -42,6 +42,8 @@ def check_region(spec: ExperimentSpec, plan: StageSpec, region: str, at: str) ->
     """Give the reason why a stage can't run in the stack's region, if it can't."""
     if plan.kind.serves:
         return serving.check_region(plan, region, at)
+    if plan.recorded_as is not None:
+        return iter(())
     return runtime_of(spec).check_region(plan.method, region, at)
 
 

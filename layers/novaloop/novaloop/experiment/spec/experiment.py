@@ -18,7 +18,7 @@ from novaloop.experiment import names
 from novaloop.experiment.spec.reward import FunctionReward, Reward, check_reward
 from novaloop.experiment.spec.stages import (
     JUDGES,
-    EvaluateStage,
+    EvaluationPlan,
     Runtime,
     ServingPlan,
     ServingStage,
@@ -28,6 +28,7 @@ from novaloop.experiment.spec.stages import (
     Task,
     TrainStage,
     default_plan,
+    evaluations_of,
     tagged,
 )
 from novaloop.metrics.registry import GATED
@@ -219,13 +220,15 @@ class ExperimentSpec(SpecPart):
         """Yield the gate's conditions, each with its path and the evaluation that it is about.
 
         The gate's own come first, if it has any or lists no others. What names no evaluation is
-        about that of the gate, or the plan's last one. Nothing without a gate or an evaluation.
+        about that of the gate, or the last one of what the plan makes, or of all. Nothing without a
+        gate or an evaluation.
         """
-        evaluations = [stage.name for stage in self.plan if isinstance(stage, EvaluateStage)]
+        evaluations = list(evaluations_of(self.plan))
         gate = self.gate
         if gate is None or not evaluations:
             return
-        usual = gate.evaluation or evaluations[-1]
+        own = [stage for stage in evaluations if stage.recorded_as is None]
+        usual = gate.evaluation or (own or evaluations)[-1].name
         if gate.asks_anything or not gate.conditions:
             yield "gate", usual, gate
         for at, condition in enumerate(gate.conditions):
@@ -277,6 +280,7 @@ class ExperimentSpec(SpecPart):
         yield from _check_labels(self)
         yield from _check_columns(self)
         yield from _check_deployments(self)
+        yield from _check_recorded(self)
         yield from check_reward(self.reward, self.labels)
 
 
@@ -332,6 +336,17 @@ def _check_deployments(spec: ExperimentSpec) -> Iterator[Problem]:
             yield Problem(where, what, "leave out one of both")
 
 
+def _check_recorded(spec: ExperimentSpec) -> Iterator[Problem]:
+    files: dict[str, str] = {}
+    for where, stage in spec.places:
+        if stage.recorded_as is None:
+            continue
+        file = getattr(stage, "recorded", "")
+        if files.setdefault(stage.recorded_as, file) != file:
+            what = f"{files[stage.recorded_as]} and {file} have one name but for their endings"
+            yield Problem(f"{where}.recorded", what, "rename one of them")
+
+
 def _check_policies(spec: ExperimentSpec) -> Iterator[Problem]:
     for check, policy in spec.checks.items():
         if spec.split is not None and policy == "drop":
@@ -342,7 +357,7 @@ def _check_policies(spec: ExperimentSpec) -> Iterator[Problem]:
 def _check_gate(spec: ExperimentSpec) -> Iterator[Problem]:
     if spec.gate is None:
         return
-    evaluations = {stage.name: stage for stage in spec.plan if isinstance(stage, EvaluateStage)}
+    evaluations = {stage.name: stage for stage in evaluations_of(spec.plan)}
     if not evaluations:
         yield Problem("gate", "the plan has no evaluation to judge", "add one, or remove the gate")
         return
@@ -389,7 +404,7 @@ def _check_condition(where: str, condition: GateCondition, labels: Labels) -> It
 
 
 def _check_comparison(
-    where: str, against: str | None, judged: EvaluateStage, earlier: Mapping[str, EvaluateStage]
+    where: str, against: str | None, judged: EvaluationPlan, earlier: Mapping[str, EvaluationPlan]
 ) -> Iterator[Problem]:
     do = "name an evaluation of the same task before it, or remove it"
     if against is None:
@@ -407,7 +422,7 @@ def _check_comparison(
 
 
 def _check_measurement(
-    where: str, condition: GateCondition, judged: EvaluateStage, labels: Labels
+    where: str, condition: GateCondition, judged: EvaluationPlan, labels: Labels
 ) -> Iterator[Problem]:
     """Yield what is asked for and can't be measured, as far as the names are known."""
     from novaloop.recipes.catalog import metric_of  # noqa: PLC0415 - as in `default_plan`
@@ -431,7 +446,7 @@ def _check_measurement(
 
 
 def _check_row_metric(
-    where: str, condition: GateCondition, judged: EvaluateStage, labels: Labels
+    where: str, condition: GateCondition, judged: EvaluationPlan, labels: Labels
 ) -> Iterator[Problem]:
     metric = condition.metric
     if metric not in GATED:

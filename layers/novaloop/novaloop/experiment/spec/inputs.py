@@ -11,15 +11,35 @@ from novaloop.experiment.spec.stages import Input, Role
 
 FORMATS: Mapping[str, RowFormat] = {
     Role.EVAL: RowFormat.EVALUATION,
-    **{str(each): each for each in RowFormat if each is not RowFormat.EVALUATION},
+    **{
+        str(each): each
+        for each in RowFormat
+        if each not in {RowFormat.EVALUATION, RowFormat.REFERENCE}
+    },
 }
 """The row format of each role; all roles but `eval` are called like theirs."""
 
 
-def roles(spec: ExperimentSpec) -> tuple[Role, ...]:
-    """Return which datasets the plan needs."""
+def roles(spec: ExperimentSpec) -> tuple[str, ...]:
+    """Return which datasets the plan needs, and last the answers that were recorded."""
     needed = {role for role, _ in _all_inputs(spec)}
-    return tuple(role for role in Role if role in needed)
+    return (*(role for role in Role if role in needed), *recorded_files(spec))
+
+
+def roles_called(spec: ExperimentSpec, stem: str) -> list[str]:
+    """Return the datasets, needed or not, that a file of this name without extensions makes."""
+    return [each for each in (*Role, *recorded_files(spec)) if source_stem(spec, each) == stem]
+
+
+def recorded_files(spec: ExperimentSpec) -> dict[str, str]:
+    """Return the files of recorded answers that the plan scores, by what they are called."""
+    files = ((each.recorded_as, getattr(each, "recorded", "")) for each in spec.plan)
+    return {role: file for role, file in files if role is not None}
+
+
+def file_for(spec: ExperimentSpec, role: str) -> str:
+    """Return the name of the file that a dataset comes from, as people are asked for it."""
+    return recorded_files(spec).get(role) or f"{source_stem(spec, role)}.csv"
 
 
 def row_formats(spec: ExperimentSpec, role: str) -> tuple[RowFormat, ...]:
@@ -33,7 +53,7 @@ def row_formats(spec: ExperimentSpec, role: str) -> tuple[RowFormat, ...]:
 def split_roles(spec: ExperimentSpec) -> tuple[Role, ...]:
     """Return which of the datasets that the plan needs come from `data.csv`."""
     shared = spec.split.shares if spec.split else {}
-    return tuple(role for role in roles(spec) if role in shared)
+    return tuple(Role(role) for role in roles(spec) if role in shared)
 
 
 def source_stem(spec: ExperimentSpec, role: str) -> str:

@@ -13,6 +13,7 @@ from novaloop.experiment.spec.experiment import ExperimentSpec, Gate, GateCondit
 from novaloop.experiment.spec.reward import REWARD_TYPES, LengthPenalty, WeightedPart
 from novaloop.experiment.spec.stages import (
     BEDROCK_TARGETS,
+    RECORDED,
     STAGES,
     TARGETS,
     Runtime,
@@ -37,6 +38,9 @@ _SECTIONS: Mapping[str, type[BaseModel]] = {
 }
 
 
+_KINDS: Mapping[str | int, str] = {**dict.fromkeys(BEDROCK_TARGETS, "deploy"), RECORDED: "evaluate"}
+
+
 def problems_of(error: Mapping[str, Any]) -> list[Problem]:
     """Return what one of a ValidationError's errors tells, with the path of its field."""
     where = _path(error["loc"])
@@ -46,7 +50,8 @@ def problems_of(error: Mapping[str, Any]) -> list[Problem]:
 def _path(location: tuple[str | int, ...]) -> str:
     if location[-1:] == ("[key]",) or (location[:1], location[-1:]) == (("split",), ("float",)):
         location = location[:-1]
-    location = tuple("deploy" if part in BEDROCK_TARGETS else part for part in location)
+    if location[:1] == ("plan",) and location[2:]:
+        location = (*location[:2], _KINDS.get(location[2], location[2]), *location[3:])
     kept = zip(location, (None, *location), strict=False)
     return dotted(*(part for part, before in kept if before != "reward"))
 

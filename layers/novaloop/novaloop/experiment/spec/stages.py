@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from enum import StrEnum
 from functools import partial
 from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag
 
-from novaloop.datasets.options import RowFormat
+from novaloop.datasets.options import RowFormat, SourceFormat
 from novaloop.experiment import names
 from novaloop.problem import Invalid, Problem
 from novaloop.training.notes import HealthKind
@@ -130,6 +130,26 @@ class Role(StrEnum):
 Input = tuple[Role, RowFormat]
 
 
+def _file_of_answers(name: str) -> str:
+    stem = names.stem_of(name)
+    is_called = "/" not in name and names.is_name(stem, names.MAX_RECORDED)
+    if SourceFormat.of(name) is None or not is_called:
+        rule = "must be a file beside experiment.yaml, such as old.jsonl or old.csv, called by"
+        what = f"{rule} at most {names.MAX_RECORDED} lower-case letters, digits and hyphens"
+        raise Invalid(Problem("", what))
+    if stem in {*Role, names.SPLIT_STEM}:
+        what = f"is called like the dataset {stem}"
+        raise Invalid(Problem("", what, "give the recorded answers another name"))
+    return name
+
+
+RecordedFile = Annotated[
+    str,
+    AfterValidator(_file_of_answers),
+    Field(description="a file of answers in the same folder, JSON Lines or CSV"),
+]
+
+
 class SpecPart(BaseModel):
     """A section of `experiment.yaml`: no unknown keys, and it never changes."""
 
@@ -186,6 +206,11 @@ class StageSpec(SpecPart):
         """Whether it serves by an inference component, on an endpoint that is made for it."""
         return False
 
+    @property
+    def recorded_as(self) -> str | None:
+        """The dataset that its answers are, where they were recorded and no job gives them."""
+        return None
+
 
 class JobStage(StageSpec):
     """A stage that is one job: a training or an evaluation."""
@@ -228,6 +253,31 @@ class EvaluateStage(JobStage):
     def processor_function(self) -> str | None:
         """Its processor."""
         return self.processor
+
+
+class RecordedStage(StageSpec):
+    """Evaluate answers that were recorded anywhere, one for each evaluation row, without a job."""
+
+    task: ClassVar[Task] = Task.GEN_QA
+    subtask: ClassVar[str | None] = None
+    processor: ClassVar[str | None] = None
+    kind: Literal[StageKind.EVALUATE] = StageKind.EVALUATE
+    recorded: RecordedFile
+
+    @property
+    def method(self) -> str:
+        """What its answers were, instead of given by a job."""
+        return "recorded"
+
+    @property
+    def inputs(self) -> tuple[Input, ...]:
+        """The questions that were answered, with their reference answers."""
+        return ((Role.EVAL, RowFormat.REFERENCE),)
+
+    @property
+    def recorded_as(self) -> str:
+        """What its file is called, without the extensions."""
+        return names.stem_of(self.recorded)
 
 
 class TrainStage(JobStage):
@@ -368,19 +418,28 @@ ServingPlan = DeployStage | OnDemandStage | ProvisionedStage
 Target = Literal["sagemaker", "bedrock-on-demand", "bedrock-provisioned"]
 TARGETS: tuple[Target, ...] = get_args(Target)
 BEDROCK_TARGETS = TARGETS[1:]
+RECORDED = "recorded"
+EvaluationPlan = EvaluateStage | RecordedStage
 
 
 def _kind_of(stage: object) -> object:
-    """Return the tag of a stage: its kind, or for a deployment to Bedrock its target."""
+    """Return the tag of a stage: its kind, or what tells it from others of its kind.
+
+    Of a deployment to Bedrock, that is its target.
+    """
     if isinstance(stage, dict):
-        kind, to = stage.get("kind"), stage.get("to")
+        kind, to, is_recorded = stage.get("kind"), stage.get("to"), "recorded" in stage
     else:
         kind, to = getattr(stage, "kind", None), getattr(stage, "to", None)
+        is_recorded = isinstance(stage, RecordedStage)
+    if kind == StageKind.EVALUATE and is_recorded:
+        return RECORDED
     return to if kind == StageKind.DEPLOY and to in BEDROCK_TARGETS else kind
 
 
 StagePlan = Annotated[
     Annotated[EvaluateStage, Tag("evaluate")]
+    | Annotated[RecordedStage, Tag(RECORDED)]
     | Annotated[SftStage, Tag("sft")]
     | Annotated[DpoStage, Tag("dpo")]
     | Annotated[RftStage, Tag("rft")]
@@ -392,7 +451,7 @@ StagePlan = Annotated[
 STAGES: Mapping[str, type[StageSpec]] = {
     tag.tag: stage for stage, tag in map(get_args, get_args(get_args(StagePlan)[0]))
 }
-"""What may stand in a plan, by its kind, or for a deployment to Bedrock by its target."""
+"""What may stand in a plan, by its kind, or by what tells it from others of its kind."""
 SFT_OVERRIDES: Mapping[str, Any] = {
     "lr": 5e-6,
     "warmup_steps": 17,
@@ -434,6 +493,11 @@ def default_plan(runtime: Runtime = Runtime.TRAINING_JOB) -> tuple[StagePlan, ..
         EvaluateStage(name="after-rft"),
         DeployStage(),
     )
+
+
+def evaluations_of(plan: Iterable[StagePlan]) -> Iterator[EvaluationPlan]:
+    """Yield the evaluations of a plan."""
+    return (stage for stage in plan if isinstance(stage, EvaluateStage | RecordedStage))
 
 
 def tagged(item: object) -> object:

@@ -16,8 +16,9 @@ from novaloop.problem import Invalid, Problem, joined, shown
 
 _MAY_CHANGE = {"plan", "gate", "approval", "budget_usd", "report_rows"}
 """All else is what the datasets were converted by, or what finished stages were run by."""
-_SETTLED = ("image", "processor", "endpoint")
-"""What of a stage is checked against the stack, or others' endpoints, before the start alone."""
+_SETTLED = ("image", "processor", "endpoint", "recorded")
+"""What of a stage is checked against the stack, others' endpoints, or the evaluation rows, before
+the start alone."""
 _BY_ORIGIN = ("peft", "to")
 """What of a stage is checked against another experiment's checkpoint, when that is looked up."""
 _ANEW = "leave it as it is, or submit it under a new name"

@@ -8,7 +8,7 @@ from novaloop.experiment.costs.budget import check_prices
 from novaloop.experiment.runtimes.registry import runtime_of
 from novaloop.experiment.runtimes.serving import check_deployment
 from novaloop.experiment.spec.experiment import ExperimentSpec
-from novaloop.experiment.spec.stages import EvaluateStage, ServingStage, StagePlan
+from novaloop.experiment.spec.stages import EvaluateStage, JobStage, ServingStage, StagePlan
 from novaloop.problem import Invalid, Problem
 from novaloop.recipes.checks import check_evaluation, check_function
 
@@ -31,6 +31,8 @@ def check_settings(spec: ExperimentSpec) -> Iterator[Problem]:
 def _check_stage(spec: ExperimentSpec, stage: StagePlan, at: str) -> Iterator[Problem]:
     if isinstance(stage, ServingStage):  # it has no job, so the runtime has no say
         yield from check_deployment(spec, stage, at)
+        return
+    if not isinstance(stage, JobStage):  # its answers were recorded
         return
     if isinstance(stage, EvaluateStage):  # which alone has a subtask
         yield from check_evaluation(stage.method, spec.model, stage.subtask, stage.processor, at)
