@@ -19,8 +19,13 @@ from pydantic_core import to_jsonable_python
 from rich.table import Table
 from rich.text import Text
 
-from novaloop.experiment.bounds import LATEST
+from novaloop.experiment.bounds import LATEST, cut
 from novaloop.experiment.costs.budget import Cost, cost_usd
+from novaloop.experiment.names import (
+    MAX_EXPERIMENT_WITHOUT_UID,
+    check_experiment_name,
+    is_name,
+)
 from novaloop.experiment.record import Status
 from novaloop.store.table import ExperimentSummary
 from novaloop_cli import views
@@ -29,7 +34,7 @@ from novaloop_cli.stack import Stack, with_stack
 from novaloop_cli.watch import OVERLOOKED_AFTER
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterator, Sequence
 
     from rich.console import JustifyMethod
 
@@ -38,6 +43,9 @@ if TYPE_CHECKING:
 NEWEST = 20
 """How many experiments are listed besides those that go on."""
 MOST_FOLDERS = 10
+MOST_NAMED = 3
+MOST_OF_A_KEY = 100
+"""Bytes: a key of S3 may have 1,024."""
 WIDE = 120
 """Characters of a terminal from which on the list also has the model."""
 LEAST_WIDTH = 20
@@ -90,22 +98,22 @@ def list_experiments(
         print_json(to_jsonable_python(found))
         return
     is_filtered = bool(statuses) or pattern is not None
-    if found:
+    named = [item for item in found if _is_name(item.experiment_id)]
+    if named:
         out = views.console()
-        out.print(_table(found, now, out.width))
+        out.print(_table(named, now, out.width))
     elif is_filtered:
         click.echo("No experiment is like that.")
     else:
         click.echo(f"No experiments yet. Upload one: {stack.command('submit', 'DIR')}")
     if more:
         click.echo(f"Older ones that are over: {stack.command('list', '--all')}")
-    elif not is_filtered and (
-        fresh := _not_taken_up(stack, {item.experiment_id for item in found})
-    ):
-        click.echo(
-            f"Uploaded, and here within about a minute: {', '.join(fresh)}. "
-            f"Follow one: {stack.command('watch', fresh[0])}"
-        )
+    if misnamed := [item.experiment_id for item in found if not _is_name(item.experiment_id)]:
+        problem = next(check_experiment_name(misnamed[0]))
+        click.echo(f"Folders of no experiment: {_first_of(misnamed)}: {problem}")
+    if not is_filtered:
+        for line in _of_inbox(stack, {item.experiment_id for item in found}, whole=not more):
+            click.echo(line)
 
 
 def _whole(stack: Stack) -> tuple[list[Listed], bool]:
@@ -162,16 +170,36 @@ def _listed(record: Record, now: datetime) -> Listed:
     )
 
 
-def _not_taken_up(stack: Stack, known: set[str]) -> list[str]:
-    """Return which folders were uploaded a moment ago and have no record yet; looks at a few."""
+def _of_inbox(stack: Stack, known: Collection[str], *, whole: bool) -> Iterator[str]:
+    """Yield what lies in the inbox and has no record: in no folder, or, if those known are all
+    that have one, uploaded a moment ago; of such, looks at a few."""
     now = datetime.now(UTC)
-    fresh: list[str] = []
     with suppress(ClientError):  # who may only read the table has seen all that there is to list
-        for folder in stack.folders(known)[:MOST_FOLDERS]:
+        folders, problems = stack.inbox()
+        if problems:
+            yield f"Not used: {_first_of(problems)}"
+        new = [each for each in folders if whole and each not in known and _is_name(each)]
+        fresh: list[str] = []
+        for folder in new[:MOST_FOLDERS]:
             uploaded_at = stack.newest_upload(folder, of_use=True)
             if uploaded_at is not None and now - uploaded_at < OVERLOOKED_AFTER:
                 fresh.append(folder)
-    return fresh
+        if fresh:
+            yield (
+                f"Uploaded, and here within about a minute: {', '.join(fresh)}. "
+                f"Follow one: {stack.command('watch', fresh[0])}"
+            )
+
+
+def _is_name(name: str) -> bool:
+    """Whether an experiment of any release can be called so; other folders may have a record."""
+    return is_name(name, MAX_EXPERIMENT_WITHOUT_UID)
+
+
+def _first_of(keys: Sequence[str]) -> str:
+    """Write the first of some names or keys that may be anything, each in a few characters."""
+    printable = (each if each.isprintable() else ascii(each)[1:-1] for each in keys)
+    return views.first_of([cut(each, MOST_OF_A_KEY) for each in printable], MOST_NAMED)
 
 
 def _table(found: list[Listed], now: datetime, width: int) -> Table:
@@ -189,8 +217,11 @@ def _table(found: list[Listed], now: datetime, width: int) -> Table:
     left = width
     for heading, cells in columns.items():
         justify: JustifyMethod = "right" if cells is spent else "left"
-        table.add_column(heading, no_wrap=True, justify=justify)
-        left -= max(map(len, (heading, *cells))) + 2
+        wide = max(map(len, (heading, *cells)))
+        # Where the terminal is narrow, names are folded, and nothing is cut.
+        least = None if heading == "experiment" else wide
+        table.add_column(heading, overflow="fold", min_width=least, justify=justify)
+        left -= wide + 2
     table.add_column("why", overflow="fold")
     for item, *cells in zip(found, *columns.values(), strict=True):
         styles = {item.status: views.STYLES.get(item.status, "")}

@@ -42,11 +42,19 @@ def rejects(stack: Stack, name: str, dataset: str | None, directory: Path | None
         known = ", ".join(sorted(snapshot.datasets)) or "none so far"
         raise Refused(f"{name} has no dataset {dataset!r}; it has {known}")
     found = [item for role, item in sorted(snapshot.datasets.items()) if dataset in {role, None}]
-    if not any(item.rejects_key for item in found):
-        click.echo(f"No row of {dataset or name} was rejected.")
+    used = [item for item in found if snapshot.record is None or snapshot.record.uses(item)]
+    for role in (item.role for item in found if item not in used):
+        where = f"s3://{stack.bucket}/datasets/{name}/"
+        click.echo(
+            f"{role}: what was uploaded last is not used; the lists of what is lie in {where}",
+            err=True,
+        )
+    if not any(item.rejects_key for item in used):
+        if used:
+            click.echo(f"No row of {', '.join(item.role for item in used)} was rejected.")
         return
     bucket = Bucket(stack.s3, stack.bucket)
-    for key, items in _by_list(found).items():
+    for key, items in _by_list(used).items():
         with bucket.get(key) as body:
             write_or_print(items, body.read(), directory)
 

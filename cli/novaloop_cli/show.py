@@ -22,9 +22,6 @@ if TYPE_CHECKING:
     from novaloop.experiment.record import Record
 
 SHOWN_HISTORY = 8
-MOST_FOLDERS = 10
-LEAST_WIDTH = 20
-"""Characters for a reason in the list, however long a name and a status are."""
 
 as_json = click.option("--json", "json_", is_flag=True, help="Print JSON.")
 
@@ -58,14 +55,22 @@ def _plain(snapshot: Snapshot, record: Record, history: list[HistoryEntry]) -> d
     """Return the experiment's items, each with the names and values that it has in the table.
 
     What there may be several of stands by what tells them apart: datasets by their role, scores by
-    stage and attempt.
+    stage and attempt. Of a dataset whose item a later upload has replaced, there is what the
+    experiment keeps of it; the item stands among those that are not used.
     """
-    spec, checks = snapshot.spec, snapshot.checks
+    spec, checks, runs_by = snapshot.spec, snapshot.checks, plain(resolved_spec(record))
+    used: dict[str, Any] = {}
+    not_used: dict[str, Any] = {}
+    for role, item in sorted(snapshot.datasets.items()):
+        (used if record.uses(item) else not_used)[role] = plain(item)
+    if record.is_settled:
+        used = {role: used.get(role, ref) for role, ref in runs_by.get("datasets", {}).items()}
     return {
         "record": record_values(record),
-        "resolved_spec": plain(resolved_spec(record)),
+        "resolved_spec": runs_by,
         "spec": plain(spec) if spec else None,
-        "datasets": {role: plain(item) for role, item in sorted(snapshot.datasets.items())},
+        "datasets": used,
+        "datasets_not_used": not_used,
         "strays": plain(snapshot.strays),
         "checks": plain(checks) if checks else None,
         "scores": {f"{stage}-{n}": plain(item) for (stage, n), item in snapshot.scores.items()},
@@ -84,10 +89,8 @@ def _print(stack: Stack, snapshot: Snapshot, record: Record) -> None:
     if record.stages:
         out.print()
         out.print(views.stages(record, snapshot.scores, now))
-    if snapshot.datasets or snapshot.strays.names:
-        out.print()
-        remarks = views.remarks_on_files(snapshot, record, stack.command)
-        out.print(views.datasets(snapshot.datasets, remarks))
+    for part in views.files(snapshot, record, stack.command):
+        out.print(part)
     out.print()
     facts = Table.grid(padding=(0, 2, 0, 0))
     facts.add_column(style="dim", no_wrap=True, min_width=len("endpoint"))

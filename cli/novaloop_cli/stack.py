@@ -21,7 +21,7 @@ from click.core import ParameterSource
 from novaloop.experiment.names import INBOX
 from novaloop.experiment.spec.defaults import SpecDefaults
 from novaloop.store.table import ExperimentTable
-from novaloop.usecases.inbox import InboxFile
+from novaloop.usecases.inbox import InboxFile, Unusable, read_key
 from novaloop_cli.errors import Failed, Refused
 from novaloop_localcloud.cloud import LocalCloud
 from novaloop_localcloud.emulator import LocalCloudError
@@ -119,12 +119,19 @@ class Stack:
         ]
         return max(arrivals, default=None)
 
-    def folders(self, known: Set[str]) -> list[str]:
-        """Return the first folders of the inbox, by name, that are none of those known."""
+    def inbox(self) -> tuple[list[str], list[str]]:
+        """Return the first folders of the inbox, by name, and what is wrong with what lies in none.
+
+        By one call: S3 lists a thousand of both together.
+        """
         listed = self.s3.list_objects_v2(Bucket=self.bucket, Prefix=INBOX, Delimiter="/")
-        keys = (each["Prefix"] for each in listed.get("CommonPrefixes", []))
-        names = (key.removeprefix(INBOX).removesuffix("/") for key in keys)
-        return [name for name in names if name and name not in known]
+        prefixes = [each["Prefix"] for each in listed.get("CommonPrefixes", [])]
+        folders = [prefix.removeprefix(INBOX).removesuffix("/") for prefix in prefixes]
+        keys = [each["Key"] for each in listed.get("Contents", [])]
+        # A folder without a name is listed as one, whatever lies in it.
+        keys += [f"{INBOX}/..."] if "" in folders else []
+        problems = [read.problem for key in keys if isinstance(read := read_key(key), Unusable)]
+        return [folder for folder in folders if folder], problems
 
     def load(self, experiment: str) -> tuple[Snapshot, Record]:
         """Return an experiment's items and its record. Raises Refused if it has none."""

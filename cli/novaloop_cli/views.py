@@ -97,8 +97,10 @@ def header(snapshot: Snapshot, record: Record) -> Text:
 
 def errors_of_spec(snapshot: Snapshot) -> list[Text]:
     """Return what is wrong with experiment.yaml where it is more than the record's reason tells."""
-    item = snapshot.spec
-    errors = item.errors if item is not None and item.spec is None else ()
+    item, record = snapshot.spec, snapshot.record
+    if item is None or item.spec is not None or (record is not None and record.is_settled):
+        return []
+    errors = item.errors
     return [Text(f"  {error}", "red") for error in errors] if len(errors) > 1 else []
 
 
@@ -109,10 +111,44 @@ def summary(
     rows: list[RenderableType] = [header(snapshot, record), *errors_of_spec(snapshot)]
     if record.stages:
         rows += [Text(""), stages(record, snapshot.scores, now)]
-    elif snapshot.datasets or snapshot.strays.names:
-        remarks = remarks_on_files(snapshot, record, command)
-        rows += [Text(""), datasets(snapshot.datasets, remarks)]
+    else:
+        rows += files(snapshot, record, command)
     return Group(*rows)
+
+
+def files(snapshot: Snapshot, record: Record, command: Callable[..., str]) -> list[RenderableType]:
+    """Return what was uploaded; once that is settled, what the experiment runs by."""
+    remarks = remarks_on_files(snapshot, record, command)
+    if record.is_settled:
+        table = [_settled(record, snapshot.datasets)] if record.datasets else []
+        return [Text(""), Group(*table, *remarks)] if table or remarks else []
+    if not snapshot.datasets and not snapshot.strays.names:
+        return []
+    return [Text(""), datasets(snapshot.datasets, remarks)]
+
+
+def _settled(record: Record, items: Mapping[str, DatasetItem]) -> Table:
+    """Return the datasets that the experiment runs by.
+
+    How many rows were rejected is known only where no later upload has replaced the item.
+    """
+    table = _table_of_datasets()
+    for role, used in sorted(record.datasets.items()):
+        item = items.get(role)
+        rejected = f"{item.rejected_rows:,}" if item and record.uses(item) else "?"
+        note = Text(f"sha256 {used.sha256[:12]}" if used.sha256 else "", "dim")
+        table.add_row(role, "used", f"{used.rows:,}", rejected, note)
+    return table
+
+
+def _table_of_datasets() -> Table:
+    table = plain_table()
+    table.add_column("dataset")
+    table.add_column("state")
+    table.add_column("rows", justify="right")
+    table.add_column("rejected", justify="right")
+    table.add_column("", overflow="fold")
+    return table
 
 
 def stages(record: Record, scores: Mapping[tuple[str, int], ScoreItem], now: datetime) -> Table:
@@ -204,12 +240,7 @@ def _estimate(name: str, estimate: Mapping[str, float | None]) -> str:
 
 def datasets(items: Mapping[str, DatasetItem], remarks: Iterable[Text] = ()) -> Group:
     """Return the datasets with their rows and rejects; below, what is to be said of the files."""
-    table = plain_table()
-    table.add_column("dataset")
-    table.add_column("state")
-    table.add_column("rows", justify="right")
-    table.add_column("rejected", justify="right")
-    table.add_column("", overflow="fold")
+    table = _table_of_datasets()
     for role, item in sorted(items.items()):
         is_rejected = item.status is DatasetStatus.REJECTED
         note = item.reason or (f"sha256 {item.sha256[:12]}" if item.sha256 else "")
@@ -257,16 +288,15 @@ def remarks_on_files(snapshot: Snapshot, record: Record, command: Callable[..., 
     of them, and how to see it; and why others of the folder are not used. Each problem is one line,
     in however many files it is."""
     strays, name = snapshot.strays, snapshot.experiment_id
-    in_order = sorted(
-        snapshot.datasets.values(), key=lambda item: [*Role, item.role].index(item.role)
-    )
+    items = {role: item for role, item in snapshot.datasets.items() if record.uses(item)}
+    in_order = sorted(items.values(), key=lambda item: [*Role, item.role].index(item.role))
     rejected = told_once(
         (item.file, item.reason) for item in in_order if item.status is DatasetStatus.REJECTED
     )
     idle = what_is_not_used(name, strays.names, record.spec, strays.more, MAX_STRAYS)
     return [
         *(Text(line, "red") for line in rejected if line not in record.reason),
-        *rejected_rows(snapshot.datasets, lambda item: command("rejects", name, item.role)),
+        *rejected_rows(items, lambda item: command("rejects", name, item.role)),
         *(Text(line, "yellow") for line in idle),
     ]
 

@@ -81,3 +81,26 @@ def test_the_start_tells_what_it_may_cost_and_that_the_default_plan_was_taken(pl
     jobs = "baseline, sft, after-sft, rft, after-rft"
     assert line.why.startswith(f"started with sft 300, rft 300, eval 300 rows{plan}; {jobs}: ")
     assert "USD at the most; a deployment: 24 h of 1 ml.p5.48xlarge, " in line.why
+
+
+def test_each_late_upload_is_named_and_one_of_several_datasets_once() -> None:
+    divided = b"split: {eval: 0.3, sft: 0.7}\nplan: [evaluate: baseline, sft]\n"
+    rows = "".join(f"how is number {number} doing,fine\n" for number in range(300))
+    simulation = Simulation()
+    simulation.upload("demo", "experiment.yaml", divided)
+    simulation.upload("demo", "data.csv", f"question,answer\n{rows}".encode())
+    assert simulation.reaches("demo", Status.RUNNING)
+    simulation.upload("demo", "data.csv", b"question,answer\nq,a\n")
+    simulation.passes(timedelta(minutes=10))
+    late = simulation.store.load("demo").datasets["sft"].version_id
+    told = simulation.record("demo").unused_uploads
+    assert told.startswith(f"data.csv version {late} is not used: the experiment started with ")
+    simulation.upload("demo", "experiment.yaml", LATER)
+    simulation.passes(timedelta(minutes=10))
+    settings = simulation.store.load("demo").spec
+    assert settings is not None
+    told = simulation.record("demo").unused_uploads
+    assert told == (
+        f"data.csv version {late}, experiment.yaml version {settings.version_id} are not used: "
+        "the experiment started without them; submit them under a new experiment name"
+    )

@@ -156,3 +156,50 @@ def test_a_wide_terminal_has_room_for_the_model(
     assert ("nova-lite-2" in told) is shown
     (first, *_) = json.loads(novaloop("list", "--json").stdout)
     assert first["model"] == "nova-lite-2"
+
+
+IMPOSSIBLE = ("a" * 900, "..", "-x", "X Y", "\U0001f600", "a\x1b[2Jb")
+
+
+@pytest.mark.parametrize("columns", [50, 80])
+def test_names_that_no_experiment_can_have_leave_the_others_readable(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch, columns: int
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    put(stack, "a" * 32, Status.AWAITING_APPROVAL, 1)
+    put(stack, "shop", Status.COLLECTING, 2)
+    for age, name in enumerate(IMPOSSIBLE):
+        put(stack, name, Status.REJECTED, age + 3)
+    told = novaloop("list").stdout
+    table, _, below = told.partition("Folders of no experiment: ")
+    assert max(map(len, table.splitlines())) <= columns
+    for whole in ("AWAITING_APPROVAL", "COLLECTING", " 1 d ago ", " 2 d ago "):
+        assert whole in table
+    assert "REJECTED" not in table
+    assert below.startswith(f"{'a' * 97}..., .., -x and 3 more: the experiment name must be ")
+    assert "rename the folder" in below
+    assert len(names()) == 2 + len(IMPOSSIBLE)
+
+
+def test_a_name_that_would_write_over_the_terminal_is_told_in_plain_characters(
+    stack: Stack,
+) -> None:
+    put(stack, IMPOSSIBLE[-1], Status.REJECTED, 1)
+    told = novaloop("list").stdout
+    assert "No experiments yet." in told
+    assert r"Folders of no experiment: a\x1b[2Jb: " in told
+
+
+@pytest.mark.parametrize("many", [False, True])
+def test_what_lies_in_no_folder_is_told_with_where_it_belongs(stack: Stack, *, many: bool) -> None:
+    """Nobody else can be told of it: it is no experiment's."""
+    for number in range(MANY if many else 1):
+        put(stack, f"shop-{number}", Status.COMPLETED, number, due_at=None)
+    for key in ("inbox/", "inbox/sft.csv", "inbox//sft.csv", "inbox/shop-0/sft.csv"):
+        stack.s3.put_object(Bucket=stack.bucket, Key=key, Body=b"")
+    (line,) = [each for each in novaloop("list").stdout.splitlines() if "Not used" in each]
+    assert line == (
+        "Not used: inbox/sft.csv lies in no folder; upload it to inbox/<experiment>/, "
+        "inbox//... has an empty folder name; upload it to inbox/<experiment>/"
+    )
+    assert "Not used" not in novaloop("list", "--status", "COMPLETED").stdout

@@ -24,6 +24,7 @@ from novaloop.experiment.record import (
     ChecksItem,
     CommandItem,
     CommandKind,
+    DatasetItem,
     DatasetStatus,
     GateVerdict,
     HistoryEntry,
@@ -131,7 +132,7 @@ def test_the_list_needs_no_right_to_the_bucket(
 ) -> None:
     store(stack, example.record())
     denied = ClientError({"Error": {"Code": "AccessDenied"}}, "ListObjectsV2")
-    monkeypatch.setattr("novaloop_cli.stack.Stack.folders", Mock(side_effect=denied))
+    monkeypatch.setattr("novaloop_cli.stack.Stack.inbox", Mock(side_effect=denied))
     assert NAME in novaloop("list").stdout
 
 
@@ -683,3 +684,82 @@ def test_watch_tells_the_cost_and_since_when(*, ended: bool) -> None:
 def test_an_error_of_nothing_is_not_shown(finished: Stack) -> None:
     estimate = {"value": 1.0, "stderr": 0.0}
     assert views._estimate("exact match", estimate) == "exact match 1.000"
+
+
+@pytest.fixture
+def overwritten(finished: Stack) -> Stack:
+    """After the start: a divided file, an experiment.yaml with faults, and one called wrongly."""
+    came = example.START + timedelta(hours=1)
+    late = DatasetItem("", DatasetStatus.REJECTED, f"inbox/{NAME}/data.csv", "late", came, "", came)
+    late = replace(late, reason="line 2: no such column", rejected_rows=7)
+    for role in ("eval", "sft"):
+        finished.table.put_dataset(NAME, replace(late, role=role))
+    misnamed = replace(late, role="experiment.yml", source_key=f"inbox/{NAME}/Experiment.yml")
+    finished.table.put_dataset(NAME, replace(misnamed, version_id="third"))
+    faults = ("plan: is no list", "labels: is no list")
+    finished.table.put_spec(NAME, SpecItem("second", came, None, faults))
+    return finished
+
+
+def test_show_names_the_datasets_that_were_used_and_not_those_that_came_later(
+    overwritten: Stack,
+) -> None:
+    shown = novaloop("show", NAME).stdout
+    assert widest(shown) <= 80
+    rows = [line.split() for line in shown.splitlines() if "sha256" in line]
+    assert [row[:4] for row in rows] == [
+        ["eval", "used", "300", "?"],
+        ["rft", "used", "700", "0"],
+        ["sft", "used", "3,500", "?"],
+    ]
+    hashes = [example.record().datasets[row[0]].sha256[:12] for row in rows]
+    assert [row[-1] for row in rows] == hashes
+    for of_the_late in ("no such column", "is no list", "7 rows"):
+        assert of_the_late not in shown
+
+    listed = json.loads(novaloop("show", NAME, "--json").stdout)
+    assert {role: each["rows"] for role, each in listed["datasets"].items()} == {
+        "eval": 300,
+        "rft": 700,
+        "sft": 3500,
+    }
+    assert listed["datasets"]["sft"]["version_id"] == "version-sft"
+    assert listed["datasets"]["rft"]["source_key"] == f"inbox/{NAME}/rft.csv"
+    assert listed["datasets_not_used"].keys() == {"eval", "experiment.yml", "sft"}
+    assert listed["datasets_not_used"]["sft"]["version_id"] == "late"
+
+
+def test_watch_before_the_start_shows_what_was_uploaded_last(overwritten: Stack) -> None:
+    rejected = replace(example.record(), status=Status.REJECTED, started_at=None, stages=())
+    snapshot = replace(overwritten.table.load(NAME), record=rejected)
+    out = Console(width=80)
+    with out.capture() as captured:
+        out.print(views.screen(snapshot, datetime.now(UTC), overwritten.command))
+    shown = captured.get()
+    assert "no such column" in shown
+    assert "plan: is no list" in shown
+
+
+def test_the_plan_of_a_dry_run_keeps_the_datasets_that_it_was_made_of(overwritten: Stack) -> None:
+    done = replace(example.record(), status=Status.COMPLETED, started_at=None, stages=())
+    snapshot = replace(overwritten.table.load(NAME), record=done)
+    out = Console(width=80)
+    with out.capture() as captured:
+        out.print(views.screen(snapshot, datetime.now(UTC), overwritten.command))
+    assert ["sft", "used", "3,500", "?"] in [
+        line.split()[:4] for line in captured.get().split("\n")
+    ]
+
+
+def test_the_lists_of_what_came_too_late_are_not_told_as_those_of_what_was_used(
+    overwritten: Stack,
+) -> None:
+    result = novaloop("rejects", NAME)
+    assert result.exit_code == 0
+    assert result.stdout == "No row of rft was rejected.\n"
+    assert result.stderr.splitlines() == [
+        f"{role}: what was uploaded last is not used; the lists of what is lie in "
+        f"s3://{overwritten.bucket}/datasets/{NAME}/"
+        for role in ("eval", "experiment.yml", "sft")
+    ]
+    assert novaloop("rejects", NAME, "sft").stdout == ""

@@ -488,6 +488,17 @@ class Record(Bounded):
         return (*self.notices, *filter(None, told))
 
     @property
+    def is_settled(self) -> bool:
+        """Whether it has started, or its dry run is over: no upload changes what it runs by."""
+        begun = self.started_at is not None or bool(self.datasets)
+        return begun and not self.status.takes_uploads
+
+    def uses(self, item: DatasetItem) -> bool:
+        """Whether it runs by a dataset's item, as long as none is settled: a later one is not."""
+        used = self.datasets.get(item.role)
+        return not self.is_settled or (used is not None and used.version_id == item.version_id)
+
+    @property
     def awaited_checkpoint(self) -> str | None:
         """The other experiment's checkpoint, as `first/sft`, if that is all that it waits for."""
         found = (what for what in self.awaited if what.startswith(CHECKPOINT))

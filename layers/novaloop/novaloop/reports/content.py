@@ -250,14 +250,15 @@ def _recipe_key(record: Record, stage: Stage) -> str | None:
 def _dataset_lines(record: Record, items: Mapping[str, DatasetItem]) -> Iterator[DatasetLine]:
     for role, used in record.datasets.items():
         item = items.get(role)
-        is_used = item is not None and item.version_id == used.version_id
+        if item is not None and not record.uses(item):
+            item = None
         yield DatasetLine(
             role=role,
-            source_key=item.source_key if item and is_used else None,
+            source_key=item.source_key if item else None,
             version_id=used.version_id,
             sha256=used.sha256,
             rows=used.rows,
-            rejected_rows=item.rejected_rows if item and is_used else None,
+            rejected_rows=item.rejected_rows if item else None,
         )
 
 

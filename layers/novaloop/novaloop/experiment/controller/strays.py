@@ -161,20 +161,24 @@ def late_uploads(record: Record, snapshot: Snapshot) -> Sequence[_Late]:
 
 
 def _told_of(late: Sequence[_Late], record: Record) -> str:
-    last = max(late, key=lambda each: each[:3])
-    file = f"{last.file} version {last.version_id}" if last.version_id else last.file
-    used = f"version {last.used}" if last.used else "none"
+    """Name each upload once, in the order in which they came: one may be of several datasets."""
+    instead: dict[str, dict[str, None]] = {}
+    for each in sorted(late, key=lambda each: each[:3]):
+        file = f"{each.file} version {each.version_id}" if each.version_id else each.file
+        used = f"version {each.used}" if each.used else "none"
+        instead.setdefault(file, {})[used] = None
+    files = ", ".join(instead)
     if record.started_at is None:
-        came = f"{len(late):,} uploads, the last of them {file}," if len(late) > 1 else file
-        return f"{came} came after the experiment was over; submit under a new experiment name"
-    if len(late) == 1:
+        return f"{files} came after the experiment was over; submit under a new experiment name"
+    if len(instead) == 1:
+        used = ", ".join(instead[files])
         return (
-            f"{file} is not used: the experiment started with {used} in its place; submit it "
+            f"{files} is not used: the experiment started with {used} in its place; submit it "
             "under a new experiment name"
         )
     return (
-        f"{len(late):,} uploads are not used: the experiment started without them; the last of "
-        f"them is {file}, in the place of {used}; submit them under a new experiment name"
+        f"{files} are not used: the experiment started without them; submit them under a new "
+        "experiment name"
     )
 
 
