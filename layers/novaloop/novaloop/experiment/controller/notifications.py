@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from novaloop.experiment.bounds import TEXT_BYTES, cut
+from novaloop.experiment.bounds import cut
 from novaloop.experiment.controller.decision import (
     Announce,
     AnnounceStart,
@@ -97,7 +97,7 @@ def _is_told(record: Record, notified: str) -> bool:
     A status that nobody is told of by itself adds nothing to troubles that were told in another.
     """
     if record.status not in TOLD and record.troubles and not record.unread:
-        return all(_since(each) in notified for each in record.troubles)
+        return all(_mark_of(each) in notified for each in record.troubles)
     return notified == _mark(record)
 
 
@@ -408,17 +408,18 @@ def _mark(record: Record) -> str:
     else is a trouble: why something can't be kept, or does not serve. A refusal is told by which
     uploads it is of: a second try may be wrong for the same reason.
     """
-    troubles = [_since(each) for each in record.troubles]
+    troubles = [_mark_of(each) for each in record.troubles]
     reason = record.reason if record.status in TOLD or not troubles else ""
     reason = "" if record.status is Status.LIVE else reason
     if record.status is Status.REJECTED and record.refused:
         reason = " ".join(f"{what} {which}" for what, which in sorted(record.refused.items()))
     is_told = _tells_status(record) or not record.unread
     parts = [mark_of(str(record.status), reason)] if is_told else []
-    parts += filter(None, ["; ".join(troubles)])
     parts += [mark_of("unread", record.unread)] if record.unread else []
-    return " ".join(cut(part, TEXT_BYTES // len(parts) - 1) for part in parts)
+    return " ".join((*parts, *troubles))
 
 
-def _since(trouble: Trouble) -> str:
-    return f"{trouble.name} since {trouble.since:%Y-%m-%d %H:%M:%S}"
+def _mark_of(trouble: Trouble) -> str:
+    """Return by what a trouble is known again, short however long its name is: any that are there
+    at once, and the MOST_GONE that are away, fit a record's text together."""
+    return mark_of("trouble", f"{trouble.name} since {trouble.since:%Y-%m-%d %H:%M:%S}")
