@@ -11,7 +11,7 @@ from uuid import uuid4
 
 import click
 
-from novaloop.experiment.controller.commands import apply
+from novaloop.experiment.controller.commands import apply, wait_of
 from novaloop.experiment.costs.budget import commitment, serving_hours, shortfall
 from novaloop.experiment.record import CommandItem, CommandKind, CommandOutcome, Record, Status
 from novaloop.experiment.runtimes.estimates import cost_of_jobs
@@ -20,6 +20,7 @@ from novaloop_cli import views
 from novaloop_cli.consent import agreed, require_consent
 from novaloop_cli.errors import Failed, Refused
 from novaloop_cli.kept import kept
+from novaloop_cli.numbers import NumberRange
 from novaloop_cli.stack import Stack, caller, with_stack
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ MAY_SHOW_LATE = (
 )
 WAITING = "waiting until AWS says that nothing of it runs or serves"
 _SOONER = "End it sooner: "
-_HOURS = click.FloatRange(min=0, min_open=True, max=LONGEST_TTL_HOURS)
+_HOURS = NumberRange(min=0, min_open=True, max=LONGEST_TTL_HOURS)
 
 
 def give(
@@ -68,6 +69,7 @@ def give(
         note=note,
         uid=record.uid if record else None,
         spec=spec,
+        answers=wait_of(record) if record else None,
     )
     for line in _what_it_commits_to(stack, record, item) if record else ():
         # Not broken into lines, so that the command in it can be pasted.
@@ -87,6 +89,8 @@ def _what_it_commits_to(stack: Stack, record: Record, item: CommandItem) -> Iter
     if decision.history[0].outcome is CommandOutcome.IGNORED:
         return
     after, serving = decision.record, record.spec.deployment
+    if item.kind in {CommandKind.APPROVE, CommandKind.REJECT}:
+        yield f"This answers what is {record.status}: {record.reason}"
     lifts = after.budget_lifted_by != record.budget_lifted_by
     if lifts and record.active is not None and (problem := shortfall(record, record.active)):
         yield f"This lifts the budget for all that follows ({problem})."

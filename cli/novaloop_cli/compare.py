@@ -30,6 +30,7 @@ from novaloop_cli.evaluations import (
     table_options,
 )
 from novaloop_cli.experiments import Compared, compare_experiments
+from novaloop_cli.numbers import NumberRange
 from novaloop_cli.reporting import write_files
 from novaloop_cli.score import listed, with_labels
 from novaloop_cli.show import as_json, print_json
@@ -65,7 +66,7 @@ SHOWN = 10
 )
 @click.option(
     "--confidence",
-    type=click.FloatRange(0.5, 1, min_open=True, max_open=True),
+    type=NumberRange(0.5, 1, min_open=True, max_open=True),
     default=0.95,
     show_default=True,
     help="Of all intervals, two-sided.",

@@ -14,6 +14,7 @@ from novaloop.experiment.summary import next_steps
 from novaloop_cli import views
 from novaloop_cli.errors import Failed, Refused
 from novaloop_cli.exits import Exit
+from novaloop_cli.numbers import NumberRange
 from novaloop_cli.stack import Stack, with_stack
 from novaloop_cli.views import UPLOADED
 
@@ -42,7 +43,7 @@ AT_REST: Mapping[Status, Exit] = {
 
 @click.command()
 @click.argument("name")
-@click.option("--every", default=POLL_SECONDS, type=click.FloatRange(min=0.2), hidden=True)
+@click.option("--every", default=POLL_SECONDS, type=NumberRange(min=0.2), hidden=True)
 @click.pass_context
 @with_stack
 def watch(stack: Stack, context: click.Context, name: str, every: float) -> None:

@@ -136,6 +136,7 @@ def stage(**changes: Any) -> Stage:
         },
         "earlier_seconds": 1_800,
         "earlier_usd": 12.5,
+        "unpriced": True,
         "reason": "because",
     }
     return Stage(**complete_values(Stage, values) | changes)
@@ -251,5 +252,5 @@ ENTRIES = [
 
 
 def command(command_id: str, at: datetime = NOW) -> CommandItem:
-    values = "jane", at, "deploy", 1.5, "please", UID, "plan: [sft]"
+    values = "jane", at, "deploy", 1.5, "please", UID, "plan: [sft]", "LIVE 0123456789ab"
     return CommandItem(command_id, CommandKind.KEEP, *values)

@@ -143,7 +143,9 @@ def test_the_items_of_every_release_are_read(
             for stage in expected["stages"]:
                 stage["metrics"] = metrics.get(stage["name"], {})
         assert holds(read, expected), kind
-    assert snapshot.commands == (replace(rich_items.command("c1"), uid=None, spec=None),)
+    assert snapshot.commands == (
+        replace(rich_items.command("c1"), uid=None, spec=None, answers=None),
+    )
 
 
 @pytest.mark.parametrize("version", [1, 2])

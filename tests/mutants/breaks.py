@@ -1068,9 +1068,23 @@ MUTANTS: Sequence[Mutant] = [
                 "    if record.status not in _WAITS_FOR_A_PERSON:\n"
                 '        return _refuse(record, f"the experiment is {record.status}, '
                 'nothing waits for approval")\n'
+                "    if (why := _why_no_answer(record, command)) is not None:\n"
+                "        return _refuse(record, why)\n"
                 "    if record.active is not None"
             ),
             new="    if record.active is not None",
+        ),
+        Fault(
+            does="an approval overrules what its giver never saw",
+            test="test_who_approved_something_else_decides_nothing[approve]",
+            old="if command.answers == wait_of(record):",
+            new="if True:",
+        ),
+        Fault(
+            does="a clock decides between a stop and a retry",
+            test="test_what_ends_holds_against_what_spends_whatever_the_clocks_say",
+            old="if command.kind in _SPENDS and (end := next(ends, None)) is not None:",
+            new="if (end := None) is not None:",
         ),
         Fault(
             does="a stop wakes what is over",
@@ -1110,8 +1124,8 @@ MUTANTS: Sequence[Mutant] = [
         Fault(
             does="a former experiment's command is applied",
             test="test_a_command_for_a_former_experiment_of_the_name_is_ignored",
-            old="if record.uid is not None and command.uid not in {None, record.uid}:",
-            new="if False:",
+            old="return record.uid is not None and command.uid not in {None, record.uid}",
+            new="return False",
         ),
     ),
     *_in(

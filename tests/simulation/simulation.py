@@ -23,6 +23,7 @@ from typing import Any, Never, Protocol
 from novaloop.cloud.deployments import Deployments
 from novaloop.cloud.messages import HintQueue
 from novaloop.cloud.tagged_resources import TaggedResources
+from novaloop.experiment.controller.commands import wait_of
 from novaloop.experiment.controller.decision import Policy
 from novaloop.experiment.names import experiment_of_job, job_name
 from novaloop.experiment.record import (
@@ -554,7 +555,9 @@ class Simulation:
     def command(self, experiment_id: str, kind: CommandKind, **details: Any) -> None:
         self.commands[experiment_id] += 1
         identity = f"{self.clock.now().isoformat()}-{self.sequence}"
-        item = CommandItem(identity, kind, "somebody", self.clock.now(), **details)
+        record = self.store.load(experiment_id).record
+        seen = {"answers": wait_of(record) if record else None}  # as the command line has it
+        item = CommandItem(identity, kind, "somebody", self.clock.now(), **{**seen, **details})
         self.store.put_command(experiment_id, item)
 
     def forget(self, experiment_id: str, *kept: str) -> None:

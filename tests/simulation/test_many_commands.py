@@ -10,6 +10,7 @@ from typing import Never
 
 import pytest
 
+from novaloop.experiment.controller.commands import wait_of
 from novaloop.experiment.record import CommandItem, CommandKind, Status
 from novaloop.usecases.ports import VersionConflict
 from novaloop.usecases.reconcile import reconcile
@@ -208,3 +209,41 @@ def test_a_command_for_what_does_not_exist_is_dropped_after_two_days() -> None:
     hints = simulation.hints_delivered
     simulation.passes(timedelta(days=1))
     assert simulation.hints_delivered - hints < 60
+
+
+def test_two_who_approve_the_same_lift_the_budget_and_overrule_no_gate() -> None:
+    simulation = Simulation()
+    gate = b"gate: {at_least: 0.9, better_than: after-sft}\nbudget_usd: 5\n"
+    simulation.submit("demo", SPEC + gate)
+    assert simulation.settles("demo") is Status.HELD
+    both_saw = wait_of(simulation.record("demo"))
+    simulation.command("demo", CommandKind.APPROVE, answers=both_saw)
+    simulation.reaches("demo", Status.RUNNING)
+    assert simulation.settles("demo") is Status.HELD
+    simulation.command("demo", CommandKind.APPROVE, answers=both_saw)
+    assert simulation.settles("demo") is Status.HELD
+    assert simulation.record("demo").approved_by is None
+    assert not simulation.hosting.launches
+    simulation.check("demo")
+
+
+def test_a_stop_that_a_clock_puts_before_a_retry_is_not_lost() -> None:
+    """The events of both are lost, and the sweep finds them together."""
+    simulation = Simulation(
+        fate=lambda name: "fails" if name.endswith("sft-1") else "completes", chaos=Chaos()
+    )
+    simulation.submit("demo", SPEC + b"plan: [sft]\n")
+    assert simulation.settles("demo") is Status.FAILED
+    simulation.chaos = Chaos(lost=1.0)
+    now, uid = simulation.clock.now(), simulation.record("demo").uid
+    seen = wait_of(simulation.record("demo"))
+    ahead = now + timedelta(minutes=2)
+    retry = CommandItem("r", CommandKind.RETRY, "joe", ahead, uid=uid, answers=seen)
+    simulation.store.put_command("demo", retry)
+    stop = CommandItem("s", CommandKind.STOP, "jane", now + timedelta(minutes=1), uid=uid)
+    simulation.store.put_command("demo", stop)
+    simulation.chaos = Chaos()
+    simulation.passes(SWEEP_EVERY * 2)
+    assert simulation.store.load("demo").commands == ()
+    assert len(simulation.jobs.launches) == 1
+    simulation.check("demo")

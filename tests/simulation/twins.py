@@ -255,7 +255,8 @@ class TwinStore:
 
     def put_command(self, experiment_id: str, item: CommandItem) -> None:
         check_item(as_item(experiment_id, f"COMMAND#{item.command_id}", item))
-        self._put(experiment_id, commands=(*self.load(experiment_id).commands, item))
+        pending = sorted((*self.load(experiment_id).commands, item), key=lambda each: each.at)
+        self._put(experiment_id, commands=tuple(pending))
 
 
 class TwinObjects:

@@ -124,7 +124,8 @@ def test_approve_says_that_it_lifts_the_budget(controlled: Stack) -> None:
     spec = example.record().spec.model_copy(update={"budget_usd": 1.0})
     put(controlled, Status.HELD, spec=spec, stages=pending_stages(spec), budget_lifted_by=None)
     told = flat(novaloop("approve", NAME).stdout)
-    assert told.startswith("This lifts the budget for all that follows (budget: 0.00 of 1.00 USD")
+    assert told.startswith("This answers what is HELD: ")
+    assert "This lifts the budget for all that follows (budget: 0.00 of 1.00 USD" in told
     assert "This runs baseline, sft, " in told
     assert "commits to 24 h of 1 ml.p5.48xlarge, " in told  # without a budget, which cut it
     assert "from when it serves" in told
@@ -330,6 +331,22 @@ def test_what_is_refused_commits_to_nothing(controlled: Stack, hours: str) -> No
     assert result.exit_code == 2
     assert "commits" not in result.output
     assert "the budget lasts until" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("keep", NAME, "--hours", "nan"),
+        ("watch", NAME, "--every", "NaN"),
+        ("compare", "a", "b", "--confidence", "nan"),
+    ],
+)
+def test_no_number_is_within_no_bounds(controlled: Stack, words: tuple[str, ...]) -> None:
+    put(controlled, Status.LIVE)
+    result = novaloop(*words)
+    assert result.exit_code == 2
+    assert re.search(r"(?i)nan is no number", result.stderr)
+    assert controlled.table.load(NAME).commands == ()
 
 
 def unkept() -> Endpoint:

@@ -147,7 +147,7 @@ NAMED = {
     "name", "job_name", "job_arn", "previous_config", "checkpoint", "base_checkpoint",
     "experiment_id", "prefix", "verdict", "version_id", "role", "source_key", "fingerprint",
     "sha256", "rejects_key", "card_key", "profile_key", "rows_key", "versions", "command_id", "uid",
-    "spec_upload", "spec_digest", "spec",
+    "spec_upload", "spec_digest", "spec", "answers",
 }  # fmt: skip
 """What services, or the application itself, bound: names, keys, ids, URIs, digests. A command's
 `spec` is the text of a file, with the bound of such files."""

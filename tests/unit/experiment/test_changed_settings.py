@@ -95,6 +95,24 @@ def test_other_machines_leave_what_was_spent_as_it_was() -> None:
     assert spent_usd(again) == pytest.approx(before), "back on the first ones"
 
 
+def test_what_was_billed_at_no_known_price_stays_unknown_after_a_retry_on_other_machines() -> None:
+    free = SETTINGS.replace("budget_usd: 1000", "budget_usd: null")
+    before = replace(failed(), spec=read_spec(free.encode(), "x"))
+    unknown = before.spec.plan[1].model_copy(update={"instance_type": "ml.unheard-of.48xlarge"})
+    plan = tuple(unknown if each.name == "sft" else each for each in before.spec.plan)
+    before = replace(before, spec=before.spec.model_copy(update={"plan": plan}))
+    assert cost_usd(before, NOW) is None
+    record = retried(free, record=before).record
+    assert record.status is Status.RUNNING
+    assert (record.stage("sft").earlier_seconds, cost_usd(record, NOW)) == (0, None)
+    again = retried(free, record=replace(record, status=Status.STOPPED)).record
+    assert cost_usd(again, NOW) is None
+    for each in (before, replace(record, status=Status.STOPPED)):
+        refused = retried(SETTINGS, record=each)
+        assert refused.record == each
+        assert "what sft was billed so far is not known" in refused.history[0].why
+
+
 def test_what_the_text_leaves_out_of_money_and_approval_stays() -> None:
     text = SETTINGS.partition("gate:")[0].replace("ttl_hours: 2", "ttl_hours: 3")
     spec = retried(text).record.spec

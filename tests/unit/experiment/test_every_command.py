@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from novaloop.experiment.controller.commands import wait_of
 from novaloop.experiment.controller.decide import decide
 from novaloop.experiment.controller.decision import Decision, Policy
 from novaloop.experiment.controller.observation import Observation
@@ -62,6 +63,7 @@ APPLIED = {
 
 
 def applied(record: Record, kind: CommandKind, **fields: object) -> Decision:
+    fields = {"answers": wait_of(record), **fields}
     command = CommandItem("1", kind, "jane", NOW, **fields)  # type: ignore[arg-type]
     decision = decide(Observation(Snapshot("demo", record, commands=(command,))), NOW, Policy())
     assert decision.applied == (command,), "its item goes with the commit, whatever it said"
@@ -162,3 +164,56 @@ def test_a_command_for_a_former_experiment_of_the_name_is_ignored() -> None:
     assert decision.record.status is Status.LIVE
     assert decision.history[0].why == "ignored: it was given to a former experiment of this name"
     assert applied(record, CommandKind.STOP, uid="uid").record.status is Status.STOPPING
+
+
+@pytest.mark.parametrize("kind", [CommandKind.APPROVE, CommandKind.REJECT, CommandKind.RETRY])
+def test_who_approved_something_else_decides_nothing(kind: CommandKind) -> None:
+    """Nor who rejected it, or asked for another try: who gave it saw another reason, or attempt."""
+    seen = replace(RECORD, status=Status.HELD, reason="budget: 1.00 of 1.00 USD are spent")
+    gone_on = replace(seen, reason="HOLD: em is too low")
+    other = replace(RECORD.stages[0], attempt=Attempt(4, "novaloop-demo--sft-4"))
+    again = replace(seen, stages=(other, *RECORD.stages[1:]))
+    for record in (gone_on, again, replace(seen, spec_digest="other settings")):
+        decision = applied(record, kind, answers=wait_of(seen))
+        assert decision.history[0].why == (
+            "ignored: the experiment has gone on since, and whoever gave it can't have seen that "
+            f"it is HELD: {record.reason}; decide on that"
+        )
+        assert what_commands_change(decision.record) == what_commands_change(record)
+    told_meanwhile = replace(seen, version=9, notified="HELD", unread="an item")
+    assert applied(told_meanwhile, kind, answers=wait_of(seen)).history[0].why == ""
+
+
+def test_of_a_command_line_that_says_not_what_it_answers_only_what_spends_is_refused() -> None:
+    record = replace(RECORD, status=Status.HELD)
+    why = applied(record, CommandKind.APPROVE, answers=None).history[0].why
+    assert why.startswith("ignored: it does not say what it answers; update the novaloop command")
+    assert applied(record, CommandKind.REJECT, answers=None).record.status is Status.STOPPING
+
+
+SPENDS = {
+    CommandKind.RETRY: Status.FAILED,
+    CommandKind.APPROVE: Status.HELD,
+    CommandKind.KEEP: Status.LIVE,
+}
+
+
+@pytest.mark.parametrize("end", [CommandKind.STOP, CommandKind.REJECT, CommandKind.CLEANUP])
+@pytest.mark.parametrize("spends", SPENDS)
+@pytest.mark.parametrize("ahead", [timedelta(minutes=2), timedelta(minutes=-2)])
+def test_what_ends_holds_against_what_spends_whatever_the_clocks_say(
+    spends: CommandKind, end: CommandKind, ahead: timedelta
+) -> None:
+    record = replace(RECORD, status=SPENDS[spends], version=1)
+    asked = CommandItem("1", spends, "joe", NOW + ahead, hours=1, answers=wait_of(record))
+    ended = CommandItem("2", end, "jane", NOW, uid="uid", answers=wait_of(record))
+    pending = tuple(sorted((asked, ended), key=lambda each: each.at))
+    first = decide(Observation(Snapshot("demo", record, commands=pending)), NOW, Policy())
+    assert first.applied == (asked,), "what ends stays there until nothing else is"
+    assert first.history[0].why == f"ignored: jane asked for {end} at the same time, which holds"
+    assert what_commands_change(first.record) == what_commands_change(record)
+    last = Observation(Snapshot("demo", first.record, commands=(ended,)))
+    assert decide(last, NOW, Policy()).applied == (ended,)
+    former = replace(ended, uid="former")
+    both = decide(Observation(Snapshot("demo", record, commands=(asked, former))), NOW, Policy())
+    assert both.history[0].why == ""

@@ -105,6 +105,7 @@ def test_a_retry_keeps_what_was_billed_and_the_schedule_to_be_removed(
         attempt=Attempt(3),
         earlier_seconds=before.earlier_seconds + billed,
         earlier_usd=before.earlier_usd,
+        unpriced=before.unpriced,
         backstop=before.backstop,
     )
 

@@ -251,7 +251,8 @@ class Stage(Bounded):
     present one last, until its work has begun; one met 0 `times` is over. `checkpoint` and
     `metrics`, by their full names, are what it came to. `earlier_seconds` is what the attempts
     before the present one were billed, and `earlier_usd` what those before them cost that had other
-    machines. `reason` is why it stands where it does.
+    machines; `unpriced`: some of these were billed at a price that is not known. `reason` is why it
+    stands where it does.
     """
 
     kind: StageKind
@@ -268,6 +269,7 @@ class Stage(Bounded):
     metrics: Annotated[Mapping[str, Measured], First(MAX_METRICS)] = field(default_factory=dict)
     earlier_seconds: int = 0
     earlier_usd: float = 0
+    unpriced: bool = False
     reason: Prose | None = None
 
     def billed_seconds(self, until: datetime) -> int:
@@ -771,7 +773,8 @@ class CommandItem(Bounded):
 
     `spec` is the text of an experiment.yaml, for the stages that run again; whoever reads it bounds
     it as any such file.
-    `uid` is that of the record which the person saw, if it had one.
+    `uid` is that of the record which the person saw, if it had one. `answers` is the mark of what
+    that waited for (`controller.commands.wait_of`); releases before 0.2.0 gave none.
     """
 
     command_id: str
@@ -783,6 +786,7 @@ class CommandItem(Bounded):
     note: Prose | None = None
     uid: str | None = None
     spec: str | None = None
+    answers: str | None = None
 
 
 class CommandOutcome(StrEnum):

@@ -215,6 +215,7 @@ class CommandModel(Item, discriminator="COMMAND"):
     spec = UnicodeAttribute(null=True)
     due_at = UnicodeAttribute(null=True)
     uid = UnicodeAttribute(null=True)
+    answers = UnicodeAttribute(null=True)
 
 
 class SweepModel(Item, discriminator="SWEEP"):

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 from novaloop.experiment.controller.decision import Decision, enter
 from novaloop.experiment.controller.intake import is_misnamed
-from novaloop.experiment.costs.budget import last_moment, machines, shortfall, usd
+from novaloop.experiment.costs.budget import is_unpriced, last_moment, machines, shortfall, usd
 from novaloop.experiment.names import MAX_ATTEMPT
 from novaloop.experiment.record import (
     Cleanup,
@@ -23,12 +23,38 @@ from novaloop.experiment.record import (
 )
 from novaloop.experiment.spec.experiment import ExperimentSpec
 from novaloop.experiment.spec.stages import LONGEST_TTL_HOURS
+from novaloop.experiment.versions import mark_of
 from novaloop.problem import Invalid
 
 LONGEST_KEPT = timedelta(days=366)
 """How far ahead an endpoint can be kept, by however many commands."""
 _WAITS_FOR_A_PERSON = {Status.HELD, Status.AWAITING_APPROVAL}
 _RETRIABLE = {Status.HELD, Status.FAILED, Status.STOPPED, Status.EXPIRED, Status.COMPLETED}
+_SPENDS = {CommandKind.APPROVE, CommandKind.RETRY, CommandKind.KEEP}
+_ENDS = {CommandKind.REJECT, CommandKind.STOP, CommandKind.CLEANUP}
+
+
+def wait_of(record: Record) -> str:
+    """Return by what it is known again what an experiment waits for: its status and the reason of
+    that, by which settings, and after which attempts. What it is told or waits for beside that
+    changes nothing."""
+    attempts = ", ".join(f"{each.name} {each.attempt.number}" for each in record.stages)
+    return mark_of(str(record.status), f"{record.reason}; {attempts}; {record.spec_digest}")
+
+
+def apply_next(record: Record, commands: Sequence[CommandItem], now: datetime) -> Decision:
+    """Carry out one of the commands that are pending.
+
+    They came in an order that nobody knows: clocks differ. So of what was asked for at once what
+    ends holds, and comes last: until then its item keeps what spends from being carried out, also
+    if a look breaks off.
+    """
+    command = min(commands, key=lambda each: each.kind in _ENDS)
+    ends = (each for each in commands if each.kind in _ENDS and not _is_of_former(record, each))
+    if command.kind in _SPENDS and (end := next(ends, None)) is not None:
+        refused = _refuse(record, f"{end.by} asked for {end.kind} at the same time, which holds")
+        return _answered(command, refused, now)
+    return apply(record, command, now)
 
 
 def apply(record: Record, command: CommandItem, now: datetime) -> Decision:
@@ -38,15 +64,23 @@ def apply(record: Record, command: CommandItem, now: datetime) -> Decision:
     ids would be shorter than the items live, and a time says nothing where clocks differ. One that
     the program fails over goes likewise, or it would keep all later ones, such as a stop, waiting.
     """
-    if record.uid is not None and command.uid not in {None, record.uid}:
-        refusal, decision = _refuse(record, "it was given to a former experiment of this name")
-    else:
-        try:
-            refusal, decision = _HANDLERS[command.kind](record, command, now)
-        except Exception as fault:
-            why = f"Novaloop failed over it ({type(fault).__name__}); its log says where"
-            refusal, decision = _refuse(record, why)
-            decision = replace(decision, faults=(fault,))
+    if _is_of_former(record, command):
+        refused = _refuse(record, "it was given to a former experiment of this name")
+        return _answered(command, refused, now)
+    try:
+        return _answered(command, _HANDLERS[command.kind](record, command, now), now)
+    except Exception as fault:
+        why = f"Novaloop failed over it ({type(fault).__name__}); its log says where"
+        refused = _refuse(record, why)
+        return replace(_answered(command, refused, now), faults=(fault,))
+
+
+def _is_of_former(record: Record, command: CommandItem) -> bool:
+    return record.uid is not None and command.uid not in {None, record.uid}
+
+
+def _answered(command: CommandItem, reply: _Reply, now: datetime) -> Decision:
+    refusal, decision = reply
     answer = HistoryEntry(
         at=now,
         what=f"{command.kind} by {command.by}",
@@ -73,9 +107,30 @@ def _refuse(record: Record, why: str) -> _Reply:
     return f"ignored: {why}", Decision(record)
 
 
+def _why_no_answer(record: Record, command: CommandItem) -> str | None:
+    """Say why a command decides on something else than what the experiment waits for.
+
+    What spends has to say what it decides on.
+    """
+    if command.answers is None:
+        is_spent = command.kind is CommandKind.APPROVE
+        return f"it does not say what it answers; {_UPDATE}" if is_spent else None
+    if command.answers == wait_of(record):
+        return None
+    return (
+        "the experiment has gone on since, and whoever gave it can't have seen that it is "
+        f"{record.status}: {record.reason}; decide on that"
+    )
+
+
+_UPDATE = "update the novaloop command to the stack's release"
+
+
 def _approve(record: Record, command: CommandItem, now: datetime) -> _Reply:
     if record.status not in _WAITS_FOR_A_PERSON:
         return _refuse(record, f"the experiment is {record.status}, nothing waits for approval")
+    if (why := _why_no_answer(record, command)) is not None:
+        return _refuse(record, why)
     if record.active is not None and shortfall(record, record.active):
         return None, _lift_budget(record, command, now)
     approved = replace(record, approved_by=command.by)
@@ -95,6 +150,8 @@ def _lift_budget(record: Record, command: CommandItem, now: datetime) -> Decisio
 def _reject(record: Record, command: CommandItem, now: datetime) -> _Reply:
     if record.status not in _WAITS_FOR_A_PERSON:
         return _refuse(record, f"the experiment is {record.status}, nothing waits for approval")
+    if (why := _why_no_answer(record, command)) is not None:
+        return _refuse(record, why)
     # A stage that waited may have made something: it is looked for before the experiment rests.
     stopping = replace(record, stopping_to=Status.STOPPED)
     return None, enter(stopping, Status.STOPPING, f"rejected by {command.by}", now)
@@ -132,7 +189,8 @@ def _why_no_retry(record: Record, stage: str | None) -> str | None:
 
 
 def _retry(record: Record, command: CommandItem, now: datetime) -> _Reply:
-    if (why := _why_no_retry(record, command.stage)) is not None:
+    why = _why_no_retry(record, command.stage) or _why_no_answer(record, command)
+    if why is not None:
         return _refuse(record, why)
     start = first_again(record, command.stage)
     first = [stage.name for stage in record.stages].index(start)
@@ -194,13 +252,15 @@ def _again(stage: Stage, until: datetime, record: Record, spec: ExperimentSpec) 
     new = next(plan for plan in spec.plan if plan.name == stage.name)
     if machines(record.spec, old) != machines(spec, new):
         cost = again.earlier_usd + (usd(record.spec, old, again.earlier_seconds) or 0)
-        again = replace(again, earlier_usd=cost, earlier_seconds=0)
+        unpriced = is_unpriced(record, stage)
+        again = replace(again, earlier_usd=cost, earlier_seconds=0, unpriced=unpriced)
     return Stage(
         kind=stage.kind,
         name=stage.name,
         attempt=replace(again.attempt, warned=()),
         earlier_seconds=again.earlier_seconds,
         earlier_usd=again.earlier_usd,
+        unpriced=again.unpriced,
         backstop=stage.backstop,
     )
 

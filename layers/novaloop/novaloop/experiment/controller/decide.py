@@ -20,7 +20,7 @@ from novaloop.experiment.controller.backstop import (
     kept_no_longer,
     with_backstops,
 )
-from novaloop.experiment.controller.commands import apply, forget
+from novaloop.experiment.controller.commands import apply_next, forget
 from novaloop.experiment.controller.decision import (
     Decision,
     DeleteTagged,
@@ -179,7 +179,7 @@ def _step(record: Record, seen: Observation, now: datetime, policy: Policy) -> D
     if record.handled_commands:
         return forget(record, snapshot.commands)
     if snapshot.commands:
-        return apply(record, snapshot.commands[0], now)
+        return apply_next(record, snapshot.commands, now)
     if seen.blind_to(Sense.ENDPOINT, Sense.ORIGIN, Sense.UPLOADS):
         return stay(record)  # nothing starts on what nobody could look at
     if record.status.takes_uploads and keeps_from_starting(snapshot):

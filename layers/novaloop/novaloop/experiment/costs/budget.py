@@ -66,6 +66,12 @@ def spent_usd(record: Record) -> float:
     )
 
 
+def is_unpriced(record: Record, stage: Stage) -> bool:
+    """Whether a stage was, or is being, billed at a price that is not known."""
+    is_billed = stage.attempt.started_at is not None or stage.earlier_seconds > 0
+    return stage.unpriced or (is_billed and usd(record.spec, record.plan_of(stage), 1) is None)
+
+
 @dataclass(frozen=True)
 class Cost:
     """US dollars: `spent` by a certain time, and `committed` to what serves from then to its end.
@@ -85,9 +91,9 @@ def cost_usd(record: Record, now: datetime) -> Cost | None:
     """
     spent = committed = 0.0
     for stage in record.stages:
-        per_second = usd(record.spec, record.plan_of(stage), 1)
-        if per_second is None and stage.attempt.started_at is not None:
+        if is_unpriced(record, stage):
             return None
+        per_second = usd(record.spec, record.plan_of(stage), 1)
         spent += stage.earlier_usd
         spent += (per_second or 0) * (stage.earlier_seconds + _seconds_so_far(record, stage, now))
         committed += (per_second or 0) * _seconds_to_come(record, stage, now)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from typing import Any
 
+from novaloop.experiment.costs.budget import is_unpriced
 from novaloop.experiment.record import Record
 from novaloop.experiment.runtimes.registry import runtime_of
 from novaloop.experiment.spec.experiment import ExperimentSpec, Gate
@@ -89,9 +90,18 @@ def _check(record: Record, spec: ExperimentSpec, start: str) -> Iterator[Problem
         else:
             yield from _check_stage(record, spec, plan, old, at)
     yield from _check_scores(before, spec, kept)
+    yield from _check_budget(record, spec)
     # With what was kept of the present settings.
     yield from spec.check_consistency()
     yield from check_settings(spec)
+
+
+def _check_budget(record: Record, spec: ExperimentSpec) -> Iterator[Problem]:
+    """Yield that no budget can be kept, where nobody knows what of it is spent."""
+    unpriced = [stage.name for stage in record.stages if is_unpriced(record, stage)]
+    if spec.budget_usd is not None and unpriced:
+        what = f"can't be kept: what {unpriced[0]} was billed so far is not known"
+        yield Problem("budget_usd", what, "set budget_usd: null, or submit it under a new name")
 
 
 def _check_scores(
