@@ -850,7 +850,7 @@ class OtherSettings(Fault):
     """
 
     def begin(self) -> None:
-        self.stack.plans += DEPLOYMENTS
+        self.stack.plans += DEPLOYMENTS * 4
         for _ in range(self.dice.randint(2, 5)):
             self.sometime(self.stop)
 
