@@ -79,6 +79,7 @@ BREAKS: Sequence[Break] = (
         "        decision = _with_backstop(decision, stage)\n",
         "        if decision.record.plan_of(stage).bills_idle:\n"
         "            decision = _with_backstop(decision, stage)\n",
+        "tests/simulation/test_backstops.py",
     ),
     _one(
         "a schedule that somebody deletes stays deleted",
