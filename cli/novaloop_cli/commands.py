@@ -17,7 +17,7 @@ from novaloop.experiment.record import CommandItem, CommandKind, CommandOutcome,
 from novaloop.experiment.runtimes.estimates import cost_of_jobs
 from novaloop.experiment.spec.stages import LONGEST_TTL_HOURS
 from novaloop_cli import views
-from novaloop_cli.consent import agreed, require_consent
+from novaloop_cli.consent import agreed, never_asks, require_consent
 from novaloop_cli.errors import Failed, Refused
 from novaloop_cli.kept import kept
 from novaloop_cli.numbers import NumberRange
@@ -145,6 +145,7 @@ def _say(record: Record) -> None:
 @click.command()
 @click.argument("name")
 @click.option("--note", help="Why; goes into the history.")
+@never_asks
 @with_stack
 def approve(stack: Stack, name: str, note: str | None) -> None:
     """Deploy what is held or waits for approval.
@@ -229,6 +230,7 @@ def retry(
 @click.command()
 @click.argument("name")
 @click.option("--hours", type=_HOURS, required=True, help="How much longer.")
+@never_asks
 @with_stack
 def keep(stack: Stack, name: str, hours: float) -> None:
     """Let the endpoint live some hours longer.

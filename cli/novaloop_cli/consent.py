@@ -10,6 +10,10 @@ from novaloop_cli.errors import Refused
 
 agreed = click.option("--yes", "-y", is_flag=True, help="Don't ask. Needed without a terminal.")
 
+never_asks = click.option(
+    "--yes", "-y", is_flag=True, expose_value=False, help="For scripts; nothing is asked anyway."
+)
+
 
 def require_consent(question: str, *, yes: bool) -> None:
     """Ask, unless `yes` says that it is agreed. Raises Refused if it is not.

@@ -57,3 +57,15 @@ def test_the_contents_of_operations_are_its_headings() -> None:
     listed = re.findall(r"^- \[(.+)\]\(#(.+)\)$", before_the_first, re.MULTILINE)
     found = re.findall(r"^## (.+)$", text, re.MULTILINE)
     assert listed == [(heading, anchor(heading)) for heading in found]
+
+
+@pytest.mark.parametrize("file", DOCUMENTS, ids=lambda file: file.name)
+def test_no_paragraph_stands_inside_of_a_table(file: Path) -> None:
+    """What follows one is a row of no table, and is shown as text with bars in it."""
+    lines = ["", *FENCED.sub("", file.read_text(encoding="utf-8")).splitlines()]
+    heads = [
+        line
+        for before, line, after in zip(lines, lines[1:], [*lines[2:], ""], strict=False)
+        if line.startswith("|") and not before.startswith("|") and not after.startswith("|--")
+    ]
+    assert heads == []

@@ -96,7 +96,7 @@ def stored(stack: Stack) -> Record:
 @pytest.mark.parametrize("status", [Status.HELD, Status.AWAITING_APPROVAL])
 def test_approve_deploys_and_names_who_approved(controlled: Stack, status: Status) -> None:
     put(controlled, status)
-    result = novaloop("approve", NAME, "--note", "looked at it")
+    result = novaloop("approve", NAME, "--yes", "--note", "looked at it")
     assert result.exit_code == 0, result.output
     record = stored(controlled)
     assert record.status is Status.DEPLOYING
@@ -273,7 +273,7 @@ def test_keep_moves_the_expiry(controlled: Stack) -> None:
     expires = datetime.now(UTC) + timedelta(hours=1)
     endpoint = replace(example.record().endpoint, expires_at=expires)  # type: ignore[type-var]
     put(controlled, Status.LIVE, endpoint=endpoint)
-    result = novaloop("keep", NAME, "--hours", "2")
+    result = novaloop("keep", NAME, "--hours", "2", "--yes")
     assert result.exit_code == 0, result.stderr
     kept = stored(controlled).endpoint
     assert kept is not None

@@ -104,7 +104,9 @@ REFUSED = [
     ('{"question":"a","answer":' + "9" * 5_000 + "}", "invalid-json", "larger than a double"),
     ('{"question":"a","answer":"\\ud800"}', "invalid-json", "not valid JSON at character"),
     ('{"question":"a","x":' + "[" * 101 + "]" * 101 + "}", "invalid-json", "100 levels"),
-    ('{"question":"a","x":' + "[" * 5_000 + "]" * 5_000 + "}", "invalid-json", "not valid JSON"),
+    ('{"question":"a","x":' + "[" * 5000 + "]" * 5000 + "}", "invalid-json", "100 levels"),
+    ("<<<<<<< HEAD", "invalid-json", "is a mark of a merge conflict"),
+    (">>>>>>> other", "invalid-json", "is a mark of a merge conflict"),
     ('{"question":"a","answer":+1}', "invalid-json", "not valid JSON at character 26"),
 ]
 

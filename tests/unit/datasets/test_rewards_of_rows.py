@@ -144,7 +144,7 @@ def test_a_reward_of_each_plain_row_is_refused_and_not_dropped() -> None:
     assert run(data, options, (RowFormat.EVALUATION,))[0].ok
 
 
-@pytest.mark.parametrize("name", ["weight", "sample_weight"])
+@pytest.mark.parametrize("name", ["weight", "sample_weight", "train", "trainable", "loss", "mask"])
 def test_a_weight_of_each_row_is_refused_and_not_dropped(name: str) -> None:
     data = f"question,answer,{name}\nq,a,0\nr,b,1\n".encode()
     for formats in ((RowFormat.SFT,), (RowFormat.RFT,), (RowFormat.SFT, RowFormat.RFT)):

@@ -24,6 +24,7 @@ from novaloop.experiment.record import (
 )
 from novaloop.experiment.spec.experiment import ExperimentSpec
 from novaloop.experiment.spec.yaml_file import MAX_BYTES
+from novaloop.experiment.validation.changes import changes
 from novaloop.experiment.validation.reading import read_spec
 
 NOW = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
@@ -241,3 +242,18 @@ def test_without_other_settings_nothing_of_the_spec_changes() -> None:
     assert record.spec is SPEC
     assert record.stage("sft").earlier_seconds == 3_600
     assert isinstance(record.spec, ExperimentSpec)
+
+
+def test_an_override_that_was_not_set_was_the_recipes_default_and_not_none() -> None:
+    def with_overrides(**overrides: int) -> ExperimentSpec:
+        spec = ExperimentSpec()
+        plan = [
+            stage.model_copy(update={"overrides": overrides}) if stage.name == "sft" else stage
+            for stage in spec.plan
+        ]
+        return spec.model_copy(update={"plan": tuple(plan)})
+
+    plain, smaller = with_overrides(), with_overrides(global_batch_size=32)
+    path = "sft.overrides.global_batch_size"
+    assert changes(plain, smaller) == (f"{path}: the recipe's default to 32",)
+    assert changes(smaller, plain) == (f"{path}: 32 to the recipe's default",)

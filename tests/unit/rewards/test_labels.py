@@ -278,3 +278,37 @@ def test_reading_time_grows_with_the_length_only(unit: str) -> None:
     started = time.process_time()
     QUALITY.lenient(unit * 50_000)
     assert time.process_time() - started < 60  # two at most here
+
+
+SENTIMENT = ("positive", "negative", "neutral")
+ARABIC = ("\u0625\u064a\u062c\u0627\u0628\u064a", "\u0633\u0644\u0628\u064a")
+CHINESE = ("\u6b63\u9762", "\u8d1f\u9762", "\u4e2d\u6027")
+
+
+@pytest.mark.parametrize(
+    ("labels", "text", "label"),
+    [
+        (SENTIMENT, "Positive\n\n(Wait, re-reading: it's sarcastic. Final: negative)", "negative"),
+        (SENTIMENT, "Positive. **Final:** neutral", "neutral"),
+        (SENTIMENT, "The sentiment isn't so much negative as neutral.", "neutral"),
+        (SENTIMENT, "It's not so much positive as negative.", "negative"),
+        (SENTIMENT, "No: negative.", "negative"),
+        (SENTIMENT, "No: positive\nYes: negative", "negative"),
+        (SENTIMENT, "My answer: ~~positive~~ negative", "negative"),
+        (SENTIMENT, "<del>positive</del> negative", "negative"),
+        (SENTIMENT, "~~positive~~", None),
+        (("HQ", "LQ_EDIT"), "LQ\\_EDIT", "LQ_EDIT"),
+        (("HQ", "LQ_EDIT"), "The category is **LQ\\_EDIT**", "LQ_EDIT"),
+        (tuple("ABCD"), "C++", None),
+        (tuple("ABCD"), "C#", None),
+        (tuple("ABCD"), "D.C. is the capital", None),
+        (tuple("ABCD"), "D. C is wrong", "D"),
+        (tuple("ABCD"), "C.", "C"),
+        (ARABIC, ARABIC[0] + "\u0651", ARABIC[0]),
+        (CHINESE, "\u8d1f\u9762\u60c5\u7eea\u4e0d\u591a\uff0c\u603b\u4f53\u6b63\u9762", CHINESE[0]),
+    ],
+)
+def test_what_was_misread_in_the_field(
+    labels: tuple[str, ...], text: str, label: str | None
+) -> None:
+    assert LabelReader(labels).lenient(text) == label

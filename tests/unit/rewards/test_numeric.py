@@ -277,3 +277,21 @@ def test_what_is_worked_out_counts_and_nothing_else(text: str, number: float | N
 )
 def test_an_answer_is_one_number(text: str, number: float | None) -> None:
     assert number_of(text) == number
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        *((text, None) for text in ("5k", "5m", "5b", "$5M", "5 M", "5 bn", "5mn", "5 B")),
+        *((text, None) for text in ("12th", "1st", "2nd", "3rd", "1h30", "5cm2", "--5", "is --5")),
+        *((text, 5) for text in ("5km", "5 km", "5m/s", "5 m", "5 meters", "5-day", "5MB", "5 K")),
+        ("the 2nd try gave 7", 7),
+        ("$5M/year", None),
+        ("- -5", -5),
+        ("3--5", None),
+    ],
+)
+def test_letters_behind_a_number_are_its_unit_or_make_it_none(
+    text: str, number: float | None
+) -> None:
+    assert number_of(text) == number

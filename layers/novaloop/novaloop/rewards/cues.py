@@ -60,7 +60,7 @@ OPENING = _words(
 # The last clause before a label begins after one of these.
 BREAK = re.compile(
     r"[.;!?\n:,()/|>\u2014\u2192\u2026。、।،؛؟\[\]{}]"
-    r"|\b(?:but|so|therefore|thus|hence|because|since|however|leaves|leaving|then"
+    r"|\b(?:but|so(?!\s+much\b)|therefore|thus|hence|because|since|however|leaves|leaving|then"
     r"|sondern|also|aber|daher|mais|donc|car|sino|pero|porque|mas|portanto|bem|а|но|поэтому|ama)\b"
     r"|बल्कि|(?<!\w)(?:بل|لكن)(?!\w)"
     r"|而是|但|因为|所以|却|只是|なく|なので"
@@ -151,6 +151,7 @@ DENIED_BEHIND = re.compile(
     r"|no\s+es|não\s+é|не\s+подходит|исключен"
     r"|(?:\S+\s+)?नहीं|के\s+बजाय|değil"
     r"|的?(?:说法)?(?:不对|不成立|不合适|被排除|可以排除)"
+    r"|的?(?:情绪|情感|评价|成分|内容)?(?:不多|很少|极少|不强|不明显)"
     r"|的?(?:では|じゃ|とは|には|でも|で)(?:ありません|な)"
     r"|(?:的な?)?(?:とは|と)(?:言|い|思)\S{0,4}(?:ない|ません)"
     r"|(?:적)?(?:이|은|는|가|이지|이지는|으로|이라고)?\s*(?:보기(?:는|에는|엔|가)?\s*)?"
@@ -226,7 +227,8 @@ STATED = re.compile(
     r"|(?:答案|类别|分类|标签|结果|结论|情感|倾向)\S{0,4}?(?:是|为|:)"
     r"|(?:答え|回答|分類|カテゴリー?|ラベル|結論|結果)(?:は|:)"
     r"|(?:정답|답변|답|분류|카테고리|라벨|결과|감정)\s*(?:은|는|:)"
-    r"|คำตอบ\s*(?:คือ|:))"
+    r"|คำตอบ\s*(?:คือ|:)"
+    r"|\bfinal[\s*_`]*:)"
     rf"{_FILLED}{_OPENING}"
 )
 STATED_BEHIND = re.compile(

@@ -39,6 +39,8 @@ _INVISIBLE = (
     *range(0xFE00, 0xFE10),  # variation selectors
     *range(0x1F3FB, 0x1F400),  # skin tones
     0x307,  # what the lower case of a dotted capital I has over its i
+    *(0x640, *range(0x64B, 0x653), 0x670),  # Arabic's short vowels and what lengthens a line
+    *(*range(0x5B0, 0x5BD), 0x5C1, 0x5C2, 0x5C7),  # Hebrew's vowels
 )
 _ALIKE = {
     **dict.fromkeys(_INVISIBLE),
@@ -51,6 +53,7 @@ AFTER = " \t\r\n*_`\"')]}>.,:;!\u2026\u201d\u2019\u00bb\u300d\u3011\u3002\u0964"
 _LED_IN = re.compile(
     r"[*_# ]*(?:(?:the|my) )?(?:(?:final|correct|best) )?(?:answer|category|class|classification"
     r"|label|output|result|prediction|verdict)(?: is|[*_ ]*:)(?![^\W_])"
+    r"|[*_ ]*no[:,](?=\s)"  # as "No: negative.", to who asked for another one
 )
 _TAG = re.compile(
     r"<(answer|final[ _-]?answer|final|label|category|class|classification|prediction|output|result"
@@ -61,6 +64,9 @@ _ASIDE = re.compile(
     r"<(/?)(?:reasons?|explanation|justification|internal|notes?|comments?|evidence|critique)>",
     re.IGNORECASE,
 )
+# What Markdown shows as struck out, and its backslashes before what would be a mark.
+_STRUCK = re.compile(r"~~[^~\n]{1,200}~~|<(s|del|strike)>[^<\n]{1,200}</\1>", re.IGNORECASE)
+_ESCAPE = re.compile(r"\\(?=[_*-])")
 _CHECKBOX = re.compile(r"\[([ x\u2713\u2714]?)\]|([\u2610\u2611\u2612])")
 _LATEX = re.compile(r"\\(?:text\w*|math\w*|mbox|bf|rm)|[{}$()]|\\(?=[_ ])")
 _KEYS = (
@@ -114,7 +120,7 @@ class LabelReader:
         answer = strip_solution_markers(text)
         if answer in self._exact:
             return self._exact[answer]
-        answer = answered(answer)
+        answer = _ESCAPE.sub("", _STRUCK.sub(" ", answered(answer))).strip()
         read = folded(answer)
         if (found := self._whole(read)) is not None:
             return found

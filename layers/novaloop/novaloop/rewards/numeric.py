@@ -10,7 +10,9 @@ parentheses is passed over where there is a number outside of them.
 Thousands are told by commas, apostrophes, and spaces, in groups of three throughout; a point begins
 the decimals. What is written otherwise ("8,12", "1.234,5", "(3,4)") is no number, nor are dates,
 times, versions, ranges, exponents, bounds ("at least 4", "not 5", "> 3"), the numbers of items,
-what a float can't hold, and what a letter or a hyphen joins to a word ("COVID-19", "x2", "5k"). A
+what a float can't hold, what two hyphens stand before, and what a letter or a hyphen before it
+joins to a word ("COVID-19", "x2"). Letters behind it are its unit ("5km"), unless they may multiply
+it ("5k", "5m", "5 bn"), count it off ("5th") or go on with a digit ("1h30"): then it is none. A
 fraction with a slash counts as its value, if there is nothing else to count.
 """
 
@@ -90,8 +92,12 @@ _ONE_CONVENTION = re.compile(r"(?:[1-9]\d{0,2}(?:,\d{3})+|\d+)?(?:\.\d+)?")
 _NOT_BEHIND = re.compile(
     r"\s?(?:\^|\*\*|\\?sqrt|\\pi\b|[\u221a\u03c0])|[\xb2\xb3\xb9\u2070-\u2079]|[.,]?\d"
     # Variables, decimal commas of LaTeX, decimals without end, and 5k, which may be 5,000.
-    r"|[xyzn](?!\w)|\{,\}|\.(?:\(\d|\\overline)|(?:[kKMB]|bn|mn| mil)(?!\w)"
+    r"|[xyzn](?!\w)|\{,\}|\.(?:\(\d|\\overline)"
+    # 5k, 5m and 5 bn, which may be 5,000 and more; the 5th; 1h30.
+    r"|m(?![\w/])|(?:[kKMbB]|[ \u00a0]?(?:[MB]|[bmBM][nN]| mil))(?!\w)|(?i:st|nd|rd|th)(?!\w)"
+    r"|[^\W\d_]{1,4}\d"
 )
+_DASHES = re.compile(r"(?:\A|[^\w)\]}])-\Z")
 _NOT_BEFORE = re.compile(
     r"(?:(?<![-=])>|[<\u2264\u2265\u2260\xb1\u221a]"
     r"|\\(?:geq?|leq?|neq?|pm|gt|lt|sqrt)\b(?:\[\d\])?\{?"
@@ -275,7 +281,8 @@ def _value(token: re.Match[str], text: str) -> float | None:
     before = text[max(0, token.start() - 24) : token.start()]
     is_item = _ITEM.match(text, token.end()) and _STARTS_LINE.search(before)
     is_bound = _NOT_BEFORE.search(before) and not _TAG.search(before)
-    if is_item or is_bound or _NOT_BEHIND.match(text, token.end()):
+    is_dashed = token["sign"].startswith("-") and _DASHES.search(before)
+    if is_item or is_bound or is_dashed or _NOT_BEHIND.match(text, token.end()):
         return None
     digits = token["number"].replace(",", "")
     negative = "-" in token["sign"] or _SAID_NEGATIVE.search(before)

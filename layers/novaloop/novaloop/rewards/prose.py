@@ -90,6 +90,8 @@ _MAY_STAND_BEFORE = re.compile(
 _COUNTED = re.compile(r"\s*(?:stars?\b|out\s+of\b|/\s?\d)")
 _AT_MOST = re.compile(r"(?:\d\s?/\s?|\bout\s+of\s+)\Z")
 _NOT_BEFORE = tuple("$\u20ac\xa3\xa5\u2264\u2265")
+_GOES_ON = re.compile(r"[+#]|[.&]\w")
+"""Behind a letter: it is a part of a name, as in "C++" and "D.C."."""
 _ITEM_OF_A_LIST = re.compile(r"[.)]\s+\w")
 _NUMBERED = re.compile(r"\.\s?\d")
 _OPENED = tuple('([{*`"_\u201c\u2018\u300c\u3010')
@@ -284,7 +286,7 @@ def _may_stand(answer: str, read: str, begin: int, end: int, label: str) -> bool
             return False
         if _COUNTED.match(after):
             return True
-    elif (
+    elif (len(label) == 1 and _GOES_ON.match(after) is not None) or (
         # An article or a pronoun is told from the label by its case as well.
         (len(label) == 1 or label.isupper())
         and not (before[-1:] in _OPENED and after[:1] in _CLOSED)

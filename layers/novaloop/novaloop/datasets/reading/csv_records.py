@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from novaloop.datasets.errors import RowRejected
+from novaloop.datasets.reading.file_types import CONFLICT_MARKS, IS_CONFLICT
 from novaloop.datasets.reading.text_column import TextColumn
 
 _QUOTE, _LINE_FEED, _RETURN = b'"\n\r'
@@ -60,6 +61,8 @@ class ParsedRecords:
         if "\0" in "".join(map("".join, self.records)):
             raise RowRejected("nul", "the row holds the character NUL", "remove it")
         if set(map(len, self.records)) != {self.width}:
+            if self.records[0] and self.records[0][0].startswith(CONFLICT_MARKS):
+                raise RowRejected("ragged-row", *IS_CONFLICT)
             what = f"{len(self.records[0])} cells where the header has {self.width}"
             raise RowRejected("ragged-row", what, "quote cells with commas")
         return [list(map(itemgetter(index), self.records)) for index in indexes]

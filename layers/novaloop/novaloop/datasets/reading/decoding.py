@@ -25,6 +25,7 @@ MAX_UNPACKED_BYTES = 32 << 30
 GZIP_MAGIC = b"\x1f\x8b"
 GZIP_WINDOW_BITS = 31
 _LINE_FEED, _RETURN, _LAST_ASCII = b"\n\r\x7f"
+_NOT_WESTERN = re.compile(rb"[\x80-\xff]{3}|\xc0\x80|[\x81\x8d\x8f\x90\x9d]")
 _MOST, _ENOUGH_UTF8 = 0.9, 12
 """This share of bytes beyond ASCII, and so many, are no chance: half of EUC-JP could be UTF-8."""
 
@@ -170,7 +171,8 @@ def _require_utf8(block: bytes, lines: int, position: int, ascii_only: bool) -> 
         if not ascii_only or utf8 >= _MOST * beyond_ascii:
             do = "correct that byte: other characters of the file are UTF-8"
         # Bytes beyond ASCII stand alone in a language of Western Europe, and hardly in another.
-        elif not utf8 and not re.search(rb"[\x80-\xff]{3}", block):
+        # Some bytes are no character of cp1252, and C0 80 is how Java writes NUL.
+        elif not utf8 and not _NOT_WESTERN.search(block):
             western = Setting("encoding", "cp1252")
             do = ("save the file as UTF-8, or set ", western, " if it is Windows' Western European")
         raise DatasetRefused("encoding", what, do, line=line) from None

@@ -7,6 +7,9 @@ from novaloop.datasets.errors import DatasetRefused, Message, Setting
 
 HEAD_BYTES = 1 << 13
 """Enough to tell the entries of an archive, and how NULs are strewn."""
+CONFLICT_MARKS = ("<<<<<<<", "=======", ">>>>>>>")
+"""What a version control writes above, between and below what it could not merge."""
+IS_CONFLICT = "is a mark of a merge conflict", "resolve the conflict, and remove its marks"
 _RULE = "file-type"
 _AS_CSV = "open it where it comes from, and save it as CSV in UTF-8"
 _UNPACKED = "unpack it; a file may be in gzip"

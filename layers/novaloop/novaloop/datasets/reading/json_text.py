@@ -13,6 +13,7 @@ from typing import Any
 import orjson
 
 from novaloop.datasets.errors import RowRejected
+from novaloop.datasets.reading.file_types import CONFLICT_MARKS, IS_CONFLICT
 
 _MAX_DEPTH = 100
 """orjson writes 254 levels, and a row is written some levels deeper than it was read."""
@@ -85,16 +86,17 @@ def _exact_keys(value: Any, depth: int) -> int:
         # Zero may have been -0.
         return _NOT_EXACT if isinstance(value, float) or value == 0 else 0
     if depth > _MAX_DEPTH:
-        what, do = (
-            f"the JSON has more than {_MAX_DEPTH} levels",
-            "flatten it, or write it as a text",
-        )
-        raise RowRejected("invalid-json", what, do)
+        raise _too_deep()
     for child in children:
         if child.__class__ is not str:
             more = _exact_keys(child, depth + 1)
             keys = keys + more if more >= 0 <= keys else _NOT_EXACT
     return keys
+
+
+def _too_deep() -> RowRejected:
+    what, do = f"the JSON has more than {_MAX_DEPTH} levels", "flatten it, or write it as a text"
+    return RowRejected("invalid-json", what, do)
 
 
 def _object(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
@@ -125,6 +127,10 @@ _EXPLAINED = json.JSONDecoder(parse_constant=_refuse_constant, parse_int=float)
 def _invalid(text: str, error: orjson.JSONDecodeError) -> RowRejected:
     if "\0" in text:
         return RowRejected("nul", "holds the character NUL", "remove it")
+    if text.startswith(CONFLICT_MARKS):
+        return RowRejected("invalid-json", *IS_CONFLICT)
+    if "depth" in error.msg:  # orjson reads some 1,000 levels
+        return _too_deep()
     if "infinity" in error.msg:
         what = "a number is larger than a double can be"
         return RowRejected("invalid-json", what, "write it as a text")

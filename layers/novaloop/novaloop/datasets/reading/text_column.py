@@ -27,8 +27,14 @@ _IGNORABLE = (
     r"\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
 )
 _IGNORED = re.compile(f"[{_IGNORABLE}]+")
-# What shows nothing: that, white space, controls, and the Braille pattern without dots.
-_BLANK = re.compile(rf"[\s\x00-\x1f\x7f-\xa0\u2028\u2029\u2800{_IGNORABLE}]*")
+# Accents without a letter, and what stands for a picture that was not copied.
+_SHOWS_NO_LETTER = r"\u0300-\u036f\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f\ufffc"
+# What shows nothing: these, white space, controls, colours of a terminal, and the Braille pattern
+# without dots.
+_BLANK = re.compile(
+    r"(?:\x1b\[[\d;]{0,20}m"
+    rf"|[\s\x00-\x1f\x7f-\xa0\u2028\u2029\u2800{_SHOWS_NO_LETTER}{_IGNORABLE}])*"
+)
 
 
 class TextColumn(Sequence[str]):

@@ -71,7 +71,14 @@ KNOWN_NAMES.update(alias for names in _ALIASES.values() for alias in names)
 RESERVED = {"reward", "model_response", "aggregate_reward_score", "metrics_list"}
 """Top-level fields of RFT rows that are not a data set's: what a reward is computed by, the answer
 that it is computed of, and its result."""
-_WEIGHTS = {"weight", "weights", "sample_weight", "loss_weight"}
+WEIGHTS = frozenset(
+    (
+        *("weight", "weights", "sample_weight", "loss_weight"),
+        *("train", "trainable", "training", "loss", "loss_mask", "mask", "masked"),
+    )
+)
+"""How a row, or a turn, is called by OpenAI and other trainers that is not to be trained on, or
+less."""
 _WEIGHED = {RowFormat.SFT, RowFormat.RFT, RowFormat.DPO}
 _RFT_NAMES = {"messages", *RESERVED}
 # Longer names, or more of them, are no header; comparing them would take minutes.
@@ -165,7 +172,7 @@ def _require_unweighted(
         if column == "reward" and RowFormat.RFT in formats and not is_known:
             what = "has `reward` for each row, which only rows with `messages` can bring"
             do = "write one for all rows in experiment.yaml, or leave the column out: set "
-        elif column in _WEIGHTS and _WEIGHED & set(formats) and not is_known:
+        elif column in WEIGHTS and _WEIGHED & set(formats) and not is_known:
             what = f"has `{column}` for each row, and Nova's jobs weigh all rows alike"
             do = "remove the rows that should not count, and leave the column out: set "
         else:

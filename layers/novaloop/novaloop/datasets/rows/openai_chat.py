@@ -22,7 +22,9 @@ _TURN_KEYS = {
 _WITHOUT_VALUE: tuple[object, ...] = (None, "", [], {})
 # Equal to True and False, too: an assistant's turn is trained on, and no other is.
 _SAID_ANYWAY: Mapping[str, Mapping[str, object]] = {
-    role: dict.fromkeys(("weight", "train", "training", "loss"), int(role == "assistant"))
+    role: dict.fromkeys(
+        ("weight", "train", "trainable", "training", "loss"), int(role == "assistant")
+    )
     for role in _TURN_KEYS
 }
 

@@ -7,6 +7,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from novaloop.datasets.errors import Found, RowRejected
 from novaloop.datasets.reading.text_column import is_blank
+from novaloop.datasets.rows.columns import WEIGHTS
 from novaloop.problem import Invalid, Problem
 from novaloop.typed import dotted
 from novaloop.wording import problems_of
@@ -37,8 +38,6 @@ NonBlank = Annotated[str, AfterValidator(_not_blank)]
 Model = TypeVar("Model", bound=BaseModel)
 
 
-_MASKS = {"weight", "train", "training", "loss", "mask"}
-"""How OpenAI and other trainers name a turn that is not trained on."""
 _ELSEWHERE: Mapping[str, str] = {
     "function_call": "write it in `tool_calls`",
     "functions": "write them as `tools`",
@@ -54,7 +53,7 @@ _ELSEWHERE: Mapping[str, str] = {
 
 def unknown_key(path: str, key: str) -> RowRejected:
     """Return what to raise for a key that the format has no place for, of the part at `path`."""
-    if key in _MASKS:
+    if key in WEIGHTS:
         left_out = "a turn" if path else "themselves"
         what = f"has `{key}`, and Nova's rows can't leave {left_out} out of the training"
         before = "end the conversation before that turn, or " if path else ""

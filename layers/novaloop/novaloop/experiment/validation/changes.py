@@ -43,7 +43,7 @@ def changes(before: ExperimentSpec, after: ExperimentSpec) -> tuple[str, ...]:
     """Say what changes, a line for each setting, such as `sft.overrides.lr: 1e-05 to 5e-06`."""
     old, new = dict(_flat(_by_stage(before))), dict(_flat(_by_stage(after)))
     return tuple(
-        f"{path}: {_shown(old.get(path))} to {_shown(new.get(path))}"
+        f"{path}: {_shown(path, old.get(path))} to {_shown(path, new.get(path))}"
         for path in dict.fromkeys((*old, *new))
         if old.get(path) != new.get(path)
     )
@@ -62,8 +62,10 @@ def _flat(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
         yield from _flat(inner, name if path in {"", "plan"} else joined(path, name))
 
 
-def _shown(value: object) -> str:
-    return "none" if value is None else shown(value)
+def _shown(path: str, value: object) -> str:
+    if value is not None:
+        return shown(value)
+    return "the recipe's default" if ".overrides." in path else "none"
 
 
 def _check(record: Record, spec: ExperimentSpec, start: str) -> Iterator[Problem]:
