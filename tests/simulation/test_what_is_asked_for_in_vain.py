@@ -119,17 +119,21 @@ def test_what_is_asked_for_and_does_not_come_is_told_once(case: str) -> None:
 
 
 @pytest.mark.parametrize("is_silent", [False, True], ids=["told", "untold"])
-def test_what_does_not_come_is_not_given_up_before_it_is_told(is_silent: bool) -> None:
+def test_what_does_not_come_is_never_given_up_and_told_once(is_silent: bool) -> None:
     simulation = Simulation()
-    ingest_dies(simulation)
+    fault = ingest_dies(simulation)
     silent = denied(simulation, "notifier.publish")
     silent.strikes = is_silent
     simulation.passes(timedelta(days=33))
     assert simulation.record("demo").status is Status.COLLECTING
-    assert (simulation.record("demo").due_at is not None) == is_silent
+    assert simulation.record("demo").due_at is not None
     silent.strikes = False
     simulation.passes(timedelta(days=2))
     assert len(told(simulation, "the ingest of sft.csv")) == 1
+    fault.strikes = False
+    assert simulation.run(
+        lambda: simulation.is_in("demo", Status.COMPLETED), timedelta(days=1, hours=3)
+    )
 
 
 def test_what_the_controller_did_not_ask_for_while_it_was_away_is_nobodys_delay() -> None:

@@ -194,7 +194,8 @@ class TwinStore:
         if old is not None and old.uploaded_at == item.uploaded_at and is_result:  # noqa: SIM102
             if old.version_id not in {item.version_id, NOT_READ}:
                 return False
-        self._put(experiment_id, datasets={**datasets, item.role: item})
+        in_order = dict(sorted({**datasets, item.role: item}.items()))  # as the table's sort keys
+        self._put(experiment_id, datasets=in_order)
         return True
 
     def put_alive(self, experiment_id: str, item: DatasetItem) -> None:

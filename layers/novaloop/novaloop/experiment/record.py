@@ -413,6 +413,8 @@ class Owner:
 
 CHECKPOINT = "the checkpoint "
 """How, in what is awaited, the checkpoint of another experiment begins."""
+INGEST = "the ingest of "
+"""How, in what is awaited, that of a file begins."""
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ from novaloop.experiment.controller.notifications import is_reported, score_of
 from novaloop.experiment.controller.observation import Observation
 from novaloop.experiment.controller.transitions import LONG_WAIT, UNREADABLE_FOR, Action
 from novaloop.experiment.names import file_of
-from novaloop.experiment.record import CHECKPOINT, Record, Suspect, Suspicion
+from novaloop.experiment.record import CHECKPOINT, INGEST, Record, Suspect, Suspicion
 
 REPORT = "the report"
 """What `awaited` calls it: it is asked for in whatever status."""
@@ -95,7 +95,7 @@ def _what(command: Command, record: Record) -> str:
     """Say what a command asks for; empty if it is none that something is to come of."""
     match command:
         case IngestCommand(source_key=key):
-            return f"the ingest of {file_of(key)}"
+            return f"{INGEST}{file_of(key)}"
         case CheckDatasets():
             return "the checks of the datasets"
         case WritePlan():

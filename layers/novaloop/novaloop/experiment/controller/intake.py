@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -22,7 +22,7 @@ from novaloop.experiment.controller.decision import (
 )
 from novaloop.experiment.controller.observation import Observation, Version
 from novaloop.experiment.controller.strays import others_of_datasets, what_is_not_used
-from novaloop.experiment.controller.transitions import CHECK_AGAIN
+from novaloop.experiment.controller.transitions import try_again_at
 from novaloop.experiment.costs.budget import commitment
 from novaloop.experiment.names import (
     INBOX,
@@ -38,6 +38,7 @@ from novaloop.experiment.names import (
 )
 from novaloop.experiment.record import (
     CONVERTING,
+    INGEST,
     ChecksItem,
     DatasetItem,
     DatasetRef,
@@ -183,9 +184,10 @@ def compared(snapshot: Snapshot, now: datetime, policy: Policy) -> Compared:
     sources = sorted({item.source_key for item in items})
     waits = bool(intake.missing) and snapshot.spec is not None
     settings = [_spec_key(snapshot)] if is_due or sources or waits else []
+    # Of what one file makes, all counts that came later than what is the oldest of it.
     later = {
         f"{INBOX}{snapshot.experiment_id}/{stem_of(item.file)}.": item.uploaded_at
-        for item in items
+        for item in sorted(items, key=lambda item: item.uploaded_at, reverse=True)
         if is_due
     }
     return Compared((*settings, *sources, *misnamed), later)
@@ -203,24 +205,31 @@ def _spec_key(snapshot: Snapshot) -> str:
     return f"{INBOX}{snapshot.experiment_id}/{SPEC_FILE}"
 
 
-def _known(snapshot: Snapshot) -> Mapping[str, Version]:
-    """Return of which versions the items are, by the keys of the files."""
-    known = {
-        item.source_key: Version(item.version_id, item.uploaded_at)
-        for item in snapshot.datasets.values()
-    }
+def _read_versions(snapshot: Snapshot) -> Mapping[str, Sequence[Version]]:
+    """Return of which versions the items are that the plan needs, by the keys of the files.
+
+    One file may make several datasets, not all of them of the same version. What the plan needs no
+    more stays of the version that it was made of for good, which says nothing of the file.
+    """
+    spec = snapshot.spec.spec if snapshot.spec else ExperimentSpec()
+    needed = _found(spec, snapshot.datasets.values()) if spec else ()
+    read: dict[str, list[Version]] = {}
+    for item in (*needed, *_misnamed(snapshot)):
+        versions = read.setdefault(item.source_key, [])
+        versions.append(Version(item.version_id, item.uploaded_at))
     if snapshot.spec is not None:
-        known[_spec_key(snapshot)] = Version(snapshot.spec.version_id, snapshot.spec.uploaded_at)
-    return known
+        spec_version = Version(snapshot.spec.version_id, snapshot.spec.uploaded_at)
+        read[_spec_key(snapshot)] = [spec_version]
+    return read
 
 
 def _read_newer(record: Record, seen: Observation, now: datetime) -> Decision | None:
     """Have read what is newer in the bucket than its item."""
-    known = _known(seen.snapshot)
+    read = _read_versions(seen.snapshot)
     newer = [
         key
         for key, newest in seen.newest.items()
-        if newest is not None and newest != (read := known.get(key)) and _is_later(newest, read)
+        if newest is not None and any(_is_later(newest, each) for each in read.get(key, (None,)))
     ]
     if not newer:
         return None
@@ -229,25 +238,29 @@ def _read_newer(record: Record, seen: Observation, now: datetime) -> Decision | 
     waiting = enter(record, Status.COLLECTING, reason, now)
     ingest = tuple(map(IngestCommand, newer))
     # Ingest writes nothing before it has read a file that shows that it is at it.
-    if record.reason == reason and record.due_at is not None and now < record.due_at:
+    if record.reason == reason and (record.due_at is None or now < record.due_at):
         return replace(waiting, awaits=ingest)
-    return replace(waiting, commands=ingest, look_at=now + CHECK_AGAIN)
+    asked = (record.awaited.get(f"{INGEST}{file_of(key)}") for key in newer)
+    since = min((each.since for each in asked if each is not None), default=now)
+    return replace(waiting, commands=ingest, look_at=try_again_at(since, now))
 
 
 def _is_later(newest: Version, read: Version | None) -> bool:
-    return read is None or newest.uploaded_at >= read.uploaded_at
+    return read is None or (newest != read and newest.uploaded_at >= read.uploaded_at)
 
 
 def _refuse_gone(
     record: Record, intake: _Intake, seen: Observation, now: datetime
 ) -> Decision | None:
     """Refuse to start with what was deleted from the bucket; what is refused need not be there."""
-    known, refused_by_now = _known(seen.snapshot), {item.source_key for item in intake.rejected}
+    read = _read_versions(seen.snapshot)
+    refused_by_now = {item.source_key for item in intake.rejected}
     gone = [
         key
         for key, newest in seen.newest.items()
-        if (read := known.get(key)) is not None
-        and (newest is None or not _is_later(newest, read))  # an older one is the newest by now
+        if any(
+            newest is None or newest.uploaded_at < each.uploaded_at for each in read.get(key, ())
+        )
         and not is_misnamed_spec(file_of(key))
         and key not in refused_by_now
     ]
@@ -255,7 +268,7 @@ def _refuse_gone(
         return None
     files = ", ".join(file_of(key) for key in gone)
     reason = f"{files}: deleted from the bucket before the start; upload it again to go on"
-    refused = {file_of(key): _identity(str(known[key]), "gone") for key in gone}
+    refused = {file_of(key): _identity(*map(str, read[key]), "gone") for key in gone}
     return _reject(record, reason, refused, now)
 
 
@@ -460,16 +473,21 @@ def _first_of(errors: tuple[str, ...]) -> str:
     return f"experiment.yaml: {errors[0]}{more}"
 
 
-def _sort(spec: ExperimentSpec, items: Iterable[DatasetItem]) -> _Intake:
+def _found(spec: ExperimentSpec, items: Iterable[DatasetItem]) -> Sequence[DatasetItem]:
+    """Return the items of the datasets that the plan needs, made of the files that it names."""
     by_role = {
         item.role: item for item in items if stem_of(item.file) == source_stem(spec, item.role)
     }
-    needed = {role: by_role.get(role) for role in roles(spec)}
-    found = [(role, item) for role, item in needed.items() if item is not None]
-    fresh = [item for role, item in found if item.fingerprint == data_fingerprint(spec, role)]
+    return [by_role[role] for role in roles(spec) if role in by_role]
+
+
+def _sort(spec: ExperimentSpec, items: Iterable[DatasetItem]) -> _Intake:
+    found = _found(spec, items)
+    has = {item.role for item in found}
+    fresh = [item for item in found if item.fingerprint == data_fingerprint(spec, Role(item.role))]
     return _Intake(
-        missing=tuple(role for role, item in needed.items() if item is None),
-        stale=tuple(item for _, item in found if item not in fresh),
+        missing=tuple(role for role in roles(spec) if role not in has),
+        stale=tuple(item for item in found if item not in fresh),
         busy=tuple(item for item in fresh if item.status is DatasetStatus.INGESTING),
         rejected=tuple(item for item in fresh if item.status is DatasetStatus.REJECTED),
         accepted=tuple(item for item in fresh if item.status is DatasetStatus.ACCEPTED),

@@ -16,7 +16,7 @@ from novaloop.experiment.controller.decision import (
     Warn,
 )
 from novaloop.experiment.controller.observation import Feedback, Observation
-from novaloop.experiment.controller.transitions import CHECK_AGAIN, LATE_AFTER
+from novaloop.experiment.controller.transitions import LATE_AFTER, try_again_at
 from novaloop.experiment.record import (
     CHECKPOINT,
     HistoryEntry,
@@ -143,7 +143,7 @@ def with_patience(decision: Decision, former: Record, seen: Observation, now: da
         known = unsent.pop(_kind(command), None)
         if code and goes_on and isinstance(command, _MESSAGES):
             since = known.since if known else now
-            again = now + max(CHECK_AGAIN, min((now - since) / 4, LEAST_OFTEN))
+            again = try_again_at(since, now)
             unsent[_kind(command)] = Suspicion(Suspect.UNANSWERED, since, again)
     commands = []
     for command in decision.commands:
@@ -205,8 +205,6 @@ def _tells_status(record: Record) -> bool:
     return record.status in TOLD or bool(record.troubles)
 
 
-LEAST_OFTEN = timedelta(days=1)
-"""How often at least what can't be sent is tried again."""
 QUIET = timedelta(hours=6)
 """How long a trouble must be away until it counts as over. What comes and goes is told once so."""
 MOST_GONE = 6

@@ -10,7 +10,13 @@ from novaloop.experiment.controller.backstop import is_pending
 from novaloop.experiment.controller.decision import Decision, Policy
 from novaloop.experiment.controller.notifications import UNSENT, all_told, is_denied
 from novaloop.experiment.controller.observation import Observation, keeps_log
-from novaloop.experiment.controller.transitions import CHECK_AGAIN, SETTLING, next_check
+from novaloop.experiment.controller.transitions import (
+    CHECK_AGAIN,
+    LEAST_OFTEN,
+    SETTLING,
+    next_check,
+    try_again_at,
+)
 from novaloop.experiment.costs.budget import last_moment
 from novaloop.experiment.record import Cleanup, Record, Snapshot, StageState, Status
 
@@ -32,7 +38,7 @@ _WAITS_FOR_PEOPLE = {
     Status.AWAITING_APPROVAL,
 }
 """What they upload or say calls for a look at once; where that is lost, the sweep finds it."""
-LONGEST_QUIET, GIVEN_UP_AFTER = timedelta(days=1), timedelta(days=30)
+GIVEN_UP_AFTER = timedelta(days=30)
 """What waits for people is looked at less and less often after the last change, in the end once a
 day, and what takes uploads not at all after a month: nothing changes by itself by then, and many
 are never completed. An upload calls for a look at once, and the sweep finds one whose event was
@@ -109,22 +115,18 @@ def _due_at(record: Record, seen: Observation, now: datetime, policy: Policy) ->
 def _due_while_waiting(record: Record, seen: Observation, now: datetime) -> datetime | None:
     """Return the next look: after half of the time since the last change, within bounds.
 
-    Another experiment's checkpoint is open work, so what waits for it alone is never given up: that
-    one wakes it, but for a hint that was lost. What was asked for and does not come is told before
-    it is given up.
+    What was asked for and has not come is open work, and never given up. So is another experiment's
+    checkpoint: that one wakes whoever waits for it, but for a hint that was lost.
     """
     soonest = LOOK_AGAIN[record.status]
     follows = record.awaited_checkpoint is not None
-    longest = LONGEST_FOR_A_CHECKPOINT if follows else LONGEST_QUIET
+    longest = LONGEST_FOR_A_CHECKPOINT if follows else LEAST_OFTEN
     quiet = now - _last_change(record, seen.snapshot)
-    untold = [
-        each.look_at
-        for what, each in record.awaited.items()
-        if not each.confirmed and not what.startswith(UNSENT)
-    ]
-    is_given_up = not follows and quiet > GIVEN_UP_AFTER and record.status.takes_uploads
-    if is_given_up and all_told(record) and not untold:
+    awaited = [each for what, each in record.awaited.items() if not what.startswith(UNSENT)]
+    is_given_up = not awaited and quiet > GIVEN_UP_AFTER and record.status.takes_uploads
+    if is_given_up and all_told(record):
         return None
+    untold = [each.look_at for each in awaited if not each.confirmed]
     due = now + max(soonest, min(quiet / 2, longest))
     return min(due, max(min(untold), now + soonest)) if untold else due
 
@@ -132,11 +134,9 @@ def _due_while_waiting(record: Record, seen: Observation, now: datetime) -> date
 def _again(record: Record, snapshot: Snapshot, now: datetime) -> datetime:
     """Return when to try again what could not be told, asked for or removed.
 
-    That may last: of a topic without the right to publish, say, until somebody mends it. So it is
-    after minutes at first, and after a day in the end. Whatever calls for a look before tries, too.
+    Whatever calls for a look before tries, too.
     """
-    quiet = now - _last_change(record, snapshot)
-    return now + max(CHECK_AGAIN, min(quiet / 4, LONGEST_QUIET))
+    return try_again_at(_last_change(record, snapshot), now)
 
 
 def _last_change(record: Record, snapshot: Snapshot) -> datetime:

@@ -37,7 +37,8 @@ OVERDUE_MARGIN = timedelta(hours=1)
 ENDPOINT_START = timedelta(hours=2)
 SETTLING = timedelta(seconds=30)
 """How long the service may take to show that a second step was requested."""
-CHECK_AGAIN = timedelta(minutes=5)
+CHECK_AGAIN, LEAST_OFTEN = timedelta(minutes=5), timedelta(days=1)
+"""When to try again what failed or has not come: at first, and in the end."""
 MAX_CHECKS = 5
 """How often at least what does not come is asked for, whatever time has passed: the controller may
 have been away for all of it."""
@@ -449,6 +450,14 @@ def _look_at_outcome(stage: Stage, seen: Observation, now: datetime) -> Conditio
         return Condition.UNCONFIRMED_FOR_GOOD
     again = next_check(stage)
     return Condition.UNCONFIRMED_LATE if again is None or now >= again else Condition.UNCONFIRMED
+
+
+def try_again_at(since: datetime, now: datetime) -> datetime:
+    """Return when to try again what has failed, or has not come, since then: less and less often.
+
+    That may last: of a topic without the right to publish, say, until somebody mends it.
+    """
+    return now + max(CHECK_AGAIN, min((now - since) / 4, LEAST_OFTEN))
 
 
 def next_check(stage: Stage) -> datetime | None:
