@@ -15,7 +15,7 @@ from novaloop.experiment.controller.strays import what_is_not_used
 from novaloop.experiment.costs.budget import cost_usd
 from novaloop.experiment.record import (
     CONVERTING,
-    MAX_STRAYS,
+    MAX_STRAYS_LIKE_DATASETS,
     NO_GATE,
     DatasetItem,
     DatasetStatus,
@@ -293,7 +293,7 @@ def remarks_on_files(snapshot: Snapshot, record: Record, command: Callable[..., 
     rejected = told_once(
         (item.file, item.reason) for item in in_order if item.status is DatasetStatus.REJECTED
     )
-    idle = what_is_not_used(name, strays.names, record.spec, strays.more, MAX_STRAYS)
+    idle = what_is_not_used(name, strays.names, record.spec, strays.more, MAX_STRAYS_LIKE_DATASETS)
     return [
         *(Text(line, "red") for line in rejected if line not in record.reason),
         *rejected_rows(items, lambda item: command("rejects", name, item.role)),

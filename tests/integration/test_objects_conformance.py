@@ -5,11 +5,13 @@ from __future__ import annotations
 import random
 from collections import Counter
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import boto3
 import pytest
+from botocore.stub import Stubber
 
 from novaloop.cloud.objects import PART_BYTES, Bucket
 from novaloop.datasets.reading.byte_range import ByteRange
@@ -103,6 +105,21 @@ def test_uploads_go_on_after_any_key(objects: Objects) -> None:
         assert [key for key, _ in objects.uploads("inbox/", after=key)] == [*ODD[number + 1 :]]
     assert [key for key, _ in objects.uploads("inbox/", after="inbox/a/gone")] == [*ODD[2:]]
     assert not list(objects.uploads("inbox/", after="inboy/"))
+
+
+def test_a_listing_and_a_look_tell_the_same_time() -> None:
+    """Some stores list parts of seconds; HeadObject has an HTTP date, of whole ones."""
+    client: Any = boto3.client("s3", region_name="us-east-1")
+    bucket, at = Bucket(client, "bucket"), datetime(2026, 5, 4, 12, 0, 7, 321_000, tzinfo=UTC)
+    whole = at.replace(microsecond=0)
+    with Stubber(client) as s3:
+        listed = {"Contents": [{"Key": KEY, "LastModified": at, "Size": 3}], "IsTruncated": False}
+        s3.add_response("list_objects_v2", listed)
+        s3.add_response("head_object", {"LastModified": whole, "ContentLength": 3})
+        ((_, upload),) = bucket.uploads("inbox/")
+        newest = bucket.newest(KEY)
+    assert newest is not None
+    assert upload.uploaded_at == newest.uploaded_at == whole
 
 
 def test_a_listing_is_asked_for_page_by_page(real: Bucket, bucket: str) -> None:

@@ -238,6 +238,25 @@ def test_of_one_second_a_result_replaces_its_own_versions_items_alone(store: Sto
     assert store.put_dataset("questions", replace(done, version_id="another"))
 
 
+def test_of_two_files_of_one_second_the_last_by_its_key_wins(store: Store) -> None:
+    """By turns they would replace each other without end."""
+    first, last = (
+        rich_items.dataset(source_key=f"inbox/questions/{file}", status=DatasetStatus.INGESTING)
+        for file in ("sft.csv", "sft.jsonl")
+    )
+    assert store.put_dataset("questions", first)
+    assert store.put_dataset("questions", replace(last, version_id="another"))
+    assert not store.put_dataset("questions", first)
+    later = replace(first, uploaded_at=first.uploaded_at + timedelta(seconds=1))
+    assert store.put_dataset("questions", later)
+
+
+def test_datasets_come_in_the_order_of_their_roles(store: Store) -> None:
+    for role in ("validation", "sft", "eval"):
+        store.put_dataset("questions", rich_items.dataset(role=role))
+    assert list(store.load("questions").datasets) == ["eval", "sft", "validation"]
+
+
 def test_a_spec_is_not_written_over_that_of_a_later_upload(store: Store) -> None:
     old = rich_items.SPEC_ITEM
     new = replace(old, version_id="v9", uploaded_at=old.uploaded_at + timedelta(microseconds=1))

@@ -15,7 +15,7 @@ import boto3
 import pytest
 from pynamodb.connection.base import Connection
 
-from novaloop.experiment.record import MAX_STRAYS, Strays
+from novaloop.experiment.record import MAX_STRAYS, MAX_STRAYS_LIKE_DATASETS, Strays
 from novaloop.experiment.spec.stages import Role
 from novaloop.experiment.versions import NewerVersion, Shape
 from novaloop.store.table import ExperimentTable
@@ -76,6 +76,17 @@ def test_a_flood_is_told_of_by_ten_names_and_a_number(store: Store) -> None:
     strays = store.load("questions").strays
     assert strays == Strays(tuple(NAMES[:MAX_STRAYS]), FLOOD - MAX_STRAYS)
     assert str(strays).endswith("notes-00009.txt, and 290 more")
+
+
+def test_what_is_called_like_a_dataset_is_named_also_after_a_flood(store: Store) -> None:
+    like_data = sorted(f"data.{number:02}.csv" for number in range(FLOOD))
+    for name in (*NAMES, *like_data):
+        store.put_stray("questions", name)
+    places = MAX_STRAYS_LIKE_DATASETS - MAX_STRAYS
+    strays = store.load("questions").strays
+    named = tuple(sorted((*NAMES[:MAX_STRAYS], *like_data[:places])))
+    assert strays == Strays(named, 2 * FLOOD - MAX_STRAYS_LIKE_DATASETS)
+    assert all(strays.has_told_of(name) for name in (NAMES[-1], like_data[0], like_data[-1]))
     assert store.load("questions").has_uploads
     assert not store.load("others").has_uploads
 

@@ -110,3 +110,66 @@ def test_settings_that_are_never_read_are_looked_for_less_and_less_often() -> No
     assert simulation.run(
         lambda: simulation.is_in("demo", Status.RUNNING), timedelta(days=1, hours=3)
     )
+
+
+@pytest.mark.parametrize("gap", [0, 2, 600], ids=str)
+def test_data_that_comes_while_settings_are_invalid_takes_no_place_of_files_of_their_own(
+    gap: int,
+) -> None:
+    simulation = Simulation()
+    simulation.upload("demo", "experiment.yaml", TYPO)
+    simulation.upload("demo", "sft.csv", questions_csv(70, 0))
+    simulation.upload("demo", "eval.csv", questions_csv(24, 1))
+    simulation.passes(timedelta(seconds=gap))
+    simulation.clock.time += timedelta(seconds=1)
+    simulation.upload("demo", "data.csv", questions_csv(100, 2))
+    simulation.passes(timedelta(minutes=10))
+    simulation.upload("demo", "experiment.yaml", PLAN)
+    assert simulation.run(lambda: simulation.is_in("demo", Status.RUNNING), timedelta(minutes=5)), (
+        simulation.record("demo").reason
+    )
+
+
+def test_data_that_lies_there_without_valid_settings_is_no_lost_upload() -> None:
+    simulation = Simulation()
+    simulation.upload("demo", "experiment.yaml", TYPO)
+    simulation.upload("demo", "data.csv", questions_csv(100, 0))
+    simulation.passes(timedelta(minutes=10))
+    asked = Asked(simulation)
+    simulation.passes(timedelta(days=4))
+    assert not asked.files
+    assert [subject for subject, _ in simulation.notifier.messages] == [
+        "Novaloop: demo is REJECTED"
+    ]
+
+
+@pytest.mark.parametrize("strays", [3, 10, 30])
+def test_data_is_used_as_soon_as_settings_divide_it_whatever_came_before(strays: int) -> None:
+    simulation = Simulation()
+    for number in range(strays):
+        simulation.upload("demo", f"photo{number:02}.png", b"x")
+    simulation.passes(timedelta(seconds=10))
+    simulation.upload("demo", "data.csv", questions_csv(100, 0))
+    simulation.passes(timedelta(hours=17))
+    simulation.upload("demo", "experiment.yaml", DIVIDED)
+    assert simulation.run(lambda: simulation.is_in("demo", Status.RUNNING), timedelta(minutes=5)), (
+        simulation.record("demo").reason
+    )
+
+
+@pytest.mark.parametrize("files", [("sft.a.csv", "sft.csv"), ("sft.csv", "sft.a.csv")])
+@pytest.mark.parametrize("lost", ["", "sft.a.csv", "sft.csv"])
+def test_of_two_files_of_one_second_the_last_by_its_name_is_used(
+    files: Sequence[str], lost: str
+) -> None:
+    simulation = Simulation()
+    simulation.upload("demo", "experiment.yaml", SPEC + b"plan: [sft]\n")
+    asked = Asked(simulation)
+    simulation.clock.time = simulation.clock.time.replace(microsecond=100_000)
+    for number, file in enumerate(files):
+        simulation.objects.put(f"inbox/demo/{file}", questions_csv(70, number), "text/csv")
+        if file != lost:
+            simulation.request_ingest(f"inbox/demo/{file}")
+    assert simulation.reaches("demo", Status.RUNNING)
+    assert simulation.store.load("demo").datasets["sft"].file == max(files)
+    assert sum(asked.files.values()) < 4

@@ -18,7 +18,6 @@ from novaloop.datasets.reading.byte_range import ByteRange
 from novaloop.experiment.controller.queue import QueuePlace, held_place, place_as_follower
 from novaloop.experiment.names import SPLIT_STEM, stem_of
 from novaloop.experiment.record import (
-    MAX_STRAYS,
     ChecksItem,
     CommandItem,
     DatasetItem,
@@ -31,6 +30,7 @@ from novaloop.experiment.record import (
     SpecItem,
     StageState,
     Strays,
+    most_strays,
 )
 from novaloop.experiment.versions import NewerVersion
 from novaloop.store.serialisation import Stored, plain, resolved_spec
@@ -190,9 +190,10 @@ class TwinStore:
             old = None
         if old is not None and old.uploaded_at > item.uploaded_at:
             return False
-        is_result = item.status is not DatasetStatus.INGESTING and item.version_id != NOT_READ
-        if old is not None and old.uploaded_at == item.uploaded_at and is_result:  # noqa: SIM102
-            if old.version_id not in {item.version_id, NOT_READ}:
+        if old is not None and old.uploaded_at == item.uploaded_at:
+            is_result = item.status is not DatasetStatus.INGESTING and item.version_id != NOT_READ
+            is_same = old.version_id in {item.version_id, NOT_READ}
+            if not is_same if is_result else old.source_key > item.source_key:
                 return False
         in_order = dict(sorted({**datasets, item.role: item}.items()))  # as the table's sort keys
         self._put(experiment_id, datasets=in_order)
@@ -211,7 +212,7 @@ class TwinStore:
         strays = self.load(experiment_id).strays
         if file in strays.names:
             return
-        if len(strays.names) < MAX_STRAYS:
+        if len(strays.names) < most_strays(file):
             self._put(experiment_id, strays=Strays(tuple(sorted((*strays.names, file)))))
             return
         counted = replace(strays, more=strays.more + 1)  # nobody looks for that

@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 from botocore.exceptions import ClientError
@@ -45,7 +46,8 @@ class Bucket:
             head = self._head(key)
         except ObjectMissing:
             return None
-        return Upload(head.get("VersionId", "null"), head["LastModified"], head["ContentLength"])
+        at = _second(head["LastModified"])
+        return Upload(head.get("VersionId", "null"), at, head["ContentLength"])
 
     def _head(self, key: str) -> HeadObjectOutputTypeDef:
         try:
@@ -66,7 +68,7 @@ class Bucket:
         start = {"StartAfter": after} if after else {}
         for page in pages.paginate(Bucket=self._name, Prefix=prefix, **start):  # type: ignore[arg-type]
             for item in page.get("Contents", []):
-                yield item["Key"], Upload("", item["LastModified"], item["Size"])
+                yield item["Key"], Upload("", _second(item["LastModified"]), item["Size"])
 
     def put(self, key: str, body: bytes, content_type: str) -> None:
         """Write a small object."""
@@ -147,6 +149,14 @@ class Bucket:
             with self.get(span.key, span=ByteRange(span.start, span.end)) as body:
                 pieces.append(body.read())
         return b"".join(pieces)
+
+
+def _second(at: datetime) -> datetime:
+    """Return an object's time as HeadObject tells it: in an HTTP date, which has whole seconds.
+
+    A listing may have parts of them, so that an object would look later than itself.
+    """
+    return at.replace(microsecond=0)
 
 
 class _MultipartUpload:

@@ -22,7 +22,7 @@ from novaloop.training.notes import HealthKind, HealthNote
 MAX_METRICS = 10
 MAX_NOTICES = 10
 MAX_ERRORS = 51
-MAX_STRAYS = 10
+MAX_STRAYS, MAX_STRAYS_LIKE_DATASETS = 10, 20
 MAX_AWAITED = 10
 
 
@@ -687,12 +687,22 @@ def looks_like_data(file: str) -> bool:
     return _LIKE_DATA.search(file) is not None or stem_of(file).lower() in _LIKE_DATASETS
 
 
+def most_strays(file: str) -> int:
+    """Return how many strays there may be with this one, if it is to be named.
+
+    One that is called like a dataset has a place also where others came before: settings that come
+    later may need it.
+    """
+    is_like_dataset = stem_of(file).lower() in _LIKE_DATASETS
+    return MAX_STRAYS_LIKE_DATASETS if is_like_dataset else MAX_STRAYS
+
+
 @dataclass(frozen=True)
 class Strays:
     """What lies in an experiment's folder and is none of its files.
 
-    Any number may be dropped there, so only the first MAX_STRAYS are named, and `more` counts what
-    came after, by its events: one that comes twice counts twice.
+    Any number may be dropped there, so only the first ones are named, as many as `most_strays`
+    says, and `more` counts what came after, by its events: one that comes twice counts twice.
     """
 
     names: tuple[str, ...] = ()
@@ -700,7 +710,7 @@ class Strays:
 
     def has_told_of(self, file: str) -> bool:
         """Whether nothing is to be added for a file: it is named, or there are names enough."""
-        return file in self.names or len(self.names) >= MAX_STRAYS
+        return file in self.names or len(self.names) >= most_strays(file)
 
     @property
     def may_be_mistaken(self) -> bool:

@@ -21,7 +21,6 @@ from pynamodb.pagination import ResultIterator
 from novaloop.experiment.controller.queue import QueuePlace
 from novaloop.experiment.names import INBOX, MISNAMED_SPEC_FILE, SPLIT_STEM, stem_of
 from novaloop.experiment.record import (
-    MAX_STRAYS,
     ChecksItem,
     CommandItem,
     DatasetItem,
@@ -32,6 +31,7 @@ from novaloop.experiment.record import (
     ScoreItem,
     Snapshot,
     SpecItem,
+    most_strays,
 )
 from novaloop.experiment.spec.stages import Role
 from novaloop.experiment.versions import PRESENT, Damaged, NewerVersion, Shape, key_of_version
@@ -303,7 +303,8 @@ class ExperimentTable:
     def put_spec(self, experiment_id: str, item: SpecItem) -> None:
         """Write the spec item unless a later upload's is there."""
         model = spec_item(experiment_id, item)
-        if not self._saved(model, _newest(model) & _known(model)):
+        newest = _earlier(model) | (SpecModel.uploaded_at == model.uploaded_at)
+        if not self._saved(model, newest & _known(model)):
             for present in self._item(experiment_id, model.item):
                 with suppress(Damaged):
                     read(present)  # raises NewerVersion, if that is why
@@ -313,14 +314,15 @@ class ExperimentTable:
 
         S3 tells uploads to the second, so of two of one second the item can't say which is later.
         Who begins with one has just asked the bucket, so that counts; a result counts only if
-        nothing else has begun since, or a slow conversion of the earlier one would come last.
+        nothing else has begun since, or a slow conversion of the earlier one would come last. Of
+        two files of one second, the last by its key wins, in whatever order they come.
 
         Whether a dataset comes from a file of its own or from one that is divided, the settings
         say: in the place of the other kind's goes whichever is by the settings of a later time.
         """
         model = dataset_item(experiment_id, item)
         is_result = item.status is not DatasetStatus.INGESTING and item.version_id != NOT_READ
-        newest = _earlier(model) | _of(model) if is_result else _newest(model)
+        newest = _earlier(model) | (_of(model) if is_result else _wins(model))
         other = _of_other_kind(experiment_id, model)
         newest = (~other & newest) | (other & _by_settings_before(model))
         return self._saved(model, newest & _known(model))
@@ -339,7 +341,7 @@ class ExperimentTable:
         A file that is named already changes nothing, so that nobody looks.
         """
         names = StraysModel.names
-        has_room = names.does_not_exist() | (size(names) < MAX_STRAYS) | names.contains(file)
+        has_room = names.does_not_exist() | (size(names) < most_strays(file)) | names.contains(file)
         named = StraysModel(experiment_id, "STRAYS")
         if not self._updated(named, names.add({file}), has_room):
             more = StraysModel(experiment_id, "STRAYS#MORE")
@@ -443,16 +445,18 @@ def _known(item: Item) -> Condition:
     return known
 
 
-def _newest(item: SpecModel | DatasetModel) -> Condition:
-    newest: Condition = _earlier(item) | (type(item).uploaded_at == item.uploaded_at)
-    return newest
-
-
 def _earlier(item: SpecModel | DatasetModel) -> Condition:
     """Whether what is there, if anything, is of an upload of an earlier second."""
     uploaded_at = type(item).uploaded_at
     earlier: Condition = uploaded_at.does_not_exist() | (uploaded_at < item.uploaded_at)
     return earlier
+
+
+def _wins(item: DatasetModel) -> Condition:
+    """Whether what is there is of an upload of the same second, and of a key that is not later."""
+    wins: Condition = DatasetModel.uploaded_at == item.uploaded_at
+    wins &= DatasetModel.source_key <= item.source_key
+    return wins
 
 
 def _of(item: DatasetModel) -> Condition:

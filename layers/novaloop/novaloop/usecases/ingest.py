@@ -19,13 +19,11 @@ from novaloop.experiment.controller.intake import CONVERSION, data_fingerprint
 from novaloop.experiment.names import (
     MISNAMED_SPEC_FILE,
     SPEC_FILE,
-    SPLIT_STEM,
     check_file_name,
     file_of,
     stem_of,
 )
 from novaloop.experiment.record import DatasetItem, DatasetStatus
-from novaloop.experiment.spec.experiment import SplitSettings
 from novaloop.experiment.spec.inputs import recorded_files, roles_called
 from novaloop.experiment.spec.stages import Role
 from novaloop.usecases.attempts import (
@@ -41,8 +39,6 @@ from novaloop.usecases.conversion import Conversion, IngestWorld, convert_file
 from novaloop.usecases.inbox import NOT_READ, InboxFile, read_key
 from novaloop.usecases.ports import Upload
 from novaloop.usecases.spec_upload import ingest_spec, present_spec
-
-_SHARED = [role for role in Role if role in SplitSettings.model_fields]
 
 
 def ingest(key: str, world: IngestWorld) -> None:
@@ -92,7 +88,7 @@ def _item(role: str, key: str, upload: Upload, world: IngestWorld) -> DatasetIte
 def _ingest_data(experiment_id: str, key: str, upload: Upload, world: IngestWorld) -> None:
     stem = stem_of(key)
     spec, set_at = present_spec(experiment_id, world)
-    if spec is None and stem in {*Role, SPLIT_STEM}:
+    if spec is None and stem in {*Role}:
         _wait_for_spec(experiment_id, key, upload, set_at, world)
         return
     roles = [] if spec is None else roles_called(spec, stem)
@@ -144,14 +140,12 @@ def _converted(job: Conversion, world: IngestWorld) -> tuple[DatasetItem, ...]:
 def _wait_for_spec(
     experiment_id: str, key: str, upload: Upload, set_at: datetime | None, world: IngestWorld
 ) -> None:
-    stem, present = stem_of(key), world.store.load(experiment_id).datasets
-    for role in _SHARED if stem == SPLIT_STEM else [Role(stem)]:
-        waiting = replace(_item(role, key, upload, world), settings_at=set_at)
-        waiting = replace(waiting, reason="waits for a valid experiment.yaml")
-        # Each write brings a look about, which may ask for it again: once is enough.
-        old = same(present.get(role), waiting)
-        if old is None or old.settings_at != set_at:
-            world.store.put_dataset(experiment_id, waiting)
+    waiting = replace(_item(stem_of(key), key, upload, world), settings_at=set_at)
+    waiting = replace(waiting, reason="waits for a valid experiment.yaml")
+    # Each write brings a look about, which may ask for it again: once is enough.
+    old = same(world.store.load(experiment_id).datasets.get(waiting.role), waiting)
+    if old is None or old.settings_at != set_at:
+        world.store.put_dataset(experiment_id, waiting)
 
 
 def _claim(

@@ -528,7 +528,7 @@ def _newest(snapshot: Snapshot, world: World, eyes: _Eyes) -> dict[str, Version 
         if prefix not in eyes.listed:
             listed = islice(world.objects.uploads(prefix), MOST_OF_A_NAME)
             eyes.listed[prefix] = [(key, at) for key, at in listed if _is_data(key)]
-        keys |= {key: None for key, at in eyes.listed[prefix] if at.uploaded_at > since}
+        keys |= {key: None for key, at in eyes.listed[prefix] if (at.uploaded_at, key) > since}
     for key in keys:
         if key not in eyes.newest:
             upload = world.objects.newest(key)

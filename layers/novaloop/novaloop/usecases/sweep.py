@@ -36,13 +36,11 @@ from novaloop.experiment.names import (
     INBOX,
     MISNAMED_SPEC_FILE,
     SPEC_FILE,
-    SPLIT_STEM,
     is_misnamed_spec,
     stem_of,
 )
 from novaloop.experiment.record import Record, Snapshot
-from novaloop.experiment.spec.experiment import ExperimentSpec
-from novaloop.experiment.spec.inputs import roles, roles_called
+from novaloop.experiment.spec.inputs import roles_called
 from novaloop.experiment.spec.stages import Role
 from novaloop.usecases.errors import code_of
 from novaloop.usecases.inbox import NOT_READ, InboxFile, Unusable, read_key
@@ -360,8 +358,8 @@ def _has_item(key: str, file: InboxFile, upload: Upload, snapshot: Snapshot) -> 
     if file.is_stray and snapshot.strays.has_told_of(file.name):
         return True
     made = _roles(file, snapshot)
-    if not made:
-        return snapshot.strays.has_told_of(file.name)
+    if not made and snapshot.strays.has_told_of(file.name):
+        return True
     told_of = {
         item.role
         for item in snapshot.datasets.values()
@@ -370,15 +368,14 @@ def _has_item(key: str, file: InboxFile, upload: Upload, snapshot: Snapshot) -> 
     }
     if any(item.source_key == key and item.role in told_of for item in snapshot.datasets.values()):
         return True
-    return told_of.issuperset(made)
+    return bool(made) and told_of.issuperset(made)
 
 
 def _roles(file: InboxFile, snapshot: Snapshot) -> Sequence[str]:
     """Return the roles of the items that ingest would write for a file.
 
     All misnamed specs share one. For `data.csv` there are none without `split:`, nor with it for
-    files of what is made of that: those are told of. As long as no spec is read, that may be lost
-    as well, and say `split:`.
+    files of what is made of that: those are told of.
     """
     if is_misnamed_spec(file.name):
         return (MISNAMED_SPEC_FILE,)
@@ -386,8 +383,6 @@ def _roles(file: InboxFile, snapshot: Snapshot) -> Sequence[str]:
     spec = snapshot.spec.spec if snapshot.spec is not None else None
     if spec is not None:
         return roles_called(spec, stem)
-    if stem == SPLIT_STEM:
-        return roles(ExperimentSpec())
     return (stem,) if stem in {*Role} else ()
 
 

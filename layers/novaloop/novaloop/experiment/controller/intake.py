@@ -152,11 +152,11 @@ class Compared:
     """What of the bucket a decision needs to know.
 
     `keys`: their newest versions. `later`: which keys with such a prefix hold a dataset that was
-    uploaded later than that, and their newest versions.
+    uploaded later than that, or in the same second under a later key, and their newest versions.
     """
 
     keys: tuple[str, ...] = ()
-    later: Mapping[str, datetime] = field(default_factory=dict)
+    later: Mapping[str, tuple[datetime, str]] = field(default_factory=dict)
 
 
 def compared(snapshot: Snapshot, now: datetime, policy: Policy) -> Compared:
@@ -186,8 +186,13 @@ def compared(snapshot: Snapshot, now: datetime, policy: Policy) -> Compared:
     settings = [_spec_key(snapshot)] if is_due or sources or waits else []
     # Of what one file makes, all counts that came later than what is the oldest of it.
     later = {
-        f"{INBOX}{snapshot.experiment_id}/{stem_of(item.file)}.": item.uploaded_at
-        for item in sorted(items, key=lambda item: item.uploaded_at, reverse=True)
+        f"{INBOX}{snapshot.experiment_id}/{stem_of(item.file)}.": (
+            item.uploaded_at,
+            item.source_key,
+        )
+        for item in sorted(
+            items, key=lambda item: (item.uploaded_at, item.source_key), reverse=True
+        )
         if is_due
     }
     return Compared((*settings, *sources, *misnamed), later)
@@ -484,7 +489,7 @@ def _found(spec: ExperimentSpec, items: Iterable[DatasetItem]) -> Sequence[Datas
 def _sort(spec: ExperimentSpec, items: Iterable[DatasetItem]) -> _Intake:
     found = _found(spec, items)
     has = {item.role for item in found}
-    fresh = [item for item in found if item.fingerprint == data_fingerprint(spec, Role(item.role))]
+    fresh = [item for item in found if item.fingerprint == data_fingerprint(spec, item.role)]
     return _Intake(
         missing=tuple(role for role in roles(spec) if role not in has),
         stale=tuple(item for item in found if item not in fresh),
@@ -516,7 +521,8 @@ def _what_is_not_used(spec: ExperimentSpec, snapshot: Snapshot) -> Iterator[str]
     """Yield what lies there while something else is awaited, and what to do about it."""
     strays, used = snapshot.strays, (*roles(spec), MISNAMED_SPEC_FILE)
     idle = [item.file for role, item in sorted(snapshot.datasets.items()) if role not in used]
-    files = dict.fromkeys((*strays.like_data, *idle))
+    like_data = sorted(strays.like_data, key=lambda file: stem_of(file) not in used)
+    files = dict.fromkeys((*like_data, *idle))
     yield from what_is_not_used(snapshot.experiment_id, files, spec, strays.more)
 
 
