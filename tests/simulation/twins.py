@@ -29,7 +29,6 @@ from novaloop.experiment.record import (
     Snapshot,
     SpecItem,
     StageState,
-    Strays,
     most_strays,
 )
 from novaloop.experiment.versions import NewerVersion
@@ -213,7 +212,8 @@ class TwinStore:
         if file in strays.names:
             return
         if len(strays.names) < most_strays(file):
-            self._put(experiment_id, strays=Strays(tuple(sorted((*strays.names, file)))))
+            names = tuple(sorted((*strays.names, file)))
+            self._put(experiment_id, strays=replace(strays, names=names))
             return
         counted = replace(strays, more=strays.more + 1)  # nobody looks for that
         self.snapshots[experiment_id] = replace(self.load(experiment_id), strays=counted)
