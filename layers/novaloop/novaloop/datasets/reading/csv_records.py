@@ -62,7 +62,8 @@ class ParsedRecords:
             raise RowRejected("nul", "the row holds the character NUL", "remove it")
         if set(map(len, self.records)) != {self.width}:
             if self.records[0] and self.records[0][0].startswith(CONFLICT_MARKS):
-                raise RowRejected("ragged-row", *IS_CONFLICT)
+                what, do = IS_CONFLICT
+                raise RowRejected("ragged-row", what, do)
             what = f"{len(self.records[0])} cells where the header has {self.width}"
             raise RowRejected("ragged-row", what, "quote cells with commas")
         return [list(map(itemgetter(index), self.records)) for index in indexes]

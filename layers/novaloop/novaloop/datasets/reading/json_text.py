@@ -128,7 +128,8 @@ def _invalid(text: str, error: orjson.JSONDecodeError) -> RowRejected:
     if "\0" in text:
         return RowRejected("nul", "holds the character NUL", "remove it")
     if text.startswith(CONFLICT_MARKS):
-        return RowRejected("invalid-json", *IS_CONFLICT)
+        what, do = IS_CONFLICT
+        return RowRejected("invalid-json", what, do)
     if "depth" in error.msg:  # orjson reads some 1,000 levels
         return _too_deep()
     if "infinity" in error.msg:
