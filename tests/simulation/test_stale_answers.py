@@ -21,6 +21,8 @@ from tests.simulation.faults import (
 from tests.simulation.simulation import SPEC, Chaos, Simulation, crash
 from tests.simulation.test_updates_in_place import BOT, NEW, OLD, both, has_taken_over
 from tests.simulation.twin_sagemaker import Resource
+from tests.simulation.twin_service import refusal
+from tests.simulation.weather import LOOKS
 
 STALE = Chaos(former=1.0)
 PLANS = {
@@ -137,6 +139,30 @@ def test_a_stopped_update_that_seems_not_to_go_on_keeps_what_is_rolled_out() -> 
 
 
 # ---------------------------------------------------------------------- what does not show at all
+FIRST = {
+    "endpoint": "sagemaker.create_model",
+    "imported model": "bedrock.create_custom_model",
+    **DEPLOYING,
+}
+
+
+@pytest.mark.parametrize("plan", PLANS)
+@at_any_call
+def test_one_look_that_does_not_find_it_fails_no_deployment(plan: str, calls: Calls) -> None:
+    scenario = Scenario(partial(submitted, plan, chaos=Chaos()), is_live, FIRST[plan])
+    for call, simulation in scenario.struck(does_not_show, calls):
+        if call.startswith(LOOKS):
+            assert simulation.settles("demo") is Status.LIVE, call
+            assert simulation.record("demo").stages[-1].attempt.number == 1, call
+
+
+def does_not_show(simulation: Simulation) -> None:
+    call = simulation.crashes.calls[-1]
+    if call.startswith(LOOKS):
+        code = "ResourceNotFound" if call.startswith("bedrock") else "Validation"
+        raise refusal(f"{code}Exception", f"Could not find what {call} looks for")
+
+
 @pytest.mark.parametrize("plan", PLANS)
 def test_what_serves_and_never_shows_is_asked_to_end_before_the_experiment_rests(plan: str) -> None:
     simulation = submitted(plan, chaos=Chaos())

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 from novaloop.cloud.errors import CHANGING, asking, create_unless_taken, end_if_possible, found
 from novaloop.cloud.failures import judged, told
 from novaloop.experiment.controller.observation import End, Phase, ResourceStatus
-from novaloop.experiment.record import Owner, Progress
+from novaloop.experiment.record import Obstacle, Owner, Progress
 from novaloop.experiment.stack import owner_of
 from novaloop.recipes.bedrock_serving import BedrockPlan, native_text
-from novaloop.usecases.ports import NotServing
+from novaloop.usecases.ports import LaunchRefused, NotServing
 
 if TYPE_CHECKING:
     from mypy_boto3_bedrock.client import BedrockClient
@@ -119,8 +119,9 @@ class BedrockEndpoints(ABC):
     def proceed(self, plan: BedrockPlan) -> None:
         """Create the deployment of the model, now active. Raises LaunchRefused."""
         model = self._model(plan.name)
-        if model is not None:
-            self._deploy(plan, model.arn)
+        if model is None:  # the look before saw it
+            raise LaunchRefused(f"the custom model {plan.name} does not show", Obstacle.NOT_FOUND)
+        self._deploy(plan, model.arn)
 
     def delete(self, ref: EndpointRef) -> End:
         """Delete the deployment or, once it is gone, the model; nothing without our tag.
