@@ -487,7 +487,8 @@ def test_too_few_rows_are_told_by_stage(folder: Path) -> None:
     (folder / "sft.csv").write_text(csv_of("sft", 10))
     result = novaloop("plan", str(folder))
     assert result.exit_code == 2
-    assert "plan[1].sft.data: has 10 rows, fewer than global_batch_size (64)" in result.stderr
+    told = "plan[1].sft.data: sft.csv has 10 rows, fewer than global_batch_size (64)"
+    assert told in result.stderr
     assert "; add rows: it takes no less than 32" in result.stderr
     assert "lower" not in result.stderr
 
@@ -522,7 +523,7 @@ def test_too_few_rows_are_told_in_the_same_round_as_what_is_wrong_with_another_f
     (folder / "eval.csv").unlink()
     result = novaloop("plan", str(folder))
     assert result.exit_code == 2
-    assert "plan[1].sft.data: has 10 rows" in result.stderr
+    assert "plan[1].sft.data: sft.csv has 10 rows" in result.stderr
     assert "rft.csv line 2" in result.stderr
     assert "the plan needs eval.csv" in result.stderr
     assert "plan[3].rft.data" not in result.stderr

@@ -534,13 +534,16 @@ def versions_of(items: Iterable[DatasetItem]) -> str:
 
 def check_row_counts(spec: ExperimentSpec, items: Iterable[DatasetItem]) -> Iterator[Problem]:
     """Yield which stages have fewer rows than the recipe needs, of those that have all datasets."""
-    rows = {item.role: item.rows for item in items}
+    by_role = {item.role: item for item in items}
     for plan in spec.trainings:
-        if not all(role in rows for role, _ in plan.inputs):
+        used = [by_role[role] for role, _ in plan.inputs if role in by_role]
+        if len(used) < len(plan.inputs):
             continue
-        count = sum(rows[role] for role, _ in plan.inputs)
+        rows, files = sum(item.rows for item in used), dict.fromkeys(item.file for item in used)
         at = next(at for at, stage in spec.places if stage is plan)
-        yield from runtime_of(spec).check_rows(spec, plan, count, at)
+        for problem in runtime_of(spec).check_rows(spec, plan, rows, at):
+            # Of two files of one dataset it is not clear which was taken.
+            yield replace(problem, what=f"{' and '.join(files)} {problem.what}")
 
 
 def _start(
