@@ -22,7 +22,7 @@ from novaloop.datasets.options import RowFormat, SourceFormat
 from novaloop.datasets.rejects import RejectLog
 from novaloop.experiment.names import SPEC_FILE
 from novaloop.experiment.spec.experiment import ExperimentSpec
-from novaloop.experiment.spec.inputs import row_formats, source_stem
+from novaloop.experiment.spec.inputs import roles, row_formats, source_stem
 from novaloop.experiment.spec.reward import reward_settings
 from novaloop.experiment.spec.stages import Role
 from novaloop.experiment.validation.reading import read_spec
@@ -172,7 +172,8 @@ def _rewarded(path: Path) -> Rewarded | None:
         told = (f"{directory / SPEC_FILE} can't be used:", *map(str, invalid.problems))
         raise Refused("\n  ".join(told)) from None
     # Of those that are rewarded, what trains goes before what it is validated by.
-    rewarded = [each for each in Role if RowFormat.RFT in row_formats(spec, each)]
+    needed = [each for each in Role if each in roles(spec)]
+    rewarded = [each for each in needed if RowFormat.RFT in row_formats(spec, each)]
     role = min(rewarded, key=lambda each: each is not Role.RFT, default=None)
     files = [] if role is None else data_files(directory, spec)[source_stem(spec, role)]
     if path.is_file():

@@ -24,11 +24,11 @@ SPECS = {
     "sft": SPEC + b"plan: [sft]\n",
     "dpo": SPEC + b"model: nova-lite\nplan: [dpo]\n",
     "rft": SPEC + b"plan: [rft]\n",
-    "eval": SPEC + b"plan: [evaluate]\n",
+    "eval": SPEC + b"plan: [evaluate: one]\n",
     "sft without labels": b"columns: {question: Body, answer: Y}\nplan: [sft]\n",
     "sft without settings": b"plan: [sft]\n",
     "sft of pictures": b"columns: {image_format: F}\nmodel: nova-lite\nplan: [sft]\n",
-    "split": SPEC + b"plan: [sft, evaluate]\nsplit: {sft: 0.5, eval: 0.5}\n",
+    "split": SPEC + b"plan: [sft, evaluate: one]\nsplit: {sft: 0.5, eval: 0.5}\n",
 }
 CSV: dict[str, str | bytes] = {
     "long row": f"Body,Y\nq,HQ,{CANARY}\n",
