@@ -21,7 +21,7 @@ from novaloop.experiment.names import (
     stem_of,
 )
 from novaloop.experiment.spec.experiment import ExperimentSpec
-from novaloop.experiment.spec.inputs import recorded_files, roles, row_formats, split_roles
+from novaloop.experiment.spec.inputs import file_for, roles, row_formats, split_roles
 from novaloop.experiment.spec.reward import FunctionReward
 from novaloop.experiment.spec.yaml_file import MAX_BYTES
 from novaloop.experiment.validation.reading import read_spec, read_what_holds
@@ -84,11 +84,7 @@ def look_at(directory: Path, name: str) -> Folder:
         found = data_files(directory, spec)
         data = [file for files in found.values() for file in files]
         not_used = tuple(_not_used(directory, spec, name))
-        if missing := [
-            recorded_files(spec).get(stem, f"{stem}.csv")
-            for stem, files in found.items()
-            if not files
-        ]:
+        if missing := [file_for(spec, stem) for stem, files in found.items() if not files]:
             needs = f"{directory}: the plan needs {', '.join(missing)}; add what is missing"
             problems += (needs, *not_used, *_one_file(directory, spec))
         for files in found.values():

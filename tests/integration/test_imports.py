@@ -79,6 +79,10 @@ def test_most_looks_load_neither_archives_nor_metrics() -> None:
     assert loaded.isdisjoint({"tarfile", "yaml", "novaloop.metrics.results"})
 
 
+def test_a_score_loads_no_conversion() -> None:
+    assert set(loaded_by("metrics")).isdisjoint({"novaloop.usecases.conversion"})
+
+
 def test_what_only_the_daily_search_needs_is_loaded_for_it() -> None:
     searches = {f"novaloop.cloud.{name}" for name in ("tagged_resources", "running", "schedules")}
     assert searches.isdisjoint(loaded_by("sweeper"))

@@ -777,8 +777,8 @@ MUTANTS: Sequence[Mutant] = [
         Fault(
             does="an evaluation row may be without a recorded answer",
             test="test_what_is_wrong_is_told_by_line_and_field_and_without_text",
-            old="            missing.append(number)",
-            new="            pass",
+            old="if index is None]",
+            new="if False]",
         ),
         Fault(
             does="of several recorded answers to one row, the first is taken",
@@ -789,8 +789,8 @@ MUTANTS: Sequence[Mutant] = [
         Fault(
             does="recorded answers are taken in the order of their file",
             test="test_answers_are_found_by_id_in_any_order",
-            old="        taken.append(left.popleft() if left else None)",
-            new="        taken.append(number - 1 if left else None)",
+            old="left.popleft() if (left := found.get(name)) else None for name in asked",
+            new="at if found.get(name) else None for at, name in enumerate(asked)",
         ),
     ),
     *_in(
@@ -1065,10 +1065,7 @@ MUTANTS: Sequence[Mutant] = [
             does="approved before it was asked",
             test="test_every_command_in_every_status[approve-RUNNING]",
             old=(
-                "    if record.status not in _WAITS_FOR_A_PERSON:\n"
-                '        return _refuse(record, f"the experiment is {record.status}, '
-                'nothing waits for approval")\n'
-                "    if (why := _why_no_answer(record, command)) is not None:\n"
+                "    if (why := _why_no_decision(record, command)) is not None:\n"
                 "        return _refuse(record, why)\n"
                 "    if record.active is not None"
             ),

@@ -729,26 +729,26 @@ def test_show_names_the_datasets_that_were_used_and_not_those_that_came_later(
     assert listed["datasets_not_used"]["sft"]["version_id"] == "late"
 
 
-def test_watch_before_the_start_shows_what_was_uploaded_last(overwritten: Stack) -> None:
-    rejected = replace(example.record(), status=Status.REJECTED, started_at=None, stages=())
-    snapshot = replace(overwritten.table.load(NAME), record=rejected)
+def watched(stack: Stack, record: Record) -> str:
+    """Return what `watch` shows of an experiment with this record."""
+    snapshot = replace(stack.table.load(NAME), record=record)
     out = Console(width=80)
     with out.capture() as captured:
-        out.print(views.screen(snapshot, datetime.now(UTC), overwritten.command))
-    shown = captured.get()
+        out.print(views.screen(snapshot, datetime.now(UTC), stack.command))
+    return captured.get()
+
+
+def test_watch_before_the_start_shows_what_was_uploaded_last(overwritten: Stack) -> None:
+    rejected = replace(example.record(), status=Status.REJECTED, started_at=None, stages=())
+    shown = watched(overwritten, rejected)
     assert "no such column" in shown
     assert "plan: is no list" in shown
 
 
 def test_the_plan_of_a_dry_run_keeps_the_datasets_that_it_was_made_of(overwritten: Stack) -> None:
     done = replace(example.record(), status=Status.COMPLETED, started_at=None, stages=())
-    snapshot = replace(overwritten.table.load(NAME), record=done)
-    out = Console(width=80)
-    with out.capture() as captured:
-        out.print(views.screen(snapshot, datetime.now(UTC), overwritten.command))
-    assert ["sft", "used", "3,500", "?"] in [
-        line.split()[:4] for line in captured.get().split("\n")
-    ]
+    lines = watched(overwritten, done).split("\n")
+    assert ["sft", "used", "3,500", "?"] in [line.split()[:4] for line in lines]
 
 
 def test_the_lists_of_what_came_too_late_are_not_told_as_those_of_what_was_used(

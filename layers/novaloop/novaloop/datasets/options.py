@@ -58,9 +58,8 @@ class RowFormat(StrEnum):
     @property
     def has_labels(self) -> bool:
         """Tell whether a row's one answer may be a label."""
-        return self in {
-            *(RowFormat.SFT, RowFormat.RFT, RowFormat.EVALUATION, RowFormat.REFERENCE),
-        }
+        with_one_answer = {RowFormat.SFT, RowFormat.RFT, RowFormat.EVALUATION, RowFormat.REFERENCE}
+        return self in with_one_answer
 
 
 _EVALUATION_FILES = {

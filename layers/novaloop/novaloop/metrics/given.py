@@ -151,7 +151,7 @@ class Columns:
     def require_sound(self) -> None:
         """Raise InferenceError if something is wrong with some row."""
         if self._wrong:
-            told = (f"{lines_in_words(lines)}: {what}" for what, lines in self._wrong.items())
+            told = (f"{in_words('line', lines)}: {what}" for what, lines in self._wrong.items())
             raise InferenceError("; ".join(told))
 
 
@@ -176,9 +176,9 @@ def _number(value: object) -> float | None:
         return math.nan
 
 
-def lines_in_words(numbers: Sequence[int]) -> str:
-    """Name the first of some lines, and how many more there are."""
+def in_words(what: str, numbers: Sequence[object]) -> str:
+    """Name the first of some lines or rows, and how many more there are."""
     listed = ", ".join(map(str, numbers[:MAX_LINES]))
     more = len(numbers) - MAX_LINES
     told = f"{listed} and {more:,} more" if more > 0 else listed
-    return f"{'line' if len(numbers) == 1 else 'lines'} {told}"
+    return f"{what if len(numbers) == 1 else f'{what}s'} {told}"

@@ -7,7 +7,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from novaloop.metrics.given import MAX_LINES, Columns, lines_in_words
+from novaloop.metrics.given import Columns, in_words
 from novaloop.metrics.inferences import InferenceError
 from novaloop.metrics.prompts import write_prompt
 
@@ -110,14 +110,10 @@ def lay_beside(references: Iterable[str], recorded: Recorded) -> tuple[list[byte
     found: dict[str, deque[int]] = {}
     for index, name in enumerate(names or ()):
         found.setdefault(name.strip(), deque()).append(index)
-    taken, missing = list[int | None](), list[int]()
-    for number, row in enumerate(rows, 1):
-        left = found.get(((row.id or "") if by_id else row.question).strip())
-        taken.append(left.popleft() if left else None)
-        if taken[-1] is None:
-            missing.append(number)
-    asked = {((row.id or "") if by_id else row.question).strip() for row in rows}
-    surplus = [index for name in asked & found.keys() for index in found[name]]
+    asked = [((row.id or "") if by_id else row.question).strip() for row in rows]
+    taken = [left.popleft() if (left := found.get(name)) else None for name in asked]
+    missing = [number for number, index in enumerate(taken, 1) if index is None]
+    surplus = [index for name in found.keys() & asked for index in found[name]]
     others = _of_other_questions(rows, taken, recorded) if by_id else []
     _require_one_each(missing, sorted(surplus), others, recorded, "id" if by_id else "question")
     lines = [
@@ -160,17 +156,15 @@ def _require_one_each(
 ) -> None:
     told = []
     if missing:
-        first = ", ".join(f"{number:,}" for number in missing[:MAX_LINES])
-        which = f"{first} and {len(missing) - MAX_LINES:,} more" if missing[MAX_LINES:] else first
-        rows = "row" if len(missing) == 1 else "rows"
-        what = f"has no answer with the {by} of {rows} {which} of the evaluation set"
+        which = in_words("row", [f"{number:,}" for number in missing])
+        what = f"has no answer with the {by} of {which} of the evaluation set"
         told.append(f"{what}; add one, with a null answer where nothing came")
     if surplus:
-        lines = lines_in_words([recorded.lines[index] for index in surplus])
+        lines = in_words("line", [recorded.lines[index] for index in surplus])
         what = f"{lines}: field {by}: more answers than evaluation rows that ask this"
         told.append(f"{what}; leave one for each row")
     if others:
-        lines = lines_in_words([recorded.lines[index] for index in others])
+        lines = in_words("line", [recorded.lines[index] for index in others])
         what = f"{lines}: field question: not that of the evaluation row with this id"
         told.append(f"{what}; correct the id or the question, or leave the field out")
     if told:

@@ -36,7 +36,6 @@ from novaloop.metrics.score import score_output
 from novaloop.metrics.tasks import score_task
 from novaloop.usecases.outputs import find_output
 from novaloop.usecases.ports import Clock, ObjectMissing, Objects, Store
-from novaloop.usecases.recorded import laid_beside
 
 MAX_SCORE_BYTES = 390_000
 """As JSON in UTF-8, which takes no less than an item of the table, of which each has 400 KB."""
@@ -119,8 +118,7 @@ def _score(record: Record, stage: Stage, snapshot: Snapshot, objects: Objects) -
     except ObjectMissing as missing:
         return _Scored(error=str(missing))
     except _UNUSABLE as error:
-        recorded = plan.recorded_as
-        file = recorded_files(record.spec)[recorded] if recorded else None
+        file = recorded_files(record.spec).get(plan.recorded_as or "")
         return _Scored(error=f"{file or output_prefix(record.experiment_id, stage)}: {error}")
 
 
@@ -207,7 +205,7 @@ def _most_tokens(record: Record, stage: Stage) -> int | None:
 
 def _however_written(record: Record) -> bool:
     """Whether prompts are told apart by what they say: with recorded answers, no job wrote some."""
-    return any(plan.recorded_as is not None for plan in record.spec.plan)
+    return bool(recorded_files(record.spec))
 
 
 def _members(record: Record, stage: Stage, objects: Objects) -> tuple[Iterable[Member], int]:
@@ -218,6 +216,9 @@ def _members(record: Record, stage: Stage, objects: Objects) -> tuple[Iterable[M
     recorded = record.plan_of(stage).recorded_as
     if recorded is None:
         return find_output(objects, output_prefix(record.experiment_id, stage)), 0
+    # Few plans have such answers, and reading them loads what conversions are.
+    from novaloop.usecases.recorded import laid_beside  # noqa: PLC0415
+
     datasets = record.datasets
     lines, unasked = laid_beside(datasets[Role.EVAL].outputs, datasets[recorded].outputs, objects)
     content = b"".join(lines)

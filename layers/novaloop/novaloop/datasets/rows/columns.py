@@ -71,12 +71,10 @@ KNOWN_NAMES.update(alias for names in _ALIASES.values() for alias in names)
 RESERVED = {"reward", "model_response", "aggregate_reward_score", "metrics_list"}
 """Top-level fields of RFT rows that are not a data set's: what a reward is computed by, the answer
 that it is computed of, and its result."""
-WEIGHTS = frozenset(
-    (
-        *("weight", "weights", "sample_weight", "loss_weight"),
-        *("train", "trainable", "training", "loss", "loss_mask", "mask", "masked"),
-    )
-)
+WEIGHTS = {
+    *("weight", "weights", "sample_weight", "loss_weight"),
+    *("train", "trainable", "training", "loss", "loss_mask", "mask", "masked"),
+}
 """How a row, or a turn, is called by OpenAI and other trainers that is not to be trained on, or
 less."""
 _WEIGHED = {RowFormat.SFT, RowFormat.RFT, RowFormat.DPO}

@@ -32,6 +32,7 @@ _WAITS_FOR_A_PERSON = {Status.HELD, Status.AWAITING_APPROVAL}
 _RETRIABLE = {Status.HELD, Status.FAILED, Status.STOPPED, Status.EXPIRED, Status.COMPLETED}
 _SPENDS = {CommandKind.APPROVE, CommandKind.RETRY, CommandKind.KEEP}
 _ENDS = {CommandKind.REJECT, CommandKind.STOP, CommandKind.CLEANUP}
+_UPDATE = "update the novaloop command to the stack's release"
 
 
 def wait_of(record: Record) -> str:
@@ -123,13 +124,15 @@ def _why_no_answer(record: Record, command: CommandItem) -> str | None:
     )
 
 
-_UPDATE = "update the novaloop command to the stack's release"
+def _why_no_decision(record: Record, command: CommandItem) -> str | None:
+    """Say why there is nothing to approve or reject, or something else than was seen."""
+    if record.status not in _WAITS_FOR_A_PERSON:
+        return f"the experiment is {record.status}, nothing waits for approval"
+    return _why_no_answer(record, command)
 
 
 def _approve(record: Record, command: CommandItem, now: datetime) -> _Reply:
-    if record.status not in _WAITS_FOR_A_PERSON:
-        return _refuse(record, f"the experiment is {record.status}, nothing waits for approval")
-    if (why := _why_no_answer(record, command)) is not None:
+    if (why := _why_no_decision(record, command)) is not None:
         return _refuse(record, why)
     if record.active is not None and shortfall(record, record.active):
         return None, _lift_budget(record, command, now)
@@ -148,9 +151,7 @@ def _lift_budget(record: Record, command: CommandItem, now: datetime) -> Decisio
 
 
 def _reject(record: Record, command: CommandItem, now: datetime) -> _Reply:
-    if record.status not in _WAITS_FOR_A_PERSON:
-        return _refuse(record, f"the experiment is {record.status}, nothing waits for approval")
-    if (why := _why_no_answer(record, command)) is not None:
+    if (why := _why_no_decision(record, command)) is not None:
         return _refuse(record, why)
     # A stage that waited may have made something: it is looked for before the experiment rests.
     stopping = replace(record, stopping_to=Status.STOPPED)

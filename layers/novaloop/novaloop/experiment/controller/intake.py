@@ -185,14 +185,10 @@ def compared(snapshot: Snapshot, now: datetime, policy: Policy) -> Compared:
     waits = bool(intake.missing) and snapshot.spec is not None
     settings = [_spec_key(snapshot)] if is_due or sources or waits else []
     # Of what one file makes, all counts that came later than what is the oldest of it.
+    uploads = sorted(((item.uploaded_at, item.source_key) for item in items), reverse=True)
     later = {
-        f"{INBOX}{snapshot.experiment_id}/{stem_of(item.file)}.": (
-            item.uploaded_at,
-            item.source_key,
-        )
-        for item in sorted(
-            items, key=lambda item: (item.uploaded_at, item.source_key), reverse=True
-        )
+        f"{INBOX}{snapshot.experiment_id}/{stem_of(key)}.": (at, key)
+        for at, key in uploads
         if is_due
     }
     return Compared((*settings, *sources, *misnamed), later)
